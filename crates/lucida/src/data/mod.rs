@@ -1,0 +1,5 @@
+//! Data sets and pictures.
+
+mod picture;
+
+pub use picture::Picture;

@@ -1,0 +1,86 @@
+//! A picture in memory.
+
+use crate::{Error, Result};
+
+/// A picture of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    channels: usize,
+    pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `pixels` does not hold `width * height * channels` bytes, or `channels` is another number.
+    pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Result<Self> {
+        if channels != 1 && channels != 3 {
+            return Err(Error::argument(format!("a picture has 1 or 3 channels, not {channels}")));
+        }
+        let expected = width.checked_mul(height).and_then(|n| n.checked_mul(channels));
+        if expected != Some(pixels.len()) {
+            return Err(Error::argument(format!(
+                "a picture of {width}x{height} with {channels} channels cannot hold {} bytes",
+                pixels.len()
+            )));
+        }
+        Ok(Self { width, height, channels, pixels })
+    }
+
+    /// A picture of one colour, whose length (1 or 3) is the number of channels.
+    ///
+    /// # Panics
+    /// When `colour` has neither 1 nor 3 components.
+    pub fn filled(width: usize, height: usize, colour: &[u8]) -> Self {
+        assert!(colour.len() == 1 || colour.len() == 3, "a colour has 1 or 3 components");
+        Self { width, height, channels: colour.len(), pixels: colour.repeat(width * height) }
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// 1 for grayscale, 3 for RGB.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// All bytes, row by row.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All bytes, row by row, to change.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// The channels of one pixel.
+    ///
+    /// # Panics
+    /// When the position lies outside.
+    pub fn pixel(&self, x: usize, y: usize) -> &[u8] {
+        assert!(x < self.width && y < self.height, "pixel ({x}, {y}) lies outside {}x{}", self.width, self.height);
+        let at = (y * self.width + x) * self.channels;
+        &self.pixels[at..at + self.channels]
+    }
+
+    /// The channels of one pixel, to change.
+    ///
+    /// # Panics
+    /// When the position lies outside.
+    pub fn pixel_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
+        assert!(x < self.width && y < self.height, "pixel ({x}, {y}) lies outside {}x{}", self.width, self.height);
+        let at = (y * self.width + x) * self.channels;
+        &mut self.pixels[at..at + self.channels]
+    }
+}

@@ -1,0 +1,124 @@
+//! What can go wrong, and whose fault it is.
+//!
+//! An error names the file, the argument or the layer that it is about, gives the offending value, and says what to
+//! do where there is something to do. [`Error::blame`] tells a caller whom to address: the binary uses it for nothing
+//! but the wording, a server would map it to a status code.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of every fallible call of this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file's content is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        problem: String,
+    },
+
+    /// The system refused to read or write a file.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried: `read`, `write`, `create the folder`.
+        action: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// A value that the caller gave cannot be used.
+    #[error("{0}")]
+    Argument(String),
+
+    /// A layer cannot be used as it was asked to be.
+    #[error("layer {layer}: {problem}")]
+    Layer {
+        /// The layer's name.
+        layer: String,
+        /// What is wrong: a shape rule's message states both shapes.
+        problem: String,
+    },
+
+    /// An input is larger than a limit that protects the machine.
+    #[error("{what}: {got} is over the limit of {limit}")]
+    Limit {
+        /// What was measured, with its source.
+        what: String,
+        /// The size found or declared.
+        got: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
+
+    /// The input is valid, but this version cannot handle it.
+    #[error("{0}")]
+    Unsupported(String),
+
+    /// The work was stopped on request.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// An invariant of the library does not hold.
+    #[error("{0} (this is a bug in lucida, please report it)")]
+    Bug(String),
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blame {
+    /// The content of a file.
+    File,
+    /// The system: a disk, a permission.
+    System,
+    /// A value that the caller gave.
+    Argument,
+    /// A limit of this library, or something it cannot do.
+    Library,
+    /// Nobody: the work was stopped on request.
+    Nobody,
+    /// This library, by mistake.
+    Bug,
+}
+
+impl Error {
+    /// A file whose content is not what it should be.
+    pub fn file(path: impl AsRef<Path>, problem: impl Into<String>) -> Self {
+        Self::File { path: path.as_ref().to_path_buf(), problem: problem.into() }
+    }
+
+    /// The system's refusal to do `action` with `path`.
+    pub fn io(path: impl AsRef<Path>, action: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_path_buf(), action, source }
+    }
+
+    /// A value that cannot be used.
+    pub fn argument(problem: impl Into<String>) -> Self {
+        Self::Argument(problem.into())
+    }
+
+    /// A layer that cannot be used as asked.
+    pub fn layer(layer: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Layer { layer: layer.into(), problem: problem.into() }
+    }
+
+    /// Whose fault this is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::File { .. } => Blame::File,
+            Self::Io { .. } => Blame::System,
+            Self::Argument(_) | Self::Layer { .. } => Blame::Argument,
+            Self::Limit { .. } | Self::Unsupported(_) => Blame::Library,
+            Self::Interrupted => Blame::Nobody,
+            Self::Bug(_) => Blame::Bug,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Reading and writing whole files: nothing half-written, every error with its path.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Writes a file beside its target, syncs it and renames it, so that the target is either as it was or complete.
+///
+/// # Errors
+/// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    let failed = |source| Error::io(path, "write", source);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".lucida-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // A temporary file is private by default; a result is as readable as any other file, less the umask.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut beside = builder.tempfile_in(folder).map_err(failed)?;
+    {
+        let mut buffered = BufWriter::with_capacity(1 << 16, beside.as_file_mut());
+        write(&mut buffered).map_err(failed)?;
+        buffered.flush().map_err(failed)?;
+    }
+    beside.as_file().sync_all().map_err(failed)?;
+    beside.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// Writes `bytes` as [`write_atomic`] does.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic(path, |out| out.write_all(bytes))
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::Limit`] when it is larger.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let failed = |source| Error::io(path, "read", source);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::file(path, "is a folder, not a file"));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        let got = metadata.len().max(bytes.len() as u64);
+        return Err(Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit });
+    }
+    Ok(bytes)
+}
+
+/// Creates a folder and its parents.
+pub fn create_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
+}

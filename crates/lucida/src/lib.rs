@@ -1,0 +1,7 @@
+//! Lucida: train convolutional networks, take them apart and paint with them.
+
+pub mod data;
+pub mod error;
+pub mod files;
+
+pub use error::{Error, Result};
