@@ -1,1 +1,20 @@
-//! The CPU kernels of Lucida.
+//! The CPU kernels of Lucida: numbers in, numbers out.
+//!
+//! Everything here works on slices of `f32` in plain layouts: pictures as (batch, height, width, channel), kernels as
+//! (row, column, channel, filter). There are no graphs, files or names in this crate, and it is the only one of the
+//! workspace with `unsafe`. Each kernel runs on a [`Cpu`]: an [`Isa`] found on this processor and a number of threads.
+//!
+//! Lengths are checked with panics: a wrong one is a bug of the caller, who has derived the shapes beforehand.
+
+mod buffer;
+mod conv2d;
+mod cpu;
+mod gemm;
+pub mod ops;
+mod pool;
+mod simd;
+
+pub use buffer::Buffer;
+pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape};
+pub use cpu::Cpu;
+pub use simd::Isa;

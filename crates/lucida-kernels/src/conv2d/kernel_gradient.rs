@@ -1,0 +1,184 @@
+//! The gradient of the kernel: patches of the input, transposed, times the gradient of the output.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::cpu::{Cpu, SharedMut, part_range};
+use crate::gemm::{Panel, Region, Transposed, panels, transposed};
+use crate::ops;
+
+use super::band::{Items, Window};
+
+/// Floats of a kernel above which its gradient is split by its rows rather than by pictures: sums of one's own for each
+/// thread would cost more memory than reading the input once for each thread.
+const LARGE_KERNEL: usize = 1 << 20;
+
+/// The pass back to the kernel, prepared.
+#[derive(Debug)]
+pub(crate) struct KernelGradient {
+    window: Window,
+    filters: usize,
+    bordered: bool,
+    items: Items,
+    panels: Vec<Panel>,
+    /// For each row of the kernel as a matrix (row, column, channel): its first float in a patch.
+    offsets: Vec<usize>,
+    split: Split,
+    /// The sums of each part, where the pictures are split.
+    partial: Buffer,
+}
+
+/// How the threads share the work. Either way the sums do not depend on which thread does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Split {
+    /// Each part takes some of the pictures (or bands of them); the parts' sums are added in order.
+    Pictures(usize),
+    /// Each part takes some of the rows of the kernel.
+    Rows(usize),
+}
+
+impl KernelGradient {
+    pub(crate) fn new(cpu: Cpu, window: Window, filters: usize, batch: usize) -> Self {
+        let items = Items::new(&window, batch, cpu.threads());
+        let offsets: Vec<usize> =
+            window.segments().iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect();
+        let bordered = window.needs_border();
+        let large = offsets.len() * filters > LARGE_KERNEL;
+        let split = if offsets.len() >= 128 * cpu.threads() && (large || !bordered) {
+            Split::Rows(cpu.threads())
+        } else {
+            Split::Pictures(cpu.threads().min(batch * items.bands))
+        };
+        let partial = match split {
+            Split::Pictures(parts) if parts > 1 => Buffer::zeroed(parts * offsets.len() * filters),
+            _ => Buffer::default(),
+        };
+        let panels = panels(cpu.isa(), filters);
+        Self { window, filters, bordered, items, panels, offsets, split, partial }
+    }
+
+    /// Floats of work memory for each thread.
+    pub(crate) fn scratch_len(&self) -> usize {
+        if self.bordered { self.window.band_len(self.items.rows) } else { 0 }
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        cpu: Cpu,
+        batch: usize,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_kernel: &mut [f32],
+        workspace: &mut [f32],
+    ) {
+        let scratch_len = workspace.len() / cpu.threads();
+        let workspace = SharedMut::new(workspace);
+        let mut partial = std::mem::take(&mut self.partial);
+        let units = batch * self.items.bands;
+        let part = |worker: usize, units: Range<usize>, rows: Range<usize>, out: *mut f32| {
+            // SAFETY: each worker has its own part of the workspace.
+            let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
+            Part { gradient: self, cpu, input, grad_output, offsets: &self.offsets[rows], out }.run(units, scratch);
+        };
+        match self.split {
+            Split::Pictures(parts) if parts.min(units) > 1 => {
+                let parts = parts.min(units);
+                let sums = SharedMut::new(&mut partial);
+                let len = grad_kernel.len();
+                cpu.parallel_for(parts, |worker, index| {
+                    part(worker, part_range(units, parts, index), 0..self.offsets.len(), sums.at(index * len));
+                });
+                ops::sum_parts(cpu, &partial[..parts * len], grad_kernel);
+            }
+            Split::Pictures(_) => part(0, 0..units, 0..self.offsets.len(), grad_kernel.as_mut_ptr()),
+            Split::Rows(parts) => {
+                let out = SharedMut::new(grad_kernel);
+                cpu.parallel_for(parts, |worker, index| {
+                    let rows = part_range(self.offsets.len(), parts, index);
+                    let at = out.at(rows.start * self.filters);
+                    part(worker, 0..units, rows, at);
+                });
+            }
+        }
+        self.partial = partial;
+    }
+
+    /// The pixels of `rows` rows of patches of one picture.
+    fn region(&self, rows: usize) -> Region {
+        Region {
+            rows,
+            columns: self.window.output[1],
+            left_row: self.window.strides[0] * self.window.row_stride(),
+            left_column: self.window.strides[1] * self.window.source[2],
+            right_row: self.window.output[1] * self.filters,
+            right_column: self.filters,
+        }
+        .merged()
+    }
+
+    /// Whether nothing lies between the pixels of one picture and the next: dense layers, 1x1 convolutions.
+    fn gapless(&self) -> bool {
+        let region = self.region(self.window.output[0]);
+        !self.bordered
+            && self.items.bands == 1
+            && region.rows == 1
+            && self.window.source_len() == region.columns * region.left_column
+    }
+}
+
+/// What one thread computes: some rows of the kernel's gradient, over some units (bands of pictures).
+struct Part<'a> {
+    gradient: &'a KernelGradient,
+    cpu: Cpu,
+    input: &'a [f32],
+    grad_output: &'a [f32],
+    offsets: &'a [usize],
+    out: *mut f32,
+}
+
+impl Part<'_> {
+    fn run(&self, units: Range<usize>, scratch: &mut [f32]) {
+        let KernelGradient { window, filters, bordered, items, .. } = self.gradient;
+        let source_len = window.source_len();
+        let row_len = window.output[1] * filters;
+        let target_len = window.output[0] * row_len;
+        if self.gradient.gapless() {
+            let region = self.gradient.region(window.output[0]);
+            let region = Region { columns: region.columns * units.len(), ..region };
+            let left = self.input[units.start * source_len..].as_ptr();
+            let right = self.grad_output[units.start * target_len..].as_ptr();
+            self.product(region, left, right, false);
+            return;
+        }
+        for unit in units.clone() {
+            let (image, first) = (unit / items.bands, unit % items.bands * items.rows);
+            let rows = items.rows.min(window.output[0] - first);
+            let picture = &self.input[image * source_len..(image + 1) * source_len];
+            let left = if *bordered {
+                window.copy_band(picture, first, rows, scratch);
+                scratch.as_ptr()
+            } else {
+                picture[first * window.strides[0] * window.row_stride()..].as_ptr()
+            };
+            let right = self.grad_output[image * target_len + first * row_len..].as_ptr();
+            self.product(self.gradient.region(rows), left, right, unit > units.start);
+        }
+    }
+
+    fn product(&self, region: Region, left: *const f32, right: *const f32, accumulate: bool) {
+        let KernelGradient { panels, filters, .. } = self.gradient;
+        let job = Transposed {
+            region,
+            left,
+            offsets: self.offsets,
+            right,
+            panels,
+            out: self.out,
+            out_row: *filters,
+            accumulate,
+        };
+        // SAFETY: the region and the offsets were made for this window and lie within the band or the picture; `out`
+        // has room for the rows in `offsets` and belongs to this part alone.
+        unsafe { transposed(self.cpu.isa(), &job) };
+    }
+}

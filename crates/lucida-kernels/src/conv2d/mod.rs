@@ -1,0 +1,263 @@
+//! Two-dimensional convolution, forward and both ways back.
+//!
+//! What Keras and the field call a convolution is a correlation: with input `X` (height, width, channel), kernel `K`
+//! (row, column, channel, filter) and strides `s`,
+//!
+//! ```text
+//! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - q, c] K[i, j, c, f]
+//! ```
+//!
+//! where `p` and `q` are the zeros padded at the top and left. All three passes are matrix products whose left-hand
+//! side is a matrix of patches that is never built (see [`crate::gemm`]):
+//!
+//! - forward: patches of `X` times `K`;
+//! - backward to the input: patches of `dY` times `K` turned by 180 degrees with channels and filters exchanged. With a
+//!   stride `s` the input pixels fall into `s x s` classes by their position modulo the stride, each of which sees only
+//!   the taps of one class: one pass for each class, and no multiplication with the zeros that the textbook inserts;
+//! - backward to the kernel: `dK[i, j, c, f] = sum over pixels of X[s y + i - p, s x + j - q, c] dY[y, x, f]`, the
+//!   transposed product.
+//!
+//! Where there is padding, a band of the picture that fits the L2 cache is copied with its border of zeros first, by
+//! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
+//! multiplications, and the micro-kernels know nothing of borders.
+//!
+//! A dense layer is the 1x1 convolution of a 1x1 picture.
+
+mod band;
+mod kernel_gradient;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use crate::cpu::Cpu;
+use band::Window;
+use kernel_gradient::KernelGradient;
+use pass::{Pass, Target};
+
+/// The sizes of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dShape {
+    /// Input height in pixels.
+    pub height: usize,
+    /// Input width in pixels.
+    pub width: usize,
+    /// Input channels.
+    pub channels: usize,
+    /// Output channels.
+    pub filters: usize,
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub strides: [usize; 2],
+    /// Zeros padded at the top and left; those at the bottom and right follow from the output size.
+    pub padding: [usize; 2],
+    /// Output height and width.
+    pub output: [usize; 2],
+}
+
+impl Conv2dShape {
+    /// A dense layer.
+    pub fn dense(inputs: usize, units: usize) -> Self {
+        Self {
+            height: 1,
+            width: 1,
+            channels: inputs,
+            filters: units,
+            kernel: [1, 1],
+            strides: [1, 1],
+            padding: [0, 0],
+            output: [1, 1],
+        }
+    }
+
+    /// Floats of one input picture.
+    pub fn input_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Floats of one output picture.
+    pub fn output_len(&self) -> usize {
+        self.output[0] * self.output[1] * self.filters
+    }
+
+    /// Floats of the kernel.
+    pub fn kernel_len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.channels * self.filters
+    }
+}
+
+/// Which of the passes a [`Conv2d`] is prepared for, besides the forward one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conv2dGradients {
+    /// Backward to the input.
+    pub input: bool,
+    /// Backward to the kernel.
+    pub kernel: bool,
+}
+
+/// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
+/// allocated.
+#[derive(Debug)]
+pub struct Conv2d {
+    cpu: Cpu,
+    shape: Conv2dShape,
+    forward: Pass,
+    backward: Vec<Pass>,
+    kernel_gradient: Option<KernelGradient>,
+    workspace: crate::Buffer,
+}
+
+impl Conv2d {
+    /// Prepares a convolution for up to `batch` pictures.
+    ///
+    /// # Panics
+    /// When a size is zero.
+    pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
+        assert!(
+            [
+                height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1],
+                batch
+            ]
+            .iter()
+            .all(|&size| size > 0),
+            "a convolution of size zero: {shape:?}, batch {batch}"
+        );
+        let window = Window {
+            source: [height, width, channels],
+            strides,
+            taps: kernel,
+            padding: [padding[0] as isize, padding[1] as isize],
+            output,
+        };
+        let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
+        let forward = Pass::new(cpu, window, target, filters, batch);
+        let backward = if gradients.input { backward_passes(cpu, &shape, batch) } else { Vec::new() };
+        let kernel_gradient = gradients.kernel.then(|| KernelGradient::new(cpu, window, filters, batch));
+        let scratch = std::iter::once(&forward)
+            .chain(&backward)
+            .map(Pass::scratch_len)
+            .chain(kernel_gradient.as_ref().map(KernelGradient::scratch_len))
+            .max()
+            .unwrap_or(0);
+        let workspace = crate::Buffer::zeroed(scratch.next_multiple_of(16) * cpu.threads());
+        Self { cpu, shape, forward, backward, kernel_gradient, workspace }
+    }
+
+    /// The sizes it was prepared for.
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// Packs a kernel of shape (row, column, channel, filter) for the passes to come.
+    ///
+    /// # Panics
+    /// When `kernel` has another length.
+    pub fn set_kernel(&mut self, kernel: &[f32]) {
+        let Conv2dShape { channels, filters, kernel: [rows, columns], strides, .. } = self.shape;
+        assert_eq!(kernel.len(), self.shape.kernel_len(), "kernel length");
+        self.forward.matrix.pack(self.cpu, kernel, |k| k * filters, 1);
+        for (pass, [row_class, column_class]) in self.backward.iter_mut().zip(classes(strides)) {
+            let [taps_y, taps_x] = pass.window.taps;
+            let tap = |t: usize, taps: usize, class: usize, stride: usize| class + stride * (taps - 1 - t);
+            let row = |k: usize| {
+                let (t, filter) = (k / filters, k % filters);
+                let i = tap(t / taps_x, taps_y, row_class, strides[0]);
+                let j = tap(t % taps_x, taps_x, column_class, strides[1]);
+                debug_assert!(i < rows && j < columns);
+                (i * columns + j) * channels * filters + filter
+            };
+            pass.matrix.pack(self.cpu, kernel, row, filters);
+        }
+    }
+
+    /// `output = input * kernel + bias`, then ReLU if asked for.
+    ///
+    /// `input` is (batch, height, width, channel), `output` (batch, height, width, filter), `bias` one float a filter.
+    ///
+    /// # Panics
+    /// When a length does not fit.
+    pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+        assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
+        assert_eq!(output.len(), batch * self.shape.output_len(), "output length");
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), self.shape.filters, "bias length");
+        }
+        self.forward.run(
+            self.cpu,
+            batch,
+            input,
+            output,
+            pass::Finish { accumulate: false, bias, relu },
+            &mut self.workspace,
+        );
+    }
+
+    /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
+    /// `accumulate`.
+    ///
+    /// # Panics
+    /// When a length does not fit, or the convolution was not prepared for this.
+    pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
+        assert!(!self.backward.is_empty(), "prepared for the gradient of the input");
+        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
+        for pass in &self.backward {
+            let finish = pass::Finish { accumulate, bias: None, relu: false };
+            pass.run(self.cpu, batch, grad_output, grad_input, finish, &mut self.workspace);
+        }
+    }
+
+    /// The gradient of the kernel from the input and the gradient of the output (before any activation).
+    ///
+    /// # Panics
+    /// When a length does not fit, or the convolution was not prepared for this.
+    pub fn backward_kernel(&mut self, batch: usize, input: &[f32], grad_output: &[f32], grad_kernel: &mut [f32]) {
+        assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
+        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_kernel.len(), self.shape.kernel_len(), "kernel gradient length");
+        let gradient = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
+        gradient.run(self.cpu, batch, input, grad_output, grad_kernel, &mut self.workspace);
+    }
+}
+
+/// The classes of positions modulo the strides, row by row.
+fn classes(strides: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
+    (0..strides[0]).flat_map(move |row| (0..strides[1]).map(move |column| [row, column]))
+}
+
+/// One pass for each class of input pixels: along one axis, with stride `s`, padding `p` and input position `y`, the
+/// taps `i = r + s j` with `r = (y + p) mod s` are those that reach `y`, from output `(y + p - r) / s - j`.
+fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Pass> {
+    let axis = |class: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
+        let first = (class + stride - padding % stride) % stride;
+        let count = if first < size { (size - first).div_ceil(stride) } else { 0 };
+        let taps = if class < kernel { (kernel - class).div_ceil(stride) } else { 0 };
+        let origin = ((first + padding - class) / stride) as isize;
+        // Tap t of the turned kernel is j = taps - 1 - t, so it reads output origin + index - (taps - 1) + t.
+        (first, count, taps, taps as isize - 1 - origin)
+    };
+    classes(shape.strides)
+        .map(|[row_class, column_class]| {
+            let (y, rows, taps_y, top) =
+                axis(row_class, shape.height, shape.kernel[0], shape.strides[0], shape.padding[0]);
+            let (x, columns, taps_x, left) =
+                axis(column_class, shape.width, shape.kernel[1], shape.strides[1], shape.padding[1]);
+            let window = Window {
+                source: [shape.output[0], shape.output[1], shape.filters],
+                strides: [1, 1],
+                taps: if taps_y * taps_x == 0 { [0, 0] } else { [taps_y, taps_x] },
+                padding: [top, left],
+                output: [rows, columns],
+            };
+            let row = shape.width * shape.channels;
+            let target = Target {
+                offset: y * row + x * shape.channels,
+                row: shape.strides[0] * row,
+                column: shape.strides[1] * shape.channels,
+                image: shape.input_len(),
+            };
+            Pass::new(cpu, window, target, shape.channels, batch)
+        })
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! A correlation: the patches of a source times a packed matrix. The forward pass is one, the pass back to the input
+//! is one for each class of pixels.
+
+use crate::cpu::{Cpu, SharedMut, part_range};
+use crate::gemm::{Epilogue, KBlock, PackedMatrix, Site, Sweep, depth_blocks, sweep};
+
+use super::band::{Items, Window};
+
+/// Where the sums of a pass go, in floats.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) offset: usize,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    pub(crate) image: usize,
+}
+
+/// What is done to the sums.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    pub(crate) accumulate: bool,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) relu: bool,
+}
+
+/// A correlation, prepared.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) window: Window,
+    pub(crate) matrix: PackedMatrix,
+    target: Target,
+    bordered: bool,
+    items: Items,
+    /// The patches of one item and their targets; an item with fewer uses the first ones.
+    sites: Vec<Site>,
+    blocks: Vec<KBlock>,
+}
+
+impl Pass {
+    pub(crate) fn new(cpu: Cpu, window: Window, target: Target, columns: usize, batch: usize) -> Self {
+        let segments = window.segments();
+        let depth = segments.iter().map(|segment| segment.len).sum();
+        let items = Items::new(&window, batch, cpu.threads() * 4);
+        let bordered = window.needs_border();
+        let image = if bordered { window.band_len(items.rows) } else { window.source_len() };
+        let mut sites = Vec::with_capacity(items.images * items.rows * window.output[1]);
+        for i in 0..items.images {
+            for y in 0..items.rows.min(window.output[0]) {
+                for x in 0..window.output[1] {
+                    let source = i * image
+                        + y * window.strides[0] * window.row_stride()
+                        + x * window.strides[1] * window.source[2];
+                    sites.push(Site { source, target: i * target.image + y * target.row + x * target.column });
+                }
+            }
+        }
+        let matrix = PackedMatrix::new(cpu.isa(), depth, columns);
+        Self { window, matrix, target, bordered, items, sites, blocks: depth_blocks(&segments) }
+    }
+
+    /// Floats of work memory for each thread.
+    pub(crate) fn scratch_len(&self) -> usize {
+        if self.bordered { self.items.images * self.window.band_len(self.items.rows) } else { 0 }
+    }
+
+    pub(crate) fn run(
+        &self,
+        cpu: Cpu,
+        batch: usize,
+        source: &[f32],
+        target: &mut [f32],
+        finish: Finish,
+        workspace: &mut [f32],
+    ) {
+        if self.sites.is_empty() {
+            return;
+        }
+        let scratch_len = workspace.len() / cpu.threads();
+        let workspace = SharedMut::new(workspace);
+        let target = SharedMut::new(target);
+        let items = self.items.count(batch);
+        // With few items the threads share them out by panels as well.
+        let panels = self.matrix.panels.len();
+        let parts = (2 * cpu.threads()).div_ceil(items).min(panels).max(1);
+        let parts = if items >= 2 * cpu.threads() { 1 } else { parts };
+        cpu.parallel_for(items * parts, |worker, index| {
+            let (item, part) = (index / parts, index % parts);
+            let image = item / self.items.bands * self.items.images;
+            let images = self.items.images.min(batch - image);
+            let first = item % self.items.bands * self.items.rows;
+            let rows = self.items.rows.min(self.window.output[0] - first);
+            let source_image = self.window.source_len();
+            let base = if self.bordered {
+                // SAFETY: each worker has its own part of the workspace.
+                let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
+                let band_len = self.window.band_len(self.items.rows);
+                for i in 0..images {
+                    let from = &source[(image + i) * source_image..][..source_image];
+                    self.window.copy_band(from, first, rows, &mut scratch[i * band_len..]);
+                }
+                scratch.as_ptr()
+            } else {
+                let row = first * self.window.strides[0] * self.window.row_stride();
+                source.as_ptr().wrapping_add(image * source_image + row)
+            };
+            let job = Sweep {
+                sites: &self.sites[..images * rows * self.window.output[1]],
+                source: base,
+                target: target.at(image * self.target.image + first * self.target.row + self.target.offset),
+                matrix: &self.matrix,
+                blocks: &self.blocks,
+                epilogue: Epilogue {
+                    accumulate: finish.accumulate,
+                    bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+                    relu: finish.relu,
+                },
+            };
+            // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
+            // the targets within the output, whose lengths the callers have checked; items write different pixels,
+            // parts different columns; the bias has a float a column.
+            unsafe { sweep(cpu.isa(), &job, part_range(panels, parts, part)) };
+        });
+    }
+}

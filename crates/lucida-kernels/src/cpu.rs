@@ -1,0 +1,147 @@
+//! What the kernels run on: an instruction set and a number of threads.
+
+use std::ops::Range;
+
+use crate::pool;
+use crate::simd::Isa;
+
+/// An instruction set and a number of threads; every kernel takes one.
+///
+/// The same kernel with the same input on the same `Cpu` gives the same bits: which thread computes what may vary, how
+/// sums are split and in which order the parts are added does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu {
+    isa: Isa,
+    threads: usize,
+}
+
+impl Cpu {
+    /// The best instruction set on all the cores this process may use.
+    pub fn detect() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { isa: Isa::best(), threads }
+    }
+
+    /// As [`detect`](Self::detect), unless the environment says otherwise: `LUCIDA_SIMD` names an instruction set,
+    /// `LUCIDA_THREADS` is a number of threads.
+    ///
+    /// # Errors
+    /// A message that names the variable and its value, when that is not a name or not a number from 1 to 1024.
+    pub fn from_env() -> Result<Self, String> {
+        let mut cpu = Self::detect();
+        if let Ok(name) = std::env::var("LUCIDA_SIMD") {
+            cpu.isa = Isa::from_name(&name).map_err(|problem| format!("LUCIDA_SIMD: {problem}"))?;
+        }
+        if let Ok(text) = std::env::var("LUCIDA_THREADS") {
+            let threads = text.parse().ok().filter(|n| (1..=1024).contains(n));
+            cpu.threads =
+                threads.ok_or_else(|| format!("LUCIDA_THREADS: {text:?} is not a number of threads (1 to 1024)"))?;
+        }
+        Ok(cpu)
+    }
+
+    /// The same with another instruction set.
+    pub fn with_isa(self, isa: Isa) -> Self {
+        Self { isa, ..self }
+    }
+
+    /// The same with another number of threads, at least one.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
+    }
+
+    /// The instruction set.
+    pub fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// The number of threads.
+    pub fn threads(self) -> usize {
+        self.threads
+    }
+
+    /// Calls `task(worker, item)` once for each `item < items`; `worker < threads` tells apart the calls that may run
+    /// at the same time. Returns when all have returned.
+    ///
+    /// # Panics
+    /// When a task panics.
+    pub fn parallel_for(self, items: usize, task: impl Fn(usize, usize) + Sync) {
+        pool::parallel_for(self.threads, items, task);
+    }
+
+    /// Splits `0..len` into one range a thread, but none shorter than `min` unless it is the only one, and calls
+    /// `task(part, range)` for each. The split depends on nothing but `len`, `min` and the number of threads.
+    pub(crate) fn parallel_ranges(self, len: usize, min: usize, task: impl Fn(usize, Range<usize>) + Sync) {
+        let parts = parts_of(len, min, self.threads);
+        self.parallel_for(parts, |_, part| task(part, part_range(len, parts, part)));
+    }
+}
+
+/// The number of parts of at least `min` that `len` can be split into, at most `most` and at least one.
+pub(crate) fn parts_of(len: usize, min: usize, most: usize) -> usize {
+    (len / min.max(1)).clamp(1, most)
+}
+
+/// The range of one of `parts` nearly equal parts of `0..len`.
+pub(crate) fn part_range(len: usize, parts: usize, part: usize) -> Range<usize> {
+    len * part / parts..len * (part + 1) / parts
+}
+
+/// A pointer into a slice that several threads write to, each its own part.
+///
+/// The kernels split an output among threads in ways that `split_at_mut` cannot express (tiles, channels, rows with a
+/// stride). Each use states why the parts do not overlap.
+pub(crate) struct SharedMut<'a> {
+    start: *mut f32,
+    len: usize,
+    _slice: std::marker::PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is a `&mut [f32]` whose users promise disjoint parts (see `slice` and `at`).
+unsafe impl Send for SharedMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMut<'_> {}
+
+impl<'a> SharedMut<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
+    }
+
+    /// The part `range`, checked against the length.
+    ///
+    /// # Safety
+    /// No other part that overlaps it is in use.
+    #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [f32] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: within the slice; the caller promises that it is the only user of the part.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+
+    /// The address of float `at`.
+    #[inline(always)]
+    pub(crate) fn at(&self, at: usize) -> *mut f32 {
+        debug_assert!(at <= self.len);
+        self.start.wrapping_add(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_range_once() {
+        for len in 0..50 {
+            for most in 1..6 {
+                let parts = parts_of(len, 4, most);
+                let ranges: Vec<_> = (0..parts).map(|part| part_range(len, parts, part)).collect();
+                assert_eq!(ranges[0].start, 0);
+                assert_eq!(ranges[parts - 1].end, len);
+                assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+                assert!(parts == 1 || ranges.iter().all(|range| range.len() >= 4), "{len} in {parts}: {ranges:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The matrix products under the convolutions and the dense layers.
+//!
+//! After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): the right-hand side is
+//! packed once into panels as wide as a tile, and a micro-kernel multiplies a few rows with one panel, its sums all in
+//! registers. Unlike there the left-hand side is not packed at all: a row is given by the addresses of its pieces
+//! ([`Segment`]), so the rows of a convolution are read straight from the picture, one piece for each row of the
+//! filter (Dukhan, "The Indirect Convolution Algorithm", 2019).
+//!
+//! ```text
+//!               panel 0    panel 1               one panel: k rows of `width` vectors, one after the other
+//!             +---------+---------+- - -
+//!           k |  packed |         |              the depth k is cut into blocks, so that a block of a panel
+//!             |         |         |              (512 x 64 floats, 128 KiB) stays in L2 while the rows pass
+//!   +----+    +---------+---------+- - -
+//! m |row | -> |  tile   |
+//!   +----+    +---------+
+//! ```
+
+mod panels;
+mod sweep;
+mod tile;
+mod transposed;
+
+pub(crate) use panels::{PackedMatrix, Panel, panels};
+pub(crate) use sweep::{Epilogue, KBlock, Site, Sweep, depth_blocks, sweep};
+pub(crate) use tile::Segment;
+pub(crate) use transposed::{Region, Transposed, transposed};

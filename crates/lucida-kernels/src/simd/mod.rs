@@ -1,0 +1,265 @@
+//! One kernel, several instruction sets.
+//!
+//! A kernel is written once, generic over [`Simd`], and compiled once for each instruction set by `multiversion!`.
+//! Which of the versions runs is decided by a value of type [`Isa`], and an `Isa` exists only for an instruction set
+//! that this processor has: that is what makes the calls sound.
+//!
+//! Rejected: one binary for each processor (what users download must run everywhere), and `#[cfg(target_feature)]`
+//! (needs `-C target-cpu`, which `cargo install` does not set). Plain loops over slices are enough for the kernels that
+//! are bound by memory, because the compiler vectorises them inside a version; the explicit vectors of [`Simd`] are for
+//! the micro-kernels, where the accumulators have to stay in registers.
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use scalar::Scalar;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// The vectors of one instruction set.
+///
+/// A value of an implementing type is the proof that the processor has the instruction set. All methods are
+/// `inline(always)`, so that they compile with the features of the version that calls them.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`LANES`](Self::LANES) floats.
+    type Vector: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+    /// The widest tile of the micro-kernels, in vectors.
+    const MAX_TILE_WIDTH: usize;
+
+    /// All lanes `value`.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// `a * b + c`, rounded once where the instruction set has a fused multiply-add.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of `a` and `b`; `b` where `a` is not a number.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `LANES` floats can be read from `from`.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// Reads `count` floats, `count <= LANES`; the other lanes are zero.
+    ///
+    /// # Safety
+    /// `count` floats can be read from `from`.
+    unsafe fn load_partial(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// `LANES` floats can be written to `to`.
+    unsafe fn store(self, to: *mut f32, value: Self::Vector);
+    /// Writes the first `count` lanes, `count <= LANES`.
+    ///
+    /// # Safety
+    /// `count` floats can be written to `to`.
+    unsafe fn store_partial(self, to: *mut f32, count: usize, value: Self::Vector);
+    /// Asks for a cache line that will be read soon.
+    fn prefetch(self, from: *const f32);
+
+    /// Runs `tile` with the number of rows that fills this instruction set's registers at this `width` in vectors.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    unsafe fn tile<T: Tile<Self>>(self, width: usize, tile: T);
+    /// The number of rows of [`tile`](Self::tile) at this width.
+    fn tile_rows(width: usize) -> usize;
+}
+
+/// A micro-kernel: a body for a tile of `ROWS` rows and `WIDTH` vectors.
+pub(crate) trait Tile<S: Simd> {
+    /// Computes the tile.
+    ///
+    /// # Safety
+    /// The pointers that the implementing type holds are valid for a tile of this size.
+    unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S);
+}
+
+/// Declares the tile shapes of an instruction set: for each width the number of rows.
+macro_rules! tile_shapes {
+    ($($width:literal => $rows:literal),* $(,)?) => {
+        #[inline(always)]
+        unsafe fn tile<T: $crate::simd::Tile<Self>>(self, width: usize, tile: T) {
+            match width {
+                // SAFETY: the caller's promise is passed on.
+                $($width => unsafe { tile.run::<$rows, $width>(self) },)*
+                _ => unreachable!("a tile of {width} vectors"),
+            }
+        }
+
+        fn tile_rows(width: usize) -> usize {
+            match width {
+                $($width => $rows,)*
+                _ => unreachable!("a tile of {width} vectors"),
+            }
+        }
+    };
+}
+pub(crate) use tile_shapes;
+
+/// An instruction set that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Isa(pub(crate) Kind);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Scalar,
+}
+
+impl Isa {
+    /// All the instruction sets that this processor has, the best first; `scalar` is always there.
+    pub fn available() -> Vec<Self> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("fma") {
+                found.push(Self(Kind::Avx512));
+            }
+            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                found.push(Self(Kind::Avx2));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            found.push(Self(Kind::Neon));
+        }
+        found.push(Self(Kind::Scalar));
+        found
+    }
+
+    /// The best instruction set of this processor.
+    pub fn best() -> Self {
+        Self::available()[0]
+    }
+
+    /// The instruction set of this name: `avx512`, `avx2`, `neon` or `scalar`.
+    ///
+    /// # Errors
+    /// A message that names the ones this processor has.
+    pub fn from_name(name: &str) -> Result<Self, String> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            format!("this processor has no instruction set {name:?}; it has {}", names.join(", "))
+        })
+    }
+
+    /// Its name, as [`from_name`](Self::from_name) takes it.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+            Kind::Scalar => "scalar",
+        }
+    }
+
+    /// Floats in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => Neon::LANES,
+            Kind::Scalar => Scalar::LANES,
+        }
+    }
+
+    /// The widest tile of the micro-kernels, in vectors.
+    pub(crate) fn max_tile_width(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Avx512::MAX_TILE_WIDTH,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => Avx2::MAX_TILE_WIDTH,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => Neon::MAX_TILE_WIDTH,
+            Kind::Scalar => Scalar::MAX_TILE_WIDTH,
+        }
+    }
+}
+
+/// Compiles a function once for each instruction set; the function made takes an [`Isa`] first and runs its version.
+///
+/// ```ignore
+/// multiversion! {
+///     pub fn double[simd: S](x: &mut [f32]) { ... }
+/// }
+/// double(isa, &mut x);
+/// ```
+macro_rules! multiversion {
+    (
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident[$simd:ident: $S:ident]($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name(isa: $crate::simd::Isa, $($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, unused_variables)]
+            fn generic<$S: $crate::simd::Simd>($simd: $S, $($arg: $type),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($arg: $type),*) $(-> $ret)? {
+                // SAFETY: this function runs with the features that the token stands for.
+                let token = unsafe { $crate::simd::Avx512::new_unchecked() };
+                generic(token, $($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2($($arg: $type),*) $(-> $ret)? {
+                // SAFETY: this function runs with the features that the token stands for.
+                let token = unsafe { $crate::simd::Avx2::new_unchecked() };
+                generic(token, $($arg),*)
+            }
+
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            #[allow(clippy::too_many_arguments)]
+            fn neon($($arg: $type),*) $(-> $ret)? {
+                // SAFETY: this function runs with the feature that the token stands for.
+                let token = unsafe { $crate::simd::Neon::new_unchecked() };
+                generic(token, $($arg),*)
+            }
+
+            match isa.0 {
+                // SAFETY: an `Isa` of this kind exists only where the processor has these features.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Kind::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "aarch64")]
+                $crate::simd::Kind::Neon => unsafe { neon($($arg),*) },
+                $crate::simd::Kind::Scalar => generic($crate::simd::Scalar, $($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use multiversion;
+
+#[cfg(test)]
+mod tests;

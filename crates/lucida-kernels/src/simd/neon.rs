@@ -1,0 +1,80 @@
+//! NEON: 32 registers of four floats; a tile of 8x3 uses 24 as accumulators.
+
+use std::arch::aarch64::*;
+
+use super::{Simd, tile_shapes};
+
+/// The proof that the processor has NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon(());
+
+impl Neon {
+    /// # Safety
+    /// The processor has NEON, and the caller is compiled with it.
+    #[inline(always)]
+    pub(crate) unsafe fn new_unchecked() -> Self {
+        Self(())
+    }
+}
+
+// SAFETY of all the intrinsics below: the token proves that the processor has the instructions, and the methods are
+// inlined into functions that are compiled with them; memory is touched as far as the trait's contract allows.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Simd for Neon {
+    type Vector = float32x4_t;
+    const LANES: usize = 4;
+    const MAX_TILE_WIDTH: usize = 3;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> float32x4_t {
+        unsafe { vdupq_n_f32(value) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vaddq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> float32x4_t {
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_partial(self, from: *const f32, count: usize) -> float32x4_t {
+        let mut lanes = [0.0_f32; 4];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            vld1q_f32(lanes.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: float32x4_t) {
+        unsafe { vst1q_f32(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_partial(self, to: *mut f32, count: usize, value: float32x4_t) {
+        let mut lanes = [0.0_f32; 4];
+        unsafe {
+            vst1q_f32(lanes.as_mut_ptr(), value);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _from: *const f32) {}
+
+    tile_shapes! { 1 => 16, 2 => 12, 3 => 8 }
+}

@@ -1,0 +1,65 @@
+//! Plain Rust on four floats: runs everywhere, and is what the other instruction sets are checked against.
+
+use super::{Simd, tile_shapes};
+
+/// No instruction set at all.
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+impl Simd for Scalar {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    const MAX_TILE_WIDTH: usize = 2;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        // Not `f32::mul_add`: without the instruction that is a slow call into the C library.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::Vector {
+        // SAFETY: the caller promises four readable floats.
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_partial(self, from: *const f32, count: usize) -> Self::Vector {
+        let mut out = [0.0; 4];
+        // SAFETY: the caller promises `count` readable floats, at most as many as `out` holds.
+        unsafe { std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), count) };
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: Self::Vector) {
+        // SAFETY: the caller promises four writable floats.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_partial(self, to: *mut f32, count: usize, value: Self::Vector) {
+        // SAFETY: the caller promises `count` writable floats, at most as many as `value` holds.
+        unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _from: *const f32) {}
+
+    tile_shapes! { 1 => 8, 2 => 6 }
+}

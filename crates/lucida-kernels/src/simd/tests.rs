@@ -1,0 +1,45 @@
+use super::*;
+
+multiversion! {
+    /// All the operations on one vector: `max(a * b + c + a, b)`, loaded and stored in full and in part.
+    fn exercise[simd: S](a: &[f32], b: &[f32], c: &[f32], count: usize, out: &mut [f32]) {
+        assert!(count <= S::LANES && a.len() >= S::LANES && b.len() >= S::LANES && c.len() >= S::LANES);
+        assert!(out.len() >= 2 * S::LANES);
+        // SAFETY: the lengths are checked above.
+        unsafe {
+            let (x, y) = (simd.load(a.as_ptr()), simd.load(b.as_ptr()));
+            let z = simd.load_partial(c.as_ptr(), count);
+            let value = simd.max(simd.add(simd.mul_add(x, y, z), x), y);
+            simd.store(out.as_mut_ptr(), value);
+            simd.store_partial(out.as_mut_ptr().add(S::LANES), count, simd.splat(7.0));
+        }
+    }
+}
+
+#[test]
+fn vectors_compute_what_floats_compute() {
+    // Small integers: every operation is exact, fused or not.
+    let a: Vec<f32> = (0..16).map(|i| i as f32 - 5.0).collect();
+    let b: Vec<f32> = (0..16).map(|i| (i * 7 % 5) as f32).collect();
+    let c: Vec<f32> = (0..16).map(|i| 100.0 + i as f32).collect();
+    for isa in Isa::available() {
+        let lanes = isa.lanes();
+        for count in 0..=lanes {
+            let mut out = vec![-1.0; 2 * lanes];
+            exercise(isa, &a, &b, &c, count, &mut out);
+            for i in 0..lanes {
+                let added = if i < count { c[i] } else { 0.0 };
+                assert_eq!(out[i], (a[i] * b[i] + added + a[i]).max(b[i]), "{} lane {i} of {count}", isa.name());
+                assert_eq!(out[lanes + i], if i < count { 7.0 } else { -1.0 }, "{} stores {count}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_instruction_set_is_refused_with_the_known_ones() {
+    let message = Isa::from_name("mmx").unwrap_err();
+    assert!(message.contains("\"mmx\"") && message.contains("scalar"), "{message}");
+    assert_eq!(Isa::from_name("scalar").unwrap().name(), "scalar");
+    assert_eq!(Isa::from_name(Isa::best().name()).unwrap(), Isa::best());
+}
