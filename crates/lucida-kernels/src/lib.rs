@@ -12,9 +12,11 @@ mod cpu;
 mod gemm;
 pub mod ops;
 mod pool;
+mod pool2d;
 mod simd;
 
 pub use buffer::Buffer;
 pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape};
 pub use cpu::Cpu;
+pub use pool2d::{Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 pub use simd::Isa;

@@ -1,5 +1,20 @@
 //! The kernels that are bound by memory: one pass over slices.
+//!
+//! They are plain loops; the compiler vectorises them for each instruction set.
 
+mod activation;
+mod elementwise;
+mod normalise;
+mod optimise;
 mod reduce;
+#[cfg(test)]
+mod tests;
 
+pub use activation::{Pointwise, pointwise, pointwise_backward, sigmoid, softmax, softmax_backward};
+pub use elementwise::{Columns, multiply, transfer, transfer_columns};
+pub use normalise::{affine, channel_workspace, combine, gradient_moments, moments};
+pub use optimise::{AdamStep, RmspropStep, SgdStep, adam, rmsprop, sgd};
 pub use reduce::{sum_parts, sum_rows, sum_rows_workspace};
+
+/// Floats below which a second thread costs more than it saves.
+const MIN_PART: usize = 1 << 13;

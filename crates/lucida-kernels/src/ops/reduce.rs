@@ -3,8 +3,7 @@
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
 use crate::simd::multiversion;
 
-/// Floats below which a second thread costs more than it saves.
-const MIN_PART: usize = 1 << 13;
+use super::MIN_PART;
 
 multiversion! {
     fn add_slices[simd: S](parts: &[f32], stride: usize, out: &mut [f32]) {

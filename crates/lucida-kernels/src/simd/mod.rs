@@ -41,6 +41,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger of `a` and `b`; `b` where `a` is not a number.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `x` in the lanes where `a == b`, `y` in the others.
+    fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    /// `x` in the lanes where `a > b`, `y` in the others.
+    fn select_gt(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// Reads a vector.
     ///
     /// # Safety
@@ -61,8 +65,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count` floats can be written to `to`.
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: Self::Vector);
-    /// Asks for a cache line that will be read soon.
-    fn prefetch(self, from: *const f32);
 
     /// Runs `tile` with the number of rows that fills this instruction set's registers at this `width` in vectors.
     ///
@@ -199,7 +201,7 @@ impl Isa {
 
 /// Compiles a function once for each instruction set; the function made takes an [`Isa`] first and runs its version.
 ///
-/// ```ignore
+/// ```text
 /// multiversion! {
 ///     pub fn double[simd: S](x: &mut [f32]) { ... }
 /// }

@@ -46,6 +46,16 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn select_eq(self, a: float32x4_t, b: float32x4_t, x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        unsafe { vbslq_f32(vceqq_f32(a, b), x, y) }
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: float32x4_t, b: float32x4_t, x: float32x4_t, y: float32x4_t) -> float32x4_t {
+        unsafe { vbslq_f32(vcgtq_f32(a, b), x, y) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> float32x4_t {
         unsafe { vld1q_f32(from) }
     }
@@ -72,9 +82,6 @@ impl Simd for Neon {
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
-
-    #[inline(always)]
-    fn prefetch(self, _from: *const f32) {}
 
     tile_shapes! { 1 => 16, 2 => 12, 3 => 8 }
 }

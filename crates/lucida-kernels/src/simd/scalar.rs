@@ -33,6 +33,16 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| if a[i] == b[i] { x[i] } else { y[i] })
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| if a[i] > b[i] { x[i] } else { y[i] })
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
         // SAFETY: the caller promises four readable floats.
         unsafe { from.cast::<[f32; 4]>().read_unaligned() }
@@ -57,9 +67,6 @@ impl Simd for Scalar {
         // SAFETY: the caller promises `count` writable floats, at most as many as `value` holds.
         unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) }
     }
-
-    #[inline(always)]
-    fn prefetch(self, _from: *const f32) {}
 
     tile_shapes! { 1 => 8, 2 => 6 }
 }

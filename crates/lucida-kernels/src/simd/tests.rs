@@ -11,7 +11,9 @@ multiversion! {
             let z = simd.load_partial(c.as_ptr(), count);
             let value = simd.max(simd.add(simd.mul_add(x, y, z), x), y);
             simd.store(out.as_mut_ptr(), value);
-            simd.store_partial(out.as_mut_ptr().add(S::LANES), count, simd.splat(7.0));
+            let larger = simd.select_gt(x, y, simd.splat(1.0), simd.splat(2.0));
+            let kind = simd.select_eq(x, y, simd.splat(0.0), larger);
+            simd.store_partial(out.as_mut_ptr().add(S::LANES), count, kind);
         }
     }
 }
@@ -30,7 +32,14 @@ fn vectors_compute_what_floats_compute() {
             for i in 0..lanes {
                 let added = if i < count { c[i] } else { 0.0 };
                 assert_eq!(out[i], (a[i] * b[i] + added + a[i]).max(b[i]), "{} lane {i} of {count}", isa.name());
-                assert_eq!(out[lanes + i], if i < count { 7.0 } else { -1.0 }, "{} stores {count}", isa.name());
+                let kind = if a[i] == b[i] {
+                    0.0
+                } else if a[i] > b[i] {
+                    1.0
+                } else {
+                    2.0
+                };
+                assert_eq!(out[lanes + i], if i < count { kind } else { -1.0 }, "{} stores {count}", isa.name());
             }
         }
     }

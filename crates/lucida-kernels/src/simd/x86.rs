@@ -51,6 +51,16 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn select_eq(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), y, x) }
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
     }
@@ -68,11 +78,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: __m512) {
         unsafe { _mm512_mask_storeu_ps(to, low_bits(count), value) }
-    }
-
-    #[inline(always)]
-    fn prefetch(self, from: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     tile_shapes! { 1 => 14, 2 => 12, 3 => 8, 4 => 6 }
@@ -125,6 +130,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn select_eq(self, a: __m256, b: __m256, x: __m256, y: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    fn select_gt(self, a: __m256, b: __m256, x: __m256, y: __m256) -> __m256 {
+        unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }
     }
@@ -142,11 +157,6 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: __m256) {
         unsafe { _mm256_maskstore_ps(to, low_lanes(count), value) }
-    }
-
-    #[inline(always)]
-    fn prefetch(self, from: *const f32) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
     }
 
     tile_shapes! { 1 => 12, 2 => 6 }

@@ -1,0 +1,188 @@
+//! The pieces of batch normalisation (Ioffe and Szegedy, 2015): moments of each channel over the rows of a matrix, and
+//! channel-wise affine maps. A row is a pixel, a column a channel.
+
+use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
+use crate::simd::multiversion;
+
+use super::MIN_PART;
+
+/// Floats of work memory that the functions here need.
+pub fn channel_workspace(cpu: Cpu, channels: usize) -> usize {
+    (2 * cpu.threads() + 1) * channels
+}
+
+/// Splits the rows over the threads, lets each fill two rows of sums, and adds these in order.
+fn reduce(
+    cpu: Cpu,
+    rows: usize,
+    channels: usize,
+    workspace: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    part: impl Fn(std::ops::Range<usize>, &mut [f32], &mut [f32]) + Sync,
+) {
+    let parts = parts_of(rows, MIN_PART.div_ceil(channels), cpu.threads());
+    let workspace = &mut workspace[..2 * parts * channels];
+    workspace.fill(0.0);
+    let shared = SharedMut::new(workspace);
+    cpu.parallel_for(parts, |_, index| {
+        // SAFETY: each part has its own two rows.
+        let own = unsafe { shared.slice(2 * index * channels..2 * (index + 1) * channels) };
+        let (a, b) = own.split_at_mut(channels);
+        part(part_range(rows, parts, index), a, b);
+    });
+    first.fill(0.0);
+    second.fill(0.0);
+    for pair in workspace.chunks_exact(2 * channels) {
+        let (a, b) = pair.split_at(channels);
+        first.iter_mut().zip(a).for_each(|(sum, x)| *sum += x);
+        second.iter_mut().zip(b).for_each(|(sum, x)| *sum += x);
+    }
+}
+
+multiversion! {
+    fn add_squared_deviations[simd: S](rows: &[f32], mean: &[f32], sums: &mut [f32], squares: &mut [f32]) {
+        for row in rows.chunks_exact(mean.len()) {
+            for (((sum, square), x), m) in sums.iter_mut().zip(squares.iter_mut()).zip(row).zip(mean) {
+                let deviation = x - m;
+                *sum += deviation;
+                *square += deviation * deviation;
+            }
+        }
+    }
+}
+
+/// Mean and (biased) variance of each channel, in two passes: the second takes the deviations from the mean, so that a
+/// large mean does not swallow a small variance.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], workspace: &mut [f32]) {
+    let channels = mean.len();
+    assert!(channels > 0 && variance.len() == channels && input.len().is_multiple_of(channels), "channels");
+    let rows = input.len() / channels;
+    let of = |range: std::ops::Range<usize>| &input[range.start * channels..range.end * channels];
+    let (centre, workspace) = workspace.split_at_mut(channels);
+    // Any centre near the data will do for the first pass: the first row is.
+    centre.copy_from_slice(&input[..channels]);
+    for _ in 0..2 {
+        reduce(cpu, rows, channels, workspace, mean, variance, |range, sums, squares| {
+            add_squared_deviations(cpu.isa(), of(range), centre, sums, squares);
+        });
+        for ((m, v), c) in mean.iter_mut().zip(variance.iter_mut()).zip(centre.iter_mut()) {
+            let rest = *m / rows as f32;
+            *v = (*v / rows as f32 - rest * rest).max(0.0);
+            *c += rest;
+            *m = *c;
+        }
+    }
+}
+
+multiversion! {
+    fn affine_rows[simd: S](input: &[f32], scale: &[f32], shift: &[f32], relu: bool, output: &mut [f32]) {
+        let channels = scale.len();
+        for (y, x) in output.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
+            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                let value = x * scale + shift;
+                *y = if relu && value <= 0.0 { 0.0 } else { value };
+            }
+        }
+    }
+}
+
+/// `output = input * scale + shift` in each channel, then ReLU if asked for.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn affine(cpu: Cpu, input: &[f32], scale: &[f32], shift: &[f32], relu: bool, output: &mut [f32]) {
+    let channels = scale.len();
+    assert!(channels > 0 && shift.len() == channels && input.len().is_multiple_of(channels), "channels");
+    assert_eq!(input.len(), output.len(), "output length");
+    let shared = SharedMut::new(output);
+    cpu.parallel_ranges(input.len() / channels, MIN_PART.div_ceil(channels), |_, rows| {
+        let range = rows.start * channels..rows.end * channels;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        affine_rows(cpu.isa(), &input[range], scale, shift, relu, own);
+    });
+}
+
+multiversion! {
+    fn add_products[simd: S](grad: &[f32], input: &[f32], centre: &[f32], sums: &mut [f32], products: &mut [f32]) {
+        let channels = centre.len();
+        for (grad, input) in grad.chunks_exact(channels).zip(input.chunks_exact(channels)) {
+            for ((((sum, product), g), x), c) in
+                sums.iter_mut().zip(products.iter_mut()).zip(grad).zip(input).zip(centre)
+            {
+                *sum += g;
+                *product += g * (x - c);
+            }
+        }
+    }
+}
+
+/// For each channel the sum of the gradient, and the sum of the gradient times the input's deviation from `centre`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn gradient_moments(
+    cpu: Cpu,
+    grad: &[f32],
+    input: &[f32],
+    centre: &[f32],
+    sums: &mut [f32],
+    products: &mut [f32],
+    workspace: &mut [f32],
+) {
+    let channels = centre.len();
+    assert!(channels > 0 && sums.len() == channels && products.len() == channels, "channels");
+    assert!(grad.len() == input.len() && grad.len().is_multiple_of(channels), "gradient length");
+    reduce(cpu, grad.len() / channels, channels, workspace, sums, products, |range, a, b| {
+        let range = range.start * channels..range.end * channels;
+        add_products(cpu.isa(), &grad[range.clone()], &input[range], centre, a, b);
+    });
+}
+
+multiversion! {
+    fn combine_rows[simd: S](
+        grad: &[f32],
+        input: &[f32],
+        factors: (&[f32], &[f32], &[f32]),
+        output: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (a, b, c) = factors;
+        let channels = a.len();
+        for ((y, g), x) in output.chunks_exact_mut(channels).zip(grad.chunks_exact(channels)).zip(input.chunks_exact(channels)) {
+            for i in 0..channels {
+                let value = a[i] * g[i] + b[i] * x[i] + c[i];
+                y[i] = if accumulate { y[i] + value } else { value };
+            }
+        }
+    }
+}
+
+/// `output = a * grad + b * input + c` in each channel (or added to `output`): the gradient that a normalisation passes
+/// back has this form.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn combine(
+    cpu: Cpu,
+    grad: &[f32],
+    input: &[f32],
+    factors: (&[f32], &[f32], &[f32]),
+    output: &mut [f32],
+    accumulate: bool,
+) {
+    let channels = factors.0.len();
+    assert!(channels > 0 && factors.1.len() == channels && factors.2.len() == channels, "channels");
+    assert!(grad.len() == input.len() && grad.len() == output.len() && grad.len().is_multiple_of(channels), "length");
+    let shared = SharedMut::new(output);
+    cpu.parallel_ranges(grad.len() / channels, MIN_PART.div_ceil(channels), |_, rows| {
+        let range = rows.start * channels..rows.end * channels;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        combine_rows(cpu.isa(), &grad[range.clone()], &input[range], factors, own, accumulate);
+    });
+}

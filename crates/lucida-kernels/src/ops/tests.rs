@@ -1,0 +1,191 @@
+//! Against the formulas, computed value by value in 64 bits.
+
+use super::*;
+use crate::{Cpu, Isa};
+
+fn cpus() -> impl Iterator<Item = Cpu> {
+    Isa::available().into_iter().flat_map(|isa| [1, 2].map(|n| Cpu::detect().with_isa(isa).with_threads(n)))
+}
+
+fn wave(len: usize, step: f32) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * step).sin() * 2.0).collect()
+}
+
+fn close(actual: &[f32], expected: impl IntoIterator<Item = f64>, what: &str) {
+    let mut count = 0;
+    for (index, (&a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((f64::from(a) - e).abs() <= 2e-6 * (1.0 + e.abs()), "{what}: {a} instead of {e} at {index}");
+        count += 1;
+    }
+    assert_eq!(count, actual.len(), "{what}");
+}
+
+/// Enough for two threads, and not a multiple of anything.
+const LEN: usize = 20_011;
+
+#[test]
+fn pointwise_activations_and_their_derivatives() {
+    for cpu in cpus() {
+        let x = wave(LEN, 0.37);
+        type Function = fn(f64) -> f64;
+        let cases: [(Pointwise, Function, Function); 3] = [
+            (Pointwise::Relu, |x| x.max(0.0), |x| f64::from(x > 0.0)),
+            (
+                Pointwise::Sigmoid,
+                |x| 1.0 / (1.0 + (-x).exp()),
+                |x| {
+                    let y = 1.0 / (1.0 + (-x).exp());
+                    y * (1.0 - y)
+                },
+            ),
+            (Pointwise::Tanh, f64::tanh, |x| 1.0 - x.tanh().powi(2)),
+        ];
+        for (kind, f, derivative) in cases {
+            let mut y = vec![f32::NAN; LEN];
+            pointwise(cpu, kind, &x, &mut y);
+            close(&y, x.iter().map(|&x| f(x.into())), &format!("{kind:?}"));
+            let mut grad = wave(LEN, 0.11);
+            let expected: Vec<f64> = grad.iter().zip(&x).map(|(&g, &x)| f64::from(g) * derivative(x.into())).collect();
+            pointwise_backward(cpu, kind, &y, &mut grad);
+            close(&grad, expected, &format!("{kind:?} backward"));
+        }
+    }
+    assert_eq!(sigmoid(-1e30), 0.0);
+    assert_eq!(sigmoid(1e30), 1.0);
+}
+
+#[test]
+fn softmax_and_its_derivative() {
+    for cpu in cpus() {
+        for classes in [1, 2, 10, 1000] {
+            let rows = 7;
+            let mut x = wave(rows * classes, 0.61);
+            x[0] = 1000.0; // must not overflow
+            let mut y = vec![f32::NAN; x.len()];
+            softmax(cpu, classes, &x, &mut y);
+            let exact: Vec<f64> = x
+                .chunks(classes)
+                .flat_map(|row| {
+                    let top = row.iter().copied().fold(f32::MIN, f32::max);
+                    let e: Vec<f64> = row.iter().map(|&x| f64::from(x - top).exp()).collect();
+                    let sum: f64 = e.iter().sum();
+                    e.into_iter().map(move |e| e / sum)
+                })
+                .collect();
+            close(&y, exact.iter().copied(), "softmax");
+            let mut grad = wave(x.len(), 0.23);
+            let expected: Vec<f64> = grad
+                .chunks(classes)
+                .zip(exact.chunks(classes))
+                .flat_map(|(g, y)| {
+                    let dot: f64 = g.iter().zip(y).map(|(&g, y)| f64::from(g) * y).sum();
+                    g.iter().zip(y).map(move |(&g, y)| y * (f64::from(g) - dot)).collect::<Vec<_>>()
+                })
+                .collect();
+            softmax_backward(cpu, classes, &y, &mut grad);
+            close(&grad, expected, "softmax backward");
+        }
+    }
+}
+
+#[test]
+fn copies_sums_and_products() {
+    for cpu in cpus() {
+        let (a, b) = (wave(LEN, 0.3), wave(LEN, 0.7));
+        let mut out = b.clone();
+        transfer(cpu, &a, &mut out, false);
+        assert_eq!(out, a);
+        transfer(cpu, &b, &mut out, true);
+        assert!(out.iter().zip(&a).zip(&b).all(|((y, a), b)| *y == a + b));
+        multiply(cpu, &a, &b, &mut out, false);
+        assert!(out.iter().zip(&a).zip(&b).all(|((y, a), b)| *y == a * b));
+        multiply(cpu, &a, &b, &mut out, true);
+        close(&out, a.iter().zip(&b).map(|(&a, &b)| 2.0 * f64::from(a) * f64::from(b)), "product added");
+    }
+}
+
+#[test]
+fn column_blocks_go_where_they_belong() {
+    for cpu in cpus() {
+        let (rows, from_columns, to_columns, width) = (3001, 7, 11, 4);
+        let from = wave(rows * from_columns, 0.3);
+        let before = wave(rows * to_columns, 0.9);
+        let source = Columns { start: 2, stride: from_columns };
+        let target = Columns { start: 6, stride: to_columns };
+        for accumulate in [false, true] {
+            let mut to = before.clone();
+            transfer_columns(cpu, (rows, width), (&from, source), (&mut to, target), accumulate);
+            for row in 0..rows {
+                for column in 0..to_columns {
+                    let at = row * to_columns + column;
+                    let expected = match column.checked_sub(6) {
+                        Some(c) if c < width => {
+                            from[row * from_columns + 2 + c] + if accumulate { before[at] } else { 0.0 }
+                        }
+                        _ => before[at],
+                    };
+                    assert_eq!(to[at], expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn moments_survive_a_large_mean() {
+    for cpu in cpus() {
+        let (rows, channels) = (5000, 5);
+        let x: Vec<f32> =
+            (0..rows * channels).map(|i| 1000.0 * (i % channels) as f32 + (i as f32 * 0.7).sin()).collect();
+        let column = |c: usize| x.iter().skip(c).step_by(channels).map(|&x| f64::from(x));
+        let mut mean = vec![0.0; channels];
+        let mut variance = vec![0.0; channels];
+        let mut workspace = vec![f32::NAN; channel_workspace(cpu, channels)];
+        moments(cpu, &x, &mut mean, &mut variance, &mut workspace);
+        for c in 0..channels {
+            let exact_mean = column(c).sum::<f64>() / rows as f64;
+            let exact = column(c).map(|x| (x - exact_mean).powi(2)).sum::<f64>() / rows as f64;
+            assert!((f64::from(mean[c]) - exact_mean).abs() < 1e-6 * (1.0 + exact_mean), "mean {c}");
+            assert!((f64::from(variance[c]) - exact).abs() < 1e-4 * exact, "variance {c}: {} for {exact}", variance[c]);
+        }
+    }
+}
+
+#[test]
+fn the_update_rules_follow_their_formulas() {
+    for cpu in cpus() {
+        let (grad, w0) = (wave(LEN, 0.3), wave(LEN, 0.7));
+        let mut w = w0.clone();
+        let (mut m, mut v) = (vec![0.1; LEN], vec![0.2; LEN]);
+        let step = AdamStep { rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, keep: 0.99 };
+        adam(cpu, step, &mut w, &grad, &mut m, &mut v);
+        let expected = grad.iter().zip(&w0).map(|(&g, &w)| {
+            let (g, w) = (f64::from(g), f64::from(w));
+            let m = 0.9 * 0.1 + 0.1 * g;
+            let v: f64 = 0.999 * 0.2 + 0.001 * g * g;
+            0.99 * w - 0.01 * m / (v.sqrt() + 1e-7)
+        });
+        close(&w, expected, "adam");
+        for nesterov in [false, true] {
+            let mut w = w0.clone();
+            let mut v = vec![0.5; LEN];
+            sgd(cpu, SgdStep { rate: 0.1, momentum: 0.9, nesterov }, &mut w, &grad, &mut v);
+            let expected = grad.iter().zip(&w0).map(|(&g, &w)| {
+                let v = 0.9 * 0.5 - 0.1 * f64::from(g);
+                f64::from(w) + if nesterov { 0.9 * v - 0.1 * f64::from(g) } else { v }
+            });
+            close(&w, expected, "momentum");
+        }
+        let mut w = w0.clone();
+        sgd(cpu, SgdStep { rate: 0.1, momentum: 0.0, nesterov: false }, &mut w, &grad, &mut []);
+        close(&w, grad.iter().zip(&w0).map(|(&g, &w)| f64::from(w) - 0.1 * f64::from(g)), "descent");
+        let mut w = w0.clone();
+        let mut v = vec![0.3; LEN];
+        rmsprop(cpu, RmspropStep { rate: 0.01, rho: 0.9, epsilon: 1e-7 }, &mut w, &grad, &mut v);
+        let expected = grad.iter().zip(&w0).map(|(&g, &w)| {
+            let g = f64::from(g);
+            f64::from(w) - 0.01 * g / (0.9 * 0.3 + 0.1 * g * g + 1e-7).sqrt()
+        });
+        close(&w, expected, "rmsprop");
+    }
+}
