@@ -14,6 +14,10 @@ const SIDE: usize = 28;
 /// The side of the box that a digit fills.
 const BOX: usize = 20;
 
+/// Where the centre of mass of a digit is, in pixels from the left and the top: that of MNIST's images is there, not at
+/// the 13.5 between the middle pixels.
+const MIDDLE: f64 = 14.0;
+
 /// What differs less than this from the paper is no ink, however faint the strongest stroke is.
 const LEAST_INK: u8 = 24;
 
@@ -119,9 +123,6 @@ fn centred(digit: &Picture) -> (usize, usize) {
     };
     (start(mass_x, digit.width()), start(mass_y, digit.height()))
 }
-
-/// The pixel in the middle.
-const MIDDLE: f64 = 14.0;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,10 @@ fn seven(left: usize, top: usize, size: usize, canvas: (usize, usize), ink: &[u8
     picture
 }
 
+fn distance(a: &[u8], b: &[u8]) -> u64 {
+    a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+}
+
 fn centre_of_mass(picture: &Picture) -> (f64, f64) {
     let (mut mass, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
     for y in 0..28 {
@@ -62,7 +66,7 @@ fn neither_ink_nor_paper_nor_place_nor_size_matter() {
         }
     }
     let small = normalise_digit(&seven(5, 5, 48, (64, 64), &[0], &[255])).unwrap();
-    let difference: u32 = small.pixels().iter().zip(reference.pixels()).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    let difference = distance(small.pixels(), reference.pixels());
     assert!(difference / 784 < 4, "{difference}");
 }
 
@@ -92,11 +96,12 @@ fn a_picture_of_28x28_is_taken_as_it_is() {
     }
 }
 
-/// MNIST's own digits, enlarged and moved on white paper, come back as they were, but for the blur of two resizings.
+/// MNIST's own digits, enlarged to the black and white that they were made from and moved about on white paper, come
+/// back nearly as they were. (Moved by one pixel they would differ by more than half of their ink.)
 #[test]
 fn an_enlarged_digit_of_mnist_comes_back() {
     let digits = Mnist::builtin().unwrap().train;
-    let (mut difference, mut ink, count) = (0_u64, 0_u64, 300);
+    let (mut difference, mut moved, mut ink, count) = (0, 0, 0, 300);
     let (mut x_total, mut y_total) = (0.0, 0.0);
     for index in 0..count {
         let original = digits.picture(index).unwrap();
@@ -104,15 +109,16 @@ fn an_enlarged_digit_of_mnist_comes_back() {
         x_total += x;
         y_total += y;
         let mut large = original.resize(280, 280, Filter::Bicubic).unwrap().pad(400, 350, 10, 60).unwrap();
-        large.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
+        large.pixels_mut().iter_mut().for_each(|value| *value = if *value > 127 { 0 } else { 255 });
         let back = normalise_digit(&large).unwrap();
-        difference += back.pixels().iter().zip(original.pixels()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        difference += distance(back.pixels(), original.pixels());
+        moved += distance(&original.pixels()[1..], original.pixels());
         ink += original.pixels().iter().map(|&value| u64::from(value)).sum::<u64>();
     }
     let (x, y) = (x_total / count as f64, y_total / count as f64);
-    eprintln!("centre of mass of MNIST: {x:.2} {y:.2}; difference {:.3}", difference as f64 / ink as f64);
     assert!((x - MIDDLE).abs() < 0.5 && (y - MIDDLE).abs() < 0.5, "MNIST's middle is at {x:.2}, {y:.2}");
-    assert!((difference as f64) < 0.25 * ink as f64, "{difference} of {ink}");
+    assert!((difference as f64) < 0.22 * ink as f64, "{difference} of {ink}");
+    assert!(moved as f64 > 0.5 * ink as f64, "{moved} of {ink}");
 }
 
 #[test]
