@@ -1,5 +1,26 @@
-//! Data sets and pictures.
+//! Data sets and pictures: how they are read, split, batched, and turned into what a network takes.
 
+mod batches;
+mod colour;
+mod dataset;
+mod decode;
+mod digit;
+mod encode;
+pub mod idx;
+mod limits;
+mod mnist;
 mod picture;
+mod preprocess;
+mod random;
+mod resize;
+mod split;
 
+pub use batches::{batches, epoch_order};
+pub use dataset::{Dataset, LabelledImages, Subset};
+pub use digit::normalise_digit;
+pub use limits::Limits;
+pub use mnist::Mnist;
 pub use picture::Picture;
+pub use preprocess::{Colour, Preprocessing};
+pub use resize::{Filter, Fit};
+pub use split::{Split, stratified_split};

@@ -39,6 +39,12 @@ impl Picture {
         Self { width, height, channels: colour.len(), pixels: colour.repeat(width * height) }
     }
 
+    /// Another picture of the same size, from as many pixels in other channels.
+    pub(super) fn with_pixels(&self, channels: usize, pixels: Vec<u8>) -> Self {
+        debug_assert_eq!(pixels.len(), self.width * self.height * channels);
+        Self { width: self.width, height: self.height, channels, pixels }
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width

@@ -1,0 +1,198 @@
+//! From a picture file to a [`Picture`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
+//!
+//! Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 16 bits and floats are rounded, CMYK is
+//! converted, transparency is laid over white (as paper, and as most viewers show it), and the turn that a camera
+//! notes in EXIF is made. The format is told by the content; the name of a file is never trusted.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+
+use super::{Limits, Picture};
+use crate::{Error, Result, files};
+
+/// What the decoders may allocate for a pixel: four channels of 16 bits, twice.
+const BYTES_PER_PIXEL: u64 = 16;
+
+/// What they may allocate besides, for tables and metadata.
+const BYTES_BESIDES: u64 = 16 << 20;
+
+impl Picture {
+    /// Reads a picture file, with the default limits.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, else as [`Picture::decode`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &Limits::default())
+    }
+
+    /// Reads a picture file of at most `limits.file_bytes` bytes and `limits.pixels` pixels.
+    ///
+    /// # Errors
+    /// As [`Picture::open`].
+    pub fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
+        Self::decode(&files::read_limited(path, limits.file_bytes)?, path, limits)
+    }
+
+    /// Decodes the bytes of a picture file; `name` is the file that errors name.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the bytes are not a picture, or a damaged one, or one cut short; [`Error::Unsupported`]
+    /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
+    /// `limits.pixels`, before anything is allocated for them.
+    pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Self> {
+        let format = recognise(bytes, name)?;
+        let failed = |error| explain(error, format, name, limits);
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut allowed = image::Limits::no_limits();
+        allowed.max_alloc = Some(limits.pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_BESIDES));
+        reader.limits(allowed);
+        let mut decoder = reader.into_decoder().map_err(failed)?;
+
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > limits.pixels {
+            let what = format!("{}: pixels of a picture of {width}x{height}", name.display());
+            return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
+        }
+        if pixels == 0 {
+            return Err(Error::file(name, format!("is not a picture to look at: its size is {width}x{height}")));
+        }
+        if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
+            return Err(Error::file(name, "is a JPEG picture cut short: its end marker is missing"));
+        }
+        // Unreadable metadata are no reason to refuse the picture.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+        image.apply_orientation(orientation);
+        from_image(image).ok_or_else(|| Error::Bug(format!("{}: a colour type without a conversion", name.display())))
+    }
+}
+
+/// The format of a picture, from its first bytes.
+fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
+    if bytes.is_empty() {
+        return Err(Error::file(name, "is not a picture: it is empty"));
+    }
+    match image::guess_format(bytes) {
+        Ok(format) if format.reading_enabled() => Ok(format),
+        Ok(format) => Err(Error::Unsupported(format!(
+            "{}: {format:?} pictures are not supported; use JPEG, PNG, BMP, GIF, TIFF or WebP",
+            name.display()
+        ))),
+        Err(_) => {
+            let start = &bytes[..bytes.len().min(12)];
+            let shown = if start.iter().all(|&byte| byte == b' ' || byte.is_ascii_graphic()) {
+                format!("\"{}\"", String::from_utf8_lossy(start))
+            } else {
+                start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+            };
+            let problem =
+                format!("is not a picture: it begins with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
+            Err(Error::file(name, problem))
+        }
+    }
+}
+
+/// The decoder's complaint in one line, under the right heading.
+fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits) -> Error {
+    let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    match error {
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::file(name, format!("is a {format:?} picture cut short"))
+        }
+        ImageError::Limits(_) => Error::file(
+            name,
+            format!("needs more memory than its {format:?} decoder is given for {} pixels: {detail}", limits.pixels),
+        ),
+        ImageError::Unsupported(_) => Error::Unsupported(format!("{}: {detail}", name.display())),
+        _ => Error::file(name, format!("is a damaged {format:?} picture: {detail}")),
+    }
+}
+
+/// Whether a JPEG file goes on to its end marker. The decoder fills what is missing with gray and does not say so.
+fn jpeg_ends(bytes: &[u8]) -> bool {
+    const END: u8 = 0xd9;
+    let mut rest = &bytes[2.min(bytes.len())..];
+    // Outside the scans the file is a chain of segments, each with its length; a thumbnail's end marker lies inside
+    // one. Inside a scan, 0xff is followed by 0x00 (a stuffed byte) or 0xd0 to 0xd7 (a restart).
+    while let Some(at) = rest.iter().position(|&byte| byte == 0xff) {
+        let Some(&marker) = rest.get(at + 1) else { return false };
+        rest = match marker {
+            END => return true,
+            0xff => &rest[at + 1..],
+            0x00 | 0x01 | 0xd0..=0xd8 => &rest[at + 2..],
+            _ => {
+                let Some(&[high, low]) = rest.get(at + 2..at + 4) else { return false };
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                let Some(after) = rest.get(at + 2 + length..) else { return false };
+                after
+            }
+        };
+    }
+    false
+}
+
+/// Gray or RGB of 8 bits; `None` for a colour type that this version of the decoder does not have yet.
+fn from_image(image: DynamicImage) -> Option<Picture> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let (channels, pixels) = match image.color() {
+        ColorType::L8 | ColorType::Rgb8 => (image.color().channel_count(), image.into_bytes()),
+        ColorType::La8 | ColorType::Rgba8 => {
+            let stride = image.color().channel_count();
+            (stride - 1, over_white(&image.into_bytes(), stride, |value| f32::from(value) / 255.0))
+        }
+        ColorType::L16 | ColorType::Rgb16 | ColorType::La16 | ColorType::Rgba16 => {
+            let stride = image.color().channel_count();
+            let samples: &[u16] = match &image {
+                DynamicImage::ImageLuma16(buffer) => buffer,
+                DynamicImage::ImageRgb16(buffer) => buffer,
+                DynamicImage::ImageLumaA16(buffer) => buffer,
+                DynamicImage::ImageRgba16(buffer) => buffer,
+                _ => return None,
+            };
+            to_bytes(samples, stride, |value| f32::from(value) / 65535.0)
+        }
+        ColorType::Rgb32F | ColorType::Rgba32F => {
+            let stride = image.color().channel_count();
+            let samples: &[f32] = match &image {
+                DynamicImage::ImageRgb32F(buffer) => buffer,
+                DynamicImage::ImageRgba32F(buffer) => buffer,
+                _ => return None,
+            };
+            to_bytes(samples, stride, |value| value)
+        }
+        _ => return None,
+    };
+    Picture::new(width, height, channels.into(), pixels).ok()
+}
+
+/// The channels without alpha, and their bytes, of samples that `unit` maps to 0 to 1.
+fn to_bytes<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> (u8, Vec<u8>) {
+    if stride.is_multiple_of(2) {
+        (stride - 1, over_white(samples, stride, unit))
+    } else {
+        (stride, samples.iter().map(|&value| byte(unit(value))).collect())
+    }
+}
+
+/// Lays pixels, whose last channel is their opacity, over white.
+fn over_white<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> Vec<u8> {
+    let colours = usize::from(stride) - 1;
+    let mut bytes = Vec::with_capacity(samples.len() / usize::from(stride) * colours);
+    for pixel in samples.chunks_exact(usize::from(stride)) {
+        let alpha = unit(pixel[colours]);
+        bytes.extend(pixel[..colours].iter().map(|&value| byte(unit(value) * alpha + (1.0 - alpha))));
+    }
+    bytes
+}
+
+/// 0 to 1 as 0 to 255; what lies outside is clipped, and what is no number is black.
+fn byte(value: f32) -> u8 {
+    (value * 255.0).round() as u8
+}
+
+#[cfg(test)]
+mod tests;

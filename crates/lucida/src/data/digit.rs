@@ -1,0 +1,128 @@
+//! From a photo or a drawing of a digit to what MNIST's images look like.
+//!
+//! As the authors of MNIST describe their own making of it: the digit fits in a box of 20x20 pixels, its proportions
+//! kept, with gray levels from antialiasing, and lies in an image of 28x28 so that its centre of mass is in the
+//! middle; white ink on black. A network that was trained on such images knows no others: without this step a digit
+//! drawn black on white, or small in a corner, is taken for anything.
+
+use super::{Filter, Picture};
+use crate::Result;
+
+/// The side of MNIST's images.
+const SIDE: usize = 28;
+
+/// The side of the box that a digit fills.
+const BOX: usize = 20;
+
+/// Where the centre of mass of a digit is, in pixels from the left and the top: that of MNIST's images is there, not at
+/// the 13.5 between the middle pixels.
+const MIDDLE: f64 = 14.0;
+
+/// What differs less than this from the paper is no ink, however faint the strongest stroke is.
+const LEAST_INK: u8 = 24;
+
+/// Turns a picture of one digit into a gray image of 28x28, white on black.
+///
+/// A picture with a bright border is dark ink on light paper and is inverted. One of 28x28 is otherwise taken as it
+/// is; in any other the ink (what stands out from the border by at least a fifth of the strongest stroke) is cut out,
+/// scaled and centred. A picture without ink gives a black image.
+///
+/// # Errors
+/// Those of [`Picture::resize`], when the picture has no pixels.
+pub fn normalise_digit(picture: &Picture) -> Result<Picture> {
+    let mut gray = picture.to_gray();
+    if has_bright_border(gray.pixels(), gray.width(), gray.height()) {
+        gray.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
+    }
+    if (gray.width(), gray.height()) == (SIDE, SIDE) {
+        return Ok(gray);
+    }
+    remove_paper(&mut gray);
+    let Some([x, y, width, height]) = ink_box(&gray) else {
+        return Ok(Picture::filled(SIDE, SIDE, &[0]));
+    };
+    let longer = width.max(height);
+    let scaled = |side: usize| ((side * BOX + longer / 2) / longer).max(1);
+    let mut digit = gray.crop(x, y, width, height)?.resize(scaled(width), scaled(height), Filter::Bilinear)?;
+    stretch_to_white(&mut digit);
+    let (x, y) = centred(&digit);
+    digit.pad(SIDE, SIDE, x, y)
+}
+
+/// Whether the outermost pixels of a gray image are bright on the average.
+pub(super) fn has_bright_border(pixels: &[u8], width: usize, height: usize) -> bool {
+    let sum = |values: &mut dyn Iterator<Item = &u8>| values.fold((0, 0), |(n, s), &v| (n + 1, s + u64::from(v)));
+    if width == 0 || height == 0 {
+        return false;
+    }
+    let rows = pixels.iter().take(width).chain(&pixels[width * (height - 1)..]);
+    let sides = pixels.chunks_exact(width).flat_map(|row| [&row[0], &row[width - 1]]);
+    let (count, total) = sum(&mut rows.chain(sides));
+    total * 2 > count * 255
+}
+
+/// Makes the paper black: takes its shade (the median of the border) from every pixel, and clears what is then fainter
+/// than a fifth of the strongest ink, such as the grain of paper and the traces of JPEG.
+fn remove_paper(gray: &mut Picture) {
+    let (width, height) = (gray.width(), gray.height());
+    let (last_x, last_y) = (width.saturating_sub(1), height.saturating_sub(1));
+    let mut border: Vec<u8> = Vec::with_capacity(2 * (width + height));
+    for (y, row) in gray.pixels().chunks_exact(width.max(1)).enumerate() {
+        if y == 0 || y == last_y {
+            border.extend(row);
+        } else {
+            border.extend([row[0], row[last_x]]);
+        }
+    }
+    border.sort_unstable();
+    let paper = border.get(border.len() / 2).copied().unwrap_or(0);
+    let strongest = gray.pixels().iter().max().copied().unwrap_or(0).saturating_sub(paper);
+    let faintest = (strongest / 5).max(LEAST_INK);
+    for value in gray.pixels_mut() {
+        let ink = value.saturating_sub(paper);
+        *value = if ink < faintest { 0 } else { ink };
+    }
+}
+
+/// Left, top, width and height of what is not black.
+fn ink_box(gray: &Picture) -> Option<[usize; 4]> {
+    let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
+    for (y, row) in gray.pixels().chunks_exact(gray.width().max(1)).enumerate() {
+        let Some(first) = row.iter().position(|&value| value > 0) else { continue };
+        let last = row.iter().rposition(|&value| value > 0).unwrap_or(first);
+        left = left.min(first);
+        right = right.max(last + 1);
+        top = top.min(y);
+        bottom = y + 1;
+    }
+    (right > 0).then(|| [left, top, right - left, bottom - top])
+}
+
+/// Makes the strongest ink white, as thin strokes fade when they are scaled down.
+fn stretch_to_white(digit: &mut Picture) {
+    let strongest = u32::from(digit.pixels().iter().max().copied().unwrap_or(0).max(1));
+    for value in digit.pixels_mut() {
+        *value = ((u32::from(*value) * 255 + strongest / 2) / strongest) as u8;
+    }
+}
+
+/// Where a digit must lie in the image for its centre of mass to be in the middle, or as near to it as it goes without
+/// losing ink.
+fn centred(digit: &Picture) -> (usize, usize) {
+    let (mut mass, mut mass_x, mut mass_y) = (0.0_f64, 0.0, 0.0);
+    for (y, row) in digit.pixels().chunks_exact(digit.width().max(1)).enumerate() {
+        for (x, &value) in row.iter().enumerate() {
+            mass += f64::from(value);
+            mass_x += f64::from(value) * x as f64;
+            mass_y += f64::from(value) * y as f64;
+        }
+    }
+    let start = |moment: f64, side: usize| {
+        let start = (MIDDLE - moment / mass.max(1.0)).round().max(0.0) as usize;
+        start.min(SIDE.saturating_sub(side))
+    };
+    (start(mass_x, digit.width()), start(mass_y, digit.height()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use super::*;
+use crate::data::{Dataset, Mnist};
+
+/// A seven of the given size in pixels: a bar on top and a slanted stem.
+fn seven(left: usize, top: usize, size: usize, canvas: (usize, usize), ink: &[u8], paper: &[u8]) -> Picture {
+    let mut picture = Picture::filled(canvas.0, canvas.1, paper);
+    let thick = size / 8;
+    for y in 0..size {
+        for x in 0..size * 3 / 4 {
+            let stem = size * 3 / 4 - thick - y / 2;
+            if y < thick || (stem..stem + thick).contains(&x) {
+                picture.pixel_mut(left + x, top + y).copy_from_slice(ink);
+            }
+        }
+    }
+    picture
+}
+
+fn distance(a: &[u8], b: &[u8]) -> u64 {
+    a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+}
+
+fn centre_of_mass(picture: &Picture) -> (f64, f64) {
+    let (mut mass, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
+    for y in 0..28 {
+        for x in 0..28 {
+            let value = f64::from(picture.pixel(x, y)[0]);
+            mass += value;
+            x_sum += value * x as f64;
+            y_sum += value * y as f64;
+        }
+    }
+    (x_sum / mass, y_sum / mass)
+}
+
+#[test]
+fn a_big_black_seven_on_white_becomes_one_of_mnist() {
+    let drawing = seven(150, 20, 160, (400, 300), &[0, 0, 0], &[255, 255, 255]);
+    let digit = normalise_digit(&drawing).unwrap();
+    assert_eq!((digit.width(), digit.height(), digit.channels()), (28, 28, 1));
+    let [_, _, width, height] = ink_box(&digit).unwrap();
+    assert_eq!((width, height), (15, 20));
+    assert_eq!(digit.pixels().iter().max(), Some(&255));
+    assert_eq!(digit.pixel(0, 0), [0]);
+    let (x, y) = centre_of_mass(&digit);
+    assert!((x - 14.0).abs() <= 0.51 && (y - 14.0).abs() <= 0.51, "{x} {y}");
+    // A seven: ink in the top bar on the left, none under it.
+    let top = digit.pixels().chunks_exact(28).position(|row| row.iter().any(|&value| value > 0)).unwrap();
+    let left = digit.pixels()[(top + 1) * 28..].iter().position(|&value| value > 0).unwrap();
+    assert!(digit.pixel(left + 1, top + 1)[0] > 200);
+    assert_eq!(digit.pixel(left + 1, top + 8), [0]);
+}
+
+#[test]
+fn neither_ink_nor_paper_nor_place_nor_size_matter() {
+    let reference = normalise_digit(&seven(20, 30, 160, (200, 240), &[0], &[255])).unwrap();
+    let others = [
+        seven(200, 100, 160, (400, 300), &[255], &[0]),
+        seven(20, 30, 160, (300, 300), &[20, 40, 90], &[240, 235, 220]),
+        seven(3, 3, 160, (128, 170), &[130], &[60]),
+    ];
+    for other in &others {
+        let digit = normalise_digit(other).unwrap();
+        for (got, expected) in digit.pixels().iter().zip(reference.pixels()) {
+            assert!(got.abs_diff(*expected) <= 3, "{got} {expected}");
+        }
+    }
+    let small = normalise_digit(&seven(5, 5, 48, (64, 64), &[0], &[255])).unwrap();
+    let difference = distance(small.pixels(), reference.pixels());
+    assert!(difference / 784 < 4, "{difference}");
+}
+
+#[test]
+fn the_grain_of_the_paper_is_not_ink() {
+    let mut photo = seven(60, 60, 160, (400, 300), &[40], &[215]);
+    let mut state = 1_u32;
+    for value in photo.pixels_mut() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *value = value.saturating_add((state >> 28) as u8);
+    }
+    let digit = normalise_digit(&photo).unwrap();
+    let [_, _, width, height] = ink_box(&digit).unwrap();
+    assert_eq!((width, height), (15, 20));
+    assert_eq!(digit.pixel(0, 0), [0]);
+}
+
+#[test]
+fn a_picture_of_28x28_is_taken_as_it_is() {
+    let digits = Mnist::builtin().unwrap().train;
+    for index in 0..200 {
+        let picture = digits.picture(index).unwrap();
+        assert_eq!(normalise_digit(&picture).unwrap(), picture);
+        let mut inverted = picture.clone();
+        inverted.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
+        assert_eq!(normalise_digit(&inverted).unwrap(), picture);
+    }
+}
+
+/// MNIST's own digits, enlarged to the black and white that they were made from and moved about on white paper, come
+/// back nearly as they were. (Moved by one pixel they would differ by more than half of their ink.)
+#[test]
+fn an_enlarged_digit_of_mnist_comes_back() {
+    let digits = Mnist::builtin().unwrap().train;
+    let (mut difference, mut moved, mut ink, count) = (0, 0, 0, 300);
+    let (mut x_total, mut y_total) = (0.0, 0.0);
+    for index in 0..count {
+        let original = digits.picture(index).unwrap();
+        let (x, y) = centre_of_mass(&original);
+        x_total += x;
+        y_total += y;
+        let mut large = original.resize(280, 280, Filter::Bicubic).unwrap().pad(400, 350, 10, 60).unwrap();
+        large.pixels_mut().iter_mut().for_each(|value| *value = if *value > 127 { 0 } else { 255 });
+        let back = normalise_digit(&large).unwrap();
+        difference += distance(back.pixels(), original.pixels());
+        moved += distance(&original.pixels()[1..], original.pixels());
+        ink += original.pixels().iter().map(|&value| u64::from(value)).sum::<u64>();
+    }
+    let (x, y) = (x_total / count as f64, y_total / count as f64);
+    assert!((x - MIDDLE).abs() < 0.5 && (y - MIDDLE).abs() < 0.5, "MNIST's middle is at {x:.2}, {y:.2}");
+    assert!((difference as f64) < 0.22 * ink as f64, "{difference} of {ink}");
+    assert!(moved as f64 > 0.5 * ink as f64, "{moved} of {ink}");
+}
+
+#[test]
+fn a_blank_or_tiny_picture_gives_a_black_image() {
+    for picture in [
+        Picture::filled(50, 60, &[255, 255, 255]),
+        Picture::filled(50, 60, &[0]),
+        Picture::filled(1, 1, &[128]),
+        Picture::filled(2, 300, &[90]),
+    ] {
+        assert_eq!(normalise_digit(&picture).unwrap(), Picture::filled(28, 28, &[0]));
+    }
+    let empty = normalise_digit(&Picture::new(0, 7, 1, vec![]).unwrap()).unwrap();
+    assert_eq!(empty, Picture::filled(28, 28, &[0]));
+    // One stroke, as thin as can be.
+    let mut stroke = Picture::filled(500, 40, &[255]);
+    for x in 5..495 {
+        stroke.pixel_mut(x, 20)[0] = 0;
+    }
+    let digit = normalise_digit(&stroke).unwrap();
+    assert_eq!(ink_box(&digit).unwrap()[2..], [20, 1]);
+}

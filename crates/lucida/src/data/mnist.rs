@@ -1,0 +1,153 @@
+//! MNIST, the handwritten digits of Y. LeCun, C. Cortes and C. Burges: 28x28, white ink on black.
+
+use std::path::{Path, PathBuf};
+
+use super::idx::{self, Content, Idx};
+use super::{LabelledImages, Limits};
+use crate::{Error, Result};
+
+/// The side of a digit's image, in pixels.
+const SIDE: usize = 28;
+
+/// The first 10,000 training images; see `assets/README.md` for their origin.
+const BUILTIN_IMAGES: &[u8] = include_bytes!("../../../../assets/mnist-10k-images-idx3-ubyte.gz");
+const BUILTIN_LABELS: &[u8] = include_bytes!("../../../../assets/mnist-10k-labels-idx1-ubyte.gz");
+
+/// The digits to train on, and those to test with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mnist {
+    /// The training part: 60,000 images in the published set.
+    pub train: LabelledImages,
+    /// The test part: 10,000 images in the published set; `None` in the built-in one.
+    pub test: Option<LabelledImages>,
+}
+
+impl Mnist {
+    /// The first 10,000 images of the training part, which are built in. Their test part is not.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the binary is damaged.
+    pub fn builtin() -> Result<Self> {
+        let limits = Limits::default();
+        let [images, labels] = ["built-in MNIST images", "built-in MNIST labels"].map(Path::new);
+        let train = labelled(
+            (images, idx::parse(BUILTIN_IMAGES, images, Content::Images, &limits)?),
+            (labels, idx::parse(BUILTIN_LABELS, labels, Content::Labels, &limits)?),
+        )?;
+        Ok(Self { train, test: None })
+    }
+
+    /// The published set from a folder with its four files, under their usual names and gzipped or not:
+    /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and `t10k` for `train`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of
+    /// images and labels differ, when an image is not 28x28 or a label is over 9; else as [`idx::read`].
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let [train, test] = find(folder, [Part::Train, Part::Test])?;
+        Ok(Self { train: train.read()?, test: Some(test.read()?) })
+    }
+
+    /// The training part alone of a folder as [`Mnist::from_folder`] takes it.
+    ///
+    /// # Errors
+    /// As [`Mnist::from_folder`]; the files of the test part may be missing.
+    pub fn train_only(folder: &Path) -> Result<LabelledImages> {
+        let [train] = find(folder, [Part::Train])?;
+        train.read()
+    }
+
+    /// The test part alone of a folder as [`Mnist::from_folder`] takes it.
+    ///
+    /// # Errors
+    /// As [`Mnist::from_folder`]; the files of the training part may be missing.
+    pub fn test_only(folder: &Path) -> Result<LabelledImages> {
+        let [test] = find(folder, [Part::Test])?;
+        test.read()
+    }
+}
+
+/// A part of the published set.
+#[derive(Clone, Copy)]
+enum Part {
+    Train,
+    Test,
+}
+
+/// The two files of a part.
+struct Files {
+    images: PathBuf,
+    labels: PathBuf,
+}
+
+impl Files {
+    fn read(&self) -> Result<LabelledImages> {
+        let limits = Limits::default();
+        // The small file first: a mistake in it shows at once.
+        let labels = idx::read(&self.labels, Content::Labels, &limits)?;
+        let images = idx::read(&self.images, Content::Images, &limits)?;
+        labelled((&self.images, images), (&self.labels, labels))
+    }
+}
+
+/// Finds the files of some parts, or names all that are missing.
+fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
+    match folder.metadata() {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(Error::file(folder, "is not a folder: expected the folder that holds MNIST's four files")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::file(folder, "there is no such folder: expected one with MNIST's four files"));
+        }
+        Err(e) => return Err(Error::io(folder, "read", e)),
+    }
+    let mut missing = Vec::new();
+    let mut look = |prefix: &str, kind: &str| {
+        let names = ["-", "."].map(|joint| format!("{prefix}{joint}{kind}"));
+        let candidates = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
+        let found = candidates.map(|name| folder.join(name)).find(|path| path.is_file());
+        found.unwrap_or_else(|| {
+            missing.push(format!("{prefix}-{kind}"));
+            PathBuf::new()
+        })
+    };
+    let files = parts.map(|part| {
+        let prefix = match part {
+            Part::Train => "train",
+            Part::Test => "t10k",
+        };
+        Files {
+            images: look(&format!("{prefix}-images"), "idx3-ubyte"),
+            labels: look(&format!("{prefix}-labels"), "idx1-ubyte"),
+        }
+    });
+    if missing.is_empty() {
+        Ok(files)
+    } else {
+        Err(Error::file(folder, format!("lacks {} (each plain or as .gz)", missing.join(", "))))
+    }
+}
+
+/// Puts images and labels together, when they belong together.
+fn labelled((images_name, images): (&Path, Idx), (labels_name, labels): (&Path, Idx)) -> Result<LabelledImages> {
+    let &[count, height, width] = images.dims.as_slice() else {
+        return Err(Error::Bug(format!("images with the dimensions {:?}", images.dims)));
+    };
+    if [height, width] != [SIDE, SIDE] {
+        let problem = format!("is mislabelled: its images are {width}x{height}, MNIST's are {SIDE}x{SIDE}");
+        return Err(Error::file(images_name, problem));
+    }
+    if count != labels.data.len() {
+        let problem = format!("has {} labels, but {} has {count} images", labels.data.len(), images_name.display());
+        return Err(Error::file(labels_name, problem));
+    }
+    if let Some(index) = labels.data.iter().position(|&label| label > 9) {
+        let problem = format!("label {index} is {}, but digits are 0 to 9", labels.data[index]);
+        return Err(Error::file(labels_name, problem));
+    }
+    let class_names = (0..10).map(|digit| digit.to_string()).collect();
+    let labels = labels.data.into_iter().map(usize::from).collect();
+    LabelledImages::new([height, width, 1], images.data, labels, class_names)
+}
+
+#[cfg(test)]
+mod tests;

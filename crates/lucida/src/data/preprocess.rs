@@ -1,0 +1,244 @@
+//! From a picture to the numbers that a network was trained on.
+//!
+//! A [`Preprocessing`] is stored with the model, so that a picture is treated in use exactly as in training. Its
+//! arithmetic is `(value / divisor - mean) / std` in 32-bit floats, in this order, because so do the programs that the
+//! known networks were trained with: the results are the same to the last bit.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::digit::{has_bright_border, normalise_digit};
+use super::{Filter, Fit, Picture};
+use crate::{Error, Result};
+
+/// The longest side of a network's input: far above any network, far below what exhausts a machine.
+const LONGEST_SIDE: usize = 8192;
+
+/// The channels of a network's input, and their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// One channel, the luma.
+    Grayscale,
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red, as networks from Caffe want it.
+    Bgr,
+}
+
+impl Colour {
+    /// How many channels there are.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Grayscale => 1,
+            Self::Rgb | Self::Bgr => 3,
+        }
+    }
+}
+
+/// How a picture becomes a network's input. Its order: digit, colour, size, numbers.
+///
+/// One that was read from a file is to be [checked](Preprocessing::check).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The height of the input in pixels.
+    pub height: usize,
+    /// The width of the input in pixels.
+    pub width: usize,
+    /// The channels of the input.
+    pub colour: Colour,
+    /// What each value of 0 to 255 is divided by, first.
+    pub divisor: f32,
+    /// What is then subtracted, for each channel in the order of `colour`.
+    pub mean: Vec<f32>,
+    /// What it is then divided by, for each channel in the order of `colour`.
+    pub std: Vec<f32>,
+    /// What happens to other proportions.
+    #[serde(default)]
+    pub fit: Fit,
+    /// How pixels are computed from those of another size.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Whether the picture shows a digit that is first to look like those of MNIST: see [`normalise_digit`].
+    #[serde(default)]
+    pub digit: bool,
+}
+
+impl Preprocessing {
+    /// Values from 0 to 1: each divided by 255.
+    pub fn unit(height: usize, width: usize, colour: Colour) -> Self {
+        let channels = colour.channels();
+        Self {
+            height,
+            width,
+            colour,
+            divisor: 255.0,
+            mean: vec![0.0; channels],
+            std: vec![1.0; channels],
+            fit: Fit::Stretch,
+            filter: Filter::Bilinear,
+            digit: false,
+        }
+    }
+
+    /// Digits as in MNIST: gray, 28x28, from 0 to 1.
+    pub fn mnist() -> Self {
+        Self { digit: true, ..Self::unit(28, 28, Colour::Grayscale) }
+    }
+
+    /// VGG16 and VGG19: 224x224, BGR, the mean colour of ImageNet subtracted (Keras's mode `caffe`).
+    pub fn vgg() -> Self {
+        Self { divisor: 1.0, mean: vec![103.939, 116.779, 123.68], ..Self::unit(224, 224, Colour::Bgr) }
+    }
+
+    /// InceptionV3 and others: RGB, from -1 to 1 (Keras's mode `tf`).
+    pub fn inception(size: usize) -> Self {
+        Self { divisor: 127.5, mean: vec![1.0; 3], ..Self::unit(size, size, Colour::Rgb) }
+    }
+
+    /// The networks of torchvision: RGB, standardised with ImageNet's means and deviations (Keras's mode `torch`).
+    pub fn torchvision(size: usize) -> Self {
+        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225], ..Self::unit(size, size, Colour::Rgb) }
+    }
+
+    /// The same for another size of input.
+    #[must_use]
+    pub fn with_size(self, height: usize, width: usize) -> Self {
+        Self { height, width, ..self }
+    }
+
+    /// The same with other means of getting to the size.
+    #[must_use]
+    pub fn with_fit(self, fit: Fit, filter: Filter) -> Self {
+        Self { fit, filter, ..self }
+    }
+
+    /// Height, width and channels of the network's input.
+    pub fn output_shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.colour.channels()]
+    }
+
+    /// Whether the values can be used: not those of a damaged or malicious model file.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names the first one that cannot.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |problem: String| Err(Error::argument(format!("preprocessing: {problem}")));
+        for (name, side) in [("height", self.height), ("width", self.width)] {
+            if !(1..=LONGEST_SIDE).contains(&side) {
+                return refuse(format!("the {name} is {side}, it must be 1 to {LONGEST_SIDE}"));
+            }
+        }
+        let channels = self.colour.channels();
+        for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
+            if values.len() != channels {
+                return refuse(format!("{name} has {} values for {channels} channels", values.len()));
+            }
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return refuse(format!("{name} holds {value}"));
+            }
+        }
+        if let Some(value) = [self.divisor].iter().chain(&self.std).find(|value| !value.is_normal()) {
+            return refuse(format!("cannot divide by {value}"));
+        }
+        Ok(())
+    }
+
+    /// Writes a picture of any size as a network's input: `out` has the shape [`Preprocessing::output_shape`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `out` has another length, when the picture has no pixels, or as
+    /// [`Preprocessing::check`].
+    pub fn apply(&self, picture: &Picture, out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        let mut picture = Cow::Borrowed(picture);
+        if self.digit {
+            picture = Cow::Owned(normalise_digit(&picture)?);
+        }
+        if picture.channels() != self.colour.channels() {
+            picture = Cow::Owned(picture.in_channels(self.colour.channels()).into_owned());
+        }
+        if (picture.width(), picture.height()) != (self.width, self.height) {
+            picture = Cow::Owned(picture.fit(self.width, self.height, self.fit, self.filter)?);
+        }
+        self.numbers(picture.pixels(), false, out)
+    }
+
+    /// The picture of a network's input, as well as 8 bits can show it: the inverse of the last step of
+    /// [`Preprocessing::apply`], rounded and clipped to 0 to 255.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `input` has not the shape [`Preprocessing::output_shape`], or as
+    /// [`Preprocessing::check`].
+    pub fn to_picture(&self, input: &[f32]) -> Result<Picture> {
+        self.check()?;
+        self.check_len("input", input.len())?;
+        let channels = self.colour.channels();
+        let mut pixels = Vec::with_capacity(input.len());
+        for values in input.chunks_exact(channels) {
+            for channel in 0..channels {
+                let channel = if self.colour == Colour::Bgr { 2 - channel } else { channel };
+                let value = (values[channel] * self.std[channel] + self.mean[channel]) * self.divisor;
+                // A cast clips, and takes what is no number for 0.
+                pixels.push(value.round() as u8);
+            }
+        }
+        Picture::new(self.width, self.height, channels, pixels)
+    }
+
+    /// Whether images of a shape need no more than [`Preprocessing::convert`].
+    pub(super) fn takes_as_is(&self, shape: [usize; 3]) -> bool {
+        shape == self.output_shape() && (!self.digit || shape == [28, 28, 1])
+    }
+
+    /// What [`Preprocessing::apply`] does with an image of the right size, without a copy of it.
+    pub(super) fn convert(&self, pixels: &[u8], out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        let invert = self.digit && has_bright_border(pixels, self.width, self.height);
+        self.numbers(pixels, invert, out)
+    }
+
+    /// Bytes in, numbers out.
+    fn numbers(&self, pixels: &[u8], invert: bool, out: &mut [f32]) -> Result<()> {
+        self.check_len("image", pixels.len())?;
+        self.check_len("output", out.len())?;
+        let flip = if invert { 255 } else { 0 };
+        let number = |value: u8, mean: f32, std: f32| (f32::from(value ^ flip) / self.divisor - mean) / std;
+        if let (&[mean], &[std]) = (self.mean.as_slice(), self.std.as_slice()) {
+            // Without a mean and a deviation the second step changes nothing, and costs as much as the first.
+            if (mean, std) == (0.0, 1.0) {
+                out.iter_mut().zip(pixels).for_each(|(out, &value)| *out = f32::from(value ^ flip) / self.divisor);
+            } else {
+                out.iter_mut().zip(pixels).for_each(|(out, &value)| *out = number(value, mean, std));
+            }
+            return Ok(());
+        }
+        // Three divisions a pixel would take longer than looking their results up.
+        let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
+            std::array::from_fn(|value| number(value as u8, self.mean[channel], self.std[channel]))
+        });
+        for (out, rgb) in out.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
+            let (first, last) = if self.colour == Colour::Bgr { (rgb[2], rgb[0]) } else { (rgb[0], rgb[2]) };
+            out[0] = tables[0][usize::from(first)];
+            out[1] = tables[1][usize::from(rgb[1])];
+            out[2] = tables[2][usize::from(last)];
+        }
+        Ok(())
+    }
+
+    fn check_len(&self, what: &str, len: usize) -> Result<()> {
+        let [height, width, channels] = self.output_shape();
+        if len == height * width * channels {
+            return Ok(());
+        }
+        Err(Error::argument(format!(
+            "the {what} has {len} values, expected {} ({height} x {width} x {channels})",
+            height * width * channels
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Other sizes of a picture: scaled, cropped, padded.
+
+use std::borrow::Cow;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use super::{Limits, Picture};
+use crate::{Error, Result};
+
+/// How pixels are computed from those of another size. All but the first take in every pixel that a smaller picture
+/// has to stand for (they are antialiased), as in Pillow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// The nearest pixel.
+    Nearest,
+    /// Linear interpolation.
+    #[default]
+    Bilinear,
+    /// Cubic interpolation: that of Catmull and Rom.
+    Bicubic,
+    /// The windowed sinc of Lanczos, three lobes wide.
+    Lanczos3,
+}
+
+/// What happens to the proportions when a picture must have a given size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// They change.
+    #[default]
+    Stretch,
+    /// What is too long loses both ends.
+    Crop,
+    /// What is too short gets black bars at both ends.
+    Pad,
+}
+
+impl Picture {
+    /// The picture scaled to `width` x `height` pixels.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a side, old or new, is 0; [`Error::Limit`] when the result has more pixels than
+    /// [`Limits::default`] allows.
+    pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Result<Self> {
+        if self.width() == width && self.height() == height {
+            return Ok(self.clone());
+        }
+        let [from_width, from_height] = checked_size(self.width(), self.height())?;
+        let [to_width, to_height] = checked_size(width, height)?;
+        let kind = if self.channels() == 1 { PixelType::U8 } else { PixelType::U8x3 };
+        let algorithm = match filter {
+            Filter::Nearest => ResizeAlg::Nearest,
+            Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Filter::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Filter::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
+        };
+        let failed = |problem: String| Error::Bug(format!("resizing to {width}x{height}: {problem}"));
+        let source = ImageRef::new(from_width, from_height, self.pixels(), kind).map_err(|e| failed(e.to_string()))?;
+        let mut target = Image::new(to_width, to_height, kind);
+        Resizer::new()
+            .resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm))
+            .map_err(|e| failed(e.to_string()))?;
+        Self::new(width, height, self.channels(), target.into_vec())
+    }
+
+    /// The part of `width` x `height` pixels whose top left corner is at (`x`, `y`).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the part is not inside the picture.
+    pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
+        let inside = |start: usize, len: usize, side: usize| start.checked_add(len).is_some_and(|end| end <= side);
+        if !inside(x, width, self.width()) || !inside(y, height, self.height()) {
+            return Err(Error::argument(format!(
+                "the part of {width}x{height} at ({x}, {y}) is not inside a picture of {}x{}",
+                self.width(),
+                self.height()
+            )));
+        }
+        let row_len = width * self.channels();
+        let mut pixels = Vec::with_capacity(row_len * height);
+        for row in y..y + height {
+            let start = (row * self.width() + x) * self.channels();
+            pixels.extend_from_slice(&self.pixels()[start..start + row_len]);
+        }
+        Self::new(width, height, self.channels(), pixels)
+    }
+
+    /// The picture on a black one of `width` x `height` pixels, its top left corner at (`x`, `y`).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it does not fit there; [`Error::Limit`] as [`Picture::resize`].
+    pub fn pad(&self, width: usize, height: usize, x: usize, y: usize) -> Result<Self> {
+        checked_size(width, height)?;
+        let fits = |start: usize, len: usize, side: usize| start.checked_add(len).is_some_and(|end| end <= side);
+        if !fits(x, self.width(), width) || !fits(y, self.height(), height) {
+            return Err(Error::argument(format!(
+                "a picture of {}x{} at ({x}, {y}) does not fit on one of {width}x{height}",
+                self.width(),
+                self.height()
+            )));
+        }
+        let row_len = self.width() * self.channels();
+        let mut pixels = vec![0; width * height * self.channels()];
+        for row in 0..self.height() {
+            let to = ((y + row) * width + x) * self.channels();
+            pixels[to..to + row_len].copy_from_slice(&self.pixels()[row * row_len..][..row_len]);
+        }
+        Self::new(width, height, self.channels(), pixels)
+    }
+
+    /// The picture at a given size. The crop and the bars are centred, an odd pixel goes to the bottom and right.
+    ///
+    /// # Errors
+    /// As [`Picture::resize`].
+    pub fn fit(&self, width: usize, height: usize, fit: Fit, filter: Filter) -> Result<Self> {
+        let [from_width, from_height] = checked_size(self.width(), self.height())?;
+        let [to_width, to_height] = checked_size(width, height)?;
+        // The side that the other one goes with, in whole pixels and at least one.
+        let in_proportion =
+            |side: u32, of: u32, to: u32| (u64::from(side) * u64::from(of) / u64::from(to)).max(1) as usize;
+        match fit {
+            Fit::Stretch => self.resize(width, height, filter),
+            Fit::Crop => {
+                let part_width = in_proportion(from_height, to_width, to_height).min(self.width());
+                let part_height = in_proportion(from_width, to_height, to_width).min(self.height());
+                let part = if (part_width, part_height) == (self.width(), self.height()) {
+                    Cow::Borrowed(self)
+                } else {
+                    let (x, y) = ((self.width() - part_width) / 2, (self.height() - part_height) / 2);
+                    Cow::Owned(self.crop(x, y, part_width, part_height)?)
+                };
+                part.resize(width, height, filter)
+            }
+            Fit::Pad => {
+                let inner_width = in_proportion(to_height, from_width, from_height).min(width);
+                let inner_height = in_proportion(to_width, from_height, from_width).min(height);
+                let inner = self.resize(inner_width, inner_height, filter)?;
+                inner.pad(width, height, (width - inner_width) / 2, (height - inner_height) / 2)
+            }
+        }
+    }
+}
+
+/// A size that can be worked with: no side 0, no more pixels than the limit.
+fn checked_size(width: usize, height: usize) -> Result<[u32; 2]> {
+    let limit = Limits::default().pixels;
+    let got = (width as u64).saturating_mul(height as u64);
+    if got == 0 {
+        return Err(Error::argument(format!("a picture of {width}x{height} has no pixels to work with")));
+    }
+    let too_large = || Error::Limit { what: format!("pixels of a picture of {width}x{height}"), got, limit };
+    if got > limit {
+        return Err(too_large());
+    }
+    match (u32::try_from(width), u32::try_from(height)) {
+        (Ok(width), Ok(height)) => Ok([width, height]),
+        _ => Err(too_large()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
