@@ -63,7 +63,7 @@ impl Panel {
         self.axes(&mut figure, &plot);
         if let Some(epoch) = marked.filter(|&epoch| (1..=epochs).contains(&epoch)) {
             let x = plot.x(epoch);
-            figure.line(vec![(x, TOP), (x, PANEL.1 - BOTTOM)], 1.0, Paint::Muted);
+            figure.dashes((x, TOP), (x, PANEL.1 - BOTTOM), 1.0, Paint::Muted);
         }
         for (index, (_, values)) in self.series.iter().enumerate() {
             let paint = Paint::Series(index);
@@ -119,12 +119,12 @@ impl Panel {
         if plot.epochs == 0 {
             figure.text((middle, (TOP + bottom) / 2.0), "no epochs yet", label.anchor(Anchor::Middle));
         } else {
-            for (value, text) in ticks(plot.low, plot.high, 7) {
+            for (value, text) in ticks(plot.low, plot.high, 8) {
                 let y = plot.y(value);
                 figure.line(vec![(LEFT, y), (right, y)], 1.0, Paint::Rule);
                 figure.text((LEFT - 8.0, y + 0.36 * LABEL), text, label.anchor(Anchor::End));
             }
-            for epoch in whole_ticks(1, plot.epochs, 10) {
+            for epoch in whole_ticks(1, plot.epochs, 11) {
                 let x = plot.x(epoch);
                 figure.line(vec![(x, bottom), (x, bottom + 5.0)], 1.0, Paint::Muted);
                 figure.text((x, bottom + 19.0), epoch.to_string(), label.anchor(Anchor::Middle));
@@ -343,13 +343,13 @@ mod tests {
             let bottom = PANEL.1 - BOTTOM + 19.0;
             let mut labels = Vec::new();
             for mark in figure.marks() {
-                if let Mark::Text { y, text, .. } = mark {
-                    if *y == bottom {
-                        labels.push(text.parse::<usize>().unwrap());
-                    }
+                if let Mark::Text { y, text, .. } = mark
+                    && *y == bottom
+                {
+                    labels.push(text.parse::<usize>().unwrap());
                 }
             }
-            assert!((1..=10).contains(&labels.len()), "{labels:?}");
+            assert!((1..=11).contains(&labels.len()), "{labels:?}");
         }
     }
 

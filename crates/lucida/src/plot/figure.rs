@@ -24,6 +24,8 @@ pub(super) enum Paint {
     Muted,
     /// Grid lines.
     Rule,
+    /// What is empty.
+    Faint,
     /// The line of a series: colours from the set of Okabe and Ito, which colour-blind readers can tell apart.
     Series(usize),
     /// A colour that means a value and is the same everywhere.
@@ -34,12 +36,13 @@ pub(super) enum Paint {
 const SERIES: [Rgb; 6] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
 impl Paint {
-    fn rgb(self) -> Rgb {
+    pub(super) fn rgb(self) -> Rgb {
         match self {
             Self::Surface => [255, 255, 255],
             Self::Ink => [27, 34, 44],
             Self::Muted => [86, 96, 110],
             Self::Rule => [226, 230, 235],
+            Self::Faint => [245, 246, 248],
             Self::Series(index) => SERIES[index % SERIES.len()],
             Self::Fixed(rgb) => rgb,
         }
@@ -58,6 +61,7 @@ impl Paint {
             Self::Ink => "ink".to_owned(),
             Self::Muted => "muted".to_owned(),
             Self::Rule => "rule".to_owned(),
+            Self::Faint => "page".to_owned(),
             Self::Series(index) => format!("series-{}", index % SERIES.len()),
             Self::Fixed(_) => return self.hex(),
         };
@@ -69,7 +73,7 @@ impl Paint {
 #[derive(Debug, Clone)]
 pub(super) enum Mark {
     Rect { x: f64, y: f64, width: f64, height: f64, fill: Paint },
-    Line { points: Vec<(f64, f64)>, width: f64, stroke: Paint },
+    Line { points: Vec<(f64, f64)>, width: f64, stroke: Paint, dashed: bool },
     Disc { x: f64, y: f64, radius: f64, fill: Paint },
     Text { x: f64, y: f64, text: String, size: f64, weight: Weight, anchor: Anchor, upwards: bool, fill: Paint },
 }
@@ -94,7 +98,12 @@ impl Figure {
     }
 
     pub(super) fn line(&mut self, points: Vec<(f64, f64)>, width: f64, stroke: Paint) {
-        self.marks.push(Mark::Line { points, width, stroke });
+        self.marks.push(Mark::Line { points, width, stroke, dashed: false });
+    }
+
+    /// A straight line in dashes.
+    pub(super) fn dashes(&mut self, from: (f64, f64), to: (f64, f64), width: f64, stroke: Paint) {
+        self.marks.push(Mark::Line { points: vec![from, to], width, stroke, dashed: true });
     }
 
     pub(super) fn disc(&mut self, x: f64, y: f64, radius: f64, fill: Paint) {
@@ -140,8 +149,8 @@ impl Figure {
         format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", self.element(false))
     }
 
-    /// The drawing as an `svg` element for a page, whose custom properties `--surface`, `--ink`, `--muted`, `--rule`
-    /// and `--series-0` to `--series-5` set its colours.
+    /// The drawing as an `svg` element for a page, whose custom properties `--surface`, `--ink`, `--muted`, `--rule`,
+    /// `--page` and `--series-0` to `--series-5` set its colours.
     pub fn inline_svg(&self) -> String {
         self.element(true)
     }
@@ -190,9 +199,12 @@ impl Figure {
                 Mark::Rect { x, y, width, height, fill } => {
                     canvas.rect((to(*x), to(*y)), (to(x + width), to(y + height)), fill.rgb());
                 }
-                Mark::Line { points, width, stroke } => {
-                    let points: Vec<_> = points.iter().map(at).collect();
-                    canvas.line(&points, to(*width), stroke.rgb());
+                Mark::Line { points, width, stroke, dashed } => {
+                    let pieces = if *dashed { dashes(points) } else { vec![points.clone()] };
+                    for piece in pieces {
+                        let points: Vec<_> = piece.iter().map(at).collect();
+                        canvas.line(&points, to(*width), stroke.rgb());
+                    }
                 }
                 Mark::Disc { x, y, radius, fill } => canvas.disc((to(*x), to(*y)), to(*radius), fill.rgb()),
                 Mark::Text { x, y, text, size, weight, anchor, upwards, fill } => {
@@ -255,16 +267,17 @@ fn write_mark(svg: &mut String, mark: &Mark, themed: bool) {
             number(*height),
             paint("fill", *fill)
         ),
-        Mark::Line { points, width, stroke } => {
+        Mark::Line { points, width, stroke, dashed } => {
             let points: Vec<_> = points.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y))).collect();
             writeln!(
                 svg,
                 "<polyline points=\"{}\" fill=\"none\" {} stroke-width=\"{}\" stroke-linejoin=\"round\" \
-                 stroke-linecap=\"{}\"/>",
+                 stroke-linecap=\"{}\"{}/>",
                 points.join(" "),
                 paint("stroke", *stroke),
                 number(*width),
                 if points.len() > 2 { "round" } else { "butt" },
+                if *dashed { format!(" stroke-dasharray=\"{DASH}\"") } else { String::new() },
             )
         }
         Mark::Disc { x, y, radius, fill } => writeln!(
@@ -290,6 +303,21 @@ fn write_mark(svg: &mut String, mark: &Mark, themed: bool) {
     };
 }
 
+/// The length of a dash and of the gap after it.
+const DASH: f64 = 4.0;
+
+/// The dashes of a straight line.
+fn dashes(points: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+    let [from, to] = *points else { return vec![points.to_vec()] };
+    let length = (to.0 - from.0).hypot(to.1 - from.1);
+    let at = |along: f64| {
+        let part = (along / length).min(1.0);
+        (from.0 + (to.0 - from.0) * part, from.1 + (to.1 - from.1) * part)
+    };
+    let count = (length / (2.0 * DASH)).ceil() as usize;
+    (0..count).map(|i| 2.0 * DASH * i as f64).map(|start| vec![at(start), at(start + DASH)]).collect()
+}
+
 /// A coordinate with at most two decimals.
 fn number(value: f64) -> String {
     let text = format!("{value:.2}");
@@ -306,6 +334,13 @@ mod tests {
         for (value, text) in [(1.0, "1"), (0.5, "0.5"), (-0.001, "0"), (100.0, "100"), (12.346, "12.35")] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn dashes_follow_the_line_to_its_end() {
+        let level = dashes(&[(1.0, 2.0), (11.0, 2.0)]);
+        assert_eq!(level, [[(1.0, 2.0), (5.0, 2.0)], [(9.0, 2.0), (11.0, 2.0)]]);
+        assert!(dashes(&[(1.0, 2.0), (1.0, 2.0)]).is_empty());
     }
 
     #[test]

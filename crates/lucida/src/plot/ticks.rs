@@ -1,30 +1,33 @@
 //! Round numbers along an axis.
 
+/// The part of a step by which a tick may miss the end of the axis: the quotients are not exact.
+const TOLERANCE: f64 = 1e-9;
+
 /// Multiples of 1, 2 or 5 times a power of ten within `low..=high`, at most `most` of them and at least two where the
 /// span allows; with their labels, all with the same number of decimals.
 pub(super) fn ticks(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
-    let step = step(high - low, most);
+    let step = step(low, high, most);
     if !step.is_finite() || step <= 0.0 {
         return Vec::new();
     }
-    // A little tolerance keeps the ticks at the very ends.
-    let first = (low / step - 1e-9).ceil();
-    let last = (high / step + 1e-9).floor();
+    let first = (low / step - TOLERANCE).ceil();
+    let last = (high / step + TOLERANCE).floor();
     let count = (last - first) as usize + 1;
     (0..count.min(4 * most)).map(|i| (first + i as f64) * step).map(|value| (value, label(value, step))).collect()
 }
 
-/// The least step of 1, 2 or 5 times a power of ten that divides `span` into fewer than `most` parts.
-fn step(span: f64, most: usize) -> f64 {
-    let rough = span / (most.max(2) - 1) as f64;
-    let power = 10_f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough * (1.0 - 1e-9));
-    factor.unwrap_or(10.0) * power
+/// The least step of 1, 2 or 5 times a power of ten of which at most `most` multiples lie within `low..=high`.
+fn step(low: f64, high: f64, most: usize) -> f64 {
+    let most = most.max(2) as f64;
+    let power = 10_f64.powf(((high - low) / most).log10().floor());
+    let count = |step: f64| (high / step + TOLERANCE).floor() - (low / step - TOLERANCE).ceil() + 1.0;
+    let fits = [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|&step| count(step) <= most);
+    fits.unwrap_or(20.0 * power)
 }
 
 fn label(value: f64, step: f64) -> String {
     let value = if value.abs() < step / 2.0 { 0.0 } else { value };
-    if step >= 1e5 || step < 1e-5 {
+    if !(1e-5..1e5).contains(&step) {
         // Rounded to the step's own digit, since `3 * 0.1` is not 0.3.
         let digits = (value.abs().max(step).log10().floor() - step.log10().floor()).max(0.0) as usize;
         return if value == 0.0 { "0".into() } else { format!("{value:.digits$e}") };
@@ -35,9 +38,8 @@ fn label(value: f64, step: f64) -> String {
 
 /// Whole numbers within `first..=last`, at most `most`, of a step of 1, 2 or 5 times a power of ten.
 pub(super) fn whole_ticks(first: usize, last: usize, most: usize) -> Vec<usize> {
-    let rough = step(last.saturating_sub(first) as f64, most).max(1.0) as usize;
-    let inside = (first.div_ceil(rough)..=last / rough).map(|k| k * rough);
-    inside.collect()
+    let step = step(first as f64, last as f64, most).max(1.0) as usize;
+    (first.div_ceil(step)..=last / step).map(|k| k * step).collect()
 }
 
 #[cfg(test)]
