@@ -80,6 +80,9 @@ impl Confusion {
         let mut figure = Figure::new(full, top + side + layout.margins.min(30.0) + layout.foot, title.clone());
         figure.text((16.0, 28.0), elide(&title, 16.0, Weight::Bold, 600.0), Style::new(16.0, Paint::Ink).bold());
 
+        if layout.gap() == 0.0 {
+            figure.rect(left, top, side, side, Paint::Faint);
+        }
         for truth in 0..n {
             let row = self.row_sum(truth);
             for predicted in 0..n {
@@ -96,9 +99,11 @@ impl Confusion {
         let count = self.counts[at.0 * self.names.len() + at.1];
         let part = share(count as f64, row).unwrap_or(0.0);
         let fill = if at.0 == at.1 { right_colour(part) } else { wrong_colour(part) };
-        let gap = if layout.cell >= 14.0 { 2.0 } else { 0.0 };
-        let paint = if count == 0 { Paint::Faint } else { Paint::Fixed(fill) };
-        figure.rect(x + gap / 2.0, y + gap / 2.0, layout.cell - gap, layout.cell - gap, paint);
+        let gap = layout.gap();
+        if count > 0 || gap > 0.0 {
+            let paint = if count == 0 { Paint::Faint } else { Paint::Fixed(fill) };
+            figure.rect(x + gap / 2.0, y + gap / 2.0, layout.cell - gap, layout.cell - gap, paint);
+        }
         let text = count.to_string();
         let size = (layout.cell * 0.34).min(13.0);
         let fits = |size: f64| f64::from(width(&text, size as f32, Weight::Regular)) <= layout.cell - 4.0;
@@ -174,6 +179,11 @@ struct Layout {
 }
 
 impl Layout {
+    /// The gap between cells; small cells have none, and the empty ones among them are not drawn one by one.
+    fn gap(&self) -> f64 {
+        if self.cell >= 14.0 { 2.0 } else { 0.0 }
+    }
+
     fn new(names: &[String]) -> Self {
         let cell = match names.len() {
             0..=12 => 46.0,

@@ -96,7 +96,7 @@ impl Panel {
             x -= f64::from(width(&name, LABEL as f32, Weight::Regular));
             figure.text((x, 26.0), name, Style::new(LABEL, Paint::Ink));
             x -= 26.0;
-            figure.line(vec![(x, 22.0), (x + 10.0, 22.0), (x + 20.0, 22.0)], 3.0, Paint::Series(index));
+            figure.line(vec![(x, 22.0), (x + 20.0, 22.0)], 3.0, Paint::Series(index));
             x -= 16.0;
         }
         let title = elide(&self.title, TITLE as f32, Weight::Bold, (x - LEFT) as f32);

@@ -138,8 +138,9 @@ impl Grid {
 
         for (index, cell) in self.cells.iter().enumerate() {
             let (row, column) = (index / layout.columns, index % layout.columns);
-            let left = self.padding + column * (layout.cell_width + self.margin);
-            let top = self.padding + layout.head + row * (layout.picture_height + layout.text_height + self.margin);
+            let left = self.padding + column.saturating_mul(layout.cell_width.saturating_add(self.margin));
+            let row_height = (layout.picture_height + layout.text_height).saturating_add(self.margin);
+            let top = self.padding + layout.head + row.saturating_mul(row_height);
             let (width, height) = (cell.picture.width() * self.zoom, cell.picture.height() * self.zoom);
             let (across, down) = ((layout.cell_width - width) / 2, (layout.picture_height - height) / 2);
             canvas.paste(&cell.picture, left + across, top + down, self.zoom);
@@ -298,6 +299,8 @@ mod tests {
         assert!(matches!(Grid::new(digits(1)).zoom(0).render(), Err(Error::Argument(_))));
         assert!(matches!(Grid::new(digits(1)).text_size(f32::NAN).render(), Err(Error::Argument(_))));
         assert!(matches!(Grid::new(digits(1)).zoom(usize::MAX).render(), Err(Error::Limit { .. })));
+        assert!(Grid::new(digits(1)).margin(usize::MAX).render().is_ok(), "one cell has no neighbour");
+        assert!(matches!(Grid::new(digits(1)).padding(usize::MAX).render(), Err(Error::Limit { .. })));
         assert!(matches!(Grid::new(digits(2)).margin(usize::MAX).title("x").render(), Err(Error::Limit { .. })));
     }
 }

@@ -3,9 +3,9 @@
 //! Everything here draws what it is given and knows no network. Rasters are [`Picture`](crate::data::Picture)s; line
 //! drawings are [`Figure`]s, which become SVG for a page and a picture for a file from the same description.
 //!
-//! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: its
-//! rotated labels come out doubled, its legend covers the data, its epoch axis starts at an epoch 0 that does not
-//! exist, and its font is private, so that the captions of a grid would have needed a second one.
+//! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: in its
+//! pictures a label that reads upwards comes out blurred and heavy, its fitted epoch axis starts at an epoch 0 that
+//! does not exist, and its font is private, so that the captions of a grid would have needed a second one.
 
 mod bars;
 mod canvas;
