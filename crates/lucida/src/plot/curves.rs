@@ -7,7 +7,7 @@ use super::text::{Weight, elide, width};
 use super::ticks::{ticks, whole_ticks};
 
 const PANEL: (f64, f64) = (480.0, 330.0);
-const LEFT: f64 = 66.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = 50.0;
@@ -133,7 +133,7 @@ impl Panel {
         figure.line(vec![(LEFT, bottom), (right, bottom)], 1.0, Paint::Muted);
         figure.text((middle, PANEL.1 - 11.0), "epoch", label.anchor(Anchor::Middle));
         let measure = elide(&self.measure, LABEL as f32, Weight::Regular, (bottom - TOP) as f32);
-        figure.text((17.0, (TOP + bottom) / 2.0), measure, label.anchor(Anchor::Middle).upwards());
+        figure.text((16.0, (TOP + bottom) / 2.0), measure, label.anchor(Anchor::Middle).upwards());
     }
 }
 
