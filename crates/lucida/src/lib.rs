@@ -3,5 +3,6 @@
 pub mod data;
 pub mod error;
 pub mod files;
+pub mod plot;
 
 pub use error::{Error, Result};

@@ -1,0 +1,100 @@
+//! How weights start.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// A rule for the first values of a weight. The names are Keras's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initializer {
+    /// Zeros.
+    Zeros,
+    /// Ones.
+    Ones,
+    /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio, 2010).
+    GlorotUniform,
+    /// Uniform in `±sqrt(6 / fan_in)` (He et al., 2015).
+    HeUniform,
+    /// Normal of deviation `sqrt(2 / fan_in)` (He et al., 2015).
+    HeNormal,
+}
+
+impl Initializer {
+    /// Fills a weight of this shape. `stream` tells the weights of one network apart.
+    pub(crate) fn fill(self, shape: &[usize], values: &mut [f32], seed: u64, stream: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        let (fan_in, fan_out) = fans(shape);
+        match self {
+            Self::Zeros => values.fill(0.0),
+            Self::Ones => values.fill(1.0),
+            Self::GlorotUniform => uniform(&mut rng, (6.0 / (fan_in + fan_out)).sqrt(), values),
+            Self::HeUniform => uniform(&mut rng, (6.0 / fan_in).sqrt(), values),
+            Self::HeNormal => {
+                let deviation = (2.0 / fan_in).sqrt();
+                values.iter_mut().for_each(|value| *value = (normal(&mut rng) * deviation) as f32);
+            }
+        }
+    }
+}
+
+/// The inputs and outputs of one unit, counted with the area of the kernel, as Keras counts them.
+fn fans(shape: &[usize]) -> (f64, f64) {
+    match shape {
+        [] => (1.0, 1.0),
+        [n] => (*n as f64, *n as f64),
+        [area @ .., inputs, outputs] => {
+            let area = area.iter().product::<usize>() as f64;
+            (area * *inputs as f64, area * *outputs as f64)
+        }
+    }
+}
+
+fn uniform(rng: &mut impl Rng, limit: f64, values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = (limit * (2.0 * rng.random::<f64>() - 1.0)) as f32);
+}
+
+/// A standard normal number (Box and Muller, 1958).
+fn normal(rng: &mut impl Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(initializer: Initializer, shape: &[usize], seed: u64, stream: u64) -> Vec<f32> {
+        let mut values = vec![f32::NAN; shape.iter().product()];
+        initializer.fill(shape, &mut values, seed, stream);
+        values
+    }
+
+    #[test]
+    fn glorot_stays_in_its_limits_and_fills_them() {
+        let shape = [3, 3, 24, 48];
+        let values = filled(Initializer::GlorotUniform, &shape, 1, 0);
+        let limit = (6.0_f64 / (9.0 * 24.0 + 9.0 * 48.0)).sqrt() as f32;
+        let largest = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+        assert!(largest <= limit && largest > 0.99 * limit);
+        let variance = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
+        assert!((variance / (limit * limit / 3.0) - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn he_normal_has_its_deviation() {
+        let values = filled(Initializer::HeNormal, &[200, 300], 3, 1);
+        let variance = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
+        assert!((variance / 0.01 - 1.0).abs() < 0.02, "{variance}");
+    }
+
+    #[test]
+    fn seeds_and_streams_tell_weights_apart() {
+        let shape = [5, 7];
+        let one = filled(Initializer::GlorotUniform, &shape, 1, 0);
+        assert_eq!(one, filled(Initializer::GlorotUniform, &shape, 1, 0));
+        assert_ne!(one, filled(Initializer::GlorotUniform, &shape, 2, 0));
+        assert_ne!(one, filled(Initializer::GlorotUniform, &shape, 1, 1));
+    }
+}

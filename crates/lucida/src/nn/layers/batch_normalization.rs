@@ -1,0 +1,255 @@
+//! Batch normalisation (Ioffe and Szegedy, 2015): each channel is brought to mean zero and variance one, then scaled and
+//! shifted by learned amounts.
+//!
+//! In training the mean `m` and the variance `v` are those of the batch, and moving averages of both are kept; otherwise
+//! the moving averages are used:
+//!
+//! ```text
+//! y = gamma (x - m) / sqrt(v + epsilon) + beta
+//! ```
+
+use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
+use lucida_kernels::{Buffer, Cpu};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, one_input};
+use crate::nn::{Initializer, Shape, Weight, WeightSpec};
+
+/// Normalises each channel (the last axis).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BatchNormalization {
+    /// The share of the moving averages that a step keeps.
+    #[serde(default = "momentum")]
+    pub momentum: f32,
+    /// Added to the variance.
+    #[serde(default = "epsilon")]
+    pub epsilon: f32,
+    /// Whether there is a shift, `beta`.
+    #[serde(default = "yes")]
+    pub center: bool,
+    /// Whether there is a factor, `gamma`.
+    #[serde(default = "yes")]
+    pub scale: bool,
+}
+
+fn momentum() -> f32 {
+    0.99
+}
+
+fn epsilon() -> f32 {
+    1e-3
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for BatchNormalization {
+    /// Keras's defaults: momentum 0.99, epsilon 1e-3, with factor and shift.
+    fn default() -> Self {
+        Self { momentum: momentum(), epsilon: epsilon(), center: true, scale: true }
+    }
+}
+
+impl Mechanics for BatchNormalization {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        if !(self.epsilon > 0.0 && (0.0..=1.0).contains(&self.momentum)) {
+            return Err(format!("epsilon {} and momentum {} make no sense", self.epsilon, self.momentum));
+        }
+        Ok(one_input(inputs)?.clone())
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let spec = |name, initializer, trainable| WeightSpec {
+            name,
+            shape: vec![inputs[0].channels()],
+            initializer,
+            trainable,
+        };
+        let mut weights = Vec::new();
+        if self.scale {
+            weights.push(spec("gamma", Initializer::Ones, true));
+        }
+        if self.center {
+            weights.push(spec("beta", Initializer::Zeros, true));
+        }
+        weights.push(spec("moving_mean", Initializer::Zeros, false));
+        weights.push(spec("moving_variance", Initializer::Ones, false));
+        weights
+    }
+
+    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+        let channels = setting.output.channels();
+        let row = || Buffer::zeroed(channels);
+        Box::new(Normalization {
+            cpu: setting.cpu,
+            config: *self,
+            training: setting.training,
+            relu: setting.relu,
+            grad_weights: setting.grad_weights,
+            mean: row(),
+            variance: row(),
+            factor: row(),
+            shift: row(),
+            sums: row(),
+            products: row(),
+            coefficients: [row(), row(), row()],
+            workspace: Buffer::zeroed(channel_workspace(setting.cpu, channels)),
+        })
+    }
+}
+
+/// Batch normalisation, ready to compute. All buffers have one value a channel.
+struct Normalization {
+    cpu: Cpu,
+    config: BatchNormalization,
+    training: bool,
+    relu: bool,
+    grad_weights: bool,
+    mean: Buffer,
+    variance: Buffer,
+    /// `gamma / sqrt(v + epsilon)`
+    factor: Buffer,
+    /// `beta - m gamma / sqrt(v + epsilon)`
+    shift: Buffer,
+    /// The sum of the gradient, and of the gradient times `x - m`.
+    sums: Buffer,
+    products: Buffer,
+    coefficients: [Buffer; 3],
+    workspace: Buffer,
+}
+
+impl Normalization {
+    fn gamma<'a>(&self, weights: &'a [Weight]) -> Option<&'a [f32]> {
+        self.config.scale.then(|| weights[0].values())
+    }
+
+    fn beta<'a>(&self, weights: &'a [Weight]) -> Option<&'a [f32]> {
+        self.config.center.then(|| weights[usize::from(self.config.scale)].values())
+    }
+
+    /// Folds the four numbers of a channel into a factor and a shift.
+    fn fold(&mut self, weights: &[Weight]) {
+        let (gamma, beta) = (self.gamma(weights), self.beta(weights));
+        for c in 0..self.mean.len() {
+            let inverse = (self.variance[c] + self.config.epsilon).sqrt().recip();
+            self.factor[c] = gamma.map_or(1.0, |gamma| gamma[c]) * inverse;
+            self.shift[c] = beta.map_or(0.0, |beta| beta[c]) - self.mean[c] * self.factor[c];
+        }
+    }
+
+    fn gradient_sums(&mut self, pass: &Backward) {
+        let Self { cpu, mean, sums, products, workspace, .. } = self;
+        gradient_moments(*cpu, pass.grad_output, pass.inputs.get(0), mean, sums, products, workspace);
+    }
+}
+
+impl Operation for Normalization {
+    fn set_weights(&mut self, weights: &[Weight]) {
+        if !self.training {
+            let [.., mean, variance] = weights else { return };
+            self.mean.copy_from_slice(mean.values());
+            self.variance.copy_from_slice(variance.values());
+            self.fold(weights);
+        }
+    }
+
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        let input = pass.inputs.get(0);
+        if self.training {
+            moments(self.cpu, input, &mut self.mean, &mut self.variance, &mut self.workspace);
+            self.fold(pass.weights);
+        }
+        affine(self.cpu, input, &self.factor, &self.shift, self.relu, output);
+    }
+
+    fn backward_reads(&self) -> Reads {
+        Reads { inputs: self.training || self.grad_weights, output: false }
+    }
+
+    /// With fixed statistics `dx = dy gamma / sqrt(v + epsilon)`. In training mean and variance depend on `x` too: over the
+    /// `n` values of a channel, with `s = gamma / sqrt(v + epsilon)`,
+    ///
+    /// ```text
+    /// dx = s (dy - sum(dy) / n - (x - m) sum(dy (x - m)) / (n (v + epsilon)))
+    /// ```
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        let input = if self.training { pass.inputs.get(0) } else { pass.grad_output };
+        let channels = self.mean.len();
+        if self.training {
+            self.gradient_sums(pass);
+        }
+        let count = (grad_input.len() / channels) as f32;
+        let [of_grad, of_input, constant] = &mut self.coefficients;
+        for c in 0..channels {
+            let factor = self.factor[c];
+            of_grad[c] = factor;
+            if self.training {
+                let slope = factor * self.products[c] / (count * (self.variance[c] + self.config.epsilon));
+                of_input[c] = -slope;
+                constant[c] = slope * self.mean[c] - factor * self.sums[c] / count;
+            }
+        }
+        let factors = (&of_grad[..], &of_input[..], &constant[..]);
+        combine(self.cpu, pass.grad_output, input, factors, grad_input, accumulate);
+    }
+
+    /// `dgamma = sum(dy (x - m)) / sqrt(v + epsilon)`, `dbeta = sum(dy)`.
+    fn backward_weights(&mut self, pass: &Backward, gradients: &mut [Vec<f32>]) {
+        self.gradient_sums(pass);
+        let mut gradients = gradients.iter_mut();
+        if self.config.scale
+            && let Some(gamma) = gradients.next()
+        {
+            for (c, value) in gamma.iter_mut().enumerate() {
+                *value = self.products[c] / (self.variance[c] + self.config.epsilon).sqrt();
+            }
+        }
+        if self.config.center
+            && let Some(beta) = gradients.next().filter(|beta| !beta.is_empty())
+        {
+            beta.copy_from_slice(&self.sums);
+        }
+    }
+
+    fn update_statistics(&mut self, weights: &mut [Weight]) {
+        if !self.training {
+            return;
+        }
+        let [.., mean, variance] = weights else { return };
+        let keep = self.config.momentum;
+        let update = |weight: &mut Weight, batch: &[f32]| {
+            for (moving, new) in weight.values_mut().iter_mut().zip(batch) {
+                *moving = keep * *moving + (1.0 - keep) * new;
+            }
+        };
+        update(mean, &self.mean);
+        update(variance, &self.variance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses, run_training};
+
+    #[test]
+    fn gradients() {
+        check_layer(BatchNormalization::default(), &[[3, 4, 5].into()]);
+        check_layer(BatchNormalization { scale: false, ..Default::default() }, &[[2, 2, 17].into()]);
+        check_layer(BatchNormalization { center: false, ..Default::default() }, &[[7].into()]);
+        refuses(BatchNormalization { epsilon: f32::NAN, ..Default::default() }, &[[7].into()], &["NaN"]);
+    }
+
+    #[test]
+    fn normalises_the_batch_in_training() {
+        let input: Vec<f32> = (0..6 * 2).map(|i| (i * i % 7) as f32 * if i % 2 == 0 { 1.0 } else { 30.0 }).collect();
+        let output = run_training(BatchNormalization { epsilon: 1e-9, ..Default::default() }, &[2].into(), &input, 6, 0);
+        for channel in 0..2 {
+            let values: Vec<f32> = output.iter().skip(channel).step_by(2).copied().collect();
+            let mean = values.iter().sum::<f32>() / 6.0;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 6.0;
+            assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-5, "{mean} {variance}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Concatenation of channels.
+
+use lucida_kernels::Cpu;
+use lucida_kernels::ops::{Columns, transfer_columns};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Mechanics, Operation, Setting, Shape};
+
+/// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Concatenate {}
+
+impl Mechanics for Concatenate {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+            return Err(format!("takes two inputs or more, got {}", inputs.len()));
+        };
+        let leading = |shape: &Shape| shape.sizes()[..shape.sizes().len() - 1].to_vec();
+        for other in rest {
+            if leading(other) != leading(first) {
+                return Err(format!("inputs {first} and {other} differ in more than their channels"));
+            }
+        }
+        let mut sizes = leading(first);
+        sizes.push(inputs.iter().map(Shape::channels).sum());
+        Ok(Shape::from(&sizes[..]))
+    }
+
+    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+        let mut start = 0;
+        let blocks = setting.inputs.iter().map(|input| {
+            let block = (start, input.channels());
+            start += input.channels();
+            block
+        });
+        let pixels = setting.output.len() / setting.output.channels();
+        let (cpu, channels) = (setting.cpu, setting.output.channels());
+        Box::new(Concatenation { cpu, pixels, channels, blocks: blocks.collect() })
+    }
+}
+
+struct Concatenation {
+    cpu: Cpu,
+    pixels: usize,
+    channels: usize,
+    /// The first channel and the number of channels of each input.
+    blocks: Vec<(usize, usize)>,
+}
+
+impl Operation for Concatenation {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        for (index, &(start, width)) in self.blocks.iter().enumerate() {
+            let from = (pass.inputs.get(index), Columns { start: 0, stride: width });
+            let to = (&mut *output, Columns { start, stride: self.channels });
+            transfer_columns(self.cpu, (pass.batch * self.pixels, width), from, to, false);
+        }
+    }
+
+    /// Each input gets back the gradient of its own channels.
+    fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool) {
+        let (start, width) = self.blocks[index];
+        let from = (pass.grad_output, Columns { start, stride: self.channels });
+        let to = (grad_input, Columns { start: 0, stride: width });
+        transfer_columns(self.cpu, (pass.batch * self.pixels, width), from, to, accumulate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients_and_shapes() {
+        check_layer(Concatenate {}, &[[3, 4, 5].into(), [3, 4, 1].into(), [3, 4, 18].into()]);
+        check_layer(Concatenate {}, &[[5].into(), [4].into()]);
+        assert_eq!(Concatenate {}.output_shape(&[[3, 4, 5].into(), [3, 4, 2].into()]).unwrap(), [3, 4, 7].into());
+    }
+
+    #[test]
+    fn refusals_state_the_shapes() {
+        refuses(Concatenate {}, &[[3, 4, 5].into(), [4, 4, 5].into()], &["(3, 4, 5)", "(4, 4, 5)"]);
+        refuses(Concatenate {}, &[[3, 4, 5].into()], &["two inputs", "got 1"]);
+    }
+}

@@ -1,0 +1,237 @@
+//! Convolution.
+//!
+//! Each output pixel is a weighted sum over a window of the input: with input `X`, kernel `K`, bias `b`, strides `s` and
+//! padding `p`
+//!
+//! ```text
+//! Y[y, x, f] = b[f] + sum over i, j, c of X[s y + i - p, s x + j - p, c] K[i, j, c, f]
+//! ```
+//!
+//! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
+//! the kernel (for the input) or with the input (for the kernel).
+
+use lucida_kernels::ops::{sum_rows, sum_rows_workspace};
+use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, Cpu};
+use serde::{Deserialize, Serialize};
+
+use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting};
+use super::{one_picture, resolve_window};
+use crate::nn::{Initializer, Shape, Weight, WeightSpec};
+
+/// A convolution over the height and width of a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv2D {
+    /// Output channels.
+    pub filters: usize,
+    /// Height and width of the kernel.
+    pub kernel_size: [usize; 2],
+    /// Vertical and horizontal stride.
+    #[serde(default = "ones")]
+    pub strides: [usize; 2],
+    /// What happens at the border.
+    #[serde(default)]
+    pub padding: Padding,
+    /// What follows the sum.
+    #[serde(default)]
+    pub activation: ActivationKind,
+    /// Whether there is a bias.
+    #[serde(default = "yes")]
+    pub use_bias: bool,
+    /// How the kernel starts.
+    #[serde(default = "glorot")]
+    pub kernel_initializer: Initializer,
+}
+
+fn ones() -> [usize; 2] {
+    [1, 1]
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn glorot() -> Initializer {
+    Initializer::GlorotUniform
+}
+
+impl Conv2D {
+    /// A convolution with Keras's defaults: stride 1, no padding, bias, no activation.
+    pub fn new(filters: usize, kernel_size: [usize; 2]) -> Self {
+        Self {
+            filters,
+            kernel_size,
+            strides: ones(),
+            padding: Padding::Valid,
+            activation: ActivationKind::Linear,
+            use_bias: true,
+            kernel_initializer: glorot(),
+        }
+    }
+
+    /// With these strides.
+    pub fn strides(self, strides: [usize; 2]) -> Self {
+        Self { strides, ..self }
+    }
+
+    /// With this padding.
+    pub fn padding(self, padding: Padding) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// With this activation.
+    pub fn activation(self, activation: ActivationKind) -> Self {
+        Self { activation, ..self }
+    }
+
+    /// Without a bias.
+    pub fn without_bias(self) -> Self {
+        Self { use_bias: false, ..self }
+    }
+
+    fn shape(&self, input: [usize; 3]) -> Result<Conv2dShape, String> {
+        if self.filters == 0 {
+            return Err("a convolution of 0 filters".into());
+        }
+        let (padding, output) = resolve_window(input, self.kernel_size, self.strides, self.padding)?;
+        Ok(Conv2dShape {
+            height: input[0],
+            width: input[1],
+            channels: input[2],
+            filters: self.filters,
+            kernel: self.kernel_size,
+            strides: self.strides,
+            padding,
+            output,
+        })
+    }
+}
+
+impl Mechanics for Conv2D {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let shape = self.shape(one_picture(inputs)?)?;
+        Ok(Shape::picture(shape.output[0], shape.output[1], shape.filters))
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let [rows, columns] = self.kernel_size;
+        let shape = vec![rows, columns, inputs[0].channels(), self.filters];
+        kernel_and_bias(shape, self.filters, self.use_bias, self.kernel_initializer)
+    }
+
+    fn activation(&self) -> ActivationKind {
+        self.activation
+    }
+
+    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+        let input = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        let shape = self.shape(input).expect("the shape rule has accepted this input");
+        Box::new(Convolution::new(setting, shape, self.use_bias))
+    }
+}
+
+/// The weights of convolutions and dense layers.
+pub(super) fn kernel_and_bias(
+    shape: Vec<usize>,
+    units: usize,
+    use_bias: bool,
+    initializer: Initializer,
+) -> Vec<WeightSpec> {
+    let mut weights = vec![WeightSpec { name: "kernel", shape, initializer, trainable: true }];
+    if use_bias {
+        let bias = WeightSpec { name: "bias", shape: vec![units], initializer: Initializer::Zeros, trainable: true };
+        weights.push(bias);
+    }
+    weights
+}
+
+/// A convolution, or a dense layer (the 1x1 convolution of a 1x1 picture), ready to compute.
+pub(super) struct Convolution {
+    cpu: Cpu,
+    kernel: lucida_kernels::Conv2d,
+    use_bias: bool,
+    relu: bool,
+    grad_weights: bool,
+    workspace: Buffer,
+}
+
+impl Convolution {
+    pub(super) fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
+        let gradients = Conv2dGradients { input: setting.grad_input, kernel: setting.grad_weights };
+        let workspace = if setting.grad_weights { sum_rows_workspace(setting.cpu, shape.filters) } else { 0 };
+        Self {
+            cpu: setting.cpu,
+            kernel: lucida_kernels::Conv2d::new(setting.cpu, shape, setting.batch, gradients),
+            use_bias,
+            relu: setting.relu,
+            grad_weights: setting.grad_weights,
+            workspace: Buffer::zeroed(workspace),
+        }
+    }
+}
+
+impl Operation for Convolution {
+    fn set_weights(&mut self, weights: &[Weight]) {
+        self.kernel.set_kernel(weights[0].values());
+    }
+
+    /// Bias and ReLU are applied to the sums while they are still in registers.
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        let bias = self.use_bias.then(|| pass.weights[1].values());
+        self.kernel.forward(pass.batch, pass.inputs.get(0), bias, self.relu, output);
+    }
+
+    fn backward_reads(&self) -> Reads {
+        Reads { inputs: self.grad_weights, output: false }
+    }
+
+    /// `dX` is the full convolution of `dY` with the kernel turned by 180 degrees:
+    /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        self.kernel.backward_input(pass.batch, pass.grad_output, grad_input, accumulate);
+    }
+
+    /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]
+    /// dY[y, x, f]`, and `db[f]` the sum of `dY[., ., f]`.
+    fn backward_weights(&mut self, pass: &Backward, gradients: &mut [Vec<f32>]) {
+        let [kernel, bias @ ..] = gradients else { return };
+        if !kernel.is_empty() {
+            self.kernel.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
+        }
+        if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
+            sum_rows(self.cpu, pass.grad_output, bias, &mut self.workspace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients() {
+        for padding in [Padding::Valid, Padding::Same] {
+            check_layer(Conv2D::new(5, [3, 3]).padding(padding), &[[6, 5, 3].into()]);
+            check_layer(Conv2D::new(4, [2, 3]).padding(padding).strides([2, 1]), &[[6, 7, 2].into()]);
+            check_layer(Conv2D::new(18, [1, 1]).padding(padding).without_bias(), &[[3, 3, 17].into()]);
+            check_layer(Conv2D::new(3, [5, 5]).padding(padding).strides([3, 2]), &[[9, 8, 1].into()]);
+        }
+        check_layer(Conv2D::new(4, [3, 3]).activation(ActivationKind::Tanh), &[[5, 5, 2].into()]);
+    }
+
+    #[test]
+    fn shapes() {
+        let shape = |layer: Conv2D, input: [usize; 3]| layer.output_shape(&[input.into()]).unwrap();
+        assert_eq!(shape(Conv2D::new(24, [3, 3]).padding(Padding::Same), [28, 28, 1]), [28, 28, 24].into());
+        assert_eq!(shape(Conv2D::new(32, [3, 3]).strides([2, 2]), [150, 150, 3]), [74, 74, 32].into());
+        assert_eq!(shape(Conv2D::new(8, [3, 3]).strides([2, 2]).padding(Padding::Same), [7, 8, 3]), [4, 4, 8].into());
+    }
+
+    #[test]
+    fn refusals_state_the_shapes() {
+        refuses(Conv2D::new(8, [3, 3]), &[[2, 9, 4].into()], &["3x3", "(2, 9, 4)"]);
+        refuses(Conv2D::new(8, [3, 3]), &[[9].into()], &["picture", "(9)"]);
+        refuses(Conv2D::new(0, [3, 3]), &[[9, 9, 1].into()], &["0 filters"]);
+        refuses(Conv2D::new(1, [3, 3]).strides([0, 1]), &[[9, 9, 1].into()], &["[0, 1]"]);
+    }
+}

@@ -1,0 +1,35 @@
+//! Flatten: a picture as a vector. The values stay where they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mechanics, Operation, Setting, Shape, one_input};
+
+/// All values of a sample in one axis: rows first, then columns, then channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flatten {}
+
+impl Mechanics for Flatten {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(Shape::flat(one_input(inputs)?.len()))
+    }
+
+    fn is_view(&self, _training: bool) -> bool {
+        true
+    }
+
+    fn prepare(&self, _setting: &Setting) -> Box<dyn Operation> {
+        unreachable!("a view computes nothing")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::check_layer;
+
+    #[test]
+    fn gradients_and_shapes() {
+        check_layer(Flatten {}, &[[2, 3, 4].into()]);
+        assert_eq!(Flatten {}.output_shape(&[[3, 3, 64].into()]).unwrap(), [576].into());
+    }
+}

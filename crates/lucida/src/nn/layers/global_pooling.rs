@@ -1,0 +1,52 @@
+//! Global pooling: one window over the whole picture, so that one value is left of each channel.
+
+use lucida_kernels::{Pool2dShape, Pooling};
+use serde::{Deserialize, Serialize};
+
+use super::pooling::PoolingOperation;
+use super::{Mechanics, Operation, Setting, Shape, one_picture};
+
+macro_rules! global_pooling_layer {
+    ($(#[$doc:meta])* $name:ident, $kind:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        pub struct $name {}
+
+        impl Mechanics for $name {
+            fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+                let [_, _, channels] = one_picture(inputs)?;
+                Ok(Shape::flat(channels))
+            }
+
+            fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+                let [height, width, channels] =
+                    setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+                Box::new(PoolingOperation::new(setting, $kind, Pool2dShape::global(height, width, channels)))
+            }
+        }
+    };
+}
+
+global_pooling_layer! {
+    /// The mean of each channel.
+    GlobalAveragePooling2D, Pooling::Average
+}
+
+global_pooling_layer! {
+    /// The maximum of each channel.
+    GlobalMaxPooling2D, Pooling::Max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients_and_shapes() {
+        check_layer(GlobalAveragePooling2D {}, &[[4, 5, 19].into()]);
+        check_layer(GlobalMaxPooling2D {}, &[[4, 5, 19].into()]);
+        assert_eq!(GlobalMaxPooling2D {}.output_shape(&[[4, 5, 19].into()]).unwrap(), [19].into());
+        refuses(GlobalAveragePooling2D {}, &[[4].into()], &["picture", "(4)"]);
+    }
+}

@@ -1,0 +1,35 @@
+//! The input of a network.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mechanics, Operation, Setting, Shape};
+
+/// Where the data comes in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The shape of one sample.
+    pub shape: Shape,
+}
+
+impl Input {
+    /// An input of this shape.
+    pub fn new(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into() }
+    }
+}
+
+impl Mechanics for Input {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        if !inputs.is_empty() {
+            return Err(format!("an input layer has no inputs, got {}", inputs.len()));
+        }
+        if self.shape.sizes().is_empty() || self.shape.sizes().contains(&0) || self.shape.checked_len().is_none() {
+            return Err(format!("an input of shape {} cannot exist", self.shape));
+        }
+        Ok(self.shape.clone())
+    }
+
+    fn prepare(&self, _setting: &Setting) -> Box<dyn Operation> {
+        unreachable!("the plan fills the inputs itself")
+    }
+}

@@ -1,0 +1,117 @@
+//! A layer that is ready to compute.
+
+use lucida_kernels::{Buffer, Cpu};
+
+use super::super::plan::StepSeed;
+use super::super::{Shape, Weight};
+
+/// What a layer is prepared for.
+#[derive(Debug, Clone)]
+pub struct Setting<'a> {
+    /// What to run on.
+    pub cpu: Cpu,
+    /// The largest batch.
+    pub batch: usize,
+    /// The shapes of the inputs.
+    pub inputs: &'a [Shape],
+    /// The shape of the output.
+    pub output: &'a Shape,
+    /// Whether to behave as in training (dropout drops, batch normalisation uses the batch).
+    pub training: bool,
+    /// Whether the operation also applies the ReLU that follows; its backward passes then get the gradient from before
+    /// that ReLU.
+    pub relu: bool,
+    /// Whether the only input comes straight from a ReLU whose backward pass this operation does as well.
+    pub through_relu: bool,
+    /// Whether the gradient of any input is wanted.
+    pub grad_input: bool,
+    /// Whether the gradients of the weights are wanted.
+    pub grad_weights: bool,
+    /// Tells the layers of a network apart where they draw random numbers.
+    pub stream: u64,
+}
+
+/// The inputs of an operation.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    pub(crate) buffers: &'a [Buffer],
+    /// For each input: its buffer, and its length for the whole batch.
+    pub(crate) places: &'a [(usize, usize)],
+    pub(crate) batch: usize,
+}
+
+impl<'a> Inputs<'a> {
+    /// Input `index`: (batch, ...).
+    pub fn get(&self, index: usize) -> &'a [f32] {
+        let (buffer, len) = self.places[index];
+        &self.buffers[buffer][..self.batch * len]
+    }
+
+    /// The number of inputs.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// A pass forward.
+pub struct Forward<'a> {
+    /// Samples in this batch.
+    pub batch: usize,
+    /// The inputs.
+    pub inputs: Inputs<'a>,
+    /// The layer's weights.
+    pub weights: &'a [Weight],
+    /// In training, what random numbers are drawn from.
+    pub seed: Option<StepSeed>,
+}
+
+/// A pass backward. What an operation has not asked for in [`Operation::backward_reads`] may be overwritten already.
+pub struct Backward<'a> {
+    /// Samples in this batch.
+    pub batch: usize,
+    /// The inputs of the forward pass.
+    pub inputs: Inputs<'a>,
+    /// The layer's weights.
+    pub weights: &'a [Weight],
+    /// The output of the forward pass.
+    pub output: &'a [f32],
+    /// The gradient of the output.
+    pub grad_output: &'a [f32],
+}
+
+/// What the backward passes of an operation read of the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// The inputs.
+    pub inputs: bool,
+    /// The output.
+    pub output: bool,
+}
+
+/// A layer that is ready to compute, in one setting.
+///
+/// The passes of one step come in order: forward, then backward to the weights, then backward to each input. An
+/// operation may keep state from one to the next.
+pub trait Operation: Send {
+    /// Takes note of weights that have changed.
+    fn set_weights(&mut self, _weights: &[Weight]) {}
+
+    /// Computes the output.
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]);
+
+    /// What the backward passes read.
+    fn backward_reads(&self) -> Reads {
+        Reads { inputs: false, output: false }
+    }
+
+    /// The gradient of input `index`, added to `grad_input` when `accumulate`, written over it otherwise.
+    fn backward_input(&mut self, pass: &Backward, index: usize, grad_input: &mut [f32], accumulate: bool);
+
+    /// The gradients of the weights, written over `gradients`: one for each of the layer's weights, empty where none is
+    /// wanted.
+    fn backward_weights(&mut self, _pass: &Backward, _gradients: &mut [Vec<f32>]) {}
+
+    /// Brings weights up to date that follow the data and not the gradient (the moving statistics of a batch
+    /// normalisation) after a forward pass in training.
+    fn update_statistics(&mut self, _weights: &mut [Weight]) {}
+}

@@ -1,0 +1,141 @@
+//! Pooling: each output is the maximum, or the mean, of a window of its channel.
+
+use lucida_kernels::{
+    Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Shape, one_picture, resolve_window};
+
+macro_rules! pooling_layer {
+    ($(#[$doc:meta])* $name:ident, $kind:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name {
+            /// Height and width of a window.
+            pub pool_size: [usize; 2],
+            /// Vertical and horizontal stride.
+            pub strides: [usize; 2],
+            /// What happens at the border.
+            #[serde(default)]
+            pub padding: Padding,
+        }
+
+        impl $name {
+            /// Windows of this size, side by side.
+            pub fn new(pool_size: [usize; 2]) -> Self {
+                Self { pool_size, strides: pool_size, padding: Padding::Valid }
+            }
+
+            /// With these strides.
+            pub fn strides(self, strides: [usize; 2]) -> Self {
+                Self { strides, ..self }
+            }
+
+            /// With this padding.
+            pub fn padding(self, padding: Padding) -> Self {
+                Self { padding, ..self }
+            }
+
+            fn shape(&self, [height, width, channels]: [usize; 3]) -> Result<Pool2dShape, String> {
+                let (padding, output) =
+                    resolve_window([height, width, channels], self.pool_size, self.strides, self.padding)?;
+                let (pool, strides) = (self.pool_size, self.strides);
+                Ok(Pool2dShape { height, width, channels, pool, strides, padding, output })
+            }
+        }
+
+        impl Default for $name {
+            /// Windows of 2x2 pixels, side by side.
+            fn default() -> Self {
+                Self::new([2, 2])
+            }
+        }
+
+        impl Mechanics for $name {
+            fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+                let shape = self.shape(one_picture(inputs)?)?;
+                Ok(Shape::picture(shape.output[0], shape.output[1], shape.channels))
+            }
+
+            fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+                let input = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+                let shape = self.shape(input).expect("the shape rule has accepted this input");
+                Box::new(PoolingOperation::new(setting, $kind, shape))
+            }
+        }
+    };
+}
+
+pooling_layer! {
+    /// The maximum of each window.
+    MaxPooling2D, Pooling::Max
+}
+
+pooling_layer! {
+    /// The mean of each window; padding does not count.
+    AveragePooling2D, Pooling::Average
+}
+
+/// Pooling, ready to compute.
+pub(super) struct PoolingOperation {
+    cpu: Cpu,
+    kind: Pooling,
+    shape: Pool2dShape,
+    through_relu: bool,
+}
+
+impl PoolingOperation {
+    pub(super) fn new(setting: &Setting, kind: Pooling, shape: Pool2dShape) -> Self {
+        Self { cpu: setting.cpu, kind, shape, through_relu: setting.through_relu }
+    }
+}
+
+impl Operation for PoolingOperation {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        pool2d(self.cpu, self.kind, &self.shape, pass.batch, pass.inputs.get(0), output);
+    }
+
+    fn backward_reads(&self) -> Reads {
+        let switches = self.kind == Pooling::Max;
+        Reads { inputs: switches, output: switches }
+    }
+
+    /// Maximum: the gradient goes to the pixel that held the maximum (the first, if several do). Mean: to all pixels of
+    /// the window in equal parts.
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        let Self { cpu, shape, through_relu, .. } = self;
+        match self.kind {
+            Pooling::Max => {
+                let options = PoolBackward { accumulate, through_relu: *through_relu };
+                let (input, output) = (pass.inputs.get(0), pass.output);
+                max_pool2d_backward(*cpu, shape, pass.batch, input, output, pass.grad_output, grad_input, options);
+            }
+            Pooling::Average => {
+                average_pool2d_backward(*cpu, shape, pass.batch, pass.grad_output, grad_input, accumulate);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients() {
+        check_layer(MaxPooling2D::default(), &[[6, 7, 3].into()]);
+        check_layer(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same), &[[6, 7, 18].into()]);
+        check_layer(AveragePooling2D::default(), &[[6, 7, 3].into()]);
+        check_layer(AveragePooling2D::new([3, 3]).strides([1, 1]).padding(Padding::Same), &[[4, 5, 18].into()]);
+    }
+
+    #[test]
+    fn shapes() {
+        let same = MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same);
+        assert_eq!(same.output_shape(&[[8, 7, 5].into()]).unwrap(), [4, 4, 5].into());
+        assert_eq!(MaxPooling2D::default().output_shape(&[[7, 7, 64].into()]).unwrap(), [3, 3, 64].into());
+        refuses(MaxPooling2D::default(), &[[1, 7, 64].into()], &["2x2", "(1, 7, 64)"]);
+    }
+}

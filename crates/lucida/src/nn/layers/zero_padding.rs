@@ -1,0 +1,105 @@
+//! Zero padding: a border of zeros around a picture.
+
+use lucida_kernels::Cpu;
+use lucida_kernels::ops::{Columns, transfer_columns};
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_picture};
+
+/// Adds rows and columns of zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZeroPadding2D {
+    /// `[[top, bottom], [left, right]]`, in pixels.
+    pub padding: [[usize; 2]; 2],
+}
+
+impl ZeroPadding2D {
+    /// The same number of pixels on all sides.
+    pub fn new(pixels: usize) -> Self {
+        Self { padding: [[pixels; 2]; 2] }
+    }
+}
+
+impl Mechanics for ZeroPadding2D {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let [height, width, channels] = one_picture(inputs)?;
+        let padded = |size: usize, [before, after]: [usize; 2]| size.checked_add(before)?.checked_add(after);
+        let sizes = padded(height, self.padding[0]).zip(padded(width, self.padding[1]));
+        sizes
+            .map(|(height, width)| Shape::picture(height, width, channels))
+            .filter(|shape| shape.checked_len().is_some())
+            .ok_or_else(|| format!("a padding of {:?} around {} is too large", self.padding, inputs[0]))
+    }
+
+    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        let [[top, _], [left, right]] = self.padding;
+        Box::new(ZeroBorder {
+            cpu: setting.cpu,
+            height,
+            row: width * channels,
+            padded_row: (left + width + right) * channels,
+            left: left * channels,
+            top,
+            padded_len: setting.output.len(),
+        })
+    }
+}
+
+/// Row lengths in floats.
+struct ZeroBorder {
+    cpu: Cpu,
+    height: usize,
+    row: usize,
+    padded_row: usize,
+    left: usize,
+    top: usize,
+    padded_len: usize,
+}
+
+impl ZeroBorder {
+    fn inner_rows(&self, picture: usize) -> std::ops::Range<usize> {
+        let start = picture * self.padded_len + self.top * self.padded_row;
+        start..start + self.height * self.padded_row
+    }
+
+    fn picture(&self, picture: usize) -> std::ops::Range<usize> {
+        picture * self.height * self.row..(picture + 1) * self.height * self.row
+    }
+}
+
+impl Operation for ZeroBorder {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        output.fill(0.0);
+        for picture in 0..pass.batch {
+            let from = (&pass.inputs.get(0)[self.picture(picture)], Columns { start: 0, stride: self.row });
+            let inner = &mut output[self.inner_rows(picture)];
+            let to = (inner, Columns { start: self.left, stride: self.padded_row });
+            transfer_columns(self.cpu, (self.height, self.row), from, to, false);
+        }
+    }
+
+    /// The gradient of the inner pixels; the border's goes nowhere.
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        for picture in 0..pass.batch {
+            let inner = &pass.grad_output[self.inner_rows(picture)];
+            let from = (inner, Columns { start: self.left, stride: self.padded_row });
+            let to = (&mut grad_input[self.picture(picture)], Columns { start: 0, stride: self.row });
+            transfer_columns(self.cpu, (self.height, self.row), from, to, accumulate);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses};
+
+    #[test]
+    fn gradients_and_shapes() {
+        let layer = ZeroPadding2D { padding: [[1, 2], [0, 3]] };
+        check_layer(layer, &[[3, 4, 5].into()]);
+        assert_eq!(layer.output_shape(&[[3, 4, 5].into()]).unwrap(), [6, 7, 5].into());
+        refuses(ZeroPadding2D::new(usize::MAX), &[[3, 4, 5].into()], &["too large"]);
+    }
+}

@@ -1,0 +1,35 @@
+//! Networks: graphs of layers, and what it takes to run them.
+//!
+//! - [`Network`]: named layers, their connections and their weights; built in a few lines ([`zoo`] has known ones).
+//! - [`layers`]: one file for each kind of layer, with its mechanics whole: configuration, shape rule, forward, backward
+//!   to the input, backward to the weights.
+//! - [`Plan`]: a network prepared to run: for one batch size, the outputs and the gradients that are wanted.
+//! - [`Loss`], [`Optimizer`], [`Schedule`], [`Initializer`]: what training needs besides.
+//!
+//! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
+//! channel, filter).
+
+mod initializer;
+pub mod layers;
+mod loss;
+mod network;
+mod optimizer;
+mod plan;
+mod schedule;
+mod shape;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod weight;
+pub mod zoo;
+
+pub use initializer::Initializer;
+pub use layers::Layer;
+pub use loss::Loss;
+pub use network::{Network, NetworkBuilder, Node};
+pub use optimizer::{Optimizer, OptimizerState};
+pub use plan::{Plan, PlanBuilder, Point, StepSeed};
+pub use schedule::Schedule;
+pub use shape::Shape;
+pub use summary::summary;
+pub use weight::{Weight, WeightSpec};

@@ -1,0 +1,115 @@
+//! How the learning rate changes while training.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The learning rate as a function of the step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The rate after the warm-up.
+    pub rate: f64,
+    /// Steps over which the rate rises in a line from nothing (Goyal et al., 2017).
+    #[serde(default)]
+    pub warm_up: u64,
+    /// What happens after the warm-up.
+    #[serde(default)]
+    pub decay: Decay,
+}
+
+/// How the rate falls.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// It does not.
+    #[default]
+    Constant,
+    /// It is multiplied by `factor` after each `every` steps.
+    Step {
+        /// Steps between two changes.
+        every: u64,
+        /// What the rate is multiplied with.
+        factor: f64,
+    },
+    /// It follows half a cosine down to `end` times the rate over `steps` steps, then stays (Loshchilov and Hutter,
+    /// 2017).
+    Cosine {
+        /// Steps until the end, counted after the warm-up.
+        steps: u64,
+        /// The part of the rate that is left.
+        end: f64,
+    },
+}
+
+impl Schedule {
+    /// A rate that does not change.
+    pub fn constant(rate: f64) -> Self {
+        Self { rate, warm_up: 0, decay: Decay::Constant }
+    }
+
+    /// A rate that follows half a cosine down to zero over `steps` steps.
+    pub fn cosine(rate: f64, steps: u64) -> Self {
+        Self { rate, warm_up: 0, decay: Decay::Cosine { steps, end: 0.0 } }
+    }
+
+    /// A rate that is multiplied by `factor` after each `every` steps.
+    pub fn step(rate: f64, every: u64, factor: f64) -> Self {
+        Self { rate, warm_up: 0, decay: Decay::Step { every, factor } }
+    }
+
+    /// The same after a rise in a line over `steps` steps.
+    pub fn with_warm_up(self, steps: u64) -> Self {
+        Self { warm_up: steps, ..self }
+    }
+
+    /// The rate for step `step`, counted from zero.
+    pub fn at(&self, step: u64) -> f64 {
+        if step < self.warm_up {
+            return self.rate * (step + 1) as f64 / self.warm_up as f64;
+        }
+        let step = step - self.warm_up;
+        match self.decay {
+            Decay::Constant => self.rate,
+            Decay::Step { every, factor } => self.rate * factor.powf((step / every.max(1)) as f64),
+            Decay::Cosine { steps, end } => {
+                let done = (step as f64 / steps.max(1) as f64).min(1.0);
+                let falling = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+                self.rate * (end + (1.0 - end) * falling)
+            }
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Argument`] when the rate is not a positive number.
+    pub fn check(&self) -> Result<()> {
+        if self.rate.is_finite() && self.rate > 0.0 {
+            return Ok(());
+        }
+        Err(Error::argument(format!("a learning rate is a positive number, not {}", self.rate)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_at_known_steps() {
+        assert_eq!(Schedule::constant(0.1).at(1_000_000), 0.1);
+        let step = Schedule::step(1.0, 10, 0.5);
+        assert_eq!([0, 9, 10, 25].map(|s| step.at(s)), [1.0, 1.0, 0.5, 0.25]);
+        let cosine = Schedule { rate: 2.0, warm_up: 0, decay: Decay::Cosine { steps: 100, end: 0.1 } };
+        assert_eq!(cosine.at(0), 2.0);
+        assert!((cosine.at(50) - 1.1).abs() < 1e-12);
+        assert!((cosine.at(100) - 0.2).abs() < 1e-12 && (cosine.at(5000) - 0.2).abs() < 1e-12);
+        let warm = Schedule::cosine(1.0, 100).with_warm_up(4);
+        assert_eq!([0, 1, 3, 4].map(|s| warm.at(s)), [0.25, 0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_rate_that_is_no_rate_is_refused() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(Schedule::constant(rate).check().is_err());
+        }
+    }
+}

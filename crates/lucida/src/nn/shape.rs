@@ -1,0 +1,87 @@
+//! The shape of what flows between layers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The sizes of a tensor without its batch axis: `(height, width, channels)` of a picture, `(features)` of a vector.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shape(Vec<usize>);
+
+impl Shape {
+    /// The shape of a picture.
+    pub fn picture(height: usize, width: usize, channels: usize) -> Self {
+        Self(vec![height, width, channels])
+    }
+
+    /// The shape of a vector.
+    pub fn flat(features: usize) -> Self {
+        Self(vec![features])
+    }
+
+    /// The sizes.
+    pub fn sizes(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The number of values of one sample.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// The number of values of one sample, unless it is more than fits a `usize`.
+    pub fn checked_len(&self) -> Option<usize> {
+        self.0.iter().try_fold(1_usize, |len, &size| len.checked_mul(size))
+    }
+
+    /// Height, width and channels, if it is the shape of a picture.
+    pub fn as_picture(&self) -> Option<[usize; 3]> {
+        self.0.as_slice().try_into().ok()
+    }
+
+    /// The number of features, if it is the shape of a vector.
+    pub fn as_flat(&self) -> Option<usize> {
+        match self.0.as_slice() {
+            &[features] => Some(features),
+            _ => None,
+        }
+    }
+
+    /// The last size: channels or features.
+    pub fn channels(&self) -> usize {
+        self.0.last().copied().unwrap_or(1)
+    }
+
+    /// As Keras writes it, the batch as `None`: `(None, 28, 28, 1)`.
+    pub fn with_batch(&self) -> String {
+        let sizes: Vec<_> = self.0.iter().map(usize::to_string).collect();
+        format!("(None, {})", sizes.join(", "))
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(sizes: &[usize]) -> Self {
+        Self(sizes.to_vec())
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(sizes: [usize; N]) -> Self {
+        Self(sizes.to_vec())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<_> = self.0.iter().map(usize::to_string).collect();
+        write!(f, "({})", sizes.join(", "))
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

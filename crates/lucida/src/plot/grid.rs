@@ -1,0 +1,306 @@
+//! Grids of pictures, with a caption under each and a title above all.
+
+use super::canvas::{Anchor, Canvas, Line};
+use super::text::{ASCENT, LINE_HEIGHT, Weight, elide, width};
+use super::{Rgb, check_size, luminance, more_readable};
+use crate::data::Picture;
+use crate::{Error, Result};
+
+/// A caption that is wider than its picture widens the cell up to this many times the size of the text.
+const CAPTION_EMS: f32 = 14.0;
+
+/// A picture of a grid and its caption.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    picture: Picture,
+    caption: String,
+    flagged: bool,
+}
+
+impl Cell {
+    /// A picture without a caption.
+    pub fn new(picture: Picture) -> Self {
+        Self { picture, caption: String::new(), flagged: false }
+    }
+
+    /// Text under the picture; `\n` begins another line, and a line that is too wide is shortened.
+    pub fn caption(mut self, caption: impl Into<String>) -> Self {
+        self.caption = caption.into();
+        self
+    }
+
+    /// Whether the caption is set in red and bold: a wrong prediction.
+    pub fn flagged(mut self, flagged: bool) -> Self {
+        self.flagged = flagged;
+        self
+    }
+}
+
+impl From<Picture> for Cell {
+    fn from(picture: Picture) -> Self {
+        Self::new(picture)
+    }
+}
+
+/// Pictures in rows and columns. All cells are as large as the largest picture, and each picture lies in the middle
+/// of its cell. A margin lies between the cells, and a padding around them all.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    cells: Vec<Cell>,
+    columns: usize,
+    margin: usize,
+    padding: usize,
+    background: Rgb,
+    zoom: usize,
+    title: String,
+    text_size: f32,
+}
+
+impl Grid {
+    /// A grid of ten columns with margins of 5 pixels and no padding, on white.
+    pub fn new<C: Into<Cell>>(cells: impl IntoIterator<Item = C>) -> Self {
+        Self {
+            cells: cells.into_iter().map(Into::into).collect(),
+            columns: 10,
+            margin: 5,
+            padding: 0,
+            background: [255; 3],
+            zoom: 1,
+            title: String::new(),
+            text_size: 12.0,
+        }
+    }
+
+    /// The most pictures in a row; a grid of fewer pictures is narrower.
+    pub fn columns(mut self, columns: usize) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Pixels between the cells.
+    pub fn margin(mut self, margin: usize) -> Self {
+        self.margin = margin;
+        self
+    }
+
+    /// Pixels around the cells and the title.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// The colour behind the cells; the text is dark on a light one and light on a dark one.
+    pub fn background(mut self, background: Rgb) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// How many pixels wide and high each pixel of a picture becomes.
+    pub fn zoom(mut self, zoom: usize) -> Self {
+        self.zoom = zoom;
+        self
+    }
+
+    /// Text above all pictures.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+
+    /// The size of the captions in pixels; the title is a quarter larger.
+    pub fn text_size(mut self, size: f32) -> Self {
+        self.text_size = size;
+        self
+    }
+
+    /// The grid as an RGB picture.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are no pictures, no columns, a zoom of 0 or a text size outside 4 to 400;
+    /// [`Error::Limit`] when the grid would be too large.
+    pub fn render(&self) -> Result<Picture> {
+        let layout = self.layout()?;
+        let mut canvas = Canvas::new(layout.width, layout.height, self.background);
+        let ink = more_readable(self.background, [27, 34, 44], [236, 240, 245]);
+        // One red cannot be read on both white and black.
+        let alarm = if luminance(self.background) > 0.3 { [190, 20, 30] } else { [255, 130, 120] };
+
+        let title_size = self.title_size();
+        let title = Line {
+            text: &elide(&self.title, title_size, Weight::Bold, (layout.width - 2 * self.padding) as f32),
+            size: title_size,
+            weight: Weight::Bold,
+            anchor: Anchor::Start,
+            upwards: false,
+        };
+        let corner = self.padding as f32;
+        canvas.text(&title, (corner, corner + (title_size * ASCENT).ceil()), ink);
+
+        for (index, cell) in self.cells.iter().enumerate() {
+            let (row, column) = (index / layout.columns, index % layout.columns);
+            let left = self.padding + column.saturating_mul(layout.cell_width.saturating_add(self.margin));
+            let row_height = (layout.picture_height + layout.text_height).saturating_add(self.margin);
+            let top = self.padding + layout.head + row.saturating_mul(row_height);
+            let (width, height) = (cell.picture.width() * self.zoom, cell.picture.height() * self.zoom);
+            let (across, down) = ((layout.cell_width - width) / 2, (layout.picture_height - height) / 2);
+            canvas.paste(&cell.picture, left + across, top + down, self.zoom);
+
+            let middle = left as f32 + layout.cell_width as f32 / 2.0;
+            let first = (top + layout.picture_height) as f32 + (self.text_size * (ASCENT + GAP)).ceil();
+            for (i, text) in cell.caption.lines().enumerate() {
+                let weight = cell.weight();
+                let line = Line {
+                    text: &elide(text, self.text_size, weight, layout.cell_width as f32),
+                    size: self.text_size,
+                    weight,
+                    anchor: Anchor::Middle,
+                    upwards: false,
+                };
+                let baseline = first + (i as f32 * self.text_size * LINE_HEIGHT).round();
+                canvas.text(&line, (middle, baseline), if cell.flagged { alarm } else { ink });
+            }
+        }
+        Ok(canvas.into_picture())
+    }
+
+    fn title_size(&self) -> f32 {
+        (self.text_size * 1.25).round()
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        if self.cells.is_empty() {
+            return Err(Error::argument("a grid needs at least one picture"));
+        }
+        if self.columns == 0 || self.zoom == 0 {
+            let (columns, zoom) = (self.columns, self.zoom);
+            return Err(Error::argument(format!("a grid cannot have {columns} columns at a zoom of {zoom}")));
+        }
+        if !(4.0..=400.0).contains(&self.text_size) {
+            let size = self.text_size;
+            return Err(Error::argument(format!("a grid's text cannot be of {size} pixels: 4 to 400 can be read")));
+        }
+        let columns = self.columns.min(self.cells.len());
+        let rows = self.cells.len().div_ceil(columns);
+        let most = |length: fn(&Picture) -> usize| self.cells.iter().map(|c| length(&c.picture)).max().unwrap_or(0);
+        let picture_width = most(Picture::width).saturating_mul(self.zoom);
+        let picture_height = most(Picture::height).saturating_mul(self.zoom);
+        let lines = self.cells.iter().map(|c| c.caption.lines().count()).max().unwrap_or(0);
+        let text_height = match lines {
+            0 => 0,
+            _ => (self.text_size * (LINE_HEIGHT * lines as f32 + GAP)).ceil() as usize,
+        };
+        let caption_width = self
+            .cells
+            .iter()
+            .flat_map(|c| c.caption.lines().map(|line| width(line, self.text_size, c.weight())))
+            .fold(0.0, f32::max)
+            .min(self.text_size * CAPTION_EMS);
+        let cell_width = picture_width.max(caption_width.ceil() as usize);
+        let head = match self.title.is_empty() {
+            true => 0,
+            false => ((self.title_size() * LINE_HEIGHT).ceil() as usize).saturating_add(self.margin),
+        };
+        let along = |count: usize, size: usize| {
+            let cells = count.saturating_mul(size).saturating_add((count - 1).saturating_mul(self.margin));
+            cells.saturating_add(self.padding.saturating_mul(2))
+        };
+        let width = along(columns, cell_width);
+        let height = along(rows, picture_height.saturating_add(text_height)).saturating_add(head);
+        check_size("grid", width, height)?;
+        Ok(Layout { columns, cell_width, picture_height, text_height, head, width, height })
+    }
+}
+
+impl Cell {
+    fn weight(&self) -> Weight {
+        if self.flagged { Weight::Bold } else { Weight::Regular }
+    }
+}
+
+/// The part of the text size between a picture and its caption.
+const GAP: f32 = 0.3;
+
+/// Where things lie, in pixels.
+struct Layout {
+    columns: usize,
+    cell_width: usize,
+    picture_height: usize,
+    text_height: usize,
+    head: usize,
+    width: usize,
+    height: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits(count: usize) -> Vec<Picture> {
+        (0..count).map(|i| Picture::filled(28, 28, &[i as u8 * 20])).collect()
+    }
+
+    fn rendered(grid: &Grid) -> Picture {
+        grid.render().unwrap()
+    }
+
+    fn size(picture: &Picture) -> (usize, usize) {
+        (picture.width(), picture.height())
+    }
+
+    #[test]
+    fn a_grid_is_as_large_as_its_cells_and_margins() {
+        let of = |count, columns| size(&rendered(&Grid::new(digits(count)).columns(columns)));
+        assert_eq!(of(8, 4), (4 * 28 + 3 * 5, 2 * 28 + 5));
+        assert_eq!(of(10, 4), (127, 94));
+        assert_eq!(of(3, 10), (94, 28));
+        let grid = Grid::new(digits(8)).columns(4).margin(2).padding(7).zoom(3);
+        assert_eq!(size(&rendered(&grid)), (4 * 84 + 3 * 2 + 14, 2 * 84 + 2 + 14));
+    }
+
+    #[test]
+    fn pixels_are_where_they_belong() {
+        let picture = rendered(&Grid::new(digits(10)).columns(4).background([1, 2, 3]));
+        // Picture 5 is in the second row and column.
+        assert_eq!(picture.pixel(33, 33), [100; 3]);
+        assert_eq!(picture.pixel(60, 60), [100; 3]);
+        assert_eq!(picture.pixel(32, 33), [1, 2, 3]);
+        assert_eq!(picture.pixel(61, 60), [1, 2, 3]);
+        assert_eq!(picture.pixel(126, 93), [1, 2, 3]);
+
+        let small = Picture::filled(2, 2, &[9, 8, 7]);
+        let mixed = rendered(&Grid::new([Picture::filled(4, 6, &[0]), small]));
+        assert_eq!(mixed.pixel(10, 2), [9, 8, 7]);
+        assert_eq!(mixed.pixel(9, 2), [255; 3]);
+        assert_eq!(mixed.pixel(10, 1), [255; 3]);
+    }
+
+    #[test]
+    fn captions_and_a_title_take_room_and_are_drawn() {
+        let cells = |flagged| digits(2).into_iter().map(move |d| Cell::new(d).caption("7  99.9 %").flagged(flagged));
+        let plain = rendered(&Grid::new(cells(false)));
+        assert!(plain.height() >= 28 + 12 && plain.width() > 2 * 50, "{:?}", size(&plain));
+        let red = |picture: &Picture| picture.pixels().chunks_exact(3).filter(|p| p[0] > 180 && p[1] < 60).count();
+        assert_eq!(red(&plain), 0);
+        let dark = plain.pixels().chunks_exact(3).skip(plain.width() * 28).filter(|p| p[0] < 100).count();
+        assert!(dark > 50, "{dark}");
+        assert!(red(&rendered(&Grid::new(cells(true)))) > 30);
+
+        let titled = rendered(&Grid::new(cells(false)).title("The first two digits"));
+        assert!(titled.height() >= plain.height() + 15);
+        assert_eq!(titled.width(), plain.width());
+        let long = digits(2).into_iter().map(|d| Cell::new(d).caption("word ".repeat(1000)));
+        assert_eq!(rendered(&Grid::new(long)).width(), 2 * 168 + 5);
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        assert!(matches!(Grid::new(digits(0)).render(), Err(Error::Argument(_))));
+        assert!(matches!(Grid::new(digits(1)).columns(0).render(), Err(Error::Argument(_))));
+        assert!(matches!(Grid::new(digits(1)).zoom(0).render(), Err(Error::Argument(_))));
+        assert!(matches!(Grid::new(digits(1)).text_size(f32::NAN).render(), Err(Error::Argument(_))));
+        assert!(matches!(Grid::new(digits(1)).zoom(usize::MAX).render(), Err(Error::Limit { .. })));
+        assert!(Grid::new(digits(1)).margin(usize::MAX).render().is_ok(), "one cell has no neighbour");
+        assert!(matches!(Grid::new(digits(1)).padding(usize::MAX).render(), Err(Error::Limit { .. })));
+        assert!(matches!(Grid::new(digits(2)).margin(usize::MAX).title("x").render(), Err(Error::Limit { .. })));
+    }
+}

@@ -1,0 +1,48 @@
+//! PNG bytes of a picture.
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+
+use crate::data::Picture;
+use crate::{Error, Result};
+
+/// The picture as a PNG file, gray or RGB of 8 bits; equal pictures give equal bytes.
+///
+/// # Errors
+/// [`Error::Argument`] when the picture has no pixels or too many for the format.
+pub fn png_bytes(picture: &Picture) -> Result<Vec<u8>> {
+    let (width, height) = (picture.width(), picture.height());
+    let refuse = |why: String| Error::argument(format!("a picture of {width}x{height} cannot be a PNG file: {why}"));
+    let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(refuse("it is too large".into()));
+    };
+    if w == 0 || h == 0 {
+        return Err(refuse("it is empty".into()));
+    }
+    let colour = if picture.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(picture.pixels(), w, h, colour)
+        .map_err(|e| refuse(e.to_string()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_to_the_same_pixels() {
+        for channels in [1, 3] {
+            let pixels: Vec<u8> = (0..7 * 5 * channels).map(|i| (i * 37 % 256) as u8).collect();
+            let picture = Picture::new(7, 5, channels, pixels.clone()).unwrap();
+            let bytes = png_bytes(&picture).unwrap();
+            assert_eq!(bytes, png_bytes(&picture).unwrap());
+            let decoded = image::load_from_memory(&bytes).unwrap();
+            assert_eq!((decoded.width(), decoded.height()), (7, 5));
+            assert_eq!(usize::from(decoded.color().channel_count()), channels);
+            assert_eq!(decoded.into_bytes(), pixels);
+        }
+        assert!(png_bytes(&Picture::filled(0, 3, &[0])).is_err());
+    }
+}
