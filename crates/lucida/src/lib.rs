@@ -3,6 +3,8 @@
 pub mod data;
 pub mod error;
 pub mod files;
+pub mod nn;
 pub mod plot;
 
 pub use error::{Error, Result};
+pub use lucida_kernels::Cpu;

@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn normalises_the_batch_in_training() {
         let input: Vec<f32> = (0..6 * 2).map(|i| (i * i % 7) as f32 * if i % 2 == 0 { 1.0 } else { 30.0 }).collect();
-        let output = run_training(BatchNormalization { epsilon: 1e-9, ..Default::default() }, &[2].into(), &input, 6, 0);
+        let output =
+            run_training(BatchNormalization { epsilon: 1e-9, ..Default::default() }, &[2].into(), &input, 6, 0);
         for channel in 0..2 {
             let values: Vec<f32> = output.iter().skip(channel).step_by(2).copied().collect();
             let mean = values.iter().sum::<f32>() / 6.0;

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shape, WeightSpec};
 
+pub(crate) use activation::Activating;
 pub use activation::{Activation, ActivationKind};
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;

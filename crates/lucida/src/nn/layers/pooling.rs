@@ -1,8 +1,6 @@
 //! Pooling: each output is the maximum, or the mean, of a window of its channel.
 
-use lucida_kernels::{
-    Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d,
-};
+use lucida_kernels::{Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Shape, one_picture, resolve_window};

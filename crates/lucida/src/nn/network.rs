@@ -1,0 +1,384 @@
+//! A network: a graph of named layers and their weights.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::layers::{ActivationKind, Input};
+use super::{Layer, Shape, Weight};
+use crate::{Error, Result};
+
+/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is taken for damaged.
+const MAX_PARAMETERS: usize = 1 << 31;
+
+/// A layer in its network.
+#[derive(Debug, Clone)]
+pub struct Node {
+    name: String,
+    layer: Layer,
+    inputs: Vec<usize>,
+    shape: Shape,
+    weights: Range<usize>,
+}
+
+impl Node {
+    /// The layer's name, unique in the network.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// The indices of the nodes whose outputs it takes.
+    pub fn inputs(&self) -> &[usize] {
+        &self.inputs
+    }
+
+    /// The shape of its output.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The indices of its weights in [`Network::weights`].
+    pub fn weights(&self) -> Range<usize> {
+        self.weights.clone()
+    }
+}
+
+/// Layers, how they are connected, and their weights.
+///
+/// Nodes are in an order in which each comes after its inputs.
+#[derive(Debug, Clone)]
+pub struct Network {
+    name: String,
+    nodes: Vec<Node>,
+    weights: Vec<Weight>,
+    outputs: Vec<usize>,
+}
+
+/// The architecture of a network as it is stored: what `serde` reads and writes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Architecture {
+    name: String,
+    layers: Vec<NamedLayer>,
+    outputs: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct NamedLayer {
+    name: String,
+    #[serde(flatten)]
+    layer: Layer,
+    inputs: Vec<String>,
+}
+
+impl Network {
+    /// Starts a network layer by layer.
+    pub fn builder(name: impl Into<String>) -> NetworkBuilder {
+        NetworkBuilder { name: name.into(), nodes: Vec::new(), names: HashSet::new() }
+    }
+
+    /// A network in which each layer takes the output of the one before, with weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] names the first layer that does not fit.
+    pub fn sequential(
+        name: impl Into<String>,
+        input: impl Into<Shape>,
+        layers: impl IntoIterator<Item = Layer>,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut builder = Self::builder(name);
+        let mut last = builder.add(Input::new(input), &[])?;
+        for layer in layers {
+            last = builder.add(layer, &[last])?;
+        }
+        builder.build(&[last], seed)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The layers, each after its inputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The indices of the nodes whose outputs are the network's.
+    pub fn outputs(&self) -> &[usize] {
+        &self.outputs
+    }
+
+    /// The indices of the input layers.
+    pub fn inputs(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.nodes.len()).filter(|&index| matches!(self.nodes[index].layer, Layer::Input(_)))
+    }
+
+    /// The shape of the only input.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when there are several.
+    pub fn input_shape(&self) -> Result<&Shape> {
+        let mut inputs = self.inputs();
+        match (inputs.next(), inputs.next()) {
+            (Some(input), None) => Ok(&self.nodes[input].shape),
+            _ => Err(Error::Unsupported(format!("network {} has not exactly one input", self.name))),
+        }
+    }
+
+    /// The shape and the activation of the only output.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when there are several.
+    pub fn output(&self) -> Result<&Node> {
+        match self.outputs.as_slice() {
+            &[output] => Ok(&self.nodes[output]),
+            _ => Err(Error::Unsupported(format!("network {} has {} outputs, not one", self.name, self.outputs.len()))),
+        }
+    }
+
+    /// The index of the layer of this name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] suggests the nearest name.
+    pub fn find(&self, name: &str) -> Result<usize> {
+        if let Some(index) = self.nodes.iter().position(|node| node.name == name) {
+            return Ok(index);
+        }
+        let nearest = self.nodes.iter().min_by_key(|node| edit_distance(&node.name, name));
+        let hint = nearest.map(|node| format!("; did you mean {:?}?", node.name)).unwrap_or_default();
+        Err(Error::argument(format!("network {} has no layer {name:?}{hint}", self.name)))
+    }
+
+    /// All weights, layer by layer.
+    pub fn weights(&self) -> &[Weight] {
+        &self.weights
+    }
+
+    /// All weights, to change.
+    pub fn weights_mut(&mut self) -> &mut [Weight] {
+        &mut self.weights
+    }
+
+    /// The weight of this name, as in `conv2d/kernel`.
+    pub fn weight(&self, name: &str) -> Option<&Weight> {
+        self.weights.iter().find(|weight| weight.name() == name)
+    }
+
+    /// The number of weights in the tensors of a layer.
+    pub fn parameters_of(&self, node: usize) -> usize {
+        self.weights[self.nodes[node].weights()].iter().map(|weight| weight.values().len()).sum()
+    }
+
+    /// The number of weights, and how many of them training changes.
+    pub fn parameters(&self) -> (usize, usize) {
+        let count = |trainable_only: bool| {
+            let counted = self.weights.iter().filter(|weight| weight.trainable() || !trainable_only);
+            counted.map(|weight| weight.values().len()).sum()
+        };
+        (count(false), count(true))
+    }
+
+    /// Freezes a layer, or thaws it. A frozen layer's weights do not change in training; a frozen batch normalisation
+    /// uses its moving statistics and leaves them alone.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such layer.
+    pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
+        let index = self.find(layer)?;
+        let specs = self.specs_of(index);
+        for (weight, spec) in self.weights[self.nodes[index].weights.clone()].iter_mut().zip(specs) {
+            weight.set_trainable(trainable && spec);
+        }
+        Ok(())
+    }
+
+    /// Whether each of a layer's weights is one that training may change.
+    fn specs_of(&self, node: usize) -> Vec<bool> {
+        let inputs: Vec<Shape> = self.nodes[node].inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+        self.nodes[node].layer.mechanics().weights(&inputs).iter().map(|spec| spec.trainable).collect()
+    }
+
+    /// The architecture as JSON, without the weights.
+    pub fn architecture(&self) -> serde_json::Value {
+        let name_of = |&index: &usize| self.nodes[index].name.clone();
+        let layers = self.nodes.iter().map(|node| NamedLayer {
+            name: node.name.clone(),
+            layer: node.layer.clone(),
+            inputs: node.inputs.iter().map(name_of).collect(),
+        });
+        let architecture = Architecture {
+            name: self.name.clone(),
+            layers: layers.collect(),
+            outputs: self.outputs.iter().map(name_of).collect(),
+        };
+        serde_json::to_value(architecture).expect("layers consist of numbers and names")
+    }
+
+    /// A network of a stored architecture; all weights are zero.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] says what is wrong with the description, [`Error::Layer`] which layer does not fit.
+    pub fn from_architecture(value: &serde_json::Value) -> Result<Self> {
+        let architecture = Architecture::deserialize(value)
+            .map_err(|problem| Error::argument(format!("not the architecture of a network: {problem}")))?;
+        let mut builder = Self::builder(architecture.name);
+        let mut indices = HashMap::new();
+        let known = |indices: &HashMap<String, usize>, name: &String, user: &str| {
+            let missing = || Error::argument(format!("{user} refers to {name:?}, which is not a layer before it"));
+            indices.get(name).copied().ok_or_else(missing)
+        };
+        for NamedLayer { name, layer, inputs } in architecture.layers {
+            let inputs = inputs.iter().map(|input| known(&indices, input, &name)).collect::<Result<Vec<_>>>()?;
+            let index = builder.add_named(name.clone(), layer, &inputs)?;
+            indices.insert(name, index);
+        }
+        let outputs = architecture.outputs.iter().map(|output| known(&indices, output, "the list of outputs"));
+        builder.finish(&outputs.collect::<Result<Vec<_>>>()?)
+    }
+}
+
+/// Puts a network together.
+#[derive(Debug, Clone)]
+pub struct NetworkBuilder {
+    name: String,
+    nodes: Vec<Node>,
+    names: HashSet<String>,
+}
+
+impl NetworkBuilder {
+    /// Adds a layer under Keras's default name for it (`conv2d`, `conv2d_1`, ...) and returns its index, to be used as
+    /// an input of others.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] when the inputs do not fit the layer.
+    pub fn add(&mut self, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
+        let layer = layer.into();
+        let base = layer.default_name();
+        let name = match (0..).find(|&n| !self.names.contains(&numbered(base, n))) {
+            Some(n) => numbered(base, n),
+            None => unreachable!("there are more numbers than layers"),
+        };
+        self.add_named(name, layer, inputs)
+    }
+
+    /// Adds a layer under a name of its own and returns its index.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] when the inputs do not fit the layer, or the name is taken or empty.
+    pub fn add_named(&mut self, name: impl Into<String>, layer: impl Into<Layer>, inputs: &[usize]) -> Result<usize> {
+        let (name, layer) = (name.into(), layer.into());
+        if name.is_empty() || name.chars().any(|c| c.is_control()) {
+            return Err(Error::layer(format!("{name:?}"), "is not a name"));
+        }
+        if let Some(&missing) = inputs.iter().find(|&&input| input >= self.nodes.len()) {
+            return Err(Error::layer(
+                name,
+                format!("takes the output of layer number {missing}, which does not exist"),
+            ));
+        }
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+        let shape = layer.mechanics().output_shape(&shapes).map_err(|problem| Error::layer(&name, problem))?;
+        if shape.checked_len().is_none() {
+            return Err(Error::layer(name, format!("an output of shape {shape} is too large")));
+        }
+        if !self.names.insert(name.clone()) {
+            return Err(Error::layer(name, "there is another layer of this name"));
+        }
+        self.nodes.push(Node { name, layer, inputs: inputs.to_vec(), shape, weights: 0..0 });
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// The shape of the output of a layer added before.
+    ///
+    /// # Panics
+    /// When `node` is not the index of a layer.
+    pub fn shape(&self, node: usize) -> &Shape {
+        &self.nodes[node].shape
+    }
+
+    /// Finishes the network, with weights drawn from `seed` as each layer's initialisers say.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no output or no input; [`Error::Limit`] when there are too many weights.
+    pub fn build(self, outputs: &[usize], seed: u64) -> Result<Network> {
+        let mut network = self.finish(outputs)?;
+        let mut stream = 0;
+        for node in 0..network.nodes.len() {
+            let inputs: Vec<Shape> =
+                network.nodes[node].inputs.iter().map(|&input| network.nodes[input].shape.clone()).collect();
+            let specs = network.nodes[node].layer.mechanics().weights(&inputs);
+            for (weight, spec) in network.weights[network.nodes[node].weights.clone()].iter_mut().zip(specs) {
+                spec.initializer.fill(&spec.shape, weight.values_mut(), seed, stream);
+                stream += 1;
+            }
+        }
+        Ok(network)
+    }
+
+    /// Finishes the network with weights of zero.
+    fn finish(mut self, outputs: &[usize]) -> Result<Network> {
+        if outputs.is_empty() || outputs.iter().any(|&output| output >= self.nodes.len()) {
+            return Err(Error::argument(format!("network {} has no output", self.name)));
+        }
+        if !self.nodes.iter().any(|node| matches!(node.layer, Layer::Input(_))) {
+            return Err(Error::argument(format!("network {} has no input layer", self.name)));
+        }
+        let mut specs = Vec::new();
+        let mut total = 0_usize;
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+            let first = specs.len();
+            for spec in node.layer.mechanics().weights(&inputs) {
+                let len = spec.shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
+                total = len.and_then(|len| total.checked_add(len)).unwrap_or(usize::MAX);
+                if total > MAX_PARAMETERS {
+                    let what = format!("network {}: number of parameters up to layer {}", self.name, node.name);
+                    return Err(Error::Limit { what, got: total as u64, limit: MAX_PARAMETERS as u64 });
+                }
+                specs.push((format!("{}/{}", node.name, spec.name), spec.shape, spec.trainable));
+            }
+            self.nodes[index].weights = first..specs.len();
+        }
+        let weights = specs.into_iter().map(|(name, shape, trainable)| Weight::zeros(name, shape, trainable)).collect();
+        Ok(Network { name: self.name, nodes: self.nodes, weights, outputs: outputs.to_vec() })
+    }
+}
+
+impl Node {
+    /// The activation at the layer's end.
+    pub fn activation(&self) -> ActivationKind {
+        self.layer.mechanics().activation()
+    }
+}
+
+fn numbered(base: &str, n: usize) -> String {
+    if n == 0 { base.to_owned() } else { format!("{base}_{n}") }
+}
+
+/// The least number of letters to insert, delete or replace (Levenshtein, 1966).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(256).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(256).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests;

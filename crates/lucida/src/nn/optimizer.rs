@@ -1,0 +1,189 @@
+//! How weights follow their gradients.
+
+use lucida_kernels::ops::{AdamStep, RmspropStep, SgdStep, adam, rmsprop, sgd};
+use lucida_kernels::{Buffer, Cpu};
+use serde::{Deserialize, Serialize};
+
+use super::Network;
+
+/// An optimizer's rule and constants; the defaults are Keras's. The learning rate comes from a [`Schedule`].
+///
+/// [`Schedule`]: super::Schedule
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum Optimizer {
+    /// Gradient descent, with momentum if it is not zero: `v = momentum v - rate g; w += v`, or with Nesterov's
+    /// look-ahead `w += momentum v - rate g`.
+    Sgd {
+        /// Decay of the velocity.
+        momentum: f32,
+        /// Look ahead.
+        nesterov: bool,
+    },
+    /// `v = rho v + (1 - rho) g^2; w -= rate g / sqrt(v + epsilon)` (Tieleman and Hinton, 2012).
+    Rmsprop {
+        /// Decay of the mean square.
+        rho: f32,
+        /// Added under the root.
+        epsilon: f32,
+    },
+    /// Adam (Kingma and Ba, 2015), in the form of their section 2: the bias corrections are in the rate, and epsilon
+    /// is added to the uncorrected root.
+    Adam {
+        /// Decay of the first moment.
+        beta_1: f32,
+        /// Decay of the second moment.
+        beta_2: f32,
+        /// Added to the root.
+        epsilon: f32,
+    },
+    /// Adam with weight decay that does not pass through the moments (Loshchilov and Hutter, 2019).
+    AdamW {
+        /// Decay of the first moment.
+        beta_1: f32,
+        /// Decay of the second moment.
+        beta_2: f32,
+        /// Added to the root.
+        epsilon: f32,
+        /// The share of each weight, times the rate, that a step takes away.
+        weight_decay: f32,
+    },
+}
+
+impl Optimizer {
+    /// Plain gradient descent.
+    pub fn sgd() -> Self {
+        Self::Sgd { momentum: 0.0, nesterov: false }
+    }
+
+    /// RMSprop with Keras's constants.
+    pub fn rmsprop() -> Self {
+        Self::Rmsprop { rho: 0.9, epsilon: 1e-7 }
+    }
+
+    /// Adam with Keras's constants.
+    pub fn adam() -> Self {
+        Self::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+    }
+
+    /// AdamW with Keras's constants.
+    pub fn adam_w() -> Self {
+        Self::AdamW { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.004 }
+    }
+
+    /// Tensors of state for each weight.
+    fn slots(&self) -> usize {
+        match self {
+            Self::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
+            Self::Rmsprop { .. } => 1,
+            Self::Adam { .. } | Self::AdamW { .. } => 2,
+        }
+    }
+}
+
+/// An optimizer at work on a network: its rule, the number of steps made, and its moments.
+#[derive(Debug, Clone)]
+pub struct OptimizerState {
+    optimizer: Optimizer,
+    steps: u64,
+    /// For each trainable weight of the network, by index: its slots.
+    slots: Vec<Vec<Buffer>>,
+}
+
+impl OptimizerState {
+    /// A fresh state for the trainable weights of a network.
+    pub fn new(optimizer: Optimizer, network: &Network) -> Self {
+        let slots = network.weights().iter().map(|weight| {
+            let count = if weight.trainable() { optimizer.slots() } else { 0 };
+            (0..count).map(|_| Buffer::zeroed(weight.values().len())).collect()
+        });
+        Self { optimizer, steps: 0, slots: slots.collect() }
+    }
+
+    /// Steps made so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Changes the weights by one step. `gradients` has one for each weight of the network, empty where there is none.
+    ///
+    /// # Panics
+    /// When the state was made for another network.
+    pub fn apply(&mut self, cpu: Cpu, network: &mut Network, gradients: &[Vec<f32>], rate: f64) {
+        self.steps += 1;
+        assert_eq!(self.slots.len(), network.weights().len(), "the optimizer was made for another network");
+        let weights = network.weights_mut().iter_mut();
+        for ((weight, gradient), slots) in weights.zip(gradients).zip(&mut self.slots) {
+            if gradient.is_empty() || !weight.trainable() {
+                continue;
+            }
+            let values = weight.values_mut();
+            match self.optimizer {
+                Optimizer::Sgd { momentum, nesterov } => {
+                    let step = SgdStep { rate: rate as f32, momentum, nesterov };
+                    let velocity = slots.first_mut().map_or(&mut [][..], |slot| &mut slot[..]);
+                    sgd(cpu, step, values, gradient, velocity);
+                }
+                Optimizer::Rmsprop { rho, epsilon } => {
+                    let step = RmspropStep { rate: rate as f32, rho, epsilon };
+                    rmsprop(cpu, step, values, gradient, &mut slots[0]);
+                }
+                Optimizer::Adam { beta_1, beta_2, epsilon } => {
+                    let step = adam_step(rate, self.steps, beta_1, beta_2, epsilon, 0.0);
+                    let [first, second] = &mut slots[..] else { unreachable!("Adam has two slots") };
+                    adam(cpu, step, values, gradient, first, second);
+                }
+                Optimizer::AdamW { beta_1, beta_2, epsilon, weight_decay } => {
+                    let step = adam_step(rate, self.steps, beta_1, beta_2, epsilon, weight_decay);
+                    let [first, second] = &mut slots[..] else { unreachable!("AdamW has two slots") };
+                    adam(cpu, step, values, gradient, first, second);
+                }
+            }
+        }
+    }
+}
+
+fn adam_step(rate: f64, steps: u64, beta_1: f32, beta_2: f32, epsilon: f32, weight_decay: f32) -> AdamStep {
+    let power = |beta: f32| f64::from(beta).powf(steps as f64);
+    let corrected = rate * (1.0 - power(beta_2)).sqrt() / (1.0 - power(beta_1));
+    let keep = 1.0 - rate * f64::from(weight_decay);
+    AdamStep { rate: corrected as f32, beta_1, beta_2, epsilon, keep: keep as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::Dense;
+
+    /// One unit without bias: a single weight, and a gradient that we choose.
+    fn follow(optimizer: Optimizer, rate: f64, start: f32, gradients: &[f32]) -> f32 {
+        let layers = [Dense::new(1).without_bias().into()];
+        let mut network = Network::sequential("one", [1], layers, 0).unwrap();
+        network.weights_mut()[0].values_mut()[0] = start;
+        let mut state = OptimizerState::new(optimizer, &network);
+        for &gradient in gradients {
+            state.apply(Cpu::detect(), &mut network, &[vec![gradient]], rate);
+        }
+        network.weights()[0].values()[0]
+    }
+
+    const GRADIENTS: [f32; 4] = [0.5, -1.0, 2.0, 0.25];
+    /// What Keras 3.15 makes of a weight of 1 with these gradients: printed by `tests/keras/optimizers.py`.
+    const EXPECTED: [f32; 6] = [0.824_999_99, 0.694_05, 0.549_645, 0.965_285_66, 0.985_416_65, 0.981_449_54];
+
+    #[test]
+    fn steps_are_those_of_keras() {
+        let cases = [
+            (Optimizer::sgd(), 0.1, EXPECTED[0]),
+            (Optimizer::Sgd { momentum: 0.9, nesterov: false }, 0.1, EXPECTED[1]),
+            (Optimizer::Sgd { momentum: 0.9, nesterov: true }, 0.1, EXPECTED[2]),
+            (Optimizer::rmsprop(), 0.01, EXPECTED[3]),
+            (Optimizer::adam(), 0.01, EXPECTED[4]),
+            (Optimizer::AdamW { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.1 }, 0.01, EXPECTED[5]),
+        ];
+        for (optimizer, rate, expected) in cases {
+            let got = follow(optimizer, rate, 1.0, &GRADIENTS);
+            assert!((got - expected).abs() < 2e-7 * 5.0, "{optimizer:?}: {got} instead of {expected}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The pass backward.
+
+use lucida_kernels::ops::{Pointwise, pointwise_backward};
+
+use super::Plan;
+use crate::nn::Network;
+use crate::nn::layers::{Backward, Inputs};
+
+impl Plan {
+    /// Follows the gradients that were put in at the seeds back to the weights and inputs whose gradients are wanted.
+    ///
+    /// It belongs to the forward pass before it: the values of that pass are read, and some are overwritten.
+    pub fn backward(&mut self, network: &Network) {
+        for step in self.steps.iter_mut().rev() {
+            let Some(back) = &step.back else { continue };
+            let (batch, (output, len)) = (self.batch, step.output);
+            if back.gate {
+                let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
+                let values = &self.buffers[output][..batch * len];
+                pointwise_backward(self.cpu, Pointwise::Relu, values, &mut gradient[..batch * len]);
+                self.buffers[back.gradient] = gradient;
+            }
+            let weights = &network.weights()[step.weights.clone()];
+            if back.weights {
+                let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
+                let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
+                let output = output.get(..batch * len).unwrap_or_default();
+                let pass = Backward { batch, inputs, weights, output, grad_output };
+                step.operation.backward_weights(&pass, &mut self.weight_gradients[step.weights.clone()]);
+            }
+            for target in &back.inputs {
+                let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);
+                let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
+                let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
+                let output = output.get(..batch * len).unwrap_or_default();
+                let pass = Backward { batch, inputs, weights, output, grad_output };
+                let to = &mut grad_input[..batch * step.inputs[target.index].1];
+                step.operation.backward_input(&pass, target.index, to, target.accumulate);
+                self.buffers[target.gradient] = grad_input;
+            }
+        }
+    }
+}

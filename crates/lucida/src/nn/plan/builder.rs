@@ -1,0 +1,338 @@
+//! Making a plan.
+
+use lucida_kernels::{Buffer, Cpu};
+
+use super::lower::{Back, BackInput, Draft, Lowered, Step, Wanted, lower};
+use super::memory::{Life, assign};
+use super::{Place, Plan, Point};
+use crate::nn::layers::{Activating, Layer, Operation, Setting};
+use crate::nn::{Network, Shape};
+use crate::{Error, Result};
+
+/// Says what a plan is for.
+#[derive(Debug, Clone)]
+pub struct PlanBuilder<'a> {
+    network: &'a Network,
+    cpu: Option<Cpu>,
+    batch: usize,
+    training: bool,
+    outputs: Vec<Point>,
+    seeds: Vec<Point>,
+    input_gradient: bool,
+    weight_gradients: bool,
+}
+
+impl<'a> PlanBuilder<'a> {
+    pub(super) fn new(network: &'a Network) -> Self {
+        Self {
+            network,
+            cpu: None,
+            batch: 1,
+            training: false,
+            outputs: Vec::new(),
+            seeds: Vec::new(),
+            input_gradient: false,
+            weight_gradients: false,
+        }
+    }
+
+    /// What to run on; the best this machine has, unless told otherwise.
+    pub fn cpu(self, cpu: Cpu) -> Self {
+        Self { cpu: Some(cpu), ..self }
+    }
+
+    /// The largest batch; one, unless told otherwise.
+    pub fn batch_size(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Behave as in training.
+    pub fn training(self) -> Self {
+        Self { training: true, ..self }
+    }
+
+    /// Keep this value. Wanted values are numbered in the order of these calls; without any, the outputs of the network
+    /// are wanted.
+    pub fn output(mut self, point: impl Into<Point>) -> Self {
+        self.outputs.push(point.into());
+        self
+    }
+
+    /// A gradient will be put in here. Seeds are numbered in the order of these calls.
+    pub fn seed(mut self, point: impl Into<Point>) -> Self {
+        self.seeds.push(point.into());
+        self
+    }
+
+    /// The gradient of the input is wanted.
+    pub fn input_gradient(self) -> Self {
+        Self { input_gradient: true, ..self }
+    }
+
+    /// The gradients of all trainable weights are wanted.
+    pub fn weight_gradients(self) -> Self {
+        Self { weight_gradients: true, ..self }
+    }
+
+    /// Makes the plan.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a point names no layer, the batch is empty, or there is a gradient to compute and
+    /// nowhere to put one in; [`Error::Limit`] when the tensors are larger than memory can be addressed.
+    pub fn build(self) -> Result<Plan> {
+        if self.batch == 0 {
+            return Err(Error::argument("a batch of 0 samples"));
+        }
+        if (self.input_gradient || self.weight_gradients) && self.seeds.is_empty() {
+            return Err(Error::argument("gradients are wanted, but no seed says where they come from"));
+        }
+        let find = |point: &Point| Ok((self.network.find(&point.layer)?, point.before_activation));
+        let outputs = match self.outputs.is_empty() {
+            false => self.outputs.iter().map(find).collect::<Result<Vec<_>>>()?,
+            true => self.network.outputs().iter().map(|&node| (node, false)).collect(),
+        };
+        let seeds = self.seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let wanted: Wanted = outputs.iter().chain(&seeds).copied().collect();
+        let lowered = lower(self.network, &wanted, self.training);
+        for shape in &lowered.values {
+            let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
+            if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+                let what = format!("a tensor of {shape} for a batch of {}, in bytes", self.batch);
+                return Err(Error::Limit { what, got: u64::MAX, limit: isize::MAX as u64 });
+            }
+        }
+        Assembly::new(self, lowered, outputs, seeds).plan()
+    }
+}
+
+/// A plan on its way: what flows back where.
+struct Assembly<'a> {
+    wish: PlanBuilder<'a>,
+    cpu: Cpu,
+    lowered: Lowered,
+    outputs: Vec<(usize, bool)>,
+    seeds: Vec<(usize, bool)>,
+    /// For each value: whether its gradient is computed.
+    gradient: Vec<bool>,
+    /// For each step, if it takes part in the pass backward: for each input, whether its gradient is computed and if so
+    /// whether it is added to one that is already there.
+    flow: Vec<Option<Vec<Option<bool>>>>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(wish: PlanBuilder<'a>, lowered: Lowered, outputs: Vec<(usize, bool)>, seeds: Vec<(usize, bool)>) -> Self {
+        let cpu = wish.cpu.unwrap_or_else(Cpu::detect);
+        let mut assembly = Self { wish, cpu, outputs, seeds, gradient: Vec::new(), flow: Vec::new(), lowered };
+        assembly.trace_gradients();
+        assembly
+    }
+
+    fn has_wanted_weights(&self, draft: &Draft) -> bool {
+        let weights = self.wish.network.nodes()[draft.node].weights();
+        let trainable = self.wish.network.weights()[weights].iter().any(|weight| weight.trainable());
+        self.wish.weight_gradients && draft.activation.is_none() && trainable
+    }
+
+    /// A gradient flows where it comes from a seed and leads to something wanted.
+    fn trace_gradients(&mut self) {
+        let mut leads = vec![false; self.lowered.values.len()];
+        for input in self.wish.network.inputs() {
+            leads[self.lowered.at((input, false))] = self.wish.input_gradient;
+        }
+        for draft in &self.lowered.drafts {
+            leads[draft.output] = self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]);
+        }
+        let mut comes = vec![false; leads.len()];
+        for &seed in &self.seeds {
+            comes[self.lowered.at(seed)] = true;
+        }
+        let mut flow: Vec<_> = Vec::new();
+        for draft in self.lowered.drafts.iter().rev() {
+            flow.push((comes[draft.output] && leads[draft.output]).then(|| {
+                let through = |&input: &usize| leads[input].then(|| std::mem::replace(&mut comes[input], true));
+                draft.inputs.iter().map(through).collect()
+            }));
+        }
+        flow.reverse();
+        self.flow = flow;
+        // A seed has a place for its gradient even when it leads nowhere.
+        self.gradient = comes;
+    }
+
+    fn consumers(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
+        let takes = move |(step, draft): (usize, &Draft)| draft.inputs.contains(&value).then_some(step);
+        self.lowered.drafts.iter().enumerate().filter_map(takes)
+    }
+
+    /// Whether a max-pooling does the backward pass of the ReLU before it as well: it drops the gradient of maxima that
+    /// are not positive, which saves a pass over the larger tensor.
+    fn pools_relu(&self, step: usize) -> bool {
+        let draft = &self.lowered.drafts[step];
+        let pooling = matches!(self.wish.network.nodes()[draft.node].layer(), Layer::MaxPooling2D(_));
+        if !pooling || draft.activation.is_some() {
+            return false;
+        }
+        let value = draft.inputs[0];
+        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu);
+        let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
+        from_relu && !seeded && self.consumers(value).count() == 1
+    }
+
+    /// Whether the step's own ReLU is left to the max-pooling that follows.
+    fn left_to_pooling(&self, step: usize) -> bool {
+        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.pools_relu(consumer))
+    }
+
+    fn prepare(&self, step: usize) -> Box<dyn Operation> {
+        let draft = &self.lowered.drafts[step];
+        let node = &self.wish.network.nodes()[draft.node];
+        let shapes: Vec<Shape> = draft.inputs.iter().map(|&input| self.lowered.values[input].clone()).collect();
+        let weights = &self.wish.network.weights()[node.weights()];
+        // The values of views keep the shape they were computed in; the layer counts on its own.
+        let inputs: Vec<Shape> = match draft.activation {
+            Some(_) => shapes,
+            None => node.inputs().iter().map(|&input| self.wish.network.nodes()[input].shape().clone()).collect(),
+        };
+        let frozen = !weights.is_empty() && weights.iter().all(|weight| !weight.trainable());
+        let flow = self.flow[step].as_ref();
+        let setting = Setting {
+            cpu: self.cpu,
+            batch: self.wish.batch,
+            inputs: &inputs,
+            output: node.shape(),
+            training: self.wish.training && !frozen,
+            relu: draft.relu,
+            through_relu: self.pools_relu(step),
+            grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
+            grad_weights: flow.is_some() && self.has_wanted_weights(draft),
+            stream: draft.node as u64,
+        };
+        match draft.activation {
+            Some(kind) => Box::new(Activating::new(&setting, kind)),
+            None => node.layer().mechanics().prepare(&setting),
+        }
+    }
+
+    /// The lives of all values and then of all their gradients. The moments: the inputs are filled at 0, step `i` runs
+    /// at `i + 1`, the loss at `steps + 1`, the way back of step `i` at `2 steps + 1 - i`, and at last all is read.
+    fn lives(&self, operations: &[Box<dyn Operation>]) -> Vec<Life> {
+        let steps = self.lowered.drafts.len();
+        let (loss, end) = (steps + 1, 2 * steps + 2);
+        let back_at = |step: usize| 2 * steps + 1 - step;
+        let values = self.lowered.values.len();
+        let mut lives: Vec<Life> = (0..2 * values)
+            .map(|index| Life {
+                first: usize::MAX,
+                last: 0,
+                len: self.lowered.values[index % values].len() * self.wish.batch,
+            })
+            .collect();
+        let mut touch = |index: usize, moment: usize| {
+            lives[index].first = lives[index].first.min(moment);
+            lives[index].last = lives[index].last.max(moment);
+        };
+        for input in self.wish.network.inputs() {
+            let value = self.lowered.at((input, false));
+            touch(value, 0);
+            // An input stays for the next pass, so that whoever optimises it can change it in place.
+            touch(value, end);
+            if self.wish.input_gradient && self.gradient[value] {
+                touch(values + value, end);
+            }
+        }
+        for &point in &self.outputs {
+            touch(self.lowered.at(point), end);
+        }
+        for &point in &self.seeds {
+            touch(values + self.lowered.at(point), loss);
+            touch(self.lowered.at(point), loss);
+        }
+        for (step, draft) in self.lowered.drafts.iter().enumerate() {
+            touch(draft.output, step + 1);
+            draft.inputs.iter().for_each(|&input| touch(input, step + 1));
+            let Some(flow) = &self.flow[step] else { continue };
+            let (reads, moment) = (operations[step].backward_reads(), back_at(step));
+            touch(values + draft.output, moment);
+            if reads.output || (draft.relu && !self.left_to_pooling(step)) {
+                touch(draft.output, moment);
+            }
+            for (&input, through) in draft.inputs.iter().zip(flow) {
+                if reads.inputs {
+                    touch(input, moment);
+                }
+                if through.is_some() {
+                    touch(values + input, moment);
+                }
+            }
+        }
+        lives
+    }
+
+    fn plan(self) -> Result<Plan> {
+        let operations: Vec<_> = (0..self.lowered.drafts.len()).map(|step| self.prepare(step)).collect();
+        let lives = self.lives(&operations);
+        let used: Vec<usize> = (0..lives.len()).filter(|&index| lives[index].first != usize::MAX).collect();
+        let (assigned, lens) = assign(&used.iter().map(|&index| lives[index]).collect::<Vec<_>>());
+        let mut buffer_of = vec![None; lives.len()];
+        for (&index, &buffer) in used.iter().zip(&assigned) {
+            buffer_of[index] = Some(buffer);
+        }
+        let values = self.lowered.values.len();
+        let place = |index: usize| Place {
+            buffer: buffer_of[index].expect("every tensor in use has a buffer"),
+            len: self.lowered.values[index % values].len(),
+            shape: self.lowered.values[index % values].clone(),
+        };
+        let at = |index: usize| (place(index).buffer, place(index).len);
+        let network = self.wish.network;
+        let mut weight_gradients = vec![Vec::new(); network.weights().len()];
+        let mut steps = Vec::new();
+        for (step, operation) in operations.into_iter().enumerate() {
+            let draft = &self.lowered.drafts[step];
+            let weights = match draft.activation {
+                Some(_) => 0..0,
+                None => network.nodes()[draft.node].weights(),
+            };
+            let back = self.flow[step].as_ref().map(|flow| {
+                let wanted = self.has_wanted_weights(draft);
+                for index in weights.clone().filter(|&index| wanted && network.weights()[index].trainable()) {
+                    weight_gradients[index] = vec![0.0; network.weights()[index].values().len()];
+                }
+                let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
+                    let accumulate = through?;
+                    Some(BackInput { index, gradient: place(values + draft.inputs[index]).buffer, accumulate })
+                });
+                Back {
+                    gradient: place(values + draft.output).buffer,
+                    gate: draft.relu && !self.left_to_pooling(step),
+                    weights: wanted,
+                    inputs: inputs.collect(),
+                }
+            });
+            let inputs = draft.inputs.iter().map(|&input| at(input)).collect();
+            steps.push(Step { operation, inputs, output: at(draft.output), weights, versions: Vec::new(), back });
+        }
+        let shaped = |mut place: Place, shape: &Shape| {
+            place.shape = shape.clone();
+            place
+        };
+        let node_shape = |(node, _): (usize, bool)| network.nodes()[node].shape();
+        let input_values: Vec<usize> = network.inputs().map(|input| self.lowered.at((input, false))).collect();
+        Ok(Plan {
+            cpu: self.cpu,
+            capacity: self.wish.batch,
+            batch: self.wish.batch,
+            training: self.wish.training,
+            steps,
+            buffers: lens.into_iter().map(Buffer::zeroed).collect(),
+            inputs: input_values.iter().map(|&value| place(value)).collect(),
+            outputs: self.outputs.iter().map(|&p| shaped(place(self.lowered.at(p)), node_shape(p))).collect(),
+            seeds: self.seeds.iter().map(|&p| shaped(place(values + self.lowered.at(p)), node_shape(p))).collect(),
+            input_gradients: input_values
+                .iter()
+                .map(|&value| (self.wish.input_gradient && self.gradient[value]).then(|| place(values + value)))
+                .collect(),
+            weight_gradients,
+        })
+    }
+}

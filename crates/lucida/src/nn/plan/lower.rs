@@ -1,0 +1,179 @@
+//! From a graph of layers to a list of steps.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::nn::layers::{ActivationKind, Layer, Operation};
+use crate::nn::{Network, Shape};
+
+/// A layer, or an activation, that computes.
+pub(super) struct Step {
+    pub(super) operation: Box<dyn Operation>,
+    /// For each input: its buffer, and its length for one sample.
+    pub(super) inputs: Vec<(usize, usize)>,
+    pub(super) output: (usize, usize),
+    /// Its weights in the network, and which versions of them the operation has seen.
+    pub(super) weights: Range<usize>,
+    pub(super) versions: Vec<u64>,
+    pub(super) back: Option<Back>,
+}
+
+/// What a step does on the way back.
+pub(super) struct Back {
+    /// The buffer with the gradient of the output.
+    pub(super) gradient: usize,
+    /// Whether that gradient has yet to pass the ReLU that is fused into the step.
+    pub(super) gate: bool,
+    /// Whether gradients of weights are wanted.
+    pub(super) weights: bool,
+    pub(super) inputs: Vec<BackInput>,
+}
+
+/// An input whose gradient a step computes.
+pub(super) struct BackInput {
+    pub(super) index: usize,
+    pub(super) gradient: usize,
+    pub(super) accumulate: bool,
+}
+
+/// A step before its buffers are known. Values are numbered.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) node: usize,
+    /// The activation alone; otherwise the layer without it.
+    pub(super) activation: Option<ActivationKind>,
+    pub(super) relu: bool,
+    pub(super) inputs: Vec<usize>,
+    pub(super) output: usize,
+}
+
+/// The steps of the layers that are needed, and the values between them.
+#[derive(Debug, Default)]
+pub(super) struct Lowered {
+    pub(super) drafts: Vec<Draft>,
+    /// The shape of each value.
+    pub(super) values: Vec<Shape>,
+    /// For each node: the value of its output, and the value before its activation where that exists.
+    pub(super) outputs: Vec<Option<usize>>,
+    pub(super) before: Vec<Option<usize>>,
+}
+
+/// What must exist: nodes, and whether before or after the activation.
+pub(super) type Wanted = HashSet<(usize, bool)>;
+
+pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> Lowered {
+    let nodes = network.nodes();
+    let needed = needed(network, wanted);
+    let consumers = |node: usize| {
+        nodes
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| needed[*index])
+            .flat_map(|(_, n)| n.inputs())
+            .filter(|&&i| i == node)
+            .count()
+    };
+    let mut lowered =
+        Lowered { outputs: vec![None; nodes.len()], before: vec![None; nodes.len()], ..Default::default() };
+    for (index, node) in nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
+        let inputs: Vec<usize> =
+            node.inputs().iter().map(|&input| lowered.outputs[input].expect("inputs come first")).collect();
+        let activation = node.activation();
+        if matches!(node.layer(), Layer::Input(_)) {
+            let value = lowered.value(node.shape());
+            lowered.outputs[index] = Some(value);
+            lowered.before[index] = Some(value);
+            continue;
+        }
+        if node.layer().mechanics().is_view(training) {
+            let value = inputs[0];
+            lowered.before[index] = Some(value);
+            lowered.outputs[index] = Some(match activation {
+                ActivationKind::Linear => value,
+                ActivationKind::Relu
+                    if consumers(node.inputs()[0]) == 1
+                        && !wanted.contains(&(index, true))
+                        && lowered.fuse_relu(network, wanted, node.inputs()[0]) =>
+                {
+                    lowered.before[index] = None;
+                    value
+                }
+                _ => lowered.activate(index, activation, value, node.shape()),
+            });
+            continue;
+        }
+        let output = lowered.value(node.shape());
+        let relu = activation == ActivationKind::Relu && !wanted.contains(&(index, true));
+        lowered.drafts.push(Draft { node: index, activation: None, relu, inputs, output });
+        if relu {
+            lowered.outputs[index] = Some(output);
+        } else {
+            lowered.before[index] = Some(output);
+            lowered.outputs[index] = Some(match activation {
+                ActivationKind::Linear => output,
+                _ if used_after_activation(network, &needed, wanted, index) => {
+                    lowered.activate(index, activation, output, node.shape())
+                }
+                _ => output,
+            });
+        }
+    }
+    lowered
+}
+
+impl Lowered {
+    fn value(&mut self, shape: &Shape) -> usize {
+        self.values.push(shape.clone());
+        self.values.len() - 1
+    }
+
+    fn activate(&mut self, node: usize, kind: ActivationKind, value: usize, shape: &Shape) -> usize {
+        let output = self.value(shape);
+        self.drafts.push(Draft { node, activation: Some(kind), relu: false, inputs: vec![value], output });
+        output
+    }
+
+    /// Lets the step that computes `node`'s output apply the ReLU that follows, if it can and nobody wants the value
+    /// before.
+    fn fuse_relu(&mut self, network: &Network, wanted: &Wanted, node: usize) -> bool {
+        let able =
+            matches!(network.nodes()[node].layer(), Layer::Conv2D(_) | Layer::Dense(_) | Layer::BatchNormalization(_));
+        let free = !wanted.contains(&(node, false)) && !wanted.contains(&(node, true));
+        let linear = network.nodes()[node].activation() == ActivationKind::Linear;
+        match self.drafts.iter_mut().find(|draft| draft.node == node) {
+            Some(draft) if able && free && linear => {
+                draft.relu = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The value at a wanted point.
+    pub(super) fn at(&self, (node, before): (usize, bool)) -> usize {
+        let values = if before { &self.before } else { &self.outputs };
+        values[node].expect("what is wanted is lowered")
+    }
+}
+
+/// The nodes on the way to what is wanted.
+fn needed(network: &Network, wanted: &Wanted) -> Vec<bool> {
+    let mut needed = vec![false; network.nodes().len()];
+    for &(node, _) in wanted {
+        needed[node] = true;
+    }
+    for index in (0..needed.len()).rev() {
+        if needed[index] {
+            network.nodes()[index].inputs().iter().for_each(|&input| needed[input] = true);
+        }
+    }
+    // The inputs of the network are always there to be filled.
+    network.inputs().for_each(|input| needed[input] = true);
+    needed
+}
+
+/// Whether anybody needs the value after a node's activation: a plan that trains on logits leaves the softmax out.
+fn used_after_activation(network: &Network, needed: &[bool], wanted: &Wanted, node: usize) -> bool {
+    wanted.contains(&(node, false))
+        || network.nodes().iter().enumerate().any(|(index, user)| needed[index] && user.inputs().contains(&node))
+}

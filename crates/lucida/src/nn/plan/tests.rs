@@ -1,0 +1,218 @@
+use super::*;
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalAveragePooling2D,
+    Input, MaxPooling2D, Padding,
+};
+use crate::nn::{Layer, zoo};
+
+fn ramp(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 31) % 23) as f32 / 11.0 - 1.0).collect()
+}
+
+fn conv(filters: usize) -> Conv2D {
+    Conv2D::new(filters, [3, 3]).padding(Padding::Same)
+}
+
+/// A network with branches that join by concatenation and addition, batch normalisation followed by a ReLU of its own,
+/// and a value with three consumers.
+fn branches() -> Network {
+    let mut b = Network::builder("branches");
+    let relu = || Activation::new(ActivationKind::Relu);
+    let input = b.add(Input::new([8, 8, 3]), &[]).unwrap();
+    let stem = b.add_named("stem", conv(6).activation(ActivationKind::Relu), &[input]).unwrap();
+    let left = b.add_named("left", conv(4).without_bias(), &[stem]).unwrap();
+    let left = b.add_named("left_bn", BatchNormalization::default(), &[left]).unwrap();
+    let left = b.add_named("left_relu", relu(), &[left]).unwrap();
+    let right = b.add_named("right", conv(4).activation(ActivationKind::Tanh), &[stem]).unwrap();
+    let sum = b.add_named("sum", Add {}, &[left, right]).unwrap();
+    let mixed = b.add_named("mixed", Concatenate {}, &[sum, stem, left]).unwrap();
+    let pool = b.add_named("pool", MaxPooling2D::default(), &[mixed]).unwrap();
+    let flat = b.add_named("gap", GlobalAveragePooling2D {}, &[pool]).unwrap();
+    let out = b.add_named("out", Dense::new(3).activation(ActivationKind::Softmax), &[flat]).unwrap();
+    b.build(&[out], 9).unwrap()
+}
+
+/// The value at one point when nothing else is asked for.
+fn value_at(network: &Network, point: Point, input: &[f32], batch: usize) -> Vec<f32> {
+    let mut plan = Plan::builder(network).batch_size(batch).output(point).build().unwrap();
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network).unwrap();
+    plan.output(0).to_vec()
+}
+
+#[test]
+fn what_is_wanted_does_not_depend_on_what_else_is() {
+    let network = branches();
+    let (batch, input) = (3, ramp(3 * 8 * 8 * 3));
+    let points: Vec<Point> = ["stem", "left", "left_bn", "left_relu", "right", "sum", "mixed", "pool", "gap", "out"]
+        .into_iter()
+        .flat_map(|layer| [Point::output(layer), Point::before_activation(layer)])
+        .collect();
+    let mut all = Plan::builder(&network).batch_size(batch);
+    for point in &points {
+        all = all.output(point.clone());
+    }
+    let mut all = all.build().unwrap();
+    all.input_mut().copy_from_slice(&input);
+    all.forward(&network).unwrap();
+    for (index, point) in points.iter().enumerate() {
+        assert_eq!(all.output(index), value_at(&network, point.clone(), &input, batch), "{point:?}");
+    }
+}
+
+#[test]
+fn gradients_through_branches_agree_with_finite_differences() {
+    let network = branches();
+    let batch = 2;
+    let mut input: Vec<f32> = ramp(batch * 8 * 8 * 3).iter().enumerate().map(|(i, x)| x + 1e-3 * i as f32).collect();
+    let mut plan = Plan::builder(&network)
+        .batch_size(batch)
+        .output(Point::before_activation("out"))
+        .seed(Point::before_activation("out"))
+        .seed("sum")
+        .output("sum")
+        .input_gradient()
+        .weight_gradients()
+        .build()
+        .unwrap();
+    let weigh = |i: usize| (i % 7) as f32 / 3.0 - 1.0;
+    let loss = |plan: &mut Plan, network: &Network, input: &[f32]| -> f64 {
+        plan.input_mut().copy_from_slice(input);
+        plan.forward(network).unwrap();
+        let part = |values: &[f32]| -> f64 { values.iter().enumerate().map(|(i, &y)| f64::from(y * weigh(i))).sum() };
+        part(plan.output(0)) + 0.1 * part(plan.output(1))
+    };
+    loss(&mut plan, &network, &input);
+    plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = weigh(i));
+    plan.seed_mut(1).iter_mut().enumerate().for_each(|(i, g)| *g = 0.1 * weigh(i));
+    plan.backward(&network);
+    let gradient = plan.input_gradient().unwrap().to_vec();
+    let weight_gradients = plan.weight_gradients().to_vec();
+    // Some ReLU or maximum may switch within a step: nearly all must agree, not every single one.
+    let mut outliers = 0;
+    let mut judge = |g: f32, slope: f64| {
+        outliers += usize::from((f64::from(g) - slope).abs() > 2e-3 * (0.1 + slope.abs()));
+    };
+    let mut count = 0;
+    for i in (0..input.len()).step_by(3) {
+        let original = input[i];
+        input[i] = original + 1e-3;
+        let above = loss(&mut plan, &network, &input);
+        input[i] = original - 1e-3;
+        let below = loss(&mut plan, &network, &input);
+        input[i] = original;
+        judge(gradient[i], (above - below) / 2e-3);
+        count += 1;
+    }
+    let mut network = network;
+    for (index, gradient) in weight_gradients.iter().enumerate() {
+        for i in (0..gradient.len()).step_by(11) {
+            let original = network.weights()[index].values()[i];
+            network.weights_mut()[index].values_mut()[i] = original + 1e-3;
+            let above = loss(&mut plan, &network, &input);
+            network.weights_mut()[index].values_mut()[i] = original - 1e-3;
+            let below = loss(&mut plan, &network, &input);
+            network.weights_mut()[index].values_mut()[i] = original;
+            judge(gradient[i], (above - below) / 2e-3);
+            count += 1;
+        }
+    }
+    assert!(outliers * 50 <= count, "{outliers} of {count} gradients disagree");
+}
+
+#[test]
+fn small_batches_give_what_large_ones_give() {
+    let network = zoo::mnist_cnn(3).unwrap();
+    let input = ramp(7 * 784);
+    let whole = value_at(&network, Point::output("dense_1"), &input, 7);
+    let mut plan = Plan::builder(&network).batch_size(7).build().unwrap();
+    for (n, expected) in whole.chunks(10).enumerate() {
+        plan.set_batch(1);
+        plan.input_mut().copy_from_slice(&input[n * 784..(n + 1) * 784]);
+        plan.forward(&network).unwrap();
+        for (a, b) in plan.output(0).iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn changed_weights_are_noticed() {
+    let mut network = zoo::mnist_cnn(3).unwrap();
+    let input = ramp(784);
+    let mut plan = Plan::builder(&network).build().unwrap();
+    plan.input_mut().copy_from_slice(&input);
+    plan.forward(&network).unwrap();
+    let before = plan.output(0).to_vec();
+    network.weights_mut()[0].values_mut()[0] += 1.0;
+    plan.forward(&network).unwrap();
+    assert_ne!(before, plan.output(0));
+    assert_eq!(plan.output(0), value_at(&network, Point::output("dense_1"), &input, 1));
+    // Another network of the same architecture.
+    let other = zoo::mnist_cnn(4).unwrap();
+    plan.forward(&other).unwrap();
+    assert_eq!(plan.output(0), value_at(&other, Point::output("dense_1"), &input, 1));
+}
+
+#[test]
+fn only_what_is_needed_is_computed_and_kept() {
+    let network = zoo::mnist_cnn(3).unwrap();
+    let first = Plan::builder(&network).batch_size(4).output("conv2d").build().unwrap();
+    assert_eq!(first.steps.len(), 1);
+    let whole = Plan::builder(&network).batch_size(4).build().unwrap();
+    // The input stays, and the chain of layers takes two buffers in turn.
+    assert_eq!(whole.buffers.len(), 3);
+    assert!(whole.memory() <= 4 * 4 * (784 + 784 * 24 + 784 * 24 / 4));
+}
+
+#[test]
+fn frozen_layers_get_no_gradient_and_stop_its_way() {
+    let mut network = zoo::mnist_cnn(3).unwrap();
+    for layer in ["conv2d", "conv2d_1", "conv2d_2"] {
+        network.set_trainable(layer, false).unwrap();
+    }
+    let logits = Point::before_activation("dense_1");
+    let plan = Plan::builder(&network).output(logits.clone()).seed(logits).weight_gradients().build().unwrap();
+    assert!(plan.weight_gradients()[..6].iter().all(Vec::is_empty));
+    assert!(plan.weight_gradients()[6..].iter().all(|gradient| !gradient.is_empty()));
+    assert_eq!(plan.steps.iter().filter(|step| step.back.is_some()).count(), 2);
+}
+
+#[test]
+fn a_step_allocates_no_buffers_and_repeats_to_the_bit() {
+    let run = |threads: usize| {
+        let network = branches();
+        let mut plan = Plan::builder(&network)
+            .cpu(Cpu::detect().with_threads(threads))
+            .batch_size(5)
+            .output("out")
+            .seed("out")
+            .weight_gradients()
+            .build()
+            .unwrap();
+        plan.input_mut().copy_from_slice(&ramp(5 * 192));
+        plan.forward(&network).unwrap();
+        plan.seed_mut(0).copy_from_slice(&ramp(15));
+        plan.backward(&network);
+        plan.weight_gradients().to_vec()
+    };
+    assert_eq!(run(2), run(2));
+    assert_eq!(run(3), run(3));
+}
+
+#[test]
+fn mistakes_are_refused() {
+    let mut network = zoo::mnist_cnn(3).unwrap();
+    let refused = |builder: PlanBuilder, expected: &str| {
+        let message = builder.build().unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    refused(Plan::builder(&network).output("conv2d_9"), "conv2d_9");
+    refused(Plan::builder(&network).batch_size(0), "0 samples");
+    refused(Plan::builder(&network).input_gradient(), "seed");
+    refused(Plan::builder(&network).batch_size(usize::MAX / 8), "over the limit");
+    let mut plan = Plan::builder(&network).build().unwrap();
+    let small = Network::sequential("small", [4, 4, 1], [Layer::from(Flatten {})], 0).unwrap();
+    assert!(plan.forward(&small).is_err());
+    assert!(plan.forward_training(&mut network, StepSeed { seed: 0, first_sample: 0 }).is_err());
+}
