@@ -1,0 +1,32 @@
+//! What is in a file of weights.
+
+/// A tensor in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape in the file.
+    pub shape: Vec<usize>,
+    /// The type of its values, as the format calls it.
+    pub dtype: String,
+}
+
+/// What is in a file of weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// The format: `Lucida model`, `safetensors`.
+    pub format: &'static str,
+    /// The tensors, in the order of the file.
+    pub tensors: Vec<TensorInfo>,
+    /// What else the file says about itself.
+    pub attributes: Vec<(String, String)>,
+    /// The architecture, if the file has one, as the format writes it.
+    pub architecture: Option<serde_json::Value>,
+}
+
+impl Inspection {
+    /// The number of values in all tensors.
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
+}

@@ -1,0 +1,263 @@
+//! Safetensors: Lucida's own model files, and plain files of tensors.
+//!
+//! ```text
+//! | 8 bytes: length n | n bytes of JSON: name -> type, shape, place | the tensors, little-endian, without gaps |
+//! ```
+//!
+//! A Lucida model is such a file whose metadata has an entry `lucida`: JSON with the architecture, the preprocessing, the
+//! class names and a record of the training. One file is all that is needed to use a network. The same model gives the
+//! same bytes: there is no date in it, and the order of everything is fixed.
+//!
+//! Tensors are read one by one straight into the network's weights: loading takes no second copy.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo as Entry};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Inspection, Model, TensorInfo};
+use crate::data::Preprocessing;
+use crate::nn::Network;
+use crate::{Error, Result, files};
+
+/// The entry of the metadata that makes a file a Lucida model.
+const KEY: &str = "lucida";
+/// The version of that entry which this code writes and reads.
+const VERSION: u32 = 1;
+/// Bytes a header may have. That of InceptionV3 has 90,000.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// What the entry holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    version: u32,
+    network: Value,
+    #[serde(default)]
+    preprocessing: Option<Preprocessing>,
+    #[serde(default)]
+    class_names: Vec<String>,
+    #[serde(default)]
+    training: Value,
+}
+
+/// Writes a model.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    let description = Description {
+        version: VERSION,
+        network: model.network.architecture(),
+        preprocessing: model.preprocessing.clone(),
+        class_names: model.class_names.clone(),
+        training: model.training.clone(),
+    };
+    let text = serde_json::to_string(&description)
+        .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))?;
+    let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ KEY: text }))]);
+    let mut at = 0;
+    for weight in model.network.weights() {
+        let end = at + 4 * weight.values().len();
+        header.insert(
+            weight.name().to_owned(),
+            json!({ "dtype": "F32", "shape": weight.shape(), "data_offsets": [at, end] }),
+        );
+        at = end;
+    }
+    let mut header = serde_json::to_vec(&header)
+        .map_err(|problem| Error::Bug(format!("a header that cannot be written as JSON: {problem}")))?;
+    // The tensors start on a multiple of 8, as the format recommends.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    files::write_atomic(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for weight in model.network.weights() {
+            write_floats(out, weight.values())?;
+        }
+        Ok(())
+    })
+}
+
+fn write_floats(out: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
+    let mut bytes = [0; 4096];
+    for chunk in values.chunks(bytes.len() / 4) {
+        for (to, value) in bytes.chunks_exact_mut(4).zip(chunk) {
+            to.copy_from_slice(&value.to_le_bytes());
+        }
+        out.write_all(&bytes[..4 * chunk.len()])?;
+    }
+    Ok(())
+}
+
+/// Reads a model.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: not a safetensors file, cut short, not a Lucida model, made by a later version, a
+/// tensor missing or of another shape. [`Error::Limit`] when it declares more than fits this machine.
+pub fn load_model(path: &Path) -> Result<Model> {
+    let mut source = Source::open(path)?;
+    let Some(text) = source.entry.take() else {
+        return Err(Error::file(path, "holds tensors but no Lucida model: it has no architecture"));
+    };
+    let damaged = |problem: String| Error::file(path, format!("is not a usable Lucida model: {problem}"));
+    let value: Value = serde_json::from_str(&text).map_err(|problem| damaged(problem.to_string()))?;
+    let version = value["version"].as_u64();
+    if version != Some(u64::from(VERSION)) {
+        let found = version.map_or("no version".to_owned(), |version| format!("version {version}"));
+        return Err(damaged(format!("its description has {found}, this program reads version {VERSION}")));
+    }
+    let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
+    let network = Network::from_architecture(&description.network).map_err(|problem| damaged(problem.to_string()))?;
+    let mut model = Model {
+        network,
+        preprocessing: description.preprocessing,
+        class_names: description.class_names,
+        training: description.training,
+    };
+    model.check().map_err(|problem| damaged(problem.to_string()))?;
+    source.fill(&mut model.network)?;
+    Ok(model)
+}
+
+/// Reads the tensors of a file into the weights of the same names.
+///
+/// # Errors
+/// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
+pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    Source::open(path)?.fill(network)
+}
+
+/// Says what is in a file.
+///
+/// # Errors
+/// [`Error::File`] when it is not a safetensors file.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let source = Source::open(path)?;
+    let description = source.entry.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let mut attributes: Vec<_> = source.attributes.clone().into_iter().collect();
+    attributes.sort();
+    let tensors = source.tensors.iter().map(|(name, entry)| TensorInfo {
+        name: name.clone(),
+        shape: entry.shape.clone(),
+        dtype: format!("{:?}", entry.dtype),
+    });
+    Ok(Inspection {
+        format: if description.is_some() { "Lucida model" } else { "safetensors" },
+        tensors: tensors.collect(),
+        attributes,
+        architecture: description.map(|description| description["network"].clone()),
+    })
+}
+
+/// An open file whose header has been checked against its length.
+struct Source<'a> {
+    path: &'a Path,
+    file: File,
+    /// Where the tensors start.
+    start: u64,
+    tensors: Vec<(String, Entry)>,
+    entry: Option<String>,
+    attributes: BTreeMap<String, String>,
+}
+
+impl<'a> Source<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let failed = |source| Error::io(path, "read", source);
+        let mut file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(Error::file(path, "is a folder, not a model file"));
+        }
+        let len = metadata.len();
+        let bad = |problem: &str| Error::file(path, format!("is not a model file (safetensors): {problem}"));
+        if len == 0 {
+            return Err(bad("it is empty"));
+        }
+        let mut bytes = [0; 8];
+        file.read_exact(&mut bytes).map_err(|_| bad("it is shorter than a header"))?;
+        let header = u64::from_le_bytes(bytes);
+        if header > MAX_HEADER || header + 8 > len {
+            return Err(bad(&format!("its first 8 bytes announce a header of {header} bytes, the file has {len}")));
+        }
+        let mut text = vec![0; header as usize];
+        file.read_exact(&mut text).map_err(failed)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&text).map_err(|problem| bad(&format!("its header cannot be read: {problem}")))?;
+        let mut tensors: Vec<_> = metadata.tensors().into_iter().map(|(name, entry)| (name, entry.clone())).collect();
+        tensors.sort_by_key(|(_, entry)| entry.data_offsets);
+        let mut end = 0;
+        for (name, entry) in &tensors {
+            let bits = entry.shape.iter().try_fold(entry.dtype.bitsize(), |bits, &size| bits.checked_mul(size));
+            let (from, to) = entry.data_offsets;
+            if from != end || to < from || bits != (to - from).checked_mul(8) {
+                return Err(bad(&format!("the place of tensor {name:?} does not fit its shape")));
+            }
+            end = to;
+        }
+        let start = 8 + header;
+        if start.checked_add(end as u64) != Some(len) {
+            return Err(bad(&format!(
+                "the file has {len} bytes, but its tensors end at byte {}: it is cut short or damaged",
+                start.saturating_add(end as u64)
+            )));
+        }
+        let mut attributes: BTreeMap<String, String> =
+            metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let entry = attributes.remove(KEY);
+        Ok(Self { path, file, start, tensors, entry, attributes })
+    }
+
+    fn fill(&mut self, network: &mut Network) -> Result<()> {
+        let bad =
+            |problem: String| Error::file(self.path, format!("does not fit network {}: {problem}", network.name()));
+        let by_name: BTreeMap<&str, &Entry> = self.tensors.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
+        let mut places = Vec::new();
+        for weight in network.weights() {
+            let entry =
+                *by_name.get(weight.name()).ok_or_else(|| bad(format!("tensor {:?} is missing", weight.name())))?;
+            if entry.shape != weight.shape() {
+                return Err(bad(format!(
+                    "tensor {:?} has shape {:?}, not {:?}",
+                    weight.name(),
+                    entry.shape,
+                    weight.shape()
+                )));
+            }
+            if entry.dtype != Dtype::F32 {
+                return Err(bad(format!("tensor {:?} is of type {:?}, not F32", weight.name(), entry.dtype)));
+            }
+            places.push(entry.data_offsets.0 as u64);
+        }
+        if by_name.len() > places.len() {
+            let names: Vec<_> = network.weights().iter().map(|weight| weight.name()).collect();
+            let extra = by_name.keys().find(|name| !names.contains(name)).copied().unwrap_or_default();
+            return Err(bad(format!("tensor {extra:?} belongs to none of its layers")));
+        }
+        for (weight, place) in network.weights_mut().iter_mut().zip(places) {
+            let failed = |source| Error::io(self.path, "read", source);
+            self.file.seek(SeekFrom::Start(self.start + place)).map_err(failed)?;
+            read_floats(&mut self.file, weight.values_mut()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_floats(from: &mut impl Read, values: &mut [f32]) -> std::io::Result<()> {
+    let mut bytes = vec![0; (4 * values.len()).min(1 << 16)];
+    for chunk in values.chunks_mut((1 << 16) / 4) {
+        let bytes = &mut bytes[..4 * chunk.len()];
+        from.read_exact(bytes)?;
+        for (value, bytes) in chunk.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
