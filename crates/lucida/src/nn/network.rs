@@ -1,5 +1,7 @@
 //! A network: a graph of named layers and their weights.
 
+mod assembly;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
