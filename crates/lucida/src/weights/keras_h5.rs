@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
 use super::keras::{Described, Places, Stored, assign, assign_by_path, describe, flat_paths};
-use super::{Inspection, Model, TensorInfo};
+use super::{Inspection, Model, TensorInfo, keras};
 use crate::nn::Network;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Reads a whole model: its network and its weights.
 ///
@@ -56,6 +56,15 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
 /// [`Error::File`] when it is not an HDF5 file as Keras writes them.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     Ok(KerasH5::new(Hdf5::open(path)?)?.inspection())
+}
+
+/// Writes the weights of a network as Keras 3 does (`.weights.h5`): Keras's `load_weights` reads them into a model of the
+/// same layers. Needs memory of about three times the weights' size.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
+    files::write_bytes(path, &keras::weights(network)?)
 }
 
 /// The network of a description, with errors that name the file.
@@ -240,3 +249,6 @@ impl KerasH5 {
 fn inner_layer(name: &str) -> Option<&str> {
     name.trim_start_matches('/').rsplit('/').nth(1)
 }
+
+#[cfg(test)]
+mod tests;

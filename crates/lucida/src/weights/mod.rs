@@ -5,6 +5,7 @@
 //! names here do so for a file of any of these formats, which is told by its first bytes and never by its name.
 
 mod archive;
+mod builtin;
 mod format;
 mod hdf5;
 mod inspection;
@@ -14,6 +15,7 @@ pub mod keras_zip;
 mod model;
 pub mod safetensors;
 
+pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub use format::{Format, inspect, load_model, load_weights};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::Model;

@@ -12,6 +12,7 @@ pub use basic_cnn::basic_cnn;
 pub use inception_v3::inception_v3;
 pub use lenet5::lenet5;
 pub use mnist_cnn::mnist_cnn;
+pub(crate) use vgg::vgg16_start;
 pub use vgg::{vgg16, vgg19};
 
 #[cfg(test)]

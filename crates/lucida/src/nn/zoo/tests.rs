@@ -39,7 +39,7 @@ fn inception_has_keras_names_and_shapes() {
         ("conv2d", [74, 74, 32]),
         ("conv2d_93", [3, 3, 192]),
         ("batch_normalization_26", [7, 7, 384]),
-        ("activation_30", [7, 7, 128]),
+        ("activation_30", [7, 7, 192]),
         ("max_pooling2d_3", [3, 3, 768]),
         ("average_pooling2d_8", [3, 3, 2048]),
         ("mixed0", [16, 16, 256]),
@@ -60,7 +60,7 @@ fn vgg_has_keras_names() {
     let names: Vec<_> = network.nodes().iter().map(Node::name).collect();
     assert_eq!(names[1..4], ["block1_conv1", "block1_conv2", "block1_pool"]);
     assert_eq!(
-        names[18..],
+        names[17..],
         ["block5_conv1", "block5_conv2", "block5_conv3", "block5_conv4", "block5_pool"]
             .into_iter()
             .chain(["flatten", "fc1", "fc2", "predictions"])

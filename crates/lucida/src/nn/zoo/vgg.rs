@@ -44,12 +44,16 @@ fn vgg(name: &str, convolutions: [usize; 5], options: &Options) -> Result<Networ
     options.build(builder, last)
 }
 
+/// The first three blocks of VGG16, with weights of zero.
+pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
+    let options = Options::default().size(height, width);
+    let size = options.input("vgg16-builtin", 224, 8)?;
+    let (builder, last) = blocks("vgg16_builtin", size, &[2, 2, 3])?;
+    options.build(builder, last)
+}
+
 /// The first blocks, each of so many convolutions and a pooling; returns the index of the last layer as well.
-pub(crate) fn blocks(
-    name: &str,
-    [height, width]: [usize; 2],
-    convolutions: &[usize],
-) -> Result<(NetworkBuilder, usize)> {
+fn blocks(name: &str, [height, width]: [usize; 2], convolutions: &[usize]) -> Result<(NetworkBuilder, usize)> {
     let mut builder = Network::builder(name);
     let mut last = builder.add(Input::new([height, width, 3]), &[])?;
     for (block, (&count, filters)) in (1..).zip(convolutions.iter().zip(FILTERS)) {

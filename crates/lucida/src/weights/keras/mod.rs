@@ -7,7 +7,9 @@ mod layers;
 mod npz;
 mod order;
 mod pickle;
+mod write;
 
 pub(super) use assign::{Places, Stored, assign, assign_by_path, flat_paths};
 pub(super) use config::{Described, describe};
 pub(super) use npz::Npz;
+pub(super) use write::{description, weights};

@@ -167,7 +167,7 @@ impl Machine<'_> {
             b']' | b')' => self.push(Value::List(Rc::default())),
             b'}' => self.push(Value::Dict(Rc::default())),
             b't' | b'l' => {
-                let items = self.from_mark()?;
+                let items = self.items_since_mark()?;
                 self.push(Value::List(Rc::new(items)));
             }
             0x85..=0x87 => {
@@ -176,7 +176,7 @@ impl Machine<'_> {
                 self.push(Value::List(Rc::new(items)));
             }
             b'a' | b'e' => {
-                let items = if opcode == b'a' { vec![self.pop()?] } else { self.from_mark()? };
+                let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
                 match self.stack.last_mut() {
                     Some(Value::List(list)) => Rc::make_mut(list).extend(items),
                     _ => return Err("appends to what is not a list".into()),
@@ -263,7 +263,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn from_mark(&mut self) -> Result<Vec<Value>, String> {
+    fn items_since_mark(&mut self) -> Result<Vec<Value>, String> {
         let mark =
             self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or("has no mark where one is needed")?;
         Ok(self.stack.split_off(mark))
@@ -274,7 +274,7 @@ impl Machine<'_> {
             let (value, key) = (self.pop()?, self.pop()?);
             vec![key, value]
         } else {
-            self.from_mark()?
+            self.items_since_mark()?
         };
         let pairs = items.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
         match self.stack.last_mut() {
