@@ -6,12 +6,15 @@
 //!
 //! The opcodes are those of protocols 2 to 5 that Python's pickler writes; see Python's `pickletools`.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Opcodes of a pickle, and with them how deep its values can be nested. That of a batch normalisation has 500.
 const MAX_OPCODES: usize = 2_000;
-/// Values that are looked at for the arrays. Values that share parts are looked at again and again.
+/// Values that are looked at for an array. Values that share parts are looked at again and again.
 const MAX_STEPS: usize = 100_000;
+/// How deep values are searched.
+const MAX_DEPTH: usize = 100;
 
 /// An array of a file.
 #[derive(Debug, Clone)]
@@ -30,10 +33,19 @@ enum Value {
     Bytes(Rc<[u8]>),
     List(Rc<Vec<Value>>),
     Dict(Rc<Vec<(Value, Value)>>),
-    /// What a call of a function would have been: its name, its arguments, and the state that was set afterwards.
-    Call(Rc<(Value, Value, Vec<Value>)>),
+    /// What a call of a function would have been.
+    Call(Rc<Call>),
     /// The name of a function or class.
     Global(Rc<str>),
+}
+
+/// A call that is not made.
+#[derive(Debug)]
+struct Call {
+    function: Value,
+    arguments: Value,
+    /// The states that are set afterwards, which all who refer to the result see.
+    states: RefCell<Vec<Value>>,
 }
 
 /// The arrays of a pickled dictionary, in the order of their keys, which are numbers.
@@ -42,50 +54,72 @@ enum Value {
 /// What cannot be read.
 pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let value = Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: Vec::new(), opcodes: 0 }.run()?;
-    let dict = find_dict(&value, &mut { MAX_STEPS }).ok_or("holds no dictionary of variables")?;
+    let dict = Search::new().find(&value, dict).ok_or("holds no dictionary of variables")?;
     let mut found = Vec::new();
-    let mut left = MAX_STEPS;
     for (key, value) in dict.iter() {
         let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };
-        let array = find_array(value, &mut left).ok_or_else(|| format!("variable {key} holds no array"))?;
+        let array = Search::new().find(value, array).ok_or_else(|| format!("variable {key} holds no array"))?;
         found.push((key.to_string(), array));
     }
     found.sort_by_key(|(key, _)| key.parse::<u64>().unwrap_or(u64::MAX));
     Ok(found)
 }
 
-/// The dictionary, within the array of one object that NumPy packs it into.
-fn find_dict(value: &Value, left: &mut usize) -> Option<Rc<Vec<(Value, Value)>>> {
-    *left = left.checked_sub(1)?;
+/// A search through values, which may share parts, or contain themselves.
+struct Search {
+    left: usize,
+    depth: usize,
+}
+
+impl Search {
+    fn new() -> Self {
+        Self { left: MAX_STEPS, depth: 0 }
+    }
+
+    /// Looks at a value and, where that is not what is looked for, at what is in it.
+    fn find<T>(&mut self, value: &Value, wanted: fn(&Value) -> Option<T>) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        if self.depth > MAX_DEPTH {
+            return None;
+        }
+        if let Some(found) = wanted(value) {
+            return Some(found);
+        }
+        self.depth += 1;
+        let found = match value {
+            Value::List(values) => values.iter().find_map(|value| self.find(value, wanted)),
+            Value::Dict(dict) => dict.iter().find_map(|(_, value)| self.find(value, wanted)),
+            Value::Call(call) => {
+                let states = call.states.borrow();
+                let mut parts = states.iter().chain([&call.arguments, &call.function]);
+                parts.find_map(|value| self.find(value, wanted))
+            }
+            _ => None,
+        };
+        self.depth -= 1;
+        found
+    }
+}
+
+/// The dictionary of variables.
+fn dict(value: &Value) -> Option<Rc<Vec<(Value, Value)>>> {
     match value {
         Value::Dict(dict) => Some(dict.clone()),
-        Value::List(values) => values.iter().find_map(|value| find_dict(value, left)),
-        Value::Call(call) => call.2.iter().find_map(|state| find_dict(state, left)),
         _ => None,
     }
 }
 
-/// The first array within a variable.
-fn find_array(value: &Value, left: &mut usize) -> Option<Array> {
-    *left = left.checked_sub(1)?;
-    match value {
-        Value::List(values) => values.iter().find_map(|value| find_array(value, left)),
-        Value::Dict(dict) => dict.iter().find_map(|(_, value)| find_array(value, left)),
-        Value::Call(call) => {
-            let (function, arguments, states) = &**call;
-            let named = matches!(function, Value::Global(name) if name.ends_with("._reconstruct"));
-            named
-                .then(|| states.iter().find_map(array))
-                .flatten()
-                .or_else(|| states.iter().find_map(|state| find_array(state, left)))
-                .or_else(|| find_array(arguments, left))
-        }
+/// An array: what NumPy would reconstruct, with the state that says what is in it.
+fn array(value: &Value) -> Option<Array> {
+    let Value::Call(call) = value else { return None };
+    match &call.function {
+        Value::Global(name) if name.ends_with("._reconstruct") => call.states.borrow().iter().find_map(array_of_state),
         _ => None,
     }
 }
 
 /// The array of a state of NumPy's.
-fn array(state: &Value) -> Option<Array> {
+fn array_of_state(state: &Value) -> Option<Array> {
     let Value::List(state) = state else { return None };
     let [Value::Int(_), Value::List(shape), dtype, Value::Bool(false), Value::Bytes(bytes)] = state.as_slice() else {
         return None;
@@ -105,7 +139,8 @@ fn array(state: &Value) -> Option<Array> {
 /// `dtype('f4', ...)` with the state `(3, '<', ...)`.
 fn dtype_name(value: &Value) -> Option<String> {
     let Value::Call(call) = value else { return None };
-    let (_, Value::List(arguments), states) = &**call else { return None };
+    let Value::List(arguments) = &call.arguments else { return None };
+    let states = call.states.borrow();
     let Some(Value::Text(code)) = arguments.first() else { return None };
     let big = states.iter().any(|state| {
         matches!(state, Value::List(state) if matches!(state.get(1), Some(Value::Text(order)) if &**order == ">"))
@@ -164,9 +199,10 @@ impl Machine<'_> {
                 self.push(Value::Bytes(bytes));
             }
             b'(' => self.marks.push(self.stack.len()),
-            b']' | b')' => self.push(Value::List(Rc::default())),
+            // A set is as good as a list to whom looks for arrays.
+            b']' | b')' | 0x8f => self.push(Value::List(Rc::default())),
             b'}' => self.push(Value::Dict(Rc::default())),
-            b't' | b'l' => {
+            b't' | b'l' | 0x91 => {
                 let items = self.items_since_mark()?;
                 self.push(Value::List(Rc::new(items)));
             }
@@ -175,7 +211,7 @@ impl Machine<'_> {
                 let items = self.stack.split_off(from);
                 self.push(Value::List(Rc::new(items)));
             }
-            b'a' | b'e' => {
+            b'a' | b'e' | 0x90 => {
                 let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
                 match self.stack.last_mut() {
                     Some(Value::List(list)) => Rc::make_mut(list).extend(items),
@@ -197,12 +233,12 @@ impl Machine<'_> {
             }
             b'R' | 0x81 => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
-                self.push(Value::Call(Rc::new((function, arguments, Vec::new()))));
+                self.push(Value::Call(Rc::new(Call { function, arguments, states: RefCell::default() })));
             }
             b'b' => {
                 let state = self.pop()?;
-                match self.stack.last_mut() {
-                    Some(Value::Call(call)) => Rc::make_mut(call).2.push(state),
+                match self.stack.last() {
+                    Some(Value::Call(call)) => call.states.borrow_mut().push(state),
                     _ => return Err("sets the state of what was not called".into()),
                 }
             }
@@ -311,5 +347,49 @@ impl Machine<'_> {
         let line = String::from_utf8_lossy(&rest[..end]).into_owned();
         self.at += end + 1;
         Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_called() {
+        // What would run a command, were it run: `posix.system("touch x")` as the only variable.
+        let pickle = b"\x80\x02}U\x010cposix\nsystem\nX\x07\0\0\0touch x\x85Rs.";
+        assert!(arrays(pickle).unwrap_err().contains("opcode 0x55"));
+        let pickle = b"\x80\x04}\x8c\x010cposix\nsystem\nX\x07\0\0\0touch x\x85Rs.";
+        assert!(arrays(pickle).unwrap_err().contains("variable 0 holds no array"));
+    }
+
+    #[test]
+    fn values_that_share_their_parts_are_not_searched_for_ever() {
+        // Each list holds the one before twice: 2^60 paths.
+        let mut pickle = b"\x80\x04}\x8c\x010]\x94".to_vec();
+        for memo in 0..60_u8 {
+            pickle.extend([b'h', memo, b'h', memo, 0x86, 0x94, b'0', b'h', memo + 1]);
+        }
+        pickle.extend(*b"s.");
+        assert!(arrays(&pickle).is_err());
+        assert!(arrays(&[&[b']'; 1990][..], &[0x85; 5], b"."].concat()).is_err());
+        assert!(arrays(&[&b"]"[..], &[0x85; 1990], b"."].concat()).is_err());
+    }
+
+    #[test]
+    fn damaged_pickles_are_refused() {
+        for (pickle, expected) in [
+            (&b""[..], "cut short"),
+            (b"\x80\x04", "cut short"),
+            (b"\x80\x04.", "stack is empty"),
+            (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "cut short"),
+            (b"h\x05.", "refers to value 5"),
+            (b"t.", "no mark"),
+            (b"Na.", "not a list"),
+            (b"N.", "no dictionary"),
+        ] {
+            let problem = arrays(pickle).unwrap_err();
+            assert!(problem.contains(expected), "{problem}");
+        }
     }
 }
