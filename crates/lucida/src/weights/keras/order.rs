@@ -40,3 +40,24 @@ pub(super) fn keras_order(network: &Network) -> Vec<usize> {
     order.sort_by_key(|&node| (std::cmp::Reverse(distance[node]), first_met[node], node));
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::zoo::{self, Options};
+
+    #[test]
+    fn layers_are_in_the_order_of_keras() {
+        // `[layer.name for layer in keras.applications.InceptionV3(weights=None, include_top=False).layers]`, Keras 3.15.
+        const FIRST: &str = "conv2d batch_normalization activation conv2d_1 batch_normalization_1 activation_1 conv2d_2 batch_normalization_2 activation_2 max_pooling2d conv2d_3 batch_normalization_3 \
+             activation_3 conv2d_4 batch_normalization_4 activation_4 max_pooling2d_1 conv2d_8 batch_normalization_8 activation_8 conv2d_6 \
+             conv2d_9 batch_normalization_6 batch_normalization_9 activation_6 activation_9 average_pooling2d conv2d_5 conv2d_7 conv2d_10 conv2d_11";
+        const LAST: &str = "conv2d_93 batch_normalization_85 activation_87 activation_88 activation_91 activation_92 \
+             batch_normalization_93 activation_85 mixed9_1 concatenate_1 activation_93 mixed10";
+        let network = zoo::inception_v3(&Options::without_top().size(75, 75)).unwrap();
+        let names: Vec<_> = keras_order(&network).into_iter().map(|node| network.nodes()[node].name()).collect();
+        assert_eq!(names.len(), 311);
+        assert_eq!(names[1..32].join(" "), FIRST);
+        assert_eq!(names[299..].join(" "), LAST);
+    }
+}
