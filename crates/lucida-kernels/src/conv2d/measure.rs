@@ -103,7 +103,7 @@ fn compare(cpu: Cpu, shape: Conv2dShape, batch: usize) -> Times {
 #[ignore = "a measurement"]
 fn crossover() {
     let cpu = Cpu::from_env().unwrap();
-    println!("{} with {} threads: direct / Winograd, forward dX dK", cpu.isa().name(), cpu.threads());
+    println!("{} with {} threads: direct / Winograd, forward dX dK; ! a wrong choice", cpu.isa().name(), cpu.threads());
     let sizes = [1, 3, 4, 8, 12, 16, 24, 32, 48, 64];
     for (picture, batch) in [(28, 8), (7, 32), (4, 1)] {
         println!("{picture}x{picture}, batch {batch}; rows channels, columns filters {sizes:?}");
@@ -111,8 +111,15 @@ fn crossover() {
             print!("{channels:3}");
             for filters in sizes {
                 let shape = same(picture, picture, channels, filters, [3, 3], [1, 1]);
-                let passes = compare(cpu, shape, batch).passes.map(|[direct, winograd]| direct / winograd);
-                print!("  {:4.2} {:4.2} {:4.2}", passes[0], passes[1], passes[2]);
+                let ratios = compare(cpu, shape, batch).passes.map(|[direct, winograd]| direct / winograd);
+                let gradients = Conv2dGradients { input: true, kernel: false };
+                let choice = Algorithms::choose(cpu, &shape, batch, gradients);
+                let choices = [choice.forward, choice.backward_input, choice.backward_kernel];
+                print!(" ");
+                for (ratio, choice) in ratios.into_iter().zip(choices) {
+                    let missed = if choice == Algorithm::Winograd { 1.0 / ratio } else { ratio };
+                    print!(" {ratio:4.2}{}", if missed > 1.1 { '!' } else { ' ' });
+                }
             }
             println!();
         }

@@ -35,8 +35,17 @@ pub(crate) struct WinogradKernelGradient {
 
 impl WinogradKernelGradient {
     pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+        Self::with_blocks(cpu, shape, Self::blocks(shape, batch))
+    }
+
+    fn blocks(shape: &Conv2dShape, batch: usize) -> Blocks {
         let tiles = Grid::over(shape.output).tiles() * batch;
-        Self::with_blocks(cpu, shape, Blocks::new(tiles, shape.channels, shape.filters, LARGE_KERNEL))
+        Blocks::new(tiles, shape.channels, shape.filters, LARGE_KERNEL)
+    }
+
+    /// How many sums of 36 matrices there will be to be added up.
+    pub(crate) fn parts(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> usize {
+        Self::blocks(shape, batch).at_once(cpu)
     }
 
     /// As [`new`](Self::new), with the blocks given.

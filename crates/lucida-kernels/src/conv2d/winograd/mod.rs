@@ -48,6 +48,9 @@
 //!         512 -> 512    32       1    7.4   3.1    656     7.2   2.8    673    11.8   3.4    409
 //! ```
 //!
+//! With AVX2, 1.9 to 2.4 times as fast as direct on the first two, 2.5 to 3.4 times on the others (512 to 64 pixels: 47,
+//! 37, 42 and 40 ms forward).
+//!
 //! The products run at 75 to 88 % of the peak; with 64 channels they take half of the time and the transforms, bound by
 //! memory, the other half.
 //!

@@ -13,8 +13,8 @@ use super::kernels::{KernelLayout, pack_kernel};
 use super::tiles::{Gather, Grid, Matrices, Patches, Scatter, gather_output, scatter_input, zeros_len};
 use super::transforms::{PATCH, TAPS};
 
-/// Floats of a transformed kernel (256 x 200 channels) above which the threads work on the same block.
-const LARGE_KERNEL: usize = 36 * 256 * 200;
+/// Floats of a transformed kernel (256 x 256 channels, 9 MB) above which the threads work on the same block.
+const LARGE_KERNEL: usize = 36 * 256 * 256;
 
 /// A correlation with a 3x3 kernel, prepared.
 #[derive(Debug)]
