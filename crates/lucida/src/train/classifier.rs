@@ -1,0 +1,93 @@
+//! What training and evaluation need to know about the output of a network that tells classes apart.
+
+use crate::nn::layers::ActivationKind;
+use crate::nn::{Loss, Network, Point};
+use crate::{Error, Result};
+
+/// The output of a classifier: where its loss is computed, and how its numbers are read.
+///
+/// Several classes are told apart by a softmax and categorical cross-entropy, two by one sigmoid (the probability of the
+/// second class) and binary cross-entropy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classifier {
+    /// The values that the loss takes: before the softmax or sigmoid.
+    pub logits: Point,
+    /// The probabilities.
+    pub probabilities: Point,
+    /// The loss that belongs to the activation.
+    pub loss: Loss,
+    /// The number of outputs.
+    pub units: usize,
+}
+
+impl Classifier {
+    /// How a network tells classes apart.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when its output is not a flat softmax or sigmoid.
+    pub fn of(network: &Network) -> Result<Self> {
+        let output = network.output()?;
+        let no_classifier =
+            |why: String| Error::Unsupported(format!("network {} is not a classifier: {why}", network.name()));
+        let Some(units) = output.shape().as_flat() else {
+            return Err(no_classifier(format!("its output is of shape {}", output.shape())));
+        };
+        let loss = match output.activation() {
+            ActivationKind::Softmax if units > 1 => Loss::categorical_crossentropy(),
+            ActivationKind::Sigmoid if units == 1 => Loss::binary_crossentropy(),
+            other => {
+                return Err(no_classifier(format!(
+                    "its {units} outputs end in {other:?}, not in a softmax or one sigmoid"
+                )));
+            }
+        };
+        let name = output.name();
+        Ok(Self { logits: Point::before_activation(name), probabilities: Point::output(name), loss, units })
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.units.max(2)
+    }
+
+    /// Writes what the network should say about samples of these classes.
+    pub(crate) fn targets(&self, labels: &[usize], targets: &mut [f32]) {
+        if self.units == 1 {
+            targets.iter_mut().zip(labels).for_each(|(target, &label)| *target = label as f32);
+            return;
+        }
+        targets.fill(0.0);
+        for (row, &label) in targets.chunks_exact_mut(self.units).zip(labels) {
+            row[label] = 1.0;
+        }
+    }
+
+    /// The class of one row of logits (or of probabilities, with `threshold` at one half instead of zero).
+    pub(crate) fn class_of(&self, row: &[f32], threshold: f32) -> usize {
+        if self.units == 1 {
+            return usize::from(row[0] > threshold);
+        }
+        // The first of equal ones, as everywhere.
+        let mut best = 0;
+        for (class, value) in row.iter().enumerate() {
+            if *value > row[best] {
+                best = class;
+            }
+        }
+        best
+    }
+
+    /// The probability of each class from one row of the network's output.
+    pub(crate) fn spread(&self, row: &[f32]) -> Vec<f32> {
+        if self.units == 1 { vec![1.0 - row[0], row[0]] } else { row.to_vec() }
+    }
+
+    /// # Errors
+    /// [`Error::Argument`] when data of `classes` classes does not fit.
+    pub(crate) fn fits(&self, classes: usize) -> Result<()> {
+        if classes == self.classes() {
+            return Ok(());
+        }
+        Err(Error::argument(format!("the data has {classes} classes, the network tells {} apart", self.classes())))
+    }
+}

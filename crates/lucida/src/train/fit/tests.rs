@@ -1,0 +1,116 @@
+use super::*;
+use crate::data::{LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::nn::zoo;
+
+fn model(seed: u64) -> Model {
+    Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: (0..10).map(|digit| digit.to_string()).collect(),
+        ..Model::new(zoo::mnist_cnn(seed).unwrap())
+    }
+}
+
+/// 800 digits to train on and 200 to validate with.
+fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
+    let all = Mnist::builtin().unwrap().train;
+    let some = stratified_split(&all.labels(), 10, 0.1, 1).unwrap().validation;
+    let labels: Vec<usize> = some.iter().map(|&index| all.label(index)).collect();
+    let split = stratified_split(&labels, 10, 0.2, 1).unwrap();
+    let part =
+        |indices: Vec<usize>| Subset::new(all.clone(), indices.into_iter().map(|index| some[index]).collect()).unwrap();
+    (part(split.train), part(split.validation))
+}
+
+fn settings(epochs: usize) -> Settings {
+    Settings {
+        epochs,
+        batch_size: 64,
+        schedule: Schedule::constant(1e-3),
+        optimizer: Optimizer::adam(),
+        seed: 42,
+        cpu: Cpu::detect(),
+    }
+}
+
+#[test]
+fn a_network_learns_digits() {
+    let (train, validation) = digits();
+    let mut model = model(1);
+    let fitted = fit(&mut model, &train, Some(&validation), &settings(12), &mut Silent).unwrap();
+    assert_eq!(fitted.history.epochs.len(), 12);
+    let (first, last) = (fitted.history.epochs[0], fitted.history.epochs[11]);
+    assert!(last.loss < 0.2 * first.loss && last.accuracy > 0.95, "{last:?}");
+    let evaluation = evaluate(&model, &validation, Cpu::detect()).unwrap();
+    assert!(evaluation.accuracy > 0.9, "{}", evaluation.accuracy);
+    // The model has the weights of the best epoch.
+    let best = fitted.history.best().unwrap();
+    assert_eq!(fitted.best_epoch, Some(best.epoch));
+    assert_eq!(Some(evaluation.loss), best.val_loss);
+    let mistakes = evaluation.mistakes(&validation);
+    assert_eq!(mistakes.len() as u64, evaluation.confusion.total() - evaluation.confusion.correct());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let (train, _) = digits();
+    let run = |seed: u64, threads: usize| {
+        let mut model = model(seed);
+        let settings = Settings { seed, cpu: Cpu::detect().with_threads(threads), ..settings(2) };
+        fit(&mut model, &train, None, &settings, &mut Silent).unwrap();
+        model.network.weights().iter().flat_map(|w| w.values().iter().map(|v| v.to_bits())).collect::<Vec<_>>()
+    };
+    assert!(run(1, 2) == run(1, 2));
+    assert!(run(1, 2) != run(2, 2));
+}
+
+struct StopAfter(usize);
+
+impl Observer for StopAfter {
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        assert!(report.step <= report.steps && report.loss.is_finite());
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+#[test]
+fn a_stop_keeps_what_was_done() {
+    let (train, validation) = digits();
+    let steps = train.len().div_ceil(64);
+    let mut within = model(1);
+    let before = within.network.weights()[0].values().to_vec();
+    let fitted = fit(&mut within, &train, Some(&validation), &settings(5), &mut StopAfter(3)).unwrap();
+    assert!(fitted.interrupted && fitted.best_epoch.is_none() && fitted.history.epochs.is_empty());
+    assert_ne!(before, within.network.weights()[0].values());
+    let mut later = model(1);
+    let fitted = fit(&mut later, &train, Some(&validation), &settings(5), &mut StopAfter(steps + 3)).unwrap();
+    assert!(fitted.interrupted && fitted.best_epoch == Some(1) && fitted.history.epochs.len() == 1);
+    assert_ne!(fitted.last.weights()[0].values(), later.network.weights()[0].values());
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let (train, _) = digits();
+    let refused = |model: &mut Model, settings: Settings, expected: &str| {
+        let message = fit(model, &train, None, &settings, &mut Silent).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    refused(&mut model(1), Settings { batch_size: 0, ..settings(1) }, "at least one epoch");
+    refused(&mut model(1), Settings { schedule: Schedule::constant(-1.0), ..settings(1) }, "-1");
+    refused(&mut model(1), Settings { schedule: Schedule::constant(1e30), ..settings(9) }, "no longer a number");
+    let flat = [crate::nn::layers::Flatten {}.into()];
+    let mut no_classifier = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        ..Model::new(Network::sequential("flat", [28, 28, 1], flat, 0).unwrap())
+    };
+    refused(&mut no_classifier, settings(1), "not a classifier");
+    let two = [
+        crate::nn::layers::Flatten {}.into(),
+        crate::nn::layers::Dense::new(2).activation(crate::nn::layers::ActivationKind::Softmax).into(),
+    ];
+    let mut two = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        ..Model::new(Network::sequential("two", [28, 28, 1], two, 0).unwrap())
+    };
+    refused(&mut two, settings(1), "10 classes");
+}

@@ -1,0 +1,117 @@
+//! The numbers of each epoch.
+
+use std::path::Path;
+
+use crate::plot::Curves;
+use crate::{Result, files};
+
+/// The numbers of one epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochRecord {
+    /// Its number, from 1.
+    pub epoch: usize,
+    /// Mean loss over the training data while it was trained on.
+    pub loss: f64,
+    /// Accuracy over the training data while it was trained on.
+    pub accuracy: f64,
+    /// Mean loss on the validation data after the epoch.
+    pub val_loss: Option<f64>,
+    /// Accuracy on the validation data after the epoch.
+    pub val_accuracy: Option<f64>,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// How long it took, validation included.
+    pub seconds: f64,
+}
+
+/// The numbers of all epochs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// One record for each epoch.
+    pub epochs: Vec<EpochRecord>,
+}
+
+impl History {
+    /// The epoch of least validation loss (of least loss, without validation data); the first of equal ones.
+    pub fn best(&self) -> Option<&EpochRecord> {
+        let key = |record: &&EpochRecord| record.val_loss.unwrap_or(record.loss);
+        self.epochs.iter().filter(|record| key(record).is_finite()).min_by(|a, b| key(a).total_cmp(&key(b)))
+    }
+
+    /// Writes a table of comma-separated values, with Keras's names for the columns.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] when the file cannot be written.
+    pub fn save_csv(&self, path: &Path) -> Result<()> {
+        files::write_atomic(path, |out| {
+            writeln!(out, "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds")?;
+            let optional = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
+            for record in &self.epochs {
+                writeln!(
+                    out,
+                    "{},{:.6},{:.6},{},{},{:e},{:.3}",
+                    record.epoch,
+                    record.accuracy,
+                    record.loss,
+                    optional(record.val_accuracy),
+                    optional(record.val_loss),
+                    record.learning_rate,
+                    record.seconds
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The curves of accuracy and loss, training against validation.
+    pub fn curves(&self) -> Curves {
+        let series =
+            |value: fn(&EpochRecord) -> Option<f64>| -> Vec<f64> { self.epochs.iter().filter_map(value).collect() };
+        Curves::accuracy_and_loss(
+            &series(|record| Some(record.accuracy)),
+            &series(|record| record.val_accuracy),
+            &series(|record| Some(record.loss)),
+            &series(|record| record.val_loss),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: usize, val_loss: Option<f64>) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            loss: 1.0 / epoch as f64,
+            accuracy: 0.5,
+            val_loss,
+            val_accuracy: val_loss.map(|_| 0.75),
+            learning_rate: 1e-3,
+            seconds: 1.25,
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_is_that_of_least_validation_loss() {
+        let epochs = [Some(0.5), Some(0.2), Some(f64::NAN), Some(0.2)];
+        let history = History { epochs: epochs.iter().enumerate().map(|(i, v)| record(i + 1, *v)).collect() };
+        assert_eq!(history.best().unwrap().epoch, 2);
+        let without = History { epochs: vec![record(1, None), record(2, None)] };
+        assert_eq!(without.best().unwrap().epoch, 2);
+        assert!(History::default().best().is_none());
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.csv");
+        History { epochs: vec![record(1, Some(0.5)), record(2, None)] }.save_csv(&path).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds\n\
+             1,0.500000,1.000000,0.750000,0.500000,1e-3,1.250\n\
+             2,0.500000,0.500000,,,1e-3,1.250\n"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! The folder of a run.
+
+use std::path::{Path, PathBuf};
+
+use crate::nn::Network;
+use crate::weights::{Model, safetensors};
+use crate::{Error, Result, files};
+
+use super::History;
+
+/// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last), `history.csv`,
+/// `curves.svg` and `curves.png`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The names of the files of a run.
+    pub const FILES: [&str; 5] = ["model.safetensors", "last.safetensors", "history.csv", "curves.svg", "curves.png"];
+
+    /// Creates the folder of a new run, and checks that files can be written there before any long work.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is a run already and `force` is not given; [`Error::Io`] when the folder cannot be
+    /// created or written to.
+    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
+        let path = path.into();
+        let existing = Self::FILES.iter().map(|name| path.join(name)).find(|file| file.exists());
+        if let Some(file) = existing.filter(|_| !force) {
+            return Err(Error::argument(format!(
+                "{} is there already: use --force to overwrite the run, or --out for another folder",
+                file.display()
+            )));
+        }
+        files::create_folder(&path)?;
+        let probe = path.join(".lucida-probe");
+        files::write_bytes(&probe, b"")?;
+        std::fs::remove_file(&probe).map_err(|source| Error::io(&path, "write", source))?;
+        Ok(Self { path })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The model file.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// Writes the model with the weights of its best epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn save_best(&self, model: &Model) -> Result<()> {
+        safetensors::save_model(model, &self.model())
+    }
+
+    /// Writes the model with the weights of the last step.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn save_last(&self, model: &Model, last: &Network) -> Result<()> {
+        let model = Model { network: last.clone(), ..model.clone() };
+        safetensors::save_model(&model, &self.path.join("last.safetensors"))
+    }
+
+    /// Writes the table and the curves.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one cannot be written.
+    pub fn save_history(&self, history: &History) -> Result<()> {
+        history.save_csv(&self.path.join("history.csv"))?;
+        let figure = history.curves().figure();
+        figure.save_svg(&self.path.join("curves.svg"))?;
+        figure.picture(2.0)?.save_png(&self.path.join("curves.png"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_not_overwritten_without_being_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs/one");
+        let run = RunFolder::create(&path, false).unwrap();
+        RunFolder::create(&path, false).unwrap();
+        run.save_history(&History::default()).unwrap();
+        let message = RunFolder::create(&path, false).unwrap_err().to_string();
+        assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
+        RunFolder::create(&path, true).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let message = RunFolder::create(file.join("run"), false).unwrap_err().to_string();
+        assert!(message.contains("file/run"), "{message}");
+    }
+}
