@@ -85,9 +85,9 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     // The library's errors are about files, whatever the cause.
     !error.is::<Error>()
-        && error.chain().any(|cause| {
-            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-        })
+        && error
+            .chain()
+            .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]

@@ -35,7 +35,10 @@ impl Output {
     /// Prints a part of the result.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()).map_err(unwritable)
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush())
+            .map_err(unwritable)
     }
 
     /// Prints a value as one JSON object, the whole of the result.
@@ -70,26 +73,12 @@ pub(crate) fn percent(part: impl Into<f64>) -> String {
     format!("{:.2} %", 100.0 * part.into())
 }
 
-/// A number in groups of three digits: `113,514`.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_people_read_them() {
-        assert_eq!([0, 7, 999, 1000, 113_514, 1_234_567].map(grouped), ["0", "7", "999", "1,000", "113,514", "1,234,567"]);
+    fn shares_as_people_read_them() {
         assert_eq!(percent(0.99184_f64), "99.18 %");
     }
 }

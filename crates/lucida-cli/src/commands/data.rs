@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::{Dataset, LabelledImages, Mnist};
+use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, braille};
 
 use super::Context;
 use crate::cli::{Data, DataShow, SetName};
-use crate::output::grouped;
 
 /// Digits side by side in a terminal: five of 14 characters and the gaps between them fit 80 columns.
 const ABREAST: usize = 5;
@@ -22,9 +22,9 @@ pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
     let (set, origin) = load(arguments)?;
     let count = arguments.first as usize;
     if count > set.len() {
-        bail!("--first {count}: there are only {} {origin}", grouped(set.len()));
+        bail!("--first {count}: there are only {} {origin}", thousands(set.len()));
     }
-    let heading = format!("The first {} of {} {origin}", grouped(count), grouped(set.len()));
+    let heading = format!("The first {} of {} {origin}", thousands(count), thousands(set.len()));
     match &arguments.out {
         Some(path) => {
             strip(&set, count, path)?;
@@ -65,8 +65,7 @@ fn drawing(set: &LabelledImages, count: usize) -> Result<String> {
             let parts: Vec<&str> = drawings.iter().filter_map(|lines| lines.get(line)).map(String::as_str).collect();
             text += &format!("{}\n", parts.join(GAP));
         }
-        let labels: Vec<_> =
-            row.iter().map(|&index| format!("{:^14}", set.class_names()[set.label(index)])).collect();
+        let labels: Vec<_> = row.iter().map(|&index| format!("{:^14}", set.class_names()[set.label(index)])).collect();
         text += &format!("{}\n\n", labels.join(GAP).trim_end());
     }
     text.truncate(text.trim_end().len());
