@@ -150,7 +150,7 @@ Examples:
   lucida summary mnist-cnn
   lucida summary runs/mnist/model.safetensors")]
 pub(crate) struct Summary {
-    /// Name of a known network (mnist-cnn), model file, or folder of a run
+    /// Name of a known network (mnist-cnn, lenet5, basic-cnn, vgg16, vgg19, inception-v3), model file, or folder of a run
     #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) model: String,
 }

@@ -21,18 +21,27 @@
 //! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
 //! multiplications, and the micro-kernels know nothing of borders.
 //!
+//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead; which
+//! passes do is decided in [`algorithm`] when a convolution is prepared.
+//!
 //! A dense layer is the 1x1 convolution of a 1x1 picture.
 
+mod algorithm;
 mod band;
 mod kernel_gradient;
+#[cfg(test)]
+mod measure;
 mod pass;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use crate::cpu::Cpu;
+use algorithm::{Algorithm, Algorithms};
 use band::Window;
 use kernel_gradient::KernelGradient;
-use pass::{Pass, Target};
+use pass::{Finish, Pass, Target};
+use winograd::{WinogradKernelGradient, WinogradPass};
 
 /// The sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +110,57 @@ pub struct Conv2dGradients {
 pub struct Conv2d {
     cpu: Cpu,
     shape: Conv2dShape,
-    forward: Pass,
-    backward: Vec<Pass>,
-    kernel_gradient: Option<KernelGradient>,
+    forward: Correlation,
+    backward: Option<Correlation>,
+    kernel_gradient: Option<KernelPass>,
     workspace: crate::Buffer,
+}
+
+/// The forward pass or the one back to the input.
+#[derive(Debug)]
+enum Correlation {
+    /// Forward a single pass; back to the input one for each class of pixels.
+    Direct(Vec<Pass>),
+    Winograd(Box<WinogradPass>),
+}
+
+impl Correlation {
+    fn run(&self, cpu: Cpu, batch: usize, source: &[f32], target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
+        match self {
+            Self::Direct(passes) => {
+                for pass in passes {
+                    pass.run(cpu, batch, source, target, finish, workspace);
+                }
+            }
+            Self::Winograd(pass) => pass.run(cpu, batch, source, target, finish, workspace),
+        }
+    }
+
+    fn workspace_len(&self, cpu: Cpu) -> usize {
+        match self {
+            Self::Direct(passes) => {
+                let scratch = passes.iter().map(Pass::scratch_len).max().unwrap_or(0);
+                scratch.next_multiple_of(16) * cpu.threads()
+            }
+            Self::Winograd(pass) => pass.workspace_len(cpu),
+        }
+    }
+}
+
+/// The pass back to the kernel.
+#[derive(Debug)]
+enum KernelPass {
+    Direct(KernelGradient),
+    Winograd(WinogradKernelGradient),
+}
+
+impl KernelPass {
+    fn workspace_len(&self, cpu: Cpu) -> usize {
+        match self {
+            Self::Direct(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
+            Self::Winograd(gradient) => gradient.workspace_len(cpu),
+        }
+    }
 }
 
 impl Conv2d {
@@ -113,7 +169,7 @@ impl Conv2d {
     /// # Panics
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
-        let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
+        let Conv2dShape { height, width, channels, filters, kernel, strides, output, .. } = shape;
         assert!(
             [
                 height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1],
@@ -123,6 +179,18 @@ impl Conv2d {
             .all(|&size| size > 0),
             "a convolution of size zero: {shape:?}, batch {batch}"
         );
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients))
+    }
+
+    /// As [`new`](Self::new), with the algorithms given.
+    fn with_algorithms(
+        cpu: Cpu,
+        shape: Conv2dShape,
+        batch: usize,
+        gradients: Conv2dGradients,
+        algorithms: Algorithms,
+    ) -> Self {
+        let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
         let window = Window {
             source: [height, width, channels],
             strides,
@@ -130,17 +198,29 @@ impl Conv2d {
             padding: [padding[0] as isize, padding[1] as isize],
             output,
         };
-        let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
-        let forward = Pass::new(cpu, window, target, filters, batch);
-        let backward = if gradients.input { backward_passes(cpu, &shape, batch) } else { Vec::new() };
-        let kernel_gradient = gradients.kernel.then(|| KernelGradient::new(cpu, window, filters, batch));
-        let scratch = std::iter::once(&forward)
-            .chain(&backward)
-            .map(Pass::scratch_len)
-            .chain(kernel_gradient.as_ref().map(KernelGradient::scratch_len))
+        let forward = match algorithms.forward {
+            Algorithm::Direct => {
+                let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
+                Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
+            }
+            Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::forward(cpu, &shape, batch))),
+        };
+        let backward = gradients.input.then(|| match algorithms.backward_input {
+            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch)),
+            Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::backward(cpu, &shape, batch))),
+        });
+        let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
+            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch)),
+            Algorithm::Winograd => KernelPass::Winograd(WinogradKernelGradient::new(cpu, &shape, batch)),
+        });
+        let workspace_len = backward
+            .iter()
+            .chain([&forward])
+            .map(|pass| pass.workspace_len(cpu))
+            .chain(kernel_gradient.as_ref().map(|pass| pass.workspace_len(cpu)))
             .max()
             .unwrap_or(0);
-        let workspace = crate::Buffer::zeroed(scratch.next_multiple_of(16) * cpu.threads());
+        let workspace = crate::Buffer::zeroed(workspace_len);
         Self { cpu, shape, forward, backward, kernel_gradient, workspace }
     }
 
@@ -156,8 +236,16 @@ impl Conv2d {
     pub fn set_kernel(&mut self, kernel: &[f32]) {
         let Conv2dShape { channels, filters, kernel: [rows, columns], strides, .. } = self.shape;
         assert_eq!(kernel.len(), self.shape.kernel_len(), "kernel length");
-        self.forward.matrix.pack(self.cpu, kernel, |k| k * filters, 1);
-        for (pass, [row_class, column_class]) in self.backward.iter_mut().zip(classes(strides)) {
+        match &mut self.forward {
+            Correlation::Direct(passes) => passes[0].matrix.pack(self.cpu, kernel, |k| k * filters, 1),
+            Correlation::Winograd(pass) => pass.set_kernel(self.cpu, kernel),
+        }
+        let passes = match &mut self.backward {
+            Some(Correlation::Direct(passes)) => passes,
+            Some(Correlation::Winograd(pass)) => return pass.set_kernel(self.cpu, kernel),
+            None => return,
+        };
+        for (pass, [row_class, column_class]) in passes.iter_mut().zip(classes(strides)) {
             let [taps_y, taps_x] = pass.window.taps;
             let tap = |t: usize, taps: usize, class: usize, stride: usize| class + stride * (taps - 1 - t);
             let row = |k: usize| {
@@ -183,14 +271,7 @@ impl Conv2d {
         if let Some(bias) = bias {
             assert_eq!(bias.len(), self.shape.filters, "bias length");
         }
-        self.forward.run(
-            self.cpu,
-            batch,
-            input,
-            output,
-            pass::Finish { accumulate: false, bias, relu },
-            &mut self.workspace,
-        );
+        self.forward.run(self.cpu, batch, input, output, Finish { accumulate: false, bias, relu }, &mut self.workspace);
     }
 
     /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
@@ -199,13 +280,11 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
-        assert!(!self.backward.is_empty(), "prepared for the gradient of the input");
+        let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        for pass in &self.backward {
-            let finish = pass::Finish { accumulate, bias: None, relu: false };
-            pass.run(self.cpu, batch, grad_output, grad_input, finish, &mut self.workspace);
-        }
+        let finish = Finish { accumulate, bias: None, relu: false };
+        backward.run(self.cpu, batch, grad_output, grad_input, finish, &mut self.workspace);
     }
 
     /// The gradient of the kernel from the input and the gradient of the output (before any activation).
@@ -216,8 +295,11 @@ impl Conv2d {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
         assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
         assert_eq!(grad_kernel.len(), self.shape.kernel_len(), "kernel gradient length");
-        let gradient = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
-        gradient.run(self.cpu, batch, input, grad_output, grad_kernel, &mut self.workspace);
+        let workspace = &mut self.workspace;
+        match self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel") {
+            KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+            KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+        }
     }
 }
 

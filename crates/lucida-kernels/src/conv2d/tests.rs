@@ -1,10 +1,11 @@
 //! All passes against their definition, computed by plain loops in 64 bits.
 
+use super::algorithm::winograd_fits;
 use super::*;
 use crate::simd::Isa;
 
 /// A repeatable stream of numbers in -1..1.
-fn numbers(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
         .map(|_| {
@@ -17,7 +18,7 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Calls `visit(output, input, kernel)` with the indices of every product in the definition.
-fn products(shape: &Conv2dShape, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
+pub(super) fn products(shape: &Conv2dShape, batch: usize, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..batch {
         for y in 0..shape.output[0] {
             for x in 0..shape.output[1] {
@@ -50,14 +51,29 @@ fn close(actual: &[f32], expected: &[f64], what: &str) {
     }
 }
 
+pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capacity: usize) -> Conv2d {
+    let gradients = Conv2dGradients { input: true, kernel: true };
+    Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm))
+}
+
+/// Checks each algorithm that can compute this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
-    let what =
-        |pass: &str| format!("{pass} on {} with {} threads, batch {batch}: {shape:?}", cpu.isa().name(), cpu.threads());
+    check_with(Algorithm::Direct, cpu, shape, batch, capacity);
+    if winograd_fits(&shape) {
+        check_with(Algorithm::Winograd, cpu, shape, batch, capacity);
+    }
+}
+
+fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
+    let what = |pass: &str| {
+        let (isa, threads) = (cpu.isa().name(), cpu.threads());
+        format!("{algorithm:?} {pass} on {isa} with {threads} threads, batch {batch}: {shape:?}")
+    };
     let input = numbers(batch * shape.input_len(), 1);
     let kernel = numbers(shape.kernel_len(), 2);
     let bias = numbers(shape.filters, 3);
     let grad_output = numbers(batch * shape.output_len(), 4);
-    let mut conv = Conv2d::new(cpu, shape, capacity, Conv2dGradients { input: true, kernel: true });
+    let mut conv = prepare(algorithm, cpu, shape, capacity);
     conv.set_kernel(&kernel);
 
     let mut expected: Vec<f64> = (0..batch * shape.output_len()).map(|o| f64::from(bias[o % shape.filters])).collect();
@@ -86,7 +102,7 @@ fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     close(&grad_kernel, &expected, &what("backward to the kernel"));
 }
 
-fn same(
+pub(super) fn same(
     height: usize,
     width: usize,
     channels: usize,
@@ -99,7 +115,7 @@ fn same(
     Conv2dShape { height, width, channels, filters, kernel, strides, padding: [pad(height, 0), pad(width, 1)], output }
 }
 
-fn valid(
+pub(super) fn valid(
     height: usize,
     width: usize,
     channels: usize,
@@ -169,6 +185,18 @@ fn every_size_and_batch() {
 }
 
 #[test]
+fn every_padding_and_any_size_of_output() {
+    for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
+        for padding in (0..3).flat_map(|top| [[top, 0], [top, 1], [top, 2]]) {
+            for output in [[1, 1], [4, 5], [9, 7], [11, 12]] {
+                let shape = Conv2dShape { padding, output, ..same(9, 8, 10, 17, [3, 3], [1, 1]) };
+                check(cpu, shape, 3, 4);
+            }
+        }
+    }
+}
+
+#[test]
 fn bands_of_large_pictures_and_deep_kernels() {
     for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
         check(cpu, same(70, 300, 24, 5, [3, 3], [1, 1]), 1, 1); // several bands of one picture
@@ -184,19 +212,21 @@ fn the_same_bits_each_time() {
     let shape = same(14, 14, 24, 48, [3, 3], [1, 1]);
     let (input, kernel) = (numbers(7 * shape.input_len(), 1), numbers(shape.kernel_len(), 2));
     let grad_output = numbers(7 * shape.output_len(), 4);
-    let mut conv = Conv2d::new(cpu, shape, 7, Conv2dGradients { input: true, kernel: true });
-    conv.set_kernel(&kernel);
-    let mut run = || {
-        let mut output = vec![0.0; grad_output.len()];
-        let mut grad_input = vec![0.0; input.len()];
-        let mut grad_kernel = vec![0.0; kernel.len()];
-        conv.forward(7, &input, None, false, &mut output);
-        conv.backward_input(7, &grad_output, &mut grad_input, false);
-        conv.backward_kernel(7, &input, &grad_output, &mut grad_kernel);
-        [output, grad_input, grad_kernel].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
-    };
-    let first = run();
-    for _ in 0..20 {
-        assert!(run() == first);
+    for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+        let mut conv = prepare(algorithm, cpu, shape, 11);
+        conv.set_kernel(&kernel);
+        let mut run = || {
+            let mut output = vec![0.0; grad_output.len()];
+            let mut grad_input = vec![0.0; input.len()];
+            let mut grad_kernel = vec![0.0; kernel.len()];
+            conv.forward(7, &input, None, false, &mut output);
+            conv.backward_input(7, &grad_output, &mut grad_input, false);
+            conv.backward_kernel(7, &input, &grad_output, &mut grad_kernel);
+            [output, grad_input, grad_kernel].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+        };
+        let first = run();
+        for _ in 0..20 {
+            assert!(run() == first, "{algorithm:?}");
+        }
     }
 }

@@ -17,11 +17,13 @@
 //! ```
 
 mod panels;
+mod strided;
 mod sweep;
 mod tile;
 mod transposed;
 
-pub(crate) use panels::{PackedMatrix, Panel, panels};
+pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels};
+pub(crate) use strided::{Left, Right, Strided, strided};
 pub(crate) use sweep::{Epilogue, KBlock, Site, Sweep, depth_blocks, sweep};
 pub(crate) use tile::Segment;
 pub(crate) use transposed::{Region, Transposed, transposed};

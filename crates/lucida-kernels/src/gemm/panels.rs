@@ -87,11 +87,37 @@ impl PackedMatrix {
         });
     }
 
+    /// For those who compute the elements instead of copying them.
+    pub(crate) fn writer(&mut self) -> PackedWriter<'_> {
+        PackedWriter {
+            panels: &self.panels,
+            starts: &self.starts,
+            lanes: self.lanes,
+            data: SharedMut::new(&mut self.data),
+        }
+    }
+
     /// Row `k` of a panel.
     pub(crate) fn row(&self, panel: usize, k: usize) -> *const f32 {
         debug_assert!(k <= self.depth);
         let at = self.starts[panel] + k * self.panels[panel].width * self.lanes;
         self.data.as_ptr().wrapping_add(at)
+    }
+}
+
+/// The panels of a [`PackedMatrix`], open to several threads.
+pub(crate) struct PackedWriter<'a> {
+    pub(crate) panels: &'a [Panel],
+    starts: &'a [usize],
+    lanes: usize,
+    data: SharedMut<'a>,
+}
+
+impl PackedWriter<'_> {
+    /// Row `k` of a panel: `width` vectors.
+    #[inline(always)]
+    pub(crate) fn row(&self, panel: usize, k: usize) -> *mut f32 {
+        self.data.at(self.starts[panel] + k * self.panels[panel].width * self.lanes)
     }
 }
 

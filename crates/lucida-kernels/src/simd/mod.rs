@@ -66,6 +66,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `count` floats can be written to `to`.
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: Self::Vector);
 
+    /// Asks for the cache line at an address, any address, where the instruction set has a word for that.
+    #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+
     /// Runs `tile` with the number of rows that fills this instruction set's registers at this `width` in vectors.
     ///
     /// # Safety

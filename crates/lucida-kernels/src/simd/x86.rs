@@ -80,6 +80,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(to, low_bits(count), value) }
     }
 
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
     tile_shapes! { 1 => 14, 2 => 12, 3 => 8, 4 => 6 }
 }
 
@@ -157,6 +162,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_partial(self, to: *mut f32, count: usize, value: __m256) {
         unsafe { _mm256_maskstore_ps(to, low_lanes(count), value) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
     tile_shapes! { 1 => 12, 2 => 6 }

@@ -1,5 +1,7 @@
 //! A network: a graph of named layers and their weights.
 
+mod assembly;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -365,7 +367,7 @@ fn numbered(base: &str, n: usize) -> String {
 }
 
 /// The least number of letters to insert, delete or replace (Levenshtein, 1966).
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(256).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(256).enumerate() {

@@ -69,7 +69,7 @@ fn curves(result: &DemoResult) -> Content {
     let intro = format!(
         "After each epoch, one pass over the {} training digits, the network is tried on {} digits for validation. The \
          epoch with the least validation loss is kept. While it trains, dropout silences a quarter of its last hidden \
-         units, so that it does better on validation than in training.",
+         units, so that at first it does better on validation than in training.",
         thousands(parts.train.len()),
         thousands(parts.validation.len())
     );

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::data::Preprocessing;
+use crate::data::{Colour, Preprocessing};
 use crate::nn::Network;
+use crate::nn::zoo::{Architecture, Options, Pixels};
 use crate::{Error, Result};
 
 /// A network, how its pictures are prepared, and what its outputs mean.
@@ -23,6 +24,23 @@ impl Model {
     /// A network of which nothing else is known.
     pub fn new(network: Network) -> Self {
         Self { network, preprocessing: None, class_names: Vec::new(), training: Value::Null }
+    }
+
+    /// A known network, with the preprocessing it is meant for.
+    ///
+    /// # Errors
+    /// As [`Architecture::build`].
+    pub fn of_architecture(architecture: &Architecture, options: &Options) -> Result<Self> {
+        let network = architecture.build(options)?;
+        let [default_height, default_width, _] = architecture.input;
+        let [height, width] = options.size.unwrap_or([default_height, default_width]);
+        let preprocessing = match architecture.pixels {
+            Pixels::Digit => Preprocessing::mnist().with_size(height, width),
+            Pixels::Unit => Preprocessing::unit(height, width, Colour::Rgb),
+            Pixels::Caffe => Preprocessing::vgg().with_size(height, width),
+            Pixels::Symmetric => Preprocessing::inception(height).with_size(height, width),
+        };
+        Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })
     }
 
     /// Checks that preprocessing and class names fit the network.

@@ -1,32 +1,19 @@
-//! Known networks.
+//! Known networks: as functions, and as a table ([`ALL`], [`find`]) from which programs can list and build them by name.
 
+mod architecture;
+mod basic_cnn;
+mod inception_v3;
+mod lenet5;
 mod mnist_cnn;
+mod vgg;
 
+pub use architecture::{ALL, Architecture, Options, Pixels, Start, find};
+pub use basic_cnn::basic_cnn;
+pub use inception_v3::inception_v3;
+pub use lenet5::lenet5;
 pub use mnist_cnn::mnist_cnn;
-
-use super::Network;
-use crate::Result;
-
-/// The names of all known networks.
-pub const NAMES: &[&str] = &["mnist-cnn"];
-
-/// The network of a name of [`NAMES`], with weights drawn from seed 0; `None` for any other name.
-pub fn by_name(name: &str) -> Option<Result<Network>> {
-    match name {
-        "mnist-cnn" => Some(mnist_cnn(0)),
-        _ => None,
-    }
-}
+pub(crate) use vgg::vgg16_start;
+pub use vgg::{vgg16, vgg19};
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_name_is_that_of_a_network() {
-        for name in NAMES {
-            assert_eq!(by_name(name).unwrap().unwrap().name().replace('_', "-"), *name);
-        }
-        assert!(by_name("mnist").is_none());
-    }
-}
+mod tests;

@@ -1,0 +1,148 @@
+//! Which algorithm each pass of a convolution runs: the one whose instructions are fewer by a simple count.
+//!
+//! The unit is a multiply-add of vectors. With `k` channels to sum over, `v_in` and `v_out` vectors of channels on
+//! either side and `t` tiles of 4x4 outputs, a correlation (forward, or back to the input with the channels' roles
+//! exchanged) takes
+//!
+//! ```text
+//! direct     outputs * 9 * k * v_out
+//! Winograd   t * (36 * k * v_out + TRANSFORM * (v_in + v_out)),  t rounded up to whole tiles of the micro-kernel,
+//!            + PACKING * k * v_out where the kernel changes at each step
+//! ```
+//!
+//! and the gradient of the kernel the same, but for `GATHER * channels * v_filters` for each thread's sums in place of
+//! the packing. A transform counts for more than its 220 instructions because it waits for memory; the constants were
+//! fitted to measured ratios on a Xeon (Sapphire Rapids, one thread; `measure::crossover`). Direct time divided by Winograd's:
+//!
+//! ```text
+//!   channels summed over           4     8    12    16    24    32    48    64
+//!   28x28, batch 8,  AVX-512     0.8   1.0   1.3   1.6   2.1   2.1   2.5   2.6   as many filters as channels, forward
+//!                    AVX2        0.8   1.2   1.5   1.9   2.1   2.3   2.5   2.9
+//!                    scalar      1.0   1.6   2.0   2.1   2.5   2.6   2.9   3.2
+//!   7x7, batch 32,   AVX-512     0.7   0.9   1.2   1.4   1.5   1.7   2.0   2.2
+//!   4x4, batch 1,    AVX-512     0.5   0.6   0.7   0.7   0.7   0.8   0.8   1.0
+//! ```
+//!
+//! So it pays from 8 to 12 channels on, and not for a single tile; the channels on the other side hardly matter. The
+//! gradient of the kernel crosses over at the same number of input channels, and needs about 16 tiles for each thread. Of
+//! the 600 passes measured on 28x28 and 7x7 pictures the model misjudges 23 by more than a tenth with AVX-512 and 5 with
+//! AVX2, none by more than a third. NEON has not been measured.
+
+use crate::cpu::Cpu;
+use crate::gemm::panels;
+
+use super::winograd::{Grid, PATCH, TAPS, WinogradKernelGradient};
+use super::{Conv2dGradients, Conv2dShape};
+
+/// How a pass is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// Patches times a matrix: see [`super::pass`].
+    Direct,
+    /// Tiles of 4x4 outputs: see [`super::winograd`].
+    Winograd,
+}
+
+/// The choice for each pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Algorithms {
+    pub(crate) forward: Algorithm,
+    pub(crate) backward_input: Algorithm,
+    pub(crate) backward_kernel: Algorithm,
+}
+
+/// Transforming the kernel, for each of its rows and vectors.
+const PACKING: usize = 500;
+/// Adding up and transforming back the gradient of the kernel, for each channel, vector of filters and thread.
+const GATHER: usize = 500;
+/// Rows of a typical tile of the micro-kernels.
+const TILE_ROWS: usize = 8;
+
+/// Transforming a tile, for each vector: with shorter vectors there are more of them for the same memory.
+fn transform(lanes: usize) -> usize {
+    match lanes {
+        16 => 450,
+        8 => 320,
+        _ => 200,
+    }
+}
+
+impl Algorithms {
+    /// The same one everywhere.
+    #[cfg(test)]
+    pub(crate) fn all(algorithm: Algorithm) -> Self {
+        Self { forward: algorithm, backward_input: algorithm, backward_kernel: algorithm }
+    }
+
+    /// The one expected to be faster, for each pass, at `batch` pictures.
+    pub(crate) fn choose(cpu: Cpu, shape: &Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        let cheaper = |direct: usize, winograd: usize| {
+            if winograd_fits(shape) && winograd < direct { Algorithm::Winograd } else { Algorithm::Direct }
+        };
+        let vectors = |channels: usize| panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum::<usize>();
+        let (channels, filters) = (vectors(shape.channels), vectors(shape.filters));
+        let transforms = transform(cpu.isa().lanes()) * (channels + filters);
+        let products = |size: [usize; 2], depth: usize, columns: usize| {
+            let tiles = Grid::over(size).tiles() * batch;
+            let products = tiles.next_multiple_of(TILE_ROWS) * PATCH * PATCH * depth * columns;
+            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, tiles * transforms + products)
+        };
+        let correlation = |size: [usize; 2], depth: usize, columns: usize| {
+            let (direct, winograd) = products(size, depth, columns);
+            let packing = if gradients.kernel { PACKING * depth * columns } else { 0 };
+            cheaper(direct, winograd + packing)
+        };
+        let (direct, winograd) = products(shape.output, shape.channels, filters);
+        let gather = GATHER * WinogradKernelGradient::parts(cpu, shape, batch) * shape.channels * filters;
+        Self {
+            forward: correlation(shape.output, shape.channels, filters),
+            backward_input: correlation([shape.height, shape.width], shape.filters, channels),
+            backward_kernel: cheaper(direct, winograd + gather),
+        }
+    }
+}
+
+/// Whether Winograd's algorithm can compute this: a 3x3 kernel, stride one, padding that its backward pass can mirror.
+pub(crate) fn winograd_fits(shape: &Conv2dShape) -> bool {
+    shape.kernel == [TAPS, TAPS] && shape.strides == [1, 1] && shape.padding.iter().all(|&padding| padding < TAPS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{same, valid};
+    use super::*;
+    use crate::simd::Isa;
+
+    fn choose(shape: Conv2dShape, batch: usize) -> Vec<Algorithms> {
+        let gradients = Conv2dGradients { input: true, kernel: true };
+        Isa::available()
+            .into_iter()
+            .map(|isa| Algorithms::choose(Cpu::detect().with_isa(isa), &shape, batch, gradients))
+            .collect()
+    }
+
+    #[test]
+    fn layers_with_channels_take_winograd_and_others_do_not() {
+        let winograd = Algorithms::all(Algorithm::Winograd);
+        for (shape, batch) in [
+            (same(14, 14, 24, 48, [3, 3], [1, 1]), 256),
+            (same(7, 7, 48, 64, [3, 3], [1, 1]), 256),
+            (valid(74, 74, 32, 64, [3, 3], [1, 1]), 32),
+            (same(64, 64, 512, 512, [3, 3], [1, 1]), 1),
+        ] {
+            assert!(choose(shape, batch).iter().all(|choice| *choice == winograd), "{shape:?}");
+        }
+        let direct = Algorithms::all(Algorithm::Direct);
+        for (shape, batch) in [
+            (same(14, 14, 64, 64, [5, 5], [1, 1]), 32),
+            (same(14, 14, 64, 64, [3, 3], [2, 2]), 32),
+            (same(4, 4, 64, 64, [3, 3], [1, 1]), 1),
+            (Conv2dShape::dense(512, 512), 32),
+        ] {
+            assert!(choose(shape, batch).iter().all(|choice| *choice == direct), "{shape:?}");
+        }
+        let first = choose(same(28, 28, 1, 24, [3, 3], [1, 1]), 256);
+        assert!(first.iter().all(|choice| choice.forward == Algorithm::Direct), "a single channel to sum over");
+        assert!(first.iter().all(|choice| choice.backward_kernel == Algorithm::Direct));
+    }
+}

@@ -1,0 +1,203 @@
+//! The gradient of the kernel by Winograd's algorithm.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::conv2d::Conv2dShape;
+use crate::cpu::{Cpu, SharedMut, part_range};
+use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
+
+use super::blocks::{Blocks, Sharing};
+use super::kernels::{KernelSums, gather_kernel};
+use super::tiles::{Grid, Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
+use super::transforms::PATCH;
+
+/// Floats of a transformed kernel (128 x 160 channels, 3 MB) above which the threads work on the same block: below, each
+/// adds into sums of its own, which it reads and writes once for each block.
+const LARGE_KERNEL: usize = 36 * 128 * 160;
+
+/// The pass back to the kernel, prepared.
+#[derive(Debug)]
+pub(crate) struct WinogradKernelGradient {
+    input: Patches,
+    gradient: Patches,
+    /// The columns of the transformed gradient of the output.
+    panels: Vec<Panel>,
+    blocks: Blocks,
+    /// Of the transformed patches, the transformed gradient, and the sums.
+    left: Matrices,
+    right: Matrices,
+    sums: Matrices,
+    /// The sums of each part.
+    partial: Buffer,
+    zeros: Buffer,
+}
+
+impl WinogradKernelGradient {
+    pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+        Self::with_blocks(cpu, shape, Self::blocks(shape, batch))
+    }
+
+    fn blocks(shape: &Conv2dShape, batch: usize) -> Blocks {
+        let tiles = Grid::over(shape.output).tiles() * batch;
+        Blocks::new(tiles, shape.channels, shape.filters, LARGE_KERNEL)
+    }
+
+    /// How many sums of 36 matrices there will be to be added up.
+    pub(crate) fn parts(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> usize {
+        Self::blocks(shape, batch).at_once(cpu)
+    }
+
+    /// As [`new`](Self::new), with the blocks given.
+    pub(crate) fn with_blocks(cpu: Cpu, shape: &Conv2dShape, blocks: Blocks) -> Self {
+        let Conv2dShape { height, width, channels, filters, padding, output, .. } = *shape;
+        let lanes = cpu.isa().lanes();
+        let grid = Grid::over(output);
+        let left = Matrices::new(blocks.tiles, channels, lanes);
+        let right = Matrices::new(blocks.tiles, filters, lanes);
+        let sums = Matrices::new(channels, filters, lanes);
+        Self {
+            input: Patches { grid, size: [height, width], channels, padding },
+            gradient: Patches { grid, size: output, channels: filters, padding: [0, 0] },
+            panels: panels(cpu.isa(), filters.next_multiple_of(lanes)),
+            blocks,
+            left,
+            right,
+            sums,
+            partial: Buffer::zeroed(blocks.at_once(cpu) * sums.len()),
+            zeros: Buffer::zeroed(zeros_len(channels.max(filters))),
+        }
+    }
+
+    /// Floats of work memory for all threads together.
+    pub(crate) fn workspace_len(&self, cpu: Cpu) -> usize {
+        self.blocks.at_once(cpu) * (self.left.len() + self.right.len())
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        cpu: Cpu,
+        batch: usize,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_kernel: &mut [f32],
+        workspace: &mut [f32],
+    ) {
+        let total = self.input.grid.tiles() * batch;
+        let mut partial = std::mem::take(&mut self.partial);
+        let call = Call {
+            pass: self,
+            cpu,
+            input,
+            grad_output,
+            workspace: SharedMut::new(&mut workspace[..self.workspace_len(cpu)]),
+            partial: SharedMut::new(&mut partial),
+        };
+        let channels = self.input.channels;
+        let parts = match self.blocks.sharing {
+            Sharing::Blocks => {
+                let parts = cpu.threads().min(total);
+                cpu.parallel_for(parts, |_, part| {
+                    let own = part_range(total, parts, part);
+                    for first in own.clone().step_by(self.blocks.tiles) {
+                        let tiles = first..(first + self.blocks.tiles).min(own.end);
+                        call.scatter(part, tiles.clone(), 0);
+                        for position in 0..PATCH * PATCH {
+                            call.multiply(part, position, tiles.len(), 0..channels, first > own.start);
+                        }
+                    }
+                });
+                parts
+            }
+            Sharing::Stages => {
+                let size = self.blocks.balanced(cpu, total);
+                for first in (0..total).step_by(size) {
+                    let count = size.min(total - first);
+                    let parts = self.blocks.tile_parts(cpu, count);
+                    cpu.parallel_for(parts, |_, part| {
+                        let rows = part_range(count, parts, part);
+                        call.scatter(0, first + rows.start..first + rows.end, rows.start);
+                    });
+                    let slices = self.blocks.position_parts(cpu, channels);
+                    cpu.parallel_for(PATCH * PATCH * slices, |_, item| {
+                        let rows = part_range(channels, slices, item % slices);
+                        call.multiply(0, item / slices, count, rows, first > 0);
+                    });
+                }
+                1
+            }
+        };
+        let filters = self.gradient.channels;
+        gather_kernel(cpu, &KernelSums { sums: &partial, parts, matrices: self.sums, channels, filters }, grad_kernel);
+        self.partial = partial;
+    }
+}
+
+/// One run of the pass.
+struct Call<'a> {
+    pass: &'a WinogradKernelGradient,
+    cpu: Cpu,
+    input: &'a [f32],
+    grad_output: &'a [f32],
+    workspace: SharedMut<'a>,
+    partial: SharedMut<'a>,
+}
+
+impl Call<'_> {
+    /// The matrices of transformed patches and gradients in slot `slot` of the workspace.
+    fn slot(&self, slot: usize) -> (*mut f32, *mut f32) {
+        let (left, right) = (self.pass.left.len(), self.pass.right.len());
+        let at = slot * (left + right);
+        (self.workspace.at(at), self.workspace.at(at + left))
+    }
+
+    /// Transforms input and gradient under `tiles` into the rows from `row` on.
+    fn scatter(&self, slot: usize, tiles: Range<usize>, row: usize) {
+        let (left, right) = self.slot(slot);
+        let input = Scatter {
+            patches: &self.pass.input,
+            pictures: self.input,
+            zeros: &self.pass.zeros,
+            tiles: tiles.clone(),
+            to: left.wrapping_add(row * self.pass.left.row),
+            matrices: self.pass.left,
+        };
+        let gradient = Scatter {
+            patches: &self.pass.gradient,
+            pictures: self.grad_output,
+            zeros: &self.pass.zeros,
+            tiles,
+            to: right.wrapping_add(row * self.pass.right.row),
+            matrices: self.pass.right,
+        };
+        // SAFETY: `Conv2d` has checked the lengths for the batch that the tiles are counted from; each slot or each
+        // range of its rows is one thread's at a time.
+        unsafe {
+            scatter_input(self.cpu.isa(), &input);
+            scatter_gradient(self.cpu.isa(), &gradient);
+        }
+    }
+
+    /// Multiplies the first `count` rows of one position, the left side transposed, for the channels `channels`.
+    fn multiply(&self, slot: usize, position: usize, count: usize, channels: Range<usize>, accumulate: bool) {
+        let WinogradKernelGradient { left, right, sums, .. } = self.pass;
+        let (left_at, right_at) = self.slot(slot);
+        let out = slot * sums.len() + position * sums.position + channels.start * sums.row;
+        let left = left_at.wrapping_add(position * left.position + channels.start);
+        let job = Strided {
+            left: Left::Columns { start: left, step: self.pass.left.row },
+            right: Right::Rows {
+                start: right_at.wrapping_add(position * right.position),
+                step: right.row,
+                panels: &self.pass.panels,
+            },
+            rows: channels.len(),
+            depth: count,
+            out: self.partial.at(out),
+            out_step: sums.row,
+            accumulate,
+        };
+        // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are one thread's at a time.
+        unsafe { strided(self.cpu.isa(), &job, 0..self.pass.panels.len()) };
+    }
+}

@@ -1,0 +1,210 @@
+//! A correlation by Winograd's algorithm: the forward pass, or the one back to the input.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::conv2d::Conv2dShape;
+use crate::conv2d::pass::Finish;
+use crate::cpu::{Cpu, SharedMut, part_range};
+use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
+
+use super::blocks::{Blocks, Sharing};
+use super::kernels::{KernelLayout, pack_kernel};
+use super::tiles::{Gather, Grid, Matrices, Patches, Scatter, gather_output, scatter_input, zeros_len};
+use super::transforms::{PATCH, TAPS};
+
+/// Floats of a transformed kernel (256 x 256 channels, 9 MB) above which the threads work on the same block.
+const LARGE_KERNEL: usize = 36 * 256 * 256;
+
+/// A correlation with a 3x3 kernel, prepared.
+#[derive(Debug)]
+pub(crate) struct WinogradPass {
+    patches: Patches,
+    /// Height and width of the result.
+    output: [usize; 2],
+    layout: KernelLayout,
+    /// The transformed kernel: a row for each position and channel.
+    matrix: PackedMatrix,
+    blocks: Blocks,
+    /// Of the transformed patches, and of the sums.
+    left: Matrices,
+    sums: Matrices,
+    zeros: Buffer,
+}
+
+impl WinogradPass {
+    /// The forward pass.
+    pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+        let layout = KernelLayout::forward(shape.channels, shape.filters);
+        let blocks = Blocks::new(Grid::over(shape.output).tiles() * batch, layout.rows, layout.columns, LARGE_KERNEL);
+        Self::new(cpu, [shape.height, shape.width], shape.padding, shape.output, layout, blocks)
+    }
+
+    /// The pass back to the input: the correlation of the output's gradient with the kernel turned by 180 degrees,
+    /// padded by what the forward padding leaves of two.
+    pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+        let layout = KernelLayout::backward(shape.channels, shape.filters);
+        let size = [shape.height, shape.width];
+        let blocks = Blocks::new(Grid::over(size).tiles() * batch, layout.rows, layout.columns, LARGE_KERNEL);
+        Self::new(cpu, shape.output, shape.padding.map(|padding| TAPS - 1 - padding), size, layout, blocks)
+    }
+
+    /// From pictures of `size` and `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
+    pub(crate) fn new(
+        cpu: Cpu,
+        size: [usize; 2],
+        padding: [usize; 2],
+        output: [usize; 2],
+        layout: KernelLayout,
+        blocks: Blocks,
+    ) -> Self {
+        let lanes = cpu.isa().lanes();
+        let (channels, columns) = (layout.rows, layout.columns.next_multiple_of(lanes));
+        let grid = Grid::over(output);
+        let left = Matrices::new(blocks.tiles, channels, lanes);
+        let sums = Matrices::new(blocks.tiles, columns, lanes);
+        Self {
+            patches: Patches { grid, size, channels, padding },
+            output,
+            layout,
+            matrix: PackedMatrix::new(cpu.isa(), PATCH * PATCH * channels, columns),
+            blocks,
+            left,
+            sums,
+            zeros: Buffer::zeroed(zeros_len(channels)),
+        }
+    }
+
+    /// Floats of work memory for all threads together.
+    pub(crate) fn workspace_len(&self, cpu: Cpu) -> usize {
+        self.blocks.at_once(cpu) * (self.left.len() + self.sums.len())
+    }
+
+    pub(crate) fn set_kernel(&mut self, cpu: Cpu, kernel: &[f32]) {
+        pack_kernel(cpu, kernel, &self.layout, &mut self.matrix);
+    }
+
+    pub(crate) fn run(
+        &self,
+        cpu: Cpu,
+        batch: usize,
+        source: &[f32],
+        target: &mut [f32],
+        finish: Finish,
+        workspace: &mut [f32],
+    ) {
+        let total = self.patches.grid.tiles() * batch;
+        let call = Call {
+            pass: self,
+            cpu,
+            source,
+            target: SharedMut::new(target),
+            finish,
+            workspace: SharedMut::new(&mut workspace[..self.workspace_len(cpu)]),
+        };
+        let panels = self.matrix.panels.len();
+        let size = self.blocks.balanced(cpu, total);
+        match self.blocks.sharing {
+            Sharing::Blocks => {
+                cpu.parallel_for(total.div_ceil(size), |worker, index| {
+                    let tiles = index * size..((index + 1) * size).min(total);
+                    call.scatter(worker, tiles.clone(), 0);
+                    for position in 0..PATCH * PATCH {
+                        call.multiply(worker, position, tiles.len(), 0..panels);
+                    }
+                    call.gather(worker, tiles, 0);
+                });
+            }
+            Sharing::Stages => {
+                for first in (0..total).step_by(size) {
+                    let count = size.min(total - first);
+                    let parts = self.blocks.tile_parts(cpu, count);
+                    cpu.parallel_for(parts, |_, part| {
+                        let rows = part_range(count, parts, part);
+                        call.scatter(0, first + rows.start..first + rows.end, rows.start);
+                    });
+                    let slices = self.blocks.position_parts(cpu, panels);
+                    cpu.parallel_for(PATCH * PATCH * slices, |_, item| {
+                        call.multiply(0, item / slices, count, part_range(panels, slices, item % slices));
+                    });
+                    cpu.parallel_for(parts, |_, part| {
+                        let rows = part_range(count, parts, part);
+                        call.gather(0, first + rows.start..first + rows.end, rows.start);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// One run of a pass.
+struct Call<'a> {
+    pass: &'a WinogradPass,
+    cpu: Cpu,
+    source: &'a [f32],
+    target: SharedMut<'a>,
+    finish: Finish<'a>,
+    workspace: SharedMut<'a>,
+}
+
+impl Call<'_> {
+    /// The matrices of transformed patches and of sums in slot `slot` of the workspace.
+    fn slot(&self, slot: usize) -> (*mut f32, *mut f32) {
+        let (left, sums) = (self.pass.left.len(), self.pass.sums.len());
+        let at = slot * (left + sums);
+        (self.workspace.at(at), self.workspace.at(at + left))
+    }
+
+    /// Transforms the patches of `tiles` into the rows from `row` on.
+    fn scatter(&self, slot: usize, tiles: Range<usize>, row: usize) {
+        let matrices = self.pass.left;
+        let job = Scatter {
+            patches: &self.pass.patches,
+            pictures: self.source,
+            zeros: &self.pass.zeros,
+            tiles,
+            to: self.slot(slot).0.wrapping_add(row * matrices.row),
+            matrices,
+        };
+        // SAFETY: `Conv2d` has checked the length of the source for the batch that the tiles are counted from; each
+        // slot or each range of its rows is one thread's at a time.
+        unsafe { scatter_input(self.cpu.isa(), &job) };
+    }
+
+    /// Multiplies the first `count` rows of one position with the columns of `panels`.
+    fn multiply(&self, slot: usize, position: usize, count: usize, panels: Range<usize>) {
+        let (left, sums) = self.slot(slot);
+        let WinogradPass { left: left_matrices, sums: sums_matrices, layout, matrix, .. } = self.pass;
+        let job = Strided {
+            left: Left::Rows { start: left.wrapping_add(position * left_matrices.position), step: left_matrices.row },
+            right: Right::Packed(matrix, position * layout.rows),
+            rows: count,
+            depth: layout.rows,
+            out: sums.wrapping_add(position * sums_matrices.position),
+            out_step: sums_matrices.row,
+            accumulate: false,
+        };
+        // SAFETY: the matrices have `count` rows; the sums of a position and panel are one thread's at a time.
+        unsafe { strided(self.cpu.isa(), &job, panels) };
+    }
+
+    /// Turns the sums in the rows from `row` on into the pixels of `tiles`.
+    fn gather(&self, slot: usize, tiles: Range<usize>, row: usize) {
+        let matrices = self.pass.sums;
+        let job = Gather {
+            grid: self.pass.patches.grid,
+            size: self.pass.output,
+            filters: self.pass.layout.columns,
+            tiles,
+            from: self.slot(slot).1.wrapping_add(row * matrices.row).cast_const(),
+            matrices,
+            pictures: self.target.at(0),
+            accumulate: self.finish.accumulate,
+            bias: self.finish.bias,
+            relu: self.finish.relu,
+        };
+        // SAFETY: `Conv2d` has checked the length of the target for the batch that the tiles are counted from; tiles do
+        // not overlap, and each is one thread's.
+        unsafe { gather_output(self.cpu.isa(), &job) };
+    }
+}

@@ -1,0 +1,200 @@
+//! The one-dimensional transforms of F(4, 3): four outputs of a filter with three taps from six multiplications.
+//!
+//! With `x_0 .. x_4` five points and infinity the sixth, `y = A^T [(G g) . (B^T d)]` where
+//!
+//! ```text
+//! A^T  column i is 1, x_i, x_i^2, x_i^3                        (the last column 0, 0, 0, 1)
+//! G    row i is (1, x_i, x_i^2) / product over j != i of (x_i - x_j)    (the last row 0, 0, 1)
+//! B^T  row i has the coefficients of the product over j != i of (z - x_j)   (the last row: over all j)
+//! ```
+//!
+//! The points are 0, -P, P, -Q, Q with P = 3/4 and Q = 3/2: all coefficients but those of `G` are exact, and
+//! the powers spread less than those of 1 and 2 that most write down, so that terms that cancel are smaller: half the
+//! error, see the table in [`super`]. Symmetric pairs share their even and odd halves, so each
+//! transform is 12 instructions or fewer, and `-` costs no instruction: it is in the constant of a multiply-add.
+
+use crate::simd::Simd;
+
+/// Pixels of a patch along one axis, and products for a tile along one axis.
+pub(crate) const PATCH: usize = 6;
+/// Outputs of a tile along one axis.
+pub(crate) const TILE: usize = 4;
+/// Taps of a kernel along one axis.
+pub(crate) const TAPS: usize = 3;
+
+const P: f32 = 0.75;
+const Q: f32 = 1.5;
+const P2: f32 = P * P;
+const Q2: f32 = Q * Q;
+/// The reciprocals of the products in `G`.
+const N_ZERO: f32 = 1.0 / (P2 * Q2);
+const N_P: f32 = 1.0 / (2.0 * P2 * (P2 - Q2));
+const N_Q: f32 = 1.0 / (2.0 * Q2 * (Q2 - P2));
+
+/// A linear map from `FROM` vectors to `TO`, lane by lane.
+pub(crate) trait Transform<const FROM: usize, const TO: usize> {
+    fn apply<S: Simd>(simd: S, x: [S::Vector; FROM]) -> [S::Vector; TO];
+}
+
+/// `B^T`: a patch of the picture.
+pub(crate) struct OfInput;
+/// `A^T`: the sums of products to the outputs.
+pub(crate) struct ToOutput;
+/// `G`: the taps of the kernel.
+pub(crate) struct OfKernel;
+/// `A`: the gradient of the outputs.
+pub(crate) struct OfGradient;
+/// `G^T`: the gradient of the transformed kernel to that of the taps.
+pub(crate) struct ToKernel;
+
+/// `a * x + y` with a constant.
+#[inline(always)]
+fn axpy<S: Simd>(simd: S, a: f32, x: S::Vector, y: S::Vector) -> S::Vector {
+    simd.mul_add(simd.splat(a), x, y)
+}
+
+#[inline(always)]
+fn scale<S: Simd>(simd: S, a: f32, x: S::Vector) -> S::Vector {
+    simd.mul_add(simd.splat(a), x, simd.splat(0.0))
+}
+
+impl Transform<PATCH, PATCH> for OfInput {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
+        let (even_p, odd_p) = (axpy(simd, -Q2, d[2], d[4]), axpy(simd, -Q2, d[1], d[3]));
+        let (even_q, odd_q) = (axpy(simd, -P2, d[2], d[4]), axpy(simd, -P2, d[1], d[3]));
+        [
+            axpy(simd, -(P2 + Q2), d[2], axpy(simd, P2 * Q2, d[0], d[4])),
+            axpy(simd, -P, odd_p, even_p),
+            axpy(simd, P, odd_p, even_p),
+            axpy(simd, -Q, odd_q, even_q),
+            axpy(simd, Q, odd_q, even_q),
+            axpy(simd, -(P2 + Q2), d[3], axpy(simd, P2 * Q2, d[1], d[5])),
+        ]
+    }
+}
+
+impl Transform<PATCH, TILE> for ToOutput {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
+        let (even_p, odd_p) = (simd.add(m[2], m[1]), axpy(simd, -1.0, m[1], m[2]));
+        let (even_q, odd_q) = (simd.add(m[4], m[3]), axpy(simd, -1.0, m[3], m[4]));
+        [
+            simd.add(m[0], simd.add(even_p, even_q)),
+            axpy(simd, P, odd_p, scale(simd, Q, odd_q)),
+            axpy(simd, P2, even_p, scale(simd, Q2, even_q)),
+            axpy(simd, P * P2, odd_p, axpy(simd, Q * Q2, odd_q, m[5])),
+        ]
+    }
+}
+
+impl Transform<TAPS, PATCH> for OfKernel {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, g: [S::Vector; 3]) -> [S::Vector; 6] {
+        let even_p = axpy(simd, P2 * N_P, g[2], scale(simd, N_P, g[0]));
+        let even_q = axpy(simd, Q2 * N_Q, g[2], scale(simd, N_Q, g[0]));
+        [
+            scale(simd, N_ZERO, g[0]),
+            axpy(simd, -P * N_P, g[1], even_p),
+            axpy(simd, P * N_P, g[1], even_p),
+            axpy(simd, -Q * N_Q, g[1], even_q),
+            axpy(simd, Q * N_Q, g[1], even_q),
+            g[2],
+        ]
+    }
+}
+
+impl Transform<TILE, PATCH> for OfGradient {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, y: [S::Vector; 4]) -> [S::Vector; 6] {
+        let (even_p, odd_p) = (axpy(simd, P2, y[2], y[0]), axpy(simd, P2, y[3], y[1]));
+        let (even_q, odd_q) = (axpy(simd, Q2, y[2], y[0]), axpy(simd, Q2, y[3], y[1]));
+        [
+            y[0],
+            axpy(simd, -P, odd_p, even_p),
+            axpy(simd, P, odd_p, even_p),
+            axpy(simd, -Q, odd_q, even_q),
+            axpy(simd, Q, odd_q, even_q),
+            y[3],
+        ]
+    }
+}
+
+impl Transform<PATCH, TAPS> for ToKernel {
+    #[inline(always)]
+    fn apply<S: Simd>(simd: S, u: [S::Vector; 6]) -> [S::Vector; 3] {
+        let (even_p, odd_p) = (simd.add(u[2], u[1]), axpy(simd, -1.0, u[1], u[2]));
+        let (even_q, odd_q) = (simd.add(u[4], u[3]), axpy(simd, -1.0, u[3], u[4]));
+        [
+            axpy(simd, N_ZERO, u[0], axpy(simd, N_P, even_p, scale(simd, N_Q, even_q))),
+            axpy(simd, P * N_P, odd_p, scale(simd, Q * N_Q, odd_q)),
+            axpy(simd, P2 * N_P, even_p, axpy(simd, Q2 * N_Q, even_q, u[5])),
+        ]
+    }
+}
+
+/// The transform along both axes: `T x T^T`.
+#[inline(always)]
+pub(crate) fn both_axes<S: Simd, T: Transform<FROM, TO>, const FROM: usize, const TO: usize>(
+    simd: S,
+    x: [[S::Vector; FROM]; FROM],
+) -> [[S::Vector; TO]; TO] {
+    let zero = simd.splat(0.0);
+    let mut half = [[zero; FROM]; TO];
+    for j in 0..FROM {
+        let mut column = [zero; FROM];
+        for i in 0..FROM {
+            column[i] = x[i][j];
+        }
+        let column = T::apply(simd, column);
+        for i in 0..TO {
+            half[i][j] = column[i];
+        }
+    }
+    let mut whole = [[zero; TO]; TO];
+    for i in 0..TO {
+        whole[i] = T::apply(simd, half[i]);
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Scalar;
+
+    fn matrix<T: Transform<FROM, TO>, const FROM: usize, const TO: usize>() -> [[f64; FROM]; TO] {
+        let mut matrix = [[0.0; FROM]; TO];
+        for j in 0..FROM {
+            let mut unit = [[0.0; 4]; FROM];
+            unit[j] = [1.0; 4];
+            for (i, value) in T::apply(Scalar, unit).into_iter().enumerate() {
+                matrix[i][j] = f64::from(value[0]);
+            }
+        }
+        matrix
+    }
+
+    #[test]
+    fn products_of_the_transforms_are_a_correlation() {
+        let (input, output, kernel) =
+            (matrix::<OfInput, 6, 6>(), matrix::<ToOutput, 6, 4>(), matrix::<OfKernel, 3, 6>());
+        for y in 0..4 {
+            for d in 0..6 {
+                for g in 0..3 {
+                    let sum: f64 = (0..6).map(|p| output[y][p] * kernel[p][g] * input[p][d]).sum();
+                    let expected = f64::from(u8::from(d == y + g));
+                    assert!((sum - expected).abs() < 1e-6, "output {y}, input {d}, tap {g}: {sum}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_ways_back_are_transposes() {
+        let (there, back) = (matrix::<ToOutput, 6, 4>(), matrix::<OfGradient, 4, 6>());
+        assert!((0..4).all(|i| (0..6).all(|j| there[i][j] == back[j][i])));
+        let (there, back) = (matrix::<OfKernel, 3, 6>(), matrix::<ToKernel, 6, 3>());
+        assert!((0..6).all(|i| (0..3).all(|j| there[i][j] == back[j][i])));
+    }
+}

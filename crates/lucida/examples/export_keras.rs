@@ -1,0 +1,76 @@
+//! Writes networks in Keras's formats, with an input and the output that Lucida computes for it.
+//!
+//! `cargo run -p lucida --example export_keras -- DIR`; `tests/keras/exports.py` loads them in Keras and compares.
+
+use std::path::Path;
+
+use lucida::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+};
+use lucida::nn::zoo::{self, Options};
+use lucida::nn::{Network, Plan};
+use lucida::weights::{Model, keras_h5, keras_zip};
+use lucida::{Error, Result};
+
+fn main() -> Result<()> {
+    let folder = std::env::args().nth(1).ok_or_else(|| Error::argument("give the folder to write to"))?;
+    let folder = Path::new(&folder);
+    lucida::files::create_folder(folder)?;
+    let seeded = |options: Options| options.size(96, 80).seed(7);
+    for mut network in [
+        every_layer()?,
+        zoo::inception_v3(&seeded(Options::default().classes(5)))?,
+        zoo::vgg16(&seeded(Options::without_top()))?,
+        zoo::mnist_cnn(7)?,
+    ] {
+        // Weights as after training: biases and statistics that are neither zero nor one.
+        for weight in network.weights_mut() {
+            if weight.shape().len() == 1 {
+                let values = weight.values_mut();
+                values.iter_mut().enumerate().for_each(|(i, value)| *value += 0.01 * (i % 7) as f32);
+            }
+        }
+        export(folder, network)?;
+    }
+    Ok(())
+}
+
+fn export(folder: &Path, network: Network) -> Result<()> {
+    let mut plan = Plan::builder(&network).batch_size(2).build()?;
+    let input = plan.input_mut();
+    input.iter_mut().enumerate().for_each(|(i, value)| *value = (i * 37 % 101) as f32 / 101.0 - 0.3);
+    let input = bytes(input);
+    plan.forward(&network)?;
+    let name = network.name().to_owned();
+    lucida::files::write_bytes(&folder.join(format!("{name}.input.f32")), &input)?;
+    lucida::files::write_bytes(&folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
+    keras_h5::save_weights(&network, &folder.join(format!("{name}.weights.h5")))?;
+    keras_zip::save_model(&Model::new(network), &folder.join(format!("{name}.keras")))
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// A network with a layer of each kind.
+fn every_layer() -> Result<Network> {
+    let mut b = Network::builder("every_layer");
+    let input = b.add(Input::new([12, 10, 3]), &[])?;
+    let padded = b.add(ZeroPadding2D { padding: [[1, 2], [0, 3]] }, &[input])?;
+    let stem = Conv2D::new(6, [3, 2]).strides([2, 1]).padding(Padding::Same).activation(ActivationKind::Tanh);
+    let stem = b.add(stem, &[padded])?;
+    let norm = b.add(BatchNormalization { momentum: 0.9, scale: false, ..Default::default() }, &[stem])?;
+    let left = b.add(Activation::new(ActivationKind::Relu), &[norm])?;
+    let right = b.add(Conv2D::new(6, [1, 1]).without_bias(), &[stem])?;
+    let sum = b.add(Add {}, &[left, right])?;
+    let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum])?;
+    let mean = b.add(AveragePooling2D::default(), &[sum])?;
+    let flat = b.add(Flatten {}, &[mean])?;
+    let a = b.add(GlobalAveragePooling2D {}, &[max])?;
+    let m = b.add(GlobalMaxPooling2D {}, &[max])?;
+    let all = b.add_named("mixed", Concatenate {}, &[a, m, flat])?;
+    let dropped = b.add(Dropout::new(0.25), &[all])?;
+    let out = b.add(Dense::new(4).activation(ActivationKind::Softmax), &[dropped])?;
+    b.build(&[out], 9)
+}

@@ -1,0 +1,46 @@
+//! Trains the digit classifier on MNIST and tests it: `cargo run --release --example mnist [-- FOLDER]`.
+//!
+//! Without a folder of the four MNIST files it takes the built-in digits, and tests on a tenth of them.
+
+use lucida::Cpu;
+use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
+use lucida::nn::{Optimizer, Schedule, summary, zoo};
+use lucida::train::{Settings, Silent, evaluate, fit};
+use lucida::weights::Model;
+
+fn main() -> lucida::Result<()> {
+    let seed = 42;
+    let mnist = match std::env::args().nth(1) {
+        Some(folder) => Mnist::from_folder(folder.as_ref())?,
+        None => Mnist::builtin()?,
+    };
+    let split = stratified_split(&mnist.train.labels(), 10, 0.2, seed)?;
+    let train = Subset::new(&mnist.train, split.train)?;
+    let validation = Subset::new(&mnist.train, split.validation)?;
+
+    let network = zoo::mnist_cnn(seed)?;
+    println!("{}", summary(&network));
+    let mut model = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: (0..10).map(|digit| digit.to_string()).collect(),
+        ..Model::new(network)
+    };
+    let settings = Settings {
+        epochs: 5,
+        batch_size: 256,
+        schedule: Schedule::constant(1e-3),
+        optimizer: Optimizer::adam(),
+        seed,
+        cpu: Cpu::detect(),
+    };
+    let fitted = fit(&mut model, &train, Some(&validation), &settings, &mut Silent)?;
+    for epoch in &fitted.history.epochs {
+        println!("epoch {}: accuracy {:.4}, {:.1} s", epoch.epoch, epoch.accuracy, epoch.seconds);
+    }
+    let tested: &dyn Dataset = match &mnist.test {
+        Some(test) => test,
+        None => &validation,
+    };
+    println!("accuracy on {} digits: {:.4}", tested.len(), evaluate(&model, tested, settings.cpu)?.accuracy);
+    Ok(())
+}

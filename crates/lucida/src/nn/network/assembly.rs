@@ -1,0 +1,42 @@
+//! What importers ask of a network that is being put together.
+
+use super::{Network, NetworkBuilder, Node};
+use crate::Result;
+use crate::nn::Shape;
+
+impl NetworkBuilder {
+    /// The layer of this index.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    /// Whether a layer has this name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The number of weights of the layers so far; the largest number when it is larger than that.
+    pub(crate) fn parameters(&self) -> u64 {
+        let of_node = |node: &Node| {
+            let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+            let specs = node.layer.mechanics().weights(&inputs);
+            let sizes = specs
+                .into_iter()
+                .map(|spec| spec.shape.iter().fold(1_u64, |len, &size| len.saturating_mul(size as u64)));
+            sizes.fold(0, u64::saturating_add)
+        };
+        self.nodes.iter().map(of_node).fold(0, u64::saturating_add)
+    }
+
+    /// Finishes the network with weights of zero, which are to be read from a file. Much memory that is not written to
+    /// costs nothing.
+    ///
+    /// # Errors
+    /// As [`NetworkBuilder::build`].
+    pub(crate) fn build_zeroed(self, outputs: &[usize]) -> Result<Network> {
+        self.finish(outputs)
+    }
+}

@@ -1,0 +1,223 @@
+//! The table of known networks.
+
+use super::{basic_cnn, inception_v3, lenet5, mnist_cnn, vgg16, vgg19};
+use crate::nn::network::edit_distance;
+use crate::nn::{Network, NetworkBuilder};
+use crate::{Error, Result};
+
+/// How a network starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With weights drawn from this seed, to be trained.
+    Random(u64),
+    /// With weights of zero, to be read from a file: of large networks these take no time to make.
+    Zeros,
+}
+
+/// What can be chosen about a network of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Height and width of the input in pixels; the network's default when there are none.
+    pub size: Option<[usize; 2]>,
+    /// Whether the classifier at the end is wanted. Without it the output is the picture of features before it.
+    pub top: bool,
+    /// The number of classes; the network's default when there is none. Matters with the top only.
+    pub classes: Option<usize>,
+    /// The first weights.
+    pub start: Start,
+}
+
+impl Default for Options {
+    /// The network as it was published, with weights of zero.
+    fn default() -> Self {
+        Self { size: None, top: true, classes: None, start: Start::Zeros }
+    }
+}
+
+impl Options {
+    /// The network as it was published but for the classifier, with weights of zero.
+    pub fn without_top() -> Self {
+        Self { top: false, ..Self::default() }
+    }
+
+    /// With an input of this size.
+    #[must_use]
+    pub fn size(self, height: usize, width: usize) -> Self {
+        Self { size: Some([height, width]), ..self }
+    }
+
+    /// With this many classes.
+    #[must_use]
+    pub fn classes(self, classes: usize) -> Self {
+        Self { classes: Some(classes), ..self }
+    }
+
+    /// With weights drawn from this seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { start: Start::Random(seed), ..self }
+    }
+
+    /// The size of the input: the one chosen, or `default`.
+    pub(super) fn input(&self, name: &str, default: usize, smallest: usize) -> Result<[usize; 2]> {
+        let [height, width] = self.size.unwrap_or([default; 2]);
+        if height.min(width) < smallest {
+            return Err(Error::argument(format!(
+                "{name} takes pictures of {smallest}x{smallest} pixels or more, not {height}x{width}"
+            )));
+        }
+        Ok([height, width])
+    }
+
+    pub(super) fn build(&self, builder: NetworkBuilder, output: usize) -> Result<Network> {
+        match self.start {
+            Start::Random(seed) => builder.build(&[output], seed),
+            Start::Zeros => builder.build_zeroed(&[output]),
+        }
+    }
+}
+
+/// What a network takes of a picture of 0 to 255.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pixels {
+    /// A digit on black, gray, from 0 to 1.
+    Digit,
+    /// Red, green and blue from 0 to 1.
+    Unit,
+    /// Blue, green and red less the mean colour of ImageNet (Keras's mode `caffe`).
+    Caffe,
+    /// Red, green and blue from -1 to 1 (Keras's mode `tf`).
+    Symmetric,
+}
+
+/// A network of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Architecture {
+    /// Its name on the command line: `inception-v3`.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub description: &'static str,
+    /// Its input by default: height, width, channels.
+    pub input: [usize; 3],
+    /// The least height and width of its input.
+    pub smallest: usize,
+    /// What its input is made of.
+    pub pixels: Pixels,
+    /// Its classes by default. One stands for two that a sigmoid tells apart.
+    pub classes: usize,
+    /// Its parameters by default.
+    pub parameters: usize,
+    /// Its parameters without the classifier, if it can be had without.
+    pub parameters_without_top: Option<usize>,
+    build: fn(&Options) -> Result<Network>,
+}
+
+impl Architecture {
+    /// Builds the network.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the input is too small, or the network cannot be had so; [`Error::Limit`] when it would
+    /// be too large.
+    pub fn build(&self, options: &Options) -> Result<Network> {
+        if !options.top && self.parameters_without_top.is_none() {
+            return Err(Error::argument(format!("{} cannot be had without its classifier", self.name)));
+        }
+        (self.build)(options)
+    }
+}
+
+/// All known networks.
+pub const ALL: &[Architecture] = &[
+    Architecture {
+        name: "mnist-cnn",
+        description: "three convolutions and two dense layers, for digits",
+        input: [28, 28, 1],
+        smallest: 28,
+        pixels: Pixels::Digit,
+        classes: 10,
+        parameters: 113_514,
+        parameters_without_top: None,
+        build: |options| {
+            let fixed = options.size.unwrap_or([28, 28]) == [28, 28] && options.classes.unwrap_or(10) == 10;
+            if !fixed {
+                return Err(Error::argument("mnist-cnn takes digits of 28x28 pixels in 10 classes, nothing else"));
+            }
+            match options.start {
+                Start::Random(seed) => mnist_cnn(seed),
+                Start::Zeros => Network::from_architecture(&mnist_cnn(0)?.architecture()),
+            }
+        },
+    },
+    Architecture {
+        name: "lenet5",
+        description: "LeNet-5 (LeCun et al., 1998): the first convolutional network in wide use, for digits",
+        input: [28, 28, 1],
+        smallest: 16,
+        pixels: Pixels::Digit,
+        classes: 10,
+        parameters: 61_706,
+        parameters_without_top: None,
+        build: lenet5,
+    },
+    Architecture {
+        name: "basic-cnn",
+        description: "three convolutions and three dense layers, to tell two kinds of photos apart",
+        input: [150, 150, 3],
+        smallest: 22,
+        pixels: Pixels::Unit,
+        classes: 1,
+        parameters: 4_894_913,
+        parameters_without_top: None,
+        build: basic_cnn,
+    },
+    Architecture {
+        name: "vgg16",
+        description: "VGG16 (Simonyan and Zisserman, 2014): 13 convolutions of 3x3; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: Pixels::Caffe,
+        classes: 1000,
+        parameters: 138_357_544,
+        parameters_without_top: Some(14_714_688),
+        build: vgg16,
+    },
+    Architecture {
+        name: "vgg19",
+        description: "VGG19 (Simonyan and Zisserman, 2014): 16 convolutions of 3x3; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: Pixels::Caffe,
+        classes: 1000,
+        parameters: 143_667_240,
+        parameters_without_top: Some(20_024_384),
+        build: vgg19,
+    },
+    Architecture {
+        name: "inception-v3",
+        description: "InceptionV3 (Szegedy et al., 2016): eleven blocks of parallel convolutions; ImageNet",
+        input: [299, 299, 3],
+        smallest: 75,
+        pixels: Pixels::Symmetric,
+        classes: 1000,
+        parameters: 23_851_784,
+        parameters_without_top: Some(21_802_784),
+        build: inception_v3,
+    },
+];
+
+/// The network of this name; `_` may stand for `-`, and capitals for small letters.
+///
+/// # Errors
+/// [`Error::Argument`] suggests the nearest name and lists all.
+pub fn find(name: &str) -> Result<&'static Architecture> {
+    let plain = name.to_lowercase().replace('_', "-");
+    if let Some(found) = ALL.iter().find(|known| known.name == plain) {
+        return Ok(found);
+    }
+    let nearest = ALL.iter().min_by_key(|known| edit_distance(known.name, &plain)).map_or("", |known| known.name);
+    let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
+    Err(Error::argument(format!(
+        "there is no network {name:?}; did you mean {nearest:?}? Known are {}",
+        names.join(", ")
+    )))
+}

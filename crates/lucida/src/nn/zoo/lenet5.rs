@@ -1,0 +1,37 @@
+//! LeNet-5.
+
+use super::Options;
+use crate::Result;
+use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Dense, Flatten, Input, Padding};
+use crate::nn::{Layer, Network};
+
+/// LeNet-5 as it is taught: two convolutions of 5x5, each followed by the mean of 2x2 windows, and three dense layers,
+/// with hyperbolic tangents: 61,706 parameters for digits of 28x28 pixels. The first convolution pads by two pixels, as
+/// the paper's input of 32x32 does.
+///
+/// Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-based learning applied to document recognition*, 1998. (The
+/// paper's sub-sampling has weights of its own, its second convolution leaves connections out, and its last layer
+/// measures distances.)
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 16x16.
+pub fn lenet5(options: &Options) -> Result<Network> {
+    let [height, width] = options.input("lenet5", 28, 16)?;
+    let tanh = ActivationKind::Tanh;
+    let layers: [Layer; 8] = [
+        Conv2D::new(6, [5, 5]).padding(Padding::Same).activation(tanh).into(),
+        AveragePooling2D::default().into(),
+        Conv2D::new(16, [5, 5]).activation(tanh).into(),
+        AveragePooling2D::default().into(),
+        Flatten {}.into(),
+        Dense::new(120).activation(tanh).into(),
+        Dense::new(84).activation(tanh).into(),
+        Dense::new(options.classes.unwrap_or(10)).activation(ActivationKind::Softmax).into(),
+    ];
+    let mut builder = Network::builder("lenet5");
+    let mut last = builder.add(Input::new([height, width, 1]), &[])?;
+    for layer in layers {
+        last = builder.add(layer, &[last])?;
+    }
+    options.build(builder, last)
+}

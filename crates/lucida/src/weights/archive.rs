@@ -1,0 +1,126 @@
+//! Zip archives as a source of weights: members are found by name and read with limits; nothing is unpacked to the disk.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::{Error, Result};
+
+/// What a zip archive begins with. (An empty one begins otherwise, and is none that holds weights.)
+pub(crate) const MAGIC: [u8; 4] = *b"PK\x03\x04";
+/// Members of an archive.
+const MAX_MEMBERS: usize = 100_000;
+/// How much larger than its packed size a member may be. Trained weights hardly shrink at all; a bomb shrinks a
+/// thousandfold.
+const MAX_RATIO: u64 = 40;
+/// Bytes of a member that may be unpacked whatever their packed size.
+const FREE_BYTES: u64 = 16 << 20;
+/// Bytes of a member that may be unpacked to memory.
+const MAX_UNPACKED: u64 = 4 << 30;
+
+trait Bytes: Read + Seek {}
+impl<T: Read + Seek> Bytes for T {}
+
+/// An open archive.
+pub(crate) struct Archive {
+    path: PathBuf,
+    zip: ZipArchive<Box<dyn Bytes>>,
+    len: u64,
+}
+
+impl Archive {
+    /// Opens an archive.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let failed = |source| Error::io(path, "read", source);
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(Error::file(path, "is a folder, not a model file"));
+        }
+        Self::new(path, Box::new(io::BufReader::new(file)), metadata.len())
+    }
+
+    /// Opens an archive within the file `path`.
+    pub(crate) fn open_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let len = bytes.len() as u64;
+        Self::new(path, Box::new(Cursor::new(bytes)), len)
+    }
+
+    fn new(path: &Path, bytes: Box<dyn Bytes>, len: u64) -> Result<Self> {
+        let zip = ZipArchive::new(bytes).map_err(|problem| {
+            Error::file(path, format!("is not a usable zip archive: {problem}: it may be cut short or damaged"))
+        })?;
+        if zip.len() > MAX_MEMBERS {
+            let what = format!("{}: members of the archive", path.display());
+            return Err(Error::Limit { what, got: zip.len() as u64, limit: MAX_MEMBERS as u64 });
+        }
+        Ok(Self { path: path.to_path_buf(), zip, len })
+    }
+
+    /// The names of all members.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.zip.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect()
+    }
+
+    /// Whether there is a member of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.zip.index_for_name(name).is_some()
+    }
+
+    /// The most bytes that the members can honestly unpack to.
+    pub(crate) fn unpacked_bytes(&self) -> u64 {
+        let total = self.zip.decompressed_size().map_or(u64::MAX, |total| u64::try_from(total).unwrap_or(u64::MAX));
+        total.min(self.len.saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES))
+    }
+
+    /// The place in the file of a member that is not compressed, after its checksum was found to be right; `None` for one
+    /// that is.
+    pub(crate) fn in_place(&mut self, name: &str) -> Result<Option<(u64, u64)>> {
+        let (path, len) = (self.path.clone(), self.len);
+        let mut member = self.zip.by_name(name).map_err(|problem| damaged(&path, name, &problem.to_string()))?;
+        if member.compression() != CompressionMethod::Stored {
+            return Ok(None);
+        }
+        let size = member.size();
+        let start = member.data_start().ok_or_else(|| damaged(&path, name, "it has no place"))?;
+        if start.checked_add(size).is_none_or(|end| end > len) || member.compressed_size() != size {
+            return Err(damaged(&path, name, "it lies outside the file"));
+        }
+        let read =
+            io::copy(&mut member, &mut io::sink()).map_err(|problem| damaged(&path, name, &problem.to_string()))?;
+        if read != size {
+            return Err(damaged(&path, name, "it is cut short"));
+        }
+        Ok(Some((start, size)))
+    }
+
+    /// Reads a member of at most `limit` bytes.
+    pub(crate) fn read(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        let path = self.path.clone();
+        let mut member = self.zip.by_name(name).map_err(|problem| damaged(&path, name, &problem.to_string()))?;
+        let packed = member.compressed_size().min(self.len);
+        let limit = limit.min(MAX_UNPACKED).min(packed.saturating_mul(MAX_RATIO).max(FREE_BYTES));
+        let size = member.size();
+        let too_large = |got| {
+            let what = format!("{}: bytes that {name} unpacks to", path.display());
+            Err(Error::Limit { what, got, limit })
+        };
+        if size > limit {
+            return too_large(size);
+        }
+        // The size is what the archive declares; what there really is may be less or more.
+        let mut bytes = Vec::with_capacity(size.min(FREE_BYTES) as usize);
+        let read = member.by_ref().take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|problem| damaged(&path, name, &problem.to_string()))?;
+        if bytes.len() as u64 > limit {
+            return too_large(bytes.len() as u64);
+        }
+        Ok(bytes)
+    }
+}
+
+fn damaged(path: &Path, name: &str, problem: &str) -> Error {
+    Error::file(path, format!("is damaged: member {name} cannot be read: {problem}"))
+}

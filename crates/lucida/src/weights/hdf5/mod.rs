@@ -1,0 +1,250 @@
+//! HDF5, as far as files of weights need it: groups, attributes that are strings, and tensors of 32-bit floats.
+//!
+//! The structure is read by the `hdf5-reader` crate, which is given the file through a [`Window`] that limits what a
+//! damaged or malicious file can make it read. A tensor that lies in one piece, as all that Keras writes do, is read
+//! straight into its destination.
+
+mod window;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hdf5_reader::group::Group;
+use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::layout::DataLayout;
+use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
+
+use crate::{Error, Result};
+use window::Window;
+
+/// What an HDF5 file begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
+/// Groups within groups. Keras nests a group for each model in a model.
+const MAX_DEPTH: usize = 40;
+/// Groups and tensors of a file. InceptionV3 has 875.
+const MAX_OBJECTS: usize = 200_000;
+/// Bytes of all values of one attribute.
+const MAX_ATTRIBUTE: usize = 64 << 20;
+/// Numbered parts of an attribute. 1,000 parts hold 60 MiB of names.
+const MAX_PARTS: usize = 1000;
+
+/// An HDF5 file, or a part of a file that is one.
+pub(crate) struct Hdf5 {
+    path: PathBuf,
+    window: Arc<Window>,
+    file: Hdf5File,
+}
+
+/// A tensor in an HDF5 file.
+#[derive(Debug, Clone)]
+pub(crate) struct Tensor {
+    /// Its path in the file, without a slash before it.
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) dtype: String,
+    /// Where it lies if it is in one piece and of 32-bit floats in little-endian order.
+    at: Option<u64>,
+}
+
+/// A group of an HDF5 file: what [`Hdf5::walk`] finds.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Its path in the file, without a slash before it; empty for the root.
+    pub(crate) path: String,
+    /// Its tensors, by name.
+    pub(crate) tensors: Vec<Tensor>,
+}
+
+impl Hdf5 {
+    /// Opens a file.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let failed = |source| Error::io(path, "read", source);
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(Error::file(path, "is a folder, not a model file"));
+        }
+        Self::in_window(path, Window::of_file(file, 0, metadata.len()))
+    }
+
+    /// Opens the part of a file from `start` on that is an HDF5 file of its own, as in an archive.
+    pub(crate) fn open_part(path: &Path, file: File, start: u64, len: u64) -> Result<Self> {
+        Self::in_window(path, Window::of_file(file, start, len))
+    }
+
+    /// Opens an HDF5 file that was unpacked to memory.
+    pub(crate) fn open_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Self::in_window(path, Window::of_bytes(bytes))
+    }
+
+    fn in_window(path: &Path, window: Window) -> Result<Self> {
+        let window = Arc::new(window);
+        let options = OpenOptions {
+            chunk_cache_bytes: 8 << 20,
+            max_chunk_bytes: 64 << 20,
+            max_read_bytes: MAX_ATTRIBUTE,
+            max_object_header_bytes: 16 << 20,
+            ..OpenOptions::default()
+        };
+        let file = Hdf5File::from_storage_with_options(window.clone(), options)
+            .map_err(|problem| Error::file(path, format!("is not a usable HDF5 file: {problem}")))?;
+        Ok(Self { path: path.to_path_buf(), window, file })
+    }
+
+    /// An error about this file.
+    pub(crate) fn bad(&self, problem: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, problem.to_string())
+    }
+
+    /// An error of the reader about this file.
+    fn damaged(&self, problem: &hdf5_reader::error::Error) -> Error {
+        self.bad(format_args!("is a damaged HDF5 file: {problem}"))
+    }
+
+    /// The group of this path; empty for the root.
+    fn group(&self, path: &str) -> Result<Group> {
+        self.file.group(path).map_err(|problem| self.damaged(&problem))
+    }
+
+    /// Whether there is a group of this name in the root.
+    pub(crate) fn has_group(&self, name: &str) -> Result<bool> {
+        let (groups, _) = self.group("")?.member_names().map_err(|problem| self.damaged(&problem))?;
+        Ok(groups.iter().any(|group| group == name))
+    }
+
+    /// The attributes of a group that are strings, each with all its values.
+    pub(crate) fn attributes(&self, group: &str) -> Result<Vec<(String, Vec<String>)>> {
+        let attributes = self.group(group)?.attributes().map_err(|problem| self.damaged(&problem))?;
+        let mut total = 0;
+        let mut found = Vec::new();
+        for attribute in attributes {
+            let scalar = attribute.shape.is_empty();
+            let values = if scalar { attribute.read_string().map(|text| vec![text]) } else { attribute.read_strings() };
+            // What is no string (the empty list of names of a layer without weights is of floats) holds nothing here.
+            let values = values.unwrap_or_default();
+            total += values.iter().map(String::len).sum::<usize>();
+            if total > MAX_ATTRIBUTE {
+                let what = format!("{}: bytes in the attributes of group {group:?}", self.path.display());
+                return Err(Error::Limit { what, got: total as u64, limit: MAX_ATTRIBUTE as u64 });
+            }
+            found.push((attribute.name, values));
+        }
+        Ok(found)
+    }
+
+    /// The tensors of a group whose names an attribute lists, in its order.
+    pub(crate) fn listed_tensors(&self, group: &str, names: &[String]) -> Result<Vec<Tensor>> {
+        names.iter().map(|name| self.tensor(&format!("{group}/{name}"))).collect()
+    }
+
+    /// The tensor of this path.
+    fn tensor(&self, path: &str) -> Result<Tensor> {
+        let dataset = self.file.dataset(path).map_err(|problem| self.damaged(&problem))?;
+        self.describe(path.trim_start_matches('/').to_owned(), &dataset)
+    }
+
+    fn describe(&self, name: String, dataset: &hdf5_reader::Dataset) -> Result<Tensor> {
+        let shape: Option<Vec<usize>> = dataset.shape().iter().map(|&size| usize::try_from(size).ok()).collect();
+        let shape = shape.ok_or_else(|| self.bad(format_args!("tensor {name:?} has an impossible shape")))?;
+        let header = self.file.get_or_parse_header(dataset.address()).map_err(|problem| self.damaged(&problem))?;
+        let external = header.messages.iter().any(|message| matches!(message, HdfMessage::ExternalFiles(_)));
+        if external {
+            return Err(self.bad(format_args!("tensor {name:?} lies in another file, which is not supported")));
+        }
+        let layout = header.messages.iter().find_map(|message| match message {
+            HdfMessage::DataLayout(layout) => Some(&layout.layout),
+            _ => None,
+        });
+        let plain = matches!(dataset.dtype(), Datatype::FloatingPoint { size: 4, byte_order: ByteOrder::LittleEndian });
+        let len = shape.iter().try_fold(4_u64, |len, &size| len.checked_mul(size as u64));
+        let at = match (layout, len) {
+            (Some(&DataLayout::Contiguous { address, size }), Some(len)) if plain && address != u64::MAX => {
+                let at = address.checked_add(self.file.superblock().base_address);
+                let end = at.and_then(|at| at.checked_add(len));
+                if size < len || end.is_none_or(|end| end > self.window.len()) {
+                    return Err(self.bad(format_args!(
+                        "is cut short or damaged: tensor {name:?} of shape {shape:?} lies outside the file of {} bytes",
+                        self.window.len()
+                    )));
+                }
+                at
+            }
+            _ => None,
+        };
+        Ok(Tensor { name, shape, dtype: type_name(dataset.dtype()), at })
+    }
+
+    /// All groups below (and with) `start` that hold tensors, in the order of their names.
+    pub(crate) fn walk(&self, start: &str) -> Result<Vec<Node>> {
+        let mut walk = Walk { seen: HashSet::new(), objects: 0, nodes: Vec::new() };
+        self.visit(&self.group(start)?, start.trim_matches('/'), 0, &mut walk)?;
+        Ok(walk.nodes)
+    }
+
+    fn visit(&self, group: &Group, path: &str, depth: usize, walk: &mut Walk) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(self.bad(format_args!("its groups are nested deeper than {MAX_DEPTH}, at {path:?}")));
+        }
+        if !walk.seen.insert(group.address()) {
+            return Err(
+                self.bad(format_args!("is a damaged HDF5 file: group {path:?} contains itself, or is there twice"))
+            );
+        }
+        let (groups, datasets) = group.members().map_err(|problem| self.damaged(&problem))?;
+        walk.objects += groups.len() + datasets.len();
+        if walk.objects > MAX_OBJECTS {
+            let what = format!("{}: groups and tensors", self.path.display());
+            return Err(Error::Limit { what, got: walk.objects as u64, limit: MAX_OBJECTS as u64 });
+        }
+        let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+        let tensors: Vec<_> =
+            datasets.iter().map(|dataset| self.describe(join(dataset.name()), dataset)).collect::<Result<_>>()?;
+        if !tensors.is_empty() {
+            walk.nodes.push(Node { path: path.to_owned(), tensors });
+        }
+        for child in groups {
+            self.visit(&child, &join(child.name()), depth + 1, walk)?;
+        }
+        Ok(())
+    }
+
+    /// A list of strings that Keras stored as an attribute: whole, or in numbered parts when it would not fit into 64 KiB.
+    pub(crate) fn list(attributes: &[(String, Vec<String>)], name: &str) -> Option<Vec<String>> {
+        let get = |name: &str| attributes.iter().find(|(key, _)| key == name).map(|(_, values)| values);
+        if let Some(whole) = get(name) {
+            return Some(whole.clone());
+        }
+        let parts: Vec<_> = (0..MAX_PARTS).map_while(|part| get(&format!("{name}{part}"))).collect();
+        (!parts.is_empty()).then(|| parts.into_iter().flatten().cloned().collect())
+    }
+
+    /// Reads a tensor of 32-bit floats.
+    pub(crate) fn read(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()> {
+        match tensor.at {
+            Some(at) => self.window.floats(at, values).map_err(|source| Error::io(&self.path, "read", source)),
+            None => {
+                let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
+                dataset.read_into(values).map_err(|problem| self.damaged(&problem))
+            }
+        }
+    }
+}
+
+struct Walk {
+    seen: HashSet<u64>,
+    objects: usize,
+    nodes: Vec<Node>,
+}
+
+/// The type of a tensor's values, as NumPy calls it.
+fn type_name(datatype: &Datatype) -> String {
+    match datatype {
+        Datatype::FloatingPoint { size, .. } => format!("float{}", 8 * u32::from(*size)),
+        Datatype::FixedPoint { size, signed: true, .. } => format!("int{}", 8 * u32::from(*size)),
+        Datatype::FixedPoint { size, signed: false, .. } => format!("uint{}", 8 * u32::from(*size)),
+        Datatype::String { .. } | Datatype::VarLen { .. } => "string".into(),
+        _ => "other".into(),
+    }
+}

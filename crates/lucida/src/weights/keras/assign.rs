@@ -1,0 +1,192 @@
+//! Which tensor of a file is which weight of a network.
+
+use std::collections::HashMap;
+
+use super::order::keras_order;
+use crate::nn::{Network, Node};
+use crate::weights::TensorInfo;
+
+/// The tensors that a file holds for one layer, in Keras's order.
+#[derive(Debug, Clone, Default)]
+pub(in crate::weights) struct Stored {
+    /// The name of the layer, as the file has it.
+    pub(in crate::weights) layer: String,
+    /// What else may identify the layer: the path of its group in version 3 of the format.
+    pub(in crate::weights) path: String,
+    pub(in crate::weights) tensors: Vec<TensorInfo>,
+}
+
+/// For each weight of a network: the index of its layer in the file, and of the tensor there.
+pub(in crate::weights) type Places = Vec<(usize, usize)>;
+
+/// Finds the tensors of all weights, and that nothing is left over: by the names of the layers, else, when the names
+/// differ, by their order, as Keras does.
+///
+/// # Errors
+/// What does not fit, with both shapes.
+pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result<Places, String> {
+    let wanted = with_weights(network, keras_order(network));
+    let held: Vec<usize> = (0..stored.len()).filter(|&layer| !stored[layer].tensors.is_empty()).collect();
+    let by_name: HashMap<&str, usize> = held.iter().map(|&layer| (stored[layer].layer.as_str(), layer)).collect();
+    let named: Option<Vec<usize>> =
+        wanted.iter().map(|&node| by_name.get(network.nodes()[node].name()).copied()).collect();
+    let named = named.filter(|named| named.len() == held.len());
+    if named.is_none() && held.len() != wanted.len() {
+        let names: Vec<&str> = wanted.iter().map(|&node| network.nodes()[node].name()).collect();
+        let extra = held.iter().map(|&layer| stored[layer].layer.as_str()).find(|name| !names.contains(name));
+        let missing = names.iter().find(|name| !by_name.contains_key(**name));
+        let mut text = format!("it holds weights of {} layers, the network has {}", held.len(), wanted.len());
+        if let Some(missing) = missing {
+            text += &format!("; {missing:?} is not in the file");
+        }
+        if let Some(extra) = extra {
+            text += &format!("; {extra:?} is not in the network");
+        }
+        return Err(text);
+    }
+    place(stored, network, &wanted, &named.unwrap_or(held))
+}
+
+/// Finds the tensors of all weights by the paths of their layers' groups.
+///
+/// # Errors
+/// As [`assign`].
+pub(in crate::weights) fn assign_by_path(
+    stored: &[Stored],
+    network: &Network,
+    paths: &[(usize, String)],
+) -> Result<Places, String> {
+    let by_path: HashMap<&str, usize> = stored.iter().enumerate().map(|(i, layer)| (layer.path.as_str(), i)).collect();
+    let mut wanted = Vec::new();
+    let mut layers = Vec::new();
+    for (node, path) in paths.iter().filter(|(node, _)| !network.nodes()[*node].weights().is_empty()) {
+        let layer = by_path.get(path.as_str());
+        let name = network.nodes()[*node].name();
+        layers.push(*layer.ok_or_else(|| format!("group {path:?}, the weights of layer {name}, is missing"))?);
+        wanted.push(*node);
+    }
+    let held = stored.iter().filter(|layer| !layer.tensors.is_empty()).count();
+    if held > layers.len() {
+        let extra = (0..stored.len()).find(|layer| !layers.contains(layer) && !stored[*layer].tensors.is_empty());
+        let extra = extra.map(|layer| stored[layer].path.clone()).unwrap_or_default();
+        return Err(format!("group {extra:?} belongs to none of the network's layers"));
+    }
+    place(stored, network, &wanted, &layers)
+}
+
+/// The paths that version 3 of the format gives the layers of a network that has no models within: they are counted by
+/// their class, whatever their names.
+pub(in crate::weights) fn flat_paths(network: &Network) -> Vec<(usize, String)> {
+    let mut counts = Counts::default();
+    let order = keras_order(network).into_iter();
+    order.map(|node| (node, counts.path("layers", keras_class(&network.nodes()[node])))).collect()
+}
+
+/// The name of a layer's class in Keras.
+pub(in crate::weights) fn keras_class(node: &Node) -> &'static str {
+    match node.layer().class_name() {
+        "Input" => "InputLayer",
+        name => name,
+    }
+}
+
+/// Counts layers of a class, as `conv2d`, `conv2d_1`.
+#[derive(Debug, Default)]
+pub(super) struct Counts(HashMap<String, usize>);
+
+impl Counts {
+    /// The path of the next layer of this class.
+    pub(super) fn path(&mut self, parent: &str, class: &str) -> String {
+        let base = snake_case(class);
+        let count = self.0.entry(base.clone()).or_insert(0);
+        let path = if *count == 0 { format!("{parent}/{base}") } else { format!("{parent}/{base}_{count}") };
+        *count += 1;
+        path
+    }
+}
+
+/// `MaxPooling2D` as `max_pooling2d`, by the two rules of Keras: an underscore goes before a capital that is followed by
+/// a small letter, and between a small letter or a digit and a capital.
+fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric()).collect();
+    let mut name = String::new();
+    for (i, &letter) in letters.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| letters[i]);
+        let after = letters.get(i + 1);
+        if let (Some(before), true) = (before, letter.is_uppercase()) {
+            let starts_word = after.is_some_and(|after| after.is_lowercase());
+            if starts_word || before.is_lowercase() {
+                name.push('_');
+            }
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+fn with_weights(network: &Network, order: Vec<usize>) -> Vec<usize> {
+    order.into_iter().filter(|&node| !network.nodes()[node].weights().is_empty()).collect()
+}
+
+/// Checks the shapes of pairs of layers.
+fn place(stored: &[Stored], network: &Network, nodes: &[usize], layers: &[usize]) -> Result<Places, String> {
+    let mut places = vec![(usize::MAX, 0); network.weights().len()];
+    for (&node, &layer) in nodes.iter().zip(layers) {
+        let (node, held) = (&network.nodes()[node], &stored[layer]);
+        let range = node.weights();
+        if held.tensors.len() != range.len() {
+            return Err(format!(
+                "layer {} has {} weights, the file's {:?} has {}",
+                node.name(),
+                range.len(),
+                held.layer,
+                held.tensors.len()
+            ));
+        }
+        for (index, (weight, tensor)) in range.zip(&held.tensors).enumerate() {
+            let wanted = &network.weights()[weight];
+            if tensor.shape != wanted.shape() {
+                return Err(format!(
+                    "{} has shape {:?}, the file's {:?} has {:?}",
+                    wanted.name(),
+                    wanted.shape(),
+                    tensor.name,
+                    tensor.shape
+                ));
+            }
+            if tensor.dtype != "float32" {
+                return Err(format!("{:?} is of type {}, only float32 is supported", tensor.name, tensor.dtype));
+            }
+            places[weight] = (layer, index);
+        }
+    }
+    if places.iter().any(|&(layer, _)| layer == usize::MAX) {
+        return Err("it does not have all weights".into());
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_named_as_keras_names_them() {
+        // What `keras.src.utils.naming.to_snake_case` of Keras 3.15 gives.
+        for (class, expected) in [
+            ("Conv2D", "conv2d"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("ZeroPadding2D", "zero_padding2d"),
+            ("ReLU", "re_lu"),
+            ("Dense", "dense"),
+            ("InputLayer", "input_layer"),
+        ] {
+            assert_eq!(snake_case(class), expected);
+        }
+        let mut counts = Counts::default();
+        let paths: Vec<_> = ["Conv2D", "Dense", "Conv2D"].map(|class| counts.path("layers", class)).to_vec();
+        assert_eq!(paths, ["layers/conv2d", "layers/dense", "layers/conv2d_1"]);
+    }
+}

@@ -1,0 +1,352 @@
+//! Keras's description of a model as JSON, as a network.
+//!
+//! Both ways of writing it are read: that of Keras 3 (`config.json` of a `.keras` file, `model_config` of an `.h5`) and
+//! that of Keras 2 and `tf.keras`. A model within a model becomes the layers it consists of.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::assign::Counts;
+use super::layers::{SUPPORTED, layer, short};
+use crate::nn::layers::Input;
+use crate::nn::{Network, NetworkBuilder, Shape};
+use crate::{Error, Result};
+
+/// Models within models.
+const MAX_DEPTH: usize = 16;
+/// Layers of a model, all models within counted. InceptionV3 has 313.
+const MAX_LAYERS: usize = 20_000;
+
+/// A model as its description has it; the weights are zero.
+#[derive(Debug)]
+pub(in crate::weights) struct Described {
+    pub(in crate::weights) network: Network,
+    /// For each layer of the network: the path of its group in version 3 of the format.
+    pub(in crate::weights) paths: Vec<(usize, String)>,
+    /// What of the description has no counterpart and does not change the predictions.
+    pub(in crate::weights) notes: Vec<String>,
+}
+
+/// Builds the network that a description says. `most` is the number of parameters that the file can hold.
+///
+/// # Errors
+/// [`Error::Layer`] names the layer that cannot be represented; [`Error::Argument`] says what else is wrong.
+pub(in crate::weights) fn describe(description: &Value, most: u64) -> Result<Described> {
+    let class = description["class_name"].as_str().unwrap_or_default();
+    let config = &description["config"];
+    let name = config["name"].as_str().unwrap_or("model");
+    let mut reader =
+        Reader { builder: Network::builder(name), paths: Vec::new(), notes: Vec::new(), frozen: Vec::new(), layers: 0 };
+    // Where the input of a Sequential is written when its layers do not say.
+    let built = [&config["build_input_shape"], &description["build_config"]["input_shape"]];
+    let built = built.into_iter().find(|shape| !shape.is_null());
+    let outputs = reader.model(class, config, None, "layers", built, 0)?;
+    let parameters = reader.builder.parameters();
+    if parameters > most {
+        return Err(Error::argument(format!(
+            "its layers have {parameters} parameters, which the file is too small to hold"
+        )));
+    }
+    let mut network = reader.builder.build_zeroed(&outputs)?;
+    for name in reader.frozen {
+        network.set_trainable(&name, false)?;
+    }
+    Ok(Described { network, paths: reader.paths, notes: reader.notes })
+}
+
+struct Reader {
+    builder: NetworkBuilder,
+    paths: Vec<(usize, String)>,
+    notes: Vec<String>,
+    frozen: Vec<String>,
+    layers: usize,
+}
+
+impl Reader {
+    /// Adds the layers of a model and returns the indices of its outputs. `inputs` are the nodes it is called on; the
+    /// outermost model has none.
+    fn model(
+        &mut self,
+        class: &str,
+        config: &Value,
+        inputs: Option<&[usize]>,
+        path: &str,
+        built: Option<&Value>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        if depth > MAX_DEPTH {
+            return Err(Error::argument(format!("models are nested deeper than {MAX_DEPTH}")));
+        }
+        match class {
+            "Sequential" => self.sequential(config, inputs, path, built, depth),
+            "Functional" | "Model" => self.functional(config, inputs, path, depth),
+            _ => Err(Error::Unsupported(format!(
+                "a model of class {class:?} cannot be rebuilt from its description, only Sequential and Functional"
+            ))),
+        }
+    }
+
+    fn sequential(
+        &mut self,
+        config: &Value,
+        inputs: Option<&[usize]>,
+        path: &str,
+        built: Option<&Value>,
+        depth: usize,
+    ) -> Result<Vec<usize>> {
+        // The first versions wrote the list alone.
+        let layers = config["layers"].as_array().or_else(|| config.as_array());
+        let layers = layers.ok_or_else(|| Error::argument("a Sequential model without a list of layers"))?;
+        let mut last = inputs.map(<[usize]>::to_vec);
+        let mut counts = Counts::default();
+        for (number, item) in layers.iter().enumerate() {
+            let item = Item::new(item)?;
+            if item.class == "InputLayer" {
+                if last.is_none() {
+                    last = Some(vec![self.input(&item)?]);
+                }
+                continue;
+            }
+            if last.is_none() && number == 0 {
+                last = self.first_input(&item, built)?;
+            }
+            let Some(inputs) = &last else {
+                return Err(Error::layer(item.name, "the shape of the model's input is not in the file"));
+            };
+            last = Some(self.item(&item, &inputs.clone(), &counts.path(path, item.class), false, depth)?);
+        }
+        last.ok_or_else(|| Error::argument("a Sequential model without layers"))
+    }
+
+    /// The input of a Sequential whose first layer is no InputLayer: the layer says the shape, or the model does.
+    fn first_input(&mut self, item: &Item, built: Option<&Value>) -> Result<Option<Vec<usize>>> {
+        let mut first = item.config;
+        let own = loop {
+            let own = ["batch_shape", "batch_input_shape"].into_iter().map(|key| &first[key]).find(|s| !s.is_null());
+            // The first layer may be a model, whose first layer says it.
+            match (own, first["layers"].get(0)) {
+                (None, Some(inner)) => first = &inner["config"],
+                _ => break own,
+            }
+        };
+        let Some(value) = own.or(built) else { return Ok(None) };
+        let shape = input_shape(value).map_err(|problem| Error::layer(item.name, problem))?;
+        Ok(Some(vec![self.builder.add(Input::new(shape), &[])?]))
+    }
+
+    fn functional(&mut self, config: &Value, inputs: Option<&[usize]>, path: &str, depth: usize) -> Result<Vec<usize>> {
+        let layers = config["layers"].as_array();
+        let layers = layers.ok_or_else(|| Error::argument("a Functional model without a list of layers"))?;
+        let names = references(&config["input_layers"])?;
+        if inputs.is_some_and(|inputs| inputs.len() != names.len()) {
+            return Err(Error::argument("a model is called on another number of inputs than it has"));
+        }
+        let mut outputs: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut counts = Counts::default();
+        for item in layers {
+            let item = Item::new(item)?;
+            let path = counts.path(path, item.class);
+            let made = if item.class == "InputLayer" {
+                match (inputs, names.iter().position(|(name, _)| *name == item.name)) {
+                    (Some(inputs), Some(position)) => vec![inputs[position]],
+                    (Some(_), None) => return Err(Error::layer(item.name, "is an input that the model does not list")),
+                    (None, _) => vec![self.input(&item)?],
+                }
+            } else {
+                let (sources, frozen) = item.sources()?;
+                let nodes = sources.iter().map(|source| find(&outputs, source)).collect::<Result<Vec<_>, _>>();
+                let nodes = nodes.map_err(|problem| Error::layer(item.name, problem))?;
+                self.item(&item, &nodes, &path, frozen, depth)?
+            };
+            if outputs.insert(item.name, made).is_some() {
+                return Err(Error::layer(item.name, "there is another layer of this name in the same model"));
+            }
+        }
+        let wanted = references(&config["output_layers"])?;
+        wanted.iter().map(|wanted| find(&outputs, wanted).map_err(Error::argument)).collect()
+    }
+
+    /// Adds a layer, or the layers of a model.
+    fn item(&mut self, item: &Item, inputs: &[usize], path: &str, frozen: bool, depth: usize) -> Result<Vec<usize>> {
+        self.layers += 1;
+        if self.layers > MAX_LAYERS {
+            let what = "layers of a model".into();
+            return Err(Error::Limit { what, got: self.layers as u64, limit: MAX_LAYERS as u64 });
+        }
+        if matches!(item.class, "Sequential" | "Functional" | "Model") {
+            let before = self.paths.len();
+            let built = Some(&item.whole["build_config"]["input_shape"]).filter(|shape| !shape.is_null());
+            let inner = format!("{path}/layers");
+            let outputs = self.model(item.class, item.config, Some(inputs), &inner, built, depth + 1)?;
+            if frozen {
+                let inside: Vec<usize> = self.paths[before..].iter().map(|(node, _)| *node).collect();
+                inside.into_iter().for_each(|node| self.freeze_statistics(node));
+            }
+            return Ok(outputs);
+        }
+        let options = item.config.as_object().ok_or_else(|| Error::layer(item.name, "has no configuration"))?;
+        let first = inputs.first().map(|&input| self.builder.shape(input).clone());
+        let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
+        let mut notes = Vec::new();
+        let layer =
+            layer(item.class, options, &first, &mut notes).map_err(|problem| Error::layer(item.name, problem))?;
+        let name = self.free_name(item.name);
+        let node = self.builder.add_named(name.clone(), layer, inputs)?;
+        self.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
+        if options.get("trainable") == Some(&Value::Bool(false)) {
+            self.frozen.push(name);
+        }
+        self.paths.push((node, path.to_owned()));
+        if frozen {
+            self.freeze_statistics(node);
+        }
+        Ok(vec![node])
+    }
+
+    /// A batch normalisation that is called with `training=False` always uses its moving statistics: as a frozen one.
+    fn freeze_statistics(&mut self, node: usize) {
+        let node = self.builder.node(node);
+        let name = node.name();
+        if node.layer().class_name() == "BatchNormalization" {
+            self.notes.push(format!("{name}: called with training=False, taken as frozen"));
+            self.frozen.push(name.to_owned());
+        }
+    }
+
+    fn input(&mut self, item: &Item) -> Result<usize> {
+        let shape = ["batch_shape", "batch_input_shape"].into_iter().map(|key| &item.config[key]);
+        let shape = shape.into_iter().find(|shape| !shape.is_null()).unwrap_or(&Value::Null);
+        for option in ["sparse", "ragged", "optional"] {
+            if item.config[option] == true {
+                return Err(Error::layer(item.name, format!("an input that is {option} is not supported")));
+            }
+        }
+        let shape = input_shape(shape).map_err(|problem| Error::layer(item.name, problem))?;
+        let name = self.free_name(item.name);
+        self.builder.add_named(name, Input::new(shape), &[])
+    }
+
+    /// The name, or one like it when a layer of another model has it.
+    fn free_name(&self, name: &str) -> String {
+        let numbered = (1..).map(|n| format!("{name}_{n}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !self.builder.has_name(name)).unwrap_or_else(|| name.to_owned())
+    }
+}
+
+/// A layer in a list of layers.
+struct Item<'a> {
+    whole: &'a Value,
+    class: &'a str,
+    name: &'a str,
+    config: &'a Value,
+}
+
+/// The name of a layer, and the number of its output.
+type Reference<'a> = (&'a str, usize);
+
+impl<'a> Item<'a> {
+    fn new(whole: &'a Value) -> Result<Self> {
+        let config = &whole["config"];
+        let name = config["name"].as_str().or_else(|| whole["name"].as_str()).unwrap_or_default();
+        let class = whole["class_name"].as_str();
+        let class =
+            class.ok_or_else(|| Error::layer(name, format!("has no class_name, expected one of {SUPPORTED}")))?;
+        if name.is_empty() {
+            return Err(Error::argument(format!("a layer of class {class:?} has no name")));
+        }
+        Ok(Self { whole, class, name, config })
+    }
+
+    /// The outputs that the layer takes, and whether it is called with `training=False`.
+    fn sources(&self) -> Result<(Vec<Reference<'a>>, bool)> {
+        let bad = |problem: String| Error::layer(self.name, problem);
+        let calls = self.whole["inbound_nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        let call = match calls {
+            [call] => call,
+            [] => return Err(bad("is not connected to any layer".into())),
+            _ => return Err(bad(format!("is used {} times, shared layers are not supported", calls.len()))),
+        };
+        let mut sources = Vec::new();
+        let mut options = Vec::new();
+        match (call.as_array(), call.as_object()) {
+            (Some(old), _) => {
+                // [[name, call, output, options], ...], or one of them alone.
+                let alone = old.first().is_some_and(Value::is_string);
+                for source in if alone { std::slice::from_ref(call) } else { old.as_slice() } {
+                    sources.push(reference(source).ok_or_else(|| bad(format!("has a connection {}", short(source))))?);
+                    options.extend(source.get(3).and_then(Value::as_object));
+                }
+            }
+            (_, Some(new)) => {
+                tensors(new.get("args").unwrap_or(&Value::Null), &mut sources).map_err(bad)?;
+                options.extend(new.get("kwargs").and_then(Value::as_object));
+            }
+            _ => return Err(bad(format!("has a connection {}", short(call)))),
+        }
+        let frozen = options.iter().any(|options| options.get("training") == Some(&Value::Bool(false)));
+        for (name, value) in options.into_iter().flat_map(Map::iter) {
+            let harmless = value.is_null() || (name == "training" && *value == false);
+            if !harmless {
+                return Err(bad(format!("is called with {name}={}, which is not supported", short(value))));
+            }
+        }
+        Ok((sources, frozen))
+    }
+}
+
+/// Finds the tensors among the arguments of a call.
+fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), String> {
+    match value {
+        Value::Null => Ok(()),
+        Value::Array(values) => values.iter().try_for_each(|value| tensors(value, found)),
+        value if value["class_name"] == "__keras_tensor__" => {
+            let history = &value["config"]["keras_history"];
+            found.push(reference(history).ok_or_else(|| format!("has a connection {}", short(history)))?);
+            Ok(())
+        }
+        value => Err(format!("is called with {}, only tensors are supported", short(value))),
+    }
+}
+
+/// `[name, call, output]`.
+fn reference(value: &Value) -> Option<Reference<'_>> {
+    let name = value.get(0)?.as_str()?;
+    let output = usize::try_from(value.get(2)?.as_u64()?).ok()?;
+    Some((name, output))
+}
+
+/// One reference, a list of them, or an object whose values are such.
+fn references(value: &Value) -> Result<Vec<Reference<'_>>> {
+    if let Some(one) = reference(value) {
+        return Ok(vec![one]);
+    }
+    let values: Vec<&Value> = match value {
+        Value::Array(values) => values.iter().collect(),
+        Value::Object(values) => values.values().collect(),
+        _ => Vec::new(),
+    };
+    let found: Option<Vec<_>> = values.into_iter().map(reference).collect();
+    found.ok_or_else(|| Error::argument(format!("the list of inputs or outputs is {}", short(value))))
+}
+
+fn find(outputs: &HashMap<&str, Vec<usize>>, (name, output): &Reference) -> Result<usize, String> {
+    let nodes = outputs.get(name).ok_or_else(|| format!("refers to {name:?}, which is not a layer before it"))?;
+    nodes.get(*output).copied().ok_or_else(|| format!("refers to output {output} of {name:?}, which does not exist"))
+}
+
+/// The shape of an input, without the batch.
+fn input_shape(value: &Value) -> Result<Shape, String> {
+    let sizes = value.as_array().filter(|sizes| sizes.len() > 1);
+    let sizes = sizes.ok_or_else(|| format!("the shape of the input is {}", short(value)))?;
+    let sizes: Option<Vec<usize>> = sizes[1..].iter().map(|size| usize::try_from(size.as_u64()?).ok()).collect();
+    let sizes = sizes.ok_or_else(|| {
+        format!(
+            "an input of any size, {}, is not supported: build the network at the size you need and load the weights \
+             into it",
+            short(value)
+        )
+    })?;
+    Ok(Shape::from(&sizes[..]))
+}

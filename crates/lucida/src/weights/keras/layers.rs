@@ -1,0 +1,318 @@
+//! The configuration of one layer in Keras, as a layer of Lucida.
+//!
+//! Every option is looked at. One that changes what the layer computes and that Lucida has no counterpart for is refused
+//! by name; one that matters to training alone (a regulariser, a constraint) is noted, so that nobody takes a model that
+//! was trained with it for one that will be trained on with it.
+
+use serde_json::{Map, Value};
+
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
+};
+use crate::nn::{Initializer, Layer, Shape};
+
+/// The classes of Keras that become a layer, for messages.
+pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, \
+     GlobalMaxPooling2D, BatchNormalization, Activation, ReLU, Softmax, Dropout, Flatten, ZeroPadding2D, Concatenate, \
+     Add, and models within models (Sequential, Functional)";
+
+/// The layer of this class and configuration, for inputs of this many dimensions (without the batch).
+///
+/// # Errors
+/// What cannot be represented, without the layer's name.
+pub(super) fn layer(
+    class: &str,
+    config: &Map<String, Value>,
+    input: &Shape,
+    notes: &mut Vec<String>,
+) -> Result<Layer, String> {
+    let mut options = Options { config, seen: vec!["name", "trainable", "batch_input_shape", "batch_shape"], notes };
+    options.dtype()?;
+    let layer: Layer = match class {
+        "Conv2D" | "Convolution2D" => {
+            let [filters] = options.sizes("filters")?;
+            options.channels_last()?;
+            options.must_be("dilation_rate", &[Value::from(1), Value::from(vec![1, 1])])?;
+            options.must_be("groups", &[Value::from(1)])?;
+            let conv = Conv2D {
+                use_bias: options.flag("use_bias", true)?,
+                kernel_initializer: options.initializer("kernel_initializer")?,
+                ..Conv2D::new(filters, options.sizes("kernel_size")?)
+                    .strides(options.sizes_or("strides", [1, 1])?)
+                    .padding(options.padding()?)
+                    .activation(options.activation("activation")?)
+            };
+            options.note(&["bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer"]);
+            options.note(&["kernel_constraint", "bias_constraint"]);
+            conv.into()
+        }
+        "Dense" => {
+            let [units] = options.sizes("units")?;
+            options.must_be("quantization_config", &[])?;
+            options.must_be("lora_rank", &[])?;
+            options.ignore(&["input_dim", "lora_alpha"]);
+            options.note(&["bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer"]);
+            options.note(&["kernel_constraint", "bias_constraint"]);
+            Dense {
+                use_bias: options.flag("use_bias", true)?,
+                kernel_initializer: options.initializer("kernel_initializer")?,
+                ..Dense::new(units).activation(options.activation("activation")?)
+            }
+            .into()
+        }
+        "MaxPooling2D" | "MaxPool2D" => {
+            let (pool, strides, padding) = options.pooling()?;
+            MaxPooling2D::new(pool).strides(strides).padding(padding).into()
+        }
+        "AveragePooling2D" | "AvgPool2D" => {
+            let (pool, strides, padding) = options.pooling()?;
+            AveragePooling2D::new(pool).strides(strides).padding(padding).into()
+        }
+        "GlobalAveragePooling2D" | "GlobalAvgPool2D" => {
+            options.global_pooling()?;
+            GlobalAveragePooling2D {}.into()
+        }
+        "GlobalMaxPooling2D" | "GlobalMaxPool2D" => {
+            options.global_pooling()?;
+            GlobalMaxPooling2D {}.into()
+        }
+        "BatchNormalization" | "BatchNormalizationV1" | "SyncBatchNormalization" => {
+            options.last_axis("axis", input)?;
+            options.must_be("renorm", &[Value::from(false)])?;
+            options.must_be("virtual_batch_size", &[])?;
+            options.ignore(&["renorm_clipping", "renorm_momentum", "fused", "synchronized", "adjustment"]);
+            options.ignore(&["beta_initializer", "gamma_initializer"]);
+            options.ignore(&["moving_mean_initializer", "moving_variance_initializer"]);
+            options.note(&["beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint"]);
+            BatchNormalization {
+                momentum: options.number("momentum", 0.99)?,
+                epsilon: options.number("epsilon", 1e-3)?,
+                center: options.flag("center", true)?,
+                scale: options.flag("scale", true)?,
+            }
+            .into()
+        }
+        "Activation" => Activation::new(options.activation("activation")?).into(),
+        "ReLU" => {
+            options.must_be("max_value", &[])?;
+            options.must_be("negative_slope", &[Value::from(0.0), Value::from(0)])?;
+            options.must_be("threshold", &[Value::from(0.0), Value::from(0)])?;
+            Activation::new(ActivationKind::Relu).into()
+        }
+        "Softmax" => {
+            options.last_axis("axis", input)?;
+            Activation::new(ActivationKind::Softmax).into()
+        }
+        "Dropout" => {
+            options.must_be("noise_shape", &[])?;
+            options.ignore(&["seed"]);
+            Dropout::new(options.number("rate", 0.5)?).into()
+        }
+        "Flatten" => {
+            options.channels_last()?;
+            Flatten {}.into()
+        }
+        "ZeroPadding2D" => {
+            options.channels_last()?;
+            ZeroPadding2D { padding: options.border("padding")? }.into()
+        }
+        "Concatenate" => {
+            options.last_axis("axis", input)?;
+            Concatenate {}.into()
+        }
+        "Add" => Add {}.into(),
+        _ => return Err(format!("{class} layers are not supported, only {SUPPORTED}")),
+    };
+    options.nothing_left()?;
+    Ok(layer)
+}
+
+/// The options of a layer, and which of them have been looked at.
+struct Options<'a> {
+    config: &'a Map<String, Value>,
+    seen: Vec<&'static str>,
+    notes: &'a mut Vec<String>,
+}
+
+impl<'a> Options<'a> {
+    /// An option; `None` when it is absent or null.
+    fn get(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.seen.push(name);
+        self.config.get(name).filter(|value| !value.is_null())
+    }
+
+    fn ignore(&mut self, names: &[&'static str]) {
+        self.seen.extend(names);
+    }
+
+    /// Options that matter to training alone.
+    fn note(&mut self, names: &[&'static str]) {
+        for &name in names {
+            if let Some(value) = self.get(name) {
+                let initial = value["class_name"] == "Zeros" || *value == "zeros";
+                if !initial {
+                    self.notes.push(format!("{name} {}", short(value)));
+                }
+            }
+        }
+    }
+
+    /// Refuses an option unless it is absent, null, or one of these values.
+    fn must_be(&mut self, name: &'static str, allowed: &[Value]) -> Result<(), String> {
+        match self.get(name) {
+            Some(value) if !allowed.contains(value) => Err(format!("{name} {} is not supported", short(value))),
+            _ => Ok(()),
+        }
+    }
+
+    fn channels_last(&mut self) -> Result<(), String> {
+        self.must_be("data_format", &[Value::from("channels_last")])
+    }
+
+    /// Weights are stored in 32-bit floats under all of Keras's policies but those of pure lower precision.
+    fn dtype(&mut self) -> Result<(), String> {
+        let Some(value) = self.get("dtype") else { return Ok(()) };
+        let name = value["config"]["name"].as_str().or_else(|| value.as_str());
+        match name {
+            Some("float32") => Ok(()),
+            Some(name @ ("mixed_float16" | "mixed_bfloat16")) => {
+                self.notes.push(format!("dtype {name}: computed in float32"));
+                Ok(())
+            }
+            _ => Err(format!("dtype {} is not supported, only float32", short(value))),
+        }
+    }
+
+    fn nothing_left(&self) -> Result<(), String> {
+        let neutral = |value: &Value| value.is_null() || *value == false;
+        match self.config.iter().find(|(name, value)| !self.seen.contains(&name.as_str()) && !neutral(value)) {
+            Some((name, value)) => Err(format!("option {name} ({}) is not supported", short(value))),
+            None => Ok(()),
+        }
+    }
+
+    fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value.as_bool().ok_or_else(|| format!("{name} is {}, not true or false", short(value))),
+        }
+    }
+
+    fn number(&mut self, name: &'static str, default: f32) -> Result<f32, String> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => {
+                value.as_f64().map(|n| n as f32).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
+            }
+        }
+    }
+
+    /// One or several sizes; a single number stands for all.
+    fn sizes<const N: usize>(&mut self, name: &'static str) -> Result<[usize; N], String> {
+        let value = self.get(name).ok_or_else(|| format!("has no {name}"))?;
+        numbers(value).ok_or_else(|| format!("{name} is {}, expected {N} whole numbers", short(value)))
+    }
+
+    fn sizes_or<const N: usize>(&mut self, name: &'static str, default: [usize; N]) -> Result<[usize; N], String> {
+        if self.get(name).is_none() { Ok(default) } else { self.sizes(name) }
+    }
+
+    fn padding(&mut self) -> Result<Padding, String> {
+        match self.get("padding").map_or(Some("valid"), Value::as_str) {
+            Some("valid") => Ok(Padding::Valid),
+            Some("same") => Ok(Padding::Same),
+            _ => Err(format!("padding {} is not supported, only valid and same", short(&self.config["padding"]))),
+        }
+    }
+
+    fn pooling(&mut self) -> Result<([usize; 2], [usize; 2], Padding), String> {
+        self.channels_last()?;
+        let pool = self.sizes_or("pool_size", [2, 2])?;
+        Ok((pool, self.sizes_or("strides", pool)?, self.padding()?))
+    }
+
+    fn global_pooling(&mut self) -> Result<(), String> {
+        self.channels_last()?;
+        self.must_be("keepdims", &[Value::from(false)])
+    }
+
+    /// An axis that must be the last one, counted with the batch.
+    fn last_axis(&mut self, name: &'static str, input: &Shape) -> Result<(), String> {
+        let last = input.sizes().len();
+        self.must_be(name, &[Value::from(-1), Value::from(last), Value::from(vec![-1]), Value::from(vec![last])])
+            .map_err(|problem| format!("{problem}, only the last axis is"))
+    }
+
+    /// `n`, `[rows, columns]` or `[[top, bottom], [left, right]]`.
+    fn border(&mut self, name: &'static str) -> Result<[[usize; 2]; 2], String> {
+        let value = self.get(name).ok_or_else(|| format!("has no {name}"))?;
+        if let Some([rows, columns]) = numbers::<2>(value) {
+            return Ok([[rows; 2], [columns; 2]]);
+        }
+        match value.as_array().map(Vec::as_slice) {
+            Some([rows, columns]) => numbers(rows).zip(numbers(columns)).map(|(rows, columns)| [rows, columns]),
+            _ => None,
+        }
+        .ok_or_else(|| format!("{name} is {}, expected [[top, bottom], [left, right]]", short(value)))
+    }
+
+    fn activation(&mut self, name: &'static str) -> Result<ActivationKind, String> {
+        let Some(value) = self.get(name) else { return Ok(ActivationKind::Linear) };
+        let config = &value["config"];
+        let named = value.as_str().or_else(|| config.as_str()).or_else(|| {
+            // A layer in place of a function.
+            let plain = |name: &str| matches!(config[name].as_f64(), None | Some(0.0));
+            match value["class_name"].as_str() {
+                Some("ReLU") if ["max_value", "negative_slope", "threshold"].iter().all(|name| plain(name)) => {
+                    Some("relu")
+                }
+                Some("Softmax") if config["axis"].as_i64().is_none_or(|axis| axis == -1) => Some("softmax"),
+                Some("Activation") => config["activation"].as_str(),
+                _ => None,
+            }
+        });
+        match named {
+            Some("linear") => Ok(ActivationKind::Linear),
+            Some("relu") => Ok(ActivationKind::Relu),
+            Some("sigmoid") => Ok(ActivationKind::Sigmoid),
+            Some("tanh") => Ok(ActivationKind::Tanh),
+            Some("softmax") => Ok(ActivationKind::Softmax),
+            _ => Err(format!("{name} {} is not supported, only linear, relu, sigmoid, tanh and softmax", short(value))),
+        }
+    }
+
+    fn initializer(&mut self, name: &'static str) -> Result<Initializer, String> {
+        let Some(value) = self.get(name) else { return Ok(Initializer::GlorotUniform) };
+        match value["class_name"].as_str().or_else(|| value.as_str()) {
+            Some("GlorotUniform" | "glorot_uniform") => Ok(Initializer::GlorotUniform),
+            Some("HeUniform" | "he_uniform") => Ok(Initializer::HeUniform),
+            Some("HeNormal" | "he_normal") => Ok(Initializer::HeNormal),
+            Some("Zeros" | "zeros") => Ok(Initializer::Zeros),
+            Some("Ones" | "ones") => Ok(Initializer::Ones),
+            // `VarianceScaling` of old files is what Glorot's rule is a case of; the weights are read anyway.
+            _ => {
+                self.notes.push(format!("{name} {}", short(value)));
+                Ok(Initializer::GlorotUniform)
+            }
+        }
+    }
+}
+
+/// `N` whole numbers; a single one stands for all.
+fn numbers<const N: usize>(value: &Value) -> Option<[usize; N]> {
+    let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
+    match value.as_array() {
+        Some(values) => values.iter().map(number).collect::<Option<Vec<_>>>()?.try_into().ok(),
+        None => number(value).map(|size| [size; N]),
+    }
+}
+
+/// A value for a message: its class, or itself if it is short.
+pub(super) fn short(value: &Value) -> String {
+    if let Some(class) = value["class_name"].as_str() {
+        return class.chars().take(60).collect();
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+    if text.chars().count() <= 60 { text } else { format!("{}...", text.chars().take(57).collect::<String>()) }
+}

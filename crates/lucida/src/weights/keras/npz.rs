@@ -1,0 +1,94 @@
+//! Weights as an archive of NumPy arrays, as `.keras` files may hold them.
+//!
+//! Keras puts the variables of a layer into one member as a pickled dictionary. A pickle is a program; it is not run
+//! here, but read for the arrays in it, see [`pickle`](super::pickle).
+
+use std::path::{Path, PathBuf};
+
+use super::assign::{Stored, assign_by_path};
+use super::pickle::{self, Array};
+use crate::nn::Network;
+use crate::weights::archive::Archive;
+use crate::weights::{Inspection, TensorInfo};
+use crate::{Error, Result};
+
+/// What a NumPy array begins with.
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// Weights of a model.
+pub(in crate::weights) struct Npz {
+    path: PathBuf,
+    layers: Vec<Stored>,
+    arrays: Vec<Vec<Array>>,
+}
+
+impl Npz {
+    /// Reads an archive within the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is none, or holds what Keras does not write.
+    pub(in crate::weights) fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        let mut archive = Archive::open_bytes(path, bytes)?;
+        let mut npz = Self { path: path.to_path_buf(), layers: Vec::new(), arrays: Vec::new() };
+        for name in archive.names() {
+            let Some(layer) = name.strip_suffix(".npy") else { continue };
+            // The optimizer's variables and what layers draw random numbers from are no weights.
+            if !layer.starts_with("layers/") || layer.ends_with("/seed_generator") {
+                continue;
+            }
+            let member = archive.read(&name, u64::MAX)?;
+            let bad = |problem: String| Error::file(path, format!("is damaged or not supported: {name}: {problem}"));
+            let arrays = pickle::arrays(pickled(&member).map_err(bad)?).map_err(bad)?;
+            let tensors = arrays.iter().map(|(key, array)| TensorInfo {
+                name: format!("{layer}/{key}"),
+                shape: array.shape.clone(),
+                dtype: array.dtype.clone(),
+            });
+            let stored = Stored { layer: layer.to_owned(), path: layer.to_owned(), tensors: tensors.collect() };
+            npz.layers.push(stored);
+            npz.arrays.push(arrays.into_iter().map(|(_, array)| array).collect());
+        }
+        Ok(npz)
+    }
+
+    /// Reads all weights of a network, whose layers are at these paths.
+    pub(in crate::weights) fn fill(&self, network: &mut Network, paths: &[(usize, String)]) -> Result<()> {
+        let misfit =
+            |problem: String| Error::file(&self.path, format!("does not fit network {}: {problem}", network.name()));
+        let places = assign_by_path(&self.layers, network, paths).map_err(misfit)?;
+        for (weight, (layer, array)) in network.weights_mut().iter_mut().zip(places) {
+            let bytes = self.arrays[layer][array].bytes.chunks_exact(4);
+            for (value, bytes) in weight.values_mut().iter_mut().zip(bytes) {
+                *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in it.
+    pub(in crate::weights) fn inspection(&self) -> Inspection {
+        Inspection {
+            format: "NumPy archive",
+            tensors: self.layers.iter().flat_map(|layer| layer.tensors.clone()).collect(),
+            attributes: Vec::new(),
+            architecture: None,
+        }
+    }
+}
+
+/// The pickle in an array of one object. The header is a length and a Python dictionary as text:
+/// <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+fn pickled(bytes: &[u8]) -> Result<&[u8], String> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or("is not a NumPy array")?;
+    let (header, rest) = match rest {
+        [1, _, a, b, rest @ ..] => rest.split_at_checked(usize::from(u16::from_le_bytes([*a, *b]))),
+        [2 | 3, _, a, b, c, d, rest @ ..] => rest.split_at_checked(u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        _ => None,
+    }
+    .ok_or("its header is cut short")?;
+    let header = String::from_utf8_lossy(header);
+    if !header.contains("'|O'") || !header.contains("'shape': ()") {
+        return Err(format!("is not the dictionary of variables that Keras writes: {:.80}", header.trim()));
+    }
+    Ok(rest)
+}

@@ -1,0 +1,254 @@
+//! Keras's HDF5 files: the weights that Keras publishes, whole models, and the weights-only files of Keras 3.
+//!
+//! Legacy (Keras 1, 2 and `tf.keras`, still written by Keras 3 as `.h5`): the attribute `layer_names` lists the layers,
+//! and the group of each has an attribute `weight_names` that lists its tensors. A whole model has this below the group
+//! `model_weights`, and the description of the network in the attribute `model_config`.
+//!
+//! Version 3 (`.weights.h5`, and within `.keras` files): a group for each layer, named after its class and counted, with
+//! the tensors `vars/0`, `vars/1`...; the layer's own name is an attribute.
+//!
+//! In both, tensors are read straight into the network's weights. What belongs to an optimizer is left alone.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::hdf5::{Hdf5, Tensor};
+use super::keras::{Described, Places, Stored, assign, assign_by_path, describe, flat_paths};
+use super::{Inspection, Model, TensorInfo, keras};
+use crate::nn::Network;
+use crate::{Error, Result, files};
+
+/// Reads a whole model: its network and its weights.
+///
+/// What the description says about training alone (regularisers, constraints) is listed in [`Model::training`] under
+/// `not_imported`.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: not an HDF5 file, cut short, weights without a description, a layer or an option
+/// of it that Lucida has no counterpart for (named), a tensor missing or of another shape.
+pub fn load_model(path: &Path) -> Result<Model> {
+    let file = KerasH5::new(Hdf5::open(path)?)?;
+    let Some(config) = &file.config else {
+        return Err(Error::file(
+            path,
+            "holds weights but no description of a network: build the network it belongs to and load the weights into it",
+        ));
+    };
+    let size = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();
+    let described = describe_in(path, config, size)?;
+    let mut model = noted(described.network, described.notes);
+    file.fill(&mut model.network, &described.paths)?;
+    Ok(model)
+}
+
+/// Reads weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+///
+/// # Errors
+/// [`Error::File`] says what does not fit; the network is unchanged then.
+pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    KerasH5::new(Hdf5::open(path)?)?.fill(network, &[])
+}
+
+/// Says what is in a file.
+///
+/// # Errors
+/// [`Error::File`] when it is not an HDF5 file as Keras writes them.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    Ok(KerasH5::new(Hdf5::open(path)?)?.inspection())
+}
+
+/// Writes the weights of a network as Keras 3 does (`.weights.h5`): Keras's `load_weights` reads them into a model of the
+/// same layers. Needs memory of about three times the weights' size.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
+    files::write_bytes(path, &keras::weights(network)?)
+}
+
+/// The network of a description, with errors that name the file.
+pub(super) fn describe_in(path: &Path, config: &Value, size: u64) -> Result<Described> {
+    // Some room for the case that the tensors are compressed.
+    let most = size.saturating_mul(16);
+    describe(config, most).map_err(|problem| match problem {
+        Error::Unsupported(what) => Error::Unsupported(format!("{}: {what}", path.display())),
+        problem => Error::file(path, format!("cannot be imported: {problem}")),
+    })
+}
+
+/// A model with what was not imported noted in its record.
+pub(super) fn noted(network: Network, notes: Vec<String>) -> Model {
+    let mut model = Model::new(network);
+    if !notes.is_empty() {
+        model.training = serde_json::json!({ "not_imported": notes });
+    }
+    model
+}
+
+/// An open file, whatever its version.
+pub(super) struct KerasH5 {
+    file: Hdf5,
+    format: &'static str,
+    config: Option<Value>,
+    attributes: Vec<(String, String)>,
+    layers: Vec<Stored>,
+    /// The tensors of each layer.
+    tensors: Vec<Vec<Tensor>>,
+    /// Whether the layers have names of their own, and not only paths.
+    named: bool,
+}
+
+impl KerasH5 {
+    /// Reads the structure.
+    pub(super) fn new(file: Hdf5) -> Result<Self> {
+        let root = file.attributes("")?;
+        let text = |name: &str| root.iter().find(|(key, _)| key == name).and_then(|(_, values)| values.first());
+        let config = match text("model_config") {
+            Some(text) => Some(serde_json::from_str(text).map_err(|problem| {
+                file.bad(format_args!("is a damaged Keras model: model_config cannot be read: {problem}"))
+            })?),
+            None => None,
+        };
+        let mut attributes: Vec<(String, String)> = Vec::new();
+        for (name, values) in &root {
+            if let ([value], false) = (values.as_slice(), name == "model_config") {
+                attributes.push((name.clone(), value.clone()));
+            }
+        }
+        let mut opened =
+            Self { file, format: "", config, attributes, layers: Vec::new(), tensors: Vec::new(), named: true };
+        if Hdf5::list(&root, "layer_names").is_some() {
+            opened.format = "Keras weights (HDF5)";
+            opened.read_legacy("", &root)?;
+        } else if opened.file.has_group("model_weights")? {
+            opened.format = "Keras model (HDF5)";
+            let weights = opened.file.attributes("model_weights")?;
+            opened.read_legacy("model_weights", &weights)?;
+        } else if opened.file.has_group("layers")? || opened.file.has_group("_layer_checkpoint_dependencies")? {
+            opened.format = "Keras 3 weights (HDF5)";
+            opened.read_v3()?;
+        } else {
+            return Err(opened.file.bad(
+                "is an HDF5 file, but not one of Keras: it has neither layer_names, nor model_weights, nor layers",
+            ));
+        }
+        Ok(opened)
+    }
+
+    fn read_legacy(&mut self, start: &str, attributes: &[(String, Vec<String>)]) -> Result<()> {
+        let names = Hdf5::list(attributes, "layer_names");
+        let names = names.ok_or_else(|| self.file.bad(format_args!("group {start:?} does not list its layers")))?;
+        for name in names {
+            let group = if start.is_empty() { name.clone() } else { format!("{start}/{name}") };
+            let attributes = self.file.attributes(&group)?;
+            let weights = Hdf5::list(&attributes, "weight_names");
+            let weights = weights.ok_or_else(|| {
+                self.file.bad(format_args!("layer {name:?} does not list its weights (weight_names)"))
+            })?;
+            let tensors = self.file.listed_tensors(&group, &weights)?;
+            self.add_legacy_layer(&name, &weights, tensors);
+        }
+        Ok(())
+    }
+
+    /// Adds the tensors of a group: those of one layer, or, when their names have the names of several layers in them,
+    /// those of a model within the model.
+    fn add_legacy_layer(&mut self, group: &str, names: &[String], tensors: Vec<Tensor>) {
+        let inner: Vec<&str> = names.iter().map(|name| inner_layer(name).unwrap_or(group)).collect();
+        let several = inner.iter().any(|name| *name != inner[0]);
+        let first = self.layers.len();
+        for (tensor, inner) in tensors.into_iter().zip(inner) {
+            let layer = if several { inner } else { group };
+            let known = self.layers[first..].iter().position(|stored| stored.layer == layer);
+            let index = known.map_or(self.layers.len(), |known| first + known);
+            if index == self.layers.len() {
+                self.add_layer(layer.to_owned(), String::new());
+            }
+            self.add_tensor(index, tensor);
+        }
+    }
+
+    fn add_layer(&mut self, layer: String, path: String) {
+        self.layers.push(Stored { layer, path, tensors: Vec::new() });
+        self.tensors.push(Vec::new());
+    }
+
+    fn add_tensor(&mut self, layer: usize, tensor: Tensor) {
+        let (name, shape, dtype) = (tensor.name.clone(), tensor.shape.clone(), tensor.dtype.clone());
+        self.layers[layer].tensors.push(TensorInfo { name, shape, dtype });
+        self.tensors[layer].push(tensor);
+    }
+
+    fn read_v3(&mut self) -> Result<()> {
+        // Keras 3 before its release, and TensorFlow 2.13, called it otherwise.
+        let start = if self.file.has_group("layers")? { "layers" } else { "_layer_checkpoint_dependencies" };
+        for node in self.file.walk(start)? {
+            let Some(path) = node.path.strip_suffix("/vars") else {
+                return Err(self.file.bad(format_args!("has tensors in group {:?}, where Keras has none", node.path)));
+            };
+            // What the layer draws random numbers from.
+            if path.ends_with("/seed_generator") {
+                continue;
+            }
+            let attributes = self.file.attributes(&node.path)?;
+            let name = attributes.iter().find(|(key, _)| key == "name").and_then(|(_, values)| values.first());
+            self.named &= name.is_some();
+            let path = path.replacen(start, "layers", 1);
+            let layer = name.cloned().unwrap_or_else(|| path.clone());
+            let index = self.layers.len();
+            self.add_layer(layer, path);
+            // `10` comes after `9`, which the order of names does not know.
+            let mut tensors = node.tensors;
+            tensors.sort_by_key(|tensor| {
+                tensor.name.rsplit('/').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(u64::MAX)
+            });
+            tensors.into_iter().for_each(|tensor| self.add_tensor(index, tensor));
+        }
+        Ok(())
+    }
+
+    /// Reads all weights of a network. `paths` are those that its description gives the layers, if there is one.
+    pub(super) fn fill(&self, network: &mut Network, paths: &[(usize, String)]) -> Result<()> {
+        let misfit =
+            |problem: String| self.file.bad(format_args!("does not fit network {}: {problem}", network.name()));
+        let places = self.places(network, paths).map_err(misfit)?;
+        for (weight, (layer, tensor)) in network.weights_mut().iter_mut().zip(places) {
+            self.file.read(&self.tensors[layer][tensor], weight.values_mut())?;
+        }
+        Ok(())
+    }
+
+    fn places(&self, network: &Network, paths: &[(usize, String)]) -> Result<Places, String> {
+        if self.format != "Keras 3 weights (HDF5)" {
+            return assign(&self.layers, network);
+        }
+        if !paths.is_empty() {
+            return assign_by_path(&self.layers, network, paths);
+        }
+        let names: Vec<&str> = self.layers.iter().map(|layer| layer.layer.as_str()).collect();
+        let weighted = network.nodes().iter().filter(|node| !node.weights().is_empty());
+        if self.named && weighted.into_iter().all(|node| names.contains(&node.name())) {
+            return assign(&self.layers, network);
+        }
+        assign_by_path(&self.layers, network, &flat_paths(network))
+    }
+
+    /// What is in the file.
+    pub(super) fn inspection(&self) -> Inspection {
+        Inspection {
+            format: self.format,
+            tensors: self.layers.iter().flat_map(|layer| layer.tensors.clone()).collect(),
+            attributes: self.attributes.clone(),
+            architecture: self.config.clone(),
+        }
+    }
+}
+
+/// The layer in the name of a weight: `conv2d` of `model/conv2d/kernel:0`.
+fn inner_layer(name: &str) -> Option<&str> {
+    name.trim_start_matches('/').rsplit('/').nth(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use std::fs;
+
+use super::*;
+use crate::nn::layers::{ActivationKind, BatchNormalization, Conv2D, Dense, Flatten};
+use crate::nn::zoo;
+use crate::weights;
+
+#[test]
+fn weights_survive_a_round_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mnist.weights.h5");
+    let first = zoo::mnist_cnn(5).unwrap();
+    save_weights(&first, &path).unwrap();
+    let mut again = zoo::mnist_cnn(6).unwrap();
+    weights::load_weights(&path, &mut again).unwrap();
+    for (a, b) in again.weights().iter().zip(first.weights()) {
+        assert_eq!((a.name(), a.values()), (b.name(), b.values()));
+    }
+    let bytes = fs::read(&path).unwrap();
+    save_weights(&again, &path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn layers_of_other_names_are_matched_by_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    let network = |names: [&str; 3], seed| {
+        let mut builder = Network::builder("named");
+        let mut last = builder.add(crate::nn::layers::Input::new([4, 4, 2]), &[]).unwrap();
+        last = builder.add_named(names[0], Conv2D::new(3, [3, 3]), &[last]).unwrap();
+        last = builder.add_named(names[1], BatchNormalization::default(), &[last]).unwrap();
+        last = builder.add(Flatten {}, &[last]).unwrap();
+        let dense = Dense::new(2).activation(ActivationKind::Softmax);
+        last = builder.add_named(names[2], dense, &[last]).unwrap();
+        builder.build(&[last], seed).unwrap()
+    };
+    let first = network(["a", "b", "c"], 1);
+    save_weights(&first, &path).unwrap();
+    let mut other = network(["x", "y", "z"], 2);
+    load_weights(&path, &mut other).unwrap();
+    assert_eq!(other.weight("x/kernel").unwrap().values(), first.weight("a/kernel").unwrap().values());
+    assert_eq!(other.weight("z/bias").unwrap().values(), first.weight("c/bias").unwrap().values());
+}
+
+#[test]
+fn weights_of_another_network_are_refused_and_leave_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    save_weights(&zoo::mnist_cnn(5).unwrap(), &path).unwrap();
+    let mut lenet = zoo::lenet5(&zoo::Options::default().seed(1)).unwrap();
+    let before = lenet.weights()[0].values().to_vec();
+    let message = load_weights(&path, &mut lenet).unwrap_err().to_string();
+    assert!(message.contains("network lenet5") && message.contains("layers/dense_2"), "{message}");
+    assert_eq!(lenet.weights()[0].values(), before);
+    let message = load_model(&path).unwrap_err().to_string();
+    assert!(message.contains("no description"), "{message}");
+}
+
+#[test]
+fn inspection_names_the_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.weights.h5");
+    save_weights(&zoo::mnist_cnn(5).unwrap(), &path).unwrap();
+    let inspection = weights::inspect(&path).unwrap();
+    assert_eq!((inspection.format, inspection.parameters()), ("Keras 3 weights (HDF5)", 113_514));
+    let first = inspection.tensors.iter().find(|tensor| tensor.name == "layers/conv2d_1/vars/0").unwrap();
+    assert_eq!((first.shape.as_slice(), first.dtype.as_str()), (&[3, 3, 24, 48][..], "float32"));
+}
+
+#[test]
+fn lists_come_whole_or_in_numbered_parts() {
+    let attribute = |name: &str, values: &[&str]| (name.to_owned(), values.iter().map(|v| (*v).to_owned()).collect());
+    let whole = [attribute("layer_names", &["a", "b"])];
+    let parts = [attribute("layer_names1", &["c"]), attribute("layer_names0", &["a", "b"])];
+    assert_eq!(Hdf5::list(&whole, "layer_names").unwrap(), ["a", "b"]);
+    assert_eq!(Hdf5::list(&parts, "layer_names").unwrap(), ["a", "b", "c"]);
+    assert_eq!(Hdf5::list(&whole, "weight_names"), None);
+}
+
+#[test]
+fn the_name_of_a_layer_within_a_model() {
+    assert_eq!(inner_layer("sequential/conv2d_3/kernel:0"), Some("conv2d_3"));
+    assert_eq!(inner_layer("block1_conv1_W_1:0"), None);
+}

@@ -1,0 +1,211 @@
+//! Keras 3's `.keras` files: a zip archive of the description (`config.json`), the version (`metadata.json`) and the
+//! weights (`model.weights.h5`, or `model.weights.npz`).
+//!
+//! Nothing is unpacked to the disk, and members are found by these names alone, so no path in the archive can lead out
+//! of it. Weights that are not compressed, as Keras leaves them, are read in place.
+
+use std::fs::File;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::archive::Archive;
+use super::hdf5::Hdf5;
+use super::keras::{Npz, flat_paths};
+use super::keras_h5::{KerasH5, describe_in, noted};
+use super::{Inspection, Model, keras};
+use crate::data::Preprocessing;
+use crate::nn::Network;
+use crate::{Error, Result, files};
+
+/// The members with the weights.
+const H5: &str = "model.weights.h5";
+const NPZ: &str = "model.weights.npz";
+/// The version of Keras whose format is written.
+const WRITTEN_FOR: &str = "3.15.0";
+/// The entry of the metadata with what Keras has no place for.
+const LUCIDA: &str = "lucida";
+/// Bytes of the description. That of InceptionV3 has 300,000.
+const MAX_CONFIG: u64 = 64 << 20;
+
+/// Reads a model: its network and its weights.
+///
+/// What the description says about training alone (regularisers, constraints) is listed in [`Model::training`] under
+/// `not_imported`.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: not such an archive, cut short, a checksum that is not right, a layer or an option
+/// of it that Lucida has no counterpart for (named), a tensor missing or of another shape. [`Error::Limit`] when it
+/// would unpack to more than it can honestly hold.
+pub fn load_model(path: &Path) -> Result<Model> {
+    let mut file = KerasZip::open(path)?;
+    let config = file.config()?;
+    let most = file.archive.unpacked_bytes();
+    let described = describe_in(path, &config, most)?;
+    let mut model = noted(described.network, described.notes);
+    file.add_own_metadata(&mut model)?;
+    file.weights()?.fill(&mut model.network, &described.paths)?;
+    Ok(model)
+}
+
+/// Writes a model as Keras 3 does (`.keras`), for Keras's `load_model`. What Keras has no place for (the preprocessing,
+/// the names of the classes, the record of the training) is put into `metadata.json`, where [`load_model`] finds it.
+/// Needs memory of about four times the weights' size.
+///
+/// # Errors
+/// [`Error::Unsupported`] when a layer's name is not allowed in Keras; [`Error::Io`] when the file cannot be written,
+/// then there is none, or still the old one.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    let config = keras::description(&model.network, path)?;
+    let metadata = json!({
+        "keras_version": WRITTEN_FOR,
+        "date_saved": "1980-01-01@00:00:00",
+        LUCIDA: {
+            "preprocessing": model.preprocessing,
+            "class_names": model.class_names,
+            "training": model.training,
+        },
+    });
+    let weights = keras::weights(&model.network)?;
+    let pack = || -> zip::result::ZipResult<Vec<u8>> {
+        // No compression, as Keras: weights hardly shrink, and they can be read in place. The date is fixed, so that the
+        // same model gives the same bytes.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(zip::DateTime::default())
+            .large_file(weights.len() as u64 > u64::from(u32::MAX) / 2);
+        let mut archive = ZipWriter::new(Cursor::new(Vec::with_capacity(weights.len() + (1 << 20))));
+        let members = [("metadata.json", metadata.to_string()), ("config.json", config.to_string())];
+        for (name, text) in &members {
+            archive.start_file(*name, options)?;
+            archive.write_all(text.as_bytes())?;
+        }
+        archive.start_file(H5, options)?;
+        archive.write_all(&weights)?;
+        Ok(archive.finish()?.into_inner())
+    };
+    let bytes = pack().map_err(|problem| Error::Bug(format!("a model that cannot be packed: {problem}")))?;
+    files::write_bytes(path, &bytes)
+}
+
+/// Reads the weights into a network: by the names of the layers, else, when these differ, in Keras's order of the layers.
+///
+/// # Errors
+/// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
+pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    KerasZip::open(path)?.weights()?.fill(network, &[])
+}
+
+/// Says what is in a file.
+///
+/// # Errors
+/// [`Error::File`] when it is not a `.keras` file.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    let mut file = KerasZip::open(path)?;
+    let config = file.config()?;
+    let metadata = file.metadata();
+    let inspection = match file.weights()? {
+        Weights::H5(weights) => weights.inspection(),
+        Weights::Npz(weights) => weights.inspection(),
+    };
+    let attributes = metadata.as_object().into_iter().flatten();
+    let attributes = attributes.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    Ok(Inspection {
+        format: "Keras model (zip)",
+        attributes: attributes.collect(),
+        architecture: Some(config),
+        ..inspection
+    })
+}
+
+/// What Keras has no place for.
+#[derive(Debug, Deserialize)]
+struct Own {
+    preprocessing: Option<Preprocessing>,
+    #[serde(default)]
+    class_names: Vec<String>,
+    #[serde(default)]
+    training: Value,
+}
+
+struct KerasZip<'a> {
+    path: &'a Path,
+    archive: Archive,
+}
+
+enum Weights {
+    H5(KerasH5),
+    Npz(Npz),
+}
+
+impl<'a> KerasZip<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        Ok(Self { path, archive: Archive::open(path)? })
+    }
+
+    fn config(&mut self) -> Result<Value> {
+        if !self.archive.has("config.json") {
+            return Err(Error::file(self.path, "is a zip archive, but not a Keras model: it has no config.json"));
+        }
+        let text = self.archive.read("config.json", MAX_CONFIG)?;
+        serde_json::from_slice(&text)
+            .map_err(|problem| Error::file(self.path, format!("is damaged: config.json cannot be read: {problem}")))
+    }
+
+    /// What the file says about itself; nothing when that cannot be read.
+    fn metadata(&mut self) -> Value {
+        let text = self.archive.read("metadata.json", MAX_CONFIG).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Takes over what [`save_model`] has put into the metadata.
+    fn add_own_metadata(&mut self, model: &mut Model) -> Result<()> {
+        let mut metadata = self.metadata();
+        let Some(own) = metadata.get_mut(LUCIDA).map(Value::take) else { return Ok(()) };
+        let bad = |problem: String| {
+            Error::file(self.path, format!("is damaged: metadata.json has an unusable entry {LUCIDA}: {problem}"))
+        };
+        let own: Own = serde_json::from_value(own).map_err(|problem| bad(problem.to_string()))?;
+        model.preprocessing = own.preprocessing;
+        model.class_names = own.class_names;
+        if !own.training.is_null() {
+            model.training = own.training;
+        }
+        model.check().map_err(|problem| bad(problem.to_string()))
+    }
+
+    fn weights(&mut self) -> Result<Weights> {
+        if self.archive.has(H5) {
+            let file = match self.archive.in_place(H5)? {
+                Some((start, len)) => {
+                    let file = File::open(self.path).map_err(|source| Error::io(self.path, "read", source))?;
+                    Hdf5::open_part(self.path, file, start, len)?
+                }
+                None => Hdf5::open_bytes(self.path, self.archive.read(H5, u64::MAX)?)?,
+            };
+            return Ok(Weights::H5(KerasH5::new(file)?));
+        }
+        if self.archive.has(NPZ) {
+            let bytes = self.archive.read(NPZ, u64::MAX)?;
+            return Ok(Weights::Npz(Npz::new(self.path, bytes)?));
+        }
+        Err(Error::file(self.path, format!("holds no weights: it has neither {H5} nor {NPZ}")))
+    }
+}
+
+impl Weights {
+    fn fill(&self, network: &mut Network, paths: &[(usize, String)]) -> Result<()> {
+        match self {
+            Self::H5(weights) => weights.fill(network, paths),
+            Self::Npz(weights) if paths.is_empty() => weights.fill(network, &flat_paths(network)),
+            Self::Npz(weights) => weights.fill(network, paths),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

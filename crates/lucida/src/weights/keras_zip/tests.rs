@@ -1,0 +1,180 @@
+use std::fs;
+
+use super::*;
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+};
+use crate::weights;
+
+/// A network with a layer of each kind.
+fn every_layer() -> Network {
+    let mut b = Network::builder("every_layer");
+    let relu = || Activation::new(ActivationKind::Relu);
+    let input = b.add(Input::new([12, 10, 3]), &[]).unwrap();
+    let padded = b.add(ZeroPadding2D { padding: [[1, 2], [0, 3]] }, &[input]).unwrap();
+    let stem = Conv2D::new(6, [3, 2]).strides([2, 1]).padding(Padding::Same).activation(ActivationKind::Tanh);
+    let stem = b.add(stem, &[padded]).unwrap();
+    let norm = b.add(BatchNormalization { momentum: 0.9, scale: false, ..Default::default() }, &[stem]).unwrap();
+    let left = b.add(relu(), &[norm]).unwrap();
+    let right = b.add(Conv2D::new(6, [1, 1]).without_bias(), &[stem]).unwrap();
+    let sum = b.add(Add {}, &[left, right]).unwrap();
+    let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum]).unwrap();
+    let mean = b.add(AveragePooling2D::default(), &[sum]).unwrap();
+    let flat = b.add(Flatten {}, &[mean]).unwrap();
+    let a = b.add(GlobalAveragePooling2D {}, &[max]).unwrap();
+    let m = b.add(GlobalMaxPooling2D {}, &[max]).unwrap();
+    let all = b.add_named("mixed", Concatenate {}, &[a, m, flat]).unwrap();
+    let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
+    let out = b.add_named("predictions", Dense::new(4).activation(ActivationKind::Softmax), &[dropped]).unwrap();
+    let mut network = b.build(&[out], 9).unwrap();
+    network.set_trainable("conv2d_1", false).unwrap();
+    network
+}
+
+fn model() -> Model {
+    Model {
+        preprocessing: Some(Preprocessing::unit(12, 10, crate::data::Colour::Rgb)),
+        class_names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+        training: json!({ "seed": 1 }),
+        ..Model::new(every_layer())
+    }
+}
+
+fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.keras");
+    save_model(&model(), &path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn a_model_of_all_layers_survives_a_round_to_the_bit() {
+    let (folder, path) = saved();
+    let (first, again) = (model(), weights::load_model(&path).unwrap());
+    let layers = |network: &Network| {
+        // The order of nodes is Keras's after a round; the layers are the same.
+        let mut layers = network.architecture()["layers"].as_array().unwrap().clone();
+        layers.sort_by_key(|layer| layer["name"].to_string());
+        layers
+    };
+    assert_eq!(layers(&again.network), layers(&first.network));
+    assert_eq!((&again.preprocessing, &again.class_names), (&first.preprocessing, &first.class_names));
+    assert_eq!(again.training, first.training);
+    for a in again.network.weights() {
+        let b = first.network.weight(a.name()).unwrap();
+        assert_eq!((a.shape(), a.values(), a.trainable()), (b.shape(), b.values(), b.trainable()), "{}", a.name());
+    }
+    let second = folder.path().join("again.keras");
+    save_model(&again, &second).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), fs::read(&second).unwrap());
+}
+
+/// The description, changed, in an archive with the same weights.
+fn changed(path: &Path, change: impl FnOnce(&mut Value)) -> Result<Model> {
+    let mut file = KerasZip::open(path)?;
+    let mut config = file.config()?;
+    change(&mut config);
+    let weights = file.archive.read(H5, u64::MAX)?;
+    let mut archive = zip::ZipWriter::new(fs::File::create(path.with_extension("changed")).unwrap());
+    // Compressed, which Keras does not do but a person may.
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for (name, bytes) in [("config.json", config.to_string().into_bytes()), (H5, weights)] {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap();
+    load_model(&path.with_extension("changed"))
+}
+
+fn layer<'a>(config: &'a mut Value, name: &str) -> &'a mut Value {
+    let layers = config["config"]["layers"].as_array_mut().unwrap();
+    layers.iter_mut().find(|layer| layer["config"]["name"] == name).unwrap()
+}
+
+#[test]
+fn what_has_no_counterpart_is_refused_by_name() {
+    let (_folder, path) = saved();
+    changed(&path, |_| {}).unwrap();
+    let refused = |name: &str, option: &str, value: Value, expected: &[&str]| {
+        let changed = changed(&path, |config| layer(config, name)["config"][option] = value);
+        let message = changed.map(drop).unwrap_err().to_string();
+        for expected in expected {
+            assert!(message.contains(expected) && message.contains(name), "{message:?} does not say {expected:?}");
+        }
+    };
+    refused("conv2d", "dilation_rate", json!([2, 2]), &["dilation_rate [2,2]"]);
+    refused("conv2d", "groups", json!(3), &["groups 3"]);
+    refused("conv2d", "data_format", json!("channels_first"), &["channels_first"]);
+    refused("conv2d", "activation", json!("gelu"), &["gelu", "relu, sigmoid"]);
+    refused("conv2d", "padding", json!("causal"), &["causal"]);
+    refused("conv2d", "dtype", json!("float16"), &["float16"]);
+    refused("conv2d", "filters", json!(-3), &["filters is -3"]);
+    refused("conv2d", "something_new", json!(7), &["something_new (7)"]);
+    refused("batch_normalization", "axis", json!(1), &["axis 1"]);
+    refused("batch_normalization", "renorm", json!(true), &["renorm true"]);
+    refused("mixed", "axis", json!(2), &["axis 2"]);
+    refused("global_max_pooling2d", "keepdims", json!(true), &["keepdims true"]);
+    refused("dropout", "rate", json!(1.5), &["got 1.5"]);
+    refused("predictions", "units", json!(5), &["[156, 5]", "[156, 4]"]);
+    let message = changed(&path, |config| layer(config, "dropout")["class_name"] = json!("LSTM")).unwrap_err();
+    let message = message.to_string();
+    assert!(message.contains("LSTM") && message.contains("MaxPooling2D") && message.contains("dropout"), "{message}");
+    let message = changed(&path, |config| config["class_name"] = json!("MyModel")).unwrap_err().to_string();
+    assert!(message.contains("MyModel") && message.contains("Sequential"), "{message}");
+}
+
+#[test]
+fn what_matters_to_training_alone_is_noted() {
+    let (_folder, path) = saved();
+    let regularizer = json!({ "class_name": "L2", "config": { "l2": 0.01 } });
+    let model = changed(&path, |config| layer(config, "conv2d")["config"]["kernel_regularizer"] = regularizer).unwrap();
+    assert_eq!(model.training["not_imported"], json!(["conv2d: kernel_regularizer L2"]));
+}
+
+#[test]
+fn connections_that_cannot_be_are_refused() {
+    let (_folder, path) = saved();
+    let refused = |change: &dyn Fn(&mut Value), expected: &str| {
+        let message = changed(&path, change).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+    };
+    refused(&|c| layer(c, "add")["inbound_nodes"] = json!([]), "not connected");
+    refused(&|c| layer(c, "add")["inbound_nodes"][0]["args"] = json!([1.5]), "1.5");
+    refused(&|c| layer(c, "add")["inbound_nodes"][0]["kwargs"] = json!({ "scale": 2 }), "scale=2");
+    refused(&|c| layer(c, "dropout")["inbound_nodes"] = json!([[["nowhere", 0, 0, {}]]]), "\"nowhere\"");
+    refused(&|c| layer(c, "dropout")["inbound_nodes"] = json!([[["mixed", 0, 7, {}]]]), "output 7");
+    refused(&|c| layer(c, "dropout")["config"]["name"] = json!("mixed"), "another layer");
+    refused(&|c| c["config"]["output_layers"] = json!(["nowhere", 0, 0]), "nowhere");
+    refused(&|c| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, null, 3]), "any size");
+    refused(&|c| layer(c, "predictions")["config"]["units"] = json!(1_u64 << 40), "too small to hold");
+    let shared = |c: &mut Value| {
+        let call = layer(c, "dropout")["inbound_nodes"][0].clone();
+        layer(c, "dropout")["inbound_nodes"] = json!([call, call]);
+    };
+    refused(&shared, "2 times");
+}
+
+#[test]
+fn archives_of_something_else_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.keras");
+    let write = |members: &[(&str, &[u8])]| {
+        let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+        for (name, bytes) in members {
+            archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            archive.write_all(bytes).unwrap();
+        }
+        archive.finish().unwrap();
+        load_model(&path).unwrap_err().to_string()
+    };
+    assert!(write(&[("a.txt", b"a")]).contains("no config.json"));
+    assert!(write(&[("config.json", b"{")]).contains("config.json cannot be read"));
+    // A name that would lead out of the archive is a name like any other, and not one that is looked for.
+    assert!(write(&[("../../config.json", b"{}")]).contains("no config.json"));
+    let description = keras::description(&every_layer(), &path).unwrap().to_string();
+    assert!(write(&[("config.json", description.as_bytes())]).contains("neither model.weights.h5 nor"));
+    let message = write(&[("config.json", description.as_bytes()), (H5, b"not HDF5 at all")]);
+    assert!(message.contains("HDF5"), "{message}");
+    assert!(!folder.path().join("config.json").exists() && fs::read_dir(folder.path()).unwrap().count() == 1);
+}

@@ -1,0 +1,68 @@
+//! What the tests against recorded values share.
+#![allow(dead_code)] // each test program uses its own part
+
+use std::path::PathBuf;
+
+use safetensors::SafeTensors;
+
+/// A file of the shared folder; `None`, and a word on why, where that folder does not exist.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: there is no ../shared/{name} beside this checkout");
+    None
+}
+
+/// Recorded tensors.
+pub(crate) struct Expected {
+    bytes: Vec<u8>,
+}
+
+impl Expected {
+    /// A file of `../shared/golden`.
+    pub(crate) fn open(name: &str) -> Option<Self> {
+        let path = shared(&format!("golden/{name}"))?;
+        Some(Self { bytes: std::fs::read(path).unwrap() })
+    }
+
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> Vec<String> {
+        SafeTensors::deserialize(&self.bytes).unwrap().names().into_iter().map(str::to_owned).collect()
+    }
+
+    /// A tensor's shape and values.
+    pub(crate) fn get(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
+        let tensor = tensors.tensor(name).unwrap_or_else(|_| panic!("no tensor {name:?}"));
+        let values = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        (tensor.shape().to_vec(), values.collect())
+    }
+
+    /// A tensor's values.
+    pub(crate) fn values(&self, name: &str) -> Vec<f32> {
+        self.get(name).1
+    }
+}
+
+/// The first `channels` channels of values whose last axis has `all`.
+pub(crate) fn first_channels(values: &[f32], all: usize, channels: usize) -> Vec<f32> {
+    values.chunks_exact(all).flat_map(|pixel| &pixel[..channels]).copied().collect()
+}
+
+/// `max|a - b| / max|b|`.
+pub(crate) fn difference(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    assert!(got.iter().all(|value| value.is_finite()));
+    let scale = expected.iter().fold(0.0_f64, |most, &value| most.max(f64::from(value).abs()));
+    let most = got.iter().zip(expected).fold(0.0_f64, |most, (&a, &b)| most.max((f64::from(a) - f64::from(b)).abs()));
+    most / scale
+}
+
+/// Asserts `max|a - b| <= 1e-3 max|b|`.
+pub(crate) fn agree(what: &str, got: &[f32], expected: &[f32]) {
+    let difference = difference(got, expected);
+    eprintln!("{what}: relative difference {difference:.1e}");
+    assert!(difference <= 1e-3, "{what}: {difference:e}");
+}

@@ -1,0 +1,208 @@
+//! Damaged and malicious Keras files: an error or a harmless success, soon, in little memory; never a panic or a hang.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lucida::Result;
+use lucida::nn::Network;
+use lucida::weights::{self, Model};
+
+const FILES: [&str; 5] = ["model.keras", "model.h5", "model_parts.h5", "model.weights.h5", "model_npz.keras"];
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keras/files")).join(name)
+}
+
+/// Numbers that are the same in every run (Knuth's MMIX generator).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// How often to try: as given, or so many times as often as `LUCIDA_FUZZ` says.
+fn rounds(usual: usize) -> usize {
+    usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+/// Everything that reads a file; none of it may take long.
+fn read_all(path: &Path, network: &Network) -> (Result<Model>, Result<()>) {
+    let start = Instant::now();
+    let model = weights::load_model(path);
+    let loaded = weights::load_weights(path, &mut network.clone());
+    let _ = weights::inspect(path);
+    let taken = start.elapsed();
+    assert!(taken < Duration::from_secs(3), "{}: {taken:?}", path.display());
+    for problem in [model.as_ref().err(), loaded.as_ref().err()].into_iter().flatten() {
+        assert!(!problem.to_string().contains('\n'), "{problem}");
+        assert!(!matches!(problem, lucida::Error::Bug(_)), "{problem}");
+    }
+    (model, loaded)
+}
+
+fn network() -> Network {
+    weights::load_model(&file("model.h5")).unwrap().network
+}
+
+#[test]
+fn files_cut_anywhere_are_refused() {
+    let (folder, network) = (tempfile::tempdir().unwrap(), network());
+    for name in FILES {
+        let bytes = fs::read(file(name)).unwrap();
+        let path = folder.path().join(name);
+        let mut random = Random(1);
+        for _ in 0..rounds(50) {
+            let len = random.below(bytes.len());
+            fs::write(&path, &bytes[..len]).unwrap();
+            // What is cut off may be of the optimizer, or padding; what is read must then be all of it.
+            let (model, loaded) = read_all(&path, &network);
+            assert!(model.is_err() || loaded.is_ok(), "{name} cut to {len} of {} bytes", bytes.len());
+            assert!(len * 2 > bytes.len() || loaded.is_err(), "{name} cut to {len} of {} bytes", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn flipped_bytes_do_no_harm() {
+    let (folder, network) = (tempfile::tempdir().unwrap(), network());
+    for (seed, name) in (2..).zip(FILES) {
+        let bytes = fs::read(file(name)).unwrap();
+        let path = folder.path().join(name);
+        let mut random = Random(seed);
+        for round in 0..rounds(200) {
+            let mut damaged = bytes.clone();
+            // Half of the rounds in the first part, where an HDF5 file has most of its structure.
+            let range = if round % 2 == 0 { bytes.len() } else { bytes.len().min(8192) };
+            for _ in 0..=round % 4 {
+                damaged[random.below(range)] ^= 1 << random.below(8);
+            }
+            fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path, &network);
+        }
+    }
+}
+
+#[test]
+fn extreme_numbers_do_no_harm() {
+    let (folder, network) = (tempfile::tempdir().unwrap(), network());
+    for (seed, name) in (20..).zip(FILES) {
+        let bytes = fs::read(file(name)).unwrap();
+        let path = folder.path().join(name);
+        let mut random = Random(seed);
+        for round in 0..rounds(200) {
+            let mut damaged = bytes.clone();
+            let width = [1, 2, 4, 8][round % 4];
+            let value: u64 = [u64::MAX, 0, 1 << 40, u64::MAX / 2, 0x7fff_ffff, 0x8000][random.below(6)];
+            let at = random.below(bytes.len() - 8);
+            damaged[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path, &network);
+        }
+    }
+}
+
+/// Parts of the file in the place of others: pointers that lead back, groups that contain themselves.
+#[test]
+fn structures_that_turn_back_on_themselves_do_no_harm() {
+    let (folder, network) = (tempfile::tempdir().unwrap(), network());
+    for (seed, name) in (40..).zip(["model.h5", "model_parts.h5", "model.weights.h5"]) {
+        let bytes = fs::read(file(name)).unwrap();
+        // All places that hold what looks like an address in the file.
+        let address = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let places: Vec<usize> =
+            (0..bytes.len() - 8).step_by(8).filter(|&at| (96..bytes.len() as u64).contains(&address(at))).collect();
+        let path = folder.path().join(name);
+        let mut random = Random(seed);
+        for _ in 0..rounds(300) {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.below(3) {
+                let from = places[random.below(places.len())];
+                let to = places[random.below(places.len())];
+                damaged.copy_within(from..from + 8, to);
+            }
+            fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path, &network);
+        }
+    }
+}
+
+#[test]
+fn a_zip_bomb_is_refused_before_it_unpacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.keras");
+    let options = || {
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated).large_file(true)
+    };
+    let config = {
+        let mut archive = zip::ZipArchive::new(fs::File::open(file("model.keras")).unwrap()).unwrap();
+        std::io::read_to_string(archive.by_name("config.json").unwrap()).unwrap()
+    };
+    for bomb in ["config.json", "model.weights.h5", "model.weights.npz"] {
+        let mut archive = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+        if bomb != "config.json" {
+            archive.start_file("config.json", options()).unwrap();
+            archive.write_all(config.as_bytes()).unwrap();
+        }
+        archive.start_file(bomb, options()).unwrap();
+        let zeros = vec![0; 1 << 20];
+        (0..300).for_each(|_| archive.write_all(&zeros).unwrap());
+        archive.finish().unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 1 << 20);
+        let start = Instant::now();
+        let message = weights::load_model(&path).unwrap_err().to_string();
+        assert!(message.contains("limit") && message.contains(bomb), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn groups_that_contain_themselves_are_refused() {
+    let network = network();
+    for (name, expected) in [("cycle.weights.h5", "contains itself"), ("links.weights.h5", "")] {
+        let (model, loaded) = read_all(&file(name), &network);
+        assert!(model.is_err());
+        let message = loaded.unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// A shape of terabytes in place of (6, 5).
+#[test]
+fn a_tensor_of_terabytes_is_refused() {
+    let (folder, network) = (tempfile::tempdir().unwrap(), network());
+    let path = folder.path().join("large.h5");
+    let shape = [6_u64.to_le_bytes(), 5_u64.to_le_bytes()].concat();
+    for name in ["model.h5", "model.weights.h5", "model.keras"] {
+        let mut bytes = fs::read(file(name)).unwrap();
+        let places: Vec<usize> = (0..bytes.len() - 16).filter(|&at| bytes[at..at + 16] == shape).collect();
+        assert!(!places.is_empty());
+        for at in places {
+            bytes[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+        }
+        fs::write(&path, &bytes).unwrap();
+        let (model, loaded) = read_all(&path, &network);
+        assert!(model.is_err());
+        let message = loaded.unwrap_err().to_string();
+        assert!(name == "model.keras" || message.contains("1099511627776"), "{message}");
+    }
+}
+
+/// A member of an archive that declares another size than it has.
+#[test]
+fn an_archive_that_lies_about_sizes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lie.keras");
+    let bytes = fs::read(file("model.keras")).unwrap();
+    let entry = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    for (offset, value) in [(20, u32::MAX - 1), (24, u32::MAX - 1), (24, 5), (42, 1 << 30)] {
+        let mut damaged = bytes.clone();
+        damaged[entry + offset..entry + offset + 4].copy_from_slice(&value.to_le_bytes());
+        fs::write(&path, &damaged).unwrap();
+        assert!(weights::load_model(&path).is_err(), "{offset} {value}");
+    }
+}
