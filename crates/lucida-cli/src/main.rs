@@ -1,3 +1,22 @@
-//! The command line of Lucida.
+//! The command line of Lucida: parses, calls the library, prints. It has no logic of its own.
+//!
+//! Exit codes: 0 done, 1 a run that failed, 2 a wrong command line, 130 stopped by Ctrl-C after saving what there was.
 
-fn main() {}
+mod arguments;
+mod cli;
+mod commands;
+mod exit;
+mod interrupt;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::try_parse() {
+        Ok(cli) => exit::of_run(commands::run(&cli)),
+        Err(answer) => exit::of_parsing(&answer),
+    }
+}

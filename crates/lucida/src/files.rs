@@ -64,3 +64,20 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
 }
+
+/// Creates a folder for the files of these names, and checks that it can be written to before any long work.
+///
+/// # Errors
+/// [`Error::Argument`] when one of them is there already and `force` is not given; [`Error::Io`] when the folder cannot
+/// be created or written to.
+pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
+    let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
+    if let Some(file) = existing.filter(|_| !force) {
+        return Err(Error::argument(format!(
+            "{} is there already: use --force to overwrite it, or --out for another folder",
+            file.display()
+        )));
+    }
+    create_folder(path)?;
+    tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
+}

@@ -5,6 +5,7 @@ pub mod error;
 pub mod files;
 pub mod nn;
 pub mod plot;
+pub mod report;
 pub mod train;
 pub mod weights;
 

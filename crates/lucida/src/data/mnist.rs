@@ -41,9 +41,17 @@ impl Mnist {
     /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and `t10k` for `train`.
     ///
     /// # Errors
+    /// There need not be a test part; then neither of its files is there.
+    ///
+    /// # Errors
     /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of
     /// images and labels differ, when an image is not 28x28 or a label is over 9; else as [`idx::read`].
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        if !has_any(folder, Part::Test)
+            && let Ok([train]) = find(folder, [Part::Train])
+        {
+            return Ok(Self { train: train.read()?, test: None });
+        }
         let [train, test] = find(folder, [Part::Train, Part::Test])?;
         Ok(Self { train: train.read()?, test: Some(test.read()?) })
     }
@@ -74,6 +82,15 @@ enum Part {
     Test,
 }
 
+impl Part {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "t10k",
+        }
+    }
+}
+
 /// The two files of a part.
 struct Files {
     images: PathBuf,
@@ -102,29 +119,33 @@ fn find<const N: usize>(folder: &Path, parts: [Part; N]) -> Result<[Files; N]> {
     }
     let mut missing = Vec::new();
     let mut look = |prefix: &str, kind: &str| {
-        let names = ["-", "."].map(|joint| format!("{prefix}{joint}{kind}"));
-        let candidates = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
-        let found = candidates.map(|name| folder.join(name)).find(|path| path.is_file());
-        found.unwrap_or_else(|| {
+        find_file(folder, prefix, kind).unwrap_or_else(|| {
             missing.push(format!("{prefix}-{kind}"));
             PathBuf::new()
         })
     };
-    let files = parts.map(|part| {
-        let prefix = match part {
-            Part::Train => "train",
-            Part::Test => "t10k",
-        };
-        Files {
-            images: look(&format!("{prefix}-images"), "idx3-ubyte"),
-            labels: look(&format!("{prefix}-labels"), "idx1-ubyte"),
-        }
+    let files = parts.map(|part| Files {
+        images: look(&format!("{}-images", part.prefix()), "idx3-ubyte"),
+        labels: look(&format!("{}-labels", part.prefix()), "idx1-ubyte"),
     });
     if missing.is_empty() {
         Ok(files)
     } else {
         Err(Error::file(folder, format!("lacks {} (each plain or as .gz)", missing.join(", "))))
     }
+}
+
+/// A file under any of its usual names.
+fn find_file(folder: &Path, prefix: &str, kind: &str) -> Option<PathBuf> {
+    let names = ["-", "."].map(|joint| format!("{prefix}{joint}{kind}"));
+    let candidates = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]);
+    candidates.map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Whether at least one file of a part is there.
+fn has_any(folder: &Path, part: Part) -> bool {
+    let is_there = |what: &str, kind: &str| find_file(folder, &format!("{}-{what}", part.prefix()), kind).is_some();
+    is_there("images", "idx3-ubyte") || is_there("labels", "idx1-ubyte")
 }
 
 /// Puts images and labels together, when they belong together.

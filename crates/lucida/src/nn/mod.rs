@@ -31,5 +31,5 @@ pub use optimizer::{Optimizer, OptimizerState};
 pub use plan::{Plan, PlanBuilder, Point, StepSeed};
 pub use schedule::Schedule;
 pub use shape::Shape;
-pub use summary::summary;
+pub use summary::{summary, thousands};
 pub use weight::{Weight, WeightSpec};

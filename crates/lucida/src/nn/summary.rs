@@ -49,8 +49,8 @@ pub fn summary(network: &Network) -> String {
     text
 }
 
-/// `113514` as `113,514`.
-fn thousands(count: usize) -> String {
+/// A number in groups of three digits: `113,514`.
+pub fn thousands(count: usize) -> String {
     let digits = count.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits are ASCII")).collect();

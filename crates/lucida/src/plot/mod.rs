@@ -8,6 +8,7 @@
 //! does not exist, and its font is private, so that the captions of a grid would have needed a second one.
 
 mod bars;
+mod braille;
 mod canvas;
 mod colormap;
 mod confusion;
@@ -21,6 +22,7 @@ mod text;
 mod ticks;
 
 pub use bars::Bars;
+pub use braille::braille;
 pub use colormap::Colormap;
 pub use confusion::Confusion;
 pub use curves::{Curves, Panel};

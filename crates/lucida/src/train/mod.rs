@@ -11,6 +11,7 @@ mod evaluate;
 mod fit;
 mod history;
 mod predict;
+mod record;
 mod run_folder;
 
 pub use classifier::Classifier;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::nn::Network;
 use crate::weights::{Model, safetensors};
-use crate::{Error, Result, files};
+use crate::{Result, files};
 
 use super::History;
 
@@ -22,21 +22,11 @@ impl RunFolder {
     /// Creates the folder of a new run, and checks that files can be written there before any long work.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is a run already and `force` is not given; [`Error::Io`] when the folder cannot be
+    /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
     /// created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
-        let existing = Self::FILES.iter().map(|name| path.join(name)).find(|file| file.exists());
-        if let Some(file) = existing.filter(|_| !force) {
-            return Err(Error::argument(format!(
-                "{} is there already: use --force to overwrite the run, or --out for another folder",
-                file.display()
-            )));
-        }
-        files::create_folder(&path)?;
-        let probe = path.join(".lucida-probe");
-        files::write_bytes(&probe, b"")?;
-        std::fs::remove_file(&probe).map_err(|source| Error::io(&path, "write", source))?;
+        files::claim_folder(&path, &Self::FILES, force)?;
         Ok(Self { path })
     }
 
@@ -53,7 +43,7 @@ impl RunFolder {
     /// Writes the model with the weights of its best epoch.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be written.
     pub fn save_best(&self, model: &Model) -> Result<()> {
         safetensors::save_model(model, &self.model())
     }
@@ -61,7 +51,7 @@ impl RunFolder {
     /// Writes the model with the weights of the last step.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be written.
     pub fn save_last(&self, model: &Model, last: &Network) -> Result<()> {
         let model = Model { network: last.clone(), ..model.clone() };
         safetensors::save_model(&model, &self.path.join("last.safetensors"))
@@ -70,7 +60,7 @@ impl RunFolder {
     /// Writes the table and the curves.
     ///
     /// # Errors
-    /// [`Error::Io`] when one cannot be written.
+    /// [`Error::Io`](crate::Error::Io) when one cannot be written.
     pub fn save_history(&self, history: &History) -> Result<()> {
         history.save_csv(&self.path.join("history.csv"))?;
         let figure = history.curves().figure();

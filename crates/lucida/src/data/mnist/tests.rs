@@ -82,6 +82,7 @@ fn files_are_found_under_each_usual_name() {
     write(folder.path(), "train-images.idx3-ubyte", "train-labels-idx1-ubyte", 28, 2, &[3, 9]);
     let train = Mnist::train_only(folder.path()).unwrap();
     assert_eq!((train.len(), train.label(1)), (2, 9));
+    assert_eq!(Mnist::from_folder(folder.path()).unwrap(), Mnist { train: train.clone(), test: None });
     write(folder.path(), "t10k-images-idx3-ubyte.gz", "t10k-labels.idx1-ubyte.gz", 28, 1, &[4]);
     assert_eq!(Mnist::test_only(folder.path()).unwrap().len(), 1);
     assert_eq!(Mnist::from_folder(folder.path()).unwrap().train, train);
@@ -98,6 +99,11 @@ fn what_is_missing_is_named() {
         lacking.ends_with(": lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte (each plain or as .gz)"),
         "{lacking}"
     );
+    write(folder.path(), "train-images-idx3-ubyte", "train-labels-idx1-ubyte", 28, 1, &[4]);
+    let lacking = message(folder.path());
+    assert!(lacking.ends_with(": lacks t10k-images-idx3-ubyte (each plain or as .gz)"), "{lacking}");
+    let empty = message(tempfile::tempdir().unwrap().path());
+    assert_eq!(empty.matches("idx").count(), 4, "{empty}");
     let file = folder.path().join("t10k-labels-idx1-ubyte");
     assert!(message(&file).contains("is not a folder"));
 }

@@ -1,0 +1,116 @@
+//! Values of the command line that have a form of their own.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A data set: `mnist`, the built-in one, or `mnist:DIR`, that of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// MNIST, built in or from the folder with its files.
+    Mnist(Option<PathBuf>),
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "mnist" => Ok(Self::Mnist(None)),
+            Some(("mnist", "")) => Err("the folder after `mnist:` is missing".to_owned()),
+            Some(("mnist", folder)) => Ok(Self::Mnist(Some(folder.into()))),
+            _ => Err("expected mnist (the built-in digits) or mnist:DIR (a folder with MNIST's files)".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mnist(None) => f.write_str("mnist"),
+            Self::Mnist(Some(folder)) => write!(f, "mnist:{}", folder.display()),
+        }
+    }
+}
+
+/// Positions in a data set: `3`, `0..10` (without 10), `0,5,9`, and any of these joined by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Indices(Vec<Range<usize>>);
+
+impl Indices {
+    /// The positions in the order given, if all lie below `len`; else the first that does not.
+    pub(crate) fn below(&self, len: usize) -> Result<Vec<usize>, usize> {
+        for range in &self.0 {
+            // Checked before anything is collected: a range may be longer than memory.
+            if range.end > len {
+                return Err(range.start.max(len));
+            }
+        }
+        Ok(self.0.iter().cloned().flatten().collect())
+    }
+}
+
+impl FromStr for Indices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| -> Result<usize, String> {
+            let number = text.parse().ok().filter(|&number| number < usize::MAX);
+            number.ok_or_else(|| format!("{text:?} is not a position; expected as in 3, 0..10 or 0,5,9"))
+        };
+        let ranges = text.split(',').map(|part| {
+            let Some((start, end)) = part.split_once("..") else {
+                let at = number(part)?;
+                return Ok(at..at + 1);
+            };
+            let range = number(start)?..number(end)?;
+            if range.is_empty() { Err(format!("{part} holds no position")) } else { Ok(range) }
+        });
+        ranges.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A positive number: a learning rate.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a positive number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources() {
+        let parse = |text: &str| text.parse::<Source>();
+        assert_eq!(parse("mnist"), Ok(Source::Mnist(None)));
+        assert_eq!(parse("mnist:C:\\data"), Ok(Source::Mnist(Some("C:\\data".into()))));
+        assert_eq!(parse("mnist:../x").unwrap().to_string(), "mnist:../x");
+        for wrong in ["", "MNIST", "mnist:", "cifar", "mnistx:a"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn indices() {
+        let parse = |text: &str| text.parse::<Indices>();
+        assert_eq!(parse("3").unwrap().below(10), Ok(vec![3]));
+        assert_eq!(parse("0..4").unwrap().below(10), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(parse("9,0,2..4").unwrap().below(10), Ok(vec![9, 0, 2, 3]));
+        assert_eq!(parse("0..11").unwrap().below(10), Err(10));
+        assert_eq!(parse("12..13").unwrap().below(10), Err(12));
+        assert_eq!(parse("0..999999999999").unwrap().below(10), Err(10));
+        for wrong in ["", "a", "-1", "3..", "..3", "5..5", "5..4", "1,,2", "1,", "0x3", "18446744073709551615"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(positive("1e-3"), Ok(0.001));
+        for wrong in ["0", "-1", "nan", "inf", "fast", ""] {
+            assert!(positive(wrong).is_err(), "{wrong}");
+        }
+    }
+}

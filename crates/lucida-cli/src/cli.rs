@@ -1,0 +1,272 @@
+//! The command line: commands, options, and their help.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::arguments::{Indices, Source, positive};
+
+const EXAMPLES: &str = "\
+Examples:
+  lucida demo                                   train on the built-in digits, write a report
+  lucida train mnist --data DIR                 train on MNIST's files in DIR
+  lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
+  lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
+  lucida summary mnist-cnn                      the layers of a network
+
+Environment:
+  LUCIDA_THREADS  number of threads, as --threads
+  LUCIDA_SIMD     instruction set to use: scalar, avx2, avx512 or neon, as far as the processor has them
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
+
+/// Train convolutional networks, take them apart and paint with them
+#[derive(Debug, Parser)]
+#[command(name = "lucida", version, max_term_width = 100, after_help = EXAMPLES, subcommand_required = true)]
+#[command(arg_required_else_help = true, infer_long_args = false, propagate_version = false)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Number of threads [default: all cores, or LUCIDA_THREADS]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Print more details
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train on the built-in digits and write a report about it: one HTML page and its pictures
+    Demo(Demo),
+
+    /// Train a network
+    #[command(subcommand, arg_required_else_help = true)]
+    Train(Train),
+
+    /// Print the layers of a network: types, output shapes, parameters
+    Summary(Summary),
+
+    /// Measure a model on labelled data: loss, accuracy, precision and recall, confusion matrix
+    Evaluate(Evaluate),
+
+    /// Tell the class of pictures
+    Predict(Predict),
+
+    /// Look at data sets
+    #[command(subcommand, arg_required_else_help = true)]
+    Data(Data),
+
+    /// Print a script that completes lucida's command lines in a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida demo
+  lucida demo --out /tmp/demo --force
+
+The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
+pub(crate) struct Demo {
+    /// Folder for the report: index.html, pictures, and the model
+    #[arg(long, value_name = "DIR", default_value = "runs/demo", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite a report that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Train {
+    /// A small network for handwritten digits, of 113,514 parameters
+    Mnist(TrainMnist),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida train mnist                                   the 10,000 built-in digits
+  lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
+  lucida train mnist --epochs 5 --seed 1 --out runs/a
+  lucida train mnist | tee training.log                one line an epoch
+
+A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
+validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is.")]
+pub(crate) struct TrainMnist {
+    /// Folder with MNIST's files [default: the built-in 10,000 digits]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Passes over the training digits
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: u32,
+
+    /// Digits in a step
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch_size: u32,
+
+    /// Learning rate of Adam
+    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive)]
+    pub(crate) learning_rate: f64,
+
+    /// Seed of all random numbers: equal seeds give equal models
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Folder for the model, the table and the curves
+    #[arg(long, value_name = "DIR", default_value = "runs/mnist", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite a run that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida summary mnist-cnn
+  lucida summary runs/mnist/model.safetensors")]
+pub(crate) struct Summary {
+    /// Name of a known network (mnist-cnn, lenet5, basic-cnn, vgg16, vgg19, inception-v3), model file, or folder of a run
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
+  lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
+  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object")]
+pub(crate) struct Evaluate {
+    /// Model file, or folder of a run
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+
+    /// Labelled data: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
+    #[arg(long, value_name = "mnist[:DIR]")]
+    pub(crate) data: Source,
+
+    /// Folder for pictures of the confusion matrix: confusion.png, confusion.svg
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida predict runs/mnist seven.png photo.jpg              pictures of any size
+  lucida predict runs/mnist seven.png --verbose              with all probabilities
+  lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
+  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object")]
+pub(crate) struct Predict {
+    /// Model file, or folder of a run
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+
+    /// Pictures: JPEG, PNG, BMP, GIF, TIFF or WebP
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// Data set to take digits from: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
+    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    pub(crate) data: Option<Source>,
+
+    /// Which digits of the data set, from 0: 3, 0..10 (without 10), 0,5,9
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Show the first digits of a data set with their labels
+    Show(DataShow),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida data show mnist --first 10
+  lucida data show mnist --first 50 --out digits.png
+  lucida data show mnist --data DIR --test")]
+pub(crate) struct DataShow {
+    /// Data set
+    pub(crate) set: SetName,
+
+    /// How many digits
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) first: u32,
+
+    /// Folder with MNIST's files [default: the built-in 10,000 digits]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// The test digits of the folder rather than its training digits
+    #[arg(long, requires = "data")]
+    pub(crate) test: bool,
+
+    /// Write a PNG picture instead of drawing in the terminal
+    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The data sets that can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SetName {
+    /// Handwritten digits of 28x28 pixels
+    Mnist,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida completions bash > ~/.local/share/bash-completion/completions/lucida
+  lucida completions zsh > \"${fpath[1]}/_lucida\"
+  lucida completions fish > ~/.config/fish/completions/lucida.fish")]
+pub(crate) struct Completions {
+    /// Shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

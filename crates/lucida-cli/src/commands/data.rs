@@ -1,0 +1,73 @@
+//! `lucida data`
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use lucida::data::{Dataset, LabelledImages, Mnist};
+use lucida::nn::thousands;
+use lucida::plot::{Cell, Grid, braille};
+
+use super::Context;
+use crate::cli::{Data, DataShow, SetName};
+
+/// Digits side by side in a terminal: five of 14 characters and the gaps between them fit 80 columns.
+const ABREAST: usize = 5;
+const GAP: &str = "  ";
+/// What is brighter is ink.
+const INK: u8 = 96;
+
+pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
+    let Data::Show(arguments) = arguments;
+    let SetName::Mnist = arguments.set;
+    let (set, origin) = load(arguments)?;
+    let count = arguments.first as usize;
+    if count > set.len() {
+        bail!("--first {count}: there are only {} {origin}", thousands(set.len()));
+    }
+    let heading = format!("The first {} of {} {origin}", thousands(count), thousands(set.len()));
+    match &arguments.out {
+        Some(path) => {
+            strip(&set, count, path)?;
+            context.output.info(&format!("{heading}: {}", path.display()));
+            Ok(())
+        }
+        None => context.output.result(&format!("{heading}\n\n{}", drawing(&set, count)?)),
+    }
+}
+
+fn load(arguments: &DataShow) -> Result<(LabelledImages, String)> {
+    Ok(match &arguments.data {
+        None => (Mnist::builtin()?.train, "built-in digits".to_owned()),
+        Some(folder) if arguments.test => (Mnist::test_only(folder)?, format!("test digits of {}", folder.display())),
+        Some(folder) => (Mnist::train_only(folder)?, format!("training digits of {}", folder.display())),
+    })
+}
+
+/// Writes a picture of the digits with their labels.
+fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
+    let cells = (0..count).map(|index| {
+        let label = &set.class_names()[set.label(index)];
+        Ok(Cell::new(set.picture(index)?).caption(label))
+    });
+    let cells = cells.collect::<lucida::Result<Vec<_>>>()?;
+    let grid = Grid::new(cells).columns(10).zoom(2).padding(10).margin(8).text_size(14.0).render()?;
+    Ok(grid.save_png(path)?)
+}
+
+/// The digits as text, each with its label below.
+fn drawing(set: &LabelledImages, count: usize) -> Result<String> {
+    let indices: Vec<usize> = (0..count).collect();
+    let mut text = String::new();
+    for row in indices.chunks(ABREAST) {
+        let drawings =
+            row.iter().map(|&index| Ok(braille(&set.picture(index)?, INK))).collect::<lucida::Result<Vec<_>>>()?;
+        for line in 0..drawings.iter().map(Vec::len).max().unwrap_or(0) {
+            let parts: Vec<&str> = drawings.iter().filter_map(|lines| lines.get(line)).map(String::as_str).collect();
+            text += &format!("{}\n", parts.join(GAP));
+        }
+        let labels: Vec<_> = row.iter().map(|&index| format!("{:^14}", set.class_names()[set.label(index)])).collect();
+        text += &format!("{}\n\n", labels.join(GAP).trim_end());
+    }
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}

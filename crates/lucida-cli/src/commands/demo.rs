@@ -1,0 +1,44 @@
+//! `lucida demo`
+
+use anyhow::Result;
+use lucida::Error;
+use lucida::nn::thousands;
+use lucida::report::Demo;
+
+use super::Context;
+use crate::output::percent;
+use crate::progress::Progress;
+use crate::{cli, interrupt};
+
+pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
+    let output = context.output;
+    let folder = &arguments.out;
+    Demo::claim_folder(folder, arguments.force)?;
+    interrupt::catch()?;
+    let demo = Demo::new(arguments.seed)?;
+    let parts = demo.parts();
+    output.info(&format!(
+        "Training on {} of the built-in digits, validating on {}; {} are held out",
+        thousands(parts.train.len()),
+        thousands(parts.validation.len()),
+        thousands(parts.held_out.len())
+    ));
+    let settings = demo.settings(arguments.seed, context.cpu);
+    let result = demo.run(&settings, &mut Progress::new(output, settings.epochs))?;
+    result.save(folder)?;
+
+    output.result(&format!(
+        "Accuracy {} on {} digits held out; {} parameters, trained in {:.1} s",
+        percent(result.evaluation.accuracy),
+        thousands(parts.held_out.len()),
+        thousands(result.model.network.parameters().0),
+        result.times.training
+    ))?;
+    output.result(&format!("Report: {}", folder.join(Demo::FILES[0]).display()))?;
+    if result.fitted.interrupted {
+        return Err(Error::Interrupted.into());
+    }
+    let model = folder.display();
+    output.info(&format!("Try the model: lucida predict {model} --data mnist --index 0..10"));
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `lucida evaluate`
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use lucida::data::Dataset;
+use lucida::nn::thousands;
+use lucida::train::{Confusion, Evaluation, evaluate};
+use lucida::{files, plot};
+use serde::Serialize;
+
+use super::Context;
+use super::digits::Digits;
+use super::model::model;
+use crate::cli::Evaluate;
+use crate::output::percent;
+
+/// The names of the pictures, without their ending.
+const PICTURE: &str = "confusion";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    data: String,
+    images: u64,
+    loss: f64,
+    accuracy: f64,
+    class_names: &'a [String],
+    /// A row for each true class, a column for each predicted one.
+    confusion: Vec<&'a [u64]>,
+    classes: Vec<Class<'a>>,
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    class: &'a str,
+    images: u64,
+    precision: Option<f64>,
+    recall: Option<f64>,
+    f1: Option<f64>,
+}
+
+pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
+    let output = context.output;
+    let model = model(&arguments.model)?;
+    let digits = Digits::load(&arguments.data)?;
+    if let Some(folder) = &arguments.out {
+        files::create_folder(folder)?;
+    }
+    if digits.builtin {
+        output.note(
+            "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
+             use --data mnist:DIR for test digits",
+        );
+    }
+    let evaluation = evaluate(&model, &digits.set, context.cpu).with_context(|| arguments.model.clone())?;
+    let names = digits.set.class_names();
+    if let Some(folder) = &arguments.out {
+        let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
+        let figure = matrix.title(format!("Confusion of {}", digits.origin)).figure();
+        figure.save_svg(&folder.join(PICTURE).with_extension("svg"))?;
+        figure.picture(2.0)?.save_png(&folder.join(PICTURE).with_extension("png"))?;
+    }
+    if arguments.json {
+        return output.json(&answer(arguments, names, &evaluation));
+    }
+    let images = thousands(digits.set.len());
+    let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
+    output.result(&format!("{} on {images} {}", arguments.model, digits.origin))?;
+    output.result(&format!("accuracy {accuracy}, loss {loss:.4}\n"))?;
+    output.result(&classes(names, &evaluation.confusion))?;
+    output.result(&matrix(names, &evaluation.confusion))?;
+    if let Some(folder) = &arguments.out {
+        output.info(&format!("Written to {}: {PICTURE}.png, {PICTURE}.svg", folder.display()));
+    }
+    Ok(())
+}
+
+fn answer<'a>(arguments: &'a Evaluate, names: &'a [String], evaluation: &'a Evaluation) -> Answer<'a> {
+    let confusion = &evaluation.confusion;
+    let class = |(class, name): (usize, &'a String)| Class {
+        class: name,
+        images: confusion.support(class),
+        precision: confusion.precision(class),
+        recall: confusion.recall(class),
+        f1: confusion.f1(class),
+    };
+    Answer {
+        model: &arguments.model,
+        data: arguments.data.to_string(),
+        images: confusion.total(),
+        loss: evaluation.loss,
+        accuracy: evaluation.accuracy,
+        class_names: names,
+        confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
+        classes: names.iter().enumerate().map(class).collect(),
+    }
+}
+
+/// Precision, recall and their mean for each class.
+fn classes(names: &[String], confusion: &Confusion) -> String {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
+    let mut text = format!("{:<width$}  {:>7}  {:>9}  {:>9}  {:>9}\n", "class", "images", "precision", "recall", "F1");
+    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
+    for (class, name) in names.iter().enumerate() {
+        let (precision, recall, f1) = (confusion.precision(class), confusion.recall(class), confusion.f1(class));
+        let _ = writeln!(
+            text,
+            "{name:<width$}  {:>7}  {:>9}  {:>9}  {:>9}",
+            thousands(confusion.support(class) as usize),
+            share(precision),
+            share(recall),
+            share(f1)
+        );
+    }
+    text
+}
+
+/// The confusion matrix; what did not happen is a dot, so that mistakes stand out.
+fn matrix(names: &[String], confusion: &Confusion) -> String {
+    let count = |truth, predicted| match confusion.at(truth, predicted) {
+        0 => "·".to_owned(),
+        count => count.to_string(),
+    };
+    let widest = confusion.counts().iter().map(|count| count.to_string().len()).max().unwrap_or(1);
+    let name = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = widest.max(name);
+    let mut text = "confusion matrix: a row for each true class, a column for each predicted one\n".to_owned();
+    let _ = write!(text, "{:name$}", "");
+    names.iter().for_each(|name| text += &format!(" {name:>width$}"));
+    for (truth, row) in names.iter().enumerate() {
+        let _ = write!(text, "\n{row:<name$}");
+        (0..names.len()).for_each(|predicted| text += &format!(" {:>width$}", count(truth, predicted)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned() {
+        let mut confusion = Confusion::new(2);
+        (0..120).for_each(|_| confusion.count(0, 0));
+        confusion.count(0, 1);
+        let names = ["cat".to_owned(), "d".to_owned()];
+        let text = matrix(&names, &confusion);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines, ["    cat   d", "cat 120   1", "d     ·   ·"]);
+        let text = classes(&names, &confusion);
+        assert_eq!(text.lines().nth(1), Some("cat        121   100.00 %    99.17 %    99.59 %"));
+        assert_eq!(text.lines().nth(2), Some("d            0     0.00 %          –          –"));
+    }
+}

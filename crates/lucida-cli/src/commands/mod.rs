@@ -1,0 +1,49 @@
+//! One file for each command: calls of the library, and the words around them.
+
+mod completions;
+mod data;
+mod demo;
+mod digits;
+mod evaluate;
+mod model;
+mod predict;
+mod summary;
+mod train;
+
+use anyhow::Result;
+use lucida::Cpu;
+
+use crate::cli::{Cli, Command, Global};
+use crate::exit::Usage;
+use crate::output::Output;
+
+/// What every command gets besides its own arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
+    pub(crate) cpu: Cpu,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    fn new(global: &Global) -> Result<Self, Usage> {
+        let mut cpu = Cpu::from_env().map_err(Usage)?;
+        if let Some(threads) = global.threads {
+            cpu = cpu.with_threads(threads.into());
+        }
+        Ok(Self { cpu, output: Output::new(global.quiet, global.verbose) })
+    }
+}
+
+/// Runs the command of a command line.
+pub(crate) fn run(cli: &Cli) -> Result<()> {
+    let context = Context::new(&cli.global)?;
+    match &cli.command {
+        Command::Demo(arguments) => demo::run(arguments, context),
+        Command::Train(arguments) => train::run(arguments, context),
+        Command::Summary(arguments) => summary::run(arguments, context),
+        Command::Evaluate(arguments) => evaluate::run(arguments, context),
+        Command::Predict(arguments) => predict::run(arguments, context),
+        Command::Data(arguments) => data::run(arguments, context),
+        Command::Completions(arguments) => completions::run(arguments, context),
+    }
+}

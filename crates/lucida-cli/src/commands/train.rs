@@ -1,0 +1,99 @@
+//! `lucida train`
+
+use anyhow::Result;
+use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
+use lucida::nn::{Optimizer, Schedule, summary, thousands, zoo};
+use lucida::train::{Fitted, RunFolder, Settings, evaluate, fit};
+use lucida::weights::Model;
+
+use super::Context;
+use crate::cli::{Train, TrainMnist};
+use crate::interrupt;
+use crate::output::percent;
+use crate::progress::Progress;
+
+/// The part of the training digits that validates.
+const VALIDATION: f64 = 0.2;
+
+pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
+    match arguments {
+        Train::Mnist(arguments) => mnist(arguments, context),
+    }
+}
+
+fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
+    let output = context.output;
+    let (digits, origin) = match &arguments.data {
+        Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
+        None => (Mnist::builtin()?, "the built-in digits".to_owned()),
+    };
+    let run = RunFolder::create(&arguments.out, arguments.force)?;
+    let classes = digits.train.class_names().len();
+    let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
+    let train = Subset::new(&digits.train, split.train)?;
+    let validation = Subset::new(&digits.train, split.validation)?;
+    let settings = Settings {
+        epochs: arguments.epochs as usize,
+        batch_size: arguments.batch_size as usize,
+        schedule: Schedule::constant(arguments.learning_rate),
+        optimizer: Optimizer::adam(),
+        seed: arguments.seed,
+        cpu: context.cpu,
+    };
+    let mut model = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: digits.train.class_names().to_vec(),
+        ..Model::new(zoo::mnist_cnn(arguments.seed)?)
+    };
+    output.info(&format!(
+        "Training on {} digits of {origin}, validating on {}{}",
+        thousands(train.len()),
+        thousands(validation.len()),
+        digits.test.as_ref().map(|test| format!(", testing on {}", thousands(test.len()))).unwrap_or_default()
+    ));
+    output.info(&format!(
+        "Network {}: {} parameters; {} threads with {}",
+        model.network.name(),
+        thousands(model.network.parameters().0),
+        context.cpu.threads(),
+        context.cpu.isa().name()
+    ));
+    if output.verbose() {
+        output.info(summary(&model.network).trim_end());
+    }
+
+    interrupt::catch()?;
+    let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
+    let fitted = {
+        let mut progress = Progress::new(output, settings.epochs);
+        fit(&mut model, &train, validating, &settings, &mut progress)?
+    };
+    model.training = fitted.record(&settings);
+    run.save_best(&model)?;
+    run.save_last(&model, &fitted.last)?;
+    run.save_history(&fitted.history)?;
+
+    report_best(&fitted, context);
+    let written = format!("{}: {}", run.path().display(), RunFolder::FILES.join(", "));
+    if fitted.interrupted {
+        output.info(&format!("Stopped after {} of {} epochs", fitted.history.epochs.len(), settings.epochs));
+        output.info(&format!("Written to {written}"));
+        return Err(lucida::Error::Interrupted.into());
+    }
+    if let Some(test) = digits.test.as_ref().filter(|test| !test.is_empty()) {
+        let test_result = evaluate(&model, test, context.cpu)?;
+        let (accuracy, loss) = (percent(test_result.accuracy), test_result.loss);
+        output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} digits", thousands(test.len())))?;
+    }
+    output.info(&format!("Written to {written}"));
+    Ok(())
+}
+
+fn report_best(fitted: &Fitted, context: Context) {
+    let Some(best) = fitted.history.best() else { return };
+    let measured = match (best.val_loss, best.val_accuracy) {
+        (Some(loss), Some(accuracy)) => format!("validation loss {loss:.4}, accuracy {}", percent(accuracy)),
+        _ => format!("loss {:.4}, accuracy {}", best.loss, percent(best.accuracy)),
+    };
+    context.output.info(&format!("Best epoch {}: {measured}", best.epoch));
+}

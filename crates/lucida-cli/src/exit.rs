@@ -1,0 +1,112 @@
+//! From a result to an exit code, and to the one line that says what went wrong.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use lucida::Error;
+
+/// The run failed.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 2;
+/// Stopped by Ctrl-C, as shells number it: 128 and the number of SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// A value of the command line or the environment that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Failures that have been reported already, one by one.
+#[derive(Debug)]
+pub(crate) struct Reported;
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("some of the inputs failed")
+    }
+}
+
+impl std::error::Error for Reported {}
+
+/// The code of a command that ran.
+pub(crate) fn of_run(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if is_closed_pipe(&error) {
+        // Who reads has read enough: `lucida summary mnist-cnn | head`.
+        return ExitCode::SUCCESS;
+    }
+    if error.is::<Reported>() {
+        return FAILED.into();
+    }
+    report(&error);
+    if error.is::<Usage>() {
+        USAGE.into()
+    } else if matches!(error.downcast_ref(), Some(Error::Interrupted)) {
+        INTERRUPTED.into()
+    } else {
+        FAILED.into()
+    }
+}
+
+/// The code of a command line that asks for help or the version, or that cannot be understood.
+pub(crate) fn of_parsing(answer: &clap::Error) -> ExitCode {
+    match answer.print().and_then(|()| io::stdout().flush()) {
+        Ok(()) => u8::try_from(answer.exit_code()).unwrap_or(USAGE).into(),
+        Err(error) => of_run(Err(crate::output::unwritable(error))),
+    }
+}
+
+/// One line on standard error. If that is closed too, there is nobody left to tell.
+pub(crate) fn report(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "error: {}", one_line(error));
+}
+
+/// An error with its causes in one line. The library's messages tell their cause themselves.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let message = cause.to_string();
+        if !line.ends_with(&message) {
+            line = if line.is_empty() { message } else { format!("{line}: {message}") };
+        }
+    }
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    // The library's errors are about files, whatever the cause.
+    !error.is::<Error>()
+        && error
+            .chain()
+            .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once_and_in_one_line() {
+        let error = Error::io("runs/x", "write", io::Error::other("disk\n full"));
+        assert_eq!(one_line(&error.into()), "runs/x: cannot write: disk full");
+        let error = anyhow::Error::new(io::Error::other("inner")).context("outer");
+        assert_eq!(one_line(&error), "outer: inner");
+    }
+
+    #[test]
+    fn only_a_closed_standard_output_is_no_failure() {
+        let closed = || io::Error::from(ErrorKind::BrokenPipe);
+        assert!(is_closed_pipe(&crate::output::unwritable(closed())));
+        assert!(!is_closed_pipe(&Error::io("model", "write", closed()).into()));
+        assert!(!is_closed_pipe(&io::Error::from(ErrorKind::NotFound).into()));
+    }
+}

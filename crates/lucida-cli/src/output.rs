@@ -1,0 +1,84 @@
+//! What is printed, and where: results on standard output, everything else on standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context, Error, Result};
+use serde::Serialize;
+
+/// How much is printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Output {
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose }
+    }
+
+    /// Whether details are wanted.
+    pub(crate) fn verbose(self) -> bool {
+        self.verbose
+    }
+
+    /// Whether only results are wanted.
+    pub(crate) fn quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// Whether a person watches: both streams are a terminal.
+    pub(crate) fn is_watched(self) -> bool {
+        io::stdout().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Prints a part of the result.
+    pub(crate) fn result(self, text: &str) -> Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush())
+            .map_err(unwritable)
+    }
+
+    /// Prints a value as one JSON object, the whole of the result.
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<()> {
+        self.result(&serde_json::to_string(value).context("cannot write the result as JSON")?)
+    }
+
+    /// Prints what accompanies a long run, unless quiet was asked for. A run does not end because nobody reads along:
+    /// its results are in files.
+    pub(crate) fn info(self, text: &str) {
+        if !self.quiet {
+            let mut out = io::stdout().lock();
+            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        }
+    }
+
+    /// Prints a remark on standard error, unless quiet was asked for.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "note: {text}");
+        }
+    }
+}
+
+/// Standard output that cannot be written.
+pub(crate) fn unwritable(error: io::Error) -> Error {
+    Error::new(error).context("cannot write to standard output")
+}
+
+/// A part as per cent with two decimals: `99.18 %`.
+pub(crate) fn percent(part: impl Into<f64>) -> String {
+    format!("{:.2} %", 100.0 * part.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_as_people_read_them() {
+        assert_eq!(percent(0.99184_f64), "99.18 %");
+    }
+}

@@ -1,0 +1,136 @@
+//! How a training shows itself: a bar for each epoch on a terminal, a line for each epoch when piped.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use lucida::Result;
+use lucida::nn::Network;
+use lucida::train::{BatchReport, EpochRecord, Flow, Observer};
+
+use crate::interrupt;
+use crate::output::Output;
+
+const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
+
+/// Watches a training, shows it, and stops it on Ctrl-C.
+pub(crate) struct Progress {
+    output: Output,
+    epochs: usize,
+    steps: usize,
+    started: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// For a training of so many epochs, which begins now.
+    pub(crate) fn new(output: Output, epochs: usize) -> Self {
+        let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
+        Self { output, epochs, steps: 0, started: Instant::now(), bar }
+    }
+
+    /// The time left of all epochs, if they go on as they went.
+    fn time_left(&self, report: &BatchReport) -> Duration {
+        let done = (report.epoch - 1) * report.steps + report.step;
+        let left = self.epochs * report.steps - done;
+        self.started.elapsed().mul_f64(left as f64 / done.max(1) as f64)
+    }
+}
+
+impl Observer for Progress {
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        self.steps = report.steps;
+        if let Some(bar) = &self.bar {
+            if report.step == 1 {
+                bar.reset();
+                bar.set_length(report.steps as u64);
+                bar.set_prefix(format!("Epoch {}/{}", report.epoch, self.epochs));
+            }
+            bar.set_position(report.step as u64);
+            let (left, loss, accuracy) = (clock(self.time_left(report)), report.loss, report.accuracy);
+            bar.set_message(format!("{left} left - loss: {loss:.4} - accuracy: {accuracy:.4}"));
+        }
+        if interrupt::is_requested() { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, _network: &Network, _best: bool) -> Result<Flow> {
+        let line = epoch_line(record, self.epochs, self.steps);
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.output.info(&line)),
+            None => self.output.info(&line),
+        }
+        Ok(if interrupt::is_requested() { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template(TEMPLATE)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0} steps/s", state.per_sec());
+        })
+        .progress_chars("━╸─")
+}
+
+/// An epoch in one line, as Keras writes it with `verbose=2`.
+fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
+    let per_step = 1000.0 * record.seconds / steps.max(1) as f64;
+    let mut line = format!(
+        "Epoch {}/{epochs} - {:.0}s - {per_step:.0}ms/step - loss: {:.4} - accuracy: {:.4}",
+        record.epoch, record.seconds, record.loss, record.accuracy
+    );
+    if let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) {
+        line += &format!(" - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
+    }
+    line
+}
+
+/// A time as `0:07` or `1:02:07`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_epoch_is_that_of_keras() {
+        let record = EpochRecord {
+            epoch: 1,
+            loss: 0.35214,
+            accuracy: 0.89118,
+            val_loss: Some(0.10111),
+            val_accuracy: Some(0.97034),
+            learning_rate: 1e-3,
+            seconds: 2.632,
+        };
+        assert_eq!(
+            epoch_line(&record, 20, 188),
+            "Epoch 1/20 - 3s - 14ms/step - loss: 0.3521 - accuracy: 0.8912 - val_loss: 0.1011 - val_accuracy: 0.9703"
+        );
+        let alone = EpochRecord { val_loss: None, val_accuracy: None, ..record };
+        assert!(epoch_line(&alone, 20, 188).ends_with("accuracy: 0.8912"));
+    }
+
+    #[test]
+    fn times_are_rounded_up() {
+        let clock = |seconds| clock(Duration::from_secs_f64(seconds));
+        assert_eq!([0.0, 6.2, 67.0, 3727.0].map(clock), ["0:00", "0:07", "1:07", "1:02:07"]);
+    }
+
+    #[test]
+    fn the_bar_can_be_drawn() {
+        ProgressStyle::with_template(TEMPLATE).unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::train::{BatchReport, EpochRecord, Flow, Silent};
+
+/// Few digits and one epoch, so that the test is quick without optimisation.
+fn small() -> Demo {
+    let mut demo = Demo::new(42).unwrap();
+    demo.parts.train.truncate(256);
+    demo.parts.validation.truncate(32);
+    demo.parts.held_out.truncate(64);
+    demo
+}
+
+#[test]
+fn the_parts_are_disjoint_and_complete() {
+    let demo = Demo::new(42).unwrap();
+    let Parts { train, validation, held_out } = demo.parts();
+    assert_eq!([train.len(), validation.len(), held_out.len()], [7200, 800, 2000]);
+    let all: BTreeSet<usize> = [train, validation, held_out].into_iter().flatten().copied().collect();
+    assert_eq!(all.len(), 10_000);
+    for part in [train, validation, held_out] {
+        let ones = part.iter().filter(|&&index| demo.digits.label(index) == 1).count();
+        let share = ones as f64 / part.len() as f64;
+        assert!((share - 0.1127).abs() < 0.001, "{share}");
+    }
+    assert_eq!(Demo::new(42).unwrap().parts(), demo.parts());
+    assert_ne!(Demo::new(43).unwrap().parts(), demo.parts());
+}
+
+#[test]
+fn a_demonstration_writes_its_files() {
+    let demo = small();
+    let settings = Settings { epochs: 1, batch_size: 32, ..demo.settings(42, Cpu::detect()) };
+    let result = demo.run(&settings, &mut Silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    result.save(folder.path()).unwrap();
+    let mut written: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    written.sort();
+    let mut expected = Demo::FILES.map(str::to_owned);
+    expected.sort();
+    assert_eq!(written, expected);
+
+    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown.
+    let pictures = page.matches("<img").count();
+    let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
+    assert_eq!(pictures, 10 + 24 + wrong.min(20));
+    assert_eq!(page.matches("<svg").count(), 3);
+    assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
+    assert!(!page.contains("http://") && !page.contains("https://"));
+    let model = safetensors::load_model(&folder.path().join("model.safetensors")).unwrap();
+    assert_eq!(evaluate(&model, &result.held_out().unwrap(), settings.cpu).unwrap(), result.evaluation);
+
+    let message = Demo::claim_folder(folder.path(), false).unwrap_err().to_string();
+    assert!(message.contains("index.html is there already"), "{message}");
+    Demo::claim_folder(folder.path(), true).unwrap();
+}
+
+/// Stops after so many epochs.
+struct Stopping(usize);
+
+impl Observer for Stopping {
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        if report.epoch > self.0 { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn epoch(&mut self, _: &EpochRecord, _: &crate::nn::Network, _: bool) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn a_stopped_demonstration_shows_what_it_has() {
+    let demo = small();
+    let settings = Settings { epochs: 3, batch_size: 64, ..demo.settings(42, Cpu::detect()) };
+    let result = demo.run(&settings, &mut Stopping(1)).unwrap();
+    assert!(result.fitted.interrupted);
+    let page = page::report(&result).unwrap().html();
+    assert!(page.contains("stopped after 1 of 3 epochs"));
+    assert!(matches!(demo.run(&settings, &mut Stopping(0)), Err(Error::Interrupted)));
+}

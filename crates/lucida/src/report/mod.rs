@@ -1,0 +1,9 @@
+//! Reports: what was learned, on one page with its pictures.
+//!
+//! Here training, networks and pictures meet; [`plot`](crate::plot) draws them and knows none of them.
+
+mod demo;
+mod page;
+mod pictures;
+
+pub use demo::{Demo, DemoResult, Parts, Times};

@@ -1,0 +1,91 @@
+//! The pictures of the demonstration, as files and as parts of its page.
+
+use super::DemoResult;
+use crate::data::{Dataset, Picture};
+use crate::nn::Layer;
+use crate::plot::{Cell, Colormap, Confusion, Grid, Normalize, Scope, kernel_maps};
+use crate::{Error, Result};
+
+pub(super) const CURVES: &str = "curves.png";
+pub(super) const PREDICTIONS: &str = "predictions.png";
+pub(super) const CONFUSION: &str = "confusion.png";
+pub(super) const MISTAKES: &str = "mistakes.png";
+pub(super) const KERNELS: &str = "kernels.png";
+
+/// How many digits are shown with their predictions.
+const FIRST: usize = 10;
+/// How many mistakes are shown.
+const WORST: usize = 20;
+
+/// All pictures under the names of their files.
+pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Picture)>> {
+    let digits = |tiles: Vec<Tile>, title: &str| {
+        let cells =
+            tiles.into_iter().map(|tile| Cell::new(tile.picture).caption(tile.lines.join("\n")).flagged(tile.wrong));
+        Grid::new(cells).columns(10).zoom(3).margin(14).padding(16).title(title).render()
+    };
+    let mistakes = match mistakes(result)? {
+        none if none.is_empty() => Picture::filled(28, 28, &[255]),
+        some => digits(some, "The worst mistakes: what it is, and what it was taken for")?,
+    };
+    let kernels = Grid::new(kernels(result)?).columns(8).zoom(24).margin(10).padding(16);
+    Ok(vec![
+        (CURVES, result.fitted.history.curves().figure().picture(2.0)?),
+        (PREDICTIONS, digits(predictions(result)?, "The first digits held out, and what they were taken for")?),
+        (CONFUSION, confusion(result)?.figure().picture(2.0)?),
+        (MISTAKES, mistakes),
+        (KERNELS, kernels.title("The kernels of the first layer: negative blue, positive red").render()?),
+    ])
+}
+
+/// A digit with a few words.
+pub(super) struct Tile {
+    pub(super) picture: Picture,
+    pub(super) lines: [String; 2],
+    pub(super) wrong: bool,
+}
+
+/// The first digits held out: the class and its probability.
+pub(super) fn predictions(result: &DemoResult) -> Result<Vec<Tile>> {
+    let count = FIRST.min(result.evaluation.predicted.len());
+    (0..count).map(|index| tile(result, index)).collect()
+}
+
+/// The wrongly classified digits, the most confident mistake first.
+pub(super) fn mistakes(result: &DemoResult) -> Result<Vec<Tile>> {
+    let wrong = result.evaluation.mistakes(&result.held_out()?);
+    wrong.into_iter().take(WORST).map(|index| tile(result, index)).collect()
+}
+
+fn tile(result: &DemoResult, index: usize) -> Result<Tile> {
+    let digits = result.held_out()?;
+    let (truth, predicted) = (digits.label(index), result.evaluation.predicted[index]);
+    let probability = 100.0 * result.evaluation.probabilities[index][predicted];
+    let what = if truth == predicted {
+        result.class_name(predicted).to_owned()
+    } else {
+        format!("{} → {}", result.class_name(truth), result.class_name(predicted))
+    };
+    Ok(Tile {
+        picture: digits.picture(index)?,
+        lines: [what, format!("{probability:.1} %")],
+        wrong: truth != predicted,
+    })
+}
+
+/// What was taken for what.
+pub(super) fn confusion(result: &DemoResult) -> Result<Confusion> {
+    let counts = result.evaluation.confusion.counts().to_vec();
+    Ok(Confusion::new(result.model.class_names.clone(), counts)?.title("Digits held out"))
+}
+
+/// The kernels of the first convolution, all on one scale.
+pub(super) fn kernels(result: &DemoResult) -> Result<Vec<Picture>> {
+    let network = &result.model.network;
+    let convolution = network.nodes().iter().find(|node| matches!(node.layer(), Layer::Conv2D(_)));
+    let kernel = convolution.and_then(|node| network.weights().get(node.weights().start));
+    let no_kernel = || Error::Bug("the network of the demonstration has no convolution".to_owned());
+    let kernel = kernel.ok_or_else(no_kernel)?;
+    let shape = kernel.shape().try_into().map_err(|_| no_kernel())?;
+    kernel_maps(kernel.values(), shape, Normalize::Symmetric, Scope::Shared, Colormap::RdBuR)
+}
