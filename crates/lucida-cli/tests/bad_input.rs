@@ -1,0 +1,195 @@
+//! What cannot be used: one line that says what and which file, exit code 1, nothing half-written.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{TRAIN, fail, idx, lucida, names, shared, stderr, stdout, text, write_mnist};
+use lucida::data::Preprocessing;
+use lucida::nn::zoo;
+use lucida::weights::{Model, safetensors};
+use tempfile::TempDir;
+
+/// A copy of the small MNIST in which one file has other bytes.
+fn spoilt(file: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    write_mnist(&data);
+    fs::write(data.join(file), bytes).unwrap();
+    (folder, data)
+}
+
+/// Trains on a folder that cannot be used: the message, after a check that nothing was written.
+fn train_on(data: &Path) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let message = fail(1, ["train", "mnist", "--data", text(data), "--out", text(&out)]);
+    assert!(!out.exists(), "a run folder was made");
+    message
+}
+
+#[test]
+fn data_files_that_are_not_what_they_should_be() {
+    let images = "train-images-idx3-ubyte";
+    let whole = fs::read(shared().data().join(images)).unwrap();
+    for (bytes, expected) in [
+        (&b""[..], "empty"),
+        (&whole[..whole.len() / 2], "cut short"),
+        (&whole[..2], "cut short"),
+        (b"<html>not found</html>", "not an IDX file"),
+        (&idx(&[TRAIN as u32], &vec![3; TRAIN]), "mislabelled"),
+        (&idx(&[TRAIN as u32 - 1, 28, 28], &whole[16..16 + (TRAIN - 1) * 784]), "train-labels-idx1-ubyte"),
+    ] {
+        let (_folder, data) = spoilt(images, bytes);
+        let message = train_on(&data);
+        assert!(message.contains(expected) && message.contains(images), "{expected}: {message}");
+    }
+    let labels = "t10k-labels-idx1-ubyte";
+    let (_folder, data) = spoilt(labels, &idx(&[100], &[17; 100]));
+    assert!(train_on(&data).contains("label 0 is 17, but digits are 0 to 9"));
+    let source = format!("mnist:{}", data.display());
+    let message = fail(1, ["evaluate", text(&shared().run()), "--data", &source]);
+    assert!(message.contains(labels), "{message}");
+    assert!(fail(1, ["data", "show", "mnist", "--data", text(&data), "--test"]).contains(labels));
+}
+
+#[test]
+fn folders_that_are_not_there() {
+    let none = Path::new("no/such/folder");
+    assert!(train_on(none).contains("no/such/folder: there is no such folder"));
+    let empty = tempfile::tempdir().unwrap();
+    let message = train_on(empty.path());
+    assert!(message.contains("lacks train-images-idx3-ubyte"), "{message}");
+    assert!(message.contains(text(empty.path())), "{message}");
+    let model = shared().run();
+    let message = fail(1, ["evaluate", text(&model), "--data", "mnist:no/such/folder"]);
+    assert!(message.contains("no/such/folder"), "{message}");
+}
+
+#[test]
+fn models_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let whole = fs::read(shared().run().join("model.safetensors")).unwrap();
+    let commands: [&[&str]; 3] = [
+        &["predict", text(&path), "--data", "mnist", "--index", "0"],
+        &["evaluate", text(&path), "--data", "mnist"],
+        &["summary", text(&path)],
+    ];
+    for (bytes, expected) in [
+        (&whole[..whole.len() / 2], "cut short"),
+        (&whole[..100], "header"),
+        (b"", "it is empty"),
+        (b"just a text", "is not a model file"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        for command in commands {
+            let message = fail(1, command.iter().copied());
+            assert!(message.contains(expected) && message.contains("model.safetensors"), "{expected}: {message}");
+        }
+    }
+    // Names that mean no file.
+    assert!(
+        fail(1, ["predict", "none.safetensors", "a.png"]).contains("none.safetensors: there is no such model file")
+    );
+    let message = fail(1, ["predict", "mnist-cnn", "a.png"]);
+    assert!(message.contains("mnist-cnn: this is the name of a network without weights"), "{message}");
+    let message = fail(1, ["evaluate", text(folder.path().parent().unwrap()), "--data", "mnist"]);
+    assert!(message.contains("is a folder, not a model file"), "{message}");
+}
+
+#[test]
+fn models_for_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let evaluate = || fail(1, ["evaluate", text(&path), "--data", "mnist", "--quiet"]);
+
+    let five = zoo::find("lenet5").unwrap().build(&zoo::Options::default().classes(5).seed(1)).unwrap();
+    let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(five) };
+    safetensors::save_model(&model, &path).unwrap();
+    let message = evaluate();
+    assert!(message.contains("the data has 10 classes, the network tells 5 apart"), "{message}");
+    assert!(message.contains("model.safetensors"), "{message}");
+
+    // Nobody said how its pictures are prepared.
+    safetensors::save_model(&Model { preprocessing: None, ..model }, &path).unwrap();
+    let message = evaluate();
+    assert!(message.contains("does not say how pictures are prepared"), "{message}");
+
+    // The architecture of one network, the tensors of another.
+    let run = shared().run().join("model.safetensors");
+    let bytes = fs::read(&run).unwrap();
+    let text_of = String::from_utf8_lossy(&bytes[8..]).into_owned();
+    let at = 8 + text_of.find("\\\"filters\\\":24").unwrap();
+    let mut changed = bytes.clone();
+    changed[at..at + 14].copy_from_slice(b"\\\"filters\\\":25");
+    fs::write(&path, changed).unwrap();
+    let message = evaluate();
+    assert!(message.contains("conv2d") && message.contains("has shape"), "{message}");
+}
+
+#[test]
+fn positions_that_are_not_there() {
+    let model = shared().run();
+    let message = fail(1, ["predict", text(&model), "--data", "mnist", "--index", "0..10001"]);
+    assert!(message.contains("there is no digit 10000: the built-in digits are 0..10000"), "{message}");
+    let message = fail(1, ["data", "show", "mnist", "--first", "10001"]);
+    assert!(message.contains("there are only 10,000 built-in digits"), "{message}");
+}
+
+#[test]
+fn places_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let inside = file.join("run");
+    let started = std::time::Instant::now();
+    let data = shared().data();
+    for arguments in [
+        &["train", "mnist", "--epochs", "100000", "--data", text(&data), "--out", text(&inside)][..],
+        &["demo", "--out", text(&inside)],
+        &["evaluate", text(&shared().run()), "--data", "mnist", "--quiet", "--out", text(&inside)],
+        &["data", "show", "mnist", "--out", text(&inside)],
+    ] {
+        let message = fail(1, arguments.iter().copied());
+        assert!(message.contains("file/run: cannot "), "{message}");
+    }
+    assert!(started.elapsed().as_secs() < 20, "found out too late");
+    assert_eq!(fs::read(&file).unwrap(), b"x");
+    assert_eq!(names(folder.path()), ["file"]);
+
+    let demo = folder.path().join("demo");
+    fs::create_dir(&demo).unwrap();
+    fs::write(demo.join("index.html"), "mine").unwrap();
+    let message = fail(1, ["demo", "--out", text(&demo)]);
+    assert!(message.contains("index.html is there already: use --force"), "{message}");
+    assert_eq!(fs::read(demo.join("index.html")).unwrap(), b"mine");
+}
+
+/// A folder that the system keeps from being written, even by the superuser.
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_of_the_system() {
+    let data = shared().data();
+    let output = lucida(["train", "mnist", "--data", text(&data), "--out", "/proc/self"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).starts_with("error: /proc/self: cannot write to the folder: "), "{}", stderr(&output));
+}
+
+/// The learning rate is so high that the loss explodes: a failed run, not a panic, and no model.
+#[test]
+fn a_training_that_diverges() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let data = shared().data();
+    let output = lucida(["train", "mnist", "--data", text(&data), "--learning-rate", "1e30", "--batch-size", "32"])
+        .args(["--out", text(&out)])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("the loss is no longer a number"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1);
+    assert_eq!(names(&out), [""; 0]);
+}

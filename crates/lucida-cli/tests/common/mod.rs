@@ -1,0 +1,111 @@
+//! What the tests of the command line share: a small data set, a model trained on it, and short ways to run commands.
+#![allow(dead_code)] // each test file uses a part
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
+
+use assert_cmd::Command;
+use lucida::data::{Dataset, Mnist};
+use tempfile::TempDir;
+
+/// Digits of the small set to train on, and to test with.
+pub(crate) const TRAIN: usize = 400;
+pub(crate) const TEST: usize = 100;
+
+/// A folder for the whole test file: `data` has a small MNIST, `run` a model trained on it for one epoch.
+pub(crate) struct Shared {
+    folder: TempDir,
+}
+
+impl Shared {
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn run(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+}
+
+/// The shared folder, made by the first test that asks for it. It is left to the system to clean up.
+pub(crate) fn shared() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let shared = Shared { folder: tempfile::tempdir().unwrap() };
+        write_mnist(&shared.data());
+        let run =
+            lucida(["train", "mnist", "--epochs", "1", "--batch-size", "32", "--data", text(&shared.data()), "--out"])
+                .arg(shared.run())
+                .output()
+                .unwrap();
+        assert!(run.status.success(), "{}", stderr(&run));
+        shared
+    })
+}
+
+/// The program with some arguments, in an environment of its own.
+pub(crate) fn lucida<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::cargo_bin("lucida").unwrap();
+    command.env_remove("LUCIDA_THREADS").env_remove("LUCIDA_SIMD").args(arguments);
+    command
+}
+
+/// Runs to a good end and returns what was printed.
+pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
+    let output = lucida(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stdout(&output)
+}
+
+/// Runs to a bad end, and returns the one line that says why. Nothing else may be printed.
+pub(crate) fn fail<'a>(code: i32, arguments: impl IntoIterator<Item = &'a str>) -> String {
+    let output = lucida(arguments).output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert_eq!(stdout(&output), "");
+    assert!(message.starts_with("error: ") && message.lines().count() == 1, "{message:?}");
+    message
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The first built-in digits as MNIST's four files.
+pub(crate) fn write_mnist(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    let digits = Mnist::builtin().unwrap().train;
+    for (prefix, first, count) in [("train", 0, TRAIN), ("t10k", TRAIN, TEST)] {
+        let part = first..first + count;
+        let pixels: Vec<u8> = part.clone().flat_map(|index| digits.pixels(index).to_vec()).collect();
+        let labels: Vec<u8> = part.map(|index| digits.label(index) as u8).collect();
+        fs::write(folder.join(format!("{prefix}-images-idx3-ubyte")), idx(&[count as u32, 28, 28], &pixels)).unwrap();
+        fs::write(folder.join(format!("{prefix}-labels-idx1-ubyte")), idx(&[count as u32], &labels)).unwrap();
+    }
+}
+
+/// The bytes of an IDX file.
+pub(crate) fn idx(sizes: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, sizes.len() as u8];
+    bytes.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
+    bytes.extend(data);
+    bytes
+}

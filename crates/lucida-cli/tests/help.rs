@@ -1,0 +1,158 @@
+//! Help, versions, completions, and wrong command lines.
+
+mod common;
+
+use common::{fail, lucida, run, stderr, stdout};
+
+const COMMANDS: [&[&str]; 10] = [
+    &[],
+    &["demo"],
+    &["train"],
+    &["train", "mnist"],
+    &["summary"],
+    &["evaluate"],
+    &["predict"],
+    &["data"],
+    &["data", "show"],
+    &["completions"],
+];
+
+#[test]
+fn every_command_has_help_with_its_options_and_examples() {
+    for command in COMMANDS {
+        let long = run(command.iter().copied().chain(["--help"]));
+        assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
+        let is_leaf = !["train", "data"].contains(&command.last().copied().unwrap_or_default());
+        assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
+        assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
+        assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));
+    }
+    assert_eq!(run(["--version"]), format!("lucida {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// The examples in the help are understood: they fail for want of files at most, not for their form.
+#[test]
+fn the_examples_in_the_help_can_be_parsed() {
+    let mut count = 0;
+    for command in COMMANDS {
+        let help = run(command.iter().copied().chain(["--help"]));
+        let examples = help.lines().filter_map(|line| line.strip_prefix("  lucida "));
+        for example in examples {
+            let words: Vec<&str> =
+                example.split("  ").next().unwrap().split(['|', '>']).next().unwrap().split_whitespace().collect();
+            // A wrong option is noticed before the help is printed.
+            let output = lucida(words.iter().copied().chain(["--help"])).output().unwrap();
+            assert!(output.status.success(), "{example}: {}", stderr(&output));
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count}");
+}
+
+#[test]
+fn wrong_command_lines_end_with_2() {
+    for (arguments, expected) in [
+        (&["no-such-command"][..], "unrecognized subcommand"),
+        (&["train", "mnist", "--epochs", "0"], "--epochs"),
+        (&["train", "mnist", "--epochs", "many"], "--epochs"),
+        (&["train", "mnist", "--batch-size", "-1"], "--batch-size"),
+        (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
+        (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
+        (&["train", "cats"], "cats"),
+        (&["evaluate", "m"], "--data"),
+        (&["evaluate", "m", "--data", "cifar"], "mnist:DIR"),
+        (&["predict", "m"], "<IMAGE>"),
+        (&["predict", "m", "a.png", "--data", "mnist", "--index", "0"], "cannot be used with"),
+        (&["predict", "m", "--data", "mnist"], "--index"),
+        (&["predict", "m", "--data", "mnist", "--index", "5..2"], "holds no position"),
+        (&["predict", "", "a.png"], "value is required"),
+        (&["data", "show", "cifar"], "possible values: mnist"),
+        (&["data", "show", "mnist", "--first", "0"], "--first"),
+        (&["data", "show", "mnist", "--test"], "--data"),
+        (&["completions", "cmd"], "possible values: bash"),
+        (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
+        (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),
+    ] {
+        let output = lucida(arguments.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+    // Without a command, the help is the answer.
+    let output = lucida([]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("Usage: lucida"));
+}
+
+#[test]
+fn a_wrong_environment_ends_with_2_and_one_line() {
+    for (name, value, expected) in [
+        ("LUCIDA_SIMD", "mmx", "LUCIDA_SIMD: this processor has no instruction set \"mmx\"; it has "),
+        ("LUCIDA_THREADS", "0", "LUCIDA_THREADS: \"0\" is not a number of threads (1 to 1024)"),
+        ("LUCIDA_THREADS", "two", "LUCIDA_THREADS: \"two\" is not"),
+    ] {
+        let output = lucida(["summary", "mnist-cnn"]).env(name, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+        assert_eq!(stderr(&output).lines().count(), 1);
+    }
+    lucida(["summary", "mnist-cnn"]).env("LUCIDA_SIMD", "scalar").env("LUCIDA_THREADS", "1").assert().success();
+}
+
+#[test]
+fn completions_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(["completions", shell]);
+        assert!(script.contains("learning-rate") && script.contains("evaluate"), "{shell}");
+    }
+}
+
+#[test]
+fn summaries_of_known_networks() {
+    let text = run(["summary", "mnist-cnn"]);
+    assert!(text.starts_with("Model: \"mnist_cnn\"\n") && text.contains("Total params: 113,514 (443.41 KB)"), "{text}");
+    let message = fail(1, ["summary", "mnist-cn"]);
+    assert!(message.contains("mnist-cn: there is no such file") && message.contains("mean \"mnist-cnn\""), "{message}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    for arguments in [&["summary", "mnist-cnn"][..], &["completions", "bash"], &["data", "show", "mnist"], &["--help"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+            .args(arguments)
+            .stdout(full)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let message = stderr(&output);
+        assert!(
+            message.starts_with("error: cannot write to standard output: No space left"),
+            "{arguments:?}: {message}"
+        );
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    for arguments in [&["summary", "mnist-cnn"][..], &["completions", "zsh"], &["data", "show", "mnist"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = std::process::Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
