@@ -69,7 +69,6 @@ fn transform(lanes: usize) -> usize {
 
 impl Algorithms {
     /// The same one everywhere.
-    #[cfg(test)]
     pub(crate) fn all(algorithm: Algorithm) -> Self {
         Self { forward: algorithm, backward_input: algorithm, backward_kernel: algorithm }
     }

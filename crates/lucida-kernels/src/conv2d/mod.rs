@@ -169,17 +169,19 @@ impl Conv2d {
     /// # Panics
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
-        let Conv2dShape { height, width, channels, filters, kernel, strides, output, .. } = shape;
-        assert!(
-            [
-                height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1],
-                batch
-            ]
-            .iter()
-            .all(|&size| size > 0),
-            "a convolution of size zero: {shape:?}, batch {batch}"
-        );
+        check_sizes(&shape, batch);
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients))
+    }
+
+    /// As [`new`](Self::new), but by the direct algorithm in all passes: equal patches then give equal sums, to the bit.
+    /// Winograd's rounding depends on where in a tile a pixel lies, so that among equal values another one may be the
+    /// largest.
+    ///
+    /// # Panics
+    /// When a size is zero.
+    pub fn direct(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        check_sizes(&shape, batch);
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct))
     }
 
     /// As [`new`](Self::new), with the algorithms given.
@@ -301,6 +303,12 @@ impl Conv2d {
             KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
         }
     }
+}
+
+fn check_sizes(shape: &Conv2dShape, batch: usize) {
+    let Conv2dShape { height, width, channels, filters, kernel, strides, output, .. } = *shape;
+    let sizes = [height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1]];
+    assert!(batch > 0 && !sizes.contains(&0), "a convolution of size zero: {shape:?}, batch {batch}");
 }
 
 /// The classes of positions modulo the strides, row by row.

@@ -157,10 +157,11 @@ pub(super) struct Convolution {
 impl Convolution {
     pub(super) fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
         let gradients = Conv2dGradients { input: setting.grad_input, kernel: setting.grad_weights };
+        let prepare = if setting.exact { lucida_kernels::Conv2d::direct } else { lucida_kernels::Conv2d::new };
         let workspace = if setting.grad_weights { sum_rows_workspace(setting.cpu, shape.filters) } else { 0 };
         Self {
             cpu: setting.cpu,
-            kernel: lucida_kernels::Conv2d::new(setting.cpu, shape, setting.batch, gradients),
+            kernel: prepare(setting.cpu, shape, setting.batch, gradients),
             use_bias,
             relu: setting.relu,
             grad_weights: setting.grad_weights,

@@ -27,6 +27,8 @@ pub struct Setting<'a> {
     pub grad_input: bool,
     /// Whether the gradients of the weights are wanted.
     pub grad_weights: bool,
+    /// Whether equal patches must give equal sums to the bit: see [`PlanBuilder::exact`](crate::nn::PlanBuilder::exact).
+    pub exact: bool,
     /// Tells the layers of a network apart where they draw random numbers.
     pub stream: u64,
 }

@@ -20,6 +20,7 @@ pub struct PlanBuilder<'a> {
     seeds: Vec<Point>,
     input_gradient: bool,
     weight_gradients: bool,
+    exact: Option<bool>,
 }
 
 impl<'a> PlanBuilder<'a> {
@@ -33,6 +34,7 @@ impl<'a> PlanBuilder<'a> {
             seeds: Vec::new(),
             input_gradient: false,
             weight_gradients: false,
+            exact: None,
         }
     }
 
@@ -72,6 +74,16 @@ impl<'a> PlanBuilder<'a> {
     /// The gradients of all trainable weights are wanted.
     pub fn weight_gradients(self) -> Self {
         Self { weight_gradients: true, ..self }
+    }
+
+    /// Whether equal patches of a picture must give equal sums to the bit, which rules out Winograd's convolution.
+    ///
+    /// It matters where a maximum decides which way a gradient takes. Over the blank background of a digit all values of
+    /// a pooling window are equal; rounding that differs from pixel to pixel picks another one than the first, and the
+    /// gradient of the picture moves to its neighbour. So plans are exact, unless told otherwise, when the gradient of the
+    /// input is wanted, and take the faster algorithm when not: sums over a batch do not notice.
+    pub fn exact(self, exact: bool) -> Self {
+        Self { exact: Some(exact), ..self }
     }
 
     /// Makes the plan.
@@ -205,6 +217,7 @@ impl<'a> Assembly<'a> {
             through_relu: self.pools_relu(step),
             grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
             grad_weights: flow.is_some() && self.has_wanted_weights(draft),
+            exact: self.wish.exact.unwrap_or(self.wish.input_gradient),
             stream: draft.node as u64,
         };
         match draft.activation {
