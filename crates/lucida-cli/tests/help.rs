@@ -55,7 +55,7 @@ fn wrong_command_lines_end_with_2() {
         (&["no-such-command"][..], "unrecognized subcommand"),
         (&["train", "mnist", "--epochs", "0"], "--epochs"),
         (&["train", "mnist", "--epochs", "many"], "--epochs"),
-        (&["train", "mnist", "--batch-size", "-1"], "--batch-size"),
+        (&["train", "mnist", "--batch-size=-1"], "--batch-size"),
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
         (&["train", "cats"], "cats"),
