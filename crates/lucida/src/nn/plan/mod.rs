@@ -64,7 +64,8 @@ pub struct StepSeed {
     pub first_sample: u64,
 }
 
-/// A network prepared to run: see the [module](self).
+/// A network prepared to run, for one largest batch, the values that are wanted and the gradients that are wanted; it owns
+/// every buffer, and a step allocates nothing.
 pub struct Plan {
     cpu: Cpu,
     capacity: usize,

@@ -1,0 +1,50 @@
+//! Times training steps of the digit classifier on random pictures, batch 256, and prints the milliseconds as JSON: the
+//! side of Lucida in `bench/run`. `cargo run --release --example mnist_step [-- THREADS]`.
+
+use std::time::Instant;
+
+use lucida::Cpu;
+use lucida::nn::{Optimizer, OptimizerState, Plan, StepSeed, zoo};
+use lucida::train::Classifier;
+
+const BATCH: usize = 256;
+const WARM_UP: usize = 10;
+const STEPS: usize = 50;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut cpu = Cpu::from_env()?;
+    if let Some(threads) = std::env::args().nth(1) {
+        cpu = cpu.with_threads(threads.parse()?);
+    }
+    let mut network = zoo::mnist_cnn(42)?;
+    let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
+    let mut plan = Plan::builder(&network)
+        .cpu(cpu)
+        .batch_size(BATCH)
+        .training()
+        .output(logits.clone())
+        .seed(logits)
+        .weight_gradients()
+        .build()?;
+    let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);
+    let images: Vec<f32> = (0..BATCH * 784).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    let mut targets = vec![0.0; BATCH * units];
+    targets.chunks_exact_mut(units).enumerate().for_each(|(i, row)| row[i * 7 % units] = 1.0);
+
+    let mut times = Vec::new();
+    for step in 0..WARM_UP + STEPS {
+        let start = Instant::now();
+        plan.input_mut().copy_from_slice(&images);
+        plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: (step * BATCH) as u64 })?;
+        let (values, gradient) = plan.output_and_seed_mut(0, 0);
+        loss.evaluate(units, values, &targets, Some(gradient));
+        plan.backward(&network);
+        optimizer.apply(cpu, &mut network, plan.weight_gradients(), 1e-3);
+        if step >= WARM_UP {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
+    println!("{}", serde_json::json!({ "name": name, "ms": times }));
+    Ok(())
+}
