@@ -29,11 +29,12 @@ impl Shared {
     }
 }
 
-/// The shared folder, made by the first test that asks for it. It is left to the system to clean up.
+/// The shared folder, made by the first test that asks for it. A static is never dropped, so it lies in the build folder
+/// and goes with it.
 pub(crate) fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let shared = Shared { folder: tempfile::tempdir().unwrap() };
+        let shared = Shared { folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() };
         write_mnist(&shared.data());
         let run =
             lucida(["train", "mnist", "--epochs", "1", "--batch-size", "32", "--data", text(&shared.data()), "--out"])
