@@ -4,6 +4,7 @@ use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Pointwise, pointwise, pointwise_backward, softmax, softmax_backward, transfer};
 use serde::{Deserialize, Serialize};
 
+use super::super::BackwardRule;
 use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, Shape, one_input};
 
 /// The functions that follow a layer's sums.
@@ -60,6 +61,7 @@ impl Mechanics for Activation {
 pub(crate) struct Activating {
     cpu: Cpu,
     kind: ActivationKind,
+    rule: BackwardRule,
     /// The length of the last axis.
     classes: usize,
     /// The gradient on its way, where it has to be added to another.
@@ -68,7 +70,7 @@ pub(crate) struct Activating {
 
 impl Activating {
     pub(crate) fn new(setting: &Setting, kind: ActivationKind) -> Self {
-        Self { cpu: setting.cpu, kind, classes: setting.output.channels(), scratch: Vec::new() }
+        Self { cpu: setting.cpu, kind, rule: setting.rule, classes: setting.output.channels(), scratch: Vec::new() }
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
@@ -82,6 +84,9 @@ impl Activating {
 
     /// Turns the gradient of the output into that of the input, in place.
     fn backward(&self, output: &[f32], grad: &mut [f32]) {
+        if self.rule.activation(self.kind, output, grad) {
+            return;
+        }
         match self.pointwise() {
             Some(kind) => pointwise_backward(self.cpu, kind, output, grad),
             None if self.kind == ActivationKind::Softmax => softmax_backward(self.cpu, self.classes, output, grad),

@@ -2,7 +2,7 @@
 
 use lucida_kernels::{Buffer, Cpu};
 
-use super::super::plan::StepSeed;
+use super::super::plan::{BackwardRule, StepSeed};
 use super::super::{Shape, Weight};
 
 /// What a layer is prepared for.
@@ -29,6 +29,8 @@ pub struct Setting<'a> {
     pub grad_weights: bool,
     /// Whether equal patches must give equal sums to the bit: see [`PlanBuilder::exact`](crate::nn::PlanBuilder::exact).
     pub exact: bool,
+    /// How the way back goes through activations.
+    pub rule: BackwardRule,
     /// Tells the layers of a network apart where they draw random numbers.
     pub stream: u64,
 }

@@ -2,7 +2,8 @@
 
 use lucida_kernels::ops::{Pointwise, pointwise_backward};
 
-use super::Plan;
+use super::rule::Gate;
+use super::{BackwardRule, Plan};
 use crate::nn::Network;
 use crate::nn::layers::{Backward, Inputs};
 
@@ -14,10 +15,15 @@ impl Plan {
         for step in self.steps.iter_mut().rev() {
             let Some(back) = &step.back else { continue };
             let (batch, (output, len)) = (self.batch, step.output);
-            if back.gate {
+            if let Some(gate) = back.gate {
                 let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
-                let values = &self.buffers[output][..batch * len];
-                pointwise_backward(self.cpu, Pointwise::Relu, values, &mut gradient[..batch * len]);
+                let values = self.buffers[output].get(..batch * len).unwrap_or_default();
+                match gate {
+                    Gate::Rectifier(BackwardRule::Gradient) => {
+                        pointwise_backward(self.cpu, Pointwise::Relu, values, &mut gradient[..batch * len]);
+                    }
+                    gate => gate.apply(values, &mut gradient[..batch * len]),
+                }
                 self.buffers[back.gradient] = gradient;
             }
             let weights = &network.weights()[step.weights.clone()];

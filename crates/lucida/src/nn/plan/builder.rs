@@ -4,7 +4,8 @@ use lucida_kernels::{Buffer, Cpu};
 
 use super::lower::{Back, BackInput, Draft, Lowered, Step, Wanted, lower};
 use super::memory::{Life, assign};
-use super::{Place, Plan, Point};
+use super::rule::Gate;
+use super::{BackwardRule, Place, Plan, Point};
 use crate::nn::layers::{Activating, Layer, Operation, Setting};
 use crate::nn::{Network, Shape};
 use crate::{Error, Result};
@@ -21,6 +22,7 @@ pub struct PlanBuilder<'a> {
     input_gradient: bool,
     weight_gradients: bool,
     exact: Option<bool>,
+    rule: BackwardRule,
 }
 
 impl<'a> PlanBuilder<'a> {
@@ -35,6 +37,7 @@ impl<'a> PlanBuilder<'a> {
             input_gradient: false,
             weight_gradients: false,
             exact: None,
+            rule: BackwardRule::Gradient,
         }
     }
 
@@ -84,6 +87,11 @@ impl<'a> PlanBuilder<'a> {
     /// input is wanted, and take the faster algorithm when not: sums over a batch do not notice.
     pub fn exact(self, exact: bool) -> Self {
         Self { exact: Some(exact), ..self }
+    }
+
+    /// How the way back goes through rectifiers; as a gradient does, unless told otherwise.
+    pub fn rule(self, rule: BackwardRule) -> Self {
+        Self { rule, ..self }
     }
 
     /// Makes the plan.
@@ -181,7 +189,7 @@ impl<'a> Assembly<'a> {
     fn pools_relu(&self, step: usize) -> bool {
         let draft = &self.lowered.drafts[step];
         let pooling = matches!(self.wish.network.nodes()[draft.node].layer(), Layer::MaxPooling2D(_));
-        if !pooling || draft.activation.is_some() {
+        if !pooling || draft.activation.is_some() || self.wish.rule != BackwardRule::Gradient {
             return false;
         }
         let value = draft.inputs[0];
@@ -193,6 +201,20 @@ impl<'a> Assembly<'a> {
     /// Whether the step's own ReLU is left to the max-pooling that follows.
     fn left_to_pooling(&self, step: usize) -> bool {
         self.consumers(self.lowered.drafts[step].output).any(|consumer| self.pools_relu(consumer))
+    }
+
+    /// What the gradient of a step's output passes before the step takes it.
+    fn gate(&self, step: usize) -> Option<Gate> {
+        let draft = &self.lowered.drafts[step];
+        match self.wish.rule {
+            _ if draft.relu && self.left_to_pooling(step) => None,
+            rule if draft.relu => Some(Gate::Rectifier(rule)),
+            BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
+                let sums = !self.wish.network.nodes()[draft.node].weights().is_empty();
+                sums.then_some(Gate::Sum { epsilon })
+            }
+            _ => None,
+        }
     }
 
     fn prepare(&self, step: usize) -> Box<dyn Operation> {
@@ -218,6 +240,7 @@ impl<'a> Assembly<'a> {
             grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
             grad_weights: flow.is_some() && self.has_wanted_weights(draft),
             exact: self.wish.exact.unwrap_or(self.wish.input_gradient),
+            rule: self.wish.rule,
             stream: draft.node as u64,
         };
         match draft.activation {
@@ -266,7 +289,7 @@ impl<'a> Assembly<'a> {
             let Some(flow) = &self.flow[step] else { continue };
             let (reads, moment) = (operations[step].backward_reads(), back_at(step));
             touch(values + draft.output, moment);
-            if reads.output || (draft.relu && !self.left_to_pooling(step)) {
+            if reads.output || self.gate(step).is_some_and(Gate::reads_output) {
                 touch(draft.output, moment);
             }
             for (&input, through) in draft.inputs.iter().zip(flow) {
@@ -317,7 +340,7 @@ impl<'a> Assembly<'a> {
                 });
                 Back {
                     gradient: place(values + draft.output).buffer,
-                    gate: draft.relu && !self.left_to_pooling(step),
+                    gate: self.gate(step),
                     weights: wanted,
                     inputs: inputs.collect(),
                 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::rule::Gate;
 use crate::nn::layers::{ActivationKind, Layer, Operation};
 use crate::nn::{Network, Shape};
 
@@ -22,8 +23,8 @@ pub(super) struct Step {
 pub(super) struct Back {
     /// The buffer with the gradient of the output.
     pub(super) gradient: usize,
-    /// Whether that gradient has yet to pass the ReLU that is fused into the step.
-    pub(super) gate: bool,
+    /// What that gradient has yet to pass.
+    pub(super) gate: Option<Gate>,
     /// Whether gradients of weights are wanted.
     pub(super) weights: bool,
     pub(super) inputs: Vec<BackInput>,

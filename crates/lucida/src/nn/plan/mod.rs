@@ -16,6 +16,7 @@ mod backward;
 mod builder;
 mod lower;
 mod memory;
+mod rule;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use crate::{Error, Result};
 
 pub use builder::PlanBuilder;
 use lower::Step;
+pub use rule::BackwardRule;
 
 /// A value in a network: the output of a layer, or what it is before the layer's activation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
