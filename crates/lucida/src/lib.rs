@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod error;
+pub mod explain;
 pub mod files;
 pub mod nn;
 pub mod plot;
