@@ -71,6 +71,64 @@ impl FromStr for Indices {
     }
 }
 
+/// Some of many: `all`, `0,3,11`, `0..16`, or `random:8`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    All,
+    These(Indices),
+    Random(usize),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "all" => Ok(Self::All),
+            Some(("random", count)) => {
+                let count = count.parse().ok().filter(|&count| count > 0);
+                count.map(Self::Random).ok_or_else(|| "expected a number above 0 after `random:`".to_owned())
+            }
+            _ => text.parse().map(Self::These).map_err(|problem| format!("{problem}; or all, or random:8")),
+        }
+    }
+}
+
+/// A position in a feature map: `ROW,COLUMN`, or `middle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position(pub(crate) Option<[usize; 2]>);
+
+impl FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "middle" {
+            return Ok(Self(None));
+        }
+        let position = text.split_once(',').and_then(|(row, column)| Some([row.parse().ok()?, column.parse().ok()?]));
+        position
+            .map(|position| Self(Some(position)))
+            .ok_or_else(|| "expected ROW,COLUMN as in 3,4, or middle".to_owned())
+    }
+}
+
+/// A weighted sum of filters: `3:1,7:-0.5`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Direction(pub(crate) Vec<(usize, f32)>);
+
+impl FromStr for Direction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let part = |part: &str| {
+            let (filter, weight) = part.split_once(':')?;
+            Some((filter.parse().ok()?, weight.parse().ok().filter(|weight: &f32| weight.is_finite())?))
+        };
+        let parts = text.split(',').map(part).collect::<Option<Vec<_>>>();
+        parts.map(Self).ok_or_else(|| "expected FILTER:WEIGHT,... as in 3:1,7:-0.5".to_owned())
+    }
+}
+
 /// A positive number: a learning rate.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -103,6 +161,27 @@ mod tests {
         assert_eq!(parse("0..999999999999").unwrap().below(10), Err(10));
         for wrong in ["", "a", "-1", "3..", "..3", "5..5", "5..4", "1,,2", "1,", "0x3", "18446744073709551615"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn choices() {
+        assert_eq!("all".parse(), Ok(Choice::All));
+        assert_eq!("random:8".parse(), Ok(Choice::Random(8)));
+        assert_eq!("0,3".parse(), Ok(Choice::These("0,3".parse().unwrap())));
+        for wrong in ["", "some", "random:", "random:0", "random:-1", "1:2"] {
+            assert!(wrong.parse::<Choice>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn positions_and_directions() {
+        assert_eq!("3,4".parse(), Ok(Position(Some([3, 4]))));
+        assert_eq!("middle".parse(), Ok(Position(None)));
+        assert!("3".parse::<Position>().is_err() && "3,-1".parse::<Position>().is_err());
+        assert_eq!("3:1,7:-0.5".parse(), Ok(Direction(vec![(3, 1.0), (7, -0.5)])));
+        for wrong in ["", "3", "3:", "3:x", "3:inf", "a:1"] {
+            assert!(wrong.parse::<Direction>().is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The command line: commands, options, and their help.
 
+mod maximize;
+
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -7,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::arguments::{Indices, Source, positive};
+pub(crate) use maximize::{Classes, Filters, Making, MethodName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,6 +71,12 @@ pub(crate) enum Command {
 
     /// Tell the class of pictures
     Predict(Predict),
+
+    /// Make the pictures that the filters of a layer respond to most (activation maximisation)
+    Filters(Filters),
+
+    /// Make the picture that a model takes for each class with the most confidence
+    Classes(Classes),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 a run that failed, 2 a wrong command line, 130 stopped by Ctrl-C after saving what there was.
 
 mod arguments;
+mod bar;
 mod cli;
 mod commands;
 mod exit;

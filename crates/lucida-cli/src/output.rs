@@ -73,6 +73,11 @@ pub(crate) fn percent(part: impl Into<f64>) -> String {
     format!("{:.2} %", 100.0 * part.into())
 }
 
+/// A time as people say it: `3.2 s`, or `2:05 min`.
+pub(crate) fn seconds(time: f64) -> String {
+    if time < 60.0 { format!("{time:.1} s") } else { format!("{}:{:02} min", time as u64 / 60, time as u64 % 60) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +85,7 @@ mod tests {
     #[test]
     fn shares_as_people_read_them() {
         assert_eq!(percent(0.99184_f64), "99.18 %");
+        assert_eq!(seconds(3.24), "3.2 s");
+        assert_eq!(seconds(125.9), "2:05 min");
     }
 }

@@ -69,6 +69,19 @@ impl Cpu {
         pool::parallel_for(self.threads, items, task);
     }
 
+    /// Calls `task(index, chunk)` once for each chunk of `len` values of `values` (the last may be shorter), on all
+    /// threads.
+    ///
+    /// # Panics
+    /// When a task panics, or `len` is zero.
+    pub fn parallel_chunks<T: Send>(self, values: &mut [T], len: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+        let chunks: Vec<std::sync::Mutex<&mut [T]>> = values.chunks_mut(len).map(std::sync::Mutex::new).collect();
+        self.parallel_for(chunks.len(), |_, index| {
+            let mut chunk = chunks[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            task(index, &mut chunk);
+        });
+    }
+
     /// Splits `0..len` into one range a thread, but none shorter than `min` unless it is the only one, and calls
     /// `task(part, range)` for each. The split depends on nothing but `len`, `min` and the number of threads.
     pub(crate) fn parallel_ranges(self, len: usize, min: usize, task: impl Fn(usize, Range<usize>) + Sync) {
@@ -130,6 +143,15 @@ impl<'a> SharedMut<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_chunk_is_visited_once() {
+        let mut values = vec![0; 103];
+        Cpu::detect().with_threads(3).parallel_chunks(&mut values, 10, |index, chunk| {
+            chunk.iter_mut().for_each(|value| *value += index + 1);
+        });
+        assert!(values.iter().enumerate().all(|(at, &value)| value == at / 10 + 1), "{values:?}");
+    }
 
     #[test]
     fn parts_cover_the_range_once() {

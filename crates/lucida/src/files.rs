@@ -65,6 +65,25 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
 }
 
+/// Checks that a file can be written before any long work.
+///
+/// # Errors
+/// [`Error::Argument`] when it is there already and `force` is not given; [`Error::Io`] when its folder is not there or
+/// cannot be written to, [`Error::File`] when it is a folder itself.
+pub fn claim_file(path: &Path, force: bool) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder, not a file"));
+    }
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Error::argument(format!("{} is there already: use --force to overwrite it", path.display())));
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    tempfile::tempfile_in(folder).map(drop).map_err(|source| Error::io(path, "write", source))
+}
+
 /// Creates a folder for the files of these names, and checks that it can be written to before any long work.
 ///
 /// # Errors

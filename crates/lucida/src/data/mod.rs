@@ -22,5 +22,6 @@ pub use limits::Limits;
 pub use mnist::Mnist;
 pub use picture::Picture;
 pub use preprocess::{Colour, Preprocessing};
+pub use random::choose;
 pub use resize::{Filter, Fit};
 pub use split::{Split, stratified_split};

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Split = 1,
     /// The order of the images in an epoch.
     Order = 2,
+    /// A choice of some out of many.
+    Choice = 3,
 }
 
 /// The generator for the `number`-th use of `seed` for a purpose.
@@ -20,6 +22,15 @@ pub(crate) fn generator(seed: u64, purpose: Purpose, number: u32) -> ChaCha8Rng 
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(((purpose as u64) << 32) | u64::from(number));
     generator
+}
+
+/// `some` of the numbers below `count`, all of them if there are no more, chosen at random and in their order.
+pub fn choose(count: usize, some: usize, seed: u64) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..count).collect();
+    shuffle(&mut numbers, &mut generator(seed, Purpose::Choice, 0));
+    numbers.truncate(some);
+    numbers.sort_unstable();
+    numbers
 }
 
 /// Shuffles `items` (Fisher and Yates): every order is equally likely.
@@ -56,6 +67,15 @@ mod tests {
         assert_eq!(counts.len(), 6);
         // The standard deviation of each count is 29.
         assert!(counts.values().all(|&n: &i32| (n - 1000).abs() < 150), "{counts:?}");
+    }
+
+    #[test]
+    fn choices_are_distinct_and_in_order() {
+        let some = choose(100, 8, 5);
+        assert_eq!(some.len(), 8);
+        assert!(some.windows(2).all(|pair| pair[0] < pair[1]) && some[7] < 100);
+        assert_ne!(some, choose(100, 8, 6));
+        assert_eq!(choose(3, 8, 5), [0, 1, 2]);
     }
 
     #[test]

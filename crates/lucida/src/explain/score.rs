@@ -1,8 +1,12 @@
 //! What a network says for a class, as one number.
 
 use crate::nn::layers::ActivationKind;
-use crate::nn::{Network, Point};
-use crate::{Error, Result};
+use crate::nn::{Network, Plan, Point};
+use crate::train::Classifier;
+use crate::{Cpu, Error, Result};
+
+/// Inputs computed at once.
+const BATCH: usize = 32;
 
 /// The score of a class: the value before the softmax, whose gradient says what speaks for the class. The probability
 /// after it would not do: it also rises when another class loses, and its gradient vanishes where it nears one.
@@ -57,6 +61,33 @@ impl ClassScore {
             (Some(1), other) => no_classes(format!("its only output ends in {other:?}, not in a sigmoid")),
             (Some(units), _) => Ok(units),
         }
+    }
+
+    /// The probability of every class for inputs of a network, each (height, width, channels) and prepared already.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network is no classifier, [`Error::Argument`] when an input has another length.
+    pub fn probabilities(network: &Network, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
+        let classifier = Classifier::of(network)?;
+        let len = network.input_shape()?.len();
+        let mut plan = Plan::builder(network)
+            .cpu(cpu)
+            .batch_size(inputs.len().clamp(1, BATCH))
+            .output(classifier.probabilities.clone())
+            .build()?;
+        let mut probabilities = Vec::with_capacity(inputs.len());
+        for inputs in inputs.chunks(BATCH) {
+            plan.set_batch(inputs.len());
+            for (&input, to) in inputs.iter().zip(plan.input_mut().chunks_exact_mut(len)) {
+                if input.len() != len {
+                    return Err(Error::argument(format!("an input of {} values, expected {len}", input.len())));
+                }
+                to.copy_from_slice(input);
+            }
+            plan.forward(network)?;
+            probabilities.extend(plan.output(0).chunks_exact(classifier.units).map(|row| classifier.spread(row)));
+        }
+        Ok(probabilities)
     }
 
     /// Where the score is: to be wanted of a plan, and to be seeded.

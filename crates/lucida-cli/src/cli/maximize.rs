@@ -1,0 +1,110 @@
+//! The options of `lucida filters`, `lucida classes` and `lucida dream`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::arguments::{Choice, Direction, Position};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida filters runs/mnist --layer conv2d_1                    every filter of a layer
+  lucida filters runs/mnist --layer conv2d_1 --filters 0,3,11
+  lucida filters runs/mnist --layer conv2d_2 --filters random:8 --method keras-vis
+  lucida filters runs/mnist --layer conv2d --filters 5 --diversity 4
+  lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
+
+A live filter answers its picture more strongly than any real one. A dead one stays dead: its value is 0.")]
+pub(crate) struct Filters {
+    /// Model file, or folder of a run
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+
+    /// The layer: see `lucida summary MODEL`
+    #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layer: String,
+
+    /// Which filters: all, 0,3,11, 0..16 (without 16), or random:8
+    #[arg(long, value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
+    pub(crate) filters: Choice,
+
+    /// One position of each filter rather than the mean of all: ROW,COLUMN, or middle
+    #[arg(long, value_name = "POSITION", conflicts_with = "direction")]
+    pub(crate) neuron: Option<Position>,
+
+    /// A weighted sum of filters: FILTER:WEIGHT,FILTER:WEIGHT,...
+    #[arg(long, value_name = "DIRECTION", allow_hyphen_values = true)]
+    pub(crate) direction: Option<Direction>,
+
+    #[command(flatten)]
+    pub(crate) making: Making,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida classes runs/mnist
+  lucida classes runs/mnist --classes 3,5,8 --diversity 4
+  lucida classes runs/mnist --method keras-vis --out classes.png")]
+pub(crate) struct Classes {
+    /// Model file, or folder of a run
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+
+    /// Which classes, by number: all, 0,3,8, 0..5 (without 5), or random:8
+    #[arg(long, value_name = "CLASSES", default_value = "all")]
+    pub(crate) classes: Choice,
+
+    #[command(flatten)]
+    pub(crate) making: Making,
+}
+
+/// How pictures are made, and where they go.
+#[derive(Debug, Args)]
+pub(crate) struct Making {
+    /// How pictures are looked for
+    #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
+    pub(crate) method: MethodName,
+
+    /// Steps [default: 512, of digits 256 for filters; for keras-vis 600, half of them without the variation]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) steps: Option<u32>,
+
+    /// Pictures of each filter or class, pushed apart to show different things (fourier only)
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) diversity: u32,
+
+    /// Seed of all random numbers: equal seeds give equal pictures
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Pictures in a row [default: 8; for keras-vis 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) columns: Option<u32>,
+
+    /// The grid of pictures, a PNG [default: filters-LAYER.png, classes.png]
+    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Also write each picture alone into this folder, in the size of the network's input
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) each: Option<PathBuf>,
+
+    /// Overwrite files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MethodName {
+    /// By spatial frequencies, seen through small movements (Olah et al., 2017)
+    Fourier,
+    /// By pixels, with penalties, as the package keras-vis does
+    KerasVis,
+}

@@ -1,0 +1,277 @@
+//! `lucida filters` and `lucida classes`
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::Picture;
+use lucida::explain::ClassScore;
+use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
+use lucida::files;
+use lucida::plot::{Cell, Grid};
+use lucida::weights::Model;
+use serde::Serialize;
+
+use super::Context;
+use super::model::model;
+use crate::arguments::Choice;
+use crate::bar::Bar;
+use crate::cli::{Classes, Filters, Making, MethodName};
+use crate::interrupt;
+use crate::output::{percent, seconds};
+
+/// Pictures are enlarged to about this many pixels, so that those of small networks can be seen.
+const SHOWN: usize = 112;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    layer: &'a str,
+    method: &'static str,
+    pictures: Vec<Answered>,
+    file: String,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    #[serde(flatten)]
+    of: Of,
+    /// The objective for the picture.
+    value: f32,
+    /// For a class: the probability that the network gives it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+}
+
+/// What a picture was made of.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Of {
+    Filter(usize),
+    Class(String),
+    Direction(Vec<(usize, f32)>),
+}
+
+pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
+    let model = model(&arguments.model)?;
+    let layer = &model.network.nodes()[model.network.find(&arguments.layer)?];
+    let channels = layer.shape().channels();
+    let parts: Vec<(Of, Objective)> = match &arguments.direction {
+        Some(direction) => vec![(Of::Direction(direction.0.clone()), Objective::Direction(direction.0.clone()))],
+        None => chosen(&arguments.filters, channels, arguments.making.seed, "filter", &arguments.layer)?
+            .into_iter()
+            .map(|channel| {
+                let objective = match arguments.neuron {
+                    Some(position) => Objective::Neuron { channel, position: position.0 },
+                    None => Objective::Channel(channel),
+                };
+                (Of::Filter(channel), objective)
+            })
+            .collect(),
+    };
+    let target = Target::layer(&arguments.layer);
+    let fourier = Fourier::filters(model.preprocessing.as_ref());
+    let default = format!("filters-{}.png", arguments.layer.replace(['/', '\\', ':'], "_"));
+    let work = Work { name: &arguments.model, model: &model, target, parts, fourier, default: default.into() };
+    work.run(&arguments.making, context)
+}
+
+pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
+    let model = model(&arguments.model)?;
+    let count = ClassScore::classes(&model.network)?;
+    let name = |class: usize| model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let sigmoid = model.network.output()?.shape().len() == 1;
+    let parts = chosen(&arguments.classes, count, arguments.making.seed, "class", &arguments.model)?
+        .into_iter()
+        .map(|class| {
+            // One sigmoid speaks for the second class and against the first.
+            let objective = match (sigmoid, class) {
+                (true, 0) => Objective::Direction(vec![(0, -1.0)]),
+                (true, _) => Objective::Channel(0),
+                (false, class) => Objective::Channel(class),
+            };
+            (Of::Class(name(class)), objective)
+        })
+        .collect();
+    let target = Target::classes(&model.network)?;
+    let fourier = Fourier::classes(model.preprocessing.as_ref());
+    let work = Work { name: &arguments.model, model: &model, target, parts, fourier, default: "classes.png".into() };
+    work.run(&arguments.making, context)
+}
+
+/// The numbers that a choice means.
+fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Result<Vec<usize>> {
+    Ok(match choice {
+        Choice::All => (0..count).collect(),
+        Choice::Random(some) => lucida::data::choose(count, *some, seed),
+        Choice::These(indices) => match indices.below(count) {
+            Ok(indices) => indices,
+            Err(index) => bail!("{of} has no {what} {index}: they are 0 to {}", count - 1),
+        },
+    })
+}
+
+/// Pictures to be made.
+struct Work<'a> {
+    name: &'a str,
+    model: &'a Model,
+    target: Target,
+    parts: Vec<(Of, Objective)>,
+    fourier: Fourier,
+    default: PathBuf,
+}
+
+impl Work<'_> {
+    fn run(self, making: &Making, context: Context) -> Result<()> {
+        let started = Instant::now();
+        interrupt::catch()?;
+        let out = making.out.clone().unwrap_or_else(|| self.default.clone());
+        files::claim_file(&out, making.force)?;
+        let variants = making.diversity as usize;
+        let names = self.names(variants);
+        if let Some(folder) = &making.each {
+            let files: Vec<&str> = names.iter().map(String::as_str).collect();
+            files::claim_folder(folder, &files, making.force)?;
+        }
+        let method = self.method(making)?;
+        let objectives: Vec<Objective> = self.parts.iter().map(|(_, objective)| objective.clone()).collect();
+        let bar = Bar::new(context.output, "Steps");
+        let mut watch = |done: usize, total: usize| {
+            bar.set(done, total);
+            !interrupt::is_requested()
+        };
+        let Model { network, preprocessing, .. } = self.model;
+        let found =
+            maximize(network, preprocessing.as_ref(), &self.target, &objectives, &method, context.cpu, &mut watch)
+                .with_context(|| self.name.to_owned())?;
+        drop(bar);
+        let made: Vec<(Of, &Maximized)> =
+            found.iter().enumerate().map(|(index, found)| (self.parts[index / variants].0.clone(), found)).collect();
+        let probabilities = self.probabilities(&made, variants, context)?;
+        let grid = self.grid(&made, &probabilities, making)?;
+        grid.save_png(&out)?;
+        if let Some(folder) = &making.each {
+            for ((_, found), name) in made.iter().zip(&names) {
+                found.picture.save_png(&folder.join(name))?;
+            }
+        }
+        let seconds_taken = started.elapsed().as_secs_f64();
+        self.report(&made, &probabilities, &out, seconds_taken, making, context)?;
+        if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+    }
+
+    /// The names of the files of single pictures.
+    fn names(&self, variants: usize) -> Vec<String> {
+        let name = |of: &Of| match of {
+            Of::Filter(filter) => format!("filter-{filter}"),
+            Of::Class(class) => format!("class-{}", class.replace(['/', '\\', ':', ' '], "_")),
+            Of::Direction(_) => "direction".to_owned(),
+        };
+        let each = self.parts.iter().map(|(of, _)| name(of));
+        match variants {
+            1 => each.map(|name| format!("{name}.png")).collect(),
+            _ => each.flat_map(|name| (1..=variants).map(move |n| format!("{name}-{n}.png"))).collect(),
+        }
+    }
+
+    fn method(&self, making: &Making) -> Result<Method> {
+        let (steps, seed) = (making.steps.map(|steps| steps as usize), making.seed);
+        Ok(match making.method {
+            MethodName::Fourier => {
+                let fourier = self.fourier.clone();
+                let steps = steps.unwrap_or(fourier.steps);
+                Method::Fourier(Fourier { steps, seed, diversity: making.diversity as usize, ..fourier })
+            }
+            MethodName::KerasVis if making.diversity > 1 => bail!("--diversity goes with --method fourier only"),
+            MethodName::KerasVis => {
+                let default = KerasVis::default();
+                let steps = steps.map_or(default.steps, |steps| (steps / 2, steps - steps / 2));
+                Method::KerasVis(KerasVis { steps, seed, ..default })
+            }
+        })
+    }
+
+    /// For classes: the probabilities that the network gives them for their pictures.
+    fn probabilities(&self, made: &[(Of, &Maximized)], variants: usize, context: Context) -> Result<Vec<Option<f32>>> {
+        if !matches!(made.first(), Some((Of::Class(_), _))) {
+            return Ok(vec![None; made.len()]);
+        }
+        let inputs: Vec<&[f32]> = made.iter().map(|(_, found)| found.input.as_slice()).collect();
+        let all = ClassScore::probabilities(&self.model.network, &inputs, context.cpu)?;
+        let class = |index: usize| match &self.parts[index / variants].1 {
+            // The second of the two classes of a sigmoid has the objective of its only unit.
+            Objective::Channel(0) if all[index].len() == 2 && self.model.network.output().is_ok_and(one) => 1,
+            Objective::Channel(class) => *class,
+            _ => 0,
+        };
+        Ok((0..made.len()).map(|index| all[index].get(class(index)).copied()).collect())
+    }
+
+    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &Making) -> Result<Picture> {
+        let keras_vis = making.method == MethodName::KerasVis;
+        let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
+        // The grid of the package has no captions, and pictures as they are.
+        if keras_vis {
+            return Ok(Grid::new(made.iter().map(|(_, found)| found.picture.clone())).columns(columns).render()?);
+        }
+        let cells = made.iter().zip(probabilities).map(|((of, found), probability)| {
+            let name = match of {
+                Of::Filter(filter) => format!("filter {filter}"),
+                Of::Class(class) => class.clone(),
+                Of::Direction(_) => "direction".to_owned(),
+            };
+            let value = match probability {
+                Some(probability) => percent(*probability),
+                None => format!("{:.3}", found.value),
+            };
+            // A filter that its own picture does not wake is dead.
+            let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;
+            let value = if dead { "dead".to_owned() } else { value };
+            Cell::new(found.picture.clone()).caption(format!("{name}\n{value}")).flagged(dead)
+        });
+        let side = made.iter().map(|(_, found)| found.picture.width()).max().unwrap_or(1);
+        let zoom = (SHOWN / side.max(1)).max(1);
+        let title = format!("{} of {}", self.target.name(), self.model.network.name());
+        Ok(Grid::new(cells).columns(columns).zoom(zoom).padding(12).margin(8).title(title).render()?)
+    }
+
+    fn report(
+        &self,
+        made: &[(Of, &Maximized)],
+        probabilities: &[Option<f32>],
+        out: &Path,
+        taken: f64,
+        making: &Making,
+        context: Context,
+    ) -> Result<()> {
+        if making.json {
+            let pictures = made.iter().zip(probabilities).map(|((of, found), &probability)| Answered {
+                of: of.clone(),
+                value: found.value,
+                probability,
+            });
+            return context.output.json(&Answer {
+                model: self.name,
+                layer: self.target.name(),
+                method: if making.method == MethodName::Fourier { "fourier" } else { "keras-vis" },
+                pictures: pictures.collect(),
+                file: out.display().to_string(),
+                seconds: taken,
+            });
+        }
+        let what = match (made.first(), made.len()) {
+            (Some((Of::Class(_), _)), 1) => "picture of a class".to_owned(),
+            (Some((Of::Class(_), _)), n) => format!("{n} pictures of classes"),
+            (_, 1) => "picture".to_owned(),
+            (_, n) => format!("{n} pictures"),
+        };
+        let of = self.target.name();
+        context.output.result(&format!("{}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
+    }
+}
+
+fn one(node: &lucida::nn::Node) -> bool {
+    node.shape().len() == 1
+}

@@ -1,0 +1,221 @@
+//! Maximisation in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
+
+use lucida_kernels::ops::{AdamStep, adam};
+
+use super::diversity::{push_apart, push_pictures_apart};
+use super::random::{generator, normal};
+use super::spectrum::Spectrum;
+use super::transform::{Affine, Movement};
+use super::{Maximized, Objective, Run, positive};
+use crate::data::Preprocessing;
+use crate::{Error, Result};
+
+/// How pictures are made of frequencies.
+///
+/// In each step every picture is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
+/// comes back is divided by its root mean square, so that nothing depends on how large the numbers in the network are;
+/// and Adam changes the coefficients of the frequencies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fourier {
+    /// Steps.
+    pub steps: usize,
+    /// The learning rate of Adam.
+    pub rate: f32,
+    /// How fast the weight of a frequency falls as it grows: its power, negated.
+    pub decay: f32,
+    /// The largest shift, as a part of the picture's side.
+    pub shift: f32,
+    /// The largest turn in degrees.
+    pub rotation: f32,
+    /// The largest change of size, as a part of it.
+    pub zoom: f32,
+    /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
+    /// patterns, so that strokes remain.
+    pub noise: f32,
+    /// How often a picture is seen in one step, each time moved differently.
+    pub samples: usize,
+    /// What the picture is before anything is in it: 0 is mid-gray, -2 nearly black.
+    pub start: f32,
+    /// How strongly every pixel is pulled towards black, in parts of the gradient's root mean square.
+    pub pull: f32,
+    /// How many pictures are made of each objective. They are pushed apart, to show different things that excite it.
+    pub diversity: usize,
+    /// How strongly they are pushed apart, relative to the objective.
+    pub diversity_weight: f32,
+    /// The seed of the first coefficients, the movements and the noise.
+    pub seed: u64,
+}
+
+impl Default for Fourier {
+    /// For photographs.
+    fn default() -> Self {
+        Self {
+            steps: 512,
+            rate: 0.05,
+            decay: 1.0,
+            shift: 0.06,
+            rotation: 10.0,
+            zoom: 0.1,
+            noise: 0.0,
+            samples: 1,
+            start: 0.0,
+            pull: 0.0,
+            diversity: 1,
+            diversity_weight: 0.3,
+            seed: 42,
+        }
+    }
+}
+
+impl Fourier {
+    /// For filters of a network that takes what `preprocessing` makes.
+    pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
+        match preprocessing {
+            Some(digits) if digits.digit => Self { steps: 256, start: -2.0, shift: 0.04, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+
+    /// For the classes of a network that takes what `preprocessing` makes. Digits are white strokes on black, and stay so.
+    pub fn classes(preprocessing: Option<&Preprocessing>) -> Self {
+        match preprocessing {
+            Some(digits) if digits.digit => Self {
+                decay: 1.5,
+                shift: 0.1,
+                rotation: 15.0,
+                zoom: 0.15,
+                noise: 0.5,
+                samples: 2,
+                start: -2.0,
+                pull: 0.1,
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        positive("the learning rate", self.rate)?;
+        let within = [
+            ("decay", self.decay, 4.0),
+            ("shift", self.shift, 1.0),
+            ("rotation", self.rotation, 180.0),
+            ("zoom", self.zoom, 0.9),
+            ("noise", self.noise, 10.0),
+            ("pull", self.pull, 100.0),
+            ("diversity weight", self.diversity_weight, 100.0),
+        ];
+        for (name, value, most) in within {
+            if !(0.0..=most).contains(&value) {
+                return Err(Error::argument(format!("the {name} is {value}, it must be 0 to {most}")));
+            }
+        }
+        if !(-20.0..=20.0).contains(&self.start) {
+            return Err(Error::argument(format!("the start is {}, it must be -20 to 20", self.start)));
+        }
+        if self.steps == 0 || !(1..=64).contains(&self.samples) || !(1..=64).contains(&self.diversity) {
+            return Err(Error::argument("at least one step, and 1 to 64 samples and variants, are needed"));
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn fourier(&mut self, settings: &Fourier, objectives: &[Objective]) -> Result<Vec<Maximized>> {
+        let (pixels, cpu) = (self.pixels, self.plan.cpu());
+        let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
+        let spectrum = Spectrum::new(size[0], size[1], channels, settings.decay, settings.start);
+        let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
+        let variants = settings.diversity;
+        let objectives: Vec<Objective> =
+            objectives.iter().flat_map(|objective| vec![objective.clone(); variants]).collect();
+        let count = objectives.len();
+        let batch = count * settings.samples;
+        let first = self.first;
+
+        let mut coefficients: Vec<f32> = Vec::with_capacity(count * len);
+        for picture in 0..count {
+            let mut rng = generator(settings.seed, first + picture);
+            coefficients.extend((0..len).map(|_| 0.01 * normal(&mut rng)));
+        }
+        let (mut pictures, mut gradients) = (vec![0.0; count * len], vec![0.0; count * len]);
+        let (mut moments, mut squares) = (vec![0.0; count * len], vec![0.0; count * len]);
+        let mut seen = vec![0.0; batch * len];
+        let mut descent = vec![0.0; count * len];
+        let mut values = vec![0.0; batch];
+
+        for step in 0..settings.steps {
+            spectrum.pictures(cpu, &coefficients, &mut pictures);
+            // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
+            let draw = |index: usize| {
+                let mut rng = generator(settings.seed, first + index % count);
+                rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
+                (movement.draw(size[0], size[1], &mut rng), rng)
+            };
+            self.plan.set_batch(batch);
+            cpu.parallel_chunks(&mut seen, len, |index, seen| {
+                let (affine, mut rng) = draw(index);
+                let picture = &pictures[index % count * len..][..len];
+                affine.apply(picture, size, channels, spectrum.background(), seen);
+                if settings.noise > 0.0 {
+                    seen.iter_mut().for_each(|value| *value += settings.noise * normal(&mut rng));
+                }
+            });
+            pixels.to_input(&seen, self.plan.input_mut());
+            let by_layer = variants > 1 && self.seen.shape().as_picture().is_some();
+            let weight = if by_layer { settings.diversity_weight } else { 0.0 };
+            let input_gradients = self.ascend(&objectives, &mut values, |layer, activations, gradients| {
+                if weight > 0.0 {
+                    push_apart(layer, activations, gradients, variants, weight);
+                }
+            })?;
+            pixels.gradient(input_gradients, &mut seen);
+            cpu.parallel_chunks(&mut gradients, len, |picture, gradient| {
+                gradient.fill(0.0);
+                for index in (picture..batch).step_by(count) {
+                    let affine: Affine = draw(index).0;
+                    affine.back(&seen[index * len..][..len], size, channels, gradient);
+                }
+                normalize(gradient);
+            });
+            if variants > 1 && !by_layer {
+                push_pictures_apart(&pictures, &mut gradients, variants, len, settings.diversity_weight);
+            }
+            // Adam descends.
+            gradients.iter_mut().for_each(|gradient| *gradient = settings.pull - *gradient);
+            spectrum.back(cpu, &pictures, &gradients, &mut descent);
+            let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
+            let t = step as i32 + 1;
+            let rate = settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+            let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: 1e-12, keep: 1.0 };
+            adam(cpu, adam_step, &mut coefficients, &descent, &mut moments, &mut squares);
+            if !(self.tick)(step + 1) {
+                break;
+            }
+        }
+
+        spectrum.pictures(cpu, &coefficients, &mut pictures);
+        let mut inputs = vec![0.0; count * len];
+        pixels.to_input(&pictures, &mut inputs);
+        let values = self.values(&objectives, &inputs)?;
+        let each = pictures.chunks_exact(len).zip(inputs.chunks_exact(len)).zip(values);
+        Ok(each
+            .map(|((picture, input), value)| Maximized {
+                picture: pixels.picture(picture),
+                input: input.to_vec(),
+                value,
+            })
+            .collect())
+    }
+}
+
+/// Divides a gradient by its root mean square; one of zeros stays.
+pub(super) fn normalize(gradient: &mut [f32]) {
+    let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+    let root = (square / gradient.len() as f64).sqrt() as f32;
+    if root > 0.0 && root.is_finite() {
+        gradient.iter_mut().for_each(|g| *g /= root);
+    } else {
+        gradient.fill(0.0);
+    }
+}

@@ -1,0 +1,267 @@
+//! Maximisation in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its pictures can be had again.
+//!
+//! What is minimised is, for a picture `x` of `n = height * width * channels` values,
+//!
+//! ```text
+//! -activation + 10 (sum |x|^6)^(1/6) / n + 10 (sum of (down^2 + across^2)) / n
+//! ```
+//!
+//! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
+//! RMSprop without a learning rate; each step begins by rolling the picture by up to 5 % of its size. The step of the least
+//! loss wins, and is at last centred on mid-gray with a deviation of a tenth of the range. A first run goes without the
+//! variation, a second starts from its result.
+
+use super::random::{generator, uniform, whole};
+use super::{Maximized, Objective, Run, positive};
+use crate::Result;
+
+/// The constants of keras-vis, and its defaults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KerasVis {
+    /// Steps of the first run, without the variation, and of the second.
+    pub steps: (usize, usize),
+    /// The weight of the norm.
+    pub norm_weight: f32,
+    /// The weight of the total variation in the second run.
+    pub variation_weight: f32,
+    /// How far the picture is rolled before a step, as a part of its side.
+    pub jitter: f32,
+    /// The seed of the first pictures and of the rolling.
+    pub seed: u64,
+}
+
+impl Default for KerasVis {
+    fn default() -> Self {
+        Self { steps: (300, 300), norm_weight: 10.0, variation_weight: 10.0, jitter: 0.05, seed: 42 }
+    }
+}
+
+/// Keras's epsilon.
+const EPSILON: f32 = 1e-7;
+/// The decay of RMSprop's mean square.
+const DECAY: f32 = 0.95;
+/// The exponent of the norm.
+const NORM: i32 = 6;
+
+impl KerasVis {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.steps.0 + self.steps.1 == 0 {
+            return Err(crate::Error::argument("at least one step is needed"));
+        }
+        positive("one more than the weight of the norm", 1.0 + self.norm_weight)?;
+        positive("one more than the weight of the variation", 1.0 + self.variation_weight)?;
+        positive("one more than the jitter", 1.0 + self.jitter)
+    }
+}
+
+/// A picture on its way.
+struct Track {
+    picture: Vec<f32>,
+    squares: Vec<f32>,
+    least: f32,
+    best: Vec<f32>,
+    rng: rand_chacha::ChaCha8Rng,
+}
+
+impl Run<'_> {
+    pub(super) fn keras_vis(&mut self, settings: &KerasVis, objectives: &[Objective]) -> Result<Vec<Maximized>> {
+        let (pixels, cpu, len) = (self.pixels, self.plan.cpu(), self.pixels.len());
+        let size = [pixels.height, pixels.width, pixels.channels()];
+        // keras-vis knows no preprocessing: pixels go from 0 to 1 or from 0 to 255, as the network was trained.
+        let range = if pixels.is_unit() { 1.0 } else { 255.0 };
+        let jitter = [0, 1].map(|axis| (settings.jitter * size[axis] as f32) as usize);
+        let mut tracks: Vec<Track> = (0..objectives.len())
+            .map(|index| {
+                let mut rng = generator(settings.seed, self.first + index);
+                let mut picture: Vec<f32> = (0..len).map(|_| uniform(&mut rng)).collect();
+                standardize(&mut picture);
+                picture.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
+                Track { picture, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
+            })
+            .collect();
+        let (mut values, mut unit) = (vec![0.0; objectives.len()], vec![0.0; objectives.len() * len]);
+        let runs = [(0.0, settings.steps.0), (settings.variation_weight, settings.steps.1)];
+        let mut done = 0;
+        'runs: for (run, &(variation_weight, steps)) in runs.iter().enumerate() {
+            for track in tracks.iter_mut().filter(|_| run == 1 && settings.steps.0 > 0) {
+                // The second run starts from the picture as it is shown.
+                track.picture = shown(&track.best).iter().map(|value| range * value).collect();
+                track.squares.fill(0.0);
+                track.least = f32::INFINITY;
+            }
+            for _ in 0..steps {
+                cpu.parallel_chunks(&mut tracks, 1, |_, track| {
+                    let [track] = track else { return };
+                    let by = jitter.map(|most| whole(most, &mut track.rng));
+                    track.picture = roll(&track.picture, size, by);
+                });
+                self.plan.set_batch(objectives.len());
+                for (unit, track) in unit.chunks_exact_mut(len).zip(&tracks) {
+                    unit.iter_mut().zip(&track.picture).for_each(|(unit, value)| *unit = value / range);
+                }
+                pixels.to_input(&unit, self.plan.input_mut());
+                let gradients = self.ascend(objectives, &mut values, |_, _, _| {})?;
+                pixels.gradient(gradients, &mut unit);
+                let (values, unit) = (&values, &unit);
+                cpu.parallel_chunks(&mut tracks, 1, |index, track| {
+                    let [track] = track else { return };
+                    let mut gradient: Vec<f32> = unit[index * len..][..len].iter().map(|g| -g / range).collect();
+                    let loss = -values[index]
+                        + norm(&track.picture, settings.norm_weight, &mut gradient)
+                        + variation(&track.picture, size, variation_weight, &mut gradient);
+                    track.step(loss, &gradient);
+                });
+                done += 1;
+                if !(self.tick)(done) {
+                    break 'runs;
+                }
+            }
+        }
+        let mut inputs = vec![0.0; objectives.len() * len];
+        for (unit, track) in unit.chunks_exact_mut(len).zip(&tracks) {
+            unit.iter_mut().zip(&track.best).for_each(|(unit, value)| *unit = value / range);
+        }
+        pixels.to_input(&unit, &mut inputs);
+        let values = self.values(objectives, &inputs)?;
+        let each = tracks.iter().zip(inputs.chunks_exact(len)).zip(values);
+        Ok(each
+            .map(|((track, input), value)| {
+                let picture = pixels.picture(&shown(&track.best));
+                Maximized { picture, input: input.to_vec(), value }
+            })
+            .collect())
+    }
+}
+
+impl Track {
+    /// RMSprop along the gradient of length one; the picture after the step of the least loss is kept.
+    fn step(&mut self, loss: f32, gradient: &[f32]) {
+        let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+        let length = square.max(1e-12).sqrt() as f32;
+        for ((value, square), gradient) in self.picture.iter_mut().zip(&mut self.squares).zip(gradient) {
+            let gradient = gradient / length;
+            *square = DECAY * *square + (1.0 - DECAY) * gradient * gradient;
+            *value -= gradient / (*square + EPSILON).sqrt();
+        }
+        if loss < self.least || self.best.is_empty() {
+            self.least = loss;
+            self.best.clone_from(&self.picture);
+        }
+    }
+}
+
+/// The picture as it is shown: centred on mid-gray with a deviation of 0.1, clipped to 0 to 1.
+fn shown(picture: &[f32]) -> Vec<f32> {
+    let mut shown = picture.to_vec();
+    standardize(&mut shown);
+    shown.iter_mut().for_each(|value| *value = (0.5 + 0.1 * *value).clamp(0.0, 1.0));
+    shown
+}
+
+/// To mean 0 and deviation 1.
+fn standardize(values: &mut [f32]) {
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    let scale = 1.0 / (variance.sqrt() + f64::from(EPSILON));
+    values.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) * scale) as f32);
+}
+
+/// Moves all pixels down and to the right; what leaves comes back on the other side.
+fn roll(picture: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
+    let mut rolled = Vec::with_capacity(picture.len());
+    let wrap = |at: usize, by: isize, size: usize| (at as isize - by).rem_euclid(size as isize) as usize;
+    for row in 0..height {
+        let from = wrap(row, down, height) * width * channels;
+        let row = &picture[from..from + width * channels];
+        let split = wrap(0, across, width) * channels;
+        rolled.extend_from_slice(&row[split..]);
+        rolled.extend_from_slice(&row[..split]);
+    }
+    rolled
+}
+
+/// `weight (sum |x|^6)^(1/6) / n`, with its gradient added.
+fn norm(picture: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
+    let sum: f64 = picture.iter().map(|&x| f64::from(x).powi(NORM)).sum();
+    let (count, norm) = (picture.len() as f64, sum.powf(1.0 / f64::from(NORM)));
+    if weight == 0.0 || norm == 0.0 {
+        return 0.0;
+    }
+    let factor = f64::from(weight) / count;
+    for (gradient, &x) in gradient.iter_mut().zip(picture) {
+        *gradient += (factor * (f64::from(x) / norm).powi(NORM - 1)) as f32;
+    }
+    (factor * norm) as f32
+}
+
+/// `weight (sum of squared differences to the next pixels) / n`, with its gradient added. As in keras-vis the last row
+/// and the last column are left out.
+fn variation(picture: &[f32], [height, width, channels]: [usize; 3], weight: f32, gradient: &mut [f32]) -> f32 {
+    if weight == 0.0 {
+        return 0.0;
+    }
+    let factor = weight / picture.len() as f32;
+    let mut sum = 0.0_f64;
+    for row in 0..height.saturating_sub(1) {
+        let start = row * width * channels;
+        for at in start..start + (width - 1) * channels {
+            for next in [at + channels, at + width * channels] {
+                let difference = picture[next] - picture[at];
+                sum += f64::from(difference) * f64::from(difference);
+                gradient[next] += 2.0 * factor * difference;
+                gradient[at] -= 2.0 * factor * difference;
+            }
+        }
+    }
+    (f64::from(factor) * sum) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> Vec<f32> {
+        let mut rng = generator(3, 1);
+        (0..5 * 4 * 3).map(|_| uniform(&mut rng) - 0.3).collect()
+    }
+
+    #[test]
+    fn penalties_and_their_gradients() {
+        let picture = picture();
+        let (mut gradient, mut none) = (vec![0.0; 60], vec![0.0; 60]);
+        let losses = |picture: &[f32], gradient: &mut [f32]| {
+            norm(picture, 10.0, gradient) + variation(picture, [5, 4, 3], 10.0, gradient)
+        };
+        losses(&picture, &mut gradient);
+        for at in [0, 7, 30, 59] {
+            let mut moved = |by: f32| {
+                let mut picture = picture.clone();
+                picture[at] += by;
+                losses(&picture, &mut none)
+            };
+            let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+            assert!((gradient[at] - expected).abs() < 2e-3, "{at}: {}, not {expected}", gradient[at]);
+        }
+        // By hand: one white pixel at the top left of black ones differs from two neighbours.
+        let mut white = vec![0.0; 4];
+        white[0] = 2.0;
+        assert!((variation(&white, [2, 2, 1], 1.0, &mut [0.0; 4]) - 2.0).abs() < 1e-6);
+        assert!((norm(&white, 1.0, &mut [0.0; 4]) - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn rolling_brings_back_what_leaves() {
+        let picture: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        assert_eq!(roll(&picture, [2, 3, 1], [1, 1]), [5.0, 3.0, 4.0, 2.0, 0.0, 1.0]);
+        assert_eq!(roll(&picture, [2, 3, 1], [0, -1]), [1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
+    }
+
+    #[test]
+    fn what_is_shown_has_the_deviation_of_keras_vis() {
+        let shown = shown(&picture());
+        let mean = shown.iter().sum::<f32>() / 60.0;
+        let deviation = (shown.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 60.0).sqrt();
+        assert!((mean - 0.5).abs() < 1e-3 && (deviation - 0.1).abs() < 1e-3, "{mean} {deviation}");
+    }
+}

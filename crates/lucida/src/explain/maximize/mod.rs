@@ -1,0 +1,176 @@
+//! Activation maximisation: the pictures that a part of a network responds to most.
+//!
+//! The network stays as it is and the picture is trained: by gradient ascent on an [`Objective`]. Left alone that ends in
+//! noise, for a network can be excited by patterns that no camera makes; the methods differ in how they keep to pictures.
+//!
+//! - [`Fourier`] (the default): the picture is described by its spatial frequencies, low ones first, in colours that vary
+//!   together as in photographs, and seen through small shifts, turns and zooms (Olah, Mordvintsev and Schubert, 2017,
+//!   "Feature visualization"). It needs no tuning for the network at hand, because the gradient is normalised.
+//! - [`KerasVis`]: the pixels themselves, with penalties on their norm and their variation, as the package keras-vis does.
+//!
+//! All pictures of a layer are made together, as one batch, by a plan that ends at that layer.
+
+mod diversity;
+
+mod fourier;
+mod keras_vis;
+mod objective;
+mod pixels;
+mod random;
+mod spectrum;
+mod transform;
+
+use crate::data::{Picture, Preprocessing};
+use crate::nn::{Network, Plan};
+use crate::{Cpu, Error, Result};
+
+pub use fourier::Fourier;
+pub use keras_vis::KerasVis;
+use objective::Seen;
+pub use objective::{Objective, Target};
+use pixels::PixelSpace;
+
+/// What the buffers of one plan may take: beyond it the pictures are made in several batches.
+const PLAN_BYTES: usize = 1 << 30;
+
+/// How pictures are looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Method {
+    /// In frequencies, through small movements.
+    Fourier(Fourier),
+    /// In pixels, with penalties.
+    KerasVis(KerasVis),
+}
+
+/// A picture that excites a part of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Maximized {
+    /// The picture, to be looked at.
+    pub picture: Picture,
+    /// What the network was given at the end: (height, width, channels).
+    pub input: Vec<f32>,
+    /// The objective for that input.
+    pub value: f32,
+}
+
+/// Follows the work.
+pub trait Watch {
+    /// A step is done: number `done` of `total`. Whether to go on; the pictures so far are returned if not.
+    fn step(&mut self, done: usize, total: usize) -> bool;
+}
+
+impl<F: FnMut(usize, usize) -> bool> Watch for F {
+    fn step(&mut self, done: usize, total: usize) -> bool {
+        self(done, total)
+    }
+}
+
+/// Looks for the pictures that excite parts of one layer most: one for each of `objectives`.
+///
+/// The pictures have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
+/// network is taken to want values from 0 to 1.
+///
+/// # Errors
+/// [`Error::Argument`] when the layer does not exist or has no such part, or the settings make no sense;
+/// [`Error::Unsupported`] when the network's input is not a gray or a colour picture.
+pub fn maximize(
+    network: &Network,
+    preprocessing: Option<&Preprocessing>,
+    target: &Target,
+    objectives: &[Objective],
+    method: &Method,
+    cpu: Cpu,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Maximized>> {
+    let pixels = PixelSpace::of(network, preprocessing)?;
+    let seen = target.check(network, objectives, matches!(method, Method::Fourier(_)))?;
+    if objectives.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (samples, steps, together) = match method {
+        Method::Fourier(settings) => {
+            settings.check()?;
+            (settings.samples, settings.steps, settings.diversity.max(1))
+        }
+        Method::KerasVis(settings) => {
+            settings.check()?;
+            (1, settings.steps.0 + settings.steps.1, 1)
+        }
+    };
+    let builder = |batch: usize| {
+        // Winograd's rounding is far below what the way to the picture leaves open.
+        let plan =
+            Plan::builder(network).cpu(cpu).batch_size(batch).output(seen.point.clone()).seed(seen.point.clone());
+        plan.input_gradient().exact(false).build()
+    };
+    // Variants of one picture are pushed apart, so they stay together.
+    let one = builder(samples * together)?.memory().max(1);
+    let groups = (PLAN_BYTES / one).clamp(1, objectives.len());
+    let batches: Vec<&[Objective]> = objectives.chunks(groups).collect();
+    let total = batches.len() * steps;
+    let mut found = Vec::with_capacity(objectives.len() * together);
+    for (number, objectives) in batches.into_iter().enumerate() {
+        let mut goes_on = true;
+        let mut tick = |step: usize| {
+            goes_on = watch.step(number * steps + step, total);
+            goes_on
+        };
+        let plan = builder(objectives.len() * samples * together)?;
+        let mut run = Run { network, pixels: &pixels, seen: &seen, plan, first: found.len(), tick: &mut tick };
+        found.extend(match method {
+            Method::Fourier(settings) => run.fourier(settings, objectives)?,
+            Method::KerasVis(settings) => run.keras_vis(settings, objectives)?,
+        });
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// One batch on its way.
+struct Run<'a> {
+    network: &'a Network,
+    pixels: &'a PixelSpace,
+    seen: &'a Seen,
+    plan: Plan,
+    /// The number of the first picture among all: each draws its own random numbers.
+    first: usize,
+    tick: &'a mut dyn FnMut(usize) -> bool,
+}
+
+impl Run<'_> {
+    /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs. What is
+    /// added to the gradient at the layer is followed as well.
+    fn ascend(
+        &mut self,
+        objectives: &[Objective],
+        values: &mut [f32],
+        add: impl FnOnce(&Seen, &[f32], &mut [f32]),
+    ) -> Result<&[f32]> {
+        self.plan.forward(self.network)?;
+        let (activations, gradient) = self.plan.output_and_seed_mut(0, 0);
+        self.seen.follow(objectives, activations, gradient, values);
+        add(self.seen, activations, gradient);
+        self.plan.backward(self.network);
+        Ok(self.plan.input_gradient().expect("the plan was made for it"))
+    }
+
+    /// The values of the objectives for inputs.
+    fn values(&mut self, objectives: &[Objective], inputs: &[f32]) -> Result<Vec<f32>> {
+        self.plan.set_batch(objectives.len());
+        self.plan.input_mut().copy_from_slice(inputs);
+        self.plan.forward(self.network)?;
+        Ok(self.seen.values(objectives, self.plan.output(0)))
+    }
+}
+
+fn positive(name: &str, value: f32) -> Result<()> {
+    match value.is_finite() && value > 0.0 {
+        true => Ok(()),
+        false => Err(Error::argument(format!("{name} is {value}, it must be above 0"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What is to be maximised.
+
+use crate::nn::layers::ActivationKind;
+use crate::nn::{Network, Point, Shape};
+use crate::{Error, Result};
+
+/// How much a value below zero counts before a ReLU, relative to one above. A filter that is silent everywhere would
+/// otherwise give no gradient to start from.
+const LEAK: f32 = 0.1;
+
+/// A part of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Objective {
+    /// One channel (of a flat layer: one unit) at one position (row, column); in the middle unless told otherwise.
+    Neuron {
+        /// The channel.
+        channel: usize,
+        /// Row and column.
+        position: Option<[usize; 2]>,
+    },
+    /// The mean of one channel over all positions (of a flat layer: one unit).
+    Channel(usize),
+    /// The mean square of the whole layer (DeepDream).
+    Layer,
+    /// The mean over all positions of a weighted sum of channels.
+    Direction(Vec<(usize, f32)>),
+}
+
+/// The layer that objectives are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    layer: String,
+    logits: bool,
+}
+
+/// A layer's values as objectives see them.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Where they are read, and where gradients are put in.
+    pub(super) point: Point,
+    /// Whether they come from before a ReLU that is still to be applied.
+    rectify: bool,
+    shape: Shape,
+}
+
+impl Target {
+    /// The output of a layer.
+    pub fn layer(name: impl Into<String>) -> Self {
+        Self { layer: name.into(), logits: false }
+    }
+
+    /// The classes of a network: what comes before its softmax or sigmoid.
+    ///
+    /// # Errors
+    /// As [`ClassScore::classes`](crate::explain::ClassScore::classes).
+    pub fn classes(network: &Network) -> Result<Self> {
+        crate::explain::ClassScore::classes(network)?;
+        Ok(Self { layer: network.output()?.name().to_owned(), logits: true })
+    }
+
+    /// The layer's name.
+    pub fn name(&self) -> &str {
+        &self.layer
+    }
+
+    /// The layer as the objectives see it, if it has what they are about.
+    ///
+    /// `before` asks for the values before a ReLU, where a silent filter can still be heard.
+    pub(super) fn check(&self, network: &Network, objectives: &[Objective], before: bool) -> Result<Seen> {
+        let node = &network.nodes()[network.find(&self.layer)?];
+        let shape = node.shape();
+        let (channels, positions) = (shape.channels(), position_count(shape));
+        let refuse = |what: String| Err(Error::argument(format!("layer {:?} of shape {shape} {what}", self.layer)));
+        for objective in objectives {
+            let named: Vec<usize> = match objective {
+                Objective::Neuron { channel, .. } | Objective::Channel(channel) => vec![*channel],
+                Objective::Layer => Vec::new(),
+                Objective::Direction(parts) => {
+                    if parts.is_empty() || parts.iter().any(|(_, weight)| !weight.is_finite()) {
+                        return refuse("cannot be followed in a direction without channels".into());
+                    }
+                    parts.iter().map(|(channel, _)| *channel).collect()
+                }
+            };
+            if let Some(channel) = named.into_iter().find(|&channel| channel >= channels) {
+                return refuse(format!("has no filter {channel}: they are 0 to {}", channels - 1));
+            }
+            if let Objective::Neuron { position: Some([row, column]), .. } = objective {
+                let inside = positions.is_some_and(|[rows, columns]| *row < rows && *column < columns);
+                if !inside {
+                    return refuse(format!("has no position {row},{column}"));
+                }
+            }
+        }
+        let rectify = before && !self.logits && node.activation() == ActivationKind::Relu;
+        let point = match self.logits || rectify {
+            true => Point::before_activation(&self.layer),
+            false => Point::output(&self.layer),
+        };
+        Ok(Seen { point, rectify, shape: shape.clone() })
+    }
+}
+
+impl Seen {
+    /// The values of the objectives, one for each sample, and the gradients of their sum. Sample `i` follows objective
+    /// `i` modulo their number.
+    pub(super) fn follow(
+        &self,
+        objectives: &[Objective],
+        activations: &[f32],
+        gradient: &mut [f32],
+        values: &mut [f32],
+    ) {
+        gradient.fill(0.0);
+        let len = self.shape.len();
+        let samples = activations.chunks_exact(len).zip(gradient.chunks_exact_mut(len));
+        for ((index, (activations, gradient)), value) in samples.enumerate().zip(values) {
+            *value = self.one(&objectives[index % objectives.len()], activations, Some(gradient));
+        }
+    }
+
+    /// The values of the objectives, one for each sample.
+    pub(super) fn values(&self, objectives: &[Objective], activations: &[f32]) -> Vec<f32> {
+        let samples = activations.chunks_exact(self.shape.len()).zip(objectives);
+        samples.map(|(activations, objective)| self.one(objective, activations, None)).collect()
+    }
+
+    /// The layer's output from its values here.
+    pub(super) fn output(&self, value: f32) -> f32 {
+        if self.rectify { value.max(0.0) } else { value }
+    }
+
+    /// The shape of the layer.
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// One sample's value, and its gradient.
+    fn one(&self, objective: &Objective, activations: &[f32], mut gradient: Option<&mut [f32]>) -> f32 {
+        let channels = self.shape.channels();
+        let positions = activations.len() / channels;
+        let mut add = |at: usize, weight: f32| {
+            if let Some(gradient) = gradient.as_deref_mut() {
+                gradient[at] += if self.rectify && activations[at] <= 0.0 { LEAK * weight } else { weight };
+            }
+            weight * self.output(activations[at])
+        };
+        match objective {
+            Objective::Neuron { channel, position } => {
+                let [rows, columns] = position_count(&self.shape).unwrap_or([1, 1]);
+                let [row, column] = position.unwrap_or([rows / 2, columns / 2]);
+                add((row * columns + column) * channels + channel, 1.0)
+            }
+            Objective::Channel(channel) => {
+                let weight = 1.0 / positions as f32;
+                (0..positions).map(|position| add(position * channels + channel, weight)).sum()
+            }
+            Objective::Direction(parts) => {
+                let each = 1.0 / positions as f32;
+                let mut sum = 0.0;
+                for position in 0..positions {
+                    for (channel, weight) in parts {
+                        sum += add(position * channels + channel, each * weight);
+                    }
+                }
+                sum
+            }
+            Objective::Layer => {
+                let each = 1.0 / activations.len() as f32;
+                if let Some(gradient) = gradient {
+                    gradient.iter_mut().zip(activations).for_each(|(dy, &y)| *dy = 2.0 * each * self.output(y));
+                }
+                activations.iter().map(|&y| each * self.output(y) * self.output(y)).sum()
+            }
+        }
+    }
+}
+
+fn position_count(shape: &Shape) -> Option<[usize; 2]> {
+    shape.as_picture().map(|[rows, columns, _]| [rows, columns])
+}

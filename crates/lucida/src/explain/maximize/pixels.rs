@@ -1,0 +1,119 @@
+//! Between a picture from 0 to 1 and a network's input.
+
+use crate::data::{Colour, Picture, Preprocessing};
+use crate::nn::Network;
+use crate::{Error, Result};
+
+/// What a network makes of pixels: each channel of its input is a channel of the picture times a factor plus an offset.
+///
+/// Pictures are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PixelSpace {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    /// For each channel of the input: the channel of the picture, the factor, the offset.
+    channels: Vec<(usize, f32, f32)>,
+    /// Whether pictures show digits: white ink on black.
+    pub(super) digit: bool,
+}
+
+impl PixelSpace {
+    pub(super) fn of(network: &Network, preprocessing: Option<&Preprocessing>) -> Result<Self> {
+        let shape = network.input_shape()?;
+        let Some([height, width, channels @ (1 | 3)]) = shape.as_picture() else {
+            return Err(Error::Unsupported(format!(
+                "network {} takes an input of shape {shape}, which is no gray or colour picture",
+                network.name()
+            )));
+        };
+        let Some(preprocessing) = preprocessing else {
+            let channels = (0..channels).map(|channel| (channel, 1.0, 0.0)).collect();
+            return Ok(Self { height, width, channels, digit: false });
+        };
+        preprocessing.check()?;
+        if preprocessing.colour.channels() != channels {
+            return Err(Error::argument(format!(
+                "the preprocessing makes pictures of {} channels, network {} takes {channels}",
+                preprocessing.colour.channels(),
+                network.name()
+            )));
+        }
+        let of = |channel: usize| {
+            let (mean, std) = (preprocessing.mean[channel], preprocessing.std[channel]);
+            let from = if preprocessing.colour == Colour::Bgr { 2 - channel } else { channel };
+            (from, 255.0 / preprocessing.divisor / std, -mean / std)
+        };
+        Ok(Self { height, width, channels: (0..channels).map(of).collect(), digit: preprocessing.digit })
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The number of values of a picture.
+    pub(super) fn len(&self) -> usize {
+        self.height * self.width * self.channels()
+    }
+
+    /// Whether the network takes pixels from 0 to 1 as they are.
+    pub(super) fn is_unit(&self) -> bool {
+        self.channels.iter().all(|&(_, factor, offset)| factor == 1.0 && offset == 0.0)
+    }
+
+    /// Pictures to inputs.
+    pub(super) fn to_input(&self, pictures: &[f32], inputs: &mut [f32]) {
+        let count = self.channels();
+        for (picture, input) in pictures.chunks_exact(count).zip(inputs.chunks_exact_mut(count)) {
+            for (value, &(from, factor, offset)) in input.iter_mut().zip(&self.channels) {
+                *value = picture[from] * factor + offset;
+            }
+        }
+    }
+
+    /// Gradients of inputs to gradients of pictures.
+    pub(super) fn gradient(&self, inputs: &[f32], pictures: &mut [f32]) {
+        let count = self.channels();
+        for (input, picture) in inputs.chunks_exact(count).zip(pictures.chunks_exact_mut(count)) {
+            for (value, &(from, factor, _)) in input.iter().zip(&self.channels) {
+                picture[from] = value * factor;
+            }
+        }
+    }
+
+    /// A picture of 8 bits.
+    pub(super) fn picture(&self, values: &[f32]) -> Picture {
+        let pixels = values.iter().map(|value| (value * 255.0).round() as u8).collect();
+        Picture::new(self.width, self.height, self.channels(), pixels).expect("as many values as pixels")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::zoo;
+
+    #[test]
+    fn inputs_are_those_of_the_preprocessing() {
+        let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top().size(32, 32)).unwrap();
+        for preprocessing in [Preprocessing::vgg(), Preprocessing::inception(32), Preprocessing::torchvision(32)] {
+            let preprocessing = preprocessing.with_size(32, 32);
+            let pixels = PixelSpace::of(&network, Some(&preprocessing)).unwrap();
+            let values: Vec<f32> = (0..32 * 32 * 3).map(|i| (i * 37 % 256) as f32 / 255.0).collect();
+            let mut input = vec![0.0; values.len()];
+            pixels.to_input(&values, &mut input);
+            let mut expected = vec![0.0; values.len()];
+            preprocessing.apply(&pixels.picture(&values), &mut expected).unwrap();
+            for (a, b) in input.iter().zip(&expected) {
+                assert!((a - b).abs() < 1e-4 * 255.0, "{a} {b}");
+            }
+            // The map is affine, so its gradient is what a step changes.
+            let (direction, mut back) = (vec![1.0; values.len()], vec![0.0; values.len()]);
+            pixels.gradient(&direction, &mut back);
+            let moved: Vec<f32> = values.iter().map(|v| v + 0.5).collect();
+            let mut after = vec![0.0; values.len()];
+            pixels.to_input(&moved, &mut after);
+            let change: f32 = after.iter().zip(&input).map(|(a, b)| a - b).sum();
+            assert!((change - 0.5 * back.iter().sum::<f32>()).abs() < 1e-3 * change.abs());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use super::*;
+use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, MaxPooling2D, Padding};
+
+fn small(channels: usize) -> Network {
+    let layers = [
+        Conv2D::new(6, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into(),
+        MaxPooling2D::default().into(),
+        Conv2D::new(4, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into(),
+        Flatten {}.into(),
+        Dense::new(3).activation(ActivationKind::Softmax).into(),
+    ];
+    Network::sequential("small", [12, 10, channels], layers, 7).unwrap()
+}
+
+fn run(network: &Network, target: &Target, objectives: &[Objective], method: &Method) -> Result<Vec<Maximized>> {
+    maximize(network, None, target, objectives, method, Cpu::detect(), &mut |_, _| true)
+}
+
+/// The value of an objective for an input, by a plan that computes forward only.
+fn value(network: &Network, layer: &str, channel: usize, input: &[f32]) -> f32 {
+    let mut plan = Plan::builder(network).output(layer).build().unwrap();
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network).unwrap();
+    let channels = plan.output_shape(0).channels();
+    let values: Vec<f32> = plan.output(0).iter().skip(channel).step_by(channels).copied().collect();
+    values.iter().sum::<f32>() / values.len() as f32
+}
+
+fn quick() -> Method {
+    Method::Fourier(Fourier { steps: 60, ..Fourier::default() })
+}
+
+#[test]
+fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictures_do() {
+    for channels in [1, 3] {
+        let network = small(channels);
+        let objectives: Vec<_> = (0..4).map(Objective::Channel).collect();
+        let keras_vis = Method::KerasVis(KerasVis { steps: (30, 30), ..KerasVis::default() });
+        for method in [quick(), keras_vis] {
+            let found = run(&network, &Target::layer("conv2d_1"), &objectives, &method).unwrap();
+            let gray = vec![0.5; 120 * channels];
+            for (channel, own) in found.iter().enumerate() {
+                let at = |input: &[f32]| value(&network, "conv2d_1", channel, input);
+                assert!(
+                    (own.value - at(&own.input)).abs() < 1e-3 * own.value.abs().max(1.0),
+                    "the value is the picture's"
+                );
+                assert!(own.value > 1.5 * at(&gray), "{channel}: {} for gray {}", own.value, at(&gray));
+                // The pixels of keras-vis know no bounds, so a picture of one filter may be the brighter one for another.
+                let bounded = matches!(method, Method::Fourier(_));
+                for (other, picture) in found.iter().enumerate().filter(|&(other, _)| bounded && other != channel) {
+                    assert!(own.value > at(&picture.input), "{channel} and {other}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_do_not_depend_on_what_is_made_beside_them() {
+    let network = small(3);
+    let target = Target::layer("conv2d_1");
+    let one = run(&network, &target, &[Objective::Channel(0)], &quick()).unwrap();
+    let two = run(&network, &target, &[Objective::Channel(0), Objective::Channel(2)], &quick()).unwrap();
+    assert_eq!(one[0].input, two[0].input);
+    let again = run(&network, &target, &[Objective::Channel(0)], &quick()).unwrap();
+    assert_eq!(one, again);
+    let threads = Cpu::detect().with_threads(1);
+    let single = maximize(&network, None, &target, &[Objective::Channel(0)], &quick(), threads, &mut |_, _| true);
+    assert_eq!(single.unwrap()[0].picture, one[0].picture);
+}
+
+#[test]
+fn every_objective_grows() {
+    let network = small(1);
+    let layer = Target::layer("conv2d_1");
+    let objectives = [
+        Objective::Neuron { channel: 1, position: None },
+        Objective::Neuron { channel: 1, position: Some([0, 4]) },
+        Objective::Channel(3),
+        Objective::Layer,
+        Objective::Direction(vec![(0, 1.0), (2, -0.5)]),
+    ];
+    let steps = |steps| Method::Fourier(Fourier { steps, ..Fourier::default() });
+    let (early, late) = (
+        run(&network, &layer, &objectives, &steps(1)).unwrap(),
+        run(&network, &layer, &objectives, &steps(60)).unwrap(),
+    );
+    for ((early, late), objective) in early.iter().zip(&late).zip(&objectives) {
+        assert!(late.value > early.value + 1e-3, "{objective:?}: {} to {}", early.value, late.value);
+    }
+    let classes = Target::classes(&network).unwrap();
+    let of = |steps_made| run(&network, &classes, &[Objective::Channel(2)], &steps(steps_made)).unwrap()[0].value;
+    assert!(of(60) > of(1) + 0.2, "{} to {}", of(1), of(60));
+}
+
+#[test]
+fn variants_differ() {
+    let network = small(3);
+    let similarity = |weight: f32| {
+        let settings = Fourier { steps: 60, diversity: 2, diversity_weight: weight, ..Fourier::default() };
+        let found =
+            run(&network, &Target::layer("conv2d_1"), &[Objective::Channel(0)], &Method::Fourier(settings)).unwrap();
+        assert_eq!(found.len(), 2);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - 0.5) * (b - 0.5)).sum::<f32>();
+        let (a, b) = (&found[0].input, &found[1].input);
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    assert!(similarity(1.0) < similarity(0.0), "{} {}", similarity(1.0), similarity(0.0));
+}
+
+#[test]
+fn the_work_can_be_stopped() {
+    let network = small(1);
+    let mut steps = 0;
+    let mut watch = |done: usize, total: usize| {
+        steps = done;
+        assert_eq!(total, 60);
+        done < 5
+    };
+    let (target, objectives) = (Target::layer("conv2d"), [Objective::Channel(0)]);
+    let found = maximize(&network, None, &target, &objectives, &quick(), Cpu::detect(), &mut watch).unwrap();
+    assert_eq!((found.len(), steps), (1, 5));
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let network = small(1);
+    let message =
+        |target: Target, objective: Objective| run(&network, &target, &[objective], &quick()).unwrap_err().to_string();
+    let filters = Target::layer("conv2d_1");
+    assert!(message(Target::layer("conv_2d"), Objective::Layer).contains("conv2d"));
+    assert!(message(filters.clone(), Objective::Channel(4)).contains("0 to 3"));
+    let outside = Objective::Neuron { channel: 0, position: Some([6, 0]) };
+    assert!(message(filters.clone(), outside).contains("6,0"));
+    assert!(message(filters.clone(), Objective::Direction(Vec::new())).contains("direction"));
+    let settings = Method::Fourier(Fourier { steps: 0, ..Fourier::default() });
+    assert!(run(&network, &filters, &[Objective::Layer], &settings).is_err());
+    let four = Network::sequential("four", [4, 4, 4], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
+    assert!(run(&four, &Target::layer("dense"), &[Objective::Channel(0)], &quick()).is_err());
+}

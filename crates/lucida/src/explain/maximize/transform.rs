@@ -1,0 +1,125 @@
+//! Small movements of a picture: it is shifted, turned and zoomed before a network sees it, differently each time, so that
+//! what excites the network does not hang on single pixels.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::random::uniform;
+
+/// How far a picture moves at random.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Movement {
+    /// The largest shift, as a part of the side.
+    pub(super) shift: f32,
+    /// The largest turn, in degrees.
+    pub(super) rotation: f32,
+    /// The largest change of size, as a part of it.
+    pub(super) zoom: f32,
+}
+
+/// One movement: pixel (x, y) of what the network sees is taken from the picture at `matrix (x, y) + offset`, between
+/// pixels by bilinear interpolation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Affine {
+    matrix: [[f32; 2]; 2],
+    offset: [f32; 2],
+}
+
+impl Movement {
+    pub(super) fn draw(&self, height: usize, width: usize, rng: &mut ChaCha8Rng) -> Affine {
+        let mut within = |most: f32| most * (2.0 * uniform(rng) - 1.0);
+        let angle = within(self.rotation).to_radians();
+        let zoom = 1.0 + within(self.zoom);
+        let (down, across) = (within(self.shift * height as f32), within(self.shift * width as f32));
+        let (sin, cos) = (zoom * angle.sin(), zoom * angle.cos());
+        let matrix = [[cos, -sin], [sin, cos]];
+        let (x, y) = ((width as f32 - 1.0) / 2.0, (height as f32 - 1.0) / 2.0);
+        let offset = [x + across - matrix[0][0] * x - matrix[0][1] * y, y + down - matrix[1][0] * x - matrix[1][1] * y];
+        Affine { matrix, offset }
+    }
+}
+
+impl Affine {
+    /// The four pixels that pixel (x, y) is made of, and their parts. Those outside are left out.
+    fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2]) -> [(usize, f32); 4] {
+        let (x, y) = (x as f32, y as f32);
+        let from_x = self.matrix[0][0] * x + self.matrix[0][1] * y + self.offset[0];
+        let from_y = self.matrix[1][0] * x + self.matrix[1][1] * y + self.offset[1];
+        let (left, top) = (from_x.floor(), from_y.floor());
+        let (right_part, bottom_part) = (from_x - left, from_y - top);
+        let (left, top) = (left as isize, top as isize);
+        let part = |dx: isize, dy: isize, part: f32| {
+            let (x, y) = (left + dx, top + dy);
+            let inside = x >= 0 && y >= 0 && x < width as isize && y < height as isize;
+            if inside { (y as usize * width + x as usize, part) } else { (0, 0.0) }
+        };
+        [
+            part(0, 0, (1.0 - right_part) * (1.0 - bottom_part)),
+            part(1, 0, right_part * (1.0 - bottom_part)),
+            part(0, 1, (1.0 - right_part) * bottom_part),
+            part(1, 1, right_part * bottom_part),
+        ]
+    }
+
+    /// The picture as it is seen: (height, width, channels). Outside of it is `background`.
+    pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, background: f32, seen: &mut [f32]) {
+        for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
+            let parts = self.parts(index % size[1], index / size[1], size);
+            let outside = 1.0 - parts.iter().map(|(_, part)| part).sum::<f32>();
+            for (channel, seen) in seen.iter_mut().enumerate() {
+                let inside: f32 = parts.iter().map(|&(at, part)| part * picture[at * channels + channel]).sum();
+                *seen = inside + outside * background;
+            }
+        }
+    }
+
+    /// The gradient of the picture from that of what is seen, added to `picture`.
+    pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, picture: &mut [f32]) {
+        for (index, seen) in seen.chunks_exact(channels).enumerate() {
+            for (at, part) in self.parts(index % size[1], index / size[1], size) {
+                for (channel, seen) in seen.iter().enumerate() {
+                    picture[at * channels + channel] += part * seen;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::generator;
+    use super::*;
+
+    const STILL: Movement = Movement { shift: 0.0, rotation: 0.0, zoom: 0.0 };
+
+    #[test]
+    fn without_movement_the_picture_stays() {
+        let picture: Vec<f32> = (0..5 * 7 * 3).map(|i| i as f32).collect();
+        let mut seen = vec![0.0; picture.len()];
+        STILL.draw(5, 7, &mut generator(1, 0)).apply(&picture, [5, 7], 3, 9.0, &mut seen);
+        assert_eq!(seen, picture);
+    }
+
+    #[test]
+    fn back_is_the_transpose() {
+        let movement = Movement { shift: 0.2, rotation: 30.0, zoom: 0.3 };
+        let (size, mut rng) = ([6, 5], generator(3, 0));
+        let mut values = |len: usize| (0..len).map(|_| uniform(&mut rng) - 0.5).collect::<Vec<f32>>();
+        let (picture, gradient) = (values(60), values(60));
+        let affine = movement.draw(6, 5, &mut generator(4, 0));
+        let (mut seen, mut back) = (vec![0.0; 60], vec![0.0; 60]);
+        affine.apply(&picture, size, 2, 0.0, &mut seen);
+        affine.back(&gradient, size, 2, &mut back);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        assert!((dot(&seen, &gradient) - dot(&picture, &back)).abs() < 1e-5);
+        assert!(dot(&seen, &seen) > 0.1);
+    }
+
+    #[test]
+    fn a_quarter_turn_moves_corners() {
+        let affine = Affine { matrix: [[0.0, -1.0], [1.0, 0.0]], offset: [2.0, 0.0] };
+        let picture: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let mut seen = vec![0.0; 9];
+        affine.apply(&picture, [3, 3], 1, 0.0, &mut seen);
+        assert_eq!(seen, [2.0, 5.0, 8.0, 1.0, 4.0, 7.0, 0.0, 3.0, 6.0]);
+    }
+}
