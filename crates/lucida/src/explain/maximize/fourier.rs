@@ -79,17 +79,9 @@ impl Fourier {
     /// For the classes of a network that takes what `preprocessing` makes. Digits are white strokes on black, and stay so.
     pub fn classes(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
-            Some(digits) if digits.digit => Self {
-                decay: 1.5,
-                shift: 0.1,
-                rotation: 15.0,
-                zoom: 0.15,
-                noise: 0.5,
-                samples: 2,
-                start: -2.0,
-                pull: 0.1,
-                ..Self::default()
-            },
+            Some(digits) if digits.digit => {
+                Self { decay: 1.5, shift: 0.07, noise: 0.3, samples: 2, start: -2.0, pull: 0.05, ..Self::default() }
+            }
             _ => Self::default(),
         }
     }

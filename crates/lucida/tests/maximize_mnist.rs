@@ -1,0 +1,104 @@
+//! Activation maximisation on a network that has learned to read the built-in digits.
+
+use std::sync::OnceLock;
+
+use lucida::Cpu;
+use lucida::data::{Dataset, LabelledImages, Mnist, Preprocessing};
+use lucida::explain::ClassScore;
+use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
+use lucida::nn::{Network, Optimizer, Plan, Schedule, zoo};
+use lucida::train::{Settings, Silent, fit};
+use lucida::weights::Model;
+
+struct Trained {
+    model: Model,
+    digits: LabelledImages,
+}
+
+/// Trained once for all tests: four epochs take a few seconds.
+fn trained() -> &'static Trained {
+    static TRAINED: OnceLock<Trained> = OnceLock::new();
+    TRAINED.get_or_init(|| {
+        let digits = Mnist::builtin().unwrap().train;
+        let mut model = Model {
+            preprocessing: Some(Preprocessing::mnist()),
+            class_names: (0..10).map(|digit| digit.to_string()).collect(),
+            ..Model::new(zoo::mnist_cnn(1).unwrap())
+        };
+        let settings = Settings {
+            epochs: 4,
+            batch_size: 128,
+            schedule: Schedule::constant(1e-3),
+            optimizer: Optimizer::adam(),
+            seed: 1,
+            cpu: Cpu::detect(),
+        };
+        fit(&mut model, &digits, None, &settings, &mut Silent).unwrap();
+        Trained { model, digits }
+    })
+}
+
+fn pictures(model: &Model, target: &Target, count: usize, method: &Method) -> Vec<Maximized> {
+    let objectives: Vec<_> = (0..count).map(Objective::Channel).collect();
+    let preprocessing = model.preprocessing.as_ref();
+    maximize(&model.network, preprocessing, target, &objectives, method, Cpu::detect(), &mut |_, _| true).unwrap()
+}
+
+/// The mean activation of every channel of a layer, for each input.
+fn means(network: &Network, layer: &str, inputs: impl Iterator<Item = Vec<f32>>) -> Vec<Vec<f32>> {
+    let mut plan = Plan::builder(network).output(layer).build().unwrap();
+    inputs
+        .map(|input| {
+            plan.input_mut().copy_from_slice(&input);
+            plan.forward(network).unwrap();
+            let channels = plan.output_shape(0).channels();
+            let mut sums = vec![0.0; channels];
+            for position in plan.output(0).chunks_exact(channels) {
+                sums.iter_mut().zip(position).for_each(|(sum, value)| *sum += value);
+            }
+            let positions = plan.output(0).len() / channels;
+            sums.iter().map(|sum| sum / positions as f32).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_class_recognises_its_picture_by_both_methods() {
+    let Trained { model, .. } = trained();
+    let target = Target::classes(&model.network).unwrap();
+    let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));
+    for method in [fourier, Method::KerasVis(KerasVis::default())] {
+        let found = pictures(model, &target, 10, &method);
+        let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
+        let probabilities = ClassScore::probabilities(&model.network, &inputs, Cpu::detect()).unwrap();
+        for (class, probabilities) in probabilities.iter().enumerate() {
+            assert!(probabilities[class] > 0.99, "{class} with {}", probabilities[class]);
+        }
+    }
+}
+
+#[test]
+fn every_live_filter_answers_its_picture_more_than_any_of_ten_thousand_digits() {
+    let Trained { model, digits } = trained();
+    let preprocessing = model.preprocessing.as_ref().unwrap();
+    let input = |index| {
+        let mut input = vec![0.0; 784];
+        digits.fill(index, preprocessing, &mut input).unwrap();
+        input
+    };
+    for (layer, filters) in [("conv2d", 24), ("conv2d_1", 48), ("conv2d_2", 64)] {
+        let mut most = vec![0.0_f32; filters];
+        for means in means(&model.network, layer, (0..digits.len()).map(input)) {
+            most.iter_mut().zip(means).for_each(|(most, mean)| *most = most.max(mean));
+        }
+        let method = Method::Fourier(Fourier::filters(Some(preprocessing)));
+        let found = pictures(model, &Target::layer(layer), filters, &method);
+        let own = means(&model.network, layer, found.iter().map(|found| found.input.clone()));
+        let live: Vec<usize> = (0..filters).filter(|&filter| most[filter] > 0.0).collect();
+        assert!(live.len() > filters / 2, "{layer}: {} of {filters} live", live.len());
+        for filter in live {
+            let (own, digit) = (own[filter][filter], most[filter]);
+            assert!(own > digit, "{layer}, filter {filter}: {own} for its picture, {digit} for a digit");
+        }
+    }
+}
