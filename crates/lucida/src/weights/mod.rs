@@ -18,7 +18,7 @@ mod open;
 pub mod safetensors;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
-pub use format::{Format, inspect, load_model, load_weights};
+pub use format::{Format, describe_format, inspect, load_model, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::Model;
 pub use open::{BUILTIN, ModelSpec, Top, locate, open, open_network};

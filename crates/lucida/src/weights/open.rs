@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::hub::{self, Hub, State};
 use super::{Model, builtin_vgg16_at, inspect, load_model, load_weights};
-use crate::nn::zoo::{self, Architecture, Options};
 use crate::nn::Network;
+use crate::nn::zoo::{self, Architecture, Options};
 use crate::{Error, Result};
 
 /// The name under which the built-in network can be had: see [`builtin_vgg16_at`].

@@ -7,7 +7,7 @@
 //! RustCrypto runs everywhere, but has stayed an alpha version, with sixty crates behind it.)
 
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::{Error, Result, files};
 const MAX_REDIRECTS: u32 = 5;
 /// Bytes of a file of certificates.
 const MAX_CERTIFICATES: u64 = 16 << 20;
+/// What is said of a name that no server has, or that cannot be looked up.
+const NO_ADDRESS: &str = "the server's address cannot be found; is there a network?";
 
 /// Why nothing, or nothing more, arrives.
 #[derive(Debug)]
@@ -57,11 +59,10 @@ pub(super) struct Client {
 
 impl Client {
     /// For this address and what it leads to: from https never to http.
-    pub(super) fn new(url: &str, patience: &Patience) -> Result<Self> {
+    pub(super) fn new(url: &str, patience: &Patience, certificates: Option<&Path>) -> Result<Self> {
         let secure = url.starts_with("https://");
         let tls = match tls() {
-            Some(tls) if secure => Some(tls.root_certs(roots()?).build()),
-            Some(tls) => Some(tls.build()),
+            Some(tls) => Some(tls.root_certs(roots(certificates)?).build()),
             None if secure => {
                 let problem = "this processor lacks the instructions that the TLS of this program is written for";
                 return Err(Error::Network { url: url.to_owned(), problem: problem.to_owned() });
@@ -129,13 +130,15 @@ fn trouble(error: &ureq::Error, patience: Duration) -> Trouble {
     match error {
         ureq::Error::Timeout(_) => Passing(slow(patience)),
         ureq::Error::Io(error) => io_trouble(error, patience),
-        ureq::Error::HostNotFound => Passing("the server's address cannot be found; is there a network?".into()),
+        ureq::Error::HostNotFound => Passing(NO_ADDRESS.into()),
         ureq::Error::ConnectionFailed => Passing("there is no connection".into()),
         ureq::Error::ConnectProxyFailed(problem) => Passing(format!("the proxy does not connect: {}", line(problem))),
         ureq::Error::RequireHttpsOnly(_) => {
             Lasting("the server points to an address without https, which is refused".into())
         }
-        ureq::Error::TooManyRedirects => Lasting(format!("the server points elsewhere more than {MAX_REDIRECTS} times")),
+        ureq::Error::TooManyRedirects => {
+            Lasting(format!("the server points elsewhere more than {MAX_REDIRECTS} times"))
+        }
         error => Lasting(format!("the server's answer cannot be used: {}", line(&error.to_string()))),
     }
 }
@@ -148,7 +151,11 @@ fn io_trouble(error: &io::Error, patience: Duration) -> Trouble {
         }
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Trouble::Passing(slow(patience)),
         io::ErrorKind::UnexpectedEof => Trouble::Passing("the connection was cut off".into()),
-        _ => Trouble::Passing(format!("the connection failed: {}", line(&error.to_string()))),
+        _ => match line(&error.to_string()) {
+            // The standard library has no kind for it.
+            text if text.contains("lookup address") => Trouble::Passing(NO_ADDRESS.into()),
+            text => Trouble::Passing(format!("the connection failed: {text}")),
+        },
     }
 }
 
@@ -202,12 +209,10 @@ fn tls() -> Option<ureq::tls::TlsConfigBuilder> {
     None
 }
 
-/// Whom to trust: Mozilla's list, or the file of certificates that `SSL_CERT_FILE` names, as other programs have it.
-fn roots() -> Result<RootCerts> {
-    let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from) else {
-        return Ok(RootCerts::WebPki);
-    };
-    let pem = files::read_limited(&path, MAX_CERTIFICATES)?;
+/// Whom to trust: those on Mozilla's list, or those of a file.
+fn roots(certificates: Option<&Path>) -> Result<RootCerts> {
+    let Some(path) = certificates else { return Ok(RootCerts::WebPki) };
+    let pem = files::read_limited(path, MAX_CERTIFICATES)?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -215,7 +220,7 @@ fn roots() -> Result<RootCerts> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::file(&path, "holds no certificates (it is what SSL_CERT_FILE names)"));
+        return Err(Error::file(path, "holds no certificates to trust; the variable SSL_CERT_FILE names it"));
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }

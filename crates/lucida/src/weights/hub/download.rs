@@ -127,7 +127,9 @@ impl Job<'_> {
                 return passing("the server cannot go on from where the download ended");
             }
             404 | 410 => return lasting(format!("the server has no such file (status {})", answer.status)),
-            status @ (408 | 425 | 429 | 500..=599) => return passing(format!("the server answers with status {status}")),
+            status @ (408 | 425 | 429 | 500..=599) => {
+                return passing(format!("the server answers with status {status}"));
+            }
             status => return lasting(format!("the server answers with status {status}")),
         };
         self.receive(answer.body, file, from, part, watch)

@@ -105,11 +105,12 @@ pub struct Hub {
     folder: PathBuf,
     address: String,
     patience: Patience,
+    certificates: Option<PathBuf>,
 }
 
 impl Hub {
     /// The hub of Keras and the cache of this user, or what the environment variables `LUCIDA_HUB` and `LUCIDA_CACHE` say
-    /// instead.
+    /// instead; `SSL_CERT_FILE` names the certificates to trust, as it does for other programs.
     ///
     /// # Errors
     /// [`Error::Argument`] when a variable cannot be used, or this user has no folder of their own.
@@ -120,8 +121,10 @@ impl Hub {
                 Error::argument(format!("LUCIDA_HUB: {} is not an address", value.to_string_lossy()))
             })?,
         };
-        Self::new(&cache_folder()?.join("weights"), &address)
-            .map_err(|problem| Error::argument(format!("LUCIDA_HUB: {problem}")))
+        let hub = Self::new(&cache_folder()?.join("weights"), &address)
+            .map_err(|problem| Error::argument(format!("LUCIDA_HUB: {problem}")))?;
+        let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty());
+        Ok(Self { certificates: certificates.map(PathBuf::from), ..hub })
     }
 
     /// The server at an address, `https://...` (or `http://...`, for a server nearby: the checksums hold anyway), with
@@ -136,13 +139,19 @@ impl Hub {
             return Err(Error::argument(format!("{address:?} is not an address that begins with https:// or http://")));
         }
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { folder: folder.to_path_buf(), address, patience: Patience::default() })
+        Ok(Self { folder: folder.to_path_buf(), address, patience: Patience::default(), certificates: None })
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same, trusting the certificates of a PEM file and no others. By default, those on Mozilla's list are trusted.
+    #[must_use]
+    pub fn with_certificates(self, file: &Path) -> Self {
+        Self { certificates: Some(file.to_path_buf()), ..self }
     }
 
     /// The folder of the files.
@@ -217,7 +226,7 @@ impl Hub {
         if self.state(file) == State::Present && part::checksum(&target, watch)? == file.md5 {
             return Ok(Fetched::BeforeNow);
         }
-        let client = Client::new(&url, &self.patience)?;
+        let client = Client::new(&url, &self.patience, self.certificates.as_deref()).map_err(with_advice)?;
         let job = Job { url: &url, target: &target, size: file.size, md5: file.md5, patience: &self.patience };
         job.run(&client, &part, watch).map_err(with_advice)?;
         Ok(Fetched::Now)
@@ -239,8 +248,3 @@ pub fn cache_folder() -> Result<PathBuf> {
     })?;
     Ok(platform.cache_dir().join("lucida"))
 }
-
-#[cfg(test)]
-mod server;
-#[cfg(test)]
-mod tests;
