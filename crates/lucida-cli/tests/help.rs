@@ -118,7 +118,7 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(["completions", shell]);
         assert!(
-            ["learning-rate", "evaluate", "inception-v3", "with-top"].iter().all(|word| script.contains(word)),
+            ["learning-rate", "evaluate", "with-top", "convert"].iter().all(|word| script.contains(word)),
             "{shell}"
         );
     }

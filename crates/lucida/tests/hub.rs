@@ -44,7 +44,7 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let patience = Patience {
             connect: Duration::from_secs(2),
-            read: Duration::from_millis(400),
+            read: Duration::from_secs(1),
             retries: 2,
             pause: Duration::from_millis(10),
         };
@@ -175,14 +175,14 @@ fn a_server_that_stalls_is_asked_again_for_the_rest() {
         file(out, request, &content(), TAG, if number == 0 { 100_000 } else { ALL })?;
         out.flush()?;
         if number == 0 {
-            std::thread::sleep(Duration::from_secs(2));
+            std::thread::sleep(Duration::from_secs(8));
         }
         Ok(())
     });
     let setup = Setup::of(&server);
     let start = Instant::now();
     assert_eq!(setup.fetch().unwrap(), Fetched::Now);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(8));
     setup.check_good();
     let requests = server.requests();
     assert_eq!((requests.len(), requests[1].from, requests[1].if_range.as_deref()), (2, Some(100_000), Some(TAG)));
@@ -191,14 +191,14 @@ fn a_server_that_stalls_is_asked_again_for_the_rest() {
 #[test]
 fn a_server_that_never_answers_is_given_up() {
     let server = Server::start(|_, _, _| {
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(8));
         Ok(())
     });
     let setup = Setup::of(&server);
     let start = Instant::now();
     let message = setup.fail();
-    assert!(message.contains("nothing arrived within 0.4 s (attempts: 3)"), "{message}");
-    assert!(start.elapsed() < Duration::from_secs(4));
+    assert!(message.contains("nothing arrived within 1 s (attempts: 3)"), "{message}");
+    assert!(start.elapsed() < Duration::from_secs(8));
 }
 
 #[test]
@@ -320,9 +320,9 @@ fn a_file_whose_size_nobody_tells_is_limited() {
     // Without a length, the end of the connection is the end of the file.
     let of = |len: usize| {
         Server::start(move |_, _, out| {
-            head(out, "200 OK", &[])?;
             let mut bytes = content();
             bytes.resize(len, 0);
+            head(out, "200 OK", &[])?;
             out.write_all(&bytes)
         })
     };
@@ -331,7 +331,7 @@ fn a_file_whose_size_nobody_tells_is_limited() {
     assert_eq!(setup.fetch().unwrap(), Fetched::Now);
     setup.check_good();
 
-    let server = of(40_000_000);
+    let server = of(1_000_000);
     let setup = Setup::of(&server);
     let message = setup.fail();
     assert!(message.contains("another size"), "{message}");
