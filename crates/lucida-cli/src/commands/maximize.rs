@@ -96,7 +96,8 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
         .collect();
     let target = Target::classes(&model.network)?;
     let fourier = Fourier::classes(model.preprocessing.as_ref());
-    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: "classes.png".into() };
+    let work =
+        Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: "classes.png".into() };
     work.run(&arguments.making, context)
 }
 
