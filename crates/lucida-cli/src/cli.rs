@@ -1,15 +1,17 @@
 //! The command line: commands, options, and their help.
 
 mod maximize;
+mod weights;
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::arguments::{Indices, Source, positive};
 pub(crate) use maximize::{Classes, Filters, Making, MethodName};
+pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
+
+use crate::arguments::{Indices, ModelArguments, Source, positive};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,10 +20,12 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
   lucida summary mnist-cnn                      the layers of a network
+  lucida weights fetch vgg16                    download what ImageNet has taught VGG16
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
   LUCIDA_SIMD     instruction set to use: scalar, avx2, avx512 or neon, as far as the processor has them
+  LUCIDA_CACHE    folder for downloaded weights
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
 
@@ -77,6 +81,13 @@ pub(crate) enum Command {
 
     /// Make the picture that a model takes for each class with the most confidence
     Classes(Classes),
+
+    /// List the known networks
+    Zoo(Zoo),
+
+    /// Fetch published weights, look into files of weights, convert them
+    #[command(subcommand, arg_required_else_help = true)]
+    Weights(Weights),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]
@@ -157,11 +168,11 @@ pub(crate) struct TrainMnist {
 #[command(after_help = "\
 Examples:
   lucida summary mnist-cnn
-  lucida summary runs/mnist/model.safetensors")]
+  lucida summary runs/mnist/model.safetensors
+  lucida summary inception-v3 --size 150")]
 pub(crate) struct Summary {
-    /// Name of a known network (mnist-cnn, lenet5, basic-cnn, vgg16, vgg19, inception-v3), model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Debug, Args)]
@@ -171,9 +182,8 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
   lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object")]
 pub(crate) struct Evaluate {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Labelled data: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
     #[arg(long, value_name = "mnist[:DIR]")]
@@ -193,12 +203,12 @@ pub(crate) struct Evaluate {
 Examples:
   lucida predict runs/mnist seven.png photo.jpg              pictures of any size
   lucida predict runs/mnist seven.png --verbose              with all probabilities
+  lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
   lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object")]
 pub(crate) struct Predict {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Pictures: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]

@@ -46,7 +46,13 @@ fn export(folder: &Path, network: Network) -> Result<()> {
     lucida::files::write_bytes(&folder.join(format!("{name}.input.f32")), &input)?;
     lucida::files::write_bytes(&folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
     keras_h5::save_weights(&network, &folder.join(format!("{name}.weights.h5")))?;
-    keras_zip::save_model(&Model::new(network), &folder.join(format!("{name}.keras")))
+    let model = Model::new(network);
+    match keras_h5::save_model(&model, &folder.join(format!("{name}.h5"))) {
+        // InceptionV3 is too long for this format.
+        Ok(()) | Err(Error::Unsupported(_)) => {}
+        Err(problem) => return Err(problem),
+    }
+    keras_zip::save_model(&model, &folder.join(format!("{name}.keras")))
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::arguments::{Choice, Direction, Position};
+use crate::arguments::{Choice, Direction, ModelArguments, Position};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,9 +18,8 @@ Examples:
 
 A live filter answers its picture more strongly than any real one. A dead one stays dead: its value is 0.")]
 pub(crate) struct Filters {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// The layer: see `lucida summary MODEL`
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
@@ -49,9 +48,8 @@ Examples:
   lucida classes runs/mnist --classes 3,5,8 --diversity 4
   lucida classes runs/mnist --method keras-vis --out classes.png")]
 pub(crate) struct Classes {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Which classes, by number: all, 0,3,8, 0..5 (without 5), or random:8
     #[arg(long, value_name = "CLASSES", default_value = "all")]

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use lucida::data::Dataset;
 use lucida::nn::thousands;
 use lucida::train::{Confusion, Evaluation, evaluate};
+use lucida::weights::{Top, open};
 use lucida::{files, plot};
 use serde::Serialize;
 
 use super::Context;
 use super::digits::Digits;
-use super::model::model;
 use crate::cli::Evaluate;
 use crate::output::percent;
 
@@ -43,7 +43,7 @@ struct Class<'a> {
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
-    let model = model(&arguments.model)?;
+    let model = open(&arguments.model.spec(Top::Needed))?;
     let digits = Digits::load(&arguments.data)?;
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation = evaluate(&model, &digits.set, context.cpu).with_context(|| arguments.model.clone())?;
+    let evaluation = evaluate(&model, &digits.set, context.cpu).with_context(|| arguments.model.model.clone())?;
     let names = digits.set.class_names();
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let images = thousands(digits.set.len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
-    output.result(&format!("{} on {images} {}", arguments.model, digits.origin))?;
+    output.result(&format!("{} on {images} {}", arguments.model.model, digits.origin))?;
     output.result(&format!("accuracy {accuracy}, loss {loss:.4}\n"))?;
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
@@ -87,7 +87,7 @@ fn answer<'a>(arguments: &'a Evaluate, names: &'a [String], evaluation: &'a Eval
         f1: confusion.f1(class),
     };
     Answer {
-        model: &arguments.model,
+        model: &arguments.model.model,
         data: arguments.data.to_string(),
         images: confusion.total(),
         loss: evaluation.loss,

@@ -6,10 +6,11 @@ mod demo;
 mod digits;
 mod evaluate;
 mod maximize;
-mod model;
 mod predict;
 mod summary;
 mod train;
+mod weights;
+mod zoo;
 
 use anyhow::Result;
 use lucida::Cpu;
@@ -46,6 +47,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Predict(arguments) => predict::run(arguments, context),
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
+        Command::Zoo(arguments) => zoo::run(arguments, context),
+        Command::Weights(arguments) => weights::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Error, Result};
 use lucida::data::{Dataset, Picture};
 use lucida::train::{Prediction, predict};
-use lucida::weights::Model;
+use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
 use super::digits::Digits;
-use super::model::model;
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
 use crate::exit::{self, Reported};
@@ -56,7 +55,8 @@ struct Failed {
 }
 
 pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
-    let mut session = Session { arguments, context, model: model(&arguments.model)?, answers: Vec::new() };
+    let mut session =
+        Session { arguments, context, model: open(&arguments.model.spec(Top::Needed))?, answers: Vec::new() };
     let errors = match (&arguments.data, &arguments.index) {
         (Some(source), Some(indices)) => {
             session.digits(source, indices)?;
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if arguments.json {
         let class_names = session.class_names();
         let predictions = session.answers;
-        context.output.json(&Answer { model: &arguments.model, class_names, predictions, errors })?;
+        context.output.json(&Answer { model: &arguments.model.model, class_names, predictions, errors })?;
     }
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
@@ -130,7 +130,7 @@ impl Session<'_> {
     }
 
     fn predict(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
-        predict(&self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.clone())
+        predict(&self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
     /// Prints a prediction, or keeps it for the JSON at the end.

@@ -97,6 +97,61 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     }
 }
 
+/// A way to write a model.
+struct Writer {
+    /// The ending of the file's name.
+    ending: &'static str,
+    /// What is written, for people.
+    what: &'static str,
+    save: fn(&Model, &Path) -> Result<()>,
+}
+
+/// All of them; of two endings that fit, the longer counts.
+const WRITERS: &[Writer] = &[
+    Writer {
+        ending: ".safetensors",
+        what: "Lucida's own, with all that belongs to a model",
+        save: safetensors::save_model,
+    },
+    Writer { ending: ".keras", what: "Keras 3's model", save: keras_zip::save_model },
+    Writer { ending: ".h5", what: "Keras's legacy model", save: keras_h5::save_model },
+    Writer {
+        ending: ".weights.h5",
+        what: "Keras 3's weights alone",
+        save: |model, path| keras_h5::save_weights(&model.network, path),
+    },
+];
+
+/// The way to write a file, by the ending of its name.
+fn writer(path: &Path) -> Result<&'static Writer> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let fitting = WRITERS.iter().filter(|writer| name.ends_with(writer.ending) && name != writer.ending);
+    fitting.max_by_key(|writer| writer.ending.len()).ok_or_else(|| {
+        let known: Vec<_> = WRITERS.iter().map(|writer| format!("{} ({})", writer.ending, writer.what)).collect();
+        Error::argument(format!(
+            "{}: the ending of the name says which format to write, and must be one of {}",
+            path.display(),
+            known.join(", ")
+        ))
+    })
+}
+
+/// What [`save_model`] would write under this name, for people: to be asked before long work.
+///
+/// # Errors
+/// [`Error::Argument`] lists the endings that mean a format.
+pub fn describe_format(path: &Path) -> Result<&'static str> {
+    Ok(writer(path)?.what)
+}
+
+/// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`.
+///
+/// # Errors
+/// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    (writer(path)?.save)(model, path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +173,17 @@ mod tests {
         }
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(matches!(Format::of(&folder.path().join("none")), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn endings_mean_formats() {
+        let what = |name: &str| describe_format(Path::new(name));
+        assert_eq!(what("a/b.weights.h5").unwrap(), "Keras 3's weights alone");
+        assert_eq!(what("B.H5").unwrap(), "Keras's legacy model");
+        assert_eq!(what("weights.h5").unwrap(), "Keras's legacy model");
+        for name in ["model", "model.txt", ".h5", "h5", ""] {
+            let message = what(name).unwrap_err().to_string();
+            assert!(message.contains(".safetensors (") && message.contains(".weights.h5 ("), "{name}: {message}");
+        }
     }
 }

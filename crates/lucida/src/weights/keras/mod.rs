@@ -6,10 +6,14 @@ mod config;
 mod layers;
 mod npz;
 mod order;
+mod own;
 mod pickle;
 mod write;
+mod write_legacy;
 
 pub(super) use assign::{Places, Stored, assign, assign_by_path, flat_paths};
 pub(super) use config::{Described, describe};
 pub(super) use npz::Npz;
+pub(super) use own::{LUCIDA, adopt, own};
 pub(super) use write::{description, weights};
+pub(super) use write_legacy::legacy;

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::data::Preprocessing;
 use crate::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
     Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
