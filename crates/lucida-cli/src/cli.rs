@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-pub(crate) use maximize::{Classes, Filters, Making, MethodName};
+pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
 use crate::arguments::{Indices, ModelArguments, Source, positive};
@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Fetch published weights, look into files of weights, convert them
     #[command(subcommand, arg_required_else_help = true)]
     Weights(Weights),
+
+    /// Draw into a picture what a layer sees in it (DeepDream)
+    Dream(DreamArguments),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

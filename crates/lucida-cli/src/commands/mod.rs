@@ -4,6 +4,7 @@ mod completions;
 mod data;
 mod demo;
 mod digits;
+mod dream;
 mod evaluate;
 mod maximize;
 mod predict;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Classes(arguments) => maximize::classes(arguments, context),
         Command::Zoo(arguments) => zoo::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
+        Command::Dream(arguments) => dream::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }
