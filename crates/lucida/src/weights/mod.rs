@@ -13,6 +13,7 @@ mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+mod pickle;
 pub mod safetensors;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
