@@ -6,6 +6,7 @@
 
 mod archive;
 mod builtin;
+mod floats;
 mod format;
 mod hdf5;
 mod inspection;
@@ -13,8 +14,10 @@ mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+mod modules;
 mod pickle;
 pub mod safetensors;
+pub mod torch;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub use format::{Format, inspect, load_model, load_weights};

@@ -83,6 +83,11 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Everything that is made of other values, also what is not part of the root.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        (0..self.nodes.len()).map(Value::Node)
+    }
+
     /// The values of a list or tuple.
     pub(super) fn list(&self, value: Value) -> Option<&[Value<'a>]> {
         match self.node(value) {
