@@ -47,9 +47,8 @@ impl Names {
 /// [`Error::File`] says what does not fit; the network is unchanged then.
 pub(in crate::weights) fn fill(file: &mut dyn Tensors, network: &mut Network) -> Result<()> {
     let names = Names::new(file);
-    let places = places(file, &names, network).map_err(|problem| {
-        Error::file(file.path(), format!("does not fit network {}: {problem}", network.name()))
-    })?;
+    let places = places(file, &names, network)
+        .map_err(|problem| Error::file(file.path(), format!("does not fit network {}: {problem}", network.name())))?;
     read(file, &places, network)
 }
 
@@ -108,9 +107,9 @@ pub(super) fn match_names(
         places.push((entry, tensor));
     }
     let left = (0..names.names.len()).filter(|index| !used.contains(index) && file.is_float(*index));
-    let extra = left.map(|index| &names.names[index]).find(|name| {
-        !name.starts_with(AUXILIARY) && !spare.iter().any(|spare| name.starts_with(spare))
-    });
+    let extra = left
+        .map(|index| &names.names[index])
+        .find(|name| !name.starts_with(AUXILIARY) && !spare.iter().any(|spare| name.starts_with(spare)));
     match extra {
         Some(extra) => Err(format!("tensor {extra:?} belongs to none of its layers")),
         None => Ok(places),
@@ -151,9 +150,14 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Vec<
     }
     let layers = own(network);
     if modules.len() != layers.len() {
-        return Err(format!("it holds the tensors of {} modules, the network has {} layers", modules.len(), layers.len()));
+        return Err(format!(
+            "it holds the tensors of {} modules, the network has {} layers",
+            modules.len(),
+            layers.len()
+        ));
     }
-    let modules: Modules = layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
+    let modules: Modules =
+        layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
     for (node, module) in &modules {
         // A normalisation has a mean, other layers have none: told apart before their shapes are compared.
         let normalises = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));

@@ -55,11 +55,7 @@ const FAMILIES: [Family; 6] = [
         naming: |network| vgg(network, ["pre_logits.fc1", "pre_logits.fc2", "head.fc"]),
         heads: &["pre_logits.", "head."],
     },
-    Family {
-        mark: "conv5",
-        naming: |_| Box::new(|layer| alexnet(layer).map(str::to_owned)),
-        heads: &["classifier."],
-    },
+    Family { mark: "conv5", naming: |_| Box::new(|layer| alexnet(layer).map(str::to_owned)), heads: &["classifier."] },
     Family { mark: "fire2_squeeze", naming: squeezenet, heads: &["classifier."] },
     Family { mark: "conv1_conv", naming: |_| Box::new(resnet), heads: &["fc."] },
     Family { mark: "conv2d_1a_3x3_conv", naming: |_| Box::new(inception), heads: &["fc."] },
@@ -99,7 +95,7 @@ fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
             next -= usize::from(part.starts_with("bn"));
             modules.push((name.to_owned(), format!("features.{next}")));
             next += 2;
-        } else {
+        } else if part == "pool" {
             next += 1;
         }
     }

@@ -1,9 +1,9 @@
 //! Which network of the zoo a file of torchvision's or timm's is of.
 
+use super::Tensors;
 use super::assign::{Names, match_names, read};
 use super::entries::{Entry, entries};
 use super::naming::published;
-use super::Tensors;
 use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;

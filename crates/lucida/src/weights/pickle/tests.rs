@@ -6,7 +6,10 @@ const NOTHING: Rules = Rules { allowed: |_, _| false, ..ANYTHING };
 #[test]
 fn what_would_run_is_a_note_or_refused_by_name() {
     // `posix.system("touch x")`, in both ways of naming it.
-    for pickle in [&b"\x80\x02cposix\nsystem\nX\x07\0\0\0touch x\x85R."[..], b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x07touch x\x85R."] {
+    for pickle in [
+        &b"\x80\x02cposix\nsystem\nX\x07\0\0\0touch x\x85R."[..],
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x07touch x\x85R.",
+    ] {
         let read = Pickle::read(pickle, ANYTHING).unwrap();
         let Some(Node::Call(call)) = read.node(read.root) else { panic!("{read:?}") };
         assert_eq!(read.called(call, "posix", "system").unwrap(), [Value::Text("touch x")]);

@@ -138,7 +138,9 @@ impl State {
         }
         let mut seen = HashSet::new();
         for (name, value) in names {
-            if let Some((view, kind)) = reader.tensor(value, 0).map_err(|problem| format!("tensor {name:?} {problem}"))? {
+            if let Some((view, kind)) =
+                reader.tensor(value, 0).map_err(|problem| format!("tensor {name:?} {problem}"))?
+            {
                 if !seen.insert(name) {
                     return Err(format!("holds tensor {name:?} twice"));
                 }
@@ -224,17 +226,20 @@ impl<'a> Reader<'_, 'a> {
             self.pickle.list(list)?.iter().map(number).collect()
         };
         let (shape, strides) = numbers(shape).zip(numbers(strides)).ok_or("has a shape that is none")?;
-        let place = format!("of shape {shape:?} with strides {strides:?} and offset {offset} in a storage of {len} values");
+        let place =
+            format!("of shape {shape:?} with strides {strides:?} and offset {offset} in a storage of {len} values");
         let offset = u64::try_from(offset).map_err(|_| format!("{place} does not fit there"))?;
         if shape.len() != strides.len() || shape.len() > 64 {
             return Err(format!("{place} is not described as PyTorch does"));
         }
         let values = shape.iter().try_fold(1_u64, |all, &size| all.checked_mul(size));
         // The last value, if there are any. Values that are used twice are no weights, and could be made to be any number.
-        let last = shape.iter().zip(&strides).filter(|_| !shape.contains(&0)).try_fold(offset, |last, (size, stride)| {
-            (size - 1).checked_mul(*stride).and_then(|more| last.checked_add(more))
-        });
-        let fits = values.is_some_and(|values| values <= len) && (values == Some(0) || last.is_some_and(|last| last < len));
+        let last =
+            shape.iter().zip(&strides).filter(|_| !shape.contains(&0)).try_fold(offset, |last, (size, stride)| {
+                (size - 1).checked_mul(*stride).and_then(|more| last.checked_add(more))
+            });
+        let fits =
+            values.is_some_and(|values| values <= len) && (values == Some(0) || last.is_some_and(|last| last < len));
         if !fits {
             return Err(format!("{place} does not fit there"));
         }
@@ -248,7 +253,8 @@ impl<'a> Reader<'_, 'a> {
             Some(Node::Persistent(key)) => self.pickle.list(*key),
             _ => None,
         };
-        let Some([Value::Text("storage"), class, Value::Text(key), _location, Value::Int(len), part @ ..]) = found else {
+        let Some([Value::Text("storage"), class, Value::Text(key), _location, Value::Int(len), part @ ..]) = found
+        else {
             return Err("has no storage".into());
         };
         let kind = match self.pickle.node(*class) {
@@ -268,7 +274,9 @@ impl<'a> Reader<'_, 'a> {
         // Old files have parts of storages: a key, where the part starts and its length.
         match part.first().and_then(|&part| self.pickle.list(part)) {
             Some(&[_, Value::Int(start), Value::Int(part)]) => match (u64::try_from(start), u64::try_from(part)) {
-                (Ok(start), Ok(part)) if start.checked_add(part).is_some_and(|end| end <= len) => Ok((index, start, part)),
+                (Ok(start), Ok(part)) if start.checked_add(part).is_some_and(|end| end <= len) => {
+                    Ok((index, start, part))
+                }
                 _ => Err(format!("is in a part of storage {key:?} that does not fit there")),
             },
             _ => Ok((index, 0, len)),

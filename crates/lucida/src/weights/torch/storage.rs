@@ -57,11 +57,13 @@ impl TorchFile {
             return Self::open_zip(path, file);
         }
         if !legacy::is_legacy(&start) {
-            return Err(Error::file(path, "is not a file of PyTorch's: neither a zip archive nor a pickle of its magic number"));
+            return Err(Error::file(
+                path,
+                "is not a file of PyTorch's: neither a zip archive nor a pickle of its magic number",
+            ));
         }
         file.by_ref().take(MAX_PICKLE - start.len() as u64).read_to_end(&mut start).map_err(failed)?;
-        let (state, places) =
-            legacy::read(&start, &mut file, len).map_err(|problem| Self::unusable(path, &problem))?;
+        let (state, places) = legacy::read(&start, &mut file, len).map_err(|problem| Self::unusable(path, &problem))?;
         Ok(Self::new(path, file, state, places.into_iter().map(Some).collect(), None))
     }
 
