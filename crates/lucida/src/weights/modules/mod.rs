@@ -43,3 +43,6 @@ pub(super) trait Tensors {
     /// [`Error::File`](crate::Error::File) when it is damaged, [`Error::Io`](crate::Error::Io) when it cannot be read.
     fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,27 +10,27 @@ use crate::nn::Network;
 use crate::nn::zoo::{self, Options, Pixels};
 use crate::weights::Model;
 
-/// The networks of the zoo that torchvision has.
-const NETWORKS: [&str; 14] = [
-    "vgg11",
-    "vgg13",
-    "vgg16",
-    "vgg19",
-    "vgg11-bn",
-    "vgg13-bn",
-    "vgg16-bn",
-    "vgg19-bn",
-    "alexnet",
-    "squeezenet1-0",
-    "squeezenet1-1",
-    "resnet18",
-    "resnet50",
-    "inception-v3-torch",
+/// The networks of the zoo that torchvision has, and the tensor that their files have first.
+const NETWORKS: [(&str, &str); 14] = [
+    ("vgg11", "features.0.weight"),
+    ("vgg13", "features.0.weight"),
+    ("vgg16", "features.0.weight"),
+    ("vgg19", "features.0.weight"),
+    ("vgg11-bn", "features.0.weight"),
+    ("vgg13-bn", "features.0.weight"),
+    ("vgg16-bn", "features.0.weight"),
+    ("vgg19-bn", "features.0.weight"),
+    ("alexnet", "features.0.weight"),
+    ("squeezenet1-0", "features.0.weight"),
+    ("squeezenet1-1", "features.0.weight"),
+    ("resnet18", "conv1.weight"),
+    ("resnet50", "conv1.weight"),
+    ("inception-v3-torch", "Conv2d_1a_3x3.conv.weight"),
 ];
 
 /// Their names, for messages.
 pub(in crate::weights) fn known() -> String {
-    NETWORKS.join(", ")
+    NETWORKS.map(|(name, _)| name).join(", ")
 }
 
 /// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
@@ -40,7 +40,7 @@ pub(in crate::weights) fn known() -> String {
 /// As [`fill`](super::fill).
 pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Model>> {
     let names = Names::new(file);
-    for name in NETWORKS {
+    for (name, _) in NETWORKS.iter().filter(|(_, first)| names.find(first).is_some()) {
         let known = zoo::find(name)?;
         for without_top in [false, true] {
             let options = if without_top { Options::without_top() } else { Options::default() };
