@@ -34,6 +34,11 @@ impl Names {
         Self { names, by_name }
     }
 
+    /// The tensors that may be weights: floating-point numbers, and not there for training alone.
+    pub(super) fn weights<'a>(&'a self, file: &'a dyn Tensors) -> impl Iterator<Item = usize> + 'a {
+        (0..self.names.len()).filter(|&index| file.is_float(index) && !self.names[index].starts_with(AUXILIARY))
+    }
+
     /// The tensor of a name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
@@ -106,10 +111,8 @@ pub(super) fn match_names(
         used.insert(tensor);
         places.push((entry, tensor));
     }
-    let left = (0..names.names.len()).filter(|index| !used.contains(index) && file.is_float(*index));
-    let extra = left
-        .map(|index| &names.names[index])
-        .find(|name| !name.starts_with(AUXILIARY) && !spare.iter().any(|spare| name.starts_with(spare)));
+    let mut left = names.weights(file).filter(|index| !used.contains(index)).map(|index| &names.names[index]);
+    let extra = left.find(|name| !spare.iter().any(|spare| name.starts_with(spare)));
     match extra {
         Some(extra) => Err(format!("tensor {extra:?} belongs to none of its layers")),
         None => Ok(places),

@@ -10,27 +10,37 @@ use crate::nn::Network;
 use crate::nn::zoo::{self, Options, Pixels};
 use crate::weights::Model;
 
-/// The networks of the zoo that torchvision has, and the tensor that their files have first.
-const NETWORKS: [(&str, &str); 14] = [
-    ("vgg11", "features.0.weight"),
-    ("vgg13", "features.0.weight"),
-    ("vgg16", "features.0.weight"),
-    ("vgg19", "features.0.weight"),
-    ("vgg11-bn", "features.0.weight"),
-    ("vgg13-bn", "features.0.weight"),
-    ("vgg16-bn", "features.0.weight"),
-    ("vgg19-bn", "features.0.weight"),
-    ("alexnet", "features.0.weight"),
-    ("squeezenet1-0", "features.0.weight"),
-    ("squeezenet1-1", "features.0.weight"),
-    ("resnet18", "conv1.weight"),
-    ("resnet50", "conv1.weight"),
-    ("inception-v3-torch", "Conv2d_1a_3x3.conv.weight"),
+/// A network of the zoo that torchvision has, and what its files can be told by before it is built.
+struct Known {
+    name: &'static str,
+    /// The tensor that comes first.
+    first: &'static str,
+    /// How many tensors there are.
+    tensors: usize,
+    /// How many of them are those of the classifier.
+    head: usize,
+}
+
+const NETWORKS: [Known; 14] = [
+    Known { name: "vgg11", first: "features.0.weight", tensors: 22, head: 6 },
+    Known { name: "vgg13", first: "features.0.weight", tensors: 26, head: 6 },
+    Known { name: "vgg16", first: "features.0.weight", tensors: 32, head: 6 },
+    Known { name: "vgg19", first: "features.0.weight", tensors: 38, head: 6 },
+    Known { name: "vgg11-bn", first: "features.0.weight", tensors: 54, head: 6 },
+    Known { name: "vgg13-bn", first: "features.0.weight", tensors: 66, head: 6 },
+    Known { name: "vgg16-bn", first: "features.0.weight", tensors: 84, head: 6 },
+    Known { name: "vgg19-bn", first: "features.0.weight", tensors: 102, head: 6 },
+    Known { name: "alexnet", first: "features.0.weight", tensors: 16, head: 6 },
+    Known { name: "squeezenet1-0", first: "features.0.weight", tensors: 52, head: 2 },
+    Known { name: "squeezenet1-1", first: "features.0.weight", tensors: 52, head: 2 },
+    Known { name: "resnet18", first: "conv1.weight", tensors: 102, head: 2 },
+    Known { name: "resnet50", first: "conv1.weight", tensors: 267, head: 2 },
+    Known { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
 ];
 
 /// Their names, for messages.
 pub(in crate::weights) fn known() -> String {
-    NETWORKS.map(|(name, _)| name).join(", ")
+    NETWORKS.map(|known| known.name).join(", ")
 }
 
 /// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
@@ -40,9 +50,14 @@ pub(in crate::weights) fn known() -> String {
 /// As [`fill`](super::fill).
 pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Model>> {
     let names = Names::new(file);
-    for (name, _) in NETWORKS.iter().filter(|(_, first)| names.find(first).is_some()) {
+    let tensors = names.weights(file).count();
+    for Known { name, tensors: expected, head, .. } in NETWORKS.iter().filter(|known| names.find(known.first).is_some())
+    {
         let known = zoo::find(name)?;
         for without_top in [false, true] {
+            if tensors != expected - if without_top { *head } else { 0 } {
+                continue;
+            }
             let options = if without_top { Options::without_top() } else { Options::default() };
             let plain = known.build(&options)?;
             for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
