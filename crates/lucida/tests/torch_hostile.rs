@@ -269,7 +269,10 @@ fn values_that_contain_themselves_are_refused() {
         (&b"\x80\x02}q\0X\x0a\0\0\0state_dicth\0s."[..], "no tensors"),
         (b"\x80\x02}q\0(X\x05\0\0\0modelh\0X\x0a\0\0\0state_dict}X\x05\0\0\0modelh\0su.", "no tensors"),
         // A parameter of itself.
-        (b"\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_parameter\n]q\0Rq\x01h\0h\x01a0s.", "its"),
+        (
+            b"\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_parameter\n]q\0Rq\x01h\0h\x01a0s.",
+            "is a parameter of nothing",
+        ),
         // An OrderedDict of itself.
         (b"\x80\x02ccollections\nOrderedDict\n]q\0Rq\x01h\0h\x01a0.", "no tensors"),
         // A list of itself.

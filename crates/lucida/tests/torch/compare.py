@@ -66,7 +66,8 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
             net = network(theirs, classes)
-            state = net.state_dict()
+            # A copy: loading other values into the network would change these.
+            state = {k: v.clone() for k, v in net.state_dict().items()}
             inputs = torch.randn(2, 3, height, width)
             default = height == width and classes == 1000
 

@@ -101,7 +101,7 @@ impl TorchFile {
             true => " (a state dictionary needs none: save the model's state_dict() alone, with torch.save)",
             false => "",
         };
-        Error::file(path, format!("is not a usable PyTorch file: it {problem}{hint}").replace("it its", "its"))
+        Error::file(path, format!("is not a usable PyTorch file: {problem}{hint}"))
     }
 
     fn bad(&self, problem: String) -> Error {
