@@ -8,8 +8,8 @@
 //! class names and a record of the training. One file is all that is needed to use a network. The same model gives the
 //! same bytes: there is no date in it, and the order of everything is fixed.
 //!
-//! A plain file does not describe its network. Its tensors may have the names that torchvision or timm give them, see
-//! [`modules`](super::modules).
+//! A plain file does not describe its network. Its tensors may have the names that torchvision or timm give them, as in
+//! [`torch`](super::torch)'s files.
 //!
 //! Tensors are read one by one straight into the network's weights: loading takes no second copy. Those of 16 or 64 bits
 //! become 32-bit numbers.

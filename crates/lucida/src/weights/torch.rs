@@ -9,11 +9,11 @@
 //! ```
 //!
 //! A pickle can run any code when Python loads it. Here none is run: the pickle is read for its names, shapes and
-//! storages ([`state`]), and one that names anything else than what a state dictionary is made of is refused.
+//! storages, and one that names anything else than what a state dictionary is made of is refused.
 //!
 //! The dictionary may lie within a checkpoint, under `state_dict`, `model_state_dict` or `model`. The file does not
-//! describe its network; how tensors find their layers, and how the networks of torchvision are told, is in
-//! [`modules`](super::modules).
+//! describe its network: tensors find their layers by their names, and by the set of these and their shapes the networks
+//! of torchvision are told.
 
 mod legacy;
 mod state;

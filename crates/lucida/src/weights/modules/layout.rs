@@ -135,7 +135,11 @@ mod tests {
                 }
             }
             let mut back = Vec::new();
-            layout.to_torch(&here, |values| -> Result<(), ()> { Ok(back.extend_from_slice(values)) }).unwrap();
+            let keep = |values: &[f32]| {
+                back.extend_from_slice(values);
+                Ok::<(), ()>(())
+            };
+            layout.to_torch(&here, keep).unwrap();
             assert_eq!(back, torch);
         }
     }
