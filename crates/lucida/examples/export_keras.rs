@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use lucida::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
+    ZeroPadding2D,
 };
 use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Plan};
@@ -72,7 +73,8 @@ fn every_layer() -> Result<Network> {
     let sum = b.add(Add {}, &[left, right])?;
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum])?;
     let mean = b.add(AveragePooling2D::default(), &[sum])?;
-    let flat = b.add(Flatten {}, &[mean])?;
+    let adapted = b.add(AdaptiveAveragePooling2D::new([3, 4]), &[mean])?;
+    let flat = b.add(Flatten {}, &[adapted])?;
     let a = b.add(GlobalAveragePooling2D {}, &[max])?;
     let m = b.add(GlobalMaxPooling2D {}, &[max])?;
     let all = b.add_named("mixed", Concatenate {}, &[a, m, flat])?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, safetensors};
+use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, safetensors, torch};
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -18,6 +18,8 @@ pub enum Format {
     KerasH5,
     /// Keras 3's zip archive: `.keras`.
     KerasZip,
+    /// PyTorch's state dictionaries: `.pth`, `.pt`.
+    Torch,
 }
 
 impl Format {
@@ -31,16 +33,22 @@ impl Format {
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
-        let mut start = Vec::with_capacity(9);
-        file.take(9).read_to_end(&mut start).map_err(failed)?;
+        let mut start = Vec::with_capacity(64);
+        file.take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
             return Ok(Self::KerasH5);
         }
         if start.starts_with(&archive::MAGIC) {
-            return Ok(Self::KerasZip);
+            // An archive that cannot be opened is one of Keras's, whose reader says what is wrong with it.
+            let names = archive::Archive::open(path).map(|archive| archive.names()).unwrap_or_default();
+            let keras = names.iter().any(|name| name == "config.json");
+            return Ok(if !keras && torch::folder(&names).is_some() { Self::Torch } else { Self::KerasZip });
+        }
+        if torch::is_legacy(&start) {
+            return Ok(Self::Torch);
         }
         // The length of a header, which is JSON.
-        if start.len() == 9 && start[8] == b'{' {
+        if start.get(8) == Some(&b'{') {
             return Ok(Self::Safetensors);
         }
         let found = match start.as_slice() {
@@ -54,7 +62,7 @@ impl Format {
             path,
             format!(
                 "is not a model file of a known format: {found}; known are safetensors (.safetensors), Keras's HDF5 \
-                 (.h5, .weights.h5) and Keras's zip archive (.keras)"
+                 (.h5, .weights.h5), Keras's zip archive (.keras) and PyTorch's state dictionaries (.pth, .pt)"
             ),
         ))
     }
@@ -63,13 +71,14 @@ impl Format {
 /// Reads a model, network and weights, from a file of any format that describes both.
 ///
 /// # Errors
-/// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`];
-/// and as [`Format::of`].
+/// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
+/// [`torch::load_model`]; and as [`Format::of`].
 pub fn load_model(path: &Path) -> Result<Model> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_model(path),
         Format::KerasH5 => keras_h5::load_model(path),
         Format::KerasZip => keras_zip::load_model(path),
+        Format::Torch => torch::load_model(path),
     }
 }
 
@@ -82,6 +91,7 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
         Format::Safetensors => safetensors::load_weights(path, network),
         Format::KerasH5 => keras_h5::load_weights(path, network),
         Format::KerasZip => keras_zip::load_weights(path, network),
+        Format::Torch => torch::load_weights(path, network),
     }
 }
 
@@ -94,6 +104,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         Format::Safetensors => safetensors::inspect(path),
         Format::KerasH5 => keras_h5::inspect(path),
         Format::KerasZip => keras_zip::inspect(path),
+        Format::Torch => torch::inspect(path),
     }
 }
 
@@ -119,6 +130,16 @@ const WRITERS: &[Writer] = &[
         ending: ".weights.h5",
         what: "Keras 3's weights alone",
         save: |model, path| keras_h5::save_weights(&model.network, path),
+    },
+    Writer {
+        ending: ".pth",
+        what: "PyTorch's state dictionary",
+        save: |model, path| torch::save_weights(&model.network, path),
+    },
+    Writer {
+        ending: ".pt",
+        what: "PyTorch's state dictionary",
+        save: |model, path| torch::save_weights(&model.network, path),
     },
 ];
 
@@ -167,6 +188,7 @@ mod tests {
         assert_eq!(of(b"\x89HDF\r\n\x1a\n and more").unwrap(), Format::KerasH5);
         assert_eq!(of(b"PK\x03\x04 and more").unwrap(), Format::KerasZip);
         assert_eq!(of(b"\x02\0\0\0\0\0\0\0{}").unwrap(), Format::Safetensors);
+        assert_eq!(of(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.").unwrap(), Format::Torch);
         for (bytes, expected) in [(&b""[..], "it is empty"), (b"hello, world", "68 65 6c 6c 6f 2c 20 77")] {
             let message = of(bytes).unwrap_err().to_string();
             assert!(message.contains("known format") && message.contains(expected), "{message}");

@@ -6,6 +6,7 @@
 
 mod archive;
 mod builtin;
+mod floats;
 mod format;
 mod hdf5;
 pub mod hub;
@@ -14,8 +15,11 @@ mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+mod modules;
 mod open;
+mod pickle;
 pub mod safetensors;
+pub mod torch;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub use format::{Format, describe_format, inspect, load_model, load_weights, save_model};

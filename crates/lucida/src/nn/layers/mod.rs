@@ -8,6 +8,7 @@
 //! weights, work memory, masks.
 
 mod activation;
+mod adaptive_pooling;
 mod add;
 mod batch_normalization;
 mod concatenate;
@@ -27,6 +28,7 @@ use super::{Shape, WeightSpec};
 
 pub(crate) use activation::Activating;
 pub use activation::{Activation, ActivationKind};
+pub use adaptive_pooling::AdaptiveAveragePooling2D;
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
@@ -117,6 +119,7 @@ layers! {
     Dense => "dense",
     MaxPooling2D => "max_pooling2d",
     AveragePooling2D => "average_pooling2d",
+    AdaptiveAveragePooling2D => "adaptive_average_pooling2d",
     GlobalAveragePooling2D => "global_average_pooling2d",
     GlobalMaxPooling2D => "global_max_pooling2d",
     BatchNormalization => "batch_normalization",

@@ -7,13 +7,13 @@
 use serde_json::{Map, Value};
 
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
 };
 use crate::nn::{Initializer, Layer, Shape};
 
 /// The classes of Keras that become a layer, for messages.
-pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, \
+pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, AdaptiveAveragePooling2D, GlobalAveragePooling2D, \
      GlobalMaxPooling2D, BatchNormalization, Activation, ReLU, Softmax, Dropout, Flatten, ZeroPadding2D, Concatenate, \
      Add, and models within models (Sequential, Functional)";
 
@@ -68,6 +68,10 @@ pub(super) fn layer(
         "AveragePooling2D" | "AvgPool2D" => {
             let (pool, strides, padding) = options.pooling()?;
             AveragePooling2D::new(pool).strides(strides).padding(padding).into()
+        }
+        "AdaptiveAveragePooling2D" => {
+            options.channels_last()?;
+            AdaptiveAveragePooling2D::new(options.sizes("output_size")?).into()
         }
         "GlobalAveragePooling2D" | "GlobalAvgPool2D" => {
             options.global_pooling()?;

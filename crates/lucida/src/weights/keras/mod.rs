@@ -1,13 +1,13 @@
 //! What Keras's formats have in common: the description of a model as JSON, the order of its layers, and how tensors
 //! find their layers.
 
+mod arrays;
 mod assign;
 mod config;
 mod layers;
 mod npz;
 mod order;
 mod own;
-mod pickle;
 mod write;
 mod write_legacy;
 

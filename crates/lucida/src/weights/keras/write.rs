@@ -146,6 +146,9 @@ fn config(layer: &Layer) -> Value {
         }),
         Layer::MaxPooling2D(pool) => pooling(pool.pool_size, pool.strides, pool.padding),
         Layer::AveragePooling2D(pool) => pooling(pool.pool_size, pool.strides, pool.padding),
+        Layer::AdaptiveAveragePooling2D(pool) => {
+            json!({ "output_size": pool.output_size, "data_format": "channels_last" })
+        }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) => {
             json!({ "data_format": "channels_last", "keepdims": false })
         }

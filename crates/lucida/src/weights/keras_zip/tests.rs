@@ -3,8 +3,9 @@ use std::fs;
 use super::*;
 use crate::data::Preprocessing;
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
+    ZeroPadding2D,
 };
 use crate::weights;
 
@@ -22,7 +23,8 @@ fn every_layer() -> Network {
     let sum = b.add(Add {}, &[left, right]).unwrap();
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum]).unwrap();
     let mean = b.add(AveragePooling2D::default(), &[sum]).unwrap();
-    let flat = b.add(Flatten {}, &[mean]).unwrap();
+    let adapted = b.add(AdaptiveAveragePooling2D::new([4, 6]), &[mean]).unwrap();
+    let flat = b.add(Flatten {}, &[adapted]).unwrap();
     let a = b.add(GlobalAveragePooling2D {}, &[max]).unwrap();
     let m = b.add(GlobalMaxPooling2D {}, &[max]).unwrap();
     let all = b.add_named("mixed", Concatenate {}, &[a, m, flat]).unwrap();
