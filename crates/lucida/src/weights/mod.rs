@@ -6,6 +6,7 @@
 
 mod archive;
 mod builtin;
+mod description;
 mod format;
 mod hdf5;
 mod inspection;
@@ -13,6 +14,7 @@ mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+pub mod onnx;
 pub mod safetensors;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
