@@ -216,25 +216,30 @@ fn slice(op: &Operator, from: &Constant) -> Answer<Constant> {
         match op.numbers(input, attribute)?.as_deref() {
             None => Ok(None),
             Some(&[value]) => Ok(Some(value)),
-            Some(_) => unsupported("is supported for lists alone"),
+            Some(_) => unsupported("along several axes is not supported for known tensors"),
         }
     };
     let (start, end) = (one(1, "starts")?.ok_or("starts are missing")?, one(2, "ends")?.ok_or("ends are missing")?);
     let (axis, step) = (one(3, "axes")?.unwrap_or(0), one(4, "steps")?.unwrap_or(1));
-    if from.dims.len() != 1 || axis_of(axis, 1).is_err() || step == 0 {
-        return unsupported("is supported for lists alone");
-    }
-    let len = values.len() as i64;
-    let place = |value: i64| if value < 0 { value.saturating_add(len) } else { value };
-    let picked: Vec<Int> = if step > 0 {
-        let range = place(start).clamp(0, len)..place(end).clamp(0, len);
-        range.step_by(usize::try_from(step).unwrap_or(usize::MAX)).map(|index| values[index as usize]).collect()
-    } else {
-        let (first, last) = (place(start).clamp(-1, len - 1), place(end).clamp(-1, len - 1));
-        let stride = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
-        (last + 1..first + 1).rev().step_by(stride).map(|index| values[index as usize]).collect()
+    let Some((&rows, rest)) =
+        from.dims.split_first().filter(|_| step != 0 && axis_of(axis, from.dims.len()).ok() == Some(0))
+    else {
+        return unsupported("of known tensors is supported along the first axis alone");
     };
-    Ok(Constant::of_ints(vec![picked.len()], picked))
+    let (len, width) = (rows as i64, rest.iter().product::<usize>());
+    let place = |value: i64| if value < 0 { value.saturating_add(len) } else { value };
+    let stride = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
+    let picked: Vec<usize> = if step > 0 {
+        let range = place(start).clamp(0, len)..place(end).clamp(0, len);
+        range.step_by(stride).map(|row| row as usize).collect()
+    } else {
+        // An end far below zero means that the first row is taken too.
+        let (first, last) = (place(start).clamp(-1, len - 1), place(end).clamp(-1, len - 1));
+        (last + 1..first + 1).rev().step_by(stride).map(|row| row as usize).collect()
+    };
+    let dims = [&[picked.len()], rest].concat();
+    let values = picked.into_iter().flat_map(|row| &values[width * row..width * (row + 1)]).copied().collect();
+    Ok(Constant::of_ints(dims, values))
 }
 
 fn constant_of_shape(op: &Operator, shape: &Constant) -> Answer<Constant> {

@@ -13,35 +13,27 @@ pub(super) fn layer_name(node: &NodeProto, weight: &str, default: &str) -> Strin
         return plain(module, default);
     }
     let given = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    let parts: Vec<&str> = given.split(['/', ':']).filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<&str> = given.split(['/', ':']).filter(|part| !part.is_empty() && *part != "0").collect();
     // The last part is often the operation.
-    let last = parts.iter().rposition(|part| !is_operation(part, &node.op_type));
-    let name = last.map_or("", |last| parts[last]);
-    if matches!(name, "StatefulPartitionedCall" | "PartitionedCall") { default.into() } else { plain(name, default) }
+    if parts.last().is_some_and(|part| is_operation(part, &node.op_type)) {
+        parts.pop();
+    }
+    match parts.last() {
+        None | Some(&("StatefulPartitionedCall" | "PartitionedCall")) => default.into(),
+        Some(name) => plain(name, default),
+    }
 }
 
+/// Whether a part of a name is that of an operation, with or without a number: `Conv_12`, `Conv__12`, `BiasAdd`.
 fn is_operation(part: &str, op_type: &str) -> bool {
-    const OPERATIONS: [&str; 12] = [
-        "convolution",
-        "conv2d",
-        "matmul",
-        "gemm",
-        "biasadd",
-        "add",
-        "reshape",
-        "relu",
-        "fusedbatchnormv3",
-        "batchnorm",
-        "output_0",
-        "0",
+    const OPERATIONS: [&str; 16] = [
+        "convolution", "conv2d", "matmul", "biasadd", "fusedbatchnormv3", "relu6", "relu", "sigmoid", "tanh", "softmax",
+        "maxpool2d", "maxpool", "avgpool", "mean", "concat", "output",
     ];
     let part = part.to_lowercase();
-    let stem = part.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-    let op = op_type.to_lowercase();
-    // `relu` may well be the name of a module, but says no less when it is the operation.
-    [part.as_str(), stem]
-        .iter()
-        .any(|part| *part == op || (part.len() > 1 && OPERATIONS.contains(part)) || *part == "0")
+    let stem = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    let stem = if stem.ends_with('_') { stem.trim_end_matches('_') } else { &part };
+    stem == op_type.to_lowercase() || OPERATIONS.contains(&stem)
 }
 
 /// Without what could confuse: letters, digits and `_ . -` are kept.
@@ -66,6 +58,8 @@ mod tests {
         assert_eq!(name("/layer1/layer1.0/relu_1/Relu", "Relu", ""), "relu_1");
         assert_eq!(name("StatefulPartitionedCall/sequential/conv2d_1/Conv2D", "Conv", ""), "conv2d_1");
         assert_eq!(name("Conv_12", "Conv", ""), "default");
+        assert_eq!(name("Conv__40", "Conv", ""), "default");
+        assert_eq!(name("functional_1/max_pooling2d_1/MaxPool2d", "MaxPool", ""), "max_pooling2d_1");
         assert_eq!(name("", "Conv", "stem/kernel"), "stem");
         assert_eq!(name("a b\u{7}c", "Conv", ""), "a_b_c");
         assert_eq!(name("/", "Conv", ""), "default");
