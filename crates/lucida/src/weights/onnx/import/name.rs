@@ -27,8 +27,22 @@ pub(super) fn layer_name(node: &NodeProto, weight: &str, default: &str) -> Strin
 /// Whether a part of a name is that of an operation, with or without a number: `Conv_12`, `Conv__12`, `BiasAdd`.
 fn is_operation(part: &str, op_type: &str) -> bool {
     const OPERATIONS: [&str; 16] = [
-        "convolution", "conv2d", "matmul", "biasadd", "fusedbatchnormv3", "relu6", "relu", "sigmoid", "tanh", "softmax",
-        "maxpool2d", "maxpool", "avgpool", "mean", "concat", "output",
+        "convolution",
+        "conv2d",
+        "matmul",
+        "biasadd",
+        "fusedbatchnormv3",
+        "relu6",
+        "relu",
+        "sigmoid",
+        "tanh",
+        "softmax",
+        "maxpool2d",
+        "maxpool",
+        "avgpool",
+        "mean",
+        "concat",
+        "output",
     ];
     let part = part.to_lowercase();
     let stem = part.trim_end_matches(|c: char| c.is_ascii_digit());
