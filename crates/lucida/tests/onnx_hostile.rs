@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hostile::{Random, extreme_numbers, flip_bytes, read_all, rounds};
-use lucida::nn::{Network, zoo};
+use lucida::nn::Network;
+use lucida::nn::zoo::{self, Options, Start};
 use lucida::weights::{self, Model, onnx};
 
 const FILES: [&str; 4] = ["residual.onnx", "pooled.onnx", "keras_tf.onnx", "keras_tf_gray.onnx"];
@@ -24,7 +25,11 @@ fn network(path: &Path) -> Network {
 /// The files of others, and one of our own, whose metadata are read as well.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let own = folder.join("own.onnx");
-    onnx::save_model(&Model::new(zoo::lenet5(&Default::default()).unwrap()), &own).unwrap();
+    onnx::save_model(
+        &Model::new(zoo::lenet5(&Options { start: Start::Random(1), ..Default::default() }).unwrap()),
+        &own,
+    )
+    .unwrap();
     FILES.iter().map(|name| file(name)).chain([own]).collect()
 }
 

@@ -54,21 +54,17 @@ impl Window {
     /// Rounds the size of the output up, as `ceil_mode` has it, by pixels at the end. A window that would start there is
     /// left out.
     fn round_up(&mut self, picture: [usize; 3]) {
-        for axis in 0..2 {
+        for (axis, &size) in picture[..2].iter().enumerate() {
             let ([before, after], stride) = (self.pads[axis], self.strides[axis]);
-            let (Some(end), Some(padded)) = (
-                picture[axis].checked_add(before),
-                picture[axis].checked_add(before).and_then(|end| end.checked_add(after)),
-            ) else {
-                return;
-            };
-            let Some(way) = padded.checked_sub(self.size[axis]) else { return };
+            let Some(end) = size.checked_add(before) else { return };
+            let way = end.checked_add(after).and_then(|padded| padded.checked_sub(self.size[axis]));
+            let Some(way) = way else { return };
             let mut output = way.div_ceil(stride) + 1;
             if (output - 1).saturating_mul(stride) >= end {
                 output -= 1;
             }
-            let reached = ((output - 1) * stride).saturating_add(self.size[axis]);
-            self.pads[axis][1] = after.max(reached - end.min(reached));
+            let reached = ((output - 1).saturating_mul(stride)).saturating_add(self.size[axis]);
+            self.pads[axis][1] = after.max(reached.saturating_sub(end));
         }
     }
 

@@ -176,7 +176,7 @@ impl Symbol {
             return refuse("merges the batch with other axes, which is not supported");
         }
         let left = match known {
-            Some(known) if known > 0 && total % known == 0 && (open || known == total) => total / known,
+            Some(known) if known > 0 && total.is_multiple_of(known) && (open || known == total) => total / known,
             _ => return refuse("does not keep the number of values, or merges the batch with other axes"),
         };
         let mut atoms = self.axes.iter().flatten().copied();
