@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, safetensors, torch};
+use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -20,6 +20,8 @@ pub enum Format {
     KerasZip,
     /// PyTorch's state dictionaries: `.pth`, `.pt`.
     Torch,
+    /// ONNX: `.onnx`.
+    Onnx,
 }
 
 impl Format {
@@ -33,6 +35,7 @@ impl Format {
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
+        let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
         file.take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
@@ -51,6 +54,9 @@ impl Format {
         if start.get(8) == Some(&b'{') {
             return Ok(Self::Safetensors);
         }
+        if is_onnx(&start, len) {
+            return Ok(Self::Onnx);
+        }
         let found = match start.as_slice() {
             [] => "it is empty".to_owned(),
             start => {
@@ -62,9 +68,27 @@ impl Format {
             path,
             format!(
                 "is not a model file of a known format: {found}; known are safetensors (.safetensors), Keras's HDF5 \
-                 (.h5, .weights.h5), Keras's zip archive (.keras) and PyTorch's state dictionaries (.pth, .pt)"
+                 (.h5, .weights.h5), Keras's zip archive (.keras), PyTorch's state dictionaries (.pth, .pt) and ONNX (.onnx)"
             ),
         ))
+    }
+}
+
+/// ONNX has no magic number. Its writers begin with the version of the format, field 1, and go on with another field of a
+/// model whose length fits into the file.
+fn is_onnx(start: &[u8], len: u64) -> bool {
+    let &[0x08, 1..=99, key, ref rest @ ..] = start else { return false };
+    match key {
+        // producer_name, producer_version, domain, doc_string, graph, opset_import, metadata_props
+        0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42 | 0x72 => {
+            let digits = rest.iter().take(10).position(|byte| byte & 0x80 == 0);
+            let length = digits
+                .map(|last| rest[..=last].iter().rev().fold(0_u64, |value, byte| value << 7 | u64::from(byte & 0x7f)));
+            length.is_some_and(|length| length < len)
+        }
+        // model_version
+        0x28 => !rest.is_empty(),
+        _ => false,
     }
 }
 
@@ -72,13 +96,14 @@ impl Format {
 ///
 /// # Errors
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
-/// [`torch::load_model`]; and as [`Format::of`].
+/// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
 pub fn load_model(path: &Path) -> Result<Model> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_model(path),
         Format::KerasH5 => keras_h5::load_model(path),
         Format::KerasZip => keras_zip::load_model(path),
         Format::Torch => torch::load_model(path),
+        Format::Onnx => onnx::load_model(path),
     }
 }
 
@@ -92,6 +117,7 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
         Format::KerasH5 => keras_h5::load_weights(path, network),
         Format::KerasZip => keras_zip::load_weights(path, network),
         Format::Torch => torch::load_weights(path, network),
+        Format::Onnx => onnx::load_weights(path, network),
     }
 }
 
@@ -105,6 +131,7 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         Format::KerasH5 => keras_h5::inspect(path),
         Format::KerasZip => keras_zip::inspect(path),
         Format::Torch => torch::inspect(path),
+        Format::Onnx => onnx::inspect(path),
     }
 }
 
@@ -131,6 +158,7 @@ const WRITERS: &[Writer] = &[
         what: "Keras 3's weights alone",
         save: |model, path| keras_h5::save_weights(&model.network, path),
     },
+    Writer { ending: ".onnx", what: "an ONNX graph", save: |model, path| onnx::save_model(model, path) },
     Writer {
         ending: ".pth",
         what: "PyTorch's state dictionary",
@@ -189,6 +217,13 @@ mod tests {
         assert_eq!(of(b"PK\x03\x04 and more").unwrap(), Format::KerasZip);
         assert_eq!(of(b"\x02\0\0\0\0\0\0\0{}").unwrap(), Format::Safetensors);
         assert_eq!(of(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.").unwrap(), Format::Torch);
+        assert_eq!(of(b"\x08\x08\x12\x06lucida\x42\x04\x0a\0\x10\x11").unwrap(), Format::Onnx);
+        assert_eq!(of(b"\x08\x07\x3a\x04....").unwrap(), Format::Onnx);
+        for other in
+            [&b"\x08\x07"[..], b"\x08\x07\x3a\x7f....", b"\x08\x07\x3a\xff\xff\xff\xff\x0f....", b"\x08\x07\x0a\x01.."]
+        {
+            assert!(of(other).is_err(), "{other:?}");
+        }
         for (bytes, expected) in [(&b""[..], "it is empty"), (b"hello, world", "68 65 6c 6c 6f 2c 20 77")] {
             let message = of(bytes).unwrap_err().to_string();
             assert!(message.contains("known format") && message.contains(expected), "{message}");

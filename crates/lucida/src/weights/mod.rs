@@ -6,6 +6,7 @@
 
 mod archive;
 mod builtin;
+mod description;
 mod floats;
 mod format;
 mod hdf5;
@@ -16,6 +17,7 @@ pub mod keras_h5;
 pub mod keras_zip;
 mod model;
 mod modules;
+pub mod onnx;
 mod open;
 mod pickle;
 pub mod safetensors;

@@ -21,50 +21,24 @@ use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo as Entry};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::description::{self, KEY};
 use super::floats::Float;
 use super::modules::{self, Tensors};
 use super::{Inspection, Model, TensorInfo};
-use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
-/// The entry of the metadata that makes a file a Lucida model.
-const KEY: &str = "lucida";
-/// The version of that entry which this code writes and reads.
-const VERSION: u32 = 1;
 /// Bytes a header may have. That of InceptionV3 has 90,000.
 const MAX_HEADER: u64 = 16 << 20;
-
-/// What the entry holds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Description {
-    version: u32,
-    network: Value,
-    #[serde(default)]
-    preprocessing: Option<Preprocessing>,
-    #[serde(default)]
-    class_names: Vec<String>,
-    #[serde(default)]
-    training: Value,
-}
 
 /// Writes a model.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
-    let description = Description {
-        version: VERSION,
-        network: model.network.architecture(),
-        preprocessing: model.preprocessing.clone(),
-        class_names: model.class_names.clone(),
-        training: model.training.clone(),
-    };
-    let text = serde_json::to_string(&description)
-        .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))?;
+    let text = description::to_text(model)?;
     let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ KEY: text }))]);
     let mut at = 0;
     for weight in model.network.weights() {
@@ -121,21 +95,7 @@ pub fn load_model(path: &Path) -> Result<Model> {
         });
     };
     let damaged = |problem: String| Error::file(path, format!("is not a usable Lucida model: {problem}"));
-    let value: Value = serde_json::from_str(&text).map_err(|problem| damaged(problem.to_string()))?;
-    let version = value["version"].as_u64();
-    if version != Some(u64::from(VERSION)) {
-        let found = version.map_or("no version".to_owned(), |version| format!("version {version}"));
-        return Err(damaged(format!("its description has {found}, this program reads version {VERSION}")));
-    }
-    let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
-    let network = Network::from_architecture(&description.network).map_err(|problem| damaged(problem.to_string()))?;
-    let mut model = Model {
-        network,
-        preprocessing: description.preprocessing,
-        class_names: description.class_names,
-        training: description.training,
-    };
-    model.check().map_err(|problem| damaged(problem.to_string()))?;
+    let mut model = description::from_text(&text).map_err(damaged)?;
     source.fill(&mut model.network)?;
     Ok(model)
 }
@@ -155,14 +115,14 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
 /// [`Error::File`] when it is not a safetensors file.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let source = Source::open(path)?;
-    let description = source.entry.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let architecture = source.entry.as_deref().and_then(description::architecture);
     let mut attributes: Vec<_> = source.attributes.clone().into_iter().collect();
     attributes.sort();
     Ok(Inspection {
-        format: if description.is_some() { "Lucida model" } else { "safetensors" },
+        format: if architecture.is_some() { "Lucida model" } else { "safetensors" },
         tensors: source.infos,
         attributes,
-        architecture: description.map(|description| description["network"].clone()),
+        architecture,
     })
 }
 

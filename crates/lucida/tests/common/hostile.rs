@@ -1,4 +1,5 @@
 //! What the tests of damaged and malicious files share.
+#![allow(dead_code)] // each test program uses its own part
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -24,6 +24,12 @@ impl AdaptiveAveragePooling2D {
     pub fn new(output_size: [usize; 2]) -> Self {
         Self { output_size }
     }
+
+    /// The pixels of window `index` along one axis of `size` pixels.
+    pub(crate) fn window(&self, size: usize, axis: usize, index: usize) -> Range<usize> {
+        let windows = self.output_size[axis];
+        index * size / windows..((index + 1) * size).div_ceil(windows)
+    }
 }
 
 impl Mechanics for AdaptiveAveragePooling2D {
@@ -39,34 +45,28 @@ impl Mechanics for AdaptiveAveragePooling2D {
 
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
         let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
-        Box::new(AdaptivePooling { input: [height, width], output: self.output_size, channels })
+        Box::new(AdaptivePooling { layer: *self, input: [height, width], channels })
     }
 }
 
 /// Ready to compute. It comes once in a network, over a few pixels: plain loops do.
 struct AdaptivePooling {
+    layer: AdaptiveAveragePooling2D,
     input: [usize; 2],
-    output: [usize; 2],
     channels: usize,
 }
 
 impl AdaptivePooling {
-    /// The pixels of window `index` of an axis.
-    fn window(&self, axis: usize, index: usize) -> Range<usize> {
-        let (size, windows) = (self.input[axis], self.output[axis]);
-        index * size / windows..((index + 1) * size).div_ceil(windows)
-    }
-
     fn input_len(&self) -> usize {
         self.input[0] * self.input[1] * self.channels
     }
 
     /// Calls `pair` with the first value of an output pixel, that of each pixel in its window, and the share of each.
     fn for_pairs(&self, batch: usize, mut pair: impl FnMut(usize, usize, f32)) {
-        let [height, width] = self.output;
+        let [height, width] = self.layer.output_size;
         for pixel in 0..batch * height * width {
             let (row, column) = (pixel / width % height, pixel % width);
-            let (ys, xs) = (self.window(0, row), self.window(1, column));
+            let (ys, xs) = (self.layer.window(self.input[0], 0, row), self.layer.window(self.input[1], 1, column));
             let share = 1.0 / (ys.len() * xs.len()) as f32;
             let picture = pixel / (height * width) * self.input_len();
             for y in ys {
