@@ -4,6 +4,8 @@
 //! model's own [`Preprocessing`](crate::data::Preprocessing), in batches of (batch, height, width, channels).
 
 pub mod maximize;
+mod receptive_field;
 mod score;
 
+pub use receptive_field::{Field, ReceptiveField, Span, receptive_field, receptive_fields};
 pub use score::ClassScore;
