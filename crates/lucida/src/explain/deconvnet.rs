@@ -11,6 +11,7 @@
 
 use std::cmp::Ordering;
 
+use super::classic_filters::Plane;
 use super::receptive_field::{ReceptiveField, receptive_field};
 use crate::nn::layers::ActivationKind;
 use crate::nn::{BackwardRule, Network, Plan, Point};
@@ -162,6 +163,26 @@ impl Deconvnet {
             _ => Ok(()),
         }
     }
+}
+
+/// What a filter answers to one picture, before its activation: its map, whatever rectifier follows.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or `input` is not one picture
+/// for the network.
+pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &[f32], cpu: Cpu) -> Result<Plane> {
+    let field = receptive_field(network, layer)?;
+    check_filter(&field, filter)?;
+    let expected = network.input_shape()?.len();
+    if input.len() != expected {
+        let got = input.len();
+        return Err(Error::argument(format!("a picture of {got} values for a network that takes {expected}")));
+    }
+    let mut plan = Plan::builder(network).cpu(cpu).exact(true).output(Point::before_activation(layer)).build()?;
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network)?;
+    let [_, width, channels] = field.layout();
+    Ok(Plane::new(width, plan.output(0).iter().skip(filter).step_by(channels).copied().collect()))
 }
 
 /// Checks that a layer has a filter of this number.

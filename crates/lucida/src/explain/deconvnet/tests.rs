@@ -170,7 +170,7 @@ fn it_is_the_rectified_pass_backward_layer_by_layer() {
         let positions = [[0, 0], [height - 1, width - 1], [height / 2, width / 2]];
         for filter in 0..channels {
             let targets = positions.map(|position| Target { filter, position: Some(position) });
-            let got = deconvnet.project(&network, &[&input; 3], &targets).unwrap();
+            let got = deconvnet.project(&network, &[input.as_slice(); 3], &targets).unwrap();
             for (projection, target) in got.iter().zip(targets) {
                 let (activation, expected) = by_hand(&network, node, target, &input);
                 assert!((projection.activation - activation).abs() <= 1e-5, "{name} {target:?}");

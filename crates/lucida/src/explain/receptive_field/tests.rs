@@ -25,7 +25,7 @@ impl Noise {
     }
 }
 
-/// The rectangle around all pixels with a gradient of the unit at `position` of channel 0, over many random pictures.
+/// The rectangle around all pixels with a gradient of any channel at `position`, over many random pictures.
 fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize; 2]) -> Option<Field> {
     let shape = network.input_shape().unwrap().as_picture().unwrap();
     let mut plan = Plan::builder(network)
@@ -41,7 +41,8 @@ fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize;
     let seed = plan.seed_mut(0);
     seed.fill(0.0);
     for sample in seed.chunks_exact_mut(layout.iter().product()) {
-        sample[(position[0] * layout[1] + position[1]) * layout[2]] = 1.0;
+        let place = (position[0] * layout[1] + position[1]) * layout[2];
+        sample[place..place + layout[2]].fill_with(|| noise.next());
     }
     plan.backward(network);
     let mut found: Option<Field> = None;
@@ -71,7 +72,8 @@ fn check(network: &Network, noise: &mut Noise) {
                 continue;
             }
             let seen = support(network, field.layer(), field.layout(), position);
-            let what = format!("{} at {position:?} of {:?}\n{network:?}", field.layer(), field.layout());
+            let what =
+                format!("{} at {position:?} of {:?} in {}", field.layer(), field.layout(), network.architecture());
             assert_eq!(field.at(position), seen, "{what}");
             // Where padding is counted, nothing else is added.
             if let (Some(counted), Some(seen)) = (field.with_padding(position), seen) {
@@ -130,8 +132,7 @@ fn branches_against_the_support_of_the_gradient() {
         let narrow = builder.add(Conv2D::new(3, [1, 1]), &[input]).unwrap();
         let sum = builder.add(Add {}, &[wide, narrow]).unwrap();
         let pooled = builder.add(MaxPooling2D::default(), &[sum]).unwrap();
-        let strided =
-            builder.add(Conv2D::new(2, [3, 2]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
+        let strided = builder.add(Conv2D::new(2, [3, 2]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
         let joined = builder.add(Concatenate {}, &[pooled, strided]).unwrap();
         // 8x7 again, but from windows of another stride: the fields are no longer one another's shifts.
         let steep = builder.add(Conv2D::new(2, [9, 8]), &[input]).unwrap();
