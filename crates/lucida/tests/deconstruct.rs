@@ -138,7 +138,7 @@ fn memory_does_not_grow() {
         let input: Vec<f32> = (0..784).map(|at| ((at * 7 + number) % 97) as f32 / 97.0).collect();
         let targets = [Target { filter: number % 64, position: None }; 2];
         assert_eq!(deconvnet.project(&network, &[&input[..], &input[..]], &targets).unwrap().len(), 2);
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             let found = activations(&network, &[], &input, Cpu::detect()).unwrap();
             overview(&found, &MapStyle::default()).unwrap();
         }
