@@ -192,6 +192,22 @@ impl FromStr for Direction {
     }
 }
 
+/// How many of several things: a number, or `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amount(pub(crate) Option<usize>);
+
+impl FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self(None)),
+            Ok(count @ 1..) => Ok(Self(Some(count))),
+            _ => Err("expected a number, or all".to_owned()),
+        }
+    }
+}
+
 /// A positive number: a learning rate.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -256,6 +272,13 @@ mod tests {
         for wrong in ["", "0", "x", "480x", "x640", "1x2x3", "-5", "9000", "2.5", "99999999999999999999"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!("all".parse(), Ok(Amount(None)));
+        assert_eq!("8".parse(), Ok(Amount(Some(8))));
+        assert!(["", "0", "-1", "some"].iter().all(|text| text.parse::<Amount>().is_err()));
     }
 
     #[test]

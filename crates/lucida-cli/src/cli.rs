@@ -1,6 +1,12 @@
 //! The command line: commands, options, and their help.
 
+mod activations;
+mod deconv;
+mod filter;
+mod kernels;
 mod maximize;
+mod receptive_field;
+mod subject;
 mod weights;
 
 use std::path::PathBuf;
@@ -8,7 +14,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+pub(crate) use activations::Activations;
+pub(crate) use deconv::Deconv;
+pub(crate) use filter::Filter;
+pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
+pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use subject::Subject;
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
 use crate::arguments::{Indices, ModelArguments, Source, positive};
@@ -20,6 +32,7 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
   lucida summary mnist-cnn                      the layers of a network
+  lucida activations runs/mnist photo.jpg       what each layer makes of a picture
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
 
 Environment:
@@ -81,6 +94,21 @@ pub(crate) enum Command {
 
     /// Make the picture that a model takes for each class with the most confidence
     Classes(Classes),
+
+    /// Show what each layer makes of a picture: its feature maps
+    Activations(Activations),
+
+    /// Project what excites a filter back to pixels (deconvnet), in a picture or over a data set
+    Deconv(Deconv),
+
+    /// Print what the units of each layer see of a picture, and measure what of it matters
+    ReceptiveField(ReceptiveField),
+
+    /// Show the kernels that a network has learned
+    Kernels(Kernels),
+
+    /// Run classic filters over a picture: Sobel, Laplace, Gauss, Canny
+    Filter(Filter),
 
     /// List the known networks
     Zoo(Zoo),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["demo"],
     &["train"],
@@ -18,6 +18,11 @@ const COMMANDS: [&[&str]; 16] = [
     &["weights", "list"],
     &["weights", "inspect"],
     &["weights", "convert"],
+    &["activations"],
+    &["deconv"],
+    &["receptive-field"],
+    &["kernels"],
+    &["filter"],
     &["data"],
     &["data", "show"],
     &["completions"],
@@ -72,6 +77,19 @@ fn wrong_command_lines_end_with_2() {
         (&["predict", "m", "--data", "mnist"], "--index"),
         (&["predict", "m", "--data", "mnist", "--index", "5..2"], "holds no position"),
         (&["predict", "", "a.png"], "value is required"),
+        (&["activations", "m"], "<IMAGE>"),
+        (&["activations", "m", "--data", "mnist"], "--index"),
+        (&["activations", "m", "a.png", "--channels", "0"], "expected a number, or all"),
+        (&["activations", "m", "a.png", "--colormap", "jet"], "viridis"),
+        (&["activations", "m", "a.png", "--normalize", "l2"], "possible values: notebook, minmax, none"),
+        (&["deconv", "m", "a.png"], "--layer"),
+        (&["deconv", "m", "--layer", "l"], "<IMAGE>"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--filters", "random:0"], "random:"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--position", "1,2"], "--filters"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--top", "0"], "--top"),
+        (&["receptive-field", "m", "--data", "mnist"], "--effective"),
+        (&["filter", "a.png"], "--kernel"),
+        (&["filter", "a.png", "--kernel", "canny", "--layer", "l"], "--model"),
         (&["data", "show", "cifar"], "possible values: mnist"),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),

@@ -1,14 +1,21 @@
 //! One file for each command: calls of the library, and the words around them.
 
+mod activations;
 mod completions;
 mod data;
+mod deconv;
 mod demo;
 mod digits;
 mod dream;
 mod evaluate;
+mod filter;
+mod kernels;
 mod maximize;
 mod predict;
+mod receptive_field;
+mod subject;
 mod summary;
+mod tables;
 mod train;
 mod weights;
 mod zoo;
@@ -48,6 +55,11 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Predict(arguments) => predict::run(arguments, context),
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
+        Command::Activations(arguments) => activations::run(arguments, context),
+        Command::Deconv(arguments) => deconv::run(arguments, context),
+        Command::ReceptiveField(arguments) => receptive_field::run(arguments, context),
+        Command::Kernels(arguments) => kernels::run(arguments, context),
+        Command::Filter(arguments) => filter::run(arguments, context),
         Command::Zoo(arguments) => zoo::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Dream(arguments) => dream::run(arguments, context),
