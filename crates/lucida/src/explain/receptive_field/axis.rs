@@ -1,5 +1,7 @@
 //! Receptive fields along one axis of a picture: rows and columns are independent of each other.
 
+use std::ops::Range;
+
 /// Neighbouring pixels of an axis, from `start` up to but without `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -71,6 +73,19 @@ impl Axis {
         Self { lattice, spans: (0..output).map(field).collect() }
     }
 
+    /// The fields of windows over these units, one after another. They may differ in size, so they are no shifts of one
+    /// another unless all sizes and steps are the same.
+    pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
+        let stride = windows.get(1).map_or(1, |second| second.start - windows[0].start);
+        let even = windows.iter().enumerate().all(|(index, window)| {
+            window.len() == windows[0].len() && window.start == windows[0].start + index * stride
+        });
+        match windows.first() {
+            Some(first) if even && first.start == 0 => self.windows(first.len(), stride, 0, windows.len()),
+            _ => Self { lattice: None, spans: windows.iter().map(|w| union_of(&self.spans[w.clone()])).collect() },
+        }
+    }
+
     /// The fields with a border of so many units that see nothing.
     pub(super) fn padded(&self, before: usize, after: usize) -> Self {
         let lattice = self.lattice.map(|axis| Lattice {
@@ -134,6 +149,15 @@ mod tests {
         assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
         // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the picture.
         assert_eq!(spans(&strided.windows(2, 1, 0, 2)), [Some((0, 1)), Some((0, 3))]);
+    }
+
+    #[test]
+    fn windows_that_differ_in_size() {
+        let even = Axis::pixels(6).grouped(&[0..2, 2..4, 4..6]);
+        assert_eq!(even, Axis::pixels(6).windows(2, 2, 0, 3));
+        let uneven = Axis::pixels(5).grouped(&[0..2, 1..4, 3..5]);
+        assert_eq!(uneven.lattice, None);
+        assert_eq!(spans(&uneven), [Some((0, 2)), Some((1, 4)), Some((3, 5))]);
     }
 
     #[test]

@@ -178,6 +178,14 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
         Layer::Conv2D(layer) => windows(layer.kernel_size, layer.strides, layer.padding)?,
         Layer::MaxPooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
         Layer::AveragePooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
+        Layer::AdaptiveAveragePooling2D(layer) => {
+            let windows = |axis: usize, size: usize| -> Vec<_> {
+                (0..layer.output_size[axis]).map(|index| layer.window(size, axis, index)).collect()
+            };
+            let rows = first.rows.grouped(&windows(0, first.layout[0]));
+            let columns = first.columns.grouped(&windows(1, first.layout[1]));
+            (layout, Arc::new(rows), Arc::new(columns))
+        }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
         // Over a vector, even one that was a picture, it takes in every feature.
         Layer::Activation(layer) if layer.activation == ActivationKind::Softmax && node.shape().as_flat().is_some() => {
