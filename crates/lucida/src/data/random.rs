@@ -13,6 +13,12 @@ pub(crate) enum Purpose {
     Split = 1,
     /// The order of the images in an epoch.
     Order = 2,
+    /// The noise of SmoothGrad.
+    Noise = 11,
+    /// The masks of RISE.
+    Masks = 12,
+    /// The order of pixels of equal importance.
+    Ties = 13,
 }
 
 /// The generator for the `number`-th use of `seed` for a purpose.
