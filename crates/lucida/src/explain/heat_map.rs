@@ -45,7 +45,7 @@ pub enum Account {
         score: f64,
         /// What arrived at the pixels.
         inputs: f64,
-        /// What biases and the shifts of batch normalisations took.
+        /// What biases, the shifts of batch normalisations and the halves that sigmoids start from took.
         biases: f64,
     },
     /// The layer that it was computed from.

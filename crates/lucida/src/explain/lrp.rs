@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which the
-//! gradients of the biases under the same rule give. What arrives at the pixels and what the biases took make the score
+//! gradients of the biases under the same rule give. So is the 1/2 that a sigmoid starts from. What arrives at the pixels and what the biases took make the score
 //! again, but for what the epsilon took.
 
 use std::borrow::Cow;
@@ -15,7 +15,7 @@ use super::Account;
 use super::explainer::Explainer;
 use super::heat_map::Found;
 use super::passes::{Readout, plan_back};
-use crate::nn::layers::{BatchNormalization, Layer};
+use crate::nn::layers::{ActivationKind, BatchNormalization, Layer};
 use crate::nn::{BackwardRule, Network, Plan};
 use crate::{Cpu, Result};
 
@@ -23,14 +23,22 @@ use crate::{Cpu, Result};
 pub(super) struct RelevancePass<'a> {
     network: Cow<'a, Network>,
     plan: Plan,
+    /// The sigmoids on the way, whose gradients the plan keeps.
+    sigmoids: usize,
 }
 
 impl<'a> RelevancePass<'a> {
     fn new(network: &'a Network, cpu: Cpu, epsilon: f32) -> Result<Self> {
         let network = with_shifts(network)?;
         let plan = plan_back(&network, cpu, 1)?.rule(BackwardRule::Relevance { epsilon });
-        let plan = plan.input_gradient().shift_gradients().build()?;
-        Ok(Self { network, plan })
+        let mut plan = plan.input_gradient().shift_gradients();
+        let mut sigmoids = 0;
+        for node in network.nodes().iter().filter(|node| node.activation() == ActivationKind::Sigmoid) {
+            plan = plan.gradient(node.name());
+            sigmoids += 1;
+        }
+        let plan = plan.build()?;
+        Ok(Self { network, plan, sigmoids })
     }
 }
 
@@ -38,7 +46,7 @@ impl Explainer<'_> {
     pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
         let Self { network, settings, relevance, watch, shape, .. } = self;
         watch.tell(0, 1)?;
-        let RelevancePass { network, plan } = match relevance {
+        let RelevancePass { network, plan, sigmoids } = match relevance {
             Some(pass) => pass,
             none => none.insert(RelevancePass::new(network, settings.cpu, settings.epsilon)?),
         };
@@ -47,12 +55,13 @@ impl Explainer<'_> {
         let score = readout.score(plan.output(0));
         readout.score.seed(plan.seed_mut(0));
         plan.backward(network);
+        let halves = |index| plan.gradient(index).unwrap_or_default().iter().map(|&g| 0.5 * f64::from(g)).sum::<f64>();
         let gradient = plan.input_gradient().unwrap_or_default();
         let raw: Vec<f32> = gradient.iter().zip(input).map(|(g, x)| g * x).collect();
         let account = Account::Conservation {
             score: f64::from(score),
             inputs: raw.iter().map(|&r| f64::from(r)).sum(),
-            biases: taken_by_biases(network, plan.weight_gradients()),
+            biases: taken_by_biases(network, plan.weight_gradients()) + (0..*sigmoids).map(halves).sum::<f64>(),
         };
         watch.tell(1, 1)?;
         Ok(Found::sums(score, *shape, raw, account))

@@ -1,7 +1,7 @@
 //! Occlusion: a patch of the baseline is moved over the picture, and the score drops where it covers what matters.
 //!
-//! The patches lie `stride` pixels apart, and one more ends at each border, so that every pixel is covered. A pixel's value is
-//! the mean drop over the patches that cover it.
+//! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered. A
+//! pixel's value is the mean drop over the patches that cover it.
 
 use super::Account;
 use super::explainer::Explainer;
@@ -15,7 +15,7 @@ impl Explainer<'_> {
         let Self { network, settings, scorer, watch, shape, .. } = self;
         let [height, width, channels] = *shape;
         let patch = settings.patch.unwrap_or((height.min(width) / 7).max(1));
-        let stride = settings.stride.unwrap_or((patch / 4).max(1));
+        let stride = settings.stride.unwrap_or((patch / 4).max(1)).min(patch);
         let (tall, wide) = (patch.min(height), patch.min(width));
         let (tops, lefts) = (places(height, tall, stride), places(width, wide, stride));
         let corners: Vec<(usize, usize)> =

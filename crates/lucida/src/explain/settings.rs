@@ -49,7 +49,7 @@ pub struct Settings {
     pub cells: usize,
     /// Occlusion: the side of a patch in pixels; `None` for a seventh of the picture's shorter side.
     pub patch: Option<usize>,
-    /// Occlusion: the pixels from one patch to the next; `None` for a quarter of a patch.
+    /// Occlusion: the pixels from one patch to the next, at most a patch; `None` for a quarter of a patch.
     pub stride: Option<usize>,
     /// Relevance propagation: what keeps small sums from blowing up. 1e-4.
     pub epsilon: f32,
