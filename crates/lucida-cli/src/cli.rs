@@ -1,10 +1,14 @@
 //! The command line: commands, options, and their help.
 
+mod explain;
+
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+pub(crate) use explain::Explain;
 
 use crate::arguments::{Indices, Source, positive};
 
@@ -14,6 +18,7 @@ Examples:
   lucida train mnist --data DIR                 train on MNIST's files in DIR
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
+  lucida explain runs/mnist photo-of-a-7.jpg    and why
   lucida summary mnist-cnn                      the layers of a network
 
 Environment:
@@ -68,6 +73,9 @@ pub(crate) enum Command {
 
     /// Tell the class of pictures
     Predict(Predict),
+
+    /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
+    Explain(Explain),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &[],
     &["demo"],
     &["train"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 10] = [
     &["summary"],
     &["evaluate"],
     &["predict"],
+    &["explain"],
     &["data"],
     &["data", "show"],
     &["completions"],

@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod digits;
 mod evaluate;
+mod explain;
 mod model;
 mod predict;
 mod summary;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Summary(arguments) => summary::run(arguments, context),
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),
+        Command::Explain(arguments) => explain::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }

@@ -8,6 +8,7 @@
 
 mod cam;
 mod class;
+mod comparison;
 mod draws;
 mod explainer;
 mod faithfulness;
@@ -25,6 +26,7 @@ mod similarity;
 
 pub use cam::default_layer;
 pub use class::{class_name, find_class};
+pub use comparison::{Explained, comparison, overlay, sanity_strips};
 pub use explainer::{Explainer, explain};
 pub use faithfulness::Faithfulness;
 pub use heat_map::{Account, HeatMap};

@@ -2,8 +2,12 @@
 //! probability over the masks that let it through:
 //!
 //! ```text
-//! value = sum over n of P(picture seen through M_n) M_n / (N E[M])
+//! value = sum over n of P(picture seen through M_n) M_n / sum over n of M_n
 //! ```
+//!
+//! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were drawn
+//! takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks, that
+//! chance would be all there is to see.
 //!
 //! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the picture and shifted by a
 //! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.
@@ -33,7 +37,7 @@ impl Explainer<'_> {
             draw(mask, [height, width], cells.min(height).min(width), &mut generator);
         };
         let (mut applied, mut added) = (vec![0.0; height * width], vec![0.0; height * width]);
-        let mut sum = vec![0.0_f64; height * width];
+        let (mut sum, mut seen) = (vec![0.0_f64; height * width], vec![0.0_f64; height * width]);
         let mut score = f32::NAN;
         let fill = |i: usize, to: &mut [f32]| {
             to.copy_from_slice(input);
@@ -55,9 +59,14 @@ impl Explainer<'_> {
             }
             draw(i, &mut added);
             let probability = f64::from(readout.probability(row));
-            sum.iter_mut().zip(&added).for_each(|(sum, &share)| *sum += probability * f64::from(share));
+            for ((sum, seen), &share) in sum.iter_mut().zip(&mut seen).zip(&added) {
+                *sum += probability * f64::from(share);
+                *seen += f64::from(share);
+            }
         })?;
-        let values: Vec<f32> = sum.iter().map(|sum| (sum / (masks as f64 * OPEN)) as f32).collect();
+        // A pixel that no mask has shown, of very few masks, has no value of its own.
+        let mean = |(sum, &seen): (&f64, &f64)| if seen > 0.0 { (sum / seen) as f32 } else { 0.0 };
+        let values: Vec<f32> = sum.iter().zip(&seen).map(mean).collect();
         let raw_shape = [height, width, 1];
         Ok(Found { score, raw_shape, raw: values.clone(), values, account: Account::None })
     }

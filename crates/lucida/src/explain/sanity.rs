@@ -42,10 +42,10 @@ pub struct SanityStage {
 }
 
 impl SanityCheck {
-    /// Whether the map of the wholly randomised network is still much like the original one, by the rank correlation of the
-    /// magnitudes or by the structural similarity: above one half.
+    /// Whether the map of the wholly randomised network is still much like the original one: both the rank correlation and
+    /// the structural similarity are above one half.
     pub fn is_suspicious(&self) -> bool {
-        let alike = |stage: &SanityStage| stage.rank_correlation_of_magnitudes.max(stage.structural_similarity) > 0.5;
+        let alike = |stage: &SanityStage| stage.rank_correlation.min(stage.structural_similarity) > 0.5;
         self.stages.last().is_some_and(alike)
     }
 }
