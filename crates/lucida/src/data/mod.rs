@@ -11,7 +11,7 @@ mod limits;
 mod mnist;
 mod picture;
 mod preprocess;
-mod random;
+pub(crate) mod random;
 mod resize;
 mod split;
 

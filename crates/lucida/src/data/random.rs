@@ -15,6 +15,12 @@ pub(crate) enum Purpose {
     Order = 2,
     /// A choice of some out of many.
     Choice = 3,
+    /// The noise of SmoothGrad.
+    Noise = 11,
+    /// The masks of RISE.
+    Masks = 12,
+    /// The order of pixels of equal importance.
+    Ties = 13,
 }
 
 /// The generator for the `number`-th use of `seed` for a purpose.
