@@ -71,6 +71,20 @@ impl Axis {
         Self { lattice, spans: (0..output).map(field).collect() }
     }
 
+    /// The fields of `count` windows that share the axis among them: number `i` goes from `floor(i n / count)` to
+    /// `ceil((i + 1) n / count)`. Unless all are of one size and apart, they are not one another's shifts.
+    pub(super) fn shared_out(&self, count: usize) -> Self {
+        let size = self.spans.len();
+        if count == 1 {
+            return self.whole();
+        }
+        if count > 0 && size.is_multiple_of(count) {
+            return self.windows(size / count, size / count, 0, count);
+        }
+        let window = |index: usize| index * size / count..((index + 1) * size).div_ceil(count);
+        Self { lattice: None, spans: (0..count).map(|index| union_of(&self.spans[window(index)])).collect() }
+    }
+
     /// The fields with a border of so many units that see nothing.
     pub(super) fn padded(&self, before: usize, after: usize) -> Self {
         let lattice = self.lattice.map(|axis| Lattice {
@@ -134,6 +148,16 @@ mod tests {
         assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
         // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the picture.
         assert_eq!(spans(&strided.windows(2, 1, 0, 2)), [Some((0, 1)), Some((0, 3))]);
+    }
+
+    #[test]
+    fn windows_that_share_an_axis() {
+        let axis = Axis::pixels(6);
+        assert_eq!(axis.shared_out(3), axis.windows(2, 2, 0, 3));
+        assert_eq!(axis.shared_out(1), axis.whole());
+        let uneven = Axis::pixels(7).shared_out(3);
+        assert_eq!((uneven.lattice, spans(&uneven)), (None, vec![Some((0, 3)), Some((2, 5)), Some((4, 7))]));
+        assert_eq!(spans(&Axis::pixels(2).shared_out(3)), [Some((0, 1)), Some((0, 2)), Some((1, 2))]);
     }
 
     #[test]

@@ -178,6 +178,10 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
         Layer::Conv2D(layer) => windows(layer.kernel_size, layer.strides, layer.padding)?,
         Layer::MaxPooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
         Layer::AveragePooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
+        Layer::AdaptiveAveragePooling2D(layer) => {
+            let [height, width] = layer.output_size;
+            (layout, Arc::new(first.rows.shared_out(height)), Arc::new(first.columns.shared_out(width)))
+        }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
         // Over a vector, even one that was a picture, it takes in every feature.
         Layer::Activation(layer) if layer.activation == ActivationKind::Softmax && node.shape().as_flat().is_some() => {
