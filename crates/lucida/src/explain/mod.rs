@@ -24,7 +24,7 @@ mod score;
 mod settings;
 mod similarity;
 
-pub use cam::default_layer;
+pub use cam::{default_layer, spatial_layer};
 pub use class::{class_name, find_class};
 pub use comparison::{Explained, comparison, overlay, sanity_strips};
 pub use explainer::{Explainer, explain};
