@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::data::{Dataset, Picture};
 use lucida::explain::{
     Account, Explained, Explainer, HeatMap, Method, Progress, SanityCheck, Settings, class_name, comparison,
-    default_layer, find_class, sanity_check, sanity_strips,
+    find_class, sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
 use lucida::weights::{Model, Top, open};
@@ -183,10 +183,7 @@ fn settings(arguments: &Explain, context: Context) -> Settings {
 /// The methods that were asked for; of `all`, those that the network allows.
 fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<Method>> {
     let mut methods = arguments.method.0.clone();
-    let layer = match &arguments.layer {
-        Some(layer) => model.network.find(layer).map(drop),
-        None => default_layer(&model.network).map(drop),
-    };
+    let layer = spatial_layer(&model.network, arguments.layer.as_deref());
     if let Err(error) = layer {
         if arguments.layer.is_some() || methods.len() < Method::ALL.len() && methods.iter().any(|m| m.is_of_layer()) {
             return Err(error).with_context(|| arguments.model.model.clone());

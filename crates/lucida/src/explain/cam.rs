@@ -60,20 +60,29 @@ pub fn default_layer(network: &Network) -> Result<&str> {
     )))
 }
 
+/// The layer of this name, or the [`default_layer`], and the height, width and channels of its output.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer, [`Error::Layer`] when its output has no places to tell apart; as
+/// [`default_layer`].
+pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&'a str, [usize; 3])> {
+    let layer = match layer {
+        Some(layer) => layer,
+        None => default_layer(network)?,
+    };
+    let node = &network.nodes()[network.find(layer)?];
+    match node.shape().as_picture() {
+        Some([height, width, channels]) if height * width > 1 => Ok((node.name(), [height, width, channels])),
+        _ => {
+            let problem = format!("its output of shape {} has no places to tell apart for a heat map", node.shape());
+            Err(Error::layer(layer, problem))
+        }
+    }
+}
+
 impl CamPass {
     fn new(network: &Network, layer: Option<&str>, cpu: Cpu) -> Result<Self> {
-        let layer = match layer {
-            Some(layer) => layer,
-            None => default_layer(network)?,
-        };
-        let shape = network.nodes()[network.find(layer)?].shape();
-        let shape = match shape.as_picture() {
-            Some([height, width, channels]) if height * width > 1 => [height, width, channels],
-            _ => {
-                let problem = format!("its output of shape {shape} has no places to tell apart for a heat map");
-                return Err(Error::layer(layer, problem));
-            }
-        };
+        let (layer, shape) = spatial_layer(network, layer)?;
         let plan = plan_back(network, cpu, 1)?.output(layer).gradient(layer).build()?;
         if plan.gradient(0).is_none() {
             return Err(Error::layer(layer, format!("the classes of network {} do not depend on it", network.name())));

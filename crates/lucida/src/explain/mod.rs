@@ -36,7 +36,7 @@ mod similarity;
 mod top_activations;
 
 pub use activations::{LayerActivation, Liveliness, activations, notebook_levels};
-pub use cam::default_layer;
+pub use cam::{default_layer, spatial_layer};
 pub use class::{class_name, find_class};
 pub use classic_filters::{CannyThresholds, Kernel, Plane, canny, filtered};
 pub use comparison::{Explained, comparison, overlay, sanity_strips};
