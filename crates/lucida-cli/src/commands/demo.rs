@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lucida::Error;
 use lucida::nn::thousands;
-use lucida::report::Demo;
+use lucida::report::{Demo, Depth};
 
 use super::Context;
 use crate::output::percent;
@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     ));
     let settings = demo.settings(arguments.seed, context.cpu);
     let result = demo.run(&settings, &mut Progress::new(output, settings.epochs))?;
-    result.save(folder)?;
+    output.info("Taking the network apart");
+    result.save(folder, &Depth::default())?;
 
     output.result(&format!(
         "Accuracy {} on {} digits held out; {} parameters, trained in {:.1} s",

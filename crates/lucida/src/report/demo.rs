@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::apart::{Apart, Depth};
 use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::{Optimizer, Schedule, zoo};
@@ -66,7 +67,7 @@ pub struct Times {
 
 impl Demo {
     /// The files of a demonstration; the first is the page.
-    pub const FILES: [&str; 7] = [
+    pub const FILES: [&str; 14] = [
         "index.html",
         "model.safetensors",
         pictures::CURVES,
@@ -74,6 +75,13 @@ impl Demo {
         pictures::CONFUSION,
         pictures::MISTAKES,
         pictures::KERNELS,
+        Apart::FILES[0],
+        Apart::FILES[1],
+        Apart::FILES[2],
+        Apart::FILES[3],
+        Apart::FILES[4],
+        Apart::FILES[5],
+        Apart::FILES[6],
     ];
 
     /// Reads the built-in digits and splits them.
@@ -154,17 +162,20 @@ impl Demo {
 }
 
 impl DemoResult<'_> {
-    /// Writes the page, the pictures and the model into a folder: [`Demo::FILES`]. The page comes last, so that where
-    /// there is one, the rest is there too.
+    /// Takes the network apart, and writes the page, the pictures and the model into a folder: [`Demo::FILES`]. The page
+    /// comes last, so that where there is one, the rest is there too.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be written.
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    pub fn save(&self, folder: &Path, depth: &Depth) -> Result<()> {
         safetensors::save_model(&self.model, &folder.join("model.safetensors"))?;
-        for (name, picture) in pictures::all(self)? {
+        let before = Instant::now();
+        let apart = Apart::of(self, depth)?;
+        let taking_apart = before.elapsed().as_secs_f64();
+        for (name, picture) in pictures::all(self)?.into_iter().chain(apart.pictures()?) {
             picture.save_png(&folder.join(name))?;
         }
-        page::report(self)?.save(&folder.join(Demo::FILES[0]))
+        page::report(self, &apart, taking_apart)?.save(&folder.join(Demo::FILES[0]))
     }
 
     /// The digits held out, to which the evaluation belongs.

@@ -2,8 +2,10 @@
 //!
 //! Here training, networks and pictures meet; [`plot`](crate::plot) draws them and knows none of them.
 
+mod apart;
 mod demo;
 mod page;
 mod pictures;
 
+pub use apart::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};

@@ -1,12 +1,13 @@
 //! The page of the demonstration.
 
+use super::apart::Apart;
 use super::{DemoResult, pictures};
 use crate::Result;
 use crate::nn::{summary, thousands};
 use crate::plot::{Content, Gallery, Report, Table};
 
 /// The report, with everything on one page. Its last section tells the time up to now.
-pub(super) fn report(result: &DemoResult) -> Result<Report> {
+pub(super) fn report(result: &DemoResult, apart: &Apart, taking_apart: f64) -> Result<Report> {
     let parts = result.parts();
     let subtitle = format!(
         "A convolutional network looked at {} handwritten digits for {} and learned to read them. Everything on this \
@@ -23,8 +24,14 @@ pub(super) fn report(result: &DemoResult) -> Result<Report> {
         .section("What it takes for what", confusion(result)?)
         .section("The worst mistakes", mistakes(result)?)
         .section("What it looks for first", kernels(result)?)
+        .section("What it makes of a digit", apart.maps()?)
+        .section("Why it decided so", apart.explanations()?)
+        .section("What it takes for a digit", apart.dreams()?)
+        .section("What its filters look for", apart.filters()?)
+        .section("What excites its filters", apart.figure()?)
+        .section("A network for photos", apart.photo()?)
         .section("The network", network(result))
-        .section("The time it took", times(result))
+        .section("The time it took", times(result, taking_apart))
         .footer(format!(
             "Made by lucida {} demo with seed {}. The digits are the first 10,000 training images of MNIST.",
             env!("CARGO_PKG_VERSION"),
@@ -126,7 +133,7 @@ fn network(result: &DemoResult) -> Content {
     Content::new().paragraph(intro).preformatted("Layers of the network", summary(&result.model.network).trim_end())
 }
 
-fn times(result: &DemoResult) -> Content {
+fn times(result: &DemoResult, taking_apart: f64) -> Content {
     let (settings, times) = (&result.settings, &result.times);
     let parts = result.parts();
     let epochs = result.fitted.history.epochs.len();
@@ -136,6 +143,7 @@ fn times(result: &DemoResult) -> Content {
         .row(row("Unpacking and splitting the digits".to_owned(), times.reading))
         .row(row(format!("Training for {epochs} epochs, with validation"), times.training))
         .row(row(format!("Reading the {} digits held out", thousands(parts.held_out.len())), times.evaluating))
+        .row(row("Taking the network apart, and that for photos".to_owned(), taking_apart))
         .row(row("All, with the drawing of this page".to_owned(), result.seconds_so_far()));
     let speed = digits as f64 / times.training.max(1e-9);
     Content::new().table(&table).paragraph(&format!(

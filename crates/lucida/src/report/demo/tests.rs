@@ -34,7 +34,8 @@ fn a_demonstration_writes_its_files() {
     let settings = Settings { epochs: 1, batch_size: 32, ..demo.settings(42, Cpu::detect()) };
     let result = demo.run(&settings, &mut Silent).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    result.save(folder.path()).unwrap();
+    let depth = Depth { class_steps: 2, filter_steps: 2, photo_steps: 1, photo_height: 64 };
+    result.save(folder.path(), &depth).unwrap();
     let mut written: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     written.sort();
@@ -43,10 +44,12 @@ fn a_demonstration_writes_its_files() {
     assert_eq!(written, expected);
 
     let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
-    // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown.
+    // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
+    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters.
     let pictures = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
-    assert_eq!(pictures, 10 + 24 + wrong.min(20));
+    let right = 64 - wrong;
+    assert_eq!(pictures, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));

@@ -1,0 +1,319 @@
+//! The network of the demonstration taken apart, and beside it one that knows photos.
+
+use super::DemoResult;
+use crate::data::{Dataset, Limits, Picture, Preprocessing};
+use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
+use crate::explain::{
+    self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, Question, activations, comparison,
+    overview, projection_sheet, strongest_filters,
+};
+use crate::nn::Network;
+use crate::plot::{Cell, Content, Gallery, Grid};
+use crate::weights::builtin_vgg16_at;
+use crate::{Cpu, Result};
+
+const CAT: &[u8] = include_bytes!("../../../../assets/chelsea.png");
+
+/// The layers whose filters are shown, and how many of them.
+const FILTERS: [(&str, usize); 3] = [("conv2d", 12), ("conv2d_1", 24), ("conv2d_2", 24)];
+/// The layer and the filters of the figure of Zeiler and Fergus.
+const FIGURE: (&str, usize) = ("conv2d_2", 4);
+/// The ways in which a decision is explained.
+const METHODS: [explain::Method; 6] = [
+    explain::Method::IntegratedGradients,
+    explain::Method::GradCam,
+    explain::Method::GuidedBackprop,
+    explain::Method::Occlusion,
+    explain::Method::Rise,
+    explain::Method::Lrp,
+];
+/// The photo's layers: three whose maps are shown, one whose filters are.
+const PHOTO_LAYERS: [&str; 3] = ["block1_conv2", "block2_conv2", "block3_conv3"];
+const PHOTO_FILTERS: (&str, usize) = ("block3_conv1", 6);
+
+/// How much work goes into the pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Steps for the picture of a class.
+    pub class_steps: usize,
+    /// Steps for the picture of a filter.
+    pub filter_steps: usize,
+    /// Steps for the picture of a filter of the network for photos.
+    pub photo_steps: usize,
+    /// Height of the photo in pixels.
+    pub photo_height: usize,
+}
+
+impl Default for Depth {
+    /// What takes about twenty seconds on two cores.
+    fn default() -> Self {
+        Self { class_steps: 512, filter_steps: 256, photo_steps: 96, photo_height: 224 }
+    }
+}
+
+/// The pictures of a network taken apart.
+#[derive(Debug)]
+pub(super) struct Apart {
+    classes: Vec<(Maximized, String, f32)>,
+    filters: Vec<(&'static str, Vec<Maximized>)>,
+    maps: Picture,
+    explanations: Vec<(String, Picture)>,
+    figure: Picture,
+    photo: Photo,
+}
+
+/// What VGG16 makes of the cat.
+#[derive(Debug)]
+struct Photo {
+    maps: Picture,
+    projections: Picture,
+    filters: Vec<(usize, Picture)>,
+}
+
+impl Apart {
+    pub(super) const FILES: [&str; 7] = [
+        "classes.png",
+        "filters.png",
+        "activations.png",
+        "explanations.png",
+        "deconv.png",
+        "cat-activations.png",
+        "cat-deconv.png",
+    ];
+
+    pub(super) fn of(result: &DemoResult, depth: &Depth) -> Result<Self> {
+        let cpu = result.settings.cpu;
+        Ok(Self {
+            classes: classes(result, depth, cpu)?,
+            filters: filters(result, depth, cpu)?,
+            maps: maps(result, cpu)?,
+            explanations: explanations(result, cpu)?,
+            figure: figure(result, cpu)?,
+            photo: Photo::new(depth, cpu)?,
+        })
+    }
+
+    /// The pictures under the names of their files.
+    pub(super) fn pictures(&self) -> Result<Vec<(&'static str, Picture)>> {
+        let classes = self.classes.iter().map(|(found, class, probability)| {
+            Cell::new(found.picture.clone()).caption(format!("{class}\n{}", percent(*probability)))
+        });
+        let filters = self.filters.iter().flat_map(|(layer, found)| {
+            found
+                .iter()
+                .enumerate()
+                .map(move |(filter, found)| Cell::new(found.picture.clone()).caption(format!("{layer}\n{filter}")))
+        });
+        let sheet = |cells: Vec<Cell>, columns: usize| {
+            Grid::new(cells).columns(columns).zoom(3).margin(12).padding(16).render()
+        };
+        let explanations = self.explanations.iter().map(|(_, picture)| Cell::new(picture.clone()));
+        let pictures = [
+            sheet(classes.collect(), 10)?,
+            sheet(filters.collect(), 12)?,
+            self.maps.clone(),
+            Grid::new(explanations).columns(1).margin(16).render()?,
+            self.figure.clone(),
+            self.photo.maps.clone(),
+            self.photo.projections.clone(),
+        ];
+        Ok(Self::FILES.into_iter().zip(pictures).collect())
+    }
+
+    pub(super) fn dreams(&self) -> Result<Content> {
+        let intro = "No digit was used for these pictures: each began as almost nothing and was changed, step by step, \
+                     until the network was as sure of its class as can be. They show what it has taken for the nature of \
+                     a digit.";
+        let gallery = self.classes.iter().fold(Gallery::new(3), |gallery, (found, class, probability)| {
+            gallery.item(found.picture.clone(), format!("{class}\n{}", percent(*probability)), false)
+        });
+        Content::new().paragraph(intro).gallery(&gallery)
+    }
+
+    pub(super) fn filters(&self) -> Result<Content> {
+        let intro = "The same for single filters: the picture that each answers most strongly. From layer to layer they \
+                     grow from edges through parallel strokes to curves and crossings. The number is the mean of its map.";
+        let mut content = Content::new().paragraph(intro);
+        for (layer, found) in &self.filters {
+            let gallery = found.iter().enumerate().fold(Gallery::new(2), |gallery, (filter, found)| {
+                let value = if found.value > 0.0 { format!("{:.2}", found.value) } else { "dead".to_owned() };
+                gallery.item(found.picture.clone(), format!("{filter}\n{value}"), found.value <= 0.0)
+            });
+            content = content.heading(&format!("Layer {layer}")).gallery(&gallery)?;
+        }
+        Ok(content)
+    }
+
+    pub(super) fn maps(&self) -> Result<Content> {
+        let intro = "The first digit held out on its way through the network: the first maps of each layer. A map that is \
+                     zero everywhere is hatched.";
+        Content::new().paragraph(intro).picture(&self.maps, 1, "Feature maps of a digit, a row for each layer", "")
+    }
+
+    pub(super) fn explanations(&self) -> Result<Content> {
+        let intro = "Which pixels decided? Several methods answer, each in its own way. Below each stands how far to believe \
+                     it: the probability that is left while the pixels it calls important are deleted (less is better), and \
+                     that is reached while they are inserted into a blurred picture (more is better).";
+        let mut content = Content::new().paragraph(intro);
+        for (title, picture) in &self.explanations {
+            content = content.heading(title).picture(picture, 1, title, "")?;
+        }
+        Ok(content)
+    }
+
+    pub(super) fn figure(&self) -> Result<Content> {
+        let intro = "For some filters of the last convolution, the nine held-out digits that excite them most, cut to what \
+                     the filter sees, and beside them what of it excited the filter: its answer sent back through the \
+                     network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
+        Content::new().paragraph(intro).picture(&self.figure, 1, "Projections of filters and the parts of digits", "")
+    }
+
+    pub(super) fn photo(&self) -> Result<Content> {
+        let intro = "The same tools on a network that has seen a million photos: the first three blocks of VGG16, which are \
+                     built in, look at a cat.";
+        let gallery = self.photo.filters.iter().fold(Gallery::new(2), |gallery, (filter, picture)| {
+            gallery.item(picture.clone(), format!("{filter}"), false)
+        });
+        Content::new()
+            .paragraph(intro)
+            .picture(&self.photo.maps, 1, "Feature maps of a cat in three layers of VGG16", "")?
+            .heading("What excites its filters in the photo")
+            .paragraph("The nine filters of block3_conv3 that answer the cat most, and what in it they answer to.")
+            .picture(&self.photo.projections, 1, "Projections of nine filters beside the parts of the photo", "")?
+            .heading("What they would like to see")
+            .paragraph("Pictures made for the filters of block3_conv1 that the cat excites most.")
+            .gallery(&gallery)
+    }
+}
+
+fn percent(part: f32) -> String {
+    format!("{:.1} %", 100.0 * part)
+}
+
+fn made(
+    network: &Network,
+    preprocessing: Option<&Preprocessing>,
+    target: &Target,
+    channels: &[usize],
+    settings: Fourier,
+    cpu: Cpu,
+) -> Result<Vec<Maximized>> {
+    let objectives: Vec<_> = channels.iter().copied().map(Objective::Channel).collect();
+    maximize(network, preprocessing, target, &objectives, &Method::Fourier(settings), cpu, &mut |_, _| true)
+}
+
+fn classes(result: &DemoResult, depth: &Depth, cpu: Cpu) -> Result<Vec<(Maximized, String, f32)>> {
+    let (network, preprocessing) = (&result.model.network, result.model.preprocessing.as_ref());
+    let settings = Fourier { steps: depth.class_steps, ..Fourier::classes(preprocessing) };
+    let all: Vec<usize> = (0..ClassScore::classes(network)?).collect();
+    let found = made(network, preprocessing, &Target::classes(network)?, &all, settings, cpu)?;
+    let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
+    let probabilities = ClassScore::probabilities(network, &inputs, cpu)?;
+    let each = found.into_iter().zip(probabilities).enumerate();
+    Ok(each.map(|(class, (found, all))| (found, result.class_name(class).to_owned(), all[class])).collect())
+}
+
+fn filters(result: &DemoResult, depth: &Depth, cpu: Cpu) -> Result<Vec<(&'static str, Vec<Maximized>)>> {
+    let (network, preprocessing) = (&result.model.network, result.model.preprocessing.as_ref());
+    let settings = Fourier { steps: depth.filter_steps, ..Fourier::filters(preprocessing) };
+    let of = |&(layer, count): &(&'static str, usize)| {
+        let channels: Vec<usize> = (0..count).collect();
+        Ok((layer, made(network, preprocessing, &Target::layer(layer), &channels, settings.clone(), cpu)?))
+    };
+    FILTERS.iter().map(of).collect()
+}
+
+/// One of the digits held out, as the network takes it.
+fn digit(result: &DemoResult, index: usize) -> Result<Vec<f32>> {
+    let preprocessing = result.model.preprocessing()?;
+    let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+    result.held_out()?.fill(index, preprocessing, &mut input)?;
+    Ok(input)
+}
+
+fn maps(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
+    let network = &result.model.network;
+    let spatial = network.nodes().iter().filter(|node| node.shape().as_picture().is_some());
+    // The first of them is the input.
+    let layers: Vec<&str> = spatial.skip(1).map(|node| node.name()).collect();
+    let style = MapStyle { channels: Some(8), ..MapStyle::default() };
+    overview(&activations(network, &layers, &digit(result, 0)?, cpu)?, &style)
+}
+
+/// A digit that was read rightly, and the worst mistake.
+fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Picture)>> {
+    let settings = explain::Settings { cpu, seed: result.settings.seed, masks: 1000, ..Default::default() };
+    let mut explainer = Explainer::new(&result.model, &settings)?;
+    let held_out = result.held_out()?;
+    let wrong = result.evaluation.mistakes(&held_out);
+    let right = (0..held_out.len()).find(|index| !wrong.contains(index));
+    let mut explanations = Vec::new();
+    for index in right.into_iter().chain(wrong.first().copied()) {
+        let input = digit(result, index)?;
+        let (class, probability) = explainer.predict(&input)?;
+        let (is, taken) = (held_out.label(index), result.class_name(class));
+        let title = match is == class {
+            true => format!("Why this {taken} is a {taken}"),
+            false => format!("Why this {} was taken for a {taken}", result.class_name(is)),
+        };
+        let mut explained = Vec::new();
+        for method in METHODS {
+            let map = explainer.explain(&input, class, method)?;
+            let faithfulness = explainer.faithfulness(&input, &map)?;
+            explained.push(Explained { map, faithfulness });
+        }
+        let seen = result.model.preprocessing()?.to_picture(&input)?;
+        let meant = format!("{taken} ({})", percent(probability));
+        explanations.push((title, comparison(&seen, &meant, &explained)?));
+    }
+    Ok(explanations)
+}
+
+fn figure(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
+    let (layer, count) = FIGURE;
+    let network = &result.model.network;
+    let digits = result.held_out()?;
+    let filters: Vec<usize> = strongest_filters(
+        Deconvnet::new(network, layer, 1, cpu)?.activations(network, &digit(result, 0)?)?,
+        explain::receptive_field(network, layer)?.layout(),
+        count,
+    );
+    let preprocessing = result.model.preprocessing()?;
+    let question = Question { network, preprocessing, layer, filters: &filters, count: 9, cpu };
+    DeconvFigure::new(&question, &digits, |_, _| Ok(()))?.render()
+}
+
+impl Photo {
+    fn new(depth: &Depth, cpu: Cpu) -> Result<Self> {
+        let cat = Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let height = depth.photo_height;
+        let model = builtin_vgg16_at(height, (cat.width() * height / cat.height()).next_multiple_of(8))?;
+        let (network, preprocessing) = (&model.network, model.preprocessing()?);
+        let mut input = vec![0.0; network.input_shape()?.len()];
+        preprocessing.apply(&cat, &mut input)?;
+        let style = MapStyle { channels: Some(6), ..MapStyle::default() };
+        let maps = overview(&activations(network, &PHOTO_LAYERS, &input, cpu)?, &style)?;
+        let projections = projections(network, preprocessing, &input, cpu)?;
+
+        let (layer, count) = PHOTO_FILTERS;
+        let layout = explain::receptive_field(network, layer)?.layout();
+        let values = activations(network, &[layer], &input, cpu)?;
+        let channels = strongest_filters(&values[0].values, layout, count);
+        let small = builtin_vgg16_at(height / 3, height / 3)?;
+        let settings = Fourier { steps: depth.photo_steps, ..Fourier::filters(small.preprocessing.as_ref()) };
+        let target = Target::layer(layer);
+        let found = made(&small.network, small.preprocessing.as_ref(), &target, &channels, settings, cpu)?;
+        let filters = channels.into_iter().zip(found.into_iter().map(|found| found.picture)).collect();
+        Ok(Self { maps, projections, filters })
+    }
+}
+
+fn projections(network: &Network, preprocessing: &Preprocessing, input: &[f32], cpu: Cpu) -> Result<Picture> {
+    let layer = PHOTO_LAYERS[2];
+    let mut deconvnet = Deconvnet::new(network, layer, 9, cpu)?;
+    let layout = deconvnet.field().layout();
+    let filters = strongest_filters(deconvnet.activations(network, input)?, layout, 9);
+    let targets: Vec<_> = filters.into_iter().map(|filter| explain::Target { filter, position: None }).collect();
+    let projected = deconvnet.project(network, &vec![input; targets.len()], &targets)?;
+    projection_sheet(input, &projected, deconvnet.field(), preprocessing)
+}
