@@ -81,7 +81,7 @@ fn layers_are_keras_layers_with_the_names_of_the_modules() {
         layers("keras_tf_gray.onnx"),
         "digit:Input conv_1:Conv2D max_pooling2d_1_1:MaxPooling2D flatten:Flatten out_1:Dense"
     );
-    let pooled = "x:Input features.0:Conv2D features.2:ZeroPadding2D features.3:AveragePooling2D features.4:Conv2D \
+    let pooled = "x:Input features_0:Conv2D features_2:ZeroPadding2D features_3:AveragePooling2D features_4:Conv2D \
                   global_average_pooling2d:GlobalAveragePooling2D global_average_pooling2d_1:GlobalAveragePooling2D \
                   add:Add classifier:Dense";
     assert_eq!(layers("pooled.onnx"), pooled);

@@ -88,13 +88,14 @@ Examples:
   lucida weights convert runs/mnist digits.keras
   lucida weights convert model.keras model.safetensors --force
   lucida weights convert vgg16_notop.h5 vgg16.safetensors --network vgg16
-  lucida weights convert vgg16-builtin start-of-vgg16.keras")]
+  lucida weights convert vgg16-builtin start-of-vgg16.keras
+  lucida weights convert resnet18.onnx resnet18.keras")]
 pub(crate) struct WeightsConvert {
     /// Model file, folder of a run, name of a network whose weights are in the cache, or vgg16-builtin
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) input: String,
 
-    /// File to write: .safetensors, .keras, .h5 or .weights.h5
+    /// File to write: .safetensors, .keras, .h5, .weights.h5, .onnx, .pth or .pt
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 

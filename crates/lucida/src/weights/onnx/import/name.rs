@@ -50,11 +50,11 @@ fn is_operation(part: &str, op_type: &str) -> bool {
     stem == op_type.to_lowercase() || OPERATIONS.contains(&stem)
 }
 
-/// Without what could confuse: letters, digits and `_ . -` are kept.
+/// Without what could confuse: letters, digits, `_` and `-` are kept. (Keras on PyTorch takes no dot in a name.)
 fn plain(name: &str, default: &str) -> String {
-    let kept = name.chars().take(120).map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' });
+    let kept = name.chars().take(120).map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' });
     let kept: String = kept.collect();
-    if kept.trim_matches(['_', '.']).is_empty() { default.into() } else { kept }
+    if kept.trim_matches('_').is_empty() { default.into() } else { kept }
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
             let node = NodeProto { name: node.into(), op_type: op.into(), ..Default::default() };
             layer_name(&node, weight, "default")
         };
-        assert_eq!(name("/features/features.0/Conv", "Conv", "features.0.weight"), "features.0");
+        assert_eq!(name("/features/features.0/Conv", "Conv", "features.0.weight"), "features_0");
         assert_eq!(name("/conv1/Conv", "Conv", "onnx::Conv_193"), "conv1");
         assert_eq!(name("/layer1/layer1.0/relu_1/Relu", "Relu", ""), "relu_1");
         assert_eq!(name("StatefulPartitionedCall/sequential/conv2d_1/Conv2D", "Conv", ""), "conv2d_1");
