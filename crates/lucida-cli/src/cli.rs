@@ -169,19 +169,32 @@ pub(crate) struct Summary {
 Examples:
   lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
   lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
-  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object")]
+  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
+  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
+
+Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures
+are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     /// Model file, or folder of a run
     #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) model: String,
 
-    /// Labelled data: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]")]
+    /// Labelled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures with
+    /// a sub-folder for each class
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
     /// Folder for pictures of the confusion matrix: confusion.png, confusion.svg
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
+
+    /// Write a table: file, class, predicted class, probabilities
+    #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// A file that is no whole picture is an error, rather than skipped
+    #[arg(long)]
+    pub(crate) strict: bool,
 
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -194,7 +207,8 @@ Examples:
   lucida predict runs/mnist seven.png photo.jpg              pictures of any size
   lucida predict runs/mnist seven.png --verbose              with all probabilities
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
-  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object")]
+  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
+  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them")]
 pub(crate) struct Predict {
     /// Model file, or folder of a run
     #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
@@ -205,13 +219,22 @@ pub(crate) struct Predict {
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) images: Vec<PathBuf>,
 
-    /// Data set to take digits from: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    /// Data set to take pictures from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of
+    /// pictures, with a sub-folder for each class or without
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Which digits of the data set, from 0: 3, 0..10 (without 10), 0,5,9
+    /// Which pictures of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
     #[arg(long, value_name = "INDICES", requires = "data")]
     pub(crate) index: Option<Indices>,
+
+    /// Write a table: file, class if it is known, predicted class, probabilities
+    #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// A file of the folder that is no whole picture is an error, rather than skipped
+    #[arg(long, requires = "data")]
+    pub(crate) strict: bool,
 
     /// Print one JSON object and nothing else
     #[arg(long)]

@@ -3,11 +3,11 @@
 mod completions;
 mod data;
 mod demo;
-mod digits;
 mod evaluate;
 mod maximize;
 mod model;
 mod predict;
+mod source;
 mod summary;
 mod train;
 
