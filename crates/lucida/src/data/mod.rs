@@ -1,5 +1,6 @@
 //! Data sets and pictures: how they are read, split, batched, and turned into what a network takes.
 
+mod augment;
 mod batches;
 mod colour;
 mod dataset;
@@ -9,6 +10,7 @@ mod encode;
 mod folder;
 pub mod idx;
 mod limits;
+mod loader;
 mod memory;
 mod mnist;
 mod picture;
@@ -17,11 +19,13 @@ mod random;
 mod resize;
 mod split;
 
+pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
 pub use dataset::{Dataset, LabelledImages, Subset};
 pub use digit::normalise_digit;
 pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, Watch, save_skipped};
 pub use limits::Limits;
+pub use loader::{Batch, Loader};
 pub use memory::memory_to_keep;
 pub use mnist::Mnist;
 pub use picture::Picture;

@@ -221,6 +221,21 @@ impl Preprocessing {
         self.numbers(pixels, invert, out)
     }
 
+    /// As [`Preprocessing::convert_fitted`], for values between the bytes.
+    pub(super) fn convert_values(&self, values: &[f32], out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        self.check_len("image", values.len())?;
+        self.check_len("output", out.len())?;
+        let channels = self.colour.channels();
+        for (out, pixel) in out.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
+            for (channel, out) in out.iter_mut().enumerate() {
+                let from = if self.colour == Colour::Bgr { channels - 1 - channel } else { channel };
+                *out = (pixel[from] / self.divisor - self.mean[channel]) / self.std[channel];
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes in, numbers out.
     fn numbers(&self, pixels: &[u8], invert: bool, out: &mut [f32]) -> Result<()> {
         self.check_len("image", pixels.len())?;

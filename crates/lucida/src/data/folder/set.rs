@@ -182,6 +182,20 @@ impl Dataset for FolderSet {
         }
     }
 
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        match (&self.files[index].kept, &self.kept) {
+            (Some(pixels), Some(kept)) if kept.fits_alike(preprocessing) => {
+                let [height, width, channels] = preprocessing.output_shape();
+                Picture::new(width, height, channels, pixels.to_vec())
+            }
+            _ => Ok(preprocessing.fitted(&self.picture(index)?)?.into_owned()),
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
     /// Several pictures are decoded at once.
     fn fill_batch(
         &self,
