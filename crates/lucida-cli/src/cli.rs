@@ -1,5 +1,6 @@
 //! The command line: commands, options, and their help.
 
+mod augment;
 mod maximize;
 
 use std::path::PathBuf;
@@ -7,6 +8,9 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use lucida::data::Augment;
+
+pub(crate) use augment::DataAugment;
 
 use crate::arguments::{Indices, Source, positive};
 pub(crate) use maximize::{Classes, Filters, Making, MethodName};
@@ -119,6 +123,7 @@ Examples:
   lucida train mnist                                   the 10,000 built-in digits
   lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
   lucida train mnist --epochs 5 --seed 1 --out runs/a
+  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
   lucida train mnist | tee training.log                one line an epoch
 
 A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
@@ -135,6 +140,10 @@ pub(crate) struct TrainMnist {
     /// Digits in a step
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch_size: u32,
+
+    /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
+    #[arg(long, value_name = "NAME[=VALUE],...")]
+    pub(crate) augment: Option<Augment>,
 
     /// Learning rate of Adam
     #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive)]
@@ -245,6 +254,9 @@ pub(crate) struct Predict {
 pub(crate) enum Data {
     /// Show the first digits of a data set with their labels
     Show(DataShow),
+
+    /// Show what augmentation makes of pictures: a sheet of examples
+    Augment(DataAugment),
 }
 
 #[derive(Debug, Args)]

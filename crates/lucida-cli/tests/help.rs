@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &[],
     &["demo"],
     &["train"],
@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 10] = [
     &["predict"],
     &["data"],
     &["data", "show"],
+    &["data", "augment"],
     &["completions"],
 ];
 
@@ -59,6 +60,9 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
         (&["train", "cats"], "cats"),
+        (&["train", "mnist", "--augment", "spin=3"], "\"spin\" is not known; there are rotation"),
+        (&["data", "augment"], "<IMAGE>"),
+        (&["data", "augment", "a.png", "--augment", "zoom=2"], "zoom is -1, it must be 0.01 to 100"),
         (&["evaluate", "m"], "--data"),
         (&["evaluate", "m", "--data", "cifar"], "mnist:DIR"),
         (&["predict", "m"], "<IMAGE>"),

@@ -1,5 +1,6 @@
 //! One file for each command: calls of the library, and the words around them.
 
+mod augment;
 mod completions;
 mod data;
 mod demo;

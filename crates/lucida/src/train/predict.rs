@@ -1,9 +1,9 @@
 //! The class of pictures.
 
-use crate::data::{Dataset, Picture, Preprocessing};
+use crate::data::{Dataset, Loader, Picture, Preprocessing};
 use crate::nn::Plan;
 use crate::weights::Model;
-use crate::{Cpu, Error, Result};
+use crate::{Cpu, Result};
 
 use super::Classifier;
 
@@ -44,7 +44,7 @@ pub fn predict(model: &Model, pictures: &[Picture], cpu: Cpu) -> Result<Vec<Pred
 /// grow with the set.
 ///
 /// # Errors
-/// As [`predict`]; [`Error::Argument`] when there is no such image; those of reading the set, and of `each`.
+/// As [`predict`]; [`crate::Error::Argument`] when there is no such image; those of reading the set, and of `each`.
 pub fn predict_set(
     model: &Model,
     set: &dyn Dataset,
@@ -52,19 +52,18 @@ pub fn predict_set(
     cpu: Cpu,
     mut each: impl FnMut(usize, Prediction) -> Result<()>,
 ) -> Result<()> {
-    if let Some(index) = indices.iter().find(|&&index| index >= set.len()) {
-        return Err(Error::argument(format!("there is no image {index}: the set has {} images", set.len())));
-    }
     let mut predictor = Predictor::new(model, indices.len(), cpu)?;
-    let mut labels = [0; BATCH];
-    for indices in indices.chunks(BATCH) {
-        let labels = &mut labels[..indices.len()];
-        let batch = predictor
-            .batch(indices.len(), |preprocessing, input| set.fill_batch(indices, preprocessing, input, labels))?;
-        for (&index, prediction) in indices.iter().zip(batch) {
+    let preprocessing = predictor.preprocessing;
+    Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, BATCH, |batch| {
+        let predictions = predictor.batch(batch.indices.len(), |_, input| {
+            input.copy_from_slice(batch.images);
+            Ok(())
+        })?;
+        for (&index, prediction) in batch.indices.iter().zip(predictions) {
             each(index, prediction)?;
         }
-    }
+        Ok(true)
+    })?;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod parse;
 mod rand_augment;
 mod sample;
 mod set;
+mod sheet;
 
 #[cfg(test)]
 mod tests;
