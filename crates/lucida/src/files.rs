@@ -1,9 +1,13 @@
 //! Reading and writing whole files: nothing half-written, every error with its path.
 
+mod npy;
+
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
+
+pub use npy::{npy_bytes, write_npy};
 
 use crate::{Error, Result};
 
