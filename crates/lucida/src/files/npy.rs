@@ -3,7 +3,6 @@
 //! Version 1.0 of the format: a magic string, the length of a header, the header (a Python dictionary in ASCII, filled up
 //! with spaces so that the data begin at a multiple of 64 bytes) and the values, little-endian, the last axis first.
 
-use std::io::Write;
 use std::path::Path;
 
 use super::write_atomic;
