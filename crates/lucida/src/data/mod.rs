@@ -15,7 +15,7 @@ mod memory;
 mod mnist;
 mod picture;
 mod preprocess;
-mod random;
+pub(crate) mod random;
 mod resize;
 mod split;
 
