@@ -1,6 +1,7 @@
 //! The command line: commands, options, and their help.
 
 mod augment;
+mod embed;
 mod maximize;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use lucida::data::Augment;
 
 pub(crate) use augment::DataAugment;
+pub(crate) use embed::{Embed, Map};
 
 use crate::arguments::{Indices, Source, positive};
 pub(crate) use maximize::{Classes, Filters, Making, MethodName};
@@ -81,6 +83,9 @@ pub(crate) enum Command {
 
     /// Make the picture that a model takes for each class with the most confidence
     Classes(Classes),
+
+    /// Draw a map of pictures by what a layer makes of them, and find those most like another
+    Embed(Embed),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

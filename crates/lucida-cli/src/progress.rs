@@ -8,10 +8,9 @@ use lucida::Result;
 use lucida::nn::Network;
 use lucida::train::{BatchReport, EpochRecord, Flow, Observer};
 
+use crate::bar::Bar;
 use crate::interrupt;
 use crate::output::Output;
-
-const COUNTER: &str = "{prefix} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
 
@@ -73,36 +72,21 @@ impl Drop for Progress {
     }
 }
 
-/// Counts things that are done on several threads, in a bar where a person watches, and stops the work on Ctrl-C.
+/// Shows how much of some work is done, from any thread, and stops it on Ctrl-C where that is caught.
 pub(crate) struct Counter {
-    bar: Option<ProgressBar>,
+    bar: Bar,
 }
 
 impl Counter {
-    /// For work that begins now; `what` says what is done.
+    /// For so many of `what`, as in "Files".
     pub(crate) fn new(output: Output, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template(COUNTER).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = (output.is_watched() && !output.quiet())
-            .then(|| ProgressBar::new(0).with_style(style.progress_chars("━╸─")).with_prefix(what));
-        Self { bar }
+        Self { bar: Bar::new(output, what) }
     }
 
     /// So many of so many are done; whether to go on.
     pub(crate) fn at(&self, done: usize, total: usize) -> bool {
-        if let Some(bar) = &self.bar {
-            bar.set_length(total as u64);
-            // Threads report out of order; the bar never goes back.
-            bar.set_position((done as u64).max(bar.position()));
-        }
+        self.bar.set(done, total);
         !interrupt::is_requested()
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 
@@ -167,6 +151,5 @@ mod tests {
     #[test]
     fn the_bar_can_be_drawn() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
-        ProgressStyle::with_template(COUNTER).unwrap();
     }
 }

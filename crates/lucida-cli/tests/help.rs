@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &[],
     &["demo"],
     &["train"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["data"],
     &["data", "show"],
     &["data", "augment"],
+    &["embed"],
     &["completions"],
 ];
 
@@ -60,6 +61,8 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
         (&["train", "cats"], "cats"),
+        (&["embed", "m"], "--data"),
+        (&["embed", "m", "--data", "mnist", "--perplexity", "0"], "expected a number from 1 to 1000"),
         (&["train", "mnist", "--augment", "spin=3"], "\"spin\" is not known; there are rotation"),
         (&["data", "augment"], "<IMAGE>"),
         (&["data", "augment", "a.png", "--augment", "zoom=2"], "zoom is -1, it must be 0.01 to 100"),

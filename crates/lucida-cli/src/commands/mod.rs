@@ -4,6 +4,7 @@ mod augment;
 mod completions;
 mod data;
 mod demo;
+mod embed;
 mod evaluate;
 mod maximize;
 mod model;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Predict(arguments) => predict::run(arguments, context),
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
+        Command::Embed(arguments) => embed::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }

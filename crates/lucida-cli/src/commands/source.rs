@@ -6,7 +6,6 @@ use lucida::weights::Model;
 
 use super::Context;
 use crate::arguments::{Indices, Source};
-use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Counter;
 
@@ -48,8 +47,7 @@ impl Pictures {
                 (set, "built-in digits".to_owned(), Vec::new())
             }
             Source::Folder(folder) => {
-                interrupt::catch()?;
-                let counter = Counter::new(context.output, "Reading");
+                let counter = Counter::new(context.output, "Files");
                 let watch = |done, total| counter.at(done, total);
                 let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).watch(&watch);
                 if let Ok(preprocessing) = model.preprocessing() {

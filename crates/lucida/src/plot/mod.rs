@@ -18,6 +18,7 @@ mod grid;
 mod normalize;
 mod png;
 mod report;
+mod scatter;
 mod text;
 mod ticks;
 
@@ -31,6 +32,7 @@ pub use grid::{Cell, Grid};
 pub use normalize::{Normalize, Scope, channel_maps, float_map, float_rgb, kernel_maps};
 pub use png::png_bytes;
 pub use report::{Content, Gallery, Report, Table};
+pub use scatter::Scatter;
 
 /// A colour: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];

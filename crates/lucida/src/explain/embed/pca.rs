@@ -32,7 +32,9 @@ impl Pca {
     pub fn of(features: &Features, components: usize, seed: u64, cpu: Cpu) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 || components == 0 {
-            return Err(Error::argument(format!("{components} main directions of {rows} pictures cannot be found")));
+            return Err(Error::argument(format!(
+                "{components} main directions cannot be found from the features of {rows} (it takes two pictures)"
+            )));
         }
         let components = components.min(width).min(rows - 1);
         let size = (components + BEYOND).min(width).min(rows);
