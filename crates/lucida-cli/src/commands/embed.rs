@@ -249,7 +249,7 @@ impl Work<'_> {
                 })
                 .collect();
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\n")).flagged(true));
+            cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\nis most like")));
             for neighbour in &nearest {
                 let name = neighbour.class.clone().unwrap_or_else(|| neighbour.picture.clone());
                 let name =

@@ -128,12 +128,17 @@ impl Scatter {
         let mut canvas = Canvas::new(width, height, BACKGROUND);
         let (left, top) = (PADDING, self.top());
         for (&(x, y), &class) in self.points.iter().zip(&self.classes) {
-            canvas.disc(((left + x) as f32, (top + y) as f32), RADIUS as f32, self.colour(class));
+            canvas.disc(((left + x) as f32, (top + y) as f32), RADIUS as f32, pale(self.colour(class)));
         }
         for (index, picture) in thumbnails {
             let small = self.small(*index, picture)?;
             let (x, y) = self.corner(*index);
-            canvas.paste(&small, (left + x) as usize, (top + y) as usize, 1);
+            let (x, y) = ((left + x) as usize, (top + y) as usize);
+            if is_ink_on_black(picture) {
+                canvas.paste_ink(&small, x, y);
+            } else {
+                canvas.paste(&small, x, y, 1);
+            }
         }
         let text = |text: &str, size: f32, weight: Weight, at: (f32, f32), canvas: &mut Canvas| {
             canvas.text(&Line { text, size, weight, anchor: Anchor::Start, upwards: false }, at, INK);
@@ -169,7 +174,8 @@ impl Scatter {
             "<text x=\"{left}\" y=\"{baseline:.1}\" font-size=\"{TITLE}\" font-weight=\"bold\" fill=\"{ink}\">{title}</text>"
         );
         for (index, &(x, y)) in self.points.iter().enumerate() {
-            let (x, y, fill, name) = (left + x, top + y, hex(self.colour(self.classes[index])), self.name(index));
+            let (x, y, name) = (left + x, top + y, self.name(index));
+            let fill = hex(pale(self.colour(self.classes[index])));
             let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"{fill}\"><title>{name}</title></circle>"
@@ -179,9 +185,10 @@ impl Scatter {
             let data = base64(&png_bytes(&self.small(*index, picture)?)?);
             let (x, y) = self.corner(*index);
             let (x, y, size, name) = (left + x, top + y, self.thumbnail, self.name(*index));
+            let blend = if is_ink_on_black(picture) { " style=\"mix-blend-mode:multiply\"" } else { "" };
             let _ = writeln!(
                 svg,
-                "<image x=\"{x:.0}\" y=\"{y:.0}\" width=\"{size}\" height=\"{size}\" \
+                "<image{blend} x=\"{x:.0}\" y=\"{y:.0}\" width=\"{size}\" height=\"{size}\" \
                  href=\"data:image/png;base64,{data}\"><title>{name}</title></image>"
             );
         }
@@ -276,10 +283,10 @@ impl Scatter {
         legend
     }
 
-    /// The colour of a class: up to ten have those of Tableau, more are spread over the rainbow.
+    /// The colour of a class: up to ten have strong ones, more are spread over the rainbow.
     fn colour(&self, class: usize) -> Rgb {
         let count = self.class_names.len();
-        let colour = match colorous::TABLEAU10.get(class) {
+        let colour = match colorous::CATEGORY10.get(class) {
             Some(colour) if count <= 10 => *colour,
             _ => colorous::SINEBOW.eval_rational(class, count),
         };
@@ -302,6 +309,11 @@ fn is_ink_on_black(picture: &Picture) -> bool {
         count += 1;
     });
     sum < 16 * count
+}
+
+/// A colour that stays behind another.
+fn pale(colour: Rgb) -> Rgb {
+    colour.map(|value| 255 - (255 - value) / 2)
 }
 
 fn hex([r, g, b]: Rgb) -> String {
@@ -349,8 +361,8 @@ mod tests {
         assert_eq!((at(first), at(right), at(above)), (vec![9, 200, 9], vec![9, 200, 9], vec![9, 200, 9]));
         let plain = scatter.picture(&[]).unwrap();
         let (x, y) = scatter.points[1];
-        let dog = colorous::TABLEAU10[1];
-        assert_eq!(plain.pixel((PADDING + x) as usize, (scatter.top() + y) as usize), [dog.r, dog.g, dog.b]);
+        let dog = pale(scatter.colour(1));
+        assert_eq!(plain.pixel((PADDING + x) as usize, (scatter.top() + y) as usize), dog);
     }
 
     #[test]
@@ -371,7 +383,7 @@ mod tests {
         let scatter = map().labels(vec!["a\"<b>.png".into(); 4]);
         let svg = scatter.svg(&thumbnails(&scatter)).unwrap();
         assert_eq!(svg.matches("<circle").count(), 4 + 2);
-        assert_eq!(svg.matches("<image").count(), 3);
+        assert_eq!(svg.matches("<image x=").count(), 3);
         assert!(svg.contains("<title>a&quot;&lt;b&gt;.png (cats &amp; co)</title>"), "{svg}");
         assert!(svg.contains("A &lt;map&gt;") && !svg.contains("<map>") && svg.ends_with("</svg>\n"));
         assert_eq!(svg, scatter.svg(&thumbnails(&scatter)).unwrap());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::{Dataset, Loader, Picture, Preprocessing};
 use crate::files;
-use crate::nn::{Network, Plan};
+use crate::nn::{Layer, Network, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
@@ -129,15 +129,21 @@ impl Features {
     }
 }
 
-/// The last layer before that which tells the classes: the features that a network decides by.
+/// The last layer before that which tells the classes: the features that a network decides by. Dropout changes nothing
+/// where nothing is trained, and is passed over.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has not exactly one output, or it takes the input itself.
+/// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.
 pub fn last_features(network: &Network) -> Result<&str> {
-    let output = network.output()?;
-    match output.inputs() {
-        &[before, ..] => Ok(network.nodes()[before].name()),
-        [] => Err(Error::Unsupported(format!("network {} has no layer before its output", network.name()))),
+    let mut node = network.output()?;
+    loop {
+        let Some(&before) = node.inputs().first() else {
+            return Err(Error::Unsupported(format!("network {} has no layer before its output", network.name())));
+        };
+        node = &network.nodes()[before];
+        if !matches!(node.layer(), Layer::Dropout(_)) {
+            return Ok(node.name());
+        }
     }
 }
 
