@@ -5,6 +5,69 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::{Args, ValueHint};
+use lucida::nn::zoo;
+use lucida::weights::{ModelSpec, Top};
+
+/// The model of a command, whatever it does with it.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct ModelArguments {
+    /// Model file, folder of a run, or name of a known network: see `lucida zoo`
+    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+
+    /// If MODEL is the name of a network: the file with its weights [default: that in the cache]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "network")]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// If MODEL is a file with weights but no network: the name of the network that they belong to
+    #[arg(long, value_name = "NAME", value_parser = known_networks())]
+    pub(crate) network: Option<String>,
+
+    /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+}
+
+impl ModelArguments {
+    /// What the library is to open.
+    pub(crate) fn spec(&self, top: Top) -> ModelSpec {
+        ModelSpec {
+            model: self.model.clone(),
+            weights: self.weights.clone(),
+            network: self.network.clone(),
+            size: self.size.map(|size| [size.height, size.width]),
+            top,
+        }
+    }
+}
+
+/// The names of the networks that weights can belong to.
+pub(crate) fn known_networks() -> PossibleValuesParser {
+    PossibleValuesParser::new(zoo::ALL.iter().map(|known| known.name))
+}
+
+/// The size of pictures: `224`, or `480x640`, which is the height and the width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        match (side(height), side(width)) {
+            (Some(height), Some(width)) => Ok(Self { height, width }),
+            _ => Err("expected a size in pixels from 1 to 8192, as in 224 or 480x640".to_owned()),
+        }
+    }
+}
+
 /// A data set: `mnist`, the built-in one, `mnist:DIR`, that of a folder, or a folder of pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -138,6 +201,22 @@ impl FromStr for Direction {
     }
 }
 
+/// How many of several things: a number, or `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amount(pub(crate) Option<usize>);
+
+impl FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self(None)),
+            Ok(count @ 1..) => Ok(Self(Some(count))),
+            _ => Err("expected a number, or all".to_owned()),
+        }
+    }
+}
+
 /// A positive number: a learning rate.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -194,6 +273,23 @@ mod tests {
         for wrong in ["", "3", "3:", "3:x", "3:inf", "a:1"] {
             assert!(wrong.parse::<Direction>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn sizes() {
+        let parse = |text: &str| text.parse::<Size>();
+        assert_eq!(parse("224"), Ok(Size { height: 224, width: 224 }));
+        assert_eq!(parse("480x640"), Ok(Size { height: 480, width: 640 }));
+        for wrong in ["", "0", "x", "480x", "x640", "1x2x3", "-5", "9000", "2.5", "99999999999999999999"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn amounts() {
+        assert_eq!("all".parse(), Ok(Amount(None)));
+        assert_eq!("8".parse(), Ok(Amount(Some(8))));
+        assert!(["", "0", "-1", "some"].iter().all(|text| text.parse::<Amount>().is_err()));
     }
 
     #[test]

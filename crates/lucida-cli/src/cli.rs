@@ -1,12 +1,18 @@
 //! The command line: commands, options, and their help.
 
+mod activations;
 mod augment;
+mod deconv;
 mod embed;
+mod filter;
+mod kernels;
 mod maximize;
+mod receptive_field;
+mod subject;
+mod weights;
 
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use lucida::data::Augment;
@@ -14,8 +20,16 @@ use lucida::data::Augment;
 pub(crate) use augment::DataAugment;
 pub(crate) use embed::{Embed, Map};
 
-use crate::arguments::{Indices, Source, positive};
-pub(crate) use maximize::{Classes, Filters, Making, MethodName};
+pub(crate) use activations::Activations;
+pub(crate) use deconv::Deconv;
+pub(crate) use filter::Filter;
+pub(crate) use kernels::Kernels;
+pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
+pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use subject::Subject;
+pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
+
+use crate::arguments::{Indices, ModelArguments, Source, positive};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,10 +38,13 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
   lucida summary mnist-cnn                      the layers of a network
+  lucida activations runs/mnist photo.jpg       what each layer makes of a picture
+  lucida weights fetch vgg16                    download what ImageNet has taught VGG16
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
   LUCIDA_SIMD     instruction set to use: scalar, avx2, avx512 or neon, as far as the processor has them
+  LUCIDA_CACHE    folder for downloaded weights
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
 
@@ -86,6 +103,31 @@ pub(crate) enum Command {
 
     /// Draw a map of pictures by what a layer makes of them, and find those most like another
     Embed(Embed),
+
+    /// Show what each layer makes of a picture: its feature maps
+    Activations(Activations),
+
+    /// Project what excites a filter back to pixels (deconvnet), in a picture or over a data set
+    Deconv(Deconv),
+
+    /// Print what the units of each layer see of a picture, and measure what of it matters
+    ReceptiveField(ReceptiveField),
+
+    /// Show the kernels that a network has learned
+    Kernels(Kernels),
+
+    /// Run classic filters over a picture: Sobel, Laplace, Gauss, Canny
+    Filter(Filter),
+
+    /// List the known networks
+    Zoo(Zoo),
+
+    /// Fetch published weights, look into files of weights, convert them
+    #[command(subcommand, arg_required_else_help = true)]
+    Weights(Weights),
+
+    /// Draw into a picture what a layer sees in it (DeepDream)
+    Dream(DreamArguments),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]
@@ -171,11 +213,11 @@ pub(crate) struct TrainMnist {
 #[command(after_help = "\
 Examples:
   lucida summary mnist-cnn
-  lucida summary runs/mnist/model.safetensors")]
+  lucida summary runs/mnist/model.safetensors
+  lucida summary inception-v3 --size 150")]
 pub(crate) struct Summary {
-    /// Name of a known network (mnist-cnn, lenet5, basic-cnn, vgg16, vgg19, inception-v3), model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 }
 
 #[derive(Debug, Args)]
@@ -189,9 +231,8 @@ Examples:
 Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures
 are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Labelled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures with
     /// a sub-folder for each class
@@ -220,13 +261,13 @@ pub(crate) struct Evaluate {
 Examples:
   lucida predict runs/mnist seven.png photo.jpg              pictures of any size
   lucida predict runs/mnist seven.png --verbose              with all probabilities
+  lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
   lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
   lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them")]
 pub(crate) struct Predict {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Pictures: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]

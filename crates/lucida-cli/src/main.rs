@@ -10,6 +10,7 @@ mod exit;
 mod interrupt;
 mod output;
 mod progress;
+mod transfer;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 23] = [
     &[],
     &["demo"],
     &["train"],
@@ -12,6 +12,17 @@ const COMMANDS: [&[&str]; 12] = [
     &["summary"],
     &["evaluate"],
     &["predict"],
+    &["zoo"],
+    &["weights"],
+    &["weights", "fetch"],
+    &["weights", "list"],
+    &["weights", "inspect"],
+    &["weights", "convert"],
+    &["activations"],
+    &["deconv"],
+    &["receptive-field"],
+    &["kernels"],
+    &["filter"],
     &["data"],
     &["data", "show"],
     &["data", "augment"],
@@ -24,7 +35,7 @@ fn every_command_has_help_with_its_options_and_examples() {
     for command in COMMANDS {
         let long = run(command.iter().copied().chain(["--help"]));
         assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
-        let is_leaf = !["train", "data"].contains(&command.last().copied().unwrap_or_default());
+        let is_leaf = !["train", "weights", "data"].contains(&command.last().copied().unwrap_or_default());
         assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
         assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
         assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));
@@ -73,9 +84,30 @@ fn wrong_command_lines_end_with_2() {
         (&["predict", "m", "--data", "mnist"], "--index"),
         (&["predict", "m", "--data", "mnist", "--index", "5..2"], "holds no position"),
         (&["predict", "", "a.png"], "value is required"),
+        (&["activations", "m"], "<IMAGE>"),
+        (&["activations", "m", "--data", "mnist"], "--index"),
+        (&["activations", "m", "a.png", "--channels", "0"], "expected a number, or all"),
+        (&["activations", "m", "a.png", "--colormap", "jet"], "viridis"),
+        (&["activations", "m", "a.png", "--normalize", "l2"], "possible values: notebook, minmax, none"),
+        (&["deconv", "m", "a.png"], "--layer"),
+        (&["deconv", "m", "--layer", "l"], "<IMAGE>"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--filters", "random:0"], "random:"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--position", "1,2"], "--filters"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--top", "0"], "--top"),
+        (&["receptive-field", "m", "--data", "mnist"], "--effective"),
+        (&["filter", "a.png"], "--kernel"),
+        (&["filter", "a.png", "--kernel", "canny", "--layer", "l"], "--model"),
         (&["data", "show", "cifar"], "possible values: mnist"),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
+        (&["weights", "fetch", "lenet5"], "possible values: vgg16, vgg19, inception-v3"),
+        (&["weights", "fetch"], "<NETWORK>"),
+        (&["weights", "convert", "a"], "<OUT>"),
+        (&["weights", "convert", "a", "b.keras", "--network", "vgg"], "possible values: mnist-cnn"),
+        (&["weights", "inspect"], "<FILE>"),
+        (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),
+        (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
+        (&["summary", "a", "--network", "vgg16", "--weights", "b"], "cannot be used with"),
         (&["completions", "cmd"], "possible values: bash"),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
         (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),
@@ -110,7 +142,10 @@ fn a_wrong_environment_ends_with_2_and_one_line() {
 fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run(["completions", shell]);
-        assert!(script.contains("learning-rate") && script.contains("evaluate"), "{shell}");
+        assert!(
+            ["learning-rate", "evaluate", "with-top", "convert"].iter().all(|word| script.contains(word)),
+            "{shell}"
+        );
     }
 }
 
@@ -119,7 +154,10 @@ fn summaries_of_known_networks() {
     let text = run(["summary", "mnist-cnn"]);
     assert!(text.starts_with("Model: \"mnist_cnn\"\n") && text.contains("Total params: 113,514 (443.41 KB)"), "{text}");
     let message = fail(1, ["summary", "mnist-cn"]);
-    assert!(message.contains("mnist-cn: there is no such file") && message.contains("mean \"mnist-cnn\""), "{message}");
+    assert!(
+        message.contains("mnist-cn: there is no such model file") && message.contains("mean \"mnist-cnn\""),
+        "{message}"
+    );
 }
 
 #[cfg(target_os = "linux")]

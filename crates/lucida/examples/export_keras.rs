@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use lucida::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
+    ZeroPadding2D,
 };
 use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Plan};
@@ -46,7 +47,13 @@ fn export(folder: &Path, network: Network) -> Result<()> {
     lucida::files::write_bytes(&folder.join(format!("{name}.input.f32")), &input)?;
     lucida::files::write_bytes(&folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
     keras_h5::save_weights(&network, &folder.join(format!("{name}.weights.h5")))?;
-    keras_zip::save_model(&Model::new(network), &folder.join(format!("{name}.keras")))
+    let model = Model::new(network);
+    match keras_h5::save_model(&model, &folder.join(format!("{name}.h5"))) {
+        // InceptionV3 is too long for this format.
+        Ok(()) | Err(Error::Unsupported(_)) => {}
+        Err(problem) => return Err(problem),
+    }
+    keras_zip::save_model(&model, &folder.join(format!("{name}.keras")))
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {
@@ -66,7 +73,8 @@ fn every_layer() -> Result<Network> {
     let sum = b.add(Add {}, &[left, right])?;
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum])?;
     let mean = b.add(AveragePooling2D::default(), &[sum])?;
-    let flat = b.add(Flatten {}, &[mean])?;
+    let adapted = b.add(AdaptiveAveragePooling2D::new([3, 4]), &[mean])?;
+    let flat = b.add(Flatten {}, &[adapted])?;
     let a = b.add(GlobalAveragePooling2D {}, &[max])?;
     let m = b.add(GlobalMaxPooling2D {}, &[max])?;
     let all = b.add_named("mixed", Concatenate {}, &[a, m, flat])?;

@@ -34,6 +34,15 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A server could not be reached, or did not answer as it should.
+    #[error("{url}: {problem}")]
+    Network {
+        /// What was asked for.
+        url: String,
+        /// What went wrong, and what to do.
+        problem: String,
+    },
+
     /// A value that the caller gave cannot be used.
     #[error("{0}")]
     Argument(String),
@@ -79,6 +88,8 @@ pub enum Blame {
     File,
     /// The system: a disk, a permission.
     System,
+    /// The network, or a server.
+    Network,
     /// A value that the caller gave.
     Argument,
     /// A limit of this library, or something it cannot do.
@@ -115,6 +126,7 @@ impl Error {
         match self {
             Self::File { .. } => Blame::File,
             Self::Io { .. } => Blame::System,
+            Self::Network { .. } => Blame::Network,
             Self::Argument(_) | Self::Layer { .. } => Blame::Argument,
             Self::Limit { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,

@@ -1,48 +1,20 @@
 //! Damaged and malicious Keras files: an error or a harmless success, soon, in little memory; never a panic or a hang.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lucida::Result;
+use common::hostile::{Random, cut_anywhere, extreme_numbers, flipped_bytes, read_all, rounds};
 use lucida::nn::Network;
-use lucida::weights::{self, Model};
+use lucida::weights;
 
 const FILES: [&str; 5] = ["model.keras", "model.h5", "model_parts.h5", "model.weights.h5", "model_npz.keras"];
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keras/files")).join(name)
-}
-
-/// Numbers that are the same in every run (Knuth's MMIX generator).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % limit
-    }
-}
-
-/// How often to try: as given, or so many times as often as `LUCIDA_FUZZ` says.
-fn rounds(usual: usize) -> usize {
-    usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
-}
-
-/// Everything that reads a file; none of it may take long.
-fn read_all(path: &Path, network: &Network) -> (Result<Model>, Result<()>) {
-    let start = Instant::now();
-    let model = weights::load_model(path);
-    let loaded = weights::load_weights(path, &mut network.clone());
-    let _ = weights::inspect(path);
-    let taken = start.elapsed();
-    assert!(taken < Duration::from_secs(3), "{}: {taken:?}", path.display());
-    for problem in [model.as_ref().err(), loaded.as_ref().err()].into_iter().flatten() {
-        assert!(!problem.to_string().contains('\n'), "{problem}");
-        assert!(!matches!(problem, lucida::Error::Bug(_)), "{problem}");
-    }
-    (model, loaded)
 }
 
 fn network() -> Network {
@@ -51,59 +23,22 @@ fn network() -> Network {
 
 #[test]
 fn files_cut_anywhere_are_refused() {
-    let (folder, network) = (tempfile::tempdir().unwrap(), network());
-    for name in FILES {
-        let bytes = fs::read(file(name)).unwrap();
-        let path = folder.path().join(name);
-        let mut random = Random(1);
-        for _ in 0..rounds(50) {
-            let len = random.below(bytes.len());
-            fs::write(&path, &bytes[..len]).unwrap();
-            // What is cut off may be of the optimizer, or padding; what is read must then be all of it.
-            let (model, loaded) = read_all(&path, &network);
-            assert!(model.is_err() || loaded.is_ok(), "{name} cut to {len} of {} bytes", bytes.len());
-            assert!(len * 2 > bytes.len() || loaded.is_err(), "{name} cut to {len} of {} bytes", bytes.len());
-        }
-    }
+    cut_anywhere(&FILES.map(file), &network(), |path, len, whole, model, loaded| {
+        // What is cut off may be of the optimizer, or padding; what is read must then be all of it.
+        let what = format!("{} cut to {len} of {whole} bytes", path.display());
+        assert!(model.is_err() || loaded.is_ok(), "{what}");
+        assert!(len * 2 > whole || loaded.is_err(), "{what}");
+    });
 }
 
 #[test]
 fn flipped_bytes_do_no_harm() {
-    let (folder, network) = (tempfile::tempdir().unwrap(), network());
-    for (seed, name) in (2..).zip(FILES) {
-        let bytes = fs::read(file(name)).unwrap();
-        let path = folder.path().join(name);
-        let mut random = Random(seed);
-        for round in 0..rounds(200) {
-            let mut damaged = bytes.clone();
-            // Half of the rounds in the first part, where an HDF5 file has most of its structure.
-            let range = if round % 2 == 0 { bytes.len() } else { bytes.len().min(8192) };
-            for _ in 0..=round % 4 {
-                damaged[random.below(range)] ^= 1 << random.below(8);
-            }
-            fs::write(&path, &damaged).unwrap();
-            let _ = read_all(&path, &network);
-        }
-    }
+    flipped_bytes(&FILES.map(file), &network());
 }
 
 #[test]
 fn extreme_numbers_do_no_harm() {
-    let (folder, network) = (tempfile::tempdir().unwrap(), network());
-    for (seed, name) in (20..).zip(FILES) {
-        let bytes = fs::read(file(name)).unwrap();
-        let path = folder.path().join(name);
-        let mut random = Random(seed);
-        for round in 0..rounds(200) {
-            let mut damaged = bytes.clone();
-            let width = [1, 2, 4, 8][round % 4];
-            let value: u64 = [u64::MAX, 0, 1 << 40, u64::MAX / 2, 0x7fff_ffff, 0x8000][random.below(6)];
-            let at = random.below(bytes.len() - 8);
-            damaged[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
-            fs::write(&path, &damaged).unwrap();
-            let _ = read_all(&path, &network);
-        }
-    }
+    extreme_numbers(&FILES.map(file), &network());
 }
 
 /// Parts of the file in the place of others: pointers that lead back, groups that contain themselves.

@@ -5,23 +5,22 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::arguments::Source;
+use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   lucida embed runs/mnist --data mnist                        the features that it decides by
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
-  lucida embed runs/cats-dogs --data ./photos --method pca
+  lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
 
 The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
 pub(crate) struct Embed {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Pictures: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with a
     /// sub-folder for each class or without

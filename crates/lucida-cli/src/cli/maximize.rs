@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::arguments::{Choice, Direction, Position};
+use crate::arguments::{Choice, Direction, Indices, ModelArguments, Position, positive};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,9 +18,8 @@ Examples:
 
 A live filter answers its picture more strongly than any real one. A dead one stays dead: its value is 0.")]
 pub(crate) struct Filters {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// The layer: see `lucida summary MODEL`
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
@@ -49,9 +48,8 @@ Examples:
   lucida classes runs/mnist --classes 3,5,8 --diversity 4
   lucida classes runs/mnist --method keras-vis --out classes.png")]
 pub(crate) struct Classes {
-    /// Model file, or folder of a run
-    #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
 
     /// Which classes, by number: all, 0,3,8, 0..5 (without 5), or random:8
     #[arg(long, value_name = "CLASSES", default_value = "all")]
@@ -61,6 +59,66 @@ pub(crate) struct Classes {
     pub(crate) making: Making,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida dream photo.jpg                                        the built-in blocks of VGG16
+  lucida dream photo.jpg --model vgg16 --layer block4_conv2     the whole, from the cache: see `lucida weights`
+  lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
+pub(crate) struct DreamArguments {
+    /// The picture to dream about
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) image: PathBuf,
+
+    /// Model file, folder of a run, or name of a known network
+    #[arg(long, value_name = "MODEL", default_value = "vgg16-builtin", value_hint = ValueHint::AnyPath)]
+    pub(crate) model: String,
+
+    /// If MODEL is the name of a network: the file with its weights [default: that in the cache]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// The layer whose activations are to grow [default: the last one that sees positions]
+    #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layer: Option<String>,
+
+    /// Only these filters of the layer: 12, or 12,55
+    #[arg(long, value_name = "FILTERS")]
+    pub(crate) filters: Option<Indices>,
+
+    /// Sizes to go through
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub(crate) octaves: u32,
+
+    /// How much larger each size is than the one before
+    #[arg(long, value_name = "FACTOR", default_value = "1.4", value_parser = positive)]
+    pub(crate) octave_scale: f64,
+
+    /// Steps for each size
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) steps: u32,
+
+    /// How far a step goes, where pixels go from 0 to 1
+    #[arg(long, value_name = "RATE", default_value = "0.006", value_parser = positive)]
+    pub(crate) rate: f64,
+
+    /// Longer side of the result in pixels; a smaller picture is not enlarged
+    #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = clap::value_parser!(u32).range(48..=8192))]
+    pub(crate) size: u32,
+
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// The result, a PNG
+    #[arg(long, value_name = "FILE.png", default_value = "dream.png", value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite the file if it is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 /// How pictures are made, and where they go.
 #[derive(Debug, Args)]
 pub(crate) struct Making {
@@ -68,7 +126,7 @@ pub(crate) struct Making {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps [default: 512, of digits 256 for filters; for keras-vis 600, half of them without the variation]
+    /// Steps [default: 512, of digits 384 for filters; for keras-vis 600, half of them without the variation]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) steps: Option<u32>,
 

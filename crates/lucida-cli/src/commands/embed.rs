@@ -8,11 +8,10 @@ use lucida::explain::embed::{Features, Pca, Tsne, features, features_of, last_fe
 use lucida::files::{self, csv_field};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, Scatter};
-use lucida::weights::Model;
+use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::model::model;
 use super::source::Pictures;
 use crate::cli::{Embed, Map};
 use crate::interrupt;
@@ -59,7 +58,8 @@ struct Neighbour {
 
 pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let output = context.output;
-    let model = model(&arguments.model)?;
+    let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
+    let model = open(&arguments.model.spec(top))?;
     let layer = match &arguments.layer {
         Some(layer) => layer.as_str(),
         None => last_features(&model.network)?,
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let features = {
         let counter = Counter::new(output, "Pictures");
         features(&model, pictures.set(), &chosen, layer, context.cpu, &|done, total| counter.at(done, total))
-            .with_context(|| arguments.model.clone())?
+            .with_context(|| arguments.model.model.clone())?
     };
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     written.extend(save_if_any(&pictures.skipped, &arguments.out)?);
     if arguments.json {
         return output.json(&Answer {
-            model: &arguments.model,
+            model: &arguments.model.model,
             data: arguments.data.to_string(),
             layer,
             pooled: features.are_pooled(),

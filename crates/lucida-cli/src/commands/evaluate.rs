@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
 use lucida::train::{Confusion, Evaluation, Prediction, PredictionTable, evaluate};
+use lucida::weights::{Top, open};
 use lucida::{files, plot};
 use serde::Serialize;
 
 use super::Context;
-use super::model::model;
 use super::source::Pictures;
 use crate::cli::Evaluate;
 use crate::output::percent;
@@ -54,7 +54,7 @@ struct Class<'a> {
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
-    let model = model(&arguments.model)?;
+    let model = open(&arguments.model.spec(Top::Needed))?;
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation = evaluate(&model, pictures.set(), context.cpu).with_context(|| arguments.model.clone())?;
+    let evaluation = evaluate(&model, pictures.set(), context.cpu).with_context(|| arguments.model.model.clone())?;
     let names = pictures.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
-    output.result(&format!("{} on {images} {}", arguments.model, pictures.origin))?;
+    output.result(&format!("{} on {images} {}", arguments.model.model, pictures.origin))?;
     output.result(&format!("accuracy {accuracy}, loss {loss:.4}\n"))?;
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
@@ -112,7 +112,7 @@ fn answer<'a>(
         f1: confusion.f1(class),
     };
     Answer {
-        model: &arguments.model,
+        model: &arguments.model.model,
         data: arguments.data.to_string(),
         images: confusion.total(),
         loss: evaluation.loss,

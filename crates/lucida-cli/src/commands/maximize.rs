@@ -9,11 +9,10 @@ use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::files;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::Model;
+use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::model::model;
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::{Classes, Filters, Making, MethodName};
@@ -55,7 +54,7 @@ enum Of {
 }
 
 pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
-    let model = model(&arguments.model)?;
+    let model = open(&arguments.model.spec(Top::Unneeded))?;
     let layer = &model.network.nodes()[model.network.find(&arguments.layer)?];
     let channels = layer.shape().channels();
     let parts: Vec<(Of, Objective)> = match &arguments.direction {
@@ -74,16 +73,16 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     let target = Target::layer(&arguments.layer);
     let fourier = Fourier::filters(model.preprocessing.as_ref());
     let default = format!("filters-{}.png", arguments.layer.replace(['/', '\\', ':'], "_"));
-    let work = Work { name: &arguments.model, model: &model, target, parts, fourier, default: default.into() };
+    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: default.into() };
     work.run(&arguments.making, context)
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
-    let model = model(&arguments.model)?;
+    let model = open(&arguments.model.spec(Top::Needed))?;
     let count = ClassScore::classes(&model.network)?;
     let name = |class: usize| model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let sigmoid = model.network.output()?.shape().len() == 1;
-    let parts = chosen(&arguments.classes, count, arguments.making.seed, "class", &arguments.model)?
+    let parts = chosen(&arguments.classes, count, arguments.making.seed, "class", &arguments.model.model)?
         .into_iter()
         .map(|class| {
             // One sigmoid speaks for the second class and against the first.
@@ -97,7 +96,8 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
         .collect();
     let target = Target::classes(&model.network)?;
     let fourier = Fourier::classes(model.preprocessing.as_ref());
-    let work = Work { name: &arguments.model, model: &model, target, parts, fourier, default: "classes.png".into() };
+    let work =
+        Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: "classes.png".into() };
     work.run(&arguments.making, context)
 }
 

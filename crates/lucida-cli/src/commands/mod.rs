@@ -1,17 +1,26 @@
 //! One file for each command: calls of the library, and the words around them.
 
+mod activations;
 mod augment;
 mod completions;
 mod data;
+mod deconv;
 mod demo;
+mod dream;
 mod embed;
 mod evaluate;
+mod filter;
+mod kernels;
 mod maximize;
-mod model;
 mod predict;
+mod receptive_field;
 mod source;
+mod subject;
 mod summary;
+mod tables;
 mod train;
+mod weights;
+mod zoo;
 
 use anyhow::Result;
 use lucida::Cpu;
@@ -49,6 +58,14 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
         Command::Embed(arguments) => embed::run(arguments, context),
+        Command::Activations(arguments) => activations::run(arguments, context),
+        Command::Deconv(arguments) => deconv::run(arguments, context),
+        Command::ReceptiveField(arguments) => receptive_field::run(arguments, context),
+        Command::Kernels(arguments) => kernels::run(arguments, context),
+        Command::Filter(arguments) => filter::run(arguments, context),
+        Command::Zoo(arguments) => zoo::run(arguments, context),
+        Command::Weights(arguments) => weights::run(arguments, context),
+        Command::Dream(arguments) => dream::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Error, Result};
 use lucida::data::Picture;
 use lucida::train::{Prediction, PredictionTable, predict, predict_set};
-use lucida::weights::Model;
+use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::model::model;
 use super::source::Pictures;
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
@@ -66,14 +65,9 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
-    let model = model(&arguments.model)?;
+    let model = open(&arguments.model.spec(Top::Needed))?;
     let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table: None };
     let errors = match &arguments.data {
-        Some(Source::Mnist(_)) if arguments.index.is_none() => {
-            return Err(
-                Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into()
-            );
-        }
         Some(source) => {
             session.set(source, arguments.index.as_ref())?;
             Vec::new()
@@ -88,7 +82,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if arguments.json {
         let class_names = session.class_names();
         let predictions = session.answers;
-        context.output.json(&Answer { model: &arguments.model, class_names, predictions, errors })?;
+        context.output.json(&Answer { model: &arguments.model.model, class_names, predictions, errors })?;
     }
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
@@ -136,7 +130,9 @@ impl Session<'_> {
                 lucida::Error::Interrupted
             })
         })
-        .map_err(|error| failed.take().unwrap_or_else(|| Error::new(error).context(self.arguments.model.clone())))?;
+        .map_err(|error| {
+            failed.take().unwrap_or_else(|| Error::new(error).context(self.arguments.model.model.clone()))
+        })?;
         if self.arguments.json {
             Ok(())
         } else if pictures.are_digits() {
@@ -185,7 +181,7 @@ impl Session<'_> {
     }
 
     fn predict(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
-        predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.clone())
+        predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
     /// Prints a prediction, or keeps it for the JSON at the end.

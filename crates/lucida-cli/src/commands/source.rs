@@ -1,5 +1,7 @@
 //! Pictures to use a model on: digits, or the pictures of a folder.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Mnist, Skipped, memory_to_keep};
 use lucida::weights::Model;
@@ -35,32 +37,31 @@ impl Pictures {
     /// The test digits of MNIST in a folder, else the built-in digits; or the pictures of a folder, kept in memory as a
     /// model wants them as far as there is room.
     pub(super) fn load(source: &Source, model: &Model, strict: bool, context: Context) -> Result<Self> {
-        let (set, origin, skipped) = match source {
-            Source::Mnist(Some(folder)) => {
-                let images = Mnist::test_only(folder)?;
-                let origin = format!("test digits of {}", folder.display());
-                (Set::Digits { images, name: "test digit", builtin: false }, origin, Vec::new())
-            }
-            Source::Mnist(None) => {
-                let images = Mnist::builtin()?.train;
-                let set = Set::Digits { images, name: "built-in digit", builtin: true };
-                (set, "built-in digits".to_owned(), Vec::new())
-            }
-            Source::Folder(folder) => {
-                let counter = Counter::new(context.output, "Files");
-                let watch = |done, total| counter.at(done, total);
-                let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).watch(&watch);
-                if let Ok(preprocessing) = model.preprocessing() {
-                    builder = builder.keep(preprocessing, memory_to_keep());
-                }
-                let (set, skipped) = builder.open_set()?;
-                let origin = format!("pictures of {}", set.root().display());
-                (Set::Folder(set), origin, skipped)
-            }
+        let folder = match source {
+            Source::Mnist(folder) => return Self::digits(folder.as_deref()),
+            Source::Folder(folder) => folder,
         };
-        let pictures = Self { set, origin, skipped };
+        let counter = Counter::new(context.output, "Files");
+        let watch = |done, total| counter.at(done, total);
+        let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).watch(&watch);
+        if let Ok(preprocessing) = model.preprocessing() {
+            builder = builder.keep(preprocessing, memory_to_keep());
+        }
+        let (set, skipped) = builder.open_set()?;
+        let origin = format!("pictures of {}", set.root().display());
+        let pictures = Self { set: Set::Folder(set), origin, skipped };
         pictures.tell(context.output);
         Ok(pictures)
+    }
+
+    /// The test digits of a folder, else the built-in digits.
+    pub(super) fn digits(folder: Option<&Path>) -> Result<Self> {
+        let (images, name, origin) = match folder {
+            Some(folder) => (Mnist::test_only(folder)?, "test digit", format!("test digits of {}", folder.display())),
+            None => (Mnist::builtin()?.train, "built-in digit", "built-in digits".to_owned()),
+        };
+        let set = Set::Digits { images, name, builtin: folder.is_none() };
+        Ok(Self { set, origin, skipped: Vec::new() })
     }
 
     /// Says on standard error what was found and what not, so that the result is alone on standard output.

@@ -6,7 +6,7 @@ use crate::simd::multiversion;
 use super::MIN_PART;
 
 /// An activation that works on each value by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pointwise {
     /// `max(x, 0)`
     Relu,
@@ -14,6 +14,18 @@ pub enum Pointwise {
     Sigmoid,
     /// The hyperbolic tangent.
     Tanh,
+    /// `x` where it is positive, `slope x` elsewhere; the slope is not negative.
+    LeakyRelu {
+        /// The slope.
+        slope: f32,
+    },
+    /// `min(max(x, min), max)`
+    Clip {
+        /// The least value.
+        min: f32,
+        /// The largest value.
+        max: f32,
+    },
 }
 
 /// `output = f(input)`.
@@ -37,6 +49,8 @@ multiversion! {
             Pointwise::Relu => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { 0.0 }),
             Pointwise::Sigmoid => pairs.for_each(|(y, &x)| *y = sigmoid(x)),
             Pointwise::Tanh => pairs.for_each(|(y, &x)| *y = x.tanh()),
+            Pointwise::LeakyRelu { slope } => pairs.for_each(|(y, &x)| *y = if x > 0.0 { x } else { slope * x }),
+            Pointwise::Clip { min, max } => pairs.for_each(|(y, &x)| *y = x.max(min).min(max)),
         }
     }
 }
@@ -68,6 +82,8 @@ multiversion! {
             Pointwise::Relu => pairs.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
             Pointwise::Sigmoid => pairs.for_each(|(g, &y)| *g *= y * (1.0 - y)),
             Pointwise::Tanh => pairs.for_each(|(g, &y)| *g *= 1.0 - y * y),
+            Pointwise::LeakyRelu { slope } => pairs.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { slope * *g }),
+            Pointwise::Clip { min, max } => pairs.for_each(|(g, &y)| *g = if y > min && y < max { *g } else { 0.0 }),
         }
     }
 }

@@ -28,7 +28,7 @@ fn pointwise_activations_and_their_derivatives() {
     for cpu in cpus() {
         let x = wave(LEN, 0.37);
         type Function = fn(f64) -> f64;
-        let cases: [(Pointwise, Function, Function); 3] = [
+        let cases: [(Pointwise, Function, Function); 5] = [
             (Pointwise::Relu, |x| x.max(0.0), |x| f64::from(x > 0.0)),
             (
                 Pointwise::Sigmoid,
@@ -39,6 +39,12 @@ fn pointwise_activations_and_their_derivatives() {
                 },
             ),
             (Pointwise::Tanh, f64::tanh, |x| 1.0 - x.tanh().powi(2)),
+            (
+                Pointwise::LeakyRelu { slope: 0.25 },
+                |x| if x > 0.0 { x } else { 0.25 * x },
+                |x| if x > 0.0 { 1.0 } else { 0.25 },
+            ),
+            (Pointwise::Clip { min: -0.5, max: 1.25 }, |x| x.clamp(-0.5, 1.25), |x| f64::from(x > -0.5 && x < 1.25)),
         ];
         for (kind, f, derivative) in cases {
             let mut y = vec![f32::NAN; LEN];

@@ -31,5 +31,5 @@ pub use mnist::Mnist;
 pub use picture::Picture;
 pub use preprocess::{Colour, Preprocessing};
 pub use random::choose;
-pub use resize::{Filter, Fit};
+pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};

@@ -144,6 +144,33 @@ impl Picture {
     }
 }
 
+/// Floats (height, width, channels) in another size, by antialiased linear interpolation.
+///
+/// # Errors
+/// As [`Picture::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has another length.
+pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels: usize) -> Result<Vec<f32>> {
+    let kind = match channels {
+        1 => PixelType::F32,
+        3 => PixelType::F32x3,
+        _ => return Err(Error::argument(format!("a picture has 1 or 3 channels, not {channels}"))),
+    };
+    if values.len() != from[0] * from[1] * channels {
+        return Err(Error::argument(format!("{from:?} pixels of {channels} channels are not {} values", values.len())));
+    }
+    if from == to {
+        return Ok(values.to_vec());
+    }
+    let [from_width, from_height] = checked_size(from[1], from[0])?;
+    let [to_width, to_height] = checked_size(to[1], to[0])?;
+    let failed = |problem: String| Error::Bug(format!("resizing to {to_width}x{to_height}: {problem}"));
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+    let source = Image::from_vec_u8(from_width, from_height, bytes, kind).map_err(|e| failed(e.to_string()))?;
+    let mut target = Image::new(to_width, to_height, kind);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(e.to_string()))?;
+    Ok(target.buffer().chunks_exact(4).map(|bytes| f32::from_ne_bytes(bytes.try_into().expect("four"))).collect())
+}
+
 /// A size that can be worked with: no side 0, no more pixels than the limit.
 fn checked_size(width: usize, height: usize) -> Result<[u32; 2]> {
     let limit = Limits::default().pixels;

@@ -1,6 +1,8 @@
 //! A network: a graph of named layers and their weights.
 
 mod assembly;
+mod cut;
+mod resize;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, safetensors};
+use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -18,6 +18,10 @@ pub enum Format {
     KerasH5,
     /// Keras 3's zip archive: `.keras`.
     KerasZip,
+    /// PyTorch's state dictionaries: `.pth`, `.pt`.
+    Torch,
+    /// ONNX: `.onnx`.
+    Onnx,
 }
 
 impl Format {
@@ -31,17 +35,27 @@ impl Format {
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
-        let mut start = Vec::with_capacity(9);
-        file.take(9).read_to_end(&mut start).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        let mut start = Vec::with_capacity(64);
+        file.take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
             return Ok(Self::KerasH5);
         }
         if start.starts_with(&archive::MAGIC) {
-            return Ok(Self::KerasZip);
+            // An archive that cannot be opened is one of Keras's, whose reader says what is wrong with it.
+            let names = archive::Archive::open(path).map(|archive| archive.names()).unwrap_or_default();
+            let keras = names.iter().any(|name| name == "config.json");
+            return Ok(if !keras && torch::folder(&names).is_some() { Self::Torch } else { Self::KerasZip });
+        }
+        if torch::is_legacy(&start) {
+            return Ok(Self::Torch);
         }
         // The length of a header, which is JSON.
-        if start.len() == 9 && start[8] == b'{' {
+        if start.get(8) == Some(&b'{') {
             return Ok(Self::Safetensors);
+        }
+        if is_onnx(&start, len) {
+            return Ok(Self::Onnx);
         }
         let found = match start.as_slice() {
             [] => "it is empty".to_owned(),
@@ -54,22 +68,42 @@ impl Format {
             path,
             format!(
                 "is not a model file of a known format: {found}; known are safetensors (.safetensors), Keras's HDF5 \
-                 (.h5, .weights.h5) and Keras's zip archive (.keras)"
+                 (.h5, .weights.h5), Keras's zip archive (.keras), PyTorch's state dictionaries (.pth, .pt) and ONNX (.onnx)"
             ),
         ))
+    }
+}
+
+/// ONNX has no magic number. Its writers begin with the version of the format, field 1, and go on with another field of a
+/// model whose length fits into the file.
+fn is_onnx(start: &[u8], len: u64) -> bool {
+    let &[0x08, 1..=99, key, ref rest @ ..] = start else { return false };
+    match key {
+        // producer_name, producer_version, domain, doc_string, graph, opset_import, metadata_props
+        0x12 | 0x1a | 0x22 | 0x32 | 0x3a | 0x42 | 0x72 => {
+            let digits = rest.iter().take(10).position(|byte| byte & 0x80 == 0);
+            let length = digits
+                .map(|last| rest[..=last].iter().rev().fold(0_u64, |value, byte| value << 7 | u64::from(byte & 0x7f)));
+            length.is_some_and(|length| length < len)
+        }
+        // model_version
+        0x28 => !rest.is_empty(),
+        _ => false,
     }
 }
 
 /// Reads a model, network and weights, from a file of any format that describes both.
 ///
 /// # Errors
-/// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`];
-/// and as [`Format::of`].
+/// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
+/// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
 pub fn load_model(path: &Path) -> Result<Model> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_model(path),
         Format::KerasH5 => keras_h5::load_model(path),
         Format::KerasZip => keras_zip::load_model(path),
+        Format::Torch => torch::load_model(path),
+        Format::Onnx => onnx::load_model(path),
     }
 }
 
@@ -82,6 +116,8 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
         Format::Safetensors => safetensors::load_weights(path, network),
         Format::KerasH5 => keras_h5::load_weights(path, network),
         Format::KerasZip => keras_zip::load_weights(path, network),
+        Format::Torch => torch::load_weights(path, network),
+        Format::Onnx => onnx::load_weights(path, network),
     }
 }
 
@@ -94,7 +130,75 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         Format::Safetensors => safetensors::inspect(path),
         Format::KerasH5 => keras_h5::inspect(path),
         Format::KerasZip => keras_zip::inspect(path),
+        Format::Torch => torch::inspect(path),
+        Format::Onnx => onnx::inspect(path),
     }
+}
+
+/// A way to write a model.
+struct Writer {
+    /// The ending of the file's name.
+    ending: &'static str,
+    /// What is written, for people.
+    what: &'static str,
+    save: fn(&Model, &Path) -> Result<()>,
+}
+
+/// All of them; of two endings that fit, the longer counts.
+const WRITERS: &[Writer] = &[
+    Writer {
+        ending: ".safetensors",
+        what: "Lucida's own, with all that belongs to a model",
+        save: safetensors::save_model,
+    },
+    Writer { ending: ".keras", what: "Keras 3's model", save: keras_zip::save_model },
+    Writer { ending: ".h5", what: "Keras's legacy model", save: keras_h5::save_model },
+    Writer {
+        ending: ".weights.h5",
+        what: "Keras 3's weights alone",
+        save: |model, path| keras_h5::save_weights(&model.network, path),
+    },
+    Writer { ending: ".onnx", what: "an ONNX graph", save: |model, path| onnx::save_model(model, path) },
+    Writer {
+        ending: ".pth",
+        what: "PyTorch's state dictionary",
+        save: |model, path| torch::save_weights(&model.network, path),
+    },
+    Writer {
+        ending: ".pt",
+        what: "PyTorch's state dictionary",
+        save: |model, path| torch::save_weights(&model.network, path),
+    },
+];
+
+/// The way to write a file, by the ending of its name.
+fn writer(path: &Path) -> Result<&'static Writer> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let fitting = WRITERS.iter().filter(|writer| name.ends_with(writer.ending) && name != writer.ending);
+    fitting.max_by_key(|writer| writer.ending.len()).ok_or_else(|| {
+        let known: Vec<_> = WRITERS.iter().map(|writer| format!("{} ({})", writer.ending, writer.what)).collect();
+        Error::argument(format!(
+            "{}: the ending of the name says which format to write, and must be one of {}",
+            path.display(),
+            known.join(", ")
+        ))
+    })
+}
+
+/// What [`save_model`] would write under this name, for people: to be asked before long work.
+///
+/// # Errors
+/// [`Error::Argument`] lists the endings that mean a format.
+pub fn describe_format(path: &Path) -> Result<&'static str> {
+    Ok(writer(path)?.what)
+}
+
+/// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`.
+///
+/// # Errors
+/// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    (writer(path)?.save)(model, path)
 }
 
 #[cfg(test)]
@@ -112,11 +216,31 @@ mod tests {
         assert_eq!(of(b"\x89HDF\r\n\x1a\n and more").unwrap(), Format::KerasH5);
         assert_eq!(of(b"PK\x03\x04 and more").unwrap(), Format::KerasZip);
         assert_eq!(of(b"\x02\0\0\0\0\0\0\0{}").unwrap(), Format::Safetensors);
+        assert_eq!(of(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.").unwrap(), Format::Torch);
+        assert_eq!(of(b"\x08\x08\x12\x06lucida\x42\x04\x0a\0\x10\x11").unwrap(), Format::Onnx);
+        assert_eq!(of(b"\x08\x07\x3a\x04....").unwrap(), Format::Onnx);
+        for other in
+            [&b"\x08\x07"[..], b"\x08\x07\x3a\x7f....", b"\x08\x07\x3a\xff\xff\xff\xff\x0f....", b"\x08\x07\x0a\x01.."]
+        {
+            assert!(of(other).is_err(), "{other:?}");
+        }
         for (bytes, expected) in [(&b""[..], "it is empty"), (b"hello, world", "68 65 6c 6c 6f 2c 20 77")] {
             let message = of(bytes).unwrap_err().to_string();
             assert!(message.contains("known format") && message.contains(expected), "{message}");
         }
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(matches!(Format::of(&folder.path().join("none")), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn endings_mean_formats() {
+        let what = |name: &str| describe_format(Path::new(name));
+        assert_eq!(what("a/b.weights.h5").unwrap(), "Keras 3's weights alone");
+        assert_eq!(what("B.H5").unwrap(), "Keras's legacy model");
+        assert_eq!(what("weights.h5").unwrap(), "Keras's legacy model");
+        for name in ["model", "model.txt", ".h5", "h5", ""] {
+            let message = what(name).unwrap_err().to_string();
+            assert!(message.contains(".safetensors (") && message.contains(".weights.h5 ("), "{name}: {message}");
+        }
     }
 }

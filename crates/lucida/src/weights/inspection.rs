@@ -25,8 +25,9 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// The number of values in all tensors.
+    /// The number of values in all tensors; the largest number when it is larger than that.
     pub fn parameters(&self) -> usize {
-        self.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+        let of_tensor = |tensor: &TensorInfo| tensor.shape.iter().fold(1, |len: usize, &size| len.saturating_mul(size));
+        self.tensors.iter().map(of_tensor).fold(0, usize::saturating_add)
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
-use super::keras::{Described, Places, Stored, assign, assign_by_path, describe, flat_paths};
+use super::keras::{Described, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
 use super::{Inspection, Model, TensorInfo, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -38,6 +38,12 @@ pub fn load_model(path: &Path) -> Result<Model> {
     let size = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();
     let described = describe_in(path, config, size)?;
     let mut model = noted(described.network, described.notes);
+    if let Some(own) = &file.own {
+        let own = serde_json::from_str(own).map_err(|problem| problem.to_string());
+        own.and_then(|own| adopt(&mut model, own)).map_err(|problem| {
+            Error::file(path, format!("is damaged: it has an unusable attribute {LUCIDA}: {problem}"))
+        })?;
+    }
     file.fill(&mut model.network, &described.paths)?;
     Ok(model)
 }
@@ -67,6 +73,16 @@ pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
     files::write_bytes(path, &keras::weights(network)?)
 }
 
+/// Writes a whole model as Keras's legacy format has it (`.h5`), for Keras's `load_model`. What Keras has no place for
+/// is put into an attribute of its own, where [`load_model`] finds it. Needs memory of about three times the weights' size.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the network has too many layers for the format (InceptionV3 has), or one whose name is not
+/// allowed in Keras; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+    files::write_bytes(path, &keras::legacy(model, path)?)
+}
+
 /// The network of a description, with errors that name the file.
 pub(super) fn describe_in(path: &Path, config: &Value, size: u64) -> Result<Described> {
     // Some room for the case that the tensors are compressed.
@@ -91,6 +107,8 @@ pub(super) struct KerasH5 {
     file: Hdf5,
     format: &'static str,
     config: Option<Value>,
+    /// What Lucida's models have besides.
+    own: Option<String>,
     attributes: Vec<(String, String)>,
     layers: Vec<Stored>,
     /// The tensors of each layer.
@@ -110,14 +128,15 @@ impl KerasH5 {
             })?),
             None => None,
         };
+        let own = text(LUCIDA).cloned();
         let mut attributes: Vec<(String, String)> = Vec::new();
         for (name, values) in &root {
-            if let ([value], false) = (values.as_slice(), name == "model_config") {
+            if let ([value], false) = (values.as_slice(), name == "model_config" || name == LUCIDA) {
                 attributes.push((name.clone(), value.clone()));
             }
         }
         let mut opened =
-            Self { file, format: "", config, attributes, layers: Vec::new(), tensors: Vec::new(), named: true };
+            Self { file, format: "", config, own, attributes, layers: Vec::new(), tensors: Vec::new(), named: true };
         if Hdf5::list(&root, "layer_names").is_some() {
             opened.format = "Keras weights (HDF5)";
             opened.read_legacy("", &root)?;

@@ -8,17 +8,15 @@ use std::fs::File;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::archive::Archive;
 use super::hdf5::Hdf5;
-use super::keras::{Npz, flat_paths};
+use super::keras::{LUCIDA, Npz, adopt, flat_paths, own};
 use super::keras_h5::{KerasH5, describe_in, noted};
 use super::{Inspection, Model, keras};
-use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
@@ -27,8 +25,6 @@ const H5: &str = "model.weights.h5";
 const NPZ: &str = "model.weights.npz";
 /// The version of Keras whose format is written.
 const WRITTEN_FOR: &str = "3.15.0";
-/// The entry of the metadata with what Keras has no place for.
-const LUCIDA: &str = "lucida";
 /// Bytes of the description. That of InceptionV3 has 300,000.
 const MAX_CONFIG: u64 = 64 << 20;
 
@@ -64,11 +60,7 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     let metadata = json!({
         "keras_version": WRITTEN_FOR,
         "date_saved": "1980-01-01@00:00:00",
-        LUCIDA: {
-            "preprocessing": model.preprocessing,
-            "class_names": model.class_names,
-            "training": model.training,
-        },
+        LUCIDA: own(model),
     });
     let weights = keras::weights(&model.network)?;
     let pack = || -> zip::result::ZipResult<Vec<u8>> {
@@ -122,16 +114,6 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
     })
 }
 
-/// What Keras has no place for.
-#[derive(Debug, Deserialize)]
-struct Own {
-    preprocessing: Option<Preprocessing>,
-    #[serde(default)]
-    class_names: Vec<String>,
-    #[serde(default)]
-    training: Value,
-}
-
 struct KerasZip<'a> {
     path: &'a Path,
     archive: Archive,
@@ -166,16 +148,9 @@ impl<'a> KerasZip<'a> {
     fn add_own_metadata(&mut self, model: &mut Model) -> Result<()> {
         let mut metadata = self.metadata();
         let Some(own) = metadata.get_mut(LUCIDA).map(Value::take) else { return Ok(()) };
-        let bad = |problem: String| {
+        adopt(model, own).map_err(|problem| {
             Error::file(self.path, format!("is damaged: metadata.json has an unusable entry {LUCIDA}: {problem}"))
-        };
-        let own: Own = serde_json::from_value(own).map_err(|problem| bad(problem.to_string()))?;
-        model.preprocessing = own.preprocessing;
-        model.class_names = own.class_names;
-        if !own.training.is_null() {
-            model.training = own.training;
-        }
-        model.check().map_err(|problem| bad(problem.to_string()))
+        })
     }
 
     fn weights(&mut self) -> Result<Weights> {

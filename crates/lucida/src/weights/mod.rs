@@ -6,16 +6,25 @@
 
 mod archive;
 mod builtin;
+mod description;
+mod floats;
 mod format;
 mod hdf5;
+pub mod hub;
 mod inspection;
 mod keras;
 pub mod keras_h5;
 pub mod keras_zip;
 mod model;
+mod modules;
+pub mod onnx;
+mod open;
+mod pickle;
 pub mod safetensors;
+pub mod torch;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
-pub use format::{Format, inspect, load_model, load_weights};
+pub use format::{Format, describe_format, inspect, load_model, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::Model;
+pub use open::{BUILTIN, ModelSpec, Top, locate, open, open_network};

@@ -38,6 +38,7 @@ impl Model {
             Pixels::Digit => Preprocessing::mnist().with_size(height, width),
             Pixels::Unit => Preprocessing::unit(height, width, Colour::Rgb),
             Pixels::Caffe => Preprocessing::vgg().with_size(height, width),
+            Pixels::Standardised => Preprocessing::torchvision(height).with_size(height, width),
             Pixels::Symmetric => Preprocessing::inception(height).with_size(height, width),
         };
         Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })

@@ -8,7 +8,11 @@
 //! class names and a record of the training. One file is all that is needed to use a network. The same model gives the
 //! same bytes: there is no date in it, and the order of everything is fixed.
 //!
-//! Tensors are read one by one straight into the network's weights: loading takes no second copy.
+//! A plain file does not describe its network. Its tensors may have the names that torchvision or timm give them, as in
+//! [`torch`](super::torch)'s files.
+//!
+//! Tensors are read one by one straight into the network's weights: loading takes no second copy. Those of 16 or 64 bits
+//! become 32-bit numbers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,48 +21,24 @@ use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo as Entry};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::description::{self, KEY};
+use super::floats::Float;
+use super::modules::{self, Tensors};
 use super::{Inspection, Model, TensorInfo};
-use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
-/// The entry of the metadata that makes a file a Lucida model.
-const KEY: &str = "lucida";
-/// The version of that entry which this code writes and reads.
-const VERSION: u32 = 1;
 /// Bytes a header may have. That of InceptionV3 has 90,000.
 const MAX_HEADER: u64 = 16 << 20;
-
-/// What the entry holds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Description {
-    version: u32,
-    network: Value,
-    #[serde(default)]
-    preprocessing: Option<Preprocessing>,
-    #[serde(default)]
-    class_names: Vec<String>,
-    #[serde(default)]
-    training: Value,
-}
 
 /// Writes a model.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
-    let description = Description {
-        version: VERSION,
-        network: model.network.architecture(),
-        preprocessing: model.preprocessing.clone(),
-        class_names: model.class_names.clone(),
-        training: model.training.clone(),
-    };
-    let text = serde_json::to_string(&description)
-        .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))?;
+    let text = description::to_text(model)?;
     let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ KEY: text }))]);
     let mut at = 0;
     for weight in model.network.weights() {
@@ -94,37 +74,34 @@ fn write_floats(out: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads a model.
+/// Reads a model: one of Lucida's own, or one of the networks of torchvision's and timm's that the zoo has, which is told
+/// by the names and shapes of its tensors (see [`torch::load_model`](super::torch::load_model)).
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not a safetensors file, cut short, not a Lucida model, made by a later version, a
-/// tensor missing or of another shape. [`Error::Limit`] when it declares more than fits this machine.
+/// [`Error::File`] says what is wrong: not a safetensors file, cut short, neither a Lucida model nor a known network, made
+/// by a later version, a tensor missing or of another shape. [`Error::Limit`] when it declares more than fits this machine.
 pub fn load_model(path: &Path) -> Result<Model> {
     let mut source = Source::open(path)?;
     let Some(text) = source.entry.take() else {
-        return Err(Error::file(path, "holds tensors but no Lucida model: it has no architecture"));
+        return modules::recognise(&mut source)?.ok_or_else(|| {
+            Error::file(
+                path,
+                format!(
+                    "holds tensors but no Lucida model: it has no architecture, and its names and shapes are of none that \
+                     is known ({}): build the network it belongs to and load the weights into it",
+                    modules::known()
+                ),
+            )
+        });
     };
     let damaged = |problem: String| Error::file(path, format!("is not a usable Lucida model: {problem}"));
-    let value: Value = serde_json::from_str(&text).map_err(|problem| damaged(problem.to_string()))?;
-    let version = value["version"].as_u64();
-    if version != Some(u64::from(VERSION)) {
-        let found = version.map_or("no version".to_owned(), |version| format!("version {version}"));
-        return Err(damaged(format!("its description has {found}, this program reads version {VERSION}")));
-    }
-    let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
-    let network = Network::from_architecture(&description.network).map_err(|problem| damaged(problem.to_string()))?;
-    let mut model = Model {
-        network,
-        preprocessing: description.preprocessing,
-        class_names: description.class_names,
-        training: description.training,
-    };
-    model.check().map_err(|problem| damaged(problem.to_string()))?;
+    let mut model = description::from_text(&text).map_err(damaged)?;
     source.fill(&mut model.network)?;
     Ok(model)
 }
 
-/// Reads the tensors of a file into the weights of the same names.
+/// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the layers
+/// of a network of the zoo.
 ///
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
@@ -138,19 +115,14 @@ pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
 /// [`Error::File`] when it is not a safetensors file.
 pub fn inspect(path: &Path) -> Result<Inspection> {
     let source = Source::open(path)?;
-    let description = source.entry.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let architecture = source.entry.as_deref().and_then(description::architecture);
     let mut attributes: Vec<_> = source.attributes.clone().into_iter().collect();
     attributes.sort();
-    let tensors = source.tensors.iter().map(|(name, entry)| TensorInfo {
-        name: name.clone(),
-        shape: entry.shape.clone(),
-        dtype: format!("{:?}", entry.dtype),
-    });
     Ok(Inspection {
-        format: if description.is_some() { "Lucida model" } else { "safetensors" },
-        tensors: tensors.collect(),
+        format: if architecture.is_some() { "Lucida model" } else { "safetensors" },
+        tensors: source.infos,
         attributes,
-        architecture: description.map(|description| description["network"].clone()),
+        architecture,
     })
 }
 
@@ -161,6 +133,7 @@ struct Source<'a> {
     /// Where the tensors start.
     start: u64,
     tensors: Vec<(String, Entry)>,
+    infos: Vec<TensorInfo>,
     entry: Option<String>,
     attributes: BTreeMap<String, String>,
 }
@@ -209,29 +182,36 @@ impl<'a> Source<'a> {
         let mut attributes: BTreeMap<String, String> =
             metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
         let entry = attributes.remove(KEY);
-        Ok(Self { path, file, start, tensors, entry, attributes })
+        let infos = tensors.iter().map(|(name, entry)| TensorInfo {
+            name: name.clone(),
+            shape: entry.shape.clone(),
+            dtype: format!("{:?}", entry.dtype),
+        });
+        let infos = infos.collect();
+        Ok(Self { path, file, start, tensors, infos, entry, attributes })
     }
 
     fn fill(&mut self, network: &mut Network) -> Result<()> {
+        let own = |(name, _): &(String, Entry)| network.weight(name).is_some();
+        if self.entry.is_none() && !self.tensors.iter().any(own) {
+            return modules::fill(self, network);
+        }
         let bad =
             |problem: String| Error::file(self.path, format!("does not fit network {}: {problem}", network.name()));
-        let by_name: BTreeMap<&str, &Entry> = self.tensors.iter().map(|(name, entry)| (name.as_str(), entry)).collect();
+        let by_name: BTreeMap<&str, usize> =
+            self.tensors.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
         let mut places = Vec::new();
         for weight in network.weights() {
-            let entry =
+            let place =
                 *by_name.get(weight.name()).ok_or_else(|| bad(format!("tensor {:?} is missing", weight.name())))?;
+            let (name, entry) = &self.tensors[place];
             if entry.shape != weight.shape() {
-                return Err(bad(format!(
-                    "tensor {:?} has shape {:?}, not {:?}",
-                    weight.name(),
-                    entry.shape,
-                    weight.shape()
-                )));
+                return Err(bad(format!("tensor {name:?} has shape {:?}, not {:?}", entry.shape, weight.shape())));
             }
-            if entry.dtype != Dtype::F32 {
-                return Err(bad(format!("tensor {:?} is of type {:?}, not F32", weight.name(), entry.dtype)));
+            if float(entry.dtype).is_none() {
+                return Err(bad(format!("tensor {name:?} is of type {:?}, not F32, F16, BF16 or F64", entry.dtype)));
             }
-            places.push(entry.data_offsets.0 as u64);
+            places.push(place);
         }
         if by_name.len() > places.len() {
             let names: Vec<_> = network.weights().iter().map(|weight| weight.name()).collect();
@@ -239,24 +219,59 @@ impl<'a> Source<'a> {
             return Err(bad(format!("tensor {extra:?} belongs to none of its layers")));
         }
         for (weight, place) in network.weights_mut().iter_mut().zip(places) {
-            let failed = |source| Error::io(self.path, "read", source);
-            self.file.seek(SeekFrom::Start(self.start + place)).map_err(failed)?;
-            read_floats(&mut self.file, weight.values_mut()).map_err(failed)?;
+            let mut rest = weight.values_mut();
+            self.read(place, &mut |values| {
+                let (now, later) = std::mem::take(&mut rest).split_at_mut(values.len());
+                now.copy_from_slice(values);
+                rest = later;
+            })?;
         }
         Ok(())
     }
 }
 
-fn read_floats(from: &mut impl Read, values: &mut [f32]) -> std::io::Result<()> {
-    let mut bytes = vec![0; (4 * values.len()).min(1 << 16)];
-    for chunk in values.chunks_mut((1 << 16) / 4) {
-        let bytes = &mut bytes[..4 * chunk.len()];
-        from.read_exact(bytes)?;
-        for (value, bytes) in chunk.iter_mut().zip(bytes.chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
+/// How to read the values of a type, if they are floating-point numbers.
+fn float(dtype: Dtype) -> Option<Float> {
+    match dtype {
+        Dtype::F32 => Some(Float::F32),
+        Dtype::F16 => Some(Float::F16),
+        Dtype::BF16 => Some(Float::BF16),
+        Dtype::F64 => Some(Float::F64),
+        _ => None,
     }
-    Ok(())
+}
+
+impl Tensors for Source<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
+    fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    fn is_float(&self, index: usize) -> bool {
+        float(self.tensors[index].1.dtype).is_some()
+    }
+
+    /// Writers of this format sort tensors as they like.
+    fn in_order(&self) -> bool {
+        false
+    }
+
+    fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()> {
+        let (name, entry) = &self.tensors[index];
+        let kind = float(entry.dtype).ok_or_else(|| {
+            Error::file(
+                self.path,
+                format!("tensor {name:?} is of type {:?}, not of floating-point numbers", entry.dtype),
+            )
+        })?;
+        let failed = |source| Error::io(self.path, "read", source);
+        let (from, to) = entry.data_offsets;
+        self.file.seek(SeekFrom::Start(self.start + from as u64)).map_err(failed)?;
+        kind.read(&mut self.file, (to - from) / kind.size(), take).map_err(failed)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the tests against recorded values share.
 #![allow(dead_code)] // each test program uses its own part
 
+pub(crate) mod hostile;
+
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;

@@ -3,6 +3,7 @@
 Checked with Keras 3.15 on TensorFlow 2.21. Usage: python exports.py DIR
 """
 
+import os
 import sys
 
 import keras
@@ -22,3 +23,10 @@ for name in ["every_layer", "inception_v3", "vgg16", "mnist_cnn"]:
     other.load_weights(f"{folder}/{name}.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
     print(f"{name}.weights.h5: the same weights")
+    # The legacy whole model, where the network is not too long for it.
+    legacy = f"{folder}/{name}.h5"
+    if os.path.exists(legacy):
+        other = keras.models.load_model(legacy, compile=False)
+        assert [layer.name for layer in other.layers] == [layer.name for layer in model.layers]
+        assert np.array_equal(other.predict(inputs, verbose=0), outputs)
+        print(f"{name}.h5: the same predictions")

@@ -10,6 +10,9 @@ use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
+/// The last part of the steps, in which movements, noise and pull die away.
+const REST: f32 = 0.25;
+
 /// How pictures are made of frequencies.
 ///
 /// In each step every picture is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
@@ -71,7 +74,9 @@ impl Fourier {
     /// For filters of a network that takes what `preprocessing` makes.
     pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
-            Some(digits) if digits.digit => Self { steps: 256, start: -2.0, shift: 0.04, ..Self::default() },
+            Some(digits) if digits.digit => {
+                Self { steps: 384, decay: 0.8, shift: 0.04, rotation: 5.0, zoom: 0.05, start: -2.0, ..Self::default() }
+            }
             _ => Self::default(),
         }
     }
@@ -137,6 +142,10 @@ impl Run<'_> {
         let mut values = vec![0.0; batch];
 
         for step in 0..settings.steps {
+            // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
+            let left = (settings.steps - step) as f32 / settings.steps as f32;
+            let calm = (left / REST).min(1.0);
+            let movement = movement.scaled(calm);
             spectrum.pictures(cpu, &coefficients, &mut pictures);
             // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
@@ -150,7 +159,7 @@ impl Run<'_> {
                 let picture = &pictures[index % count * len..][..len];
                 affine.apply(picture, size, channels, spectrum.background(), seen);
                 if settings.noise > 0.0 {
-                    seen.iter_mut().for_each(|value| *value += settings.noise * normal(&mut rng));
+                    seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
                 }
             });
             pixels.to_input(&seen, self.plan.input_mut());
@@ -174,7 +183,7 @@ impl Run<'_> {
                 push_pictures_apart(&pictures, &mut gradients, variants, len, settings.diversity_weight);
             }
             // Adam descends.
-            gradients.iter_mut().for_each(|gradient| *gradient = settings.pull - *gradient);
+            gradients.iter_mut().for_each(|gradient| *gradient = calm * settings.pull - *gradient);
             spectrum.back(cpu, &pictures, &gradients, &mut descent);
             let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
             let t = step as i32 + 1;

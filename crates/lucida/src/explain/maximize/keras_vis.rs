@@ -168,7 +168,7 @@ fn standardize(values: &mut [f32]) {
 }
 
 /// Moves all pixels down and to the right; what leaves comes back on the other side.
-fn roll(picture: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
+pub(super) fn roll(picture: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
     let mut rolled = Vec::with_capacity(picture.len());
     let wrap = |at: usize, by: isize, size: usize| (at as isize - by).rem_euclid(size as isize) as usize;
     for row in 0..height {

@@ -11,6 +11,7 @@
 //! All pictures of a layer are made together, as one batch, by a plan that ends at that layer.
 
 mod diversity;
+mod dream;
 
 mod fourier;
 mod keras_vis;
@@ -24,6 +25,7 @@ use crate::data::{Picture, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
+pub use dream::{Dream, dream};
 pub use fourier::Fourier;
 pub use keras_vis::KerasVis;
 use objective::Seen;

@@ -4,10 +4,6 @@ use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Point, Shape};
 use crate::{Error, Result};
 
-/// How much a value below zero counts before a ReLU, relative to one above. A filter that is silent everywhere would
-/// otherwise give no gradient to start from.
-const LEAK: f32 = 0.1;
-
 /// A part of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Objective {
@@ -136,43 +132,54 @@ impl Seen {
     }
 
     /// One sample's value, and its gradient.
-    fn one(&self, objective: &Objective, activations: &[f32], mut gradient: Option<&mut [f32]>) -> f32 {
-        let channels = self.shape.channels();
-        let positions = activations.len() / channels;
-        let mut add = |at: usize, weight: f32| {
-            if let Some(gradient) = gradient.as_deref_mut() {
-                gradient[at] += if self.rectify && activations[at] <= 0.0 { LEAK * weight } else { weight };
-            }
-            weight * self.output(activations[at])
+    ///
+    /// Before a ReLU, a filter that is silent everywhere would give no gradient to start from: it follows the values below
+    /// zero instead. As soon as it speaks anywhere, the gradient is that of what it says.
+    fn one(&self, objective: &Objective, activations: &[f32], gradient: Option<&mut [f32]>) -> f32 {
+        let terms = match objective {
+            Objective::Layer => return self.layer(activations, gradient),
+            parts => self.terms(parts),
         };
-        match objective {
-            Objective::Neuron { channel, position } => {
-                let [rows, columns] = position_count(&self.shape).unwrap_or([1, 1]);
-                let [row, column] = position.unwrap_or([rows / 2, columns / 2]);
-                add((row * columns + column) * channels + channel, 1.0)
-            }
-            Objective::Channel(channel) => {
-                let weight = 1.0 / positions as f32;
-                (0..positions).map(|position| add(position * channels + channel, weight)).sum()
-            }
-            Objective::Direction(parts) => {
-                let each = 1.0 / positions as f32;
-                let mut sum = 0.0;
-                for position in 0..positions {
-                    for (channel, weight) in parts {
-                        sum += add(position * channels + channel, each * weight);
-                    }
-                }
-                sum
-            }
-            Objective::Layer => {
-                let each = 1.0 / activations.len() as f32;
-                if let Some(gradient) = gradient {
-                    gradient.iter_mut().zip(activations).for_each(|(dy, &y)| *dy = 2.0 * each * self.output(y));
-                }
-                activations.iter().map(|&y| each * self.output(y) * self.output(y)).sum()
+        let silent = self.rectify && terms.clone().all(|(at, _)| activations[at] <= 0.0);
+        if let Some(gradient) = gradient {
+            for (at, weight) in terms.clone().filter(|&(at, _)| silent || !self.rectify || activations[at] > 0.0) {
+                gradient[at] += weight;
             }
         }
+        terms.map(|(at, weight)| weight * self.output(activations[at])).sum()
+    }
+
+    /// The values that an objective sums up, and their weights.
+    fn terms(&self, objective: &Objective) -> impl Iterator<Item = (usize, f32)> + Clone {
+        let channels = self.shape.channels();
+        let [rows, columns] = position_count(&self.shape).unwrap_or([1, 1]);
+        let all = rows * columns;
+        let each = 1.0 / all as f32;
+        let (parts, positions) = match objective {
+            Objective::Neuron { channel, position } => {
+                let [row, column] = position.unwrap_or([rows / 2, columns / 2]);
+                let at = row * columns + column;
+                (vec![(*channel, 1.0)], at..at + 1)
+            }
+            Objective::Channel(channel) => (vec![(*channel, each)], 0..all),
+            Objective::Direction(parts) => {
+                (parts.iter().map(|&(channel, weight)| (channel, each * weight)).collect(), 0..all)
+            }
+            Objective::Layer => (Vec::new(), 0..0),
+        };
+        positions.flat_map(move |position| {
+            let at = position * channels;
+            parts.clone().into_iter().map(move |(channel, weight)| (at + channel, weight))
+        })
+    }
+
+    /// The mean square of the layer.
+    fn layer(&self, activations: &[f32], gradient: Option<&mut [f32]>) -> f32 {
+        let each = 1.0 / activations.len() as f32;
+        if let Some(gradient) = gradient {
+            gradient.iter_mut().zip(activations).for_each(|(dy, &y)| *dy = 2.0 * each * self.output(y));
+        }
+        activations.iter().map(|&y| each * self.output(y) * self.output(y)).sum()
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Affine {
 }
 
 impl Movement {
+    /// A part of it.
+    pub(super) fn scaled(self, by: f32) -> Self {
+        Self { shift: by * self.shift, rotation: by * self.rotation, zoom: by * self.zoom }
+    }
+
     pub(super) fn draw(&self, height: usize, width: usize, rng: &mut ChaCha8Rng) -> Affine {
         let mut within = |most: f32| most * (2.0 * uniform(rng) - 1.0);
         let angle = within(self.rotation).to_radians();

@@ -8,7 +8,7 @@ use super::super::BackwardRule;
 use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, Shape, one_input};
 
 /// The functions that follow a layer's sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationKind {
     /// The value itself.
@@ -22,10 +22,42 @@ pub enum ActivationKind {
     Tanh,
     /// `exp(x) / sum exp(x)` over the last axis.
     Softmax,
+    /// `x` where it is positive, `negative_slope x` elsewhere (Maas, Hannun and Ng, 2013).
+    LeakyRelu {
+        /// The slope for negative values: a finite number, not negative itself.
+        negative_slope: f32,
+    },
+    /// `min(max(x, 0), 6)`
+    Relu6,
+    /// `min(max(x, min), max)`
+    Clip {
+        /// The least value: finite, and less than the largest.
+        min: f32,
+        /// The largest value, finite.
+        max: f32,
+    },
+}
+
+impl ActivationKind {
+    /// Checks the function's parameters.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn check(self) -> Result<(), String> {
+        match self {
+            Self::LeakyRelu { negative_slope } if !(0.0..=f32::MAX).contains(&negative_slope) => {
+                Err(format!("a leaky ReLU with the slope {negative_slope}: it must be finite and not negative"))
+            }
+            Self::Clip { min, max } if !(min.is_finite() && max.is_finite() && min < max) => {
+                Err(format!("clipping to values from {min} to {max} makes no sense"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An activation as a layer of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Activation {
     /// Which one.
     pub activation: ActivationKind,
@@ -40,6 +72,7 @@ impl Activation {
 
 impl Mechanics for Activation {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        self.activation.check()?;
         Ok(one_input(inputs)?.clone())
     }
 
@@ -78,6 +111,9 @@ impl Activating {
             ActivationKind::Relu => Some(Pointwise::Relu),
             ActivationKind::Sigmoid => Some(Pointwise::Sigmoid),
             ActivationKind::Tanh => Some(Pointwise::Tanh),
+            ActivationKind::LeakyRelu { negative_slope } => Some(Pointwise::LeakyRelu { slope: negative_slope }),
+            ActivationKind::Relu6 => Some(Pointwise::Clip { min: 0.0, max: 6.0 }),
+            ActivationKind::Clip { min, max } => Some(Pointwise::Clip { min, max }),
             ActivationKind::Linear | ActivationKind::Softmax => None,
         }
     }
@@ -109,8 +145,8 @@ impl Operation for Activating {
         Reads { inputs: false, output: true }
     }
 
-    /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, and for the softmax
-    /// `dx = y (dy - sum(dy y))`.
+    /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
+    /// softmax `dx = y (dy - sum(dy y))`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
             grad_input.copy_from_slice(pass.grad_output);
@@ -129,14 +165,62 @@ impl Operation for Activating {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing::check_layer;
+    use crate::nn::layers::{Conv2D, Dense};
+    use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::{Network, Plan};
 
     #[test]
     fn gradients() {
         for kind in [ActivationKind::Linear, ActivationKind::Relu, ActivationKind::Sigmoid, ActivationKind::Tanh] {
             check_layer(Activation::new(kind), &[[3, 4, 5].into()]);
         }
+        for kind in [
+            ActivationKind::LeakyRelu { negative_slope: 0.3 },
+            ActivationKind::LeakyRelu { negative_slope: 0.0 },
+            ActivationKind::Relu6,
+            // No value of the test comes closer to these bounds than its step.
+            ActivationKind::Clip { min: -0.5, max: 0.4 },
+        ] {
+            check_layer(Activation::new(kind), &[[3, 4, 5].into()]);
+        }
         check_layer(Activation::new(ActivationKind::Softmax), &[[12].into()]);
         check_layer(Activation::new(ActivationKind::Softmax), &[[2, 3, 4].into()]);
+    }
+
+    #[test]
+    fn bounds_and_slopes_are_kept() {
+        let run = |kind: ActivationKind| {
+            let network = Network::sequential("one_layer", [6], [Activation::new(kind).into()], 1).unwrap();
+            let mut plan = Plan::builder(&network).build().unwrap();
+            plan.input_mut().copy_from_slice(&[-8.0, -1.0, 0.0, 0.5, 5.0, 8.0]);
+            plan.forward(&network).unwrap();
+            plan.output(0).to_vec()
+        };
+        assert_eq!(run(ActivationKind::Relu6), [0.0, 0.0, 0.0, 0.5, 5.0, 6.0]);
+        assert_eq!(run(ActivationKind::LeakyRelu { negative_slope: 0.25 }), [-2.0, -0.25, 0.0, 0.5, 5.0, 8.0]);
+        assert_eq!(run(ActivationKind::Clip { min: -2.0, max: 1.0 }), [-2.0, -1.0, 0.0, 0.5, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn refusals_state_the_parameters() {
+        for slope in [-0.1, f32::NAN, f32::INFINITY] {
+            let kind = ActivationKind::LeakyRelu { negative_slope: slope };
+            refuses(Activation::new(kind), &[[7].into()], &["slope", &slope.to_string()]);
+            refuses(Dense::new(7).activation(kind), &[[7].into()], &["slope"]);
+            refuses(Conv2D::new(7, [1, 1]).activation(kind), &[[7, 7, 1].into()], &["slope"]);
+        }
+        for (min, max) in [(1.0, 1.0), (0.0, f32::INFINITY), (f32::NAN, 1.0)] {
+            refuses(Activation::new(ActivationKind::Clip { min, max }), &[[7].into()], &["from", &max.to_string()]);
+        }
+    }
+
+    #[test]
+    fn kinds_are_stored_by_keras_names() {
+        let stored = |kind| serde_json::to_string(&Activation::new(kind)).unwrap();
+        assert_eq!(stored(ActivationKind::Relu6), r#"{"activation":"relu6"}"#);
+        let leaky = ActivationKind::LeakyRelu { negative_slope: 0.25 };
+        assert_eq!(stored(leaky), r#"{"activation":{"leaky_relu":{"negative_slope":0.25}}}"#);
+        let again: Activation = serde_json::from_str(&stored(leaky)).unwrap();
+        assert_eq!(again.activation, leaky);
     }
 }

@@ -19,7 +19,7 @@ use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
 /// A convolution over the height and width of a picture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conv2D {
     /// Output channels.
     pub filters: usize,
@@ -92,6 +92,7 @@ impl Conv2D {
         if self.filters == 0 {
             return Err("a convolution of 0 filters".into());
         }
+        self.activation.check()?;
         let (padding, output) = resolve_window(input, self.kernel_size, self.strides, self.padding)?;
         Ok(Conv2dShape {
             height: input[0],
@@ -217,6 +218,9 @@ mod tests {
             check_layer(Conv2D::new(18, [1, 1]).padding(padding).without_bias(), &[[3, 3, 17].into()]);
             check_layer(Conv2D::new(3, [5, 5]).padding(padding).strides([3, 2]), &[[9, 8, 1].into()]);
         }
+        let wide = Padding::Explicit([[2, 1], [0, 2]]);
+        check_layer(Conv2D::new(4, [3, 3]).padding(wide), &[[6, 5, 3].into()]);
+        check_layer(Conv2D::new(4, [3, 3]).padding(wide).strides([2, 2]), &[[6, 5, 3].into()]);
         check_layer(Conv2D::new(4, [3, 3]).activation(ActivationKind::Tanh), &[[5, 5, 2].into()]);
     }
 

@@ -8,7 +8,7 @@ use super::{ActivationKind, Mechanics, Operation, Setting, one_input};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
 /// A layer in which each unit sees all inputs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dense {
     /// Outputs.
     pub units: usize,
@@ -51,6 +51,7 @@ impl Dense {
 impl Mechanics for Dense {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = one_input(inputs)?;
+        self.activation.check()?;
         match input.as_flat() {
             Some(features) if features > 0 && self.units > 0 => Ok(Shape::flat(self.units)),
             Some(features) => Err(format!("a dense layer of {features} inputs and {} units", self.units)),

@@ -8,6 +8,7 @@
 //! weights, work memory, masks.
 
 mod activation;
+mod adaptive_pooling;
 mod add;
 mod batch_normalization;
 mod concatenate;
@@ -27,6 +28,7 @@ use super::{Shape, WeightSpec};
 
 pub(crate) use activation::Activating;
 pub use activation::{Activation, ActivationKind};
+pub use adaptive_pooling::AdaptiveAveragePooling2D;
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
@@ -117,6 +119,7 @@ layers! {
     Dense => "dense",
     MaxPooling2D => "max_pooling2d",
     AveragePooling2D => "average_pooling2d",
+    AdaptiveAveragePooling2D => "adaptive_average_pooling2d",
     GlobalAveragePooling2D => "global_average_pooling2d",
     GlobalMaxPooling2D => "global_max_pooling2d",
     BatchNormalization => "batch_normalization",
@@ -138,11 +141,16 @@ pub enum Padding {
     /// The output has `ceil(size / stride)` pixels. As TensorFlow has it, an odd pixel of padding goes to the bottom and
     /// right.
     Same,
+    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so many that a
+    /// window lies outside the picture. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
+    /// has no name for it; PyTorch's pooling layers need it.
+    Explicit([[usize; 2]; 2]),
 }
 
 impl Padding {
-    /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels.
-    pub(crate) fn resolve(self, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
+    /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
+    /// (0 for rows, 1 for columns).
+    pub(crate) fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
         match self {
             _ if window == 0 || stride == 0 || size == 0 => None,
             Self::Valid => Some((0, size.checked_sub(window)? / stride + 1)),
@@ -150,6 +158,13 @@ impl Padding {
                 let output = size.div_ceil(stride);
                 let total = ((output - 1) * stride).checked_add(window)?.saturating_sub(size);
                 Some((total / 2, output))
+            }
+            Self::Explicit(padding) => {
+                let [before, after] = padding[axis];
+                let end = before.checked_add(size)?;
+                let output = end.checked_add(after)?.checked_sub(window)? / stride + 1;
+                // The first and the last window must see the picture.
+                (before < window && (output - 1) * stride < end).then_some((before, output))
             }
         }
     }
@@ -162,12 +177,18 @@ pub(crate) fn resolve_window(
     strides: [usize; 2],
     padding: Padding,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    let axis = |i: usize| padding.resolve(picture[i], window[i], strides[i]);
+    let axis = |i: usize| padding.resolve(i, picture[i], window[i], strides[i]);
     match (axis(0), axis(1)) {
         (Some((top, height)), Some((left, width))) => Ok(([top, left], [height, width])),
         _ if window.contains(&0) || strides.contains(&0) => {
             Err(format!("a window of {window:?} pixels with strides {strides:?} has a size of zero"))
         }
+        _ if matches!(padding, Padding::Explicit(_)) => Err(format!(
+            "windows of {}x{} pixels with strides {strides:?} do not fit into an input of {} with a border of {padding:?}",
+            window[0],
+            window[1],
+            Shape::from(picture)
+        )),
         _ => Err(format!(
             "a window of {}x{} pixels does not fit into an input of {}",
             window[0],

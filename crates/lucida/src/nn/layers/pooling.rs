@@ -120,11 +120,15 @@ impl Operation for PoolingOperation {
 mod tests {
     use super::*;
     use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::{Network, Plan};
 
     #[test]
     fn gradients() {
         check_layer(MaxPooling2D::default(), &[[6, 7, 3].into()]);
         check_layer(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same), &[[6, 7, 18].into()]);
+        let wide = Padding::Explicit([[1, 2], [0, 1]]);
+        check_layer(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(wide), &[[6, 7, 18].into()]);
+        check_layer(AveragePooling2D::new([3, 2]).strides([1, 2]).padding(wide), &[[6, 7, 18].into()]);
         check_layer(AveragePooling2D::default(), &[[6, 7, 3].into()]);
         check_layer(AveragePooling2D::new([3, 3]).strides([1, 1]).padding(Padding::Same), &[[4, 5, 18].into()]);
     }
@@ -135,5 +139,22 @@ mod tests {
         assert_eq!(same.output_shape(&[[8, 7, 5].into()]).unwrap(), [4, 4, 5].into());
         assert_eq!(MaxPooling2D::default().output_shape(&[[7, 7, 64].into()]).unwrap(), [3, 3, 64].into());
         refuses(MaxPooling2D::default(), &[[1, 7, 64].into()], &["2x2", "(1, 7, 64)"]);
+        let wide = |padding| MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Explicit(padding));
+        assert_eq!(wide([[1, 1], [0, 1]]).output_shape(&[[8, 7, 5].into()]).unwrap(), [4, 3, 5].into());
+        assert_eq!(wide([[2, 2], [0, 0]]).output_shape(&[[8, 7, 5].into()]).unwrap(), [5, 3, 5].into());
+        refuses(wide([[3, 0], [0, 0]]), &[[8, 7, 5].into()], &["(8, 7, 5)", "3x3", "[[3, 0], [0, 0]]"]);
+        refuses(wide([[0, 0], [0, 5]]), &[[8, 8, 5].into()], &["do not fit"]);
+        refuses(wide([[usize::MAX, 0], [0, 0]]), &[[8, 8, 5].into()], &["do not fit"]);
+        refuses(wide([[2, usize::MAX], [0, 0]]), &[[8, 8, 5].into()], &["do not fit"]);
+    }
+
+    #[test]
+    fn padding_never_wins() {
+        let layer = MaxPooling2D::new([2, 2]).padding(Padding::Explicit([[1, 1], [1, 1]]));
+        let network = Network::sequential("one_layer", [2, 2, 1], [layer.into()], 1).unwrap();
+        let mut plan = Plan::builder(&network).build().unwrap();
+        plan.input_mut().copy_from_slice(&[-4.0, -3.0, -2.0, -1.0]);
+        plan.forward(&network).unwrap();
+        assert_eq!(plan.output(0), [-4.0, -3.0, -2.0, -1.0]);
     }
 }

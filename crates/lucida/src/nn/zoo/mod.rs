@@ -1,19 +1,28 @@
 //! Known networks: as functions, and as a table ([`ALL`], [`find`]) from which programs can list and build them by name.
 
+mod alexnet;
 mod architecture;
 mod basic_cnn;
 mod inception_v3;
+mod inception_v3_torch;
 mod lenet5;
 mod mnist_cnn;
+mod resnet;
+mod squeezenet;
+mod torchvision;
 mod vgg;
 
+pub use alexnet::alexnet;
 pub use architecture::{ALL, Architecture, Options, Pixels, Start, find};
 pub use basic_cnn::basic_cnn;
 pub use inception_v3::inception_v3;
+pub use inception_v3_torch::inception_v3_torch;
 pub use lenet5::lenet5;
 pub use mnist_cnn::mnist_cnn;
+pub use resnet::{resnet18, resnet50};
+pub use squeezenet::{squeezenet1_0, squeezenet1_1};
 pub(crate) use vgg::vgg16_start;
-pub use vgg::{vgg16, vgg19};
+pub use vgg::{vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn};
 
 #[cfg(test)]
 mod tests;

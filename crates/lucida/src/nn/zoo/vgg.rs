@@ -1,12 +1,16 @@
-//! VGG16 and VGG19.
+//! VGG.
 //!
 //! K. Simonyan, A. Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*, 2014,
 //! <https://arxiv.org/abs/1409.1556>: five blocks of 3x3 convolutions, each ended by a pooling. The layers have Keras's
 //! names, `block1_conv1` to `block5_pool`, `fc1`, `fc2`, `predictions`.
+//!
+//! VGG16 and VGG19 are Keras's, whose dense layers are as large as the picture makes them. The others are those of
+//! torchvision, which brings the picture before the dense layers to 7x7 pixels, so that they are the same at any size.
 
 use super::Options;
+use super::torchvision::{adapt, classifier, normalization, predictions};
 use crate::Result;
-use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, Input, MaxPooling2D, Padding};
+use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input, MaxPooling2D, Padding};
 use crate::nn::{Network, NetworkBuilder};
 
 /// The filters of the convolutions of each block.
@@ -31,35 +35,86 @@ pub fn vgg19(options: &Options) -> Result<Network> {
 }
 
 fn vgg(name: &str, convolutions: [usize; 5], options: &Options) -> Result<Network> {
-    let [height, width] = options.input(name, 224, 32)?;
-    let (mut builder, mut last) = blocks(name, [height, width], &convolutions)?;
+    let size = options.input(name, 224, 32)?;
+    let (mut builder, mut last) = blocks(name, size, &convolutions, false)?;
     if options.top {
-        let dense = |units, activation| Dense::new(units).activation(activation);
+        let dense = |units| Dense::new(units).activation(ActivationKind::Relu);
         last = builder.add_named("flatten", Flatten {}, &[last])?;
-        last = builder.add_named("fc1", dense(4096, ActivationKind::Relu), &[last])?;
-        last = builder.add_named("fc2", dense(4096, ActivationKind::Relu), &[last])?;
-        let classes = options.classes.unwrap_or(1000);
-        last = builder.add_named("predictions", dense(classes, ActivationKind::Softmax), &[last])?;
+        last = builder.add_named("fc1", dense(4096), &[last])?;
+        last = builder.add_named("fc2", dense(4096), &[last])?;
+        last = predictions(&mut builder, options, last)?;
     }
     options.build(builder, last)
+}
+
+macro_rules! torchvision {
+    ($($(#[$doc:meta])* $function:ident: $spoken:literal, $convolutions:expr, $normalized:literal;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+        pub fn $function(options: &Options) -> Result<Network> {
+            let size = options.input($spoken, 224, 32)?;
+            let (mut builder, mut last) = blocks(stringify!($function), size, &$convolutions, $normalized)?;
+            if options.top {
+                last = adapt(&mut builder, [7, 7], last)?;
+                last = classifier(&mut builder, false, options, last)?;
+            }
+            options.build(builder, last)
+        }
+    )*};
+}
+
+torchvision! {
+    /// VGG11, as torchvision has it: blocks of 1, 1, 2, 2 and 2 convolutions. 132,863,336 parameters for 1000 classes,
+    /// 9,220,480 without the classifier.
+    vgg11: "vgg11", [1, 1, 2, 2, 2], false;
+    /// VGG13, as torchvision has it: blocks of 2 convolutions. 133,047,848 parameters for 1000 classes, 9,404,992 without
+    /// the classifier.
+    vgg13: "vgg13", [2; 5], false;
+    /// VGG11 with batch normalisation after each convolution: 132,874,344 parameters for 1000 classes, 9,231,488 without
+    /// the classifier.
+    vgg11_bn: "vgg11-bn", [1, 1, 2, 2, 2], true;
+    /// VGG13 with batch normalisation after each convolution: 133,059,624 parameters for 1000 classes, 9,416,768 without
+    /// the classifier.
+    vgg13_bn: "vgg13-bn", [2; 5], true;
+    /// VGG16 with batch normalisation after each convolution: 138,374,440 parameters for 1000 classes, 14,731,584 without
+    /// the classifier.
+    vgg16_bn: "vgg16-bn", [2, 2, 3, 3, 3], true;
+    /// VGG19 with batch normalisation after each convolution: 143,689,256 parameters for 1000 classes, 20,046,400 without
+    /// the classifier.
+    vgg19_bn: "vgg19-bn", [2, 2, 4, 4, 4], true;
 }
 
 /// The first three blocks of VGG16, with weights of zero.
 pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
     let options = Options::default().size(height, width);
     let size = options.input("vgg16-builtin", 224, 8)?;
-    let (builder, last) = blocks("vgg16_builtin", size, &[2, 2, 3])?;
+    let (builder, last) = blocks("vgg16_builtin", size, &[2, 2, 3], false)?;
     options.build(builder, last)
 }
 
 /// The first blocks, each of so many convolutions and a pooling; returns the index of the last layer as well.
-fn blocks(name: &str, [height, width]: [usize; 2], convolutions: &[usize]) -> Result<(NetworkBuilder, usize)> {
+fn blocks(
+    name: &str,
+    [height, width]: [usize; 2],
+    convolutions: &[usize],
+    normalized: bool,
+) -> Result<(NetworkBuilder, usize)> {
     let mut builder = Network::builder(name);
     let mut last = builder.add(Input::new([height, width, 3]), &[])?;
     for (block, (&count, filters)) in (1..).zip(convolutions.iter().zip(FILTERS)) {
         for number in 1..=count {
-            let conv = Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu);
-            last = builder.add_named(format!("block{block}_conv{number}"), conv, &[last])?;
+            let conv = Conv2D::new(filters, [3, 3]).padding(Padding::Same);
+            let name = format!("block{block}_conv{number}");
+            if normalized {
+                last = builder.add_named(name, conv, &[last])?;
+                last = builder.add_named(format!("block{block}_bn{number}"), normalization(1e-5), &[last])?;
+                let relu = Activation::new(ActivationKind::Relu);
+                last = builder.add_named(format!("block{block}_relu{number}"), relu, &[last])?;
+            } else {
+                last = builder.add_named(name, conv.activation(ActivationKind::Relu), &[last])?;
+            }
         }
         last = builder.add_named(format!("block{block}_pool"), MaxPooling2D::default(), &[last])?;
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::order::keras_order;
-use crate::nn::{Network, Node};
+use super::write::rectifier;
+use crate::nn::{Layer, Network, Node};
 use crate::weights::TensorInfo;
 
 /// The tensors that a file holds for one layer, in Keras's order.
@@ -84,9 +85,10 @@ pub(in crate::weights) fn flat_paths(network: &Network) -> Vec<(usize, String)> 
 
 /// The name of a layer's class in Keras.
 pub(in crate::weights) fn keras_class(node: &Node) -> &'static str {
-    match node.layer().class_name() {
-        "Input" => "InputLayer",
-        name => name,
+    match (node.layer(), node.layer().class_name()) {
+        (Layer::Activation(layer), name) => rectifier(layer.activation).map_or(name, |(class, _)| class),
+        (_, "Input") => "InputLayer",
+        (_, name) => name,
     }
 }
 

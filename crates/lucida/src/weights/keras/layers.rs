@@ -7,14 +7,15 @@
 use serde_json::{Map, Value};
 
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
 };
 use crate::nn::{Initializer, Layer, Shape};
 
 /// The classes of Keras that become a layer, for messages.
-pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, GlobalAveragePooling2D, \
-     GlobalMaxPooling2D, BatchNormalization, Activation, ReLU, Softmax, Dropout, Flatten, ZeroPadding2D, Concatenate, \
+pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, AdaptiveAveragePooling2D, \
+     GlobalAveragePooling2D, GlobalMaxPooling2D, BatchNormalization, Activation, ReLU, LeakyReLU, Softmax, Dropout, Flatten, \
+     ZeroPadding2D, Concatenate, \
      Add, and models within models (Sequential, Functional)";
 
 /// The layer of this class and configuration, for inputs of this many dimensions (without the batch).
@@ -69,6 +70,10 @@ pub(super) fn layer(
             let (pool, strides, padding) = options.pooling()?;
             AveragePooling2D::new(pool).strides(strides).padding(padding).into()
         }
+        "AdaptiveAveragePooling2D" => {
+            options.channels_last()?;
+            AdaptiveAveragePooling2D::new(options.sizes("output_size")?).into()
+        }
         "GlobalAveragePooling2D" | "GlobalAvgPool2D" => {
             options.global_pooling()?;
             GlobalAveragePooling2D {}.into()
@@ -94,11 +99,9 @@ pub(super) fn layer(
             .into()
         }
         "Activation" => Activation::new(options.activation("activation")?).into(),
-        "ReLU" => {
-            options.must_be("max_value", &[])?;
-            options.must_be("negative_slope", &[Value::from(0.0), Value::from(0)])?;
-            options.must_be("threshold", &[Value::from(0.0), Value::from(0)])?;
-            Activation::new(ActivationKind::Relu).into()
+        "ReLU" | "LeakyReLU" => {
+            options.seen.extend(["max_value", "negative_slope", "threshold", "alpha"]);
+            Activation::new(rectifier(class, config)?).into()
         }
         "Softmax" => {
             options.last_axis("axis", input)?;
@@ -260,17 +263,15 @@ impl<'a> Options<'a> {
     fn activation(&mut self, name: &'static str) -> Result<ActivationKind, String> {
         let Some(value) = self.get(name) else { return Ok(ActivationKind::Linear) };
         let config = &value["config"];
-        let named = value.as_str().or_else(|| config.as_str()).or_else(|| {
-            // A layer in place of a function.
-            let plain = |name: &str| matches!(config[name].as_f64(), None | Some(0.0));
-            match value["class_name"].as_str() {
-                Some("ReLU") if ["max_value", "negative_slope", "threshold"].iter().all(|name| plain(name)) => {
-                    Some("relu")
-                }
-                Some("Softmax") if config["axis"].as_i64().is_none_or(|axis| axis == -1) => Some("softmax"),
-                Some("Activation") => config["activation"].as_str(),
-                _ => None,
-            }
+        // A layer in place of a function.
+        if let (Some(class @ ("ReLU" | "LeakyReLU")), Some(config)) = (value["class_name"].as_str(), config.as_object())
+        {
+            return rectifier(class, config).map_err(|problem| format!("{name} {class}: {problem}"));
+        }
+        let named = value.as_str().or_else(|| config.as_str()).or_else(|| match value["class_name"].as_str() {
+            Some("Softmax") if config["axis"].as_i64().is_none_or(|axis| axis == -1) => Some("softmax"),
+            Some("Activation") => config["activation"].as_str(),
+            _ => None,
         });
         match named {
             Some("linear") => Ok(ActivationKind::Linear),
@@ -278,7 +279,13 @@ impl<'a> Options<'a> {
             Some("sigmoid") => Ok(ActivationKind::Sigmoid),
             Some("tanh") => Ok(ActivationKind::Tanh),
             Some("softmax") => Ok(ActivationKind::Softmax),
-            _ => Err(format!("{name} {} is not supported, only linear, relu, sigmoid, tanh and softmax", short(value))),
+            Some("leaky_relu") => Ok(ActivationKind::LeakyRelu { negative_slope: 0.2 }),
+            Some("relu6") => Ok(ActivationKind::Relu6),
+            Some("hard_tanh") => Ok(ActivationKind::Clip { min: -1.0, max: 1.0 }),
+            _ => Err(format!(
+                "{name} {} is not supported, only linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_tanh and softmax",
+                short(value)
+            )),
         }
     }
 
@@ -297,6 +304,33 @@ impl<'a> Options<'a> {
             }
         }
     }
+}
+
+/// The layers ReLU (`max_value`, `negative_slope`, `threshold`) and LeakyReLU (`negative_slope`, `alpha` in Keras 2).
+fn rectifier(class: &str, config: &Map<String, Value>) -> Result<ActivationKind, String> {
+    let number = |name: &str| match config.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let number = value.as_f64().map(|number| number as f32);
+            number.map(Some).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
+        }
+    };
+    let most = number("max_value")?;
+    let slope = number("negative_slope")?.or(number("alpha")?);
+    // PyTorch has 0.01 here, Keras 0.3.
+    let slope = slope.unwrap_or(if class == "LeakyReLU" { 0.3 } else { 0.0 });
+    let threshold = number("threshold")?.unwrap_or(0.0);
+    let kind = match most {
+        _ if threshold != 0.0 => return Err(format!("threshold {threshold} is not supported, only 0")),
+        None if slope == 0.0 => ActivationKind::Relu,
+        None => ActivationKind::LeakyRelu { negative_slope: slope },
+        Some(most) if slope != 0.0 => {
+            return Err(format!("max_value {most} together with negative_slope {slope} is not supported"));
+        }
+        Some(6.0) => ActivationKind::Relu6,
+        Some(most) => ActivationKind::Clip { min: 0.0, max: most },
+    };
+    kind.check().map(|()| kind)
 }
 
 /// `N` whole numbers; a single one stands for all.

@@ -1,15 +1,19 @@
 //! What Keras's formats have in common: the description of a model as JSON, the order of its layers, and how tensors
 //! find their layers.
 
+mod arrays;
 mod assign;
 mod config;
 mod layers;
 mod npz;
 mod order;
-mod pickle;
+mod own;
 mod write;
+mod write_legacy;
 
 pub(super) use assign::{Places, Stored, assign, assign_by_path, flat_paths};
 pub(super) use config::{Described, describe};
 pub(super) use npz::Npz;
+pub(super) use own::{LUCIDA, adopt, own};
 pub(super) use write::{description, weights};
+pub(super) use write_legacy::legacy;

@@ -1,12 +1,12 @@
 //! Weights as an archive of NumPy arrays, as `.keras` files may hold them.
 //!
 //! Keras puts the variables of a layer into one member as a pickled dictionary. A pickle is a program; it is not run
-//! here, but read for the arrays in it, see [`pickle`](super::pickle).
+//! here, but read for the arrays in it, see [`pickle`](crate::weights::pickle).
 
 use std::path::{Path, PathBuf};
 
+use super::arrays::{Array, arrays};
 use super::assign::{Stored, assign_by_path};
-use super::pickle::{self, Array};
 use crate::nn::Network;
 use crate::weights::archive::Archive;
 use crate::weights::{Inspection, TensorInfo};
@@ -38,7 +38,7 @@ impl Npz {
             }
             let member = archive.read(&name, u64::MAX)?;
             let bad = |problem: String| Error::file(path, format!("is damaged or not supported: {name}: {problem}"));
-            let arrays = pickle::arrays(pickled(&member).map_err(bad)?).map_err(bad)?;
+            let arrays = arrays(pickled(&member).map_err(bad)?).map_err(bad)?;
             let tensors = arrays.iter().map(|(key, array)| TensorInfo {
                 name: format!("{layer}/{key}"),
                 shape: array.shape.clone(),

@@ -35,12 +35,17 @@ pub(in crate::weights) fn weights(network: &Network) -> Result<Vec<u8>> {
 /// The description of a network as Keras 3 writes it.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer has a name that Keras does not allow.
+/// [`Error::Unsupported`] when a layer has a name that Keras does not allow, or an option that Keras has not.
 pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<Value> {
     let order = keras_order(network);
     if let Some(node) = network.nodes().iter().find(|node| node.name().contains('/')) {
         let problem = format!("{}: Keras allows no / in the name of a layer, {:?}", path.display(), node.name());
         return Err(Error::Unsupported(problem));
+    }
+    for node in network.nodes() {
+        inexpressible(node.layer()).map_or(Ok(()), |problem| {
+            Err(Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name())))
+        })?;
     }
     let layers: Vec<Value> = order.iter().map(|&node| item(network, &network.nodes()[node])).collect();
     let reference = |node: usize| json!([network.nodes()[node].name(), 0, 0]);
@@ -112,6 +117,25 @@ fn frozen(network: &Network, node: &Node) -> bool {
     weights.iter().any(|weight| !weight.name().contains("/moving_")) && !weights.iter().any(|weight| weight.trainable())
 }
 
+/// What Keras cannot say of a layer.
+fn inexpressible(layer: &Layer) -> Option<String> {
+    let border = match layer {
+        Layer::Conv2D(conv) => conv.padding,
+        Layer::MaxPooling2D(pool) => pool.padding,
+        Layer::AveragePooling2D(pool) => pool.padding,
+        _ => Padding::Valid,
+    };
+    if let Padding::Explicit(border) = border {
+        return Some(format!("Keras has no layer of this kind with a border of {border:?} pixels"));
+    }
+    match layer.mechanics().activation() {
+        ActivationKind::Clip { min, max } if min != 0.0 && (min, max) != (-1.0, 1.0) => {
+            Some(format!("Keras has no activation that clips to {min} to {max}"))
+        }
+        _ => None,
+    }
+}
+
 /// What is particular to the kind of a layer.
 fn config(layer: &Layer) -> Value {
     let pooling = |pool: [usize; 2], strides: [usize; 2], border: Padding| {
@@ -146,6 +170,9 @@ fn config(layer: &Layer) -> Value {
         }),
         Layer::MaxPooling2D(pool) => pooling(pool.pool_size, pool.strides, pool.padding),
         Layer::AveragePooling2D(pool) => pooling(pool.pool_size, pool.strides, pool.padding),
+        Layer::AdaptiveAveragePooling2D(pool) => {
+            json!({ "output_size": pool.output_size, "data_format": "channels_last" })
+        }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) => {
             json!({ "data_format": "channels_last", "keepdims": false })
         }
@@ -156,7 +183,10 @@ fn config(layer: &Layer) -> Value {
             "center": norm.center,
             "scale": norm.scale,
         }),
-        Layer::Activation(layer) => json!({ "activation": activation(layer.activation) }),
+        Layer::Activation(layer) => match rectifier(layer.activation) {
+            Some((_, config)) => config,
+            None => json!({ "activation": activation(layer.activation) }),
+        },
         Layer::Dropout(dropout) => json!({ "rate": decimal(dropout.rate), "seed": null, "noise_shape": null }),
         Layer::Flatten(_) => json!({ "data_format": "channels_last" }),
         Layer::ZeroPadding2D(border) => json!({ "padding": border.padding, "data_format": "channels_last" }),
@@ -169,17 +199,44 @@ fn padding(padding: Padding) -> &'static str {
     match padding {
         Padding::Valid => "valid",
         Padding::Same => "same",
+        Padding::Explicit(_) => unreachable!("what Keras cannot say has been refused"),
     }
 }
 
-fn activation(kind: ActivationKind) -> &'static str {
+/// The layer of Keras that an activation with parameters is, and its configuration.
+pub(super) fn rectifier(kind: ActivationKind) -> Option<(&'static str, Value)> {
     match kind {
+        ActivationKind::LeakyRelu { negative_slope } => {
+            Some(("LeakyReLU", json!({ "negative_slope": decimal(negative_slope) })))
+        }
+        ActivationKind::Clip { min: 0.0, max } => {
+            Some(("ReLU", json!({ "max_value": decimal(max), "negative_slope": 0.0, "threshold": 0.0 })))
+        }
+        _ => None,
+    }
+}
+
+fn activation(kind: ActivationKind) -> Value {
+    if let Some((class, mut config)) = rectifier(kind) {
+        // A layer in place of a function.
+        config["name"] = class.to_lowercase().into();
+        config["trainable"] = true.into();
+        config["dtype"] = "float32".into();
+        return json!({ "module": "keras.layers", "class_name": class, "config": config, "registered_name": null });
+    }
+    let name = match kind {
         ActivationKind::Linear => "linear",
         ActivationKind::Relu => "relu",
         ActivationKind::Sigmoid => "sigmoid",
         ActivationKind::Tanh => "tanh",
         ActivationKind::Softmax => "softmax",
-    }
+        ActivationKind::Relu6 => "relu6",
+        ActivationKind::Clip { min: -1.0, max: 1.0 } => "hard_tanh",
+        ActivationKind::LeakyRelu { .. } | ActivationKind::Clip { .. } => {
+            unreachable!("what Keras cannot say has been refused")
+        }
+    };
+    name.into()
 }
 
 fn initializer(kind: Initializer) -> &'static str {

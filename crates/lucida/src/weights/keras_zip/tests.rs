@@ -1,9 +1,11 @@
 use std::fs;
 
 use super::*;
+use crate::data::Preprocessing;
 use crate::nn::layers::{
-    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
-    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
+    ZeroPadding2D,
 };
 use crate::weights;
 
@@ -21,7 +23,8 @@ fn every_layer() -> Network {
     let sum = b.add(Add {}, &[left, right]).unwrap();
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum]).unwrap();
     let mean = b.add(AveragePooling2D::default(), &[sum]).unwrap();
-    let flat = b.add(Flatten {}, &[mean]).unwrap();
+    let adapted = b.add(AdaptiveAveragePooling2D::new([4, 6]), &[mean]).unwrap();
+    let flat = b.add(Flatten {}, &[adapted]).unwrap();
     let a = b.add(GlobalAveragePooling2D {}, &[max]).unwrap();
     let m = b.add(GlobalMaxPooling2D {}, &[max]).unwrap();
     let all = b.add_named("mixed", Concatenate {}, &[a, m, flat]).unwrap();
@@ -177,4 +180,41 @@ fn archives_of_something_else_are_told_apart() {
     let message = write(&[("config.json", description.as_bytes()), (H5, b"not HDF5 at all")]);
     assert!(message.contains("HDF5"), "{message}");
     assert!(!folder.path().join("config.json").exists() && fs::read_dir(folder.path()).unwrap().count() == 1);
+}
+
+#[test]
+fn rectifiers_of_all_kinds_survive_a_round() {
+    let kinds = [
+        ActivationKind::LeakyRelu { negative_slope: 0.01 },
+        ActivationKind::Relu6,
+        ActivationKind::Clip { min: 0.0, max: 2.5 },
+        ActivationKind::Clip { min: -1.0, max: 1.0 },
+    ];
+    let layers = kinds.iter().flat_map(|&kind| {
+        [
+            Conv2D::new(2, [1, 1]).activation(kind).into(),
+            Activation::new(kind).into(),
+            BatchNormalization::default().into(),
+        ]
+    });
+    let network = Network::sequential("rectified", [3, 3, 1], layers, 5).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.keras");
+    save_model(&Model::new(network.clone()), &path).unwrap();
+    assert_eq!(weights::load_model(&path).unwrap().network.architecture(), network.architecture());
+}
+
+#[test]
+fn what_keras_cannot_say_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.keras");
+    let refused = |layer: crate::nn::Layer, expected: &str| {
+        let network = Network::sequential("special", [4, 4, 1], [layer], 5).unwrap();
+        let message = save_model(&Model::new(network), &path).unwrap_err().to_string();
+        assert!(message.contains(expected) && message.contains("model.keras"), "{message}");
+        assert!(!path.exists());
+    };
+    let border = Padding::Explicit([[1, 0], [0, 1]]);
+    refused(MaxPooling2D::new([3, 3]).padding(border).into(), "max_pooling2d: Keras has no layer of this kind");
+    refused(Activation::new(ActivationKind::Clip { min: -2.0, max: 1.0 }).into(), "clips to -2 to 1");
 }

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::data::Preprocessing;
 use crate::nn::zoo;
 
 fn model() -> Model {

@@ -1,0 +1,80 @@
+//! `lucida deconv`
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueHint};
+
+use crate::arguments::{Choice, ModelArguments, Position};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida deconv runs/mnist seven.png --layer conv2d_2               the nine strongest filters in a picture
+  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12   the strongest place of one
+  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12 --position 3,4
+  lucida deconv runs/mnist --data mnist --index 51 --layer conv2d_1
+  lucida deconv runs/mnist --data mnist:DIR --layer conv2d_2 --filters 0..8
+  lucida deconv vgg16 --data photos --layer block3_conv1 --filters random:8
+
+The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, rectified, and filtered
+with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each projection beside the part of the picture that
+the unit sees, fields.png where these parts lie. With a data set alone: deconv.png is the paper's figure, for each filter the
+pictures that excite it most, cropped to what the unit sees, and beside them their projections.")]
+pub(crate) struct Deconv {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+
+    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// Data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with
+    /// sub-folders or without
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) data: Option<String>,
+
+    /// One picture of the data set, from 0, as IMAGE
+    #[arg(long, value_name = "N", requires = "data")]
+    pub(crate) index: Option<usize>,
+
+    /// Only the first pictures of the data set
+    #[arg(long, value_name = "N", requires = "data", conflicts_with = "index")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) first: Option<u32>,
+
+    /// Layer whose activations are projected
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layer: String,
+
+    /// Filters: 3, 0..8 (without 8), 0,3,11, all, random:8 [default: the strongest in a picture; the first 8 for a data set]
+    #[arg(long, value_name = "FILTERS", visible_alias = "filter")]
+    pub(crate) filters: Option<Choice>,
+
+    /// How many: pictures for each filter of a data set; filters of a picture, or with --filters places of each
+    /// [default: 9; with IMAGE and --filters 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub(crate) top: Option<u16>,
+
+    /// Row and column of the activation in its map, from 0, or middle, rather than the strongest
+    #[arg(long, value_name = "POSITION", requires = "filters", conflicts_with = "top")]
+    pub(crate) position: Option<Position>,
+
+    /// Seed of random filters
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Folder for the pictures
+    #[arg(long, value_name = "DIR", default_value = "runs/deconv", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite pictures that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print one JSON object and nothing else: filters, activations, places and fields
+    #[arg(long)]
+    pub(crate) json: bool,
+}

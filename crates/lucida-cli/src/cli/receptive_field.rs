@@ -1,0 +1,64 @@
+//! `lucida receptive-field`
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueHint};
+use lucida::plot::Colormap;
+
+use crate::arguments::ModelArguments;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida receptive-field vgg16
+  lucida receptive-field inception-v3 --json
+  lucida receptive-field runs/mnist --effective
+  lucida receptive-field runs/mnist --effective --data mnist --layers conv2d_1,conv2d_2
+
+For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows
+and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies.
+Two numbers are height and width. With --effective the gradient of the unit in the middle is measured, over noise or the
+pictures of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a
+square as large as the area that does.")]
+pub(crate) struct ReceptiveField {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+
+    /// Layers, joined by commas [default: all; for --effective the convolutions]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layers: Vec<String>,
+
+    /// Measure the effective field
+    #[arg(long)]
+    pub(crate) effective: bool,
+
+    /// Data set to measure with: mnist:DIR, mnist, or a folder of pictures [default: noise]
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "effective", value_hint = ValueHint::DirPath)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) data: Option<String>,
+
+    /// Pictures to measure with
+    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) samples: u32,
+
+    /// Seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Colours
+    #[arg(long, value_name = "NAME", default_value = "inferno")]
+    pub(crate) colormap: Colormap,
+
+    /// Folder for effective.png
+    #[arg(long, value_name = "DIR", default_value = "runs/receptive-field", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite a picture that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,25 @@
+//! The picture that a command looks at.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use crate::arguments::Source;
+
+/// One picture: a file, or one of a data set.
+#[derive(Debug, Args)]
+pub(crate) struct Subject {
+    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// Take the picture from a data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// of pictures
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
+    pub(crate) data: Option<Source>,
+
+    /// Which picture of the data set, from 0
+    #[arg(long, value_name = "N", requires = "data")]
+    pub(crate) index: Option<usize>,
+}

@@ -1,0 +1,106 @@
+//! `lucida activations`
+
+use anyhow::Result;
+use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
+use lucida::files;
+use lucida::weights::{Top, open};
+use serde::Serialize;
+
+use super::Context;
+use super::subject::Input;
+use super::tables::{file_name, table};
+use crate::cli::Activations;
+
+const OVERVIEW: &str = "overview.png";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    image: String,
+    layers: Vec<LayerAnswer>,
+}
+
+#[derive(Serialize)]
+struct LayerAnswer {
+    layer: String,
+    class_name: &'static str,
+    shape: Vec<usize>,
+    least: f32,
+    mean: f64,
+    greatest: f32,
+    channels: usize,
+    /// The channels that are zero everywhere.
+    dead: Vec<usize>,
+    file: String,
+}
+
+pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
+    let (output, folder) = (context.output, &arguments.out);
+    let model = open(&arguments.model.spec(Top::Unneeded))?;
+    let input = Input::load(&arguments.subject, &model)?;
+    let layers: Vec<&str> = arguments.layers.iter().map(String::as_str).collect();
+    // Names and places first: a network may take long.
+    layers.iter().try_for_each(|layer| model.network.find(layer).map(drop))?;
+    files::claim_folder(folder, &[OVERVIEW], arguments.force)?;
+    let found = activations(&model.network, &layers, &input.values, context.cpu)?;
+    let names: Vec<String> =
+        found.iter().enumerate().map(|(index, layer)| file_name(Some(index + 1), &layer.layer)).collect();
+    let pictures: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
+    let claimed: Vec<&str> = pictures.iter().map(String::as_str).collect();
+    files::claim_folder(folder, &claimed, arguments.force)?;
+
+    let style =
+        MapStyle { scale: arguments.normalize.into(), colormap: arguments.colormap, channels: arguments.channels.0 };
+    for ((layer, name), picture) in found.iter().zip(&names).zip(&pictures) {
+        feature_maps(layer, &style)?.save_png(&folder.join(picture))?;
+        if arguments.npy {
+            files::write_npy(&folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
+        }
+    }
+    overview(&found, &style)?.save_png(&folder.join(OVERVIEW))?;
+
+    let answers: Vec<LayerAnswer> = found.iter().zip(&pictures).map(|(layer, file)| answer(layer, file)).collect();
+    if arguments.json {
+        return output.json(&Answer { model: &arguments.model.model, image: input.name, layers: answers });
+    }
+    output.result(&text(&answers))?;
+    let (count, folder) = (answers.len(), folder.display());
+    output.info(&format!("{} in {count} layers, written to {folder}: {OVERVIEW} and a sheet for each", input.name));
+    Ok(())
+}
+
+fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
+    let finite = || layer.values.iter().copied().filter(|value| value.is_finite());
+    let channels = layer.shape.channels();
+    let is_dead = |channel: &usize| Liveliness::of(&layer.map(*channel)) == Liveliness::Dead;
+    // A unit of a vector is off for this picture, and not dead for that.
+    let dead = if layer.shape.as_picture().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
+    LayerAnswer {
+        layer: layer.layer.clone(),
+        class_name: layer.class_name,
+        shape: layer.shape.sizes().to_vec(),
+        least: finite().fold(f32::INFINITY, f32::min),
+        mean: finite().map(f64::from).sum::<f64>() / finite().count().max(1) as f64,
+        greatest: finite().fold(f32::NEG_INFINITY, f32::max),
+        channels,
+        dead,
+        file: file.to_owned(),
+    }
+}
+
+fn text(answers: &[LayerAnswer]) -> String {
+    let rows = answers.iter().map(|layer| {
+        let shape: Vec<String> = layer.shape.iter().map(usize::to_string).collect();
+        let dead = match layer.dead.len() {
+            0 => String::new(),
+            count => format!("{count} of {}", layer.channels),
+        };
+        let numbers = [f64::from(layer.least), layer.mean, f64::from(layer.greatest)];
+        let mut row = vec![layer.layer.clone(), layer.class_name.to_owned(), shape.join("x")];
+        row.extend(numbers.map(|number| format!("{number:.4}")));
+        row.extend([dead]);
+        row
+    });
+    table(&["layer", "type", "output", ">least", ">mean", ">greatest", ">dead"], rows)
+}

@@ -1,0 +1,237 @@
+//! `lucida deconv`
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use lucida::data::{Dataset, Subset, choose};
+use lucida::explain::{
+    DeconvFigure, Deconvnet, Field, Question, ReceptiveField, Target, outlined_fields, peaks, projection_sheet,
+    strongest_filters,
+};
+use lucida::weights::{Model, Top, open};
+use lucida::{Error, files};
+use serde::Serialize;
+
+use super::Context;
+use super::subject::{Input, Set};
+use super::tables::table;
+use crate::arguments::Choice;
+use crate::bar::Bar;
+use crate::cli::Deconv;
+use crate::interrupt;
+
+const FIGURE: &str = "deconv.png";
+const FIELDS: &str = "fields.png";
+/// Pictures for each filter, or filters of a picture.
+const TOP: usize = 9;
+/// Filters of a data set's figure.
+const FILTERS: usize = 8;
+/// Projections, of one picture or of a figure, that are kept in memory at most.
+const MOST: usize = 4096;
+/// How many pictures that could not be read are named.
+const NAMED: usize = 5;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    layer: &'a str,
+    /// Pictures that were looked at.
+    images: usize,
+    projections: Vec<Projected>,
+    /// Filters that no picture excites.
+    dead: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct Projected {
+    filter: usize,
+    image: String,
+    activation: f32,
+    /// Row and column in the layer's map.
+    position: [usize; 2],
+    /// The pixels of the network's input that it depends on: first row, row after the last, first column, column after the
+    /// last.
+    field: Option<[i64; 4]>,
+}
+
+pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
+    let model = open(&arguments.model.spec(Top::Unneeded))?;
+    model.preprocessing()?;
+    let set = arguments.data.as_deref().map(Set::open).transpose()?;
+    match (&arguments.image, &set, arguments.index) {
+        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, context),
+        (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, context),
+        (None, Some(_), None) if arguments.position.is_some() => {
+            bail!("--position is for one picture: give IMAGE, or --index")
+        }
+        (None, Some(set), None) => many(arguments, &model, set, context),
+        (None, None, _) => bail!("neither a picture nor a data set was given"),
+    }
+}
+
+/// What excites the filters in one picture.
+fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Result<()> {
+    let network = &model.network;
+    let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
+    let layout = deconvnet.field().layout();
+    let filters =
+        arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
+    files::claim_folder(&arguments.out, &[FIGURE, FIELDS], arguments.force)?;
+    let values = deconvnet.activations(network, &input.values)?.to_vec();
+    let top = arguments.top.map(usize::from);
+    let targets: Vec<Target> = match &filters {
+        None => {
+            let strongest = strongest_filters(&values, layout, top.unwrap_or(TOP));
+            strongest.into_iter().map(|filter| Target { filter, position: None }).collect()
+        }
+        Some(filters) => filters
+            .iter()
+            .flat_map(|&filter| {
+                let positions = match (arguments.position, top) {
+                    (Some(position), _) => vec![Some(position.0.unwrap_or([layout[0] / 2, layout[1] / 2]))],
+                    (None, None) => vec![None],
+                    (None, Some(top)) => peaks(&values, layout, filter, top).into_iter().map(Some).collect(),
+                };
+                positions.into_iter().map(move |position| Target { filter, position })
+            })
+            .collect(),
+    };
+    if targets.is_empty() {
+        bail!(
+            "{}: layer {} is silent, nothing excites {}",
+            input.name,
+            arguments.layer,
+            match filters {
+                Some(_) => "these filters",
+                None => "any of its filters",
+            }
+        );
+    }
+    limited(targets.len())?;
+    let inputs = vec![input.values.as_slice(); targets.len()];
+    let projections = deconvnet.project(network, &inputs, &targets)?;
+    let (field, preprocessing) = (deconvnet.field(), model.preprocessing()?);
+    save(&arguments.out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
+    save(&arguments.out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
+    let is_dead = |projection: &&lucida::explain::Projection| projection.activation == 0.0;
+    let answer = Answer {
+        model: &arguments.model.model,
+        layer: &arguments.layer,
+        images: 1,
+        dead: projections.iter().filter(is_dead).map(|projection| projection.filter).collect(),
+        projections: projections
+            .iter()
+            .map(|projection| Projected {
+                filter: projection.filter,
+                image: input.name.clone(),
+                activation: projection.activation,
+                position: projection.position,
+                field: field.at(projection.position).map(corners),
+            })
+            .collect(),
+    };
+    tell(&answer, &[FIGURE, FIELDS], arguments, context)
+}
+
+/// The paper's figure over a data set.
+fn many(arguments: &Deconv, model: &Model, set: &Set, context: Context) -> Result<()> {
+    let network = &model.network;
+    let field = lucida::explain::receptive_field(network, &arguments.layer)?;
+    let filters = match &arguments.filters {
+        Some(filters) => chosen(filters, &field, arguments.seed)?,
+        None => (0..field.layout()[2].min(FILTERS)).collect(),
+    };
+    let count = arguments.top.map_or(TOP, usize::from);
+    limited(filters.len().saturating_mul(count))?;
+    files::claim_folder(&arguments.out, &[FIGURE], arguments.force)?;
+    interrupt::catch()?;
+    let bar = Bar::new(context.output, "Pictures");
+    let len = set.set().len();
+    let pictures = Subset::new(set.set(), (0..arguments.first.map_or(len, |first| len.min(first as usize))).collect())?;
+    let question = Question {
+        network,
+        preprocessing: model.preprocessing()?,
+        layer: &arguments.layer,
+        filters: &filters,
+        count,
+        cpu: context.cpu,
+    };
+    let figure = DeconvFigure::new(&question, &pictures as &dyn Dataset, |done, total| {
+        bar.set(done, total);
+        if interrupt::is_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    })?;
+    drop(bar);
+    for (_, error) in figure.skipped.iter().take(NAMED) {
+        context.output.note(&format!("skipped {error}"));
+    }
+    if figure.skipped.len() > NAMED {
+        context.output.note(&format!("{} pictures skipped in all", figure.skipped.len()));
+    }
+    save(&arguments.out, FIGURE, &figure.render()?)?;
+    let projected = figure.filters.iter().flat_map(|filter| filter.examples.iter().map(|e| (filter.filter, e)));
+    let answer = Answer {
+        model: &arguments.model.model,
+        layer: &arguments.layer,
+        images: figure.images,
+        dead: figure.filters.iter().filter(|filter| filter.examples.is_empty()).map(|filter| filter.filter).collect(),
+        projections: projected
+            .map(|(filter, example)| Projected {
+                filter,
+                image: set.name(example.image),
+                activation: example.activation,
+                position: example.position,
+                field: example.field.map(corners),
+            })
+            .collect(),
+    };
+    tell(&answer, &[FIGURE], arguments, context)
+}
+
+fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::Result<()> {
+    picture.save_png(&folder.join(name))
+}
+
+fn tell(answer: &Answer, names: &[&str], arguments: &Deconv, context: Context) -> Result<()> {
+    if arguments.json {
+        return context.output.json(answer);
+    }
+    let rows = answer.projections.iter().map(|projection| {
+        let [row, column] = projection.position;
+        let (filter, activation) = (projection.filter.to_string(), format!("{:.4}", projection.activation));
+        vec![filter, activation, format!("{row}, {column}"), projection.image.clone()]
+    });
+    context.output.result(&table(&[">filter", ">activation", ">place", "picture"], rows))?;
+    if !answer.dead.is_empty() {
+        let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
+        context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
+    }
+    context.output.info(&format!("Written to {}: {}", arguments.out.display(), names.join(", ")));
+    Ok(())
+}
+
+/// The numbers of the filters that a command line means.
+fn chosen(choice: &Choice, field: &ReceptiveField, seed: u64) -> Result<Vec<usize>> {
+    let filters = field.layout()[2];
+    match choice {
+        Choice::All => Ok((0..filters).collect()),
+        Choice::Random(count) => Ok(choose(filters, *count, seed)),
+        Choice::These(indices) => match indices.below(filters) {
+            Ok(chosen) => Ok(chosen),
+            Err(filter) => {
+                bail!("layer {} has no filter {filter}: its filters are 0 to {}", field.layer(), filters - 1)
+            }
+        },
+    }
+}
+
+fn limited(count: usize) -> Result<()> {
+    if count > MOST {
+        bail!("{count} projections are more than one picture can show: {MOST} at most; choose --filters or --top");
+    }
+    Ok(())
+}
+
+fn corners(field: Field) -> [i64; 4] {
+    [field.rows.start, field.rows.end, field.columns.start, field.columns.end]
+}

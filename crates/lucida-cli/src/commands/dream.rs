@@ -1,0 +1,84 @@
+//! `lucida dream`
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::{Filter, Picture};
+use lucida::explain::maximize::{Dream, Objective, Target, dream};
+use lucida::files;
+use lucida::nn::Network;
+use lucida::weights::{Model, ModelSpec, Top, open};
+
+use super::Context;
+use crate::bar::Bar;
+use crate::cli::DreamArguments;
+use crate::interrupt;
+use crate::output::seconds;
+
+pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
+    let started = Instant::now();
+    files::claim_file(&arguments.out, arguments.force)?;
+    interrupt::catch()?;
+    let picture = picture(arguments)?;
+    let spec = ModelSpec {
+        weights: arguments.weights.clone(),
+        top: Top::Unneeded,
+        ..ModelSpec::new(arguments.model.as_str())
+    };
+    let Model { network, preprocessing, .. } = open(&spec)?;
+    let layer = match &arguments.layer {
+        Some(layer) => layer.clone(),
+        None => last_with_positions(&network)?,
+    };
+    let channels = network.nodes()[network.find(&layer)?].shape().channels();
+    let objective = match &arguments.filters {
+        None => Objective::Layer,
+        Some(filters) => match filters.below(channels) {
+            Ok(filters) => Objective::Direction(filters.into_iter().map(|filter| (filter, 1.0)).collect()),
+            Err(filter) => bail!("--filters: layer {layer} has no filter {filter}: they are 0 to {}", channels - 1),
+        },
+    };
+    let settings = Dream {
+        octaves: arguments.octaves as usize,
+        octave_scale: arguments.octave_scale as f32,
+        steps: arguments.steps as usize,
+        rate: arguments.rate as f32,
+        seed: arguments.seed,
+        ..Dream::default()
+    };
+    let bar = Bar::new(context.output, "Steps");
+    let mut watch = |done: usize, total: usize| {
+        bar.set(done, total);
+        !interrupt::is_requested()
+    };
+    let (target, about) = (Target::layer(&layer), preprocessing.as_ref());
+    let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut watch)
+        .with_context(|| arguments.model.clone())?;
+    drop(bar);
+    dreamt.save_png(&arguments.out)?;
+    let (out, size) = (arguments.out.display(), (dreamt.width(), dreamt.height()));
+    let taken = seconds(started.elapsed().as_secs_f64());
+    context.output.result(&format!("{out}: {}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
+    if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+}
+
+/// The picture, no larger than wanted.
+fn picture(arguments: &DreamArguments) -> Result<Picture> {
+    let picture = Picture::open(&arguments.image)?;
+    let (longer, most) = (picture.width().max(picture.height()), arguments.size as usize);
+    if longer <= most {
+        return Ok(picture);
+    }
+    let scaled = |side: usize| (side * most).div_ceil(longer);
+    Ok(picture.resize(scaled(picture.width()), scaled(picture.height()), Filter::Lanczos3)?)
+}
+
+/// The last convolution, or what joins several: pooling only blurs.
+fn last_with_positions(network: &Network) -> Result<String> {
+    let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_picture().is_some());
+    let mut seeing = spatial.filter(|node| matches!(node.layer().class_name(), "Conv2D" | "Concatenate" | "Add"));
+    match seeing.next() {
+        Some(node) => Ok(node.name().to_owned()),
+        None => bail!("network {} has no layer of feature maps to dream with", network.name()),
+    }
+}

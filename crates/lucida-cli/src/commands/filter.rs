@@ -1,0 +1,117 @@
+//! `lucida filter`
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::{Filter as Resampling, Picture};
+use lucida::explain::{CannyThresholds, Kernel, activation_before, canny, filtered};
+use lucida::files;
+use lucida::plot::{Cell, Grid};
+use lucida::weights::{ModelSpec, Top, open};
+
+use super::Context;
+use super::subject::Input;
+use super::tables::file_name;
+use crate::cli::Filter;
+
+const SHEET: &str = "filters.png";
+/// The longest side of a picture on the sheet.
+const TILE: usize = 420;
+/// Smaller ones are enlarged to about this.
+const SMALL: usize = 280;
+
+/// What to run the picture through.
+enum Step {
+    Canny,
+    Kernel(Kernel),
+}
+
+impl Step {
+    fn run(&self, picture: &Picture, arguments: &Filter, context: Context) -> lucida::Result<Picture> {
+        match self {
+            Self::Canny => {
+                let thresholds = CannyThresholds { low: arguments.low, high: arguments.high };
+                canny(picture, arguments.sigma, thresholds, context.cpu)
+            }
+            Self::Kernel(kernel) => filtered(picture, kernel, context.cpu),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
+    let (output, folder) = (context.output, &arguments.out);
+    let steps = arguments.kernel.iter().map(|name| step(name, arguments.sigma)).collect::<Result<Vec<_>>>()?;
+    let mut names: Vec<String> = arguments
+        .kernel
+        .iter()
+        .map(|name| file_name(None, Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("kernel")))
+        .collect();
+    let learned = arguments.model.as_deref().zip(arguments.layer.as_deref());
+    if let Some((_, layer)) = learned {
+        names.push(format!("{}_{}", file_name(None, layer), arguments.filter));
+    }
+    if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
+        bail!("--kernel: two of them are called {:?}", names[twice]);
+    }
+    let picture = Picture::open(&arguments.image)?;
+    let learned = learned.map(|(name, layer)| answer(name, layer, arguments, context)).transpose()?;
+    let files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
+    let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
+    files::claim_folder(folder, &claimed, arguments.force)?;
+
+    // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller picture.
+    let small = tile(&picture)?;
+    let mut cells = vec![Cell::new(enlarged(&small)?).caption("the picture")];
+    for ((step, name), file) in steps.iter().zip(&names).zip(&files) {
+        step.run(&picture, arguments, context)?.save_png(&folder.join(file))?;
+        cells.push(Cell::new(enlarged(&step.run(&small, arguments, context)?)?).caption(name));
+    }
+    if let Some(result) = learned {
+        let at = files.len() - 1;
+        result.save_png(&folder.join(&files[at]))?;
+        cells.push(Cell::new(enlarged(&tile(&result)?)?).caption(format!("{}, learned", names[at])));
+    }
+    let columns = cells.len().min(4);
+    Grid::new(cells).columns(columns).margin(12).padding(14).render()?.save_png(&folder.join(SHEET))?;
+    output.result(&format!("Written to {}: {SHEET}, {}", folder.display(), files.join(", ")))
+}
+
+fn step(name: &str, sigma: f64) -> Result<Step> {
+    if name == "canny" {
+        Kernel::gaussian(sigma)?;
+        return Ok(Step::Canny);
+    }
+    if let Some(kernel) = Kernel::named(name, sigma)? {
+        return Ok(Step::Kernel(kernel));
+    }
+    if Path::new(name).exists() {
+        return Ok(Step::Kernel(Kernel::read(Path::new(name))?));
+    }
+    bail!("--kernel {name}: there is no such kernel and no such file; known are {}, canny", Kernel::NAMES.join(", "))
+}
+
+/// What a learned filter answers to the picture.
+fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
+    let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
+    let input = Input::open(&arguments.image, &model)?;
+    let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
+        .with_context(|| name.to_owned())?;
+    Ok(plane.signed_picture(0.0))
+}
+
+/// A small picture with larger pixels.
+fn enlarged(picture: &Picture) -> Result<Picture> {
+    let zoom = (SMALL / picture.width().max(picture.height())).max(1);
+    Ok(picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)?)
+}
+
+/// The picture at a size that fits on the sheet.
+fn tile(picture: &Picture) -> Result<Picture> {
+    let (width, height) = (picture.width(), picture.height());
+    let longest = width.max(height);
+    if longest <= TILE {
+        return Ok(picture.clone());
+    }
+    let scaled = |side: usize| (side * TILE / longest).max(1);
+    Ok(picture.resize(scaled(width), scaled(height), Resampling::Lanczos3)?)
+}

@@ -1,0 +1,38 @@
+//! `lucida kernels`
+
+use anyhow::{Result, bail};
+use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
+use lucida::files;
+use lucida::plot::Scope;
+use lucida::weights::{Top, open};
+
+use super::Context;
+use super::tables::file_name;
+use crate::cli::Kernels;
+
+pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
+    let (output, folder) = (context.output, &arguments.out);
+    let network = open(&arguments.model.spec(Top::Unneeded))?.network;
+    let layers = match arguments.layer.as_slice() {
+        [] => layers_with_kernels(&network),
+        some => some.iter().map(String::as_str).collect(),
+    };
+    if layers.is_empty() {
+        bail!("network {} has no layer with kernels to look at", network.name());
+    }
+    let style = KernelStyle {
+        colormap: arguments.colormap,
+        scope: if arguments.shared { Scope::Shared } else { Scope::Each },
+        filters: arguments.filters.0,
+        channels: arguments.channels.0,
+    };
+    let names: Vec<String> = layers.iter().map(|layer| format!("kernels_{}.png", file_name(None, layer))).collect();
+    let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
+    // A wrong name is noticed before anything is written.
+    layers.iter().try_for_each(|layer| network.find(layer).map(drop))?;
+    files::claim_folder(folder, &claimed, arguments.force)?;
+    for (layer, name) in layers.iter().zip(&names) {
+        kernel_sheet(&network, layer, &style)?.save_png(&folder.join(name))?;
+    }
+    output.result(&format!("Written to {}: {}", folder.display(), names.join(", ")))
+}

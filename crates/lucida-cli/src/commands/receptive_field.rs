@@ -1,0 +1,196 @@
+//! `lucida receptive-field`
+
+use anyhow::{Context as _, Result, bail};
+use lucida::explain::{EffectiveField, Measurement, ReceptiveField, effective_field, noise, receptive_fields};
+use lucida::nn::Network;
+use lucida::plot::{Cell, Grid};
+use lucida::weights::{Model, Top, open, open_network};
+use lucida::{Error, files};
+use serde::Serialize;
+
+use super::Context;
+use super::subject::Set;
+use super::tables::table;
+use crate::{cli, interrupt};
+
+const PICTURE: &str = "effective.png";
+/// The most layers that are measured when none are named.
+const MOST: usize = 16;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    network: &'a str,
+    input: &'a [usize],
+    layers: Vec<LayerAnswer>,
+}
+
+/// Pairs are down and across, in pixels; what is `null` differs from unit to unit.
+#[derive(Serialize)]
+struct LayerAnswer {
+    layer: String,
+    class_name: &'static str,
+    output: Vec<usize>,
+    size: Option<[i64; 2]>,
+    stride: Option<[i64; 2]>,
+    padding: Option<[i64; 2]>,
+    centre: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective: Option<Effective>,
+}
+
+#[derive(Serialize)]
+struct Effective {
+    /// The unit's row and column.
+    unit: [usize; 2],
+    side: f64,
+    deviation: Option<[f64; 2]>,
+}
+
+pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<()> {
+    let (measured, network) = match arguments.effective {
+        true => (Some(open(&arguments.model.spec(Top::Unneeded))?), None),
+        false => (None, Some(open_network(&arguments.model.spec(Top::Unneeded))?)),
+    };
+    let network = match (&measured, &network) {
+        (Some(model), _) => &model.network,
+        (None, Some(network)) => network,
+        (None, None) => bail!("{}: there is no network", arguments.model.model),
+    };
+    let fields = receptive_fields(network).with_context(|| arguments.model.model.clone())?;
+    let chosen = arguments.layers.iter().map(|layer| network.find(layer)).collect::<lucida::Result<Vec<_>>>()?;
+    let shown = match chosen.as_slice() {
+        [] => (0..fields.len()).collect(),
+        _ => chosen.clone(),
+    };
+    let mut answers: Vec<LayerAnswer> = shown.iter().map(|&index| answer(&fields[index])).collect();
+    if let Some(model) = &measured {
+        files::claim_folder(&arguments.out, &[PICTURE], arguments.force)?;
+        let layers = if chosen.is_empty() { default_layers(network) } else { chosen };
+        let found = measure(model, &layers, arguments, context)?;
+        for effective in &found {
+            if let Some(answer) = answers.iter_mut().find(|answer| answer.layer == effective.layer) {
+                let deviation = effective.deviation();
+                let deviation = deviation.iter().all(|value| value.is_finite()).then_some(deviation);
+                answer.effective = Some(Effective { unit: effective.position, side: effective.side(), deviation });
+            }
+        }
+        sheet(&found, arguments)?;
+    }
+    if arguments.json {
+        let input = network.input_shape()?.sizes();
+        let answer = Answer { model: &arguments.model.model, network: network.name(), input, layers: answers };
+        return context.output.json(&answer);
+    }
+    context.output.result(&text(&answers, arguments.effective))?;
+    if arguments.effective {
+        context.output.info(&format!("Written to {}: {PICTURE}", arguments.out.display()));
+    }
+    Ok(())
+}
+
+/// The convolutions, or the first, the last and some between them.
+fn default_layers(network: &Network) -> Vec<usize> {
+    let is_convolution = |index: &usize| network.nodes()[*index].layer().class_name() == "Conv2D";
+    let all: Vec<usize> = (0..network.nodes().len()).filter(is_convolution).collect();
+    let count = all.len().min(MOST);
+    (0..count).map(|i| all[if count > 1 { i * (all.len() - 1) / (count - 1) } else { 0 }]).collect()
+}
+
+fn measure(
+    model: &Model,
+    layers: &[usize],
+    arguments: &cli::ReceptiveField,
+    context: Context,
+) -> Result<Vec<EffectiveField>> {
+    let set = arguments.data.as_deref().map(Set::open).transpose()?;
+    let samples = match &set {
+        Some(set) => set.set().len().min(arguments.samples as usize),
+        None => arguments.samples as usize,
+    };
+    let (network, seed, cpu) = (&model.network, arguments.seed, context.cpu);
+    if set.is_some() {
+        model.preprocessing()?;
+    }
+    interrupt::catch()?;
+    let fill = |number: usize, input: &mut [f32]| {
+        if interrupt::is_requested() {
+            return Err(Error::Interrupted);
+        }
+        match (&set, &model.preprocessing) {
+            // From all over the set.
+            (Some(set), Some(preprocessing)) => {
+                set.set().fill(number * set.set().len() / samples, preprocessing, input)?;
+            }
+            (_, preprocessing) => noise(preprocessing.as_ref(), seed, number as u64, input),
+        }
+        Ok(())
+    };
+    layers
+        .iter()
+        .map(|&index| {
+            let measurement = Measurement { network, layer: network.nodes()[index].name(), samples, seed, cpu };
+            Ok(effective_field(&measurement, fill)?)
+        })
+        .collect()
+}
+
+fn sheet(found: &[EffectiveField], arguments: &cli::ReceptiveField) -> Result<()> {
+    let cells = found
+        .iter()
+        .map(|field| {
+            let (height, width) = (field.field.rows.len(), field.field.columns.len());
+            let caption =
+                format!("{}\nsees {width}x{height}, really {side:.0}x{side:.0}", field.layer, side = field.side());
+            Ok(Cell::new(field.picture(arguments.colormap)?).caption(caption))
+        })
+        .collect::<lucida::Result<Vec<_>>>()?;
+    let columns = cells.len().min(4);
+    let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
+    Ok(grid.title("What the unit in the middle sees").render()?.save_png(&arguments.out.join(PICTURE))?)
+}
+
+fn answer(field: &ReceptiveField) -> LayerAnswer {
+    LayerAnswer {
+        layer: field.layer().to_owned(),
+        class_name: field.class_name(),
+        output: field.shape().sizes().to_vec(),
+        size: field.size(),
+        // Where there is one place only, there is no next.
+        stride: field.stride().filter(|_| field.is_map()),
+        padding: field.padding(),
+        centre: field.centre(),
+        effective: None,
+    }
+}
+
+fn text(answers: &[LayerAnswer], effective: bool) -> String {
+    let rows = answers.iter().map(|layer| {
+        let output: Vec<String> = layer.output.iter().map(usize::to_string).collect();
+        let mut row = vec![layer.layer.clone(), layer.class_name.to_owned(), output.join("x")];
+        let is_map = layer.output.len() == 3;
+        row.push(pair(layer.size, "x", "varies"));
+        row.push(pair(layer.stride, "x", if is_map { "varies" } else { "–" }));
+        row.push(pair(layer.padding, "x", "varies"));
+        row.push(pair(layer.centre, ", ", "varies"));
+        if effective {
+            row.push(layer.effective.as_ref().map(|e| format!("{:.1}", e.side)).unwrap_or_default());
+        }
+        row
+    });
+    let mut headings = vec!["layer", "type", "output", ">size", ">stride", ">padding", ">centre"];
+    if effective {
+        headings.push(">effective");
+    }
+    table(&headings, rows)
+}
+
+/// One number where both are equal.
+fn pair<T: PartialEq + std::fmt::Display>(pair: Option<[T; 2]>, between: &str, none: &str) -> String {
+    match pair {
+        Some([a, b]) if a == b => a.to_string(),
+        Some([a, b]) => format!("{a}{between}{b}"),
+        None => none.to_owned(),
+    }
+}

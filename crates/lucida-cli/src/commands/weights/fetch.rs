@@ -1,0 +1,45 @@
+//! `lucida weights fetch`
+
+use anyhow::Result;
+use lucida::Error;
+use lucida::nn::zoo;
+use lucida::weights::hub::{Fetched, Hub, State, megabytes, published};
+
+use crate::cli::WeightsFetch;
+use crate::commands::Context;
+use crate::interrupt;
+use crate::transfer::Transfer;
+
+pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
+    let file = published(zoo::find(&arguments.network)?, arguments.with_top)?;
+    let hub = Hub::from_env()?;
+    let (output, path) = (context.output, hub.path(file).display().to_string());
+    let size = megabytes(file.size);
+    match hub.state(file) {
+        State::Missing => output.info(&format!("Fetching {} ({size}) from {}", file.title(), hub.url(file))),
+        State::Partial(there) => output.info(&format!(
+            "Fetching the rest of {} ({} of {size} are there) from {}",
+            file.title(),
+            megabytes(there),
+            hub.url(file)
+        )),
+        State::Foreign(found) => output.note(&format!(
+            "{path} has {found} bytes and is not the published file, which has {}: it will be replaced",
+            file.size
+        )),
+        _ => {}
+    }
+    interrupt::catch()?;
+    let mut transfer = Transfer::new(output);
+    let fetched = hub.fetch(file, &mut |event| transfer.show(event));
+    drop(transfer);
+    match fetched {
+        Ok(Fetched::BeforeNow) => output.result(&format!("{path} is there already, and its checksum is right")),
+        Ok(Fetched::Now) => output.result(&format!("{path}: {size}, the checksum is right")),
+        Err(Error::Interrupted) => {
+            output.info("What has arrived is kept: the same command goes on from there");
+            Err(Error::Interrupted.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

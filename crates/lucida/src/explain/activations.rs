@@ -1,0 +1,154 @@
+//! What the layers of a network make of a picture.
+
+use crate::nn::{Layer, Network, Plan, Shape};
+use crate::{Cpu, Error, Result};
+
+/// The output of a layer for one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerActivation {
+    /// The layer's name.
+    pub layer: String,
+    /// Its kind: `Conv2D`.
+    pub class_name: &'static str,
+    /// The shape of its output.
+    pub shape: Shape,
+    /// The values: (row, column, channel) of a picture.
+    pub values: Vec<f32>,
+}
+
+impl LayerActivation {
+    /// One channel's map, row by row; of a vector, one value.
+    ///
+    /// # Panics
+    /// When there is no such channel.
+    pub fn map(&self, channel: usize) -> Vec<f32> {
+        let channels = self.shape.channels();
+        assert!(channel < channels, "channel {channel} of {channels}");
+        self.values.iter().skip(channel).step_by(channels).copied().collect()
+    }
+}
+
+/// The outputs of some layers for one picture, in the order asked for. Without any names: of all layers in their order,
+/// but for inputs, dropout and flattening, whose output is their input.
+///
+/// Equal patches of the picture give equal values, to the bit.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one picture for the
+/// network.
+pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) -> Result<Vec<LayerActivation>> {
+    let expected = network.input_shape()?.len();
+    if input.len() != expected {
+        let got = input.len();
+        return Err(Error::argument(format!("a picture of {got} values for a network that takes {expected}")));
+    }
+    let repeats = |layer: &Layer| matches!(layer, Layer::Input(_) | Layer::Dropout(_) | Layer::Flatten(_));
+    let chosen: Vec<usize> = match layers {
+        [] => (0..network.nodes().len()).filter(|&node| !repeats(network.nodes()[node].layer())).collect(),
+        names => names.iter().map(|name| network.find(name)).collect::<Result<_>>()?,
+    };
+    if chosen.is_empty() {
+        return Err(Error::argument(format!("network {} has no layer that computes anything", network.name())));
+    }
+    let nodes = || chosen.iter().map(|&node| &network.nodes()[node]);
+    let builder = Plan::builder(network).cpu(cpu).exact(true);
+    let mut plan = nodes().fold(builder, |builder, node| builder.output(node.name())).build()?;
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network)?;
+    let of = |(index, node): (usize, &crate::nn::Node)| LayerActivation {
+        layer: node.name().to_owned(),
+        class_name: node.layer().class_name(),
+        shape: node.shape().clone(),
+        values: plan.output(index).to_vec(),
+    };
+    Ok(nodes().enumerate().map(of).collect())
+}
+
+/// How much of a map there is to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveliness {
+    /// Its values differ.
+    Alive,
+    /// All values are equal, but not zero (or none is a finite number).
+    Constant,
+    /// All values are zero: the filter has nothing to say about this picture, or about any.
+    Dead,
+}
+
+impl Liveliness {
+    /// Of a map's values. Differences that are no more than the rounding of 32-bit sums do not count.
+    pub fn of(map: &[f32]) -> Self {
+        let finite = || map.iter().copied().filter(|value| value.is_finite());
+        let (low, high) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        if map.iter().all(|&value| value == 0.0) {
+            Self::Dead
+        } else if low > high || f64::from(high) - f64::from(low) <= 1e-6 * f64::from(high.abs().max(low.abs())) {
+            Self::Constant
+        } else {
+            Self::Alive
+        }
+    }
+}
+
+/// A map as 8-bit levels as F. Chollet's "Deep learning with Python" (2017, section 5.4.1) shows it: less its mean, over
+/// its deviation, times 64, plus 128, cut off at 0 and 255, the fraction dropped. A map without a deviation is 128
+/// everywhere. What is no finite number does not count for mean and deviation, and becomes 0.
+pub fn notebook_levels(map: &[f32]) -> Vec<u8> {
+    let finite = || map.iter().copied().filter(|value| value.is_finite()).map(f64::from);
+    let count = finite().count().max(1) as f64;
+    let mean = finite().sum::<f64>() / count;
+    let deviation = (finite().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+    let factor = if Liveliness::of(map) == Liveliness::Alive { 64.0 / deviation } else { 0.0 };
+    let level = |&value: &f32| match value {
+        // A cast drops the fraction and cuts off.
+        value if value.is_finite() => ((f64::from(value) - mean) * factor + 128.0) as u8,
+        _ => 0,
+    };
+    map.iter().map(level).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::zoo;
+
+    #[test]
+    fn all_layers_that_compute_or_those_asked_for() {
+        let network = zoo::mnist_cnn(3).unwrap();
+        let input: Vec<f32> = (0..784).map(|i| (i % 29) as f32 / 29.0).collect();
+        let all = activations(&network, &[], &input, Cpu::detect()).unwrap();
+        let names: Vec<&str> = all.iter().map(|one| one.layer.as_str()).collect();
+        let expected = ["conv2d", "max_pooling2d", "conv2d_1", "max_pooling2d_1", "conv2d_2", "dense", "dense_1"];
+        assert_eq!(names.iter().filter(|name| expected.contains(name)).count(), expected.len(), "{names:?}");
+        assert!(!names.iter().any(|name| name.contains("flatten") || name.contains("input")), "{names:?}");
+        assert_eq!(all[0].map(3).len(), 784);
+        assert_eq!(all[0].map(3)[5], all[0].values[5 * 24 + 3]);
+        let some = activations(&network, &["dense_1", "conv2d"], &input, Cpu::detect()).unwrap();
+        assert_eq!(some[1].values, all[0].values);
+        assert_eq!(some[0].map(2), [some[0].values[2]]);
+        let message = activations(&network, &["conv2"], &input, Cpu::detect()).unwrap_err().to_string();
+        assert!(message.contains("did you mean \"conv2d\"?"), "{message}");
+        assert!(activations(&network, &[], &input[1..], Cpu::detect()).is_err());
+    }
+
+    /// numpy: x = np.array([0., 1., 2., 10.]); x -= x.mean(); x /= x.std(); x *= 64; x += 128;
+    /// np.clip(x, 0, 255).astype('uint8') is [75, 91, 107, 237]
+    #[test]
+    fn levels_are_those_of_the_notebook() {
+        assert_eq!(notebook_levels(&[0.0, 1.0, 2.0, 10.0]), [75, 91, 107, 237]);
+        let mut spike = vec![0.0; 99];
+        spike.push(1.0);
+        assert_eq!(notebook_levels(&spike)[98..], [121, 255]);
+        assert_eq!(notebook_levels(&[3.0, 3.0]), [128, 128]);
+        assert_eq!(notebook_levels(&[f32::NAN, 0.0, 2.0]), [0, 64, 192]);
+        assert_eq!(notebook_levels(&[f32::MAX, f32::MIN]), [192, 64]);
+    }
+
+    #[test]
+    fn dead_constant_and_alive() {
+        assert_eq!(Liveliness::of(&[0.0, -0.0]), Liveliness::Dead);
+        assert_eq!(Liveliness::of(&[1.0, 1.0 + f32::EPSILON]), Liveliness::Constant);
+        assert_eq!(Liveliness::of(&[f32::NAN, f32::INFINITY]), Liveliness::Constant);
+        assert_eq!(Liveliness::of(&[0.0, 1e-20]), Liveliness::Alive);
+    }
+}

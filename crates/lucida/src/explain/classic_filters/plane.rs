@@ -1,0 +1,93 @@
+//! Numbers in rows and columns.
+
+use crate::data::Picture;
+
+/// One channel of a picture as numbers, 0 to 255 at first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plane {
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Plane {
+    /// From its values, row by row; they fill whole rows.
+    pub(in super::super) fn new(width: usize, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len() % width, 0);
+        Self { width, values }
+    }
+
+    /// All of one value.
+    pub(super) fn filled(height: usize, width: usize, value: f32) -> Self {
+        Self { width, values: vec![value; height * width] }
+    }
+
+    /// The brightness of a picture: its luma.
+    pub fn gray(picture: &Picture) -> Self {
+        Self::channel(&picture.to_gray(), 0)
+    }
+
+    /// One channel of a picture.
+    ///
+    /// # Panics
+    /// When the picture has no such channel.
+    pub fn channel(picture: &Picture, channel: usize) -> Self {
+        assert!(channel < picture.channels(), "channel {channel} of {}", picture.channels());
+        let values = picture.pixels().iter().skip(channel).step_by(picture.channels());
+        Self { width: picture.width(), values: values.map(|&value| f32::from(value)).collect() }
+    }
+
+    /// Height and width.
+    pub fn size(&self) -> [usize; 2] {
+        [self.values.len() / self.width.max(1), self.width]
+    }
+
+    /// The values, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The values of some rows, to change.
+    pub(super) fn rows_mut(&mut self, rows: std::ops::Range<usize>) -> &mut [f32] {
+        &mut self.values[rows.start * self.width..rows.end * self.width]
+    }
+
+    /// Writes a row that begins `left` pixels before the plane's and is as long as `out`; outside, the outermost row and
+    /// pixel are repeated.
+    pub(super) fn extended_row(&self, row: i64, left: usize, out: &mut [f32]) {
+        let height = self.values.len() / self.width;
+        let row = row.clamp(0, height as i64 - 1) as usize;
+        let source = &self.values[row * self.width..][..self.width];
+        let right = left + self.width;
+        out[..left].fill(source[0]);
+        out[left..right].copy_from_slice(source);
+        out[right..].fill(source[self.width - 1]);
+    }
+
+    /// As a gray picture, rounded and cut off at 0 and 255.
+    pub fn picture(&self) -> Picture {
+        self.shown(|value| value)
+    }
+
+    /// As a gray picture in which zero is gray, and black and white are the greatest magnitudes but for a few: one in 500 is
+    /// cut off. Magnitudes of no more than `least` are nothing but rounding: when there are no greater ones, all is gray.
+    pub fn signed_picture(&self, least: f32) -> Picture {
+        let most = magnitude(self.values.iter().copied(), 0.002);
+        let factor = if most > least { 127.0 / most } else { 0.0 };
+        self.shown(|value| 128.0 + factor * value)
+    }
+
+    fn shown(&self, level: impl Fn(f32) -> f32) -> Picture {
+        let [height, width] = self.size();
+        let mut picture = Picture::filled(width, height, &[0]);
+        // A cast cuts off.
+        picture.pixels_mut().iter_mut().zip(&self.values).for_each(|(to, &value)| *to = level(value).round() as u8);
+        picture
+    }
+}
+
+/// The magnitude that all but a part of the finite values do not exceed; zeros do not count, and without others it is zero.
+pub(in super::super) fn magnitude(values: impl Iterator<Item = f32>, outliers: f64) -> f32 {
+    let mut sizes: Vec<f32> = values.map(f32::abs).filter(|size| size.is_finite() && *size > 0.0).collect();
+    let Some(last) = sizes.len().checked_sub(1 + (outliers * sizes.len() as f64) as usize) else { return 0.0 };
+    *sizes.select_nth_unstable_by(last, f32::total_cmp).1
+}

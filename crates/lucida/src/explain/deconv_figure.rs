@@ -1,0 +1,386 @@
+//! The figures of the deconvnet: projections beside the parts of the pictures that they explain.
+
+use super::classic_filters::magnitude;
+use super::deconvnet::{Deconvnet, Projection, Target};
+use super::receptive_field::{Field, ReceptiveField, Span};
+use super::sheet::{enlarged, hatched, outline, zoom_to};
+use super::top_activations::{Question, top_activations};
+use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
+use crate::plot::{Cell, Grid};
+use crate::{Error, Result};
+
+/// The size to which small patches are enlarged, or about that.
+const PATCH: usize = 112;
+/// The width that a figure has at most, unless one filter's part is wider.
+const FIGURE: usize = 1800;
+/// What lies outside of a picture, and no signal at all.
+const GRAY: u8 = 128;
+/// The part of a patch's values that may be off the scale.
+const OUTLIERS: f64 = 0.002;
+
+/// One picture that excites a filter, and why.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The number of the picture in its set.
+    pub image: usize,
+    /// The row and column of the activation in the layer's layout.
+    pub position: [usize; 2],
+    /// The activation.
+    pub activation: f32,
+    /// The pixels of the network's input that it depends on.
+    pub field: Option<Field>,
+    /// These pixels, and gray where the field reaches outside of the picture.
+    pub patch: Picture,
+    /// The activation projected back to them.
+    pub projection: Picture,
+}
+
+/// The pictures that excite one filter most, the strongest first; none for a dead filter.
+#[derive(Debug, Clone)]
+pub struct FilterExamples {
+    /// The channel.
+    pub filter: usize,
+    /// The pictures.
+    pub examples: Vec<Example>,
+}
+
+/// Figure 2 of Zeiler and Fergus (2014): for each filter the pictures of a set that excite it most, cropped to what the
+/// filter sees, and beside each its projection.
+#[derive(Debug)]
+pub struct DeconvFigure {
+    /// The layer.
+    pub layer: String,
+    /// The filters, in the order asked for.
+    pub filters: Vec<FilterExamples>,
+    /// Pictures that were looked at.
+    pub images: usize,
+    /// Pictures that could not be read, and why.
+    pub skipped: Vec<(usize, Error)>,
+    count: usize,
+}
+
+impl DeconvFigure {
+    /// Looks at all pictures of a set, and projects the strongest activations. `progress` is told how much of how much is
+    /// done; an error from it ends the work. Memory does not grow with the set.
+    ///
+    /// # Errors
+    /// As [`top_activations`].
+    pub fn new(
+        question: &Question,
+        set: &dyn Dataset,
+        mut progress: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Self> {
+        let Question { network, preprocessing, layer, filters, count, cpu } = *question;
+        let total = set.len() + filters.len();
+        let top = top_activations(question, set, |done| progress(done, total))?;
+        let mut deconvnet = Deconvnet::new(network, layer, count, cpu)?;
+        let mut figure =
+            Self { layer: layer.to_owned(), filters: Vec::new(), images: top.images, skipped: top.skipped, count };
+        for (index, (&filter, best)) in filters.iter().zip(&top.filters).enumerate() {
+            let inputs = best
+                .iter()
+                .map(|excitation| {
+                    let mut input = vec![0.0; network.input_shape()?.len()];
+                    set.fill(excitation.image, preprocessing, &mut input)?;
+                    Ok(input)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+            // The place is found again: this plan's sums are exact, so that over even ground the first of equal maxima
+            // is the first.
+            let targets = vec![Target { filter, position: None }; slices.len()];
+            let projections = deconvnet.project(network, &slices, &targets)?;
+            let examples = best
+                .iter()
+                .zip(&slices)
+                .zip(&projections)
+                .map(|((excitation, input), projection)| {
+                    example(excitation.image, input, projection, deconvnet.field(), preprocessing)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            figure.filters.push(FilterExamples { filter, examples });
+            progress(set.len() + index + 1, total)?;
+        }
+        Ok(figure)
+    }
+
+    /// The figure: for each filter its projections as one square, and beside it the patches in the same order. A dead
+    /// filter is hatched.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when it would be too large.
+    pub fn render(&self) -> Result<Picture> {
+        let columns = (1..).find(|n| n * n >= self.count).unwrap_or(1);
+        let size = self.filters.iter().flat_map(|filter| &filter.examples).map(Example::size).max().unwrap_or(1);
+        let zoom = zoom_to(size, PATCH);
+        let square = |pictures: Vec<Picture>| {
+            let side = size * zoom;
+            let mut cells = pictures.iter().map(|picture| enlarged_patch(picture, zoom)).collect::<Result<Vec<_>>>()?;
+            let missing =
+                || if self.filters.len() > 1 { Picture::filled(side, side, &[255]) } else { hatched(side, side, 1) };
+            cells.resize_with(self.count.max(1), missing);
+            Grid::new(cells).columns(columns).margin(2).render()
+        };
+        let mut cells = Vec::new();
+        for FilterExamples { filter, examples } in &self.filters {
+            let projections = square(examples.iter().map(|example| example.projection.clone()).collect())?;
+            let patches = square(examples.iter().map(|example| example.patch.clone()).collect())?;
+            let (pair, caption) = match (examples.first(), examples.last()) {
+                (Some(first), Some(last)) => (
+                    Grid::new([projections, patches]).columns(2).margin(6).render()?,
+                    format!("filter {filter}: {} to {}", number(first.activation), number(last.activation)),
+                ),
+                _ => {
+                    let (width, height) = (2 * projections.width() + 6, projections.height());
+                    (hatched(width, height, 1).to_rgb(), format!("filter {filter} dead"))
+                }
+            };
+            cells.push(Cell::new(pair).caption(caption));
+        }
+        let block = 2 * (columns * (size * zoom + 2)) + 24;
+        let title = format!("{}: what excites its filters most in {} pictures", self.layer, self.images);
+        Grid::new(cells).columns((FIGURE / block).max(1)).margin(18).padding(18).title(title).render()
+    }
+}
+
+impl Example {
+    fn size(&self) -> usize {
+        self.patch.width().max(self.patch.height())
+    }
+}
+
+/// Projections of one picture, each beside the part of the picture that it explains.
+///
+/// # Errors
+/// [`Error::Argument`] when the input and the projections are not of the size that the preprocessing makes, or there is
+/// no projection at all.
+pub fn projection_sheet(
+    input: &[f32],
+    projections: &[Projection],
+    field: &ReceptiveField,
+    preprocessing: &Preprocessing,
+) -> Result<Picture> {
+    let examples = projections
+        .iter()
+        .map(|projection| example(0, input, projection, field, preprocessing))
+        .collect::<Result<Vec<_>>>()?;
+    let size = examples.iter().map(Example::size).max().unwrap_or(1);
+    let zoom = zoom_to(size, 160);
+    let cells = examples
+        .iter()
+        .zip(projections)
+        .map(|(example, projection)| {
+            let pair = [enlarged_patch(&example.patch, zoom)?, enlarged_patch(&example.projection, zoom)?];
+            let mut caption = format!("filter {}: {}", projection.filter, number(projection.activation));
+            if field.is_map() {
+                caption += &format!(" at ({}, {})", projection.position[0], projection.position[1]);
+            }
+            if projection.values.iter().all(|&value| value == 0.0) {
+                caption += ", nothing comes down";
+            }
+            Ok(Cell::new(Grid::new(pair).columns(2).margin(4).render()?).caption(caption))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let title = format!("{}: the picture and what excites the filter in it", field.layer());
+    let columns = (FIGURE / (2 * size * zoom + 24)).clamp(1, 3);
+    Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
+}
+
+/// The picture as the network sees it, with the fields of some projections outlined.
+///
+/// # Errors
+/// As [`projection_sheet`].
+pub fn outlined_fields(
+    input: &[f32],
+    projections: &[Projection],
+    field: &ReceptiveField,
+    preprocessing: &Preprocessing,
+) -> Result<Picture> {
+    let picture = preprocessing.to_picture(input)?.to_rgb();
+    let zoom = zoom_to(picture.width().max(picture.height()), 448);
+    let mut picture = enlarged(&picture, zoom)?;
+    for Field { rows, columns } in projections.iter().rev().filter_map(|projection| field.at(projection.position)) {
+        let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
+        outline(&mut picture, scaled(rows), scaled(columns), [255, 200, 0]);
+    }
+    Ok(picture)
+}
+
+fn example(
+    image: usize,
+    input: &[f32],
+    projection: &Projection,
+    field: &ReceptiveField,
+    preprocessing: &Preprocessing,
+) -> Result<Example> {
+    let window = window(field, projection.position, preprocessing);
+    Ok(Example {
+        image,
+        position: projection.position,
+        activation: projection.activation,
+        field: field.at(projection.position),
+        patch: cropped(&preprocessing.to_picture(input)?, window),
+        projection: cropped(&stretched(&projection.values, window, preprocessing)?, window),
+    })
+}
+
+/// The part of a picture to show: the field with its padding, so that all patches are of one size; where that is larger
+/// than the picture, what of it lies inside.
+fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preprocessing) -> Field {
+    let [height, width, _] = preprocessing.output_shape();
+    let whole = Field { rows: Span { start: 0, end: height as i64 }, columns: Span { start: 0, end: width as i64 } };
+    match field.with_padding(position) {
+        Some(all) if all.rows.len() <= height as i64 && all.columns.len() <= width as i64 => all,
+        _ => field.at(position).unwrap_or(whole),
+    }
+}
+
+/// A projection as a picture: gray is nothing, and the contrast is that which makes the most of this window.
+fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Picture> {
+    let [height, width, channels] = preprocessing.output_shape();
+    if values.len() != height * width * channels {
+        return Err(Error::argument(format!("a projection of {} values for {width}x{height} pixels", values.len())));
+    }
+    // In steps of the pixels' brightness: the network's channels may be scaled differently.
+    let value = |pixel: usize, channel: usize| {
+        let channel = if preprocessing.colour == Colour::Bgr { 2 - channel } else { channel };
+        values[pixel * channels + channel] * preprocessing.std[channel]
+    };
+    let inside = |at: usize, span: Span| (span.start..span.end).contains(&(at as i64));
+    let shown = (0..height * width)
+        .filter(|pixel| inside(pixel / width, window.rows) && inside(pixel % width, window.columns))
+        .flat_map(|pixel| (0..channels).map(move |channel| value(pixel, channel)));
+    let most = match magnitude(shown, OUTLIERS) {
+        most if most > 0.0 => most,
+        _ => 1.0,
+    };
+    let level = |value: f32| (f32::from(GRAY) + 127.0 * value / most).round() as u8;
+    let pixels = (0..height * width).flat_map(|pixel| (0..channels).map(move |channel| level(value(pixel, channel))));
+    Picture::new(width, height, channels, pixels.collect())
+}
+
+/// A patch enlarged: photos smoothly, so that the eye is not caught by the edges of pixels; gray ones, digits, as they are.
+fn enlarged_patch(picture: &Picture, zoom: usize) -> Result<Picture> {
+    match picture.channels() {
+        1 => enlarged(picture, zoom),
+        _ => picture.resize(picture.width() * zoom, picture.height() * zoom, Filter::Bicubic),
+    }
+}
+
+/// The part of a picture in a window that may reach outside, where it is gray.
+fn cropped(picture: &Picture, window: Field) -> Picture {
+    let (width, height) = (window.columns.len().max(1) as usize, window.rows.len().max(1) as usize);
+    let mut part = Picture::filled(width, height, &vec![GRAY; picture.channels()]);
+    for row in 0..height {
+        for column in 0..width {
+            let y = usize::try_from(window.rows.start + row as i64);
+            let x = usize::try_from(window.columns.start + column as i64);
+            if let (Ok(y), Ok(x)) = (y, x)
+                && y < picture.height()
+                && x < picture.width()
+            {
+                part.pixel_mut(column, row).copy_from_slice(picture.pixel(x, y));
+            }
+        }
+    }
+    part
+}
+
+/// A number in four figures or so.
+fn number(value: f32) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cpu;
+    use crate::data::{Mnist, Subset};
+    use crate::nn::{Network, zoo};
+
+    fn network() -> Network {
+        let mut network = zoo::mnist_cnn(8).unwrap();
+        let bias = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d_1/bias").unwrap();
+        bias.values_mut()[5] = -1e3;
+        network
+    }
+
+    #[test]
+    fn a_figure_over_digits_with_a_dead_filter() {
+        let (network, preprocessing) = (network(), Preprocessing::mnist());
+        let set = Subset::new(Mnist::builtin().unwrap().train, (0..60).collect()).unwrap();
+        let question = Question {
+            network: &network,
+            preprocessing: &preprocessing,
+            layer: "conv2d_1",
+            filters: &[3, 5],
+            count: 4,
+            cpu: Cpu::detect(),
+        };
+        let mut last = (0, 0);
+        let figure = DeconvFigure::new(&question, &set, |done, total| {
+            assert!(done >= last.0 && done <= total);
+            last = (done, total);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((last, figure.images), ((62, 62), 60));
+        assert!(figure.filters[1].examples.is_empty());
+        let examples = &figure.filters[0].examples;
+        assert_eq!(examples.len(), 4);
+        assert!(examples.is_sorted_by(|a, b| a.activation >= b.activation - 1e-5));
+        for example in examples {
+            // 3x3, pooled by 2, then 3x3 again.
+            assert_eq!((example.patch.width(), example.patch.height()), (8, 8));
+            let (low, high) = example.projection.pixels().iter().fold((255, 0), |(l, h), &p| (p.min(l), p.max(h)));
+            assert!(high == 255 || low == 1, "{low} to {high}");
+        }
+        let sheet = figure.render().unwrap();
+        // Two filters side by side, each with twice 2x2 patches of 112 pixels.
+        assert!(sheet.width() > 4 * 2 * 112 && sheet.height() > 2 * 112);
+        let alone = DeconvFigure::new(&Question { filters: &[5], ..question }, &set, |_, _| Ok(())).unwrap();
+        assert!(alone.render().is_ok());
+    }
+
+    #[test]
+    fn windows_reach_outside_and_projections_keep_gray_for_nothing() {
+        let picture = Picture::filled(4, 4, &[200]);
+        let span = |start, end| Span { start, end };
+        let part = cropped(&picture, Field { rows: span(-2, 2), columns: span(1, 7) });
+        assert_eq!((part.width(), part.height()), (6, 4));
+        assert_eq!((part.pixel(0, 1), part.pixel(0, 2), part.pixel(3, 3)), (&[128][..], &[200][..], &[128][..]));
+
+        let preprocessing = Preprocessing::vgg().with_size(2, 2);
+        let whole = Field { rows: span(0, 2), columns: span(0, 2) };
+        let mut values = vec![0.0; 12];
+        values[0] = -3.0; // blue, negative
+        values[5] = 6.0; // red
+        let picture = stretched(&values, whole, &preprocessing).unwrap();
+        assert_eq!(picture.pixel(0, 0), [128, 128, 65]);
+        assert_eq!(picture.pixel(1, 0), [255, 128, 128]);
+        assert_eq!(picture.pixel(1, 1), [128; 3]);
+        assert_eq!(stretched(&[0.0; 12], whole, &preprocessing).unwrap().pixel(0, 0), [128; 3]);
+        assert!(stretched(&[0.0; 11], whole, &preprocessing).is_err());
+    }
+
+    #[test]
+    fn sheets_of_one_picture() {
+        let (network, preprocessing) = (network(), Preprocessing::mnist());
+        let mut input = vec![0.0; 784];
+        Mnist::builtin().unwrap().train.fill(7, &preprocessing, &mut input).unwrap();
+        for layer in ["conv2d", "conv2d_2", "dense_1"] {
+            let mut deconvnet = Deconvnet::new(&network, layer, 2, Cpu::detect()).unwrap();
+            let targets = [Target { filter: 1, position: None }, Target { filter: 2, position: None }];
+            let projections = deconvnet.project(&network, &[input.as_slice(); 2], &targets).unwrap();
+            let sheet = projection_sheet(&input, &projections, deconvnet.field(), &preprocessing).unwrap();
+            assert!(sheet.width() > 2 * 2 * 100, "{}", sheet.width());
+            let fields = outlined_fields(&input, &projections, deconvnet.field(), &preprocessing).unwrap();
+            assert_eq!((fields.width(), fields.channels()), (448, 3));
+            assert!(fields.pixels().chunks_exact(3).any(|rgb| rgb == [255, 200, 0]));
+        }
+    }
+}

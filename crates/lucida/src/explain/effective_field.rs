@@ -1,0 +1,262 @@
+//! The effective receptive field: how much each pixel that a unit sees really matters to it.
+//!
+//! Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural networks"
+//! (2016): the gradient of the unit in the middle of a layer with respect to the picture. It falls off from the centre much
+//! as a Gaussian does, and the part that matters is far smaller than the receptive field.
+//!
+//! All channels count alike. Each picture draws a random sign for each channel, so that the channels' gradients add up
+//! without their cancelling: over many pictures the mean square of such a sum is the sum of the channels' mean squares.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::deconvnet::point;
+use super::receptive_field::{Field, ReceptiveField, Span, receptive_field};
+use super::sheet::{enlarged, outline, zoom_to};
+use crate::data::{Picture, Preprocessing};
+use crate::nn::{Network, Plan};
+use crate::plot::{Colormap, Normalize, float_map};
+use crate::{Cpu, Error, Result};
+
+/// The part of the greatest gradient from which on a pixel counts as seen: what a Gaussian has at two deviations and a half
+/// (1 - 0.9545, as the paper has it).
+const SEEN: f32 = 0.0455;
+/// The most memory of the plan, in bytes, as long as one picture takes less.
+const MEMORY: usize = 384 << 20;
+/// The size to which small maps are enlarged.
+const MAP: usize = 224;
+
+/// What the unit in the middle of a layer really sees.
+#[derive(Debug, Clone)]
+pub struct EffectiveField {
+    /// The layer.
+    pub layer: String,
+    /// The row and column of the unit.
+    pub position: [usize; 2],
+    /// What it could see.
+    pub field: Field,
+    /// The root mean square of the gradient at each pixel, over pictures and channels: (height, width).
+    pub map: Vec<f32>,
+    /// Height and width of the picture.
+    pub size: [usize; 2],
+}
+
+/// What the middle of a layer is measured with.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The layer.
+    pub layer: &'a str,
+    /// How many pictures.
+    pub samples: usize,
+    /// What the signs are drawn from.
+    pub seed: u64,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+/// Measures what the unit in the middle of a layer sees, with pictures that `fill` makes: it is handed the number of each
+/// and where to write it as the network's input.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), it is the input, or there are no
+/// pictures; [`Error::Unsupported`] when the network does not take one picture; and what `fill` says.
+pub fn effective_field(
+    measurement: &Measurement,
+    mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
+) -> Result<EffectiveField> {
+    let Measurement { network, layer, samples, seed, cpu } = *measurement;
+    if samples == 0 {
+        return Err(Error::argument("an effective field cannot be measured with 0 pictures"));
+    }
+    let theory = receptive_field(network, layer)?;
+    let shape = network.input_shape()?;
+    let Some([height, width, channels]) = shape.as_picture() else {
+        return Err(Error::Unsupported(format!("network {} does not take a picture", network.name())));
+    };
+    let (layout, position, field) = middle(&theory)?;
+    let point = point(network, layer)?;
+    let build = |batch| {
+        let builder = Plan::builder(network).cpu(cpu).batch_size(batch).output(point.clone());
+        builder.seed(point.clone()).input_gradient().build()
+    };
+    let mut plan = build(1)?;
+    let batch = samples.min((MEMORY / plan.memory().max(1)).clamp(1, 16));
+    if batch > 1 {
+        drop(plan);
+        plan = build(batch)?;
+    }
+    let mut signs = ChaCha8Rng::seed_from_u64(seed);
+    let mut squares = vec![0.0_f64; height * width];
+    for first in (0..samples).step_by(batch) {
+        let count = batch.min(samples - first);
+        plan.set_batch(count);
+        for (index, input) in plan.input_mut().chunks_exact_mut(shape.len()).enumerate() {
+            fill(first + index, input)?;
+        }
+        plan.forward(network)?;
+        let unit = (position[0] * layout[1] + position[1]) * layout[2];
+        let seed = plan.seed_mut(0);
+        seed.fill(0.0);
+        for sample in seed.chunks_exact_mut(layout.iter().product()) {
+            let channels = &mut sample[unit..unit + layout[2]];
+            channels.fill_with(|| if signs.random::<bool>() { 1.0 } else { -1.0 });
+        }
+        plan.backward(network);
+        for sample in plan.input_gradient().unwrap_or_default().chunks_exact(shape.len()) {
+            for (sum, pixel) in squares.iter_mut().zip(sample.chunks_exact(channels)) {
+                *sum += pixel.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
+            }
+        }
+    }
+    let map = squares.iter().map(|sum| (sum / samples as f64).sqrt() as f32).collect();
+    Ok(EffectiveField { layer: layer.to_owned(), position, field, map, size: [height, width] })
+}
+
+fn middle(theory: &ReceptiveField) -> Result<([usize; 3], [usize; 2], Field)> {
+    let layout = theory.layout();
+    let position = [layout[0] / 2, layout[1] / 2];
+    let field = theory
+        .at(position)
+        .ok_or_else(|| Error::argument(format!("the middle of layer {} sees nothing but padding", theory.layer())))?;
+    Ok((layout, position, field))
+}
+
+impl EffectiveField {
+    /// The side, in pixels, of a square as large as the area that matters: the pixels whose gradient is more than 4.55 % of
+    /// the greatest. Zero when there is no gradient at all.
+    pub fn side(&self) -> f64 {
+        let most = self.map.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max);
+        let seen = self.map.iter().filter(|&&value| most > 0.0 && value > SEEN * most).count();
+        (seen as f64).sqrt()
+    }
+
+    /// The deviation of the squared gradient around its centre, down and across, in pixels: for a Gaussian gradient of
+    /// deviation `s` this is `s / sqrt 2`.
+    pub fn deviation(&self) -> [f64; 2] {
+        let width = self.size[1];
+        let weight = |index: usize| f64::from(self.map[index]).powi(2);
+        let total: f64 = (0..self.map.len()).map(weight).sum();
+        let along = |place: fn(usize, usize) -> usize| {
+            let mean = |of: &dyn Fn(f64) -> f64| {
+                (0..self.map.len()).map(|index| weight(index) * of(place(index, width) as f64)).sum::<f64>() / total
+            };
+            let centre = mean(&|at| at);
+            mean(&|at| (at - centre).powi(2)).sqrt()
+        };
+        [along(|index, width| index / width), along(|index, width| index % width)]
+    }
+
+    /// The map as a picture, bright where pixels matter, with the edge of the receptive field.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when the picture is too large to be enlarged.
+    pub fn picture(&self, colormap: Colormap) -> Result<Picture> {
+        let [height, width] = self.size;
+        let zoom = zoom_to(height.max(width), MAP);
+        let most = self.map.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max);
+        let plain = float_map(&self.map, width, height, Normalize::Range(0.0, most), colormap)?;
+        let mut picture = enlarged(&plain, zoom)?;
+        let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
+        outline(&mut picture, scaled(self.field.rows), scaled(self.field.columns), [255; 3]);
+        Ok(picture)
+    }
+}
+
+/// Fills a network's input with noise: pixels of every brightness, all equally likely, as the preprocessing turns them into
+/// numbers; numbers between -1 and 1 when nothing is known of that. Equal numbers of equal seeds are equal pictures.
+pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: u64, input: &mut [f32]) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(number + 1);
+    let channels = preprocessing.map_or(1, |preprocessing| preprocessing.colour.channels());
+    for (index, value) in input.iter_mut().enumerate() {
+        let unit = random.random::<f32>();
+        *value = match preprocessing {
+            Some(p) => ((255.0 * unit).round() / p.divisor - p.mean[index % channels]) / p.std[index % channels],
+            None => 2.0 * unit - 1.0,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{ActivationKind, Conv2D};
+    use crate::nn::{Layer, zoo};
+
+    fn measured(network: &Network, layer: &str, samples: usize) -> EffectiveField {
+        let measurement = Measurement { network, layer, samples, seed: 3, cpu: Cpu::detect() };
+        effective_field(&measurement, |number, input| {
+            noise(None, 5, number as u64, input);
+            Ok(())
+        })
+        .unwrap()
+    }
+
+    /// For random weights of mean zero the squared gradient is, in expectation, the convolution of the kernels' windows: a
+    /// window of `k` pixels has the variance `(k^2 - 1) / 12`, and variances add up. With many such windows it is Gaussian.
+    #[test]
+    fn random_weights_have_the_field_that_theory_gives_them() {
+        let layers = (0..6).map(|_| Layer::from(Conv2D::new(24, [3, 5])));
+        let network = Network::sequential("linear", [33, 45, 2], layers, 17).unwrap();
+        let field = measured(&network, "conv2d_5", 64);
+        let [down, across] = field.deviation();
+        let expected = |window: f64| (6.0 * (window * window - 1.0) / 12.0).sqrt();
+        assert!((down / expected(3.0) - 1.0).abs() < 0.05, "{down} and not {}", expected(3.0));
+        assert!((across / expected(5.0) - 1.0).abs() < 0.05, "{across} and not {}", expected(5.0));
+
+        // Summed over the rows, and over both sides of the middle, it falls off as a Gaussian of that deviation.
+        let column = |at: usize| -> f64 { (0..33).map(|row| f64::from(field.map[row * 45 + at]).powi(2)).sum() };
+        let middle = 10 + 12;
+        for away in [2, 4, 6, 8] {
+            let got = (column(middle - away) + column(middle + away)) / (2.0 * column(middle));
+            let gaussian = (-(away as f64).powi(2) / (2.0 * across * across)).exp();
+            assert!((got - gaussian).abs() < 0.08, "{away} pixels away: {got}, a Gaussian has {gaussian}");
+        }
+        assert_eq!(field.field.rows.len(), 13);
+        assert!(field.side() < (13.0_f64 * 25.0).sqrt() && field.side() > 5.0, "{}", field.side());
+    }
+
+    #[test]
+    fn nothing_outside_of_the_field_matters() {
+        let network = zoo::mnist_cnn(3).unwrap();
+        for layer in ["conv2d", "conv2d_2", "dense_1"] {
+            let found = measured(&network, layer, 8);
+            let inside = |at: usize, span: Span| (span.start..span.end).contains(&(at as i64));
+            for (index, &value) in found.map.iter().enumerate() {
+                assert!(
+                    value == 0.0 || inside(index / 28, found.field.rows) && inside(index % 28, found.field.columns),
+                    "{layer} at {index}"
+                );
+            }
+            assert!(found.side() >= 1.0);
+            assert_eq!(found.picture(Colormap::Inferno).unwrap().width(), 224);
+        }
+    }
+
+    #[test]
+    fn a_dead_layer_sees_nothing() {
+        let layers = [Layer::from(Conv2D::new(2, [3, 3]).activation(ActivationKind::Relu))];
+        let mut network = Network::sequential("dead", [9, 9, 1], layers, 1).unwrap();
+        network.weights_mut()[1].values_mut().fill(-1e6);
+        let field = measured(&network, "conv2d", 2);
+        assert_eq!(field.side(), 0.0);
+        assert!(field.picture(Colormap::Viridis).is_ok());
+        let none = Measurement { network: &network, layer: "conv2d", samples: 0, seed: 0, cpu: Cpu::detect() };
+        assert!(effective_field(&none, |_, _| Ok(())).is_err());
+        let typo = Measurement { layer: "conv2", samples: 1, ..none };
+        assert!(effective_field(&typo, |_, _| Ok(())).unwrap_err().to_string().contains("did you mean"));
+    }
+
+    #[test]
+    fn noise_is_of_the_range_of_pixels() {
+        let mut input = vec![0.0; 3 * 5000];
+        noise(Some(&Preprocessing::vgg()), 1, 0, &mut input);
+        let (low, high) = input.iter().fold((0.0_f32, 0.0_f32), |(l, h), &v| (l.min(v), h.max(v)));
+        assert!((-123.7..-120.0).contains(&low) && (148.0..151.1).contains(&high), "{low} {high}");
+        let mut other = input.clone();
+        noise(Some(&Preprocessing::vgg()), 1, 1, &mut other);
+        assert_ne!(input, other);
+    }
+}

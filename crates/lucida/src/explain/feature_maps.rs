@@ -1,0 +1,236 @@
+//! Feature maps as pictures: a sheet for each layer, and one of all layers.
+
+use super::activations::{LayerActivation, Liveliness, notebook_levels};
+use super::sheet::{hatched, zoom_to};
+use crate::Result;
+use crate::data::Picture;
+use crate::plot::{Cell, Colormap, Grid, Normalize};
+
+/// The width that a sheet has at most, unless a single map is wider.
+const SHEET: usize = 1600;
+/// The size to which small maps are enlarged.
+const MAP: usize = 64;
+/// The size of a unit of a vector.
+const UNIT: usize = 28;
+/// Up to this many units of a vector have their number below; more of them are smaller and have none.
+const NUMBERED: usize = 256;
+/// The most units of a vector that are shown.
+const MOST_UNITS: usize = 16_384;
+/// Maps of each layer in the overview.
+const ROW: usize = 8;
+
+/// How values become colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MapScale {
+    /// Each map alone, as [`notebook_levels`] has it.
+    #[default]
+    Notebook,
+    /// Each map alone, from its least value to its greatest.
+    MinMax,
+    /// All maps of a layer together, from the least value to the greatest: equal colours are equal values.
+    None,
+}
+
+/// How feature maps are shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MapStyle {
+    /// How values become colours.
+    pub scale: MapScale,
+    /// Which colours.
+    pub colormap: Colormap,
+    /// The first so many channels; all when there is none.
+    pub channels: Option<usize>,
+}
+
+impl MapStyle {
+    fn picture(&self, map: &[f32], width: usize, height: usize, extent: (f32, f32)) -> Result<Picture> {
+        let (normalize, values) = match self.scale {
+            MapScale::Notebook => {
+                let levels = notebook_levels(map).into_iter().zip(map);
+                let unit =
+                    |(level, value): (u8, &f32)| if value.is_nan() { f32::NAN } else { f32::from(level) / 255.0 };
+                return crate::plot::float_map(
+                    &levels.map(unit).collect::<Vec<_>>(),
+                    width,
+                    height,
+                    Normalize::None,
+                    self.colormap,
+                );
+            }
+            MapScale::MinMax => (Normalize::MinMax, map),
+            MapScale::None => (Normalize::Range(extent.0, extent.1), map),
+        };
+        crate::plot::float_map(values, width, height, normalize, self.colormap)
+    }
+}
+
+/// The feature maps of one layer, each with its number. A map that is zero everywhere is hatched, with the word "dead";
+/// one that has the same value everywhere is of one colour, and says which value. The units of a vector are squares, shown
+/// as one map.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) when the sheet would be too large.
+pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Picture> {
+    let channels = activation.shape.channels();
+    let shown = style.channels.unwrap_or(channels).min(channels);
+    let of = if shown < channels { format!(", the first {shown} of {channels}") } else { String::new() };
+    let title = format!("{}  {} {}{of}", activation.layer, activation.class_name, activation.shape);
+    match maps_of(activation) {
+        Some([height, width]) => {
+            let zoom = zoom_to(width.max(height), MAP);
+            let columns = (SHEET / (width * zoom + 8)).clamp(1, 16);
+            let grid = Grid::new(map_cells(activation, style, shown)?).columns(columns).zoom(zoom);
+            grid.margin(8).padding(14).title(title).render()
+        }
+        None => {
+            let shown = shown.min(MOST_UNITS);
+            let numbered = shown <= NUMBERED;
+            let grid = Grid::new(unit_cells(activation, style, shown, numbered)?).padding(14).title(title);
+            match numbered {
+                true => grid.columns(32.min(shown)).zoom(UNIT).margin(4).text_size(10.0).render(),
+                false => grid.columns(128).zoom(UNIT / 3).margin(1).render(),
+            }
+        }
+    }
+}
+
+/// The first maps of every layer, a row for each, and vectors as a row of their first units.
+///
+/// # Errors
+/// As [`feature_maps`], and [`Error::Argument`](crate::Error::Argument) when there are no layers.
+pub fn overview(activations: &[LayerActivation], style: &MapStyle) -> Result<Picture> {
+    let mut rows = Vec::new();
+    for activation in activations {
+        let label = format!("{}  {}", activation.layer, activation.shape);
+        let shown = style.channels.unwrap_or(ROW).min(activation.shape.channels());
+        let row = match maps_of(activation) {
+            Some([height, width]) => {
+                let zoom = zoom_to(width.max(height), MAP);
+                let cells = map_cells(activation, style, shown.min(ROW))?;
+                Grid::new(cells).columns(ROW).zoom(zoom).margin(8).title(label).render()?
+            }
+            None => {
+                let cells = unit_cells(activation, style, activation.shape.channels().min(NUMBERED), false)?;
+                Grid::new(cells).columns(32).zoom(UNIT / 2).margin(2).title(label).render()?
+            }
+        };
+        rows.push(row);
+    }
+    super::sheet::stack(&rows, 18, 14)
+}
+
+/// The size of a layer's maps; nothing for a vector, or maps of one pixel, which are one.
+fn maps_of(activation: &LayerActivation) -> Option<[usize; 2]> {
+    let [height, width, _] = activation.shape.as_picture()?;
+    (height * width > 1).then_some([height, width])
+}
+
+fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Result<Vec<Cell>> {
+    let [height, width] = maps_of(activation).unwrap_or([1, 1]);
+    let extent = extent(&activation.values);
+    let zoom = zoom_to(width.max(height), MAP);
+    (0..shown)
+        .map(|channel| {
+            let map = activation.map(channel);
+            let (picture, caption) = match Liveliness::of(&map) {
+                Liveliness::Dead => (hatched(width, height, zoom), format!("{channel} dead")),
+                Liveliness::Constant => {
+                    (style.picture(&map, width, height, extent)?, format!("{channel} all {:.3}", map[0]))
+                }
+                Liveliness::Alive => (style.picture(&map, width, height, extent)?, channel.to_string()),
+            };
+            Ok(Cell::new(picture).caption(caption))
+        })
+        .collect()
+}
+
+/// The units of a vector, each a picture of one pixel.
+fn unit_cells(activation: &LayerActivation, style: &MapStyle, shown: usize, numbered: bool) -> Result<Vec<Cell>> {
+    let values = &activation.values;
+    let all = style.picture(values, values.len(), 1, extent(values))?;
+    let cell = |unit: usize| {
+        let cell = Cell::new(all.crop(unit, 0, 1, 1)?);
+        Ok(if numbered { cell.caption(unit.to_string()) } else { cell })
+    };
+    (0..shown).map(cell).collect()
+}
+
+fn extent(values: &[f32]) -> (f32, f32) {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Shape;
+
+    fn activation(shape: impl Into<Shape>, values: Vec<f32>) -> LayerActivation {
+        LayerActivation { layer: "conv2d".into(), class_name: "Conv2D", shape: shape.into(), values }
+    }
+
+    /// Two maps of 8x8: a ramp, and nothing.
+    fn half_dead() -> LayerActivation {
+        activation([8, 8, 2], (0..128).map(|i| if i % 2 == 0 { i as f32 } else { 0.0 }).collect())
+    }
+
+    fn colours(picture: &Picture, left: usize, top: usize, width: usize, height: usize) -> Vec<[u8; 3]> {
+        let part = picture.crop(left, top, width, height).unwrap();
+        let mut found: Vec<[u8; 3]> = part.pixels().chunks_exact(3).map(|rgb| rgb.try_into().unwrap()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn a_dead_map_is_hatched_and_an_even_one_is_of_one_colour() {
+        let style = MapStyle { colormap: Colormap::Gray, ..MapStyle::default() };
+        let cells = map_cells(&half_dead(), &style, 2).unwrap();
+        let sheet = Grid::new(cells).columns(2).zoom(8).margin(8).render().unwrap();
+        assert!(colours(&sheet, 0, 0, 64, 64).len() > 40);
+        // The hatching is of two colours, neither of them gray's own black or white.
+        let hatching = colours(&sheet, sheet.width() - 64, 0, 64, 64);
+        assert_eq!(hatching.len(), 2, "{hatching:?}");
+        assert!(hatching.iter().all(|rgb| (150..=250).contains(&rgb[0])), "{hatching:?}");
+
+        let even = activation([4, 4, 1], vec![0.25; 16]);
+        let cells = map_cells(&even, &style, 1).unwrap();
+        let sheet = Grid::new(cells).zoom(16).render().unwrap();
+        assert_eq!(colours(&sheet, (sheet.width() - 64) / 2, 0, 64, 64), [[128; 3]]);
+    }
+
+    #[test]
+    fn scales() {
+        let two = activation([1, 2, 2], vec![0.0, 0.0, 1.0, 4.0]);
+        let bytes = |scale| {
+            let style = MapStyle { scale, colormap: Colormap::Gray, channels: None };
+            let of = |channel| {
+                let picture = style.picture(&two.map(channel), 2, 1, extent(&two.values)).unwrap();
+                (picture.pixel(0, 0)[0], picture.pixel(1, 0)[0])
+            };
+            [of(0), of(1)]
+        };
+        assert_eq!(bytes(MapScale::Notebook), [(64, 192), (64, 192)]);
+        assert_eq!(bytes(MapScale::MinMax), [(0, 255), (0, 255)]);
+        assert_eq!(bytes(MapScale::None), [(0, 64), (0, 255)]);
+    }
+
+    #[test]
+    fn sheets_of_maps_and_of_vectors() {
+        let style = MapStyle::default();
+        let first = feature_maps(&half_dead(), &MapStyle { channels: Some(1), ..style }).unwrap();
+        let both = feature_maps(&half_dead(), &style).unwrap();
+        assert!(both.width() > 128 && first.height() > 64);
+        let vector = activation([10], (0..10).map(|i| i as f32).collect());
+        assert!(feature_maps(&vector, &style).unwrap().width() >= 10 * UNIT);
+        let large = activation([4096], (0..4096).map(|i| (i % 7) as f32).collect());
+        assert!(feature_maps(&large, &style).unwrap().width() < 1600);
+        let point = activation([1, 1, 64], vec![0.0; 64]);
+        assert!(feature_maps(&point, &style).is_ok());
+        let sheet = overview(&[half_dead(), vector, point], &style).unwrap();
+        assert!(sheet.height() > 200, "{}x{}", sheet.width(), sheet.height());
+        assert!(overview(&[], &style).is_err());
+        let spoilt = activation([2, 2, 1], vec![f32::NAN, 1.0, 2.0, f32::INFINITY]);
+        assert!(feature_maps(&spoilt, &style).is_ok());
+    }
+}

@@ -1,0 +1,141 @@
+//! The kernels of a convolution as pictures: what a network has learned, as it is.
+
+use super::sheet::{hatched, zoom_to};
+use crate::data::Picture;
+use crate::nn::{Network, Weight};
+use crate::plot::{Cell, Colormap, Grid, Normalize, Scope, kernel_maps};
+use crate::{Error, Result};
+
+/// The size to which a kernel is enlarged.
+const KERNEL: usize = 48;
+/// The width that a sheet of single kernels has at most.
+const SHEET: usize = 1200;
+
+/// How kernels are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelStyle {
+    /// The colours of kernels that are not over three channels; those are shown in colour.
+    pub colormap: Colormap,
+    /// Whether equal colours are equal values in all kernels of the layer, or each kernel uses all colours.
+    pub scope: Scope,
+    /// The first so many filters; all when there is none.
+    pub filters: Option<usize>,
+    /// The first so many input channels; all when there is none.
+    pub channels: Option<usize>,
+}
+
+impl Default for KernelStyle {
+    /// Blue is negative, red positive; 32 filters, over 16 channels.
+    fn default() -> Self {
+        Self { colormap: Colormap::RdBuR, scope: Scope::Each, filters: Some(32), channels: Some(16) }
+    }
+}
+
+/// The layers that have kernels to look at, in their order.
+pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
+    let nodes = network.nodes().iter().enumerate();
+    nodes.filter(|&(node, _)| kernel(network, node).is_some()).map(|(_, node)| node.name()).collect()
+}
+
+/// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in colour. Over more: a row
+/// for each filter, a column for each input channel. A filter whose kernel is zero everywhere is hatched.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels to look at;
+/// [`Error::Limit`] when the sheet would be too large.
+pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Picture> {
+    let node = network.find(layer)?;
+    let Some((weight, shape)) = kernel(network, node) else {
+        let others = layers_with_kernels(network);
+        let class_name = network.nodes()[node].layer().class_name();
+        let hint = match others.as_slice() {
+            [] => "no layer of this network has".to_owned(),
+            some => format!("these have: {}", some.join(", ")),
+        };
+        return Err(Error::argument(format!("layer {layer} ({class_name}) has no kernels to look at; {hint}")));
+    };
+    let [height, width, inputs, outputs] = shape;
+    let filters = style.filters.unwrap_or(outputs).min(outputs);
+    let channels = style.channels.unwrap_or(inputs).min(inputs);
+    // The extents are those of all that there is, not of the part that is shown.
+    let normalize = if inputs == 3 { Normalize::MinMax } else { Normalize::Symmetric };
+    let maps = kernel_maps(weight.values(), shape, normalize, style.scope, style.colormap)?;
+    let zoom = zoom_to(height.max(width), KERNEL);
+    let dead = |filter: usize| weight.values().iter().skip(filter).step_by(outputs).all(|&value| value == 0.0);
+    let per_filter = if inputs == 3 { 1 } else { inputs };
+    let alone = per_filter == 1;
+    let mut cells = Vec::new();
+    for filter in 0..filters {
+        for input in 0..per_filter.min(channels) {
+            let (picture, remark) = match dead(filter) {
+                true => (hatched(width, height, zoom), " dead"),
+                false => (maps[filter * per_filter + input].clone(), ""),
+            };
+            cells.push(match alone {
+                true => Cell::new(picture).caption(format!("{filter}{remark}")),
+                false => Cell::new(picture).caption(format!("{filter} · {input}{remark}")),
+            });
+        }
+    }
+    let part = |shown: usize, all: usize, what: &str| {
+        if shown < all { format!(", {shown} of {all} {what}") } else { String::new() }
+    };
+    let mut title = format!("{layer}  {width}x{height}, {outputs} filters over {inputs} channels");
+    title += &part(filters, outputs, "filters");
+    if !alone {
+        title += &part(channels, inputs, "channels");
+    }
+    let columns = if alone { (SHEET / (width * zoom + 8)).clamp(1, 16) } else { channels };
+    // A kernel's white must not be lost on the sheet's.
+    let grid = Grid::new(cells).columns(columns).zoom(zoom).margin(8).padding(14).background([222, 225, 230]);
+    grid.text_size(10.0).title(title).render()
+}
+
+/// A layer's kernel, if it has one over pictures: (row, column, channel, filter).
+fn kernel(network: &Network, node: usize) -> Option<(&Weight, [usize; 4])> {
+    let weights = &network.weights()[network.nodes()[node].weights()];
+    weights.iter().find_map(|weight| {
+        let shape: [usize; 4] = weight.shape().try_into().ok()?;
+        (shape.iter().product::<usize>() > 0).then_some((weight, shape))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{Conv2D, Flatten};
+    use crate::nn::{Layer, zoo};
+
+    #[test]
+    fn sheets_of_gray_colour_and_deep_kernels() {
+        let mut network = zoo::mnist_cnn(2).unwrap();
+        assert_eq!(layers_with_kernels(&network), ["conv2d", "conv2d_1", "conv2d_2"]);
+        let style = KernelStyle::default();
+        let whole = kernel_sheet(&network, "conv2d", &style).unwrap();
+        assert!(whole.width() > 16 * 48 && whole.height() > 2 * 48);
+        // Filter 0 loses its kernel.
+        let values = network.weights_mut()[0].values_mut();
+        values.iter_mut().step_by(24).for_each(|value| *value = 0.0);
+        let dead = kernel_sheet(&network, "conv2d", &style).unwrap();
+        assert_ne!(dead, whole);
+        let deep = kernel_sheet(&network, "conv2d_1", &KernelStyle { filters: Some(3), ..style }).unwrap();
+        assert!(deep.width() > 16 * 48 && deep.height() < 4 * 80, "{}x{}", deep.width(), deep.height());
+        let all = KernelStyle { filters: None, channels: None, scope: Scope::Shared, ..style };
+        assert!(kernel_sheet(&network, "conv2d_1", &all).unwrap().height() > 48 * 48);
+
+        let colour = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
+        assert!(kernel_sheet(&colour, "conv2d", &style).unwrap().width() > 4 * 27);
+    }
+
+    #[test]
+    fn layers_without_kernels_are_refused_and_others_named() {
+        let network = zoo::mnist_cnn(2).unwrap();
+        let refused = |layer: &str| kernel_sheet(&network, layer, &KernelStyle::default()).unwrap_err().to_string();
+        let message = refused("dense");
+        assert!(message.contains("dense (Dense)") && message.contains("conv2d, conv2d_1, conv2d_2"), "{message}");
+        assert!(refused("conv2d_3").contains("did you mean \"conv2d_"));
+        let flat = Network::sequential("flat", [4, 4, 1], [Layer::from(Flatten {})], 1).unwrap();
+        assert!(layers_with_kernels(&flat).is_empty());
+        assert!(kernel_sheet(&flat, "flatten", &KernelStyle::default()).is_err());
+    }
+}

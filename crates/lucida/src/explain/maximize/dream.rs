@@ -1,0 +1,202 @@
+//! DeepDream (Mordvintsev, Olah and Tyka, 2015): what a layer sees in a picture, drawn into the picture.
+//!
+//! The picture is changed by gradient ascent on the layer's activations, first when it is small and then in larger and
+//! larger sizes (octaves), so that shapes of all sizes appear; the detail that was added is carried from one to the next.
+
+use super::keras_vis::roll;
+use super::objective::Objective;
+use super::pixels::PixelSpace;
+use super::random::{generator, whole};
+use super::{Run, Target, Watch, positive};
+use crate::data::{Picture, Preprocessing, resize_floats};
+use crate::nn::{Network, Plan};
+use crate::{Cpu, Error, Result};
+
+/// Smaller octaves show a network nothing.
+const LEAST_SIDE: usize = 48;
+/// The most that the buffers of a plan may take.
+const MEMORY: usize = 8 << 30;
+
+/// How to dream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dream {
+    /// Sizes that are gone through, the last of them that of the picture.
+    pub octaves: usize,
+    /// How much larger each is than the one before.
+    pub octave_scale: f32,
+    /// Steps for each size.
+    pub steps: usize,
+    /// How far a step goes on the average, where pixels go from 0 to 1.
+    pub rate: f32,
+    /// The most pixels that the picture is rolled by before a step.
+    pub jitter: usize,
+    /// The seed of the rolling.
+    pub seed: u64,
+}
+
+impl Default for Dream {
+    fn default() -> Self {
+        Self { octaves: 4, octave_scale: 1.4, steps: 20, rate: 0.006, jitter: 16, seed: 42 }
+    }
+}
+
+/// Dreams about a picture, which keeps its size: a part of a layer is made to respond to it more, usually
+/// [`Objective::Layer`].
+///
+/// # Errors
+/// [`Error::Argument`] when the layer does not exist, has no such part or takes pictures of one size only, or the picture
+/// is too small; [`Error::Limit`] when it is too large; [`Error::Unsupported`] when the network takes no pictures.
+#[allow(clippy::too_many_arguments)] // each is of another kind, and all are needed
+pub fn dream(
+    network: &Network,
+    preprocessing: Option<&Preprocessing>,
+    target: &Target,
+    objective: &Objective,
+    picture: &Picture,
+    settings: &Dream,
+    cpu: Cpu,
+    watch: &mut dyn Watch,
+) -> Result<Picture> {
+    settings.check()?;
+    let mut network = network.clone().cut(target.name())?;
+    let channels = PixelSpace::of(&network, preprocessing)?.channels();
+    let picture = picture.in_channels(channels);
+    let full = [picture.height(), picture.width()];
+    let original: Vec<f32> = picture.pixels().iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let sizes = settings.sizes(full)?;
+    let objectives = [objective.clone()];
+    let total = sizes.len() * settings.steps;
+
+    let mut detail: Option<(Vec<f32>, [usize; 2])> = None;
+    let mut dreamt = original.clone();
+    for (octave, &size) in sizes.iter().enumerate() {
+        network = network.with_input_size(size[0], size[1])?;
+        let pixels = PixelSpace::of(&network, preprocessing)?;
+        let seen = target.check(&network, &objectives, true)?;
+        let plan = Plan::builder(&network).cpu(cpu).output(seen.point.clone()).seed(seen.point.clone());
+        let plan = plan.input_gradient().exact(false).build()?;
+        if plan.memory() > MEMORY {
+            let what = format!("memory in bytes to dream in {}x{} pixels; take a smaller picture", size[1], size[0]);
+            return Err(Error::Limit { what, got: plan.memory() as u64, limit: MEMORY as u64 });
+        }
+        let base = resize_floats(&original, full, size, channels)?;
+        dreamt = base.clone();
+        if let Some((detail, from)) = &detail {
+            let detail = resize_floats(detail, *from, size, channels)?;
+            dreamt.iter_mut().zip(detail).for_each(|(value, detail)| *value = (*value + detail).clamp(0.0, 1.0));
+        }
+        let mut goes_on = true;
+        let mut tick = |step: usize| {
+            goes_on = watch.step(octave * settings.steps + step, total);
+            goes_on
+        };
+        let mut run = Run { network: &network, pixels: &pixels, seen: &seen, plan, first: octave, tick: &mut tick };
+        run.dream(settings, &objectives, &mut dreamt)?;
+        if !goes_on {
+            dreamt = resize_floats(&dreamt, size, full, channels)?;
+            break;
+        }
+        detail = Some((dreamt.iter().zip(&base).map(|(value, base)| value - base).collect(), size));
+    }
+    let bytes = dreamt.iter().map(|value| (value * 255.0).round() as u8).collect();
+    Picture::new(full[1], full[0], channels, bytes)
+}
+
+impl Dream {
+    fn check(&self) -> Result<()> {
+        positive("the rate", self.rate)?;
+        if !(1..=32).contains(&self.octaves) || self.steps == 0 {
+            return Err(Error::argument("1 to 32 octaves of at least one step are needed"));
+        }
+        if !(1.01..=4.0).contains(&self.octave_scale) {
+            return Err(Error::argument(format!("an octave scale of {}: it must be 1.01 to 4", self.octave_scale)));
+        }
+        Ok(())
+    }
+
+    /// Height and width of the octaves, the smallest first.
+    fn sizes(&self, full: [usize; 2]) -> Result<Vec<[usize; 2]>> {
+        if full[0].min(full[1]) < LEAST_SIDE {
+            return Err(Error::argument(format!(
+                "a picture of {}x{} pixels is too small to dream about: {LEAST_SIDE}x{LEAST_SIDE} are needed",
+                full[1], full[0]
+            )));
+        }
+        let at =
+            |octave: usize| full.map(|side| (side as f32 / self.octave_scale.powi(octave as i32)).round() as usize);
+        let sizes = (0..self.octaves).rev().map(at);
+        Ok(sizes.filter(|size| size[0].min(size[1]) >= LEAST_SIDE).collect())
+    }
+}
+
+impl Run<'_> {
+    fn dream(&mut self, settings: &Dream, objectives: &[Objective], picture: &mut Vec<f32>) -> Result<()> {
+        let pixels = self.pixels;
+        let shape = [pixels.height, pixels.width, pixels.channels()];
+        let mut rng = generator(settings.seed, self.first);
+        let mut gradient = vec![0.0; picture.len()];
+        let mut value = [0.0];
+        for step in 0..settings.steps {
+            let by = [0, 1].map(|axis| whole(settings.jitter.min(shape[axis] / 4), &mut rng));
+            *picture = roll(picture, shape, by);
+            pixels.to_input(picture, self.plan.input_mut());
+            let input_gradient = self.ascend(objectives, &mut value, |_, _, _| {})?;
+            pixels.gradient(input_gradient, &mut gradient);
+            let mean = gradient.iter().map(|g| f64::from(g.abs())).sum::<f64>() / gradient.len() as f64;
+            if mean > 0.0 {
+                let rate = (f64::from(settings.rate) / mean) as f32;
+                let moved = picture.iter_mut().zip(&gradient);
+                moved.for_each(|(value, g)| *value = (*value + rate * g).clamp(0.0, 1.0));
+            }
+            *picture = roll(picture, shape, by.map(|by| -by));
+            if !(self.tick)(step + 1) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::zoo;
+
+    fn photo() -> Picture {
+        let pixels = (0..64 * 80 * 3).map(|i| ((i * 7) % 97 + (i / 240) * 2) as u8).collect();
+        Picture::new(80, 64, 3, pixels).unwrap()
+    }
+
+    #[test]
+    fn a_dream_makes_the_layer_respond_more_and_keeps_size_and_subject() {
+        let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top().size(64, 80).seed(3)).unwrap();
+        let (target, preprocessing) = (Target::layer("block2_conv1"), Preprocessing::vgg().with_size(64, 80));
+        let settings = Dream { octaves: 2, steps: 5, ..Dream::default() };
+        let (photo, cpu) = (photo(), Cpu::detect());
+        let of = |settings: &Dream| {
+            let about = (&network, Some(&preprocessing), &target, &Objective::Layer, &photo);
+            dream(about.0, about.1, about.2, about.3, about.4, settings, cpu, &mut |_, _| true)
+        };
+        let dreamt = of(&settings).unwrap();
+        assert_eq!((dreamt.width(), dreamt.height()), (80, 64));
+        assert_eq!(dreamt, of(&settings).unwrap());
+        let response = |picture: &Picture| {
+            let mut plan = Plan::builder(&network).output("block2_conv1").build().unwrap();
+            preprocessing.apply(picture, plan.input_mut()).unwrap();
+            plan.forward(&network).unwrap();
+            plan.output(0).iter().map(|value| value * value).sum::<f32>()
+        };
+        assert!(response(&dreamt) > 1.2 * response(&photo), "{} {}", response(&photo), response(&dreamt));
+        let apart = dreamt.pixels().iter().zip(photo.pixels()).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>();
+        let mean = apart / photo.pixels().len() as f64;
+        assert!(mean > 1.0 && mean < 40.0, "{mean}");
+    }
+
+    #[test]
+    fn octaves_grow_to_the_picture() {
+        let settings = Dream { octaves: 3, octave_scale: 2.0, ..Dream::default() };
+        assert_eq!(settings.sizes([400, 200]).unwrap(), [[100, 50], [200, 100], [400, 200]]);
+        assert_eq!(settings.sizes([100, 60]).unwrap(), [[100, 60]]);
+        assert!(settings.sizes([47, 500]).unwrap_err().to_string().contains("too small"));
+    }
+}

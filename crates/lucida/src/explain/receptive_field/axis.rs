@@ -1,0 +1,175 @@
+//! Receptive fields along one axis of a picture: rows and columns are independent of each other.
+
+use std::ops::Range;
+
+/// Neighbouring pixels of an axis, from `start` up to but without `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first pixel; negative where padding before the picture belongs to it.
+    pub start: i64,
+    /// The pixel after the last.
+    pub end: i64,
+}
+
+impl Span {
+    /// The number of pixels.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(self) -> i64 {
+        self.end - self.start
+    }
+
+    /// The least span that holds both.
+    pub(super) fn union(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// Fields that are one another's shifts: unit `i` sees `size` pixels from `start + i * stride` on, padding included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lattice {
+    pub(super) start: i64,
+    pub(super) stride: i64,
+    pub(super) size: i64,
+}
+
+impl Lattice {
+    pub(super) fn span(self, index: usize) -> Span {
+        let start = self.start + index as i64 * self.stride;
+        Span { start, end: start + self.size }
+    }
+}
+
+/// The fields of all units along one axis.
+///
+/// The spans rise from unit to unit, and those that are `None` (units that see nothing but padding) come before and after
+/// all others. Every step below keeps it so, and both ends of each span are pixels that the unit does see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Axis {
+    /// None where branches of different strides have met.
+    pub(super) lattice: Option<Lattice>,
+    /// The pixels of the picture that each unit sees, padding excluded.
+    pub(super) spans: Vec<Option<Span>>,
+}
+
+impl Axis {
+    /// Each pixel of the picture sees itself.
+    pub(super) fn pixels(size: usize) -> Self {
+        let spans = (0..size as i64).map(|start| Some(Span { start, end: start + 1 })).collect();
+        Self { lattice: Some(Lattice { start: 0, stride: 1, size: 1 }), spans }
+    }
+
+    /// The fields of windows of `window` units, the first of which begins `padding` units before the axis.
+    pub(super) fn windows(&self, window: usize, stride: usize, padding: usize, output: usize) -> Self {
+        let lattice = self.lattice.map(|axis| Lattice {
+            start: axis.start.saturating_sub((padding as i64).saturating_mul(axis.stride)),
+            stride: axis.stride.saturating_mul(stride as i64),
+            size: axis.size.saturating_add((window as i64 - 1).saturating_mul(axis.stride)),
+        });
+        let field = |index: usize| {
+            let first = (index * stride).saturating_sub(padding).min(self.spans.len());
+            let end = (index * stride + window).saturating_sub(padding).clamp(first, self.spans.len());
+            union_of(&self.spans[first..end])
+        };
+        Self { lattice, spans: (0..output).map(field).collect() }
+    }
+
+    /// The fields of windows over these units, one after another. They may differ in size, so they are no shifts of one
+    /// another unless all sizes and steps are the same.
+    pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
+        let stride = windows.get(1).map_or(1, |second| second.start - windows[0].start);
+        let even = windows.iter().enumerate().all(|(index, window)| {
+            window.len() == windows[0].len() && window.start == windows[0].start + index * stride
+        });
+        match windows.first() {
+            Some(first) if even && first.start == 0 => self.windows(first.len(), stride, 0, windows.len()),
+            _ => Self { lattice: None, spans: windows.iter().map(|w| union_of(&self.spans[w.clone()])).collect() },
+        }
+    }
+
+    /// The fields with a border of so many units that see nothing.
+    pub(super) fn padded(&self, before: usize, after: usize) -> Self {
+        let lattice = self.lattice.map(|axis| Lattice {
+            start: axis.start.saturating_sub((before as i64).saturating_mul(axis.stride)),
+            ..axis
+        });
+        let none = |count| std::iter::repeat_n(None, count);
+        Self { lattice, spans: none(before).chain(self.spans.iter().copied()).chain(none(after)).collect() }
+    }
+
+    /// One unit that sees all that these see.
+    pub(super) fn whole(&self) -> Self {
+        self.windows(self.spans.len(), 1, 0, 1)
+    }
+
+    /// The fields of units that see what the units at their place in either axis see.
+    pub(super) fn merged(&self, other: &Self) -> Self {
+        let lattice = self.lattice.zip(other.lattice).and_then(|(a, b)| {
+            let both = a.span(0).union(b.span(0));
+            let alike = a.stride == b.stride || self.spans.len() == 1;
+            alike.then_some(Lattice { start: both.start, stride: a.stride, size: both.len() })
+        });
+        let spans = self.spans.iter().zip(&other.spans).map(|pair| match pair {
+            (Some(a), Some(b)) => Some(a.union(*b)),
+            (a, b) => a.or(*b),
+        });
+        Self { lattice, spans: spans.collect() }
+    }
+}
+
+/// The least span that holds all of these. As they rise, it begins with the first and ends with the last.
+fn union_of(spans: &[Option<Span>]) -> Option<Span> {
+    let first = spans.iter().flatten().next()?;
+    let last = spans.iter().rev().flatten().next()?;
+    Some(first.union(*last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(axis: &Axis) -> Vec<Option<(i64, i64)>> {
+        axis.spans.iter().map(|span| span.map(|s| (s.start, s.end))).collect()
+    }
+
+    #[test]
+    fn windows_of_windows() {
+        // Two convolutions of 3, the second with a stride of 2, both with a border of 1.
+        let axis = Axis::pixels(6).windows(3, 1, 1, 6).windows(3, 2, 1, 3);
+        assert_eq!(axis.lattice, Some(Lattice { start: -2, stride: 2, size: 5 }));
+        assert_eq!(spans(&axis), [Some((0, 3)), Some((0, 5)), Some((2, 6))]);
+        assert_eq!(axis.lattice.unwrap().span(2), Span { start: 2, end: 7 });
+        assert_eq!(spans(&axis.whole()), [Some((0, 6))]);
+    }
+
+    #[test]
+    fn a_border_that_nobody_looks_through() {
+        let axis = Axis::pixels(3).padded(2, 1);
+        assert_eq!(spans(&axis), [None, None, Some((0, 1)), Some((1, 2)), Some((2, 3)), None]);
+        let strided = axis.windows(1, 2, 0, 3);
+        assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
+        // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the picture.
+        assert_eq!(spans(&strided.windows(2, 1, 0, 2)), [Some((0, 1)), Some((0, 3))]);
+    }
+
+    #[test]
+    fn windows_that_differ_in_size() {
+        let even = Axis::pixels(6).grouped(&[0..2, 2..4, 4..6]);
+        assert_eq!(even, Axis::pixels(6).windows(2, 2, 0, 3));
+        let uneven = Axis::pixels(5).grouped(&[0..2, 1..4, 3..5]);
+        assert_eq!(uneven.lattice, None);
+        assert_eq!(spans(&uneven), [Some((0, 2)), Some((1, 4)), Some((3, 5))]);
+    }
+
+    #[test]
+    fn branches_of_one_stride_and_of_two() {
+        let narrow = Axis::pixels(8).windows(2, 2, 0, 4);
+        let wide = Axis::pixels(8).windows(5, 2, 2, 4);
+        let both = narrow.merged(&wide);
+        assert_eq!(both.lattice, Some(Lattice { start: -2, stride: 2, size: 5 }));
+        let other = Axis::pixels(8).windows(5, 1, 0, 4);
+        let both = narrow.merged(&other);
+        assert_eq!(both.lattice, None);
+        assert_eq!(spans(&both), [Some((0, 5)), Some((1, 6)), Some((2, 7)), Some((3, 8))]);
+        assert_eq!(both.windows(2, 1, 0, 3).lattice, None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Receptive fields: which pixels a unit of a layer sees.
+//!
+//! Windows of `k` units with stride `s` and padding `p`, over units that see `r` pixels each at a distance of `j` pixels,
+//! the first from `o` on, see `r + (k - 1) j` pixels at a distance of `s j`, the first from `o - p j` on (Araujo, Norris
+//! and Sim, "Computing receptive fields of convolutional neural networks", 2019). Where branches meet, a unit sees what
+//! either of them sees.
+//!
+//! These numbers count the padding as if it were picture. Besides them the pixels of the picture that each unit sees are
+//! kept, one span for each row and column: exact at the borders, and where branches of different strides have met, so
+//! that fields are no longer shifts of one another. A pixel outside of a unit's field has no influence on it at all; inside,
+//! a stride larger than its window may leave gaps.
+
+mod axis;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axis::Axis;
+pub use axis::Span;
+
+use crate::nn::layers::{ActivationKind, Padding, resolve_window};
+use crate::nn::{Layer, Network, Node, Shape};
+use crate::{Error, Result};
+
+/// The longest axis whose fields are computed: twice the longest side of a picture that a network is given.
+const LONGEST_AXIS: usize = 16_384;
+
+/// A rectangle of pixels that a unit sees: rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// The rows.
+    pub rows: Span,
+    /// The columns.
+    pub columns: Span,
+}
+
+/// What the units of one layer see.
+#[derive(Debug, Clone)]
+pub struct ReceptiveField {
+    layer: String,
+    class_name: &'static str,
+    shape: Shape,
+    layout: [usize; 3],
+    rows: Arc<Axis>,
+    columns: Arc<Axis>,
+}
+
+impl ReceptiveField {
+    /// The layer's name.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// The layer's kind: `Conv2D`.
+    pub fn class_name(&self) -> &'static str {
+        self.class_name
+    }
+
+    /// The shape of the layer's output.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Places and channels: a value of the layer's output is at (row, column, channel), the channel counted first. A
+    /// picture has its own shape, a flattened picture that of the picture, and a vector is one place of many channels.
+    pub fn layout(&self) -> [usize; 3] {
+        self.layout
+    }
+
+    /// Whether there is more than one place to be at.
+    pub fn is_map(&self) -> bool {
+        self.layout[0] * self.layout[1] > 1
+    }
+
+    /// Height and width of a field in pixels, padding included; `None` where fields differ in more than their place.
+    pub fn size(&self) -> Option<[i64; 2]> {
+        self.both(|axis| axis.lattice.map(|lattice| lattice.size))
+    }
+
+    /// The pixels, down and across, from the field of one unit to that of the next; `None` as for [`size`](Self::size).
+    pub fn stride(&self) -> Option<[i64; 2]> {
+        self.both(|axis| axis.lattice.map(|lattice| lattice.stride))
+    }
+
+    /// The rows and columns of padding before the picture that the field of the first unit takes in; negative where it
+    /// begins inside the picture.
+    pub fn padding(&self) -> Option<[i64; 2]> {
+        self.both(|axis| axis.lattice.map(|lattice| -lattice.start))
+    }
+
+    /// The row and column of the centre of the first unit's field, pixels having whole numbers.
+    pub fn centre(&self) -> Option<[f64; 2]> {
+        self.both(|axis| axis.lattice.map(|lattice| lattice.start as f64 + (lattice.size - 1) as f64 / 2.0))
+    }
+
+    /// The pixels of the picture that the unit at this row and column sees; `None` when it sees padding only.
+    ///
+    /// # Panics
+    /// When the layer has no such place.
+    pub fn at(&self, [row, column]: [usize; 2]) -> Option<Field> {
+        let (rows, columns) = (self.rows.spans[row], self.columns.spans[column]);
+        rows.zip(columns).map(|(rows, columns)| Field { rows, columns })
+    }
+
+    /// The same with the padding, where fields are one another's shifts: all are of one size, and may reach outside of the
+    /// picture.
+    pub fn with_padding(&self, [row, column]: [usize; 2]) -> Option<Field> {
+        let (rows, columns) = self.rows.lattice.zip(self.columns.lattice)?;
+        Some(Field { rows: rows.span(row), columns: columns.span(column) })
+    }
+
+    fn both<T>(&self, of: impl Fn(&Axis) -> Option<T>) -> Option<[T; 2]> {
+        Some([of(&self.rows)?, of(&self.columns)?])
+    }
+}
+
+/// The receptive fields of all layers of a network, in the order of its nodes.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the network does not take exactly one picture; [`Error::Limit`] when a side of a picture on
+/// its way is longer than 16,384.
+pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
+    let input = network.input_shape()?;
+    if input.as_picture().is_none() {
+        let (name, problem) = (network.name(), "there are no receptive fields");
+        return Err(Error::Unsupported(format!("network {name} takes {input} and not a picture: {problem}")));
+    }
+    let mut fields: Vec<ReceptiveField> = Vec::new();
+    for node in network.nodes() {
+        let longest = node.shape().as_picture().map_or(0, |[height, width, _]| height.max(width));
+        if longest > LONGEST_AXIS {
+            let what = format!("layer {}: side of its picture", node.name());
+            return Err(Error::Limit { what, got: longest as u64, limit: LONGEST_AXIS as u64 });
+        }
+        let inputs: Vec<&ReceptiveField> = node.inputs().iter().map(|&input| &fields[input]).collect();
+        let (layout, rows, columns) = field_of(node, &inputs)?;
+        fields.push(ReceptiveField {
+            layer: node.name().to_owned(),
+            class_name: node.layer().class_name(),
+            shape: node.shape().clone(),
+            layout,
+            rows,
+            columns,
+        });
+    }
+    Ok(fields)
+}
+
+/// The receptive field of one layer.
+///
+/// # Errors
+/// As [`receptive_fields`], and [`Error::Argument`] when there is no such layer; the nearest name is suggested.
+pub fn receptive_field(network: &Network, layer: &str) -> Result<ReceptiveField> {
+    let index = network.find(layer)?;
+    Ok(receptive_fields(network)?.swap_remove(index))
+}
+
+type Axes = ([usize; 3], Arc<Axis>, Arc<Axis>);
+
+fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
+    let layout = layout_of(node.shape());
+    let Some((first, rest)) = inputs.split_first() else {
+        let [height, width, _] = layout;
+        return Ok((layout, Arc::new(Axis::pixels(height)), Arc::new(Axis::pixels(width))));
+    };
+    let whole = || (layout_of(node.shape()), Arc::new(first.rows.whole()), Arc::new(first.columns.whole()));
+    let same = || (first.layout, first.rows.clone(), first.columns.clone());
+    let windows = |window: [usize; 2], strides: [usize; 2], padding: Padding| {
+        let (before, output) = resolve_window(first.layout, window, strides, padding)
+            .map_err(|problem| Error::Bug(format!("the receptive field of layer {}: {problem}", node.name())))?;
+        let rows = first.rows.windows(window[0], strides[0], before[0], output[0]);
+        let columns = first.columns.windows(window[1], strides[1], before[1], output[1]);
+        Ok((layout, Arc::new(rows), Arc::new(columns)))
+    };
+    Ok(match node.layer() {
+        Layer::Input(_) => return Err(Error::Bug(format!("input {} has inputs", node.name()))),
+        Layer::Conv2D(layer) => windows(layer.kernel_size, layer.strides, layer.padding)?,
+        Layer::MaxPooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
+        Layer::AveragePooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
+        Layer::AdaptiveAveragePooling2D(layer) => {
+            let windows = |axis: usize, size: usize| -> Vec<_> {
+                (0..layer.output_size[axis]).map(|index| layer.window(size, axis, index)).collect()
+            };
+            let rows = first.rows.grouped(&windows(0, first.layout[0]));
+            let columns = first.columns.grouped(&windows(1, first.layout[1]));
+            (layout, Arc::new(rows), Arc::new(columns))
+        }
+        Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
+        // Over a vector, even one that was a picture, it takes in every feature.
+        Layer::Activation(layer) if layer.activation == ActivationKind::Softmax && node.shape().as_flat().is_some() => {
+            whole()
+        }
+        Layer::BatchNormalization(_) | Layer::Activation(_) | Layer::Dropout(_) | Layer::Flatten(_) => same(),
+        Layer::ZeroPadding2D(layer) => {
+            let [[top, bottom], [left, right]] = layer.padding;
+            (layout, Arc::new(first.rows.padded(top, bottom)), Arc::new(first.columns.padded(left, right)))
+        }
+        Layer::Concatenate(_) | Layer::Add(_) => {
+            let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
+            let picture = node.shape().as_picture().is_some();
+            let alike = rest.iter().all(|other| other.layout == first.layout && matches!(node.layer(), Layer::Add(_)));
+            let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>, whole: bool| {
+                let start = if whole { pick(first).whole() } else { pick(first).as_ref().clone() };
+                let add = |axis: Axis, other: &&ReceptiveField| match whole {
+                    true => axis.merged(&pick(other).whole()),
+                    false => axis.merged(pick(other)),
+                };
+                Arc::new(rest.iter().fold(start, add))
+            };
+            // Flattened pictures of different sizes side by side have no places in common: each feature is then given
+            // all that any of them sees.
+            let whole = !picture && !alike && inputs.iter().any(|field| places(field) != [1, 1]);
+            let layout = if alike { first.layout } else { layout };
+            (layout, merge(|field| &field.rows, whole), merge(|field| &field.columns, whole))
+        }
+    })
+}
+
+fn layout_of(shape: &Shape) -> [usize; 3] {
+    shape.as_picture().unwrap_or([1, 1, shape.len()])
+}

@@ -1,0 +1,218 @@
+//! Receptive fields against the support of the gradient: the pixels that change a unit are those of its field.
+
+use super::*;
+use crate::nn::layers::{
+    Activation, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalMaxPooling2D,
+    Input, MaxPooling2D, ZeroPadding2D,
+};
+use crate::nn::zoo::{self, Options};
+use crate::nn::{Plan, Point};
+
+const BATCH: usize = 96;
+
+/// Numbers that follow no pattern, between -1 and 1.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// The rectangle around all pixels with a gradient of any channel at `position`, over many random pictures.
+fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize; 2]) -> Option<Field> {
+    let shape = network.input_shape().unwrap().as_picture().unwrap();
+    let mut plan = Plan::builder(network)
+        .batch_size(BATCH)
+        .output(Point::before_activation(layer))
+        .seed(Point::before_activation(layer))
+        .input_gradient()
+        .build()
+        .unwrap();
+    let mut noise = Noise(7);
+    plan.input_mut().fill_with(|| noise.next());
+    plan.forward(network).unwrap();
+    let seed = plan.seed_mut(0);
+    seed.fill(0.0);
+    for sample in seed.chunks_exact_mut(layout.iter().product()) {
+        let place = (position[0] * layout[1] + position[1]) * layout[2];
+        sample[place..place + layout[2]].fill_with(|| noise.next());
+    }
+    plan.backward(network);
+    let mut found: Option<Field> = None;
+    for sample in plan.input_gradient().unwrap().chunks_exact(shape.iter().product()) {
+        for (index, _) in sample.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+            let (row, column) = (index / shape[2] / shape[1], index / shape[2] % shape[1]);
+            let at = |index: usize| Span { start: index as i64, end: index as i64 + 1 };
+            let pixel = Field { rows: at(row), columns: at(column) };
+            found = Some(found.map_or(pixel, |field| Field {
+                rows: field.rows.union(pixel.rows),
+                columns: field.columns.union(pixel.columns),
+            }));
+        }
+    }
+    found
+}
+
+/// Compares the fields of some units of every layer with the support of their gradients.
+fn check(network: &Network, noise: &mut Noise) {
+    for field in receptive_fields(network).unwrap() {
+        let [height, width, _] = field.layout();
+        let mut positions = vec![[0, 0], [height - 1, width - 1], [height / 2, width / 2]];
+        positions.push([noise.below(height), noise.below(width)]);
+        for position in positions {
+            if field.class_name() == "Input" {
+                assert_eq!(field.at(position).unwrap().rows.len(), 1);
+                continue;
+            }
+            let seen = support(network, field.layer(), field.layout(), position);
+            let what =
+                format!("{} at {position:?} of {:?} in {}", field.layer(), field.layout(), network.architecture());
+            assert_eq!(field.at(position), seen, "{what}");
+            // Where padding is counted, nothing else is added.
+            if let (Some(counted), Some(seen)) = (field.with_padding(position), seen) {
+                let [height, width, _] = network.input_shape().unwrap().as_picture().unwrap();
+                let clipped = |span: Span, size: usize| (span.start.max(0), span.end.min(size as i64));
+                let within = |(a, b): (i64, i64), span: Span| a <= span.start && span.end <= b;
+                assert!(within(clipped(counted.rows, height), seen.rows), "{what}");
+                assert!(within(clipped(counted.columns, width), seen.columns), "{what}");
+            }
+        }
+    }
+}
+
+/// A layer of windows over a picture of this size, or none that would fit.
+fn random_layer(noise: &mut Noise, [height, width, _]: [usize; 3]) -> Option<Layer> {
+    let window = [1 + noise.below(4), 1 + noise.below(4)];
+    let strides = [1 + noise.below(2), 1 + noise.below(2)];
+    let padding = if noise.below(2) == 0 { Padding::Valid } else { Padding::Same };
+    if window[0] > height || window[1] > width {
+        return None;
+    }
+    Some(match noise.below(6) {
+        0 => MaxPooling2D::new([window[0].min(2), window[1].min(2)]).strides(strides).padding(padding).into(),
+        1 => AveragePooling2D::new(window).strides(strides).padding(padding).into(),
+        2 => ZeroPadding2D { padding: [[noise.below(3), noise.below(2)], [noise.below(2), noise.below(3)]] }.into(),
+        3 => BatchNormalization::default().into(),
+        _ => Conv2D::new(3, window).strides(strides).padding(padding).into(),
+    })
+}
+
+#[test]
+fn chains_of_random_layers_against_the_support_of_the_gradient() {
+    let mut noise = Noise(1);
+    for seed in 0..25 {
+        let mut builder = Network::builder("chain");
+        let mut last = builder.add(Input::new([9 + noise.below(6), 8 + noise.below(8), 2]), &[]).unwrap();
+        for _ in 0..2 + noise.below(4) {
+            let shape = builder.shape(last).as_picture().unwrap();
+            if let Some(layer) = random_layer(&mut noise, shape) {
+                last = builder.add(layer, &[last]).unwrap();
+            }
+        }
+        last = builder.add(Flatten {}, &[last]).unwrap();
+        last = builder.add(Dense::new(2), &[last]).unwrap();
+        check(&builder.build(&[last], seed).unwrap(), &mut noise);
+    }
+}
+
+#[test]
+fn branches_against_the_support_of_the_gradient() {
+    let mut noise = Noise(2);
+    for seed in 0..10 {
+        let mut builder = Network::builder("branches");
+        let input = builder.add(Input::new([16, 14, 2]), &[]).unwrap();
+        let wide = builder.add(Conv2D::new(3, [5, 3]).padding(Padding::Same), &[input]).unwrap();
+        let narrow = builder.add(Conv2D::new(3, [1, 1]), &[input]).unwrap();
+        let sum = builder.add(Add {}, &[wide, narrow]).unwrap();
+        let pooled = builder.add(MaxPooling2D::default(), &[sum]).unwrap();
+        let strided = builder.add(Conv2D::new(2, [3, 2]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
+        let joined = builder.add(Concatenate {}, &[pooled, strided]).unwrap();
+        // 8x7 again, but from windows of another stride: the fields are no longer one another's shifts.
+        let steep = builder.add(Conv2D::new(2, [9, 8]), &[input]).unwrap();
+        let mixed = builder.add(Concatenate {}, &[joined, steep]).unwrap();
+        let last = builder.add(Conv2D::new(2, [3, 3]).padding(Padding::Same), &[mixed]).unwrap();
+        let last = builder.add(GlobalMaxPooling2D {}, &[last]).unwrap();
+        let network = builder.build(&[last], seed).unwrap();
+        check(&network, &mut noise);
+        let fields = receptive_fields(&network).unwrap();
+        assert_eq!(fields[mixed].size(), None);
+        assert_eq!(fields[mixed].with_padding([0, 0]), None);
+        assert_eq!((fields[joined].size(), fields[joined].stride()), (Some([7, 4]), Some([2, 2])));
+    }
+}
+
+/// The table of Araujo et al. (2019) has 212 pixels for VGG16 and 1,311 for InceptionV3 (there over its last
+/// convolutions), and Dumoulin and Visin's arithmetic gives the first block by hand.
+#[test]
+fn known_networks() {
+    let vgg = zoo::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
+    let of = |layer: &str| {
+        let field = receptive_field(&vgg, layer).unwrap();
+        (field.size().unwrap()[0], field.stride().unwrap()[0], field.padding().unwrap()[0])
+    };
+    assert_eq!(of("block1_conv1"), (3, 1, 1));
+    assert_eq!(of("block1_conv2"), (5, 1, 2));
+    assert_eq!(of("block1_pool"), (6, 2, 2));
+    assert_eq!(of("block3_conv3"), (40, 4, 18));
+    assert_eq!(of("block5_conv3"), (196, 16, 90));
+    assert_eq!(of("block5_pool"), (212, 32, 90));
+    let field = receptive_field(&vgg, "block3_conv3").unwrap();
+    assert_eq!(field.centre(), Some([1.5, 1.5]));
+    assert_eq!(field.at([0, 28]).unwrap().rows, Span { start: 0, end: 22 });
+    assert_eq!(field.at([0, 28]).unwrap().columns, Span { start: 94, end: 134 });
+    assert_eq!(field.with_padding([0, 28]).unwrap().rows, Span { start: -18, end: 22 });
+
+    let inception = zoo::find("inception-v3").unwrap().build(&Options::without_top()).unwrap();
+    let last = receptive_field(&inception, "mixed10").unwrap();
+    assert_eq!((last.size(), last.stride()), (Some([1311, 1311]), Some([32, 32])));
+
+    let mnist = zoo::mnist_cnn(1).unwrap();
+    let fields = receptive_fields(&mnist).unwrap();
+    let dense = fields.last().unwrap();
+    assert_eq!((dense.layout(), dense.is_map()), ([1, 1, 10], false));
+    let field = dense.at([0, 0]).unwrap();
+    assert_eq!((field.rows.start, field.rows.end), (0, 28));
+}
+
+#[test]
+fn a_softmax_over_a_flattened_picture_sees_all_of_it() {
+    let layers = [Flatten {}.into(), Activation::new(ActivationKind::Softmax).into()];
+    let network = Network::sequential("flat", [4, 5, 1], layers, 1).unwrap();
+    let fields = receptive_fields(&network).unwrap();
+    assert_eq!(fields[1].layout(), [4, 5, 1]);
+    assert_eq!(fields[1].at([2, 3]).unwrap().columns, Span { start: 3, end: 4 });
+    assert_eq!(fields[2].at([0, 0]).unwrap().columns, Span { start: 0, end: 5 });
+}
+
+#[test]
+fn flattened_pictures_side_by_side() {
+    let mut builder = Network::builder("flats");
+    let input = builder.add(Input::new([4, 4, 1]), &[]).unwrap();
+    let flat = builder.add(Flatten {}, &[input]).unwrap();
+    let pooled = builder.add(MaxPooling2D::default(), &[input]).unwrap();
+    let small = builder.add(Flatten {}, &[pooled]).unwrap();
+    let sum = builder.add(Add {}, &[flat, flat]).unwrap();
+    let joined = builder.add(Concatenate {}, &[sum, small]).unwrap();
+    let fields = receptive_fields(&builder.build(&[joined], 1).unwrap()).unwrap();
+    assert_eq!(fields[sum].layout(), [4, 4, 1]);
+    assert_eq!(fields[joined].layout(), [1, 1, 20]);
+    assert_eq!(fields[joined].at([0, 0]).unwrap().rows, Span { start: 0, end: 4 });
+}
+
+#[test]
+fn networks_without_pictures_are_refused() {
+    let network = Network::sequential("vector", [4], [Dense::new(2).into()], 1).unwrap();
+    assert!(matches!(receptive_fields(&network), Err(Error::Unsupported(_))));
+    let wide = Network::sequential("wide", [1, 20_000, 1], [Layer::from(Flatten {})], 1).unwrap();
+    assert!(matches!(receptive_fields(&wide), Err(Error::Limit { got: 20_000, .. })));
+    let small = zoo::mnist_cnn(1).unwrap();
+    let message = receptive_field(&small, "conv2d_9").unwrap_err().to_string();
+    assert!(message.contains("did you mean \"conv2d_"), "{message}");
+}

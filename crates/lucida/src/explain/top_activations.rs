@@ -1,0 +1,269 @@
+//! Which pictures of a set excite each filter of a layer most.
+//!
+//! The set is streamed through one plan in batches, and of each filter only the best few are kept: memory does not grow
+//! with the set.
+
+use super::deconvnet::{check_filter, point, strongest};
+use super::receptive_field::receptive_field;
+use crate::data::{Dataset, Preprocessing};
+use crate::nn::{Network, Plan};
+use crate::{Cpu, Error, Result};
+
+/// The most memory that the plan may take, in bytes, as long as one picture alone takes less.
+const MEMORY: usize = 384 << 20;
+/// Pictures in a batch at most: more of them gain nothing.
+const BATCH: usize = 64;
+
+/// A filter's strongest activation in one picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Excitation {
+    /// The number of the picture in its set.
+    pub image: usize,
+    /// The row and column of the activation in the layer's layout.
+    pub position: [usize; 2],
+    /// The activation.
+    pub activation: f32,
+}
+
+/// What was found in a set.
+#[derive(Debug)]
+pub struct TopActivations {
+    /// For each filter that was asked for: its strongest activations, at most one of each picture, the strongest first and
+    /// of equal ones that of the earlier picture. An activation of zero is none: a dead filter has an empty list.
+    pub filters: Vec<Vec<Excitation>>,
+    /// Pictures that were looked at.
+    pub images: usize,
+    /// Pictures that could not be read, and why.
+    pub skipped: Vec<(usize, Error)>,
+}
+
+/// A layer, and how to look at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// How a picture becomes its input.
+    pub preprocessing: &'a Preprocessing,
+    /// The layer.
+    pub layer: &'a str,
+    /// The filters.
+    pub filters: &'a [usize],
+    /// How many pictures to keep for each.
+    pub count: usize,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+/// Finds the pictures of a set that excite the filters of a layer most. After each batch `progress` is told how many
+/// pictures are done; an error from it ends the search.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
+/// first picture's error when none can be read; and what `progress` says.
+pub fn top_activations(
+    question: &Question,
+    set: &dyn Dataset,
+    mut progress: impl FnMut(usize) -> Result<()>,
+) -> Result<TopActivations> {
+    let Question { network, layer, filters, count, cpu, .. } = *question;
+    let field = receptive_field(network, layer)?;
+    filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
+    let point = point(network, layer)?;
+    if set.is_empty() {
+        return Err(Error::argument("there are no pictures to look at"));
+    }
+    let layout = field.layout();
+    let (len, input_len) = (field.shape().len(), network.input_shape()?.len());
+    let build = |batch| Plan::builder(network).cpu(cpu).batch_size(batch).output(point.clone()).build();
+    let mut plan = build(1)?;
+    let batch = BATCH.min(set.len()).min((MEMORY / plan.memory().max(1)).max(1));
+    if batch > 1 {
+        drop(plan);
+        plan = build(batch)?;
+    }
+    let mut found = TopActivations { filters: vec![Vec::new(); filters.len()], images: 0, skipped: Vec::new() };
+    for first in (0..set.len()).step_by(batch) {
+        let images: Vec<usize> = (first..(first + batch).min(set.len())).collect();
+        plan.set_batch(images.len());
+        let outcomes = fill(question, set, &images, plan.input_mut(), input_len);
+        plan.forward(network)?;
+        for ((&image, outcome), values) in images.iter().zip(outcomes).zip(plan.output(0).chunks_exact(len)) {
+            if let Err(error) = outcome {
+                found.skipped.push((image, error));
+                continue;
+            }
+            found.images += 1;
+            for (&filter, best) in filters.iter().zip(&mut found.filters) {
+                let (position, activation) = strongest(values, layout, filter);
+                keep(best, count, Excitation { image, position, activation });
+            }
+        }
+        progress(first + images.len())?;
+    }
+    match found.images {
+        0 => Err(found.skipped.swap_remove(0).1),
+        _ => Ok(found),
+    }
+}
+
+/// Reads pictures into a batch, on as many threads as there are: decoding takes as long as a small network. One that
+/// cannot be read is left blank.
+fn fill(
+    question: &Question,
+    set: &dyn Dataset,
+    images: &[usize],
+    input: &mut [f32],
+    input_len: usize,
+) -> Vec<Result<()>> {
+    let share = images.len().div_ceil(question.cpu.threads().max(1)).max(1);
+    let read = |image: usize, place: &mut [f32]| {
+        let outcome = set.fill(image, question.preprocessing, place);
+        if outcome.is_err() {
+            place.fill(0.0);
+        }
+        outcome
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = images
+            .chunks(share)
+            .zip(input.chunks_mut(share * input_len))
+            .map(|(images, places)| {
+                scope.spawn(move || {
+                    let pairs = images.iter().zip(places.chunks_exact_mut(input_len));
+                    pairs.map(|(&image, place)| read(image, place)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<Result<()>>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    })
+}
+
+/// Puts an activation into a list of the `count` strongest, the strongest first, if it belongs there.
+fn keep(best: &mut Vec<Excitation>, count: usize, new: Excitation) {
+    if !new.activation.is_finite() || new.activation == 0.0 {
+        return;
+    }
+    let place = best.partition_point(|old| old.activation >= new.activation);
+    if place < count {
+        best.truncate(count - 1);
+        best.insert(place, new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{LabelledImages, Mnist, Picture, Subset};
+    use crate::nn::zoo;
+
+    fn question<'a>(network: &'a Network, preprocessing: &'a Preprocessing, filters: &'a [usize]) -> Question<'a> {
+        Question { network, preprocessing, layer: "conv2d_1", filters, count: 9, cpu: Cpu::detect() }
+    }
+
+    #[test]
+    fn the_best_nine_are_those_of_a_full_sort() {
+        let mut network = zoo::mnist_cnn(8).unwrap();
+        // Filter 5 is dead.
+        let bias = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d_1/bias").unwrap();
+        bias.values_mut()[5] = -1e3;
+        let preprocessing = Preprocessing::mnist();
+        let set = Subset::new(Mnist::builtin().unwrap().train, (100..300).collect()).unwrap();
+        let filters: Vec<usize> = (0..48).rev().collect();
+        let mut told = Vec::new();
+        let found = top_activations(&question(&network, &preprocessing, &filters), &set, |done| {
+            told.push(done);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((found.images, found.skipped.len()), (200, 0));
+        assert!(told.is_sorted() && told.last() == Some(&200), "{told:?}");
+
+        let mut plan = Plan::builder(&network).output("conv2d_1").build().unwrap();
+        let layout = plan.output_shape(0).as_picture().unwrap();
+        let mut all: Vec<Vec<(f32, usize)>> = vec![Vec::new(); layout[2]];
+        for image in 0..set.len() {
+            set.fill(image, &preprocessing, plan.input_mut()).unwrap();
+            plan.forward(&network).unwrap();
+            for (filter, all) in all.iter_mut().enumerate() {
+                let values = plan.output(0)[filter..].iter().step_by(layout[2]);
+                all.push((values.fold(f32::NEG_INFINITY, |most, &value| most.max(value)), image));
+            }
+        }
+        for (&filter, best) in filters.iter().zip(&found.filters) {
+            let mut sorted = all[filter].clone();
+            sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            sorted.truncate(9);
+            if filter == 5 {
+                assert!(best.is_empty());
+                continue;
+            }
+            let got: Vec<(f32, usize)> = best.iter().map(|best| (best.activation, best.image)).collect();
+            assert_eq!(got, sorted, "filter {filter}");
+            for best in best {
+                set.fill(best.image, &preprocessing, plan.input_mut()).unwrap();
+                plan.forward(&network).unwrap();
+                let at = (best.position[0] * layout[1] + best.position[1]) * layout[2] + filter;
+                assert_eq!(plan.output(0)[at], best.activation);
+            }
+        }
+    }
+
+    /// A set in which some pictures cannot be read.
+    struct Spoilt(LabelledImages, fn(usize) -> bool);
+
+    impl Dataset for Spoilt {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn image_shape(&self) -> Option<[usize; 3]> {
+            None
+        }
+
+        fn class_names(&self) -> &[String] {
+            self.0.class_names()
+        }
+
+        fn label(&self, index: usize) -> usize {
+            self.0.label(index)
+        }
+
+        fn picture(&self, index: usize) -> Result<Picture> {
+            if (self.1)(index) { Err(Error::file("bad.jpg", "is damaged")) } else { self.0.picture(index) }
+        }
+    }
+
+    fn few(bad: fn(usize) -> bool) -> Spoilt {
+        let pixels = (0..7 * 784).map(|i| (i * 31 % 256) as u8).collect();
+        Spoilt(LabelledImages::new([28, 28, 1], pixels, vec![0; 7], vec!["a".into()]).unwrap(), bad)
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_read_are_skipped_and_named() {
+        let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
+        let question = question(&network, &preprocessing, &[0, 1]);
+        let found = top_activations(&question, &few(|index| index % 3 == 1), |_| Ok(())).unwrap();
+        assert_eq!(found.images, 5);
+        assert_eq!(found.skipped.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 4]);
+        assert!(found.filters.iter().flatten().all(|best| best.image % 3 != 1));
+        let error = top_activations(&question, &few(|_| true), |_| Ok(())).unwrap_err();
+        assert_eq!(error.to_string(), "bad.jpg: is damaged");
+    }
+
+    #[test]
+    fn mistakes_and_interruptions() {
+        let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
+        let set = few(|_| false);
+        let asked = |question: Question| top_activations(&question, &set, |_| Ok(())).unwrap_err().to_string();
+        assert!(asked(question(&network, &preprocessing, &[48])).contains("conv2d_1 has no filter 48"));
+        let nowhere = Question { layer: "conv2d_11", ..question(&network, &preprocessing, &[0]) };
+        assert!(asked(nowhere).contains("did you mean \"conv2d_1\""));
+        let stopped = top_activations(&question(&network, &preprocessing, &[0]), &set, |_| Err(Error::Interrupted));
+        assert!(matches!(stopped, Err(Error::Interrupted)));
+        let none = Subset::new(&set.0, Vec::new()).unwrap();
+        assert!(top_activations(&question(&network, &preprocessing, &[0]), &none, |_| Ok(())).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! Adaptive pooling: as many windows as the output has pixels, whatever the size of the input.
+//!
+//! Window `i` of `n` over `size` pixels goes from `floor(i size / n)` to `ceil((i + 1) size / n)`, so windows may overlap
+//! by a pixel and differ in size by one. PyTorch and Keras have the same rule.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_picture};
+
+/// The longest side of an output: what asks for more is no network.
+const LONGEST_SIDE: usize = 1 << 16;
+
+/// The mean of each window, of as many windows as the output has pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdaptiveAveragePooling2D {
+    /// Height and width of the output.
+    pub output_size: [usize; 2],
+}
+
+impl AdaptiveAveragePooling2D {
+    /// An output of this height and width.
+    pub fn new(output_size: [usize; 2]) -> Self {
+        Self { output_size }
+    }
+
+    /// The pixels of window `index` along one axis of `size` pixels.
+    pub(crate) fn window(&self, size: usize, axis: usize, index: usize) -> Range<usize> {
+        let windows = self.output_size[axis];
+        index * size / windows..((index + 1) * size).div_ceil(windows)
+    }
+}
+
+impl Mechanics for AdaptiveAveragePooling2D {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let [_, _, channels] = one_picture(inputs)?;
+        match self.output_size {
+            [height, width] if (1..=LONGEST_SIDE).contains(&height) && (1..=LONGEST_SIDE).contains(&width) => {
+                Ok(Shape::picture(height, width, channels))
+            }
+            [height, width] => Err(format!("an output of {height}x{width} pixels")),
+        }
+    }
+
+    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        Box::new(AdaptivePooling { layer: *self, input: [height, width], channels })
+    }
+}
+
+/// Ready to compute. It comes once in a network, over a few pixels: plain loops do.
+struct AdaptivePooling {
+    layer: AdaptiveAveragePooling2D,
+    input: [usize; 2],
+    channels: usize,
+}
+
+impl AdaptivePooling {
+    fn input_len(&self) -> usize {
+        self.input[0] * self.input[1] * self.channels
+    }
+
+    /// Calls `pair` with the first value of an output pixel, that of each pixel in its window, and the share of each.
+    fn for_pairs(&self, batch: usize, mut pair: impl FnMut(usize, usize, f32)) {
+        let [height, width] = self.layer.output_size;
+        for pixel in 0..batch * height * width {
+            let (row, column) = (pixel / width % height, pixel % width);
+            let (ys, xs) = (self.layer.window(self.input[0], 0, row), self.layer.window(self.input[1], 1, column));
+            let share = 1.0 / (ys.len() * xs.len()) as f32;
+            let picture = pixel / (height * width) * self.input_len();
+            for y in ys {
+                for x in xs.clone() {
+                    let from = picture + (y * self.input[1] + x) * self.channels;
+                    pair(pixel * self.channels, from, share);
+                }
+            }
+        }
+    }
+}
+
+impl Operation for AdaptivePooling {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        let (input, channels) = (pass.inputs.get(0), self.channels);
+        output.fill(0.0);
+        self.for_pairs(pass.batch, |to, from, share| {
+            let pair = output[to..to + channels].iter_mut().zip(&input[from..from + channels]);
+            pair.for_each(|(sum, value)| *sum += value * share);
+        });
+    }
+
+    /// The gradient goes to all pixels of the window in equal parts.
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        let channels = self.channels;
+        if !accumulate {
+            grad_input.fill(0.0);
+        }
+        self.for_pairs(pass.batch, |to, from, share| {
+            let pair = grad_input[from..from + channels].iter_mut().zip(&pass.grad_output[to..to + channels]);
+            pair.for_each(|(sum, gradient)| *sum += gradient * share);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{check_layer, refuses, run_training};
+
+    #[test]
+    fn gradients_and_shapes() {
+        for (size, input) in [([3, 2], [7, 5, 3]), ([2, 2], [4, 6, 18]), ([3, 4], [2, 3, 2]), ([1, 1], [4, 3, 5])] {
+            check_layer(AdaptiveAveragePooling2D::new(size), &[input.into()]);
+        }
+        let layer = AdaptiveAveragePooling2D::new([7, 7]);
+        assert_eq!(layer.output_shape(&[[10, 9, 512].into()]).unwrap(), [7, 7, 512].into());
+        refuses(AdaptiveAveragePooling2D::new([0, 7]), &[[10, 9, 512].into()], &["0x7"]);
+        refuses(AdaptiveAveragePooling2D::new([7, usize::MAX]), &[[10, 9, 512].into()], &["7x"]);
+        refuses(layer, &[[4].into()], &["picture", "(4)"]);
+    }
+
+    #[test]
+    fn windows_are_those_of_pytorch() {
+        // `torch.nn.functional.adaptive_avg_pool2d(torch.arange(10.).reshape(1, 1, 2, 5), (1, 3))`
+        let input: Vec<f32> = (0..10).map(|i| i as f32).collect();
+        let output = run_training(AdaptiveAveragePooling2D::new([1, 3]), &[2, 5, 1].into(), &input, 1, 0);
+        for (got, expected) in output.iter().zip([3.0, 4.5, 6.0]) {
+            assert!((got - expected).abs() < 1e-6, "{output:?}");
+        }
+        // As many windows as pixels change nothing.
+        let same = run_training(AdaptiveAveragePooling2D::new([2, 5]), &[2, 5, 1].into(), &input, 1, 0);
+        assert_eq!(same, input);
+    }
+}

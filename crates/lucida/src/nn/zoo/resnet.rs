@@ -1,0 +1,95 @@
+//! ResNet.
+//!
+//! K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, 2015,
+//! <https://arxiv.org/abs/1512.03385>: each block adds to its input what a few convolutions make of it. As torchvision
+//! has them: where a block halves the picture, its 3x3 convolution does (Keras's ResNet50 halves in the 1x1 before), and
+//! convolutions have no bias. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_out`.
+
+use super::Options;
+use super::torchvision::{conv, normalization, padded, predictions};
+use crate::Result;
+use crate::nn::layers::{Activation, ActivationKind, Add, Conv2D, GlobalAveragePooling2D, Input, MaxPooling2D};
+use crate::nn::{Network, NetworkBuilder};
+
+/// What PyTorch adds to the variance.
+const EPSILON: f32 = 1e-5;
+
+/// ResNet18: eight blocks of two 3x3 convolutions. 11,699,112 parameters for 1000 classes, 11,186,112 without the
+/// classifier, moving averages counted.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+pub fn resnet18(options: &Options) -> Result<Network> {
+    let basic = |width: usize, stride: usize| vec![(width, 3, stride), (width, 3, 1)];
+    resnet("resnet18", "resnet18", [2, 2, 2, 2], basic, options)
+}
+
+/// ResNet50: sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution. 25,610,152 parameters for 1000 classes, 23,561,152
+/// without the classifier, moving averages counted.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+pub fn resnet50(options: &Options) -> Result<Network> {
+    let bottleneck = |width: usize, stride: usize| vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)];
+    resnet("resnet50", "resnet50", [3, 4, 6, 3], bottleneck, options)
+}
+
+/// A convolution of a block: filters, size, stride.
+type Conv = (usize, usize, usize);
+
+fn resnet(
+    name: &str,
+    spoken: &str,
+    blocks: [usize; 4],
+    convs: impl Fn(usize, usize) -> Vec<Conv>,
+    options: &Options,
+) -> Result<Network> {
+    let [height, width] = options.input(spoken, 224, 32)?;
+    let mut builder = Network::builder(name);
+    let mut x = builder.add(Input::new([height, width, 3]), &[])?;
+    x = normalized(&mut builder, "conv1", (64, 7, 2), x)?;
+    x = builder.add_named("conv1_relu", Activation::new(ActivationKind::Relu), &[x])?;
+    // Zeros around what comes from a ReLU are never more than the maximum: PyTorch's own border, of minus infinity,
+    // gives the same.
+    x = padded(&mut builder, "pool1", MaxPooling2D::new([3, 3]).strides([2, 2]), 1, x)?;
+    for (stage, &count) in blocks.iter().enumerate() {
+        for number in 1..=count {
+            let stride = if stage > 0 && number == 1 { 2 } else { 1 };
+            let name = format!("conv{}_block{number}", stage + 2);
+            x = block(&mut builder, &name, &convs(64 << stage, stride), x)?;
+        }
+    }
+    if options.top {
+        x = builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = predictions(&mut builder, options, x)?;
+    }
+    options.build(builder, x)
+}
+
+/// Convolutions with ReLUs between, added to the input, and a ReLU. Where the shape changes, a 1x1 convolution brings the
+/// input to it (`_0_conv`).
+fn block(builder: &mut NetworkBuilder, name: &str, convs: &[Conv], x: usize) -> Result<usize> {
+    let relu = || Activation::new(ActivationKind::Relu);
+    let mut way = x;
+    for (number, &conv) in (1..).zip(convs) {
+        way = normalized(builder, &format!("{name}_{number}"), conv, way)?;
+        if number < convs.len() {
+            way = builder.add_named(format!("{name}_{number}_relu"), relu(), &[way])?;
+        }
+    }
+    let mut shortcut = x;
+    if builder.shape(x) != builder.shape(way) {
+        let filters = builder.shape(way).channels();
+        let stride = convs.iter().map(|&(_, _, stride)| stride).product();
+        shortcut = normalized(builder, &format!("{name}_0"), (filters, 1, stride), x)?;
+    }
+    let sum = builder.add_named(format!("{name}_add"), Add {}, &[shortcut, way])?;
+    builder.add_named(format!("{name}_out"), relu(), &[sum])
+}
+
+/// A convolution without a bias and its normalisation: `name_conv`, `name_bn`.
+fn normalized(builder: &mut NetworkBuilder, name: &str, (filters, size, stride): Conv, x: usize) -> Result<usize> {
+    let layer = Conv2D::new(filters, [size, size]).strides([stride; 2]).without_bias();
+    let x = conv(builder, &format!("{name}_conv"), layer, x)?;
+    builder.add_named(format!("{name}_bn"), normalization(EPSILON), &[x])
+}

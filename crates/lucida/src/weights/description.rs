@@ -1,0 +1,69 @@
+//! What Lucida writes about a model into the files of formats that have a place for it: architecture, preprocessing, class
+//! names and a record of the training, as JSON under the key `lucida`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Model;
+use crate::data::Preprocessing;
+use crate::nn::Network;
+use crate::{Error, Result};
+
+/// The entry of a file's metadata that makes it a Lucida model.
+pub(super) const KEY: &str = "lucida";
+/// The version of that entry which this code writes and reads.
+const VERSION: u32 = 1;
+
+/// What the entry holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    version: u32,
+    network: Value,
+    #[serde(default)]
+    preprocessing: Option<Preprocessing>,
+    #[serde(default)]
+    class_names: Vec<String>,
+    #[serde(default)]
+    training: Value,
+}
+
+/// The entry for a model.
+pub(super) fn to_text(model: &Model) -> Result<String> {
+    let description = Description {
+        version: VERSION,
+        network: model.network.architecture(),
+        preprocessing: model.preprocessing.clone(),
+        class_names: model.class_names.clone(),
+        training: model.training.clone(),
+    };
+    serde_json::to_string(&description)
+        .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))
+}
+
+/// The model of an entry; all weights are zero.
+///
+/// # Errors
+/// What is wrong with the entry.
+pub(super) fn from_text(text: &str) -> Result<Model, String> {
+    let value: Value = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    let version = value["version"].as_u64();
+    if version != Some(u64::from(VERSION)) {
+        let found = version.map_or("no version".to_owned(), |version| format!("version {version}"));
+        return Err(format!("its description has {found}, this program reads version {VERSION}"));
+    }
+    let description = Description::deserialize(value).map_err(|problem| problem.to_string())?;
+    let network = Network::from_architecture(&description.network).map_err(|problem| problem.to_string())?;
+    let model = Model {
+        network,
+        preprocessing: description.preprocessing,
+        class_names: description.class_names,
+        training: description.training,
+    };
+    model.check().map_err(|problem| problem.to_string())?;
+    Ok(model)
+}
+
+/// The architecture of an entry, as it is written; `None` when it is not JSON.
+pub(super) fn architecture(text: &str) -> Option<Value> {
+    serde_json::from_str::<Value>(text).ok().map(|mut description| description["network"].take())
+}

@@ -1,0 +1,162 @@
+//! The NumPy arrays in a pickled dictionary of variables, as Keras writes them.
+//!
+//! They are found by the form that NumPy gives them: `_reconstruct(...)` with the state
+//! `(version, shape, dtype, order, bytes)`.
+
+use crate::weights::pickle::{Call, Node, Pickle, Rules, Value};
+
+/// What a pickle may hold. That of a batch normalisation has 500 opcodes. Any function may be named: it is not called.
+const RULES: Rules = Rules { opcodes: 2_000, allowed: |_, _| true };
+/// Values that are looked at for an array. Values that share parts are looked at again and again.
+const MAX_STEPS: usize = 100_000;
+/// How deep values are searched.
+const MAX_DEPTH: usize = 100;
+
+/// An array of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Array {
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The arrays of a pickled dictionary, in the order of their keys, which are numbers.
+///
+/// # Errors
+/// What cannot be read.
+pub(super) fn arrays(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
+    let pickle = Pickle::read(bytes, RULES)?;
+    let dict = Search::new(&pickle).find(pickle.root, |pickle, value| match pickle.node(value) {
+        Some(Node::Dict(dict)) => Some(dict.clone()),
+        _ => None,
+    });
+    let dict = dict.ok_or("holds no dictionary of variables")?;
+    let mut found = Vec::new();
+    for &(key, value) in &dict {
+        let Value::Text(key) = key else { return Err("the name of a variable is not a text".into()) };
+        let array = Search::new(&pickle).find(value, array).ok_or_else(|| format!("variable {key} holds no array"))?;
+        found.push((key.to_string(), array));
+    }
+    found.sort_by_key(|(key, _)| key.parse::<u64>().unwrap_or(u64::MAX));
+    Ok(found)
+}
+
+/// A search through values, which may share parts, or contain themselves.
+struct Search<'p, 'a> {
+    pickle: &'p Pickle<'a>,
+    left: usize,
+    depth: usize,
+}
+
+impl<'p, 'a> Search<'p, 'a> {
+    fn new(pickle: &'p Pickle<'a>) -> Self {
+        Self { pickle, left: MAX_STEPS, depth: 0 }
+    }
+
+    /// Looks at a value and, where that is not what is looked for, at what is in it.
+    fn find<T>(&mut self, value: Value<'a>, wanted: fn(&Pickle<'a>, Value<'a>) -> Option<T>) -> Option<T> {
+        self.left = self.left.checked_sub(1)?;
+        if self.depth > MAX_DEPTH {
+            return None;
+        }
+        if let Some(found) = wanted(self.pickle, value) {
+            return Some(found);
+        }
+        self.depth += 1;
+        let found = match self.pickle.node(value) {
+            Some(Node::List(values)) => values.iter().find_map(|&value| self.find(value, wanted)),
+            Some(Node::Dict(dict)) => dict.iter().find_map(|&(_, value)| self.find(value, wanted)),
+            Some(Node::Call(call)) => {
+                let mut parts = call.states.iter().chain([&call.arguments, &call.function]);
+                parts.find_map(|&value| self.find(value, wanted))
+            }
+            _ => None,
+        };
+        self.depth -= 1;
+        found
+    }
+}
+
+/// The call that a value is.
+fn call<'p, 'a>(pickle: &'p Pickle<'a>, value: Value<'a>) -> Option<&'p Call<'a>> {
+    match pickle.node(value)? {
+        Node::Call(call) => Some(call),
+        _ => None,
+    }
+}
+
+/// An array: what NumPy would reconstruct, with the state that says what is in it.
+fn array<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Array> {
+    let call = call(pickle, value)?;
+    match pickle.node(call.function)? {
+        Node::Global(_, "_reconstruct") => call.states.iter().find_map(|&state| array_of_state(pickle, state)),
+        _ => None,
+    }
+}
+
+/// The array of a state of NumPy's.
+fn array_of_state<'a>(pickle: &Pickle<'a>, state: Value<'a>) -> Option<Array> {
+    let &[Value::Int(_), shape, dtype, Value::Bool(false), Value::Bytes(bytes)] = pickle.list(state)? else {
+        return None;
+    };
+    let size = |value: &Value| match value {
+        Value::Int(size) => usize::try_from(*size).ok(),
+        _ => None,
+    };
+    let shape: Vec<usize> = pickle.list(shape)?.iter().map(size).collect::<Option<_>>()?;
+    let dtype = dtype_name(pickle, dtype)?;
+    let len = shape.iter().try_fold(4_usize, |len, &size| len.checked_mul(size));
+    (dtype != "float32" || len == Some(bytes.len())).then(|| Array { shape, dtype, bytes: bytes.to_vec() })
+}
+
+/// `dtype('f4', ...)` with the state `(3, '<', ...)`.
+fn dtype_name<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<String> {
+    let call = call(pickle, value)?;
+    let Some(Value::Text(code)) = pickle.list(call.arguments)?.first() else { return None };
+    let big = |state: &Value| {
+        pickle.list(*state).is_some_and(|state| matches!(state.get(1), Some(Value::Text(order)) if *order == ">"))
+    };
+    Some(match (*code, call.states.iter().any(big)) {
+        ("f4", false) => "float32".into(),
+        (code, false) => code.to_owned(),
+        (code, true) => format!("big-endian {code}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_called() {
+        // What would run a command, were it run: `posix.system("touch x")` as the only variable.
+        let pickle = b"\x80\x04}\x8c\x010cposix\nsystem\nX\x07\0\0\0touch x\x85Rs.";
+        assert!(arrays(pickle).unwrap_err().contains("variable 0 holds no array"));
+    }
+
+    #[test]
+    fn values_that_share_their_parts_are_not_searched_for_ever() {
+        // Each list holds the one before twice: 2^60 paths.
+        let mut pickle = b"\x80\x04}\x8c\x010]\x94".to_vec();
+        for memo in 0..60_u8 {
+            pickle.extend([b'h', memo, b'h', memo, 0x86, 0x94, b'0', b'h', memo + 1]);
+        }
+        pickle.extend(*b"s.");
+        assert!(arrays(&pickle).is_err());
+        assert!(arrays(&[&[b']'; 1990][..], &[0x85; 5], b"."].concat()).is_err());
+        assert!(arrays(&[&b"]"[..], &[0x85; 1990], b"."].concat()).is_err());
+    }
+
+    #[test]
+    fn pickles_of_something_else_are_refused() {
+        for (pickle, expected) in [
+            (&b""[..], "cut short"),
+            (b"N.", "no dictionary"),
+            (b"}K\x00Ns.", "not a text"),
+            (b"}\x8c\x010Ns.", "variable 0 holds no array"),
+        ] {
+            let problem = arrays(pickle).unwrap_err();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
+}

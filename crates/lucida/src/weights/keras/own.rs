@@ -1,0 +1,42 @@
+//! What Keras has no place for, and Lucida's models have: it is kept as JSON under a name of its own.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::data::Preprocessing;
+use crate::weights::Model;
+
+/// The name.
+pub(in crate::weights) const LUCIDA: &str = "lucida";
+
+#[derive(Debug, Deserialize)]
+struct Own {
+    preprocessing: Option<Preprocessing>,
+    #[serde(default)]
+    class_names: Vec<String>,
+    #[serde(default)]
+    training: Value,
+}
+
+/// The preprocessing, the names of the classes and the record of the training.
+pub(in crate::weights) fn own(model: &Model) -> Value {
+    json!({
+        "preprocessing": model.preprocessing,
+        "class_names": model.class_names,
+        "training": model.training,
+    })
+}
+
+/// Takes over what [`own`] has written.
+///
+/// # Errors
+/// What cannot be used of it.
+pub(in crate::weights) fn adopt(model: &mut Model, own: Value) -> Result<(), String> {
+    let own: Own = serde_json::from_value(own).map_err(|problem| problem.to_string())?;
+    model.preprocessing = own.preprocessing;
+    model.class_names = own.class_names;
+    if !own.training.is_null() {
+        model.training = own.training;
+    }
+    model.check().map_err(|problem| problem.to_string())
+}

@@ -1,0 +1,177 @@
+//! Which tensor of a file is which weight of a network.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Tensors;
+use super::entries::{Entry, entries};
+use super::layout::Filling;
+use super::naming::{Modules, namings, own, published};
+use crate::nn::{Layer, Network};
+use crate::{Error, Result};
+
+/// What wrappers put before all names: `DataParallel`, `torch.compile`, Lightning's modules.
+const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
+/// What torchvision's InceptionV3 has for its training alone.
+const AUXILIARY: &str = "AuxLogits.";
+
+/// The names of a file's tensors.
+pub(super) struct Names {
+    /// For each tensor, its name without what wrappers have put before it.
+    names: Vec<String>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Names {
+    pub(super) fn new(file: &dyn Tensors) -> Self {
+        let mut names: Vec<&str> = file.infos().iter().map(|tensor| tensor.name.as_str()).collect();
+        while let Some(prefix) =
+            PREFIXES.iter().find(|prefix| !names.is_empty() && names.iter().all(|name| name.starts_with(**prefix)))
+        {
+            names.iter_mut().for_each(|name| *name = &name[prefix.len()..]);
+        }
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
+        Self { names, by_name }
+    }
+
+    /// The tensors that may be weights: floating-point numbers, and not there for training alone.
+    pub(super) fn weights<'a>(&'a self, file: &'a dyn Tensors) -> impl Iterator<Item = usize> + 'a {
+        (0..self.names.len()).filter(|&index| file.is_float(index) && !self.names[index].starts_with(AUXILIARY))
+    }
+
+    /// The tensor of a name.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+}
+
+/// Reads the tensors of a file into a network: by the names that torchvision or timm have for its layers, by the names
+/// of its layers, or in the order of the file.
+///
+/// # Errors
+/// [`Error::File`] says what does not fit; the network is unchanged then.
+pub(in crate::weights) fn fill(file: &mut dyn Tensors, network: &mut Network) -> Result<()> {
+    let names = Names::new(file);
+    let places = places(file, &names, network)
+        .map_err(|problem| Error::file(file.path(), format!("does not fit network {}: {problem}", network.name())))?;
+    read(file, &places, network)
+}
+
+/// Reads tensors into weights.
+pub(super) fn read(file: &mut dyn Tensors, places: &[(Entry, usize)], network: &mut Network) -> Result<()> {
+    for (entry, tensor) in places {
+        let mut filling = Filling::new(entry.layout, network.weights_mut()[entry.weight].values_mut());
+        file.read(*tensor, &mut |values| filling.take(values))?;
+    }
+    Ok(())
+}
+
+/// For each weight the tensor that it is read from.
+fn places(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Vec<(Entry, usize)>, String> {
+    let mut best: Option<(usize, Vec<Entry>)> = None;
+    for modules in namings(network) {
+        let entries = entries(network, &modules)?;
+        let known = entries.iter().filter(|entry| names.find(&entry.name).is_some()).count();
+        if best.as_ref().is_none_or(|(most, _)| known > *most) {
+            best = Some((known, entries));
+        }
+    }
+    let (known, by_name) = best.unwrap_or_default();
+    if known < by_name.len() && known == 0 && file.in_order() {
+        return in_order(file, names, network);
+    }
+    let heads = missing_head(network);
+    match_names(file, names, by_name, network, &heads)
+}
+
+/// What the names of the head's tensors begin with, if the network has none. The file of a whole network may be read
+/// into one without its head.
+fn missing_head(network: &Network) -> Vec<&'static str> {
+    if network.find("predictions").is_ok() || network.find("conv10").is_ok() {
+        return Vec::new();
+    }
+    published(network).iter().flat_map(|(heads, _)| heads.iter().copied()).collect()
+}
+
+/// Finds the tensor of each entry and that nothing is left over but what begins in one of `spare`.
+pub(super) fn match_names(
+    file: &dyn Tensors,
+    names: &Names,
+    entries: Vec<Entry>,
+    network: &Network,
+    spare: &[&str],
+) -> Result<Vec<(Entry, usize)>, String> {
+    let mut places = Vec::with_capacity(entries.len());
+    let mut used = HashSet::new();
+    for entry in entries {
+        let weight = network.weights()[entry.weight].name();
+        let tensor = names.find(&entry.name);
+        let tensor = tensor.ok_or_else(|| format!("tensor {:?} ({weight}) is missing", entry.name))?;
+        check(file, &entry, tensor, network)?;
+        used.insert(tensor);
+        places.push((entry, tensor));
+    }
+    let mut left = names.weights(file).filter(|index| !used.contains(index)).map(|index| &names.names[index]);
+    let extra = left.find(|name| !spare.iter().any(|spare| name.starts_with(spare)));
+    match extra {
+        Some(extra) => Err(format!("tensor {extra:?} belongs to none of its layers")),
+        None => Ok(places),
+    }
+}
+
+/// Checks the type and the shape of a tensor.
+fn check(file: &dyn Tensors, entry: &Entry, tensor: usize, network: &Network) -> Result<(), String> {
+    let info = &file.infos()[tensor];
+    if !entry.shapes.contains(&info.shape) {
+        let weight = network.weights()[entry.weight].name();
+        return Err(format!("tensor {:?} ({weight}) has shape {:?}, not {:?}", info.name, info.shape, entry.shapes[0]));
+    }
+    if !file.is_float(tensor) {
+        return Err(format!("tensor {:?} is of type {}, not of floating-point numbers", info.name, info.dtype));
+    }
+    Ok(())
+}
+
+/// The tensors of a chain of layers by their order: the modules of the file are its layers, one by one.
+fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Vec<(Entry, usize)>, String> {
+    let first = own(network).first().map(|(node, _)| network.nodes()[*node].name().to_owned()).unwrap_or_default();
+    if !network.nodes().iter().enumerate().skip(1).all(|(index, node)| node.inputs() == [index - 1]) {
+        return Err(format!(
+            "none of its tensors has the name of a layer (as \"{first}.weight\"), and the layers are not a plain chain \
+             that could be filled in the order of the file"
+        ));
+    }
+    let mut modules: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, name) in names.names.iter().enumerate().filter(|(index, _)| file.is_float(*index)) {
+        let (module, _) = name.rsplit_once('.').ok_or_else(|| {
+            format!("tensor {:?} belongs to no module, and none has the name of a layer", file.infos()[index].name)
+        })?;
+        if seen.insert(module) {
+            modules.push(module);
+        }
+    }
+    let layers = own(network);
+    if modules.len() != layers.len() {
+        return Err(format!(
+            "it holds the tensors of {} modules, the network has {} layers",
+            modules.len(),
+            layers.len()
+        ));
+    }
+    let modules: Modules =
+        layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
+    for (node, module) in &modules {
+        // A normalisation has a mean, other layers have none: told apart before their shapes are compared.
+        let normalises = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
+        if normalises != names.find(&format!("{module}.running_mean")).is_some() {
+            let layer = &network.nodes()[*node];
+            return Err(format!(
+                "module {module:?} stands where the network has layer {} ({}), and is of another kind",
+                layer.name(),
+                layer.layer().class_name()
+            ));
+        }
+    }
+    match_names(file, names, entries(network, &modules)?, network, &[])
+}

@@ -1,0 +1,115 @@
+//! The tensors of PyTorch's modules that the weights of a network are.
+
+use super::layout::Layout;
+use crate::nn::{Layer, Network};
+
+/// A tensor, and the weight that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::weights) struct Entry {
+    /// Its name: `features.0.weight`.
+    pub(in crate::weights) name: String,
+    /// The shapes that it may have: first the one that is written, then what others write for the same.
+    pub(in crate::weights) shapes: Vec<Vec<usize>>,
+    /// The index of the weight in its network.
+    pub(in crate::weights) weight: usize,
+    pub(in crate::weights) layout: Layout,
+}
+
+/// The name in a module of a layer's weight.
+fn leaf(weight: &str) -> &str {
+    match weight.rsplit('/').next() {
+        Some("kernel" | "gamma") => "weight",
+        Some("beta") => "bias",
+        Some("moving_mean") => "running_mean",
+        Some("moving_variance") => "running_var",
+        Some(name) => name,
+        None => weight,
+    }
+}
+
+/// All weights of a network as tensors of these modules: pairs of a node and its module's name.
+///
+/// # Errors
+/// A layer that PyTorch has otherwise.
+pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::with_capacity(network.weights().len());
+    let orders = orders(network);
+    for (node, module) in modules {
+        let layer = &network.nodes()[*node];
+        let picture = || match layer.inputs().first().map_or(Order::Plain, |&input| orders[input]) {
+            Order::Plain => Ok(None),
+            Order::Flattened(size) => Ok(Some(size)),
+            Order::Joined(by) => Err(format!(
+                "layer {} takes flattened pictures that layer {} has joined, which PyTorch orders otherwise",
+                layer.name(),
+                network.nodes()[by].name()
+            )),
+        };
+        for index in layer.weights() {
+            let weight = &network.weights()[index];
+            let shape = weight.shape();
+            let mut shapes = vec![shape.to_vec()];
+            let layout = match (layer.layer(), shape) {
+                (_, &[height, width, channels, outputs]) => {
+                    shapes = vec![vec![outputs, channels, height, width]];
+                    Layout::Turned { outputs, channels, pixels: height * width }
+                }
+                (_, &[features, outputs]) => {
+                    shapes = vec![vec![outputs, features]];
+                    let [height, width] = picture()?.unwrap_or([1, 1]);
+                    let (pixels, channels) = (height * width, features / (height * width));
+                    // A convolution that sees the whole picture is the same, and timm's choice.
+                    shapes.push(vec![outputs, channels, height, width]);
+                    Layout::Turned { outputs, channels, pixels }
+                }
+                // The normalisation of a flattened picture.
+                (Layer::BatchNormalization(_), &[features]) => match picture()? {
+                    Some([height, width]) => {
+                        let pixels = height * width;
+                        Layout::Turned { outputs: 1, channels: features / pixels, pixels }
+                    }
+                    None => Layout::Same,
+                },
+                _ => Layout::Same,
+            };
+            let name = format!("{module}.{}", leaf(weight.name()));
+            entries.push(Entry { name, shapes, weight: index, layout });
+        }
+    }
+    Ok(entries)
+}
+
+/// How the values of a layer's output are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As in PyTorch, or a picture.
+    Plain,
+    /// Those of a picture of this height and width, flattened.
+    Flattened([usize; 2]),
+    /// Those of several flattened pictures, put together by this layer.
+    Joined(usize),
+}
+
+/// The order of the values of each layer's output.
+fn orders(network: &Network) -> Vec<Order> {
+    let mut orders: Vec<Order> = Vec::with_capacity(network.nodes().len());
+    for (index, node) in network.nodes().iter().enumerate() {
+        let first = node.inputs().first().map(|&input| &network.nodes()[input]);
+        let before = node.inputs().first().map_or(Order::Plain, |&input| orders[input]);
+        let same = node.inputs().iter().all(|&input| orders[input] == before);
+        let order = match node.layer() {
+            Layer::Flatten(_) => match first.and_then(|first| first.shape().as_picture()) {
+                Some([height, width, _]) if height * width > 1 => Order::Flattened([height, width]),
+                Some(_) => Order::Plain,
+                None => before,
+            },
+            _ if node.shape().as_flat().is_none() => Order::Plain,
+            Layer::Activation(_) | Layer::Dropout(_) | Layer::BatchNormalization(_) | Layer::Add(_) if same => before,
+            Layer::Concatenate(_) if same && before == Order::Plain => Order::Plain,
+            Layer::Add(_) | Layer::Concatenate(_) => Order::Joined(index),
+            _ => Order::Plain,
+        };
+        orders.push(order);
+    }
+    orders
+}

@@ -1,0 +1,48 @@
+//! Files whose tensors have the names that PyTorch's modules give them: `features.0.weight`, `layer1.0.bn1.running_mean`.
+//!
+//! Such a file does not describe its network. What belongs to which layer is found by the names: those that torchvision
+//! or timm use for a network of the zoo ([`naming`]), or those of the network's own layers with PyTorch's names for
+//! the tensors (`conv2d.weight`); and where the file has kept the order and the network is a plain chain, by the order
+//! ([`assign`]). The set of names and shapes also tells which network of the zoo a file is of ([`recognise`]).
+//!
+//! PyTorch's pictures have their channels first, so kernels have another order of axes: see [`layout`].
+
+mod assign;
+mod entries;
+mod layout;
+mod naming;
+mod recognise;
+
+use std::path::Path;
+
+pub(super) use assign::fill;
+pub(super) use entries::{Entry, entries};
+pub(super) use naming::own_or_torchvision;
+pub(super) use recognise::{known, recognise};
+
+use super::TensorInfo;
+use crate::Result;
+
+/// The tensors of an open file.
+pub(super) trait Tensors {
+    /// The file.
+    fn path(&self) -> &Path;
+
+    /// All tensors, under the names that the file gives them.
+    fn infos(&self) -> &[TensorInfo];
+
+    /// Whether a tensor is of floating-point numbers, which can be read.
+    fn is_float(&self, index: usize) -> bool;
+
+    /// Whether the tensors are in the order in which their modules were made.
+    fn in_order(&self) -> bool;
+
+    /// Reads a tensor of floating-point numbers and hands it over in pieces.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) when it is damaged, [`Error::Io`](crate::Error::Io) when it cannot be read.
+    fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The names of the modules that the layers of a network are.
+//!
+//! | network | layer here | module in torchvision |
+//! | --- | --- | --- |
+//! | VGG | `block1_conv1`, `block1_bn1` ... | `features.0`, `features.1` ...: counted with the ReLUs and poolings |
+//! | | `fc1`, `fc2`, `predictions` | `classifier.0`, `.3`, `.6`; in timm `pre_logits.fc1`, `pre_logits.fc2`, `head.fc` |
+//! | AlexNet | `conv1` ... `conv5` | `features.0`, `.3`, `.6`, `.8`, `.10` |
+//! | | `fc1`, `fc2`, `predictions` | `classifier.1`, `.4`, `.6` |
+//! | SqueezeNet | `conv1`, `fire2_squeeze`, `fire2_expand3x3` ... | `features.0`, `features.3.squeeze`, `features.3.expand3x3` ... |
+//! | | `conv10` | `classifier.1` |
+//! | ResNet | `conv1_conv`, `conv1_bn` | `conv1`, `bn1` |
+//! | | `conv2_block1_1_conv`, `conv2_block1_1_bn` ... | `layer1.0.conv1`, `layer1.0.bn1` ... |
+//! | | `conv2_block1_0_conv`, `conv2_block1_0_bn` | `layer1.0.downsample.0`, `layer1.0.downsample.1` |
+//! | | `predictions` | `fc` |
+//! | InceptionV3 | `conv2d_1a_3x3_conv`, `conv2d_1a_3x3_bn` ... | `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn` ... |
+//! | | `mixed_5b_branch1x1_conv` ... | `Mixed_5b.branch1x1.conv` ... |
+//! | | `predictions` | `fc` |
+//!
+//! timm has torchvision's names for the others.
+
+use crate::nn::Network;
+
+/// Pairs of a node that has weights and the name of its module.
+pub(in crate::weights) type Modules = Vec<(usize, String)>;
+
+/// What the names of a network's layers may be in a file, the likeliest first.
+pub(super) fn namings(network: &Network) -> Vec<Modules> {
+    let mut namings: Vec<Modules> = published(network).into_iter().map(|(_, modules)| modules).collect();
+    namings.push(own(network));
+    namings
+}
+
+/// The names with which a network is written: torchvision's for what torchvision has, else those of its own layers.
+pub(in crate::weights) fn own_or_torchvision(network: &Network) -> Modules {
+    namings(network).swap_remove(0)
+}
+
+/// A family of networks, under the names of one library.
+struct Family {
+    /// A layer that all of them have.
+    mark: &'static str,
+    naming: fn(&Network) -> Naming,
+    /// What the names of the head's modules begin with.
+    heads: &'static [&'static str],
+}
+
+const FAMILIES: [Family; 6] = [
+    Family {
+        mark: "block1_conv1",
+        naming: |network| vgg(network, ["classifier.0", "classifier.3", "classifier.6"]),
+        heads: &["classifier."],
+    },
+    Family {
+        mark: "block1_conv1",
+        naming: |network| vgg(network, ["pre_logits.fc1", "pre_logits.fc2", "head.fc"]),
+        heads: &["pre_logits.", "head."],
+    },
+    Family { mark: "conv5", naming: |_| Box::new(|layer| alexnet(layer).map(str::to_owned)), heads: &["classifier."] },
+    Family { mark: "fire2_squeeze", naming: squeezenet, heads: &["classifier."] },
+    Family { mark: "conv1_conv", naming: |_| Box::new(resnet), heads: &["fc."] },
+    Family { mark: "conv2d_1a_3x3_conv", naming: |_| Box::new(inception), heads: &["fc."] },
+];
+
+/// The names of torchvision and timm, and in what those of their heads begin: for networks whose layers all have such a
+/// name.
+pub(super) fn published(network: &Network) -> Vec<(&'static [&'static str], Modules)> {
+    let name_all = |family: &Family| -> Option<Modules> {
+        network.nodes().iter().find(|node| node.name() == family.mark)?;
+        let naming = (family.naming)(network);
+        let weighted = (0..network.nodes().len()).filter(|&node| !network.nodes()[node].weights().is_empty());
+        weighted.map(|node| Some((node, naming(network.nodes()[node].name())?))).collect()
+    };
+    FAMILIES.iter().filter_map(|family| Some((family.heads, name_all(family)?))).collect()
+}
+
+/// The names of the layers themselves.
+pub(super) fn own(network: &Network) -> Modules {
+    let weighted = network.nodes().iter().enumerate().filter(|(_, node)| !node.weights().is_empty());
+    weighted.map(|(index, node)| (index, node.name().to_owned())).collect()
+}
+
+/// The module of the layer of a name.
+type Naming = Box<dyn Fn(&str) -> Option<String>>;
+
+/// VGG: the modules of a chain are counted. Each convolution has a ReLU after it, and a normalisation between if the
+/// network has any.
+fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
+    let mut modules = Vec::new();
+    let mut next = 0;
+    for node in network.nodes() {
+        let name = node.name();
+        let Some((_, part)) = name.strip_prefix("block").and_then(|rest| rest.split_once('_')) else { continue };
+        if part.starts_with("conv") || part.starts_with("bn") {
+            // The ReLU of the convolution before gives way to its normalisation and comes after that.
+            next -= usize::from(part.starts_with("bn"));
+            modules.push((name.to_owned(), format!("features.{next}")));
+            next += 2;
+        } else if part == "pool" {
+            next += 1;
+        }
+    }
+    for (layer, module) in [("fc1", fc1), ("fc2", fc2), ("predictions", predictions)] {
+        modules.push((layer.to_owned(), module.to_owned()));
+    }
+    Box::new(move |layer| modules.iter().find(|(name, _)| name == layer).map(|(_, module)| module.clone()))
+}
+
+fn alexnet(layer: &str) -> Option<&'static str> {
+    Some(match layer {
+        "conv1" => "features.0",
+        "conv2" => "features.3",
+        "conv3" => "features.6",
+        "conv4" => "features.8",
+        "conv5" => "features.10",
+        "fc1" => "classifier.1",
+        "fc2" => "classifier.4",
+        "predictions" => "classifier.6",
+        _ => return None,
+    })
+}
+
+/// SqueezeNet: a convolution and its ReLU are two modules, a fire module one, a pooling one.
+fn squeezenet(network: &Network) -> Naming {
+    let mut fires: Vec<(String, usize)> = Vec::new();
+    let mut next = 2;
+    for node in network.nodes() {
+        if let Some(fire) = node.name().strip_suffix("_squeeze") {
+            fires.push((fire.to_owned(), next));
+            next += 1;
+        } else if node.name().starts_with("pool") && !node.name().ends_with("_pad") {
+            next += 1;
+        }
+    }
+    Box::new(move |layer| match layer {
+        "conv1" => Some("features.0".to_owned()),
+        "conv10" => Some("classifier.1".to_owned()),
+        layer => {
+            let (fire, part) = layer.split_once('_').filter(|(fire, _)| fire.starts_with("fire"))?;
+            let (_, number) = fires.iter().find(|(name, _)| name == fire)?;
+            matches!(part, "squeeze" | "expand1x1" | "expand3x3").then(|| format!("features.{number}.{part}"))
+        }
+    })
+}
+
+fn resnet(layer: &str) -> Option<String> {
+    match layer {
+        "conv1_conv" => return Some("conv1".to_owned()),
+        "conv1_bn" => return Some("bn1".to_owned()),
+        "predictions" => return Some("fc".to_owned()),
+        _ => {}
+    }
+    let mut parts = layer.strip_prefix("conv")?.split('_');
+    let stage: usize = parts.next()?.parse().ok()?;
+    let block: usize = parts.next()?.strip_prefix("block")?.parse().ok()?;
+    let (number, kind) = (parts.next()?, parts.next()?);
+    if parts.next().is_some() || stage < 2 || block < 1 {
+        return None;
+    }
+    let part = match (number, kind) {
+        ("0", "conv") => "downsample.0".to_owned(),
+        ("0", "bn") => "downsample.1".to_owned(),
+        ("1" | "2" | "3", "conv" | "bn") => format!("{kind}{number}"),
+        _ => return None,
+    };
+    Some(format!("layer{}.{}.{part}", stage - 1, block - 1))
+}
+
+fn inception(layer: &str) -> Option<String> {
+    if layer == "predictions" {
+        return Some("fc".to_owned());
+    }
+    let (block, part) = layer.rsplit_once('_').filter(|(_, part)| matches!(*part, "conv" | "bn"))?;
+    if let Some(rest) = block.strip_prefix("mixed_") {
+        let (number, branch) = rest.split_once('_')?;
+        return Some(format!("Mixed_{number}.{branch}.{part}"));
+    }
+    Some(format!("Conv2d_{}.{part}", block.strip_prefix("conv2d_")?))
+}

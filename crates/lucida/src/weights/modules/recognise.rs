@@ -1,0 +1,104 @@
+//! Which network of the zoo a file of torchvision's or timm's is of.
+
+use super::Tensors;
+use super::assign::{Names, match_names, read};
+use super::entries::{Entry, entries};
+use super::naming::published;
+use crate::Result;
+use crate::data::Preprocessing;
+use crate::nn::Network;
+use crate::nn::zoo::{self, Options, Pixels};
+use crate::weights::Model;
+
+/// A network of the zoo that torchvision has, and what its files can be told by before it is built.
+struct Known {
+    name: &'static str,
+    /// The tensor that comes first.
+    first: &'static str,
+    /// How many tensors there are.
+    tensors: usize,
+    /// How many of them are those of the classifier.
+    head: usize,
+}
+
+const NETWORKS: [Known; 14] = [
+    Known { name: "vgg11", first: "features.0.weight", tensors: 22, head: 6 },
+    Known { name: "vgg13", first: "features.0.weight", tensors: 26, head: 6 },
+    Known { name: "vgg16", first: "features.0.weight", tensors: 32, head: 6 },
+    Known { name: "vgg19", first: "features.0.weight", tensors: 38, head: 6 },
+    Known { name: "vgg11-bn", first: "features.0.weight", tensors: 54, head: 6 },
+    Known { name: "vgg13-bn", first: "features.0.weight", tensors: 66, head: 6 },
+    Known { name: "vgg16-bn", first: "features.0.weight", tensors: 84, head: 6 },
+    Known { name: "vgg19-bn", first: "features.0.weight", tensors: 102, head: 6 },
+    Known { name: "alexnet", first: "features.0.weight", tensors: 16, head: 6 },
+    Known { name: "squeezenet1-0", first: "features.0.weight", tensors: 52, head: 2 },
+    Known { name: "squeezenet1-1", first: "features.0.weight", tensors: 52, head: 2 },
+    Known { name: "resnet18", first: "conv1.weight", tensors: 102, head: 2 },
+    Known { name: "resnet50", first: "conv1.weight", tensors: 267, head: 2 },
+    Known { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
+];
+
+/// Their names, for messages.
+pub(in crate::weights) fn known() -> String {
+    NETWORKS.map(|known| known.name).join(", ")
+}
+
+/// The network of the zoo whose tensors, by names and shapes, a file has: at its default size, with as many classes as
+/// the file, its weights and torchvision's preprocessing. `None` when it is of none.
+///
+/// # Errors
+/// As [`fill`](super::fill).
+pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Model>> {
+    let names = Names::new(file);
+    let tensors = names.weights(file).count();
+    for Known { name, tensors: expected, head, .. } in NETWORKS.iter().filter(|known| names.find(known.first).is_some())
+    {
+        let known = zoo::find(name)?;
+        for without_top in [false, true] {
+            if tensors != expected - if without_top { *head } else { 0 } {
+                continue;
+            }
+            let options = if without_top { Options::without_top() } else { Options::default() };
+            let plain = known.build(&options)?;
+            for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
+                let Ok(wanted) = entries(&plain, &modules) else { continue };
+                let Some(options) = with_classes(file, &names, &plain, &wanted, &options) else { continue };
+                let mut model = Model::of_architecture(known, &options)?;
+                let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
+                let Ok(wanted) = entries(&model.network, &modules) else { continue };
+                let Ok(places) = match_names(file, &names, wanted, &model.network, &[]) else { continue };
+                if known.pixels == Pixels::Caffe {
+                    // The zoo's own is Keras's.
+                    let [height, width, _] = known.input;
+                    model.preprocessing = Some(Preprocessing::torchvision(height).with_size(height, width));
+                }
+                read(file, &places, &mut model.network)?;
+                return Ok(Some(model));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The options with the number of classes that a file has. `None` when its tensors cannot be those of the network: the
+/// first and the last are missing or of another kind.
+fn with_classes(
+    file: &dyn Tensors,
+    names: &Names,
+    network: &Network,
+    wanted: &[Entry],
+    options: &Options,
+) -> Option<Options> {
+    let (first, last) = (wanted.first()?, wanted.last()?);
+    let shape_of = |entry: &Entry| Some(file.infos()[names.find(&entry.name)?].shape.as_slice());
+    if !first.shapes.iter().any(|shape| Some(shape.as_slice()) == shape_of(first)) || names.find(&last.name).is_none() {
+        return None;
+    }
+    if !options.top {
+        return Some(options.clone());
+    }
+    // The last weights are those of the classifier: a kernel, and a bias as long as there are classes.
+    let &[classes] = shape_of(last)? else { return None };
+    let features = network.weights()[last.weight].shape().len() == 1;
+    (features && classes > 0).then(|| options.clone().classes(classes))
+}

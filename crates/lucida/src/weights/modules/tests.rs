@@ -1,0 +1,207 @@
+use std::path::Path;
+
+use super::*;
+use crate::data::Preprocessing;
+use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Concatenate, Dense, Flatten, Input};
+use crate::nn::zoo::{self, Options};
+use crate::nn::{Layer, Network};
+
+/// For each network of torchvision: how many tensors it has, and the sum of their names and shapes, as
+/// `tests/torch/fixtures.py` prints them (torchvision 0.29).
+const TORCHVISION: [(&str, usize, u64); 14] = [
+    ("vgg11", 22, 0x288d104ae091ee95),
+    ("vgg13", 26, 0x202f819ed780229c),
+    ("vgg16", 32, 0xc28928e39d007d16),
+    ("vgg19", 38, 0x36d33bf295df503e),
+    ("vgg11_bn", 54, 0x2cb705fcd5276415),
+    ("vgg13_bn", 66, 0x524f736b7e3a2262),
+    ("vgg16_bn", 84, 0x6368e90fc80717fb),
+    ("vgg19_bn", 102, 0x1d6a738f80881bcc),
+    ("alexnet", 16, 0x8aef27c5a301d050),
+    ("squeezenet1_0", 52, 0x77f63d8f9f16a555),
+    ("squeezenet1_1", 52, 0xb3e214f6c5863cf2),
+    ("resnet18", 102, 0x18b056aa6aa6fea6),
+    ("resnet50", 267, 0xd296b015caae1553),
+    ("inception_v3", 472, 0x59b1ee96dc814f7f),
+];
+
+/// The name in the zoo.
+fn ours(torchvision: &str) -> String {
+    let name = torchvision.replace('_', "-");
+    if name == "inception-v3" { "inception-v3-torch".to_owned() } else { name }
+}
+
+fn written(network: &Network) -> Vec<Entry> {
+    entries(network, &own_or_torchvision(network)).unwrap()
+}
+
+#[test]
+fn names_and_shapes_are_those_of_torchvision() {
+    for (name, count, expected) in TORCHVISION {
+        let network = zoo::find(&ours(name)).unwrap().build(&Options::default()).unwrap();
+        let mut lines: Vec<String> =
+            written(&network).iter().map(|entry| format!("{} {:?}\n", entry.name, entry.shapes[0])).collect();
+        lines.sort();
+        let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let sum = lines.concat().bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        assert_eq!((lines.len(), sum), (count, expected), "{name}: {}", lines.concat());
+    }
+}
+
+/// A file that has these tensors, all zero.
+struct Fake(Vec<TensorInfo>);
+
+impl Tensors for Fake {
+    fn path(&self) -> &Path {
+        Path::new("fake.pth")
+    }
+
+    fn infos(&self) -> &[TensorInfo] {
+        &self.0
+    }
+
+    fn is_float(&self, index: usize) -> bool {
+        self.0[index].dtype == "float32"
+    }
+
+    fn in_order(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()> {
+        // The number of the tensor at its start alone: what is large stays as it is.
+        take(&[index as f32]);
+        Ok(())
+    }
+}
+
+impl Fake {
+    fn new(entries: &[Entry]) -> Self {
+        Self(entries.iter().map(|entry| info(&entry.name, &entry.shapes[0], "float32")).collect())
+    }
+}
+
+fn info(name: &str, shape: &[usize], dtype: &str) -> TensorInfo {
+    TensorInfo { name: name.to_owned(), shape: shape.to_vec(), dtype: dtype.to_owned() }
+}
+
+#[test]
+fn each_network_is_told_by_its_names_and_shapes() {
+    for (name, ..) in TORCHVISION {
+        let known = zoo::find(&ours(name)).unwrap();
+        for options in [Options::default().classes(7), Options::without_top()] {
+            let network = known.build(&options).unwrap();
+            let mut file = Fake::new(&written(&network));
+            // What plays no part: counts, what is for training alone, the prefix of a wrapper.
+            file.0.push(info("features.1.num_batches_tracked", &[], "int64"));
+            if name == "inception_v3" {
+                file.0.push(info("AuxLogits.fc.weight", &[7, 768], "float32"));
+            }
+            file.0.iter_mut().for_each(|tensor| tensor.name = format!("module.{}", tensor.name));
+            let model = recognise(&mut file).unwrap().unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(model.network.architecture(), network.architecture(), "{name}");
+            model.check().unwrap();
+            let [height, width, _] = known.input;
+            let expected = match name {
+                "inception_v3" => Preprocessing::inception(299),
+                _ => Preprocessing::torchvision(height).with_size(height, width),
+            };
+            assert_eq!(model.preprocessing, Some(expected), "{name}");
+            // One tensor that is not the network's, and it is of none.
+            file.0.push(info("module.more.weight", &[1], "float32"));
+            assert!(recognise(&mut file).unwrap().is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn vgg_of_timm_is_told_as_well() {
+    let network = zoo::vgg16(&Options::default().classes(10)).unwrap();
+    let mut file = Fake::new(&written(&network));
+    for tensor in &mut file.0 {
+        for (from, to) in
+            [("classifier.0", "pre_logits.fc1"), ("classifier.3", "pre_logits.fc2"), ("classifier.6", "head.fc")]
+        {
+            tensor.name = tensor.name.replace(from, to);
+        }
+        match tensor.name.as_str() {
+            "pre_logits.fc1.weight" => tensor.shape = vec![4096, 512, 7, 7],
+            "pre_logits.fc2.weight" => tensor.shape = vec![4096, 4096, 1, 1],
+            _ => {}
+        }
+    }
+    let model = recognise(&mut file).unwrap().unwrap();
+    assert_eq!(model.network.architecture(), network.architecture());
+    // The whole file may be read into the network without its head, but not the other way round.
+    let mut start = zoo::vgg16(&Options::without_top().size(64, 64)).unwrap();
+    fill(&mut file, &mut start).unwrap();
+    file.0.retain(|tensor| !tensor.name.starts_with("head."));
+    let message = fill(&mut file, &mut model.network.clone()).unwrap_err().to_string();
+    assert!(message.contains("fake.pth") && message.contains("\"head.fc.weight\" (predictions/kernel)"), "{message}");
+}
+
+#[test]
+fn a_chain_is_filled_by_order_and_what_does_not_fit_is_named() {
+    let relu = || -> Layer { Activation::new(ActivationKind::Relu).into() };
+    let chain = || {
+        let layers = [
+            Flatten {}.into(),
+            Dense::new(4).into(),
+            relu(),
+            BatchNormalization::default().into(),
+            Dense::new(2).into(),
+        ];
+        Network::sequential("chain", [2, 1, 3], layers, 1).unwrap()
+    };
+    let parts = |one: &str, two: &str, three: &str| {
+        Fake(vec![
+            info(&format!("{one}.weight"), &[4, 6], "float32"),
+            info(&format!("{one}.bias"), &[4], "float32"),
+            info(&format!("{two}.weight"), &[4], "float32"),
+            info(&format!("{two}.bias"), &[4], "float32"),
+            info(&format!("{two}.running_mean"), &[4], "float32"),
+            info(&format!("{two}.running_var"), &[4], "float32"),
+            info(&format!("{two}.num_batches_tracked"), &[], "int64"),
+            info(&format!("{three}.weight"), &[2, 4], "float32"),
+            info(&format!("{three}.bias"), &[2], "float32"),
+        ])
+    };
+    let mut network = chain();
+    fill(&mut parts("first", "body.1", "last"), &mut network).unwrap();
+    assert_eq!(network.weight("batch_normalization/moving_variance").unwrap().values()[0], 5.0);
+    // The layers' own names go before the order.
+    let mut network = chain();
+    fill(&mut parts("dense", "batch_normalization", "dense_1"), &mut network).unwrap();
+    assert_eq!(network.weight("dense_1/bias").unwrap().values()[0], 8.0);
+    let refused = |change: &dyn Fn(&mut Vec<TensorInfo>), expected: &str| {
+        let mut file = parts("first", "body.1", "last");
+        change(&mut file.0);
+        let mut network = chain();
+        let before = network.weights()[0].values().to_vec();
+        let message = fill(&mut file, &mut network).unwrap_err().to_string();
+        assert!(message.contains("network chain") && message.contains(expected), "{message:?}: {expected:?}");
+        assert_eq!(network.weights()[0].values(), before);
+    };
+    refused(&|tensors| tensors[0].shape = vec![4, 7], "[4, 7], not [4, 6]");
+    refused(&|tensors| tensors[1].dtype = "int64".into(), "\"first.bias\" is of type int64");
+    refused(&|tensors| tensors.truncate(7), "2 modules, the network has 3 layers");
+    refused(&|tensors| drop(tensors.remove(8)), "\"last.bias\" (dense_1/bias) is missing");
+    refused(&|tensors| tensors[2..].reverse(), "another kind");
+    refused(&|tensors| tensors[8].name = "bias".into(), "belongs to no module");
+    refused(&|tensors| tensors.push(info("last.scale", &[1], "float32")), "\"last.scale\" belongs to none");
+    refused(&|tensors| tensors[0].name = "dense.weight".into(), "\"dense.bias\" (dense/bias) is missing");
+}
+
+#[test]
+fn joined_pictures_have_no_counterpart() {
+    let mut b = Network::builder("joined");
+    let input = b.add(Input::new([2, 2, 3]), &[]).unwrap();
+    let flat = b.add(Flatten {}, &[input]).unwrap();
+    let both = b.add(Concatenate {}, &[flat, flat]).unwrap();
+    let out = b.add(Dense::new(2), &[both]).unwrap();
+    let network = b.build(&[out], 1).unwrap();
+    let problem = entries(&network, &own_or_torchvision(&network)).unwrap_err();
+    assert!(problem.contains("layer dense") && problem.contains("concatenate"), "{problem}");
+    let message = fill(&mut Fake(Vec::new()), &mut network.clone()).unwrap_err().to_string();
+    assert!(message.contains("joined"), "{message}");
+}

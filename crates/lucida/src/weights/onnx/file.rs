@@ -1,0 +1,171 @@
+//! An ONNX file, checked and decoded; the values of its tensors may be in files beside it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use prost::Message;
+use prost::bytes::Bytes;
+
+use super::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+use super::scan::{Fault, scan};
+use super::tensor::{Constant, short, type_of};
+use crate::{Error, Result, files};
+
+/// Bytes of a file. No message of Protocol Buffers can be larger than 2 GiB.
+pub(super) const MAX_FILE: u64 = 1 << 31;
+/// Bytes of the values in other files.
+const MAX_EXTERNAL: u64 = 8 << 30;
+/// The versions of the operators that are known.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+
+/// An open file.
+pub(super) struct OnnxFile {
+    pub(super) path: PathBuf,
+    /// Without its graph.
+    pub(super) model: ModelProto,
+    pub(super) graph: GraphProto,
+    /// The bytes of the file, and of its tensors in other files.
+    pub(super) len: u64,
+}
+
+impl OnnxFile {
+    /// Reads and decodes a file.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let bytes = Bytes::from(files::read_limited(path, MAX_FILE)?);
+        let len = bytes.len() as u64;
+        let damaged = |problem: &str| {
+            Error::file(path, format!("is not a usable ONNX model: {problem}: it may be cut short or damaged"))
+        };
+        scan(&bytes).map_err(|fault| match fault {
+            Fault::Damaged(problem) => damaged(&problem),
+            Fault::Limit(what, limit) => {
+                Error::Limit { what: format!("{}: {what}", path.display()), got: limit + 1, limit }
+            }
+        })?;
+        let mut model = ModelProto::decode(bytes).map_err(|problem| damaged(&one_line(&problem.to_string())))?;
+        let graph = model.graph.take().ok_or_else(|| damaged("it has no graph"))?;
+        if model.opset_import.is_empty() {
+            return Err(damaged("it does not say which version of the operators it uses (opset_import)"));
+        }
+        Ok(Self { path: path.to_path_buf(), model, graph, len })
+    }
+
+    /// The version of the operators.
+    pub(super) fn opset(&self) -> Result<i64> {
+        let own = self.model.opset_import.iter().find(|opset| matches!(opset.domain.as_str(), "" | "ai.onnx"));
+        let version = own.map_or(0, |opset| opset.version);
+        if OPSETS.contains(&version) {
+            return Ok(version);
+        }
+        Err(Error::Unsupported(format!(
+            "{}: uses version {version} of ONNX's operators (opset); versions {} to {} are supported",
+            self.path.display(),
+            OPSETS.start(),
+            OPSETS.end()
+        )))
+    }
+
+    /// An entry of the metadata.
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
+        entry(&self.model.metadata_props, key)
+    }
+
+    /// Takes all initializers out of the graph: the values by name.
+    ///
+    /// # Errors
+    /// [`Error::File`] when values and shape of one disagree, or its values are in a file that cannot be used.
+    pub(super) fn take_initializers(&mut self) -> Result<HashMap<String, Constant>> {
+        let mut external = External { path: self.path.clone(), folder: None, sizes: HashMap::new(), read: 0 };
+        let mut constants = HashMap::new();
+        for tensor in std::mem::take(&mut self.graph.initializer) {
+            let name = tensor.name.clone();
+            let bytes = if tensor.data_location == 1 { Some(external.read(&tensor)?) } else { None };
+            let constant = Constant::new(tensor, bytes).map_err(|problem| Error::file(&self.path, problem))?;
+            constants.insert(name, constant);
+        }
+        self.len += external.sizes.values().sum::<u64>();
+        Ok(constants)
+    }
+}
+
+fn entry<'a>(entries: &'a [StringStringEntryProto], key: &str) -> Option<&'a str> {
+    entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads values from files beside the model: never from outside its folder, and never more than these files hold.
+struct External {
+    path: PathBuf,
+    folder: Option<PathBuf>,
+    /// The files read from, and their sizes.
+    sizes: HashMap<PathBuf, u64>,
+    read: u64,
+}
+
+impl External {
+    fn read(&mut self, tensor: &TensorProto) -> Result<Bytes> {
+        let name = short(&tensor.name);
+        let bad = |path: &Path, problem: String| {
+            Error::file(path, format!("the values of tensor {name:?} are in another file, and {problem}"))
+        };
+        let location = entry(&tensor.external_data, "location").unwrap_or_default();
+        let shown = short(location);
+        let mut parts = Path::new(location).components().peekable();
+        if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
+            return Err(bad(&self.path, format!("{shown:?} is not the name of a file in the model's folder")));
+        }
+        let real =
+            |path: &Path| path.canonicalize().map_err(|problem| bad(&self.path, format!("{shown:?}: {problem}")));
+        let folder = match &self.folder {
+            Some(folder) => folder.clone(),
+            None => match self.path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => real(parent)?,
+                _ => real(Path::new("."))?,
+            },
+        };
+        let file = real(&folder.join(location))?;
+        if !file.starts_with(&folder) {
+            return Err(bad(&self.path, format!("{shown:?} leads out of the model's folder")));
+        }
+        let number = |key: &str| match entry(&tensor.external_data, key) {
+            None => Ok(None),
+            Some(text) => {
+                text.parse::<u64>().map(Some).map_err(|_| bad(&self.path, format!("{key} is {:?}", short(text))))
+            }
+        };
+        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+        let failed = |source| Error::io(&file, "read", source);
+        let mut source = File::open(&file).map_err(failed)?;
+        let metadata = source.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(bad(&self.path, format!("{shown:?} is not a file")));
+        }
+        let size = metadata.len();
+        let length = length.unwrap_or_else(|| size.saturating_sub(offset));
+        let (_, len) = super::tensor::dims(tensor).map_err(|problem| Error::file(&self.path, problem))?;
+        let width = type_of(tensor).1;
+        let fits = offset.checked_add(length).is_some_and(|end| end <= size) && length == (len * width) as u64;
+        if !fits || width == 0 {
+            let problem =
+                format!("{length} bytes from byte {offset} of {shown:?}, which has {size}, are not its values");
+            return Err(bad(&self.path, problem));
+        }
+        self.sizes.insert(file.clone(), size);
+        self.read += length;
+        let limit = self.sizes.values().sum::<u64>().min(MAX_EXTERNAL);
+        if self.read > limit {
+            let what = format!("{}: bytes of tensors in other files", self.path.display());
+            return Err(Error::Limit { what, got: self.read, limit });
+        }
+        let mut bytes = vec![0; length as usize];
+        source.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        source.read_exact(&mut bytes).map_err(failed)?;
+        self.folder = Some(folder);
+        Ok(bytes.into())
+    }
+}

@@ -1,0 +1,220 @@
+//! The layers of a network before it is built: where their weights come from, and what can be said in fewer layers.
+
+use std::collections::HashMap;
+
+use super::super::tensor::Constant;
+use crate::nn::layers::{ActivationKind, BatchNormalization};
+use crate::nn::{Layer, Network, Shape};
+use crate::{Error, Result};
+
+/// Where the weights of a layer come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Nothing,
+    /// (filter, channel, row, column)
+    Conv {
+        kernel: Constant,
+        bias: Option<Vec<f32>>,
+    },
+    Dense(DenseSource),
+    /// gamma, beta, mean, variance
+    Norm([Vec<f32>; 4]),
+    /// `scale x + offset` for each channel.
+    Affine {
+        scale: Vec<f32>,
+        offset: Vec<f32>,
+    },
+}
+
+/// The weights of a dense layer.
+#[derive(Debug)]
+pub(super) struct DenseSource {
+    /// (input, unit), or (unit, input).
+    pub(super) kernel: Constant,
+    pub(super) units_first: bool,
+    /// For each row of the kernel: which input of the layer it is for.
+    pub(super) order: Option<Vec<usize>>,
+    /// What the kernel is multiplied with.
+    pub(super) factor: f32,
+    pub(super) bias: Option<Vec<f32>>,
+}
+
+/// A layer.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) layer: Layer,
+    pub(super) inputs: Vec<usize>,
+    pub(super) shape: Shape,
+    pub(super) source: Source,
+}
+
+/// A factor and a shift of each channel, as a batch normalisation: with a variance of `1 - epsilon` the root is 1, and
+/// nothing is rounded, for `epsilon` is a power of two.
+pub(super) fn affine() -> BatchNormalization {
+    BatchNormalization { epsilon: EPSILON, ..Default::default() }
+}
+
+const EPSILON: f32 = 1.0 / 1024.0;
+
+/// Says in fewer layers what several say: factors and shifts one after another, a shift after a convolution or a dense
+/// layer without a bias, an activation after either; and leaves out what no output needs.
+pub(super) fn simplify(drafts: &mut Vec<Draft>, outputs: &mut [usize]) {
+    let mut uses = vec![0_usize; drafts.len()];
+    outputs.iter().for_each(|&output| uses[output] += 1);
+    for index in (0..drafts.len()).rev() {
+        if uses[index] > 0 {
+            drafts[index].inputs.iter().for_each(|&input| uses[input] += 1);
+        }
+    }
+    // What stands for each draft, in the list of those that stay.
+    let mut places: Vec<usize> = Vec::with_capacity(drafts.len());
+    let mut kept: Vec<Draft> = Vec::new();
+    let mut kept_uses: Vec<usize> = Vec::new();
+    for (index, mut draft) in std::mem::take(drafts).into_iter().enumerate() {
+        if uses[index] == 0 {
+            places.push(usize::MAX);
+            continue;
+        }
+        draft.inputs.iter_mut().for_each(|input| *input = places[*input]);
+        let before = draft.inputs.first().copied().filter(|&input| kept_uses[input] == 1);
+        if let Some(before) = before
+            && absorb(&mut kept[before], &draft)
+        {
+            kept_uses[before] = uses[index];
+            places.push(before);
+            continue;
+        }
+        places.push(kept.len());
+        kept_uses.push(uses[index]);
+        kept.push(draft);
+    }
+    outputs.iter_mut().for_each(|output| *output = places[*output]);
+    *drafts = kept;
+}
+
+/// Lets a layer do what the next one does, if it can.
+fn absorb(layer: &mut Draft, next: &Draft) -> bool {
+    let linear = layer.layer.mechanics().activation() == ActivationKind::Linear;
+    match (&mut layer.layer, &mut layer.source, &next.layer, &next.source) {
+        (_, Source::Affine { scale, offset }, _, Source::Affine { scale: s, offset: o }) => {
+            for (((scale, offset), s), o) in scale.iter_mut().zip(offset).zip(s).zip(o) {
+                *scale *= s;
+                *offset = *offset * s + o;
+            }
+            true
+        }
+        (layer, source, _, Source::Affine { scale, offset }) if linear && scale.iter().all(|&s| s == 1.0) => {
+            let (use_bias, bias) = match (layer, source) {
+                (Layer::Conv2D(conv), Source::Conv { bias, .. }) => (&mut conv.use_bias, bias),
+                (Layer::Dense(dense), Source::Dense(source)) => (&mut dense.use_bias, &mut source.bias),
+                _ => return false,
+            };
+            if bias.is_some() {
+                return false;
+            }
+            *use_bias = true;
+            *bias = Some(offset.clone());
+            true
+        }
+        (Layer::Conv2D(conv), _, Layer::Activation(next), _) if linear => {
+            conv.activation = next.activation;
+            true
+        }
+        (Layer::Dense(dense), _, Layer::Activation(next), _) if linear => {
+            dense.activation = next.activation;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Builds the network. `most` is the number of parameters that the file can hold.
+pub(super) fn build(name: &str, drafts: &[Draft], outputs: &[usize], most: u64) -> Result<Network> {
+    let mut builder = Network::builder(name);
+    let mut names = HashMap::new();
+    for draft in drafts {
+        builder.add_named(unique(&mut names, &draft.name), draft.layer.clone(), &draft.inputs)?;
+    }
+    let parameters = builder.parameters();
+    if parameters > most {
+        return Err(Error::argument(format!(
+            "its layers have {parameters} parameters, which the file is too small to hold"
+        )));
+    }
+    let mut network = builder.build_zeroed(outputs)?;
+    for (index, draft) in drafts.iter().enumerate() {
+        let range = network.nodes()[index].weights();
+        let weights = &mut network.weights_mut()[range];
+        let mut values = weights.iter_mut().map(|weight| weight.values_mut());
+        let mut set = |from: &[f32]| {
+            if let Some(values) = values.next() {
+                values.copy_from_slice(from);
+            }
+        };
+        match &draft.source {
+            Source::Nothing => {}
+            Source::Norm(parts) => parts.iter().for_each(|part| set(part)),
+            Source::Affine { scale, offset } => {
+                let channels = scale.len();
+                [scale, offset].into_iter().for_each(|part| set(part));
+                set(&vec![0.0; channels]);
+                set(&vec![1.0 - EPSILON; channels]);
+                // It is no result of training, and training is to leave it alone.
+                let name = network.nodes()[index].name().to_owned();
+                network.set_trainable(&name, false)?;
+            }
+            Source::Conv { kernel, bias } => {
+                if let Some(values) = values.next() {
+                    conv_kernel(kernel, values);
+                }
+                bias.iter().zip(values).for_each(|(bias, values)| values.copy_from_slice(bias));
+            }
+            Source::Dense(source) => {
+                if let Some(values) = values.next() {
+                    dense_kernel(source, values);
+                }
+                source.bias.iter().zip(values).for_each(|(bias, values)| values.copy_from_slice(bias));
+            }
+        }
+    }
+    Ok(network)
+}
+
+/// (filter, channel, row, column) as (row, column, channel, filter).
+pub(in crate::weights::onnx) fn conv_kernel(kernel: &Constant, values: &mut [f32]) {
+    let [filters, channels, rows, columns] = kernel.dims[..] else { return };
+    let pixels = rows * columns;
+    for (index, values) in values.chunks_exact_mut(filters).enumerate() {
+        let (pixel, channel) = (index / channels, index % channels);
+        for (filter, value) in values.iter_mut().enumerate() {
+            *value = kernel.float((filter * channels + channel) * pixels + pixel);
+        }
+    }
+}
+
+fn dense_kernel(source: &DenseSource, values: &mut [f32]) {
+    let [rows, columns] = source.kernel.dims[..] else { return };
+    let (inputs, units) = if source.units_first { (columns, rows) } else { (rows, columns) };
+    for input in 0..inputs {
+        let place = source.order.as_ref().map_or(input, |order| order[input]);
+        for (unit, value) in values[units * place..][..units].iter_mut().enumerate() {
+            let index = if source.units_first { unit * inputs + input } else { input * units + unit };
+            let weight = source.kernel.float(index);
+            // A factor of 1 leaves the bits alone in any case, but not those of a NaN.
+            *value = if source.factor == 1.0 { weight } else { source.factor * weight };
+        }
+    }
+}
+
+/// The name, or one like it when it is taken.
+fn unique(names: &mut HashMap<String, usize>, name: &str) -> String {
+    let mut unique = name.to_owned();
+    while names.contains_key(&unique) {
+        let count = names.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        unique = format!("{name}_{count}");
+    }
+    names.insert(unique.clone(), 0);
+    unique
+}

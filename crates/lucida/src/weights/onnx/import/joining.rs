@@ -1,0 +1,130 @@
+//! Operators of several inputs, and borders.
+
+use super::Importer;
+use super::drafts::Source;
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::{Symbol, Value};
+use crate::nn::layers::{Add, Concatenate, ZeroPadding2D};
+
+impl Importer {
+    /// `Add`, `Sub`, `Mul`, `Div`, `Sum`: with a constant, or a sum of what is computed.
+    pub(super) fn arithmetic(&mut self, op: &Operator) -> Answer<Symbol> {
+        match op.inputs.as_slice() {
+            [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))] => self.scale(op, symbol, constant, false),
+            [Some(Value::Constant(constant)), Some(Value::Symbol(symbol))] => self.scale(op, symbol, constant, true),
+            [Some(Value::Symbol(symbol))] => Ok(symbol.clone()),
+            _ if matches!(op.node.op_type.as_str(), "Add" | "Sum") => self.sum(op),
+            _ => unsupported("of two computed inputs is not supported, only by a constant"),
+        }
+    }
+
+    fn sum(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbols = self.alike(op)?;
+        let first = symbols[0].clone();
+        if let Some(other) = symbols.iter().find(|other| other.axes != first.axes || other.atoms != first.atoms) {
+            let (first, other) = (first.shape(), other.shape());
+            return unsupported(format!(
+                "of inputs of {first} and {other}, or with axes in another order, is not supported"
+            ));
+        }
+        let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
+        let draft = self.add((op.node, ""), Add {}, &inputs, Source::Nothing)?;
+        Ok(Symbol { draft, ..first })
+    }
+
+    /// All inputs, which must be computed; flat if one of them is.
+    fn alike(&mut self, op: &Operator) -> Answer<Vec<Symbol>> {
+        let mut symbols = (0..op.inputs.len()).map(|index| op.symbol(index).cloned()).collect::<Answer<Vec<_>>>()?;
+        if symbols.is_empty() {
+            return Err("has no inputs".into());
+        }
+        let flat = |symbol: &Symbol| self.drafts[symbol.draft].shape.as_flat().is_some();
+        if symbols.iter().any(flat) {
+            for symbol in &mut symbols {
+                let (flat, _, _) = self.features(symbol)?;
+                *symbol = flat;
+            }
+        }
+        Ok(symbols)
+    }
+
+    pub(super) fn concat(&mut self, op: &Operator) -> Answer<Symbol> {
+        if let [Some(Value::Symbol(symbol))] = op.inputs.as_slice() {
+            return Ok(symbol.clone());
+        }
+        let mut symbols = self.alike(op)?;
+        let axis = symbols[0].axis(op.int("axis", 1))?;
+        let rank = symbols[0].axes.len();
+        let misfit = |symbol: &Symbol| {
+            format!("of {} along axis {} is not supported, only along the channels", symbol.shape(), axis + 1)
+        };
+        // Flattened pictures side by side have no order in common; each must be in its own.
+        let mut merged = false;
+        for symbol in &mut symbols {
+            if symbol.axes.len() != rank {
+                return Err(misfit(symbol).into());
+            }
+            if symbol.axes[axis].len() > 1 && self.drafts[symbol.draft].shape.as_picture().is_some() {
+                merged = true;
+            }
+        }
+        if merged {
+            for symbol in &mut symbols {
+                symbol.draft = self.flatten(symbol.draft)?;
+            }
+        }
+        let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
+        if self.drafts[inputs[0]].shape.as_flat().is_some() {
+            for symbol in &symbols {
+                match symbol.features() {
+                    Some((found, None)) if found == axis || symbol.len() == 1 => {}
+                    _ => return unsupported(misfit(symbol)),
+                }
+            }
+            let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
+            return Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), axis, rank));
+        }
+        let order = symbols[0].order();
+        for symbol in &symbols {
+            let same = symbol.order() == order || symbol.len() == symbol.size(axis);
+            if !same || order.is_none_or(|order| order.places()[2] != axis) {
+                return unsupported(misfit(symbol));
+            }
+        }
+        let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
+        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no picture")?;
+        let order = order.ok_or("makes no picture")?;
+        Ok(Symbol::picture(draft, sizes, order))
+    }
+
+    pub(super) fn pad(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        if let Some(mode) = op.text("mode").filter(|mode| mode != "constant") {
+            return unsupported(format!("mode {mode:?} is not supported, only constant"));
+        }
+        let value = op.number(2, "value")?.unwrap_or(0.0);
+        let pads = op.numbers(1, "pads")?.ok_or("pads are missing")?;
+        if op.value(3).is_some() {
+            return unsupported("axes are not supported");
+        }
+        if pads.iter().all(|&pad| pad == 0) {
+            return Ok(symbol.clone());
+        }
+        if value != 0.0 {
+            return unsupported(format!("with {value} is not supported, only with 0"));
+        }
+        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_picture().is_some());
+        let Some(order) = order.filter(|_| pads.len() == 8) else {
+            return unsupported(format!("of an input of {} is not supported, only of pictures", symbol.shape()));
+        };
+        let [row, column, channel] = order.places();
+        let pad = |axis: usize| [pads[axis + 1], pads[axis + 5]];
+        if [pads[0], pads[4]] != [0, 0] || pad(channel) != [0, 0] || pads.iter().any(|&pad| pad < 0) {
+            return unsupported(format!("by {pads:?} is not supported, only of height and width"));
+        }
+        let padding = [row, column].map(|axis| pad(axis).map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
+        let draft = self.add((op.node, ""), ZeroPadding2D { padding }, &[symbol.draft], Source::Nothing)?;
+        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no picture")?;
+        Ok(Symbol::picture(draft, sizes, order))
+    }
+}

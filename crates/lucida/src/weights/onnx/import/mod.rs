@@ -1,0 +1,289 @@
+//! From an ONNX graph to a network.
+//!
+//! The nodes are walked in their order. What is known is computed ([`fold`]); what moves axes is remembered ([`symbol`]);
+//! the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are put together in
+//! as few as say the same ([`drafts`]).
+
+mod connected;
+pub(super) mod drafts;
+mod fold;
+mod input;
+mod joining;
+mod name;
+mod operator;
+mod pointwise;
+mod pooling;
+mod symbol;
+
+use std::collections::HashMap;
+
+use super::file::OnnxFile;
+use super::proto::NodeProto;
+use super::tensor::{Constant, short};
+use crate::nn::layers::Flatten;
+use crate::nn::{Layer, Network, Shape};
+use crate::{Error, Result};
+use drafts::{Draft, Source};
+use operator::{Answer, Fault, Operator, unsupported};
+use symbol::{Symbol, Value};
+
+/// The operators that become layers or are computed, for messages.
+const SUPPORTED: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
+     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, \
+     ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze";
+
+/// Layers of a network.
+const MAX_LAYERS: usize = 20_000;
+/// Nodes of a graph.
+const MAX_NODES: usize = 200_000;
+/// Parameters that an imported network may have beyond what is in the file: factors and shifts of one value for all
+/// channels.
+const FREE_PARAMETERS: u64 = 1 << 20;
+
+/// Makes a network of a graph. `size` is the height and width of inputs that leave them open.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
+pub(super) fn import(
+    file: &OnnxFile,
+    constants: HashMap<String, Constant>,
+    size: Option<[usize; 2]>,
+) -> Result<Network> {
+    let graph = &file.graph;
+    let path = file.path.display();
+    if graph.node.len() > MAX_NODES {
+        let what = format!("{path}: nodes of the graph");
+        return Err(Error::Limit { what, got: graph.node.len() as u64, limit: MAX_NODES as u64 });
+    }
+    let mut importer = Importer {
+        values: HashMap::new(),
+        drafts: Vec::new(),
+        flat: HashMap::new(),
+        batch: None,
+        opset: file.opset()?,
+        copied: 0,
+        most: file.len + FREE_PARAMETERS,
+    };
+    importer.inputs(file, &constants, size)?;
+    importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
+    for node in &graph.node {
+        importer.node(node).map_err(|fault| {
+            let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
+            match fault {
+                Fault::Bad(problem) => Error::file(&file.path, format!("{place}: {problem}")),
+                Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
+            }
+        })?;
+        if importer.drafts.len() > MAX_LAYERS {
+            let what = format!("{path}: layers of the network");
+            return Err(Error::Limit { what, got: importer.drafts.len() as u64, limit: MAX_LAYERS as u64 });
+        }
+    }
+    let mut outputs = Vec::new();
+    for output in &graph.output {
+        let found = importer.output(&output.name);
+        outputs.push(found.map_err(|problem| {
+            Error::file(&file.path, format!("output {:?} of the graph {problem}", short(&output.name)))
+        })?);
+    }
+    drafts::simplify(&mut importer.drafts, &mut outputs);
+    let name =
+        if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
+    let most = importer.most;
+    drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
+        Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
+        other => Error::file(&file.path, format!("cannot be a network: {other}")),
+    })
+}
+
+/// A network on its way.
+struct Importer {
+    /// The tensors so far, by name.
+    values: HashMap<String, Value>,
+    drafts: Vec<Draft>,
+    /// The Flatten layers of pictures.
+    flat: HashMap<usize, usize>,
+    /// The size of the batch, where it is fixed.
+    batch: Option<usize>,
+    opset: i64,
+    /// Known values that were computed, and how many there may be.
+    copied: u64,
+    most: u64,
+}
+
+impl Importer {
+    fn node(&mut self, node: &NodeProto) -> Answer<()> {
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return unsupported(format!("operators of the domain {:?} are not supported", short(&node.domain)));
+        }
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            inputs.push(match (name.as_str(), self.values.get(name)) {
+                ("", _) => None,
+                (_, Some(value)) => Some(value.clone()),
+                (name, None) => {
+                    let problem = format!(
+                        "takes {:?}, which nothing before it gives: the graph is out of order, has a cycle, or uses a \
+                         second output that is not supported",
+                        short(name)
+                    );
+                    return Err(Fault::Bad(problem));
+                }
+            });
+        }
+        let op = Operator { node, inputs, opset: self.opset };
+        let value = match self.shape(&op)? {
+            Some(value) => value,
+            None => match fold::fold(&op, &mut self.copied, self.most)? {
+                Some(value) => value,
+                None => Value::Symbol(self.layer(&op)?),
+            },
+        };
+        if let Some(output) = node.output.first().filter(|name| !name.is_empty()) {
+            self.values.insert(output.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// The shape of a tensor whose batch has a fixed size.
+    fn shape(&self, op: &Operator) -> Answer<Option<Value>> {
+        let fixed = self.batch.is_some() && op.node.op_type == "Shape" && !op.has("start") && !op.has("end");
+        let Some(Value::Symbol(symbol)) = op.value(0).filter(|_| fixed) else { return Ok(None) };
+        let shape = fold::shape_of(symbol, self.batch);
+        Ok(Some(Value::Constant(Constant::of_ints(vec![shape.len()], shape))))
+    }
+
+    fn layer(&mut self, op: &Operator) -> Answer<Symbol> {
+        match op.node.op_type.as_str() {
+            "Conv" => self.conv(op),
+            "Gemm" => self.gemm(op),
+            "MatMul" => self.mat_mul(op),
+            "BatchNormalization" => self.batch_normalization(op),
+            "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
+            "Softmax" => self.softmax(op),
+            "MaxPool" | "AveragePool" => self.pool(op),
+            "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(op),
+            "ReduceMean" | "ReduceMax" => self.reduce(op),
+            "Concat" => self.concat(op),
+            "Add" | "Sub" | "Mul" | "Div" | "Sum" => self.arithmetic(op),
+            "Pad" => self.pad(op),
+            "Dropout" => self.dropout(op),
+            "Identity" => Ok(op.symbol(0)?.clone()),
+            "Cast" => match op.int("to", 0) {
+                1 | 10 | 11 | 16 => Ok(op.symbol(0)?.clone()),
+                to => unsupported(format!("to type number {to} is not supported")),
+            },
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.moved(op),
+            other => unsupported(format!("{} is not supported, only {SUPPORTED}", short(other))),
+        }
+    }
+
+    /// The operators that only move axes.
+    fn moved(&self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        let moved = match op.node.op_type.as_str() {
+            "Transpose" => match op.ints("perm") {
+                Some(permutation) => symbol.transpose(permutation),
+                None => return unsupported("without perm moves the batch, which is not supported"),
+            },
+            "Reshape" => symbol.reshape(op.needed(1)?.ints()?, self.batch, op.int("allowzero", 0) != 0),
+            "Squeeze" => symbol.squeeze(op.numbers(1, "axes")?.as_deref(), self.batch),
+            "Unsqueeze" => symbol.unsqueeze(&op.numbers(1, "axes")?.ok_or("axes are missing")?),
+            _ => {
+                let axis = op.int("axis", 1);
+                let rank = symbol.axes.len() as i64 + 1;
+                if axis != 1 && axis != 1 - rank {
+                    return unsupported(format!("at axis {axis} is not supported, only 1"));
+                }
+                Ok(Symbol { axes: vec![symbol.axes.concat()], ..symbol.clone() })
+            }
+        };
+        Ok(moved?)
+    }
+
+    /// Adds a layer and returns its number. `weight` is the name of its weight, if it has one.
+    fn add(
+        &mut self,
+        (node, weight): (&NodeProto, &str),
+        layer: impl Into<Layer>,
+        inputs: &[usize],
+        source: Source,
+    ) -> Answer<usize> {
+        let layer = layer.into();
+        let name = name::layer_name(node, weight, layer.default_name());
+        Ok(self.add_named(name, layer, inputs, source)?)
+    }
+
+    fn add_named(&mut self, name: String, layer: Layer, inputs: &[usize], source: Source) -> Result<usize, String> {
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.drafts[input].shape.clone()).collect();
+        let shape = layer.mechanics().output_shape(&shapes)?;
+        if shape.checked_len().is_none_or(|len| len > 1 << 40) {
+            return Err(format!("an output of shape {shape} is too large"));
+        }
+        self.drafts.push(Draft { name, layer, inputs: inputs.to_vec(), shape, source });
+        Ok(self.drafts.len() - 1)
+    }
+
+    /// A layer of the same shape as its only input.
+    fn add_alike(&mut self, op: &Operator, symbol: &Symbol, layer: impl Into<Layer>) -> Answer<Symbol> {
+        let draft = self.add((op.node, ""), layer, &[symbol.draft], Source::Nothing)?;
+        Ok(Symbol { draft, ..symbol.clone() })
+    }
+
+    /// The picture that an operator of pictures takes; the axes must be (batch, channels, height, width).
+    fn picture(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
+        let picture = self.drafts[symbol.draft].shape.as_picture();
+        match (symbol.order(), picture) {
+            (Some(symbol::Order::ChannelsFirst), Some(picture)) => Ok(picture),
+            (Some(symbol::Order::ChannelsLast), Some(_)) => {
+                Err(format!("takes its input of {} as (batch, height, width, channels)", symbol.shape()).into())
+            }
+            _ => unsupported(format!("of an input of {} is not supported, only of pictures", symbol.shape())),
+        }
+    }
+
+    /// The flat layer with all values of a symbol, its axis, and the place of each value there if they are in another
+    /// order.
+    fn features(&mut self, symbol: &Symbol) -> Answer<(Symbol, usize, Option<Vec<usize>>)> {
+        let Some((axis, order)) = symbol.features() else {
+            return unsupported(format!("of an input of {} is not supported: it must be flat", symbol.shape()));
+        };
+        let draft = self.flatten(symbol.draft)?;
+        Ok((Symbol { draft, ..symbol.clone() }, axis, order))
+    }
+
+    /// The flat form of a layer's output.
+    fn flatten(&mut self, draft: usize) -> Result<usize, String> {
+        if self.drafts[draft].shape.as_flat().is_some() {
+            return Ok(draft);
+        }
+        if let Some(&flat) = self.flat.get(&draft) {
+            return Ok(flat);
+        }
+        let flat = self.add_named("flatten".into(), Flatten {}.into(), &[draft], Source::Nothing)?;
+        self.flat.insert(draft, flat);
+        Ok(flat)
+    }
+
+    /// The layer whose output is an output of the graph.
+    fn output(&mut self, name: &str) -> Result<usize, String> {
+        let symbol = match self.values.get(name) {
+            Some(Value::Symbol(symbol)) => symbol.clone(),
+            Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
+            None => return Err("is given by no node".into()),
+        };
+        let picture = self.drafts[symbol.draft].shape.as_picture().is_some();
+        if picture && symbol.order().is_some() {
+            return Ok(symbol.draft);
+        }
+        match symbol.features() {
+            Some((_, Some(_))) => Err(format!(
+                "of {} is a flattened picture with its channels first; only a dense layer can take that",
+                symbol.shape()
+            )),
+            Some((_, None)) => self.flatten(symbol.draft),
+            None if !picture && symbol.axes.is_empty() => Ok(symbol.draft),
+            None => Err(format!("of {} is neither a picture nor flat", symbol.shape())),
+        }
+    }
+}

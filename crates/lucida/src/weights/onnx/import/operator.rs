@@ -1,0 +1,148 @@
+//! A node of the graph with its inputs found, and its attributes as they are asked for.
+
+use super::super::proto::{AttributeProto, NodeProto};
+use super::super::tensor::{Constant, short};
+use super::symbol::{Symbol, Value};
+
+/// Why a node cannot be a layer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is wrong.
+    Bad(String),
+    /// It may be right, but there is no layer for it.
+    Unsupported(String),
+}
+
+impl From<String> for Fault {
+    fn from(problem: String) -> Self {
+        Self::Bad(problem)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(problem: &str) -> Self {
+        Self::Bad(problem.into())
+    }
+}
+
+pub(super) type Answer<T> = Result<T, Fault>;
+
+pub(super) fn unsupported<T>(problem: impl Into<String>) -> Answer<T> {
+    Err(Fault::Unsupported(problem.into()))
+}
+
+/// A node of the graph.
+pub(super) struct Operator<'a> {
+    pub(super) node: &'a NodeProto,
+    /// `None` for optional inputs that are not given.
+    pub(super) inputs: Vec<Option<Value>>,
+    pub(super) opset: i64,
+}
+
+impl Operator<'_> {
+    fn attribute(&self, name: &str) -> Option<&AttributeProto> {
+        self.node.attribute.iter().find(|attribute| attribute.name == name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attribute(name).is_some()
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+        self.attribute(name).map_or(default, |attribute| attribute.i)
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> f32 {
+        self.attribute(name).map_or(default, |attribute| attribute.f)
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Option<&[i64]> {
+        self.attribute(name).map(|attribute| attribute.ints.as_slice())
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Option<&[f32]> {
+        self.attribute(name).map(|attribute| attribute.floats.as_slice())
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.attribute(name).map(|attribute| short(&String::from_utf8_lossy(&attribute.s)))
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Answer<Option<Constant>> {
+        let tensor = self.attribute(name).and_then(|attribute| attribute.t.clone());
+        match tensor {
+            Some(tensor) if tensor.data_location != 0 => unsupported(format!("{name} has its values in another file")),
+            Some(tensor) => Ok(Some(Constant::new(tensor, None)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Two sizes, vertical and horizontal.
+    pub(super) fn pair(&self, name: &str, default: [usize; 2]) -> Answer<[usize; 2]> {
+        let Some(values) = self.ints(name) else { return Ok(default) };
+        let sizes: Option<Vec<usize>> = values.iter().map(|&value| usize::try_from(value).ok()).collect();
+        match sizes.as_deref() {
+            Some(&[rows, columns]) => Ok([rows, columns]),
+            _ if values.len() != 2 => {
+                unsupported(format!("{name} has {} values: only pictures are supported", values.len()))
+            }
+            _ => Err(format!("{name} is {values:?}").into()),
+        }
+    }
+
+    /// Refuses an attribute unless it has this value.
+    pub(super) fn must_be(&self, name: &str, only: i64) -> Answer<()> {
+        match self.int(name, only) {
+            value if value == only => Ok(()),
+            value => unsupported(format!("{name} {value} is not supported, only {only}")),
+        }
+    }
+
+    pub(super) fn value(&self, index: usize) -> Option<&Value> {
+        self.inputs.get(index)?.as_ref()
+    }
+
+    /// An input that is computed.
+    pub(super) fn symbol(&self, index: usize) -> Answer<&Symbol> {
+        match self.value(index) {
+            Some(Value::Symbol(symbol)) => Ok(symbol),
+            Some(Value::Constant(constant)) => {
+                unsupported(format!("input {} {:?} is constant", index + 1, short(&constant.name)))
+            }
+            None => Err(format!("input {} is missing", index + 1).into()),
+        }
+    }
+
+    /// An input that is known.
+    pub(super) fn constant(&self, index: usize) -> Answer<Option<&Constant>> {
+        match self.value(index) {
+            Some(Value::Constant(constant)) => Ok(Some(constant)),
+            Some(Value::Symbol(_)) => unsupported(format!("input {} is computed; it must be constant", index + 1)),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn needed(&self, index: usize) -> Answer<&Constant> {
+        match self.constant(index)? {
+            Some(constant) => Ok(constant),
+            None => Err(format!("input {} is missing", index + 1).into()),
+        }
+    }
+
+    /// Whole numbers, which are an input in newer versions of the operators and an attribute in older ones.
+    pub(super) fn numbers(&self, input: usize, attribute: &str) -> Answer<Option<Vec<i64>>> {
+        match self.constant(input)? {
+            Some(constant) => Ok(Some(constant.known_ints()?)),
+            None => Ok(self.ints(attribute).map(<[i64]>::to_vec)),
+        }
+    }
+
+    /// A number, which is an input in newer versions of the operators and an attribute in older ones.
+    pub(super) fn number(&self, input: usize, attribute: &str) -> Answer<Option<f32>> {
+        match self.constant(input)? {
+            Some(constant) if constant.len() == 1 => Ok(Some(constant.check_floats()?.float(0))),
+            Some(constant) => Err(format!("input {} has {} values, not one", input + 1, constant.len()).into()),
+            None => Ok(self.has(attribute).then(|| self.float(attribute, 0.0))),
+        }
+    }
+}

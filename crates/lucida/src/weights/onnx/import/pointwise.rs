@@ -1,0 +1,160 @@
+//! What is done to each value, or to each channel, by itself.
+
+use super::super::tensor::{Constant, first};
+use super::Importer;
+use super::drafts::{Source, affine};
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::Symbol;
+use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout};
+
+/// Channels that can be given a factor and a shift that the file has once for all.
+const MAX_CHANNELS: usize = 1 << 20;
+
+impl Importer {
+    pub(super) fn activation(&mut self, op: &Operator) -> Answer<Symbol> {
+        let kind = match op.node.op_type.as_str() {
+            "Relu" => ActivationKind::Relu,
+            "Sigmoid" => ActivationKind::Sigmoid,
+            "Tanh" => ActivationKind::Tanh,
+            "LeakyRelu" => match op.float("alpha", 0.01) {
+                0.0 => ActivationKind::Relu,
+                negative_slope => ActivationKind::LeakyRelu { negative_slope },
+            },
+            _ => {
+                let min = op.number(1, "min")?.unwrap_or(f32::MIN).max(f32::MIN);
+                let max = op.number(2, "max")?.unwrap_or(f32::MAX).min(f32::MAX);
+                match (min, max) {
+                    (0.0, f32::MAX) => ActivationKind::Relu,
+                    (0.0, 6.0) => ActivationKind::Relu6,
+                    (f32::MIN, f32::MAX) => return Ok(op.symbol(0)?.clone()),
+                    (min, max) => ActivationKind::Clip { min, max },
+                }
+            }
+        };
+        let symbol = op.symbol(0)?;
+        self.add_alike(op, symbol, Activation::new(kind))
+    }
+
+    pub(super) fn softmax(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        // Before version 13 all axes from this one on were one.
+        let old = op.opset < 13;
+        let axis = symbol.axis(op.int("axis", if old { 1 } else { -1 }))?;
+        let axes = if old { axis..symbol.axes.len() } else { axis..axis + 1 };
+        let normalised: usize = axes.clone().map(|axis| symbol.size(axis)).product();
+        let shape = &self.drafts[symbol.draft].shape;
+        let last = symbol.atoms.len() - 1;
+        let along_channels = shape.as_picture().is_some()
+            && normalised == shape.channels()
+            && symbol.axes[axes].iter().flatten().all(|&atom| atom == last);
+        if along_channels {
+            return self.add_alike(op, &symbol, Activation::new(ActivationKind::Softmax));
+        }
+        if normalised != symbol.len() {
+            return unsupported(format!("of {} is supported over the channels alone", symbol.shape()));
+        }
+        // Over all values their order does not matter.
+        let draft = self.flatten(symbol.draft)?;
+        self.add_alike(op, &Symbol { draft, ..symbol }, Activation::new(ActivationKind::Softmax))
+    }
+
+    pub(super) fn dropout(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        // Whether it is told to drop in use as well is not followed: a network here drops in training alone.
+        let rate = op.number(1, "ratio")?.unwrap_or(0.5);
+        self.add_alike(op, symbol, Dropout::new(rate))
+    }
+
+    pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
+        op.must_be("training_mode", 0)?;
+        let symbol = op.symbol(0)?;
+        if symbol.axes.is_empty() {
+            return Err("takes an input with channels".into());
+        }
+        let part = |index: usize| -> Answer<&Constant> { Ok(op.needed(index)?.check_floats()?) };
+        let (gamma, name) = (part(1)?, part(1)?.name.clone());
+        let parts = [gamma, part(2)?, part(3)?, part(4)?];
+        let channels = symbol.size(0);
+        if let Some(wrong) = parts.iter().find(|part| part.dims != [channels]) {
+            let shape = symbol.shape();
+            return Err(format!("a parameter of shape {:?} for an input of {shape}", first(&wrong.dims)).into());
+        }
+        let (symbol, order) = self.channels(symbol, 0)?;
+        let parts = parts.map(|part| sorted(part.floats(), order.as_deref()));
+        let epsilon = op.float("epsilon", 1e-5);
+        let layer = BatchNormalization { momentum: op.float("momentum", 0.9), epsilon, ..Default::default() };
+        let draft = self.add((op.node, &name), layer, &[symbol.draft], Source::Norm(parts))?;
+        Ok(Symbol { draft, ..symbol })
+    }
+
+    /// Makes sure that an axis is the channels of its layer, and says where each is if they are in another order.
+    fn channels(&mut self, symbol: &Symbol, axis: usize) -> Answer<(Symbol, Option<Vec<usize>>)> {
+        let shape = &self.drafts[symbol.draft].shape;
+        let last = symbol.atoms.len() - 1;
+        let alone = symbol.axes[axis] == [last] || (symbol.axes[axis].is_empty() && shape.channels() == 1);
+        if shape.as_picture().is_some() && alone {
+            return Ok((symbol.clone(), None));
+        }
+        let (symbol, found, order) = self.features(symbol)?;
+        if found != axis && symbol.len() > 1 {
+            return unsupported(format!("along axis {} of {} is not supported", axis + 1, symbol.shape()));
+        }
+        Ok((symbol, order))
+    }
+
+    /// `scale x + offset` with a constant that has one value, or one for each channel.
+    pub(super) fn scale(
+        &mut self,
+        op: &Operator,
+        symbol: &Symbol,
+        constant: &Constant,
+        flipped: bool,
+    ) -> Answer<Symbol> {
+        constant.check_floats()?;
+        let rank = symbol.axes.len() + 1;
+        let wide: Vec<usize> = (0..constant.dims.len()).filter(|&place| constant.dims[place] != 1).collect();
+        let misfit = || format!("a constant of shape {:?} with an input of {}", first(&constant.dims), symbol.shape());
+        if constant.dims.len() > rank {
+            return unsupported(misfit());
+        }
+        let (symbol, values) = match wide[..] {
+            [] => {
+                let channels = self.drafts[symbol.draft].shape.channels();
+                if channels > MAX_CHANNELS {
+                    return unsupported(format!("one value for {channels} channels is not supported"));
+                }
+                (symbol.clone(), vec![constant.float(0); channels])
+            }
+            [place] => {
+                // Axes are counted from the end, and the batch has none of its own here.
+                let axis = (place + rank - constant.dims.len()).checked_sub(1).ok_or_else(misfit)?;
+                if symbol.size(axis) != constant.dims[place] {
+                    return Err(misfit().into());
+                }
+                let (symbol, order) = self.channels(symbol, axis)?;
+                (symbol, sorted(constant.floats(), order.as_deref()))
+            }
+            _ => return unsupported(misfit()),
+        };
+        let ones = || vec![1.0; values.len()];
+        let zeros = || vec![0.0; values.len()];
+        let (scale, offset) = match (op.node.op_type.as_str(), flipped) {
+            ("Add" | "Sum", _) => (ones(), values),
+            ("Sub", false) => (ones(), values.iter().map(|value| -value).collect()),
+            ("Sub", true) => (vec![-1.0; values.len()], values),
+            ("Mul", _) => (values.clone(), zeros()),
+            ("Div", false) => (values.iter().map(|value| 1.0 / value).collect(), zeros()),
+            (kind, _) => return unsupported(format!("{kind} of a constant by what is computed is not supported")),
+        };
+        let draft = self.add((op.node, ""), affine(), &[symbol.draft], Source::Affine { scale, offset })?;
+        Ok(Symbol { draft, ..symbol })
+    }
+}
+
+/// Puts each value in its place.
+fn sorted(values: Vec<f32>, order: Option<&[usize]>) -> Vec<f32> {
+    let Some(order) = order else { return values };
+    let mut sorted = vec![0.0; values.len()];
+    order.iter().zip(values).for_each(|(&place, value)| sorted[place] = value);
+    sorted
+}

@@ -1,0 +1,164 @@
+//! Windows that move over a picture: their padding, and pooling.
+
+use super::Importer;
+use super::drafts::Source;
+use super::operator::{Answer, Operator, unsupported};
+use super::symbol::{Order, Symbol};
+use crate::nn::Layer;
+use crate::nn::layers::{
+    AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
+};
+
+/// A window with its strides and padding.
+pub(super) struct Window {
+    size: [usize; 2],
+    pub(super) strides: [usize; 2],
+    /// `[[top, bottom], [left, right]]`
+    pub(super) pads: [[usize; 2]; 2],
+}
+
+impl Window {
+    /// Reads `strides`, `pads` and `auto_pad`.
+    pub(super) fn of(op: &Operator, picture: [usize; 3], size: [usize; 2]) -> Answer<Self> {
+        let strides = op.pair("strides", [1, 1])?;
+        if size.contains(&0) || strides.contains(&0) {
+            return Err(format!("a window of {size:?} pixels with strides {strides:?} has a size of zero").into());
+        }
+        let auto = op.text("auto_pad").unwrap_or_default();
+        let mut pads = [[0; 2]; 2];
+        match auto.as_str() {
+            "" | "NOTSET" => {
+                if let Some(values) = op.ints("pads") {
+                    let values: Option<Vec<usize>> = values.iter().map(|&pad| usize::try_from(pad).ok()).collect();
+                    let Some(&[top, left, bottom, right]) = values.as_deref() else {
+                        return unsupported("pads are not four numbers of pixels");
+                    };
+                    pads = [[top, bottom], [left, right]];
+                }
+            }
+            "VALID" => {}
+            "SAME_UPPER" | "SAME_LOWER" => {
+                for axis in 0..2 {
+                    let same = Padding::Same.resolve(axis, picture[axis], size[axis], strides[axis]);
+                    let (small, output) = same.ok_or("a window that is too large")?;
+                    let total = ((output - 1) * strides[axis] + size[axis]).saturating_sub(picture[axis]);
+                    let large = total - small;
+                    pads[axis] = if auto == "SAME_UPPER" { [small, large] } else { [large, small] };
+                }
+            }
+            _ => return Err(format!("auto_pad is {auto:?}").into()),
+        }
+        Ok(Self { size, strides, pads })
+    }
+
+    /// Rounds the size of the output up, as `ceil_mode` has it, by pixels at the end. A window that would start there is
+    /// left out.
+    fn round_up(&mut self, picture: [usize; 3]) {
+        for (axis, &size) in picture[..2].iter().enumerate() {
+            let ([before, after], stride) = (self.pads[axis], self.strides[axis]);
+            let Some(end) = size.checked_add(before) else { return };
+            let way = end.checked_add(after).and_then(|padded| padded.checked_sub(self.size[axis]));
+            let Some(way) = way else { return };
+            let mut output = way.div_ceil(stride) + 1;
+            if (output - 1).saturating_mul(stride) >= end {
+                output -= 1;
+            }
+            let reached = ((output - 1).saturating_mul(stride)).saturating_add(self.size[axis]);
+            self.pads[axis][1] = after.max(reached.saturating_sub(end));
+        }
+    }
+
+    /// The padding by the name that Keras has for it, if it comes to the same.
+    pub(super) fn simple(&self, picture: [usize; 3]) -> Option<Padding> {
+        let resolve = |padding: Padding| {
+            let axis = |i: usize| padding.resolve(i, picture[i], self.size[i], self.strides[i]);
+            axis(0).zip(axis(1))
+        };
+        let wanted = resolve(Padding::Explicit(self.pads))?;
+        [Padding::Valid, Padding::Same].into_iter().find(|&padding| resolve(padding) == Some(wanted))
+    }
+}
+
+impl Importer {
+    pub(super) fn pool(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        let picture = self.picture(symbol)?;
+        let Some(_) = op.ints("kernel_shape") else { return Err("has no kernel_shape".into()) };
+        let size = op.pair("kernel_shape", [1, 1])?;
+        if op.pair("dilations", [1, 1])? != [1, 1] {
+            return unsupported("dilations are not supported");
+        }
+        if op.node.output.iter().skip(1).any(|output| !output.is_empty()) {
+            return unsupported("with a second output, the places of the maxima, is not supported");
+        }
+        let mut window = Window::of(op, picture, size)?;
+        let maximum = op.node.op_type == "MaxPool";
+        let mut input = symbol.draft;
+        let mut inner = picture;
+        if !maximum && op.int("count_include_pad", 0) != 0 && window.pads != [[0; 2]; 2] {
+            // What counts as zero is made zero; what `ceil_mode` adds does not count.
+            let name = super::name::layer_name(op.node, "", "average_pooling2d") + "_pad";
+            let border: Layer = ZeroPadding2D { padding: window.pads }.into();
+            input = self.add_named(name, border, &[input], Source::Nothing)?;
+            inner = self.drafts[input].shape.as_picture().expect("a border leaves a picture");
+            window.pads = [[0; 2]; 2];
+        }
+        if op.int("ceil_mode", 0) != 0 {
+            window.round_up(inner);
+        }
+        let padding = window.simple(inner).unwrap_or(Padding::Explicit(window.pads));
+        let layer: Layer = if maximum {
+            MaxPooling2D::new(size).strides(window.strides).padding(padding).into()
+        } else {
+            AveragePooling2D::new(size).strides(window.strides).padding(padding).into()
+        };
+        let draft = self.add((op.node, ""), layer, &[input], Source::Nothing)?;
+        Ok(self.new_picture(draft))
+    }
+
+    pub(super) fn global_pool(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        if self.drafts[symbol.draft].shape.as_flat().is_some() && symbol.axes.len() == 3 {
+            // One pixel already.
+            return match symbol.features() {
+                Some((0, _)) => Ok(symbol.clone()),
+                _ => unsupported(format!("of an input of {} is not supported", symbol.shape())),
+            };
+        }
+        self.picture(symbol)?;
+        let draft =
+            self.add((op.node, ""), global(op.node.op_type == "GlobalMaxPool"), &[symbol.draft], Source::Nothing)?;
+        Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), 0, 3))
+    }
+
+    /// `ReduceMean` and `ReduceMax` over height and width.
+    pub(super) fn reduce(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        let axes = op.numbers(1, "axes")?;
+        let places = axes.iter().flatten().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
+        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_picture().is_some());
+        let spatial = order.filter(|order| {
+            let [row, column, _] = order.places();
+            places.len() == 2 && places.contains(&row) && places.contains(&column)
+        });
+        let Some(order) = spatial else {
+            return unsupported(format!(
+                "of an input of {} over the axes {:?} is not supported, only over height and width of a picture",
+                symbol.shape(),
+                axes.unwrap_or_default()
+            ));
+        };
+        let maximum = op.node.op_type == "ReduceMax";
+        let draft = self.add((op.node, ""), global(maximum), &[symbol.draft], Source::Nothing)?;
+        let features = self.drafts[draft].shape.len();
+        if op.int("keepdims", 1) == 0 {
+            return Ok(Symbol::vector(draft, features, 0, 1));
+        }
+        let axis = if order == Order::ChannelsFirst { 0 } else { 2 };
+        Ok(Symbol::vector(draft, features, axis, 3))
+    }
+}
+
+fn global(maximum: bool) -> Layer {
+    if maximum { GlobalMaxPooling2D {}.into() } else { GlobalAveragePooling2D {}.into() }
+}

@@ -1,0 +1,253 @@
+//! What flows between the operators of an ONNX graph, in terms of the layers of a network.
+//!
+//! A network's pictures are (height, width, channels) in memory, an ONNX graph's tensors have their axes in any order, and
+//! `Transpose`, `Reshape`, `Flatten`, `Squeeze` and `Unsqueeze` move and merge them. None of these has to be computed: a
+//! [`Symbol`] remembers which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. A picture
+//! (height 0, width 1, channels 2) is `[[2], [0], [1]]` in PyTorch's order, `[[2, 0, 1]]` when that is flattened; and a
+//! dense layer after it learns from the difference to `[[0, 1, 2]]` how to sort its kernel's rows.
+
+use std::rc::Rc;
+
+use super::super::tensor::{Constant, Int, first};
+
+/// Axes of a tensor.
+pub(super) const MAX_RANK: usize = 16;
+
+/// A tensor: known, or computed by a layer.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Constant(Constant),
+    Symbol(Symbol),
+}
+
+/// The output of a layer, with the axes of the ONNX tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Symbol {
+    /// The layer.
+    pub(super) draft: usize,
+    /// The sizes of the axes in the order of the layer's memory. Those of a flat layer may be what was flattened.
+    pub(super) atoms: Rc<[usize]>,
+    /// For each axis of the tensor but the batch: the atoms that it consists of, the slowest first. Atoms of one value are
+    /// left out.
+    pub(super) axes: Vec<Vec<usize>>,
+}
+
+/// The order of the axes of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    ChannelsFirst,
+    ChannelsLast,
+}
+
+impl Order {
+    /// The axes (not counting the batch) of height, width and channels.
+    pub(super) fn places(self) -> [usize; 3] {
+        match self {
+            Self::ChannelsFirst => [1, 2, 0],
+            Self::ChannelsLast => [0, 1, 2],
+        }
+    }
+}
+
+impl Symbol {
+    /// A picture.
+    pub(super) fn picture(draft: usize, sizes: [usize; 3], order: Order) -> Self {
+        let mut axes = vec![Vec::new(); 3];
+        for (atom, place) in order.places().into_iter().enumerate() {
+            axes[place] = vec![atom];
+        }
+        Self { draft, atoms: sizes.into(), axes }.normal()
+    }
+
+    /// A vector, as axis `axis` of `rank` (not counting the batch), the others of one value.
+    pub(super) fn vector(draft: usize, features: usize, axis: usize, rank: usize) -> Self {
+        let mut axes = vec![Vec::new(); rank];
+        axes[axis] = vec![0];
+        Self { draft, atoms: [features].into(), axes }.normal()
+    }
+
+    /// Without atoms of one value.
+    fn normal(mut self) -> Self {
+        let atoms = self.atoms.clone();
+        self.axes.iter_mut().for_each(|axis| axis.retain(|&atom| atoms[atom] != 1));
+        self
+    }
+
+    /// The size of an axis.
+    pub(super) fn size(&self, axis: usize) -> usize {
+        self.axes[axis].iter().map(|&atom| self.atoms[atom]).product()
+    }
+
+    /// The number of values of a sample.
+    pub(super) fn len(&self) -> usize {
+        self.atoms.iter().product()
+    }
+
+    /// The shape for messages: `(batch, 24, 14, 14)`.
+    pub(super) fn shape(&self) -> String {
+        let sizes: Vec<String> = (0..self.axes.len()).map(|axis| self.size(axis).to_string()).collect();
+        if sizes.is_empty() { "(batch)".into() } else { format!("(batch, {})", sizes.join(", ")) }
+    }
+
+    /// An axis as the operators count them, the batch being 0; it may count from the end.
+    pub(super) fn axis(&self, number: i64) -> Result<usize, String> {
+        let rank = self.axes.len() as i64 + 1;
+        let axis = if number < 0 { number + rank } else { number };
+        match axis {
+            0 => Err("works along the batch, which is not supported".into()),
+            _ if (1..rank).contains(&axis) => Ok(axis as usize - 1),
+            _ => Err(format!("names axis {number} of a tensor of {}", self.shape())),
+        }
+    }
+
+    /// Atoms of more than one value.
+    fn lasting(&self) -> Vec<usize> {
+        (0..self.atoms.len()).filter(|&atom| self.atoms[atom] != 1).collect()
+    }
+
+    /// Whether an axis is the atom `atom` alone.
+    fn is(&self, axis: usize, atom: usize) -> bool {
+        self.axes[axis] == [atom] || (self.axes[axis].is_empty() && self.atoms[atom] == 1)
+    }
+
+    /// The order of the axes, if they are those of a picture.
+    pub(super) fn order(&self) -> Option<Order> {
+        if self.axes.len() != 3 || self.atoms.len() != 3 {
+            return None;
+        }
+        let fits = |order: Order| order.places().into_iter().enumerate().all(|(atom, axis)| self.is(axis, atom));
+        [Order::ChannelsFirst, Order::ChannelsLast].into_iter().find(|&order| fits(order))
+    }
+
+    /// The axis that has all values, and the place in memory of each of its values when they are in another order there.
+    pub(super) fn features(&self) -> Option<(usize, Option<Vec<usize>>)> {
+        let lasting = self.lasting();
+        let axis = match self.axes.iter().position(|axis| !axis.is_empty()) {
+            Some(axis) if self.axes[axis].len() == lasting.len() => axis,
+            Some(_) => return None,
+            // One value: the first axis will do.
+            None if self.axes.is_empty() => return None,
+            None => 0,
+        };
+        if self.axes[axis].is_sorted() {
+            return Some((axis, None));
+        }
+        let stride = |atom: usize| self.atoms[atom + 1..].iter().product::<usize>();
+        let mut places = vec![0];
+        for &atom in &self.axes[axis] {
+            let step = stride(atom);
+            places = places.iter().flat_map(|&place| (0..self.atoms[atom]).map(move |i| place + i * step)).collect();
+        }
+        Some((axis, Some(places)))
+    }
+
+    /// The same values on axes of these sizes, the batch first; as `Reshape` has it, 0 is the size of that axis and -1
+    /// whatever is left. `batch` is the size of the batch, where it is fixed.
+    pub(super) fn reshape(&self, target: &[Int], batch: Option<usize>, zero_is_zero: bool) -> Result<Self, String> {
+        let shown = || {
+            let sizes: Vec<String> =
+                first(target).iter().map(|size| size.known().map_or("batch".into(), |size| size.to_string())).collect();
+            format!("{} to ({})", self.shape(), sizes.join(", "))
+        };
+        let refuse = |why: &str| Err(format!("reshaping {} {why}", shown()));
+        let Some((&start, rest)) = target.split_first().filter(|(_, rest)| rest.len() < MAX_RANK) else {
+            return refuse("has no axis for the batch, or too many axes");
+        };
+        let mut sizes = Vec::with_capacity(rest.len());
+        for (index, size) in rest.iter().enumerate() {
+            match size.known() {
+                Some(0) if !zero_is_zero && index < self.axes.len() => sizes.push(Some(self.size(index))),
+                Some(-1) if !sizes.contains(&None) => sizes.push(None),
+                Some(size) if size > 0 => sizes.push(Some(size as usize)),
+                _ => return refuse("is not possible"),
+            }
+        }
+        let known = sizes.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        let open = sizes.contains(&None);
+        let total = self.len();
+        // A batch traced as 1 stands for any.
+        let keeps_batch = match start {
+            Int::Batch => true,
+            Int::Known(0) => !zero_is_zero,
+            Int::Known(-1) => !open,
+            Int::Known(size) => usize::try_from(size).is_ok_and(|size| batch.map_or(size == 1, |batch| size == batch)),
+        };
+        if !keeps_batch {
+            return refuse("merges the batch with other axes, which is not supported");
+        }
+        let left = match known {
+            Some(known) if known > 0 && total.is_multiple_of(known) && (open || known == total) => total / known,
+            _ => return refuse("does not keep the number of values, or merges the batch with other axes"),
+        };
+        let mut atoms = self.axes.iter().flatten().copied();
+        let mut axes = Vec::with_capacity(sizes.len());
+        for size in sizes {
+            let size = size.unwrap_or(left);
+            let (mut axis, mut product) = (Vec::new(), 1);
+            while product < size {
+                let Some(atom) = atoms.next() else { return refuse("is not possible") };
+                product *= self.atoms[atom];
+                axis.push(atom);
+            }
+            if product != size {
+                return refuse("splits an axis, which is not supported");
+            }
+            axes.push(axis);
+        }
+        Ok(Self { axes, ..self.clone() })
+    }
+
+    /// `Transpose`.
+    pub(super) fn transpose(&self, permutation: &[i64]) -> Result<Self, String> {
+        let bad = || format!("transposes {} by {:?}", self.shape(), first(permutation));
+        let mut axes = Vec::new();
+        let mut seen = vec![false; self.axes.len()];
+        match permutation.split_first() {
+            Some((0, rest)) if rest.len() == self.axes.len() => {
+                for &from in rest {
+                    let from = self.axis(from).map_err(|_| bad())?;
+                    if std::mem::replace(&mut seen[from], true) {
+                        return Err(bad());
+                    }
+                    axes.push(self.axes[from].clone());
+                }
+                Ok(Self { axes, ..self.clone() })
+            }
+            Some((_, rest)) if rest.len() == self.axes.len() => {
+                Err(format!("{}: moving the batch is not supported", bad()))
+            }
+            _ => Err(bad()),
+        }
+    }
+
+    /// `Squeeze`: without these axes, or all of one value.
+    pub(super) fn squeeze(&self, axes: Option<&[i64]>, batch: Option<usize>) -> Result<Self, String> {
+        let gone: Vec<usize> = match axes {
+            Some(axes) => axes.iter().map(|&axis| self.axis(axis)).collect::<Result<_, _>>()?,
+            None if batch == Some(1) => return Err("without axes would remove the batch".into()),
+            None => (0..self.axes.len()).filter(|&axis| self.axes[axis].is_empty()).collect(),
+        };
+        if let Some(&axis) = gone.iter().find(|&&axis| !self.axes[axis].is_empty()) {
+            return Err(format!("removes axis {} of {}, which has more than one value", axis + 1, self.shape()));
+        }
+        let kept = self.axes.iter().enumerate().filter(|(axis, _)| !gone.contains(axis));
+        Ok(Self { axes: kept.map(|(_, axis)| axis.clone()).collect(), ..self.clone() })
+    }
+
+    /// `Unsqueeze`: with axes of one value at these places of the result.
+    pub(super) fn unsqueeze(&self, places: &[i64]) -> Result<Self, String> {
+        let rank = (self.axes.len() + 1).saturating_add(places.len());
+        if rank > MAX_RANK {
+            return Err(format!("makes a tensor of {rank} axes; {MAX_RANK} are supported"));
+        }
+        let wide = Self { axes: vec![Vec::new(); rank - 1], ..self.clone() };
+        let new: Vec<usize> = places.iter().map(|&place| wide.axis(place)).collect::<Result<_, _>>()?;
+        let mut old = self.axes.iter();
+        let axes = (0..rank - 1).map(|place| if new.contains(&place) { Some(Vec::new()) } else { old.next().cloned() });
+        let axes: Option<Vec<_>> = axes.collect();
+        match axes {
+            Some(axes) if old.next().is_none() => Ok(Self { axes, ..self.clone() }),
+            _ => Err("names an axis twice".into()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Files that Lucida has written: the way back is exact.
+
+use std::collections::HashMap;
+
+use super::export::{export, weight_dims};
+use super::import::drafts::conv_kernel;
+use super::proto::GraphProto;
+use super::tensor::{Constant, short};
+use crate::nn::Network;
+
+/// Whether the nodes of a graph are those that this network is written as.
+pub(super) fn is_of(graph: &GraphProto, network: &Network) -> bool {
+    export(network).is_ok_and(|own| {
+        own.graph.node == graph.node && own.graph.input == graph.input && own.graph.output == graph.output
+    })
+}
+
+/// Reads all weights.
+///
+/// # Errors
+/// What is missing or of another shape; the network is unchanged.
+pub(super) fn fill(network: &mut Network, constants: &HashMap<String, Constant>) -> Result<(), String> {
+    let mut sources = Vec::new();
+    for weight in network.weights() {
+        let name = short(weight.name());
+        let source = constants.get(weight.name()).ok_or_else(|| format!("tensor {name:?} is missing"))?;
+        let dims = weight_dims(weight.shape());
+        if source.check_floats()?.dims != dims {
+            return Err(format!("tensor {name:?} has shape {:?}, not {dims:?}", source.dims));
+        }
+        sources.push(source);
+    }
+    for (weight, source) in network.weights_mut().iter_mut().zip(sources) {
+        if weight.shape().len() == 4 {
+            conv_kernel(source, weight.values_mut());
+        } else {
+            weight.values_mut().iter_mut().enumerate().for_each(|(index, value)| *value = source.float(index));
+        }
+    }
+    Ok(())
+}

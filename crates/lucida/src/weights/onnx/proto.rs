@@ -1,0 +1,219 @@
+//! The messages of an ONNX file, as far as they are used here: a subset of `onnx.proto` (IR version 8) with its field
+//! numbers. What is not listed is skipped in reading.
+
+use prost::Message;
+use prost::bytes::Bytes;
+
+/// `TensorProto.DataType`
+pub(super) mod data_type {
+    pub(in crate::weights::onnx) const FLOAT: i32 = 1;
+    pub(in crate::weights::onnx) const INT32: i32 = 6;
+    pub(in crate::weights::onnx) const INT64: i32 = 7;
+    pub(in crate::weights::onnx) const BOOL: i32 = 9;
+    pub(in crate::weights::onnx) const FLOAT16: i32 = 10;
+    pub(in crate::weights::onnx) const DOUBLE: i32 = 11;
+    pub(in crate::weights::onnx) const BFLOAT16: i32 = 16;
+    /// The names of all types, by number, and the bytes of a value; 0 where they are not whole.
+    pub(in crate::weights::onnx) const NAMES: [(&str, usize); 17] = [
+        ("UNDEFINED", 0),
+        ("FLOAT", 4),
+        ("UINT8", 1),
+        ("INT8", 1),
+        ("UINT16", 2),
+        ("INT16", 2),
+        ("INT32", 4),
+        ("INT64", 8),
+        ("STRING", 0),
+        ("BOOL", 1),
+        ("FLOAT16", 2),
+        ("DOUBLE", 8),
+        ("UINT32", 4),
+        ("UINT64", 8),
+        ("COMPLEX64", 8),
+        ("COMPLEX128", 16),
+        ("BFLOAT16", 2),
+    ];
+}
+
+/// `AttributeProto.AttributeType`
+pub(super) mod attribute_type {
+    pub(in crate::weights::onnx) const FLOAT: i32 = 1;
+    pub(in crate::weights::onnx) const INT: i32 = 2;
+    pub(in crate::weights::onnx) const STRING: i32 = 3;
+    pub(in crate::weights::onnx) const INTS: i32 = 7;
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ModelProto {
+    #[prost(int64, tag = "1")]
+    pub(super) ir_version: i64,
+    #[prost(string, tag = "2")]
+    pub(super) producer_name: String,
+    #[prost(string, tag = "3")]
+    pub(super) producer_version: String,
+    #[prost(message, optional, tag = "7")]
+    pub(super) graph: Option<GraphProto>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    pub(super) metadata_props: Vec<StringStringEntryProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct OperatorSetIdProto {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(int64, tag = "2")]
+    pub(super) version: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StringStringEntryProto {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(string, tag = "2")]
+    pub(super) value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) node: Vec<NodeProto>,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) initializer: Vec<TensorProto>,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub(super) output: Vec<ValueInfoProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) output: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub(super) name: String,
+    #[prost(string, tag = "4")]
+    pub(super) op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) attribute: Vec<AttributeProto>,
+    #[prost(string, tag = "7")]
+    pub(super) domain: String,
+}
+
+/// Without its graphs: no operator that has one is supported, and what is not read cannot be nested.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AttributeProto {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(float, tag = "2")]
+    pub(super) f: f32,
+    #[prost(int64, tag = "3")]
+    pub(super) i: i64,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) s: Bytes,
+    #[prost(message, optional, tag = "5")]
+    pub(super) t: Option<TensorProto>,
+    #[prost(float, repeated, tag = "7")]
+    pub(super) floats: Vec<f32>,
+    #[prost(int64, repeated, tag = "8")]
+    pub(super) ints: Vec<i64>,
+    #[prost(int32, tag = "20")]
+    pub(super) r#type: i32,
+}
+
+/// A tensor; its `raw_data` is a part of the file's bytes and no copy of them.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    pub(super) dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub(super) data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub(super) float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub(super) int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub(super) int64_data: Vec<i64>,
+    #[prost(string, tag = "8")]
+    pub(super) name: String,
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) raw_data: Bytes,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) double_data: Vec<f64>,
+    #[prost(message, repeated, tag = "13")]
+    pub(super) external_data: Vec<StringStringEntryProto>,
+    /// 0 here, 1 in another file.
+    #[prost(int32, tag = "14")]
+    pub(super) data_location: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ValueInfoProto {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) r#type: Option<TypeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub(super) tensor_type: Option<TensorType>,
+}
+
+/// `TypeProto.Tensor`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TensorType {
+    #[prost(int32, tag = "1")]
+    pub(super) elem_type: i32,
+    #[prost(message, optional, tag = "2")]
+    pub(super) shape: Option<TensorShapeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TensorShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) dim: Vec<Dimension>,
+}
+
+/// `TensorShapeProto.Dimension`: a number, or a name for any.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Dimension {
+    #[prost(int64, optional, tag = "1")]
+    pub(super) dim_value: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) dim_param: Option<String>,
+}
+
+impl Dimension {
+    /// The size, where it is fixed. Some writers put 0 or -1 where they know none.
+    pub(super) fn size(&self) -> Option<usize> {
+        usize::try_from(self.dim_value?).ok().filter(|&size| size > 0)
+    }
+}
+
+impl ValueInfoProto {
+    /// The sizes of a tensor, where they are given.
+    pub(super) fn dims(&self) -> Option<&[Dimension]> {
+        Some(&self.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim)
+    }
+
+    /// The shape for a message: `(batch, 3, height, width)`.
+    pub(super) fn shape(&self) -> String {
+        let Some(dims) = self.dims() else { return "unknown".into() };
+        let sizes: Vec<String> = dims
+            .iter()
+            .map(|dim| match (dim.size(), &dim.dim_param) {
+                (Some(size), _) => size.to_string(),
+                (None, Some(name)) if !name.is_empty() => name.chars().take(40).collect(),
+                _ => "?".into(),
+            })
+            .collect();
+        format!("({})", sizes.join(", "))
+    }
+}

@@ -1,0 +1,172 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use tempfile::TempDir;
+
+use super::proto::{
+    AttributeProto, Dimension, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
+};
+use super::*;
+use crate::data::{Colour, Preprocessing};
+use crate::nn::Plan;
+use crate::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+};
+
+mod graphs;
+mod hostile;
+
+/// A network with a layer of each kind, and an activation of each kind.
+fn every_layer() -> Network {
+    let mut b = Network::builder("every_layer");
+    let input = b.add(Input::new([12, 10, 3]), &[]).unwrap();
+    let padded = b.add(ZeroPadding2D { padding: [[1, 2], [0, 3]] }, &[input]).unwrap();
+    let stem = Conv2D::new(6, [3, 2]).strides([2, 1]).padding(Padding::Same).activation(ActivationKind::Tanh);
+    let stem = b.add(stem, &[padded]).unwrap();
+    let norm = b.add(BatchNormalization { momentum: 0.9, scale: false, ..Default::default() }, &[stem]).unwrap();
+    let left = b.add(Activation::new(ActivationKind::LeakyRelu { negative_slope: 0.2 }), &[norm]).unwrap();
+    let right = b.add(Conv2D::new(6, [1, 1]).without_bias().activation(ActivationKind::Relu6), &[stem]).unwrap();
+    let sum = b.add(Add {}, &[left, right, stem]).unwrap();
+    let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
+    let wide = MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Explicit([[1, 1], [2, 1]]));
+    let wide = b.add_named("wide", wide, &[sum]).unwrap();
+    let mean = b.add(AveragePooling2D::new([3, 2]).strides([1, 2]).padding(Padding::Same), &[sum]).unwrap();
+    let clip = b.add(Activation::new(ActivationKind::Clip { min: -0.5, max: 0.75 }), &[mean]).unwrap();
+    let flat = b.add(Flatten {}, &[clip]).unwrap();
+    let a = b.add(GlobalAveragePooling2D {}, &[max]).unwrap();
+    let m = b.add(GlobalMaxPooling2D {}, &[wide]).unwrap();
+    let all = b.add_named("mixed", Concatenate {}, &[a, m, flat]).unwrap();
+    let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
+    let hidden = b.add(Dense::new(7).activation(ActivationKind::Sigmoid), &[dropped]).unwrap();
+    let linear = b.add(Activation::new(ActivationKind::Linear), &[hidden]).unwrap();
+    let norm = b.add(BatchNormalization { center: false, ..Default::default() }, &[linear]).unwrap();
+    let out = b.add_named("predictions", Dense::new(4).activation(ActivationKind::Softmax), &[norm]).unwrap();
+    let mut network = b.build(&[out, left], 9).unwrap();
+    for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
+        let start = if weight.name().ends_with("variance") { 0.5 } else { -0.3 };
+        weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = start + (i % 5) as f32 * 0.2);
+    }
+    network
+}
+
+fn model() -> Model {
+    Model { training: json!({ "seed": 1 }), ..Model::new(every_layer()) }
+}
+
+fn saved(model: &Model) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    save_model(model, &path).unwrap();
+    (folder, path)
+}
+
+/// All outputs for two samples of noise.
+fn outputs(network: &Network) -> Vec<Vec<f32>> {
+    let mut plan = Plan::builder(network).batch_size(2).build().unwrap();
+    let input = plan.input_mut();
+    input.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 7919 % 101) as f32 - 50.0) / 25.0);
+    plan.forward(network).unwrap();
+    (0..network.outputs().len()).map(|index| plan.output(index).to_vec()).collect()
+}
+
+fn close(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    let worst = a.iter().zip(b).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(worst < 2e-6, "{worst:e}: {:?} for {:?}", &a[..a.len().min(8)], &b[..b.len().min(8)]);
+}
+
+fn decode(path: &Path) -> ModelProto {
+    ModelProto::decode(&*fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_model_of_all_layers_survives_a_round_to_the_bit() {
+    let first = model();
+    let (folder, path) = saved(&first);
+    let again = load_model(&path).unwrap();
+    assert_eq!(again.network.architecture(), first.network.architecture());
+    assert_eq!(again.training, first.training);
+    for (a, b) in again.network.weights().iter().zip(first.network.weights()) {
+        assert_eq!((a.name(), a.shape(), a.values()), (b.name(), b.shape(), b.values()));
+    }
+    let second = folder.path().join("again.onnx");
+    save_model(&again, &second).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), fs::read(&second).unwrap());
+    let mut other = Network::from_architecture(&first.network.architecture()).unwrap();
+    load_weights(&path, &mut other).unwrap();
+    assert_eq!(outputs(&other), outputs(&first.network));
+}
+
+#[test]
+fn what_a_model_says_of_its_pictures_and_classes_survives() {
+    let layers = [Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+    let network = Network::sequential("two", [3, 4, 3], layers, 5).unwrap();
+    let first = Model {
+        preprocessing: Some(Preprocessing::unit(3, 4, Colour::Rgb)),
+        class_names: vec!["cat".into(), "dog".into()],
+        ..Model::new(network)
+    };
+    let (_folder, path) = saved(&first);
+    let again = load_model(&path).unwrap();
+    assert_eq!((&again.preprocessing, &again.class_names), (&first.preprocessing, &first.class_names));
+    // Another program has changed the graph: the rest is still true.
+    let mut changed = decode(&path);
+    changed.graph.as_mut().unwrap().node.last_mut().unwrap().op_type = "Sigmoid".into();
+    fs::write(&path, changed.encode_to_vec()).unwrap();
+    let again = load_model(&path).unwrap();
+    assert_eq!((&again.preprocessing, &again.class_names), (&first.preprocessing, &first.class_names));
+    assert_eq!(again.network.output().unwrap().activation(), ActivationKind::Sigmoid);
+}
+
+#[test]
+fn the_graph_alone_gives_the_same_outputs() {
+    let first = model();
+    let (_folder, path) = saved(&first);
+    let mut graph = decode(&path);
+    graph.metadata_props.clear();
+    fs::write(&path, graph.encode_to_vec()).unwrap();
+    let again = load_model(&path).unwrap().network;
+    for (a, b) in outputs(&again).iter().zip(outputs(&first.network)) {
+        close(a, &b);
+    }
+    // The activations are where they were; names are kept.
+    for name in ["conv2d", "conv2d_1", "wide", "dense", "predictions"] {
+        let (a, b) = (again.find(name).unwrap(), first.network.find(name).unwrap());
+        assert_eq!(again.nodes()[a].activation(), first.network.nodes()[b].activation(), "{name}");
+        assert_eq!(again.nodes()[a].shape(), first.network.nodes()[b].shape(), "{name}");
+    }
+}
+
+#[test]
+fn inspection_says_what_is_in_the_file() {
+    let (_folder, path) = saved(&model());
+    let inspection = inspect(&path).unwrap();
+    assert_eq!(inspection.format, "Lucida model (ONNX)");
+    let kernel = inspection.tensors.iter().find(|tensor| tensor.name == "conv2d/kernel").unwrap();
+    assert_eq!((kernel.shape.as_slice(), kernel.dtype.as_str()), (&[6, 3, 3, 2][..], "FLOAT"));
+    let of = |key: &str| inspection.attributes.iter().find(|(name, _)| name == key).unwrap().1.clone();
+    assert_eq!((of("opset").as_str(), of("inputs").as_str()), ("17", "input_layer (batch, 12, 10, 3)"));
+    assert_eq!(inspection.architecture.unwrap(), every_layer().architecture());
+}
+
+#[test]
+fn weights_of_another_architecture_are_refused_and_leave_the_network_alone() {
+    let (_folder, path) = saved(&model());
+    let mut other = Network::sequential("other", [784], [Dense::new(10).into()], 3).unwrap();
+    let before = other.weights()[0].values().to_vec();
+    let message = load_weights(&path, &mut other).unwrap_err().to_string();
+    assert!(message.contains("network other") && message.contains("dense/kernel"), "{message}");
+    assert_eq!(other.weights()[0].values(), before);
+}
+
+#[test]
+fn what_onnx_cannot_say_is_refused() {
+    let network = Network::sequential("odd", [2, 3], [Activation::new(ActivationKind::Relu).into()], 1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let message = save_model(&Model::new(network), &folder.path().join("x.onnx")).unwrap_err().to_string();
+    assert!(message.contains("layer input_layer") && message.contains("(2, 3)"), "{message}");
+}

@@ -1,0 +1,320 @@
+//! Graphs put together by hand: each way in which an operator can be written, and each that is refused.
+
+use super::*;
+
+/// A graph of one input and one output.
+pub(super) struct Graph {
+    pub(super) model: ModelProto,
+    last: String,
+}
+
+impl Graph {
+    /// With an input `x` of this shape; 0 is open.
+    pub(super) fn new(dims: &[i64]) -> Self {
+        let dim =
+            dims.iter().map(|&size| Dimension { dim_value: (size != 0).then_some(size), dim_param: None }).collect();
+        let tensor_type = Some(TensorType { elem_type: 1, shape: Some(TensorShapeProto { dim }) });
+        let graph = GraphProto {
+            name: "graph".into(),
+            input: vec![ValueInfoProto { name: "x".into(), r#type: Some(TypeProto { tensor_type }) }],
+            ..Default::default()
+        };
+        let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+        let model = ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..Default::default() };
+        Self { model, last: "x".into() }
+    }
+
+    pub(super) fn opset(mut self, version: i64) -> Self {
+        self.model.opset_import[0].version = version;
+        self
+    }
+
+    pub(super) fn graph(&mut self) -> &mut GraphProto {
+        self.model.graph.as_mut().unwrap()
+    }
+
+    /// An operator on what came last and these constants.
+    pub(super) fn then(mut self, op: &str, constants: &[&str], attributes: Vec<AttributeProto>) -> Self {
+        let output = format!("t{}", self.graph().node.len());
+        let input = std::iter::once(self.last.clone()).chain(constants.iter().map(|&name| name.to_owned())).collect();
+        let name = format!("the_{}", op.to_lowercase());
+        let node = NodeProto {
+            input,
+            output: vec![output.clone()],
+            name,
+            op_type: op.into(),
+            attribute: attributes,
+            domain: String::new(),
+        };
+        self.graph().node.push(node);
+        self.last = output;
+        self
+    }
+
+    pub(super) fn tensor(mut self, tensor: TensorProto) -> Self {
+        self.graph().initializer.push(tensor);
+        self
+    }
+
+    /// A tensor of numbers that tell the places apart.
+    pub(super) fn floats(self, name: &str, dims: &[i64]) -> Self {
+        let len = dims.iter().product::<i64>();
+        let values = (0..len).map(|i| ((i * 37 % 19) as f32 - 9.0) / 16.0).collect();
+        self.values(name, dims, values)
+    }
+
+    pub(super) fn values(self, name: &str, dims: &[i64], float_data: Vec<f32>) -> Self {
+        self.tensor(TensorProto {
+            name: name.into(),
+            dims: dims.to_vec(),
+            data_type: 1,
+            float_data,
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn ints(self, name: &str, values: &[i64]) -> Self {
+        let (dims, int64_data) = (vec![values.len() as i64], values.to_vec());
+        self.tensor(TensorProto { name: name.into(), dims, data_type: 7, int64_data, ..Default::default() })
+    }
+
+    pub(super) fn write(mut self) -> (TempDir, PathBuf) {
+        let output = ValueInfoProto { name: self.last.clone(), r#type: None };
+        self.graph().output.push(output);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        fs::write(&path, self.model.encode_to_vec()).unwrap();
+        (folder, path)
+    }
+
+    pub(super) fn network(self) -> Network {
+        let (_folder, path) = self.write();
+        load_model(&path).unwrap_or_else(|problem| panic!("{problem}")).network
+    }
+
+    pub(super) fn refused(self, parts: &[&str]) -> Error {
+        let (_folder, path) = self.write();
+        let start = Instant::now();
+        let problem = load_model(&path).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        let message = problem.to_string();
+        for part in parts {
+            assert!(message.contains(part), "{message:?} does not say {part:?}");
+        }
+        assert!(message.contains("model.onnx") && !message.contains('\n') && message.len() < 1500, "{message}");
+        problem
+    }
+}
+
+pub(super) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+    AttributeProto { name: name.into(), ints: ints.to_vec(), r#type: 7, ..Default::default() }
+}
+
+pub(super) fn int(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), i, r#type: 2, ..Default::default() }
+}
+
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto { name: name.into(), f, r#type: 1, ..Default::default() }
+}
+
+fn text(name: &str, text: &'static str) -> AttributeProto {
+    AttributeProto { name: name.into(), s: text.into(), r#type: 3, ..Default::default() }
+}
+
+fn classes(network: &Network) -> String {
+    network.nodes().iter().map(|node| node.layer().class_name()).collect::<Vec<_>>().join(" ")
+}
+
+fn conv(graph: Graph, attributes: Vec<AttributeProto>) -> Graph {
+    graph.floats("conv.weight", &[4, 2, 3, 3]).then("Conv", &["conv.weight"], attributes)
+}
+
+#[test]
+fn borders_are_same_valid_or_explicit() {
+    let shape = |attributes: Vec<AttributeProto>| {
+        let network = conv(Graph::new(&[0, 2, 8, 7]), attributes).network();
+        (classes(&network), network.output().unwrap().shape().to_string())
+    };
+    let plain = ("Input Conv2D".to_owned(), "(8, 7, 4)".to_owned());
+    assert_eq!(shape(vec![ints("pads", &[1, 1, 1, 1])]), plain);
+    assert_eq!(shape(vec![text("auto_pad", "SAME_UPPER")]), plain);
+    assert_eq!(shape(vec![text("auto_pad", "VALID")]).1, "(6, 5, 4)");
+    let strides = || ints("strides", &[2, 2]);
+    // Eight rows and a stride of two: `same` pads at the bottom, the other way round needs a border.
+    assert_eq!(shape(vec![text("auto_pad", "SAME_UPPER"), strides()]), (plain.0.clone(), "(4, 4, 4)".into()));
+    let padded = "Input ZeroPadding2D Conv2D".to_owned();
+    assert_eq!(shape(vec![text("auto_pad", "SAME_LOWER"), strides()]), (padded.clone(), "(4, 4, 4)".into()));
+    assert_eq!(shape(vec![ints("pads", &[1, 1, 1, 1]), strides()]), (padded.clone(), "(4, 4, 4)".into()));
+    assert_eq!(shape(vec![ints("pads", &[0, 3, 0, 0])]), (padded, "(6, 8, 4)".into()));
+}
+
+#[test]
+fn pools_round_up_and_count_borders_as_pytorch_does() {
+    let pool = |op: &str, dims: &[i64], attributes: Vec<AttributeProto>| {
+        let mut attributes = attributes;
+        attributes.push(ints("kernel_shape", &[2, 2]));
+        attributes.push(ints("strides", &[2, 2]));
+        let network = Graph::new(dims).then(op, &[], attributes).network();
+        let mut plan = Plan::builder(&network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = -1.0 - i as f32);
+        plan.forward(&network).unwrap();
+        (classes(&network), plan.output(0).to_vec())
+    };
+    // PyTorch 2.15, of -1, -2, ..., -9 on 3x3.
+    let three = [1, 1, 3, 3];
+    let up = || int("ceil_mode", 1);
+    let border = || ints("pads", &[1, 1, 1, 1]);
+    assert_eq!(pool("MaxPool", &three, vec![up()]).1, [-1.0, -3.0, -7.0, -9.0]);
+    assert_eq!(pool("MaxPool", &three, vec![border()]).1, [-1.0, -2.0, -4.0, -5.0]);
+    assert_eq!(pool("AveragePool", &three, vec![up()]).1, [-3.0, -4.5, -7.5, -9.0]);
+    assert_eq!(pool("AveragePool", &three, vec![border()]).1, [-1.0, -2.5, -5.5, -7.0]);
+    let counted = pool("AveragePool", &three, vec![border(), int("count_include_pad", 1)]);
+    assert_eq!(counted, ("Input ZeroPadding2D AveragePooling2D".into(), vec![-0.25, -1.25, -2.75, -7.0]));
+    // A window that would start in the border at the end is left out.
+    assert_eq!(pool("MaxPool", &[1, 1, 3, 3], vec![up(), border()]).1.len(), 4);
+    // `same` takes no more than Keras's padding of that name.
+    assert_eq!(pool("MaxPool", &three, vec![text("auto_pad", "SAME_UPPER")]).0, "Input MaxPooling2D");
+}
+
+#[test]
+fn factors_and_shifts_become_biases_or_one_normalisation() {
+    let affine = |graph: Graph| graph.floats("a", &[2, 1, 1]).values("b", &[], vec![0.5]);
+    let graph = affine(Graph::new(&[0, 2, 5, 5])).then("Sub", &["a"], vec![]).then("Div", &["b"], vec![]);
+    let network =
+        conv(graph, vec![]).floats("c", &[1, 4, 1, 1]).then("Add", &["c"], vec![]).then("Relu", &[], vec![]).network();
+    assert_eq!(classes(&network), "Input BatchNormalization Conv2D");
+    assert_eq!(network.output().unwrap().activation(), ActivationKind::Relu);
+    assert!(network.weights()[..4].iter().all(|weight| !weight.trainable()));
+    // (x - a) / 0.5
+    let normalisation = Network::sequential("n", [5, 5, 2], [network.nodes()[1].layer().clone()], 0);
+    let mut normalisation = normalisation.unwrap();
+    for (to, from) in normalisation.weights_mut().iter_mut().zip(network.weights()) {
+        to.values_mut().copy_from_slice(from.values());
+    }
+    let mut plan = Plan::builder(&normalisation).build().unwrap();
+    plan.input_mut().fill(1.0);
+    plan.forward(&normalisation).unwrap();
+    let a = [-9.0 / 16.0, (37 % 19 - 9) as f32 / 16.0];
+    close(&plan.output(0)[..2], &a.map(|a| (1.0 - a) / 0.5));
+}
+
+#[test]
+fn a_flattened_picture_is_sorted_into_a_dense_layer() {
+    // The value of unit u is the value at place u of the flattened picture (channels first).
+    let mut identity = vec![0.0; 36];
+    (0..6).for_each(|i| identity[7 * i] = 1.0);
+    for moved in ["Flatten", "Reshape", "Relu"] {
+        let graph = Graph::new(&[0, 3, 1, 2]).values("w", &[6, 6], identity.clone()).ints("shape", &[0, -1]);
+        let graph = match moved {
+            "Reshape" => graph.then("Reshape", &["shape"], vec![]),
+            "Relu" => graph.then("Flatten", &[], vec![]).then("Relu", &[], vec![]),
+            _ => graph.then("Flatten", &[], vec![int("axis", 1)]),
+        };
+        let network = graph.then("MatMul", &["w"], vec![]).network();
+        let mut plan = Plan::builder(&network).build().unwrap();
+        // (width 2, channels 3)
+        plan.input_mut().copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        plan.forward(&network).unwrap();
+        assert_eq!(plan.output(0), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0], "{moved}");
+    }
+}
+
+#[test]
+fn all_types_of_weights_are_read() {
+    let values = [1.0_f32, -2.5, 0.375, 4.0];
+    let raw: [(i32, Vec<u8>); 4] = [
+        (1, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        (10, values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect()),
+        (16, values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect()),
+        (11, values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect()),
+    ];
+    let base = || TensorProto { name: "w".into(), dims: vec![2, 2], ..Default::default() };
+    let mut tensors: Vec<TensorProto> =
+        raw.into_iter().map(|(data_type, bytes)| TensorProto { data_type, raw_data: bytes.into(), ..base() }).collect();
+    let bits = values.iter().map(|&v| half::f16::from_f32(v).to_bits().into()).collect();
+    tensors.push(TensorProto { data_type: 10, int32_data: bits, ..base() });
+    tensors.push(TensorProto { data_type: 11, double_data: values.map(f64::from).to_vec(), ..base() });
+    tensors.push(TensorProto { data_type: 1, float_data: values.to_vec(), ..base() });
+    for tensor in tensors {
+        let network = Graph::new(&[0, 2]).tensor(tensor).then("Gemm", &["w"], vec![]).network();
+        assert_eq!(network.weights()[0].values(), values);
+    }
+    let strings = TensorProto { data_type: 8, ..base() };
+    Graph::new(&[0, 2]).tensor(strings).then("Gemm", &["w"], vec![]).refused(&["\"w\"", "STRING", "BFLOAT16"]);
+}
+
+#[test]
+fn gemm_with_all_its_options() {
+    let attributes = vec![float("alpha", 2.0), float("beta", 0.5), int("transB", 1)];
+    let graph = Graph::new(&[0, 2]).values("w", &[3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).values(
+        "b",
+        &[1, 3],
+        vec![2.0, 4.0, 6.0],
+    );
+    let network = graph.then("Gemm", &["w", "b"], attributes).network();
+    assert_eq!(network.weights()[0].values(), [2.0, 6.0, 10.0, 4.0, 8.0, 12.0]);
+    assert_eq!(network.weights()[1].values(), [1.0, 2.0, 3.0]);
+}
+
+#[test]
+fn activations_keep_their_parameters() {
+    let of = |graph: Graph| graph.network().output().unwrap().activation();
+    let x = || {
+        Graph::new(&[0, 3]).values("six", &[], vec![6.0]).values("zero", &[], vec![0.0]).values("one", &[], vec![1.0])
+    };
+    assert_eq!(of(x().then("Clip", &["zero", "six"], vec![])), ActivationKind::Relu6);
+    assert_eq!(of(x().then("Clip", &["zero"], vec![])), ActivationKind::Relu);
+    assert_eq!(of(x().then("Clip", &["zero", "one"], vec![])), ActivationKind::Clip { min: 0.0, max: 1.0 });
+    let old = vec![float("min", -1.0), float("max", 1.0)];
+    assert_eq!(of(x().opset(10).then("Clip", &[], old)), ActivationKind::Clip { min: -1.0, max: 1.0 });
+    assert_eq!(of(x().then("LeakyRelu", &[], vec![])), ActivationKind::LeakyRelu { negative_slope: 0.01 });
+    assert_eq!(of(x().then("Softmax", &[], vec![])), ActivationKind::Softmax);
+    let picture = || Graph::new(&[0, 3, 4, 4]);
+    assert_eq!(of(picture().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
+    // Before version 13, axis 1 meant all that follow.
+    let network = picture().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
+    network.refused(&["output", "neither a picture nor flat"]);
+    picture().then("Softmax", &[], vec![int("axis", 2)]).refused(&["the_softmax", "channels alone"]);
+}
+
+#[test]
+fn pictures_of_any_size_need_a_size() {
+    let graph = || conv(Graph::new(&[0, 2, 0, 0]), vec![]);
+    graph().refused(&["any size", "load_model_at", "(?, 2, ?, ?)"]);
+    let (_folder, path) = graph().write();
+    let network = load_model_at(&path, [9, 7]).unwrap().network;
+    assert_eq!(network.output().unwrap().shape(), &[7, 5, 4].into());
+    let (_folder, path) = conv(Graph::new(&[0, 2, 8, 8]), vec![]).write();
+    assert!(load_model_at(&path, [8, 8]).is_ok());
+    assert!(matches!(load_model_at(&path, [9, 9]), Err(Error::Argument(_))));
+    let (_folder, path) = saved(&model());
+    assert!(load_model_at(&path, [12, 10]).is_ok());
+    assert!(matches!(load_model_at(&path, [9, 9]), Err(Error::Argument(_))));
+}
+
+#[test]
+fn what_has_no_layer_is_named() {
+    let x = || Graph::new(&[0, 2, 8, 8]);
+    let problem = x().then("Gelu", &[], vec![]).refused(&["Gelu", "the_gelu", "GlobalAveragePool", "Unsqueeze"]);
+    assert!(matches!(problem, Error::Unsupported(_)));
+    let depthwise = x().floats("w", &[2, 1, 3, 3]).then("Conv", &["w"], vec![int("group", 2)]);
+    depthwise.refused(&["the_conv", "group 2"]);
+    conv(x(), vec![ints("dilations", &[2, 2])]).refused(&["dilations [2, 2]"]);
+    conv(Graph::new(&[0, 3, 8, 8]), vec![]).refused(&["2 channels", "(batch, 3, 8, 8)"]);
+    let pool = vec![ints("kernel_shape", &[2])];
+    x().then("MaxPool", &[], pool).refused(&["1 values", "pictures"]);
+    x().ints("p", &[0, 0, 1, 1, 0, 0, 1, 1]).then("Pad", &["p"], vec![text("mode", "reflect")]).refused(&["reflect"]);
+    x().ints("p", &[0, 1, 0, 0, 0, 0, 0, 0]).then("Pad", &["p"], vec![]).refused(&["height and width"]);
+    x().ints("s", &[0, 4, 4, 8]).then("Reshape", &["s"], vec![]).refused(&["splits an axis"]);
+    x().ints("s", &[-1, 8]).then("Reshape", &["s"], vec![]).refused(&["merges the batch"]);
+    x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
+    x().then("Mul", &["x"], vec![]).refused(&["two computed inputs"]);
+    x().floats("w", &[8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [8, 8]"]);
+    x().then("Flatten", &[], vec![]).refused(&["flattened picture with its channels first"]);
+    let mut custom = x().then("Relu", &[], vec![]);
+    custom.graph().node[0].domain = "com.example".into();
+    custom.refused(&["com.example"]);
+    x().opset(3).then("Relu", &[], vec![]).refused(&["version 3", "7 to 25"]);
+    Graph::new(&[0, 2, 8]).then("Relu", &[], vec![]).refused(&["(?, 2, 8)", "pictures"]);
+}

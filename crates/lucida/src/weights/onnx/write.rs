@@ -1,0 +1,106 @@
+//! Writing an ONNX file: weight by weight, so that none is copied more than once.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::export::{Exported, export, weight_dims, weight_values};
+use super::file::MAX_FILE;
+use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, data_type};
+use crate::weights::Model;
+use crate::weights::description::{self, KEY};
+use crate::{Error, Result, files};
+
+/// The version of the operators that is written: of 2022, which all current runtimes know.
+const OPSET: i64 = 17;
+/// The version of the format that came with it.
+const IR_VERSION: i64 = 8;
+/// What is written as the producer.
+const PRODUCER: &str = "lucida";
+
+/// The fields that are written by hand, with their numbers.
+const MODEL_GRAPH: u32 = 7;
+const GRAPH_INITIALIZER: u32 = 5;
+const TENSOR_RAW_DATA: u32 = 9;
+
+/// Writes a model; see [`super::save_model`].
+pub(super) fn write(model: &Model, path: &Path) -> Result<()> {
+    let Exported { graph, filled, numbers } = export(&model.network)
+        .map_err(|problem| Error::Unsupported(format!("{}: cannot be written as ONNX: {problem}", path.display())))?;
+    let header = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: PRODUCER.into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: None,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: vec![StringStringEntryProto { key: KEY.into(), value: description::to_text(model)? }],
+    };
+    // The graph comes last, so that a file that is cut short cannot pass for a whole one.
+    let mut start = header.encode_to_vec();
+    let mut middle = graph.encode_to_vec();
+    for tensor in &numbers {
+        block(&mut middle, GRAPH_INITIALIZER, tensor.encoded_len());
+        middle.extend(tensor.encode_to_vec());
+    }
+    let mut tensors: Vec<(Vec<u8>, &[usize], &[f32])> = Vec::new();
+    for weight in model.network.weights() {
+        let head = tensor_head(weight.name(), &weight_dims(weight.shape()), weight.values().len());
+        tensors.push((head, weight.shape(), weight.values()));
+    }
+    for (name, values) in &filled {
+        tensors.push((tensor_head(name, &[values.len()], values.len()), &[], values));
+    }
+    let of_tensors = tensors.iter().map(|(head, _, values)| head.len() + 4 * values.len());
+    let len = of_tensors.fold(middle.len() as u64, |len, tensor| len + tensor as u64);
+    if start.len() as u64 + len + 16 > MAX_FILE {
+        let what = format!("{}: bytes of an ONNX file", path.display());
+        return Err(Error::Limit { what, got: len, limit: MAX_FILE });
+    }
+    block(&mut start, MODEL_GRAPH, len as usize);
+    files::write_atomic(path, |out| {
+        out.write_all(&start)?;
+        out.write_all(&middle)?;
+        for (head, shape, values) in &tensors {
+            out.write_all(head)?;
+            write_values(out, shape, values)?;
+        }
+        Ok(())
+    })
+}
+
+/// Starts a field of so many bytes.
+fn block(bytes: &mut Vec<u8>, field: u32, len: usize) {
+    encode_key(field, WireType::LengthDelimited, bytes);
+    encode_varint(len as u64, bytes);
+}
+
+/// All of an initializer's field but its values.
+fn tensor_head(name: &str, dims: &[usize], len: usize) -> Vec<u8> {
+    let tensor = TensorProto {
+        dims: dims.iter().map(|&dim| dim as i64).collect(),
+        data_type: data_type::FLOAT,
+        name: name.into(),
+        ..Default::default()
+    };
+    let mut inner = tensor.encode_to_vec();
+    block(&mut inner, TENSOR_RAW_DATA, 4 * len);
+    let mut head = Vec::new();
+    block(&mut head, GRAPH_INITIALIZER, inner.len() + 4 * len);
+    head.extend(inner);
+    head
+}
+
+/// Writes the values of a weight of this shape.
+fn write_values(out: &mut dyn Write, shape: &[usize], values: &[f32]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(1 << 12);
+    for value in weight_values(shape, values) {
+        bytes.extend_from_slice(&value.to_le_bytes());
+        if bytes.len() >= 1 << 12 {
+            out.write_all(&bytes)?;
+            bytes.clear();
+        }
+    }
+    out.write_all(&bytes)
+}

@@ -1,0 +1,242 @@
+//! The model that a command line means: a file, the folder of a run, or the name of a known network.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::hub::{self, Hub, State};
+use super::{Model, builtin_vgg16_at, inspect, load_model, load_weights};
+use crate::nn::Network;
+use crate::nn::zoo::{self, Architecture, Options};
+use crate::{Error, Result};
+
+/// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
+pub const BUILTIN: &str = "vgg16-builtin";
+/// Its input by default.
+const BUILTIN_SIZE: [usize; 2] = [224, 224];
+/// The model in the folder of a run.
+const IN_RUN: &str = "model.safetensors";
+
+/// Whether a command needs the classifier at a network's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Top {
+    /// It does: to tell classes.
+    #[default]
+    Needed,
+    /// It does not: the smaller file without it is enough.
+    Unneeded,
+}
+
+/// Which model is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModelSpec {
+    /// A model file, the folder of a run, the name of a known network, or [`BUILTIN`].
+    pub model: String,
+    /// For the name of a network: the file with its weights. Without it, they are looked for in the cache.
+    pub weights: Option<PathBuf>,
+    /// For a file that has weights but no network: the name of the network that they belong to.
+    pub network: Option<String>,
+    /// Height and width of the input in pixels; what the model has by default when there is none.
+    pub size: Option<[usize; 2]>,
+    /// Whether the classifier is needed.
+    pub top: Top,
+}
+
+/// What a specification turns out to mean.
+enum Meaning {
+    File(PathBuf),
+    Builtin,
+    Known(&'static Architecture, Option<PathBuf>),
+}
+
+/// The model with its weights.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
+/// fetches them. Else as [`load_model`] and [`load_weights`].
+pub fn open(spec: &ModelSpec) -> Result<Model> {
+    match spec.meaning()? {
+        Meaning::File(path) => resized(load(&path)?, &path, spec.size),
+        Meaning::Builtin => builtin(spec),
+        Meaning::Known(known, Some(weights)) => open_known(known, &weights, spec),
+        Meaning::Known(known, None) => open_known(known, &locate(known, spec.top)?, spec),
+    }
+}
+
+/// The network alone: that of a name needs no weights.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_network(spec: &ModelSpec) -> Result<Network> {
+    match spec.meaning()? {
+        Meaning::Known(known, None) => known.build(&Options { size: spec.size, ..Options::default() }),
+        _ => Ok(open(spec)?.network),
+    }
+}
+
+/// The file with the weights of a known network in the cache. One without the classifier is preferred where that is not
+/// needed.
+///
+/// # Errors
+/// [`Error::Argument`] says what to type to have it there.
+pub fn locate(known: &Architecture, top: Top) -> Result<PathBuf> {
+    if hub::published(known, true).is_err() {
+        return Err(Error::argument(format!(
+            "{}: this is the name of a network without weights; give the file or the run folder of a trained one, as \
+             `lucida train` writes it, or the file of its weights with --weights FILE",
+            known.name
+        )));
+    }
+    let hub = Hub::from_env()?;
+    if top == Top::Unneeded && known.parameters_without_top.is_some() {
+        let there = |with_top| hub::published(known, with_top).is_ok_and(|file| is_there(&hub, file));
+        return hub.locate(known, !there(false) && there(true));
+    }
+    hub.locate(known, true)
+}
+
+fn is_there(hub: &Hub, file: &hub::Published) -> bool {
+    matches!(hub.state(file), State::Present | State::Foreign(_))
+}
+
+impl ModelSpec {
+    /// What a name or a path means on its own.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self { model: model.into(), ..Self::default() }
+    }
+
+    fn meaning(&self) -> Result<Meaning> {
+        let file = file(&self.model);
+        if let Some(name) = &self.network {
+            if name == BUILTIN {
+                return Err(Error::argument(format!("{BUILTIN} has its weights; --network is for files of weights")));
+            }
+            let known = zoo::find(name)?;
+            let missing = || Error::argument(format!("{}: there is no such file of weights", self.model));
+            return Ok(Meaning::Known(known, Some(file.ok_or_else(missing)?)));
+        }
+        let meaning = match file {
+            Some(path) => Meaning::File(path),
+            None if self.model == BUILTIN => Meaning::Builtin,
+            None => match zoo::find(&self.model) {
+                Ok(known) => Meaning::Known(known, self.weights.clone()),
+                Err(unknown) => {
+                    let name = &self.model;
+                    let as_path = name.contains(['/', '\\', '.']);
+                    let hint = if as_path { String::new() } else { format!(", and {unknown}") };
+                    return Err(Error::argument(format!("{name}: there is no such model file or run folder{hint}")));
+                }
+            },
+        };
+        if let (Some(weights), Meaning::File(_) | Meaning::Builtin) = (&self.weights, &meaning) {
+            return Err(Error::argument(format!(
+                "--weights {}: {} has weights of its own; --weights goes with the name of a network",
+                weights.display(),
+                self.model
+            )));
+        }
+        Ok(meaning)
+    }
+}
+
+/// The model file that an argument means, if there is one. In the folder of a run, it is that of the best epoch.
+fn file(argument: &str) -> Option<PathBuf> {
+    let path = Path::new(argument);
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            let in_run = path.join(IN_RUN);
+            // A folder that happens to have the name of a network is not in its way.
+            let known = argument == BUILTIN || zoo::find(argument).is_ok();
+            if in_run.exists() { Some(in_run) } else { (!known).then(|| path.to_path_buf()) }
+        }
+        Ok(_) => Some(path.to_path_buf()),
+        // What cannot be looked at is left to the reader, whose error says why.
+        Err(error) if error.kind() != ErrorKind::NotFound => Some(path.to_path_buf()),
+        Err(_) => None,
+    }
+}
+
+/// Reads a model file; the error of one that has weights only says what is missing.
+fn load(path: &Path) -> Result<Model> {
+    load_model(path).map_err(|problem| match inspect(path) {
+        Ok(found) if found.architecture.is_none() => Error::file(
+            path,
+            format!(
+                "holds weights but no network: say whose they are with --network NAME, one of {}",
+                zoo::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
+            ),
+        ),
+        _ => problem,
+    })
+}
+
+fn builtin(spec: &ModelSpec) -> Result<Model> {
+    let [height, width] = spec.size.unwrap_or(BUILTIN_SIZE);
+    builtin_vgg16_at(height, width)
+}
+
+/// A model for another size of input.
+fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+    let Some([height, width]) = size else { return Ok(model) };
+    let name = |problem| match problem {
+        Error::Argument(problem) => Error::file(path, format!("cannot take {height}x{width} pixels: {problem}")),
+        problem => problem,
+    };
+    let network = model.network.with_input_size(height, width).map_err(name)?;
+    let preprocessing = model.preprocessing.map(|preprocessing| preprocessing.with_size(height, width));
+    Ok(Model { network, preprocessing, ..model })
+}
+
+/// A known network with the weights of a file, which decides whether there is a classifier, and of how many classes.
+fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
+    let found = inspect(path)?;
+    let bare = Options { size: spec.size, ..Options::without_top() };
+    let mut attempts = Vec::new();
+    if known.parameters_without_top.is_some() {
+        attempts.push(bare.clone());
+    }
+    attempts.push(Options::default());
+    // The bias of the classifier comes last, and has a value for each class.
+    if let Some(&[classes]) = found.tensors.last().map(|tensor| tensor.shape.as_slice())
+        && classes != known.classes
+        && known.parameters_without_top.is_some()
+    {
+        attempts.push(Options::default().classes(classes));
+    }
+    let mut nearest: Option<(usize, Error)> = None;
+    for options in attempts {
+        let mut model = Model::of_architecture(known, &options)?;
+        let Err(problem) = load_weights(path, &mut model.network) else {
+            return fitted(model, known, path, &options, spec);
+        };
+        // What the file was meant for is best told by the size.
+        let distance = model.network.parameters().0.abs_diff(found.parameters());
+        if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
+            nearest = Some((distance, problem));
+        }
+    }
+    Err(nearest.map_or_else(|| Error::Bug("no way to load weights was tried".into()), |(_, problem)| problem))
+}
+
+/// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
+fn fitted(model: Model, known: &Architecture, path: &Path, options: &Options, spec: &ModelSpec) -> Result<Model> {
+    if !options.top {
+        if spec.top == Top::Unneeded {
+            return Ok(model);
+        }
+        let fetch = hub::published(known, true).map(|file| format!(": type `{}`", file.command())).unwrap_or_default();
+        let problem = format!("has the weights of {} without its classifier, which is needed here{fetch}", known.name);
+        return Err(Error::file(path, problem));
+    }
+    if let (Some(size), Top::Unneeded, Some(_)) = (spec.size, spec.top, known.parameters_without_top) {
+        if model.network.input_shape()?.as_picture().is_some_and(|[height, width, _]| [height, width] == size) {
+            return Ok(model);
+        }
+        let mut bare = Model::of_architecture(known, &Options { size: spec.size, ..Options::without_top() })?;
+        bare.network.adopt(model.network)?;
+        return Ok(bare);
+    }
+    resized(model, path, spec.size)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::*;
+use crate::train::RunFolder;
+use crate::weights::{keras_h5, safetensors};
+
+fn spec(model: &Path) -> ModelSpec {
+    ModelSpec::new(model.to_str().unwrap())
+}
+
+#[test]
+fn names_files_and_folders() {
+    assert_eq!(IN_RUN, RunFolder::FILES[0]);
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    let model = Model::of_architecture(zoo::find("mnist-cnn").unwrap(), &Options::default().seed(3)).unwrap();
+    safetensors::save_model(&model, &run.join(IN_RUN)).unwrap();
+    let same = |found: Model| {
+        assert_eq!(found.preprocessing, model.preprocessing);
+        let equal = found.network.weights().iter().zip(model.network.weights()).all(|(a, b)| a.values() == b.values());
+        assert!(equal && found.network.weights().len() == model.network.weights().len());
+    };
+    same(open(&spec(&run)).unwrap());
+    same(open(&spec(&run.join(IN_RUN))).unwrap());
+    let weights = Some(run.join(IN_RUN));
+    same(open(&ModelSpec { weights: weights.clone(), ..ModelSpec::new("mnist-cnn") }).unwrap());
+
+    // Weights alone need to be told whose they are.
+    let bare = folder.path().join("bare.weights.h5");
+    keras_h5::save_weights(&model.network, &bare).unwrap();
+    let message = open(&spec(&bare)).unwrap_err().to_string();
+    assert!(message.contains("say whose they are with --network NAME, one of mnist-cnn"), "{message}");
+    same(open(&ModelSpec { network: Some("mnist-cnn".into()), ..spec(&bare) }).unwrap());
+    let message = open(&ModelSpec { network: Some("lenet5".into()), ..spec(&bare) }).unwrap_err().to_string();
+    assert!(message.contains("bare.weights.h5: does not fit network lenet5"), "{message}");
+
+    let fails = |spec: ModelSpec, expected: &str| {
+        let message = open(&spec).unwrap_err().to_string();
+        assert!(message.contains(expected) && !message.contains('\n'), "{message}");
+    };
+    fails(ModelSpec::new("mnist-cnn"), "mnist-cnn: this is the name of a network without weights");
+    fails(ModelSpec::new("mnist-cn"), "mnist-cn: there is no such model file or run folder, and there is no network");
+    fails(ModelSpec::new("none.keras"), "none.keras: there is no such model file or run folder");
+    fails(ModelSpec { weights: weights.clone(), ..spec(&run) }, "--weights goes with the name of a network");
+    fails(ModelSpec { weights, ..ModelSpec::new(BUILTIN) }, "has weights of its own");
+    fails(ModelSpec { network: Some(BUILTIN.into()), ..spec(&run) }, "has its weights");
+    fails(
+        ModelSpec { network: Some("lenet5".into()), ..ModelSpec::new("none") },
+        "none: there is no such file of weights",
+    );
+    fails(ModelSpec { size: Some([56, 56]), ..spec(&run) }, "cannot take 56x56 pixels: dense/kernel");
+    fails(ModelSpec { weights: Some("none.h5".into()), ..ModelSpec::new("vgg16") }, "none.h5: cannot read");
+
+    let network = open_network(&ModelSpec { size: Some([150, 150]), ..ModelSpec::new("inception-v3") }).unwrap();
+    assert_eq!(network.input_shape().unwrap().as_picture(), Some([150, 150, 3]));
+    let builtin = open(&ModelSpec { size: Some([40, 64]), ..ModelSpec::new(BUILTIN) }).unwrap();
+    assert_eq!(builtin.preprocessing.unwrap().output_shape(), [40, 64, 3]);
+}
+
+/// A file decides whether there is a classifier and of how many classes; a command, whether one is needed.
+#[test]
+fn weights_with_and_without_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = zoo::find("inception-v3").unwrap();
+    let of = |options: Options, name: &str| {
+        let mut network = known.build(&options).unwrap();
+        network.weights_mut()[0].values_mut()[7] = 0.25;
+        let path = folder.path().join(name);
+        safetensors::save_model(&Model::new(network), &path).unwrap();
+        ModelSpec { weights: Some(path), ..ModelSpec::new("inception-v3") }
+    };
+    let shape = |spec: &ModelSpec| {
+        let model = open(spec).unwrap();
+        model.check().unwrap();
+        assert_eq!(model.network.weights()[0].values()[7], 0.25);
+        let [height, width, _] = model.preprocessing.unwrap().output_shape();
+        (model.network.output().unwrap().shape().sizes().to_vec(), [height, width])
+    };
+    let (size, top) = (Some([150, 120]), Top::Unneeded);
+    let with = of(Options::default().classes(5), "top.safetensors");
+    assert_eq!(shape(&with), (vec![5], [299, 299]));
+    assert_eq!(shape(&ModelSpec { top, ..with.clone() }), (vec![5], [299, 299]));
+    // Its classifier takes the mean over the picture, so that any size will do.
+    assert_eq!(shape(&ModelSpec { size, ..with.clone() }), (vec![5], [150, 120]));
+    assert_eq!(shape(&ModelSpec { size, top, ..with }), (vec![3, 2, 2048], [150, 120]));
+
+    let without = of(Options::without_top(), "bare.safetensors");
+    assert_eq!(shape(&ModelSpec { size, top, ..without.clone() }), (vec![3, 2, 2048], [150, 120]));
+    let message = open(&without).unwrap_err().to_string();
+    assert!(
+        message.contains(
+            "without its classifier, which is needed here: type `lucida weights fetch inception-v3 --with-top`"
+        ),
+        "{message}"
+    );
+}

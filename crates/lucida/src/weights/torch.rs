@@ -1,0 +1,89 @@
+//! PyTorch's files of state dictionaries: `.pth`, `.pt`.
+//!
+//! A state dictionary is a pickle of names and of what would rebuild tensors, beside the bytes of their storages. Since
+//! 2020 (PyTorch 1.6) the file is a zip archive; before, it was a row of pickles followed by the storages:
+//!
+//! ```text
+//! zip:     archive/data.pkl     archive/byteorder     archive/data/0     archive/data/1 ...
+//! before:  magic number | version | system | dictionary | keys | for each key: 8 bytes of count, the values
+//! ```
+//!
+//! A pickle can run any code when Python loads it. Here none is run: the pickle is read for its names, shapes and
+//! storages, and one that names anything else than what a state dictionary is made of is refused.
+//!
+//! The dictionary may lie within a checkpoint, under `state_dict`, `model_state_dict` or `model`. The file does not
+//! describe its network: tensors find their layers by their names, and by the set of these and their shapes the networks
+//! of torchvision are told.
+
+mod legacy;
+mod state;
+mod storage;
+mod write;
+
+use std::fs::File;
+use std::path::Path;
+
+use super::modules;
+use super::{Inspection, Model};
+use crate::nn::Network;
+use crate::{Error, Result};
+
+pub(super) use legacy::is_legacy;
+use storage::TorchFile;
+pub(super) use storage::folder;
+pub use write::save_weights;
+
+/// Reads a model of one of torchvision's networks, which is told by the names and shapes of its tensors: at its default
+/// size, with as many classes as the file has, and torchvision's preprocessing.
+///
+/// The networks are those of the zoo: VGG (11 to 19, with and without normalisation), AlexNet, SqueezeNet, ResNet18,
+/// ResNet50, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
+/// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
+///
+/// # Errors
+/// [`Error::File`] says what is wrong: not a PyTorch file, cut short, a pickle that would run code (named), tensors of
+/// no known network.
+pub fn load_model(path: &Path) -> Result<Model> {
+    let mut file = TorchFile::open(path)?;
+    modules::recognise(&mut file)?.ok_or_else(|| {
+        Error::file(
+            path,
+            format!(
+                "is a state dictionary, which does not describe its network, and its names and shapes are of none that \
+                 is known ({}): build the network it belongs to and load the weights into it",
+                modules::known()
+            ),
+        )
+    })
+}
+
+/// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the zoo, by
+/// the names of the network's own layers (`conv2d.weight`), or, into a plain chain of layers, in the order of the file.
+///
+/// The weights of a whole network can be read into one without its classifier.
+///
+/// # Errors
+/// As [`load_model`], and [`Error::File`] when a tensor is missing, left over or of another shape; the network is
+/// unchanged then.
+pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    modules::fill(&mut TorchFile::open(path)?, network)
+}
+
+/// Says what is in a file.
+///
+/// # Errors
+/// [`Error::File`] when it is not a state dictionary of PyTorch's.
+pub fn inspect(path: &Path) -> Result<Inspection> {
+    Ok(TorchFile::open(path)?.into_inspection())
+}
+
+/// Opens a file for reading; a folder is an error.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let failed = |source| Error::io(path, "read", source);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::file(path, "is a folder, not a model file"));
+    }
+    Ok((file, metadata.len()))
+}

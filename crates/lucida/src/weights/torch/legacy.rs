@@ -1,0 +1,82 @@
+//! The format before PyTorch 1.6: pickles in a row, then the storages.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::state::{RULES, State};
+use crate::weights::pickle::{Node, Pickle, Rules, Value};
+
+/// The magic number, 0x1950a86a20f9469cfc6c, as it lies in the file.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The version of the format, the only one there has been.
+const VERSION: i64 = 1001;
+
+/// Whether a file with this start is one of PyTorch's before version 1.6: a pickle of the magic number.
+pub(in crate::weights) fn is_legacy(start: &[u8]) -> bool {
+    start.first() == Some(&0x80) && start.windows(MAGIC.len()).take(20).any(|window| window == MAGIC)
+}
+
+/// The state dictionary, and where each of its storages starts, of a file that begins with these bytes.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(start: &[u8], file: &mut File, len: u64) -> Result<(State, Vec<u64>), String> {
+    // What comes before and after the dictionary is small.
+    let small = Rules { allowed: |_, _| false, ..RULES };
+    let mut at = 0;
+    let mut next = |rules| -> Result<Pickle, String> {
+        let pickle = Pickle::read(&start[at..], rules)?;
+        at += pickle.len;
+        Ok(pickle)
+    };
+    if next(small)?.root != Value::Bytes(&MAGIC) {
+        return Err("has another magic number than PyTorch's files".into());
+    }
+    match next(small)?.root {
+        Value::Int(VERSION) => {}
+        other => return Err(format!("is of version {other:?} of the format, not {VERSION}")),
+    }
+    let system = next(small)?;
+    if let Some(Node::Dict(items)) = system.node(system.root)
+        && items.contains(&(Value::Text("little_endian"), Value::Bool(false)))
+    {
+        return Err("was written on a big-endian machine, which is not supported".into());
+    }
+    let state = State::new(&next(RULES)?)?;
+    let keys = next(small)?;
+    let keys = keys.list(keys.root).ok_or("does not list its storages")?;
+    let places = places(&state, keys, file, at as u64, len)?;
+    Ok((state, places))
+}
+
+/// Where the values of the storages start: they come in the order of the keys, each after its count.
+fn places(state: &State, keys: &[Value], file: &mut File, mut at: u64, len: u64) -> Result<Vec<u64>, String> {
+    let indices = state.storages.iter().enumerate().map(|(index, storage)| (storage.key.as_str(), index));
+    let indices: HashMap<&str, usize> = indices.collect();
+    let mut places = vec![None; state.storages.len()];
+    for key in keys {
+        let Value::Text(key) = key else { return Err("has a storage whose key is not a text".into()) };
+        let mut count = [0; 8];
+        file.seek(SeekFrom::Start(at))
+            .and_then(|_| file.read_exact(&mut count))
+            .map_err(|_| format!("is cut short before storage {key:?}"))?;
+        let count = u64::from_le_bytes(count);
+        let Some(&index) = indices.get(key) else {
+            // Nothing says how large its values are, so nothing after it can be found.
+            return Err(format!("has a storage, {key:?}, that nothing refers to"));
+        };
+        let storage = &state.storages[index];
+        if count != storage.len {
+            return Err(format!("has {count} values in storage {key:?}, where there should be {}", storage.len));
+        }
+        let end = count.checked_mul(storage.kind.size as u64).and_then(|bytes| (at + 8).checked_add(bytes));
+        let end = end.filter(|&end| end <= len).ok_or_else(|| format!("is cut short in storage {key:?}"))?;
+        places[index] = Some(at + 8);
+        at = end;
+    }
+    let found = |(index, place): (usize, &Option<u64>)| {
+        place.ok_or_else(|| format!("lacks storage {:?}", state.storages[index].key))
+    };
+    places.iter().enumerate().map(found).collect()
+}

@@ -1,0 +1,285 @@
+//! What the pickle of a state dictionary says: the names, and for each tensor the part of a storage that it is.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::weights::TensorInfo;
+use crate::weights::floats::Float;
+use crate::weights::pickle::{Node, Pickle, Rules, Value};
+
+/// What a pickle may hold. A tensor takes about 35 opcodes, with its moments in an optimizer 150.
+pub(super) const RULES: Rules = Rules { opcodes: 1_000_000, allowed };
+/// Where a checkpoint may keep its state dictionary.
+const KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// Dictionaries within dictionaries on the way to the tensors.
+const MAX_DEPTH: usize = 4;
+
+/// The names that a state dictionary is made of.
+fn allowed(module: &str, name: &str) -> bool {
+    match module {
+        "collections" => name == "OrderedDict",
+        "torch._utils" => matches!(name, "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_parameter"),
+        "torch" | "torch.cuda" | "torch.storage" => kind(name).is_some(),
+        _ => false,
+    }
+}
+
+/// A type of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// Bytes of a value.
+    pub(super) size: usize,
+    /// How to read it, if it is a floating-point number.
+    pub(super) float: Option<Float>,
+}
+
+/// The type of the values in a storage of this class.
+fn kind(class: &str) -> Option<Kind> {
+    let (name, size, float) = match class {
+        "FloatStorage" => ("float32", 4, Some(Float::F32)),
+        "DoubleStorage" => ("float64", 8, Some(Float::F64)),
+        "HalfStorage" => ("float16", 2, Some(Float::F16)),
+        "BFloat16Storage" => ("bfloat16", 2, Some(Float::BF16)),
+        "LongStorage" => ("int64", 8, None),
+        "IntStorage" => ("int32", 4, None),
+        "ShortStorage" => ("int16", 2, None),
+        "CharStorage" => ("int8", 1, None),
+        "ByteStorage" | "UntypedStorage" => ("uint8", 1, None),
+        "BoolStorage" => ("bool", 1, None),
+        "ComplexFloatStorage" => ("complex64", 8, None),
+        "ComplexDoubleStorage" => ("complex128", 16, None),
+        _ => return None,
+    };
+    Some(Kind { name, size, float })
+}
+
+/// Values in a row that tensors are views of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Storage {
+    pub(super) key: String,
+    pub(super) kind: Kind,
+    /// The number of values.
+    pub(super) len: u64,
+}
+
+/// A tensor as a part of a storage: value `i, j, ...` lies at `offset + i * strides[0] + j * strides[1] + ...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    /// The index of the storage.
+    pub(super) storage: usize,
+    pub(super) offset: u64,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Vec<u64>,
+}
+
+impl View {
+    /// The number of values.
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Values from the first to the last in the storage.
+    pub(super) fn span(&self) -> u64 {
+        if self.len() == 0 {
+            return 0;
+        }
+        self.shape.iter().zip(&self.strides).map(|(&size, &stride)| (size as u64 - 1) * stride).sum::<u64>() + 1
+    }
+
+    /// Whether the values lie in a row, the last axis first.
+    pub(super) fn is_plain(&self) -> bool {
+        if self.len() == 0 {
+            return true;
+        }
+        let mut expected = 1;
+        self.shape.iter().zip(&self.strides).rev().all(|(&size, &stride)| {
+            let fits = size == 1 || stride == expected;
+            expected *= size as u64;
+            fits
+        })
+    }
+}
+
+/// A state dictionary.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Names, shapes and types, and the view of each.
+    pub(super) tensors: Vec<(TensorInfo, View)>,
+    pub(super) storages: Vec<Storage>,
+    /// What else the dictionaries hold that is a text or a number.
+    pub(super) attributes: Vec<(String, String)>,
+}
+
+impl State {
+    /// Finds the tensors of a pickle.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub(super) fn new(pickle: &Pickle) -> Result<Self, String> {
+        let mut reader = Reader { pickle, state: Self::default(), storages: HashMap::new() };
+        let mut root = pickle.root;
+        let mut names = Vec::new();
+        for _ in 0..MAX_DEPTH {
+            let entries = reader.entries(root).ok_or("holds no dictionary of tensors")?;
+            reader.take_attributes(&entries);
+            let inner = KEYS.iter().find_map(|key| {
+                let (_, value) = entries.iter().find(|(name, _)| *name == *key)?;
+                reader.entries(*value).map(|_| *value)
+            });
+            names = entries;
+            match inner {
+                Some(inner) => root = inner,
+                None => break,
+            }
+        }
+        // Also the storages of what is no weight: in the old format they lie between the others.
+        for value in pickle.nodes() {
+            let _ = reader.storage(value);
+        }
+        let mut seen = HashSet::new();
+        for (name, value) in names {
+            if let Some((view, kind)) =
+                reader.tensor(value, 0).map_err(|problem| format!("tensor {name:?} {problem}"))?
+            {
+                if !seen.insert(name) {
+                    return Err(format!("holds tensor {name:?} twice"));
+                }
+                let info = TensorInfo { name: name.to_owned(), shape: view.shape.clone(), dtype: kind.name.to_owned() };
+                reader.state.tensors.push((info, view));
+            }
+        }
+        match reader.state.tensors.is_empty() {
+            true => Err("holds no tensors in its dictionary".into()),
+            false => Ok(reader.state),
+        }
+    }
+}
+
+struct Reader<'p, 'a> {
+    pickle: &'p Pickle<'a>,
+    state: State,
+    /// The storages by their keys.
+    storages: HashMap<&'a str, usize>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// The entries of a dictionary whose keys are texts.
+    fn entries(&self, value: Value<'a>) -> Option<Vec<(&'a str, Value<'a>)>> {
+        let mut pairs = Vec::new();
+        let items = match self.pickle.node(value)? {
+            Node::Dict(items) => items,
+            Node::Call(call) => {
+                // Python 2 made it of a list of pairs.
+                let arguments = self.pickle.called(call, "collections", "OrderedDict")?;
+                for &pair in arguments.first().and_then(|&list| self.pickle.list(list)).unwrap_or_default() {
+                    if let Some(&[key, value]) = self.pickle.list(pair) {
+                        pairs.push((key, value));
+                    }
+                }
+                &call.items
+            }
+            _ => return None,
+        };
+        let entries = pairs.iter().chain(items).filter_map(|&(key, value)| match key {
+            Value::Text(key) => Some((key, value)),
+            _ => None,
+        });
+        Some(entries.collect())
+    }
+
+    fn take_attributes(&mut self, entries: &[(&str, Value)]) {
+        for (name, value) in entries {
+            let text = match value {
+                Value::Text(text) => text.chars().filter(|c| !c.is_control()).take(200).collect(),
+                Value::Int(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Bool(truth) => truth.to_string(),
+                _ => continue,
+            };
+            self.state.attributes.push(((*name).to_owned(), text));
+        }
+    }
+
+    /// The tensor that a value would be rebuilt as; `None` when it is none.
+    fn tensor(&mut self, value: Value<'a>, depth: usize) -> Result<Option<(View, Kind)>, String> {
+        let Some(Node::Call(call)) = self.pickle.node(value) else { return Ok(None) };
+        if let Some(arguments) = self.pickle.called(call, "torch._utils", "_rebuild_parameter") {
+            return match arguments.first() {
+                Some(&data) if depth < MAX_DEPTH => self.tensor(data, depth + 1),
+                _ => Err("is a parameter of nothing".into()),
+            };
+        }
+        let arguments = ["_rebuild_tensor_v2", "_rebuild_tensor"]
+            .iter()
+            .find_map(|name| self.pickle.called(call, "torch._utils", name));
+        let Some(arguments) = arguments else { return Ok(None) };
+        let [storage, Value::Int(offset), shape, strides, ..] = *arguments else {
+            return Err("is not described as PyTorch does".into());
+        };
+        let (storage, start, len) = self.storage(storage)?;
+        let kind = self.state.storages[storage].kind;
+        let numbers = |list: Value| -> Option<Vec<u64>> {
+            let number = |value: &Value| match value {
+                Value::Int(number) => u64::try_from(*number).ok(),
+                _ => None,
+            };
+            self.pickle.list(list)?.iter().map(number).collect()
+        };
+        let (shape, strides) = numbers(shape).zip(numbers(strides)).ok_or("has a shape that is none")?;
+        let place =
+            format!("of shape {shape:?} with strides {strides:?} and offset {offset} in a storage of {len} values");
+        let offset = u64::try_from(offset).map_err(|_| format!("{place} does not fit there"))?;
+        if shape.len() != strides.len() || shape.len() > 64 {
+            return Err(format!("{place} is not described as PyTorch does"));
+        }
+        let values = shape.iter().try_fold(1_u64, |all, &size| all.checked_mul(size));
+        // The last value, if there are any. Values that are used twice are no weights, and could be made to be any number.
+        let last =
+            shape.iter().zip(&strides).filter(|_| !shape.contains(&0)).try_fold(offset, |last, (size, stride)| {
+                (size - 1).checked_mul(*stride).and_then(|more| last.checked_add(more))
+            });
+        let fits =
+            values.is_some_and(|values| values <= len) && (values == Some(0) || last.is_some_and(|last| last < len));
+        if !fits {
+            return Err(format!("{place} does not fit there"));
+        }
+        let shape = shape.into_iter().map(|size| size as usize).collect();
+        Ok(Some((View { storage, offset: start + offset, shape, strides }, kind)))
+    }
+
+    /// The storage of a persistent identifier, and the part of it that is meant: its start and its length.
+    fn storage(&mut self, value: Value<'a>) -> Result<(usize, u64, u64), String> {
+        let found = match self.pickle.node(value) {
+            Some(Node::Persistent(key)) => self.pickle.list(*key),
+            _ => None,
+        };
+        let Some([Value::Text("storage"), class, Value::Text(key), _location, Value::Int(len), part @ ..]) = found
+        else {
+            return Err("has no storage".into());
+        };
+        let kind = match self.pickle.node(*class) {
+            Some(Node::Global(_, class)) => kind(class),
+            _ => None,
+        };
+        let (Some(kind), Ok(len)) = (kind, u64::try_from(*len)) else {
+            return Err(format!("has a storage, {key:?}, that is none"));
+        };
+        let storage = Storage { key: (*key).to_owned(), kind, len };
+        let index = *self.storages.entry(key).or_insert(self.state.storages.len());
+        if index == self.state.storages.len() {
+            self.state.storages.push(storage);
+        } else if self.state.storages[index] != storage {
+            return Err(format!("has a storage, {key:?}, that is described in two ways"));
+        }
+        // Old files have parts of storages: a key, where the part starts and its length.
+        match part.first().and_then(|&part| self.pickle.list(part)) {
+            Some(&[_, Value::Int(start), Value::Int(part)]) => match (u64::try_from(start), u64::try_from(part)) {
+                (Ok(start), Ok(part)) if start.checked_add(part).is_some_and(|end| end <= len) => {
+                    Ok((index, start, part))
+                }
+                _ => Err(format!("is in a part of storage {key:?} that does not fit there")),
+            },
+            _ => Ok((index, 0, len)),
+        }
+    }
+}

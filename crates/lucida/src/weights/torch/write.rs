@@ -1,0 +1,96 @@
+//! Writing a state dictionary in the zip format, as `torch.save(module.state_dict(), path)` does.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::nn::Network;
+use crate::weights::modules::{Entry, entries, own_or_torchvision};
+use crate::{Error, Result, files};
+
+/// Storages start at multiples of this, as PyTorch has it, so that it can map them.
+const ALIGNMENT: u16 = 64;
+
+/// Writes the weights of a network as a PyTorch state dictionary, for `torch.load(path, weights_only=True)`.
+///
+/// Networks of the zoo that torchvision has get torchvision's names, and its modules' `load_state_dict` takes the file
+/// (InceptionV3's when it was made with `aux_logits=False`). Others have the names of their layers: `conv2d.weight`.
+/// Kernels are ordered as PyTorch has them, channels first. Needs no memory but for a piece of a tensor.
+///
+/// # Errors
+/// [`Error::Unsupported`] when a layer takes several flattened pictures at once, which PyTorch orders otherwise;
+/// [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
+    let entries = entries(network, &own_or_torchvision(network))
+        .map_err(|problem| Error::Unsupported(format!("{}: {problem}", path.display())))?;
+    let pickle = pickle(network, &entries);
+    files::write_atomic(path, |out| write(out, network, &entries, &pickle))
+}
+
+fn write(out: &mut dyn Write, network: &Network, entries: &[Entry], pickle: &[u8]) -> io::Result<()> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(zip::DateTime::default())
+        .with_alignment(ALIGNMENT);
+    let mut archive = ZipWriter::new_stream(out);
+    for (name, bytes) in [("archive/data.pkl", pickle), ("archive/byteorder", b"little"), ("archive/version", b"3\n")] {
+        archive.start_file(name, options)?;
+        archive.write_all(bytes)?;
+    }
+    for (number, entry) in entries.iter().enumerate() {
+        let values = network.weights()[entry.weight].values();
+        let large = values.len() as u64 > u64::from(u32::MAX) / 8;
+        archive.start_file(format!("archive/data/{number}"), options.large_file(large))?;
+        let mut bytes = Vec::new();
+        entry.layout.to_torch(values, |values| {
+            for values in values.chunks(1 << 14) {
+                bytes.clear();
+                values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+                archive.write_all(&bytes)?;
+            }
+            io::Result::Ok(())
+        })?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+/// The pickle, in protocol 2: `OrderedDict` with a `_rebuild_tensor_v2` of each name, whose storage is a persistent
+/// identifier `("storage", torch.FloatStorage, key, "cpu", count)`.
+fn pickle(network: &Network, entries: &[Entry]) -> Vec<u8> {
+    let mut out = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
+    for (number, entry) in entries.iter().enumerate() {
+        let shape = &entry.shapes[0];
+        text(&mut out, &entry.name);
+        out.extend_from_slice(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        text(&mut out, "storage");
+        out.extend_from_slice(b"ctorch\nFloatStorage\n");
+        text(&mut out, &number.to_string());
+        text(&mut out, "cpu");
+        integer(&mut out, network.weights()[entry.weight].values().len());
+        // The identifier, the offset, the shape.
+        out.extend_from_slice(b"tQK\x00(");
+        shape.iter().for_each(|&size| integer(&mut out, size));
+        out.extend_from_slice(b"t(");
+        for axis in 0..shape.len() {
+            integer(&mut out, shape[axis + 1..].iter().product());
+        }
+        // The strides; that no gradient is wanted; no hooks.
+        out.extend_from_slice(b"t\x89ccollections\nOrderedDict\n)RtR");
+    }
+    out.extend_from_slice(b"u.");
+    out
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'X');
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn integer(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(b"\x8a\x08");
+    out.extend_from_slice(&(number as i64).to_le_bytes());
+}

@@ -1,0 +1,110 @@
+//! What the tests of damaged and malicious files share.
+#![allow(dead_code)] // each test program uses its own part
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lucida::Result;
+use lucida::nn::Network;
+use lucida::weights::{self, Model};
+
+/// Numbers that are the same in every run (Knuth's MMIX generator).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+/// How often to try: as given, or so many times as often as `LUCIDA_FUZZ` says.
+pub(crate) fn rounds(usual: usize) -> usize {
+    usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+/// Everything that reads a file; none of it may take long or much memory.
+pub(crate) fn read_all(path: &Path, network: &Network) -> (Result<Model>, Result<()>) {
+    let start = Instant::now();
+    let model = weights::load_model(path);
+    let loaded = weights::load_weights(path, &mut network.clone());
+    let _ = weights::inspect(path);
+    let taken = start.elapsed();
+    assert!(taken < Duration::from_secs(3), "{}: {taken:?}", path.display());
+    for problem in [model.as_ref().err(), loaded.as_ref().err()].into_iter().flatten() {
+        assert!(!problem.to_string().contains('\n'), "{problem}");
+        assert!(!matches!(problem, lucida::Error::Bug(_)), "{problem}");
+    }
+    if let Some(bytes) = peak_memory() {
+        assert!(bytes < 1 << 30, "{}: {bytes} bytes of memory", path.display());
+    }
+    (model, loaded)
+}
+
+/// The most memory that this process has had at once, where the system says.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Reads each file cut at 50 places. `check` gets the length and the result.
+pub(crate) fn cut_anywhere(
+    files: &[PathBuf],
+    network: &Network,
+    check: impl Fn(&Path, usize, usize, &Result<Model>, &Result<()>),
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(1);
+    for file in files {
+        let bytes = fs::read(file).unwrap();
+        let path = folder.path().join(file.file_name().unwrap());
+        for _ in 0..rounds(50) {
+            let len = random.below(bytes.len());
+            fs::write(&path, &bytes[..len]).unwrap();
+            let (model, loaded) = read_all(&path, network);
+            check(&path, len, bytes.len(), &model, &loaded);
+        }
+    }
+}
+
+/// Reads each file 200 times with some bits turned over: in half of the rounds anywhere, in half in the first bytes, where
+/// most of the structure is.
+pub(crate) fn flipped_bytes(files: &[PathBuf], network: &Network) {
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, file) in (2..).zip(files) {
+        let bytes = fs::read(file).unwrap();
+        let path = folder.path().join(file.file_name().unwrap());
+        let mut random = Random(seed);
+        for round in 0..rounds(200) {
+            let mut damaged = bytes.clone();
+            let range = if round % 2 == 0 { bytes.len() } else { bytes.len().min(8192) };
+            for _ in 0..=round % 4 {
+                damaged[random.below(range)] ^= 1 << random.below(8);
+            }
+            fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path, network);
+        }
+    }
+}
+
+/// Reads each file 200 times with a number in it that is very large, zero or negative.
+pub(crate) fn extreme_numbers(files: &[PathBuf], network: &Network) {
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, file) in (20..).zip(files) {
+        let bytes = fs::read(file).unwrap();
+        let path = folder.path().join(file.file_name().unwrap());
+        let mut random = Random(seed);
+        for round in 0..rounds(200) {
+            let mut damaged = bytes.clone();
+            let width = [1, 2, 4, 8][round % 4];
+            let value: u64 = [u64::MAX, 0, 1 << 40, u64::MAX / 2, 0x7fff_ffff, 0x8000][random.below(6)];
+            let at = random.below(bytes.len() - 8);
+            damaged[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            fs::write(&path, &damaged).unwrap();
+            let _ = read_all(&path, network);
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! Downloads from a server on this machine: good, slow, cut off, changed, lying, gone.
+
+#[path = "common/server.rs"]
+mod server;
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use lucida::Error;
+use lucida::weights::hub::{Event, Fetched, Hub, Patience, Published, State};
+use md5::{Digest, Md5};
+use server::{Request, Server, file, head};
+use tempfile::TempDir;
+
+/// The version of the file that servers name.
+const TAG: &str = "\"one\"";
+const ALL: usize = usize::MAX;
+
+/// Bytes that look like nothing in particular.
+fn content() -> Vec<u8> {
+    (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn published(bytes: &[u8]) -> Published {
+    let md5: String = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Published { network: "vgg16", with_top: false, path: "some/file.h5", md5: md5.leak(), size: bytes.len() as u64 }
+}
+
+/// A cache, a hub, and the file that it should fetch.
+struct Setup {
+    _folder: TempDir,
+    hub: Hub,
+    file: Published,
+    bytes: Vec<u8>,
+}
+
+impl Setup {
+    fn new(address: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let patience = Patience {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(1),
+            retries: 2,
+            pause: Duration::from_millis(10),
+        };
+        let hub = Hub::new(&folder.path().join("deep/weights"), address).unwrap().with_patience(patience);
+        let bytes = content();
+        Self { _folder: folder, hub, file: published(&bytes), bytes }
+    }
+
+    fn of(server: &Server) -> Self {
+        Self::new(&server.url())
+    }
+
+    fn fetch(&self) -> lucida::Result<Fetched> {
+        self.hub.fetch(&self.file, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The one line that says what went wrong.
+    fn fail(&self) -> String {
+        let error = self.fetch().unwrap_err();
+        assert!(matches!(error, Error::Network { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(!message.contains('\n'), "{message}");
+        // What to do by hand: from where, and to where.
+        let (url, path) = (self.hub.url(&self.file), self.path().display().to_string());
+        let advice = format!("download {url} by other means as {path}, or give a file with --weights FILE");
+        assert!(message.starts_with(&format!("{url}: ")) && message.ends_with(&advice), "{message}");
+        message
+    }
+
+    fn path(&self) -> PathBuf {
+        self.hub.path(&self.file)
+    }
+
+    fn part(&self) -> PathBuf {
+        self.path().with_extension("h5.part")
+    }
+
+    /// Puts bytes into the cache as if they had arrived earlier.
+    fn put_part(&self, bytes: &[u8], tag: Option<&str>) {
+        fs::create_dir_all(self.hub.folder()).unwrap();
+        fs::write(self.part(), bytes).unwrap();
+        if let Some(tag) = tag {
+            fs::write(self.path().with_extension("h5.tag"), tag).unwrap();
+        }
+    }
+
+    /// The file is there, and nothing beside it but the lock.
+    fn check_good(&self) {
+        assert!(fs::read(self.path()).unwrap() == self.bytes);
+        assert_eq!(names(self.hub.folder()), ["file.h5", "file.h5.lock"]);
+        assert_eq!(self.hub.state(&self.file), State::Present);
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A server that has the file.
+fn good() -> Server {
+    Server::start(|_, request, out| file(out, request, &content(), TAG, ALL))
+}
+
+#[test]
+fn a_file_is_fetched_once() {
+    let server = good();
+    let setup = Setup::of(&server);
+    assert_eq!(setup.hub.state(&setup.file), State::Missing);
+    let mut events = Vec::new();
+    let fetched = setup.hub.fetch(&setup.file, &mut |event| {
+        events.push(event.clone());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(fetched.unwrap(), Fetched::Now);
+    setup.check_good();
+    let done: Vec<u64> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Progress { done, total } => Some(*done).filter(|_| *total == 300_000),
+            _ => None,
+        })
+        .collect();
+    assert!(done.is_sorted() && done.first() == Some(&0) && done.last() == Some(&300_000), "{done:?}");
+    assert_eq!(events.last(), Some(&Event::Verifying));
+
+    assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(server.requests()[0].path, "/some/file.h5");
+}
+
+#[test]
+fn what_is_damaged_in_the_cache_is_fetched_again() {
+    let server = good();
+    let setup = Setup::of(&server);
+    for bytes in [&[7; 300_000][..], b"a file of another size"] {
+        fs::create_dir_all(setup.hub.folder()).unwrap();
+        fs::write(setup.path(), bytes).unwrap();
+        let state = setup.hub.state(&setup.file);
+        assert_eq!(state, if bytes.len() == 300_000 { State::Present } else { State::Foreign(22) });
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+    }
+}
+
+#[test]
+fn a_slow_server_is_waited_for() {
+    let server = Server::start(|_, _, out| {
+        head(out, "200 OK", &[("Content-Length", "300000".into())])?;
+        for piece in content().chunks(20_000) {
+            out.write_all(piece)?;
+            out.flush()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    });
+    let setup = Setup::of(&server);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_stalls_is_asked_again_for_the_rest() {
+    let server = Server::start(|number, request, out| {
+        file(out, request, &content(), TAG, if number == 0 { 100_000 } else { ALL })?;
+        out.flush()?;
+        if number == 0 {
+            std::thread::sleep(Duration::from_secs(8));
+        }
+        Ok(())
+    });
+    let setup = Setup::of(&server);
+    let start = Instant::now();
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    assert!(start.elapsed() < Duration::from_secs(8));
+    setup.check_good();
+    let requests = server.requests();
+    assert_eq!((requests.len(), requests[1].from, requests[1].if_range.as_deref()), (2, Some(100_000), Some(TAG)));
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    let server = Server::start(|_, _, _| {
+        std::thread::sleep(Duration::from_secs(8));
+        Ok(())
+    });
+    let setup = Setup::of(&server);
+    let start = Instant::now();
+    let message = setup.fail();
+    assert!(message.contains("nothing arrived within 1 s (attempts: 3)"), "{message}");
+    assert!(start.elapsed() < Duration::from_secs(8));
+}
+
+#[test]
+fn a_download_that_is_cut_off_goes_on() {
+    // Each connection brings 70,000 bytes and breaks: there are more breaks than retries, but each brings some.
+    let server = Server::start(|_, request, out| file(out, request, &content(), TAG, 70_000));
+    let setup = Setup::of(&server);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    let from: Vec<_> = server.requests().iter().map(|request| request.from).collect();
+    assert_eq!(from, [None, Some(70_000), Some(140_000), Some(210_000), Some(280_000)]);
+}
+
+#[test]
+fn a_server_that_brings_nothing_more_is_given_up_and_the_part_kept() {
+    let cut = |number: usize| if number == 0 { 70_000 } else { 0 };
+    let server = Server::start(move |number, request, out| file(out, request, &content(), TAG, cut(number)));
+    let setup = Setup::of(&server);
+    let message = setup.fail();
+    assert!(message.contains("cut off (attempts: 3); the first 70000 of 300000 bytes are kept"), "{message}");
+    assert_eq!(setup.hub.state(&setup.file), State::Partial(70_000));
+    drop(server);
+
+    // On another day, from another address.
+    let server = good();
+    let hub = Hub::new(setup.hub.folder(), &server.url()).unwrap();
+    let setup = Setup { hub, ..setup };
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    assert_eq!(server.requests()[0].from, Some(70_000));
+}
+
+#[test]
+fn a_file_that_has_changed_is_fetched_from_its_start() {
+    let server = good();
+    let setup = Setup::of(&server);
+    setup.put_part(&[1; 1000], Some("\"older\""));
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    let requests = server.requests();
+    assert_eq!((requests.len(), requests[0].if_range.as_deref()), (1, Some("\"older\"")));
+}
+
+#[test]
+fn a_part_of_something_else_is_found_out_by_the_checksum() {
+    let server = good();
+    let setup = Setup::of(&server);
+    setup.put_part(&[1; 1000], None);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    let from: Vec<_> = server.requests().iter().map(|request| request.from).collect();
+    assert_eq!(from, [Some(1000), None]);
+
+    // A part that is whole, or longer than the file, needs no server, or all of the file.
+    for (len, requests) in [(300_000, 0), (300_001, 1)] {
+        let server = good();
+        let setup = Setup::of(&server);
+        let mut part = content();
+        part.resize(len, 0);
+        setup.put_part(&part, None);
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+        assert_eq!(server.requests().len(), requests);
+    }
+}
+
+#[test]
+fn servers_without_ranges_send_the_whole() {
+    let server =
+        Server::start(|_, request, out| file(out, &Request { from: None, ..request.clone() }, &content(), TAG, ALL));
+    let setup = Setup::of(&server);
+    setup.put_part(&content()[..1000], None);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    assert_eq!(server.requests()[0].from, Some(1000));
+}
+
+#[test]
+fn a_server_that_cannot_go_on_is_asked_for_the_whole() {
+    for answer in ["416 Range Not Satisfiable", "206 Partial Content"] {
+        let server = Server::start(move |_, request, out| match request.from {
+            // Another part than was asked for.
+            Some(_) => {
+                head(out, answer, &[("Content-Length", "0".into()), ("Content-Range", "bytes 5-9/300000".into())])
+            }
+            None => file(out, request, &content(), TAG, ALL),
+        });
+        let setup = Setup::of(&server);
+        setup.put_part(&content()[..1000], None);
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[test]
+fn a_file_of_another_size_is_refused_before_it_arrives() {
+    for size in [299_999, 300_001] {
+        let server = Server::start(move |_, _, out| {
+            head(out, "200 OK", &[("Content-Length", size.to_string())])?;
+            out.write_all(&content())
+        });
+        let setup = Setup::of(&server);
+        let message = setup.fail();
+        assert!(message.contains(&format!("another size ({size} bytes or more, not 300000)")), "{message}");
+        assert_eq!((server.requests().len(), setup.hub.state(&setup.file)), (1, State::Missing));
+    }
+    // The whole of another size behind a part.
+    let server = Server::start(|_, _, out| {
+        head(out, "206 Partial Content", &[("Content-Range", "bytes 1000-400000/400001".into())])
+    });
+    let setup = Setup::of(&server);
+    setup.put_part(&content()[..1000], None);
+    assert!(setup.fail().contains("another size (400001 bytes"));
+}
+
+#[test]
+fn a_file_whose_size_nobody_tells_is_limited() {
+    // Without a length, the end of the connection is the end of the file.
+    let of = |len: usize| {
+        Server::start(move |_, _, out| {
+            let mut bytes = content();
+            bytes.resize(len, 0);
+            head(out, "200 OK", &[])?;
+            out.write_all(&bytes)
+        })
+    };
+    let server = of(300_000);
+    let setup = Setup::of(&server);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+
+    let server = of(1_000_000);
+    let setup = Setup::of(&server);
+    let message = setup.fail();
+    assert!(message.contains("another size"), "{message}");
+    assert_eq!(names(setup.hub.folder()), ["file.h5.lock"]);
+
+    let server = of(299_000);
+    let message = Setup::of(&server).fail();
+    assert!(message.contains("the server stopped after 299000 of 300000 bytes (attempts: 3)"), "{message}");
+}
+
+#[test]
+fn a_wrong_checksum_leaves_nothing() {
+    let server = Server::start(|_, request, out| {
+        let mut bytes = content();
+        bytes[123_456] ^= 1;
+        file(out, request, &bytes, TAG, ALL)
+    });
+    let setup = Setup::of(&server);
+    fs::create_dir_all(setup.hub.folder()).unwrap();
+    fs::write(setup.path(), "mine").unwrap();
+    let message = setup.fail();
+    let expected = format!("not {}); it was removed", setup.file.md5);
+    assert!(
+        message.contains("the checksum of what arrived is wrong (MD5 ") && message.contains(&expected),
+        "{message}"
+    );
+    assert_eq!(names(setup.hub.folder()), ["file.h5", "file.h5.lock"]);
+    assert_eq!(fs::read(setup.path()).unwrap(), b"mine");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn refusals_are_told_and_passing_ones_tried_again() {
+    for (status, attempts, expected) in [
+        ("404 Not Found", 1, "the server has no such file (status 404)"),
+        ("410 Gone", 1, "status 410"),
+        ("403 Forbidden", 1, "the server answers with status 403"),
+        ("304 Not Modified", 1, "status 304"),
+        ("503 Service Unavailable", 3, "the server answers with status 503 (attempts: 3)"),
+        ("429 Too Many Requests", 3, "status 429 (attempts: 3)"),
+    ] {
+        let server = Server::start(move |_, _, out| head(out, status, &[("Content-Length", "0".into())]));
+        let setup = Setup::of(&server);
+        let message = setup.fail();
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(server.requests().len(), attempts, "{status}");
+        assert_eq!(names(setup.hub.folder()), ["file.h5.lock"]);
+    }
+    let server = Server::start(|number, request, out| match number {
+        0 | 1 => head(out, "500 Internal Server Error", &[("Content-Length", "0".into())]),
+        _ => file(out, request, &content(), TAG, ALL),
+    });
+    let setup = Setup::of(&server);
+    let mut waits = Vec::new();
+    let fetched = setup.hub.fetch(&setup.file, &mut |event| {
+        if let Event::Waiting(why) = event {
+            waits.push(why.clone());
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(fetched.unwrap(), Fetched::Now);
+    assert_eq!(waits[0], "the server answers with status 500; trying again");
+}
+
+#[test]
+fn nonsense_is_no_answer() {
+    for nonsense in ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "\0\0\0\0\0\0"] {
+        let server = Server::start(move |_, _, out| out.write_all(nonsense.as_bytes()));
+        let setup = Setup::of(&server);
+        let _ = setup.fail();
+        assert_eq!(setup.hub.state(&setup.file), State::Missing);
+    }
+    // Headers without an end.
+    let server = Server::start(|_, _, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\n")?;
+        (0..100_000).try_for_each(|i| write!(out, "X-{i}: nothing\r\n"))
+    });
+    let _ = Setup::of(&server).fail();
+}
+
+#[test]
+fn redirects_are_followed_so_far() {
+    let to = |out: &mut dyn Write, place: String| {
+        head(out, "302 Found", &[("Location", place), ("Content-Length", "0".into())])
+    };
+    let server = Server::start(move |_, request, out| match request.path.as_str() {
+        "/some/file.h5" => to(out, "/elsewhere".into()),
+        _ => file(out, request, &content(), TAG, ALL),
+    });
+    let setup = Setup::of(&server);
+    setup.put_part(&content()[..1000], Some(TAG));
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    let last = server.requests().pop().unwrap();
+    assert_eq!((last.path.as_str(), last.from, last.if_range.as_deref()), ("/elsewhere", Some(1000), Some(TAG)));
+
+    let server = Server::start(move |_, request, out| to(out, format!("{}x", request.path)));
+    let message = Setup::of(&server).fail();
+    assert!(message.contains("the server points elsewhere more than 5 times"), "{message}");
+    assert!(server.requests().len() <= 6);
+}
+
+#[test]
+fn nobody_there() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let setup = Setup::new(&format!("http://127.0.0.1:{port}"));
+    let message = setup.fail();
+    assert!(message.contains("the connection failed: Connection refused"), "{message}");
+    assert!(message.contains("(attempts: 3)"), "{message}");
+    // Behind a proxy it is the proxy that finds out.
+    if ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().any(|name| std::env::var_os(name).is_some()) {
+        return;
+    }
+    let message = Setup::new("http://no-such-host.invalid/files").fail();
+    assert!(message.contains("the server's address cannot be found; is there a network?"), "{message}");
+}
+
+#[test]
+fn stopping_keeps_what_has_arrived() {
+    let server = good();
+    let setup = Setup::of(&server);
+    let stopped = setup.hub.fetch(&setup.file, &mut |event| match event {
+        Event::Progress { done, .. } if *done > 100_000 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    let State::Partial(kept) = setup.hub.state(&setup.file) else { panic!("nothing was kept") };
+    assert!(kept > 100_000);
+    assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+    setup.check_good();
+    assert_eq!(server.requests()[1].from, Some(kept as usize));
+
+    // While it waits to try again, too.
+    let setup = Setup::new("http://127.0.0.1:1");
+    let stopped = setup.hub.fetch(&setup.file, &mut |event| match event {
+        Event::Waiting(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+#[test]
+fn two_at_once_fetch_it_once() {
+    let server = Server::start(|_, request, out| {
+        std::thread::sleep(Duration::from_millis(200));
+        file(out, request, &content(), TAG, ALL)
+    });
+    let setup = Arc::new(Setup::of(&server));
+    let barrier = Arc::new(Barrier::new(2));
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let (setup, barrier) = (setup.clone(), barrier.clone());
+            std::thread::spawn(move || {
+                barrier.wait();
+                setup.fetch().unwrap()
+            })
+        })
+        .collect();
+    let mut results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    results.sort_by_key(|fetched| *fetched == Fetched::Now);
+    assert_eq!(results, [Fetched::BeforeNow, Fetched::Now]);
+    setup.check_good();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_is_named() {
+    let server = good();
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("file");
+    fs::write(&in_the_way, "x").unwrap();
+    let hub = Hub::new(&in_the_way.join("weights"), &server.url()).unwrap();
+    let error = hub.fetch(&published(&content()), &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("file/weights"), "{error}");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn addresses_are_checked() {
+    for wrong in ["", "ftp://a", "https://", "https:///a", "example.org", "http://a b", "http://a/?q", "http://u@a"] {
+        let message = Hub::new(Path::new("x"), wrong).unwrap_err().to_string();
+        assert!(message.contains("is not an address that begins with https:// or http://"), "{wrong}: {message}");
+    }
+    let hub = Hub::new(Path::new("x"), "http://a/b/").unwrap();
+    assert_eq!(hub.url(&published(b"")), "http://a/b/some/file.h5");
+}
+
+/// With TLS: the certificate must be vouched for and of the right name, and nothing leads back to plain HTTP.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod tls {
+    use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    fn pem(name: &str) -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls")).join(name)
+    }
+
+    fn start(answer: impl Fn(usize, &Request, &mut dyn Write) -> io::Result<()> + Send + Sync + 'static) -> Server {
+        let chain = vec![CertificateDer::from_pem_file(pem("server.pem")).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(pem("server.key")).unwrap();
+        let provider = Arc::new(rustls_graviola::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let wrap = move |stream| -> Box<dyn server::Connection> {
+            Box::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream))
+        };
+        Server::start_with(wrap, answer)
+    }
+
+    fn setup(server: &Server, host: &str, authority: bool) -> Setup {
+        let setup = Setup::new(&format!("https://{host}:{}", server.port()));
+        if !authority {
+            return setup;
+        }
+        let hub = setup.hub.clone().with_certificates(&pem("authority.pem"));
+        Setup { hub, ..setup }
+    }
+
+    #[test]
+    fn a_trusted_server_is_used() {
+        let server = start(|_, request, out| file(out, request, &content(), TAG, 150_000));
+        let setup = setup(&server, "localhost", true);
+        assert_eq!(setup.fetch().unwrap(), Fetched::Now);
+        setup.check_good();
+        assert_eq!(server.requests().len(), 2);
+    }
+
+    #[test]
+    fn a_server_of_another_name_or_authority_is_not() {
+        for (host, authority, expected) in [("127.0.0.1", true, "not valid for"), ("localhost", false, "UnknownIssuer")]
+        {
+            let server = start(|_, request, out| file(out, request, &content(), TAG, ALL));
+            let message = setup(&server, host, authority).fail();
+            assert!(message.contains("cannot be trusted") && message.contains(expected), "{message}");
+            assert!(server.requests().is_empty());
+        }
+        let server = start(|_, request, out| file(out, request, &content(), TAG, ALL));
+        let plain = setup(&server, "localhost", false);
+        let hub = plain.hub.clone().with_certificates(&pem("make.sh"));
+        let error = hub.fetch(&plain.file, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(error.to_string().contains("make.sh: holds no certificates"), "{error}");
+    }
+
+    #[test]
+    fn it_does_not_lead_to_plain_http() {
+        let plain = good();
+        let place = format!("{}/some/file.h5", plain.url());
+        let server = start(move |_, _, out| {
+            head(out, "302 Found", &[("Location", place.clone()), ("Content-Length", "0".into())])
+        });
+        let message = setup(&server, "localhost", true).fail();
+        assert!(message.contains("points to an address without https, which is refused"), "{message}");
+        assert!(plain.requests().is_empty());
+    }
+
+    #[test]
+    fn a_server_without_tls_is_no_secure_server() {
+        let server = good();
+        let _ = setup(&server, "localhost", true).fail();
+        assert!(server.requests().len() <= 3);
+    }
+}

@@ -1,0 +1,60 @@
+//! Damaged ONNX files: an error or a harmless success, soon, in little memory; never a panic or a hang. Files that are made
+//! to do harm are in the unit tests of `weights::onnx`.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::hostile::{cut_anywhere, extreme_numbers, flipped_bytes};
+use lucida::nn::Network;
+use lucida::nn::zoo::{self, Options, Start};
+use lucida::weights::{self, Model, onnx};
+
+const FILES: [&str; 4] = ["residual.onnx", "pooled.onnx", "keras_tf.onnx", "keras_tf_gray.onnx"];
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/files")).join(name)
+}
+
+fn network(path: &Path) -> Network {
+    weights::load_model(path).unwrap().network
+}
+
+/// The files of others, and one of our own, whose metadata are read as well.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let own = folder.join("own.onnx");
+    onnx::save_model(
+        &Model::new(zoo::lenet5(&Options { start: Start::Random(1), ..Default::default() }).unwrap()),
+        &own,
+    )
+    .unwrap();
+    FILES.iter().map(|name| file(name)).chain([own]).collect()
+}
+
+#[test]
+fn files_cut_anywhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in files(folder.path()) {
+        cut_anywhere(&[file.clone()], &network(&file), |path, len, whole, model, loaded| {
+            // What comes after the graph and the version of its operators may be missing; nothing else.
+            let harmless = len + 64 > whole;
+            assert!(harmless || (model.is_err() && loaded.is_err()), "{} cut to {len}", path.display());
+        });
+    }
+}
+
+#[test]
+fn flipped_bytes_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in files(folder.path()) {
+        flipped_bytes(&[file.clone()], &network(&file));
+    }
+}
+
+#[test]
+fn extreme_numbers_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in files(folder.path()) {
+        extreme_numbers(&[file.clone()], &network(&file));
+    }
+}

@@ -1,0 +1,136 @@
+"""Checks torchvision's networks against PyTorch, outside the test suite (the files are large).
+
+    cargo build --release -p lucida --example compare_torch
+    python tests/torch/compare.py target/release/examples/compare_torch [NETWORK ...]
+
+Each network gets random weights, is saved in all forms, and is run on random pictures by PyTorch and by Lucida, which
+must tell the network from the file. What Lucida writes is loaded with `weights_only=True` and must be the same to the bit.
+Needs torch, torchvision and safetensors.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+# Ours, torchvision's, classes, height and width, and whether the file alone tells the network at this size.
+CASES = [
+    ("vgg11", "vgg11", 1000, 224, 224),
+    ("vgg13", "vgg13", 1000, 224, 224),
+    ("vgg16", "vgg16", 1000, 224, 224),
+    ("vgg19", "vgg19", 1000, 224, 224),
+    ("vgg11-bn", "vgg11_bn", 1000, 224, 224),
+    ("vgg13-bn", "vgg13_bn", 1000, 224, 224),
+    ("vgg16-bn", "vgg16_bn", 1000, 224, 224),
+    ("vgg19-bn", "vgg19_bn", 1000, 224, 224),
+    ("alexnet", "alexnet", 1000, 224, 224),
+    ("squeezenet1-0", "squeezenet1_0", 1000, 224, 224),
+    ("squeezenet1-1", "squeezenet1_1", 1000, 224, 224),
+    ("resnet18", "resnet18", 1000, 224, 224),
+    ("resnet50", "resnet50", 1000, 224, 224),
+    ("inception-v3-torch", "inception_v3", 1000, 299, 299),
+    # Other sizes and numbers of classes.
+    ("alexnet", "alexnet", 7, 200, 301),
+    ("vgg11-bn", "vgg11_bn", 7, 160, 203),
+    ("squeezenet1-0", "squeezenet1_0", 7, 97, 122),
+    ("squeezenet1-1", "squeezenet1_1", 7, 21, 58),
+    ("resnet18", "resnet18", 7, 97, 122),
+    ("resnet50", "resnet50", 7, 33, 150),
+    ("inception-v3-torch", "inception_v3", 7, 139, 180),
+]
+
+
+def network(name, classes):
+    torch.manual_seed(len(name))
+    more = {"init_weights": False} if name == "inception_v3" else {}
+    net = getattr(torchvision.models, name)(weights=None, num_classes=classes, **more)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+        elif getattr(module, "bias", None) is not None:
+            torch.nn.init.normal_(module.bias, 0, 0.05)
+    return net.eval()
+
+
+def main():
+    program, chosen = sys.argv[1], sys.argv[2:]
+    for ours, theirs, classes, height, width in CASES:
+        if chosen and ours not in chosen:
+            continue
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            net = network(theirs, classes)
+            # A copy: loading other values into the network would change these.
+            state = {k: v.clone() for k, v in net.state_dict().items()}
+            inputs = torch.randn(2, 3, height, width)
+            default = height == width and classes == 1000
+
+            def record(name):
+                path = os.path.join(folder, name)
+                tensors = {"input": inputs.permute(0, 2, 3, 1).contiguous(), "logits": net(inputs)}
+                save_file(tensors, path)
+                return path
+
+            def run(what, weights, outputs, *more):
+                if not default and not more:
+                    more = (ours,)
+                done = subprocess.run([program, weights, outputs, *more], capture_output=True, text=True)
+                print(f"{theirs} {classes} {height}x{width} {what}: {done.stdout.strip()}{done.stderr.strip()}", flush=True)
+                assert done.returncode == 0
+                return done
+
+            path = os.path.join(folder, "weights.pth")
+            outputs = record("float32.safetensors")
+            torch.save(state, path)
+            run("zip", path, outputs)
+            saved = os.path.join(folder, "saved.pth")
+            run("saved", path, outputs, ours, saved)
+            back = torch.load(saved, weights_only=True)
+            left = {k for k in state if not k.endswith("num_batches_tracked") and not k.startswith("AuxLogits.")}
+            assert set(back) == left, set(back) ^ left
+            assert all(torch.equal(back[k], state[k]) for k in back)
+            if theirs == "inception_v3":
+                # Without what is for training alone.
+                net.AuxLogits = None
+            net.load_state_dict(back)
+            os.remove(saved)
+            if default:
+                torch.save(state, path, _use_new_zipfile_serialization=False)
+                run("legacy", path, outputs)
+                torch.save({"epoch": 3, "state_dict": {"module." + k: v for k, v in state.items()}}, path)
+                run("checkpoint of DataParallel", path, outputs)
+                save_file(state, path)
+                run("safetensors", path, outputs)
+                for kind in [torch.float16, torch.bfloat16]:
+                    half = {k: v.to(kind) if v.is_floating_point() else v for k, v in state.items()}
+                    whole = {k: v.float() if v.is_floating_point() else v for k, v in half.items()}
+                    net.load_state_dict(whole, strict=False)
+                    rounded = record("rounded.safetensors")
+                    torch.save(half, path)
+                    run(str(kind), path, rounded)
+                    if kind == torch.float16:
+                        save_file(half, path)
+                        run("safetensors float16", path, rounded)
+                net.load_state_dict(state, strict=False)
+                if theirs.startswith("vgg"):
+                    # As timm has it: the dense layers as convolutions.
+                    timm = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
+                    named = {}
+                    for key, value in state.items():
+                        module, leaf = key.rsplit(".", 1)
+                        if key == "classifier.0.weight":
+                            value = value.reshape(4096, 512, 7, 7)
+                        if key == "classifier.3.weight":
+                            value = value.reshape(4096, 4096, 1, 1)
+                        named[f"{timm.get(module, module)}.{leaf}"] = value
+                    save_file(named, path)
+                    run("timm's names", path, outputs)
+
+
+main()

@@ -1,0 +1,119 @@
+//! Networks written as ONNX, run in tract, against what lucida computes: the values may differ by 1e-4 of the largest.
+
+use std::path::Path;
+
+use lucida::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
+};
+use lucida::nn::zoo::{self, Start};
+use lucida::nn::{Network, Plan};
+use lucida::weights::{Model, onnx};
+use tract_onnx::prelude::*;
+
+const BATCH: usize = 2;
+
+fn input(network: &Network) -> Vec<f32> {
+    let len = BATCH * network.input_shape().unwrap().len();
+    (0..len).map(|i| ((i * 7919 % 101) as f32 - 50.0) / 25.0).collect()
+}
+
+/// All outputs of the network.
+fn lucida(network: &Network) -> Vec<Vec<f32>> {
+    let mut plan = Plan::builder(network).batch_size(BATCH).build().unwrap();
+    plan.input_mut().copy_from_slice(&input(network));
+    plan.forward(network).unwrap();
+    (0..network.outputs().len()).map(|index| plan.output(index).to_vec()).collect()
+}
+
+/// All outputs of the file.
+fn tract(path: &Path, network: &Network) -> Vec<Vec<f32>> {
+    let shape: Vec<usize> = [&[BATCH], network.input_shape().unwrap().sizes()].concat();
+    let model = tract_onnx::onnx().model_for_path(path).unwrap();
+    let model = model.with_input_fact(0, f32::fact(&shape).into()).unwrap().into_optimized().unwrap();
+    let outputs =
+        model.into_runnable().unwrap().run(tvec!(Tensor::from_shape(&shape, &input(network)).unwrap().into()));
+    outputs
+        .unwrap()
+        .iter()
+        .map(|output| output.to_plain_array_view::<f32>().unwrap().iter().copied().collect())
+        .collect()
+}
+
+fn agrees(mut network: Network) {
+    for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
+        let start = if weight.name().ends_with("variance") { 0.5 } else { -0.3 };
+        weight.values_mut().iter_mut().enumerate().for_each(|(i, value)| *value = start + (i % 5) as f32 * 0.2);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    onnx::save_model(&Model::new(network.clone()), &path).unwrap();
+    let (ours, theirs) = (lucida(&network), tract(&path, &network));
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours.len(), theirs.len());
+        let largest = theirs.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let worst = ours.iter().zip(theirs).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        // What does not depend on the input shows nothing.
+        let (first, second) = ours.split_at(ours.len() / BATCH);
+        let moved = first.iter().zip(second).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        assert!(moved > 1e-2 * largest, "{}: {moved:e} of {largest:e} from sample to sample", network.name());
+        eprintln!("{}: relative difference {:.1e}", network.name(), worst / largest);
+        assert!(largest > 0.0 && worst <= 1e-4 * largest, "{}: {worst:e} of {largest:e}", network.name());
+    }
+}
+
+fn known(name: &str, size: Option<[usize; 2]>, top: bool) {
+    let options = zoo::Options { size, top, start: Start::Random(3), ..Default::default() };
+    agrees(zoo::find(name).unwrap().build(&options).unwrap());
+}
+
+#[test]
+fn mnist_cnn() {
+    known("mnist-cnn", None, true);
+}
+
+#[test]
+fn lenet5() {
+    known("lenet5", None, true);
+}
+
+#[test]
+fn vgg16() {
+    known("vgg16", Some([64, 64]), false);
+}
+
+#[test]
+fn inception_v3() {
+    known("inception-v3", Some([75, 75]), false);
+}
+
+#[test]
+fn every_kind_of_layer() {
+    let mut b = Network::builder("every_layer");
+    let input = b.add(Input::new([12, 11, 3]), &[]).unwrap();
+    let padded = b.add(ZeroPadding2D { padding: [[1, 2], [0, 3]] }, &[input]).unwrap();
+    let stem = Conv2D::new(6, [3, 2]).strides([2, 1]).padding(Padding::Same).activation(ActivationKind::Tanh);
+    let stem = b.add(stem, &[padded]).unwrap();
+    let norm = b.add(BatchNormalization { scale: false, ..Default::default() }, &[stem]).unwrap();
+    let left = b.add(Activation::new(ActivationKind::LeakyRelu { negative_slope: 0.2 }), &[norm]).unwrap();
+    let right = b.add(Conv2D::new(6, [1, 1]).without_bias().activation(ActivationKind::Relu6), &[stem]).unwrap();
+    let sum = b.add(Add {}, &[left, right, stem]).unwrap();
+    let two = b.add(Add {}, &[left, sum]).unwrap();
+    let valid = b.add(Conv2D::new(5, [3, 3]).strides([2, 2]).activation(ActivationKind::Relu), &[two]).unwrap();
+    let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same), &[norm]).unwrap();
+    let wide = MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Explicit([[1, 1], [2, 1]]));
+    let wide = b.add(wide, &[norm]).unwrap();
+    let mean = b.add(AveragePooling2D::new([3, 2]).strides([1, 2]).padding(Padding::Same), &[sum]).unwrap();
+    let clip = b.add(Activation::new(ActivationKind::Clip { min: -0.5, max: 0.75 }), &[mean]).unwrap();
+    let flat = b.add(Flatten {}, &[clip]).unwrap();
+    let pooled = [max, valid].map(|x| b.add(GlobalAveragePooling2D {}, &[x]).unwrap());
+    let most = b.add(GlobalMaxPooling2D {}, &[wide]).unwrap();
+    let all = b.add(Concatenate {}, &[pooled[0], pooled[1], most, flat]).unwrap();
+    let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
+    let hidden = b.add(Dense::new(7).activation(ActivationKind::Sigmoid), &[dropped]).unwrap();
+    let linear = b.add(Activation::new(ActivationKind::Linear), &[hidden]).unwrap();
+    let norm = b.add(BatchNormalization { center: false, ..Default::default() }, &[linear]).unwrap();
+    let out = b.add(Dense::new(4).activation(ActivationKind::Softmax), &[norm]).unwrap();
+    agrees(b.build(&[out, left, wide], 9).unwrap());
+}
