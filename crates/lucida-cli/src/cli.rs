@@ -4,6 +4,7 @@ mod activations;
 mod augment;
 mod deconv;
 mod embed;
+mod explain;
 mod filter;
 mod kernels;
 mod maximize;
@@ -22,6 +23,7 @@ pub(crate) use embed::{Embed, Map};
 
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
+pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
@@ -37,6 +39,7 @@ Examples:
   lucida train mnist --data DIR                 train on MNIST's files in DIR
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
+  lucida explain runs/mnist photo-of-a-7.jpg    and why
   lucida summary mnist-cnn                      the layers of a network
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
@@ -128,6 +131,9 @@ pub(crate) enum Command {
 
     /// Draw into a picture what a layer sees in it (DeepDream)
     Dream(DreamArguments),
+
+    /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
+    Explain(Explain),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

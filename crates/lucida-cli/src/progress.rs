@@ -14,6 +14,8 @@ use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
 
+const WORK_TEMPLATE: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
+
 /// Watches a training, shows it, and stops it on Ctrl-C.
 pub(crate) struct Progress {
     output: Output,
@@ -90,6 +92,43 @@ impl Counter {
     }
 }
 
+/// A bar for work of several parts, one after another, on a terminal.
+pub(crate) struct WorkBar {
+    bar: Option<ProgressBar>,
+}
+
+impl WorkBar {
+    pub(crate) fn new(output: Output) -> Self {
+        let style = || ProgressStyle::with_template(WORK_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let draw = || ProgressBar::new(0).with_style(style().progress_chars("━╸─"));
+        Self { bar: (output.is_watched() && !output.quiet()).then(draw) }
+    }
+
+    /// How far a part has come.
+    pub(crate) fn show(&self, what: &'static str, done: usize, total: usize) {
+        let Some(bar) = &self.bar else { return };
+        if done == 0 || bar.message() != what {
+            bar.reset();
+            bar.set_message(what);
+        }
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    }
+
+    /// Clears the line, for something to be printed there.
+    pub(crate) fn hide(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for WorkBar {
+    fn drop(&mut self) {
+        self.hide();
+    }
+}
+
 fn style() -> ProgressStyle {
     ProgressStyle::with_template(TEMPLATE)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -151,5 +190,6 @@ mod tests {
     #[test]
     fn the_bar_can_be_drawn() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
+        ProgressStyle::with_template(WORK_TEMPLATE).unwrap();
     }
 }

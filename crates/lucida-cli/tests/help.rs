@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["demo"],
     &["train"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 23] = [
     &["receptive-field"],
     &["kernels"],
     &["filter"],
+    &["explain"],
     &["data"],
     &["data", "show"],
     &["data", "augment"],

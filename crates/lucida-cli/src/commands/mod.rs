@@ -9,6 +9,7 @@ mod demo;
 mod dream;
 mod embed;
 mod evaluate;
+mod explain;
 mod filter;
 mod kernels;
 mod maximize;
@@ -66,6 +67,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Zoo(arguments) => zoo::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Dream(arguments) => dream::run(arguments, context),
+        Command::Explain(arguments) => explain::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }

@@ -21,6 +21,12 @@ pub(crate) enum Purpose {
     Mix = 5,
     /// The directions that the main ones are sought from.
     Embed = 6,
+    /// The noise of SmoothGrad.
+    Noise = 11,
+    /// The masks of RISE.
+    Masks = 12,
+    /// The order of pixels of equal importance.
+    Ties = 13,
 }
 
 /// The generator for the `number`-th use of `seed` for a purpose.

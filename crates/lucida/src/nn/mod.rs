@@ -12,7 +12,7 @@
 mod initializer;
 pub mod layers;
 mod loss;
-mod network;
+pub(crate) mod network;
 mod optimizer;
 mod plan;
 mod schedule;

@@ -193,7 +193,8 @@ pub fn describe_format(path: &Path) -> Result<&'static str> {
     Ok(writer(path)?.what)
 }
 
-/// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`.
+/// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
+/// `.pth`, `.pt`.
 ///
 /// # Errors
 /// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::nn::layers::{
-    Activation, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalMaxPooling2D,
-    Input, MaxPooling2D, ZeroPadding2D,
+    Activation, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense,
+    Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, ZeroPadding2D,
 };
 use crate::nn::zoo::{self, Options};
 use crate::nn::{Plan, Point};
@@ -95,11 +95,12 @@ fn random_layer(noise: &mut Noise, [height, width, _]: [usize; 3]) -> Option<Lay
     if window[0] > height || window[1] > width {
         return None;
     }
-    Some(match noise.below(6) {
+    Some(match noise.below(7) {
         0 => MaxPooling2D::new([window[0].min(2), window[1].min(2)]).strides(strides).padding(padding).into(),
         1 => AveragePooling2D::new(window).strides(strides).padding(padding).into(),
         2 => ZeroPadding2D { padding: [[noise.below(3), noise.below(2)], [noise.below(2), noise.below(3)]] }.into(),
         3 => BatchNormalization::default().into(),
+        4 => AdaptiveAveragePooling2D::new([1 + noise.below(6), 1 + noise.below(6)]).into(),
         _ => Conv2D::new(3, window).strides(strides).padding(padding).into(),
     })
 }

@@ -2,27 +2,29 @@
 
 use lucida_kernels::{Buffer, Cpu};
 
-use super::lower::{Back, BackInput, Draft, Lowered, Step, Wanted, lower};
+use super::flow::{Gradients, unfused};
+use super::lower::{Back, BackInput, Lowered, Step, Wanted, lower};
 use super::memory::{Life, assign};
 use super::rule::Gate;
 use super::{BackwardRule, Place, Plan, Point};
-use crate::nn::layers::{Activating, Layer, Operation, Setting};
+use crate::nn::layers::{Activating, Operation, Setting};
 use crate::nn::{Network, Shape};
 use crate::{Error, Result};
 
 /// Says what a plan is for.
 #[derive(Debug, Clone)]
 pub struct PlanBuilder<'a> {
-    network: &'a Network,
+    pub(super) network: &'a Network,
     cpu: Option<Cpu>,
     batch: usize,
     training: bool,
     outputs: Vec<Point>,
     seeds: Vec<Point>,
-    input_gradient: bool,
-    weight_gradients: bool,
+    gradients: Vec<Point>,
+    pub(super) input_gradient: bool,
+    pub(super) weight_gradients: Gradients,
     exact: Option<bool>,
-    rule: BackwardRule,
+    pub(super) rule: BackwardRule,
 }
 
 impl<'a> PlanBuilder<'a> {
@@ -34,8 +36,9 @@ impl<'a> PlanBuilder<'a> {
             training: false,
             outputs: Vec::new(),
             seeds: Vec::new(),
+            gradients: Vec::new(),
             input_gradient: false,
-            weight_gradients: false,
+            weight_gradients: Gradients::None,
             exact: None,
             rule: BackwardRule::Gradient,
         }
@@ -69,6 +72,12 @@ impl<'a> PlanBuilder<'a> {
         self
     }
 
+    /// The gradient of this value is wanted. Such gradients are numbered in the order of these calls.
+    pub fn gradient(mut self, point: impl Into<Point>) -> Self {
+        self.gradients.push(point.into());
+        self
+    }
+
     /// The gradient of the input is wanted.
     pub fn input_gradient(self) -> Self {
         Self { input_gradient: true, ..self }
@@ -76,7 +85,13 @@ impl<'a> PlanBuilder<'a> {
 
     /// The gradients of all trainable weights are wanted.
     pub fn weight_gradients(self) -> Self {
-        Self { weight_gradients: true, ..self }
+        Self { weight_gradients: Gradients::Trainable, ..self }
+    }
+
+    /// The gradients of the biases and of the shifts of batch normalisations are wanted, of frozen layers too, and those
+    /// of no other weights.
+    pub fn shift_gradients(self) -> Self {
+        Self { weight_gradients: Gradients::Shifts, ..self }
     }
 
     /// Whether equal patches of a picture must give equal sums to the bit, which rules out Winograd's convolution.
@@ -103,7 +118,9 @@ impl<'a> PlanBuilder<'a> {
         if self.batch == 0 {
             return Err(Error::argument("a batch of 0 samples"));
         }
-        if (self.input_gradient || self.weight_gradients) && self.seeds.is_empty() {
+        let wants_gradients =
+            self.input_gradient || self.weight_gradients != Gradients::None || !self.gradients.is_empty();
+        if wants_gradients && self.seeds.is_empty() {
             return Err(Error::argument("gradients are wanted, but no seed says where they come from"));
         }
         let find = |point: &Point| Ok((self.network.find(&point.layer)?, point.before_activation));
@@ -112,7 +129,9 @@ impl<'a> PlanBuilder<'a> {
             true => self.network.outputs().iter().map(|&node| (node, false)).collect(),
         };
         let seeds = self.seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
-        let wanted: Wanted = outputs.iter().chain(&seeds).copied().collect();
+        let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
+        let wanted: Wanted = outputs.iter().chain(&seeds).copied().chain(apart).collect();
         let lowered = lower(self.network, &wanted, self.training);
         for shape in &lowered.values {
             let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
@@ -121,100 +140,33 @@ impl<'a> PlanBuilder<'a> {
                 return Err(Error::Limit { what, got: u64::MAX, limit: isize::MAX as u64 });
             }
         }
-        Assembly::new(self, lowered, outputs, seeds).plan()
+        Assembly::new(self, lowered, [outputs, seeds, gradients]).plan()
     }
 }
 
 /// A plan on its way: what flows back where.
-struct Assembly<'a> {
-    wish: PlanBuilder<'a>,
+pub(super) struct Assembly<'a> {
+    pub(super) wish: PlanBuilder<'a>,
     cpu: Cpu,
-    lowered: Lowered,
+    pub(super) lowered: Lowered,
     outputs: Vec<(usize, bool)>,
-    seeds: Vec<(usize, bool)>,
+    pub(super) seeds: Vec<(usize, bool)>,
+    pub(super) gradients: Vec<(usize, bool)>,
     /// For each value: whether its gradient is computed.
-    gradient: Vec<bool>,
+    pub(super) gradient: Vec<bool>,
     /// For each step, if it takes part in the pass backward: for each input, whether its gradient is computed and if so
     /// whether it is added to one that is already there.
-    flow: Vec<Option<Vec<Option<bool>>>>,
+    pub(super) flow: Vec<Option<Vec<Option<bool>>>>,
 }
 
 impl<'a> Assembly<'a> {
-    fn new(wish: PlanBuilder<'a>, lowered: Lowered, outputs: Vec<(usize, bool)>, seeds: Vec<(usize, bool)>) -> Self {
+    fn new(wish: PlanBuilder<'a>, lowered: Lowered, points: [Vec<(usize, bool)>; 3]) -> Self {
         let cpu = wish.cpu.unwrap_or_else(Cpu::detect);
-        let mut assembly = Self { wish, cpu, outputs, seeds, gradient: Vec::new(), flow: Vec::new(), lowered };
+        let [outputs, seeds, gradients] = points;
+        let (gradient, flow) = (Vec::new(), Vec::new());
+        let mut assembly = Self { wish, cpu, lowered, outputs, seeds, gradients, gradient, flow };
         assembly.trace_gradients();
         assembly
-    }
-
-    fn has_wanted_weights(&self, draft: &Draft) -> bool {
-        let weights = self.wish.network.nodes()[draft.node].weights();
-        let trainable = self.wish.network.weights()[weights].iter().any(|weight| weight.trainable());
-        self.wish.weight_gradients && draft.activation.is_none() && trainable
-    }
-
-    /// A gradient flows where it comes from a seed and leads to something wanted.
-    fn trace_gradients(&mut self) {
-        let mut leads = vec![false; self.lowered.values.len()];
-        for input in self.wish.network.inputs() {
-            leads[self.lowered.at((input, false))] = self.wish.input_gradient;
-        }
-        for draft in &self.lowered.drafts {
-            leads[draft.output] = self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]);
-        }
-        let mut comes = vec![false; leads.len()];
-        for &seed in &self.seeds {
-            comes[self.lowered.at(seed)] = true;
-        }
-        let mut flow: Vec<_> = Vec::new();
-        for draft in self.lowered.drafts.iter().rev() {
-            flow.push((comes[draft.output] && leads[draft.output]).then(|| {
-                let through = |&input: &usize| leads[input].then(|| std::mem::replace(&mut comes[input], true));
-                draft.inputs.iter().map(through).collect()
-            }));
-        }
-        flow.reverse();
-        self.flow = flow;
-        // A seed has a place for its gradient even when it leads nowhere.
-        self.gradient = comes;
-    }
-
-    fn consumers(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
-        let takes = move |(step, draft): (usize, &Draft)| draft.inputs.contains(&value).then_some(step);
-        self.lowered.drafts.iter().enumerate().filter_map(takes)
-    }
-
-    /// Whether a max-pooling does the backward pass of the ReLU before it as well: it drops the gradient of maxima that
-    /// are not positive, which saves a pass over the larger tensor.
-    fn pools_relu(&self, step: usize) -> bool {
-        let draft = &self.lowered.drafts[step];
-        let pooling = matches!(self.wish.network.nodes()[draft.node].layer(), Layer::MaxPooling2D(_));
-        if !pooling || draft.activation.is_some() || self.wish.rule != BackwardRule::Gradient {
-            return false;
-        }
-        let value = draft.inputs[0];
-        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu);
-        let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
-        from_relu && !seeded && self.consumers(value).count() == 1
-    }
-
-    /// Whether the step's own ReLU is left to the max-pooling that follows.
-    fn left_to_pooling(&self, step: usize) -> bool {
-        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.pools_relu(consumer))
-    }
-
-    /// What the gradient of a step's output passes before the step takes it.
-    fn gate(&self, step: usize) -> Option<Gate> {
-        let draft = &self.lowered.drafts[step];
-        match self.wish.rule {
-            _ if draft.relu && self.left_to_pooling(step) => None,
-            rule if draft.relu => Some(Gate::Rectifier(rule)),
-            BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
-                let sums = !self.wish.network.nodes()[draft.node].weights().is_empty();
-                sums.then_some(Gate::Sum { epsilon })
-            }
-            _ => None,
-        }
     }
 
     fn prepare(&self, step: usize) -> Box<dyn Operation> {
@@ -283,6 +235,9 @@ impl<'a> Assembly<'a> {
             touch(values + self.lowered.at(point), loss);
             touch(self.lowered.at(point), loss);
         }
+        for value in self.gradients.iter().map(|&point| self.lowered.at(point)).filter(|&value| self.gradient[value]) {
+            touch(values + value, end);
+        }
         for (step, draft) in self.lowered.drafts.iter().enumerate() {
             touch(draft.output, step + 1);
             draft.inputs.iter().for_each(|&input| touch(input, step + 1));
@@ -331,8 +286,10 @@ impl<'a> Assembly<'a> {
             };
             let back = self.flow[step].as_ref().map(|flow| {
                 let wanted = self.has_wanted_weights(draft);
-                for index in weights.clone().filter(|&index| wanted && network.weights()[index].trainable()) {
-                    weight_gradients[index] = vec![0.0; network.weights()[index].values().len()];
+                for index in weights.clone().filter(|_| wanted) {
+                    let weight = &network.weights()[index];
+                    let len = if self.wish.weight_gradients.include(weight) { weight.values().len() } else { 0 };
+                    weight_gradients[index] = vec![0.0; len];
                 }
                 let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
                     let accumulate = through?;
@@ -364,6 +321,12 @@ impl<'a> Assembly<'a> {
             inputs: input_values.iter().map(|&value| place(value)).collect(),
             outputs: self.outputs.iter().map(|&p| shaped(place(self.lowered.at(p)), node_shape(p))).collect(),
             seeds: self.seeds.iter().map(|&p| shaped(place(values + self.lowered.at(p)), node_shape(p))).collect(),
+            gradients: self
+                .gradients
+                .iter()
+                .map(|&p| (self.lowered.at(p), p))
+                .map(|(value, p)| self.gradient[value].then(|| shaped(place(values + value), node_shape(p))))
+                .collect(),
             input_gradients: input_values
                 .iter()
                 .map(|&value| (self.wish.input_gradient && self.gradient[value]).then(|| place(values + value)))

@@ -14,6 +14,7 @@
 
 mod backward;
 mod builder;
+mod flow;
 mod lower;
 mod memory;
 mod rule;
@@ -81,6 +82,8 @@ pub struct Plan {
     outputs: Vec<Place>,
     /// Where gradients are put in.
     seeds: Vec<Place>,
+    /// The gradients of values that were asked for, where there are any.
+    gradients: Vec<Option<Place>>,
     /// The gradients of the inputs, if wanted.
     input_gradients: Vec<Option<Place>>,
     /// One for each weight of the network; empty where none is wanted.
@@ -183,6 +186,12 @@ impl Plan {
     /// The gradient of input number `index` after a pass backward, if it was asked for and there is one.
     pub fn input_gradient_at(&self, index: usize) -> Option<&[f32]> {
         let place = self.input_gradients.get(index)?.as_ref()?;
+        Some(&self.buffers[place.buffer][..self.batch * place.len])
+    }
+
+    /// Wanted gradient number `index` after a pass backward: (batch, ...), if any seed's way leads there.
+    pub fn gradient(&self, index: usize) -> Option<&[f32]> {
+        let place = self.gradients.get(index)?.as_ref()?;
         Some(&self.buffers[place.buffer][..self.batch * place.len])
     }
 

@@ -11,7 +11,8 @@
 //!
 //! Layer-wise relevance propagation with the epsilon rule is a gradient too: with `R = x dx` as the relevance of a value,
 //! `R_i = sum over j of x_i w_ij R_j / (z_j + eps sign z_j)` is the gradient with each derivative `f'(z)` replaced by
-//! `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1).
+//! `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1). A sigmoid is 1/2 where its sum is nothing: that half is no
+//! term's doing and keeps its relevance, as a bias does; the rest, `f(z) - 1/2`, is handed on.
 
 use super::super::layers::ActivationKind;
 
@@ -84,7 +85,7 @@ impl BackwardRule {
             (Self::Relevance { epsilon }, ActivationKind::Sigmoid) => {
                 keep(output, gradient, |y, dy| {
                     let y = y.clamp(1e-7, 1.0 - 1e-7);
-                    dy * share(y, (y / (1.0 - y)).ln(), epsilon)
+                    dy * share(y - 0.5, (y / (1.0 - y)).ln(), epsilon)
                 });
             }
             _ => return false,

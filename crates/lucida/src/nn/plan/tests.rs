@@ -178,6 +178,51 @@ fn frozen_layers_get_no_gradient_and_stop_its_way() {
     assert_eq!(plan.steps.iter().filter(|step| step.back.is_some()).count(), 2);
 }
 
+/// The gradient of a bias is the sum of the gradient of the value that it is added to, over the places and the batch.
+#[test]
+fn gradients_between_the_layers() {
+    let mut network = branches();
+    network.set_trainable("stem", false).unwrap();
+    let (batch, input) = (3, ramp(3 * 192));
+    let logits = Point::before_activation("out");
+    let points = [Point::before_activation("stem"), Point::output("stem"), Point::output("right"), "mixed".into()];
+    let gradients = |builder: PlanBuilder| {
+        let mut plan = builder.batch_size(batch).seed(logits.clone()).build().unwrap();
+        plan.input_mut().copy_from_slice(&input);
+        plan.forward(&network).unwrap();
+        plan.seed_mut(0).copy_from_slice(&ramp(9));
+        plan.backward(&network);
+        plan
+    };
+    let mut all = Plan::builder(&network).output("stem").input_gradient().shift_gradients();
+    for point in &points {
+        all = all.gradient(point.clone());
+    }
+    let whole = gradients(all);
+    let stem = whole.gradient(0).unwrap();
+    let index = network.weights().iter().position(|weight| weight.name() == "stem/bias").unwrap();
+    let sums: Vec<f32> = (0..6).map(|channel| stem.iter().skip(channel).step_by(6).sum()).collect();
+    for (sum, bias) in sums.iter().zip(&whole.weight_gradients()[index]) {
+        assert!((sum - bias).abs() < 1e-5, "{sum} {bias}");
+    }
+    let through = whole.gradient(1).unwrap().iter().zip(whole.output(0));
+    assert!(through.zip(stem).all(|((&after, &y), &before)| before == if y > 0.0 { after } else { 0.0 }));
+    assert!(whole.gradient(1).unwrap() != stem, "some unit of the stem is closed");
+    // Nothing but biases and shifts, whether frozen or not.
+    for (weight, gradient) in network.weights().iter().zip(whole.weight_gradients()) {
+        let shift = weight.name().ends_with("/bias") || weight.name().ends_with("/beta");
+        assert_eq!(gradient.is_empty(), !shift, "{}", weight.name());
+    }
+    // One alone is the same, and what lies before it is left out.
+    for (index, point) in points.iter().enumerate() {
+        let alone = gradients(Plan::builder(&network).exact(true).gradient(point.clone()));
+        assert_eq!(alone.gradient(0), whole.gradient(index), "{point:?}");
+        assert!(alone.steps[0].back.is_none());
+    }
+    let no_way = gradients(Plan::builder(&network).output("out").gradient("out"));
+    assert_eq!((no_way.gradient(0), no_way.gradient(1)), (None, None));
+}
+
 #[test]
 fn a_step_allocates_no_buffers_and_repeats_to_the_bit() {
     let run = |threads: usize| {

@@ -1,0 +1,142 @@
+//! The command line of `lucida explain`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueHint};
+use lucida::explain::{Baseline, Method};
+
+use crate::arguments::{ModelArguments, Source};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida explain runs/mnist seven.png                            all methods on one sheet
+  lucida explain runs/mnist --data mnist --index 7               a built-in digit
+  lucida explain runs/mnist seven.png --class 1 --method lrp     what speaks for a 1
+  lucida explain model.keras cat.jpg --method grad-cam --layer block4_conv3
+  lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
+  lucida explain runs/mnist seven.png --json --npy               all numbers, and the raw maps
+
+Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map calls
+important are deleted (less is better), and while they are inserted into a blurred picture (more is better).")]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+
+    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// Data set to take a digit from: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
+    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    pub(crate) data: Option<Source>,
+
+    /// Which digit of the data set, from 0
+    #[arg(long, value_name = "N", requires = "data")]
+    pub(crate) index: Option<usize>,
+
+    /// Class to explain, by name or number [default: the predicted one]
+    #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) class: Option<String>,
+
+    /// Methods, joined by commas, or all: gradient, smoothgrad, gradient-x-input, guided-backprop,
+    /// integrated-gradients, grad-cam, grad-cam++, layer-cam, score-cam, occlusion, rise, lrp
+    #[arg(long, value_name = "METHOD", default_value = "all")]
+    pub(crate) method: Methods,
+
+    /// Layer of the class activation maps [default: the last one with places to tell apart]
+    #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layer: Option<String>,
+
+    /// Check that the maps depend on the weights: randomise them layer by layer (one more picture and table)
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Folder for the pictures
+    #[arg(long, value_name = "DIR", default_value = "runs/explain", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite pictures that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Write the raw maps too, as NumPy arrays: METHOD.npy
+    #[arg(long)]
+    pub(crate) npy: bool,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// What the picture is compared with: black, or mean (its own mean colour)
+    #[arg(long, value_name = "COLOUR", default_value = "black", help_heading = "Settings of the methods")]
+    pub(crate) baseline: Baseline,
+
+    /// SmoothGrad: noisy copies
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    pub(crate) samples: usize,
+
+    /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
+    #[arg(long, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
+    pub(crate) noise: f32,
+
+    /// RISE: random masks
+    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    pub(crate) masks: usize,
+
+    /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
+    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    pub(crate) patch: Option<usize>,
+
+    /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
+    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    pub(crate) stride: Option<usize>,
+
+    /// LRP: what keeps small sums from blowing up
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    pub(crate) epsilon: f32,
+
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
+    pub(crate) seed: u64,
+}
+
+/// Attribution methods: names joined by commas, or `all`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Methods(pub(crate) Vec<Method>);
+
+impl FromStr for Methods {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self(Method::ALL.to_vec()));
+        }
+        let mut methods = Vec::new();
+        for name in text.split(',') {
+            let method = name.parse().map_err(|error: lucida::Error| format!("{error}, and all"))?;
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        Ok(Self(methods))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_by_name() {
+        let parse = |text: &str| text.parse::<Methods>();
+        assert_eq!(parse("all").unwrap().0.len(), 12);
+        assert_eq!(parse("lrp,rise,lrp").unwrap().0, [Method::Lrp, Method::Rise]);
+        for wrong in ["", "lrp,", "grad", "all,lrp"] {
+            assert!(parse(wrong).unwrap_err().contains("grad-cam++"), "{wrong}");
+        }
+    }
+}

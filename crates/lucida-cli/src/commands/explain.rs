@@ -1,0 +1,313 @@
+//! `lucida explain`
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::{Dataset, Picture};
+use lucida::explain::{
+    Account, Explained, Explainer, HeatMap, Method, Progress, SanityCheck, Settings, class_name, comparison,
+    find_class, sanity_check, sanity_strips, spatial_layer,
+};
+use lucida::files;
+use lucida::weights::{Model, Top, open};
+use serde::Serialize;
+
+use super::Context;
+use super::digits::Digits;
+use crate::cli::Explain;
+use crate::interrupt;
+use crate::output::percent;
+use crate::progress::WorkBar;
+
+/// The names of the sheet and of the strips of the check.
+const SHEET: &str = "comparison.png";
+const CHECK: &str = "check.png";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    picture: &'a str,
+    /// The class that is explained, and its probability.
+    class: String,
+    class_number: usize,
+    probability: f32,
+    predicted: String,
+    methods: Vec<Answered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Vec<Checked>>,
+    folder: String,
+    files: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Answered {
+    method: &'static str,
+    score: f32,
+    deletion_area: f64,
+    insertion_area: f64,
+    deletion: Vec<f32>,
+    insertion: Vec<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<String>,
+    /// What should be a sum, and what it should be: of integrated gradients and LRP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sum: Option<Sum>,
+}
+
+#[derive(Serialize)]
+struct Sum {
+    pixels: f64,
+    biases: f64,
+    expected: f64,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    method: &'static str,
+    suspicious: bool,
+    stages: Vec<Stage>,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    layer: String,
+    rank_correlation: f64,
+    rank_correlation_of_magnitudes: f64,
+    structural_similarity: f64,
+}
+
+pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
+    let output = context.output;
+    let model = open(&arguments.model.spec(Top::Needed))?;
+    let settings = settings(arguments, context);
+    let about = || arguments.model.model.clone();
+    // What is wrong with the model or the class is said before a picture is looked for.
+    let mut explainer = Explainer::new(&model, &settings).with_context(about)?;
+    let preprocessing = model.preprocessing().with_context(about)?;
+    let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
+    let methods = methods(arguments, &model, context)?;
+    let (name, picture) = picture(arguments)?;
+    let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+    preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
+    drop(picture);
+
+    let names = file_names(arguments, &methods);
+    files::claim_folder(&arguments.out, &names.iter().map(String::as_str).collect::<Vec<_>>(), arguments.force)?;
+    interrupt::catch()?;
+
+    let probabilities = explainer.probabilities(&input)?;
+    let (predicted, _) = explainer.predict(&input)?;
+    let class = class.unwrap_or(predicted);
+    let bar = WorkBar::new(output);
+    let watch = |progress: Progress| {
+        bar.show(progress.what, progress.done, progress.total);
+        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let mut explainer = explainer.watched(watch);
+    let meant = format!("{} ({})", class_name(&model, class), percent(probabilities[class]));
+    let talks = !arguments.json;
+    if talks {
+        let remark = match predicted == class {
+            true => String::new(),
+            false => format!(", taken for {} ({})", class_name(&model, predicted), percent(probabilities[predicted])),
+        };
+        output.result(&format!("{name}: {meant}{remark}\n"))?;
+        output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
+    }
+    let mut explained = Vec::new();
+    for &method in &methods {
+        let map = explainer.explain(&input, class, method).with_context(about)?;
+        let faithfulness = explainer.faithfulness(&input, &map)?;
+        let one = Explained { map, faithfulness };
+        bar.hide();
+        if talks {
+            output.result(&row(&one))?;
+        }
+        explained.push(one);
+    }
+    drop(explainer);
+
+    let seen = preprocessing.to_picture(&input)?;
+    let save = |name: &str, picture: Picture| picture.save_png(&arguments.out.join(name));
+    save(&names[0], comparison(&seen, &meant, &explained)?)?;
+    if arguments.npy {
+        explained.iter().try_for_each(|one| save_raw(&arguments.out, &one.map))?;
+    }
+    let checks = match arguments.check {
+        true => Some(sanity_check(&model, &input, class, &methods, &settings, watch)?),
+        false => None,
+    };
+    bar.hide();
+    if let Some(checks) = &checks {
+        save(CHECK, sanity_strips(&seen, checks)?)?;
+        if talks {
+            output.result(&table(checks))?;
+        }
+    }
+    if arguments.json {
+        return output.json(&Answer {
+            model: &arguments.model.model,
+            picture: &name,
+            class: class_name(&model, class),
+            class_number: class,
+            probability: probabilities[class],
+            predicted: class_name(&model, predicted),
+            methods: explained.into_iter().map(answered).collect(),
+            check: checks.map(|checks| checks.into_iter().map(checked).collect()),
+            folder: arguments.out.display().to_string(),
+            files: names,
+        });
+    }
+    output.info(&format!("\nWritten to {}: {}", arguments.out.display(), names.join(", ")));
+    Ok(())
+}
+
+fn settings(arguments: &Explain, context: Context) -> Settings {
+    Settings {
+        cpu: context.cpu,
+        seed: arguments.seed,
+        layer: arguments.layer.clone(),
+        baseline: arguments.baseline,
+        noise: arguments.noise,
+        samples: arguments.samples,
+        masks: arguments.masks,
+        patch: arguments.patch,
+        stride: arguments.stride,
+        epsilon: arguments.epsilon,
+        ..Settings::default()
+    }
+}
+
+/// The methods that were asked for; of `all`, those that the network allows.
+fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<Method>> {
+    let mut methods = arguments.method.0.clone();
+    let layer = spatial_layer(&model.network, arguments.layer.as_deref());
+    if let Err(error) = layer {
+        if arguments.layer.is_some() || methods.len() < Method::ALL.len() && methods.iter().any(|m| m.is_of_layer()) {
+            return Err(error).with_context(|| arguments.model.model.clone());
+        }
+        if methods.iter().any(|method| method.is_of_layer()) {
+            context.output.note(&format!("{error}; such maps are left out"));
+            methods.retain(|method| !method.is_of_layer());
+        }
+    }
+    Ok(methods)
+}
+
+/// The picture and what to call it.
+fn picture(arguments: &Explain) -> Result<(String, Picture)> {
+    if let (Some(source), Some(index)) = (&arguments.data, arguments.index) {
+        let digits = Digits::load(source)?;
+        if index >= digits.set.len() {
+            bail!("--index: there is no digit {index}: the {} are 0..{}", digits.origin, digits.set.len());
+        }
+        return Ok((format!("{} {index}", digits.name), digits.set.picture(index)?));
+    }
+    let Some(path) = &arguments.image else { bail!("there is no picture to explain") };
+    Ok((path.display().to_string(), Picture::open(path)?))
+}
+
+/// The files that will be written; the sheet, or the picture of the only method, first.
+fn file_names(arguments: &Explain, methods: &[Method]) -> Vec<String> {
+    let mut names = vec![match methods {
+        [method] => format!("{method}.png"),
+        _ => SHEET.to_owned(),
+    }];
+    if arguments.npy {
+        names.extend(methods.iter().map(|method| format!("{method}.npy")));
+    }
+    if arguments.check {
+        names.push(CHECK.to_owned());
+    }
+    names
+}
+
+/// Maps of one channel as (height, width), others as (height, width, channels).
+fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
+    let shape = if map.raw_shape[2] == 1 { &map.raw_shape[..2] } else { &map.raw_shape[..] };
+    files::write_npy(&folder.join(format!("{}.npy", map.method)), shape, &map.raw)
+}
+
+/// A line for a method: its faithfulness, and what else is known.
+fn row(Explained { map, faithfulness }: &Explained) -> String {
+    let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
+    let remark = match &map.account {
+        Account::Layer(layer) => format!("of {layer}"),
+        Account::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
+        Account::Conservation { score, inputs, biases } => {
+            format!("hands {inputs:.4} to the pixels and {biases:.4} to biases, of {score:.4}")
+        }
+        _ => String::new(),
+    };
+    format!("{:<20}  {deletion:>8.3}  {insertion:>9.3}  {remark}", map.method.name()).trim_end().to_owned()
+}
+
+/// What became of each map when the weights were made random.
+fn table(checks: &[SanityCheck]) -> String {
+    let mut text =
+        "\nRandom weights from the top down, and what is left of each map: its rank correlation with that of the\n\
+                    trained network, that of the magnitudes, and the structural similarity\n"
+            .to_owned();
+    let width = checks
+        .iter()
+        .flat_map(|check| &check.stages)
+        .map(|stage| stage.layer.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(18);
+    for check in checks {
+        text += &format!("\n{:<1$}    rank  |rank|    SSIM\n", check.original.method.name(), width + 2);
+        for stage in &check.stages {
+            text += &format!(
+                "  {:<width$}  {:>6.3}  {:>6.3}  {:>6.3}\n",
+                stage.layer, stage.rank_correlation, stage.rank_correlation_of_magnitudes, stage.structural_similarity
+            );
+        }
+        if check.is_suspicious() {
+            text += "  much the same with random weights: it shows the picture more than what was learned\n";
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn answered(Explained { map, faithfulness }: Explained) -> Answered {
+    let (layer, sum) = match map.account {
+        Account::Layer(layer) => (Some(layer), None),
+        Account::Completeness { sum, difference, .. } => {
+            (None, Some(Sum { pixels: sum, biases: 0.0, expected: difference }))
+        }
+        Account::Conservation { score, inputs, biases } => {
+            (None, Some(Sum { pixels: inputs, biases, expected: score }))
+        }
+        _ => (None, None),
+    };
+    Answered {
+        method: map.method.name(),
+        score: map.score,
+        deletion_area: faithfulness.deletion_area(),
+        insertion_area: faithfulness.insertion_area(),
+        deletion: faithfulness.deletion,
+        insertion: faithfulness.insertion,
+        layer,
+        sum,
+    }
+}
+
+fn checked(check: SanityCheck) -> Checked {
+    Checked {
+        method: check.original.method.name(),
+        suspicious: check.is_suspicious(),
+        stages: check
+            .stages
+            .into_iter()
+            .map(|stage| Stage {
+                layer: stage.layer,
+                rank_correlation: stage.rank_correlation,
+                rank_correlation_of_magnitudes: stage.rank_correlation_of_magnitudes,
+                structural_similarity: stage.structural_similarity,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,204 @@
+//! `lucida explain`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fail, lucida, names, run, shared, stderr, stdout, text};
+use lucida::data::{Dataset, Mnist, Picture, Preprocessing};
+use lucida::nn::layers::{Conv2D, Dense, Flatten};
+use lucida::nn::{Network, zoo};
+use lucida::weights::{Model, safetensors};
+use serde_json::Value;
+
+/// Settings that make all methods quick.
+const QUICK: [&str; 6] = ["--masks", "60", "--samples", "5", "--stride", "4"];
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
+}
+
+#[test]
+fn all_methods_on_one_sheet() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let out = folder.path().join("a/b");
+    let arguments = ["explain", text(&model), "--data", "mnist", "--index", "7", "--out", text(&out)];
+    let printed = run(arguments.into_iter().chain(QUICK));
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("built-in digit 7: ") && lines[0].ends_with(" %)"), "{}", lines[0]);
+    assert_eq!(lines[2], "method                deletion  insertion");
+    let first_words: Vec<&str> = lines[3..15].iter().map(|line| line.split_whitespace().next().unwrap()).collect();
+    let help = run(["explain", "--help"]);
+    assert!(first_words.iter().all(|name| help.contains(name)), "{first_words:?}");
+    assert!(lines[8].ends_with("of conv2d_2"), "{}", lines[8]);
+    assert!(lines[16].ends_with("comparison.png"), "{printed}");
+    assert_eq!(names(&out), ["comparison.png"]);
+    let sheet = Picture::open(&out.join("comparison.png")).unwrap();
+    assert!(sheet.width() > 5 * 224 && sheet.height() > 3 * 224);
+
+    // Not over what is there; and the same again, to the byte.
+    let before = fs::read(out.join("comparison.png")).unwrap();
+    let message = fail(1, arguments.into_iter().chain(QUICK));
+    assert!(message.contains("comparison.png is there already: use --force"), "{message}");
+    assert_eq!(run(arguments.into_iter().chain(QUICK).chain(["--force"])), printed);
+    assert!(fs::read(out.join("comparison.png")).unwrap() == before);
+}
+
+#[test]
+fn numbers_and_raw_maps() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let out = folder.path().join("out");
+    let digit = folder.path().join("digit.png");
+    Mnist::builtin().unwrap().train.picture(7).unwrap().save_png(&digit).unwrap();
+    let methods = ["integrated-gradients,lrp,grad-cam,gradient", "--json", "--npy", "--check"];
+    let arguments = ["explain", text(&model), text(&digit), "--class", "3", "--out", text(&out), "--method"];
+    let answer = json(&run(arguments.into_iter().chain(methods)));
+    assert_eq!((&answer["class"], &answer["class_number"]), (&Value::from("3"), &Value::from(3)));
+    let probability = answer["probability"].as_f64().unwrap();
+    let files = ["comparison.png", "integrated-gradients.npy", "lrp.npy", "grad-cam.npy", "gradient.npy", "check.png"];
+    assert_eq!(answer["files"], serde_json::to_value(files).unwrap());
+    assert_eq!(names(&out).len(), files.len());
+    for (one, name) in answer["methods"].as_array().unwrap().iter().zip(methods[0].split(',')) {
+        assert_eq!(one["method"], name);
+        let curve: Vec<f64> = serde_json::from_value(one["deletion"].clone()).unwrap();
+        assert!(curve.len() == 29 && (curve[0] - probability).abs() < 1e-5, "{curve:?}");
+        let area = (curve.iter().sum::<f64>() - (curve[0] + curve[28]) / 2.0) / 28.0;
+        assert!((one["deletion_area"].as_f64().unwrap() - area).abs() < 1e-5);
+        if let Some(sum) = one.get("sum") {
+            let [pixels, biases, expected] = ["pixels", "biases", "expected"].map(|name| sum[name].as_f64().unwrap());
+            assert!((pixels + biases - expected).abs() <= 0.01 * expected.abs(), "{sum}");
+        }
+    }
+    assert_eq!(answer["methods"][2]["layer"], "conv2d_2");
+    assert_eq!(answer["check"][3]["stages"][4]["layer"], "conv2d");
+    let array = |name: &str| fs::read(out.join(name)).unwrap();
+    assert!(String::from_utf8_lossy(&array("gradient.npy")).contains("'shape': (28, 28), "));
+    assert!(String::from_utf8_lossy(&array("grad-cam.npy")).contains("'shape': (7, 7), "));
+
+    let table = run(arguments.into_iter().chain(["gradient,lrp", "--check", "--force"]));
+    assert!(
+        table.contains("\nRandom weights from the top down")
+            && table.contains("\n  conv2d_1 ")
+            && table.contains("rank  |rank|    SSIM"),
+        "{table}"
+    );
+}
+
+/// Pictures of other kinds than MNIST's: their file is told from its bytes, and its size is brought to the network's.
+#[test]
+fn pictures_of_any_kind() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let at = |name: &str| folder.path().join(name);
+    Picture::filled(1, 1, &[200, 10, 10]).save_png(&at("one.png")).unwrap();
+    Picture::filled(300, 40, &[255, 250, 245]).save_png(&at("wide.png")).unwrap();
+    // Eight bits a pixel, with a palette of two colours.
+    fs::write(at("palette.bmp"), bmp(4, 4, 8, &[[0, 0, 0, 0], [90, 200, 255, 0]], &[[1, 0, 0, 1]; 4].concat()))
+        .unwrap();
+    let out = at("out");
+    let explain = |image: &Path| {
+        ["explain", text(&model), text(image), "--method", "grad-cam,occlusion", "--force", "--out", text(&out)]
+            .map(str::to_owned)
+    };
+    for name in ["one.png", "wide.png", "palette.bmp"] {
+        let arguments = explain(&at(name));
+        let printed = run(arguments.iter().map(String::as_str));
+        assert!(printed.starts_with(&format!("{}: ", at(name).display())), "{printed}");
+    }
+    // What is too large is refused by its header alone.
+    fs::write(at("huge.bmp"), bmp(20_000, 20_000, 24, &[], &[])).unwrap();
+    fs::write(at("text.png"), "I am not a picture").unwrap();
+    for (name, expected) in [
+        ("huge.bmp", "pixels of a picture of 20000x20000: 400000000 is over the limit of 100000000"),
+        ("text.png", "is not a picture"),
+        ("none.png", "No such file"),
+    ] {
+        let message = fail(1, explain(&at(name)).iter().map(String::as_str));
+        assert!(message.contains(name) && message.contains(expected), "{message}");
+    }
+}
+
+fn bmp(width: u32, height: u32, bits: u16, palette: &[[u8; 4]], pixels: &[u8]) -> Vec<u8> {
+    let start = 54 + 4 * palette.len() as u32;
+    let mut bytes = b"BM".to_vec();
+    bytes.extend((start + pixels.len() as u32).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(start.to_le_bytes());
+    bytes.extend([40, width, height].map(u32::to_le_bytes).concat());
+    bytes.extend([1, bits].map(u16::to_le_bytes).concat());
+    bytes.extend([0, pixels.len() as u32, 0, 0, palette.len() as u32, 0].map(u32::to_le_bytes).concat());
+    bytes.extend(palette.concat());
+    bytes.extend(pixels);
+    bytes
+}
+
+#[test]
+fn what_cannot_be_explained() {
+    let (folder, run_folder) = (tempfile::tempdir().unwrap(), shared().run());
+    let out = folder.path().join("out");
+    let explain = |model: &str, more: &[&str]| {
+        let digit = ["explain", model, "--data", "mnist", "--index", "0", "--out", text(&out)];
+        fail(1, digit.into_iter().chain(more.iter().copied()))
+    };
+    let trained = text(&run_folder).to_owned();
+    for (more, expected) in [
+        (&["--class", "10"][..], "no class \"10\""),
+        (&["--class", "seven"], "no class \"seven\"; did you mean"),
+        (&["--method", "grad-cam", "--layer", "conv2d_3"], "did you mean \"conv2d_1\"?"),
+        (&["--layer", "dense"], "layer dense: its output of shape (128)"),
+        (&["--method", "rise", "--masks", "0"], "0 masks: it must be 1"),
+        (&["--epsilon", "0"], "an epsilon of 0"),
+    ] {
+        let message = explain(&trained, more);
+        assert!(message.contains(expected), "{message}");
+    }
+    let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "10000"]);
+    assert!(message.contains("there is no digit 10000"), "{message}");
+
+    let save = |name: &str, network: Network| {
+        let path = folder.path().join(name);
+        let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(network) };
+        safetensors::save_model(&model, &path).unwrap();
+        text(&path).to_owned()
+    };
+    let headless = Network::sequential("headless", [28, 28, 1], [Conv2D::new(2, [3, 3]).into()], 1).unwrap();
+    let message = explain(&save("headless.safetensors", headless), &[]);
+    assert!(message.contains("headless.safetensors") && message.contains("has no layer of classes"), "{message}");
+    // A network of dense layers has no layer for class activation maps: all others are made.
+    let dense = || Network::sequential("flat", [28, 28, 1], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap();
+    let flat = save("flat.safetensors", dense());
+    assert!(explain(&flat, &["--method", "layer-cam"]).contains("network flat has no layer whose output has places"));
+    let output = lucida(["explain", &flat, "--data", "mnist", "--index", "0", "--out", text(&out)])
+        .args(QUICK)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() && stderr(&output).starts_with("note: network flat has no layer"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!stdout(&output).contains("cam") && stdout(&output).contains("\nrise "), "{}", stdout(&output));
+
+    let nobody = folder.path().join("nobody.safetensors");
+    safetensors::save_model(&Model::new(zoo::mnist_cnn(1).unwrap()), &nobody).unwrap();
+    assert!(explain(text(&nobody), &[]).contains("does not say how pictures are prepared"));
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "0", "--out", text(&file.join("x"))]);
+    assert!(message.contains("file/x: cannot "), "{message}");
+}
+
+#[test]
+fn wrong_command_lines_end_with_2() {
+    for (arguments, expected) in [
+        (&["explain", "m"][..], "<IMAGE>"),
+        (&["explain", "m", "a.png", "--method", "gradcam"], "there are gradient, smoothgrad"),
+        (&["explain", "m", "a.png", "--data", "mnist", "--index", "0"], "cannot be used with"),
+        (&["explain", "m", "--data", "mnist"], "--index"),
+        (&["explain", "m", "a.png", "--baseline", "white"], "black and mean"),
+    ] {
+        let output = lucida(arguments.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
+}

@@ -1,0 +1,65 @@
+//! The class that somebody means.
+
+use super::ClassScore;
+use crate::nn::network::edit_distance;
+use crate::weights::Model;
+use crate::{Error, Result};
+
+/// The number of the class that a text means: a name of the model's classes, in upper or lower case, else a number from 0.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the network has no classes; [`Error::Argument`] when it has no such class, with the nearest
+/// name.
+pub fn find_class(model: &Model, text: &str) -> Result<usize> {
+    let classes = ClassScore::classes(&model.network)?;
+    let names = &model.class_names;
+    let position = |same: fn(&str, &str) -> bool| names.iter().position(|name| same(name, text));
+    if let Some(class) = position(|a, b| a == b).or_else(|| position(|a, b| a.to_lowercase() == b.to_lowercase())) {
+        return Ok(class);
+    }
+    match text.parse::<usize>() {
+        Ok(class) if class < classes => return Ok(class),
+        Ok(_) => {}
+        Err(_) => {
+            if let Some(name) = names.iter().min_by_key(|name| edit_distance(name, text)) {
+                return Err(Error::argument(format!(
+                    "network {} has no class {text:?}; did you mean {name:?}?",
+                    model.network.name()
+                )));
+            }
+        }
+    }
+    Err(Error::argument(format!(
+        "network {} has no class {text:?}: its classes are 0 to {}",
+        model.network.name(),
+        classes - 1
+    )))
+}
+
+/// The name of a class; its number when nobody has named it.
+pub fn class_name(model: &Model, class: usize) -> String {
+    model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Network;
+    use crate::nn::layers::{Dense, Flatten};
+
+    #[test]
+    fn by_name_and_by_number() {
+        let network = Network::sequential("pets", [2, 2, 1], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap();
+        let names = ["cat", "Dog", "1"].map(str::to_owned).to_vec();
+        let named = Model { class_names: names, ..Model::new(network.clone()) };
+        let of = |text: &str| find_class(&named, text).unwrap();
+        assert_eq!([of("cat"), of("dog"), of("DOG"), of("1"), of("2"), of("0")], [0, 1, 1, 2, 2, 0]);
+        let message = find_class(&named, "dgo").unwrap_err().to_string();
+        assert!(message.contains("did you mean \"Dog\"?"), "{message}");
+        let message = find_class(&named, "3").unwrap_err().to_string();
+        assert!(message.contains("no class \"3\": its classes are 0 to 2"), "{message}");
+        let nameless = Model::new(network);
+        assert!(find_class(&nameless, "cat").unwrap_err().to_string().contains("0 to 2"));
+        assert_eq!((class_name(&named, 1), class_name(&nameless, 1)), ("Dog".to_owned(), "1".to_owned()));
+    }
+}

@@ -1,0 +1,129 @@
+//! Attributions as pictures to look at: one beside its picture, all on one sheet, and the strips of the sanity check.
+
+use super::{Faithfulness, HeatMap, SanityCheck};
+use crate::Result;
+use crate::data::Picture;
+use crate::plot::{Cell, Grid, Heat, HeatOverlay};
+
+/// Maps in a row of a sheet.
+const COLUMNS: usize = 5;
+
+/// A map and how well it tells what the class depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// The map.
+    pub map: HeatMap,
+    /// Its curves.
+    pub faithfulness: Faithfulness,
+}
+
+/// The map over the picture that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small picture is
+/// enlarged.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the picture.
+///
+/// [`Preprocessing::to_picture`]: crate::data::Preprocessing::to_picture
+pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
+    heat(picture, map).zoom(HeatOverlay::zoom_for(picture)).render()
+}
+
+fn heat<'a>(picture: &'a Picture, map: &'a HeatMap) -> HeatOverlay<'a> {
+    let heat = if map.method.is_signed() { Heat::Signed } else { Heat::Positive };
+    HeatOverlay::new(picture, &map.values, heat).smooth(map.method.is_smooth())
+}
+
+/// One sheet: the picture, and beside it each map with its name and its faithfulness. `class` says which class the maps are
+/// about, in the words of its reader: `7 (99.98 %)`.
+///
+/// # Errors
+/// As [`overlay`].
+pub fn comparison(picture: &Picture, class: &str, explained: &[Explained]) -> Result<Picture> {
+    // One map alone has room to be larger.
+    let zoom = match HeatOverlay::zoom_for(picture) {
+        small if small > 1 && explained.len() == 1 => 2 * small,
+        zoom => zoom,
+    };
+    let mut cells = vec![Cell::new(enlarged(picture, zoom)?).caption(format!("The picture\n{class}"))];
+    for Explained { map, faithfulness } in explained {
+        let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
+        let caption = format!("{}\ndeletion {deletion:.3}, insertion {insertion:.3}", map.method.title());
+        cells.push(Cell::new(heat(picture, map).zoom(zoom).render()?).caption(caption));
+    }
+    let alone = match explained {
+        [Explained { map, .. }] => Some(map.method.description()),
+        _ => None,
+    };
+    let title = match alone {
+        Some(description) => format!("{class}: {description}"),
+        None => format!(
+            "What speaks for {class}: red or bright, against it: blue. Deletion: less is better, insertion: more"
+        ),
+    };
+    Grid::new(cells).columns(COLUMNS).margin(16).padding(20).title(title).render()
+}
+
+/// The strips of the sanity check: a row for each method, from the trained network to one of random weights, with the rank
+/// correlation and the structural similarity. What hardly changes although all weights are random is
+/// flagged.
+///
+/// # Errors
+/// As [`overlay`]; [`Error::Argument`](crate::Error::Argument) when there is no check.
+pub fn sanity_strips(picture: &Picture, checks: &[SanityCheck]) -> Result<Picture> {
+    let zoom = HeatOverlay::zoom_for(picture).div_ceil(2);
+    let columns = checks.iter().map(|check| check.stages.len() + 1).max().unwrap_or(1);
+    let mut cells = Vec::new();
+    for check in checks {
+        let caption = format!("{}\ntrained", check.original.method.title());
+        cells.push(Cell::new(heat(picture, &check.original).zoom(zoom).render()?).caption(caption));
+        for (number, stage) in check.stages.iter().enumerate() {
+            let (rank, similarity) = (stage.rank_correlation, stage.structural_similarity);
+            let caption = format!("{} random\nrank {rank:.2}, SSIM {similarity:.2}", stage.layer);
+            let last = number + 1 == check.stages.len();
+            let picture = heat(picture, &stage.map).zoom(zoom).render()?;
+            cells.push(Cell::new(picture).caption(caption).flagged(last && check.is_suspicious()));
+        }
+    }
+    let title = "Random weights from the top down: a map that stays the same does not depend on what was learned";
+    Grid::new(cells).columns(columns).margin(12).padding(20).title(title).render()
+}
+
+fn enlarged(picture: &Picture, zoom: usize) -> Result<Picture> {
+    Grid::new([picture.clone()]).zoom(zoom).render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{Explainer, Method, Settings, sanity_check};
+    use crate::nn::zoo;
+    use crate::weights::Model;
+
+    #[test]
+    fn sheets_and_strips() {
+        let model = Model::new(zoo::mnist_cnn(1).unwrap());
+        let input: Vec<f32> = (0..784).map(|i| ((i * 37) % 101) as f32 / 100.0).collect();
+        let picture = Picture::new(28, 28, 1, input.iter().map(|x| (255.0 * x) as u8).collect()).unwrap();
+        let settings = Settings { masks: 10, samples: 2, ..Settings::default() };
+        let mut explainer = Explainer::new(&model, &settings).unwrap();
+        let mut of = |method| {
+            let map = explainer.explain(&input, 3, method).unwrap();
+            let faithfulness = explainer.faithfulness(&input, &map).unwrap();
+            Explained { map, faithfulness }
+        };
+        let all: Vec<Explained> = Method::ALL.into_iter().map(&mut of).collect();
+        assert_eq!(overlay(&picture, &all[0].map).unwrap().width(), 224);
+        let sheet = comparison(&picture, "3 (9.80 %)", &all).unwrap();
+        assert_eq!(sheet.width(), 5 * 224 + 4 * 16 + 2 * 20);
+        assert!(sheet.height() > 3 * 250 && sheet.height() < 3 * 300, "{}", sheet.height());
+        let pair = comparison(&picture, "3 (9.80 %)", &all[5..6]).unwrap();
+        assert_eq!(pair.width(), 2 * 448 + 16 + 2 * 20);
+        let methods = [Method::Gradient, Method::GradCam];
+        let quiet = |_| std::ops::ControlFlow::Continue(());
+        let checks = sanity_check(&model, &input, 3, &methods, &settings, quiet).unwrap();
+        let strips = sanity_strips(&picture, &checks).unwrap();
+        assert!(strips.width() > 6 * 112 && strips.height() > 2 * 112);
+        assert!(overlay(&Picture::filled(3, 3, &[0]), &all[0].map).is_err());
+        assert!(sanity_strips(&picture, &[]).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! One network, asked again and again.
+
+use std::ops::ControlFlow;
+
+use super::cam::CamPass;
+use super::faithfulness::Faithfulness;
+use super::heat_map::Found;
+use super::lrp::RelevancePass;
+use super::passes::{Gradients, Progress, Readout, Scorer, Watch, probabilities};
+use super::{Baseline, ClassScore, HeatMap, Method, Settings};
+use crate::nn::{Network, Plan};
+use crate::weights::Model;
+use crate::{Error, Result};
+
+/// Computes attributions of one model, for any number of pictures.
+///
+/// The plans that the methods need are made at their first use and kept, so that memory does not grow with the number of
+/// pictures. A picture is given as the network takes it: (height, width, channels), prepared by the model's
+/// [`Preprocessing`](crate::data::Preprocessing).
+///
+/// ```
+/// use lucida::data::{Dataset, Mnist, Preprocessing};
+/// use lucida::explain::{Explainer, Method, Settings};
+/// use lucida::nn::zoo;
+/// use lucida::weights::Model;
+///
+/// let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1)?) };
+/// let mut input = vec![0.0; 28 * 28];
+/// Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let mut explainer = Explainer::new(&model, &Settings::default())?;
+/// let (class, _probability) = explainer.predict(&input)?;
+/// let map = explainer.explain(&input, class, Method::IntegratedGradients)?;
+/// assert_eq!(map.size, [28, 28]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+pub struct Explainer<'a> {
+    pub(super) network: &'a Network,
+    pub(super) settings: Settings,
+    pub(super) shape: [usize; 3],
+    /// A black pixel as the network takes it.
+    black: Vec<f32>,
+    pub(super) scorer: Scorer,
+    pub(super) gradients: Option<Gradients>,
+    pub(super) guided: Option<Plan>,
+    pub(super) relevance: Option<RelevancePass<'a>>,
+    pub(super) cam: Option<CamPass>,
+    pub(super) watch: Watch<'a>,
+}
+
+impl<'a> Explainer<'a> {
+    /// Prepares to explain what a model says.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network does not end in a flat layer of classes, or does not take one picture;
+    /// [`Error::Argument`] when a setting cannot be used.
+    pub fn new(model: &'a Model, settings: &Settings) -> Result<Self> {
+        let black = match &model.preprocessing {
+            Some(preprocessing) => {
+                preprocessing.check()?;
+                let dark = |(mean, std): (&f32, &f32)| (0.0 - mean) / std;
+                preprocessing.mean.iter().zip(&preprocessing.std).map(dark).collect()
+            }
+            None => Vec::new(),
+        };
+        Self::of_network(&model.network, black, settings)
+    }
+
+    /// As [`Explainer::new`]; `black` is a black pixel as the network takes it, zeros when empty.
+    pub(super) fn of_network(network: &'a Network, black: Vec<f32>, settings: &Settings) -> Result<Self> {
+        settings.check()?;
+        ClassScore::classes(network)?;
+        let shape = network.input_shape()?;
+        let no_picture = || {
+            let what = format!("network {} takes values of shape {shape}, not pictures to explain", network.name());
+            Error::Unsupported(what)
+        };
+        let shape = shape.as_picture().ok_or_else(no_picture)?;
+        let black = if black.len() == shape[2] { black } else { vec![0.0; shape[2]] };
+        Ok(Self {
+            network,
+            settings: settings.clone(),
+            shape,
+            black,
+            scorer: Scorer::new(network, settings.cpu)?,
+            gradients: None,
+            guided: None,
+            relevance: None,
+            cam: None,
+            watch: Watch::default(),
+        })
+    }
+
+    /// Tells `watcher` how long work comes along; it stops with [`Error::Interrupted`] when the watcher says so.
+    #[must_use]
+    pub fn watched(self, watcher: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
+        let what = self.watch.what;
+        Self { watch: Watch { watcher: Some(Box::new(watcher)), what }, ..self }
+    }
+
+    /// The number of classes.
+    ///
+    /// # Errors
+    /// None in practice: the network has been looked at.
+    pub fn classes(&self) -> Result<usize> {
+        ClassScore::classes(self.network)
+    }
+
+    /// The probability of each class.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `input` has not the length of the network's input.
+    pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
+        self.check_input(input)?;
+        let activation = self.network.output()?.activation();
+        let Self { network, scorer, .. } = self;
+        let mut found = Vec::new();
+        let fill = |_, to: &mut [f32]| to.copy_from_slice(input);
+        scorer.run(network, 1, &mut Watch::default(), fill, |_, row| found = probabilities(activation, row))?;
+        Ok(found)
+    }
+
+    /// The most probable class and its probability.
+    ///
+    /// # Errors
+    /// As [`Explainer::probabilities`].
+    pub fn predict(&mut self, input: &[f32]) -> Result<(usize, f32)> {
+        let all = self.probabilities(input)?;
+        // The first of equal ones, as everywhere.
+        let best = (0..all.len()).rev().max_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0);
+        Ok((best, all[best]))
+    }
+
+    /// How much each pixel counts for the score of a class.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such class, `input` has another length, or the layer that the settings name
+    /// does not exist or has no places to tell apart; [`Error::Interrupted`] when the watcher stopped it.
+    pub fn explain(&mut self, input: &[f32], class: usize, method: Method) -> Result<HeatMap> {
+        self.check_input(input)?;
+        let readout = Readout::of(self.network, class)?;
+        self.watch.what = method.name();
+        let Found { score, raw_shape, raw, values, account } = match method {
+            Method::Gradient => self.gradient(input, &readout)?,
+            Method::SmoothGrad => self.smooth_grad(input, &readout)?,
+            Method::GradientXInput => self.gradient_x_input(input, &readout)?,
+            Method::GuidedBackprop => self.guided_backprop(input, &readout)?,
+            Method::IntegratedGradients => self.integrated_gradients(input, &readout)?,
+            Method::GradCam | Method::GradCamPlusPlus | Method::LayerCam => self.grad_cam(input, &readout, method)?,
+            Method::ScoreCam => self.score_cam(input, &readout)?,
+            Method::Occlusion => self.occlusion(input, &readout)?,
+            Method::Rise => self.rise(input, &readout)?,
+            Method::Lrp => self.lrp(input, &readout)?,
+        };
+        let size = [self.shape[0], self.shape[1]];
+        Ok(HeatMap { method, class, score, size, values, raw_shape, raw, account })
+    }
+
+    /// How well a map tells which pixels the class depends on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] as [`Explainer::explain`], or when the map is of another size; [`Error::Interrupted`] when the
+    /// watcher stopped it.
+    pub fn faithfulness(&mut self, input: &[f32], map: &HeatMap) -> Result<Faithfulness> {
+        self.check_input(input)?;
+        if map.values.len() != self.shape[0] * self.shape[1] {
+            let [height, width, _] = self.shape;
+            let got = map.values.len();
+            return Err(Error::argument(format!("a map of {got} values for a picture of {height} x {width} pixels")));
+        }
+        let readout = Readout::of(self.network, map.class)?;
+        self.curves(input, &readout, &map.values)
+    }
+
+    /// A black pixel as the network takes it.
+    pub(super) fn black(&self) -> &[f32] {
+        &self.black
+    }
+
+    /// The picture of the baseline, as the network takes it.
+    pub(super) fn baseline(&self, input: &[f32]) -> Vec<f32> {
+        let channels = self.shape[2];
+        let pixel: Vec<f32> = match self.settings.baseline {
+            Baseline::Black => self.black.clone(),
+            Baseline::Mean => (0..channels)
+                .map(|channel| {
+                    let values = input.iter().skip(channel).step_by(channels);
+                    (values.map(|&value| f64::from(value)).sum::<f64>() * channels as f64 / input.len() as f64) as f32
+                })
+                .collect(),
+        };
+        pixel.repeat(self.shape[0] * self.shape[1])
+    }
+
+    fn check_input(&self, input: &[f32]) -> Result<()> {
+        let [height, width, channels] = self.shape;
+        let expected = height * width * channels;
+        if input.len() == expected {
+            return Ok(());
+        }
+        Err(Error::argument(format!(
+            "{} values are no input of ({height}, {width}, {channels}) for network {}",
+            input.len(),
+            self.network.name()
+        )))
+    }
+}
+
+/// How much each pixel counts for the score of a class: [`Explainer`] in one call, for one picture.
+///
+/// # Errors
+/// As [`Explainer::new`] and [`Explainer::explain`].
+pub fn explain(model: &Model, input: &[f32], class: usize, method: Method, settings: &Settings) -> Result<HeatMap> {
+    Explainer::new(model, settings)?.explain(input, class, method)
+}

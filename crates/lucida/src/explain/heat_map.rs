@@ -1,0 +1,90 @@
+//! What an attribution says: a number for each pixel.
+
+use super::Method;
+
+/// How much each pixel of a picture counts for the score of a class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    /// How it was computed.
+    pub method: Method,
+    /// The class.
+    pub class: usize,
+    /// The score of the class for the picture: see [`ClassScore`](super::ClassScore).
+    pub score: f32,
+    /// Height and width of the picture as the network takes it.
+    pub size: [usize; 2],
+    /// One value a pixel, row by row: the more, the more it speaks for the class. Of the methods that give a value for each
+    /// channel, it is the sum over the channels or, for those that show magnitudes, the largest magnitude.
+    pub values: Vec<f32>,
+    /// The shape of `raw`: (height, width, channels), of the picture or of a layer.
+    pub raw_shape: [usize; 3],
+    /// The values as the method defines them: for each channel of the input, or for each place of a layer.
+    pub raw: Vec<f32>,
+    /// What can be said about it besides.
+    pub account: Account,
+}
+
+/// What can be said about an attribution besides its map.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Account {
+    /// Nothing.
+    None,
+    /// Integrated gradients: their sum, which should be the difference of the scores of the picture and the baseline.
+    Completeness {
+        /// The sum of all values.
+        sum: f64,
+        /// The score of the picture less that of the baseline.
+        difference: f64,
+        /// The intervals of the integral.
+        steps: usize,
+    },
+    /// Relevance propagation: where the score went. What is missing was taken by the epsilon.
+    Conservation {
+        /// The score that was handed down.
+        score: f64,
+        /// What arrived at the pixels.
+        inputs: f64,
+        /// What biases, the shifts of batch normalisations and the halves that sigmoids start from took.
+        biases: f64,
+    },
+    /// The layer that it was computed from.
+    Layer(String),
+}
+
+impl Account {
+    /// How far sums that should be equal are apart, as a part of what they should be; `None` where there are none.
+    pub fn error(&self) -> Option<f64> {
+        let apart =
+            |got: f64, expected: f64| if got == expected { 0.0 } else { (got - expected).abs() / expected.abs() };
+        match *self {
+            Self::Completeness { sum, difference, .. } => Some(apart(sum, difference)),
+            Self::Conservation { score, inputs, biases } => Some(apart(inputs + biases, score)),
+            _ => None,
+        }
+    }
+}
+
+/// What a method has found, before it is a map.
+pub(super) struct Found {
+    pub(super) score: f32,
+    pub(super) raw_shape: [usize; 3],
+    pub(super) raw: Vec<f32>,
+    pub(super) values: Vec<f32>,
+    pub(super) account: Account,
+}
+
+impl Found {
+    /// From a value for each channel of each pixel, where magnitudes count.
+    pub(super) fn magnitudes(score: f32, raw_shape: [usize; 3], raw: Vec<f32>) -> Self {
+        let largest = |pixel: &[f32]| pixel.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let values = raw.chunks_exact(raw_shape[2]).map(largest).collect();
+        Self { score, raw_shape, raw, values, account: Account::None }
+    }
+
+    /// From a value for each channel of each pixel, where signs count.
+    pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, account: Account) -> Self {
+        let values = raw.chunks_exact(raw_shape[2]).map(|pixel| pixel.iter().sum()).collect();
+        Self { score, raw_shape, raw, values, account }
+    }
+}

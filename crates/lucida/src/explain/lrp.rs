@@ -1,0 +1,117 @@
+//! Layer-wise relevance propagation (Bach et al., 2015) with the epsilon rule: the score is the relevance of the output, and
+//! each sum hands its relevance down to its terms in proportion:
+//!
+//! ```text
+//! R_i = sum over j of x_i w_ij R_j / (z_j + epsilon sign z_j),   z_j = sum over i of x_i w_ij + b_j
+//! ```
+//!
+//! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which the
+//! gradients of the biases under the same rule give. So is the 1/2 that a sigmoid starts from. What arrives at the pixels and what the biases took make the score
+//! again, but for what the epsilon took.
+
+use std::borrow::Cow;
+
+use super::Account;
+use super::explainer::Explainer;
+use super::heat_map::Found;
+use super::passes::{Readout, plan_back};
+use crate::nn::layers::{ActivationKind, BatchNormalization, Layer};
+use crate::nn::{BackwardRule, Network, Plan};
+use crate::{Cpu, Result};
+
+/// The pass that hands relevance down.
+pub(super) struct RelevancePass<'a> {
+    network: Cow<'a, Network>,
+    plan: Plan,
+    /// The sigmoids on the way, whose gradients the plan keeps.
+    sigmoids: usize,
+}
+
+impl<'a> RelevancePass<'a> {
+    fn new(network: &'a Network, cpu: Cpu, epsilon: f32) -> Result<Self> {
+        let network = with_shifts(network)?;
+        let plan = plan_back(&network, cpu, 1)?.rule(BackwardRule::Relevance { epsilon });
+        let mut plan = plan.input_gradient().shift_gradients();
+        let mut sigmoids = 0;
+        for node in network.nodes().iter().filter(|node| node.activation() == ActivationKind::Sigmoid) {
+            plan = plan.gradient(node.name());
+            sigmoids += 1;
+        }
+        let plan = plan.build()?;
+        Ok(Self { network, plan, sigmoids })
+    }
+}
+
+impl Explainer<'_> {
+    pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+        let Self { network, settings, relevance, watch, shape, .. } = self;
+        watch.tell(0, 1)?;
+        let RelevancePass { network, plan, sigmoids } = match relevance {
+            Some(pass) => pass,
+            none => none.insert(RelevancePass::new(network, settings.cpu, settings.epsilon)?),
+        };
+        plan.input_mut().copy_from_slice(input);
+        plan.forward(network)?;
+        let score = readout.score(plan.output(0));
+        readout.score.seed(plan.seed_mut(0));
+        plan.backward(network);
+        let halves = |index| plan.gradient(index).unwrap_or_default().iter().map(|&g| 0.5 * f64::from(g)).sum::<f64>();
+        let gradient = plan.input_gradient().unwrap_or_default();
+        let raw: Vec<f32> = gradient.iter().zip(input).map(|(g, x)| g * x).collect();
+        let account = Account::Conservation {
+            score: f64::from(score),
+            inputs: raw.iter().map(|&r| f64::from(r)).sum(),
+            biases: taken_by_biases(network, plan.weight_gradients()) + (0..*sigmoids).map(halves).sum::<f64>(),
+        };
+        watch.tell(1, 1)?;
+        Ok(Found::sums(score, *shape, raw, account))
+    }
+}
+
+/// The relevance of all biases: of a batch normalisation, `y = f x + s`, it is that of the shift `s = beta - mean f` with `f =
+/// gamma / sqrt(variance + epsilon)`.
+fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
+    let dot = |values: &mut dyn Iterator<Item = f32>, gradient: &[f32]| -> f64 {
+        values.zip(gradient).map(|(value, &g)| f64::from(value) * f64::from(g)).sum()
+    };
+    let of_node = |node: &crate::nn::Node| {
+        let range = node.weights();
+        let weights = &network.weights()[range.clone()];
+        let shift = range.clone().find(|&index| !gradients[index].is_empty());
+        let Some(index) = shift else { return 0.0 };
+        let bias = network.weights()[index].values();
+        let Layer::BatchNormalization(BatchNormalization { epsilon, scale, .. }) = *node.layer() else {
+            return dot(&mut bias.iter().copied(), &gradients[index]);
+        };
+        let [first, .., mean, variance] = weights else { return 0.0 };
+        let mut shifts = bias.iter().enumerate().map(|(c, beta)| {
+            let gamma = if scale { first.values()[c] } else { 1.0 };
+            beta - mean.values()[c] * gamma / (variance.values()[c] + epsilon).sqrt()
+        });
+        dot(&mut shifts, &gradients[index])
+    };
+    network.nodes().iter().map(of_node).sum()
+}
+
+/// The network with a shift, of zero, in each batch normalisation that has none: its mean shifts too.
+fn with_shifts(network: &Network) -> Result<Cow<'_, Network>> {
+    let lacks = |layer: &Layer| matches!(layer, Layer::BatchNormalization(layer) if !layer.center);
+    if !network.nodes().iter().any(|node| lacks(node.layer())) {
+        return Ok(Cow::Borrowed(network));
+    }
+    let mut builder = Network::builder(network.name());
+    for node in network.nodes() {
+        let layer = match node.layer() {
+            Layer::BatchNormalization(layer) => BatchNormalization { center: true, ..*layer }.into(),
+            layer => layer.clone(),
+        };
+        builder.add_named(node.name(), layer, node.inputs())?;
+    }
+    let mut shifted = builder.build_zeroed(network.outputs())?;
+    for weight in shifted.weights_mut() {
+        if let Some(same) = network.weight(weight.name()) {
+            weight.values_mut().copy_from_slice(same.values());
+        }
+    }
+    Ok(Cow::Owned(shifted))
+}

@@ -1,0 +1,167 @@
+//! The names of the attribution methods.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// A way to say which pixels of a picture a class owes its score to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// How much each pixel could change the score: the magnitude of the gradient, the largest of its channels (Simonyan,
+    /// Vedaldi and Zisserman, 2014, "Deep inside convolutional networks", section 3.1).
+    Gradient,
+    /// The mean gradient of noisy copies of the picture (Smilkov et al., 2017, "SmoothGrad: removing noise by adding
+    /// noise", equation in section 3), shown as the gradient is.
+    SmoothGrad,
+    /// The gradient times the input: the first-order part of the score (Shrikumar et al., 2016, "Not just a black box",
+    /// section 2).
+    GradientXInput,
+    /// The way back of the gradient, negative parts dropped at each ReLU (Springenberg et al., 2015, "Striving for
+    /// simplicity", figure 1), shown as the gradient is.
+    GuidedBackprop,
+    /// The gradient integrated along the straight line from a baseline to the picture, times their difference
+    /// (Sundararajan, Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1): it sums to the
+    /// difference of the scores.
+    IntegratedGradients,
+    /// The channels of a layer, each weighted by the mean of its gradient (Selvaraju et al., 2017, "Grad-CAM", equations 1
+    /// and 2).
+    GradCam,
+    /// As Grad-CAM, with weights that take the area of an object out (Chattopadhay et al., 2018, "Grad-CAM++", equations
+    /// 10 and 19).
+    GradCamPlusPlus,
+    /// The channels of a layer, each place weighted by its own positive gradient (Jiang et al., 2021, "LayerCAM", equations
+    /// 4 to 6).
+    LayerCam,
+    /// The channels of a layer, each weighted by the score of the picture seen through it (Wang et al., 2020, "Score-CAM",
+    /// algorithm 1).
+    ScoreCam,
+    /// How much the score falls when a patch that covers the pixel is painted over (Zeiler and Fergus, 2014,
+    /// "Visualizing and understanding convolutional networks", section 4.2).
+    Occlusion,
+    /// The mean probability over random masks that let the pixel through (Petsiuk, Das and Saenko, 2018, "RISE", equation
+    /// 6).
+    Rise,
+    /// Layer-wise relevance propagation with the epsilon rule (Bach et al., 2015, "On pixel-wise explanations", equation
+    /// 58): the score, handed down layer by layer.
+    Lrp,
+}
+
+impl Method {
+    /// All methods, in the order of a comparison.
+    pub const ALL: [Self; 12] = [
+        Self::Gradient,
+        Self::SmoothGrad,
+        Self::GradientXInput,
+        Self::GuidedBackprop,
+        Self::IntegratedGradients,
+        Self::GradCam,
+        Self::GradCamPlusPlus,
+        Self::LayerCam,
+        Self::ScoreCam,
+        Self::Occlusion,
+        Self::Rise,
+        Self::Lrp,
+    ];
+
+    /// Its name on a command line and in a file: `grad-cam++`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gradient => "gradient",
+            Self::SmoothGrad => "smoothgrad",
+            Self::GradientXInput => "gradient-x-input",
+            Self::GuidedBackprop => "guided-backprop",
+            Self::IntegratedGradients => "integrated-gradients",
+            Self::GradCam => "grad-cam",
+            Self::GradCamPlusPlus => "grad-cam++",
+            Self::LayerCam => "layer-cam",
+            Self::ScoreCam => "score-cam",
+            Self::Occlusion => "occlusion",
+            Self::Rise => "rise",
+            Self::Lrp => "lrp",
+        }
+    }
+
+    /// Its name under a picture: `Grad-CAM++`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Gradient => "Gradient",
+            Self::SmoothGrad => "SmoothGrad",
+            Self::GradientXInput => "Gradient × input",
+            Self::GuidedBackprop => "Guided backprop",
+            Self::IntegratedGradients => "Integrated gradients",
+            Self::GradCam => "Grad-CAM",
+            Self::GradCamPlusPlus => "Grad-CAM++",
+            Self::LayerCam => "LayerCAM",
+            Self::ScoreCam => "Score-CAM",
+            Self::Occlusion => "Occlusion",
+            Self::Rise => "RISE",
+            Self::Lrp => "LRP (epsilon)",
+        }
+    }
+
+    /// What its map says, in one line.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Gradient => "where a small change would change the score most",
+            Self::SmoothGrad => "the gradient, averaged over noisy copies of the picture",
+            Self::GradientXInput => "the gradient times the input: what speaks for the class and against it",
+            Self::GuidedBackprop => "the gradient through open ReLUs, positive parts only",
+            Self::IntegratedGradients => "what each pixel adds to the score on the way from the baseline",
+            Self::GradCam => "where a layer's channels that speak for the class are active",
+            Self::GradCamPlusPlus => "as Grad-CAM, but each instance of an object counts, small ones too",
+            Self::LayerCam => "where a layer is active, place by place, in favour of the class",
+            Self::ScoreCam => "a layer's channels by the score of the picture seen through each",
+            Self::Occlusion => "how much the score falls when the place is painted over",
+            Self::Rise => "the mean probability while the place can be seen, over random masks",
+            Self::Lrp => "the score, handed down layer by layer to the pixels",
+        }
+    }
+
+    /// Whether its map has a sign: positive values speak for the class, negative ones against it.
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::GradientXInput | Self::IntegratedGradients | Self::Occlusion | Self::Lrp)
+    }
+
+    /// Whether it is computed from the output of a layer.
+    pub fn is_of_layer(self) -> bool {
+        matches!(self, Self::GradCam | Self::GradCamPlusPlus | Self::LayerCam | Self::ScoreCam)
+    }
+
+    /// Whether its map is coarser than the picture, so that what lies between its points may be interpolated.
+    pub fn is_smooth(self) -> bool {
+        self.is_of_layer() || matches!(self, Self::Occlusion | Self::Rise)
+    }
+}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|method| method.name()).collect();
+            Error::argument(format!("no attribution method is named {name:?}; there are {}", names.join(", ")))
+        })
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_and_an_unknown_one_lists_them() {
+        for method in Method::ALL {
+            assert_eq!(method.to_string().parse::<Method>().unwrap(), method);
+        }
+        let message = "gradcam".parse::<Method>().unwrap_err().to_string();
+        assert!(message.contains("\"gradcam\"") && message.contains("grad-cam++, layer-cam"), "{message}");
+    }
+}

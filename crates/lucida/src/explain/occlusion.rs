@@ -1,0 +1,69 @@
+//! Occlusion: a patch of the baseline is moved over the picture, and the score drops where it covers what matters.
+//!
+//! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered. A
+//! pixel's value is the mean drop over the patches that cover it.
+
+use super::Account;
+use super::explainer::Explainer;
+use super::heat_map::Found;
+use super::passes::Readout;
+use crate::Result;
+
+impl Explainer<'_> {
+    pub(super) fn occlusion(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+        let baseline = self.baseline(input);
+        let Self { network, settings, scorer, watch, shape, .. } = self;
+        let [height, width, channels] = *shape;
+        let patch = settings.patch.unwrap_or((height.min(width) / 7).max(1));
+        let stride = settings.stride.unwrap_or((patch / 4).max(1)).min(patch);
+        let (tall, wide) = (patch.min(height), patch.min(width));
+        let (tops, lefts) = (places(height, tall, stride), places(width, wide, stride));
+        let corners: Vec<(usize, usize)> =
+            tops.iter().flat_map(|&top| lefts.iter().map(move |&left| (top, left))).collect();
+        let fill = |i: usize, to: &mut [f32]| {
+            to.copy_from_slice(input);
+            let Some(&(top, left)) = corners.get(i) else { return };
+            for row in top..top + tall {
+                let (from, end) = ((row * width + left) * channels, (row * width + left + wide) * channels);
+                to[from..end].copy_from_slice(&baseline[from..end]);
+            }
+        };
+        // The last picture is the whole one.
+        let mut scores = vec![0.0; corners.len() + 1];
+        scorer.run(network, scores.len(), watch, fill, |i, row| scores[i] = readout.score(row))?;
+        let whole = scores.pop().unwrap_or(f32::NAN);
+        let mut drops = vec![0.0_f64; height * width];
+        let mut covers = vec![0_u32; height * width];
+        for (&(top, left), score) in corners.iter().zip(&scores) {
+            for row in top..top + tall {
+                for at in row * width + left..row * width + left + wide {
+                    drops[at] += f64::from(whole - score);
+                    covers[at] += 1;
+                }
+            }
+        }
+        let values: Vec<f32> =
+            drops.iter().zip(&covers).map(|(drop, &covers)| (drop / f64::from(covers)) as f32).collect();
+        let raw_shape = [height, width, 1];
+        Ok(Found { score: whole, raw_shape, raw: values.clone(), values, account: Account::None })
+    }
+}
+
+/// Where patches of `patch` pixels begin over `size` pixels.
+fn places(size: usize, patch: usize, stride: usize) -> Vec<usize> {
+    let last = size - patch;
+    (0..last).step_by(stride).chain([last]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_cover_all_pixels() {
+        assert_eq!(places(10, 4, 3), [0, 3, 6]);
+        assert_eq!(places(10, 4, 4), [0, 4, 6]);
+        assert_eq!(places(4, 4, 1), [0]);
+        assert_eq!(places(5, 1, usize::MAX), [0, 4]);
+    }
+}

@@ -1,0 +1,210 @@
+//! Many passes of one network over variations of one picture, in batches.
+
+use std::ops::ControlFlow;
+
+use super::ClassScore;
+use crate::nn::layers::ActivationKind;
+use crate::nn::{Network, Plan, PlanBuilder};
+use crate::{Cpu, Error, Result};
+
+/// The most values that the activations of a batch should take: 32 million, 128 MB.
+const VALUES: usize = 1 << 25;
+/// The largest batch; more gain nothing.
+const BATCH: usize = 64;
+
+/// How far an attribution has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is computed: the name of a method, `deletion`, `insertion`.
+    pub what: &'static str,
+    /// Passes done.
+    pub done: usize,
+    /// Passes in all, as far as is known.
+    pub total: usize,
+}
+
+/// Who is told of the progress, and may stop the work.
+#[derive(Default)]
+pub(super) struct Watch<'a> {
+    pub(super) watcher: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
+    pub(super) what: &'static str,
+}
+
+impl Watch<'_> {
+    pub(super) fn tell(&mut self, done: usize, total: usize) -> Result<()> {
+        let what = self.what;
+        match self.watcher.as_mut().map(|watcher| watcher(Progress { what, done, total })) {
+            Some(ControlFlow::Break(())) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How the score and the probability of a class are read from the values before the last activation.
+#[derive(Debug, Clone)]
+pub(super) struct Readout {
+    pub(super) score: ClassScore,
+    class: usize,
+    activation: ActivationKind,
+}
+
+impl Readout {
+    pub(super) fn of(network: &Network, class: usize) -> Result<Self> {
+        Ok(Self { score: ClassScore::of(network, class)?, class, activation: network.output()?.activation() })
+    }
+
+    /// The score of one sample.
+    pub(super) fn score(&self, row: &[f32]) -> f32 {
+        self.score.read(row).next().unwrap_or(f32::NAN)
+    }
+
+    /// The probability of the class for one sample.
+    pub(super) fn probability(&self, row: &[f32]) -> f32 {
+        probabilities(self.activation, row)[self.class]
+    }
+}
+
+/// The probability of each class, from the values before the last activation: two for one sigmoid, independent ones for
+/// several; else a softmax, which a network that leaves it out is meant to be followed by.
+pub(super) fn probabilities(activation: ActivationKind, row: &[f32]) -> Vec<f32> {
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    match (activation, row) {
+        (ActivationKind::Sigmoid, &[x]) => vec![sigmoid(-x), sigmoid(x)],
+        (ActivationKind::Sigmoid, _) => row.iter().map(|&x| sigmoid(x)).collect(),
+        _ => {
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f64> = row.iter().map(|&x| f64::from(x - most).exp()).collect();
+            let sum: f64 = powers.iter().sum();
+            powers.into_iter().map(|power| (power / sum) as f32).collect()
+        }
+    }
+}
+
+/// Passes forward: from many pictures to the values before the last activation.
+pub(super) struct Scorer {
+    plan: Plan,
+    units: usize,
+}
+
+impl Scorer {
+    pub(super) fn new(network: &Network, cpu: Cpu) -> Result<Self> {
+        let score = ClassScore::of(network, 0)?;
+        let largest = network.nodes().iter().map(|node| node.shape().len()).max().unwrap_or(1);
+        let plan = Plan::builder(network).cpu(cpu).batch_size(batch(largest)).output(score.point()).build()?;
+        Ok(Self { plan, units: network.output()?.shape().len() })
+    }
+
+    /// Runs `count` pictures: `fill` writes number `i`, `each` gets what the network says about it.
+    pub(super) fn run(
+        &mut self,
+        network: &Network,
+        count: usize,
+        watch: &mut Watch,
+        mut fill: impl FnMut(usize, &mut [f32]),
+        mut each: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        watch.tell(0, count)?;
+        let mut first = 0;
+        while first < count {
+            let batch = self.plan.capacity().min(count - first);
+            self.plan.set_batch(batch);
+            let input = self.plan.input_mut();
+            let len = input.len() / batch;
+            input.chunks_exact_mut(len).enumerate().for_each(|(i, input)| fill(first + i, input));
+            self.plan.forward(network)?;
+            self.plan.output(0).chunks_exact(self.units).enumerate().for_each(|(i, row)| each(first + i, row));
+            first += batch;
+            watch.tell(first, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// Passes forward and back: from many pictures to the gradients of a score.
+pub(super) struct Gradients {
+    plan: Plan,
+    units: usize,
+}
+
+/// What a [`Gradients`] says about one picture.
+pub(super) struct Slope<'a> {
+    /// The values before the last activation.
+    pub(super) row: &'a [f32],
+    /// The gradient of the score.
+    pub(super) gradient: &'a [f32],
+}
+
+impl Gradients {
+    pub(super) fn new(network: &Network, cpu: Cpu) -> Result<Self> {
+        let all: usize = network.nodes().iter().map(|node| node.shape().len()).fold(0, usize::saturating_add);
+        let plan = plan_back(network, cpu, batch(all))?.input_gradient().build()?;
+        Ok(Self { plan, units: network.output()?.shape().len() })
+    }
+
+    /// Runs `count` pictures, which are number `offset` and on of `total`: `fill` writes number `i`, from 0, `each` gets
+    /// its gradient.
+    pub(super) fn run(
+        &mut self,
+        network: &Network,
+        readout: &Readout,
+        count: usize,
+        watch: &mut Watch,
+        mut fill: impl FnMut(usize, &mut [f32]),
+        mut each: impl FnMut(usize, Slope),
+    ) -> Result<()> {
+        watch.tell(0, count)?;
+        let mut first = 0;
+        while first < count {
+            let batch = self.plan.capacity().min(count - first);
+            self.plan.set_batch(batch);
+            let input = self.plan.input_mut();
+            let len = input.len() / batch;
+            input.chunks_exact_mut(len).enumerate().for_each(|(i, input)| fill(first + i, input));
+            self.plan.forward(network)?;
+            readout.score.seed(self.plan.seed_mut(0));
+            self.plan.backward(network);
+            let rows = self.plan.output(0).chunks_exact(self.units);
+            let gradients = self.plan.input_gradient().unwrap_or_default().chunks_exact(len);
+            rows.zip(gradients).enumerate().for_each(|(i, (row, gradient))| each(first + i, Slope { row, gradient }));
+            first += batch;
+            watch.tell(first, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// A plan that goes back from the score of a class: its value is output 0, its gradient seed 0.
+pub(super) fn plan_back(network: &Network, cpu: Cpu, batch: usize) -> Result<PlanBuilder<'_>> {
+    let point = ClassScore::of(network, 0)?.point();
+    Ok(Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).seed(point))
+}
+
+/// As many samples as fit, of so many values each.
+fn batch(values: usize) -> usize {
+    (VALUES / values.max(1)).clamp(1, BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_of_all_kinds_of_ends() {
+        let close = |got: Vec<f32>, expected: &[f32]| {
+            assert_eq!(got.len(), expected.len());
+            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}");
+        };
+        close(probabilities(ActivationKind::Sigmoid, &[2.0]), &[0.119_202_92, 0.880_797_1]);
+        close(probabilities(ActivationKind::Sigmoid, &[2.0, 0.0]), &[0.880_797_1, 0.5]);
+        for kind in [ActivationKind::Softmax, ActivationKind::Linear] {
+            close(probabilities(kind, &[1000.0, 1000.0, -1000.0]), &[0.5, 0.5, 0.0]);
+        }
+    }
+
+    #[test]
+    fn batches_stay_within_memory() {
+        assert_eq!(batch(20_000), 64);
+        assert_eq!(batch(224 * 224 * 64), 10);
+        assert_eq!(batch(usize::MAX), 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! RISE (Petsiuk, Das and Saenko, 2018): the network sees the picture through random masks, and a pixel's value is the mean
+//! probability over the masks that let it through:
+//!
+//! ```text
+//! value = sum over n of P(picture seen through M_n) M_n / sum over n of M_n
+//! ```
+//!
+//! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were drawn
+//! takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks, that
+//! chance would be all there is to see.
+//!
+//! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the picture and shifted by a
+//! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::Account;
+use super::draws::unit;
+use super::explainer::Explainer;
+use super::heat_map::Found;
+use super::passes::Readout;
+use crate::Result;
+use crate::data::random::{Purpose, generator};
+
+/// The part of the cells that is open.
+const OPEN: f64 = 0.5;
+
+impl Explainer<'_> {
+    pub(super) fn rise(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+        let baseline = self.baseline(input);
+        let Self { network, settings, scorer, watch, shape, .. } = self;
+        let [height, width, channels] = *shape;
+        let (masks, cells) = (settings.masks, settings.cells);
+        // A mask is drawn twice, to be applied and to be added: it is cheaper to draw than to keep.
+        let draw = |i: usize, mask: &mut [f32]| {
+            let mut generator = generator(settings.seed, Purpose::Masks, i as u32);
+            draw(mask, [height, width], cells.min(height).min(width), &mut generator);
+        };
+        let (mut applied, mut added) = (vec![0.0; height * width], vec![0.0; height * width]);
+        let (mut sum, mut seen) = (vec![0.0_f64; height * width], vec![0.0_f64; height * width]);
+        let mut score = f32::NAN;
+        let fill = |i: usize, to: &mut [f32]| {
+            to.copy_from_slice(input);
+            if i == masks {
+                return;
+            }
+            draw(i, &mut applied);
+            for ((to, hidden), &share) in
+                to.chunks_exact_mut(channels).zip(baseline.chunks_exact(channels)).zip(&applied)
+            {
+                to.iter_mut().zip(hidden).for_each(|(to, hidden)| *to = hidden + share * (*to - hidden));
+            }
+        };
+        // The last picture is seen through no mask.
+        scorer.run(network, masks + 1, watch, fill, |i, row| {
+            if i == masks {
+                score = readout.score(row);
+                return;
+            }
+            draw(i, &mut added);
+            let probability = f64::from(readout.probability(row));
+            for ((sum, seen), &share) in sum.iter_mut().zip(&mut seen).zip(&added) {
+                *sum += probability * f64::from(share);
+                *seen += f64::from(share);
+            }
+        })?;
+        // A pixel that no mask has shown, of very few masks, has no value of its own.
+        let mean = |(sum, &seen): (&f64, &f64)| if seen > 0.0 { (sum / seen) as f32 } else { 0.0 };
+        let values: Vec<f32> = sum.iter().zip(&seen).map(mean).collect();
+        let raw_shape = [height, width, 1];
+        Ok(Found { score, raw_shape, raw: values.clone(), values, account: Account::None })
+    }
+}
+
+/// A mask of values from 0 (hidden) to 1 (seen).
+fn draw(mask: &mut [f32], [height, width]: [usize; 2], cells: usize, generator: &mut ChaCha8Rng) {
+    // One more cell than fit, for the shift.
+    let grid: Vec<f32> = (0..(cells + 1) * (cells + 1)).map(|_| f32::from(unit(generator) < OPEN)).collect();
+    let mut taps = |size: usize| -> Vec<(usize, f32)> {
+        let shift = unit(generator) as f32;
+        let tap = |i: usize| {
+            let at = ((i as f32 + 0.5) * cells as f32 / size as f32 - 0.5 + shift).clamp(0.0, cells as f32);
+            let low = (at as usize).min(cells - 1);
+            (low, at - low as f32)
+        };
+        (0..size).map(tap).collect()
+    };
+    let (down, across) = (taps(height), taps(width));
+    for (row, &(top, below)) in mask.chunks_exact_mut(width).zip(&down) {
+        for (value, &(left, beside)) in row.iter_mut().zip(&across) {
+            let line = |row: usize| {
+                let from = row * (cells + 1) + left;
+                grid[from] + beside * (grid[from + 1] - grid[from])
+            };
+            let (upper, lower) = (line(top), line(top + 1));
+            *value = upper + below * (lower - upper);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_every_place_is_open_on_average() {
+        let size = [9, 14];
+        let (mut mask, mut sum) = (vec![0.0; 126], vec![0.0; 126]);
+        for i in 0..4000 {
+            draw(&mut mask, size, 4, &mut generator(3, Purpose::Masks, i));
+            assert!(mask.iter().all(|value| (0.0..=1.0).contains(value)));
+            sum.iter_mut().zip(&mask).for_each(|(sum, value)| *sum += value);
+        }
+        // The deviation of a mean is at most 0.008.
+        assert!(sum.iter().all(|sum| (sum / 4000.0 - 0.5).abs() < 0.035), "{sum:?}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The sanity check of Adebayo et al. (2018, "Sanity checks for saliency maps", section 3): cascading randomisation.
+//!
+//! The weights are replaced by those of an untrained network, layer by layer from the top; a map that depends on what the
+//! network has learned has to change. One that hardly does shows the picture, not the network: guided backprop is the
+//! paper's example.
+//!
+//! How much a map has changed is told by Spearman's rank correlation with the original, of the values and of their
+//! magnitudes, and by the structural similarity of the magnitudes brought to values from 0 to 1. Where much of a picture is
+//! blank, these stay above zero for methods that multiply by the input, whatever the network.
+
+use super::explainer::Explainer;
+use super::passes::Progress;
+use super::similarity::{rank_correlation, structural_similarity};
+use super::{HeatMap, Method, Settings};
+use crate::Result;
+use crate::nn::Network;
+use crate::weights::Model;
+use std::ops::ControlFlow;
+
+/// What became of the map of one method while the network was randomised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SanityCheck {
+    /// The map of the trained network.
+    pub original: HeatMap,
+    /// The maps of the randomised networks, from the top layer alone to all.
+    pub stages: Vec<SanityStage>,
+}
+
+/// One step of the cascade.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SanityStage {
+    /// The lowest layer that was randomised; so are all that come after it.
+    pub layer: String,
+    /// The map.
+    pub map: HeatMap,
+    /// Spearman's rank correlation of the map with the original.
+    pub rank_correlation: f64,
+    /// The same of their magnitudes.
+    pub rank_correlation_of_magnitudes: f64,
+    /// The structural similarity of their magnitudes.
+    pub structural_similarity: f64,
+}
+
+impl SanityCheck {
+    /// Whether the map of the wholly randomised network is still much like the original one: both the rank correlation and
+    /// the structural similarity are above one half.
+    pub fn is_suspicious(&self) -> bool {
+        let alike = |stage: &SanityStage| stage.rank_correlation.min(stage.structural_similarity) > 0.5;
+        self.stages.last().is_some_and(alike)
+    }
+}
+
+/// Checks methods on one picture and class. A network of more layers with weights than `settings.stages` is randomised several
+/// layers at a time.
+///
+/// # Errors
+/// As [`Explainer::new`] and [`Explainer::explain`].
+pub fn sanity_check(
+    model: &Model,
+    input: &[f32],
+    class: usize,
+    methods: &[Method],
+    settings: &Settings,
+    mut watcher: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Vec<SanityCheck>> {
+    let mut trained = Explainer::new(model, settings)?.watched(&mut watcher);
+    let black = trained.black().to_vec();
+    let explained = methods.iter().map(|&method| trained.explain(input, class, method));
+    let mut checks =
+        explained.map(|map| Ok(SanityCheck { original: map?, stages: Vec::new() })).collect::<Result<Vec<_>>>()?;
+    drop(trained);
+    let mut network = model.network.clone();
+    for group in cascade(&network, settings.stages) {
+        group.iter().for_each(|&node| randomise(&mut network, node, settings.seed));
+        let Some(&lowest) = group.last() else { continue };
+        let layer = network.nodes()[lowest].name().to_owned();
+        let mut explainer = Explainer::of_network(&network, black.clone(), settings)?.watched(&mut watcher);
+        for check in &mut checks {
+            let map = explainer.explain(input, class, check.original.method)?;
+            check.stages.push(compare(&check.original, map, layer.clone()));
+        }
+    }
+    Ok(checks)
+}
+
+/// The layers with weights from the top, in at most so many groups of nearly equal size.
+fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
+    let layers: Vec<usize> =
+        (0..network.nodes().len()).rev().filter(|&node| !network.nodes()[node].weights().is_empty()).collect();
+    let groups = groups.min(layers.len()).max(1);
+    let bound = |group: usize| layers.len() * group / groups;
+    (0..groups).map(|group| layers[bound(group)..bound(group + 1)].to_vec()).filter(|group| !group.is_empty()).collect()
+}
+
+/// Gives a layer the weights of an untrained one.
+fn randomise(network: &mut Network, node: usize, seed: u64) {
+    let node = &network.nodes()[node];
+    let inputs: Vec<_> = node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect();
+    let (specs, range) = (node.layer().mechanics().weights(&inputs), node.weights());
+    for (index, spec) in range.zip(specs) {
+        spec.initializer.fill(&spec.shape, network.weights_mut()[index].values_mut(), seed, index as u64);
+    }
+}
+
+fn compare(original: &HeatMap, map: HeatMap, layer: String) -> SanityStage {
+    let magnitudes = |map: &HeatMap| -> Vec<f32> { map.values.iter().map(|value| value.abs()).collect() };
+    let (before, after) = (magnitudes(original), magnitudes(&map));
+    SanityStage {
+        layer,
+        rank_correlation: rank_correlation(&original.values, &map.values),
+        rank_correlation_of_magnitudes: rank_correlation(&before, &after),
+        structural_similarity: structural_similarity(&unit(before), &unit(after), map.size),
+        map,
+    }
+}
+
+/// From the least value to the greatest as 0 to 1.
+fn unit(mut values: Vec<f32>) -> Vec<f32> {
+    let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+    let span = if high > low { high - low } else { 1.0 };
+    values.iter_mut().for_each(|value| *value = (*value - low) / span);
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::zoo;
+
+    #[test]
+    fn the_cascade_goes_from_the_top_in_even_groups() {
+        let network = zoo::mnist_cnn(1).unwrap();
+        let name = |node: &usize| network.nodes()[*node].name();
+        let of = |groups| -> Vec<Vec<&str>> {
+            cascade(&network, groups).iter().map(|g| g.iter().map(name).collect()).collect()
+        };
+        assert_eq!(of(12), [["dense_1"], ["dense"], ["conv2d_2"], ["conv2d_1"], ["conv2d"]]);
+        assert_eq!(of(2), [vec!["dense_1", "dense"], vec!["conv2d_2", "conv2d_1", "conv2d"]]);
+    }
+
+    #[test]
+    fn a_randomised_layer_is_an_untrained_one() {
+        let mut network = zoo::mnist_cnn(1).unwrap();
+        network.weights_mut().iter_mut().for_each(|weight| weight.values_mut().fill(7.0));
+        let node = network.find("conv2d_1").unwrap();
+        randomise(&mut network, node, 3);
+        let [kernel, bias] = ["kernel", "bias"].map(|n| network.weight(&format!("conv2d_1/{n}")).unwrap().values());
+        assert!(bias.iter().all(|&b| b == 0.0));
+        let limit = (6.0_f32 / (9.0 * 24.0 + 9.0 * 48.0)).sqrt();
+        assert!(kernel.iter().all(|k| k.abs() <= limit) && kernel.iter().any(|&k| k < 0.0));
+        assert!(network.weight("conv2d/kernel").unwrap().values().iter().all(|&k| k == 7.0));
+    }
+}

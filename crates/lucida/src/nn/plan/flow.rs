@@ -1,0 +1,118 @@
+//! Which gradients flow where on the way back.
+
+use super::BackwardRule;
+use super::builder::Assembly;
+use super::lower::Draft;
+use super::rule::Gate;
+use crate::nn::layers::Layer;
+use crate::nn::{Network, Weight};
+
+/// The weights whose gradients are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gradients {
+    /// None.
+    None,
+    /// All that training changes.
+    Trainable,
+    /// Biases and the shifts of batch normalisations, frozen or not.
+    Shifts,
+}
+
+impl Gradients {
+    pub(super) fn include(self, weight: &Weight) -> bool {
+        match self {
+            Self::None => false,
+            Self::Trainable => weight.trainable(),
+            Self::Shifts => ["/bias", "/beta"].iter().any(|name| weight.name().ends_with(name)),
+        }
+    }
+}
+
+/// What must be wanted besides a value whose gradient is wanted: a fused ReLU turns the gradient of its output into that of
+/// its input in place, so there must be none, neither in the layer nor in one that it is a mere view of.
+pub(super) fn unfused(network: &Network, point: (usize, bool), training: bool) -> Vec<(usize, bool)> {
+    let mut node = point.0;
+    let mut points = vec![point, (node, true)];
+    while network.nodes()[node].layer().mechanics().is_view(training) && !network.nodes()[node].inputs().is_empty() {
+        node = network.nodes()[node].inputs()[0];
+        points.push((node, true));
+    }
+    points
+}
+
+impl Assembly<'_> {
+    pub(super) fn has_wanted_weights(&self, draft: &Draft) -> bool {
+        let weights = self.wish.network.nodes()[draft.node].weights();
+        let wanted = |weight| self.wish.weight_gradients.include(weight);
+        draft.activation.is_none() && self.wish.network.weights()[weights].iter().any(wanted)
+    }
+
+    /// A gradient flows where it comes from a seed and leads to something wanted.
+    pub(super) fn trace_gradients(&mut self) {
+        let mut leads = vec![false; self.lowered.values.len()];
+        for input in self.wish.network.inputs() {
+            leads[self.lowered.at((input, false))] = self.wish.input_gradient;
+        }
+        for &point in &self.gradients {
+            leads[self.lowered.at(point)] = true;
+        }
+        let mut useful = Vec::new();
+        for draft in &self.lowered.drafts {
+            useful.push(self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]));
+            leads[draft.output] |= useful[useful.len() - 1];
+        }
+        let mut comes = vec![false; leads.len()];
+        for &seed in &self.seeds {
+            comes[self.lowered.at(seed)] = true;
+        }
+        let mut flow: Vec<_> = Vec::new();
+        for (draft, useful) in self.lowered.drafts.iter().zip(useful).rev() {
+            flow.push((comes[draft.output] && useful).then(|| {
+                let through = |&input: &usize| leads[input].then(|| std::mem::replace(&mut comes[input], true));
+                draft.inputs.iter().map(through).collect()
+            }));
+        }
+        flow.reverse();
+        self.flow = flow;
+        // A seed has a place for its gradient even when it leads nowhere.
+        self.gradient = comes;
+    }
+
+    fn consumers(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
+        let takes = move |(step, draft): (usize, &Draft)| draft.inputs.contains(&value).then_some(step);
+        self.lowered.drafts.iter().enumerate().filter_map(takes)
+    }
+
+    /// Whether a max-pooling does the backward pass of the ReLU before it as well: it drops the gradient of maxima that
+    /// are not positive, which saves a pass over the larger tensor.
+    pub(super) fn pools_relu(&self, step: usize) -> bool {
+        let draft = &self.lowered.drafts[step];
+        let pooling = matches!(self.wish.network.nodes()[draft.node].layer(), Layer::MaxPooling2D(_));
+        if !pooling || draft.activation.is_some() || self.wish.rule != BackwardRule::Gradient {
+            return false;
+        }
+        let value = draft.inputs[0];
+        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu);
+        let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
+        from_relu && !seeded && self.consumers(value).count() == 1
+    }
+
+    /// Whether the step's own ReLU is left to the max-pooling that follows.
+    fn left_to_pooling(&self, step: usize) -> bool {
+        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.pools_relu(consumer))
+    }
+
+    /// What the gradient of a step's output passes before the step takes it.
+    pub(super) fn gate(&self, step: usize) -> Option<Gate> {
+        let draft = &self.lowered.drafts[step];
+        match self.wish.rule {
+            _ if draft.relu && self.left_to_pooling(step) => None,
+            rule if draft.relu => Some(Gate::Rectifier(rule)),
+            BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
+                let sums = !self.wish.network.nodes()[draft.node].weights().is_empty();
+                sums.then_some(Gate::Sum { epsilon })
+            }
+            _ => None,
+        }
+    }
+}

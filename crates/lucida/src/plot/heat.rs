@@ -1,0 +1,228 @@
+//! Heat maps over the picture that they are about.
+//!
+//! The picture lies beneath in gray, faded so far that colours stand out from its darkest and its lightest parts alike. The
+//! colour of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
+//! picture is seen as it is.
+
+use super::{Colormap, Rgb, check_size};
+use crate::data::Picture;
+use crate::{Error, Result};
+
+/// The part of the values that may lie beyond the full colour: one pixel far above all others would leave the rest of the map
+/// blank.
+const OUTLIERS: f64 = 0.005;
+/// The darkest and the lightest gray beneath a map of signed values, whose colours are dark.
+const LIGHT: [f32; 2] = [0.62, 1.0];
+/// The same beneath a map of positive values, whose strongest colours are light.
+const DARK: [f32; 2] = [0.04, 0.62];
+
+/// What the values of a map mean, and so how they are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heat {
+    /// Negative values are blue, positive ones red, as strong as they are far from zero.
+    Signed,
+    /// From the least value, which shows nothing, through purple and orange to the greatest, which is yellow.
+    Positive,
+}
+
+/// A map over the picture that it is about.
+#[derive(Debug, Clone)]
+pub struct HeatOverlay<'a> {
+    picture: &'a Picture,
+    values: &'a [f32],
+    heat: Heat,
+    smooth: bool,
+    zoom: usize,
+}
+
+impl<'a> HeatOverlay<'a> {
+    /// A map of one value for each pixel, row by row.
+    pub fn new(picture: &'a Picture, values: &'a [f32], heat: Heat) -> Self {
+        Self { picture, values, heat, smooth: false, zoom: 1 }
+    }
+
+    /// Whether the values between those of the pixels are interpolated, for a map that is coarser than the picture; else
+    /// each pixel of a zoomed map is a square.
+    pub fn smooth(self, smooth: bool) -> Self {
+        Self { smooth, ..self }
+    }
+
+    /// How many pixels wide and high each pixel of the picture becomes.
+    pub fn zoom(self, zoom: usize) -> Self {
+        Self { zoom, ..self }
+    }
+
+    /// The zoom at which a picture of few pixels is large enough to look at: its longer side at least 224 pixels.
+    pub fn zoom_for(picture: &Picture) -> usize {
+        224_usize.div_ceil(picture.width().max(picture.height()).max(1))
+    }
+
+    /// The value of the full colour.
+    pub fn full(&self) -> f32 {
+        extent(self.values, self.heat).1
+    }
+
+    /// The map and the picture as one RGB picture.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is not one value for each pixel, or the zoom is 0; [`Error::Limit`] when the picture
+    /// would be too large.
+    pub fn render(&self) -> Result<Picture> {
+        let (width, height) = (self.picture.width(), self.picture.height());
+        if self.values.len() != width * height || self.zoom == 0 {
+            let (values, zoom) = (self.values.len(), self.zoom);
+            return Err(Error::argument(format!(
+                "a map of {values} values cannot be laid over a picture of {width}x{height} at a zoom of {zoom}"
+            )));
+        }
+        let (wide, high) = (width.saturating_mul(self.zoom), height.saturating_mul(self.zoom));
+        check_size("heat map", wide, high)?;
+        let (low, full) = extent(self.values, self.heat);
+        let strength = |value: f32| match self.heat {
+            _ if value.is_nan() => f32::NAN,
+            Heat::Signed if full > 0.0 => (value / full).clamp(-1.0, 1.0),
+            Heat::Positive if full > low => ((value - low) / (full - low)).clamp(0.0, 1.0),
+            _ => 0.0,
+        };
+        let strengths: Vec<f32> = self.values.iter().map(|&value| strength(value)).collect();
+        let grays: Vec<f32> = self.picture.pixels().chunks_exact(self.picture.channels()).map(luma).collect();
+        let (down, across) = (taps(height, self.zoom, self.smooth), taps(width, self.zoom, self.smooth));
+        let mut pixels = Vec::with_capacity(wide * high * 3);
+        for (y, &(top, bottom, below)) in down.iter().enumerate() {
+            for (x, &(left, right, beside)) in across.iter().enumerate() {
+                let line = |row: usize| mix(strengths[row * width + left], strengths[row * width + right], beside);
+                let value = mix(line(top), line(bottom), below);
+                let gray = grays[y / self.zoom * width + x / self.zoom];
+                pixels.extend(self.colour(value, gray));
+            }
+        }
+        Picture::new(wide, high, 3, pixels)
+    }
+
+    /// The colour of a value, over a gray of 0 to 1.
+    fn colour(&self, value: f32, gray: f32) -> Rgb {
+        if value.is_nan() {
+            return Colormap::NAN;
+        }
+        let ([dark, light], colour, opacity) = match self.heat {
+            // The middle of the map is nearly white: the colour is taken from its outer parts, the opacity tells the rest.
+            Heat::Signed => {
+                let outer = 0.5 + value.signum() * (0.28 + 0.17 * value.abs());
+                (LIGHT, Colormap::RdBuR.rgb(outer), value.abs().powf(0.7))
+            }
+            Heat::Positive => (DARK, Colormap::Inferno.rgb(0.3 + 0.68 * value), 0.92 * value.powf(0.8)),
+        };
+        let gray = 255.0 * mix(dark, light, gray);
+        colour.map(|byte| mix(gray, f32::from(byte), opacity).round() as u8)
+    }
+}
+
+fn mix(a: f32, b: f32, part: f32) -> f32 {
+    a + part * (b - a)
+}
+
+/// The brightness of a pixel, 0 to 1: the luma of Rec. 601.
+fn luma(pixel: &[u8]) -> f32 {
+    match pixel {
+        &[red, green, blue] => (0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)) / 255.0,
+        _ => f32::from(pixel[0]) / 255.0,
+    }
+}
+
+/// The value that shows nothing, and that of the full colour.
+fn extent(values: &[f32], heat: Heat) -> (f32, f32) {
+    let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    if heat == Heat::Signed {
+        sorted.iter_mut().for_each(|value| *value = value.abs());
+    }
+    sorted.sort_by(f32::total_cmp);
+    let (Some(&least), Some(&most)) = (sorted.first(), sorted.last()) else { return (0.0, 0.0) };
+    let within = sorted[((sorted.len() - 1) as f64 * (1.0 - OUTLIERS)).round() as usize];
+    let low = if heat == Heat::Signed { 0.0 } else { least };
+    (low, if within > low { within } else { most })
+}
+
+/// For each pixel of an axis that is zoomed: the two pixels that it lies between, and how far it is from the first.
+fn taps(size: usize, zoom: usize, smooth: bool) -> Vec<(usize, usize, f32)> {
+    let tap = |at: usize| {
+        if !smooth {
+            return (at / zoom, at / zoom, 0.0);
+        }
+        let place = ((at as f32 + 0.5) / zoom as f32 - 0.5).clamp(0.0, (size - 1) as f32);
+        let low = place as usize;
+        (low, (low + 1).min(size - 1), place - low as f32)
+    };
+    (0..size * zoom).map(tap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gray(levels: &[u8]) -> Picture {
+        Picture::new(levels.len(), 1, 1, levels.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn signs_have_their_colours_and_zero_shows_the_picture() {
+        let picture = gray(&[0, 255, 0, 255, 0]);
+        let map = HeatOverlay::new(&picture, &[0.0, 0.0, 2.0, -2.0, f32::NAN], Heat::Signed).render().unwrap();
+        assert_eq!(map.pixel(0, 0), [158; 3]);
+        assert_eq!(map.pixel(1, 0), [255; 3]);
+        let (red, blue) = (map.pixel(2, 0), map.pixel(3, 0));
+        assert!(red[0] > red[2] + 80 && blue[2] > blue[0] + 80, "{red:?} {blue:?}");
+        assert_eq!(map.pixel(4, 0), Colormap::NAN);
+    }
+
+    #[test]
+    fn positive_values_grow_lighter() {
+        let picture = gray(&[128; 5]);
+        let overlay = HeatOverlay::new(&picture, &[3.0, 4.0, 5.0, 6.0, 7.0], Heat::Positive);
+        assert_eq!(overlay.full(), 7.0);
+        let map = overlay.render().unwrap();
+        assert_eq!(map.pixel(0, 0), [85; 3], "the least value shows the picture");
+        let reds: Vec<u8> = (0..5).map(|x| map.pixel(x, 0)[0]).collect();
+        assert!(reds.windows(2).all(|pair| pair[0] < pair[1]), "{reds:?}");
+    }
+
+    #[test]
+    fn an_outlier_does_not_blank_the_rest() {
+        let mut values: Vec<f32> = (0..1000).map(|i| i as f32 / 1000.0).collect();
+        values[3] = 1e6;
+        let picture = Picture::filled(1000, 1, &[0]);
+        assert!((0.98..1.0).contains(&HeatOverlay::new(&picture, &values, Heat::Signed).full()));
+        // Where nearly all is blank, what there is is the full colour.
+        let mut point = vec![0.0; 1000];
+        point[5] = 7.0;
+        assert_eq!(HeatOverlay::new(&picture, &point, Heat::Positive).full(), 7.0);
+    }
+
+    #[test]
+    fn zoomed_maps_are_squares_or_smooth() {
+        let picture = gray(&[0, 0]);
+        let row = |smooth| {
+            let map = HeatOverlay::new(&picture, &[0.0, 1.0], Heat::Positive).zoom(4).smooth(smooth).render().unwrap();
+            assert_eq!((map.width(), map.height()), (8, 4));
+            (0..8).map(|x| map.pixel(x, 2)[0]).collect::<Vec<_>>()
+        };
+        let sharp = row(false);
+        assert!(sharp[..4].iter().all(|&red| red == sharp[0]) && sharp[4..].iter().all(|&red| red == sharp[4]));
+        let smooth = row(true);
+        assert!(smooth[2..6].windows(2).all(|pair| pair[0] < pair[1]), "{smooth:?}");
+        assert_eq!(HeatOverlay::zoom_for(&Picture::filled(28, 20, &[0])), 8);
+        assert_eq!(HeatOverlay::zoom_for(&Picture::filled(299, 299, &[0])), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let picture = gray(&[0, 0]);
+        assert!(matches!(HeatOverlay::new(&picture, &[1.0], Heat::Signed).render(), Err(Error::Argument(_))));
+        assert!(HeatOverlay::new(&picture, &[1.0; 2], Heat::Signed).zoom(0).render().is_err());
+        let huge = HeatOverlay::new(&picture, &[1.0; 2], Heat::Signed).zoom(usize::MAX).render();
+        assert!(matches!(huge, Err(Error::Limit { .. })));
+        for heat in [Heat::Signed, Heat::Positive] {
+            HeatOverlay::new(&picture, &[f32::NAN, f32::INFINITY], heat).render().unwrap();
+            HeatOverlay::new(&picture, &[0.0, 0.0], heat).render().unwrap();
+        }
+    }
+}

@@ -1,0 +1,562 @@
+//! Each attribution against the property that defines it.
+
+mod common;
+
+use common::{Expected, agree, shared};
+use lucida::data::{Dataset, Limits, Mnist, Preprocessing, Subset, idx};
+use lucida::explain::{Account, Baseline, ClassScore, Explainer, HeatMap, Method, Settings, explain, sanity_check};
+use lucida::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
+    GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
+};
+use lucida::nn::{Layer, Network, Optimizer, Plan, Point, Schedule, zoo};
+use lucida::train::{self, Silent, fit};
+use lucida::weights::{self, Model};
+use lucida::{Cpu, Error};
+
+/// Numbers between -1 and 1 without a visible order.
+fn ramp(len: usize, start: usize) -> Vec<f32> {
+    (0..len).map(|i| (((i + start) * 7919) % 2003) as f32 / 1001.0 - 1.0).collect()
+}
+
+/// Gives biases, factors and statistics values at which mistakes cannot hide.
+fn settle(mut network: Network) -> Network {
+    for weight in network.weights_mut().iter_mut().filter(|weight| !weight.name().ends_with("kernel")) {
+        let variance = weight.name().ends_with("variance");
+        let values = weight.values_mut();
+        values.iter_mut().enumerate().for_each(|(i, v)| *v = (i % 5) as f32 * 0.1 + if variance { 0.5 } else { -0.15 });
+    }
+    network
+}
+
+fn conv(filters: usize, activation: ActivationKind) -> Conv2D {
+    Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(activation)
+}
+
+fn chain(kind: ActivationKind, units: usize, end: ActivationKind) -> Network {
+    let layers: [Layer; 6] = [
+        conv(6, kind).into(),
+        MaxPooling2D::default().into(),
+        conv(8, kind).into(),
+        Flatten {}.into(),
+        Dense::new(12).activation(kind).into(),
+        Dense::new(units).activation(end).into(),
+    ];
+    settle(Network::sequential(format!("{kind:?}"), [8, 8, 2], layers, 3).unwrap())
+}
+
+/// Branches that are added and concatenated, batch normalisations with and without a shift, averages.
+fn branches() -> Network {
+    let mut b = Network::builder("branches");
+    let input = b.add(Input::new([8, 8, 2]), &[]).unwrap();
+    let stem = b.add_named("stem", conv(6, ActivationKind::Relu), &[input]).unwrap();
+    let left = b.add(conv(4, ActivationKind::Linear).without_bias(), &[stem]).unwrap();
+    let left = b.add(BatchNormalization { center: false, ..Default::default() }, &[left]).unwrap();
+    let left = b.add(Activation::new(ActivationKind::Relu), &[left]).unwrap();
+    let right = b.add(conv(4, ActivationKind::Tanh), &[stem]).unwrap();
+    let right = b.add(BatchNormalization { scale: false, ..Default::default() }, &[right]).unwrap();
+    let sum = b.add(Add {}, &[left, right]).unwrap();
+    let mixed = b.add_named("mixed", Concatenate {}, &[sum, stem]).unwrap();
+    let pool = b.add(AveragePooling2D::default(), &[mixed]).unwrap();
+    let last = b.add_named("last", conv(5, ActivationKind::Relu), &[pool]).unwrap();
+    let flat = b.add(GlobalAveragePooling2D {}, &[last]).unwrap();
+    let out = b.add(Dense::new(3).activation(ActivationKind::Softmax), &[flat]).unwrap();
+    settle(b.build(&[out], 5).unwrap())
+}
+
+/// Networks of many kinds, with a class of each.
+fn networks() -> Vec<(Model, usize)> {
+    let mut frozen = chain(ActivationKind::Relu, 4, ActivationKind::Softmax);
+    frozen.set_trainable("conv2d", false).unwrap();
+    [
+        (frozen, 2),
+        (chain(ActivationKind::Tanh, 3, ActivationKind::Linear), 0),
+        (chain(ActivationKind::Sigmoid, 3, ActivationKind::Softmax), 1),
+        (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 0),
+        (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 1),
+        (branches(), 1),
+    ]
+    .map(|(network, class)| (Model::new(network), class))
+    .into()
+}
+
+/// The score of a class by a plan of its own.
+fn score(network: &Network, class: usize, input: &[f32]) -> f32 {
+    let score = ClassScore::of(network, class).unwrap();
+    let mut plan = Plan::builder(network).output(score.point()).build().unwrap();
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network).unwrap();
+    score.read(plan.output(0)).next().unwrap()
+}
+
+fn map(model: &Model, class: usize, method: Method, input: &[f32], settings: &Settings) -> HeatMap {
+    let map = explain(model, input, class, method, settings).unwrap();
+    assert_eq!((map.method, map.class), (method, class));
+    assert_eq!(map.values.len(), map.size[0] * map.size[1]);
+    assert_eq!(map.raw.len(), map.raw_shape.iter().product::<usize>());
+    assert!(map.values.iter().all(|value| value.is_finite()), "{method}");
+    map
+}
+
+#[test]
+fn gradients_are_differences_of_scores() {
+    for (model, class) in networks() {
+        let input = ramp(128, 3);
+        let found = map(&model, class, Method::Gradient, &input, &Settings::default());
+        assert!((found.score - score(&model.network, class, &input)).abs() < 1e-5);
+        let largest = found.raw.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+        let mut outliers = 0;
+        for i in 0..input.len() {
+            let at = |step: f32| {
+                let mut moved = input.clone();
+                moved[i] += step;
+                score(&model.network, class, &moved)
+            };
+            let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
+            outliers += usize::from((slope - found.raw[i]).abs() > 0.01 * largest);
+        }
+        // A ReLU or a maximum may switch within a step.
+        assert!(outliers <= 6, "{}: {outliers} of 128", model.network.name());
+        for (value, pixel) in found.values.iter().zip(found.raw.chunks(2)) {
+            assert_eq!(*value, pixel[0].abs().max(pixel[1].abs()));
+        }
+        let product = map(&model, class, Method::GradientXInput, &input, &Settings::default());
+        assert!(product.raw.iter().zip(&found.raw).zip(&input).all(|((p, g), x)| *p == g * x));
+    }
+}
+
+#[test]
+fn the_recorded_gradient_of_a_digit() {
+    let Some(expected) = Expected::open("mnist_cnn_expected.safetensors") else { return };
+    let Some(path) = shared("data/mnist/t10k-images-idx3-ubyte.gz") else { return };
+    let pixels = idx::read(&path, idx::Content::Images, &Limits::default()).unwrap().data;
+    let input: Vec<f32> = pixels[51 * 784..52 * 784].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+    let model = weights::load_model(&shared("golden/mnist_cnn.keras").unwrap()).unwrap();
+    let found = map(&model, 3, Method::Gradient, &input, &Settings::default());
+    agree("dlogit3_dinput51", &found.raw, &expected.values("dlogit3_dinput51"));
+}
+
+#[test]
+fn integrated_gradients_sum_to_the_difference_of_scores() {
+    for (model, class) in networks() {
+        for baseline in [Baseline::Black, Baseline::Mean] {
+            let input = ramp(128, 11);
+            let settings = Settings { baseline, ..Settings::default() };
+            let found = map(&model, class, Method::IntegratedGradients, &input, &settings);
+            let mean = |channel| input.iter().skip(channel).step_by(2).sum::<f32>() / 64.0;
+            let start = match baseline {
+                Baseline::Black => vec![0.0; 128],
+                Baseline::Mean => [mean(0), mean(1)].repeat(64),
+            };
+            let difference = score(&model.network, class, &input) - score(&model.network, class, &start);
+            let sum: f32 = found.values.iter().sum();
+            let name = model.network.name();
+            assert!((sum - difference).abs() <= 0.01 * difference.abs(), "{name} {baseline:?}: {sum} {difference}");
+            let Account::Completeness { difference: told, .. } = found.account else { panic!("{:?}", found.account) };
+            assert!((told - f64::from(difference)).abs() < 1e-4);
+            assert!(found.account.error().unwrap() <= 0.01);
+        }
+    }
+}
+
+#[test]
+fn relevance_is_conserved() {
+    for (model, class) in networks() {
+        let input = ramp(128, 5);
+        let found = map(&model, class, Method::Lrp, &input, &Settings::default());
+        let Account::Conservation { score: told, inputs, biases } = found.account else {
+            panic!("{:?}", found.account)
+        };
+        let expected = f64::from(score(&model.network, class, &input));
+        let name = model.network.name();
+        eprintln!("{name} class {class}: {inputs:.4} at the pixels, {biases:.4} at the biases, score {expected:.4}");
+        assert!((told - expected).abs() < 1e-5);
+        assert!((f64::from(found.values.iter().sum::<f32>()) - inputs).abs() < 1e-4);
+        assert!((inputs + biases - expected).abs() <= 0.01 * expected.abs(), "{name}: {inputs} + {biases}, {expected}");
+        assert!(biases.abs() > 0.01 * expected.abs(), "{name}: the biases matter here");
+    }
+}
+
+/// Without biases, with ReLUs and a small epsilon, the epsilon rule is the gradient times the input.
+#[test]
+fn relevance_of_a_network_without_biases() {
+    let layers: [Layer; 4] = [
+        Conv2D::new(5, [3, 3]).activation(ActivationKind::Relu).without_bias().into(),
+        MaxPooling2D::default().into(),
+        Flatten {}.into(),
+        Dense::new(3).without_bias().into(),
+    ];
+    let model = Model::new(Network::sequential("free", [8, 8, 2], layers, 7).unwrap());
+    let settings = Settings { epsilon: 1e-9, ..Settings::default() };
+    let [relevance, product] =
+        [Method::Lrp, Method::GradientXInput].map(|method| map(&model, 1, method, &ramp(128, 0), &settings));
+    for (r, p) in relevance.raw.iter().zip(&product.raw) {
+        assert!((r - p).abs() < 1e-6, "{r} {p}");
+    }
+    let Account::Conservation { biases, .. } = relevance.account else { panic!() };
+    assert_eq!(biases, 0.0);
+}
+
+#[test]
+fn smoothgrad_is_the_mean_gradient_of_noisy_copies() {
+    for (model, class) in networks() {
+        let input = ramp(128, 21);
+        let gradient = map(&model, class, Method::Gradient, &input, &Settings::default());
+        let still = map(&model, class, Method::SmoothGrad, &input, &Settings { noise: 0.0, ..Settings::default() });
+        assert!(still.raw.iter().zip(&gradient.raw).all(|(a, b)| (a - b).abs() < 1e-6));
+        let moved = |seed, samples| {
+            let settings = Settings { noise: 0.1, samples, seed, ..Settings::default() };
+            map(&model, class, Method::SmoothGrad, &input, &settings).raw
+        };
+        assert_eq!(moved(1, 9), moved(1, 9));
+        assert_ne!(moved(1, 9), moved(2, 9));
+        // Means of many are closer to each other than means of few.
+        let apart =
+            |samples| -> f32 { moved(1, samples).iter().zip(moved(2, samples)).map(|(a, b)| (a - b).powi(2)).sum() };
+        let (few, many) = (apart(4), apart(200));
+        assert!(many < few || few == 0.0, "{}: {few} {many}", model.network.name());
+    }
+}
+
+/// Layer by layer with loops: a convolution, its ReLU, a dense layer, its ReLU, a dense layer.
+#[test]
+fn guided_backprop_by_hand() {
+    let layers: [Layer; 4] = [
+        Conv2D::new(3, [3, 3]).activation(ActivationKind::Relu).into(),
+        Flatten {}.into(),
+        Dense::new(7).activation(ActivationKind::Relu).into(),
+        Dense::new(2).into(),
+    ];
+    let network = settle(Network::sequential("hand", [6, 5, 2], layers, 2).unwrap());
+    let weight = |name: &str| network.weight(name).unwrap().values();
+    let input = ramp(60, 8);
+    let kernel = |i: usize, j: usize, c: usize, f: usize| weight("conv2d/kernel")[((i * 3 + j) * 2 + c) * 3 + f];
+    let mut first = vec![0.0_f32; 4 * 3 * 3];
+    for (at, value) in first.iter_mut().enumerate() {
+        let (y, x, f) = (at / 9, at / 3 % 3, at % 3);
+        *value = weight("conv2d/bias")[f];
+        for (i, j, c) in (0..18).map(|n| (n / 6, n / 2 % 3, n % 2)) {
+            *value += input[((y + i) * 5 + x + j) * 2 + c] * kernel(i, j, c, f);
+        }
+        *value = value.max(0.0);
+    }
+    let second: Vec<f32> = (0..7)
+        .map(|u| {
+            let sum: f32 = first.iter().enumerate().map(|(i, x)| x * weight("dense/kernel")[i * 7 + u]).sum();
+            (sum + weight("dense/bias")[u]).max(0.0)
+        })
+        .collect();
+    let guide = |open: f32, signal: f32| if open > 0.0 { signal.max(0.0) } else { 0.0 };
+    for class in 0..2 {
+        let at_second: Vec<f32> = (0..7).map(|u| guide(second[u], weight("dense_1/kernel")[u * 2 + class])).collect();
+        let at_first: Vec<f32> = (0..36)
+            .map(|i| guide(first[i], (0..7).map(|u| at_second[u] * weight("dense/kernel")[i * 7 + u]).sum()))
+            .collect();
+        let mut expected = vec![0.0_f32; 60];
+        for (at, signal) in at_first.iter().enumerate() {
+            let (y, x, f) = (at / 9, at / 3 % 3, at % 3);
+            for (i, j, c) in (0..18).map(|n| (n / 6, n / 2 % 3, n % 2)) {
+                expected[((y + i) * 5 + x + j) * 2 + c] += signal * kernel(i, j, c, f);
+            }
+        }
+        let model = Model::new(network.clone());
+        let found = map(&model, class, Method::GuidedBackprop, &input, &Settings::default());
+        assert!(expected.iter().any(|&value| value != 0.0));
+        assert!(found.raw.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}
+
+#[test]
+fn occlusion_by_brute_force() {
+    let (model, class) = (Model::new(branches()), 2);
+    let input = ramp(128, 9);
+    let whole = score(&model.network, class, &input);
+    for (patch, stride) in [(3, 1), (3, 2), (2, 5), (8, 3), (20, 1)] {
+        let settings = Settings { patch: Some(patch), stride: Some(stride), ..Settings::default() };
+        let found = map(&model, class, Method::Occlusion, &input, &settings);
+        let side = patch.min(8);
+        let mut starts: Vec<usize> = (0..8 - side).step_by(stride.min(patch)).collect();
+        starts.push(8 - side);
+        for y in 0..8 {
+            for x in 0..8 {
+                let mut drops = Vec::new();
+                for &top in starts.iter().filter(|&&top| (top..top + side).contains(&y)) {
+                    for &left in starts.iter().filter(|&&left| (left..left + side).contains(&x)) {
+                        let mut covered = input.clone();
+                        for at in 0..64 {
+                            if (top..top + side).contains(&(at / 8)) && (left..left + side).contains(&(at % 8)) {
+                                covered[2 * at..2 * at + 2].fill(0.0);
+                            }
+                        }
+                        drops.push(whole - score(&model.network, class, &covered));
+                    }
+                }
+                let expected = drops.iter().sum::<f32>() / drops.len() as f32;
+                let got = found.values[8 * y + x];
+                assert!((got - expected).abs() < 1e-4, "patch {patch} stride {stride} ({y}, {x}): {got} {expected}");
+            }
+        }
+    }
+}
+
+/// Convolutions, global average pooling, one dense layer: the class activation map of Zhou et al. is the sum of the channels
+/// with the weights of the class. All gradients of a channel are equal, so the other maps can be written down as well.
+#[test]
+fn class_activation_maps_of_a_network_with_global_pooling() {
+    let layers: [Layer; 4] = [
+        conv(7, ActivationKind::Relu).into(),
+        conv(6, ActivationKind::Relu).into(),
+        GlobalAveragePooling2D {}.into(),
+        Dense::new(3).activation(ActivationKind::Softmax).into(),
+    ];
+    let model = Model::new(settle(Network::sequential("pooled", [5, 6, 2], layers, 4).unwrap()));
+    let input = ramp(60, 2);
+    let mut plan = Plan::builder(&model.network).output("conv2d_1").build().unwrap();
+    plan.input_mut().copy_from_slice(&input);
+    plan.forward(&model.network).unwrap();
+    let channels = plan.output(0);
+    let areas: Vec<f32> = (0..6).map(|k| channels.iter().skip(k).step_by(6).sum()).collect();
+    let mut seen = 0;
+    for class in 0..3 {
+        let slopes: Vec<f32> =
+            (0..6).map(|k| model.network.weight("dense/kernel").unwrap().values()[3 * k + class] / 30.0).collect();
+        let plus = |k: usize| if slopes[k] > 0.0 { 30.0 * slopes[k] / (2.0 + areas[k] * slopes[k]) } else { 0.0 };
+        for (method, weights) in [
+            (Method::GradCam, slopes.clone()),
+            (Method::GradCamPlusPlus, (0..6).map(plus).collect()),
+            (Method::LayerCam, slopes.iter().map(|slope| slope.max(0.0)).collect()),
+        ] {
+            let found = map(&model, class, method, &input, &Settings::default());
+            let expected = |place: &[f32]| place.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0);
+            assert_eq!((found.raw_shape, &found.account), ([5, 6, 1], &Account::Layer("conv2d_1".to_owned())));
+            for (got, place) in found.values.iter().zip(channels.chunks(6)) {
+                let expected = expected(place);
+                assert!((got - expected).abs() < 1e-5, "{method} of class {class}: {got} {expected}");
+            }
+            seen += usize::from(found.values.iter().any(|&value| value > 0.0));
+        }
+    }
+    // A map may be blank, where all channels speak against the class; not all of them are.
+    assert!(seen >= 6, "{seen} of 9 maps show something");
+}
+
+#[test]
+fn score_cam_by_brute_force() {
+    let (model, class) = (Model::new(branches()), 0);
+    let input = ramp(128, 31);
+    let settings = Settings { layer: Some("last".to_owned()), ..Settings::default() };
+    let found = map(&model, class, Method::ScoreCam, &input, &settings);
+    let mut plan = Plan::builder(&model.network).output("last").build().unwrap();
+    plan.input_mut().copy_from_slice(&input);
+    plan.forward(&model.network).unwrap();
+    let values = plan.output(0);
+    let nothing = score(&model.network, class, &[0.0; 128]);
+    let mut powers = vec![0.0; 5];
+    for (k, power) in powers.iter_mut().enumerate() {
+        let channel: Vec<f32> = values.iter().skip(k).step_by(5).copied().collect();
+        let (low, high) = channel.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        if low == high {
+            continue;
+        }
+        // From 4x4 to 8x8: the middles lie a quarter and three quarters between those of the coarse map.
+        let at = |y: usize, x: usize| {
+            let tap = |i: usize| ((i as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, 3.0);
+            let (v, u) = (tap(y), tap(x));
+            let (t, l) = (v as usize, u as usize);
+            let (b, r) = ((t + 1).min(3), (l + 1).min(3));
+            let (dv, du) = (v - t as f32, u - l as f32);
+            channel[4 * t + l] * (1.0 - dv) * (1.0 - du)
+                + channel[4 * t + r] * (1.0 - dv) * du
+                + channel[4 * b + l] * dv * (1.0 - du)
+                + channel[4 * b + r] * dv * du
+        };
+        let fine: Vec<f32> = (0..64).map(|i| at(i / 8, i % 8)).collect();
+        let (low, high) = fine.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+        let seen: Vec<f32> = (0..128).map(|i| input[i] * (fine[i / 2] - low) / (high - low)).collect();
+        *power = (score(&model.network, class, &seen) - nothing).exp();
+    }
+    let sum: f32 = powers.iter().sum();
+    for (got, place) in found.raw.iter().zip(values.chunks(5)) {
+        let expected = place.iter().zip(&powers).map(|(a, p)| a * p / sum).sum::<f32>().max(0.0);
+        assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+    }
+}
+
+/// A network that looks at one patch and nothing else.
+#[test]
+fn rise_and_occlusion_find_a_planted_patch() {
+    let mut network = Network::sequential(
+        "patch",
+        [21, 21, 1],
+        [Flatten {}.into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()],
+        1,
+    )
+    .unwrap();
+    let inside = |at: usize| (6..11).contains(&(at / 21)) && (12..17).contains(&(at % 21));
+    let weights = network.weights_mut();
+    weights[0].values_mut().iter_mut().enumerate().for_each(|(at, w)| *w = if inside(at) { 0.4 } else { 0.0 });
+    weights[1].values_mut()[0] = -5.0;
+    let model = Model::new(network);
+    for method in [Method::Rise, Method::Occlusion] {
+        let found = map(&model, 1, method, &[1.0; 441], &Settings::default());
+        let mut order: Vec<usize> = (0..441).collect();
+        order.sort_by(|&a, &b| found.values[b].total_cmp(&found.values[a]));
+        let hits = order[..25].iter().filter(|&&at| inside(at)).count();
+        assert!(hits >= 20, "{method}: {hits} of the 25 highest lie in the patch");
+    }
+}
+
+/// A network trained for a second on built-in digits, and digits that it has not seen.
+fn trained() -> (Model, Vec<Vec<f32>>) {
+    let digits = Mnist::builtin().unwrap().train;
+    let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1).unwrap()) };
+    let settings = train::Settings {
+        epochs: 2,
+        batch_size: 64,
+        schedule: Schedule::constant(2e-3),
+        optimizer: Optimizer::adam(),
+        seed: 1,
+        cpu: Cpu::detect(),
+    };
+    fit(&mut model, &Subset::new(&digits, (0..4000).collect()).unwrap(), None, &settings, &mut Silent).unwrap();
+    let input = |index: usize| {
+        let mut input = vec![0.0; 784];
+        digits.fill(index, model.preprocessing().unwrap(), &mut input).unwrap();
+        input
+    };
+    let inputs = (5000..5010).map(input).collect();
+    (model, inputs)
+}
+
+#[test]
+fn maps_of_digits_are_better_than_chance_and_depend_on_the_network() {
+    let (model, digits) = trained();
+    let settings = Settings { masks: 500, ..Settings::default() };
+    let mut explainer = Explainer::new(&model, &settings).unwrap();
+    let mut means = |found: &mut dyn FnMut(&mut Explainer, &[f32], usize) -> HeatMap| {
+        let mut sums = [0.0; 2];
+        for digit in &digits {
+            let (class, probability) = explainer.predict(digit).unwrap();
+            assert!(probability > 0.5);
+            let map = found(&mut explainer, digit, class);
+            let curves = explainer.faithfulness(digit, &map).unwrap();
+            assert!((curves.deletion[0] - probability).abs() < 1e-4);
+            assert!((curves.insertion.last().unwrap() - probability).abs() < 1e-4);
+            sums[0] += curves.deletion_area() / digits.len() as f64;
+            sums[1] += curves.insertion_area() / digits.len() as f64;
+        }
+        sums
+    };
+    let [chance_deletion, chance_insertion] = means(&mut |explainer, digit, class| {
+        let map = explainer.explain(digit, class, Method::Gradient).unwrap();
+        HeatMap { values: ramp(784, 0), ..map }
+    });
+    eprintln!("chance: deletion {chance_deletion:.3}, insertion {chance_insertion:.3}");
+    for method in Method::ALL {
+        let [deletion, insertion] =
+            means(&mut |explainer, digit, class| explainer.explain(digit, class, method).unwrap());
+        eprintln!("{method}: deletion {deletion:.3}, insertion {insertion:.3}");
+        assert!(deletion < chance_deletion, "{method}: {deletion}, by chance {chance_deletion}");
+        assert!(insertion > chance_insertion, "{method}: {insertion}, by chance {chance_insertion}");
+    }
+
+    let methods = [Method::Gradient, Method::GuidedBackprop, Method::GradCam, Method::IntegratedGradients];
+    let (class, _) = explainer.predict(&digits[0]).unwrap();
+    let mut told = 0;
+    let checks = sanity_check(&model, &digits[0], class, &methods, &settings, |_| {
+        told += 1;
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!(told > 0);
+    for check in &checks {
+        let layers: Vec<&str> = check.stages.iter().map(|stage| stage.layer.as_str()).collect();
+        assert_eq!(layers, ["dense_1", "dense", "conv2d_2", "conv2d_1", "conv2d"]);
+        let last = &check.stages[4];
+        let method = check.original.method;
+        eprintln!(
+            "{method}: {:.3} {:.3} {:.3}",
+            last.rank_correlation, last.rank_correlation_of_magnitudes, last.structural_similarity
+        );
+        assert!(last.structural_similarity < 0.9 && last.map.values != check.original.values, "{method}");
+    }
+    assert!(!checks[2].is_suspicious(), "Grad-CAM depends on the weights");
+}
+
+#[test]
+fn what_cannot_be_explained() {
+    let model = |network| Model::new(network);
+    let classes = model(chain(ActivationKind::Relu, 4, ActivationKind::Softmax));
+    let input = ramp(128, 0);
+    let refused = |model: &Model, input: &[f32], class, method, settings: &Settings, expected: &str| {
+        let error = explain(model, input, class, method, settings).unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    };
+    let with = |layer: &str| Settings { layer: Some(layer.to_owned()), ..Settings::default() };
+    let plain = Settings::default();
+    refused(&classes, &input, 4, Method::Gradient, &plain, "no class 4: its classes are 0 to 3");
+    refused(&classes, &input[1..], 0, Method::Gradient, &plain, "127 values are no input of (8, 8, 2)");
+    for method in [Method::GradCam, Method::ScoreCam] {
+        refused(&classes, &input, 0, method, &with("conv2d_7"), "did you mean \"conv2d");
+        refused(&classes, &input, 0, method, &with("dense"), "layer dense: its output of shape (12)");
+    }
+    refused(&classes, &input, 0, Method::Rise, &Settings { masks: 0, ..plain.clone() }, "0 masks");
+
+    let layers: [Layer; 2] = [conv(4, ActivationKind::Relu).into(), MaxPooling2D::default().into()];
+    let headless = model(Network::sequential("headless", [8, 8, 2], layers, 1).unwrap());
+    refused(&headless, &input, 0, Method::Gradient, &plain, "network headless has no layer of classes");
+    let flat = model(Network::sequential("flat", [8, 8, 2], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap());
+    refused(&flat, &input, 0, Method::GradCam, &plain, "network flat has no layer whose output has places");
+    map(&flat, 0, Method::Lrp, &input, &plain);
+    let vector = model(Network::sequential("vector", [9], [Dense::new(3).into()], 1).unwrap());
+    refused(&vector, &input[..9], 0, Method::Lrp, &plain, "takes values of shape (9), not pictures");
+
+    // A branch that the classes do not depend on.
+    let mut b = Network::builder("two");
+    let first = b.add(Input::new([4, 4, 1]), &[]).unwrap();
+    b.add_named("aside", conv(2, ActivationKind::Relu), &[first]).unwrap();
+    let flat = b.add(Flatten {}, &[first]).unwrap();
+    let out = b.add(Dense::new(2), &[flat]).unwrap();
+    let aside = model(b.build(&[out], 1).unwrap());
+    refused(&aside, &[0.5; 16], 0, Method::GradCam, &with("aside"), "layer aside: the classes");
+
+    let mut explainer = Explainer::new(&classes, &plain).unwrap().watched(|progress| {
+        if progress.done > 0 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    });
+    assert!(matches!(explainer.explain(&input, 0, Method::Rise), Err(Error::Interrupted)));
+}
+
+/// One pixel, and a picture that is nothing but its baseline: no division by zero.
+#[test]
+fn pictures_with_nothing_in_them() {
+    let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
+    let tiny = Model::new(tiny);
+    let classes = Model::new(chain(ActivationKind::Relu, 4, ActivationKind::Softmax));
+    for method in Method::ALL {
+        let settings = Settings { masks: 20, ..Settings::default() };
+        if !method.is_of_layer() {
+            let found = map(&tiny, 1, method, &[0.3, 0.2, 0.1], &settings);
+            let curves = Explainer::new(&tiny, &settings).unwrap().faithfulness(&[0.3, 0.2, 0.1], &found).unwrap();
+            assert!(curves.deletion_area().is_finite() && curves.insertion.len() == 2);
+        }
+        let blank = map(&classes, 1, method, &[0.0; 128], &settings);
+        assert!(blank.account.error().is_none_or(|error| error <= 0.01), "{method}: {:?}", blank.account);
+    }
+}
+
+/// The same plans serve all pictures: what one leaves behind does not change the next.
+#[test]
+fn one_explainer_for_many_pictures() {
+    let model = Model::new(branches());
+    let settings = Settings { masks: 70, ..Settings::default() };
+    let mut explainer = Explainer::new(&model, &settings).unwrap();
+    for start in 0..3 {
+        for method in Method::ALL {
+            let input = ramp(128, 100 * start);
+            let again = explainer.explain(&input, start % 3, method).unwrap();
+            assert_eq!(again, explain(&model, &input, start % 3, method, &settings).unwrap(), "{method}");
+        }
+    }
+    let point = Point::before_activation("dense");
+    assert_eq!(ClassScore::of(&model.network, 0).unwrap().point(), point);
+}

@@ -1,0 +1,9 @@
+//! PyTorch's state dictionaries, in both formats.
+#![no_main]
+
+mod common;
+
+use libfuzzer_sys::fuzz_target;
+use lucida::weights::torch::{inspect, load_model, load_weights};
+
+fuzz_target!(|bytes: &[u8]| common::read_all(bytes, inspect, load_model, load_weights));
