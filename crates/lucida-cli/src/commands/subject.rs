@@ -41,10 +41,8 @@ impl Input {
 
     /// One picture of a set.
     pub(super) fn of_set(set: &Set, index: usize, model: &Model) -> Result<Self> {
-        let (preprocessing, len) = (model.preprocessing()?, set.set().len());
-        if index >= len {
-            bail!("--index: there is no picture {index}: the {} are 0..{len}", set.origin());
-        }
+        let preprocessing = model.preprocessing()?;
+        set.check(index)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
         set.set().fill(index, preprocessing, &mut values)?;
         Ok(Self { name: set.name(index), values })
@@ -68,7 +66,7 @@ impl Set {
         }
     }
 
-    fn of(source: &Source) -> Result<Self> {
+    pub(super) fn of(source: &Source) -> Result<Self> {
         match source {
             Source::Mnist(folder) => Ok(Self::Digits(Pictures::digits(folder.as_deref())?)),
             Source::Folder(folder) => Ok(Self::Files(Files::find(folder)?)),
@@ -80,6 +78,20 @@ impl Set {
             Self::Digits(digits) => digits.set(),
             Self::Files(files) => files,
         }
+    }
+
+    /// A picture as it is, and what to call it.
+    pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
+        self.check(index)?;
+        Ok((self.name(index), self.set().picture(index)?))
+    }
+
+    fn check(&self, index: usize) -> Result<()> {
+        let len = self.set().len();
+        if index >= len {
+            bail!("--index: there is no picture {index}: the {} are 0..{len}", self.origin());
+        }
+        Ok(())
     }
 
     /// Where the pictures are from.
