@@ -313,7 +313,7 @@ fn is_ink_on_black(picture: &Picture) -> bool {
 
 /// A colour that stays behind another.
 fn pale(colour: Rgb) -> Rgb {
-    colour.map(|value| 255 - (255 - value) / 2)
+    colour.map(|value| 255 - (255 - value) / 3)
 }
 
 fn hex([r, g, b]: Rgb) -> String {
