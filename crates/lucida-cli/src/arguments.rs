@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
@@ -68,11 +68,13 @@ impl FromStr for Size {
     }
 }
 
-/// A data set: `mnist`, the built-in one, or `mnist:DIR`, that of a folder.
+/// A data set: `mnist`, the built-in one, `mnist:DIR`, that of a folder, or a folder of pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// MNIST, built in or from the folder with its files.
     Mnist(Option<PathBuf>),
+    /// A folder of pictures, with a sub-folder for each class or without.
+    Folder(PathBuf),
 }
 
 impl FromStr for Source {
@@ -83,7 +85,13 @@ impl FromStr for Source {
             None if text == "mnist" => Ok(Self::Mnist(None)),
             Some(("mnist", "")) => Err("the folder after `mnist:` is missing".to_owned()),
             Some(("mnist", folder)) => Ok(Self::Mnist(Some(folder.into()))),
-            _ => Err("expected mnist (the built-in digits) or mnist:DIR (a folder with MNIST's files)".to_owned()),
+            // A bare word that is no folder is a mistake in the command line; a path is looked at when it is opened.
+            _ if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() => Ok(Self::Folder(text.into())),
+            _ => {
+                Err("there is no such folder; expected mnist (the built-in digits), mnist:DIR (a folder with MNIST's \
+                      files) or a folder of pictures"
+                    .to_owned())
+            }
         }
     }
 }
@@ -93,6 +101,7 @@ impl fmt::Display for Source {
         match self {
             Self::Mnist(None) => f.write_str("mnist"),
             Self::Mnist(Some(folder)) => write!(f, "mnist:{}", folder.display()),
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
         }
     }
 }
@@ -224,6 +233,8 @@ mod tests {
         assert_eq!(parse("mnist"), Ok(Source::Mnist(None)));
         assert_eq!(parse("mnist:C:\\data"), Ok(Source::Mnist(Some("C:\\data".into()))));
         assert_eq!(parse("mnist:../x").unwrap().to_string(), "mnist:../x");
+        assert_eq!(parse("src").unwrap(), Source::Folder("src".into()));
+        assert_eq!(parse("./src").unwrap().to_string(), "./src");
         for wrong in ["", "MNIST", "mnist:", "cifar", "mnistx:a"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

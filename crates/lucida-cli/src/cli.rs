@@ -1,7 +1,9 @@
 //! The command line: commands, options, and their help.
 
 mod activations;
+mod augment;
 mod deconv;
+mod embed;
 mod explain;
 mod filter;
 mod kernels;
@@ -14,6 +16,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use lucida::data::Augment;
+
+pub(crate) use augment::DataAugment;
+pub(crate) use embed::{Embed, Map};
 
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
@@ -98,6 +104,9 @@ pub(crate) enum Command {
     /// Make the picture that a model takes for each class with the most confidence
     Classes(Classes),
 
+    /// Draw a map of pictures by what a layer makes of them, and find those most like another
+    Embed(Embed),
+
     /// Show what each layer makes of a picture: its feature maps
     Activations(Activations),
 
@@ -167,6 +176,7 @@ Examples:
   lucida train mnist                                   the 10,000 built-in digits
   lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
   lucida train mnist --epochs 5 --seed 1 --out runs/a
+  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
   lucida train mnist | tee training.log                one line an epoch
 
 A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
@@ -183,6 +193,10 @@ pub(crate) struct TrainMnist {
     /// Digits in a step
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch_size: u32,
+
+    /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
+    #[arg(long, value_name = "NAME[=VALUE],...")]
+    pub(crate) augment: Option<Augment>,
 
     /// Learning rate of Adam
     #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive)]
@@ -217,18 +231,31 @@ pub(crate) struct Summary {
 Examples:
   lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
   lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
-  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object")]
+  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
+  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
+
+Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures
+are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Labelled data: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]")]
+    /// Labelled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures with
+    /// a sub-folder for each class
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
     /// Folder for pictures of the confusion matrix: confusion.png, confusion.svg
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
+
+    /// Write a table: file, class, predicted class, probabilities
+    #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// A file that is no whole picture is an error, rather than skipped
+    #[arg(long)]
+    pub(crate) strict: bool,
 
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -242,7 +269,8 @@ Examples:
   lucida predict runs/mnist seven.png --verbose              with all probabilities
   lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
-  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object")]
+  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
+  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -252,13 +280,22 @@ pub(crate) struct Predict {
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) images: Vec<PathBuf>,
 
-    /// Data set to take digits from: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    /// Data set to take pictures from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of
+    /// pictures, with a sub-folder for each class or without
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Which digits of the data set, from 0: 3, 0..10 (without 10), 0,5,9
+    /// Which pictures of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
     #[arg(long, value_name = "INDICES", requires = "data")]
     pub(crate) index: Option<Indices>,
+
+    /// Write a table: file, class if it is known, predicted class, probabilities
+    #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
+    pub(crate) csv: Option<PathBuf>,
+
+    /// A file of the folder that is no whole picture is an error, rather than skipped
+    #[arg(long, requires = "data")]
+    pub(crate) strict: bool,
 
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -269,6 +306,9 @@ pub(crate) struct Predict {
 pub(crate) enum Data {
     /// Show the first digits of a data set with their labels
     Show(DataShow),
+
+    /// Show what augmentation makes of pictures: a sheet of examples
+    Augment(DataAugment),
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use lucida::Result;
 use lucida::nn::Network;
 use lucida::train::{BatchReport, EpochRecord, Flow, Observer};
 
+use crate::bar::Bar;
 use crate::interrupt;
 use crate::output::Output;
 
@@ -70,6 +71,24 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Shows how much of some work is done, from any thread, and stops it on Ctrl-C where that is caught.
+pub(crate) struct Counter {
+    bar: Bar,
+}
+
+impl Counter {
+    /// For so many of `what`, as in "Files".
+    pub(crate) fn new(output: Output, what: &'static str) -> Self {
+        Self { bar: Bar::new(output, what) }
+    }
+
+    /// So many of so many are done; whether to go on.
+    pub(crate) fn at(&self, done: usize, total: usize) -> bool {
+        self.bar.set(done, total);
+        !interrupt::is_requested()
     }
 }
 

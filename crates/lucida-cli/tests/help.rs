@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 24] = [
     &[],
     &["demo"],
     &["train"],
@@ -26,6 +26,8 @@ const COMMANDS: [&[&str]; 22] = [
     &["explain"],
     &["data"],
     &["data", "show"],
+    &["data", "augment"],
+    &["embed"],
     &["completions"],
 ];
 
@@ -71,6 +73,11 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
         (&["train", "cats"], "cats"),
+        (&["embed", "m"], "--data"),
+        (&["embed", "m", "--data", "mnist", "--perplexity", "0"], "expected a number from 1 to 1000"),
+        (&["train", "mnist", "--augment", "spin=3"], "\"spin\" is not known; there are rotation"),
+        (&["data", "augment"], "<IMAGE>"),
+        (&["data", "augment", "a.png", "--augment", "zoom=2"], "zoom is -1, it must be 0.01 to 100"),
         (&["evaluate", "m"], "--data"),
         (&["evaluate", "m", "--data", "cifar"], "mnist:DIR"),
         (&["predict", "m"], "<IMAGE>"),

@@ -2,6 +2,7 @@
 
 mod npy;
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
@@ -62,6 +63,15 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Error::Limit { what: format!("{}: size in bytes", path.display()), got, limit });
     }
     Ok(bytes)
+}
+
+/// A field of comma-separated values, in quotes where it needs them (RFC 4180).
+pub fn csv_field(text: &str) -> Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text.into()
+    }
 }
 
 /// Creates a folder and its parents.

@@ -30,11 +30,12 @@ pub(crate) struct Explain {
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Data set to take a digit from: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    /// Data set to take a picture from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// of pictures
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which digit of the data set, from 0
+    /// Which picture of the data set, from 0
     #[arg(long, value_name = "N", requires = "data")]
     pub(crate) index: Option<usize>,
 

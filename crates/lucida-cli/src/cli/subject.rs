@@ -14,8 +14,9 @@ pub(crate) struct Subject {
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Take the picture from a data set: mnist:DIR (the test digits in a folder) or mnist (the built-in digits)
-    #[arg(long, value_name = "mnist[:DIR]", requires = "index")]
+    /// Take the picture from a data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// of pictures
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
     /// Which picture of the data set, from 0

@@ -7,7 +7,7 @@ use lucida::data::{Dataset, LabelledImages, Mnist};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, braille};
 
-use super::Context;
+use super::{Context, augment};
 use crate::cli::{Data, DataShow, SetName};
 
 /// Digits side by side in a terminal: five of 14 characters and the gaps between them fit 80 columns.
@@ -17,7 +17,13 @@ const GAP: &str = "  ";
 const INK: u8 = 96;
 
 pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
-    let Data::Show(arguments) = arguments;
+    match arguments {
+        Data::Show(arguments) => show(arguments, context),
+        Data::Augment(arguments) => augment::run(arguments, context),
+    }
+}
+
+fn show(arguments: &DataShow, context: Context) -> Result<()> {
     let SetName::Mnist = arguments.set;
     let (set, origin) = load(arguments)?;
     let count = arguments.first as usize;

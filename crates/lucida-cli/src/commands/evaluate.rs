@@ -3,20 +3,22 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use lucida::data::Dataset;
+use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
-use lucida::train::{Confusion, Evaluation, evaluate};
+use lucida::train::{Confusion, Evaluation, Prediction, PredictionTable, evaluate};
 use lucida::weights::{Top, open};
 use lucida::{files, plot};
 use serde::Serialize;
 
 use super::Context;
-use super::digits::Digits;
+use super::source::Pictures;
 use crate::cli::Evaluate;
 use crate::output::percent;
 
 /// The names of the pictures, without their ending.
 const PICTURE: &str = "confusion";
+/// The table of the files that were skipped.
+const SKIPPED: &str = "skipped.csv";
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -30,6 +32,15 @@ struct Answer<'a> {
     /// A row for each true class, a column for each predicted one.
     confusion: Vec<&'a [u64]>,
     classes: Vec<Class<'a>>,
+    /// Files of a folder that could not be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<Unused<'a>>,
+}
+
+#[derive(Serialize)]
+struct Unused<'a> {
+    file: String,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -44,40 +55,54 @@ struct Class<'a> {
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
     let model = open(&arguments.model.spec(Top::Needed))?;
-    let digits = Digits::load(&arguments.data)?;
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
-    if digits.builtin {
+    let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?.labelled_for(&model)?;
+    if pictures.are_builtin() {
         output.note(
             "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation = evaluate(&model, &digits.set, context.cpu).with_context(|| arguments.model.model.clone())?;
-    let names = digits.set.class_names();
+    let evaluation = evaluate(&model, pictures.set(), context.cpu).with_context(|| arguments.model.model.clone())?;
+    let names = pictures.set().class_names();
+    let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
-        let figure = matrix.title(format!("Confusion of {}", digits.origin)).figure();
+        let figure = matrix.title(format!("Confusion of {}", pictures.origin)).figure();
         figure.save_svg(&folder.join(PICTURE).with_extension("svg"))?;
         figure.picture(2.0)?.save_png(&folder.join(PICTURE).with_extension("png"))?;
+        written.extend([format!("{PICTURE}.png"), format!("{PICTURE}.svg")]);
+        if !pictures.skipped.is_empty() {
+            save_skipped(&pictures.skipped, &folder.join(SKIPPED))?;
+            written.push(SKIPPED.to_owned());
+        }
+    }
+    if let Some(path) = &arguments.csv {
+        table(&pictures, &evaluation).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, names, &evaluation));
+        return output.json(&answer(arguments, names, &pictures.skipped, &evaluation));
     }
-    let images = thousands(digits.set.len());
+    let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
-    output.result(&format!("{} on {images} {}", arguments.model.model, digits.origin))?;
+    output.result(&format!("{} on {images} {}", arguments.model.model, pictures.origin))?;
     output.result(&format!("accuracy {accuracy}, loss {loss:.4}\n"))?;
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
     if let Some(folder) = &arguments.out {
-        output.info(&format!("Written to {}: {PICTURE}.png, {PICTURE}.svg", folder.display()));
+        output.info(&format!("Written to {}: {}", folder.display(), written.join(", ")));
     }
     Ok(())
 }
 
-fn answer<'a>(arguments: &'a Evaluate, names: &'a [String], evaluation: &'a Evaluation) -> Answer<'a> {
+fn answer<'a>(
+    arguments: &'a Evaluate,
+    names: &'a [String],
+    skipped: &'a [Skipped],
+    evaluation: &'a Evaluation,
+) -> Answer<'a> {
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
         class: name,
@@ -95,7 +120,22 @@ fn answer<'a>(arguments: &'a Evaluate, names: &'a [String], evaluation: &'a Eval
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
+        skipped: skipped
+            .iter()
+            .map(|skipped| Unused { file: skipped.path.display().to_string(), reason: &skipped.reason })
+            .collect(),
     }
+}
+
+/// What the model says about each picture.
+fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
+    let mut table = PredictionTable::new(pictures.set().class_names());
+    for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
+        let probabilities = probabilities.clone();
+        let prediction = Prediction { class, probability: probabilities[class], probabilities };
+        table.push(&pictures.name(index), pictures.label(index), &prediction);
+    }
+    table
 }
 
 /// Precision, recall and their mean for each class.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::{Dataset, Picture};
+use lucida::data::Picture;
 use lucida::explain::{
     Account, Explained, Explainer, HeatMap, Method, Progress, SanityCheck, Settings, class_name, comparison,
     find_class, sanity_check, sanity_strips, spatial_layer,
@@ -14,7 +14,7 @@ use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::digits::Digits;
+use super::subject::Set;
 use crate::cli::Explain;
 use crate::interrupt;
 use crate::output::percent;
@@ -199,11 +199,7 @@ fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<M
 /// The picture and what to call it.
 fn picture(arguments: &Explain) -> Result<(String, Picture)> {
     if let (Some(source), Some(index)) = (&arguments.data, arguments.index) {
-        let digits = Digits::load(source)?;
-        if index >= digits.set.len() {
-            bail!("--index: there is no digit {index}: the {} are 0..{}", digits.origin, digits.set.len());
-        }
-        return Ok((format!("{} {index}", digits.name), digits.set.picture(index)?));
+        return Set::of(source)?.picture(index);
     }
     let Some(path) = &arguments.image else { bail!("there is no picture to explain") };
     Ok((path.display().to_string(), Picture::open(path)?))

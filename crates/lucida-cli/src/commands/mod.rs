@@ -1,12 +1,13 @@
 //! One file for each command: calls of the library, and the words around them.
 
 mod activations;
+mod augment;
 mod completions;
 mod data;
 mod deconv;
 mod demo;
-mod digits;
 mod dream;
+mod embed;
 mod evaluate;
 mod explain;
 mod filter;
@@ -14,6 +15,7 @@ mod kernels;
 mod maximize;
 mod predict;
 mod receptive_field;
+mod source;
 mod subject;
 mod summary;
 mod tables;
@@ -56,6 +58,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Predict(arguments) => predict::run(arguments, context),
         Command::Filters(arguments) => maximize::filters(arguments, context),
         Command::Classes(arguments) => maximize::classes(arguments, context),
+        Command::Embed(arguments) => embed::run(arguments, context),
         Command::Activations(arguments) => activations::run(arguments, context),
         Command::Deconv(arguments) => deconv::run(arguments, context),
         Command::ReceptiveField(arguments) => receptive_field::run(arguments, context),

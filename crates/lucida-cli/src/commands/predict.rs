@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result};
-use lucida::data::{Dataset, Picture};
-use lucida::train::{Prediction, predict};
+use lucida::data::Picture;
+use lucida::train::{Prediction, PredictionTable, predict, predict_set};
 use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::digits::Digits;
+use super::source::Pictures;
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
-use crate::exit::{self, Reported};
+use crate::exit::{self, Reported, Usage};
 use crate::output::percent;
 
 /// Pictures held at once are bounded in number and in bytes: photos are large, digits many.
@@ -44,8 +44,15 @@ struct Answered {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Input {
-    Image { image: String },
-    Digit { index: usize, label: String },
+    Image {
+        image: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
+    },
+    Digit {
+        index: usize,
+        label: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -55,16 +62,23 @@ struct Failed {
 }
 
 pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
-    let mut session =
-        Session { arguments, context, model: open(&arguments.model.spec(Top::Needed))?, answers: Vec::new() };
-    let errors = match (&arguments.data, &arguments.index) {
-        (Some(source), Some(indices)) => {
-            session.digits(source, indices)?;
+    if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
+        return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
+    }
+    let model = open(&arguments.model.spec(Top::Needed))?;
+    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table: None };
+    let errors = match &arguments.data {
+        Some(source) => {
+            session.set(source, arguments.index.as_ref())?;
             Vec::new()
         }
-        _ => session.images(&arguments.images)?,
+        None => session.images(&arguments.images)?,
     };
     let failed = !errors.is_empty();
+    if let Some(path) = &arguments.csv {
+        let table = session.table.take();
+        table.unwrap_or_else(|| PredictionTable::new(&session.class_names())).save(path)?;
+    }
     if arguments.json {
         let class_names = session.class_names();
         let predictions = session.answers;
@@ -76,28 +90,65 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
 struct Session<'a> {
     arguments: &'a Predict,
     context: Context,
-    model: Model,
+    model: &'a Model,
     /// What is to be printed as JSON.
     answers: Vec<Answered>,
+    /// What is to be written as a table, once there is a row.
+    table: Option<PredictionTable>,
 }
 
 impl Session<'_> {
-    /// Classifies digits of a data set; the last line has just the classes.
-    fn digits(&mut self, source: &Source, indices: &Indices) -> Result<()> {
-        let digits = Digits::load(source)?;
+    /// Classifies pictures of a data set. The last line has just the classes of digits, and how many of the pictures of a
+    /// folder were taken for what they are.
+    fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
+        let pictures = Pictures::load(source, self.model, self.arguments.strict, self.context)?;
+        let indices = pictures.positions(indices)?;
         let mut classes = Vec::new();
-        for chunk in digits.take(indices)?.chunks(MAX_PICTURES) {
-            let pictures: Vec<Picture> = chunk.iter().map(|(_, picture)| picture.clone()).collect();
-            for ((index, _), prediction) in chunk.iter().zip(self.predict(&pictures)?) {
-                let label = digits.set.class_names()[digits.set.label(*index)].clone();
-                let class = self.class_name(prediction.class);
-                let remark = if class == label { String::new() } else { format!(" - wrong, it is {label}") };
+        let (mut right, mut known) = (0, 0);
+        // What is printed as it goes may fail on its own account; the library's error would not hold it.
+        let mut failed = None;
+        predict_set(self.model, pictures.set(), &indices, self.context.cpu, |index, prediction| {
+            let class = self.class_name(prediction.class);
+            // A label that the model does not know says nothing about it.
+            let label = pictures.label(index).filter(|label| self.knows(label)).map(str::to_owned);
+            known += usize::from(label.is_some());
+            right += usize::from(label.as_ref() == Some(&class));
+            let remark = match &label {
+                Some(label) if *label != class => format!(" - wrong, it is {label}"),
+                _ => String::new(),
+            };
+            let name = pictures.name(index);
+            let input = match label {
+                Some(label) if pictures.are_digits() => Input::Digit { index, label },
+                label => Input::Image { image: name.clone(), label },
+            };
+            if pictures.are_digits() {
                 classes.push(class);
-                let input = Input::Digit { index: *index, label };
-                self.answer(&format!("{} {index}", digits.name), &remark, input, prediction)?;
             }
+            self.answer(&name, &remark, input, prediction).map_err(|error| {
+                failed = Some(error);
+                lucida::Error::Interrupted
+            })
+        })
+        .map_err(|error| {
+            failed.take().unwrap_or_else(|| Error::new(error).context(self.arguments.model.model.clone()))
+        })?;
+        if self.arguments.json {
+            Ok(())
+        } else if pictures.are_digits() {
+            self.context.output.result(&classes.join(" "))
+        } else if known > 0 {
+            let share = percent(right as f64 / known as f64);
+            self.context.output.result(&format!("{right} of {known} are what their folders say: {share}"))
+        } else {
+            Ok(())
         }
-        if self.arguments.json { Ok(()) } else { self.context.output.result(&classes.join(" ")) }
+    }
+
+    /// Whether a class of this name is one that the model tells apart; without names it numbers them.
+    fn knows(&self, label: &str) -> bool {
+        let names = &self.model.class_names;
+        if names.is_empty() { label.parse::<usize>().is_ok() } else { names.iter().any(|name| name == label) }
     }
 
     /// Classifies picture files. Those that cannot be read are reported at once and returned.
@@ -120,7 +171,7 @@ impl Session<'_> {
             let last = number + 1 == paths.len();
             if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
                 for (name, prediction) in names.drain(..).zip(self.predict(&pictures)?) {
-                    self.answer(&name.clone(), "", Input::Image { image: name }, prediction)?;
+                    self.answer(&name.clone(), "", Input::Image { image: name, label: None }, prediction)?;
                 }
                 pictures.clear();
                 bytes = 0;
@@ -130,11 +181,22 @@ impl Session<'_> {
     }
 
     fn predict(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
-        predict(&self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
+        predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
     /// Prints a prediction, or keeps it for the JSON at the end.
     fn answer(&mut self, name: &str, remark: &str, input: Input, prediction: Prediction) -> Result<()> {
+        if self.arguments.csv.is_some() {
+            let class_names = match self.model.class_names.is_empty() {
+                true => (0..prediction.probabilities.len()).map(|class| class.to_string()).collect(),
+                false => self.model.class_names.clone(),
+            };
+            let label = match &input {
+                Input::Image { label, .. } => label.as_deref(),
+                Input::Digit { label, .. } => Some(label.as_str()),
+            };
+            self.table.get_or_insert_with(|| PredictionTable::new(&class_names)).push(name, label, &prediction);
+        }
         if self.arguments.json {
             let Prediction { class, probability, probabilities } = prediction;
             self.answers.push(Answered { input, class: self.class_name(class), probability, probabilities });

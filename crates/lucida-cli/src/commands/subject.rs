@@ -7,7 +7,7 @@ use lucida::Error;
 use lucida::data::{Dataset, Picture};
 use lucida::weights::Model;
 
-use super::digits::Digits;
+use super::source::Pictures;
 use crate::arguments::Source;
 use crate::cli::Subject;
 
@@ -25,7 +25,7 @@ impl Input {
     pub(super) fn load(subject: &Subject, model: &Model) -> Result<Self> {
         match (&subject.image, &subject.data, subject.index) {
             (Some(path), _, _) => Self::open(path, model),
-            (None, Some(source), Some(index)) => Self::of_set(&Set::digits(source)?, index, model),
+            (None, Some(source), Some(index)) => Self::of_set(&Set::of(source)?, index, model),
             _ => bail!("neither a picture nor a data set and a position were given"),
         }
     }
@@ -41,10 +41,8 @@ impl Input {
 
     /// One picture of a set.
     pub(super) fn of_set(set: &Set, index: usize, model: &Model) -> Result<Self> {
-        let (preprocessing, len) = (model.preprocessing()?, set.set().len());
-        if index >= len {
-            bail!("--index: there is no picture {index}: the {} are 0..{len}", set.origin());
-        }
+        let preprocessing = model.preprocessing()?;
+        set.check(index)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
         set.set().fill(index, preprocessing, &mut values)?;
         Ok(Self { name: set.name(index), values })
@@ -54,7 +52,7 @@ impl Input {
 /// A set of pictures.
 pub(super) enum Set {
     /// Digits.
-    Digits(Digits),
+    Digits(Pictures),
     /// The picture files of a folder and its sub-folders.
     Files(Files),
 }
@@ -63,21 +61,37 @@ impl Set {
     /// The set that `mnist`, `mnist:DIR` or the name of a folder means.
     pub(super) fn open(argument: &str) -> Result<Self> {
         match argument.parse() {
-            Ok(source) => Self::digits(&source),
-            Err(_) if Path::new(argument).is_dir() => Ok(Self::Files(Files::find(Path::new(argument))?)),
-            Err(expected) => bail!("--data {argument}: there is no such folder; {expected}, or a folder of pictures"),
+            Ok(source) => Self::of(&source),
+            Err(problem) => bail!("--data {argument}: {problem}"),
         }
     }
 
-    fn digits(source: &Source) -> Result<Self> {
-        Ok(Self::Digits(Digits::load(source)?))
+    pub(super) fn of(source: &Source) -> Result<Self> {
+        match source {
+            Source::Mnist(folder) => Ok(Self::Digits(Pictures::digits(folder.as_deref())?)),
+            Source::Folder(folder) => Ok(Self::Files(Files::find(folder)?)),
+        }
     }
 
     pub(super) fn set(&self) -> &dyn Dataset {
         match self {
-            Self::Digits(digits) => &digits.set,
+            Self::Digits(digits) => digits.set(),
             Self::Files(files) => files,
         }
+    }
+
+    /// A picture as it is, and what to call it.
+    pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
+        self.check(index)?;
+        Ok((self.name(index), self.set().picture(index)?))
+    }
+
+    fn check(&self, index: usize) -> Result<()> {
+        let len = self.set().len();
+        if index >= len {
+            bail!("--index: there is no picture {index}: the {} are 0..{len}", self.origin());
+        }
+        Ok(())
     }
 
     /// Where the pictures are from.
@@ -91,7 +105,7 @@ impl Set {
     /// What to call a picture.
     pub(super) fn name(&self, index: usize) -> String {
         match self {
-            Self::Digits(digits) => format!("{} {index}", digits.name),
+            Self::Digits(digits) => digits.name(index),
             Self::Files(files) => files.paths[index].display().to_string(),
         }
     }
@@ -107,6 +121,9 @@ pub(super) struct Files {
 impl Files {
     /// The files of a folder and its sub-folders that are named as pictures, in the order of their names.
     fn find(root: &Path) -> Result<Self> {
+        if !root.is_dir() {
+            bail!("{}: there is no such folder", root.display());
+        }
         let mut paths = Vec::new();
         let mut open = vec![(root.to_path_buf(), 0)];
         while let Some((folder, depth)) = open.pop() {

@@ -1,7 +1,7 @@
 //! `lucida train`
 
 use anyhow::Result;
-use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
+use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Optimizer, Schedule, summary, thousands, zoo};
 use lucida::train::{Fitted, RunFolder, Settings, evaluate, fit};
 use lucida::weights::Model;
@@ -30,7 +30,8 @@ fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
     let run = RunFolder::create(&arguments.out, arguments.force)?;
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
-    let train = Subset::new(&digits.train, split.train)?;
+    let augment = arguments.augment.clone().unwrap_or_default();
+    let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
     let validation = Subset::new(&digits.train, split.validation)?;
     let settings = Settings {
         epochs: arguments.epochs as usize,
@@ -58,6 +59,9 @@ fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
         context.cpu.threads(),
         context.cpu.isa().name()
     ));
+    if let Some(augment) = &arguments.augment {
+        output.info(&format!("Augmentation {augment}"));
+    }
     if output.verbose() {
         output.info(summary(&model.network).trim_end());
     }
@@ -69,6 +73,9 @@ fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
         fit(&mut model, &train, validating, &settings, &mut progress)?
     };
     model.training = fitted.record(&settings);
+    if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
+        record.insert("augment".to_owned(), augment.to_string().into());
+    }
     run.save_best(&model)?;
     run.save_last(&model, &fitted.last)?;
     run.save_history(&fitted.history)?;

@@ -4,7 +4,7 @@
 //! batch that the network reads. A set in memory converts bytes to numbers there and allocates nothing; a folder of
 //! photos decodes and resizes there. The preprocessing belongs to the model, not to the set, and is passed along.
 
-use super::{Picture, Preprocessing};
+use super::{Mixed, Picture, Preprocessing};
 use crate::{Error, Result};
 
 /// Images with a class each, in a fixed order.
@@ -45,6 +45,35 @@ pub trait Dataset: Sync {
     /// Those of [`Dataset::picture`] and of [`Preprocessing::apply`].
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         preprocessing.apply(&self.picture(index)?, out)
+    }
+
+    /// One image in the size and with the channels that a network takes, as bytes.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::picture`] and of [`Preprocessing::fitted`].
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        Ok(preprocessing.fitted(&self.picture(index)?)?.into_owned())
+    }
+
+    /// As [`Dataset::fill`], to train with: a set that [augments](super::Augmented) its images does it here, and says what
+    /// it has mixed into this one.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::fill`].
+    fn fill_training(
+        &self,
+        _epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+        out: &mut [f32],
+    ) -> Result<Option<Mixed>> {
+        self.fill(index, preprocessing, out).map(|()| None)
+    }
+
+    /// Whether an image takes so long to make that batches are better made [ahead](super::Loader): it is decoded or
+    /// augmented.
+    fn is_slow(&self) -> bool {
+        false
     }
 
     /// Writes a batch: `images` holds `indices.len()` images one after another (NHWC), `labels` their classes.
@@ -99,6 +128,24 @@ impl<D: Dataset + ?Sized> Dataset for &D {
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         (**self).fill(index, preprocessing, out)
+    }
+
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        (**self).fitted(index, preprocessing)
+    }
+
+    fn fill_training(
+        &self,
+        epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+        out: &mut [f32],
+    ) -> Result<Option<Mixed>> {
+        (**self).fill_training(epoch, index, preprocessing, out)
+    }
+
+    fn is_slow(&self) -> bool {
+        (**self).is_slow()
     }
 
     fn fill_batch(
@@ -244,6 +291,24 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         self.set.fill(self.indices[index], preprocessing, out)
+    }
+
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        self.set.fitted(self.indices[index], preprocessing)
+    }
+
+    fn fill_training(
+        &self,
+        epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+        out: &mut [f32],
+    ) -> Result<Option<Mixed>> {
+        self.set.fill_training(epoch, self.indices[index], preprocessing, out)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.set.is_slow()
     }
 
     fn fill_batch(

@@ -1,13 +1,17 @@
 //! Data sets and pictures: how they are read, split, batched, and turned into what a network takes.
 
+mod augment;
 mod batches;
 mod colour;
 mod dataset;
 mod decode;
 mod digit;
 mod encode;
+mod folder;
 pub mod idx;
 mod limits;
+mod loader;
+mod memory;
 mod mnist;
 mod picture;
 mod preprocess;
@@ -15,10 +19,14 @@ pub(crate) mod random;
 mod resize;
 mod split;
 
+pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
 pub use dataset::{Dataset, LabelledImages, Subset};
 pub use digit::normalise_digit;
+pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, Watch, save_skipped};
 pub use limits::Limits;
+pub use loader::{Batch, Loader};
+pub use memory::memory_to_keep;
 pub use mnist::Mnist;
 pub use picture::Picture;
 pub use preprocess::{Colour, Preprocessing};

@@ -153,6 +153,15 @@ impl Preprocessing {
     /// [`Preprocessing::check`].
     pub fn apply(&self, picture: &Picture, out: &mut [f32]) -> Result<()> {
         self.check()?;
+        self.numbers(self.fitted(picture)?.pixels(), false, out)
+    }
+
+    /// The first steps of [`Preprocessing::apply`], all but the numbers: the picture in the size and with the number of
+    /// channels that the network takes (RGB where it takes BGR).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the picture has no pixels, [`Error::Limit`] when the size is absurd.
+    pub fn fitted<'a>(&self, picture: &'a Picture) -> Result<Cow<'a, Picture>> {
         let mut picture = Cow::Borrowed(picture);
         if self.digit {
             picture = Cow::Owned(normalise_digit(&picture)?);
@@ -163,7 +172,19 @@ impl Preprocessing {
         if (picture.width(), picture.height()) != (self.width, self.height) {
             picture = Cow::Owned(picture.fit(self.width, self.height, self.fit, self.filter)?);
         }
-        self.numbers(picture.pixels(), false, out)
+        Ok(picture)
+    }
+
+    /// Whether another preprocessing makes the same picture in [`Preprocessing::fitted`].
+    pub(super) fn fits_alike(&self, other: &Self) -> bool {
+        let geometry = |p: &Self| (p.output_shape(), p.fit, p.filter, p.digit);
+        geometry(self) == geometry(other)
+    }
+
+    /// The last step of [`Preprocessing::apply`], for the bytes of a picture that is [fitted](Preprocessing::fitted).
+    pub(super) fn convert_fitted(&self, pixels: &[u8], out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        self.numbers(pixels, false, out)
     }
 
     /// The picture of a network's input, as well as 8 bits can show it: the inverse of the last step of
@@ -198,6 +219,21 @@ impl Preprocessing {
         self.check()?;
         let invert = self.digit && has_bright_border(pixels, self.width, self.height);
         self.numbers(pixels, invert, out)
+    }
+
+    /// As [`Preprocessing::convert_fitted`], for values between the bytes.
+    pub(super) fn convert_values(&self, values: &[f32], out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        self.check_len("image", values.len())?;
+        self.check_len("output", out.len())?;
+        let channels = self.colour.channels();
+        for (out, pixel) in out.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
+            for (channel, out) in out.iter_mut().enumerate() {
+                let from = if self.colour == Colour::Bgr { channels - 1 - channel } else { channel };
+                *out = (pixel[from] / self.divisor - self.mean[channel]) / self.std[channel];
+            }
+        }
+        Ok(())
     }
 
     /// Bytes in, numbers out.

@@ -15,6 +15,12 @@ pub(crate) enum Purpose {
     Order = 2,
     /// A choice of some out of many.
     Choice = 3,
+    /// How an image is augmented.
+    Augment = 4,
+    /// What an image is mixed with, and what is covered of it.
+    Mix = 5,
+    /// The directions that the main ones are sought from.
+    Embed = 6,
     /// The noise of SmoothGrad.
     Noise = 11,
     /// The masks of RISE.
@@ -39,6 +45,26 @@ pub fn choose(count: usize, some: usize, seed: u64) -> Vec<usize> {
     numbers
 }
 
+/// As [`generator`], for the `number`-th image in an epoch: 2^20 words of 32 bits from one to the next epoch are more
+/// than an image uses.
+pub(crate) fn generator_in_epoch(seed: u64, purpose: Purpose, number: u32, epoch: u32) -> ChaCha8Rng {
+    let mut generator = generator(seed, purpose, number);
+    generator.set_word_pos(u128::from(epoch) << 20);
+    generator
+}
+
+/// A number from 0 to 1 (excluded), all 53 bits of it random.
+pub(crate) fn unit(generator: &mut ChaCha8Rng) -> f64 {
+    (generator.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Two independent numbers of the normal distribution: G. Box and M. Muller (1958).
+pub(crate) fn normal_pair(generator: &mut ChaCha8Rng) -> [f64; 2] {
+    let radius = (-2.0 * (1.0 - unit(generator)).ln()).sqrt();
+    let angle = std::f64::consts::TAU * unit(generator);
+    [radius * angle.cos(), radius * angle.sin()]
+}
+
 /// Shuffles `items` (Fisher and Yates): every order is equally likely.
 pub(crate) fn shuffle<T>(items: &mut [T], generator: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {
@@ -47,7 +73,7 @@ pub(crate) fn shuffle<T>(items: &mut [T], generator: &mut ChaCha8Rng) {
 }
 
 /// A number below `bound`, without bias: D. Lemire, "Fast Random Integer Generation in an Interval" (2019).
-fn below(bound: u64, generator: &mut ChaCha8Rng) -> u64 {
+pub(crate) fn below(bound: u64, generator: &mut ChaCha8Rng) -> u64 {
     let rejected = bound.wrapping_neg() % bound;
     loop {
         let product = u128::from(generator.next_u64()) * u128::from(bound);

@@ -15,6 +15,7 @@ mod deconv_figure;
 mod deconvnet;
 mod draws;
 mod effective_field;
+pub mod embed;
 mod explainer;
 mod faithfulness;
 mod feature_maps;

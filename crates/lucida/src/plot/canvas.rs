@@ -62,6 +62,18 @@ impl Canvas {
         }
     }
 
+    /// Copies an RGB picture as ink on paper: what lies under its light parts is seen through them. It must fit.
+    pub(super) fn paste_ink(&mut self, picture: &Picture, left: usize, top: usize) {
+        for y in 0..picture.height() {
+            for x in 0..picture.width() {
+                let to = self.picture.pixel_mut(left + x, top + y);
+                for (byte, &ink) in to.iter_mut().zip(picture.pixel(x, y)) {
+                    *byte = (u16::from(*byte) * u16::from(ink) / 255) as u8;
+                }
+            }
+        }
+    }
+
     /// A filled rectangle from corner to corner.
     pub(super) fn rect(&mut self, from: Point, to: Point, colour: Rgb) {
         let (xs, ys) = self.pixels(from, to, 0.0);

@@ -19,6 +19,7 @@ mod heat;
 mod normalize;
 mod png;
 mod report;
+mod scatter;
 mod text;
 mod ticks;
 
@@ -33,6 +34,7 @@ pub use heat::{Heat, HeatOverlay};
 pub use normalize::{Normalize, Scope, channel_maps, float_map, float_rgb, kernel_maps};
 pub use png::png_bytes;
 pub use report::{Content, Gallery, Report, Table};
+pub use scatter::Scatter;
 
 /// A colour: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];

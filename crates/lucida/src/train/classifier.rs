@@ -1,5 +1,6 @@
 //! What training and evaluation need to know about the output of a network that tells classes apart.
 
+use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Loss, Network, Point};
 use crate::{Error, Result};
@@ -62,6 +63,19 @@ impl Classifier {
         }
     }
 
+    /// Gives the classes of the images that were mixed into some samples their share of the targets.
+    pub(crate) fn mix_targets(&self, mixed: &[Option<Mixed>], targets: &mut [f32]) {
+        for (row, mixed) in targets.chunks_exact_mut(self.units).zip(mixed) {
+            let Some(Mixed { label, share }) = *mixed else { continue };
+            row.iter_mut().for_each(|target| *target *= 1.0 - share);
+            if self.units == 1 {
+                row[0] += share * label as f32;
+            } else {
+                row[label] += share;
+            }
+        }
+    }
+
     /// The class of one row of logits (or of probabilities, with `threshold` at one half instead of zero).
     pub(crate) fn class_of(&self, row: &[f32], threshold: f32) -> usize {
         if self.units == 1 {
@@ -89,5 +103,33 @@ impl Classifier {
             return Ok(());
         }
         Err(Error::argument(format!("the data has {classes} classes, the network tells {} apart", self.classes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{Dense, Flatten};
+
+    fn classifier(units: usize, activation: ActivationKind) -> Classifier {
+        let layers = [Flatten {}.into(), Dense::new(units).activation(activation).into()];
+        Classifier::of(&Network::sequential("small", [2, 2, 1], layers, 1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_mixed_sample_is_a_share_of_each_class() {
+        let mixed = |label, share| Some(Mixed { label, share });
+        let several = classifier(3, ActivationKind::Softmax);
+        let mut targets = [9.0; 9];
+        several.targets(&[0, 2, 1], &mut targets);
+        several.mix_targets(&[mixed(1, 0.25), None, mixed(1, 0.5)], &mut targets);
+        assert_eq!(targets, [0.75, 0.25, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+        several.mix_targets(&[], &mut targets);
+        assert_eq!(targets[0], 0.75);
+        let two = classifier(1, ActivationKind::Sigmoid);
+        let mut targets = [9.0; 3];
+        two.targets(&[0, 1, 1], &mut targets);
+        two.mix_targets(&[mixed(1, 0.25), mixed(0, 0.25), mixed(1, 0.5)], &mut targets);
+        assert_eq!(targets, [0.25, 0.75, 1.0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::data::{Dataset, batches, epoch_order};
+use crate::data::{Dataset, Loader, Mixed, batches, epoch_order};
 use crate::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
@@ -194,49 +194,87 @@ impl<'a> Trainer<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Option<(f64, f64)>> {
         let order = epoch_order(train.len(), self.settings.seed, epoch as u32);
-        let all = batches(&order, self.settings.batch_size)?;
-        let steps = all.len();
-        let (mut loss, mut correct, mut seen) = (0.0, 0, 0);
-        for (index, batch) in all.enumerate() {
-            let (batch_loss, batch_correct) = self.step(model, train, batch)?;
-            if !batch_loss.is_finite() {
-                let step = index + 1;
-                let rate = self.settings.schedule.rate;
+        let steps = batches(&order, self.settings.batch_size)?.len();
+        let mut sums = Sums::default();
+        let mut go_on = |trainer: &mut Self, model: &mut Model, count: usize, mixed: &[Option<Mixed>]| {
+            let (loss, correct) = trainer.step(model, count, mixed)?;
+            sums.add(loss, correct, count);
+            if !loss.is_finite() {
+                let (step, rate) = (sums.steps, trainer.settings.schedule.rate);
                 return Err(Error::argument(format!(
                     "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below {rate}"
                 )));
             }
-            loss += batch_loss * batch.len() as f64;
-            correct += batch_correct;
-            seen += batch.len();
-            let (loss, accuracy) = (loss / seen as f64, correct as f64 / seen as f64);
-            if observer.batch(&BatchReport { epoch, step: index + 1, steps, loss, accuracy }) == Flow::Stop {
-                return Ok(None);
+            let (loss, accuracy) = sums.means();
+            Ok(observer.batch(&BatchReport { epoch, step: sums.steps, steps, loss, accuracy }) == Flow::Continue)
+        };
+        let preprocessing = model.preprocessing()?.clone();
+        let mut complete = true;
+        if train.is_slow() {
+            // Pictures are decoded and augmented while the step before computes.
+            let loader = Loader::new(train, &preprocessing).training(epoch as u32).threads(self.settings.cpu.threads());
+            complete = loader.each(&order, self.settings.batch_size, |batch| {
+                let count = batch.labels.len();
+                self.plan.set_batch(count);
+                self.plan.input_mut().copy_from_slice(batch.images);
+                self.labels[..count].copy_from_slice(batch.labels);
+                go_on(self, model, count, batch.mixed)
+            })?;
+        } else {
+            for batch in batches(&order, self.settings.batch_size)? {
+                self.plan.set_batch(batch.len());
+                let labels = &mut self.labels[..batch.len()];
+                train.fill_batch(batch, &preprocessing, self.plan.input_mut(), labels)?;
+                if !go_on(self, model, batch.len(), &[])? {
+                    complete = false;
+                    break;
+                }
             }
         }
-        Ok(Some((loss / seen as f64, correct as f64 / seen as f64)))
+        Ok(complete.then(|| sums.means()))
     }
 
-    /// Forward, loss, backward, optimizer: the loss, and how many samples were classified correctly on the way.
-    fn step(&mut self, model: &mut Model, train: &dyn Dataset, batch: &[usize]) -> Result<(f64, usize)> {
+    /// Forward, loss, backward, optimizer on the batch that the plan holds: the loss, and how many samples were classified
+    /// correctly on the way.
+    fn step(&mut self, model: &mut Model, count: usize, mixed: &[Option<Mixed>]) -> Result<(f64, usize)> {
         let Self { settings, classifier, plan, optimizer, .. } = self;
-        plan.set_batch(batch.len());
-        let labels = &mut self.labels[..batch.len()];
-        let targets = &mut self.targets[..batch.len() * classifier.units];
-        let missing = || Error::argument("the model does not say how pictures are prepared");
-        let preprocessing = model.preprocessing.as_ref().ok_or_else(missing)?;
-        train.fill_batch(batch, preprocessing, plan.input_mut(), labels)?;
+        let labels = &self.labels[..count];
+        let targets = &mut self.targets[..count * classifier.units];
         classifier.targets(labels, targets);
+        classifier.mix_targets(mixed, targets);
         plan.forward_training(&mut model.network, StepSeed { seed: settings.seed, first_sample: self.samples })?;
         let (logits, gradient) = plan.output_and_seed_mut(0, 0);
         let loss = classifier.loss.evaluate(classifier.units, logits, targets, Some(gradient));
-        let rows = logits.chunks_exact(classifier.units).zip(&*labels);
+        let rows = logits.chunks_exact(classifier.units).zip(labels);
         let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
         plan.backward(&model.network);
         let rate = settings.schedule.at(optimizer.steps());
         optimizer.apply(settings.cpu, &mut model.network, plan.weight_gradients(), rate);
-        self.samples += batch.len() as u64;
+        self.samples += count as u64;
         Ok((loss, correct))
+    }
+}
+
+/// The sums over an epoch.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    correct: usize,
+    seen: usize,
+    steps: usize,
+}
+
+impl Sums {
+    fn add(&mut self, loss: f64, correct: usize, count: usize) {
+        self.loss += loss * count as f64;
+        self.correct += correct;
+        self.seen += count;
+        self.steps += 1;
+    }
+
+    /// Mean loss and accuracy.
+    fn means(&self) -> (f64, f64) {
+        (self.loss / self.seen as f64, self.correct as f64 / self.seen as f64)
     }
 }
 

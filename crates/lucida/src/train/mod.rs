@@ -2,7 +2,7 @@
 //!
 //! - [`fit`]: epochs of forward, loss, backward, optimizer; keeps the best epoch by validation loss, and the last.
 //! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labelled data.
-//! - [`predict`]: the class of pictures.
+//! - [`predict`], [`predict_set`]: the class of pictures.
 //! - [`RunFolder`]: where a run leaves its files.
 
 mod classifier;
@@ -13,11 +13,13 @@ mod history;
 mod predict;
 mod record;
 mod run_folder;
+mod table;
 
 pub use classifier::Classifier;
 pub use confusion::Confusion;
 pub use evaluate::{Evaluation, evaluate};
 pub use fit::{BatchReport, Fitted, Flow, Observer, Settings, Silent, fit};
 pub use history::{EpochRecord, History};
-pub use predict::{Prediction, predict};
+pub use predict::{Prediction, predict, predict_set};
 pub use run_folder::RunFolder;
+pub use table::PredictionTable;

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 pub use content::{Content, Gallery, Table};
+pub(super) use html::base64;
 pub(crate) use html::escape;
 
 use crate::{Result, files};

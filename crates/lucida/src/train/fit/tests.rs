@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{Augment, Augmented, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::zoo;
 
 fn model(seed: u64) -> Model {
@@ -113,4 +113,23 @@ fn what_cannot_be_trained_is_refused() {
         ..Model::new(Network::sequential("two", [28, 28, 1], two, 0).unwrap())
     };
     refused(&mut two, settings(1), "10 classes");
+}
+
+/// Batches that are made ahead, and augmented, give the same weights on any number of loading threads.
+#[test]
+fn augmented_images_are_trained_on_and_repeatable() {
+    let (train, validation) = digits();
+    let augment: Augment = "rotation=10,width=0.1,height=0.1,zoom=0.1,mixup=0.2".parse().unwrap();
+    let train = Subset::new(&train, (0..640).collect()).unwrap();
+    let run = |seed: u64| {
+        let mut model = model(1);
+        let augmented = Augmented::new(&train, augment.clone(), seed).unwrap();
+        let fitted = fit(&mut model, &augmented, Some(&validation), &settings(3), &mut Silent).unwrap();
+        let losses: Vec<u64> = fitted.history.epochs.iter().map(|epoch| epoch.loss.to_bits()).collect();
+        (losses, fitted.history.epochs[2].val_accuracy.unwrap())
+    };
+    let (losses, accuracy) = run(5);
+    assert_eq!(run(5).0, losses);
+    assert_ne!(run(6).0, losses);
+    assert!(accuracy > 0.5, "{accuracy}");
 }

@@ -1,0 +1,51 @@
+//! `lucida data augment`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use lucida::data::Augment;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida data augment cat.jpg
+  lucida data augment cat.jpg --augment rotation=20,zoom=0.2,flip,fill=reflect
+  lucida data augment cat.jpg dog.jpg --augment mixup=1,cutmix=1 --out mixed.png
+  lucida data augment cat.jpg --augment auto --seed 7
+
+Names and values: rotation=DEGREES, width=PART, height=PART, shear=DEGREES, zoom=PART or zoom=LEAST:MOST, channel=VALUE,
+flip, vflip, brightness=LEAST:MOST, fill=nearest|reflect|constant|wrap, cval=VALUE, with Keras's meaning; crop=PART,
+jitter=PART, hue=PART, cutout=PART, mixup=ALPHA, cutmix=ALPHA; auto is RandAugment.")]
+pub(crate) struct DataAugment {
+    /// Pictures; mixup and cutmix mix each with one of the others
+    #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) images: Vec<PathBuf>,
+
+    /// What is done to them
+    #[arg(
+        long,
+        value_name = "NAME[=VALUE],...",
+        default_value = "rotation=20,width=0.2,height=0.2,shear=10,zoom=0.2,flip"
+    )]
+    pub(crate) augment: Augment,
+
+    /// How many examples of each picture
+    #[arg(long, value_name = "N", default_value = "11", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
+
+    /// Height and width in pixels
+    #[arg(long, value_name = "PIXELS", default_value = "150", value_parser = clap::value_parser!(u32).range(8..=2048))]
+    pub(crate) size: u32,
+
+    /// Seed of all random numbers: example 1 is what the first epoch of a training with this seed sees
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// The sheet
+    #[arg(long, value_name = "FILE.png", default_value = "augmented.png", value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite the file if it is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,98 @@
+//! The options of `lucida embed`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::arguments::{ModelArguments, Source};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida embed runs/mnist --data mnist                        the features that it decides by
+  lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
+  lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
+  lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
+  lucida embed runs/mnist --data mnist --csv --out runs/features
+
+The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours
+together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
+pub(crate) struct Embed {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+
+    /// Pictures: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with a
+    /// sub-folder for each class or without
+    #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Source,
+
+    /// The layer: see `lucida summary MODEL`; the mean of each channel where it has maps [default: the last layer before
+    /// the output]
+    #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) layer: Option<String>,
+
+    /// Which map to make
+    #[arg(long, value_enum, default_value_t = Map::Both)]
+    pub(crate) method: Map,
+
+    /// The most pictures, chosen at random
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u32).range(2..=50_000))]
+    pub(crate) sample: u32,
+
+    /// How many neighbours a picture has on the map of t-SNE, roughly
+    #[arg(long, value_name = "N", default_value = "30", value_parser = perplexity)]
+    pub(crate) perplexity: f64,
+
+    /// Steps of t-SNE
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) steps: u32,
+
+    /// Show the pictures most like this one; may be given several times
+    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub(crate) neighbours: Vec<PathBuf>,
+
+    /// How many of them
+    #[arg(long, value_name = "N", default_value = "9", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
+
+    /// Write the features as features.csv too
+    #[arg(long)]
+    pub(crate) csv: bool,
+
+    /// A file of the folder that is no whole picture is an error, rather than skipped
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Folder for the maps and the tables
+    #[arg(long, value_name = "DIR", default_value = "runs/embed", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The maps that can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Map {
+    /// By the two main directions
+    Pca,
+    /// By neighbourhoods
+    Tsne,
+    /// One of each
+    Both,
+}
+
+fn perplexity(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (1.0..=1000.0).contains(number));
+    number.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
+}

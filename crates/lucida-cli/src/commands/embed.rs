@@ -1,0 +1,274 @@
+//! `lucida embed`
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use lucida::data::{Dataset, Filter, Fit, Picture, Skipped, choose, save_skipped};
+use lucida::explain::embed::{Features, Pca, Tsne, features, features_of, last_features};
+use lucida::files::{self, csv_field};
+use lucida::nn::thousands;
+use lucida::plot::{Cell, Grid, Scatter};
+use lucida::weights::{Model, Top, open};
+use serde::Serialize;
+
+use super::Context;
+use super::source::Pictures;
+use crate::cli::{Embed, Map};
+use crate::interrupt;
+use crate::output::percent;
+use crate::progress::Counter;
+
+/// The side of a picture among the neighbours, in pixels.
+const SHOWN: usize = 96;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    data: String,
+    layer: &'a str,
+    /// Whether each feature is the mean of a channel.
+    pooled: bool,
+    pictures: usize,
+    features: usize,
+    /// The parts of the variance along the main directions that were drawn.
+    explained: Vec<f64>,
+    neighbours: Vec<Neighbours>,
+    skipped: usize,
+    files: Vec<String>,
+}
+
+/// A picture and those most like it.
+#[derive(Serialize)]
+struct Neighbours {
+    image: String,
+    nearest: Vec<Neighbour>,
+}
+
+#[derive(Serialize)]
+struct Neighbour {
+    picture: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<String>,
+    likeness: f64,
+    /// Where it is in the set.
+    #[serde(skip)]
+    index: usize,
+}
+
+pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
+    let output = context.output;
+    let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
+    let model = open(&arguments.model.spec(top))?;
+    let layer = match &arguments.layer {
+        Some(layer) => layer.as_str(),
+        None => last_features(&model.network)?,
+    };
+    model.network.find(layer)?;
+    let expected = expected_files(arguments);
+    files::claim_folder(&arguments.out, &expected, arguments.force)?;
+    // Before the long work: a name that is wrong shows at once.
+    let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    interrupt::catch()?;
+    let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?;
+    let chosen = choose(pictures.set().len(), arguments.sample as usize, arguments.seed);
+    let features = {
+        let counter = Counter::new(output, "Pictures");
+        features(&model, pictures.set(), &chosen, layer, context.cpu, &|done, total| counter.at(done, total))
+            .with_context(|| arguments.model.model.clone())?
+    };
+    let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
+    if !arguments.json {
+        let kind = if features.are_pooled() { "means of channels" } else { "features" };
+        output.info(&format!(
+            "{} of {} {}: {} {kind} of layer {layer}",
+            thousands(features.len()),
+            thousands(pictures.set().len()),
+            pictures.origin,
+            thousands(features.width())
+        ));
+        let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
+        output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
+    }
+
+    let work = Work { arguments, context, pictures: &pictures, chosen: &chosen, layer };
+    let mut places: Vec<(&str, Vec<[f64; 2]>)> = Vec::new();
+    if arguments.method != Map::Tsne {
+        places.push(("pca", pca.plane()));
+    }
+    if arguments.method != Map::Pca {
+        let counter = Counter::new(output, "Steps");
+        let settings = Tsne {
+            perplexity: arguments.perplexity,
+            iterations: arguments.steps as usize,
+            seed: arguments.seed,
+            ..Tsne::default()
+        };
+        places.push(("tsne", settings.map(&features, context.cpu, &|done, total| counter.at(done, total))?));
+    }
+    for (name, points) in &places {
+        work.draw(name, points)?;
+    }
+    work.save_points(&places)?;
+    features.save_npy(&arguments.out.join("features.npy"))?;
+    if arguments.csv {
+        let names: Vec<String> = chosen.iter().map(|&index| pictures.name(index)).collect();
+        features.save_csv(&names, &arguments.out.join("features.csv"))?;
+    }
+    let neighbours = work.neighbours(&model, &features, &queries)?;
+    let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
+    written.extend(save_if_any(&pictures.skipped, &arguments.out)?);
+    if arguments.json {
+        return output.json(&Answer {
+            model: &arguments.model.model,
+            data: arguments.data.to_string(),
+            layer,
+            pooled: features.are_pooled(),
+            pictures: features.len(),
+            features: features.width(),
+            explained: pca.explained().to_vec(),
+            neighbours,
+            skipped: pictures.skipped.len(),
+            files: written,
+        });
+    }
+    for Neighbours { image, nearest } in neighbours {
+        output.result(&format!("{image}: most like"))?;
+        for Neighbour { picture, class, likeness, .. } in nearest {
+            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
+            output.result(&format!("  {likeness:.4}  {picture}{class}"))?;
+        }
+    }
+    output.info(&format!("Written to {}: {}", arguments.out.display(), written.join(", ")));
+    Ok(())
+}
+
+/// The files that will be there.
+fn expected_files(arguments: &Embed) -> Vec<&'static str> {
+    let mut names = match arguments.method {
+        Map::Pca => vec!["pca.png", "pca.svg"],
+        Map::Tsne => vec!["tsne.png", "tsne.svg"],
+        Map::Both => vec!["pca.png", "pca.svg", "tsne.png", "tsne.svg"],
+    };
+    names.extend(["points.csv", "features.npy"]);
+    if arguments.csv {
+        names.push("features.csv");
+    }
+    if !arguments.neighbours.is_empty() {
+        names.push("neighbours.png");
+    }
+    names
+}
+
+fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
+    const NAME: &str = "skipped.csv";
+    if skipped.is_empty() {
+        return Ok(None);
+    }
+    save_skipped(skipped, &folder.join(NAME))?;
+    Ok(Some(NAME.to_owned()))
+}
+
+/// What all results need.
+struct Work<'a> {
+    arguments: &'a Embed,
+    context: Context,
+    pictures: &'a Pictures,
+    /// The positions of the pictures that were chosen.
+    chosen: &'a [usize],
+    layer: &'a str,
+}
+
+impl Work<'_> {
+    fn set(&self) -> &dyn Dataset {
+        self.pictures.set()
+    }
+
+    /// Draws a map as a picture and as an SVG.
+    fn draw(&self, name: &str, points: &[[f64; 2]]) -> Result<()> {
+        let kind = if name == "pca" { "main directions" } else { "t-SNE" };
+        let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
+        let labels = self.chosen.iter().map(|&index| self.pictures.name(index)).collect();
+        let (count, origin, layer) = (thousands(points.len()), &self.pictures.origin, self.layer);
+        let scatter = Scatter::new(points, classes, self.set().class_names().to_vec())?
+            .title(format!("{count} {origin} at layer {layer}: {kind}"))
+            .labels(labels);
+        let shown = scatter.with_room();
+        let counter = Counter::new(self.context.output, "Pictures");
+        let mut thumbnails = Vec::with_capacity(shown.len());
+        // Small at once: photos are large.
+        let size = 2 * scatter.thumbnail_size();
+        for (number, &index) in shown.iter().enumerate() {
+            let picture = self.set().picture(self.chosen[index])?;
+            let large = picture.width().min(picture.height()) > size;
+            let small = if large { picture.fit(size, size, Fit::Crop, Filter::Bilinear)? } else { picture };
+            thumbnails.push((index, small));
+            if !counter.at(number + 1, shown.len()) {
+                return Err(lucida::Error::Interrupted.into());
+            }
+        }
+        let out = &self.arguments.out;
+        scatter.picture(&thumbnails)?.save_png(&out.join(name).with_extension("png"))?;
+        files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
+        Ok(())
+    }
+
+    /// Writes where each picture lies on each map.
+    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)]) -> Result<()> {
+        files::write_atomic(&self.arguments.out.join("points.csv"), |out| {
+            write!(out, "file,class")?;
+            places.iter().try_for_each(|(name, _)| write!(out, ",{name}_x,{name}_y"))?;
+            for (row, &index) in self.chosen.iter().enumerate() {
+                let (name, class) = (self.pictures.name(index), self.pictures.label(index).unwrap_or(""));
+                write!(out, "\n{},{}", csv_field(&name), csv_field(class))?;
+                places
+                    .iter()
+                    .try_for_each(|(_, points)| write!(out, ",{:.6},{:.6}", points[row][0], points[row][1]))?;
+            }
+            writeln!(out)
+        })?;
+        Ok(())
+    }
+
+    /// Finds the pictures most like others, and draws them side by side.
+    fn neighbours(&self, model: &Model, features: &Features, queries: &[Picture]) -> Result<Vec<Neighbours>> {
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of_queries = features_of(model, queries, self.layer, self.context.cpu)?;
+        let mut cells = Vec::new();
+        let mut all = Vec::new();
+        for (number, path) in self.arguments.neighbours.iter().enumerate() {
+            let nearest = features.nearest(of_queries.row(number), self.arguments.count as usize)?;
+            let nearest: Vec<Neighbour> = nearest
+                .into_iter()
+                .map(|(row, likeness)| {
+                    let index = self.chosen[row];
+                    let class = self.pictures.label(index).map(str::to_owned);
+                    Neighbour { picture: self.pictures.name(index), class, likeness, index }
+                })
+                .collect();
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\nis most like")));
+            for neighbour in &nearest {
+                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.picture.clone());
+                let name =
+                    Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
+                let caption = format!("{name}\n{:.3}", neighbour.likeness);
+                cells.push(Cell::new(shown(&self.set().picture(neighbour.index)?)?).caption(caption));
+            }
+            all.push(Neighbours { image: path.display().to_string(), nearest });
+        }
+        // A row for each query, however few pictures there are.
+        let columns = cells.len() / queries.len();
+        let title = format!("The nearest at layer {}", self.layer);
+        let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
+        grid.save_png(&self.arguments.out.join("neighbours.png"))?;
+        Ok(all)
+    }
+}
+
+/// A picture at the size of those beside it.
+fn shown(picture: &Picture) -> lucida::Result<Picture> {
+    picture.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
+}

@@ -1,0 +1,67 @@
+//! `embed`.
+
+mod common;
+
+use std::fs;
+
+use common::{fail, names, run, shared, text};
+use lucida::data::{Dataset, Mnist, Picture};
+use serde_json::Value;
+
+#[test]
+fn maps_tables_and_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out, digit) = (shared().run(), folder.path().join("out"), folder.path().join("digit.png"));
+    let test = Mnist::test_only(&shared().data()).unwrap();
+    test.picture(3).unwrap().save_png(&digit).unwrap();
+    let data = format!("mnist:{}", shared().data().display());
+    let arguments = ["embed", text(&model), "--data", &data, "--steps", "100", "--out", text(&out)];
+    let with_neighbours = || arguments.into_iter().chain(["--neighbours", text(&digit), "--count", "4"]);
+    let printed = run(with_neighbours());
+    assert!(printed.starts_with("100 of 100 test digits of "), "{printed}");
+    assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit 3 (", digit.display())), "{printed}");
+    let expected = ["features.npy", "neighbours.png", "pca.png", "pca.svg", "points.csv", "tsne.png", "tsne.svg"];
+    assert_eq!(names(&out), expected);
+    let points = fs::read_to_string(out.join("points.csv")).unwrap();
+    assert_eq!(points.lines().count(), 101);
+    assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y\ntest digit 0,"), "{points}");
+    let png = Picture::open(&out.join("tsne.png")).unwrap();
+    assert!(png.width() > 1000 && png.height() > 1000);
+    assert!(fs::read_to_string(out.join("tsne.svg")).unwrap().contains("<image "));
+
+    assert!(fail(1, arguments).contains("pca.png is there already: use --force"));
+    let bytes = fs::read(out.join("tsne.png")).unwrap();
+    let answer: Value = serde_json::from_str(&run(with_neighbours().chain(["--json", "--force", "--csv"]))).unwrap();
+    assert!(fs::read(out.join("tsne.png")).unwrap() == bytes, "the same seed gives the same map");
+    assert_eq!((&answer["pictures"], &answer["pooled"]), (&100.into(), &false.into()));
+    let nearest = answer["neighbours"][0]["nearest"].as_array().unwrap();
+    assert_eq!((nearest.len(), &nearest[0]["class"]), (4, &test.label(3).to_string().into()));
+    assert!(nearest.windows(2).all(|pair| pair[0]["likeness"].as_f64() >= pair[1]["likeness"].as_f64()));
+    let table = fs::read_to_string(out.join("features.csv")).unwrap();
+    assert_eq!(table.lines().next().unwrap().split(',').count(), 1 + answer["features"].as_u64().unwrap() as usize);
+}
+
+#[test]
+fn folders_layers_and_what_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out, photos) = (shared().run(), folder.path().join("out"), folder.path().join("photos"));
+    fs::create_dir(&photos).unwrap();
+    let digits = Mnist::builtin().unwrap().train;
+    for index in 0..8 {
+        digits.picture(index).unwrap().save_png(&photos.join(format!("{index}.png"))).unwrap();
+    }
+    fs::write(photos.join("x.png"), "no picture").unwrap();
+    let base = ["embed", text(&model), "--data", text(&photos), "--out", text(&out), "--quiet"];
+    run(base.into_iter().chain(["--layer", "conv2d_1", "--method", "pca"]));
+    assert_eq!(names(&out), ["features.npy", "pca.png", "pca.svg", "points.csv", "skipped.csv"]);
+    let again = || base.into_iter().chain(["--force"]);
+    let message = fail(1, again().chain(["--layer", "conv2d_9"]));
+    assert!(message.contains("has no layer \"conv2d_9\"; did you mean \"conv2d_"), "{message}");
+    let message = fail(1, again().chain(["--neighbours", "none.png"]));
+    assert!(message.contains("none.png: cannot read"), "{message}");
+    assert!(fail(1, again().chain(["--strict"])).contains("x.png: is not a picture"));
+    for index in 1..8 {
+        fs::remove_file(photos.join(format!("{index}.png"))).unwrap();
+    }
+    assert!(fail(1, again()).contains("cannot be found from the features of 1 (it takes two pictures)"));
+}

@@ -1,0 +1,105 @@
+//! Folders of pictures as data sets: `evaluate` and `predict`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fail, lucida, names, run, shared, stderr, stdout, text};
+use lucida::data::{Dataset, Mnist};
+use serde_json::Value;
+
+/// The first test digits as files, a sub-folder for each class.
+fn write_folder(folder: &Path, count: usize) -> Vec<usize> {
+    let digits = Mnist::test_only(&shared().data()).unwrap();
+    for index in 0..count {
+        let class = folder.join(digits.label(index).to_string());
+        fs::create_dir_all(&class).unwrap();
+        digits.picture(index).unwrap().save_png(&class.join(format!("digit {index:02}.png"))).unwrap();
+    }
+    digits.labels()[..count].to_vec()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
+}
+
+#[test]
+fn evaluate_takes_a_folder_and_names_what_it_skipped() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let photos = folder.path().join("my photos");
+    write_folder(&photos, 60);
+    fs::write(photos.join("3/notes.png"), "no picture").unwrap();
+    let out = folder.path().join("out");
+    let csv = folder.path().join("all.csv");
+    let arguments = ["evaluate", text(&model), "--data", text(&photos), "--out", text(&out), "--csv", text(&csv)];
+    let output = lucida(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let notes = stderr(&output);
+    assert!(notes.contains("note: Found 60 images belonging to 10 classes.\n"), "{notes}");
+    assert!(notes.contains("notes.png: is not a picture: it begins with"), "{notes}");
+    assert!(stdout(&output).contains(&format!("on 60 pictures of {}", photos.display())), "{}", stdout(&output));
+    assert_eq!(names(&out), ["confusion.png", "confusion.svg", "skipped.csv"]);
+    assert_eq!(fs::read_to_string(out.join("skipped.csv")).unwrap().lines().count(), 2);
+    let table = fs::read_to_string(&csv).unwrap();
+    assert_eq!(table.lines().count(), 61);
+    assert!(table.starts_with("file,class,predicted,probability,p_0,p_1,"), "{table}");
+
+    // The same digits in MNIST's own files give the same numbers.
+    let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet"])));
+    assert_eq!(answer["images"], 60);
+    assert_eq!(answer["skipped"].as_array().unwrap().len(), 1);
+    let data = format!("mnist:{}", shared().data().display());
+    let digits = json(&run(["predict", text(&model), "--data", &data, "--index", "0..60", "--json"]));
+    let right = digits["predictions"].as_array().unwrap().iter().filter(|p| p["class"] == p["label"]).count();
+    assert!((answer["accuracy"].as_f64().unwrap() - right as f64 / 60.0).abs() < 1e-12);
+    let wrong = table.lines().skip(1).filter(|line| {
+        let fields: Vec<&str> = line.split(',').collect();
+        fields[1] != fields[2]
+    });
+    assert_eq!(wrong.count(), 60 - right);
+
+    let strict = fail(1, arguments.into_iter().chain(["--strict"]));
+    assert!(strict.contains("3/notes.png: is not a picture"), "{strict}");
+}
+
+#[test]
+fn predict_takes_a_folder_with_classes_or_without() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let photos = folder.path().join("photos");
+    write_folder(&photos, 20);
+    let csv = folder.path().join("all.csv");
+    let printed = run(["predict", text(&model), "--data", text(&photos), "--csv", text(&csv), "--quiet"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 21, "{printed}");
+    assert!(lines[20].contains(" of 20 are what their folders say: "), "{printed}");
+    let wrong = lines.iter().filter(|line| line.contains(" - wrong, it is ")).count();
+    assert!(lines[20].starts_with(&format!("{} of", 20 - wrong)), "{printed}");
+    assert_eq!(fs::read_to_string(&csv).unwrap().lines().count(), 21);
+    let answer = json(&run(["predict", text(&model), "--data", text(&photos), "--index", "3", "--json", "--quiet"]));
+    assert_eq!(answer["predictions"].as_array().unwrap().len(), 1);
+    assert!(lines[3].starts_with(answer["predictions"][0]["image"].as_str().unwrap()));
+
+    // One class alone is a folder without classes: nobody says what is right.
+    let printed = run(["predict", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
+    assert!(!printed.contains("wrong") && !printed.contains("what their folders say"), "{printed}");
+    let message = fail(1, ["evaluate", text(&model), "--data", text(&photos.join("7")), "--quiet"]);
+    assert!(message.contains("has no sub-folders"), "{message}");
+}
+
+#[test]
+fn folders_that_cannot_be_used() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let evaluate = |code: i32| fail(code, ["evaluate", text(&model), "--data", text(folder.path()), "--quiet"]);
+    assert!(evaluate(1).ends_with(": holds no picture\n"), "{}", evaluate(1));
+    fs::create_dir(folder.path().join("cats")).unwrap();
+    fs::write(folder.path().join("cats/x.jpg"), "x").unwrap();
+    assert!(evaluate(1).contains("holds no picture (1 file cannot be used, the first is "), "{}", evaluate(1));
+    let digits = Mnist::builtin().unwrap().train;
+    digits.picture(0).unwrap().save_png(&folder.path().join("cats/1.png")).unwrap();
+    assert!(evaluate(1).contains("cats: is not one of the 10 classes (0, 1, 2, "), "{}", evaluate(1));
+    let message = fail(1, ["predict", text(&model), "--data", text(folder.path()), "--index", "1", "--quiet"]);
+    assert!(message.contains("there is no picture 1: the pictures of "), "{message}");
+    let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
+    assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
+}

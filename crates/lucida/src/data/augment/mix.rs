@@ -1,0 +1,66 @@
+//! What covers a part of an image, or mixes two.
+
+use std::ops::Range;
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::data::random::unit;
+
+/// A number of the distribution Beta(alpha, alpha): M. Jöhnk (1964), quick for `alpha` up to about one.
+pub(super) fn beta(alpha: f64, generator: &mut ChaCha8Rng) -> f64 {
+    loop {
+        let [x, y] = [unit(generator), unit(generator)].map(|u| u.powf(1.0 / alpha));
+        if x + y > 0.0 && x + y <= 1.0 {
+            return x / (x + y);
+        }
+    }
+}
+
+/// Lays another image over this one, which keeps `share` of its weight.
+pub(super) fn mixup(values: &mut [f32], other: &[f32], share: f64) {
+    let share = share as f32;
+    values.iter_mut().zip(other).for_each(|(value, other)| *value = share * *value + (1.0 - share) * other);
+}
+
+/// Replaces a rectangle by that of another image, so that about `share` of the area stays; the share that does.
+pub(super) fn cutmix(
+    values: &mut [f32],
+    other: &[f32],
+    [height, width, channels]: [usize; 3],
+    share: f64,
+    generator: &mut ChaCha8Rng,
+) -> f64 {
+    let side = (1.0 - share).sqrt();
+    let rows = around(unit(generator), side * height as f64, height);
+    let columns = around(unit(generator), side * width as f64, width);
+    for row in rows.clone() {
+        let part = (row * width + columns.start) * channels..(row * width + columns.end) * channels;
+        values[part.clone()].copy_from_slice(&other[part]);
+    }
+    1.0 - (rows.len() * columns.len()) as f64 / (height * width) as f64
+}
+
+/// Covers a square whose side is a part of the shorter side with the mean colour. Its centre may lie anywhere, so that
+/// some of it may be outside.
+pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], part: f64, generator: &mut ChaCha8Rng) {
+    let mut mean = vec![0.0_f64; channels];
+    for pixel in values.chunks_exact(channels) {
+        mean.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    let mean: Vec<f32> = mean.iter().map(|sum| (sum / (height * width) as f64) as f32).collect();
+    let side = part * height.min(width) as f64;
+    let (rows, columns) = (around(unit(generator), side, height), around(unit(generator), side, width));
+    for row in rows {
+        for column in columns.clone() {
+            values[(row * width + column) * channels..][..channels].copy_from_slice(&mean);
+        }
+    }
+}
+
+/// The pixels of a line of `len` within `size` around a place of 0 to 1.
+fn around(place: f64, size: f64, len: usize) -> Range<usize> {
+    let middle = place * len as f64;
+    let start = ((middle - size / 2.0).round().max(0.0) as usize).min(len);
+    let end = ((middle + size / 2.0).round().max(0.0) as usize).min(len);
+    start..end.max(start)
+}

@@ -1,0 +1,58 @@
+//! RandAugment: two operations in a row, drawn from fourteen, all of one magnitude. E. Cubuk, B. Zoph, J. Shlens, Q. Le:
+//! "RandAugment: Practical automated data augmentation with a reduced search space" (2020). The ranges are those that
+//! torchvision documents for it.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::{Affine, FillMode, colour};
+use crate::data::random::{below, unit};
+
+/// Operations in a row.
+const OPERATIONS: usize = 2;
+/// The magnitude, of 30.
+const MAGNITUDE: f64 = 9.0 / 30.0;
+/// The number of different operations.
+const KINDS: u64 = 14;
+
+/// Augments a picture of `shape` (height, width, channels) with values of 0 to 255.
+pub(super) fn rand_augment(
+    mut values: Vec<f32>,
+    shape: [usize; 3],
+    (fill, fill_value): (FillMode, f32),
+    generator: &mut ChaCha8Rng,
+) -> Vec<f32> {
+    let [height, width, channels] = shape;
+    for _ in 0..OPERATIONS {
+        let kind = below(KINDS, generator);
+        let sign = if unit(generator) < 0.5 { -1.0 } else { 1.0 };
+        let signed = |most: f64| sign * most * MAGNITUDE;
+        // A factor of 1 changes nothing; at full magnitude it is 0.1 or 1.9.
+        let factor = (1.0 + signed(0.9)) as f32;
+        let shift = |x: f64, y: f64| Affine::part([x, y], [1.0; 2]);
+        let map = match kind {
+            1 => Some(Affine::slant(signed(0.3), 0.0)),
+            2 => Some(Affine::slant(0.0, signed(0.3))),
+            3 => Some(shift(signed(150.0 / 331.0) * width as f64, 0.0)),
+            4 => Some(shift(0.0, signed(150.0 / 331.0) * height as f64)),
+            5 => Some(Affine::new(signed(30.0), [0.0; 2], 0.0, [1.0; 2])),
+            _ => None,
+        };
+        if let Some(map) = map {
+            values = map.apply(&values, shape, fill, fill_value);
+            continue;
+        }
+        match kind {
+            6 => colour::brighten(&mut values, factor),
+            7 => colour::saturate(&mut values, channels, factor),
+            8 => colour::contrast(&mut values, channels, factor),
+            9 => colour::sharpen(&mut values, shape, factor),
+            10 => colour::posterize(&mut values, 8 - (4.0 * MAGNITUDE).round() as u32),
+            11 => colour::solarize(&mut values, (255.0 * (1.0 - MAGNITUDE)) as f32),
+            12 => colour::stretch(&mut values, channels),
+            13 => colour::equalize(&mut values, channels),
+            // The first is to leave it as it is.
+            _ => {}
+        }
+    }
+    values
+}

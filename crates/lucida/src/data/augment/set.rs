@@ -1,0 +1,156 @@
+//! A data set whose images are augmented as they are trained on.
+
+use super::{Augment, mix};
+use crate::data::random::{Purpose, below, generator_in_epoch, unit};
+use crate::data::{Dataset, Picture, Preprocessing};
+use crate::{Error, Result};
+
+/// What was mixed into an image: its target is `1 - share` of its own class and `share` of this one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mixed {
+    /// The class of the other image.
+    pub label: usize,
+    /// The share of the other image.
+    pub share: f32,
+}
+
+/// A data set whose images are augmented in [`Dataset::fill_training`], and there only: to look at and to validate with,
+/// they are as they were.
+///
+/// Mixup and CutMix take the other image from this set. So it is the part to train on that is to be augmented: not a whole
+/// set, of which a [`Subset`](crate::data::Subset) is taken then.
+#[derive(Debug, Clone)]
+pub struct Augmented<D> {
+    set: D,
+    augment: Augment,
+    seed: u64,
+}
+
+impl<D: Dataset> Augmented<D> {
+    /// The images of `set` (owned, or a reference), augmented by what is drawn from `seed`.
+    ///
+    /// # Errors
+    /// As [`Augment::check`].
+    pub fn new(set: D, augment: Augment, seed: u64) -> Result<Self> {
+        augment.check()?;
+        Ok(Self { set, augment, seed })
+    }
+
+    /// How the images are augmented.
+    pub fn augment(&self) -> &Augment {
+        &self.augment
+    }
+
+    /// An image as it is trained on in an epoch, to look at, and what was mixed into it.
+    ///
+    /// # Errors
+    /// As [`Dataset::fill_training`].
+    pub fn example(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Picture, Option<Mixed>)> {
+        let (values, mixed) = self.values(epoch, index, preprocessing)?;
+        let [height, width, channels] = preprocessing.output_shape();
+        let pixels = values.iter().map(|value| value.round() as u8).collect();
+        Ok((Picture::new(width, height, channels, pixels)?, mixed))
+    }
+
+    /// An augmented image with values of 0 to 255.
+    fn values(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Vec<f32>, Option<Mixed>)> {
+        let shape = preprocessing.output_shape();
+        let mut values = self.alone(epoch, index, preprocessing)?;
+        let Augment { mixup, cutmix, cutout, .. } = self.augment;
+        // Its own place in the stream, behind that of the image alone: the same partner whatever else is drawn.
+        let mut generator = generator_in_epoch(self.seed, Purpose::Mix, index as u32, epoch);
+        let mut mixed = None;
+        if mixup > 0.0 || cutmix > 0.0 {
+            let other = below(self.set.len() as u64, &mut generator) as usize;
+            let by_mixup = match (mixup > 0.0, cutmix > 0.0) {
+                (true, true) => unit(&mut generator) < 0.5,
+                (by_mixup, _) => by_mixup,
+            };
+            let other_values = self.alone(epoch, other, preprocessing)?;
+            let kept = if by_mixup {
+                let kept = mix::beta(mixup, &mut generator);
+                mix::mixup(&mut values, &other_values, kept);
+                kept
+            } else {
+                let kept = mix::beta(cutmix, &mut generator);
+                mix::cutmix(&mut values, &other_values, shape, kept, &mut generator)
+            };
+            mixed = Some(Mixed { label: self.set.label(other), share: (1.0 - kept) as f32 });
+        }
+        if cutout > 0.0 {
+            mix::cutout(&mut values, shape, cutout, &mut generator);
+        }
+        Ok((values, mixed))
+    }
+
+    /// An augmented image without any other in it.
+    fn alone(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
+        let picture = self.set.fitted(index, preprocessing)?;
+        let shape = preprocessing.output_shape();
+        if [picture.height(), picture.width(), picture.channels()] != shape {
+            return Err(Error::Bug(format!("an image of another shape than {shape:?} was to be augmented")));
+        }
+        let values = picture.pixels().iter().map(|&value| f32::from(value)).collect();
+        let mut generator = generator_in_epoch(self.seed, Purpose::Augment, index as u32, epoch);
+        Ok(self.augment.image(values, shape, &mut generator))
+    }
+}
+
+impl<D: Dataset> Dataset for Augmented<D> {
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        self.set.image_shape()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.set.class_names()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.set.label(index)
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture> {
+        self.set.picture(index)
+    }
+
+    fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
+        self.set.fill(index, preprocessing, out)
+    }
+
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        self.set.fitted(index, preprocessing)
+    }
+
+    fn fill_training(
+        &self,
+        epoch: u32,
+        index: usize,
+        preprocessing: &Preprocessing,
+        out: &mut [f32],
+    ) -> Result<Option<Mixed>> {
+        if self.augment.is_none() {
+            return self.set.fill_training(epoch, index, preprocessing, out);
+        }
+        let (values, mixed) = self.values(epoch, index, preprocessing)?;
+        preprocessing.convert_values(&values, out)?;
+        Ok(mixed)
+    }
+
+    fn is_slow(&self) -> bool {
+        !self.augment.is_none() || self.set.is_slow()
+    }
+
+    fn fill_batch(
+        &self,
+        indices: &[usize],
+        preprocessing: &Preprocessing,
+        images: &mut [f32],
+        labels: &mut [usize],
+    ) -> Result<()> {
+        self.set.fill_batch(indices, preprocessing, images, labels)
+    }
+}

@@ -1,0 +1,35 @@
+//! A sheet of examples: what the network is shown of each picture.
+
+use super::{Augment, Augmented};
+use crate::data::{Colour, Dataset, LabelledImages, Picture, Preprocessing};
+use crate::{Error, Result};
+
+impl Augment {
+    /// Each picture, scaled to `size` by `size`, and `count` augmented examples of it: those of the epochs from 1 on.
+    ///
+    /// # Errors
+    /// As [`Augment::check`]; [`Error::Argument`] without pictures, and those of scaling them.
+    pub fn examples(&self, pictures: &[Picture], size: usize, count: usize, seed: u64) -> Result<Vec<Vec<Picture>>> {
+        if pictures.is_empty() {
+            return Err(Error::argument("there is no picture to augment"));
+        }
+        let channels = pictures.iter().map(Picture::channels).max().unwrap_or(3);
+        let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
+        let preprocessing = Preprocessing::unit(size, size, colour);
+        let mut pixels = Vec::with_capacity(pictures.len() * size * size * channels);
+        for picture in pictures {
+            pixels.extend(preprocessing.fitted(picture)?.pixels());
+        }
+        // The pictures are classes of their own, so that a mixed one tells which it is mixed with.
+        let labels: Vec<usize> = (0..pictures.len()).collect();
+        let names = labels.iter().map(usize::to_string).collect();
+        let set =
+            Augmented::new(LabelledImages::new([size, size, channels], pixels, labels, names)?, self.clone(), seed)?;
+        (0..pictures.len())
+            .map(|index| {
+                let examples = (1..=count).map(|epoch| Ok(set.example(epoch as u32, index, &preprocessing)?.0));
+                std::iter::once(set.picture(index)).chain(examples).collect()
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! Reading and decoding every file of a folder once.
+
+use std::hash::Hasher;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::layout::Found;
+use super::set::{FolderSet, PictureFile};
+use super::{Skipped, Watch};
+use crate::data::{Limits, Picture, Preprocessing};
+use crate::{Cpu, Error, Result, files};
+
+/// Decoded pictures that are to stay in memory, and the room for them.
+#[derive(Debug)]
+pub(super) struct Keep {
+    preprocessing: Preprocessing,
+    room: AtomicU64,
+}
+
+impl Keep {
+    pub(super) fn new(preprocessing: Preprocessing, bytes: u64) -> Self {
+        Self { preprocessing, room: AtomicU64::new(bytes) }
+    }
+
+    /// The pixels of a picture as the network wants them, as long as there is room. Which pictures stay depends on which
+    /// is first; what is computed from them does not.
+    fn pixels(&self, picture: &Picture) -> Result<Option<Arc<[u8]>>> {
+        let len = self.preprocessing.output_shape().iter().product::<usize>() as u64;
+        let take = |room: u64| room.checked_sub(len);
+        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            return Ok(None);
+        }
+        Ok(Some(self.preprocessing.fitted(picture)?.pixels().into()))
+    }
+}
+
+/// Reads and decodes the files of a part; those that cannot be are skipped.
+///
+/// # Errors
+/// [`Error::Interrupted`] when the watch says so, and [`Error::Argument`] when the preprocessing cannot be used.
+pub(super) fn check(
+    found: Found,
+    limits: &Limits,
+    cpu: Cpu,
+    keep: Option<&Keep>,
+    watch: Option<Watch<'_>>,
+    (before, total): (usize, usize),
+) -> Result<(FolderSet, Vec<Skipped>)> {
+    if let Some(keep) = keep {
+        keep.preprocessing.check()?;
+    }
+    let Found { path, class_names, classified, files } = found;
+    let outcomes: Vec<Mutex<Option<Result<PictureFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
+    let (done, stopped) = (AtomicUsize::new(before), AtomicBool::new(false));
+    cpu.parallel_for(files.len(), |_, index| {
+        if stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let (path, label) = &files[index];
+        let outcome = read(path, *label, limits, keep).map_err(|error| Skipped::because(path, error));
+        *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if watch.is_some_and(|watch| !watch(done, total)) {
+            stopped.store(true, Ordering::Relaxed);
+        }
+    });
+    if stopped.into_inner() {
+        return Err(Error::Interrupted);
+    }
+    let (mut pictures, mut skipped) = (Vec::with_capacity(files.len()), Vec::new());
+    for outcome in outcomes {
+        match outcome.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(Ok(file)) => pictures.push(file),
+            Some(Err(fault)) => skipped.push(fault),
+            None => return Err(Error::Bug("a file of a folder was not read".to_owned())),
+        }
+    }
+    let kept = keep.map(|keep| keep.preprocessing.clone());
+    let set = FolderSet::new(path, pictures, class_names, classified, limits.clone(), cpu, kept);
+    Ok((set, skipped))
+}
+
+fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Result<PictureFile> {
+    let bytes = files::read_limited(path, limits.file_bytes)?;
+    let picture = Picture::decode(&bytes, path, limits)?;
+    let kept = keep.map(|keep| keep.pixels(&picture)).transpose()?.flatten();
+    Ok(PictureFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
+}
+
+/// Tells files apart within one run; equal ones are compared byte by byte before they are called equal.
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}

@@ -1,0 +1,103 @@
+//! Pictures that are in a data set twice.
+//!
+//! A copy among the pictures that validate makes a network look better than it is: it has seen the answer. Only exact
+//! copies are found, by their bytes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::{FolderSet, plural};
+use crate::data::Dataset;
+use crate::{Result, files};
+
+/// Two files of the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duplicate {
+    /// The first of them in the order of parts, classes and names.
+    pub first: PathBuf,
+    /// The other one.
+    pub second: PathBuf,
+    /// Whether they are in different parts: a leak.
+    pub across_parts: bool,
+    /// Whether they are in different classes: a contradiction.
+    pub across_classes: bool,
+}
+
+/// Finds the copies in and across parts. Each copy is told once, beside the first file of its bytes.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io) when a file that was read before cannot be read again.
+pub(super) fn find(parts: &[Option<&FolderSet>]) -> Result<Vec<Duplicate>> {
+    let mut groups: HashMap<(u64, u64), Vec<(usize, usize)>> = HashMap::new();
+    let mut duplicates = Vec::new();
+    for (part, set) in parts.iter().enumerate().filter_map(|(part, set)| Some((part, (*set)?))) {
+        for (index, file) in set.files().iter().enumerate() {
+            let group = groups.entry((file.len, file.digest)).or_default();
+            let mut copy_of = None;
+            for &(other_part, other) in group.iter() {
+                let Some(other_set) = parts[other_part] else { continue };
+                let limit = set.limits().file_bytes;
+                let first = &other_set.files()[other];
+                if files::read_limited(&first.path, limit)? == files::read_limited(&file.path, limit)? {
+                    copy_of = Some((other_part, first));
+                    break;
+                }
+            }
+            match copy_of {
+                Some((other_part, first)) => duplicates.push(Duplicate {
+                    first: first.path.clone(),
+                    second: file.path.clone(),
+                    across_parts: other_part != part,
+                    across_classes: first.label != file.label,
+                }),
+                None => group.push((part, index)),
+            }
+        }
+    }
+    Ok(duplicates)
+}
+
+/// The positions of the files that have the bytes of an earlier one, each with the position of that one.
+pub(super) fn within(set: &FolderSet) -> Result<Vec<(usize, usize)>> {
+    let positions: HashMap<&PathBuf, usize> =
+        set.files().iter().enumerate().map(|(index, file)| (&file.path, index)).collect();
+    let pairs = find(&[Some(set)])?;
+    Ok(pairs.iter().filter_map(|pair| Some((*positions.get(&pair.first)?, *positions.get(&pair.second)?))).collect())
+}
+
+/// What there is to say about copies: a sentence for each kind.
+pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
+    let sentence = |one: &str, many: &str, kind: &dyn Fn(&Duplicate) -> bool| {
+        let mut found = duplicates.iter().filter(|duplicate| kind(duplicate));
+        let first = found.next()?;
+        let count = 1 + found.count();
+        let say = if count > 1 { ", for one" } else { "" };
+        let (path, other) = (first.first.display(), first.second.display());
+        Some(format!("{}: {path} and {other}{say}", plural(count, one, many)))
+    };
+    let leaks = sentence(
+        "picture that validates or tests is an exact copy of one in another part",
+        "pictures that validate or test are exact copies of some in another part",
+        &|d| d.across_parts,
+    );
+    let contradictions =
+        sentence("picture has an exact copy in another class", "pictures have exact copies in another class", &|d| {
+            d.across_classes && !d.across_parts
+        });
+    let others = sentence(
+        "picture is an exact copy of another in its class",
+        "pictures are exact copies of others in their class",
+        &|d| !d.across_parts && !d.across_classes,
+    );
+    [leaks, contradictions, others].into_iter().flatten().collect()
+}
+
+impl FolderSet {
+    /// Pictures of this set that are there twice.
+    ///
+    /// # Errors
+    /// As reading the files again.
+    pub fn duplicates(&self) -> Result<Vec<Duplicate>> {
+        if self.is_empty() { Ok(Vec::new()) } else { find(&[Some(self)]) }
+    }
+}

@@ -1,0 +1,101 @@
+//! How a folder is laid out: in parts or not, with classes or without.
+
+use std::path::{Path, PathBuf};
+
+use super::walk::{Listing, check_folder, files_below, list};
+use super::{Part, Skipped};
+use crate::{Error, Result};
+
+/// The names of the parts, in lower case. The first of several names for one part counts.
+const NAMES: [(&str, Part); 6] = [
+    ("train", Part::Train),
+    ("training", Part::Train),
+    ("validation", Part::Validation),
+    ("val", Part::Validation),
+    ("valid", Part::Validation),
+    ("test", Part::Test),
+];
+
+/// The files of a part, not read yet.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The folder of the part.
+    pub(super) path: PathBuf,
+    /// The names of the classes; that of the folder alone where there are no classes.
+    pub(super) class_names: Vec<String>,
+    /// Whether there are sub-folders for classes.
+    pub(super) classified: bool,
+    /// Each file with its class.
+    pub(super) files: Vec<(PathBuf, usize)>,
+}
+
+/// The parts of a folder.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// At least one; that to train on is the first.
+    pub(super) parts: Vec<(Part, Found)>,
+    /// What is in none of them.
+    pub(super) skipped: Vec<Skipped>,
+}
+
+impl Layout {
+    /// Looks at the names in a folder. It is in parts when it has a sub-folder to train on that has sub-folders itself,
+    /// so that a class may be called `train` as well.
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        check_folder(path)?;
+        let mut skipped = Vec::new();
+        let listing = list(path, &mut skipped).map_err(|source| Error::io(path, "read", source))?;
+        let mut parts: Vec<(Part, &PathBuf)> = Vec::new();
+        for (name, part) in NAMES {
+            let folder = listing.folders.iter().find(|folder| has_name(folder, name));
+            if let Some(folder) = folder.filter(|_| parts.iter().all(|(other, _)| *other != part)) {
+                parts.push((part, folder));
+            }
+        }
+        let in_parts = match parts.first() {
+            Some((Part::Train, train)) => list(train, &mut Vec::new()).is_ok_and(|inside| !inside.folders.is_empty()),
+            _ => false,
+        };
+        if !in_parts {
+            let found = Found::of(path, listing, &mut skipped)?;
+            return Ok(Self { parts: vec![(Part::Train, found)], skipped });
+        }
+        for beside in listing.folders.iter().filter(|folder| parts.iter().all(|(_, part)| part != folder)) {
+            skipped.push(Skipped::new(beside, "lies beside the parts to train on and to validate with"));
+        }
+        skipped.extend(listing.files.iter().map(|file| Skipped::new(file, "lies beside the parts, in no class")));
+        let parts = parts.into_iter().map(|(part, folder)| {
+            let listing = list(folder, &mut skipped).map_err(|source| Error::io(folder, "read", source))?;
+            Ok((part, Found::of(folder, listing, &mut skipped)?))
+        });
+        let parts = parts.collect::<Result<_>>()?;
+        Ok(Self { parts, skipped })
+    }
+}
+
+impl Found {
+    fn of(path: &Path, listing: Listing, skipped: &mut Vec<Skipped>) -> Result<Self> {
+        let path = path.to_path_buf();
+        if listing.folders.is_empty() {
+            let name =
+                path.file_name().map_or_else(|| "pictures".to_owned(), |name| name.to_string_lossy().into_owned());
+            let files = listing.files.into_iter().map(|file| (file, 0)).collect();
+            return Ok(Self { path, class_names: vec![name], classified: false, files });
+        }
+        skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, "lies beside the classes, in none")));
+        let mut class_names = Vec::new();
+        let mut files = Vec::new();
+        for folder in listing.folders {
+            let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
+                return Err(Error::file(&folder, "cannot be a class: its name is not valid Unicode"));
+            };
+            files.extend(files_below(&folder, skipped).into_iter().map(|file| (file, class_names.len())));
+            class_names.push(name.to_owned());
+        }
+        Ok(Self { path, class_names, classified: true, files })
+    }
+}
+
+fn has_name(folder: &Path, name: &str) -> bool {
+    folder.file_name().and_then(|found| found.to_str()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+}

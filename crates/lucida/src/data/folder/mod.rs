@@ -1,0 +1,326 @@
+//! A folder of photos as a data set: one sub-folder for each class.
+//!
+//! ```text
+//! photos/cats/*.jpg        or   photos/train/cats/*.jpg         or   photos/*.jpg
+//! photos/dogs/*.jpg             photos/train/dogs/*.jpg              (no classes: to look at, to embed)
+//!                               photos/validation/cats/*.jpg
+//!                               photos/validation/dogs/*.jpg
+//! ```
+//!
+//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs to
+//! the class. Names that begin with a dot are hidden and are left alone; every other file is taken for a picture.
+//!
+//! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that a picture is
+//! whole, and a training that stops in its third epoch at a damaged file has helped nobody. The work is not lost: with
+//! [`FolderBuilder::keep`] the decoded pictures stay in memory at the size that the network takes, as far as the room
+//! goes, and are not decoded again. What cannot be decoded is skipped and [named](Folder::skipped).
+
+mod check;
+mod duplicates;
+mod layout;
+mod set;
+mod skipped;
+mod split;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use super::{Dataset, Limits, Preprocessing};
+use crate::{Cpu, Error, Result};
+use check::{Keep, check};
+use layout::Layout;
+use split::split;
+
+pub use duplicates::Duplicate;
+pub use set::FolderSet;
+pub use skipped::{Skipped, save_skipped};
+
+/// Is told how many of how many files have been read; whether to go on.
+pub type Watch<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
+
+/// The share of the pictures that validates, where a folder has no part for it.
+const VALIDATION: f64 = 0.2;
+
+/// A part of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// To train on: `train` or `training`.
+    Train,
+    /// To choose the best epoch with: `validation`, `val` or `valid`.
+    Validation,
+    /// To test with: `test`.
+    Test,
+}
+
+impl Part {
+    /// What a message calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// The pictures of a folder in parts: to train on, to validate with, to test with.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The pictures to train on.
+    pub train: FolderSet,
+    /// The pictures to validate with: those of the folder's own part, else a share of the others.
+    pub validation: FolderSet,
+    /// The pictures to test with, where the folder has a part for them beside one for validation.
+    pub test: Option<FolderSet>,
+    skipped: Vec<Skipped>,
+    duplicates: Vec<Duplicate>,
+    notes: Vec<String>,
+}
+
+impl Folder {
+    /// Starts to open a folder.
+    pub fn builder(path: impl Into<PathBuf>) -> FolderBuilder<'static> {
+        FolderBuilder {
+            path: path.into(),
+            strict: false,
+            validation: VALIDATION,
+            seed: 0,
+            limits: Limits::default(),
+            cpu: None,
+            keep: None,
+            watch: None,
+        }
+    }
+
+    /// The names of the classes, sorted; a label is an index into them.
+    pub fn class_names(&self) -> &[String] {
+        self.train.class_names()
+    }
+
+    /// What could not be used, in the order of the names.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// Pictures that are there twice, to the byte.
+    pub fn duplicates(&self) -> &[Duplicate] {
+        &self.duplicates
+    }
+
+    /// What a person should know before training, a sentence each: classes without pictures or with a single one,
+    /// pictures that are in two parts.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The pictures and classes of each part, a line each, in Keras's words.
+    pub fn found(&self) -> Vec<String> {
+        [Some(&self.train), Some(&self.validation), self.test.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(FolderSet::found)
+            .collect()
+    }
+}
+
+/// Says how a folder is opened.
+#[derive(Clone)]
+pub struct FolderBuilder<'a> {
+    path: PathBuf,
+    strict: bool,
+    validation: f64,
+    seed: u64,
+    limits: Limits,
+    cpu: Option<Cpu>,
+    keep: Option<(Preprocessing, u64)>,
+    watch: Option<Watch<'a>>,
+}
+
+impl<'a> FolderBuilder<'a> {
+    /// Whether a file that cannot be used is an error rather than skipped.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
+    }
+
+    /// The share that validates where the folder has no part for it (0.2 unless told otherwise), and the seed that
+    /// chooses the pictures.
+    #[must_use]
+    pub fn split(self, validation: f64, seed: u64) -> Self {
+        Self { validation, seed, ..self }
+    }
+
+    /// What a file may cost.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The threads to read on; all there are, unless told otherwise.
+    #[must_use]
+    pub fn cpu(self, cpu: Cpu) -> Self {
+        Self { cpu: Some(cpu), ..self }
+    }
+
+    /// Keeps the pictures in memory as this preprocessing wants them, up to so many bytes of pixels.
+    #[must_use]
+    pub fn keep(self, preprocessing: &Preprocessing, bytes: u64) -> Self {
+        Self { keep: Some((preprocessing.clone(), bytes)), ..self }
+    }
+
+    /// Reports how far the reading is. It is called from several threads; when it returns `false`, the work ends with
+    /// [`Error::Interrupted`].
+    #[must_use]
+    pub fn watch<'b>(self, watch: Watch<'b>) -> FolderBuilder<'b> {
+        let Self { path, strict, validation, seed, limits, cpu, keep, .. } = self;
+        FolderBuilder { path, strict, validation, seed, limits, cpu, keep, watch: Some(watch) }
+    }
+
+    /// Opens the folder of a classifier: two classes or more, and a part that validates.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder is none, when there are not two classes with pictures, when a part has a class that
+    /// the training part lacks; [`Error::Argument`] when the share that validates is not below 1 or leaves nothing to
+    /// train on; [`Error::Interrupted`] when the watch says so; when strict, the error of the first file that cannot be
+    /// used.
+    pub fn open(self) -> Result<Folder> {
+        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let mut notes = Vec::new();
+        let mut sets = Vec::new();
+        let mut total = 0;
+        for (part, found) in parts {
+            if !found.classified {
+                let problem = "has no sub-folders, one for each class (a classifier needs two or more)";
+                return Err(Error::file(&found.path, problem));
+            }
+            total += found.files.len();
+            sets.push((part, found));
+        }
+        let mut keep = self.keeping();
+        let mut done = 0;
+        let mut checked = Vec::new();
+        for (part, found) in sets {
+            let (set, faults) = self.checked(found, &mut keep, (done, total))?;
+            done += set.len_with(&faults);
+            skipped.extend(faults);
+            checked.push((part, set));
+        }
+        skipped::sort(&mut skipped);
+        self.refuse_if_strict(&skipped)?;
+
+        let mut sets = checked.into_iter();
+        let (_, train) = sets.next().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
+        let (train, empty) = train.without_empty_classes();
+        notes.extend(empty.iter().map(|class| format!("class {class:?} has no picture and is left out")));
+        at_least_two(&train, &skipped)?;
+        let mut others = Vec::new();
+        for (part, set) in sets {
+            let (set, _) = set.without_empty_classes();
+            let set = set.with_classes(train.class_names())?;
+            for class in set.missing_classes() {
+                notes.push(format!("class {class:?} has no {} picture", part.name()));
+            }
+            others.push((part, set));
+        }
+        let mut others = others.into_iter();
+        let (train, validation, test) = match others.next() {
+            // `val` and `test`, or one of them, which then validates.
+            Some((_, first)) => (train, first, others.next().map(|(_, set)| set)),
+            None => {
+                let (train, validation) = split(train, self.validation, self.seed, &mut notes)?;
+                (train, validation, None)
+            }
+        };
+        for (class, count) in train.counts().into_iter().enumerate() {
+            if count == 1 {
+                let name = &train.class_names()[class];
+                notes.push(format!("class {name:?} has a single picture to train on"));
+            }
+        }
+        let duplicates = duplicates::find(&[Some(&train), Some(&validation), test.as_ref()])?;
+        notes.extend(duplicates::notes(&duplicates));
+        Ok(Folder { train, validation, test, skipped, duplicates, notes })
+    }
+
+    /// Opens a folder to look at: with classes or without, and any number of them. Of a folder in parts it is the test
+    /// part, else that which validates, else that to train on. Files that cannot be used are returned too.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder is none or holds no picture; [`Error::Interrupted`] when the watch says so; when
+    /// strict, the error of the first file that cannot be used.
+    pub fn open_set(self) -> Result<(FolderSet, Vec<Skipped>)> {
+        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let (_, found) =
+            parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
+        let total = found.files.len();
+        let (set, faults) = self.checked(found, &mut self.keeping(), (0, total))?;
+        skipped.extend(faults);
+        skipped::sort(&mut skipped);
+        self.refuse_if_strict(&skipped)?;
+        if set.is_empty() {
+            return Err(no_pictures(&self.path, &skipped));
+        }
+        Ok((set, skipped))
+    }
+
+    fn keeping(&self) -> Option<Keep> {
+        self.keep.clone().map(|(preprocessing, bytes)| Keep::new(preprocessing, bytes))
+    }
+
+    /// Reads and decodes every file of a part.
+    fn checked(
+        &self,
+        found: layout::Found,
+        keep: &mut Option<Keep>,
+        progress: (usize, usize),
+    ) -> Result<(FolderSet, Vec<Skipped>)> {
+        let cpu = self.cpu.unwrap_or_else(Cpu::detect);
+        check(found, &self.limits, cpu, keep.as_ref(), self.watch, progress)
+    }
+
+    fn refuse_if_strict(&self, skipped: &[Skipped]) -> Result<()> {
+        match skipped.first() {
+            Some(first) if self.strict => {
+                let others = match skipped.len() {
+                    1 => String::new(),
+                    count => format!(" (and {} that cannot be used)", plural(count - 1, "more file", "more files")),
+                };
+                Err(Error::file(&first.path, format!("{}{others}", first.reason)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a folder that there is nothing to tell apart in.
+fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
+    match train.class_names() {
+        [] => Err(no_pictures(train.root(), skipped)),
+        [only] => Err(Error::file(
+            train.root(),
+            format!(
+                "has pictures of one class only, {only:?}: a classifier needs two sub-folders with pictures or more"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn no_pictures(path: &Path, skipped: &[Skipped]) -> Error {
+    let faults = match skipped {
+        [] => String::new(),
+        [first, ..] => {
+            let (name, reason) = (first.path.display(), &first.reason);
+            format!(" ({} cannot be used, the first is {name}: {reason})", plural(skipped.len(), "file", "files"))
+        }
+    };
+    Error::file(path, format!("holds no picture{faults}"))
+}
+
+/// A number of things.
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

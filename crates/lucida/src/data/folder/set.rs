@@ -1,0 +1,228 @@
+//! The pictures of a folder as a data set.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::plural;
+use crate::data::{Dataset, Limits, Picture, Preprocessing};
+use crate::{Cpu, Error, Result};
+
+/// A picture file that has been decoded once.
+#[derive(Debug, Clone)]
+pub(super) struct PictureFile {
+    pub(super) path: PathBuf,
+    pub(super) label: usize,
+    /// The bytes of the file, and a digest of them.
+    pub(super) len: u64,
+    pub(super) digest: u64,
+    /// Its pixels as the network wants them, where there was room.
+    pub(super) kept: Option<Arc<[u8]>>,
+}
+
+/// The pictures of a folder, class by class in the order of the names.
+#[derive(Debug, Clone)]
+pub struct FolderSet {
+    root: PathBuf,
+    files: Vec<PictureFile>,
+    class_names: Vec<String>,
+    classified: bool,
+    limits: Limits,
+    cpu: Cpu,
+    /// What the pixels that were kept were prepared for.
+    kept: Option<Preprocessing>,
+}
+
+impl FolderSet {
+    pub(super) fn new(
+        root: PathBuf,
+        files: Vec<PictureFile>,
+        class_names: Vec<String>,
+        classified: bool,
+        limits: Limits,
+        cpu: Cpu,
+        kept: Option<Preprocessing>,
+    ) -> Self {
+        Self { root, files, class_names, classified, limits, cpu, kept }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether there are sub-folders for classes. Where there are none, all pictures are of one class, which has the name
+    /// of the folder.
+    pub fn is_classified(&self) -> bool {
+        self.classified
+    }
+
+    /// The file of a picture.
+    ///
+    /// # Panics
+    /// When there is no such picture.
+    pub fn path(&self, index: usize) -> &Path {
+        &self.files[index].path
+    }
+
+    /// How many pictures each class has.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.class_names.len()];
+        self.files.iter().for_each(|file| counts[file.label] += 1);
+        counts
+    }
+
+    /// The pictures and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
+    pub fn found(&self) -> String {
+        let images = plural(self.files.len(), "image", "images");
+        if !self.classified {
+            return format!("Found {images} without classes.");
+        }
+        format!("Found {images} belonging to {}.", plural(self.class_names.len(), "class", "classes"))
+    }
+
+    /// How many pictures are in memory, prepared.
+    pub fn kept(&self) -> usize {
+        self.files.iter().filter(|file| file.kept.is_some()).count()
+    }
+
+    /// The pictures at some positions.
+    ///
+    /// # Panics
+    /// When there is no such picture.
+    #[must_use]
+    pub fn take(&self, indices: &[usize]) -> Self {
+        Self { files: indices.iter().map(|&index| self.files[index].clone()).collect(), ..self.clone_without_files() }
+    }
+
+    /// The same pictures with the labels of other classes: those that a model tells apart. Classes are found by name.
+    ///
+    /// # Errors
+    /// [`Error::File`] names the first class that is not among them.
+    pub fn with_classes(mut self, class_names: &[String]) -> Result<Self> {
+        let mut labels = Vec::with_capacity(self.class_names.len());
+        for name in &self.class_names {
+            let Some(label) = class_names.iter().position(|known| known == name) else {
+                let some: Vec<&str> = class_names.iter().take(10).map(String::as_str).collect();
+                let more = if class_names.len() > some.len() { ", …" } else { "" };
+                let problem = format!("is not one of the {} classes ({}{more})", class_names.len(), some.join(", "));
+                return Err(Error::file(self.root.join(name), problem));
+            };
+            labels.push(label);
+        }
+        self.files.iter_mut().for_each(|file| file.label = labels[file.label]);
+        self.class_names = class_names.to_vec();
+        Ok(self)
+    }
+
+    /// The set without the classes that have no picture, and the names of these.
+    pub(super) fn without_empty_classes(mut self) -> (Self, Vec<String>) {
+        let counts = self.counts();
+        let mut labels = Vec::with_capacity(counts.len());
+        let (mut names, mut empty) = (Vec::new(), Vec::new());
+        for (name, count) in std::mem::take(&mut self.class_names).into_iter().zip(counts) {
+            labels.push(names.len());
+            if count > 0 { names.push(name) } else { empty.push(name) }
+        }
+        self.class_names = names;
+        self.files.iter_mut().for_each(|file| file.label = labels[file.label]);
+        (self, empty)
+    }
+
+    /// The names of the classes that have no picture.
+    pub(super) fn missing_classes(&self) -> Vec<String> {
+        let counts = self.counts();
+        self.class_names.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The number of files that were read for this set: its own and those that were skipped.
+    pub(super) fn len_with<T>(&self, skipped: &[T]) -> usize {
+        self.files.len() + skipped.len()
+    }
+
+    pub(super) fn files(&self) -> &[PictureFile] {
+        &self.files
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn clone_without_files(&self) -> Self {
+        let Self { root, class_names, classified, limits, cpu, kept, .. } = self;
+        let (root, class_names, limits, kept) = (root.clone(), class_names.clone(), limits.clone(), kept.clone());
+        Self { root, files: Vec::new(), class_names, classified: *classified, limits, cpu: *cpu, kept }
+    }
+}
+
+impl Dataset for FolderSet {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.files[index].label
+    }
+
+    fn picture(&self, index: usize) -> Result<Picture> {
+        Picture::open_with(&self.files[index].path, &self.limits)
+    }
+
+    fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
+        match (&self.files[index].kept, &self.kept) {
+            (Some(pixels), Some(kept)) if kept.fits_alike(preprocessing) => preprocessing.convert_fitted(pixels, out),
+            _ => preprocessing.apply(&self.picture(index)?, out),
+        }
+    }
+
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+        match (&self.files[index].kept, &self.kept) {
+            (Some(pixels), Some(kept)) if kept.fits_alike(preprocessing) => {
+                let [height, width, channels] = preprocessing.output_shape();
+                Picture::new(width, height, channels, pixels.to_vec())
+            }
+            _ => Ok(preprocessing.fitted(&self.picture(index)?)?.into_owned()),
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    /// Several pictures are decoded at once.
+    fn fill_batch(
+        &self,
+        indices: &[usize],
+        preprocessing: &Preprocessing,
+        images: &mut [f32],
+        labels: &mut [usize],
+    ) -> Result<()> {
+        let image_len: usize = preprocessing.output_shape().iter().product();
+        if labels.len() != indices.len() || images.len() != indices.len() * image_len {
+            return Err(Error::argument(format!(
+                "a batch of {} images with {image_len} values each does not fit {} values and {} labels",
+                indices.len(),
+                images.len(),
+                labels.len()
+            )));
+        }
+        labels.iter_mut().zip(indices).for_each(|(label, &index)| *label = self.label(index));
+        // Each item is locked once, by the one thread that fills it.
+        let items: Vec<_> =
+            images.chunks_exact_mut(image_len.max(1)).map(|image| Mutex::new((image, Ok(())))).collect();
+        self.cpu.parallel_for(items.len(), |_, item| {
+            let mut item_mut = items[item].lock().unwrap_or_else(PoisonError::into_inner);
+            let (image, outcome) = &mut *item_mut;
+            *outcome = self.fill(indices[item], preprocessing, image);
+        });
+        // The error of the first picture in the batch, whichever thread was first.
+        items.into_iter().try_for_each(|item| item.into_inner().unwrap_or_else(PoisonError::into_inner).1)
+    }
+}

@@ -1,0 +1,53 @@
+//! Files that cannot be used, and why.
+
+use std::path::{Path, PathBuf};
+
+use crate::files::{self, csv_field};
+use crate::{Error, Result};
+
+/// A file, or a folder, that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it cannot be used, in one line without the path.
+    pub reason: String,
+}
+
+impl Skipped {
+    pub(super) fn new(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into() }
+    }
+
+    /// A file that could not be read or decoded.
+    pub(super) fn because(path: &Path, error: Error) -> Self {
+        let reason = match error {
+            Error::File { problem, .. } => problem,
+            Error::Io { action, source, .. } => format!("cannot {action}: {source}"),
+            other => {
+                // The other kinds name the file in front.
+                let text = other.to_string();
+                text.strip_prefix(&format!("{}: ", path.display())).map(str::to_owned).unwrap_or(text)
+            }
+        };
+        Self::new(path, reason)
+    }
+}
+
+pub(super) fn sort(skipped: &mut [Skipped]) {
+    skipped.sort_by(|a, b| a.path.cmp(&b.path));
+}
+
+/// Writes a table of comma-separated values: `file,reason`.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+pub fn save_skipped(skipped: &[Skipped], path: &Path) -> Result<()> {
+    files::write_atomic(path, |out| {
+        writeln!(out, "file,reason")?;
+        for Skipped { path, reason } in skipped {
+            writeln!(out, "{},{}", csv_field(&path.display().to_string()), csv_field(reason))?;
+        }
+        Ok(())
+    })
+}

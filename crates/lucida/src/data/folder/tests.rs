@@ -1,0 +1,369 @@
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::data::{Colour, Dataset, Picture};
+
+/// A picture file of one colour.
+fn put(folder: &Path, name: &str, colour: [u8; 3]) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    Picture::filled(8, 6, &colour).save_png(&path).unwrap();
+}
+
+/// `classes` folders `a`, `b`, ... of `count` pictures each, all different.
+fn put_classes(folder: &Path, classes: u8, count: u8) {
+    for class in 0..classes {
+        for index in 0..count {
+            put(folder, &format!("{}/{index}.png", char::from(b'a' + class)), [class, index, 7]);
+        }
+    }
+}
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(folder: &Path) -> Result<Folder> {
+    Folder::builder(folder).split(0.25, 1).open()
+}
+
+/// The names of the files of a set, without the folder.
+fn names(set: &FolderSet, root: &Path) -> Vec<String> {
+    let name = |index| set.path(index).strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    (0..set.len()).map(name).collect()
+}
+
+fn skipped(folder: &Folder, root: &Path) -> Vec<String> {
+    let line =
+        |skipped: &Skipped| format!("{}: {}", skipped.path.strip_prefix(root).unwrap().display(), skipped.reason);
+    folder.skipped().iter().map(line).collect()
+}
+
+#[test]
+fn classes_and_files_are_in_the_order_of_their_names() {
+    let root = temporary();
+    for (index, name) in
+        ["dogs/b 2.png", "dogs/a.png", "Zebra/ä.png", "Zebra/z.png", "cats/deep/er/x.png", "cats/y.png"]
+            .into_iter()
+            .enumerate()
+    {
+        put(root.path(), name, [index as u8, 0, 0]);
+    }
+    // Hidden files are none of the data set's.
+    fs::write(root.path().join(".DS_Store"), "x").unwrap();
+    fs::create_dir(root.path().join(".ipynb_checkpoints")).unwrap();
+    let (set, skipped) = Folder::builder(root.path()).open_set().unwrap();
+    assert_eq!(set.class_names(), ["Zebra", "cats", "dogs"]);
+    let expected = ["Zebra/z.png", "Zebra/ä.png", "cats/y.png", "cats/deep/er/x.png", "dogs/a.png", "dogs/b 2.png"];
+    assert_eq!(names(&set, root.path()), expected);
+    assert_eq!(set.labels(), [0, 0, 1, 1, 2, 2]);
+    assert_eq!((set.counts(), skipped.len()), (vec![2, 2, 2], 0));
+    assert_eq!(set.found(), "Found 6 images belonging to 3 classes.");
+    assert_eq!(set.picture(4).unwrap(), Picture::filled(8, 6, &[1, 0, 0]));
+}
+
+#[test]
+fn parts_are_recognised_by_their_names() {
+    for (train, validation, test) in
+        [("train", "validation", Some("test")), ("Training", "val", None), ("train", "test", None)]
+    {
+        let root = temporary();
+        put_classes(&root.path().join(train), 2, 3);
+        put(root.path(), &format!("{validation}/b/x.png"), [9, 9, 9]);
+        test.into_iter().for_each(|test| put(root.path(), &format!("{test}/a/x.png"), [8, 8, 8]));
+        put(root.path(), "other/x.png", [7, 7, 7]);
+        fs::write(root.path().join("readme.txt"), "hello").unwrap();
+        let folder = open(root.path()).unwrap();
+        assert_eq!(folder.found()[0], "Found 6 images belonging to 2 classes.");
+        assert_eq!(names(&folder.validation, root.path()), [format!("{validation}/b/x.png")]);
+        // The label of `b` is that of the part to train on, which `a` comes before.
+        assert_eq!(folder.validation.labels(), [1]);
+        assert_eq!(folder.test.as_ref().map(|test| test.labels()), test.map(|_| vec![0]));
+        assert_eq!(
+            folder.notes()[0],
+            "class \"a\" has no validation picture".replace(
+                "validation",
+                match validation {
+                    "test" => "test",
+                    _ => "validation",
+                }
+            )
+        );
+        assert_eq!(
+            skipped(&folder, root.path()),
+            [
+                "other: lies beside the parts to train on and to validate with",
+                "readme.txt: lies beside the parts, in no class"
+            ]
+        );
+        // To look at, it is the last part.
+        let (set, _) = Folder::builder(root.path()).open_set().unwrap();
+        assert_eq!(
+            names(&set, root.path()),
+            [format!("{}/x.png", test.map_or(format!("{validation}/b"), |t| format!("{t}/a")))]
+        );
+    }
+    // A class may be called `train`.
+    let root = temporary();
+    put(root.path(), "train/1.png", [1, 0, 0]);
+    put(root.path(), "bus/1.png", [2, 0, 0]);
+    assert_eq!(Folder::builder(root.path()).open_set().unwrap().0.class_names(), ["bus", "train"]);
+}
+
+#[test]
+fn a_share_of_each_class_validates() {
+    let root = temporary();
+    put_classes(root.path(), 2, 8);
+    let folder = open(root.path()).unwrap();
+    assert_eq!((folder.train.counts(), folder.validation.counts()), (vec![6, 6], vec![2, 2]));
+    let mut all = names(&folder.train, root.path());
+    all.extend(names(&folder.validation, root.path()));
+    all.sort();
+    assert_eq!(all, names(&Folder::builder(root.path()).open_set().unwrap().0, root.path()));
+    let validation =
+        |seed| names(&Folder::builder(root.path()).split(0.25, seed).open().unwrap().validation, root.path());
+    assert_eq!(validation(1), names(&folder.validation, root.path()));
+    assert!((2..20).any(|seed| validation(seed) != validation(1)));
+    assert!(
+        Folder::builder(root.path()).split(1.0, 1).open().unwrap_err().to_string().contains("validation split is 1")
+    );
+}
+
+#[test]
+fn what_is_no_picture_is_skipped_and_named() {
+    let root = temporary();
+    put_classes(root.path(), 2, 4);
+    let at = |name: &str| root.path().join(name);
+    fs::write(at("a/text.jpg"), "I am a text, honestly").unwrap();
+    fs::write(at("a/empty.png"), "").unwrap();
+    let whole = fs::read(at("b/0.png")).unwrap();
+    fs::write(at("b/cut, \"short\".png"), &whole[..whole.len() - 20]).unwrap();
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
+        .encode(&[9; 48 * 48 * 3], 48, 48, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    fs::write(at("b/whole.jpg"), &jpeg).unwrap();
+    fs::write(at("b/cut.jpg"), &jpeg[..jpeg.len() - 60]).unwrap();
+    let mut huge = whole.clone();
+    huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]); // 30,000 x 30,000
+    fs::write(at("b/huge.png"), huge).unwrap();
+    fs::write(at("beside.txt"), "x").unwrap();
+
+    let folder = open(root.path()).unwrap();
+    let lines = skipped(&folder, root.path());
+    let expected = [
+        ("a/empty.png", "is not a picture: it is empty"),
+        ("a/text.jpg", "is not a picture: it begins with"),
+        ("b/cut, \"short\".png", "cut short"),
+        ("b/cut.jpg", "cut short"),
+        ("b/huge.png", ""),
+        ("beside.txt", "lies beside the classes"),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, (name, reason)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(&format!("{name}: ")) && line.contains(reason), "{line}");
+        assert!(!line.contains(root.path().to_str().unwrap()), "{line}");
+    }
+    assert_eq!(folder.train.len() + folder.validation.len(), 9);
+
+    let table = at("skipped.csv");
+    save_skipped(folder.skipped(), &table).unwrap();
+    let text = fs::read_to_string(&table).unwrap();
+    assert_eq!(text.lines().count(), 7);
+    assert!(text.starts_with("file,reason\n"), "{text}");
+    assert!(text.contains("/cut, \"\"short\"\".png\",is a Png picture cut short\n"), "{text}");
+    fs::remove_file(table).unwrap();
+
+    let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();
+    assert!(error.contains("a/empty.png: is not a picture") && error.contains("and 5 more"), "{error}");
+    assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
+}
+
+#[test]
+fn folders_that_cannot_be_used_say_why() {
+    let message = |path: &Path| open(path).unwrap_err().to_string();
+    let root = temporary();
+    assert!(message(&root.path().join("none")).ends_with("none: there is no such folder"));
+    assert!(message(root.path()).contains("has no sub-folders"), "{}", message(root.path()));
+    let nothing = Folder::builder(root.path()).open_set().unwrap_err().to_string();
+    assert!(nothing.ends_with(": holds no picture"), "{nothing}");
+    fs::create_dir(root.path().join("a")).unwrap();
+    fs::create_dir(root.path().join("b")).unwrap();
+    assert!(message(root.path()).ends_with(": holds no picture"));
+    fs::write(root.path().join("a/x.txt"), "x").unwrap();
+    assert!(message(root.path()).contains("holds no picture (1 file cannot be used, the first is "));
+    put(root.path(), "a/1.png", [1, 2, 3]);
+    assert!(message(root.path()).contains("pictures of one class only, \"a\""), "{}", message(root.path()));
+    put(root.path(), "b/1.png", [4, 2, 3]);
+    assert!(message(root.path()).contains("too few pictures (2)"), "{}", message(root.path()));
+    assert!(message(&root.path().join("a/1.png")).contains("is not a folder"));
+
+    let root = temporary();
+    put_classes(&root.path().join("train"), 2, 2);
+    put(root.path(), "val/c/1.png", [9, 9, 9]);
+    let unknown = message(root.path());
+    assert!(unknown.ends_with("val/c: is not one of the 2 classes (a, b)"), "{unknown}");
+}
+
+#[test]
+fn small_and_empty_classes_are_noted() {
+    let root = temporary();
+    put_classes(root.path(), 2, 6);
+    put(root.path(), "single/1.png", [100, 0, 0]);
+    fs::create_dir(root.path().join("empty")).unwrap();
+    for seed in 0..8 {
+        let folder = Folder::builder(root.path()).split(0.45, seed).open().unwrap();
+        assert_eq!(folder.class_names(), ["a", "b", "single"]);
+        assert_eq!(folder.train.counts()[2], 1, "the only picture trains");
+        let notes =
+            ["class \"empty\" has no picture and is left out", "class \"single\" has a single picture to train on"];
+        assert_eq!(folder.notes(), notes);
+    }
+}
+
+#[test]
+fn copies_are_found() {
+    let root = temporary();
+    put_classes(&root.path().join("train"), 2, 3);
+    put_classes(&root.path().join("test"), 2, 1);
+    put(root.path(), "train/a/again.png", [0, 1, 7]);
+    put(root.path(), "train/b/other.png", [0, 2, 7]);
+    let folder = open(root.path()).unwrap();
+    let found: Vec<_> = folder
+        .duplicates()
+        .iter()
+        .map(|d| {
+            let name = |path: &Path| path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
+            (name(&d.first), name(&d.second), d.across_parts, d.across_classes)
+        })
+        .collect();
+    let expect = |a: &str, b: &str, parts, classes| (a.to_owned(), b.to_owned(), parts, classes);
+    assert_eq!(
+        found,
+        [
+            expect("train/a/1.png", "train/a/again.png", false, false),
+            expect("train/a/2.png", "train/b/other.png", false, true),
+            expect("train/a/0.png", "test/a/0.png", true, false),
+            expect("train/b/0.png", "test/b/0.png", true, false),
+        ]
+    );
+    let notes = folder.notes().join("\n");
+    assert!(notes.contains("2 pictures that validate or test are exact copies of some in another part: "), "{notes}");
+    assert!(notes.contains("1 picture has an exact copy in another class: "), "{notes}");
+
+    // A split of our own never puts copies on both sides.
+    let root = temporary();
+    put_classes(root.path(), 2, 10);
+    (0..10).for_each(|index| put(root.path(), &format!("a/copy{index}.png"), [0, index, 7]));
+    for seed in 0..5 {
+        let folder = Folder::builder(root.path()).split(0.3, seed).open().unwrap();
+        assert!(folder.duplicates().iter().all(|d| !d.across_parts));
+        assert_eq!(folder.duplicates().len(), 10);
+        assert!(folder.notes()[0].contains("exact copy on the training side"), "{:?}", folder.notes());
+    }
+}
+
+#[test]
+fn a_flat_folder_has_no_classes() {
+    let root = temporary();
+    for index in 0..3 {
+        put(root.path(), &format!("{index}.png"), [index, 0, 0]);
+    }
+    let (set, _) = Folder::builder(root.path()).open_set().unwrap();
+    assert!(!set.is_classified());
+    assert_eq!((set.len(), set.labels(), set.class_names().len()), (3, vec![0; 3], 1));
+    assert_eq!(set.found(), "Found 3 images without classes.");
+    assert!(open(root.path()).unwrap_err().to_string().contains("has no sub-folders"));
+}
+
+#[test]
+fn kept_pictures_are_the_same_as_decoded_ones() {
+    let root = temporary();
+    for index in 0..6_u8 {
+        let pixels = (0..20 * 30 * 3).map(|i| (i * (7 + usize::from(index)) % 256) as u8).collect();
+        fs::create_dir_all(root.path().join("a")).unwrap();
+        Picture::new(20, 30, 3, pixels).unwrap().save_png(&root.path().join(format!("a/{index}.png"))).unwrap();
+    }
+    for preprocessing in [Preprocessing::vgg().with_size(9, 12), Preprocessing::unit(9, 12, Colour::Grayscale)] {
+        let len = preprocessing.output_shape().iter().product::<usize>();
+        let set = |bytes| Folder::builder(root.path()).keep(&preprocessing, bytes).open_set().unwrap().0;
+        let (none, some, all) = (set(0), set(2 * len as u64), set(1 << 20));
+        assert_eq!([none.kept(), some.kept(), all.kept()], [0, 2, 6]);
+        let batch = |set: &FolderSet, preprocessing: &Preprocessing| {
+            let (mut images, mut labels) = (vec![0.0; 6 * len], vec![0; 6]);
+            set.fill_batch(&[5, 0, 1, 2, 3, 4], preprocessing, &mut images, &mut labels).unwrap();
+            images
+        };
+        let expected = batch(&none, &preprocessing);
+        assert_eq!(batch(&some, &preprocessing), expected);
+        assert_eq!(batch(&all, &preprocessing), expected);
+        // Other numbers from the same pixels; other pixels are decoded anew.
+        let mirrored = preprocessing.clone().with_fit(crate::data::Fit::Crop, crate::data::Filter::Bilinear);
+        assert_eq!(batch(&all, &mirrored), batch(&none, &mirrored));
+        assert_ne!(batch(&all, &mirrored), expected);
+    }
+}
+
+#[test]
+fn reading_can_be_watched_and_stopped() {
+    let root = temporary();
+    put_classes(root.path(), 2, 8);
+    let most = AtomicUsize::new(0);
+    let watch = |done, total| {
+        assert_eq!(total, 16);
+        most.fetch_max(done, Ordering::Relaxed);
+        true
+    };
+    Folder::builder(root.path()).watch(&watch).open().unwrap();
+    assert_eq!(most.load(Ordering::Relaxed), 16);
+    let stopped = Folder::builder(root.path()).watch(&|done, _| done < 3).open();
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_pipes_and_locked_folders() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let root = temporary();
+    put_classes(root.path(), 2, 4);
+    let at = |name: &str| root.path().join(name);
+    symlink("0.png", at("a/link.png")).unwrap();
+    symlink("nothing.png", at("a/broken.png")).unwrap();
+    symlink("self", at("a/self")).unwrap();
+    symlink("../../b", at("b/loop")).unwrap();
+    symlink(root.path(), at("b/up")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(at("b/pipe.png")).status().unwrap();
+    assert!(made.success());
+    fs::write(at("b/locked.png"), "x").unwrap();
+    fs::set_permissions(at("b/locked.png"), fs::Permissions::from_mode(0o000)).unwrap();
+
+    let folder = open(root.path()).unwrap();
+    let lines = skipped(&folder, root.path());
+    let one = |name: &str| lines.iter().find(|line| line.starts_with(&format!("{name}: "))).unwrap().as_str();
+    assert!(one("a/broken.png").ends_with("is a link to something that is not there"));
+    assert!(one("a/self").contains("is a link that cannot be followed"), "{lines:?}");
+    assert!(one("b/loop").contains("is a link") || one("b/loop").contains("loop"), "{lines:?}");
+    assert!(one("b/pipe.png").ends_with("is a pipe, not a file"));
+    // The superuser reads it, and finds no picture.
+    assert!(one("b/locked.png").contains("cannot read") || one("b/locked.png").contains("not a picture"));
+    assert!(lines.iter().any(|line| line.contains("(a loop)")), "{lines:?}");
+    assert!(folder.train.len() < 40, "the loop was followed");
+}
+
+/// A class name that is no Unicode has no place in a model file.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_no_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = temporary();
+    put_classes(root.path(), 2, 4);
+    let odd = std::ffi::OsStr::from_bytes(b"b/\xff.png");
+    fs::copy(root.path().join("a/0.png"), root.path().join(odd)).unwrap();
+    let (set, _) = Folder::builder(root.path()).open_set().unwrap();
+    assert_eq!(set.counts(), [4, 5]);
+    set.picture(8).unwrap();
+    fs::create_dir(root.path().join(std::ffi::OsStr::from_bytes(b"\xfe"))).unwrap();
+    assert!(open(root.path()).unwrap_err().to_string().contains("not valid Unicode"));
+}

@@ -1,0 +1,245 @@
+//! What a layer says about pictures.
+
+use std::path::Path;
+
+use crate::data::{Dataset, Loader, Picture, Preprocessing};
+use crate::files;
+use crate::nn::{Layer, Network, Plan};
+use crate::weights::Model;
+use crate::{Cpu, Error, Result};
+
+/// The most memory for features: 2 GiB.
+const LIMIT: u64 = 2 << 30;
+/// The most values of the pictures computed at once: 32 photos of 150x150.
+const VALUES: usize = 1 << 21;
+const BATCH: usize = 256;
+
+/// The features of pictures at one layer: a row for each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    layer: String,
+    pooled: bool,
+    width: usize,
+    values: Vec<f32>,
+}
+
+impl Features {
+    /// Features from elsewhere: rows of `width` values.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the values are no whole rows, or one is not a finite number.
+    pub fn new(layer: impl Into<String>, width: usize, values: Vec<f32>) -> Result<Self> {
+        let layer = layer.into();
+        if width == 0 || !values.len().is_multiple_of(width) {
+            return Err(Error::argument(format!("{} values are no rows of {width} features", values.len())));
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));
+        }
+        Ok(Self { layer, pooled: false, width, values })
+    }
+
+    /// The layer they are of.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// Whether each is the mean of a channel over a map, rather than a value of the layer itself.
+    pub fn are_pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Whether there is no picture.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The number of features of a picture.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All features, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The features of one picture.
+    ///
+    /// # Panics
+    /// When there is no such picture.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.width..(index + 1) * self.width]
+    }
+
+    /// The `count` rows most like `row`, the most like first, each with its likeness: the cosine of the angle between the
+    /// two, 1 for equal directions. What a network has learned is in the directions; lengths follow the contrast.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `row` has another width.
+    pub fn nearest(&self, row: &[f32], count: usize) -> Result<Vec<(usize, f64)>> {
+        if row.len() != self.width {
+            let (len, width) = (row.len(), self.width);
+            return Err(Error::argument(format!("{len} features cannot be compared with rows of {width}")));
+        }
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+        let length = dot(row, row).sqrt();
+        let mut all: Vec<(usize, f64)> = (0..self.len())
+            .map(|index| {
+                let other = self.row(index);
+                let lengths = length * dot(other, other).sqrt();
+                (index, if lengths > 0.0 { dot(row, other) / lengths } else { 0.0 })
+            })
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(count);
+        Ok(all)
+    }
+
+    /// Writes the features as a NumPy array (pictures, features).
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written.
+    pub fn save_npy(&self, path: &Path) -> Result<()> {
+        files::write_npy(path, &[self.len(), self.width], &self.values)
+    }
+
+    /// Writes the features as comma-separated values: a row for each picture, its name first.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are not as many names, [`Error::Io`] when the file cannot be written.
+    pub fn save_csv(&self, names: &[String], path: &Path) -> Result<()> {
+        if names.len() != self.len() {
+            return Err(Error::argument(format!("{} names for the features of {} pictures", names.len(), self.len())));
+        }
+        files::write_atomic(path, |out| {
+            write!(out, "file")?;
+            (0..self.width).try_for_each(|feature| write!(out, ",f{feature}"))?;
+            for (index, name) in names.iter().enumerate() {
+                write!(out, "\n{}", files::csv_field(name))?;
+                self.row(index).iter().try_for_each(|value| write!(out, ",{value}"))?;
+            }
+            writeln!(out)
+        })
+    }
+}
+
+/// The last layer before that which tells the classes: the features that a network decides by. Dropout changes nothing
+/// where nothing is trained, and is passed over.
+///
+/// # Errors
+/// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.
+pub fn last_features(network: &Network) -> Result<&str> {
+    let mut node = network.output()?;
+    loop {
+        let Some(&before) = node.inputs().first() else {
+            return Err(Error::Unsupported(format!("network {} has no layer before its output", network.name())));
+        };
+        node = &network.nodes()[before];
+        if !matches!(node.layer(), Layer::Dropout(_)) {
+            return Ok(node.name());
+        }
+    }
+}
+
+/// The features of the images of a data set at some positions: the outputs of `layer`, or the mean of each channel where
+/// these are maps. `watch` is told how many are done of how many, and stops the work by returning `false`.
+///
+/// # Errors
+/// [`Error::Argument`] when there is no such layer or image, when the model does not say how pictures are prepared, or when
+/// a feature is not a finite number; [`Error::Limit`] when the features would fill the memory; [`Error::Interrupted`]; and
+/// those of reading the set.
+pub fn features(
+    model: &Model,
+    set: &dyn Dataset,
+    indices: &[usize],
+    layer: &str,
+    cpu: Cpu,
+    watch: &dyn Fn(usize, usize) -> bool,
+) -> Result<Features> {
+    let preprocessing = model.preprocessing()?;
+    let mut extractor = Extractor::new(model, layer, preprocessing, indices.len(), cpu)?;
+    let batch = extractor.plan.capacity();
+    let mut values = Vec::with_capacity(indices.len() * extractor.width);
+    let all = Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, batch, |batch| {
+        extractor.add(model, batch.images, batch.indices.len(), &mut values)?;
+        Ok(watch(values.len() / extractor.width, indices.len()))
+    })?;
+    if !all {
+        return Err(Error::Interrupted);
+    }
+    extractor.finish(layer, values)
+}
+
+/// The features of pictures of any size, as [`features`].
+///
+/// # Errors
+/// As [`features`].
+pub fn features_of(model: &Model, pictures: &[Picture], layer: &str, cpu: Cpu) -> Result<Features> {
+    let preprocessing = model.preprocessing()?;
+    let mut extractor = Extractor::new(model, layer, preprocessing, pictures.len(), cpu)?;
+    let image_len: usize = preprocessing.output_shape().iter().product();
+    let mut values = Vec::new();
+    let mut images = vec![0.0; extractor.plan.capacity() * image_len];
+    for pictures in pictures.chunks(extractor.plan.capacity()) {
+        let images = &mut images[..pictures.len() * image_len];
+        for (picture, image) in pictures.iter().zip(images.chunks_exact_mut(image_len)) {
+            preprocessing.apply(picture, image)?;
+        }
+        extractor.add(model, images, pictures.len(), &mut values)?;
+    }
+    extractor.finish(layer, values)
+}
+
+/// A model ready to say what a layer makes of batch after batch.
+struct Extractor {
+    plan: Plan,
+    /// The values of a channel map, 1 where there is none.
+    area: usize,
+    width: usize,
+}
+
+impl Extractor {
+    fn new(model: &Model, layer: &str, preprocessing: &Preprocessing, count: usize, cpu: Cpu) -> Result<Self> {
+        let node = &model.network.nodes()[model.network.find(layer)?];
+        let width = node.shape().channels();
+        let bytes = (count as u64).saturating_mul(width as u64).saturating_mul(4);
+        if bytes > LIMIT {
+            let what = format!("bytes of {count} pictures' {width} features at layer {layer}");
+            return Err(Error::Limit { what, got: bytes, limit: LIMIT });
+        }
+        let image_len: usize = preprocessing.output_shape().iter().product();
+        let batch = (VALUES / image_len.max(1)).clamp(1, BATCH).min(count.max(1));
+        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(batch).output(layer).build()?;
+        Ok(Self { plan, area: node.shape().len() / width.max(1), width })
+    }
+
+    fn add(&mut self, model: &Model, images: &[f32], count: usize, values: &mut Vec<f32>) -> Result<()> {
+        self.plan.set_batch(count);
+        self.plan.input_mut().copy_from_slice(images);
+        self.plan.forward(&model.network)?;
+        let output = self.plan.output(0);
+        if self.area == 1 {
+            values.extend_from_slice(output);
+            return Ok(());
+        }
+        let mut sums = vec![0.0_f64; self.width];
+        for maps in output.chunks_exact(self.area * self.width) {
+            sums.fill(0.0);
+            for pixel in maps.chunks_exact(self.width) {
+                sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            values.extend(sums.iter().map(|sum| (sum / self.area as f64) as f32));
+        }
+        Ok(())
+    }
+
+    fn finish(self, layer: &str, values: Vec<f32>) -> Result<Features> {
+        Ok(Features { pooled: self.area > 1, ..Features::new(layer, self.width, values)? })
+    }
+}

@@ -1,0 +1,17 @@
+//! How a layer arranges pictures: its features of many pictures, as a map that a person can look at.
+//!
+//! Pictures that a layer takes for alike have features that lie close together. [`features`] collects them, [`Pca`] finds
+//! the directions in which they differ most, [`Tsne`] draws a map that keeps neighbours together, and
+//! [`Features::nearest`] names the pictures that are most like a given one.
+
+mod features;
+mod matrix;
+mod pca;
+mod tsne;
+
+#[cfg(test)]
+mod tests;
+
+pub use features::{Features, features, features_of, last_features};
+pub use pca::Pca;
+pub use tsne::Tsne;

@@ -1,0 +1,174 @@
+//! The directions in which features differ most.
+//!
+//! The subspace is found by random directions and a few power iterations: N. Halko, P. Martinsson, J. Tropp: "Finding
+//! structure with randomness" (2011). It costs a few passes over the features, however wide they are.
+
+use super::Features;
+use super::matrix::{by_parts, eigen, orthonormalise};
+use crate::data::random::{Purpose, generator, normal_pair};
+use crate::{Cpu, Error, Result};
+
+/// Directions beyond those asked for, which make these exact.
+const BEYOND: usize = 10;
+/// Passes over the features that sharpen the directions.
+const PASSES: usize = 6;
+
+/// The main directions of features, and where each picture lies along them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pca {
+    components: usize,
+    /// (pictures, components).
+    scores: Vec<f64>,
+    /// The part of the whole variance along each direction.
+    explained: Vec<f64>,
+}
+
+impl Pca {
+    /// Finds the first `components` main directions, fewer where there are not as many. Each points to where its greatest
+    /// entry is positive, so that the same features give the same picture.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are fewer than two pictures, or no component is asked for.
+    pub fn of(features: &Features, components: usize, seed: u64, cpu: Cpu) -> Result<Self> {
+        let (rows, width) = (features.len(), features.width());
+        if rows < 2 || components == 0 {
+            return Err(Error::argument(format!(
+                "{components} main directions cannot be found from the features of {rows} (it takes two pictures)"
+            )));
+        }
+        let components = components.min(width).min(rows - 1);
+        let size = (components + BEYOND).min(width).min(rows);
+        let mean = column_means(features, cpu);
+
+        let mut draws = generator(seed, Purpose::Embed, 0);
+        let mut directions: Vec<f64> = Vec::with_capacity(width * size + 1);
+        while directions.len() < width * size {
+            directions.extend(normal_pair(&mut draws));
+        }
+        directions.truncate(width * size);
+        orthonormalise(&mut directions, size);
+        for _ in 0..PASSES {
+            let along = project(features, &mean, &directions, size, cpu);
+            directions = gather(features, &mean, &along, size, cpu);
+            orthonormalise(&mut directions, size);
+        }
+        // Within the subspace the directions are those of a small symmetric matrix.
+        let along = project(features, &mean, &directions, size, cpu);
+        let (mut values, mut turn) = eigen(&squares(&along, size), size);
+        let main: Vec<f64> = multiply(&directions, &turn, size);
+        for column in 0..size {
+            let greatest = (0..width)
+                .map(|row| main[row * size + column])
+                .fold(0.0_f64, |most, value| if value.abs() > most.abs() { value } else { most });
+            if greatest < 0.0 {
+                (0..size).for_each(|row| turn[row * size + column] *= -1.0);
+            }
+        }
+        let turned = multiply(&along, &turn, size);
+        let scores = turned.chunks_exact(size).flat_map(|row| &row[..components]).copied().collect();
+        let total: f64 = by_parts(cpu, rows, |range| {
+            let squares =
+                |index| features.row(index).iter().zip(&mean).map(|(&x, m)| (f64::from(x) - m).powi(2)).sum::<f64>();
+            range.map(squares).sum::<f64>()
+        })
+        .iter()
+        .sum();
+        values.truncate(components);
+        let explained = values.iter().map(|value| if total > 0.0 { value.max(0.0) / total } else { 0.0 }).collect();
+        Ok(Self { components, scores, explained })
+    }
+
+    /// The number of directions.
+    pub fn components(&self) -> usize {
+        self.components
+    }
+
+    /// Where each picture lies along each direction: (pictures, components).
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// The part of the whole variance along each direction, 0 to 1.
+    pub fn explained(&self) -> &[f64] {
+        &self.explained
+    }
+
+    /// Each picture's place along the first two directions; along one, where there is no second.
+    pub fn plane(&self) -> Vec<[f64; 2]> {
+        let rows = self.scores.chunks_exact(self.components);
+        rows.map(|row| [row[0], row.get(1).copied().unwrap_or(0.0)]).collect()
+    }
+}
+
+fn column_means(features: &Features, cpu: Cpu) -> Vec<f64> {
+    let parts = by_parts(cpu, features.len(), |range| {
+        let mut sums = vec![0.0_f64; features.width()];
+        for index in range {
+            sums.iter_mut().zip(features.row(index)).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        sums
+    });
+    let mut means = vec![0.0; features.width()];
+    for part in parts {
+        means.iter_mut().zip(part).for_each(|(mean, sum)| *mean += sum / features.len() as f64);
+    }
+    means
+}
+
+/// The centred features along each of `size` directions: (pictures, size).
+fn project(features: &Features, mean: &[f64], directions: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
+    let parts = by_parts(cpu, features.len(), |range| {
+        let mut out = vec![0.0_f64; range.len() * size];
+        for (index, sums) in range.zip(out.chunks_exact_mut(size)) {
+            for ((&value, mean), direction) in features.row(index).iter().zip(mean).zip(directions.chunks_exact(size)) {
+                let value = f64::from(value) - mean;
+                sums.iter_mut().zip(direction).for_each(|(sum, part)| *sum += value * part);
+            }
+        }
+        out
+    });
+    parts.concat()
+}
+
+/// The centred features, weighted by `along` and added up: (features, size).
+fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
+    let parts = by_parts(cpu, features.len(), |range| {
+        let mut out = vec![0.0_f64; features.width() * size];
+        for index in range {
+            let weights = &along[index * size..][..size];
+            for ((&value, mean), sums) in features.row(index).iter().zip(mean).zip(out.chunks_exact_mut(size)) {
+                let value = f64::from(value) - mean;
+                // Behind a rectifier most features are zero, and centred they are not: nothing to skip.
+                sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
+            }
+        }
+        out
+    });
+    let mut total = vec![0.0; features.width() * size];
+    for part in parts {
+        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+    }
+    total
+}
+
+/// The products of each two columns.
+fn squares(matrix: &[f64], size: usize) -> Vec<f64> {
+    let mut out = vec![0.0; size * size];
+    for row in matrix.chunks_exact(size) {
+        for (&value, sums) in row.iter().zip(out.chunks_exact_mut(size)) {
+            sums.iter_mut().zip(row).for_each(|(sum, other)| *sum += value * other);
+        }
+    }
+    out
+}
+
+/// A tall matrix times a square one.
+fn multiply(matrix: &[f64], square: &[f64], size: usize) -> Vec<f64> {
+    let mut out = vec![0.0; matrix.len()];
+    for (row, sums) in matrix.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+        for (&value, part) in row.iter().zip(square.chunks_exact(size)) {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
+        }
+    }
+    out
+}

@@ -1,0 +1,185 @@
+//! A map of points that keeps neighbours together: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE" (2008).
+//!
+//! Each point has chosen its neighbours among the features (a bell around it, as wide as the perplexity says), and the map
+//! is moved until its own neighbourhoods are the same: neighbours attract each other, all points repel each other. Up to
+//! [`EXACT`] points all pairs are computed. Beyond, a point's neighbours are the nearest three times the perplexity, and
+//! far points repel as groups: L. van der Maaten, "Accelerating t-SNE using Tree-Based Algorithms" (2014), after J. Barnes
+//! and P. Hut (1986).
+//!
+//! The map begins as the plane of the first two main directions, so that it keeps the coarse arrangement too and is the
+//! same every time: D. Kobak and P. Berens, "The art of using t-SNE for single-cell transcriptomics" (2019), whose rate of
+//! learning is used as well.
+
+mod neighbours;
+mod tree;
+
+#[cfg(test)]
+pub(in crate::explain::embed) mod tests;
+
+use neighbours::Neighbours;
+use tree::Tree;
+
+use super::matrix::by_parts;
+use super::{Features, Pca};
+use crate::{Cpu, Error, Result};
+
+/// Up to so many points, everything is exact.
+const EXACT: usize = 1000;
+/// Main directions that the distances are measured along.
+const DIRECTIONS: usize = 50;
+/// While the clusters form, neighbours attract each other so much more.
+const EXAGGERATION: f64 = 12.0;
+/// Iterations for which they do, of all.
+const FORMING: f64 = 0.25;
+/// The fewest points that a map can be made of.
+const FEWEST: usize = 5;
+
+/// How a map is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tsne {
+    /// How many neighbours a point has, roughly: 30, unless told otherwise; at most a third of the points are taken.
+    pub perplexity: f64,
+    /// Steps: 1000, unless told otherwise.
+    pub iterations: usize,
+    /// How small a group must look to repel as one, 0 to 0.7: 0.5, unless told otherwise.
+    pub theta: f64,
+    /// Decides where the search for the main directions begins.
+    pub seed: u64,
+}
+
+impl Default for Tsne {
+    fn default() -> Self {
+        Self { perplexity: 30.0, iterations: 1000, theta: 0.5, seed: 42 }
+    }
+}
+
+impl Tsne {
+    /// A place for each picture. `watch` is told how many steps are done of how many, and stops the work by returning
+    /// `false`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there are fewer than five pictures or a setting cannot be used; [`Error::Interrupted`].
+    pub fn map(&self, features: &Features, cpu: Cpu, watch: &dyn Fn(usize, usize) -> bool) -> Result<Vec<[f64; 2]>> {
+        let count = features.len();
+        if count < FEWEST {
+            return Err(Error::argument(format!(
+                "a map of {count} pictures cannot be made: t-SNE takes {FEWEST} or more"
+            )));
+        }
+        if !(1.0..=1000.0).contains(&self.perplexity) || !(0.0..=0.7).contains(&self.theta) || self.iterations == 0 {
+            let Self { perplexity, iterations, theta, .. } = self;
+            return Err(Error::argument(format!(
+                "t-SNE with a perplexity of {perplexity} (1 to 1000), a theta of {theta} (0 to 0.7) and {iterations} steps \
+                 cannot be made"
+            )));
+        }
+        let pca = Pca::of(features, DIRECTIONS, self.seed, cpu)?;
+        let perplexity = self.perplexity.min((count - 1) as f64 / 3.0);
+        let nearest = if count <= EXACT { count - 1 } else { (3.0 * perplexity).ceil() as usize };
+        let neighbours = Neighbours::find(pca.scores(), pca.components(), nearest, perplexity, cpu);
+        let theta = if count <= EXACT { 0.0 } else { self.theta };
+        let mut points = pca.plane();
+        // The forces are in equilibrium at a size of many units; from far below it the map unfolds.
+        let spread = (points.iter().map(|[x, _]| x * x).sum::<f64>() / count as f64).sqrt();
+        let scale = if spread > 0.0 { 1e-4 / spread } else { 0.0 };
+        points.iter_mut().for_each(|point| *point = point.map(|value| value * scale));
+        part_equal_points(&mut points);
+
+        let rate = (count as f64 / EXAGGERATION / 4.0).max(50.0);
+        let forming = (self.iterations as f64 * FORMING) as usize;
+        let mut speeds = vec![[0.0; 2]; count];
+        let mut gains = vec![[1.0_f64; 2]; count];
+        for step in 0..self.iterations {
+            let (exaggeration, momentum) = if step < forming { (EXAGGERATION, 0.5) } else { (1.0, 0.8) };
+            let gradient = gradient(&points, &neighbours, exaggeration, theta, cpu);
+            for (((point, slope), speed), gain) in points.iter_mut().zip(gradient).zip(&mut speeds).zip(&mut gains) {
+                for axis in 0..2 {
+                    // A rate for each coordinate: it grows while the direction stays and shrinks when it turns.
+                    let turned = (slope[axis] > 0.0) == (speed[axis] > 0.0);
+                    gain[axis] = if turned { (gain[axis] * 0.8).max(0.01) } else { gain[axis] + 0.2 };
+                    speed[axis] = momentum * speed[axis] - rate * gain[axis] * slope[axis];
+                    point[axis] += speed[axis];
+                }
+            }
+            centre(&mut points);
+            if !watch(step + 1, self.iterations) {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(points)
+    }
+}
+
+/// Points in one place feel equal forces for ever: they are moved apart by next to nothing.
+fn part_equal_points(points: &mut [[f64; 2]]) {
+    let count = points.len() as f64;
+    for (index, point) in points.iter_mut().enumerate() {
+        // A spiral of the golden angle fills a disc evenly.
+        let angle = index as f64 * 2.399_963_229_728_653;
+        let radius = 1e-7 * ((index as f64 + 0.5) / count).sqrt();
+        point[0] += radius * angle.cos();
+        point[1] += radius * angle.sin();
+    }
+}
+
+fn centre(points: &mut [[f64; 2]]) {
+    for axis in 0..2 {
+        let mean = points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64;
+        points.iter_mut().for_each(|point| point[axis] -= mean);
+    }
+}
+
+/// The gradient of the divergence of Kullback and Leibler between the neighbourhoods among the features and on the map.
+fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, theta: f64, cpu: Cpu) -> Vec<[f64; 2]> {
+    let tree = (theta > 0.0).then(|| Tree::of(points));
+    let parts = by_parts(cpu, points.len(), |range| {
+        let mut whole = 0.0;
+        let forces: Vec<_> = range
+            .map(|index| {
+                let (repelled, weight) = match &tree {
+                    Some(tree) => tree.repulsion(index, theta),
+                    None => repulsion(points, index),
+                };
+                whole += weight;
+                (attraction(points, neighbours, index), repelled)
+            })
+            .collect();
+        (forces, whole)
+    });
+    let whole: f64 = parts.iter().map(|(_, whole)| whole).sum();
+    let forces = parts.into_iter().flat_map(|(forces, _)| forces);
+    forces
+        .map(|(attracted, repelled)| {
+            std::array::from_fn(|axis| 4.0 * (exaggeration * attracted[axis] - repelled[axis] / whole))
+        })
+        .collect()
+}
+
+/// The pull of a point's neighbours.
+fn attraction(points: &[[f64; 2]], neighbours: &Neighbours, index: usize) -> [f64; 2] {
+    let [x, y] = points[index];
+    let mut sum = [0.0; 2];
+    for (other, share) in neighbours.of(index) {
+        let (dx, dy) = (x - points[other][0], y - points[other][1]);
+        let force = share / (1.0 + dx * dx + dy * dy);
+        sum[0] += force * dx;
+        sum[1] += force * dy;
+    }
+    sum
+}
+
+/// The push of all other points, and the sum of the weights of their distances.
+fn repulsion(points: &[[f64; 2]], index: usize) -> ([f64; 2], f64) {
+    let [x, y] = points[index];
+    let (mut sum, mut whole) = ([0.0; 2], 0.0);
+    for (other, point) in points.iter().enumerate() {
+        if other != index {
+            let (dx, dy) = (x - point[0], y - point[1]);
+            let weight = 1.0 / (1.0 + dx * dx + dy * dy);
+            whole += weight;
+            sum[0] += weight * weight * dx;
+            sum[1] += weight * weight * dy;
+        }
+    }
+    (sum, whole)
+}
