@@ -80,7 +80,8 @@ fn a_stopped_demonstration_shows_what_it_has() {
     let settings = Settings { epochs: 3, batch_size: 64, ..demo.settings(42, Cpu::detect()) };
     let result = demo.run(&settings, &mut Stopping(1)).unwrap();
     assert!(result.fitted.interrupted);
-    let page = page::report(&result).unwrap().html();
+    let depth = Depth { class_steps: 1, filter_steps: 1, photo_steps: 1, photo_height: 64 };
+    let page = page::report(&result, &Apart::of(&result, &depth).unwrap(), 0.0).unwrap().html();
     assert!(page.contains("stopped after 1 of 3 epochs"));
     assert!(matches!(demo.run(&settings, &mut Stopping(0)), Err(Error::Interrupted)));
 }
