@@ -72,6 +72,9 @@ fn networks() -> Vec<(Model, usize)> {
         (frozen, 2),
         (chain(ActivationKind::Tanh, 3, ActivationKind::Linear), 0),
         (chain(ActivationKind::Sigmoid, 3, ActivationKind::Softmax), 1),
+        (chain(ActivationKind::LeakyRelu { negative_slope: 0.2 }, 3, ActivationKind::Softmax), 1),
+        (chain(ActivationKind::Clip { min: 0.0, max: 0.4 }, 3, ActivationKind::Softmax), 2),
+        (chain(ActivationKind::Clip { min: 0.1, max: 0.6 }, 3, ActivationKind::Softmax), 0),
         (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 0),
         (chain(ActivationKind::Relu, 1, ActivationKind::Sigmoid), 1),
         (branches(), 1),
@@ -231,7 +234,7 @@ fn guided_backprop_by_hand() {
     let weight = |name: &str| network.weight(name).unwrap().values();
     let input = ramp(60, 8);
     let kernel = |i: usize, j: usize, c: usize, f: usize| weight("conv2d/kernel")[((i * 3 + j) * 2 + c) * 3 + f];
-    let mut first = vec![0.0_f32; 4 * 3 * 3];
+    let mut first = [0.0_f32; 4 * 3 * 3];
     for (at, value) in first.iter_mut().enumerate() {
         let (y, x, f) = (at / 9, at / 3 % 3, at % 3);
         *value = weight("conv2d/bias")[f];

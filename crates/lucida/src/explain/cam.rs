@@ -48,7 +48,11 @@ pub fn default_layer(network: &Network) -> Result<&str> {
         match (nodes[index].layer(), nodes[index].inputs()) {
             (Layer::Input(_), _) => break,
             (
-                Layer::MaxPooling2D(_) | Layer::AveragePooling2D(_) | Layer::Dropout(_) | Layer::ZeroPadding2D(_),
+                Layer::MaxPooling2D(_)
+                | Layer::AveragePooling2D(_)
+                | Layer::AdaptiveAveragePooling2D(_)
+                | Layer::Dropout(_)
+                | Layer::ZeroPadding2D(_),
                 &[input],
             ) => last = Some(input),
             _ => return Ok(nodes[index].name()),
@@ -93,7 +97,7 @@ impl CamPass {
 
 impl Explainer<'_> {
     /// Runs the picture and keeps the layer's output and its gradient in the plan.
-    fn to_layer(&mut self, input: &[f32], readout: &Readout) -> Result<(&CamPass, f32)> {
+    fn run_to_layer(&mut self, input: &[f32], readout: &Readout) -> Result<(&CamPass, f32)> {
         let Self { network, settings, cam, .. } = self;
         let cam = match cam {
             Some(cam) => cam,
@@ -110,7 +114,7 @@ impl Explainer<'_> {
     pub(super) fn grad_cam(&mut self, input: &[f32], readout: &Readout, method: Method) -> Result<Found> {
         self.watch.tell(0, 1)?;
         let picture = [self.shape[0], self.shape[1]];
-        let (cam, score) = self.to_layer(input, readout)?;
+        let (cam, score) = self.run_to_layer(input, readout)?;
         let values = cam.plan.output(1);
         let gradient = cam.plan.gradient(0).unwrap_or_default();
         let channels = cam.shape[2];
@@ -133,7 +137,7 @@ impl Explainer<'_> {
     pub(super) fn score_cam(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
         let baseline = self.baseline(input);
         let [height, width, depth] = self.shape;
-        let (cam, score) = self.to_layer(input, readout)?;
+        let (cam, score) = self.run_to_layer(input, readout)?;
         let (values, [rows, columns, channels]) = (cam.plan.output(1).to_vec(), cam.shape);
         let mask = |channel: usize| {
             let map: Vec<f32> = values.iter().skip(channel).step_by(channels).copied().collect();

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The pass itself is a gradient by [`BackwardRule::Relevance`]. A bias is a term as well: it takes `b_j R_j / z_j`, which the
-//! gradients of the biases under the same rule give. So is the 1/2 that a sigmoid starts from. What arrives at the pixels and what the biases took make the score
-//! again, but for what the epsilon took.
+//! gradients of the biases under the same rule give; so is the 1/2 that a sigmoid starts from. What arrives at the pixels and
+//! what the biases took make the score again, but for what the epsilon took.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use super::Account;
 use super::explainer::Explainer;
 use super::heat_map::Found;
 use super::passes::{Readout, plan_back};
-use crate::nn::layers::{ActivationKind, BatchNormalization, Layer};
+use crate::nn::layers::{BatchNormalization, Layer};
 use crate::nn::{BackwardRule, Network, Plan};
 use crate::{Cpu, Result};
 
@@ -23,8 +23,8 @@ use crate::{Cpu, Result};
 pub(super) struct RelevancePass<'a> {
     network: Cow<'a, Network>,
     plan: Plan,
-    /// The sigmoids on the way, whose gradients the plan keeps.
-    sigmoids: usize,
+    /// What the activations whose gradients the plan keeps give when their sums are nothing.
+    starts: Vec<f64>,
 }
 
 impl<'a> RelevancePass<'a> {
@@ -32,13 +32,13 @@ impl<'a> RelevancePass<'a> {
         let network = with_shifts(network)?;
         let plan = plan_back(&network, cpu, 1)?.rule(BackwardRule::Relevance { epsilon });
         let mut plan = plan.input_gradient().shift_gradients();
-        let mut sigmoids = 0;
-        for node in network.nodes().iter().filter(|node| node.activation() == ActivationKind::Sigmoid) {
+        let mut starts = Vec::new();
+        for node in network.nodes().iter().filter(|node| node.activation().at_zero() != 0.0) {
             plan = plan.gradient(node.name());
-            sigmoids += 1;
+            starts.push(f64::from(node.activation().at_zero()));
         }
         let plan = plan.build()?;
-        Ok(Self { network, plan, sigmoids })
+        Ok(Self { network, plan, starts })
     }
 }
 
@@ -46,7 +46,7 @@ impl Explainer<'_> {
     pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
         let Self { network, settings, relevance, watch, shape, .. } = self;
         watch.tell(0, 1)?;
-        let RelevancePass { network, plan, sigmoids } = match relevance {
+        let RelevancePass { network, plan, starts } = match relevance {
             Some(pass) => pass,
             none => none.insert(RelevancePass::new(network, settings.cpu, settings.epsilon)?),
         };
@@ -55,13 +55,15 @@ impl Explainer<'_> {
         let score = readout.score(plan.output(0));
         readout.score.seed(plan.seed_mut(0));
         plan.backward(network);
-        let halves = |index| plan.gradient(index).unwrap_or_default().iter().map(|&g| 0.5 * f64::from(g)).sum::<f64>();
+        // Gradients that are not there belong to activations after the score.
+        let sum = |index| plan.gradient(index).unwrap_or_default().iter().map(|&g| f64::from(g)).sum::<f64>();
+        let of_starts: f64 = starts.iter().enumerate().map(|(index, start)| start * sum(index)).sum();
         let gradient = plan.input_gradient().unwrap_or_default();
         let raw: Vec<f32> = gradient.iter().zip(input).map(|(g, x)| g * x).collect();
         let account = Account::Conservation {
             score: f64::from(score),
             inputs: raw.iter().map(|&r| f64::from(r)).sum(),
-            biases: taken_by_biases(network, plan.weight_gradients()) + (0..*sigmoids).map(halves).sum::<f64>(),
+            biases: taken_by_biases(network, plan.weight_gradients()) + of_starts,
         };
         watch.tell(1, 1)?;
         Ok(Found::sums(score, *shape, raw, account))

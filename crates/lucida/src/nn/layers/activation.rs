@@ -39,6 +39,15 @@ pub enum ActivationKind {
 }
 
 impl ActivationKind {
+    /// Its value at zero, where it works on each value alone: what it gives when its sum is nothing.
+    pub(crate) fn at_zero(self) -> f32 {
+        match self {
+            Self::Sigmoid => 0.5,
+            Self::Clip { min, max } => 0.0_f32.clamp(min, max),
+            _ => 0.0,
+        }
+    }
+
     /// Checks the function's parameters.
     ///
     /// # Errors
@@ -119,8 +128,10 @@ impl Activating {
     }
 
     /// Turns the gradient of the output into that of the input, in place.
-    fn backward(&self, output: &[f32], grad: &mut [f32]) {
-        if self.rule.activation(self.kind, output, grad) {
+    fn backward(&self, pass: &Backward, grad: &mut [f32]) {
+        let output = pass.output;
+        let input = if self.rule.reads_input(self.kind) { pass.inputs.get(0) } else { &[] };
+        if self.rule.activation(self.kind, input, output, grad) {
             return;
         }
         match self.pointwise() {
@@ -142,7 +153,7 @@ impl Operation for Activating {
     }
 
     fn backward_reads(&self) -> Reads {
-        Reads { inputs: false, output: true }
+        Reads { inputs: self.rule.reads_input(self.kind), output: true }
     }
 
     /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
@@ -150,13 +161,13 @@ impl Operation for Activating {
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
             grad_input.copy_from_slice(pass.grad_output);
-            self.backward(pass.output, grad_input);
+            self.backward(pass, grad_input);
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.extend_from_slice(pass.grad_output);
-        self.backward(pass.output, &mut scratch);
+        self.backward(pass, &mut scratch);
         transfer(self.cpu, &scratch, grad_input, true);
         self.scratch = scratch;
     }

@@ -74,8 +74,15 @@ impl BackwardRule {
         }
     }
 
-    /// Takes a gradient through an activation with this output, in place, if the rule has a way of its own there.
-    pub(crate) fn activation(self, kind: ActivationKind, output: &[f32], gradient: &mut [f32]) -> bool {
+    /// Whether the way through an activation is told by its input too: where a clipped sum has been, its output does not
+    /// say.
+    pub(crate) fn reads_input(self, kind: ActivationKind) -> bool {
+        matches!((self, kind), (Self::Relevance { .. }, ActivationKind::Relu6 | ActivationKind::Clip { .. }))
+    }
+
+    /// Takes a gradient through an activation with this output, in place, if the rule has a way of its own there. `input` is
+    /// read only where [`reads_input`](Self::reads_input) says so.
+    pub(crate) fn activation(self, kind: ActivationKind, input: &[f32], output: &[f32], gradient: &mut [f32]) -> bool {
         match (self, kind) {
             (Self::Gradient, _) => return false,
             (_, ActivationKind::Relu) => self.rectify(output, gradient),
@@ -88,6 +95,17 @@ impl BackwardRule {
                     dy * share(y - 0.5, (y / (1.0 - y)).ln(), epsilon)
                 });
             }
+            (Self::Relevance { epsilon }, ActivationKind::Relu6 | ActivationKind::Clip { .. }) => {
+                let start = kind.at_zero();
+                for ((dy, &y), &z) in gradient.iter_mut().zip(output).zip(input) {
+                    *dy *= share(y - start, z, epsilon);
+                }
+            }
+            // A rectifier with a ceiling: beyond it nothing passes, as in its gradient.
+            (Self::GuidedBackprop, ActivationKind::Relu6) => {
+                keep(output, gradient, |y, dy| if y > 0.0 && y < 6.0 { dy.max(0.0) } else { 0.0 });
+            }
+            (Self::Deconvnet, ActivationKind::Relu6) => self.rectify(output, gradient),
             _ => return false,
         }
         true
