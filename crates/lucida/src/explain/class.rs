@@ -21,7 +21,9 @@ pub fn find_class(model: &Model, text: &str) -> Result<usize> {
         Ok(class) if class < classes => return Ok(class),
         Ok(_) => {}
         Err(_) => {
-            if let Some(name) = names.iter().min_by_key(|name| edit_distance(name, text)) {
+            if let Some(name) =
+                names.iter().min_by_key(|name| edit_distance(&name.to_lowercase(), &text.to_lowercase()))
+            {
                 return Err(Error::argument(format!(
                     "network {} has no class {text:?}; did you mean {name:?}?",
                     model.network.name()

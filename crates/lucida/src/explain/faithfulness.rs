@@ -136,7 +136,9 @@ mod tests {
         let blurred = blur(&point, [30, 30, 1]);
         assert!((blurred.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         assert_eq!(blurred[15 * 30 + 12], blurred[15 * 30 + 16]);
-        assert_eq!(blurred[15 * 30 + 12], blurred[13 * 30 + 14]);
+        // The rows are rounded before the columns are summed.
+        let (across, down) = (blurred[15 * 30 + 12], blurred[13 * 30 + 14]);
+        assert!((across - down).abs() <= 2.0 * f32::EPSILON * across, "{across} {down}");
         assert!(blurred[15 * 30 + 14] > blurred[15 * 30 + 13] && blurred[15 * 30 + 8] == 0.0);
         // Channels do not mix.
         let two: Vec<f32> = (0..50).map(|i| if i % 2 == 0 { 0.0 } else { i as f32 }).collect();

@@ -180,7 +180,8 @@ mod tests {
         let overlay = HeatOverlay::new(&picture, &[3.0, 4.0, 5.0, 6.0, 7.0], Heat::Positive);
         assert_eq!(overlay.full(), 7.0);
         let map = overlay.render().unwrap();
-        assert_eq!(map.pixel(0, 0), [85; 3], "the least value shows the picture");
+        // 255 (0.04 + 128 / 255 (0.62 - 0.04)) is 84.4.
+        assert_eq!(map.pixel(0, 0), [84; 3], "the least value shows the picture");
         let reds: Vec<u8> = (0..5).map(|x| map.pixel(x, 0)[0]).collect();
         assert!(reds.windows(2).all(|pair| pair[0] < pair[1]), "{reds:?}");
     }

@@ -133,8 +133,8 @@ impl Seen {
 
     /// One sample's value, and its gradient.
     ///
-    /// Before a ReLU, a filter that is silent everywhere would give no gradient to start from: it follows the values below
-    /// zero instead. As soon as it speaks anywhere, the gradient is that of what it says.
+    /// Before a ReLU, a filter that is silent everywhere would give no gradient to start from: it follows the value that is
+    /// nearest to speaking instead. As soon as it speaks anywhere, the gradient is that of what it says.
     fn one(&self, objective: &Objective, activations: &[f32], gradient: Option<&mut [f32]>) -> f32 {
         let terms = match objective {
             Objective::Layer => return self.layer(activations, gradient),
@@ -142,8 +142,12 @@ impl Seen {
         };
         let silent = self.rectify && terms.clone().all(|(at, _)| activations[at] <= 0.0);
         if let Some(gradient) = gradient {
-            for (at, weight) in terms.clone().filter(|&(at, _)| silent || !self.rectify || activations[at] > 0.0) {
-                gradient[at] += weight;
+            if silent {
+                let nearest = terms.clone().max_by(|a, b| activations[a.0].total_cmp(&activations[b.0]));
+                nearest.into_iter().for_each(|(at, weight)| gradient[at] += weight);
+            } else {
+                let speaking = terms.clone().filter(|&(at, _)| !self.rectify || activations[at] > 0.0);
+                speaking.for_each(|(at, weight)| gradient[at] += weight);
             }
         }
         terms.map(|(at, weight)| weight * self.output(activations[at])).sum()

@@ -39,12 +39,19 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
         for method in [quick(), keras_vis] {
             let found = run(&network, &Target::layer("conv2d_1"), &objectives, &method).unwrap();
             let gray = vec![0.5; 120 * channels];
+            let mut live = 0;
             for (channel, own) in found.iter().enumerate() {
                 let at = |input: &[f32]| value(&network, "conv2d_1", channel, input);
                 assert!(
                     (own.value - at(&own.input)).abs() < 1e-3 * own.value.abs().max(1.0),
                     "the value is the picture's"
                 );
+                // As in the package, keras-vis finds no way to a filter that the first noise leaves silent.
+                if own.value == 0.0 && matches!(method, Method::KerasVis(_)) {
+                    assert_eq!(at(&gray), 0.0, "{channel}");
+                    continue;
+                }
+                live += 1;
                 assert!(own.value > 1.5 * at(&gray), "{channel}: {} for gray {}", own.value, at(&gray));
                 // The pixels of keras-vis know no bounds, so a picture of one filter may be the brighter one for another.
                 let bounded = matches!(method, Method::Fourier(_));
@@ -52,6 +59,7 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
                     assert!(own.value > at(&picture.input), "{channel} and {other}");
                 }
             }
+            assert!(live >= 2, "{live} of 4 filters live");
         }
     }
 }

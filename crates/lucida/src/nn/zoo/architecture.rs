@@ -210,7 +210,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg11",
-        description: "VGG11 (Simonyan and Zisserman, 2014) of torchvision: 8 convolutions of 3x3; ImageNet",
+        description: "VGG11 (Simonyan and Zisserman, 2014) of torchvision: 8 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: Pixels::Standardised,
@@ -221,7 +221,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg13",
-        description: "VGG13 (Simonyan and Zisserman, 2014) of torchvision: 10 convolutions of 3x3; ImageNet",
+        description: "VGG13 (Simonyan and Zisserman, 2014) of torchvision: 10 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: Pixels::Standardised,
@@ -276,7 +276,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "alexnet",
-        description: "AlexNet (Krizhevsky, 2014) of torchvision: 5 convolutions and 3 dense layers; ImageNet",
+        description: "AlexNet (Krizhevsky, 2014) of torchvision: 5 convolutions, 3 dense layers; ImageNet",
         input: [224, 224, 3],
         smallest: 63,
         pixels: Pixels::Standardised,
@@ -309,7 +309,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet18",
-        description: "ResNet18 (He et al., 2015) of torchvision: 8 residual blocks of two convolutions; ImageNet",
+        description: "ResNet18 (He et al., 2015) of torchvision: 8 blocks of two convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: Pixels::Standardised,
@@ -320,7 +320,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "resnet50",
-        description: "ResNet50 (He et al., 2015) of torchvision: 16 residual blocks of three convolutions; ImageNet",
+        description: "ResNet50 (He et al., 2015) of torchvision: 16 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: Pixels::Standardised,
