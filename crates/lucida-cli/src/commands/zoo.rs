@@ -97,7 +97,7 @@ fn table(networks: &[Known]) -> String {
         let without = known.parameters_without_top.map_or("–".to_owned(), thousands);
         let (parameters, weights) = (thousands(known.parameters), known.weights.text());
         let _ = writeln!(text, "{:<width$}  {input:>9}  {parameters:>11}  {without:>11}  {weights}", known.name);
-        let _ = writeln!(text, "{:<width$}  {}", "", known.description);
+        let _ = writeln!(text, "    {}", known.description);
     }
     text
 }
