@@ -153,7 +153,7 @@ fn what_cannot_be_explained() {
         assert!(message.contains(expected), "{message}");
     }
     let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "10000"]);
-    assert!(message.contains("there is no picture 10000"), "{message}");
+    assert!(message.contains("there is no digit 10000"), "{message}");
 
     let save = |name: &str, network: Network| {
         let path = folder.path().join(name);

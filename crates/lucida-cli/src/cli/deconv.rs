@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
-use crate::arguments::{Choice, ModelArguments, Position};
+use crate::arguments::{Choice, ModelArguments, Position, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,8 +33,7 @@ pub(crate) struct Deconv {
     /// Data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with
     /// sub-folders or without
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) data: Option<String>,
+    pub(crate) data: Option<Source>,
 
     /// One picture of the data set, from 0, as IMAGE
     #[arg(long, value_name = "N", requires = "data")]

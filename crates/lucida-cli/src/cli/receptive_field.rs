@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 use lucida::plot::Colormap;
 
-use crate::arguments::ModelArguments;
+use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,8 +35,7 @@ pub(crate) struct ReceptiveField {
 
     /// Data set to measure with: mnist:DIR, mnist, or a folder of pictures [default: noise]
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "effective", value_hint = ValueHint::DirPath)]
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) data: Option<String>,
+    pub(crate) data: Option<Source>,
 
     /// Pictures to measure with
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -38,7 +38,7 @@ struct LayerAnswer {
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     let (output, folder) = (context.output, &arguments.out);
     let model = open(&arguments.model.spec(Top::Unneeded))?;
-    let input = Input::load(&arguments.subject, &model)?;
+    let input = Input::load(&arguments.subject, &model, context)?;
     let layers: Vec<&str> = arguments.layers.iter().map(String::as_str).collect();
     // Names and places first: a network may take long.
     layers.iter().try_for_each(|layer| model.network.find(layer).map(drop))?;

@@ -13,7 +13,8 @@ use lucida::{Error, files};
 use serde::Serialize;
 
 use super::Context;
-use super::subject::{Input, Set};
+use super::source::Pictures;
+use super::subject::Input;
 use super::tables::table;
 use crate::arguments::Choice;
 use crate::bar::Bar;
@@ -58,7 +59,7 @@ struct Projected {
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let model = open(&arguments.model.spec(Top::Unneeded))?;
     model.preprocessing()?;
-    let set = arguments.data.as_deref().map(Set::open).transpose()?;
+    let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
     match (&arguments.image, &set, arguments.index) {
         (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, context),
         (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, context),
@@ -135,7 +136,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
 }
 
 /// The paper's figure over a data set.
-fn many(arguments: &Deconv, model: &Model, set: &Set, context: Context) -> Result<()> {
+fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> Result<()> {
     let network = &model.network;
     let field = lucida::explain::receptive_field(network, &arguments.layer)?;
     let filters = match &arguments.filters {

@@ -14,7 +14,7 @@ use lucida::weights::{Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
-use super::subject::Set;
+use super::source::Pictures;
 use crate::cli::Explain;
 use crate::interrupt;
 use crate::output::percent;
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     let preprocessing = model.preprocessing().with_context(about)?;
     let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
     let methods = methods(arguments, &model, context)?;
-    let (name, picture) = picture(arguments)?;
+    let (name, picture) = picture(arguments, context)?;
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
     preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
     drop(picture);
@@ -197,9 +197,9 @@ fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<M
 }
 
 /// The picture and what to call it.
-fn picture(arguments: &Explain) -> Result<(String, Picture)> {
+fn picture(arguments: &Explain, context: Context) -> Result<(String, Picture)> {
     if let (Some(source), Some(index)) = (&arguments.data, arguments.index) {
-        return Set::of(source)?.picture(index);
+        return Pictures::list(source, context)?.picture(index);
     }
     let Some(path) = &arguments.image else { bail!("there is no picture to explain") };
     Ok((path.display().to_string(), Picture::open(path)?))

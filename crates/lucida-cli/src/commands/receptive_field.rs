@@ -9,7 +9,7 @@ use lucida::{Error, files};
 use serde::Serialize;
 
 use super::Context;
-use super::subject::Set;
+use super::source::Pictures;
 use super::tables::table;
 use crate::{cli, interrupt};
 
@@ -104,7 +104,7 @@ fn measure(
     arguments: &cli::ReceptiveField,
     context: Context,
 ) -> Result<Vec<EffectiveField>> {
-    let set = arguments.data.as_deref().map(Set::open).transpose()?;
+    let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
     let samples = match &set {
         Some(set) => set.set().len().min(arguments.samples as usize),
         None => arguments.samples as usize,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Mnist, Skipped, memory_to_keep};
+use anyhow::{Result, anyhow, bail};
+use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Mnist, Picture, Skipped, memory_to_keep};
 use lucida::weights::Model;
 
 use super::Context;
@@ -54,8 +54,19 @@ impl Pictures {
         Ok(pictures)
     }
 
+    /// The same, but the files of a folder are not read before they are wanted.
+    pub(super) fn list(source: &Source, context: Context) -> Result<Self> {
+        let folder = match source {
+            Source::Mnist(folder) => return Self::digits(folder.as_deref()),
+            Source::Folder(folder) => folder,
+        };
+        let (set, skipped) = Folder::builder(folder).cpu(context.cpu).list()?;
+        let origin = format!("pictures of {}", set.root().display());
+        Ok(Self { set: Set::Folder(set), origin, skipped })
+    }
+
     /// The test digits of a folder, else the built-in digits.
-    pub(super) fn digits(folder: Option<&Path>) -> Result<Self> {
+    fn digits(folder: Option<&Path>) -> Result<Self> {
         let (images, name, origin) = match folder {
             Some(folder) => (Mnist::test_only(folder)?, "test digit", format!("test digits of {}", folder.display())),
             None => (Mnist::builtin()?.train, "built-in digit", "built-in digits".to_owned()),
@@ -114,6 +125,22 @@ impl Pictures {
         }
     }
 
+    /// Whether there is a picture at a position.
+    pub(super) fn check(&self, index: usize) -> Result<()> {
+        let len = self.set().len();
+        if index >= len {
+            let one = if self.are_digits() { "digit" } else { "picture" };
+            bail!("--index: there is no {one} {index}: the {} are 0..{len}", self.origin);
+        }
+        Ok(())
+    }
+
+    /// A picture as it is, and what to call it.
+    pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
+        self.check(index)?;
+        Ok((self.name(index), self.set().picture(index)?))
+    }
+
     /// The name of a picture's class; `None` where nobody knows.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
         let known = match &self.set {
@@ -129,10 +156,7 @@ impl Pictures {
         let Some(indices) = indices else { return Ok((0..len).collect()) };
         match indices.below(len) {
             Ok(indices) => Ok(indices),
-            Err(index) => {
-                let one = if self.are_digits() { "digit" } else { "picture" };
-                bail!("--index: there is no {one} {index}: the {} are 0..{len}", self.origin)
-            }
+            Err(index) => Err(self.check(index).err().unwrap_or_else(|| anyhow!("there is no picture {index}"))),
         }
     }
 }

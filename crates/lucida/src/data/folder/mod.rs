@@ -18,6 +18,7 @@
 mod check;
 mod duplicates;
 mod layout;
+mod listed;
 mod set;
 mod skipped;
 mod split;

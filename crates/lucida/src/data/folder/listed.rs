@@ -1,0 +1,29 @@
+//! A folder whose files are looked at one by one, when they are wanted.
+
+use super::layout::{Found, Layout};
+use super::set::{FolderSet, PictureFile};
+use super::{FolderBuilder, Skipped, no_pictures, skipped};
+use crate::{Cpu, Error, Result};
+
+impl FolderBuilder<'_> {
+    /// Finds the pictures that [`FolderBuilder::open_set`] would open, by their names alone: for one picture of a folder,
+    /// or for one pass over it, reading all files beforehand would only cost time. A file that is no whole picture is an
+    /// error when it is read. Also returns what lies where no picture is looked for.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder is none or empty.
+    pub fn list(self) -> Result<(FolderSet, Vec<Skipped>)> {
+        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let (_, found) =
+            parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
+        skipped::sort(&mut skipped);
+        let Found { path, class_names, classified, files: found } = found;
+        if found.is_empty() {
+            return Err(no_pictures(&self.path, &skipped));
+        }
+        let unread = |(path, label)| PictureFile { path, label, len: 0, digest: 0, kept: None };
+        let files = found.into_iter().map(unread).collect();
+        let cpu = self.cpu.unwrap_or_else(Cpu::detect);
+        Ok((FolderSet::new(path, files, class_names, classified, self.limits, cpu, None), skipped))
+    }
+}
