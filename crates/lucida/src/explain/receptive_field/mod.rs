@@ -11,6 +11,7 @@
 //! a stride larger than its window may leave gaps.
 
 mod axis;
+mod effective;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use axis::Axis;
 pub use axis::Span;
+pub use effective::{EffectiveField, Measurement, effective_field, noise};
 
 use crate::nn::layers::{ActivationKind, Padding, resolve_window};
 use crate::nn::{Layer, Network, Node, Shape};

@@ -9,13 +9,19 @@
 //! A batch normalisation is undone by its factors, a concatenation by taking it apart, and branches add up where they
 //! part. Biases play no role on the way down.
 
+mod figure;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
-use super::classic_filters::Plane;
-use super::receptive_field::{ReceptiveField, receptive_field};
+use crate::explain::classic_filters::Plane;
+use crate::explain::receptive_field::{ReceptiveField, receptive_field};
 use crate::nn::layers::ActivationKind;
 use crate::nn::{BackwardRule, Network, Plan, Point};
 use crate::{Cpu, Error, Result};
+
+pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
 
 /// The most memory that a plan over several pictures may take, in bytes, as long as one picture alone takes less.
 const MEMORY: usize = 384 << 20;
@@ -258,6 +264,3 @@ pub fn strongest_filters(values: &[f32], layout: [usize; 3], count: usize) -> Ve
     filters.sort_by(|a, b| b.0.total_cmp(&a.0));
     filters.into_iter().take(count).map(|(_, filter)| filter).collect()
 }
-
-#[cfg(test)]
-mod tests;

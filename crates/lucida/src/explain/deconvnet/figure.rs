@@ -1,11 +1,11 @@
 //! The figures of the deconvnet: projections beside the parts of the pictures that they explain.
 
-use super::classic_filters::magnitude;
-use super::deconvnet::{Deconvnet, Projection, Target};
-use super::receptive_field::{Field, ReceptiveField, Span};
-use super::sheet::{enlarged, hatched, outline, zoom_to};
-use super::top_activations::{Question, top_activations};
+use super::{Deconvnet, Projection, Target};
 use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
+use crate::explain::classic_filters::magnitude;
+use crate::explain::receptive_field::{Field, ReceptiveField, Span};
+use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
+use crate::explain::top_activations::{Question, top_activations};
 use crate::plot::{Cell, Grid};
 use crate::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::ClassScore;
+use crate::explain::ClassScore;
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Plan, PlanBuilder};
 use crate::{Cpu, Error, Result};

@@ -9,7 +9,7 @@ pub struct HeatMap {
     pub method: Method,
     /// The class.
     pub class: usize,
-    /// The score of the class for the picture: see [`ClassScore`](super::ClassScore).
+    /// The score of the class for the picture: see [`ClassScore`](crate::explain::ClassScore).
     pub score: f32,
     /// Height and width of the picture as the network takes it.
     pub size: [usize; 2],

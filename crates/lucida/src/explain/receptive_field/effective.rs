@@ -10,10 +10,10 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::deconvnet::point;
-use super::receptive_field::{Field, ReceptiveField, Span, receptive_field};
-use super::sheet::{enlarged, outline, zoom_to};
+use super::{Field, ReceptiveField, Span, receptive_field};
 use crate::data::{Picture, Preprocessing};
+use crate::explain::deconvnet::point;
+use crate::explain::sheet::{enlarged, outline, zoom_to};
 use crate::nn::{Network, Plan};
 use crate::plot::{Colormap, Normalize, float_map};
 use crate::{Cpu, Error, Result};
