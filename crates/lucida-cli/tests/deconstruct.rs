@@ -108,6 +108,22 @@ fn deconv_of_a_picture() {
     assert_eq!(class["projections"][0]["field"], serde_json::json!([0, 28, 0, 28]));
 }
 
+/// As with `nohup`, or `&` in a script: whoever ignores Ctrl-C does not want to be stopped, and is not refused.
+#[cfg(unix)]
+#[test]
+fn programs_that_ignore_signals_may_start_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("filters.png");
+    let program = assert_cmd::cargo::cargo_bin("lucida");
+    let shell = std::process::Command::new("sh")
+        .args(["-c", "trap '' INT HUP; exec \"$@\"", "sh", text(&program), "filters", text(&shared().run())])
+        .args(["--layer", "conv2d", "--filters", "0..2", "--steps", "2", "--out", text(&out)])
+        .output()
+        .unwrap();
+    assert!(shell.status.success(), "{}", common::stderr(&shell));
+    assert!(Picture::open(&out).unwrap().width() > 2 * 112);
+}
+
 #[test]
 fn deconv_over_a_folder_skips_what_is_no_picture() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,6 +147,8 @@ fn deconv_over_a_folder_skips_what_is_no_picture() {
     assert!(answer["projections"][0]["image"].as_str().unwrap().ends_with(".png"));
     assert!(common::stderr(&output).contains("bad.jpg"), "{}", common::stderr(&output));
     assert!(picture(&out, "deconv.png").width() > 500);
+    let some = json(&run(base.into_iter().chain(["--filters", "0", "--sample", "3", "--seed", "5", "--force"])));
+    assert_eq!(some["images"], 3, "{some}");
 }
 
 #[test]

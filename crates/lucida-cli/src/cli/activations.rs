@@ -17,9 +17,9 @@ Examples:
   lucida activations runs/mnist seven.png --layers conv2d,dense_1 --npy
   lucida activations runs/mnist seven.png --channels 8 --colormap magma --normalize minmax
 
-A sheet for each layer, 01_conv2d.png and so on, and overview.png with the first maps of all. A map that is zero everywhere
-is hatched, and called dead. Scales: notebook takes the mean of each map from it, divides by its deviation and shows two
-deviations to both sides; minmax goes from the least value of each map to the greatest; none has one scale for all maps of a
+A sheet for each layer, 01_conv2d.png and so on, and overview.png with the first maps of all. A map that is zero everywhere \
+is hatched, and called dead. Scales: notebook takes the mean of each map from it, divides by its deviation and shows two \
+deviations to both sides; minmax goes from the least value of each map to the greatest; none has one scale for all maps of a \
 layer. Inputs, dropout and flattening show their input and are left out, unless they are named.")]
 pub(crate) struct Activations {
     #[command(flatten)]

@@ -13,8 +13,8 @@ Examples:
   lucida data augment cat.jpg dog.jpg --augment mixup=1,cutmix=1 --out mixed.png
   lucida data augment cat.jpg --augment auto --seed 7
 
-Names and values: rotation=DEGREES, width=PART, height=PART, shear=DEGREES, zoom=PART or zoom=LEAST:MOST, channel=VALUE,
-flip, vflip, brightness=LEAST:MOST, fill=nearest|reflect|constant|wrap, cval=VALUE, with Keras's meaning; crop=PART,
+Names and values: rotation=DEGREES, width=PART, height=PART, shear=DEGREES, zoom=PART or zoom=LEAST:MOST, channel=VALUE, \
+flip, vflip, brightness=LEAST:MOST, fill=nearest|reflect|constant|wrap, cval=VALUE, with Keras's meaning; crop=PART, \
 jitter=PART, hue=PART, cutout=PART, mixup=ALPHA, cutmix=ALPHA; auto is RandAugment.")]
 pub(crate) struct DataAugment {
     /// Pictures; mixup and cutmix mix each with one of the others

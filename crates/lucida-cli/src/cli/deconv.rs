@@ -10,17 +10,18 @@ use crate::arguments::{Choice, ModelArguments, Position, Source};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida deconv runs/mnist seven.png --layer conv2d_2               the nine strongest filters in a picture
+  lucida deconv runs/mnist seven.png --layer conv2d_2               the nine strongest filters
   lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12   the strongest place of one
   lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12 --position 3,4
   lucida deconv runs/mnist --data mnist --index 51 --layer conv2d_1
   lucida deconv runs/mnist --data mnist:DIR --layer conv2d_2 --filters 0..8
-  lucida deconv vgg16 --data ./photos --layer block3_conv1 --filters random:8
+  lucida deconv vgg16 --data ./photos --sample 500 --layer block3_conv3 --filters random:8
 
-The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, rectified, and filtered
-with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each projection beside the part of the picture that
-the unit sees, fields.png where these parts lie. With a data set alone: deconv.png is the paper's figure, for each filter the
-pictures that excite it most, cropped to what the unit sees, and beside them their projections.")]
+The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, \
+rectified, and filtered with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each \
+projection beside the part of the picture that the unit sees, fields.png where these parts lie. With a data set \
+alone: deconv.png is the paper's figure, for each filter the pictures that excite it most, cropped to what the \
+unit sees, and beside them their projections.")]
 pub(crate) struct Deconv {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -44,6 +45,11 @@ pub(crate) struct Deconv {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) first: Option<u32>,
 
+    /// Only so many pictures of the data set, chosen at random
+    #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["first", "index"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) sample: Option<u32>,
+
     /// Layer whose activations are projected
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: String,
@@ -61,7 +67,7 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "POSITION", requires = "filters", conflicts_with = "top")]
     pub(crate) position: Option<Position>,
 
-    /// Seed of random filters
+    /// Seed of random filters and pictures
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 

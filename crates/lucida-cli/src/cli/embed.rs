@@ -16,7 +16,7 @@ Examples:
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
 
-The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours
+The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours \
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
 pub(crate) struct Embed {
     #[command(flatten)]

@@ -19,8 +19,9 @@ Examples:
   lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
   lucida explain runs/mnist seven.png --json --npy               all numbers, and the raw maps
 
-Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map calls
-important are deleted (less is better), and while they are inserted into a blurred picture (more is better).")]
+Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
+calls important are deleted (less is better), and while they are inserted into a blurred picture (more is \
+better).")]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) model: ModelArguments,

@@ -15,7 +15,7 @@ Examples:
   lucida kernels runs/mnist --layer conv2d_1 --filters all --channels all
   lucida kernels runs/mnist --layer conv2d --shared --colormap gray
 
-A sheet for each layer, kernels_conv2d.png and so on. Kernels over three channels are shown in colour; those over more have
+A sheet for each layer, kernels_conv2d.png and so on. Kernels over three channels are shown in colour; those over more have \
 a row for each filter and a column for each of its input channels.")]
 pub(crate) struct Kernels {
     #[command(flatten)]

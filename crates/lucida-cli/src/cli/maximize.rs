@@ -15,8 +15,10 @@ Examples:
   lucida filters runs/mnist --layer conv2d_2 --filters random:8 --method keras-vis
   lucida filters runs/mnist --layer conv2d --filters 5 --diversity 4
   lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
+  lucida filters vgg16-builtin --layer block3_conv1 --filters random:8
 
-A live filter answers its picture more strongly than any real one. A dead one stays dead: its value is 0.")]
+A live filter answers its picture more strongly than any real one; a dead one stays dead, its value is 0. \
+Where a known network takes any size, pictures have 128x128 pixels unless --size says otherwise.")]
 pub(crate) struct Filters {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -62,8 +64,8 @@ pub(crate) struct Classes {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida dream photo.jpg                                        the built-in blocks of VGG16
-  lucida dream photo.jpg --model vgg16 --layer block4_conv2     the whole, from the cache: see `lucida weights`
+  lucida dream photo.jpg                                      the built-in blocks of VGG16
+  lucida dream photo.jpg --model vgg16 --layer block4_conv2   all of it: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
 pub(crate) struct DreamArguments {
     /// The picture to dream about
@@ -126,7 +128,8 @@ pub(crate) struct Making {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps [default: 512, of digits 384 for filters; for keras-vis 600, half of them without the variation]
+    /// Steps [default: 512, of digits 384 for filters and 320 for classes; for keras-vis 600, half of them without the
+    /// variation]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) steps: Option<u32>,
 

@@ -16,10 +16,10 @@ Examples:
   lucida receptive-field runs/mnist --effective
   lucida receptive-field runs/mnist --effective --data mnist --layers conv2d_1,conv2d_2
 
-For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows
-and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies.
-Two numbers are height and width. With --effective the gradient of the unit in the middle is measured, over noise or the
-pictures of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a
+For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows \
+and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies. \
+Two numbers are height and width. With --effective the gradient of the unit in the middle is measured, over noise or the \
+pictures of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a \
 square as large as the area that does.")]
 pub(crate) struct ReceptiveField {
     #[command(flatten)]

@@ -149,7 +149,11 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
     interrupt::catch()?;
     let bar = Bar::new(context.output, "Pictures");
     let len = set.set().len();
-    let pictures = Subset::new(set.set(), (0..arguments.first.map_or(len, |first| len.min(first as usize))).collect())?;
+    let looked_at = match (arguments.first, arguments.sample) {
+        (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
+        (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
+    };
+    let pictures = Subset::new(set.set(), looked_at.clone())?;
     let question = Question {
         network,
         preprocessing: model.preprocessing()?,
@@ -179,7 +183,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
         projections: projected
             .map(|(filter, example)| Projected {
                 filter,
-                image: set.name(example.image),
+                image: set.name(looked_at[example.image]),
                 activation: example.activation,
                 position: example.position,
                 field: example.field.map(corners),

@@ -8,8 +8,9 @@ use lucida::data::Picture;
 use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::files;
+use lucida::nn::zoo;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{Model, Top, open};
+use lucida::weights::{BUILTIN, Model, Top, open};
 use serde::Serialize;
 
 use super::Context;
@@ -21,6 +22,10 @@ use crate::output::{percent, seconds};
 
 /// Pictures are enlarged to about this many pixels, so that those of small networks can be seen.
 const SHOWN: usize = 112;
+
+/// Height and width of what is made for filters where the network takes any size: enough for a few repetitions of what
+/// the filters of most layers see, and several times faster than the network's own.
+const SIDE: usize = 128;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -54,7 +59,11 @@ enum Of {
 }
 
 pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
-    let model = open(&arguments.model.spec(Top::Unneeded))?;
+    let mut spec = arguments.model.spec(Top::Unneeded);
+    if spec.size.is_none() && takes_any_size(&spec.model) {
+        spec.size = Some([SIDE, SIDE]);
+    }
+    let model = open(&spec)?;
     let layer = &model.network.nodes()[model.network.find(&arguments.layer)?];
     let channels = layer.shape().channels();
     let parts: Vec<(Of, Objective)> = match &arguments.direction {
@@ -75,6 +84,12 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     let default = format!("filters-{}.png", arguments.layer.replace(['/', '\\', ':'], "_"));
     let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: default.into() };
     work.run(&arguments.making, context)
+}
+
+/// Whether a name means a known network that can do without its classifier.
+fn takes_any_size(model: &str) -> bool {
+    let known = || zoo::find(model).is_ok_and(|known| known.parameters_without_top.is_some());
+    !Path::new(model).exists() && (model == BUILTIN || known())
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {

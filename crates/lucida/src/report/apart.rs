@@ -47,7 +47,7 @@ pub struct Depth {
 impl Default for Depth {
     /// What takes about twenty seconds on two cores.
     fn default() -> Self {
-        Self { class_steps: 512, filter_steps: 256, photo_steps: 96, photo_height: 224 }
+        Self { class_steps: 320, filter_steps: 256, photo_steps: 96, photo_height: 224 }
     }
 }
 

@@ -12,18 +12,24 @@ use crate::{Error, Result};
 
 /// The last part of the steps, in which movements, noise and pull die away.
 const REST: f32 = 0.25;
+/// Steps in which a filter that says nothing at all is shown random pictures, to wake it.
+const WAKING: usize = 64;
 
 /// How pictures are made of frequencies.
 ///
 /// In each step every picture is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
 /// comes back is divided by its root mean square, so that nothing depends on how large the numbers in the network are;
-/// and Adam changes the coefficients of the frequencies.
+/// and Adam changes the coefficients of the frequencies. A filter that is silent everywhere, so that there is no gradient,
+/// is shown random pictures first, until one of them wakes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fourier {
     /// Steps.
     pub steps: usize,
     /// The learning rate of Adam.
     pub rate: f32,
+    /// Adam's epsilon, where the gradient of a picture has a root mean square of 1. With more of it, frequencies that the
+    /// gradient hardly asks for stay out, and even ground stays even.
+    pub epsilon: f32,
     /// How fast the weight of a frequency falls as it grows: its power, negated.
     pub decay: f32,
     /// The largest shift, as a part of the picture's side.
@@ -39,8 +45,14 @@ pub struct Fourier {
     pub samples: usize,
     /// What the picture is before anything is in it: 0 is mid-gray, -2 nearly black.
     pub start: f32,
+    /// The deviation of the first coefficients: with little of it the picture grows from a few places where a filter speaks
+    /// first, with more from many.
+    pub spread: f32,
     /// How strongly every pixel is pulled towards black, in parts of the gradient's root mean square.
     pub pull: f32,
+    /// How strongly pixels outside the middle 20 of 28 parts are pulled towards black, in parts of the gradient's root mean
+    /// square; half as strongly half way to the edge.
+    pub frame: f32,
     /// How many pictures are made of each objective. They are pushed apart, to show different things that excite it.
     pub diversity: usize,
     /// How strongly they are pushed apart, relative to the objective.
@@ -55,6 +67,7 @@ impl Default for Fourier {
         Self {
             steps: 512,
             rate: 0.05,
+            epsilon: 1e-12,
             decay: 1.0,
             shift: 0.06,
             rotation: 10.0,
@@ -62,7 +75,9 @@ impl Default for Fourier {
             noise: 0.0,
             samples: 1,
             start: 0.0,
+            spread: 0.01,
             pull: 0.0,
+            frame: 0.0,
             diversity: 1,
             diversity_weight: 0.3,
             seed: 42,
@@ -75,18 +90,29 @@ impl Fourier {
     pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
             Some(digits) if digits.digit => {
-                Self { steps: 384, decay: 0.8, shift: 0.04, rotation: 5.0, zoom: 0.05, start: -2.0, ..Self::default() }
+                Self { steps: 384, epsilon: 0.1, decay: 0.8, shift: 0.04, rotation: 5.0, zoom: 0.05, ..Self::default() }
             }
             _ => Self::default(),
         }
     }
 
-    /// For the classes of a network that takes what `preprocessing` makes. Digits are white strokes on black, and stay so.
+    /// For the classes of a network that takes what `preprocessing` makes. Digits are white strokes on black within a
+    /// frame, as MNIST's are, and stay so.
     pub fn classes(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
-            Some(digits) if digits.digit => {
-                Self { decay: 1.5, shift: 0.07, noise: 0.3, samples: 2, start: -2.0, pull: 0.05, ..Self::default() }
-            }
+            Some(digits) if digits.digit => Self {
+                steps: 320,
+                decay: 1.5,
+                shift: 0.12,
+                rotation: 15.0,
+                zoom: 0.2,
+                noise: 0.3,
+                samples: 4,
+                start: -0.5,
+                pull: 0.2,
+                frame: 2.0,
+                ..Self::default()
+            },
             _ => Self::default(),
         }
     }
@@ -94,12 +120,15 @@ impl Fourier {
     pub(super) fn check(&self) -> Result<()> {
         positive("the learning rate", self.rate)?;
         let within = [
+            ("epsilon", self.epsilon, 1e6),
+            ("spread", self.spread, 100.0),
             ("decay", self.decay, 4.0),
             ("shift", self.shift, 1.0),
             ("rotation", self.rotation, 180.0),
             ("zoom", self.zoom, 0.9),
             ("noise", self.noise, 10.0),
             ("pull", self.pull, 100.0),
+            ("frame", self.frame, 100.0),
             ("diversity weight", self.diversity_weight, 100.0),
         ];
         for (name, value, most) in within {
@@ -133,13 +162,17 @@ impl Run<'_> {
         let mut coefficients: Vec<f32> = Vec::with_capacity(count * len);
         for picture in 0..count {
             let mut rng = generator(settings.seed, first + picture);
-            coefficients.extend((0..len).map(|_| 0.01 * normal(&mut rng)));
+            coefficients.extend((0..len).map(|_| settings.spread * normal(&mut rng)));
         }
         let (mut pictures, mut gradients) = (vec![0.0; count * len], vec![0.0; count * len]);
         let (mut moments, mut squares) = (vec![0.0; count * len], vec![0.0; count * len]);
         let mut seen = vec![0.0; batch * len];
         let mut descent = vec![0.0; count * len];
         let mut values = vec![0.0; batch];
+
+        let frame: Vec<f32> = (0..len)
+            .map(|at| settings.frame * outside(at / channels / size[1], at / channels % size[1], size))
+            .collect();
 
         for step in 0..settings.steps {
             // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
@@ -179,17 +212,27 @@ impl Run<'_> {
                 }
                 normalize(gradient);
             });
+            let silent: Vec<usize> = (0..count).filter(|at| is_zero(&gradients[at * len..][..len])).collect();
             if variants > 1 && !by_layer {
                 push_pictures_apart(&pictures, &mut gradients, variants, len, settings.diversity_weight);
             }
             // Adam descends.
-            gradients.iter_mut().for_each(|gradient| *gradient = calm * settings.pull - *gradient);
+            for gradients in gradients.chunks_exact_mut(len) {
+                let pixels = gradients.iter_mut().zip(&frame);
+                pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
+            }
             spectrum.back(cpu, &pictures, &gradients, &mut descent);
             let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
             let t = step as i32 + 1;
             let rate = settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
-            let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: 1e-12, keep: 1.0 };
+            let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
             adam(cpu, adam_step, &mut coefficients, &descent, &mut moments, &mut squares);
+            for picture in silent {
+                let mut rng = generator(settings.seed, first + picture);
+                rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
+                let loud = loudness(step);
+                coefficients[picture * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
+            }
             if !(self.tick)(step + 1) {
                 break;
             }
@@ -210,6 +253,25 @@ impl Run<'_> {
     }
 }
 
+fn is_zero(gradient: &[f32]) -> bool {
+    gradient.iter().all(|&value| value == 0.0)
+}
+
+/// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to a picture of strong
+/// contrast. In the end there is none, and the picture of a dead filter is even.
+fn loudness(step: usize) -> f32 {
+    if step < WAKING { 0.02 * 1.5_f32.powi(step.min(10) as i32) } else { 0.0 }
+}
+
+/// How far a pixel is outside the middle 20 of 28 parts of a picture: 0 inside, 1 at the edge.
+fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
+    let along = |at: usize, size: usize| {
+        let beyond = ((at as f32 + 0.5) / size as f32 - 0.5).abs() - 10.0 / 28.0;
+        if beyond > 0.0 { beyond / (0.5 - 10.0 / 28.0 - 0.5 / size as f32) } else { 0.0 }
+    };
+    along(row, height).max(along(column, width))
+}
+
 /// Divides a gradient by its root mean square; one of zeros stays.
 pub(super) fn normalize(gradient: &mut [f32]) {
     let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
@@ -218,5 +280,19 @@ pub(super) fn normalize(gradient: &mut [f32]) {
         gradient.iter_mut().for_each(|g| *g /= root);
     } else {
         gradient.fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_of_a_digit_is_four_pixels_wide() {
+        let row: Vec<f32> = (0..28).map(|column| outside(14, column, [28, 28])).collect();
+        assert!(row[4..24].iter().all(|&part| part == 0.0) && row[3] > 0.0 && row[24] > 0.0);
+        assert!((row[0] - 1.0).abs() < 1e-5 && (row[27] - 1.0).abs() < 1e-5, "{row:?}");
+        assert!((outside(0, 3, [28, 28]) - 1.0).abs() < 1e-5);
+        assert_eq!((outside(0, 0, [1, 2]), outside(2, 2, [3, 3])), (0.0, 0.0));
     }
 }

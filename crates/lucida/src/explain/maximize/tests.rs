@@ -102,6 +102,31 @@ fn every_objective_grows() {
     assert!(of(60) > of(1) + 0.2, "{} to {}", of(1), of(60));
 }
 
+/// Behind a pooling there is nothing from before the ReLU to follow.
+#[test]
+fn silent_filters_behind_other_layers_are_woken_and_dead_ones_stay_even() {
+    let layers = [
+        Conv2D::new(2, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into(),
+        MaxPooling2D::default().into(),
+    ];
+    let mut network = Network::sequential("silent", [12, 12, 1], layers, 7).unwrap();
+    // An edge finder that even ground leaves silent, and one that cannot answer at all.
+    let kernel = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d/kernel").unwrap();
+    for (tap, values) in kernel.values_mut().chunks_exact_mut(2).enumerate() {
+        values.copy_from_slice(&[[1.0, 0.0, -1.0][tap % 3], 0.0]);
+    }
+    let bias = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d/bias").unwrap();
+    bias.values_mut().copy_from_slice(&[-1.6, -1.0]);
+    let gray = vec![0.5; 144];
+    assert_eq!(value(&network, "max_pooling2d", 0, &gray), 0.0);
+    let settings = Fourier { steps: 120, ..Fourier::default() };
+    let objectives = [Objective::Channel(0), Objective::Channel(1)];
+    let found = run(&network, &Target::layer("max_pooling2d"), &objectives, &Method::Fourier(settings)).unwrap();
+    assert!(found[0].value > 0.05, "{}", found[0].value);
+    assert_eq!(found[1].value, 0.0);
+    assert!(found[1].picture.pixels().iter().all(|pixel| pixel.abs_diff(128) <= 1));
+}
+
 #[test]
 fn variants_differ() {
     let network = small(3);

@@ -1,0 +1,31 @@
+//! The example `mechanics` and the chapter that explains it tell the same.
+
+#[path = "../examples/mechanics.rs"]
+mod mechanics;
+
+const CHAPTER: &str = include_str!("../../../docs/mechanics.md");
+
+#[test]
+fn the_chapter_shows_what_the_layers_compute() {
+    let steps = mechanics::steps().unwrap();
+    assert_eq!(steps.len(), 5);
+    for step in &steps {
+        assert!(CHAPTER.contains(&format!("```text\n{step}\n```")), "not in docs/mechanics.md:\n{step}");
+    }
+}
+
+#[test]
+fn the_steps_are_those_worked_out_by_hand() {
+    let steps = mechanics::steps().unwrap();
+    let has = |step: usize, rows: &[&str]| {
+        let lines: Vec<String> =
+            steps[step].lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert!(lines.windows(rows.len()).any(|window| window == rows), "{rows:?} in {}", steps[step]);
+    };
+    has(0, &["O", "5 4", "2 1"]);
+    has(1, &["L = 3.5"]);
+    has(1, &["dL/dO", "1 1", "-2 1"]);
+    has(2, &["dL/dF = X * dL/dO", "-2 2", "5 5", "", "dL/db = 1"]);
+    has(3, &["dL/dX = dL/dO with a border * F turned", "1 0 -1", "0 5 -1", "-4 2 0"]);
+    has(4, &["F after the step", "1.1 -1.1", "1.75 -0.25", "", "L = 2.376, after 3.5"]);
+}
