@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plot::Curves;
 use crate::{Result, files};
 
 /// The numbers of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Its number, from 1.
     pub epoch: usize,
@@ -25,7 +27,7 @@ pub struct EpochRecord {
 }
 
 /// The numbers of all epochs.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct History {
     /// One record for each epoch.
     pub epochs: Vec<EpochRecord>,

@@ -5,21 +5,29 @@
 //! - [`predict`], [`predict_set`]: the class of pictures.
 //! - [`RunFolder`]: where a run leaves its files.
 
+mod checkpoint;
 mod classifier;
 mod confusion;
+mod course;
 mod evaluate;
 mod fit;
 mod history;
+mod options;
 mod predict;
 mod record;
 mod run_folder;
+mod samples;
+mod stream;
 mod table;
+mod trainer;
 
 pub use classifier::Classifier;
 pub use confusion::Confusion;
-pub use evaluate::{Evaluation, evaluate};
-pub use fit::{BatchReport, Fitted, Flow, Observer, Settings, Silent, fit};
+pub use evaluate::{Evaluation, evaluate, evaluate_samples};
+pub use fit::{BatchReport, Checkpoints, Fit, Fitted, Flow, Observer, Settings, Silent, fit};
 pub use history::{EpochRecord, History};
+pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};
 pub use predict::{Prediction, predict, predict_set};
 pub use run_folder::RunFolder;
+pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;
