@@ -10,13 +10,17 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Takes over Ctrl-C (and, where there are signals, SIGTERM and SIGHUP) for work that asks [`is_requested`].
 pub(crate) fn catch() -> Result<()> {
-    ctrlc::try_set_handler(|| {
+    let caught = ctrlc::try_set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(exit::INTERRUPTED.into());
         }
         eprintln_safely("\nstopping after this step and saving what there is; press Ctrl-C again to stop at once");
-    })
-    .context("cannot take over Ctrl-C")
+    });
+    match caught {
+        // Under nohup somebody has decided already what becomes of signals; that is respected.
+        Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        caught => caught.context("cannot take over Ctrl-C"),
+    }
 }
 
 /// Whether the work should stop.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit};
 use lucida::nn::zoo::Pixels;
+use lucida::train::Head;
 
 use crate::arguments::{ClassWeights, Size, known_networks, part, positive};
 
@@ -15,6 +16,10 @@ Examples:
   lucida train photos                             a sub-folder of pictures for each class
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
   lucida train photos --steps-per-epoch 100 --validation-steps 50 --early-stopping 5
+  lucida train photos --model vgg16               a new head on VGG16: lucida weights fetch vgg16
+  lucida train photos --model inception-v3 --cut mixed7 --head flatten,dense:1024,dropout:0.2
+  lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
+  lucida train photos --base runs/mine --cut dense  a new head on a model of your own
   lucida train photos --out runs/a --resume       go on where it was stopped, or killed
   lucida train mnist --epochs 5                   digits: see lucida train mnist --help
   lucida train ./mnist                            a folder of your own that is called mnist
@@ -43,13 +48,50 @@ pub(crate) struct TrainFolder {
     #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath, value_parser = folder)]
     pub(crate) folder: Option<PathBuf>,
 
-    /// Network to train from scratch
+    /// Network: one that ImageNet has taught (vgg16, vgg19, inception-v3) is frozen and gets a new head; others are trained
+    /// from scratch, unless there are --weights
     #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks())]
     pub(crate) model: String,
 
-    /// Size of the pictures in pixels, as in 224, or HEIGHTxWIDTH [default: 150]
+    /// The weights of --model [default: those in the cache]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// A model of your own to put a new head on: a model file, or the folder of a run
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with_all = ["model", "weights"])]
+    pub(crate) base: Option<PathBuf>,
+
+    /// Size of the pictures in pixels, as in 224, or HEIGHTxWIDTH [default: 150, that of the model with --base]
     #[arg(long)]
     pub(crate) size: Option<Size>,
+
+    /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
+    #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
+    pub(crate) cut: Option<String>,
+
+    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn
+    /// [default: flatten,dense:256,dropout:0.5, without flatten where there is nothing to flatten]
+    #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
+    pub(crate) head: Option<Head>,
+
+    /// Train the base from this layer on as well; its batch normalisations stay as they are
+    #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
+    pub(crate) unfreeze: Option<String>,
+
+    /// Learning rate of the unfrozen layers
+    #[arg(long, value_name = "RATE", default_value = "1e-5", value_parser = positive, requires = "unfreeze")]
+    #[arg(help_heading = "Transfer learning")]
+    pub(crate) unfreeze_rate: f64,
+
+    /// Run a frozen base over so many augmented copies of each picture and remember what it says, rather than anew in
+    /// each epoch
+    #[arg(long, value_name = "N", requires = "augment", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(help_heading = "Transfer learning")]
+    pub(crate) augment_copies: Option<u32>,
+
+    /// Folder for what a frozen base says about pictures, so that it is run once [default: features in the cache folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Transfer learning")]
+    pub(crate) features: Option<PathBuf>,
 
     /// What happens to pictures of other proportions
     #[arg(long, value_enum, default_value_t = FitName::Stretch)]

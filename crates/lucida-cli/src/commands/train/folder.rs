@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use lucida::data::{Augmented, Dataset, Filter, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
-use lucida::nn::zoo::{self, Options};
+use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{summary, thousands};
-use lucida::train::RunFolder;
-use lucida::weights::Model;
-use serde_json::json;
+use lucida::train::{Fit, Fitted, RunFolder, Slow, Transferred, evaluate};
+use lucida::weights::hub::cache_folder;
+use serde_json::{Value, json};
 
 use super::super::Context;
+use super::network::Source;
+use super::remembered::Remembered;
 use super::report_best;
 use super::settings::Wanted;
 use crate::cli::TrainFolder;
@@ -20,8 +21,6 @@ use crate::progress::{Counter, Progress};
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
-/// Height and width of the pictures, unless told otherwise.
-const SIZE: usize = 150;
 
 pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     let output = context.output;
@@ -29,50 +28,24 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
     let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
     let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
-    let known = zoo::find(&arguments.model)?;
-    let [height, width] = arguments.size.map_or([SIZE; 2], |size| [size.height, size.width]);
-    let preprocessing = preprocessing(arguments, known.pixels, [height, width]);
+    let source = Source::of(arguments)?;
     let run = wanted.open_run(&out)?;
     interrupt::catch()?;
-    let folder = open(arguments, path, &preprocessing, context)?;
+    let mut folder = open(arguments, path, source.preprocessing()?, context)?;
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
-
-    let options = Options::default().size(height, width).classes(folder.class_names().len()).seed(*seed);
-    let mut model = Model {
-        preprocessing: Some(preprocessing),
-        class_names: folder.class_names().to_vec(),
-        ..Model::new(known.build(&options)?)
-    };
-    let train = Augmented::new(&folder.train, arguments.augment.clone().unwrap_or_default(), *seed)?;
-    let settings = wanted.settings(train.len(), context);
-    let identity = json!({
-        "training pictures": train.len(),
-        "validation pictures": folder.validation.len(),
-        "classes": folder.class_names(),
-        "augmentation": train.augment().to_string(),
-        "preprocessing": model.preprocessing,
+    let mut network = source.build(folder.class_names(), *seed)?;
+    let settings = wanted.settings(folder.train.len(), context);
+    let slow = arguments.unfreeze.as_ref().map(|_| Slow {
+        through: network.end_of_base().to_owned(),
+        factor: (arguments.unfreeze_rate / training.learning_rate).min(1.0),
     });
-    let fit = wanted.fit(settings, &train, &run, identity)?;
-    output.info(&format!(
-        "Network {}: {} parameters; {} threads with {}",
-        model.network.name(),
-        thousands(model.network.parameters().0),
-        context.cpu.threads(),
-        context.cpu.isa().name()
-    ));
-    if let Some(augment) = &arguments.augment {
-        output.info(&format!("Augmentation {augment}"));
-    }
-    if output.verbose() {
-        output.info(summary(&model.network).trim_end());
-    }
+    let fit = wanted.fit(settings, &folder.train, &run, identity(arguments, &folder, &network), slow)?;
+    tell(&network, arguments, context);
 
-    let fitted = {
-        let mut progress = Progress::new(output, settings.epochs);
-        fit.run(&mut model, &train, Some(&folder.validation), &mut progress)?
-    };
+    let fitted = train(arguments, &fit, settings.epochs, &mut network, &mut folder, context)?;
+    let mut model = network.model;
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
         record.insert("augment".to_owned(), augment.to_string().into());
@@ -92,12 +65,49 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
         return Err(lucida::Error::Interrupted.into());
     }
     if let Some(test) = folder.test.as_ref().filter(|test| !test.is_empty()) {
-        let result = lucida::train::evaluate(&model, test, context.cpu)?;
+        let result = evaluate(&model, test, context.cpu)?;
         let (accuracy, loss) = (percent(result.accuracy), result.loss);
         output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} pictures", thousands(test.len())))?;
     }
     output.info(&format!("Written to {written}"));
     Ok(())
+}
+
+/// Trains on pictures, or on what the frozen layers have said about them.
+fn train(
+    arguments: &TrainFolder,
+    fit: &Fit,
+    epochs: usize,
+    network: &mut Transferred,
+    folder: &mut Folder,
+    context: Context,
+) -> Result<Fitted> {
+    let augment = arguments.augment.clone().unwrap_or_default();
+    let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
+    let (Some(layer), Some(copies)) = (network.remembered().map(str::to_owned), copies) else {
+        let train = Augmented::new(&folder.train, augment, arguments.seed)?;
+        let mut progress = Progress::new(context.output, epochs);
+        return Ok(fit.run(&mut network.model, &train, Some(&folder.validation), &mut progress)?);
+    };
+    let cache = match &arguments.features {
+        Some(folder) => folder.clone(),
+        None => cache_folder()?.join("features"),
+    };
+    let how = (&augment, copies, arguments.seed);
+    let remembered = Remembered::compute(&network.model, &layer, folder, how, &cache, context)?;
+    // The pixels are not needed any more.
+    folder.train = folder.train.clone().without_kept();
+    folder.validation = folder.validation.clone().without_kept();
+    let (train, validation) = remembered.sets(folder)?;
+    let mut tail = network.model.network.tail(network.seam)?;
+    let fitted = {
+        let mut progress = Progress::new(context.output, epochs);
+        fit.run_on(&mut tail, &train, Some(&validation), &mut progress)?
+    };
+    let mut last = network.model.network.clone();
+    last.take_over(fitted.last)?;
+    network.model.network.take_over(tail)?;
+    Ok(Fitted { last, ..fitted })
 }
 
 /// `runs/photos` for `/data/photos/`.
@@ -106,10 +116,45 @@ fn default_out(folder: &Path) -> PathBuf {
     Path::new("runs").join(whole.file_name().unwrap_or("photos".as_ref()))
 }
 
-fn preprocessing(arguments: &TrainFolder, pixels: zoo::Pixels, [height, width]: [usize; 2]) -> Preprocessing {
-    let pixels = arguments.pixels.map_or(pixels, Into::into);
-    let numbers = Model::preprocessing_of(pixels, height, width);
-    numbers.with_fit(arguments.fit.into(), Filter::Bilinear)
+/// What must be the same for a training to go on, beside its settings.
+fn identity(arguments: &TrainFolder, folder: &Folder, network: &Transferred) -> Value {
+    json!({
+        "training pictures": folder.train.len(),
+        "validation pictures": folder.validation.len(),
+        "classes": folder.class_names(),
+        "augmentation": arguments.augment.as_ref().map(ToString::to_string),
+        "augmented copies": arguments.augment_copies,
+        "preprocessing": network.model.preprocessing,
+    })
+}
+
+/// Says what is going to be trained.
+fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
+    let (model, output) = (&network.model, context.output);
+    let (all, trainable) = model.network.parameters();
+    let frozen = match all - trainable {
+        0 => String::new(),
+        _ => format!(", {} of them trained", thousands(trainable)),
+    };
+    output.info(&format!(
+        "Network {}: {} parameters{frozen}; {} threads with {}",
+        model.network.name(),
+        thousands(all),
+        context.cpu.threads(),
+        context.cpu.isa().name()
+    ));
+    if let Some(augment) = &arguments.augment {
+        output.info(&format!("Augmentation {augment}"));
+        if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {
+            output.note(&format!(
+                "the frozen layers up to {layer} run in every step, as each picture is another one; --augment-copies N \
+                 runs them over N copies of each, once"
+            ));
+        }
+    }
+    if output.verbose() {
+        output.info(summary(&model.network).trim_end());
+    }
 }
 
 /// Opens the folder, and says what was found in it and what not.

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &TrainMnist, context: Context) -> Result<()> {
         "validation digits": validation.len(),
         "augmentation": train.augment().to_string(),
     });
-    let fit = wanted.fit(settings, &train, &run, identity)?;
+    let fit = wanted.fit(settings, &train, &run, identity, None)?;
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.train.class_names().to_vec(),

@@ -2,6 +2,8 @@
 
 mod folder;
 mod mnist;
+mod network;
+mod remembered;
 mod settings;
 
 use anyhow::Result;

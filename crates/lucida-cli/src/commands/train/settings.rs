@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
 use lucida::nn::{Optimizer, Schedule};
-use lucida::train::{Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Settings, balanced_class_weights};
+use lucida::train::{Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Settings, Slow, balanced_class_weights};
 use serde_json::Value;
 
 use super::super::Context;
@@ -54,6 +54,7 @@ impl Wanted<'_> {
         train: &dyn Dataset,
         run: &RunFolder,
         identity: Value,
+        slow: Option<Slow>,
     ) -> Result<Fit> {
         let arguments = self.arguments;
         let count = |number: Option<u32>| number.map(|number| number as usize);
@@ -73,7 +74,7 @@ impl Wanted<'_> {
             weight_decay: arguments.weight_decay.filter(|_| !decays_itself).unwrap_or(0.0) as f32,
             clip_norm: arguments.clip_norm.map(|norm| norm as f32),
             ema: arguments.ema.map(|decay| decay as f32),
-            slow: None,
+            slow,
         };
         let checkpoints = Checkpoints {
             path: run.checkpoint(),

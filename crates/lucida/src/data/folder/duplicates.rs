@@ -28,7 +28,7 @@ pub struct Duplicate {
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when a file that was read before cannot be read again.
 pub(super) fn find(parts: &[Option<&FolderSet>]) -> Result<Vec<Duplicate>> {
-    let mut groups: HashMap<(u64, u64), Vec<(usize, usize)>> = HashMap::new();
+    let mut groups: HashMap<(u64, [u8; 16]), Vec<(usize, usize)>> = HashMap::new();
     let mut duplicates = Vec::new();
     for (part, set) in parts.iter().enumerate().filter_map(|(part, set)| Some((part, (*set)?))) {
         for (index, file) in set.files().iter().enumerate() {
