@@ -9,6 +9,7 @@ mod filter;
 mod kernels;
 mod maximize;
 mod receptive_field;
+mod report;
 mod subject;
 mod train;
 mod weights;
@@ -28,6 +29,7 @@ pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use report::ReportArguments;
 pub(crate) use subject::Subject;
 pub(crate) use train::{
     MonitorName, OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments,
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     /// Train a classifier on a folder of photos, or on digits
     #[command(arg_required_else_help = true)]
     Train(Box<Train>),
+
+    /// Write a page about a training on a folder of photos: curves, mistakes, what the network looked at
+    Report(ReportArguments),
 
     /// Print the layers of a network: types, output shapes, parameters
     Summary(Summary),

@@ -185,7 +185,8 @@ impl<'a> Course<'a> {
                 if !found.loss.is_finite() {
                     let (step, rate) = (numbers.sums.steps, fit.settings.schedule.rate);
                     return Err(Error::argument(format!(
-                        "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below {rate}"
+                        "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below \
+                         {rate}"
                     )));
                 }
                 self.follow(network);
@@ -203,7 +204,9 @@ impl<'a> Course<'a> {
                 };
                 let go_on = observer.batch(&report) == Flow::Continue;
                 let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
-                if go_on && sums.steps < steps && every.is_some_and(|every| self.state.optimizer.steps() % every as u64 == 0) {
+                let done = self.state.optimizer.steps();
+                // At the end of an epoch one is written anyway.
+                if go_on && sums.steps < steps && every.is_some_and(|every| done.is_multiple_of(every as u64)) {
                     let before = sums.seconds;
                     self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
                     self.save(network)?;

@@ -16,6 +16,7 @@ mod fit;
 mod history;
 mod metrics;
 mod options;
+mod origin;
 mod predict;
 mod record;
 mod run_folder;
@@ -35,6 +36,7 @@ pub use fit::{BatchReport, Checkpoints, Fit, Fitted, Flow, Observer, Settings, S
 pub use history::{EpochRecord, History};
 pub use metrics::{Calibration, CalibrationBin};
 pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};
+pub use origin::Origin;
 pub use predict::{Prediction, predict, predict_set};
 pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};

@@ -75,6 +75,16 @@ impl RunFolder {
         self.path.join(SKIPPED)
     }
 
+    /// The table of the epochs.
+    pub fn history(&self) -> PathBuf {
+        self.path.join("history.csv")
+    }
+
+    /// The file that says what the run was trained on.
+    pub fn origin(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
     /// Writes the model with the weights of its best epoch.
     ///
     /// # Errors
@@ -97,7 +107,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when one cannot be written.
     pub fn save_history(&self, history: &History) -> Result<()> {
-        history.save_csv(&self.path.join("history.csv"))?;
+        history.save_csv(&self.history())?;
         let figure = history.curves().figure();
         figure.save_svg(&self.path.join("curves.svg"))?;
         figure.picture(2.0)?.save_png(&self.path.join("curves.png"))

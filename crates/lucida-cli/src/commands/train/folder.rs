@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{summary, thousands};
-use lucida::train::{Fit, Fitted, Pictures, RunFolder, Slow, Transferred, evaluate};
+use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred, evaluate};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
@@ -36,6 +36,13 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
+    Origin {
+        data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        validation_split: arguments.validation_split,
+        seed: *seed,
+        augment: arguments.augment.as_ref().map(ToString::to_string),
+    }
+    .save(&run.origin())?;
     let mut network = source.build(folder.class_names(), *seed)?;
     let settings = wanted.settings(folder.train.len(), context);
     let slow = arguments.unfreeze.as_ref().map(|_| Slow {
@@ -73,6 +80,7 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
         output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} pictures", thousands(test.len())))?;
     }
     output.info(&format!("Written to {written}"));
+    output.info(&format!("See lucida report {}", run.path().display()));
     Ok(())
 }
 
