@@ -1,6 +1,6 @@
 //! `lucida train`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit};
@@ -47,7 +47,7 @@ pub(crate) enum TrainKnown {
 #[derive(Debug, Args)]
 pub(crate) struct TrainFolder {
     /// Folder of pictures with a sub-folder for each class
-    #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath, value_parser = folder)]
+    #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath)]
     pub(crate) folder: Option<PathBuf>,
 
     /// Network: one that ImageNet has taught (vgg16, vgg19, inception-v3) is frozen and gets a new head; others are trained
@@ -335,12 +335,4 @@ impl From<PixelsName> for Pixels {
             PixelsName::Standardised => Self::Standardised,
         }
     }
-}
-
-/// A bare word that is no folder is a mistake in the command line; a path is looked at when it is opened.
-fn folder(text: &str) -> Result<PathBuf, String> {
-    if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() {
-        return Ok(text.into());
-    }
-    Err("there is no such folder; expected a folder of pictures, or mnist".to_owned())
 }

@@ -35,7 +35,7 @@ pub(super) fn draw(frame: &mut Frame, board: &Board) {
         [body, Rect::ZERO]
     };
     let [loss, accuracy, progress] =
-        Layout::vertical([Constraint::Fill(1), Constraint::Fill(1), Constraint::Length(6)]).areas(left);
+        Layout::vertical([Constraint::Fill(1), Constraint::Fill(1), Constraint::Length(5)]).areas(left);
     let epochs = &board.history.epochs;
     let lines = |train: fn(&EpochRecord) -> Option<f64>, validation: fn(&EpochRecord) -> Option<f64>| {
         let points = |value: fn(&EpochRecord) -> Option<f64>| -> Vec<(f64, f64)> {

@@ -16,6 +16,7 @@ use super::remembered::Remembered;
 use super::settings::Wanted;
 use super::{rate, report_best};
 use crate::cli::TrainFolder;
+use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::{Output, percent};
 use crate::progress::Counter;
@@ -26,6 +27,11 @@ const NAMED: usize = 5;
 pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     let output = context.output;
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
+    // A bare word that is no folder is a mistake in the command line.
+    if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
+        let word = path.display();
+        return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
+    }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
     let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
     let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
@@ -36,13 +42,15 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
-    Origin {
+    let origin = Origin {
         data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
         validation_split: arguments.validation_split,
         seed: *seed,
         augment: arguments.augment.as_ref().map(ToString::to_string),
+    };
+    if !training.find_lr {
+        origin.save(&run.origin())?;
     }
-    .save(&run.origin())?;
     let mut network = source.build(folder.class_names(), *seed)?;
     let settings = wanted.settings(folder.train.len(), context);
     let slow = arguments.unfreeze.as_ref().map(|_| Slow {
