@@ -217,6 +217,35 @@ impl FromStr for Amount {
     }
 }
 
+/// Weights of classes: `balanced`, or `cats=1,dogs=2.5`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ClassWeights {
+    Balanced,
+    Named(Vec<(String, f32)>),
+}
+
+impl FromStr for ClassWeights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "balanced" {
+            return Ok(Self::Balanced);
+        }
+        let one = |part: &str| {
+            let (name, weight) = part.rsplit_once('=')?;
+            Some((name.to_owned(), weight.parse().ok().filter(|weight: &f32| weight.is_finite() && *weight >= 0.0)?))
+        };
+        let all = text.split(',').map(one).collect::<Option<Vec<_>>>();
+        all.map(Self::Named).ok_or_else(|| "expected balanced, or NAME=WEIGHT,... as in cats=1,dogs=2.5".to_owned())
+    }
+}
+
+/// A part of a whole: from 0 up, less than 1.
+pub(crate) fn part(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 up, less than 1".to_owned())
+}
+
 /// A positive number: a learning rate.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -290,6 +319,17 @@ mod tests {
         assert_eq!("all".parse(), Ok(Amount(None)));
         assert_eq!("8".parse(), Ok(Amount(Some(8))));
         assert!(["", "0", "-1", "some"].iter().all(|text| text.parse::<Amount>().is_err()));
+    }
+
+    #[test]
+    fn weights_of_classes() {
+        let parse = |text: &str| text.parse::<ClassWeights>();
+        assert_eq!(parse("balanced"), Ok(ClassWeights::Balanced));
+        assert_eq!(parse("a=b=1,c=2.5"), Ok(ClassWeights::Named(vec![("a=b".into(), 1.0), ("c".into(), 2.5)])));
+        for wrong in ["", "cats", "cats=", "cats=-1", "cats=nan", "cats=1,"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(part("1").is_err() && part("-0.1").is_err() && part("0.5") == Ok(0.5));
     }
 
     #[test]

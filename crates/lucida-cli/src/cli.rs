@@ -9,14 +9,15 @@ mod filter;
 mod kernels;
 mod maximize;
 mod receptive_field;
+mod report;
 mod subject;
+mod train;
 mod weights;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use lucida::data::Augment;
 
 pub(crate) use augment::DataAugment;
 pub(crate) use embed::{Embed, Map};
@@ -28,15 +29,20 @@ pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use report::ReportArguments;
 pub(crate) use subject::Subject;
+pub(crate) use train::{
+    MonitorName, OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments,
+};
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
-use crate::arguments::{Indices, ModelArguments, Source, positive};
+use crate::arguments::{Indices, ModelArguments, Source};
 
 const EXAMPLES: &str = "\
 Examples:
   lucida demo                                   train on the built-in digits, write a report
   lucida train mnist --data DIR                 train on MNIST's files in DIR
+  lucida train photos                           train a classifier on a folder of photos
   lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
   lucida explain runs/mnist photo-of-a-7.jpg    and why
@@ -85,9 +91,12 @@ pub(crate) enum Command {
     /// Train on the built-in digits and write a report about it: one HTML page and its pictures
     Demo(Demo),
 
-    /// Train a network
-    #[command(subcommand, arg_required_else_help = true)]
-    Train(Train),
+    /// Train a classifier on a folder of photos, or on digits
+    #[command(arg_required_else_help = true)]
+    Train(Box<Train>),
+
+    /// Write a page about a training on a folder of photos: curves, mistakes, what the network looked at
+    Report(ReportArguments),
 
     /// Print the layers of a network: types, output shapes, parameters
     Summary(Summary),
@@ -164,57 +173,6 @@ pub(crate) struct Demo {
     pub(crate) seed: u64,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Train {
-    /// A small network for handwritten digits, of 113,514 parameters
-    Mnist(TrainMnist),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lucida train mnist                                   the 10,000 built-in digits
-  lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
-  lucida train mnist --epochs 5 --seed 1 --out runs/a
-  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
-  lucida train mnist | tee training.log                one line an epoch
-
-A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is.")]
-pub(crate) struct TrainMnist {
-    /// Folder with MNIST's files [default: the built-in 10,000 digits]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) data: Option<PathBuf>,
-
-    /// Passes over the training digits
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) epochs: u32,
-
-    /// Digits in a step
-    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) batch_size: u32,
-
-    /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
-    #[arg(long, value_name = "NAME[=VALUE],...")]
-    pub(crate) augment: Option<Augment>,
-
-    /// Learning rate of Adam
-    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive)]
-    pub(crate) learning_rate: f64,
-
-    /// Seed of all random numbers: equal seeds give equal models
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(crate) seed: u64,
-
-    /// Folder for the model, the table and the curves
-    #[arg(long, value_name = "DIR", default_value = "runs/mnist", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite a run that is there already
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -230,7 +188,7 @@ pub(crate) struct Summary {
 #[command(after_help = "\
 Examples:
   lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
-  lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
+  lucida evaluate runs/mnist --data mnist:DIR --out plots  with pictures of confusion and calibration
   lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
   lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
 
@@ -245,7 +203,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
-    /// Folder for pictures of the confusion matrix: confusion.png, confusion.svg
+    /// Folder for pictures of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 

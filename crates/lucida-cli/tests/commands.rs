@@ -9,7 +9,8 @@ use common::{TEST, TRAIN, lucida, names, run, shared, stderr, stdout, text, writ
 use lucida::data::{Dataset, Mnist, Picture};
 use serde_json::Value;
 
-const RUN_FILES: [&str; 5] = ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors"];
+const RUN_FILES: [&str; 6] =
+    ["checkpoint.safetensors", "curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors"];
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
@@ -47,7 +48,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     }
     let other = folder.path().join("other");
     run(arguments[..9].iter().copied().chain([text(&other), "--quiet", "--seed", "43"]));
-    assert!(fs::read(out.join(RUN_FILES[4])).unwrap() != fs::read(other.join(RUN_FILES[4])).unwrap());
+    assert!(fs::read(out.join(RUN_FILES[5])).unwrap() != fs::read(other.join(RUN_FILES[5])).unwrap());
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn evaluate_measures_the_test_digits() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("plots");
     let answer = json(&run(["evaluate", text(&model), "--data", &data, "--json", "--out", text(&out)]));
-    assert_eq!(names(&out), ["confusion.png", "confusion.svg"]);
+    assert_eq!(names(&out), ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg"]);
     assert_eq!(answer["images"], TEST);
     let accuracy = answer["accuracy"].as_f64().unwrap();
     assert!(lines[1].contains(&format!("accuracy {:.2} %", 100.0 * accuracy)), "{}", lines[1]);

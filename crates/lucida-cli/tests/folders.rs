@@ -39,7 +39,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert!(notes.contains("note: Found 60 images belonging to 10 classes.\n"), "{notes}");
     assert!(notes.contains("notes.png: is not a picture: it begins with"), "{notes}");
     assert!(stdout(&output).contains(&format!("on 60 pictures of {}", photos.display())), "{}", stdout(&output));
-    assert_eq!(names(&out), ["confusion.png", "confusion.svg", "skipped.csv"]);
+    assert_eq!(names(&out), ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "skipped.csv"]);
     assert_eq!(fs::read_to_string(out.join("skipped.csv")).unwrap().lines().count(), 2);
     let table = fs::read_to_string(&csv).unwrap();
     assert_eq!(table.lines().count(), 61);

@@ -4,11 +4,12 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["demo"],
     &["train"],
     &["train", "mnist"],
+    &["report"],
     &["summary"],
     &["evaluate"],
     &["predict"],
@@ -36,7 +37,7 @@ fn every_command_has_help_with_its_options_and_examples() {
     for command in COMMANDS {
         let long = run(command.iter().copied().chain(["--help"]));
         assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
-        let is_leaf = !["train", "weights", "data"].contains(&command.last().copied().unwrap_or_default());
+        let is_leaf = !["weights", "data"].contains(&command.last().copied().unwrap_or_default());
         assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
         assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
         assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));
@@ -72,7 +73,15 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--batch-size=-1"], "--batch-size"),
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
-        (&["train", "cats"], "cats"),
+        (&["train", "cats"], "there is no such folder; expected a folder of pictures, or mnist"),
+        (&["train", "./cats", "--cut", "flatten"], "--cut is for a network that has learned something before"),
+        (&["train", "./cats", "--model", "vgg"], "possible values: mnist-cnn"),
+        (&["train", "./cats", "--head", "conv:3"], "there are flatten, gap, gmp, dense:UNITS"),
+        (&["train", "./cats", "--augment-copies", "3"], "--augment"),
+        (&["train", "./cats", "--unfreeze-rate", "1e-4"], "--unfreeze"),
+        (&["train", "./cats", "--class-weights", "cats"], "as in cats=1,dogs=2.5"),
+        (&["train", "./cats", "--force", "--resume"], "cannot be used with"),
+        (&["train", "./cats", "--ema", "1"], "less than 1"),
         (&["embed", "m"], "--data"),
         (&["embed", "m", "--data", "mnist", "--perplexity", "0"], "expected a number from 1 to 1000"),
         (&["train", "mnist", "--augment", "spin=3"], "\"spin\" is not known; there are rotation"),

@@ -15,6 +15,7 @@ mod kernels;
 mod maximize;
 mod predict;
 mod receptive_field;
+mod report;
 mod source;
 mod subject;
 mod summary;
@@ -53,6 +54,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, context),
         Command::Train(arguments) => train::run(arguments, context),
+        Command::Report(arguments) => report::run(arguments, context),
         Command::Summary(arguments) => summary::run(arguments, context),
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Predict(arguments) => predict::run(arguments, context),

@@ -53,16 +53,49 @@ impl Loss {
     ///
     /// # Panics
     /// When a length does not fit.
-    pub fn evaluate(&self, units: usize, values: &[f32], targets: &[f32], mut gradient: Option<&mut [f32]>) -> f64 {
+    pub fn evaluate(&self, units: usize, values: &[f32], targets: &[f32], gradient: Option<&mut [f32]>) -> f64 {
+        self.evaluate_weighted(units, values, targets, &[], gradient)
+    }
+
+    /// As [`evaluate`](Self::evaluate), each row times a weight of its own; none where there are no weights. The mean is over
+    /// the rows, as Keras's with `class_weight`.
+    ///
+    /// # Panics
+    /// When a length does not fit.
+    pub fn evaluate_weighted(
+        &self,
+        units: usize,
+        values: &[f32],
+        targets: &[f32],
+        weights: &[f32],
+        mut gradient: Option<&mut [f32]>,
+    ) -> f64 {
         assert!(units > 0 && values.len().is_multiple_of(units) && values.len() == targets.len(), "targets");
         let batch = values.len() / units;
+        assert!(weights.is_empty() || weights.len() == batch, "weights");
         let mut total = 0.0;
         for row in 0..batch {
             let range = row * units..(row + 1) * units;
-            let gradient = gradient.as_deref_mut().map(|gradient| &mut gradient[range.clone()]);
-            total += self.row(&values[range.clone()], &targets[range], batch, gradient);
+            let mut gradient = gradient.as_deref_mut().map(|gradient| &mut gradient[range.clone()]);
+            let loss = self.row(&values[range.clone()], &targets[range], batch, gradient.as_deref_mut());
+            let Some(&weight) = weights.get(row) else {
+                total += loss;
+                continue;
+            };
+            total += f64::from(weight) * loss;
+            gradient.into_iter().flatten().for_each(|gradient| *gradient *= weight);
         }
         total / batch as f64
+    }
+
+    /// The same loss with so much of each target spread over all classes; a squared error stays as it is.
+    #[must_use]
+    pub fn smoothed(self, label_smoothing: f32) -> Self {
+        match self {
+            Self::CategoricalCrossentropy { .. } => Self::CategoricalCrossentropy { label_smoothing },
+            Self::BinaryCrossentropy { .. } => Self::BinaryCrossentropy { label_smoothing },
+            Self::MeanSquaredError => self,
+        }
     }
 
     fn row(&self, values: &[f32], targets: &[f32], batch: usize, gradient: Option<&mut [f32]>) -> f64 {
@@ -124,6 +157,18 @@ mod tests {
                 < 1e-9
         );
         assert_eq!(Loss::MeanSquaredError.evaluate(2, &[1.0, 2.0], &[0.0, 0.0], None), 2.5);
+    }
+
+    #[test]
+    fn weights_count_rows_more_or_less() {
+        let loss = Loss::binary_crossentropy().smoothed(0.1);
+        let (values, targets) = ([0.5, -1.0, 2.0], [1.0, 0.0, 1.0]);
+        let (mut plain, mut weighted) = ([0.0; 3], [0.0; 3]);
+        let each: Vec<f64> = (0..3).map(|i| loss.evaluate(1, &values[i..=i], &targets[i..=i], None)).collect();
+        loss.evaluate(1, &values, &targets, Some(&mut plain));
+        let total = loss.evaluate_weighted(1, &values, &targets, &[2.0, 1.0, 0.0], Some(&mut weighted));
+        assert!((total - (2.0 * each[0] + each[1]) / 3.0).abs() < 1e-12);
+        assert_eq!(weighted, [2.0 * plain[0], plain[1], 0.0]);
     }
 
     #[test]

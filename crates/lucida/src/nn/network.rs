@@ -2,6 +2,7 @@
 
 mod assembly;
 mod cut;
+mod head;
 mod resize;
 
 use std::collections::{HashMap, HashSet};
@@ -206,8 +207,12 @@ impl Network {
 
     /// Whether each of a layer's weights is one that training may change.
     fn specs_of(&self, node: usize) -> Vec<bool> {
-        let inputs: Vec<Shape> = self.nodes[node].inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+        let inputs = self.input_shapes(node);
         self.nodes[node].layer.mechanics().weights(&inputs).iter().map(|spec| spec.trainable).collect()
+    }
+
+    fn input_shapes(&self, node: usize) -> Vec<Shape> {
+        self.nodes[node].inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect()
     }
 
     /// The architecture as JSON, without the weights.
@@ -314,16 +319,7 @@ impl NetworkBuilder {
     /// [`Error::Argument`] when there is no output or no input; [`Error::Limit`] when there are too many weights.
     pub fn build(self, outputs: &[usize], seed: u64) -> Result<Network> {
         let mut network = self.finish(outputs)?;
-        let mut stream = 0;
-        for node in 0..network.nodes.len() {
-            let inputs: Vec<Shape> =
-                network.nodes[node].inputs.iter().map(|&input| network.nodes[input].shape.clone()).collect();
-            let specs = network.nodes[node].layer.mechanics().weights(&inputs);
-            for (weight, spec) in network.weights[network.nodes[node].weights.clone()].iter_mut().zip(specs) {
-                spec.initializer.fill(&spec.shape, weight.values_mut(), seed, stream);
-                stream += 1;
-            }
-        }
+        network.initialize(0, seed);
         Ok(network)
     }
 

@@ -5,6 +5,7 @@ use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use crate::Result;
 
 /// An optimizer's rule and constants; the defaults are Keras's. The learning rate comes from a [`Schedule`].
 ///
@@ -71,6 +72,17 @@ impl Optimizer {
         Self::AdamW { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, weight_decay: 0.004 }
     }
 
+    /// Adam or AdamW with this weight decay; others stay as they are.
+    #[must_use]
+    pub fn with_weight_decay(self, weight_decay: f32) -> Self {
+        match self {
+            Self::Adam { beta_1, beta_2, epsilon } | Self::AdamW { beta_1, beta_2, epsilon, .. } => {
+                Self::AdamW { beta_1, beta_2, epsilon, weight_decay }
+            }
+            other => other,
+        }
+    }
+
     /// Tensors of state for each weight.
     fn slots(&self) -> usize {
         match self {
@@ -105,18 +117,45 @@ impl OptimizerState {
         self.steps
     }
 
+    /// The moments of each weight, to be stored.
+    pub(crate) fn slots(&self) -> &[Vec<Buffer>] {
+        &self.slots
+    }
+
+    /// A state that was stored: the steps, and a way to fill the moments of each weight.
+    pub(crate) fn restore(
+        &mut self,
+        steps: u64,
+        mut fill: impl FnMut(usize, usize, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.steps = steps;
+        for (weight, slots) in self.slots.iter_mut().enumerate() {
+            slots.iter_mut().enumerate().try_for_each(|(slot, values)| fill(weight, slot, values))?;
+        }
+        Ok(())
+    }
+
     /// Changes the weights by one step. `gradients` has one for each weight of the network, empty where there is none.
     ///
     /// # Panics
     /// When the state was made for another network.
     pub fn apply(&mut self, cpu: Cpu, network: &mut Network, gradients: &[Vec<f32>], rate: f64) {
+        self.apply_at(cpu, network, gradients, |_| rate);
+    }
+
+    /// As [`apply`](Self::apply), with a learning rate for each weight, by its number.
+    ///
+    /// # Panics
+    /// When the state was made for another network.
+    pub fn apply_at(&mut self, cpu: Cpu, network: &mut Network, gradients: &[Vec<f32>], rate: impl Fn(usize) -> f64) {
         self.steps += 1;
         assert_eq!(self.slots.len(), network.weights().len(), "the optimizer was made for another network");
-        let weights = network.weights_mut().iter_mut();
-        for ((weight, gradient), slots) in weights.zip(gradients).zip(&mut self.slots) {
+        let weights = network.weights_mut().iter_mut().enumerate();
+        for (((index, weight), gradient), slots) in weights.zip(gradients).zip(&mut self.slots) {
             if gradient.is_empty() || !weight.trainable() {
                 continue;
             }
+            let rate = rate(index);
             let values = weight.values_mut();
             match self.optimizer {
                 Optimizer::Sgd { momentum, nesterov } => {

@@ -10,6 +10,7 @@
 mod bars;
 mod braille;
 mod canvas;
+mod chart;
 mod colormap;
 mod confusion;
 mod curves;
@@ -25,6 +26,7 @@ mod ticks;
 
 pub use bars::Bars;
 pub use braille::braille;
+pub use chart::Chart;
 pub use colormap::Colormap;
 pub use confusion::Confusion;
 pub use curves::{Curves, Panel};
@@ -32,8 +34,8 @@ pub use figure::Figure;
 pub use grid::{Cell, Grid};
 pub use heat::{Heat, HeatOverlay};
 pub use normalize::{Normalize, Scope, channel_maps, float_map, float_rgb, kernel_maps};
-pub use png::png_bytes;
-pub use report::{Content, Gallery, Report, Table};
+pub use png::{jpeg_bytes, png_bytes};
+pub use report::{CellMatrix, Content, Gallery, Report, Table};
 pub use scatter::Scatter;
 
 /// A colour: red, green, blue, each 0 to 255.

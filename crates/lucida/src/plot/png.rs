@@ -1,5 +1,6 @@
-//! PNG bytes of a picture.
+//! A picture as the bytes of a file.
 
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
@@ -27,6 +28,27 @@ pub fn png_bytes(picture: &Picture) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The picture as a JPEG file of quality 85, for photos in a page.
+///
+/// # Errors
+/// [`Error::Argument`] when the picture has no pixels or too many for the format.
+pub fn jpeg_bytes(picture: &Picture) -> Result<Vec<u8>> {
+    let (width, height) = (picture.width(), picture.height());
+    let refuse = |why: String| Error::argument(format!("a picture of {width}x{height} cannot be a JPEG file: {why}"));
+    let (Ok(w), Ok(h)) = (u16::try_from(width), u16::try_from(height)) else {
+        return Err(refuse("it is too large".into()));
+    };
+    if w == 0 || h == 0 {
+        return Err(refuse("it is empty".into()));
+    }
+    let colour = if picture.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, 85)
+        .write_image(picture.pixels(), w.into(), h.into(), colour)
+        .map_err(|e| refuse(e.to_string()))?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +66,9 @@ mod tests {
             assert_eq!(decoded.into_bytes(), pixels);
         }
         assert!(png_bytes(&Picture::filled(0, 3, &[0])).is_err());
+        assert!(jpeg_bytes(&Picture::filled(0, 3, &[0])).is_err());
+        let photo = image::load_from_memory(&jpeg_bytes(&Picture::filled(9, 4, &[200, 100, 50])).unwrap()).unwrap();
+        assert_eq!((photo.width(), photo.height()), (9, 4));
+        assert!(photo.to_rgb8().get_pixel(4, 2).0.iter().zip([200_u8, 100, 50]).all(|(a, b)| a.abs_diff(b) < 6));
     }
 }

@@ -6,6 +6,8 @@ mod apart;
 mod demo;
 mod page;
 mod pictures;
+mod run;
 
 pub use apart::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};
+pub use run::RunReport;

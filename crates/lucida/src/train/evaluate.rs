@@ -1,13 +1,13 @@
 //! How good a model is on labelled data.
 
-use crate::data::{Dataset, Loader, batches};
-use crate::nn::Plan;
+use crate::data::Dataset;
+use crate::nn::{Network, Plan};
 use crate::weights::Model;
-use crate::{Cpu, Result};
+use crate::{Cpu, Error, Result};
 
-use super::{Classifier, Confusion};
+use super::{Classifier, Confusion, Pictures, Samples};
 
-/// Samples computed at once, and the most values of their images: 32 photos of 150x150. The activations of a large network
+/// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
 /// for 256 photos would fill any memory.
 const BATCH: usize = 256;
 const VALUES: usize = 1 << 21;
@@ -25,6 +25,8 @@ pub struct Evaluation {
     pub probabilities: Vec<Vec<f32>>,
     /// The predicted class of each sample.
     pub predicted: Vec<usize>,
+    /// The class of each sample.
+    pub labels: Vec<usize>,
 }
 
 impl Evaluation {
@@ -44,32 +46,42 @@ impl Evaluation {
 /// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network or there is no data;
 /// [`crate::Error::Unsupported`] when the network is no classifier.
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
-    let classifier = Classifier::of(&model.network)?;
-    classifier.fits(data.class_names().len())?;
-    let preprocessing = model.preprocessing()?;
-    if data.is_empty() {
-        return Err(crate::Error::argument("there is no data to evaluate the model on"));
+    let samples = Pictures::new(data, model.preprocessing()?, cpu.threads());
+    let order: Vec<usize> = (0..data.len()).collect();
+    evaluate_samples(&model.network, &samples, &order, cpu)
+}
+
+/// Classifies the samples at some positions and compares with their labels.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
+    let classifier = Classifier::of(network)?;
+    classifier.fits(samples.class_names().len())?;
+    if order.is_empty() {
+        return Err(Error::argument("there is no data to evaluate the model on"));
     }
-    let image_len: usize = preprocessing.output_shape().iter().product();
-    let size = (VALUES / image_len.max(1)).clamp(1, BATCH).min(data.len());
-    let mut plan = Plan::builder(&model.network)
+    let size = (VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH).min(order.len());
+    let mut plan = Plan::builder(network)
         .cpu(cpu)
         .batch_size(size)
         .output(classifier.logits.clone())
         .output(classifier.probabilities.clone())
         .build()?;
-    let mut labels = vec![0; size];
     let mut targets = vec![0.0; size * classifier.units];
     let mut evaluation = Evaluation {
         loss: 0.0,
         accuracy: 0.0,
         confusion: Confusion::new(classifier.classes()),
-        probabilities: Vec::with_capacity(data.len()),
-        predicted: Vec::with_capacity(data.len()),
+        probabilities: Vec::with_capacity(order.len()),
+        predicted: Vec::with_capacity(order.len()),
+        labels: order.iter().map(|&index| samples.label(index)).collect(),
     };
-    let order: Vec<usize> = (0..data.len()).collect();
-    let mut count = |plan: &mut Plan, labels: &[usize]| {
-        plan.forward(&model.network)?;
+    samples.each(None, order, size, &mut |batch| {
+        let labels = batch.labels;
+        plan.set_batch(labels.len());
+        plan.input_mut().copy_from_slice(batch.images);
+        plan.forward(network)?;
         let targets = &mut targets[..labels.len() * classifier.units];
         classifier.targets(labels, targets);
         let loss = classifier.loss.evaluate(classifier.units, plan.output(0), targets, None);
@@ -81,22 +93,8 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
             evaluation.probabilities.push(classifier.spread(row));
         }
         Ok(true)
-    };
-    if data.is_slow() {
-        Loader::new(data, preprocessing).threads(cpu.threads()).each(&order, size, |batch| {
-            plan.set_batch(batch.labels.len());
-            plan.input_mut().copy_from_slice(batch.images);
-            count(&mut plan, batch.labels)
-        })?;
-    } else {
-        for batch in batches(&order, size)? {
-            plan.set_batch(batch.len());
-            let labels = &mut labels[..batch.len()];
-            data.fill_batch(batch, preprocessing, plan.input_mut(), labels)?;
-            count(&mut plan, labels)?;
-        }
-    }
-    evaluation.loss /= data.len() as f64;
+    })?;
+    evaluation.loss /= order.len() as f64;
     evaluation.accuracy = evaluation.confusion.accuracy();
     Ok(evaluation)
 }

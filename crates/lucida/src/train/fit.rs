@@ -1,13 +1,16 @@
-//! The training loop.
+//! Training: what it is told, what it tells, and what it leaves.
 
-use std::time::Instant;
+use std::path::PathBuf;
 
-use crate::data::{Dataset, Loader, Mixed, batches, epoch_order};
-use crate::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
+use serde_json::Value;
+
+use crate::data::Dataset;
+use crate::nn::{Network, Optimizer, Schedule};
 use crate::weights::Model;
-use crate::{Cpu, Error, Result};
+use crate::{Cpu, Result};
 
-use super::{Classifier, EpochRecord, History, evaluate};
+use super::course::Course;
+use super::{EpochRecord, History, Options, Pictures, Samples};
 
 /// How to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,10 +51,20 @@ pub struct BatchReport {
     pub loss: f64,
     /// Accuracy of this epoch so far.
     pub accuracy: f64,
+    /// The loss of this step alone.
+    pub step_loss: f64,
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Samples of this step.
+    pub samples: usize,
 }
 
 /// Is told how training goes, and may stop it.
 pub trait Observer {
+    /// Before the first step of a training that goes on from a checkpoint: what was done before, and how many steps of
+    /// the epoch at hand.
+    fn resumed(&mut self, _history: &History, _steps: usize) {}
+
     /// After each step.
     fn batch(&mut self, _report: &BatchReport) -> Flow {
         Flow::Continue
@@ -77,22 +90,99 @@ impl Observer for Silent {}
 pub struct Fitted {
     /// The numbers of the epochs that were completed.
     pub history: History,
-    /// The number of the best epoch by validation loss, whose weights are in the model; none when no epoch was completed.
+    /// The number of the best epoch, whose weights are in the model; none when no epoch was completed.
     pub best_epoch: Option<usize>,
     /// The network as the last step left it.
     pub last: Network,
     /// Whether an observer stopped the training.
     pub interrupted: bool,
+    /// Whether it ended because epochs got no better.
+    pub stopped_early: bool,
 }
 
-/// Trains a model. Afterwards it has the weights of the best epoch by validation loss (by training loss, without
-/// validation data), or of the last step when training was stopped within the first epoch.
-///
-/// The same model, data, settings and number of threads give the same weights to the bit.
+/// Where a training leaves off and goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoints {
+    /// The file. It is written whole or not at all, after each epoch and when training is stopped.
+    pub path: PathBuf,
+    /// Write it after so many steps, too.
+    pub every: Option<usize>,
+    /// Go on from the file, if there is one.
+    pub resume: bool,
+    /// What else must be the same for a training to go on: the data, say. An object, each entry with a name for people.
+    pub identity: Value,
+}
+
+/// A training to be done: its settings, and what else it should do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    pub(super) settings: Settings,
+    pub(super) options: Options,
+    pub(super) checkpoints: Option<Checkpoints>,
+}
+
+impl Fit {
+    /// The plain loop.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, options: Options::default(), checkpoints: None }
+    }
+
+    /// With these conveniences.
+    #[must_use]
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// With a checkpoint file, from which a training that was interrupted, or killed, goes on: to the same weights, to the
+    /// bit, as if nothing had happened.
+    #[must_use]
+    pub fn checkpoints(self, checkpoints: Checkpoints) -> Self {
+        Self { checkpoints: Some(checkpoints), ..self }
+    }
+
+    /// Trains a model on pictures. Afterwards it has the weights of the best epoch, or of the last step when training was
+    /// stopped within the first epoch.
+    ///
+    /// The same model, data, settings and number of threads give the same weights to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) when settings, options or data do not fit the network, when the loss is no
+    /// longer a number, or when a checkpoint is of another training; [`Error::Unsupported`](crate::Error::Unsupported) when it
+    /// is no classifier; those of reading the data and of the observer.
+    pub fn run(
+        &self,
+        model: &mut Model,
+        train: &dyn Dataset,
+        validation: Option<&dyn Dataset>,
+        observer: &mut dyn Observer,
+    ) -> Result<Fitted> {
+        model.check()?;
+        let preprocessing = model.preprocessing()?.clone();
+        let pictures = |set| Pictures::new(set, &preprocessing, self.settings.cpu.threads());
+        let (train, validation) = (pictures(train), validation.map(pictures));
+        let validation = validation.as_ref().map(|samples| samples as &dyn Samples);
+        self.run_on(&mut model.network, &train, validation, observer)
+    }
+
+    /// Trains a network on any samples, as [`run`](Self::run).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_on(
+        &self,
+        network: &mut Network,
+        train: &dyn Samples,
+        validation: Option<&dyn Samples>,
+        observer: &mut dyn Observer,
+    ) -> Result<Fitted> {
+        Course::new(self, network, train, validation)?.run(network, observer)
+    }
+}
+
+/// Trains a model without conveniences: [`Fit::run`].
 ///
 /// # Errors
-/// [`Error::Argument`] when settings or data do not fit the network, [`Error::Unsupported`] when it is no classifier, and
-/// those of reading the data and of the observer. [`Error::Argument`] too when the loss is no longer a number.
+/// As [`Fit::run`].
 pub fn fit(
     model: &mut Model,
     train: &dyn Dataset,
@@ -100,182 +190,7 @@ pub fn fit(
     settings: &Settings,
     observer: &mut dyn Observer,
 ) -> Result<Fitted> {
-    let mut trainer = Trainer::new(model, train, settings)?;
-    if let Some(validation) = validation {
-        trainer.classifier.fits(validation.class_names().len())?;
-    }
-    let mut history = History::default();
-    let mut best: Option<(usize, f64, Vec<Vec<f32>>)> = None;
-    let mut interrupted = false;
-    for epoch in 1..=settings.epochs {
-        let started = Instant::now();
-        let Some((loss, accuracy)) = trainer.epoch(model, train, epoch, observer)? else {
-            interrupted = true;
-            break;
-        };
-        let evaluation = validation.map(|data| evaluate(model, data, settings.cpu)).transpose()?;
-        let record = EpochRecord {
-            epoch,
-            loss,
-            accuracy,
-            val_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
-            val_accuracy: evaluation.as_ref().map(|evaluation| evaluation.accuracy),
-            learning_rate: settings.schedule.at(trainer.optimizer.steps().saturating_sub(1)),
-            seconds: started.elapsed().as_secs_f64(),
-        };
-        history.epochs.push(record);
-        let judged = record.val_loss.unwrap_or(loss);
-        let improved = best.as_ref().is_none_or(|(_, least, _)| judged < *least);
-        if improved {
-            let weights = model.network.weights().iter().map(|weight| weight.values().to_vec()).collect();
-            best = Some((epoch, judged, weights));
-        }
-        if observer.epoch(&record, &model.network, improved)? == Flow::Stop {
-            interrupted = epoch < settings.epochs;
-            break;
-        }
-    }
-    let last = model.network.clone();
-    let best_epoch = best.as_ref().map(|(epoch, ..)| *epoch);
-    if let Some((_, _, weights)) = best {
-        for (weight, values) in model.network.weights_mut().iter_mut().zip(weights) {
-            weight.values_mut().copy_from_slice(&values);
-        }
-    }
-    Ok(Fitted { history, best_epoch, last, interrupted })
-}
-
-/// A plan, an optimizer and what is allocated once for all steps.
-struct Trainer<'a> {
-    settings: &'a Settings,
-    classifier: Classifier,
-    plan: Plan,
-    optimizer: OptimizerState,
-    labels: Vec<usize>,
-    targets: Vec<f32>,
-    samples: u64,
-}
-
-impl<'a> Trainer<'a> {
-    fn new(model: &Model, train: &dyn Dataset, settings: &'a Settings) -> Result<Self> {
-        settings.schedule.check()?;
-        if settings.batch_size == 0 || settings.epochs == 0 {
-            let (epochs, batch_size) = (settings.epochs, settings.batch_size);
-            return Err(Error::argument(format!(
-                "training takes at least one epoch and one sample a step, not {epochs} and {batch_size}"
-            )));
-        }
-        if train.is_empty() {
-            return Err(Error::argument("there is no data to train on"));
-        }
-        let classifier = Classifier::of(&model.network)?;
-        classifier.fits(train.class_names().len())?;
-        model.check()?;
-        let batch = settings.batch_size.min(train.len());
-        let plan = Plan::builder(&model.network)
-            .cpu(settings.cpu)
-            .batch_size(batch)
-            .training()
-            .output(classifier.logits.clone())
-            .seed(classifier.logits.clone())
-            .weight_gradients()
-            .build()?;
-        let optimizer = OptimizerState::new(settings.optimizer, &model.network);
-        let (labels, targets) = (vec![0; batch], vec![0.0; batch * classifier.units]);
-        Ok(Self { settings, classifier, plan, optimizer, labels, targets, samples: 0 })
-    }
-
-    /// One pass over the data: mean loss and accuracy, or nothing when the observer stopped it.
-    fn epoch(
-        &mut self,
-        model: &mut Model,
-        train: &dyn Dataset,
-        epoch: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<(f64, f64)>> {
-        let order = epoch_order(train.len(), self.settings.seed, epoch as u32);
-        let steps = batches(&order, self.settings.batch_size)?.len();
-        let mut sums = Sums::default();
-        let mut go_on = |trainer: &mut Self, model: &mut Model, count: usize, mixed: &[Option<Mixed>]| {
-            let (loss, correct) = trainer.step(model, count, mixed)?;
-            sums.add(loss, correct, count);
-            if !loss.is_finite() {
-                let (step, rate) = (sums.steps, trainer.settings.schedule.rate);
-                return Err(Error::argument(format!(
-                    "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below {rate}"
-                )));
-            }
-            let (loss, accuracy) = sums.means();
-            Ok(observer.batch(&BatchReport { epoch, step: sums.steps, steps, loss, accuracy }) == Flow::Continue)
-        };
-        let preprocessing = model.preprocessing()?.clone();
-        let mut complete = true;
-        if train.is_slow() {
-            // Pictures are decoded and augmented while the step before computes.
-            let loader = Loader::new(train, &preprocessing).training(epoch as u32).threads(self.settings.cpu.threads());
-            complete = loader.each(&order, self.settings.batch_size, |batch| {
-                let count = batch.labels.len();
-                self.plan.set_batch(count);
-                self.plan.input_mut().copy_from_slice(batch.images);
-                self.labels[..count].copy_from_slice(batch.labels);
-                go_on(self, model, count, batch.mixed)
-            })?;
-        } else {
-            for batch in batches(&order, self.settings.batch_size)? {
-                self.plan.set_batch(batch.len());
-                let labels = &mut self.labels[..batch.len()];
-                train.fill_batch(batch, &preprocessing, self.plan.input_mut(), labels)?;
-                if !go_on(self, model, batch.len(), &[])? {
-                    complete = false;
-                    break;
-                }
-            }
-        }
-        Ok(complete.then(|| sums.means()))
-    }
-
-    /// Forward, loss, backward, optimizer on the batch that the plan holds: the loss, and how many samples were classified
-    /// correctly on the way.
-    fn step(&mut self, model: &mut Model, count: usize, mixed: &[Option<Mixed>]) -> Result<(f64, usize)> {
-        let Self { settings, classifier, plan, optimizer, .. } = self;
-        let labels = &self.labels[..count];
-        let targets = &mut self.targets[..count * classifier.units];
-        classifier.targets(labels, targets);
-        classifier.mix_targets(mixed, targets);
-        plan.forward_training(&mut model.network, StepSeed { seed: settings.seed, first_sample: self.samples })?;
-        let (logits, gradient) = plan.output_and_seed_mut(0, 0);
-        let loss = classifier.loss.evaluate(classifier.units, logits, targets, Some(gradient));
-        let rows = logits.chunks_exact(classifier.units).zip(labels);
-        let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
-        plan.backward(&model.network);
-        let rate = settings.schedule.at(optimizer.steps());
-        optimizer.apply(settings.cpu, &mut model.network, plan.weight_gradients(), rate);
-        self.samples += count as u64;
-        Ok((loss, correct))
-    }
-}
-
-/// The sums over an epoch.
-#[derive(Default)]
-struct Sums {
-    loss: f64,
-    correct: usize,
-    seen: usize,
-    steps: usize,
-}
-
-impl Sums {
-    fn add(&mut self, loss: f64, correct: usize, count: usize) {
-        self.loss += loss * count as f64;
-        self.correct += correct;
-        self.seen += count;
-        self.steps += 1;
-    }
-
-    /// Mean loss and accuracy.
-    fn means(&self) -> (f64, f64) {
-        (self.loss / self.seen as f64, self.correct as f64 / self.seen as f64)
-    }
+    Fit::new(*settings).run(model, train, validation, observer)
 }
 
 #[cfg(test)]

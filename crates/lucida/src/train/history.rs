@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plot::Curves;
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 /// The numbers of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Its number, from 1.
     pub epoch: usize,
@@ -25,7 +27,7 @@ pub struct EpochRecord {
 }
 
 /// The numbers of all epochs.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct History {
     /// One record for each epoch.
     pub epochs: Vec<EpochRecord>,
@@ -63,6 +65,21 @@ impl History {
         })
     }
 
+    /// Reads a table that [`save_csv`](Self::save_csv) has written.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when it cannot be read, [`Error::File`](crate::Error::File) names the first line that is not understood.
+    pub fn load_csv(path: &Path) -> Result<Self> {
+        let bytes = files::read_limited(path, 64 << 20)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut epochs = Vec::new();
+        for (number, line) in text.lines().enumerate().skip(1) {
+            let record = parse(line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
+            epochs.push(record);
+        }
+        Ok(Self { epochs })
+    }
+
     /// The curves of accuracy and loss, training against validation.
     pub fn curves(&self) -> Curves {
         let series =
@@ -74,6 +91,24 @@ impl History {
             &series(|record| record.val_loss),
         )
     }
+}
+
+/// The epoch of a line of the table.
+fn parse(line: &str) -> Option<EpochRecord> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let &[epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds] = fields.as_slice() else {
+        return None;
+    };
+    let optional = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    Some(EpochRecord {
+        epoch: epoch.parse().ok()?,
+        loss: loss.parse().ok()?,
+        accuracy: accuracy.parse().ok()?,
+        val_loss: optional(val_loss)?,
+        val_accuracy: optional(val_accuracy)?,
+        learning_rate: learning_rate.parse().ok()?,
+        seconds: seconds.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -106,12 +141,16 @@ mod tests {
     fn the_table_has_a_row_for_each_epoch() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.csv");
-        History { epochs: vec![record(1, Some(0.5)), record(2, None)] }.save_csv(&path).unwrap();
+        let history = History { epochs: vec![record(1, Some(0.5)), record(2, None)] };
+        history.save_csv(&path).unwrap();
+        assert_eq!(History::load_csv(&path).unwrap(), history);
         assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
+            std::fs::read_to_string(&path).unwrap(),
             "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds\n\
              1,0.500000,1.000000,0.750000,0.500000,1e-3,1.250\n\
              2,0.500000,0.500000,,,1e-3,1.250\n"
         );
+        std::fs::write(&path, "head\n1,2,3\n").unwrap();
+        assert!(History::load_csv(&path).unwrap_err().to_string().ends_with("line 2 is no epoch"));
     }
 }

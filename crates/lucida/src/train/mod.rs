@@ -5,21 +5,41 @@
 //! - [`predict`], [`predict_set`]: the class of pictures.
 //! - [`RunFolder`]: where a run leaves its files.
 
+mod checkpoint;
 mod classifier;
 mod confusion;
+mod course;
 mod evaluate;
+mod features;
+mod finder;
 mod fit;
 mod history;
+mod metrics;
+mod options;
+mod origin;
 mod predict;
 mod record;
 mod run_folder;
+mod samples;
+mod stream;
 mod table;
+mod tensorboard;
+mod trainer;
+mod transfer;
 
 pub use classifier::Classifier;
 pub use confusion::Confusion;
-pub use evaluate::{Evaluation, evaluate};
-pub use fit::{BatchReport, Fitted, Flow, Observer, Settings, Silent, fit};
+pub use evaluate::{Evaluation, evaluate, evaluate_samples};
+pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, picture_keys};
+pub use finder::RateCurve;
+pub use fit::{BatchReport, Checkpoints, Fit, Fitted, Flow, Observer, Settings, Silent, fit};
 pub use history::{EpochRecord, History};
+pub use metrics::{Calibration, CalibrationBin};
+pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};
+pub use origin::Origin;
 pub use predict::{Prediction, predict, predict_set};
 pub use run_folder::RunFolder;
+pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;
+pub use tensorboard::EventFiles;
+pub use transfer::{Head, Transfer, Transferred};

@@ -58,7 +58,7 @@ mod tests {
         let record = |seconds| {
             let last = zoo::mnist_cnn(0).unwrap();
             let history = History { epochs: vec![epoch(seconds)] };
-            Fitted { history, best_epoch: Some(1), last, interrupted: true }.record(&settings)
+            Fitted { history, best_epoch: Some(1), last, interrupted: true, stopped_early: false }.record(&settings)
         };
         assert_eq!(record(1.0), record(2.0));
         assert_eq!(record(1.0)["completed_epochs"], 1);

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::nn::Network;
 use crate::weights::{Model, safetensors};
-use crate::{Result, files};
+use crate::{Error, Result, files};
 
 use super::History;
 
-/// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last), `history.csv`,
-/// `curves.svg` and `curves.png`.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const SKIPPED: &str = "skipped.csv";
+
+/// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
+/// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
+/// `skipped.csv` with the files that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
@@ -17,7 +21,8 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// The names of the files of a run.
-    pub const FILES: [&str; 5] = ["model.safetensors", "last.safetensors", "history.csv", "curves.svg", "curves.png"];
+    pub const FILES: [&str; 6] =
+        ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
     /// Creates the folder of a new run, and checks that files can be written there before any long work.
     ///
@@ -27,6 +32,26 @@ impl RunFolder {
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
         files::claim_folder(&path, &Self::FILES, force)?;
+        let run = Self { path };
+        // Nobody shall go on from what another run has left.
+        for old in [run.checkpoint(), run.skipped()] {
+            match std::fs::remove_file(&old) {
+                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(&old, "remove", problem));
+                }
+                _ => {}
+            }
+        }
+        Ok(run)
+    }
+
+    /// Opens the folder of a run that goes on, or begins if nothing is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
+    pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        files::claim_folder(&path, &[], false)?;
         Ok(Self { path })
     }
 
@@ -38,6 +63,26 @@ impl RunFolder {
     /// The model file.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
+    }
+
+    /// The file to go on from.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.path.join(CHECKPOINT)
+    }
+
+    /// The table of files that cannot be used.
+    pub fn skipped(&self) -> PathBuf {
+        self.path.join(SKIPPED)
+    }
+
+    /// The table of the epochs.
+    pub fn history(&self) -> PathBuf {
+        self.path.join("history.csv")
+    }
+
+    /// The file that says what the run was trained on.
+    pub fn origin(&self) -> PathBuf {
+        self.path.join("run.json")
     }
 
     /// Writes the model with the weights of its best epoch.
@@ -62,7 +107,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when one cannot be written.
     pub fn save_history(&self, history: &History) -> Result<()> {
-        history.save_csv(&self.path.join("history.csv"))?;
+        history.save_csv(&self.history())?;
         let figure = history.curves().figure();
         figure.save_svg(&self.path.join("curves.svg"))?;
         figure.picture(2.0)?.save_png(&self.path.join("curves.png"))
@@ -82,7 +127,11 @@ mod tests {
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
+        std::fs::write(run.checkpoint(), "old").unwrap();
+        RunFolder::reopen(&path).unwrap();
+        assert!(run.checkpoint().exists());
         RunFolder::create(&path, true).unwrap();
+        assert!(!run.checkpoint().exists());
     }
 
     #[test]

@@ -34,14 +34,20 @@ impl Model {
         let network = architecture.build(options)?;
         let [default_height, default_width, _] = architecture.input;
         let [height, width] = options.size.unwrap_or([default_height, default_width]);
-        let preprocessing = match architecture.pixels {
-            Pixels::Digit => Preprocessing::mnist().with_size(height, width),
-            Pixels::Unit => Preprocessing::unit(height, width, Colour::Rgb),
-            Pixels::Caffe => Preprocessing::vgg().with_size(height, width),
-            Pixels::Standardised => Preprocessing::torchvision(height).with_size(height, width),
-            Pixels::Symmetric => Preprocessing::inception(height).with_size(height, width),
-        };
+        let preprocessing = Self::preprocessing_of(architecture.pixels, height, width);
         Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })
+    }
+
+    /// How pictures of this size become what a network of the zoo takes.
+    pub fn preprocessing_of(pixels: Pixels, height: usize, width: usize) -> Preprocessing {
+        let numbers = match pixels {
+            Pixels::Digit => Preprocessing::mnist(),
+            Pixels::Unit => Preprocessing::unit(height, width, Colour::Rgb),
+            Pixels::Caffe => Preprocessing::vgg(),
+            Pixels::Standardised => Preprocessing::torchvision(height),
+            Pixels::Symmetric => Preprocessing::inception(height),
+        };
+        numbers.with_size(height, width)
     }
 
     /// Checks that preprocessing and class names fit the network.

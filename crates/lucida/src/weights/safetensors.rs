@@ -39,14 +39,24 @@ const MAX_HEADER: u64 = 16 << 20;
 /// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     let text = description::to_text(model)?;
-    let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ KEY: text }))]);
+    let weights = model.network.weights();
+    let tensors = weights.iter().map(|weight| (weight.name().to_owned(), weight.shape(), weight.values()));
+    write_tensors(path, KEY, text, &tensors.collect::<Vec<_>>())
+}
+
+/// A tensor to be written: its name, shape and values.
+pub(crate) type NamedTensor<'a> = (String, &'a [usize], &'a [f32]);
+
+/// Writes tensors, and a text under a key of the metadata.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written; then there is none, or still the old one.
+pub(crate) fn write_tensors(path: &Path, key: &str, text: String, tensors: &[NamedTensor]) -> Result<()> {
+    let mut header = BTreeMap::from([("__metadata__".to_owned(), json!({ key: text }))]);
     let mut at = 0;
-    for weight in model.network.weights() {
-        let end = at + 4 * weight.values().len();
-        header.insert(
-            weight.name().to_owned(),
-            json!({ "dtype": "F32", "shape": weight.shape(), "data_offsets": [at, end] }),
-        );
+    for (name, shape, values) in tensors {
+        let end = at + 4 * values.len();
+        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] }));
         at = end;
     }
     let mut header = serde_json::to_vec(&header)
@@ -56,10 +66,7 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     files::write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        for weight in model.network.weights() {
-            write_floats(out, weight.values())?;
-        }
-        Ok(())
+        tensors.iter().try_for_each(|(_, _, values)| write_floats(out, values))
     })
 }
 
@@ -124,6 +131,45 @@ pub fn inspect(path: &Path) -> Result<Inspection> {
         attributes,
         architecture,
     })
+}
+
+/// A file that [`write_tensors`] has written.
+pub(crate) struct TensorFile<'a> {
+    source: Source<'a>,
+    places: BTreeMap<String, usize>,
+}
+
+impl<'a> TensorFile<'a> {
+    /// # Errors
+    /// [`Error::File`] when it is not a safetensors file.
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
+        let source = Source::open(path)?;
+        let places = source.tensors.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
+        Ok(Self { source, places })
+    }
+
+    /// The text under a key of the metadata.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.source.attributes.get(key).map(String::as_str)
+    }
+
+    /// Reads a tensor.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is not there, or has another number of values.
+    pub(crate) fn read_into(&mut self, name: &str, values: &mut [f32]) -> Result<()> {
+        let bad = |problem: &str| Error::file(self.source.path, format!("tensor {name:?} {problem}"));
+        let place = *self.places.get(name).ok_or_else(|| bad("is missing"))?;
+        let len: usize = self.source.infos[place].shape.iter().product();
+        if len != values.len() {
+            return Err(bad(&format!("has {len} values, not {}", values.len())));
+        }
+        let mut at = 0;
+        self.source.read(place, &mut |part| {
+            values[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        })
+    }
 }
 
 /// An open file whose header has been checked against its length.

@@ -1,10 +1,11 @@
 //! Reading and decoding every file of a folder once.
 
-use std::hash::Hasher;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+
+use md5::{Digest, Md5};
 
 use super::layout::Found;
 use super::set::{FolderSet, PictureFile};
@@ -89,9 +90,7 @@ fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Resu
     Ok(PictureFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
 }
 
-/// Tells files apart within one run; equal ones are compared byte by byte before they are called equal.
-fn digest(bytes: &[u8]) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
+/// Tells files apart, in this run and in later ones; equal ones are compared byte by byte before they are called equal.
+fn digest(bytes: &[u8]) -> [u8; 16] {
+    Md5::digest(bytes).into()
 }

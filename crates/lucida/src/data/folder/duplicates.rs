@@ -23,12 +23,15 @@ pub struct Duplicate {
     pub across_classes: bool,
 }
 
+/// The part and the position of files of equal length and digest.
+type Groups = HashMap<(u64, [u8; 16]), Vec<(usize, usize)>>;
+
 /// Finds the copies in and across parts. Each copy is told once, beside the first file of its bytes.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when a file that was read before cannot be read again.
 pub(super) fn find(parts: &[Option<&FolderSet>]) -> Result<Vec<Duplicate>> {
-    let mut groups: HashMap<(u64, u64), Vec<(usize, usize)>> = HashMap::new();
+    let mut groups: Groups = HashMap::new();
     let mut duplicates = Vec::new();
     for (part, set) in parts.iter().enumerate().filter_map(|(part, set)| Some((part, (*set)?))) {
         for (index, file) in set.files().iter().enumerate() {

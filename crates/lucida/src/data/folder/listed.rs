@@ -21,7 +21,7 @@ impl FolderBuilder<'_> {
         if found.is_empty() {
             return Err(no_pictures(&self.path, &skipped));
         }
-        let unread = |(path, label)| PictureFile { path, label, len: 0, digest: 0, kept: None };
+        let unread = |(path, label)| PictureFile { path, label, len: 0, digest: [0; 16], kept: None };
         let files = found.into_iter().map(unread).collect();
         let cpu = self.cpu.unwrap_or_else(Cpu::detect);
         Ok((FolderSet::new(path, files, class_names, classified, self.limits, cpu, None), skipped))

@@ -14,7 +14,7 @@ pub(super) struct PictureFile {
     pub(super) label: usize,
     /// The bytes of the file, and a digest of them.
     pub(super) len: u64,
-    pub(super) digest: u64,
+    pub(super) digest: [u8; 16],
     /// Its pixels as the network wants them, where there was room.
     pub(super) kept: Option<Arc<[u8]>>,
 }
@@ -62,6 +62,21 @@ impl FolderSet {
     /// When there is no such picture.
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].path
+    }
+
+    /// The MD5 digest of the file of a picture.
+    ///
+    /// # Panics
+    /// When there is no such picture.
+    pub fn digest(&self, index: usize) -> [u8; 16] {
+        self.files[index].digest
+    }
+
+    /// The set without the pixels that were kept in memory, for when they are not needed any more.
+    #[must_use]
+    pub fn without_kept(mut self) -> Self {
+        self.files.iter_mut().for_each(|file| file.kept = None);
+        self
     }
 
     /// How many pictures each class has.

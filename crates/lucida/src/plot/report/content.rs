@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::html::{base64, escape};
+use super::matrix::CellMatrix;
 use crate::Result;
 use crate::data::Picture;
-use crate::plot::{Figure, png_bytes};
+use crate::plot::{Figure, jpeg_bytes, png_bytes};
 
 /// The content of a section, built part after part. All text is plain: it is escaped on the way in.
 #[derive(Debug, Clone, Default)]
@@ -84,6 +85,15 @@ impl Content {
         Ok(self.add(html))
     }
 
+    /// Adds a confusion matrix whose cells open their pictures.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) when a picture is empty.
+    pub fn matrix(self, matrix: &CellMatrix) -> Result<Self> {
+        let html = matrix.html()?;
+        Ok(self.add(html))
+    }
+
     /// Adds parts side by side where there is room, and below each other where there is none.
     pub fn beside(self, parts: impl IntoIterator<Item = Self>) -> Self {
         let parts: String = parts.into_iter().map(|part| format!("<div>{}</div>\n", part.html)).collect();
@@ -111,12 +121,16 @@ fn figcaption(caption: &str) -> String {
 }
 
 fn image(picture: &Picture, zoom: usize, alternative: &str) -> Result<String> {
-    let data = base64(&png_bytes(picture)?);
+    image_as("png", &png_bytes(picture)?, picture, zoom, alternative)
+}
+
+fn image_as(format: &str, bytes: &[u8], picture: &Picture, zoom: usize, alternative: &str) -> Result<String> {
+    let data = base64(bytes);
     let (width, height) = (picture.width().saturating_mul(zoom), picture.height().saturating_mul(zoom));
     let class = if zoom > 1 { " class=\"pixels\"" } else { "" };
     let alternative = escape(alternative);
     Ok(format!(
-        "<img{class} src=\"data:image/png;base64,{data}\" width=\"{width}\" height=\"{height}\" alt=\"{alternative}\">"
+        "<img{class} src=\"data:image/{format};base64,{data}\" width=\"{width}\" height=\"{height}\" alt=\"{alternative}\">"
     ))
 }
 
@@ -180,13 +194,19 @@ fn is_number(cell: &str) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Gallery {
     zoom: usize,
+    photos: bool,
     items: Vec<(Picture, String, bool)>,
 }
 
 impl Gallery {
     /// An empty gallery that shows each pixel as `zoom` by `zoom` pixels of the page (at least one).
     pub fn new(zoom: usize) -> Self {
-        Self { zoom: zoom.max(1), items: Vec::new() }
+        Self { zoom: zoom.max(1), photos: false, items: Vec::new() }
+    }
+
+    /// Stores the pictures as JPEG, a quarter the size: for photos.
+    pub fn photos(self) -> Self {
+        Self { photos: true, ..self }
     }
 
     /// Adds a picture. Its caption, which is its alternative text too, may have several lines; a wrong one is red.
@@ -195,7 +215,7 @@ impl Gallery {
         self
     }
 
-    fn html(&self) -> Result<String> {
+    pub(super) fn html(&self) -> Result<String> {
         let mut html = "<ul class=\"gallery\">\n".to_owned();
         for (picture, caption, wrong) in &self.items {
             let class = match (wrong, caption.is_empty()) {
@@ -204,7 +224,11 @@ impl Gallery {
                 (false, false) => "",
             };
             let mark = if *wrong { "wrong: " } else { "" };
-            let image = image(picture, self.zoom, &format!("{mark}{}", caption.replace('\n', ", ")))?;
+            let alternative = format!("{mark}{}", caption.replace('\n', ", "));
+            let image = match self.photos {
+                true => image_as("jpeg", &jpeg_bytes(picture)?, picture, self.zoom, &alternative)?,
+                false => image(picture, self.zoom, &alternative)?,
+            };
             let _ = writeln!(html, "<li><figure{class}>{image}{}</figure></li>", figcaption(caption));
         }
         Ok(html + "</ul>\n")

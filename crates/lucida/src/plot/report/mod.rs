@@ -5,11 +5,14 @@
 
 mod content;
 mod html;
+mod matrix;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 pub use content::{Content, Gallery, Table};
+pub use matrix::CellMatrix;
+
 pub(super) use html::base64;
 pub(crate) use html::escape;
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::data::{Augment, Augmented, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::zoo;
+use crate::train::{Plateau, Slow, evaluate};
 
 fn model(seed: u64) -> Model {
     Model {
@@ -132,4 +133,101 @@ fn augmented_images_are_trained_on_and_repeatable() {
     assert_eq!(run(5).0, losses);
     assert_ne!(run(6).0, losses);
     assert!(accuracy > 0.5, "{accuracy}");
+}
+
+fn bits(network: &Network) -> Vec<u32> {
+    network.weights().iter().flat_map(|weight| weight.values().iter().map(|value| value.to_bits())).collect()
+}
+
+/// Stopped after any step and gone on with in another process, as it were, a training ends with the same weights.
+#[test]
+fn a_training_goes_on_to_the_same_bits() {
+    let (train, validation) = digits();
+    let train = Subset::new(&train, (0..320).collect()).unwrap();
+    let augmented = Augmented::new(&train, "rotation=10,mixup=0.2".parse().unwrap(), 3).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        steps_per_epoch: Some(4),
+        ema: Some(0.9),
+        plateau: Some(Plateau { patience: 1, factor: 0.5 }),
+        ..Options::default()
+    };
+    let run = |name: &str, resume: bool, observer: &mut dyn Observer| {
+        let path = folder.path().join(name);
+        let checkpoints =
+            Checkpoints { path, every: Some(3), resume, identity: serde_json::json!({ "data": "digits" }) };
+        let mut model = model(1);
+        let fit = Fit::new(settings(3)).options(options.clone()).checkpoints(checkpoints);
+        let fitted = fit.run(&mut model, &augmented, Some(&validation), observer).unwrap();
+        (fitted, bits(&model.network))
+    };
+    let (whole, best) = run("whole", false, &mut Silent);
+    assert!(!whole.interrupted && whole.history.epochs.len() == 3);
+    for steps in [1, 4, 6, 11] {
+        let name = format!("stopped {steps}");
+        assert!(run(&name, false, &mut StopAfter(steps)).0.interrupted);
+        let (gone_on, its_best) = run(&name, true, &mut Silent);
+        assert!(bits(&gone_on.last) == bits(&whole.last) && its_best == best, "{steps}");
+        let losses = |fitted: &Fitted| -> Vec<_> {
+            fitted.history.epochs.iter().map(|epoch| (epoch.loss, epoch.val_loss, epoch.learning_rate)).collect()
+        };
+        assert_eq!(losses(&gone_on), losses(&whole));
+    }
+    // Without a checkpoint it begins, with that of another training it is refused.
+    assert!(run("none", true, &mut Silent).1 == best);
+    let path = folder.path().join("whole");
+    let checkpoints =
+        Checkpoints { path: path.clone(), every: None, resume: true, identity: serde_json::json!({ "data": "cats" }) };
+    let fit = Fit::new(settings(3)).options(options).checkpoints(checkpoints);
+    let refused =
+        |fit: &Fit| fit.run(&mut model(1), &augmented, Some(&validation), &mut Silent).unwrap_err().to_string();
+    let message = refused(&fit);
+    assert!(message.contains("(data: \"digits\" then, \"cats\" now)"), "{message}");
+    std::fs::write(&path, b"damaged").unwrap();
+    assert!(refused(&fit).contains("whole: is not a model file"), "{}", refused(&fit));
+}
+
+#[test]
+fn a_training_that_gets_no_better_is_ended() {
+    let (train, validation) = digits();
+    let train = Subset::new(&train, (0..64).collect()).unwrap();
+    let options =
+        Options { early_stopping: Some(2), plateau: Some(Plateau { patience: 1, factor: 0.5 }), ..Options::default() };
+    // A rate at which nothing is learned: the first epoch stays the best, or nearly so.
+    let settings = Settings { schedule: Schedule::constant(1e-12), ..settings(50) };
+    let fitted =
+        Fit::new(settings).options(options).run(&mut model(1), &train, Some(&validation), &mut Silent).unwrap();
+    assert!(fitted.stopped_early && !fitted.interrupted);
+    let epochs = &fitted.history.epochs;
+    assert!(epochs.len() < 50 && epochs.len() >= 3);
+    assert_eq!(fitted.best_epoch, Some(epochs.len() - 2));
+    assert!(epochs[epochs.len() - 1].learning_rate < 1e-12);
+}
+
+#[test]
+fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
+    let (train, _) = digits();
+    let train = Subset::new(&train, (0..640).collect()).unwrap();
+    let after = |options: Options| {
+        let mut model = model(1);
+        Fit::new(settings(3)).options(options).run(&mut model, &train, None, &mut Silent).unwrap();
+        model
+    };
+    let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 0.0 } else { 1.0 }).collect();
+    let blind =
+        evaluate(&after(Options { class_weights: weights, ..Options::default() }), &train, Cpu::detect()).unwrap();
+    assert_eq!(blind.confusion.recall(3), Some(0.0));
+    assert!(blind.confusion.recall(1).unwrap() > 0.5);
+
+    let moved = |model: &Model, weight: usize| {
+        let before = zoo::mnist_cnn(1).unwrap();
+        let pairs = model.network.weights()[weight].values().iter().zip(before.weights()[weight].values());
+        pairs.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
+    };
+    let slow = Some(Slow { through: "conv2d_1".to_owned(), factor: 0.01 });
+    let (slow, plain) = (after(Options { slow, ..Options::default() }), after(Options::default()));
+    assert!(moved(&slow, 0) < 0.05 * moved(&plain, 0) && moved(&slow, 2) < 0.05 * moved(&plain, 2));
+    assert!(moved(&slow, 4) > 0.3 * moved(&plain, 4));
+    let clipped = after(Options { clip_norm: Some(1e-6), weight_decay: 0.5, ..Options::default() });
+    assert!(moved(&clipped, 0) > 0.0);
 }

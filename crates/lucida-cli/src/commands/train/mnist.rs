@@ -1,46 +1,43 @@
-//! `lucida train`
+//! `lucida train mnist`
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{Optimizer, Schedule, summary, thousands, zoo};
-use lucida::train::{Fitted, RunFolder, Settings, evaluate, fit};
+use lucida::nn::{summary, thousands, zoo};
+use lucida::train::{Pictures, RunFolder, evaluate};
 use lucida::weights::Model;
+use serde_json::json;
 
-use super::Context;
-use crate::cli::{Train, TrainMnist};
+use super::super::Context;
+use super::settings::Wanted;
+use super::{rate, report_best};
+use crate::cli::TrainMnist;
 use crate::interrupt;
 use crate::output::percent;
-use crate::progress::Progress;
 
 /// The part of the training digits that validates.
 const VALIDATION: f64 = 0.2;
 
-pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
-    match arguments {
-        Train::Mnist(arguments) => mnist(arguments, context),
-    }
-}
-
-fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &TrainMnist, context: Context) -> Result<()> {
     let output = context.output;
     let (digits, origin) = match &arguments.data {
         Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
-    let run = RunFolder::create(&arguments.out, arguments.force)?;
+    let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
+    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
+    let run = wanted.open_run(&arguments.out)?;
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
     let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
     let validation = Subset::new(&digits.train, split.validation)?;
-    let settings = Settings {
-        epochs: arguments.epochs as usize,
-        batch_size: arguments.batch_size as usize,
-        schedule: Schedule::constant(arguments.learning_rate),
-        optimizer: Optimizer::adam(),
-        seed: arguments.seed,
-        cpu: context.cpu,
-    };
+    let settings = wanted.settings(train.len(), context);
+    let identity = json!({
+        "training digits": train.len(),
+        "validation digits": validation.len(),
+        "augmentation": train.augment().to_string(),
+    });
+    let fit = wanted.fit(settings, &train, &run, identity, None)?;
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.train.class_names().to_vec(),
@@ -67,10 +64,17 @@ fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
     }
 
     interrupt::catch()?;
+    if training.find_lr {
+        let preprocessing = model.preprocessing()?;
+        let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
+        return rate::find(&fit, &model.network, &samples, &run, context);
+    }
     let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
     let fitted = {
-        let mut progress = Progress::new(output, settings.epochs);
-        fit(&mut model, &train, validating, &settings, &mut progress)?
+        let preprocessing = model.preprocessing()?.clone();
+        let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
+        let mut watch = wanted.watch(&model, (&validation, &samples), &run, context)?;
+        fit.run(&mut model, &train, validating, &mut watch)?
     };
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
@@ -94,13 +98,4 @@ fn mnist(arguments: &TrainMnist, context: Context) -> Result<()> {
     }
     output.info(&format!("Written to {written}"));
     Ok(())
-}
-
-fn report_best(fitted: &Fitted, context: Context) {
-    let Some(best) = fitted.history.best() else { return };
-    let measured = match (best.val_loss, best.val_accuracy) {
-        (Some(loss), Some(accuracy)) => format!("validation loss {loss:.4}, accuracy {}", percent(accuracy)),
-        _ => format!("loss {:.4}, accuracy {}", best.loss, percent(best.accuracy)),
-    };
-    context.output.info(&format!("Best epoch {}: {measured}", best.epoch));
 }

@@ -1,0 +1,32 @@
+//! `lucida report`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida report runs/photos
+  lucida report runs/photos --out photos.html --force
+  lucida report runs/photos --data elsewhere/photos     the pictures have been moved
+
+One page that needs no other file and no network: curves, the confusion matrix, whose numbers open the pictures, the
+worst mistakes and what the network looked at (Grad-CAM), each class, calibration, augmentation, problems of the data.")]
+pub(crate) struct ReportArguments {
+    /// Folder of a run of `lucida train FOLDER`
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub(crate) run: PathBuf,
+
+    /// The folder of pictures [default: the one that the run was trained on]
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// The page [default: report.html in the folder of the run]
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite a page that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,338 @@
+//! `lucida train`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use lucida::data::{Augment, Fit};
+use lucida::nn::zoo::Pixels;
+use lucida::train::Head;
+
+use crate::arguments::{ClassWeights, Size, known_networks, part, positive};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "\
+Examples:
+  lucida train photos                             a sub-folder of pictures for each class
+  lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
+  lucida train photos --steps-per-epoch 100 --validation-steps 50 --early-stopping 5
+  lucida train photos --model vgg16               a new head on VGG16: lucida weights fetch vgg16
+  lucida train photos --model inception-v3 --cut mixed7 --head flatten,dense:1024,dropout:0.2
+  lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
+  lucida train photos --base runs/mine --cut dense  a new head on a model of your own
+  lucida train photos --find-lr                   which learning rate to take
+  lucida train photos --tui                       a dashboard: curves, throughput, pictures
+  lucida train photos --out runs/a --resume       go on where it was stopped, or killed
+  lucida train mnist --epochs 5                   digits: see lucida train mnist --help
+  lucida train ./mnist                            a folder of your own that is called mnist
+
+A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
+are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
+validation loss), last.safetensors, checkpoint.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
+cannot be used. Ctrl-C stops and saves what there is.")]
+pub(crate) struct Train {
+    #[command(subcommand)]
+    pub(crate) known: Option<TrainKnown>,
+
+    #[command(flatten)]
+    pub(crate) folder: TrainFolder,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrainKnown {
+    /// A small network for handwritten digits, of 113,514 parameters
+    Mnist(TrainMnist),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainFolder {
+    /// Folder of pictures with a sub-folder for each class
+    #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// Network: one that ImageNet has taught (vgg16, vgg19, inception-v3) is frozen and gets a new head; others are trained
+    /// from scratch, unless there are --weights
+    #[arg(long, value_name = "NAME", default_value = "basic-cnn", value_parser = known_networks())]
+    pub(crate) model: String,
+
+    /// The weights of --model [default: those in the cache]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// A model of your own to put a new head on: a model file, or the folder of a run
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with_all = ["model", "weights"])]
+    pub(crate) base: Option<PathBuf>,
+
+    /// Size of the pictures in pixels, as in 224, or HEIGHTxWIDTH [default: 150, that of the model with --base]
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+
+    /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
+    #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
+    pub(crate) cut: Option<String>,
+
+    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn
+    /// [default: flatten,dense:256,dropout:0.5, without flatten where there is nothing to flatten]
+    #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
+    pub(crate) head: Option<Head>,
+
+    /// Train the base from this layer on as well; its batch normalisations stay as they are
+    #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
+    pub(crate) unfreeze: Option<String>,
+
+    /// Learning rate of the unfrozen layers
+    #[arg(long, value_name = "RATE", default_value = "1e-5", value_parser = positive, requires = "unfreeze")]
+    #[arg(help_heading = "Transfer learning")]
+    pub(crate) unfreeze_rate: f64,
+
+    /// Run a frozen base over so many augmented copies of each picture and remember what it says, rather than anew in
+    /// each epoch
+    #[arg(long, value_name = "N", requires = "augment", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(help_heading = "Transfer learning")]
+    pub(crate) augment_copies: Option<u32>,
+
+    /// Folder for what a frozen base says about pictures, so that it is run once [default: features in the cache folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Transfer learning")]
+    pub(crate) features: Option<PathBuf>,
+
+    /// What happens to pictures of other proportions
+    #[arg(long, value_enum, default_value_t = FitName::Stretch)]
+    pub(crate) fit: FitName,
+
+    /// What the numbers of a pixel are [default: what the network was made for]
+    #[arg(long, value_enum)]
+    pub(crate) pixels: Option<PixelsName>,
+
+    /// Augment the training pictures; `lucida data augment --help` names all
+    #[arg(long, value_name = "NAME[=VALUE],...")]
+    pub(crate) augment: Option<Augment>,
+
+    /// Share of the pictures that validates, if the folder has no part for it
+    #[arg(long, value_name = "PART", default_value = "0.2", value_parser = part)]
+    pub(crate) validation_split: f64,
+
+    /// A file that is no whole picture is an error, rather than skipped
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Memory for decoded pictures in MB [default: a quarter of the free memory]
+    #[arg(long, value_name = "N")]
+    pub(crate) cache_mb: Option<u64>,
+
+    /// Epochs: passes over the training pictures, or --steps-per-epoch
+    #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: u32,
+
+    /// Pictures in a step
+    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch_size: u32,
+
+    /// Seed of all random numbers: equal seeds give equal models
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Folder for the run [default: runs/NAME-OF-FOLDER]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) training: TrainingArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida train mnist                                   the 10,000 built-in digits
+  lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
+  lucida train mnist --epochs 5 --seed 1 --out runs/a
+  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
+  lucida train mnist | tee training.log                one line an epoch
+
+A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
+validation loss), last.safetensors, checkpoint.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and
+saves what there is.")]
+pub(crate) struct TrainMnist {
+    /// Folder with MNIST's files [default: the built-in 10,000 digits]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Passes over the training digits
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: u32,
+
+    /// Digits in a step
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch_size: u32,
+
+    /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
+    #[arg(long, value_name = "NAME[=VALUE],...")]
+    pub(crate) augment: Option<Augment>,
+
+    /// Seed of all random numbers: equal seeds give equal models
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Folder for the model, the table and the curves
+    #[arg(long, value_name = "DIR", default_value = "runs/mnist", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) training: TrainingArguments,
+}
+
+/// What can be said about every training.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingArguments {
+    /// Overwrite a run that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Go on from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
+    /// in the end are those of a run that was never stopped
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) resume: bool,
+
+    /// Look for a learning rate instead of training: the loss at rates from 1e-7 up, in lr-finder.csv, .png and .svg
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) find_lr: bool,
+
+    /// Show the training as a dashboard: curves, throughput, pictures
+    #[arg(long)]
+    pub(crate) tui: bool,
+
+    /// Write event files for TensorBoard, into tensorboard/ in the folder of the run
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
+
+    /// Write a checkpoint after so many steps too, not only after each epoch
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    pub(crate) checkpoint_every: Option<u32>,
+
+    /// Steps of an epoch [default: a pass over the data]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    pub(crate) steps_per_epoch: Option<u32>,
+
+    /// Batches to validate with after each epoch, the same each time [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    pub(crate) validation_steps: Option<u32>,
+
+    /// Rule that changes the weights
+    #[arg(long, value_enum, default_value_t = OptimizerName::Adam, help_heading = "Training")]
+    pub(crate) optimizer: OptimizerName,
+
+    /// Learning rate
+    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive, help_heading = "Training")]
+    pub(crate) learning_rate: f64,
+
+    /// How the rate changes: cosine falls to nothing over all epochs
+    #[arg(long, value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
+    pub(crate) schedule: ScheduleName,
+
+    /// Steps over which the rate rises from nothing
+    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
+    pub(crate) warm_up: u32,
+
+    /// What the best epoch is judged by
+    #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
+    pub(crate) monitor: MonitorName,
+
+    /// Stop after so many epochs without a better one
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    pub(crate) early_stopping: Option<u32>,
+
+    /// Lower the rate after so many epochs without a better one
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    pub(crate) reduce_on_plateau: Option<u32>,
+
+    /// What --reduce-on-plateau multiplies the rate with
+    #[arg(long, value_name = "FACTOR", default_value = "0.1", value_parser = part, help_heading = "Training")]
+    pub(crate) plateau_factor: f64,
+
+    /// Let rare classes count more: balanced, or a weight for each, as in cats=1,dogs=2.5
+    #[arg(long, value_name = "balanced|NAME=WEIGHT,...", help_heading = "Training")]
+    pub(crate) class_weights: Option<ClassWeights>,
+
+    /// Share of each target that is spread over all classes
+    #[arg(long, value_name = "PART", value_parser = part, help_heading = "Training")]
+    pub(crate) label_smoothing: Option<f64>,
+
+    /// Share of the weights, times the rate, that each step takes away
+    #[arg(long, value_name = "PART", value_parser = positive, help_heading = "Training")]
+    pub(crate) weight_decay: Option<f64>,
+
+    /// Scale gradients down whose norm, all together, is larger
+    #[arg(long, value_name = "NORM", value_parser = positive, help_heading = "Training")]
+    pub(crate) clip_norm: Option<f64>,
+
+    /// Try and keep a running mean of the weights with this decay, as in 0.999
+    #[arg(long, value_name = "DECAY", value_parser = part, help_heading = "Training")]
+    pub(crate) ema: Option<f64>,
+}
+
+/// The rules that change weights, with Keras's constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OptimizerName {
+    Adam,
+    Rmsprop,
+    /// Gradient descent without momentum
+    Sgd,
+    /// Gradient descent with Nesterov's momentum of 0.9
+    Nesterov,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScheduleName {
+    Constant,
+    Cosine,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MonitorName {
+    /// The validation loss
+    Loss,
+    /// The validation accuracy
+    Accuracy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FitName {
+    /// To the size, whatever becomes of the proportions, as Keras does
+    Stretch,
+    /// The middle of the picture
+    Crop,
+    /// The whole picture with a border
+    Pad,
+}
+
+impl From<FitName> for Fit {
+    fn from(name: FitName) -> Self {
+        match name {
+            FitName::Stretch => Self::Stretch,
+            FitName::Crop => Self::Crop,
+            FitName::Pad => Self::Pad,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PixelsName {
+    /// From 0 to 1
+    Unit,
+    /// From -1 to 1
+    Symmetric,
+    /// Blue, green and red less ImageNet's mean colour (VGG)
+    Caffe,
+    /// With ImageNet's means and deviations
+    Standardised,
+}
+
+impl From<PixelsName> for Pixels {
+    fn from(name: PixelsName) -> Self {
+        match name {
+            PixelsName::Unit => Self::Unit,
+            PixelsName::Symmetric => Self::Symmetric,
+            PixelsName::Caffe => Self::Caffe,
+            PixelsName::Standardised => Self::Standardised,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `lucida train FOLDER`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
+use lucida::nn::{summary, thousands};
+use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred, evaluate};
+use lucida::weights::hub::cache_folder;
+use serde_json::{Value, json};
+
+use super::super::Context;
+use super::network::Source;
+use super::remembered::Remembered;
+
+use super::settings::Wanted;
+use super::{rate, report_best};
+use crate::cli::TrainFolder;
+use crate::exit::Usage;
+use crate::interrupt;
+use crate::output::{Output, percent};
+use crate::progress::Counter;
+
+/// How many skipped files are named on standard error; all of them are in the table.
+const NAMED: usize = 5;
+
+pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
+    let output = context.output;
+    let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
+    // A bare word that is no folder is a mistake in the command line.
+    if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
+        let word = path.display();
+        return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
+    }
+    let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
+    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
+    let source = Source::of(arguments)?;
+    let run = wanted.open_run(&out)?;
+    interrupt::catch()?;
+    let mut folder = open(arguments, path, source.preprocessing()?, context)?;
+    if !folder.skipped().is_empty() {
+        save_skipped(folder.skipped(), &run.skipped())?;
+    }
+    let origin = Origin {
+        data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        validation_split: arguments.validation_split,
+        seed: *seed,
+        augment: arguments.augment.as_ref().map(ToString::to_string),
+    };
+    if !training.find_lr {
+        origin.save(&run.origin())?;
+    }
+    let mut network = source.build(folder.class_names(), *seed)?;
+    let settings = wanted.settings(folder.train.len(), context);
+    let slow = arguments.unfreeze.as_ref().map(|_| Slow {
+        through: network.end_of_base().to_owned(),
+        factor: (arguments.unfreeze_rate / training.learning_rate).min(1.0),
+    });
+    let fit = wanted.fit(settings, &folder.train, &run, identity(arguments, &folder, &network), slow)?;
+    tell(&network, arguments, context);
+
+    let Some(fitted) = train(arguments, &wanted, &fit, &run, &mut network, &mut folder, context)? else {
+        return Ok(());
+    };
+    let mut model = network.model;
+    model.training = fitted.record(&settings);
+    if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
+        record.insert("augment".to_owned(), augment.to_string().into());
+    }
+    run.save_best(&model)?;
+    run.save_last(&model, &fitted.last)?;
+    run.save_history(&fitted.history)?;
+    report_best(&fitted, context);
+    if fitted.stopped_early {
+        output.info(&format!("Stopped early, after {} epochs", fitted.history.epochs.len()));
+    }
+    let written = format!("{}: {}", run.path().display(), RunFolder::FILES.join(", "));
+    if fitted.interrupted {
+        output.info(&format!("Stopped after {} of {} epochs", fitted.history.epochs.len(), settings.epochs));
+        output.info(&format!("Written to {written}"));
+        output.info("Go on with the same command line and --resume");
+        return Err(lucida::Error::Interrupted.into());
+    }
+    if let Some(test) = folder.test.as_ref().filter(|test| !test.is_empty()) {
+        let result = evaluate(&model, test, context.cpu)?;
+        let (accuracy, loss) = (percent(result.accuracy), result.loss);
+        output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} pictures", thousands(test.len())))?;
+    }
+    output.info(&format!("Written to {written}"));
+    output.info(&format!("See lucida report {}", run.path().display()));
+    Ok(())
+}
+
+/// Trains on pictures, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
+/// for.
+fn train(
+    arguments: &TrainFolder,
+    wanted: &Wanted,
+    fit: &Fit,
+    run: &RunFolder,
+    network: &mut Transferred,
+    folder: &mut Folder,
+    context: Context,
+) -> Result<Option<Fitted>> {
+    let augment = arguments.augment.clone().unwrap_or_default();
+    let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
+    let (Some(layer), Some(copies)) = (network.remembered().map(str::to_owned), copies) else {
+        let train = Augmented::new(&folder.train, augment, arguments.seed)?;
+        let preprocessing = network.model.preprocessing()?.clone();
+        let pictures = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
+        let (samples, validation) = (pictures(&train), pictures(&folder.validation));
+        if arguments.training.find_lr {
+            rate::find(fit, &network.model.network, &samples, run, context)?;
+            return Ok(None);
+        }
+        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
+        return Ok(Some(fit.run_on(&mut network.model.network, &samples, Some(&validation), &mut watch)?));
+    };
+    let cache = match &arguments.features {
+        Some(folder) => folder.clone(),
+        None => cache_folder()?.join("features"),
+    };
+    let how = (&augment, copies, arguments.seed);
+    let remembered = Remembered::compute(&network.model, &layer, folder, how, &cache, context)?;
+    // The pixels are not needed any more.
+    folder.train = folder.train.clone().without_kept();
+    folder.validation = folder.validation.clone().without_kept();
+    let (train, validation) = remembered.sets(folder)?;
+    let mut tail = network.model.network.tail(network.seam)?;
+    if arguments.training.find_lr {
+        rate::find(fit, &tail, &train, run, context)?;
+        return Ok(None);
+    }
+    let fitted = {
+        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
+        fit.run_on(&mut tail, &train, Some(&validation), &mut watch)?
+    };
+    let mut last = network.model.network.clone();
+    last.take_over(fitted.last)?;
+    network.model.network.take_over(tail)?;
+    Ok(Some(Fitted { last, ..fitted }))
+}
+
+/// `runs/photos` for `/data/photos/`.
+fn default_out(folder: &Path) -> PathBuf {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    Path::new("runs").join(whole.file_name().unwrap_or("photos".as_ref()))
+}
+
+/// What must be the same for a training to go on, beside its settings.
+fn identity(arguments: &TrainFolder, folder: &Folder, network: &Transferred) -> Value {
+    json!({
+        "training pictures": folder.train.len(),
+        "validation pictures": folder.validation.len(),
+        "classes": folder.class_names(),
+        "augmentation": arguments.augment.as_ref().map(ToString::to_string),
+        "augmented copies": arguments.augment_copies,
+        "preprocessing": network.model.preprocessing,
+    })
+}
+
+/// Says what is going to be trained.
+fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
+    let (model, output) = (&network.model, context.output);
+    let (all, trainable) = model.network.parameters();
+    let frozen = match all - trainable {
+        0 => String::new(),
+        _ => format!(", {} of them trained", thousands(trainable)),
+    };
+    output.info(&format!(
+        "Network {}: {} parameters{frozen}; {} threads with {}",
+        model.network.name(),
+        thousands(all),
+        context.cpu.threads(),
+        context.cpu.isa().name()
+    ));
+    if let Some(augment) = &arguments.augment {
+        output.info(&format!("Augmentation {augment}"));
+        if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {
+            output.note(&format!(
+                "the frozen layers up to {layer} run in every step, as each picture is another one; --augment-copies N \
+                 runs them over N copies of each, once"
+            ));
+        }
+    }
+    if output.verbose() {
+        output.info(summary(&model.network).trim_end());
+    }
+}
+
+/// Opens the folder, and says what was found in it and what not.
+fn open(arguments: &TrainFolder, path: &Path, preprocessing: &Preprocessing, context: Context) -> Result<Folder> {
+    let output = context.output;
+    let counter = Counter::new(output, "Files");
+    let watch = |done, total| counter.at(done, total);
+    let bytes = arguments.cache_mb.map_or_else(memory_to_keep, |mb| mb.saturating_mul(1_000_000));
+    let folder = Folder::builder(path)
+        .strict(arguments.strict)
+        .split(arguments.validation_split, arguments.seed)
+        .cpu(context.cpu)
+        .keep(preprocessing, bytes)
+        .watch(&watch)
+        .open()?;
+    drop(counter);
+    folder.found().iter().for_each(|found| output.info(found));
+    folder.notes().iter().for_each(|note| output.note(note));
+    tell_skipped(folder.skipped(), output);
+    Ok(folder)
+}
+
+fn tell_skipped(skipped: &[Skipped], output: Output) {
+    for Skipped { path, reason } in skipped.iter().take(NAMED) {
+        output.note(&format!("skipped {}: {reason}", path.display()));
+    }
+    if skipped.len() > NAMED {
+        output.note(&format!("{} files skipped in all: see skipped.csv", skipped.len()));
+    }
+}

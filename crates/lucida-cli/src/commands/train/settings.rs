@@ -1,0 +1,138 @@
+//! What a command line says about every training.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use lucida::data::Dataset;
+use lucida::nn::{Optimizer, Schedule, thousands};
+use lucida::train::{
+    Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
+};
+use lucida::weights::Model;
+use serde_json::Value;
+
+use super::super::Context;
+use super::watch::Watch;
+use crate::arguments::ClassWeights;
+use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
+use crate::dashboard::{Board, Dashboard};
+use crate::exit::Usage;
+use crate::progress::Progress;
+
+/// A training of so many epochs.
+pub(super) struct Wanted<'a> {
+    pub(super) arguments: &'a TrainingArguments,
+    pub(super) epochs: u32,
+    pub(super) batch_size: u32,
+    pub(super) seed: u64,
+}
+
+impl Wanted<'_> {
+    /// Opens the folder of the run: a new one, or that of a run that goes on.
+    pub(super) fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+        if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
+    }
+
+    pub(super) fn settings(&self, samples: usize, context: Context) -> Settings {
+        let arguments = self.arguments;
+        let (epochs, batch_size) = (self.epochs as usize, self.batch_size as usize);
+        let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
+        let (rate, warm_up) = (arguments.learning_rate, u64::from(arguments.warm_up));
+        let schedule = match arguments.schedule {
+            ScheduleName::Constant => Schedule::constant(rate),
+            ScheduleName::Cosine => Schedule::cosine(rate, ((epochs * steps) as u64).saturating_sub(warm_up)),
+        };
+        let decay = arguments.weight_decay.map_or(0.0, |decay| decay as f32);
+        let optimizer = match arguments.optimizer {
+            OptimizerName::Adam if decay > 0.0 => Optimizer::adam().with_weight_decay(decay),
+            OptimizerName::Adam => Optimizer::adam(),
+            OptimizerName::Rmsprop => Optimizer::rmsprop(),
+            OptimizerName::Sgd => Optimizer::sgd(),
+            OptimizerName::Nesterov => Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        };
+        let schedule = schedule.with_warm_up(warm_up);
+        Settings { epochs, batch_size, schedule, optimizer, seed: self.seed, cpu: context.cpu }
+    }
+
+    /// How the training is shown; the dashboard shows some of the validation data.
+    pub(super) fn watch(
+        &self,
+        model: &Model,
+        (set, samples): (&dyn Dataset, &dyn Samples),
+        run: &RunFolder,
+        context: Context,
+    ) -> Result<Watch> {
+        let epochs = self.epochs as usize;
+        let watch = if self.arguments.tui {
+            if !context.output.is_watched() {
+                return Err(Usage("--tui needs a terminal".to_owned()).into());
+            }
+            let (all, trainable) = model.network.parameters();
+            let frozen =
+                if all > trainable { format!(", {} of them trained", thousands(trainable)) } else { String::new() };
+            let (threads, isa) = (context.cpu.threads(), context.cpu.isa().name());
+            let facts = format!("{} parameters{frozen} · {threads} threads with {isa}", thousands(all));
+            let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
+            let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
+            Watch::dashboard(Dashboard::new(board, context.cpu)?)
+        } else {
+            Watch::lines(Progress::new(context.output, epochs))
+        };
+        watch.with_events(self.arguments.tensorboard, run)
+    }
+
+    /// The training, which goes on from a checkpoint where that is wanted.
+    pub(super) fn fit(
+        &self,
+        settings: Settings,
+        train: &dyn Dataset,
+        run: &RunFolder,
+        identity: Value,
+        slow: Option<Slow>,
+    ) -> Result<Fit> {
+        let arguments = self.arguments;
+        let count = |number: Option<u32>| number.map(|number| number as usize);
+        let decays_itself = arguments.optimizer == OptimizerName::Adam;
+        let plateau = |patience| Plateau { patience, factor: arguments.plateau_factor };
+        let options = Options {
+            steps_per_epoch: count(arguments.steps_per_epoch),
+            validation_steps: count(arguments.validation_steps),
+            monitor: match arguments.monitor {
+                MonitorName::Loss => Monitor::Loss,
+                MonitorName::Accuracy => Monitor::Accuracy,
+            },
+            early_stopping: count(arguments.early_stopping),
+            plateau: count(arguments.reduce_on_plateau).map(plateau),
+            class_weights: class_weights(arguments.class_weights.as_ref(), train)?,
+            label_smoothing: arguments.label_smoothing.unwrap_or(0.0) as f32,
+            weight_decay: arguments.weight_decay.filter(|_| !decays_itself).unwrap_or(0.0) as f32,
+            clip_norm: arguments.clip_norm.map(|norm| norm as f32),
+            ema: arguments.ema.map(|decay| decay as f32),
+            slow,
+        };
+        let checkpoints = Checkpoints {
+            path: run.checkpoint(),
+            every: count(arguments.checkpoint_every),
+            resume: arguments.resume,
+            identity,
+        };
+        Ok(Fit::new(settings).options(options).checkpoints(checkpoints))
+    }
+}
+
+/// A weight for each class, in their order.
+fn class_weights(wanted: Option<&ClassWeights>, train: &dyn Dataset) -> Result<Vec<f32>> {
+    let names = train.class_names();
+    match wanted {
+        None => Ok(Vec::new()),
+        Some(ClassWeights::Balanced) => Ok(balanced_class_weights(&train.labels(), names.len())),
+        Some(ClassWeights::Named(weights)) => {
+            if let Some((unknown, _)) = weights.iter().find(|(name, _)| !names.contains(name)) {
+                bail!("--class-weights: there is no class {unknown:?}; the classes are {}", names.join(", "));
+            }
+            let weight =
+                |name: &String| weights.iter().find(|(known, _)| known == name).map_or(1.0, |(_, weight)| *weight);
+            Ok(names.iter().map(weight).collect())
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! `lucida train FOLDER`: training, transfer, and going on after a kill.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{fail, lucida, names, run, stderr, stdout, text};
+use lucida::data::Picture;
+
+/// Red and blue pictures of 28x28 pixels, each with a gradient of its own, so many of each class.
+fn write_pictures(folder: &Path, classes: &[&str], count: usize) {
+    for (number, class) in classes.iter().enumerate() {
+        let folder = folder.join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..count {
+            let mut pixels = Vec::with_capacity(28 * 28 * 3);
+            for pixel in 0..28 * 28 {
+                let shade = ((pixel * (index + 3) + 17 * index) % 120) as u8;
+                let mut colour = [shade, 60, shade / 2];
+                colour[(2 * number) % 3] = 250 - shade;
+                pixels.extend(colour);
+            }
+            Picture::new(28, 28, 3, pixels).unwrap().save_png(&folder.join(format!("photo {index:03}.png"))).unwrap();
+        }
+    }
+}
+
+/// The arguments that all trainings here share.
+fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let shared = ["train", data, "--out", out, "--size", "28", "--batch-size", "8", "--threads", "2"];
+    shared.iter().chain(more).copied().collect()
+}
+
+#[test]
+fn a_folder_becomes_a_classifier() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("my photos"), folder.path().join("run"));
+    write_pictures(&photos, &["Kühe", "big dogs"], 30);
+    fs::write(photos.join("Kühe/notes.jpg"), "no picture").unwrap();
+    let (data, run_folder) = (text(&photos), text(&out));
+    let output =
+        lucida(train(data, run_folder, &["--epochs", "3", "--tensorboard", "--augment", "flip"])).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let (printed, notes) = (stdout(&output), stderr(&output));
+    assert!(printed.starts_with("Found 48 images belonging to 2 classes.\nFound 12 images"), "{printed}");
+    assert!(printed.contains("Epoch 3/3") && printed.contains("Augmentation flip"), "{printed}");
+    assert!(notes.contains("notes.jpg: is not a picture"), "{notes}");
+    for name in
+        ["model.safetensors", "last.safetensors", "checkpoint.safetensors", "history.csv", "curves.png", "skipped.csv"]
+    {
+        assert!(out.join(name).exists(), "{name}");
+    }
+    assert_eq!(names(&out.join("tensorboard")), ["train", "validation"]);
+    // The model knows how its pictures are prepared.
+    let printed = run(["predict", run_folder, text(&photos.join("big dogs/photo 000.png"))]);
+    assert!(printed.contains("big dogs ("), "{printed}");
+    let printed = run(["evaluate", run_folder, "--data", data, "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(answer["accuracy"], 1.0, "{printed}");
+    assert_eq!(answer["roc_auc"], 1.0, "{printed}");
+    assert!(answer["calibration"]["error"].as_f64().unwrap() < 0.5, "{printed}");
+    let message = fail(1, train(data, run_folder, &["--quiet"]));
+    assert!(message.contains("--force"), "{message}");
+
+    let printed = run(["report", run_folder]);
+    assert!(printed.ends_with("run/report.html\n"), "{printed}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Report of run") && page.contains("Kühe and big dogs") && page.contains("Grad-CAM"));
+    assert!(fail(1, ["report", run_folder]).contains("--force"));
+    assert!(fail(1, ["report", data]).contains("holds no run.json"));
+}
+
+#[test]
+fn more_classes_have_a_softmax_and_conveniences_work_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
+    write_pictures(&photos, &["a", "b"], 12);
+    write_pictures(&photos, &["x", "y", "c"], 6);
+    let more = [
+        "--epochs",
+        "30",
+        "--steps-per-epoch",
+        "3",
+        "--validation-steps",
+        "1",
+        "--early-stopping",
+        "2",
+        "--reduce-on-plateau",
+        "1",
+        "--class-weights",
+        "balanced",
+        "--label-smoothing",
+        "0.1",
+        "--weight-decay",
+        "0.01",
+        "--clip-norm",
+        "1",
+        "--ema",
+        "0.9",
+        "--optimizer",
+        "rmsprop",
+        "--schedule",
+        "cosine",
+        "--warm-up",
+        "3",
+        "--monitor",
+        "accuracy",
+        "--quiet",
+    ];
+    run(train(text(&photos), text(&out), &more));
+    let summary = run(["summary", text(&out)]);
+    assert!(summary.contains("(None, 5)"), "{summary}");
+    let history = fs::read_to_string(out.join("history.csv")).unwrap();
+    assert!(history.lines().count() < 31, "{history}");
+    let message = fail(1, train(text(&photos), text(&out), &["--force", "--class-weights", "dogs=2", "--quiet"]));
+    assert!(message.contains("there is no class \"dogs\""), "{message}");
+}
+
+#[test]
+fn a_learning_rate_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
+    write_pictures(&photos, &["a", "b"], 16);
+    let printed = run(train(text(&photos), text(&out), &["--find-lr", "--quiet"]));
+    assert!(printed.contains("The loss falls fastest at a learning rate of "), "{printed}");
+    assert_eq!(names(&out), ["lr-finder.csv", "lr-finder.png", "lr-finder.svg"]);
+}
+
+#[test]
+fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pictures(&path("first"), &["a", "b"], 16);
+    write_pictures(&path("second"), &["a", "x", "b"], 16);
+    run(train(text(&path("first")), text(&path("base")), &["--epochs", "1", "--quiet"]));
+    let (second, base, features) = (path("second"), path("base"), path("features"));
+    let arguments = |out: &'static str, more: &[&'static str]| -> Vec<String> {
+        let shared = ["train", text(&second), "--base", text(&base), "--features", text(&features), "--threads", "2"];
+        let own = ["--out", text(&path(out)), "--epochs", "4", "--batch-size", "8"].map(str::to_owned);
+        shared
+            .iter()
+            .map(|text| (*text).to_owned())
+            .chain(own)
+            .chain(more.iter().map(|text| (*text).to_owned()))
+            .collect()
+    };
+    let go = |arguments: Vec<String>| run(arguments.iter().map(String::as_str));
+    let printed = go(arguments("one", &[]));
+    assert!(
+        printed.contains("of them trained") && printed.contains("Computed the features of 48 pictures at dense_1"),
+        "{printed}"
+    );
+    let printed = go(arguments("two", &[]));
+    assert!(printed.contains("The features of all 48 pictures at dense_1 are in "), "{printed}");
+    // What is remembered and what is computed give the same model.
+    assert!(fs::read(path("one/model.safetensors")).unwrap() == fs::read(path("two/model.safetensors")).unwrap());
+    // The frozen part is as it was.
+    let inspect = |folder: &str| lucida::weights::load_model(&path(folder).join("model.safetensors")).unwrap().network;
+    let (one, first) = (inspect("one"), inspect("base"));
+    assert_eq!(one.weight("conv2d_1/kernel").unwrap().values(), first.weight("conv2d_1/kernel").unwrap().values());
+
+    let printed =
+        go(arguments("three", &["--cut", "flatten", "--unfreeze", "conv2d_2", "--head", "dense:16,dropout:0.2"]));
+    assert!(printed.contains("48 pictures at max_pooling2d_1"), "{printed}");
+    let three = inspect("three");
+    assert_eq!(three.weight("conv2d_1/kernel").unwrap().values(), first.weight("conv2d_1/kernel").unwrap().values());
+    assert_ne!(three.weight("conv2d_2/kernel").unwrap().values(), first.weight("conv2d_2/kernel").unwrap().values());
+    let printed = go(arguments("four", &["--augment", "flip,rotation=10", "--augment-copies", "2"]));
+    assert!(printed.contains("Computed the features of 76 pictures"), "{printed}");
+    assert!(go(arguments("five", &["--augment", "flip"])).contains("Epoch 4/4"));
+    let refused = arguments("six", &["--augment", "mixup=0.2", "--augment-copies", "2", "--quiet"]);
+    assert!(fail(1, refused.iter().map(String::as_str)).contains("leave out mixup"));
+}
+
+/// A process that is killed at any step goes on to the same bytes as one that was never stopped.
+#[cfg(unix)]
+#[test]
+fn a_killed_training_goes_on_to_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let photos = path("photos");
+    write_pictures(&photos, &["a", "b"], 40);
+    let more = [
+        "--epochs",
+        "6",
+        "--steps-per-epoch",
+        "12",
+        "--augment",
+        "rotation=20,mixup=0.2",
+        "--ema",
+        "0.9",
+        "--quiet",
+        "--checkpoint-every",
+        "1",
+    ];
+    run(train(text(&photos), text(&path("whole")), &more));
+    let killed = path("killed");
+    let mut arguments = train(text(&photos), text(&killed), &more);
+    let begun = |arguments: &[&str]| {
+        let program = assert_cmd::cargo::cargo_bin("lucida");
+        std::process::Command::new(program).args(arguments).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut kills = 0;
+    let stamp = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    for round in 0..5 {
+        let before = stamp(&killed.join("checkpoint.safetensors"));
+        let mut child = begun(&arguments);
+        // Not before it has come farther than the last one, and then after a while that differs from round to round.
+        while stamp(&killed.join("checkpoint.safetensors")) == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(7 * round));
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if round == 0 {
+            arguments.push("--resume");
+        }
+    }
+    assert!(kills >= 3, "only {kills} of five were still running");
+    assert!(!killed.join("history.csv").exists() || kills < 5);
+    run(arguments.iter().copied());
+    for name in ["model.safetensors", "last.safetensors"] {
+        assert!(fs::read(path("whole").join(name)).unwrap() == fs::read(killed.join(name)).unwrap(), "{name}");
+    }
+    // Going on when all is done changes nothing; going on otherwise is refused.
+    run(arguments.iter().copied());
+    assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
+    let other = fail(1, arguments.iter().copied().chain(["--seed", "7"]));
+    assert!(other.contains("this training was begun otherwise (seed: 42 then, 7 now)"), "{other}");
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
+    fs::create_dir(&photos).unwrap();
+    let data = text(&photos);
+    let refused = |expected: &str| {
+        let message = fail(1, train(data, text(&out), &["--quiet", "--epochs", "1", "--force"]));
+        assert!(message.contains(expected), "{message}");
+    };
+    refused("has no sub-folders");
+    write_pictures(&photos, &["only"], 3);
+    refused("pictures of one class only");
+    write_pictures(&photos, &["one"], 1);
+    let output = lucida(train(data, text(&out), &["--epochs", "1", "--force"])).output().unwrap();
+    assert!(stderr(&output).contains("class \"one\" has a single picture to train on"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(0));
+    let whole = fs::read(photos.join("only/photo 000.png")).unwrap();
+    fs::write(photos.join("only/cut.png"), &whole[..whole.len() / 2]).unwrap();
+    let message = fail(1, train(data, text(&out), &["--quiet", "--epochs", "1", "--force", "--strict"]));
+    assert!(message.contains("only/cut.png"), "{message}");
+    let message = fail(1, train("no/such/folder", text(&out), &["--quiet", "--force"]));
+    assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
+}

@@ -1,0 +1,112 @@
+//! Times work on photos and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
+//!
+//! `cargo run --release --example photos -- step|mixed7|epoch [--weights FILE] [--data FOLDER] [THREADS]`
+//!
+//! - `step`: training steps of basic-cnn, batch 32 at 150x150;
+//! - `mixed7`: InceptionV3 up to mixed7, batch 32 at 150x150;
+//! - `epoch`: a cold epoch of basic-cnn: reading and decoding a folder of photos, and a pass over it.
+
+use std::time::Instant;
+
+use lucida::Cpu;
+use lucida::data::{Colour, Dataset, Folder, Preprocessing};
+use lucida::nn::zoo::{self, Options};
+use lucida::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
+use lucida::train::{Classifier, Fit, Settings, Silent};
+use lucida::weights::{Model, ModelSpec, Top, open};
+
+const BATCH: usize = 32;
+const SIZE: usize = 150;
+
+type Times = Result<Vec<f64>, Box<dyn std::error::Error>>;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut cpu = Cpu::from_env()?;
+    let (mut mode, mut weights, mut data) = (String::new(), None, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--weights" => weights = arguments.next(),
+            "--data" => data = arguments.next(),
+            _ if mode.is_empty() => mode = argument,
+            threads => cpu = cpu.with_threads(threads.parse()?),
+        }
+    }
+    let times = match mode.as_str() {
+        "step" => steps(cpu)?,
+        "mixed7" => mixed7(cpu, weights)?,
+        "epoch" => epoch(cpu, &data.ok_or("--data FOLDER is missing")?)?,
+        other => return Err(format!("{other:?} is not step, mixed7 or epoch").into()),
+    };
+    let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
+    println!("{}", serde_json::json!({ "name": name, "ms": times }));
+    Ok(())
+}
+
+/// So many timed runs after some to warm up.
+fn time(warm_up: usize, runs: usize, mut run: impl FnMut() -> lucida::Result<()>) -> Times {
+    let mut times = Vec::new();
+    for number in 0..warm_up + runs {
+        let start = Instant::now();
+        run()?;
+        if number >= warm_up {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    Ok(times)
+}
+
+fn basic_cnn() -> lucida::Result<Network> {
+    zoo::basic_cnn(&Options::default().size(SIZE, SIZE).classes(2).seed(42))
+}
+
+fn steps(cpu: Cpu) -> Times {
+    let mut network = basic_cnn()?;
+    let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
+    let builder = Plan::builder(&network).cpu(cpu).batch_size(BATCH).training();
+    let mut plan = builder.output(logits.clone()).seed(logits).weight_gradients().build()?;
+    let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);
+    let images: Vec<f32> = (0..BATCH * SIZE * SIZE * 3).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    let targets: Vec<f32> = (0..BATCH).map(|i| (i % 2) as f32).collect();
+    let mut samples = 0;
+    time(5, 25, || {
+        plan.input_mut().copy_from_slice(&images);
+        plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: samples })?;
+        let (values, gradient) = plan.output_and_seed_mut(0, 0);
+        loss.evaluate(units, values, &targets, Some(gradient));
+        plan.backward(&network);
+        optimizer.apply(cpu, &mut network, plan.weight_gradients(), 1e-3);
+        samples += BATCH as u64;
+        Ok(())
+    })
+}
+
+fn mixed7(cpu: Cpu, weights: Option<String>) -> Times {
+    let weights = Some(weights.ok_or("--weights FILE is missing")?.into());
+    let spec = ModelSpec { weights, size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new("inception-v3") };
+    let network = open(&spec)?.network;
+    let mut plan = Plan::builder(&network).cpu(cpu).batch_size(BATCH).output("mixed7").build()?;
+    let images: Vec<f32> = (0..BATCH * SIZE * SIZE * 3).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    time(5, 25, || {
+        plan.input_mut().copy_from_slice(&images);
+        plan.forward(&network)
+    })
+}
+
+fn epoch(cpu: Cpu, data: &str) -> Times {
+    time(0, 1, || {
+        let preprocessing = Preprocessing::unit(SIZE, SIZE, Colour::Rgb);
+        let (set, _) = Folder::builder(data).cpu(cpu).keep(&preprocessing, 1 << 30).open_set()?;
+        let class_names = set.class_names().to_vec();
+        let mut model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(basic_cnn()?) };
+        let settings = Settings {
+            epochs: 1,
+            batch_size: BATCH,
+            schedule: Schedule::constant(1e-3),
+            optimizer: Optimizer::adam(),
+            seed: 42,
+            cpu,
+        };
+        Fit::new(settings).run(&mut model, &set, None, &mut Silent).map(drop)
+    })
+}

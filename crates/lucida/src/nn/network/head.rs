@@ -1,0 +1,183 @@
+//! A new head on a network that has learned something else, and the part of a network behind a layer.
+//!
+//! Transfer learning: the first layers are kept as they are and say what is in a picture; a few new layers tell the classes
+//! apart by that. As long as the first layers do not change, what they say about a picture does not either, so that the
+//! rest can be [taken out](Network::tail) and trained on their remembered outputs.
+
+use super::{Layer, Network};
+use crate::nn::layers::Input;
+use crate::{Error, Result};
+
+impl Network {
+    /// The network with more layers, one after another, behind its only output. Their weights are zero; returns the index of
+    /// the first of them as well.
+    ///
+    /// # Errors
+    /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not fit.
+    pub fn with_head(self, layers: impl IntoIterator<Item = Layer>) -> Result<(Self, usize)> {
+        let end = self.find(self.output()?.name())?;
+        let mut builder = Self::builder(self.name.clone());
+        for node in &self.nodes {
+            builder.add_named(node.name.clone(), node.layer.clone(), &node.inputs)?;
+        }
+        let (first, mut last) = (self.nodes.len(), end);
+        for layer in layers {
+            last = builder.add(layer, &[last])?;
+        }
+        let mut whole = builder.finish(&[last])?;
+        // The weights are in the order of the layers: those of the head come behind.
+        whole.weights.splice(..self.weights.len(), self.weights);
+        Ok((whole, first))
+    }
+
+    /// Draws the weights of the layers from number `first` on, as each layer's initialisers say.
+    pub fn initialize(&mut self, first: usize, seed: u64) {
+        let mut stream = 0;
+        for node in first..self.nodes.len() {
+            let inputs = self.input_shapes(node);
+            let specs = self.nodes[node].layer.mechanics().weights(&inputs);
+            for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
+                spec.initializer.fill(&spec.shape, weight.values_mut(), seed, stream);
+                stream += 1;
+            }
+        }
+    }
+
+    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the network
+    /// can be taken apart.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network has not exactly one input.
+    pub fn seam(&self, first: usize) -> Result<usize> {
+        self.input_shape()?;
+        let mut seam = first.min(self.nodes.len()).saturating_sub(1);
+        while let Some(lower) = self.taken_across(seam) {
+            seam = lower;
+        }
+        Ok(seam)
+    }
+
+    /// The lowest layer under `seam` whose output is taken above it.
+    fn taken_across(&self, seam: usize) -> Option<usize> {
+        self.nodes[seam + 1..].iter().flat_map(|node| &node.inputs).copied().filter(|&input| input < seam).min()
+    }
+
+    /// The layers behind number `seam`, as a network whose input is that layer's output. Weights are copied.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when other layers' outputs are taken behind it too: see [`Network::seam`].
+    pub fn tail(&self, seam: usize) -> Result<Self> {
+        if seam + 1 >= self.nodes.len() || self.taken_across(seam).is_some() {
+            return Err(Error::argument(format!("network {} cannot be taken apart behind layer {seam}", self.name)));
+        }
+        let mut builder = Self::builder(self.name.clone());
+        let node = &self.nodes[seam];
+        builder.add_named(node.name.clone(), Input::new(node.shape.clone()), &[])?;
+        for node in &self.nodes[seam + 1..] {
+            let inputs: Vec<usize> = node.inputs.iter().map(|&input| input - seam).collect();
+            builder.add_named(node.name.clone(), node.layer.clone(), &inputs)?;
+        }
+        let outputs: Vec<usize> = self.outputs.iter().map(|&output| output - seam).collect();
+        let mut tail = builder.finish(&outputs)?;
+        let first = self.nodes[seam + 1].weights.start;
+        tail.weights.clone_from_slice(&self.weights[first..]);
+        Ok(tail)
+    }
+
+    /// Takes over the weights of a part of this network, by their names.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when this network has no weight of a name, or one of another shape.
+    pub fn take_over(&mut self, part: Self) -> Result<()> {
+        let mut part = part.weights.into_iter().peekable();
+        for weight in &mut self.weights {
+            if let Some(other) = part.next_if(|other| other.name() == weight.name() && other.shape() == weight.shape())
+            {
+                *weight = other;
+            }
+        }
+        match part.next() {
+            Some(other) => Err(Error::argument(format!("network {} has no {}", self.name, other.name()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Freezes the layers below number `first`, and thaws the others. Batch normalisations below `kept` stay frozen,
+    /// statistics and all: a few photos would ruin what many have taught.
+    pub fn freeze_below(&mut self, first: usize, kept: usize) {
+        for node in 0..self.nodes.len() {
+            let normalises = matches!(self.nodes[node].layer, Layer::BatchNormalization(_));
+            let trainable = node >= first && !(normalises && node < kept);
+            let specs = self.specs_of(node);
+            for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
+                weight.set_trainable(trainable && spec);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{ActivationKind, Dense, Flatten};
+    use crate::nn::{Plan, Shape, zoo};
+
+    fn head() -> [Layer; 2] {
+        [Flatten {}.into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()]
+    }
+
+    fn base() -> Network {
+        let known = zoo::find("inception-v3").unwrap();
+        known.build(&zoo::Options::without_top().size(75, 75).seed(1)).unwrap().cut("mixed1").unwrap()
+    }
+
+    fn output(network: &Network, input: &[f32]) -> Vec<f32> {
+        let mut plan = Plan::builder(network).build().unwrap();
+        plan.input_mut().copy_from_slice(input);
+        plan.forward(network).unwrap();
+        plan.output(0).to_vec()
+    }
+
+    #[test]
+    fn a_tail_behind_remembered_outputs_is_the_whole() {
+        let base = base();
+        let input: Vec<f32> = (0..75 * 75 * 3).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+        let remembered = output(&base, &input);
+        let count = base.nodes().len();
+        let (mut whole, first) = base.with_head(head()).unwrap();
+        assert_eq!(first, count);
+        whole.initialize(first, 7);
+        assert_eq!(whole.seam(first).unwrap(), first - 1);
+        let tail = whole.tail(first - 1).unwrap();
+        assert_eq!(tail.input_shape().unwrap(), &Shape::from([7, 7, 288]));
+        assert_eq!(output(&tail, &remembered), output(&whole, &input));
+        let mut changed = tail.clone();
+        changed.weights_mut()[0].values_mut()[3] += 1.0;
+        whole.take_over(changed).unwrap();
+        assert_ne!(output(&tail, &remembered), output(&whole, &input));
+        assert!(whole.take_over(zoo::mnist_cnn(1).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_seam_is_where_a_single_line_leads_on() {
+        let network = base();
+        let at = |name: &str| network.find(name).unwrap();
+        // Within a block of four branches there is none: only before it.
+        let inside = (0..network.nodes().len()).rfind(|&i| i < at("mixed1") && network.nodes()[i].name() != "mixed0");
+        assert_eq!(network.seam(inside.unwrap()).unwrap(), at("mixed0"));
+        assert_eq!(network.seam(at("mixed0") + 1).unwrap(), at("mixed0"));
+        assert!(network.tail(at("mixed1") - 1).is_err());
+        assert_eq!(network.seam(1).unwrap(), 0);
+    }
+
+    #[test]
+    fn frozen_layers_and_normalisations_stay() {
+        let (mut whole, first) = base().with_head(head()).unwrap();
+        whole.freeze_below(first, first);
+        assert_eq!(whole.parameters().1, 7 * 7 * 288 + 1);
+        let from = whole.find("mixed0").unwrap();
+        whole.freeze_below(from, first);
+        let trainable = whole.weights().iter().filter(|weight| weight.trainable());
+        assert!(trainable.clone().count() > 2 && trainable.clone().all(|w| !w.name().contains("batch_norm")));
+    }
+}

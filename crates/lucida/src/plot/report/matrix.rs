@@ -1,0 +1,69 @@
+//! A confusion matrix whose cells open.
+
+use std::fmt::Write as _;
+
+use super::content::Gallery;
+use super::html::escape;
+use crate::Result;
+
+/// A confusion matrix as a table: each cell that holds something opens its pictures below. It needs no script: a cell is a
+/// link to its pictures, which are shown while they are its target.
+#[derive(Debug, Clone)]
+pub struct CellMatrix {
+    names: Vec<String>,
+    counts: Vec<u64>,
+    cells: Vec<(usize, usize, String, Gallery)>,
+}
+
+impl CellMatrix {
+    /// A matrix of `names.len()` rows, the true classes, and as many columns, the predicted ones.
+    ///
+    /// # Panics
+    /// When there is not a count for each cell.
+    pub fn new(names: Vec<String>, counts: Vec<u64>) -> Self {
+        assert_eq!(counts.len(), names.len() * names.len(), "a count for each cell");
+        Self { names, counts, cells: Vec::new() }
+    }
+
+    /// Gives a cell its pictures, under a line of text.
+    pub fn cell(mut self, truth: usize, predicted: usize, text: impl Into<String>, pictures: Gallery) -> Self {
+        self.cells.push((truth, predicted, text.into(), pictures));
+        self
+    }
+
+    pub(super) fn html(&self) -> Result<String> {
+        let n = self.names.len();
+        let mut html = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"confusion matrix\">\
+                        <table class=\"matrix\">\n<thead>\n<tr><th scope=\"col\">true \\ predicted</th>"
+            .to_owned();
+        for name in &self.names {
+            let _ = write!(html, "<th scope=\"col\">{}</th>", escape(name));
+        }
+        html.push_str("</tr>\n</thead>\n<tbody>\n");
+        for (truth, name) in self.names.iter().enumerate() {
+            let row = &self.counts[truth * n..(truth + 1) * n];
+            let sum = row.iter().sum::<u64>().max(1) as f64;
+            let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escape(name));
+            for (predicted, &count) in row.iter().enumerate() {
+                let share = count as f64 / sum;
+                let (kind, shown) = if truth == predicted { ("right", share) } else { ("wrong", share.sqrt()) };
+                // Ten shades of each kind, so that the style sheet may choose them.
+                let shade = if count == 0 { 0 } else { (shown * 9.0).ceil() as usize };
+                let opens = self.cells.iter().any(|(t, p, ..)| (*t, *p) == (truth, predicted));
+                let text = match opens {
+                    true => format!("<a href=\"#cell-{truth}-{predicted}\">{count}</a>"),
+                    false => count.to_string(),
+                };
+                let _ = write!(html, "<td class=\"{kind}-{shade}\">{text}</td>");
+            }
+            html.push_str("</tr>\n");
+        }
+        html.push_str("</tbody>\n</table></div>\n");
+        for (truth, predicted, text, pictures) in &self.cells {
+            let (text, pictures) = (escape(text), pictures.html()?);
+            let _ =
+                write!(html, "<div class=\"cell\" id=\"cell-{truth}-{predicted}\">\n<p>{text}</p>\n{pictures}</div>\n");
+        }
+        Ok(html)
+    }
+}

@@ -1,0 +1,79 @@
+//! The pictures of the greatest loss, and what the network looked at.
+
+use super::{RunReport, percent};
+use crate::data::{Dataset, Picture};
+use crate::explain::{Explainer, Method, Settings};
+use crate::plot::{Content, Gallery, Heat, HeatOverlay};
+use crate::train::Evaluation;
+use crate::{Error, Result};
+
+/// How many pictures are shown.
+const WORST: usize = 12;
+/// Pixels between a picture and its map.
+const GAP: usize = 4;
+
+pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Content> {
+    let right = |&index: &usize| evaluation.probabilities[index][evaluation.labels[index]];
+    let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
+    order.sort_by(|a, b| right(a).total_cmp(&right(b)).then(a.cmp(b)));
+    order.truncate(WORST);
+    let settings = Settings { cpu: report.cpu, ..Settings::default() };
+    let mut explainer = match Explainer::new(report.model, &settings) {
+        Ok(explainer) => Some(explainer),
+        Err(Error::Unsupported(_)) => None,
+        Err(problem) => return Err(problem),
+    };
+    let preprocessing = report.model.preprocessing()?;
+    let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+    let mut gallery = Gallery::new(1).photos();
+    let mut explained = false;
+    for &index in &order {
+        let (truth, predicted) = (evaluation.labels[index], evaluation.predicted[index]);
+        report.set().fill(index, preprocessing, &mut input)?;
+        let seen = preprocessing.to_picture(&input)?;
+        let map = match &mut explainer {
+            // A network without places to tell apart has no such map.
+            Some(explainer) => match explainer.explain(&input, predicted, Method::GradCam) {
+                Ok(map) => Some(map),
+                Err(Error::Argument(_) | Error::Unsupported(_)) => None,
+                Err(problem) => return Err(problem),
+            },
+            None => None,
+        };
+        let picture = match map {
+            Some(map) => {
+                explained = true;
+                let heat = HeatOverlay::new(&seen, &map.values, Heat::Positive).smooth(true).render()?;
+                beside(&seen.to_rgb(), &heat.to_rgb())?
+            }
+            None => seen,
+        };
+        let probability = percent(evaluation.probabilities[index][predicted].into());
+        let loss = -f64::from(right(&index)).max(1e-12).ln();
+        let (name, taken) = (report.class_name(truth), report.class_name(predicted));
+        let said = if truth == predicted {
+            format!("{name}, {probability}")
+        } else {
+            format!("{name} → {taken}, {probability}")
+        };
+        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.file(index)), truth != predicted);
+    }
+    let intro =
+        "The pictures with the greatest loss: the true class, what it was taken for, and how sure the network was.";
+    let maps = " Beside each, what spoke for the answer (Grad-CAM): the brighter, the more. Labels that are wrong in the \
+                data turn up here first.";
+    let intro = if explained { format!("{intro}{maps}") } else { intro.to_owned() };
+    Content::new().paragraph(&intro).gallery(&gallery)
+}
+
+/// Two RGB pictures of one height, side by side.
+fn beside(left: &Picture, right: &Picture) -> Result<Picture> {
+    let (height, widths) = (left.height().min(right.height()), [left.width(), right.width()]);
+    let mut pixels = Vec::with_capacity(3 * height * (widths[0] + GAP + widths[1]));
+    for row in 0..height {
+        pixels.extend_from_slice(&left.pixels()[3 * row * widths[0]..3 * (row + 1) * widths[0]]);
+        pixels.extend([255; 3 * GAP]);
+        pixels.extend_from_slice(&right.pixels()[3 * row * widths[1]..3 * (row + 1) * widths[1]]);
+    }
+    Picture::new(widths[0] + GAP + widths[1], height, 3, pixels)
+}

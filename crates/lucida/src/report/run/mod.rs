@@ -1,0 +1,259 @@
+//! The report of a training on a folder of pictures.
+
+mod losses;
+mod problems;
+
+#[cfg(test)]
+mod tests;
+
+use crate::data::{Augment, Dataset, Filter, Fit, Folder, Picture};
+use crate::nn::{summary, thousands};
+use crate::plot::{CellMatrix, Chart, Confusion, Content, Gallery, Grid, Report, Table};
+use crate::train::{Confusion as Counts, Evaluation, History, evaluate};
+use crate::weights::Model;
+use crate::{Cpu, Result};
+
+/// Pictures of a cell of the confusion matrix, and of all cells together.
+const IN_CELL: usize = 24;
+const IN_MATRIX: usize = 240;
+/// The longer side of a thumbnail in pixels.
+const THUMBNAIL: usize = 112;
+/// Augmented pictures: how many, and how often each.
+const AUGMENTED: usize = 4;
+const EXAMPLES: usize = 7;
+
+/// What a report is made of.
+pub struct RunReport<'a> {
+    /// What to call the run.
+    pub name: String,
+    /// The model, with the weights of its best epoch.
+    pub model: &'a Model,
+    /// How the training went.
+    pub history: &'a History,
+    /// The pictures; the report is about those that validate, or those to test with if there are any.
+    pub folder: &'a Folder,
+    /// How pictures were augmented.
+    pub augment: &'a Augment,
+    /// The seed of the run.
+    pub seed: u64,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+impl RunReport<'_> {
+    /// Tries the model and makes the page.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`] and of reading the pictures.
+    pub fn make(&self) -> Result<Report> {
+        let set = self.set();
+        let evaluation = evaluate(self.model, set, self.cpu)?;
+        let part = if self.folder.test.is_some() { "test" } else { "validation" };
+        let subtitle = format!(
+            "The network {} tells {} apart: trained on {} pictures, tried on {} {part} pictures.",
+            self.model.network.name(),
+            classes(&self.model.class_names),
+            thousands(self.folder.train.len()),
+            thousands(set.len())
+        );
+        Ok(Report::new(&self.name)
+            .subtitle(subtitle)
+            .section("In short", self.in_short(&evaluation))
+            .section("How it learned", self.curves())
+            .section("What it takes for what", self.confusion(&evaluation)?)
+            .section("Class by class", self.classes(&evaluation)?)
+            .section("How sure it is", self.calibration(&evaluation))
+            .section("The worst mistakes", losses::content(self, &evaluation)?)
+            .section("What it was shown", self.augmentation()?)
+            .section("The data", problems::content(self))
+            .section("The network", self.network())
+            .footer(format!("Made by lucida {} report.", env!("CARGO_PKG_VERSION"))))
+    }
+
+    /// The pictures that the report is about.
+    fn set(&self) -> &crate::data::FolderSet {
+        self.folder.test.as_ref().unwrap_or(&self.folder.validation)
+    }
+
+    fn class_name(&self, class: usize) -> &str {
+        self.model.class_names.get(class).map_or("?", String::as_str)
+    }
+
+    /// A picture as small as it is shown, its proportions kept.
+    fn thumbnail(&self, index: usize) -> Result<Picture> {
+        let picture = self.set().picture(index)?.to_rgb();
+        let (width, height) = (picture.width().max(1), picture.height().max(1));
+        let longer = width.max(height);
+        let side = |side: usize| (side * THUMBNAIL / longer).max(1);
+        picture.fit(side(width), side(height), Fit::Stretch, Filter::Bilinear)
+    }
+
+    /// A picture's file, without the folder of the set.
+    fn file(&self, index: usize) -> String {
+        let path = self.set().path(index);
+        path.strip_prefix(self.set().root()).unwrap_or(path).display().to_string()
+    }
+
+    fn in_short(&self, evaluation: &Evaluation) -> Content {
+        let confusion = &evaluation.confusion;
+        let wrong = (confusion.total() - confusion.correct()) as usize;
+        let epochs = self.history.epochs.len();
+        let seconds: f64 = self.history.epochs.iter().map(|epoch| epoch.seconds).sum();
+        let best = self.history.best().map_or("–".to_owned(), |best| format!("{} of {epochs}", best.epoch));
+        Content::new().facts([
+            ("Accuracy", percent(evaluation.accuracy)),
+            ("Mistakes", format!("{} of {}", thousands(wrong), thousands(confusion.total() as usize))),
+            ("ROC AUC", evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"))),
+            ("Mean F1", share(confusion.macro_mean(Counts::f1))),
+            ("Calibration error", percent(evaluation.calibration().error)),
+            ("Best epoch", best),
+            ("Trained in", duration(seconds)),
+            ("Parameters", thousands(self.model.network.parameters().0)),
+        ])
+    }
+
+    fn curves(&self) -> Content {
+        let best = self.history.best().map(|best| best.epoch);
+        let figures = self.history.curves().best_epoch(best).figures();
+        let intro = "After each epoch the network is tried on the validation pictures. Where the validation loss turns up \
+                     while the training loss falls on, the network learns the training pictures by heart; the best epoch \
+                     is kept.";
+        Content::new().paragraph(intro).beside(figures.iter().map(|figure| Content::new().figure(figure, "")))
+    }
+
+    fn confusion(&self, evaluation: &Evaluation) -> Result<Content> {
+        let (confusion, n) = (&evaluation.confusion, evaluation.confusion.classes());
+        let intro = "A row for each true class, a column for each answer. A number opens its pictures: the most confident \
+                     answers first.";
+        let mut matrix = CellMatrix::new(self.model.class_names.clone(), confusion.counts().to_vec());
+        let mut left = IN_MATRIX;
+        // Mistakes come first, should there be too many classes for all.
+        let mut cells: Vec<(usize, usize)> = (0..n * n).map(|cell| (cell / n, cell % n)).collect();
+        cells
+            .sort_by_key(|&(truth, predicted)| (truth == predicted, std::cmp::Reverse(confusion.at(truth, predicted))));
+        for (truth, predicted) in cells {
+            let mut inside: Vec<usize> = (0..evaluation.predicted.len())
+                .filter(|&i| (evaluation.labels[i], evaluation.predicted[i]) == (truth, predicted))
+                .collect();
+            let sure = |&index: &usize| evaluation.probabilities[index][predicted];
+            inside.sort_by(|a, b| sure(b).total_cmp(&sure(a)).then(a.cmp(b)));
+            let all = inside.len();
+            inside.truncate(IN_CELL.min(left));
+            if inside.is_empty() {
+                continue;
+            }
+            left -= inside.len();
+            let mut gallery = Gallery::new(1).photos();
+            for &index in &inside {
+                let caption = format!("{}\n{}", self.file(index), percent(sure(&index).into()));
+                gallery = gallery.item(self.thumbnail(index)?, caption, truth != predicted);
+            }
+            let (name, taken) = (self.class_name(truth), self.class_name(predicted));
+            let shown = if all > inside.len() { format!(" (the first {})", inside.len()) } else { String::new() };
+            let text = match truth == predicted {
+                true => format!("{all} of {name}, taken for what they are{shown}"),
+                false => format!("{all} of {name}, taken for {taken}{shown}"),
+            };
+            matrix = matrix.cell(truth, predicted, text, gallery);
+        }
+        Content::new().paragraph(intro).matrix(&matrix)
+    }
+
+    fn classes(&self, evaluation: &Evaluation) -> Result<Content> {
+        let confusion = &evaluation.confusion;
+        let trained = self.folder.train.counts();
+        let head = Table::new(["class", "trained on", "tried on", "precision", "recall", "F1", "ROC AUC"]);
+        let table = (0..confusion.classes()).fold(head, |table, class| {
+            table.row([
+                self.class_name(class).to_owned(),
+                thousands(trained.get(class).copied().unwrap_or(0)),
+                thousands(confusion.support(class) as usize),
+                share(confusion.precision(class)),
+                share(confusion.recall(class)),
+                share(confusion.f1(class)),
+                evaluation.roc_auc(class).map_or("–".to_owned(), |auc| format!("{auc:.4}")),
+            ])
+        });
+        let figure = Confusion::new(self.model.class_names.clone(), confusion.counts().to_vec())?;
+        let details = Content::new().figure(&figure.title("Confusion").figure(), "");
+        Ok(Content::new().table(&table).details("The confusion matrix as a drawing", details))
+    }
+
+    fn calibration(&self, evaluation: &Evaluation) -> Content {
+        let intro = "On the left, how often the network is right when it is so sure: on the dashed line, its probabilities \
+                     are what they say; below it, it is too sure of itself. On the right, how many of a class are found \
+                     against how many others are taken for it, as the threshold falls: the curve of chance is the dashed \
+                     line.";
+        let classes = evaluation.confusion.classes();
+        let several: Vec<usize> = if classes == 2 { vec![1] } else { (0..classes.min(6)).collect() };
+        let roc = Chart::new("ROC", "others taken for the class", "of the class found").unit().diagonal();
+        let roc =
+            several.iter().fold(roc, |chart, &class| chart.line(self.class_name(class), evaluation.roc_curve(class)));
+        let roc = match evaluation.mean_roc_auc() {
+            Some(auc) => roc.note(format!("area under the curve {auc:.4}")),
+            None => roc,
+        };
+        let charts = [evaluation.calibration().chart(), roc];
+        Content::new().paragraph(intro).beside(charts.iter().map(|chart| Content::new().figure(&chart.figure(), "")))
+    }
+
+    fn augmentation(&self) -> Result<Content> {
+        let train = &self.folder.train;
+        let preprocessing = self.model.preprocessing()?;
+        // Some of every class, if there are not too many.
+        let step = (train.len() / AUGMENTED).max(1);
+        let some: Vec<usize> = (0..train.len()).step_by(step).take(AUGMENTED).collect();
+        let pictures = some.iter().map(|&index| train.picture(index)).collect::<Result<Vec<_>>>()?;
+        if self.augment.is_none() {
+            let intro = "The training pictures, as the network takes them. They were not augmented: the network saw the \
+                         same pixels in each epoch.";
+            let fitted = pictures.iter().map(|picture| Ok(preprocessing.fitted(picture)?.into_owned()));
+            let fitted = fitted.collect::<Result<Vec<_>>>()?;
+            let gallery = fitted.into_iter().zip(&some).fold(Gallery::new(1).photos(), |gallery, (picture, &index)| {
+                gallery.item(picture, self.class_name(train.label(index)), false)
+            });
+            return Content::new().paragraph(intro).gallery(&gallery);
+        }
+        let intro = format!(
+            "Training pictures, and what augmentation made of them in the first epochs: {}.",
+            self.augment.to_string().replace(',', ", ")
+        );
+        let size = preprocessing.height.min(128);
+        let examples = self.augment.examples(&pictures, size, EXAMPLES, self.seed)?;
+        let sheet = Grid::new(examples.into_iter().flatten()).columns(EXAMPLES + 1).padding(8).margin(4).render()?;
+        let alternative = "Training pictures, each followed by augmented versions of it";
+        Content::new().paragraph(&intro).picture(&sheet, 1, alternative, "The first of each row is the picture itself.")
+    }
+
+    fn network(&self) -> Content {
+        let training = serde_json::to_string_pretty(&self.model.training).unwrap_or_default();
+        Content::new()
+            .preformatted("Layers of the network", summary(&self.model.network).trim_end())
+            .details("Settings of the training", Content::new().preformatted("Settings", &training))
+    }
+}
+
+fn classes(names: &[String]) -> String {
+    match names {
+        [] => "no classes".to_owned(),
+        [first, second] => format!("{first} and {second}"),
+        few if few.len() <= 5 => few.join(", "),
+        many => format!("{} classes", many.len()),
+    }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.1} %", 100.0 * part)
+}
+
+fn share(part: Option<f64>) -> String {
+    part.map_or("–".to_owned(), percent)
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        0..120 => format!("{seconds:.0} s"),
+        whole @ 120..7200 => format!("{} min", whole / 60),
+        whole => format!("{}:{:02} h", whole / 3600, whole / 60 % 60),
+    }
+}

@@ -1,0 +1,311 @@
+//! The course of a training: epochs of steps, and what is decided between them.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::choose;
+use crate::nn::{Network, OptimizerState};
+use crate::{Error, Result};
+
+use super::checkpoint;
+use super::stream::Stream;
+use super::trainer::{Found, Trainer};
+use super::{BatchReport, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples};
+
+/// All that changes while a network trains, beside its weights.
+pub(super) struct State {
+    pub(super) numbers: Numbers,
+    pub(super) optimizer: OptimizerState,
+    /// The weights of the best epoch; empty ones where training changes nothing.
+    pub(super) best: Option<Vec<Vec<f32>>>,
+    /// The running mean of the weights, likewise, where it is wanted.
+    pub(super) mean: Option<Vec<Vec<f32>>>,
+}
+
+/// The part of the state that a checkpoint holds as text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Numbers {
+    /// Steps of the epoch at hand, and their sums.
+    pub(super) sums: Sums,
+    pub(super) history: History,
+    pub(super) best_epoch: Option<usize>,
+    /// What the best epoch was judged by: the less the better.
+    pub(super) least: Option<f64>,
+    /// Epochs since the best one, and since the rate was lowered for the last time.
+    pub(super) worse: usize,
+    pub(super) stuck: usize,
+    /// What plateaus have made of the rate.
+    pub(super) rate_factor: f64,
+}
+
+/// The sums over an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Sums {
+    loss: f64,
+    correct: usize,
+    seen: usize,
+    pub(super) steps: usize,
+    /// The time it took before the training was interrupted.
+    seconds: f64,
+}
+
+impl Sums {
+    fn add(&mut self, found: Found) {
+        self.loss += found.loss * found.samples as f64;
+        self.correct += found.correct;
+        self.seen += found.samples;
+        self.steps += 1;
+    }
+
+    /// Mean loss and accuracy.
+    fn means(&self) -> (f64, f64) {
+        (self.loss / self.seen as f64, self.correct as f64 / self.seen as f64)
+    }
+}
+
+/// A training on its way.
+pub(super) struct Course<'a> {
+    fit: &'a Fit,
+    train: &'a dyn Samples,
+    validation: Option<(&'a dyn Samples, Vec<usize>)>,
+    stream: Stream,
+    trainer: Trainer,
+    /// Whether training changes a weight: those of layers that are not frozen, statistics too.
+    changes: Vec<bool>,
+    state: State,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        fit: &'a Fit,
+        network: &Network,
+        train: &'a dyn Samples,
+        validation: Option<&'a dyn Samples>,
+    ) -> Result<Self> {
+        let Fit { settings, options, .. } = fit;
+        settings.schedule.check()?;
+        if settings.batch_size == 0 || settings.epochs == 0 {
+            let (epochs, batch_size) = (settings.epochs, settings.batch_size);
+            return Err(Error::argument(format!(
+                "training takes at least one epoch and one sample a step, not {epochs} and {batch_size}"
+            )));
+        }
+        if train.is_empty() {
+            return Err(Error::argument("there is no data to train on"));
+        }
+        let trainer = Trainer::new(fit, network, settings.batch_size.min(train.len()))?;
+        let classifier = &trainer.classifier;
+        classifier.fits(train.class_names().len())?;
+        options.check(classifier.classes())?;
+        let validation = validation.filter(|samples| !samples.is_empty());
+        if let Some(validation) = validation {
+            classifier.fits(validation.class_names().len())?;
+        }
+        let validation = validation.map(|samples| {
+            let all = samples.len();
+            let some = options.validation_steps.map_or(all, |steps| steps.saturating_mul(settings.batch_size).min(all));
+            (samples, choose(all, some, settings.seed))
+        });
+        let mut changes = vec![false; network.weights().len()];
+        for node in network.nodes() {
+            let weights = node.weights();
+            let any = network.weights()[weights.clone()].iter().any(|weight| weight.trainable());
+            changes[weights].fill(any);
+        }
+        let state = State {
+            numbers: Numbers {
+                sums: Sums::default(),
+                history: History::default(),
+                best_epoch: None,
+                least: None,
+                worse: 0,
+                stuck: 0,
+                rate_factor: 1.0,
+            },
+            optimizer: OptimizerState::new(settings.optimizer, network),
+            best: None,
+            mean: options.ema.map(|_| copy(network, &changes)),
+        };
+        let stream = Stream::new(train.len(), settings.batch_size, options.steps_per_epoch, settings.seed);
+        Ok(Self { fit, train, validation, stream, trainer, changes, state })
+    }
+
+    pub(super) fn run(mut self, network: &mut Network, observer: &mut dyn Observer) -> Result<Fitted> {
+        if let Some(checkpoints) = self.fit.checkpoints.as_ref().filter(|checkpoints| checkpoints.resume)
+            && checkpoint::load(checkpoints, self.fit, network, &self.changes, &mut self.state)?
+        {
+            observer.resumed(&self.state.numbers.history, self.state.numbers.sums.steps);
+        }
+        let mut interrupted = false;
+        let mut stopped_early = false;
+        loop {
+            let epoch = self.state.numbers.history.epochs.len() + 1;
+            stopped_early =
+                stopped_early || self.fit.options.early_stopping.is_some_and(|n| self.state.numbers.worse >= n);
+            if epoch > self.fit.settings.epochs || stopped_early || interrupted {
+                break;
+            }
+            let started = Instant::now();
+            let complete = self.epoch(network, epoch, started, observer)?;
+            let flow = if complete { self.between(network, epoch, started, observer)? } else { Flow::Stop };
+            if !complete {
+                self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
+            }
+            self.save(network)?;
+            interrupted = flow == Flow::Stop && (!complete || epoch < self.fit.settings.epochs);
+        }
+        let last = network.clone();
+        if let Some(best) = &self.state.best {
+            put(network, best);
+        } else if let Some(mean) = &self.state.mean {
+            put(network, mean);
+        }
+        let Numbers { history, best_epoch, .. } = self.state.numbers;
+        Ok(Fitted { history, best_epoch, last, interrupted, stopped_early: stopped_early && !interrupted })
+    }
+
+    /// The steps of an epoch that are left; whether all were made.
+    fn epoch(
+        &mut self,
+        network: &mut Network,
+        epoch: usize,
+        started: Instant,
+        observer: &mut dyn Observer,
+    ) -> Result<bool> {
+        let Self { fit, train, stream, .. } = *self;
+        let steps = stream.steps_per_epoch();
+        for part in stream.parts(epoch, self.state.numbers.sums.steps) {
+            let go_on = train.each(Some(part.pass), &part.order, fit.settings.batch_size, &mut |batch| {
+                let State { numbers, optimizer, .. } = &mut self.state;
+                let step = optimizer.steps();
+                let rate = fit.settings.schedule.at(step) * numbers.rate_factor;
+                let found = self.trainer.step(network, optimizer, batch, stream.samples_before(step), rate)?;
+                numbers.sums.add(found);
+                if !found.loss.is_finite() {
+                    let (step, rate) = (numbers.sums.steps, fit.settings.schedule.rate);
+                    return Err(Error::argument(format!(
+                        "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below \
+                         {rate}"
+                    )));
+                }
+                self.follow(network);
+                let sums = self.state.numbers.sums;
+                let (loss, accuracy) = sums.means();
+                let report = BatchReport {
+                    epoch,
+                    step: sums.steps,
+                    steps,
+                    loss,
+                    accuracy,
+                    step_loss: found.loss,
+                    learning_rate: rate,
+                    samples: found.samples,
+                };
+                let go_on = observer.batch(&report) == Flow::Continue;
+                let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
+                let done = self.state.optimizer.steps();
+                // At the end of an epoch one is written anyway.
+                if go_on && sums.steps < steps && every.is_some_and(|every| done.is_multiple_of(every as u64)) {
+                    let before = sums.seconds;
+                    self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
+                    self.save(network)?;
+                    self.state.numbers.sums.seconds = before;
+                }
+                Ok(go_on)
+            })?;
+            if !go_on {
+                break;
+            }
+        }
+        // Stopped after its last step, an epoch is complete all the same.
+        Ok(self.state.numbers.sums.steps >= steps)
+    }
+
+    /// Brings the running mean of the weights up to date: young ones forget faster.
+    fn follow(&mut self, network: &Network) {
+        let (Some(decay), Some(mean)) = (self.fit.options.ema, &mut self.state.mean) else { return };
+        let steps = self.state.optimizer.steps() as f32;
+        let part = 1.0 - decay.min((1.0 + steps) / (10.0 + steps));
+        for (mean, weight) in mean.iter_mut().zip(network.weights()) {
+            mean.iter_mut().zip(weight.values()).for_each(|(mean, &value)| *mean += part * (value - *mean));
+        }
+    }
+
+    /// Tries the network, tells about the epoch, and decides what follows from it.
+    fn between(
+        &mut self,
+        network: &mut Network,
+        epoch: usize,
+        started: Instant,
+        observer: &mut dyn Observer,
+    ) -> Result<Flow> {
+        let Fit { settings, options, .. } = self.fit;
+        // What is tried and kept is the mean of the weights, where there is one.
+        let current = self.state.mean.as_ref().map(|mean| {
+            let current = copy(network, &self.changes);
+            put(network, mean);
+            current
+        });
+        let evaluation = match &self.validation {
+            Some((samples, order)) => Some(evaluate_samples(network, *samples, order, settings.cpu)?),
+            None => None,
+        };
+        let numbers = &mut self.state.numbers;
+        let (loss, accuracy) = numbers.sums.means();
+        let last_step = self.state.optimizer.steps().saturating_sub(1);
+        let record = EpochRecord {
+            epoch,
+            loss,
+            accuracy,
+            val_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
+            val_accuracy: evaluation.as_ref().map(|evaluation| evaluation.accuracy),
+            learning_rate: settings.schedule.at(last_step) * numbers.rate_factor,
+            seconds: numbers.sums.seconds + started.elapsed().as_secs_f64(),
+        };
+        numbers.history.epochs.push(record);
+        numbers.sums = Sums::default();
+        let judged = match options.monitor {
+            Monitor::Loss => record.val_loss.unwrap_or(loss),
+            Monitor::Accuracy => -record.val_accuracy.unwrap_or(accuracy),
+        };
+        let improved = numbers.least.is_none_or(|least| judged < least);
+        numbers.worse += 1;
+        numbers.stuck += 1;
+        if improved {
+            (numbers.least, numbers.best_epoch) = (Some(judged), Some(epoch));
+            (numbers.worse, numbers.stuck) = (0, 0);
+            self.state.best = Some(copy(network, &self.changes));
+        } else if let Some(plateau) = options.plateau.filter(|plateau| numbers.stuck >= plateau.patience) {
+            numbers.rate_factor *= plateau.factor;
+            numbers.stuck = 0;
+        }
+        let flow = observer.epoch(&record, network, improved)?;
+        if let Some(current) = current {
+            put(network, &current);
+        }
+        Ok(flow)
+    }
+
+    fn save(&self, network: &Network) -> Result<()> {
+        match &self.fit.checkpoints {
+            Some(checkpoints) => checkpoint::save(checkpoints, self.fit, network, &self.changes, &self.state),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The weights that training changes; the others are empty.
+fn copy(network: &Network, changes: &[bool]) -> Vec<Vec<f32>> {
+    let copied = |(weight, changes): (&crate::nn::Weight, &bool)| {
+        if *changes { weight.values().to_vec() } else { Vec::new() }
+    };
+    network.weights().iter().zip(changes).map(copied).collect()
+}
+
+/// Gives a network the weights of a [`copy`].
+fn put(network: &mut Network, copied: &[Vec<f32>]) {
+    for (weight, values) in network.weights_mut().iter_mut().zip(copied).filter(|(_, values)| !values.is_empty()) {
+        weight.values_mut().copy_from_slice(values);
+    }
+}

@@ -1,0 +1,146 @@
+//! What frozen layers say about pictures, computed once and remembered.
+//!
+//! The layers of a base that does not learn say the same about a picture in every epoch. So they are run once for each, and
+//! an epoch costs only the layers behind them. What they say stays on the disk, in a folder for each base: the next
+//! training on the same pictures, whatever its head, begins at once.
+//!
+//! Everything is found by what it depends on: the picture by the digest of its file, the base by that of its layers, its
+//! weights and its preprocessing. Files may be renamed or moved; another file of the same name is another picture.
+
+mod key;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use crate::data::{Batch, Dataset, Loader};
+use crate::nn::Plan;
+use crate::weights::Model;
+use crate::{Cpu, Error, Result};
+
+pub use key::{Key, augmented_keys, picture_keys};
+pub use store::FeatureStore;
+
+use super::Samples;
+use store::Place;
+
+/// Pictures computed at once.
+const BATCH: usize = 32;
+/// The bytes of features that are written at once: what is lost at most when the work is cut off.
+const SEGMENT: usize = 64 << 20;
+
+/// Remembered features as samples to train on: of pictures as they are, or of several augmented copies of each, a copy for
+/// each pass over the data.
+pub struct FeatureSet<'a> {
+    store: &'a FeatureStore,
+    /// For each copy, the place of each sample.
+    copies: Vec<Vec<Place>>,
+    labels: Vec<usize>,
+    class_names: Vec<String>,
+}
+
+impl<'a> FeatureSet<'a> {
+    /// The features of a data set, a list of keys for each copy.
+    ///
+    /// # Errors
+    /// [`Error::Bug`] when a key is not in the store: [`features_of_base`] brings them there.
+    pub fn new(store: &'a FeatureStore, set: &dyn Dataset, copies: &[Vec<Key>]) -> Result<Self> {
+        let missing = || Error::Bug("features that were to be remembered are not there".to_owned());
+        let places = |keys: &Vec<Key>| keys.iter().map(|key| store.find(key).ok_or_else(missing)).collect();
+        let copies = copies.iter().map(places).collect::<Result<Vec<Vec<Place>>>>()?;
+        if copies.is_empty() || copies.iter().any(|places| places.len() != set.len()) {
+            return Err(missing());
+        }
+        Ok(Self { store, copies, labels: set.labels(), class_names: set.class_names().to_vec() })
+    }
+}
+
+impl Samples for FeatureSet<'_> {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.labels[index]
+    }
+
+    fn each(
+        &self,
+        pass: Option<u32>,
+        order: &[usize],
+        batch_size: usize,
+        each: &mut dyn FnMut(Batch<'_>) -> Result<bool>,
+    ) -> Result<bool> {
+        let copy = pass.map_or(0, |pass| pass.saturating_sub(1) as usize % self.copies.len());
+        let width = self.store.width();
+        let mut images = vec![0.0; batch_size.min(order.len()) * width];
+        for indices in order.chunks(batch_size.max(1)) {
+            let images = &mut images[..indices.len() * width];
+            for (&index, row) in indices.iter().zip(images.chunks_exact_mut(width)) {
+                self.store.read(self.copies[copy][index], row)?;
+            }
+            let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
+            let mixed = vec![None; indices.len()];
+            if !each(Batch { indices, images, labels: &labels, mixed: &mixed })? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Runs a base over those pictures of a data set whose features are not in the store yet: the output of layer `layer`. In
+/// training pass `pass` if there is one, so that a set that augments its pictures does so. `watch` is told how many are
+/// done of how many, and stops the work by returning `false`; what was done stays.
+///
+/// # Errors
+/// [`Error::Interrupted`], those of reading the pictures and of writing the store; [`Error::Argument`] when a feature is no
+/// number.
+pub fn features_of_base(
+    store: &mut FeatureStore,
+    model: &Model,
+    layer: &str,
+    (set, pass, keys): (&dyn Dataset, Option<u32>, &[Key]),
+    cpu: Cpu,
+    watch: &dyn Fn(usize, usize) -> bool,
+) -> Result<usize> {
+    let mut seen = std::collections::HashSet::new();
+    let missing: Vec<usize> =
+        (0..keys.len()).filter(|&index| store.find(&keys[index]).is_none() && seen.insert(keys[index])).collect();
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    let preprocessing = model.preprocessing()?;
+    let width = store.width();
+    let mut plan = Plan::builder(&model.network).cpu(cpu).batch_size(BATCH.min(missing.len())).output(layer).build()?;
+    let at_once = (SEGMENT / (4 * width)).clamp(1, missing.len());
+    let (mut new_keys, mut rows) = (Vec::with_capacity(at_once), Vec::with_capacity(at_once * width));
+    let mut done = 0;
+    let loader = Loader::new(set, preprocessing).threads(cpu.threads());
+    let loader = pass.map_or(loader, |pass| loader.training(pass));
+    let all = loader.each(&missing, BATCH, |batch| {
+        plan.set_batch(batch.indices.len());
+        plan.input_mut().copy_from_slice(batch.images);
+        plan.forward(&model.network)?;
+        if plan.output(0).iter().any(|value| !value.is_finite()) {
+            return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));
+        }
+        for (&index, row) in batch.indices.iter().zip(plan.output(0).chunks_exact(width)) {
+            new_keys.push(keys[index]);
+            rows.extend_from_slice(row);
+            if new_keys.len() == at_once {
+                store.add(&new_keys, &rows)?;
+                new_keys.clear();
+                rows.clear();
+            }
+        }
+        done += batch.indices.len();
+        Ok(watch(done, missing.len()))
+    })?;
+    store.add(&new_keys, &rows)?;
+    if all || done == missing.len() { Ok(missing.len()) } else { Err(Error::Interrupted) }
+}

@@ -1,0 +1,150 @@
+//! One step of training.
+
+use crate::data::{Batch, Mixed};
+use crate::nn::{Loss, Network, OptimizerState, Plan, StepSeed};
+use crate::{Cpu, Result};
+
+use super::{Classifier, Fit, Options, Settings};
+
+/// A plan and what is allocated once for all steps.
+pub(super) struct Trainer {
+    cpu: Cpu,
+    seed: u64,
+    pub(super) classifier: Classifier,
+    loss: Loss,
+    plan: Plan,
+    targets: Vec<f32>,
+    class_weights: Vec<f32>,
+    sample_weights: Vec<f32>,
+    clip_norm: Option<f32>,
+    clipped: Vec<Vec<f32>>,
+    weight_decay: f32,
+    /// Weights below this number learn with this fraction of the rate.
+    slow: (usize, f64),
+}
+
+/// What a step found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) loss: f64,
+    /// Samples that were classified correctly on the way.
+    pub(super) correct: usize,
+    pub(super) samples: usize,
+}
+
+impl Trainer {
+    /// For batches of up to `batch` samples.
+    pub(super) fn new(fit: &Fit, network: &Network, batch: usize) -> Result<Self> {
+        let Settings { cpu, seed, .. } = fit.settings;
+        let Options { class_weights, label_smoothing, clip_norm, weight_decay, slow, .. } = &fit.options;
+        let classifier = Classifier::of(network)?;
+        let plan = Plan::builder(network)
+            .cpu(cpu)
+            .batch_size(batch)
+            .training()
+            .output(classifier.logits.clone())
+            .seed(classifier.logits.clone())
+            .weight_gradients()
+            .build()?;
+        let slow = match slow {
+            Some(slow) => (network.nodes()[network.find(&slow.through)?].weights().end, slow.factor),
+            None => (0, 1.0),
+        };
+        Ok(Self {
+            cpu,
+            seed,
+            loss: classifier.loss.smoothed(*label_smoothing),
+            targets: vec![0.0; batch * classifier.units],
+            class_weights: class_weights.clone(),
+            sample_weights: Vec::with_capacity(batch),
+            clip_norm: *clip_norm,
+            clipped: Vec::new(),
+            weight_decay: *weight_decay,
+            slow,
+            classifier,
+            plan,
+        })
+    }
+
+    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before.
+    pub(super) fn step(
+        &mut self,
+        network: &mut Network,
+        optimizer: &mut OptimizerState,
+        batch: Batch<'_>,
+        first_sample: u64,
+        rate: f64,
+    ) -> Result<Found> {
+        let Self { classifier, plan, .. } = self;
+        let samples = batch.labels.len();
+        plan.set_batch(samples);
+        plan.input_mut().copy_from_slice(batch.images);
+        let targets = &mut self.targets[..samples * classifier.units];
+        classifier.targets(batch.labels, targets);
+        classifier.mix_targets(batch.mixed, targets);
+        self.sample_weights.clear();
+        if !self.class_weights.is_empty() {
+            let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match *mixed {
+                Some(Mixed { label: other, share }) => {
+                    (1.0 - share) * self.class_weights[label] + share * self.class_weights[other]
+                }
+                None => self.class_weights[label],
+            });
+            self.sample_weights.extend(weights);
+        }
+        plan.forward_training(network, StepSeed { seed: self.seed, first_sample })?;
+        let (logits, gradient) = plan.output_and_seed_mut(0, 0);
+        let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
+        let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
+        let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
+        plan.backward(network);
+        let (slow_end, factor) = self.slow;
+        let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
+        if self.weight_decay > 0.0 {
+            for (index, weight) in network.weights_mut().iter_mut().enumerate().filter(|(_, w)| w.trainable()) {
+                let keep = (1.0 - rate_of(index) * f64::from(self.weight_decay)) as f32;
+                weight.values_mut().iter_mut().for_each(|value| *value *= keep);
+            }
+        }
+        let mut gradients = plan.weight_gradients();
+        if let Some(most) = self.clip_norm
+            && clip(gradients, most, &mut self.clipped)
+        {
+            gradients = &self.clipped;
+        }
+        optimizer.apply_at(self.cpu, network, gradients, rate_of);
+        Ok(Found { loss, correct, samples })
+    }
+}
+
+/// Scales gradients down to a norm of `most`, all together, into `clipped`; returns whether they had to be.
+fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
+    let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    let norm = gradients.iter().map(square).sum::<f64>().sqrt();
+    // One that is no number is not made one: the loss will tell.
+    if !norm.is_finite() || norm <= f64::from(most) {
+        return false;
+    }
+    let scale = (f64::from(most) / norm) as f32;
+    clipped.resize_with(gradients.len(), Vec::new);
+    for (to, from) in clipped.iter_mut().zip(gradients) {
+        to.clear();
+        to.extend(from.iter().map(|g| g * scale));
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_scaled_together() {
+        let mut clipped = Vec::new();
+        let gradients = [vec![3.0, 0.0], vec![], vec![-4.0]];
+        assert!(!clip(&gradients, 5.0, &mut clipped) && clipped.is_empty());
+        assert!(clip(&gradients, 1.0, &mut clipped));
+        assert_eq!(clipped, [vec![0.6, 0.0], vec![], vec![-0.8]]);
+        assert!(!clip(&[vec![f32::NAN]], 1.0, &mut clipped));
+    }
+}
