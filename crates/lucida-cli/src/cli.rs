@@ -183,7 +183,7 @@ pub(crate) struct Summary {
 #[command(after_help = "\
 Examples:
   lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
-  lucida evaluate runs/mnist --data mnist:DIR --out plots  with confusion.png and confusion.svg
+  lucida evaluate runs/mnist --data mnist:DIR --out plots  with pictures of confusion and calibration
   lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
   lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
 
@@ -198,7 +198,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
-    /// Folder for pictures of the confusion matrix: confusion.png, confusion.svg
+    /// Folder for pictures of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 

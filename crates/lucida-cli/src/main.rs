@@ -6,6 +6,7 @@ mod arguments;
 mod bar;
 mod cli;
 mod commands;
+mod dashboard;
 mod exit;
 mod interrupt;
 mod output;

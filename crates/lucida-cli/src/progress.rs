@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lucida::Result;
 use lucida::nn::Network;
-use lucida::train::{BatchReport, EpochRecord, Flow, Observer};
+use lucida::train::{BatchReport, EpochRecord, Flow, History, Observer};
 
 use crate::bar::Bar;
 use crate::interrupt;
@@ -21,6 +21,8 @@ pub(crate) struct Progress {
     output: Output,
     epochs: usize,
     steps: usize,
+    /// Epochs that were done before this process began.
+    before: usize,
     started: Instant,
     bar: Option<ProgressBar>,
 }
@@ -29,18 +31,25 @@ impl Progress {
     /// For a training of so many epochs, which begins now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
-        Self { output, epochs, steps: 0, started: Instant::now(), bar }
+        Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar }
     }
 
     /// The time left of all epochs, if they go on as they went.
     fn time_left(&self, report: &BatchReport) -> Duration {
-        let done = (report.epoch - 1) * report.steps + report.step;
-        let left = self.epochs * report.steps - done;
+        let done = (report.epoch - 1).saturating_sub(self.before) * report.steps + report.step;
+        let left = (self.epochs * report.steps).saturating_sub(self.before * report.steps + done);
         self.started.elapsed().mul_f64(left as f64 / done.max(1) as f64)
     }
 }
 
 impl Observer for Progress {
+    fn resumed(&mut self, history: &History, steps: usize) {
+        let (epochs, within) =
+            (history.epochs.len(), if steps > 0 { format!(" and {steps} steps") } else { String::new() });
+        self.before = epochs;
+        self.output.info(&format!("Going on after {epochs} of {} epochs{within}", self.epochs));
+    }
+
     fn batch(&mut self, report: &BatchReport) -> Flow {
         self.steps = report.steps;
         if let Some(bar) = &self.bar {

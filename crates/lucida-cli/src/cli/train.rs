@@ -20,6 +20,8 @@ Examples:
   lucida train photos --model inception-v3 --cut mixed7 --head flatten,dense:1024,dropout:0.2
   lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
   lucida train photos --base runs/mine --cut dense  a new head on a model of your own
+  lucida train photos --find-lr                   which learning rate to take
+  lucida train photos --tui                       a dashboard: curves, throughput, pictures
   lucida train photos --out runs/a --resume       go on where it was stopped, or killed
   lucida train mnist --epochs 5                   digits: see lucida train mnist --help
   lucida train ./mnist                            a folder of your own that is called mnist
@@ -189,6 +191,18 @@ pub(crate) struct TrainingArguments {
     /// in the end are those of a run that was never stopped
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
+
+    /// Look for a learning rate instead of training: the loss at rates from 1e-7 up, in lr-finder.csv, .png and .svg
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) find_lr: bool,
+
+    /// Show the training as a dashboard: curves, throughput, pictures
+    #[arg(long)]
+    pub(crate) tui: bool,
+
+    /// Write event files for TensorBoard, into tensorboard/ in the folder of the run
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
 
     /// Write a checkpoint after so many steps too, not only after each epoch
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
-use lucida::train::{Confusion, Evaluation, Prediction, PredictionTable, evaluate};
+use lucida::train::{CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate};
 use lucida::weights::{Top, open};
 use lucida::{files, plot};
 use serde::Serialize;
@@ -15,8 +15,9 @@ use super::source::Pictures;
 use crate::cli::Evaluate;
 use crate::output::percent;
 
-/// The names of the pictures, without their ending.
+/// The names of the pictures, without their endings.
 const PICTURE: &str = "confusion";
+const CALIBRATION: &str = "calibration";
 /// The table of the files that were skipped.
 const SKIPPED: &str = "skipped.csv";
 
@@ -28,6 +29,13 @@ struct Answer<'a> {
     images: u64,
     loss: f64,
     accuracy: f64,
+    /// Of two classes, that of the second; of more, the mean over them, each against all others.
+    roc_auc: Option<f64>,
+    /// The means over the classes.
+    precision: Option<f64>,
+    recall: Option<f64>,
+    f1: Option<f64>,
+    calibration: Calibrated,
     class_names: &'a [String],
     /// A row for each true class, a column for each predicted one.
     confusion: Vec<&'a [u64]>,
@@ -44,12 +52,28 @@ struct Unused<'a> {
 }
 
 #[derive(Serialize)]
+struct Calibrated {
+    /// The expected calibration error.
+    error: f64,
+    bins: Vec<Bin>,
+}
+
+#[derive(Serialize)]
+struct Bin {
+    images: usize,
+    confidence: f64,
+    accuracy: f64,
+}
+
+#[derive(Serialize)]
 struct Class<'a> {
     class: &'a str,
     images: u64,
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
+    /// Against all other classes.
+    roc_auc: Option<f64>,
 }
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
@@ -73,7 +97,10 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         let figure = matrix.title(format!("Confusion of {}", pictures.origin)).figure();
         figure.save_svg(&folder.join(PICTURE).with_extension("svg"))?;
         figure.picture(2.0)?.save_png(&folder.join(PICTURE).with_extension("png"))?;
-        written.extend([format!("{PICTURE}.png"), format!("{PICTURE}.svg")]);
+        let figure = evaluation.calibration().chart().figure();
+        figure.save_svg(&folder.join(CALIBRATION).with_extension("svg"))?;
+        figure.picture(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
+        written.extend([PICTURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
         if !pictures.skipped.is_empty() {
             save_skipped(&pictures.skipped, &folder.join(SKIPPED))?;
             written.push(SKIPPED.to_owned());
@@ -88,7 +115,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
     output.result(&format!("{} on {images} {}", arguments.model.model, pictures.origin))?;
-    output.result(&format!("accuracy {accuracy}, loss {loss:.4}\n"))?;
+    output.result(&format!("accuracy {accuracy}, loss {loss:.4}"))?;
+    output.result(&format!("{}\n", summary(&evaluation)))?;
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
     if let Some(folder) = &arguments.out {
@@ -110,13 +138,21 @@ fn answer<'a>(
         precision: confusion.precision(class),
         recall: confusion.recall(class),
         f1: confusion.f1(class),
+        roc_auc: evaluation.roc_auc(class),
     };
+    let calibration = evaluation.calibration();
+    let bin = |bin: &CalibrationBin| Bin { images: bin.count, confidence: bin.confidence, accuracy: bin.accuracy };
     Answer {
         model: &arguments.model.model,
         data: arguments.data.to_string(),
         images: confusion.total(),
         loss: evaluation.loss,
         accuracy: evaluation.accuracy,
+        roc_auc: evaluation.mean_roc_auc(),
+        precision: confusion.macro_mean(Confusion::precision),
+        recall: confusion.macro_mean(Confusion::recall),
+        f1: confusion.macro_mean(Confusion::f1),
+        calibration: Calibrated { error: calibration.error, bins: calibration.bins.iter().map(bin).collect() },
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
@@ -136,6 +172,14 @@ fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
         table.push(&pictures.name(index), pictures.label(index), &prediction);
     }
     table
+}
+
+/// What there is to say about all classes together.
+fn summary(evaluation: &Evaluation) -> String {
+    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
+    let auc = evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"));
+    let f1 = share(evaluation.confusion.macro_mean(Confusion::f1));
+    format!("ROC AUC {auc}, mean F1 {f1}, calibration error {}", percent(evaluation.calibration().error))
 }
 
 /// Precision, recall and their mean for each class.

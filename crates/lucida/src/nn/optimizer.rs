@@ -123,7 +123,11 @@ impl OptimizerState {
     }
 
     /// A state that was stored: the steps, and a way to fill the moments of each weight.
-    pub(crate) fn restore(&mut self, steps: u64, mut fill: impl FnMut(usize, usize, &mut [f32]) -> Result<()>) -> Result<()> {
+    pub(crate) fn restore(
+        &mut self,
+        steps: u64,
+        mut fill: impl FnMut(usize, usize, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
         self.steps = steps;
         for (weight, slots) in self.slots.iter_mut().enumerate() {
             slots.iter_mut().enumerate().try_for_each(|(slot, values)| fill(weight, slot, values))?;
@@ -143,13 +147,7 @@ impl OptimizerState {
     ///
     /// # Panics
     /// When the state was made for another network.
-    pub fn apply_at(
-        &mut self,
-        cpu: Cpu,
-        network: &mut Network,
-        gradients: &[Vec<f32>],
-        rate: impl Fn(usize) -> f64,
-    ) {
+    pub fn apply_at(&mut self, cpu: Cpu, network: &mut Network, gradients: &[Vec<f32>], rate: impl Fn(usize) -> f64) {
         self.steps += 1;
         assert_eq!(self.slots.len(), network.weights().len(), "the optimizer was made for another network");
         let weights = network.weights_mut().iter_mut().enumerate();

@@ -10,6 +10,7 @@
 mod bars;
 mod braille;
 mod canvas;
+mod chart;
 mod colormap;
 mod confusion;
 mod curves;
@@ -25,6 +26,7 @@ mod ticks;
 
 pub use bars::Bars;
 pub use braille::braille;
+pub use chart::Chart;
 pub use colormap::Colormap;
 pub use confusion::Confusion;
 pub use curves::{Curves, Panel};

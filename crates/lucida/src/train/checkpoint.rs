@@ -138,7 +138,11 @@ fn same(path: &Path, name: &str, before: &Value, now: &Value) -> Result<()> {
     if let (Value::Object(old), Value::Object(new)) = (before, now) {
         for key in old.keys().chain(new.keys()) {
             let (old, new) = (&before[key], &now[key]);
-            let inner = if name.is_empty() || name == "run" || name == "options" { key.replace('_', " ") } else { name.to_owned() };
+            let inner = if name.is_empty() || name == "run" || name == "options" {
+                key.replace('_', " ")
+            } else {
+                name.to_owned()
+            };
             same(path, &inner, old, new)?;
         }
     }

@@ -141,7 +141,8 @@ impl<'a> Course<'a> {
         let mut stopped_early = false;
         loop {
             let epoch = self.state.numbers.history.epochs.len() + 1;
-            stopped_early = stopped_early || self.fit.options.early_stopping.is_some_and(|n| self.state.numbers.worse >= n);
+            stopped_early =
+                stopped_early || self.fit.options.early_stopping.is_some_and(|n| self.state.numbers.worse >= n);
             if epoch > self.fit.settings.epochs || stopped_early || interrupted {
                 break;
             }

@@ -25,6 +25,8 @@ pub struct Evaluation {
     pub probabilities: Vec<Vec<f32>>,
     /// The predicted class of each sample.
     pub predicted: Vec<usize>,
+    /// The class of each sample.
+    pub labels: Vec<usize>,
 }
 
 impl Evaluation {
@@ -73,6 +75,7 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
         confusion: Confusion::new(classifier.classes()),
         probabilities: Vec::with_capacity(order.len()),
         predicted: Vec::with_capacity(order.len()),
+        labels: order.iter().map(|&index| samples.label(index)).collect(),
     };
     samples.each(None, order, size, &mut |batch| {
         let labels = batch.labels;

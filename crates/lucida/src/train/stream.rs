@@ -70,9 +70,7 @@ mod tests {
     use super::*;
 
     fn batches(stream: Stream, epoch: usize, from: usize) -> Vec<(u32, Vec<usize>)> {
-        let part = |part: Part| {
-            part.order.chunks(4).map(|batch| (part.pass, batch.to_vec())).collect::<Vec<_>>()
-        };
+        let part = |part: Part| part.order.chunks(4).map(|batch| (part.pass, batch.to_vec())).collect::<Vec<_>>();
         stream.parts(epoch, from).flat_map(part).collect()
     }
 

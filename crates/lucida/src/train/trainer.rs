@@ -94,8 +94,7 @@ impl Trainer {
         }
         plan.forward_training(network, StepSeed { seed: self.seed, first_sample })?;
         let (logits, gradient) = plan.output_and_seed_mut(0, 0);
-        let loss =
-            self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
+        let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
         let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
         let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
         plan.backward(network);

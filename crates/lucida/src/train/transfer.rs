@@ -49,11 +49,14 @@ impl FromStr for Head {
             ("bn", "") => Ok(Part::Bn),
             ("dense", units) => {
                 let units = units.parse().ok().filter(|units| (1..=65_536).contains(units));
-                units.map(Part::Dense).ok_or_else(|| Error::argument("head: dense takes 1 to 65536 units, as in dense:256"))
+                units
+                    .map(Part::Dense)
+                    .ok_or_else(|| Error::argument("head: dense takes 1 to 65536 units, as in dense:256"))
             }
             ("dropout", part) => {
                 let part = part.parse().ok().filter(|part| (0.0..1.0).contains(part));
-                part.map(Part::Dropout).ok_or_else(|| Error::argument("head: dropout takes a part below 1, as in dropout:0.5"))
+                part.map(Part::Dropout)
+                    .ok_or_else(|| Error::argument("head: dropout takes a part below 1, as in dropout:0.5"))
             }
             _ => Err(bad(part)),
         };

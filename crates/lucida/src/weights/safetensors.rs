@@ -153,10 +153,6 @@ impl<'a> TensorFile<'a> {
         self.source.attributes.get(key).map(String::as_str)
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.places.contains_key(name)
-    }
-
     /// Reads a tensor.
     ///
     /// # Errors

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{summary, thousands};
-use lucida::train::{Fit, Fitted, RunFolder, Slow, Transferred, evaluate};
+use lucida::train::{Fit, Fitted, Pictures, RunFolder, Slow, Transferred, evaluate};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::Context;
 use super::network::Source;
 use super::remembered::Remembered;
-use super::report_best;
+
 use super::settings::Wanted;
+use super::{rate, report_best};
 use crate::cli::TrainFolder;
 use crate::interrupt;
 use crate::output::{Output, percent};
-use crate::progress::{Counter, Progress};
+use crate::progress::Counter;
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
@@ -44,7 +45,9 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     let fit = wanted.fit(settings, &folder.train, &run, identity(arguments, &folder, &network), slow)?;
     tell(&network, arguments, context);
 
-    let fitted = train(arguments, &fit, settings.epochs, &mut network, &mut folder, context)?;
+    let Some(fitted) = train(arguments, &wanted, &fit, &run, &mut network, &mut folder, context)? else {
+        return Ok(());
+    };
     let mut model = network.model;
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
@@ -73,21 +76,30 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// Trains on pictures, or on what the frozen layers have said about them.
+/// Trains on pictures, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
+/// for.
 fn train(
     arguments: &TrainFolder,
+    wanted: &Wanted,
     fit: &Fit,
-    epochs: usize,
+    run: &RunFolder,
     network: &mut Transferred,
     folder: &mut Folder,
     context: Context,
-) -> Result<Fitted> {
+) -> Result<Option<Fitted>> {
     let augment = arguments.augment.clone().unwrap_or_default();
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
     let (Some(layer), Some(copies)) = (network.remembered().map(str::to_owned), copies) else {
         let train = Augmented::new(&folder.train, augment, arguments.seed)?;
-        let mut progress = Progress::new(context.output, epochs);
-        return Ok(fit.run(&mut network.model, &train, Some(&folder.validation), &mut progress)?);
+        let preprocessing = network.model.preprocessing()?.clone();
+        let pictures = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
+        let (samples, validation) = (pictures(&train), pictures(&folder.validation));
+        if arguments.training.find_lr {
+            rate::find(fit, &network.model.network, &samples, run, context)?;
+            return Ok(None);
+        }
+        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
+        return Ok(Some(fit.run_on(&mut network.model.network, &samples, Some(&validation), &mut watch)?));
     };
     let cache = match &arguments.features {
         Some(folder) => folder.clone(),
@@ -100,14 +112,18 @@ fn train(
     folder.validation = folder.validation.clone().without_kept();
     let (train, validation) = remembered.sets(folder)?;
     let mut tail = network.model.network.tail(network.seam)?;
+    if arguments.training.find_lr {
+        rate::find(fit, &tail, &train, run, context)?;
+        return Ok(None);
+    }
     let fitted = {
-        let mut progress = Progress::new(context.output, epochs);
-        fit.run_on(&mut tail, &train, Some(&validation), &mut progress)?
+        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
+        fit.run_on(&mut tail, &train, Some(&validation), &mut watch)?
     };
     let mut last = network.model.network.clone();
     last.take_over(fitted.last)?;
     network.model.network.take_over(tail)?;
-    Ok(Fitted { last, ..fitted })
+    Ok(Some(Fitted { last, ..fitted }))
 }
 
 /// `runs/photos` for `/data/photos/`.

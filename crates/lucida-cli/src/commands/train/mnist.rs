@@ -3,17 +3,16 @@
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{summary, thousands, zoo};
-use lucida::train::{RunFolder, evaluate};
+use lucida::train::{Pictures, RunFolder, evaluate};
 use lucida::weights::Model;
 use serde_json::json;
 
 use super::super::Context;
-use super::report_best;
 use super::settings::Wanted;
+use super::{rate, report_best};
 use crate::cli::TrainMnist;
 use crate::interrupt;
 use crate::output::percent;
-use crate::progress::Progress;
 
 /// The part of the training digits that validates.
 const VALIDATION: f64 = 0.2;
@@ -65,10 +64,17 @@ pub(super) fn run(arguments: &TrainMnist, context: Context) -> Result<()> {
     }
 
     interrupt::catch()?;
+    if training.find_lr {
+        let preprocessing = model.preprocessing()?;
+        let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
+        return rate::find(&fit, &model.network, &samples, &run, context);
+    }
     let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
     let fitted = {
-        let mut progress = Progress::new(output, settings.epochs);
-        fit.run(&mut model, &train, validating, &mut progress)?
+        let preprocessing = model.preprocessing()?.clone();
+        let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
+        let mut watch = wanted.watch(&model, (&validation, &samples), &run, context)?;
+        fit.run(&mut model, &train, validating, &mut watch)?
     };
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {

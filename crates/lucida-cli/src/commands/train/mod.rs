@@ -3,8 +3,10 @@
 mod folder;
 mod mnist;
 mod network;
+mod rate;
 mod remembered;
 mod settings;
+mod watch;
 
 use anyhow::Result;
 use lucida::train::Fitted;

@@ -58,7 +58,11 @@ impl Remembered {
         compute("Features", &folder.validation, None, &validation)?;
         let (all, time) = (train.iter().map(Vec::len).sum::<usize>() + validation.len(), started.elapsed());
         context.output.info(&match computed {
-            0 => format!("The features of all {} pictures at {layer} are in {}", thousands(all), store.folder().display()),
+            0 => format!(
+                "The features of all {} pictures at {layer} are in {}",
+                thousands(all),
+                store.folder().display()
+            ),
             _ => format!(
                 "Computed the features of {} pictures at {layer} in {}, kept in {}",
                 thousands(computed),

@@ -4,13 +4,20 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
-use lucida::nn::{Optimizer, Schedule};
-use lucida::train::{Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Settings, Slow, balanced_class_weights};
+use lucida::nn::{Optimizer, Schedule, thousands};
+use lucida::train::{
+    Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
+};
+use lucida::weights::Model;
 use serde_json::Value;
 
 use super::super::Context;
+use super::watch::Watch;
 use crate::arguments::ClassWeights;
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
+use crate::dashboard::{Board, Dashboard};
+use crate::exit::Usage;
+use crate::progress::Progress;
 
 /// A training of so many epochs.
 pub(super) struct Wanted<'a> {
@@ -45,6 +52,33 @@ impl Wanted<'_> {
         };
         let schedule = schedule.with_warm_up(warm_up);
         Settings { epochs, batch_size, schedule, optimizer, seed: self.seed, cpu: context.cpu }
+    }
+
+    /// How the training is shown; the dashboard shows some of the validation data.
+    pub(super) fn watch(
+        &self,
+        model: &Model,
+        (set, samples): (&dyn Dataset, &dyn Samples),
+        run: &RunFolder,
+        context: Context,
+    ) -> Result<Watch> {
+        let epochs = self.epochs as usize;
+        let watch = if self.arguments.tui {
+            if !context.output.is_watched() {
+                return Err(Usage("--tui needs a terminal".to_owned()).into());
+            }
+            let (all, trainable) = model.network.parameters();
+            let frozen =
+                if all > trainable { format!(", {} of them trained", thousands(trainable)) } else { String::new() };
+            let (threads, isa) = (context.cpu.threads(), context.cpu.isa().name());
+            let facts = format!("{} parameters{frozen} · {threads} threads with {isa}", thousands(all));
+            let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
+            let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
+            Watch::dashboard(Dashboard::new(board, context.cpu)?)
+        } else {
+            Watch::lines(Progress::new(context.output, epochs))
+        };
+        watch.with_events(self.arguments.tensorboard, run)
     }
 
     /// The training, which goes on from a checkpoint where that is wanted.
@@ -96,7 +130,8 @@ fn class_weights(wanted: Option<&ClassWeights>, train: &dyn Dataset) -> Result<V
             if let Some((unknown, _)) = weights.iter().find(|(name, _)| !names.contains(name)) {
                 bail!("--class-weights: there is no class {unknown:?}; the classes are {}", names.join(", "));
             }
-            let weight = |name: &String| weights.iter().find(|(known, _)| known == name).map_or(1.0, |(_, weight)| *weight);
+            let weight =
+                |name: &String| weights.iter().find(|(known, _)| known == name).map_or(1.0, |(_, weight)| *weight);
             Ok(names.iter().map(weight).collect())
         }
     }

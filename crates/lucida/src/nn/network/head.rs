@@ -91,7 +91,8 @@ impl Network {
     pub fn take_over(&mut self, part: Self) -> Result<()> {
         let mut part = part.weights.into_iter().peekable();
         for weight in &mut self.weights {
-            if let Some(other) = part.next_if(|other| other.name() == weight.name() && other.shape() == weight.shape()) {
+            if let Some(other) = part.next_if(|other| other.name() == weight.name() && other.shape() == weight.shape())
+            {
                 *weight = other;
             }
         }

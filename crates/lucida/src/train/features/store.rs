@@ -140,7 +140,8 @@ fn open_segment(path: &Path, width: usize) -> Option<(File, Vec<Key>, u64)> {
     let len = file.metadata().ok()?.len();
     let mut header = [0; HEADER as usize];
     file.read_exact(&mut header).ok()?;
-    let number = |at: usize| u64::from(u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    let number =
+        |at: usize| u64::from(u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
     let (found, count) = (number(8), number(12));
     if header[..8] != *MAGIC || found != width as u64 {
         return None;

@@ -61,7 +61,8 @@ fn another_base_or_picture_is_another_entry() {
     let name = |model: &Model, layer: &str| FeatureStore::open(&cache, model, layer).unwrap().folder().to_path_buf();
     let mut changed = model.clone();
     changed.network.weights_mut()[0].values_mut()[0] += 1.0;
-    let resized = Model { preprocessing: Some(Preprocessing { divisor: 1.0, ..Preprocessing::mnist() }), ..model.clone() };
+    let resized =
+        Model { preprocessing: Some(Preprocessing { divisor: 1.0, ..Preprocessing::mnist() }), ..model.clone() };
     let names = [name(&model, "flatten"), name(&model, "conv2d"), name(&changed, "flatten"), name(&resized, "flatten")];
     assert!((0..4).all(|i| (0..i).all(|j| names[i] != names[j])), "{names:?}");
     // What comes behind the layer does not matter.
@@ -81,10 +82,17 @@ fn a_cut_off_computation_keeps_what_was_done_and_damage_is_passed_over() {
     let keys = picture_keys(set);
     let mut store = FeatureStore::open(&cache, &model, "flatten").unwrap();
     let calls = Cell::new(0);
-    let stopped = features_of_base(&mut store, &model, "flatten", (&set.take(&[0, 1, 2]), None, &keys[..3]), Cpu::detect(), &|_, _| {
-        calls.set(calls.get() + 1);
-        false
-    });
+    let stopped = features_of_base(
+        &mut store,
+        &model,
+        "flatten",
+        (&set.take(&[0, 1, 2]), None, &keys[..3]),
+        Cpu::detect(),
+        &|_, _| {
+            calls.set(calls.get() + 1);
+            false
+        },
+    );
     // All three were in the first batch.
     assert_eq!((stopped.unwrap(), calls.get()), (3, 1));
     let file = fs::read_dir(store.folder()).unwrap().next().unwrap().unwrap().path();

@@ -1,0 +1,32 @@
+//! `--find-lr`
+
+use anyhow::Result;
+use lucida::nn::Network;
+use lucida::train::{Fit, RunFolder, Samples};
+
+use super::super::Context;
+use crate::progress::Counter;
+
+/// The rates that are tried, and the most steps.
+const RATES: [f64; 2] = [1e-7, 10.0];
+const STEPS: usize = 200;
+const NAME: &str = "lr-finder";
+
+/// Looks for a learning rate, and writes the curve into the folder of the run.
+pub(super) fn find(fit: &Fit, network: &Network, train: &dyn Samples, run: &RunFolder, context: Context) -> Result<()> {
+    let output = context.output;
+    let counter = Counter::new(output, "Steps");
+    let curve = fit.find_rate(network, train, RATES, STEPS, &mut |done| counter.at(done, STEPS))?;
+    drop(counter);
+    let file = |ending: &str| run.path().join(NAME).with_extension(ending);
+    let figure = curve.chart().figure();
+    curve.save_csv(&file("csv"))?;
+    figure.save_svg(&file("svg"))?;
+    figure.picture(2.0)?.save_png(&file("png"))?;
+    output.result(&match curve.suggestion {
+        Some(rate) => format!("The loss falls fastest at a learning rate of {rate:.1e}: --learning-rate {rate:.0e}"),
+        None => "The loss does not fall at any rate: is there something to learn?".to_owned(),
+    })?;
+    output.info(&format!("Written to {}: {NAME}.csv, {NAME}.png, {NAME}.svg", run.path().display()));
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! A training as a dashboard in the terminal: curves, throughput, and what the network makes of a few pictures.
+
+mod board;
+mod draw;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use lucida::nn::{Network, Plan};
+use lucida::train::{BatchReport, Classifier, EpochRecord, Flow, History, Observer};
+use lucida::{Cpu, Error};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+pub(crate) use board::Board;
+
+use crate::interrupt;
+
+/// The shortest time between two pictures of the screen.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Watches a training and draws it. The terminal is as it was when this is dropped, also after a panic.
+pub(crate) struct Dashboard {
+    board: Board,
+    terminal: DefaultTerminal,
+    drawn: Option<Instant>,
+    cpu: Cpu,
+}
+
+impl Dashboard {
+    /// Takes over the terminal.
+    pub(crate) fn new(board: Board, cpu: Cpu) -> Result<Self> {
+        let terminal = ratatui::try_init().context("cannot take over the terminal")?;
+        let mut dashboard = Self { board, terminal, drawn: None, cpu };
+        dashboard.draw()?;
+        Ok(dashboard)
+    }
+
+    fn draw(&mut self) -> Result<(), Error> {
+        let Self { board, terminal, .. } = self;
+        let drawn = terminal.draw(|frame| draw::draw(frame, board));
+        self.drawn = Some(Instant::now());
+        drawn.map(drop).map_err(|source| Error::io("terminal", "draw on it", source))
+    }
+
+    /// Whether somebody wants to stop: by a key, since the terminal hands over Ctrl-C as one, or by a signal.
+    fn stop_wanted(&mut self) -> bool {
+        while event::poll(Duration::ZERO).unwrap_or(false) {
+            if let Ok(Event::Key(key)) = event::read()
+                && stops(key)
+            {
+                self.board.stopping = true;
+            }
+        }
+        self.board.stopping || interrupt::is_requested()
+    }
+
+    /// What the network makes of the examples now.
+    fn ask(&mut self, network: &Network) -> Result<(), Error> {
+        let classifier = Classifier::of(network)?;
+        let count = self.board.examples.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let point = classifier.probabilities.clone();
+        let mut plan = Plan::builder(network).cpu(self.cpu).batch_size(count).output(point).build()?;
+        let inputs = plan.input_mut();
+        let len = inputs.len() / count;
+        for (example, input) in self.board.examples.iter().zip(inputs.chunks_exact_mut(len)) {
+            input.copy_from_slice(&example.input);
+        }
+        plan.forward(network)?;
+        for (example, row) in self.board.examples.iter_mut().zip(plan.output(0).chunks_exact(classifier.units)) {
+            example.said = Some(classifier.decide(row));
+        }
+        Ok(())
+    }
+}
+
+/// q, Escape and Ctrl-C.
+fn stops(key: KeyEvent) -> bool {
+    let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+}
+
+impl Observer for Dashboard {
+    fn resumed(&mut self, history: &History, _steps: usize) {
+        self.board.resume(history);
+    }
+
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        self.board.count(report);
+        let stop = self.stop_wanted();
+        if stop || self.drawn.is_none_or(|drawn| drawn.elapsed() >= PERIOD) {
+            // A terminal that is gone is no reason to lose the training.
+            let _ = self.draw();
+        }
+        if stop { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
+        self.ask(network)?;
+        self.board.end_epoch(record, best);
+        let _ = self.draw();
+        Ok(if self.stop_wanted() { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}

@@ -1,0 +1,192 @@
+//! Event files, as TensorBoard reads them.
+//!
+//! A file is a row of records: the length (64 bits), its checksum, the record, its checksum (all little-endian). A record is
+//! a protocol buffer `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`, whose summary holds
+//! `Value { tag = 1, simple_value = 2 }`. Both are written out here: it is less than a generated description of them.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::EpochRecord;
+use crate::{Error, Result, files};
+
+/// The event files of one run: one for training, one for validation, in folders of these names, so that both are drawn in
+/// one chart.
+#[derive(Debug)]
+pub struct EventFiles {
+    train: EventFile,
+    validation: EventFile,
+}
+
+impl EventFiles {
+    /// Creates files in `folder/train` and `folder/validation`, beside those of earlier runs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be created.
+    pub fn create(folder: &Path) -> Result<Self> {
+        let create = |part: &str| EventFile::create(&folder.join(part));
+        Ok(Self { train: create("train")?, validation: create("validation")? })
+    }
+
+    /// Writes the numbers of an epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be written.
+    pub fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+        let step = record.epoch as i64;
+        self.train.scalars(
+            step,
+            &[
+                ("epoch_loss", record.loss),
+                ("epoch_accuracy", record.accuracy),
+                ("epoch_learning_rate", record.learning_rate),
+                ("epoch_seconds", record.seconds),
+            ],
+        )?;
+        let validation = [("epoch_loss", record.val_loss), ("epoch_accuracy", record.val_accuracy)];
+        let known: Vec<(&str, f64)> = validation.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
+        if known.is_empty() { Ok(()) } else { self.validation.scalars(step, &known) }
+    }
+
+    /// Writes the loss of a step, counted over all epochs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn step(&mut self, step: u64, loss: f64) -> Result<()> {
+        self.train.scalars(step as i64, &[("batch_loss", loss)])
+    }
+}
+
+#[derive(Debug)]
+struct EventFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl EventFile {
+    fn create(folder: &Path) -> Result<Self> {
+        files::create_folder(folder)?;
+        let seconds = now() as u64;
+        // One second may see several runs.
+        for number in 0_u32.. {
+            let path = folder.join(format!("events.out.tfevents.{seconds:010}.lucida.{}.{number}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let mut events = Self { path, file };
+                    events.write(&[field_bytes(3, b"brain.Event:2")])?;
+                    return Ok(events);
+                }
+                Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(problem) => return Err(Error::io(path, "create", problem)),
+            }
+        }
+        Err(Error::Bug("there are more numbers than files".to_owned()))
+    }
+
+    fn scalars(&mut self, step: i64, values: &[(&str, f64)]) -> Result<()> {
+        let value = |(tag, value): &(&str, f64)| {
+            let fields = [field_bytes(1, tag.as_bytes()), field_f32(2, *value as f32)].concat();
+            field_bytes(1, &fields)
+        };
+        let summary: Vec<u8> = values.iter().flat_map(value).collect();
+        self.write(&[field_varint(2, step as u64), field_bytes(5, &summary)])
+    }
+
+    /// Appends an event of now with these fields.
+    fn write(&mut self, fields: &[Vec<u8>]) -> Result<()> {
+        let mut event = vec![1 << 3 | 1];
+        event.extend(now().to_le_bytes());
+        event.extend(fields.concat());
+        let done = self.file.write_all(&record(&event));
+        done.map_err(|source| Error::io(&self.path, "write", source))
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn record(bytes: &[u8]) -> Vec<u8> {
+    let len = (bytes.len() as u64).to_le_bytes();
+    [&len[..], &masked_crc(&len).to_le_bytes(), bytes, &masked_crc(bytes).to_le_bytes()].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+fn field_varint(number: u8, value: u64) -> Vec<u8> {
+    [vec![number << 3], varint(value)].concat()
+}
+
+fn field_f32(number: u8, value: f32) -> Vec<u8> {
+    [&[number << 3 | 5][..], &value.to_le_bytes()].concat()
+}
+
+fn field_bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [vec![number << 3 | 2], varint(bytes.len() as u64), bytes.to_vec()].concat()
+}
+
+/// The checksum of a record: CRC-32C, turned and moved so that the checksum of data with checksums in it is no weaker.
+fn masked_crc(bytes: &[u8]) -> u32 {
+    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// CRC-32C (Castagnoli), bit by bit: records are short.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test vectors of RFC 3720, appendix B.4.
+    #[test]
+    fn the_checksum_is_that_of_the_rfc() {
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
+        assert_eq!(crc32c(&(0..32).collect::<Vec<u8>>()), 0x46dd_794e);
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn records_and_fields_have_their_form() {
+        assert_eq!(varint(300), [0xac, 0x02]);
+        assert_eq!(field_f32(2, 1.0), [0x15, 0, 0, 0x80, 0x3f]);
+        let record = record(b"abc");
+        assert_eq!((record.len(), &record[..8], &record[12..15]), (19, &3_u64.to_le_bytes()[..], &b"abc"[..]));
+    }
+
+    #[test]
+    fn runs_of_one_second_have_files_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = EpochRecord {
+            epoch: 1,
+            loss: 0.5,
+            accuracy: 0.75,
+            val_loss: Some(0.25),
+            val_accuracy: None,
+            learning_rate: 1e-3,
+            seconds: 1.0,
+        };
+        for _ in 0..2 {
+            let mut events = EventFiles::create(folder.path()).unwrap();
+            events.epoch(&record).unwrap();
+            events.step(7, 0.5).unwrap();
+        }
+        for part in ["train", "validation"] {
+            assert_eq!(std::fs::read_dir(folder.path().join(part)).unwrap().count(), 2);
+        }
+    }
+}
