@@ -12,7 +12,9 @@ use super::checkpoint;
 use super::distributed::{each, hand_round, range};
 use super::stream::Stream;
 use super::trainer::{Found, Trainer};
-use super::{BatchReport, Checkpoints, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples};
+use super::{
+    BatchReport, Checkpoints, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples,
+};
 
 /// All that changes while a network trains, beside its weights.
 pub(super) struct State {
@@ -186,7 +188,8 @@ impl<'a> Course<'a> {
                 let State { numbers, optimizer, .. } = &mut self.state;
                 let step = optimizer.steps();
                 let rate = fit.settings.schedule.at(step) * numbers.rate_factor;
-                let found = self.trainer.step(network, optimizer, part, stream.samples_before(step), rate, self.stop)?;
+                let found =
+                    self.trainer.step(network, optimizer, part, stream.samples_before(step), rate, self.stop)?;
                 numbers.sums.add(found);
                 if !found.loss.is_finite() {
                     let (step, rate) = (numbers.sums.steps, fit.settings.schedule.rate);
@@ -212,7 +215,10 @@ impl<'a> Course<'a> {
                 let go_on = if team.is_some() { !found.stop } else { wish == Flow::Continue };
                 self.stop |= wish == Flow::Stop;
                 let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
-                if go_on && sums.steps < steps && every.is_some_and(|every| self.state.optimizer.steps() % every as u64 == 0) {
+                if go_on
+                    && sums.steps < steps
+                    && every.is_some_and(|every| self.state.optimizer.steps() % every as u64 == 0)
+                {
                     let before = sums.seconds;
                     self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
                     self.save(network)?;

@@ -144,7 +144,8 @@ impl Found {
     fn of_all(self, team: &dyn Team, counts: bool) -> Self {
         let samples = if counts { self.samples as f64 } else { 0.0 };
         let correct = if counts { self.correct as f64 } else { 0.0 };
-        let mut sums = [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
+        let mut sums =
+            [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
         team.sum(&mut sums);
         let [loss, correct, samples, stop] = sums;
         Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }

@@ -232,12 +232,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training).
-    pub fn forward_shared(
-        &mut self,
-        network: &mut Network,
-        seed: StepSeed,
-        share: Option<Share<'_>>,
-    ) -> Result<()> {
+    pub fn forward_shared(&mut self, network: &mut Network, seed: StepSeed, share: Option<Share<'_>>) -> Result<()> {
         if !self.training {
             return Err(Error::argument("the plan was not made for training"));
         }

@@ -8,6 +8,9 @@ pub trait Team {
     /// The number of members.
     fn size(&self) -> usize;
 
+    /// Waits for all members, however long one of them takes.
+    fn meet(&self);
+
     /// Replaces the values by their sums over all members: the same bits for all of them.
     fn sum(&self, values: &mut [f64]);
 

@@ -96,11 +96,6 @@ impl Mpi {
         hosts.len()
     }
 
-    /// Waits until all members are here, however long that takes.
-    pub fn meet(&self) {
-        self.world.barrier();
-    }
-
     /// Ends all members with this exit code.
     pub fn abort(&self, code: i32) -> ! {
         self.world.abort(code)
@@ -135,7 +130,8 @@ impl Mpi {
             for (&rank, there) in others.iter().zip(&mut there) {
                 let process = self.world.process_at_rank(rank as i32);
                 asked.push(process.immediate_send_with_tag(scope, &here[..], ROLL_CALL_TAG));
-                answers.push((rank, Some(process.immediate_receive_into_with_tag(scope, &mut there[..], ROLL_CALL_TAG))));
+                answers
+                    .push((rank, Some(process.immediate_receive_into_with_tag(scope, &mut there[..], ROLL_CALL_TAG))));
             }
             let started = Instant::now();
             while started.elapsed() < ROLL_CALL && answers.iter().any(|(_, answer)| answer.is_some()) {
@@ -235,7 +231,9 @@ impl Mpi {
 }
 
 /// Those that are not done.
-fn unfinished<'a, R: ?Sized>(requests: Vec<Request<'a, R, &'_ LocalScope<'a>>>) -> Vec<Request<'a, R, &'_ LocalScope<'a>>> {
+fn unfinished<'a, R: ?Sized>(
+    requests: Vec<Request<'a, R, &'_ LocalScope<'a>>>,
+) -> Vec<Request<'a, R, &'_ LocalScope<'a>>> {
     requests.into_iter().filter_map(|request| request.test().err()).collect()
 }
 
@@ -246,6 +244,10 @@ impl Team for Mpi {
 
     fn size(&self) -> usize {
         self.size
+    }
+
+    fn meet(&self) {
+        self.world.barrier();
     }
 
     fn sum(&self, values: &mut [f64]) {

@@ -4,13 +4,13 @@ use std::sync::{Barrier, Mutex};
 
 use super::*;
 use crate::Cpu;
-use crate::data::{LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::layers::{
     Activation, ActivationKind, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D,
 };
 use crate::nn::{HandOver, Network, Optimizer, Plan, Schedule, Share, StepSeed, Team};
-use crate::train::{Checkpoints, Fit, Fitted, Flow, Observer, Options, Settings, Silent};
 use crate::train::BatchReport;
+use crate::train::{Checkpoints, Fit, Fitted, Flow, Observer, Options, Settings, Silent};
 use crate::weights::Model;
 
 /// Where the members of a team of threads meet.
@@ -31,6 +31,9 @@ impl Team for Member<'_> {
     }
     fn size(&self) -> usize {
         self.size
+    }
+    fn meet(&self) {
+        self.table.barrier.wait();
     }
     fn sum(&self, values: &mut [f64]) {
         for turn in 0..self.size {
@@ -126,7 +129,8 @@ fn distance(a: &Network, b: &Network) -> f64 {
 fn a_team_learns_what_one_process_learns() {
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false };
     // 55 steps.
-    let training = Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..Options::default() });
+    let training =
+        Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..Options::default() });
     let (one, alone) = fit(&training, None, &mut Silent);
     for size in [2, 4] {
         let all = team(size, |team| fit(&training, Some(team), &mut Silent));
@@ -169,7 +173,8 @@ fn a_team_of_another_size_goes_on() {
         })
     };
     let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut Silent);
-    let stopped = team(3, |team| fit(&training(false), Some(team), &mut StopAt(if team.rank() == 1 { 16 } else { 99 })));
+    let stopped =
+        team(3, |team| fit(&training(false), Some(team), &mut StopAt(if team.rank() == 1 { 16 } else { 99 })));
     assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
     // Only the first member has read it.
     let ended = team(2, |team| {
