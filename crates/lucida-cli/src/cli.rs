@@ -3,6 +3,7 @@
 mod activations;
 mod augment;
 mod deconv;
+mod distributed;
 mod embed;
 mod explain;
 mod filter;
@@ -24,6 +25,8 @@ pub(crate) use embed::{Embed, Map};
 
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
+#[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
+pub(crate) use distributed::{Together, WireName};
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;

@@ -10,11 +10,18 @@ use serde::Serialize;
 pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
+    silent: bool,
 }
 
 impl Output {
     pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
-        Self { quiet, verbose }
+        Self { quiet, verbose, silent: false }
+    }
+
+    /// Prints nothing at all: somebody else does.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub(crate) fn silenced(self) -> Self {
+        Self { quiet: true, verbose: false, silent: true }
     }
 
     /// Whether details are wanted.
@@ -34,6 +41,9 @@ impl Output {
 
     /// Prints a part of the result.
     pub(crate) fn result(self, text: &str) -> Result<()> {
+        if self.silent {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())
             .and_then(|()| out.write_all(b"\n"))

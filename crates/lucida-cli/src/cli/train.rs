@@ -7,6 +7,7 @@ use lucida::data::{Augment, Fit};
 use lucida::nn::zoo::Pixels;
 use lucida::train::Head;
 
+use super::distributed::Together;
 use crate::arguments::{ClassWeights, Size, known_networks, part, positive};
 
 #[derive(Debug, Args)]
@@ -267,6 +268,9 @@ pub(crate) struct TrainingArguments {
     /// Try and keep a running mean of the weights with this decay, as in 0.999
     #[arg(long, value_name = "DECAY", value_parser = part, help_heading = "Training")]
     pub(crate) ema: Option<f64>,
+
+    #[command(flatten)]
+    pub(crate) together: Together,
 }
 
 /// The rules that change weights, with Keras's constants.

@@ -6,6 +6,7 @@ mod completions;
 mod data;
 mod deconv;
 mod demo;
+mod distributed;
 mod dream;
 mod embed;
 mod evaluate;
@@ -36,6 +37,9 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) cpu: Cpu,
     pub(crate) output: Output,
+    /// Whether the number of threads was chosen by the caller.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub(crate) threads_chosen: bool,
 }
 
 impl Context {
@@ -44,7 +48,8 @@ impl Context {
         if let Some(threads) = global.threads {
             cpu = cpu.with_threads(threads.into());
         }
-        Ok(Self { cpu, output: Output::new(global.quiet, global.verbose) })
+        let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
+        Ok(Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen })
     }
 }
 

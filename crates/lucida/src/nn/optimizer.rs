@@ -135,6 +135,12 @@ impl OptimizerState {
         Ok(())
     }
 
+    /// The number of steps of another state, and its moments, one after another.
+    pub(crate) fn restore_with(&mut self, steps: u64, fill: impl FnMut(&mut [f32])) {
+        self.steps = steps;
+        self.slots.iter_mut().flatten().map(|slot| &mut slot[..]).for_each(fill);
+    }
+
     /// Changes the weights by one step. `gradients` has one for each weight of the network, empty where there is none.
     ///
     /// # Panics

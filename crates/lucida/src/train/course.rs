@@ -5,13 +5,16 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::choose;
-use crate::nn::{Network, OptimizerState};
+use crate::nn::{Network, OptimizerState, Team};
 use crate::{Error, Result};
 
 use super::checkpoint;
+use super::distributed::{each, hand_round, range};
 use super::stream::Stream;
 use super::trainer::{Found, Trainer};
-use super::{BatchReport, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples};
+use super::{
+    BatchReport, Checkpoints, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples,
+};
 
 /// All that changes while a network trains, beside its weights.
 pub(super) struct State {
@@ -70,7 +73,10 @@ pub(super) struct Course<'a> {
     train: &'a dyn Samples,
     validation: Option<(&'a dyn Samples, Vec<usize>)>,
     stream: Stream,
-    trainer: Trainer,
+    trainer: Trainer<'a>,
+    team: Option<&'a dyn Team>,
+    /// The observer's wish to stop, which the next step tells the team.
+    stop: bool,
     /// Whether training changes a weight: those of layers that are not frozen, statistics too.
     changes: Vec<bool>,
     state: State,
@@ -80,6 +86,7 @@ impl<'a> Course<'a> {
     pub(super) fn new(
         fit: &'a Fit,
         network: &Network,
+        team: Option<&'a dyn Team>,
         train: &'a dyn Samples,
         validation: Option<&'a dyn Samples>,
     ) -> Result<Self> {
@@ -94,7 +101,7 @@ impl<'a> Course<'a> {
         if train.is_empty() {
             return Err(Error::argument("there is no data to train on"));
         }
-        let trainer = Trainer::new(fit, network, settings.batch_size.min(train.len()))?;
+        let trainer = Trainer::new(fit, network, settings.batch_size.min(train.len()), team)?;
         let classifier = &trainer.classifier;
         classifier.fits(train.class_names().len())?;
         options.check(classifier.classes())?;
@@ -128,12 +135,12 @@ impl<'a> Course<'a> {
             mean: options.ema.map(|_| copy(network, &changes)),
         };
         let stream = Stream::new(train.len(), settings.batch_size, options.steps_per_epoch, settings.seed);
-        Ok(Self { fit, train, validation, stream, trainer, changes, state })
+        Ok(Self { fit, train, validation, stream, trainer, team, stop: false, changes, state })
     }
 
     pub(super) fn run(mut self, network: &mut Network, observer: &mut dyn Observer) -> Result<Fitted> {
         if let Some(checkpoints) = self.fit.checkpoints.as_ref().filter(|checkpoints| checkpoints.resume)
-            && checkpoint::load(checkpoints, self.fit, network, &self.changes, &mut self.state)?
+            && self.load(checkpoints, network)?
         {
             observer.resumed(&self.state.numbers.history, self.state.numbers.sums.steps);
         }
@@ -173,14 +180,16 @@ impl<'a> Course<'a> {
         started: Instant,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
-        let Self { fit, train, stream, .. } = *self;
+        let Self { fit, train, team, stream, .. } = *self;
         let steps = stream.steps_per_epoch();
         for part in stream.parts(epoch, self.state.numbers.sums.steps) {
-            let go_on = train.each(Some(part.pass), &part.order, fit.settings.batch_size, &mut |batch| {
+            let batches = (&part.order[..], fit.settings.batch_size);
+            let go_on = each(team, train, Some(part.pass), batches, &mut |part| {
                 let State { numbers, optimizer, .. } = &mut self.state;
                 let step = optimizer.steps();
                 let rate = fit.settings.schedule.at(step) * numbers.rate_factor;
-                let found = self.trainer.step(network, optimizer, batch, stream.samples_before(step), rate)?;
+                let found =
+                    self.trainer.step(network, optimizer, part, stream.samples_before(step), rate, self.stop)?;
                 numbers.sums.add(found);
                 if !found.loss.is_finite() {
                     let (step, rate) = (numbers.sums.steps, fit.settings.schedule.rate);
@@ -202,7 +211,10 @@ impl<'a> Course<'a> {
                     learning_rate: rate,
                     samples: found.samples,
                 };
-                let go_on = observer.batch(&report) == Flow::Continue;
+                let wish = observer.batch(&report);
+                // A team stops together, a step after one of it wants to.
+                let go_on = if team.is_some() { !found.stop } else { wish == Flow::Continue };
+                self.stop |= wish == Flow::Stop;
                 let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
                 let done = self.state.optimizer.steps();
                 // At the end of an epoch one is written anyway.
@@ -248,7 +260,7 @@ impl<'a> Course<'a> {
             current
         });
         let evaluation = match &self.validation {
-            Some((samples, order)) => Some(evaluate_samples(network, *samples, order, settings.cpu)?),
+            Some((samples, order)) => Some(self.evaluate(network, *samples, order)?),
             None => None,
         };
         let numbers = &mut self.state.numbers;
@@ -258,8 +270,8 @@ impl<'a> Course<'a> {
             epoch,
             loss,
             accuracy,
-            val_loss: evaluation.as_ref().map(|evaluation| evaluation.loss),
-            val_accuracy: evaluation.as_ref().map(|evaluation| evaluation.accuracy),
+            val_loss: evaluation.map(|(loss, _)| loss),
+            val_accuracy: evaluation.map(|(_, accuracy)| accuracy),
             learning_rate: settings.schedule.at(last_step) * numbers.rate_factor,
             seconds: numbers.sums.seconds + started.elapsed().as_secs_f64(),
         };
@@ -280,15 +292,47 @@ impl<'a> Course<'a> {
             numbers.rate_factor *= plateau.factor;
             numbers.stuck = 0;
         }
-        let flow = observer.epoch(&record, network, improved)?;
+        let mut flow = observer.epoch(&record, network, improved)?;
+        if let Some(team) = self.team {
+            let mut stop = [f64::from(u8::from(self.stop || flow == Flow::Stop))];
+            team.sum(&mut stop);
+            flow = if stop[0] > 0.0 { Flow::Stop } else { Flow::Continue };
+        }
         if let Some(current) = current {
             put(network, &current);
         }
         Ok(flow)
     }
 
+    /// Loss and accuracy on the samples of an order; the members of a team try their parts.
+    fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<(f64, f64)> {
+        let part = self.team.map_or(0..order.len(), |team| range(order.len(), team.rank(), team.size()));
+        let mut sums = [0.0; 3];
+        if !part.is_empty() {
+            let evaluation = evaluate_samples(network, samples, &order[part.clone()], self.fit.settings.cpu)?;
+            if self.team.is_none() {
+                return Ok((evaluation.loss, evaluation.accuracy));
+            }
+            let count = part.len() as f64;
+            sums = [evaluation.loss * count, evaluation.confusion.correct() as f64, count];
+        }
+        if let Some(team) = self.team {
+            team.sum(&mut sums);
+        }
+        Ok((sums[0] / sums[2], sums[1] / sums[2]))
+    }
+
+    /// Reads the checkpoint, if there is one; of a team the first member does, and tells the others.
+    fn load(&mut self, checkpoints: &Checkpoints, network: &mut Network) -> Result<bool> {
+        let Self { fit, changes, state, team, .. } = self;
+        let reads = team.is_none_or(|team| team.rank() == 0);
+        let found = reads && checkpoint::load(checkpoints, fit, network, changes, state)?;
+        team.map_or(Ok(found), |team| hand_round(team, network, changes, state, found))
+    }
+
     fn save(&self, network: &Network) -> Result<()> {
         match &self.fit.checkpoints {
+            _ if self.team.is_some_and(|team| team.rank() > 0) => Ok(()),
             Some(checkpoints) => checkpoint::save(checkpoints, self.fit, network, &self.changes, &self.state),
             None => Ok(()),
         }

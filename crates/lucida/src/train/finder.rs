@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::distributed::Part;
 use super::stream::Stream;
 use super::trainer::Trainer;
 use super::{Fit, Samples};
@@ -48,7 +49,7 @@ impl Fit {
         }
         let batch = self.settings.batch_size.clamp(1, train.len());
         let mut network = network.clone();
-        let mut trainer = Trainer::new(self, &network, batch)?;
+        let mut trainer = Trainer::new(self, &network, batch, None)?;
         trainer.classifier.fits(train.class_names().len())?;
         let mut optimizer = OptimizerState::new(self.settings.optimizer, &network);
         let stream = Stream::new(train.len(), batch, Some(steps), self.settings.seed);
@@ -59,7 +60,7 @@ impl Fit {
                 let step = curve.len();
                 let rate = rates[0] * (rates[1] / rates[0]).powf(step as f64 / (steps - 1) as f64);
                 let first = stream.samples_before(step as u64);
-                let loss = trainer.step(&mut network, &mut optimizer, samples, first, rate)?.loss;
+                let loss = trainer.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?.loss;
                 mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss;
                 let smooth = mean / (1.0 - SMOOTHING.powf(step as f64 + 1.0));
                 if !loss.is_finite() || (step > WARM && smooth > BLOWN_UP * least) {

@@ -9,6 +9,7 @@ mod checkpoint;
 mod classifier;
 mod confusion;
 mod course;
+pub mod distributed;
 mod evaluate;
 mod features;
 mod finder;

@@ -45,6 +45,11 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// The folder of a run that another process writes; nothing is looked at.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
     /// Opens the folder of a run that goes on, or begins if nothing is there.
     ///
     /// # Errors

@@ -1,13 +1,14 @@
 //! One step of training.
 
-use crate::data::{Batch, Mixed};
-use crate::nn::{Loss, Network, OptimizerState, Plan, StepSeed};
+use crate::data::Mixed;
+use crate::nn::{Loss, Network, OptimizerState, Plan, Share, StepSeed, Team};
 use crate::{Cpu, Result};
 
+use super::distributed::{Buckets, Part};
 use super::{Classifier, Fit, Options, Settings};
 
 /// A plan and what is allocated once for all steps.
-pub(super) struct Trainer {
+pub(super) struct Trainer<'a> {
     cpu: Cpu,
     seed: u64,
     pub(super) classifier: Classifier,
@@ -21,20 +22,25 @@ pub(super) struct Trainer {
     weight_decay: f32,
     /// Weights below this number learn with this fraction of the rate.
     slow: (usize, f64),
+    /// Those that train together, and how their gradients travel.
+    team: Option<(&'a dyn Team, Buckets)>,
 }
 
-/// What a step found.
+/// What a step found, in the whole batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found {
     pub(super) loss: f64,
     /// Samples that were classified correctly on the way.
     pub(super) correct: usize,
     pub(super) samples: usize,
+    /// Whether a member of the team wants to stop.
+    pub(super) stop: bool,
 }
 
-impl Trainer {
-    /// For batches of up to `batch` samples.
-    pub(super) fn new(fit: &Fit, network: &Network, batch: usize) -> Result<Self> {
+impl<'a> Trainer<'a> {
+    /// For batches of up to `batch` samples, of which the members of a team compute their parts.
+    pub(super) fn new(fit: &Fit, network: &Network, batch: usize, team: Option<&'a dyn Team>) -> Result<Self> {
+        let batch = team.map_or(batch, |team| batch.div_ceil(team.size()));
         let Settings { cpu, seed, .. } = fit.settings;
         let Options { class_weights, label_smoothing, clip_norm, weight_decay, slow, .. } = &fit.options;
         let classifier = Classifier::of(network)?;
@@ -61,21 +67,26 @@ impl Trainer {
             clipped: Vec::new(),
             weight_decay: *weight_decay,
             slow,
+            team: team.map(|team| (team, Buckets::new(network, &plan))),
             classifier,
             plan,
         })
     }
 
-    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before.
+    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before this batch. `stop` says that this
+    /// process would like to stop: its team gets to know.
     pub(super) fn step(
         &mut self,
         network: &mut Network,
         optimizer: &mut OptimizerState,
-        batch: Batch<'_>,
+        part: Part<'_>,
         first_sample: u64,
         rate: f64,
+        stop: bool,
     ) -> Result<Found> {
-        let Self { classifier, plan, .. } = self;
+        let Self { classifier, plan, team, .. } = self;
+        let Part { batch, first, whole, counts } = part;
+        let share = team.as_ref().map(|(team, _)| Share { team: *team, counts });
         let samples = batch.labels.len();
         plan.set_batch(samples);
         plan.input_mut().copy_from_slice(batch.images);
@@ -92,12 +103,23 @@ impl Trainer {
             });
             self.sample_weights.extend(weights);
         }
-        plan.forward_training(network, StepSeed { seed: self.seed, first_sample })?;
+        let first_sample = first_sample + first as u64;
+        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, share)?;
         let (logits, gradient) = plan.output_and_seed_mut(0, 0);
         let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
         let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
         let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
-        plan.backward(network);
+        let mut found = Found { loss, correct, samples, stop };
+        match team {
+            None => plan.backward(network),
+            Some((team, buckets)) => {
+                // From the mean over this part to its share of the mean over the whole batch.
+                let factor = if counts { samples as f32 / whole as f32 } else { 0.0 };
+                plan.seed_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
+                buckets.backward(plan, network, Share { team: *team, counts });
+                found = found.of_all(*team, counts);
+            }
+        }
         let (slow_end, factor) = self.slow;
         let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
         if self.weight_decay > 0.0 {
@@ -113,7 +135,20 @@ impl Trainer {
             gradients = &self.clipped;
         }
         optimizer.apply_at(self.cpu, network, gradients, rate_of);
-        Ok(Found { loss, correct, samples })
+        Ok(found)
+    }
+}
+
+impl Found {
+    /// What all members have found; that of a part which does not count is left out.
+    fn of_all(self, team: &dyn Team, counts: bool) -> Self {
+        let samples = if counts { self.samples as f64 } else { 0.0 };
+        let correct = if counts { self.correct as f64 } else { 0.0 };
+        let mut sums =
+            [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
+        team.sum(&mut sums);
+        let [loss, correct, samples, stop] = sums;
+        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }
     }
 }
 

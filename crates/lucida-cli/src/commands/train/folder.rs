@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
-use lucida::nn::{summary, thousands};
+use lucida::nn::{Team, summary, thousands};
 use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred, evaluate};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::progress::Counter;
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
 
-pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Context) -> Result<()> {
     let output = context.output;
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
     // A bare word that is no folder is a mistake in the command line.
@@ -33,13 +33,13 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
         return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
+    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
     let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
     let source = Source::of(arguments)?;
     let run = wanted.open_run(&out)?;
     interrupt::catch()?;
     let mut folder = open(arguments, path, source.preprocessing()?, context)?;
-    if !folder.skipped().is_empty() {
+    if !folder.skipped().is_empty() && wanted.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
     let origin = Origin {
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
         seed: *seed,
         augment: arguments.augment.as_ref().map(ToString::to_string),
     };
-    if !training.find_lr {
+    if !training.find_lr && wanted.leads() {
         origin.save(&run.origin())?;
     }
     let mut network = source.build(folder.class_names(), *seed)?;
@@ -63,6 +63,9 @@ pub(super) fn run(arguments: &TrainFolder, context: Context) -> Result<()> {
     let Some(fitted) = train(arguments, &wanted, &fit, &run, &mut network, &mut folder, context)? else {
         return Ok(());
     };
+    if !wanted.leads() {
+        return Ok(());
+    }
     let mut model = network.model;
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
@@ -115,14 +118,28 @@ fn train(
             return Ok(None);
         }
         let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
-        return Ok(Some(fit.run_on(&mut network.model.network, &samples, Some(&validation), &mut watch)?));
+        return Ok(Some(fit.run_on_in(
+            wanted.team,
+            &mut network.model.network,
+            &samples,
+            Some(&validation),
+            &mut watch,
+        )?));
     };
     let cache = match &arguments.features {
         Some(folder) => folder.clone(),
         None => cache_folder()?.join("features"),
     };
     let how = (&augment, copies, arguments.seed);
+    // The first of a team computes what is not remembered yet; the others then find it.
+    let wait = || wanted.team.map_or((), Team::meet);
+    if !wanted.leads() {
+        wait();
+    }
     let remembered = Remembered::compute(&network.model, &layer, folder, how, &cache, context)?;
+    if wanted.leads() {
+        wait();
+    }
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
@@ -134,7 +151,7 @@ fn train(
     }
     let fitted = {
         let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
-        fit.run_on(&mut tail, &train, Some(&validation), &mut watch)?
+        fit.run_on_in(wanted.team, &mut tail, &train, Some(&validation), &mut watch)?
     };
     let mut last = network.model.network.clone();
     last.take_over(fitted.last)?;

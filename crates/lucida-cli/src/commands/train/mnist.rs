@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{summary, thousands, zoo};
+use lucida::nn::{Team, summary, thousands, zoo};
 use lucida::train::{Pictures, RunFolder, evaluate};
 use lucida::weights::Model;
 use serde_json::json;
@@ -17,14 +17,14 @@ use crate::output::percent;
 /// The part of the training digits that validates.
 const VALIDATION: f64 = 0.2;
 
-pub(super) fn run(arguments: &TrainMnist, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Context) -> Result<()> {
     let output = context.output;
     let (digits, origin) = match &arguments.data {
         Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
     let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed };
+    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
     let run = wanted.open_run(&arguments.out)?;
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
@@ -74,8 +74,11 @@ pub(super) fn run(arguments: &TrainMnist, context: Context) -> Result<()> {
         let preprocessing = model.preprocessing()?.clone();
         let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
         let mut watch = wanted.watch(&model, (&validation, &samples), &run, context)?;
-        fit.run(&mut model, &train, validating, &mut watch)?
+        fit.run_in(team, &mut model, &train, validating, &mut watch)?
     };
+    if !wanted.leads() {
+        return Ok(());
+    }
     model.training = fitted.record(&settings);
     if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
         record.insert("augment".to_owned(), augment.to_string().into());

@@ -11,14 +11,18 @@ mod watch;
 use anyhow::Result;
 use lucida::train::Fitted;
 
-use super::Context;
+use super::{Context, distributed};
 use crate::cli::{Train, TrainKnown};
 use crate::output::percent;
 
 pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
     match &arguments.known {
-        Some(TrainKnown::Mnist(arguments)) => mnist::run(arguments, context),
-        None => folder::run(&arguments.folder, context),
+        Some(TrainKnown::Mnist(arguments)) => {
+            distributed::run(arguments.training.together, context, |team, context| mnist::run(arguments, team, context))
+        }
+        None => distributed::run(arguments.folder.training.together, context, |team, context| {
+            folder::run(&arguments.folder, team, context)
+        }),
     }
 }
 

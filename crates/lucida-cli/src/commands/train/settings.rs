@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
-use lucida::nn::{Optimizer, Schedule, thousands};
+use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };
@@ -25,19 +25,29 @@ pub(super) struct Wanted<'a> {
     pub(super) epochs: u32,
     pub(super) batch_size: u32,
     pub(super) seed: u64,
+    pub(super) team: Option<&'a dyn Team>,
 }
 
 impl Wanted<'_> {
+    /// Whether this process writes and shows: it is alone, or the first of its team.
+    pub(super) fn leads(&self) -> bool {
+        self.team.is_none_or(|team| team.rank() == 0)
+    }
+
     /// Opens the folder of the run: a new one, or that of a run that goes on.
     pub(super) fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+        if !self.leads() {
+            return Ok(RunFolder::at(path));
+        }
         if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
     }
 
     pub(super) fn settings(&self, samples: usize, context: Context) -> Settings {
         let arguments = self.arguments;
-        let (epochs, batch_size) = (self.epochs as usize, self.batch_size as usize);
+        let ranks = if arguments.together.scale_with_ranks { self.team.map_or(1, Team::size) } else { 1 };
+        let (epochs, batch_size) = (self.epochs as usize, self.batch_size as usize * ranks);
         let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
-        let (rate, warm_up) = (arguments.learning_rate, u64::from(arguments.warm_up));
+        let (rate, warm_up) = (arguments.learning_rate * ranks as f64, u64::from(arguments.warm_up));
         let schedule = match arguments.schedule {
             ScheduleName::Constant => Schedule::constant(rate),
             ScheduleName::Cosine => Schedule::cosine(rate, ((epochs * steps) as u64).saturating_sub(warm_up)),
@@ -62,6 +72,9 @@ impl Wanted<'_> {
         run: &RunFolder,
         context: Context,
     ) -> Result<Watch> {
+        if !self.leads() {
+            return Ok(Watch::nothing());
+        }
         let epochs = self.epochs as usize;
         let watch = if self.arguments.tui {
             if !context.output.is_watched() {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::nn::Network;
-use lucida::train::{BatchReport, EpochRecord, EventFiles, Flow, History, Observer, RunFolder};
+use lucida::train::{BatchReport, EpochRecord, EventFiles, Flow, History, Observer, RunFolder, Silent};
 
 use crate::dashboard::Dashboard;
 use crate::progress::Progress;
@@ -18,6 +18,8 @@ pub(super) struct Watch {
 enum Display {
     Lines(Box<Progress>),
     Dashboard(Box<Dashboard>),
+    /// The first member of a team shows it.
+    Nothing(Silent),
 }
 
 impl Watch {
@@ -27,6 +29,10 @@ impl Watch {
 
     pub(super) fn dashboard(dashboard: Dashboard) -> Self {
         Self { display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None }
+    }
+
+    pub(super) fn nothing() -> Self {
+        Self { display: Display::Nothing(Silent), events: None, failed: None }
     }
 
     /// Writes event files for TensorBoard as well, where that is wanted.
@@ -39,6 +45,7 @@ impl Watch {
         match &mut self.display {
             Display::Lines(progress) => &mut **progress,
             Display::Dashboard(dashboard) => &mut **dashboard,
+            Display::Nothing(silent) => silent,
         }
     }
 }

@@ -7,13 +7,15 @@
 //! ```text
 //! y = gamma (x - m) / sqrt(v + epsilon) + beta
 //! ```
+//!
+//! Where a team trains, the batch is that of all its members: they add up what they have counted.
 
 use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 
 use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, one_input};
-use crate::nn::{Initializer, Shape, Weight, WeightSpec};
+use crate::nn::{Initializer, Shape, Share, Weight, WeightSpec};
 
 /// Normalises each channel (the last axis).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -95,6 +97,7 @@ impl Mechanics for BatchNormalization {
             products: row(),
             coefficients: [row(), row(), row()],
             workspace: Buffer::zeroed(channel_workspace(setting.cpu, channels)),
+            count: 0.0,
         })
     }
 }
@@ -117,6 +120,8 @@ struct Normalization {
     products: Buffer,
     coefficients: [Buffer; 3],
     workspace: Buffer,
+    /// The values of a channel in the batch: of all members of a team.
+    count: f32,
 }
 
 impl Normalization {
@@ -135,6 +140,40 @@ impl Normalization {
             let inverse = (self.variance[c] + self.config.epsilon).sqrt().recip();
             self.factor[c] = gamma.map_or(1.0, |gamma| gamma[c]) * inverse;
             self.shift[c] = beta.map_or(0.0, |beta| beta[c]) - self.mean[c] * self.factor[c];
+        }
+    }
+
+    /// Makes mean and variance of one member's part those of the whole batch.
+    fn join(&mut self, share: Share<'_>) {
+        let channels = self.mean.len();
+        let count = if share.counts { f64::from(self.count) } else { 0.0 };
+        let mut sums = vec![count; 1 + 2 * channels];
+        let (means, squares) = sums[1..].split_at_mut(channels);
+        for c in 0..channels {
+            let mean = f64::from(self.mean[c]);
+            means[c] = count * mean;
+            squares[c] = count * (f64::from(self.variance[c]) + mean * mean);
+        }
+        share.team.sum(&mut sums);
+        let count = sums[0];
+        self.count = count as f32;
+        let (means, squares) = sums[1..].split_at(channels);
+        for c in 0..channels {
+            let mean = means[c] / count;
+            self.mean[c] = mean as f32;
+            self.variance[c] = (squares[c] / count - mean * mean).max(0.0) as f32;
+        }
+    }
+
+    /// Makes the sums over one member's part those over the whole batch.
+    fn join_gradients(&mut self, share: Share<'_>) {
+        let channels = self.sums.len();
+        let mut sums: Vec<f64> = self.sums.iter().chain(self.products.iter()).map(|&value| f64::from(value)).collect();
+        share.team.sum(&mut sums);
+        let (of_sums, of_products) = sums.split_at(channels);
+        for c in 0..channels {
+            self.sums[c] = of_sums[c] as f32;
+            self.products[c] = of_products[c] as f32;
         }
     }
 
@@ -158,6 +197,10 @@ impl Operation for Normalization {
         let input = pass.inputs.get(0);
         if self.training {
             moments(self.cpu, input, &mut self.mean, &mut self.variance, &mut self.workspace);
+            self.count = (input.len() / self.mean.len()) as f32;
+            if let Some(share) = pass.share {
+                self.join(share);
+            }
             self.fold(pass.weights);
         }
         affine(self.cpu, input, &self.factor, &self.shift, self.relu, output);
@@ -178,8 +221,11 @@ impl Operation for Normalization {
         let channels = self.mean.len();
         if self.training {
             self.gradient_sums(pass);
+            if let Some(share) = pass.share {
+                self.join_gradients(share);
+            }
         }
-        let count = (grad_input.len() / channels) as f32;
+        let count = self.count;
         let [of_grad, of_input, constant] = &mut self.coefficients;
         for c in 0..channels {
             let factor = self.factor[c];

@@ -2,7 +2,7 @@
 
 use lucida_kernels::{Buffer, Cpu};
 
-use super::super::plan::{BackwardRule, StepSeed};
+use super::super::plan::{BackwardRule, Share, StepSeed};
 use super::super::{Shape, Weight};
 
 /// What a layer is prepared for.
@@ -67,6 +67,8 @@ pub struct Forward<'a> {
     pub weights: &'a [Weight],
     /// In training, what random numbers are drawn from.
     pub seed: Option<StepSeed>,
+    /// The part in a team's training.
+    pub share: Option<Share<'a>>,
 }
 
 /// A pass backward. What an operation has not asked for in [`Operation::backward_reads`] may be overwritten already.
@@ -81,6 +83,8 @@ pub struct Backward<'a> {
     pub output: &'a [f32],
     /// The gradient of the output.
     pub grad_output: &'a [f32],
+    /// The part in a team's training.
+    pub share: Option<Share<'a>>,
 }
 
 /// What the backward passes of an operation read of the forward pass.

@@ -1,9 +1,11 @@
 //! The pass backward.
 
+use std::ops::Range;
+
 use lucida_kernels::ops::{Pointwise, pointwise_backward};
 
 use super::rule::Gate;
-use super::{BackwardRule, Plan};
+use super::{BackwardRule, Plan, Share};
 use crate::nn::Network;
 use crate::nn::layers::{Backward, Inputs};
 
@@ -12,6 +14,17 @@ impl Plan {
     ///
     /// It belongs to the forward pass before it: the values of that pass are read, and some are overwritten.
     pub fn backward(&mut self, network: &Network) {
+        self.backward_shared(network, None, &mut |_, _| ());
+    }
+
+    /// The same for a member of a team. `ready` is told of the weights of each layer, as soon as their gradients are
+    /// there; it gets all gradients.
+    pub fn backward_shared(
+        &mut self,
+        network: &Network,
+        share: Option<Share<'_>>,
+        ready: &mut dyn FnMut(Range<usize>, &[Vec<f32>]),
+    ) {
         for step in self.steps.iter_mut().rev() {
             let Some(back) = &step.back else { continue };
             let (batch, (output, len)) = (self.batch, step.output);
@@ -31,15 +44,16 @@ impl Plan {
                 let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
                 let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
                 let output = output.get(..batch * len).unwrap_or_default();
-                let pass = Backward { batch, inputs, weights, output, grad_output };
+                let pass = Backward { batch, inputs, weights, output, grad_output, share };
                 step.operation.backward_weights(&pass, &mut self.weight_gradients[step.weights.clone()]);
+                ready(step.weights.clone(), &self.weight_gradients);
             }
             for target in &back.inputs {
                 let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);
                 let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
                 let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
                 let output = output.get(..batch * len).unwrap_or_default();
-                let pass = Backward { batch, inputs, weights, output, grad_output };
+                let pass = Backward { batch, inputs, weights, output, grad_output, share };
                 let to = &mut grad_input[..batch * step.inputs[target.index].1];
                 step.operation.backward_input(&pass, target.index, to, target.accumulate);
                 self.buffers[target.gradient] = grad_input;

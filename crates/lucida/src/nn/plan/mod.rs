@@ -18,6 +18,7 @@ mod flow;
 mod lower;
 mod memory;
 mod rule;
+mod team;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::{Error, Result};
 pub use builder::PlanBuilder;
 use lower::Step;
 pub use rule::BackwardRule;
+pub use team::{HandOver, Share, Team};
 
 /// A value in a network: the output of a layer, or what it is before the layer's activation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -201,6 +203,11 @@ impl Plan {
         &self.weight_gradients
     }
 
+    /// The same gradients, to be changed before an optimizer sees them.
+    pub fn weight_gradients_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.weight_gradients
+    }
+
     /// Computes the wanted values from the inputs.
     ///
     /// # Errors
@@ -209,7 +216,7 @@ impl Plan {
         if self.training {
             return Err(Error::argument("a plan for training needs a seed for each step: call forward_training"));
         }
-        self.pass(network, None)
+        self.pass(network, None, None)
     }
 
     /// Computes the wanted values from the inputs as in training: dropout drops, batch normalisation uses the batch and
@@ -218,10 +225,18 @@ impl Plan {
     /// # Errors
     /// [`Error::Argument`] when the plan was made for another network, or not for training.
     pub fn forward_training(&mut self, network: &mut Network, seed: StepSeed) -> Result<()> {
+        self.forward_shared(network, seed, None)
+    }
+
+    /// The same for a member of a team, whose batch is a part of that of all: batch normalisation uses the whole batch.
+    ///
+    /// # Errors
+    /// As [`forward_training`](Self::forward_training).
+    pub fn forward_shared(&mut self, network: &mut Network, seed: StepSeed, share: Option<Share<'_>>) -> Result<()> {
         if !self.training {
             return Err(Error::argument("the plan was not made for training"));
         }
-        self.pass(network, Some(seed))?;
+        self.pass(network, Some(seed), share)?;
         for step in &mut self.steps {
             if !step.weights.is_empty() {
                 step.operation.update_statistics(&mut network.weights_mut()[step.weights.clone()]);
@@ -230,7 +245,7 @@ impl Plan {
         Ok(())
     }
 
-    fn pass(&mut self, network: &Network, seed: Option<StepSeed>) -> Result<()> {
+    fn pass(&mut self, network: &Network, seed: Option<StepSeed>, share: Option<Share<'_>>) -> Result<()> {
         if network.weights().len() != self.weight_gradients.len() {
             return Err(Error::argument(format!("the plan was made for another network than {}", network.name())));
         }
@@ -244,7 +259,7 @@ impl Plan {
             // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
             let mut output = std::mem::take(&mut self.buffers[step.output.0]);
             let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch: self.batch };
-            let pass = Forward { batch: self.batch, inputs, weights, seed };
+            let pass = Forward { batch: self.batch, inputs, weights, seed, share };
             step.operation.forward(&pass, &mut output[..self.batch * step.output.1]);
             self.buffers[step.output.0] = output;
         }

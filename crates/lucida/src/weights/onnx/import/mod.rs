@@ -29,8 +29,9 @@ use symbol::{Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
 const SUPPORTED: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Mul, Pad, \
-     ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze";
+     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, Max, MaxPool, Min, Mul, \
+     Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
+     Unsqueeze";
 
 /// Layers of a network.
 const MAX_LAYERS: usize = 20_000;
@@ -160,6 +161,8 @@ impl Importer {
             "MatMul" => self.mat_mul(op),
             "BatchNormalization" => self.batch_normalization(op),
             "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
+            "Max" | "Min" => self.bound(op),
+            "Neg" => self.negative(op),
             "Softmax" => self.softmax(op),
             "MaxPool" | "AveragePool" => self.pool(op),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(op),

@@ -4,7 +4,7 @@ use super::super::tensor::{Constant, first};
 use super::Importer;
 use super::drafts::{Source, affine};
 use super::operator::{Answer, Operator, unsupported};
-use super::symbol::Symbol;
+use super::symbol::{Symbol, Value};
 use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Dropout};
 
 /// Channels that can be given a factor and a shift that the file has once for all.
@@ -21,18 +21,52 @@ impl Importer {
                 negative_slope => ActivationKind::LeakyRelu { negative_slope },
             },
             _ => {
-                let min = op.number(1, "min")?.unwrap_or(f32::MIN).max(f32::MIN);
-                let max = op.number(2, "max")?.unwrap_or(f32::MAX).min(f32::MAX);
-                match (min, max) {
-                    (0.0, f32::MAX) => ActivationKind::Relu,
-                    (0.0, 6.0) => ActivationKind::Relu6,
-                    (f32::MIN, f32::MAX) => return Ok(op.symbol(0)?.clone()),
-                    (min, max) => ActivationKind::Clip { min, max },
-                }
+                let min = op.number(1, "min")?.unwrap_or(f32::MIN);
+                let max = op.number(2, "max")?.unwrap_or(f32::MAX);
+                return self.clip(op, op.symbol(0)?, min, max);
             }
         };
         let symbol = op.symbol(0)?;
         self.add_alike(op, symbol, Activation::new(kind))
+    }
+
+    fn clip(&mut self, op: &Operator, symbol: &Symbol, min: f32, max: f32) -> Answer<Symbol> {
+        let kind = match (min.max(f32::MIN), max.min(f32::MAX)) {
+            (0.0, f32::MAX) => ActivationKind::Relu,
+            (0.0, 6.0) => ActivationKind::Relu6,
+            (f32::MIN, f32::MAX) => return Ok(symbol.clone()),
+            (min, max) => ActivationKind::Clip { min, max },
+        };
+        self.add_alike(op, symbol, Activation::new(kind))
+    }
+
+    /// `Max` and `Min` of a value and a number, which is how PyTorch's newer exporter writes a bound on one side.
+    pub(super) fn bound(&mut self, op: &Operator) -> Answer<Symbol> {
+        let (symbol, constant) = match op.inputs.as_slice() {
+            [Some(Value::Symbol(symbol)), Some(Value::Constant(constant))]
+            | [Some(Value::Constant(constant)), Some(Value::Symbol(symbol))]
+                if constant.len() == 1 && constant.dims.len() <= symbol.axes.len() + 1 =>
+            {
+                (symbol, constant.check_floats()?.float(0))
+            }
+            _ => return unsupported("is supported of a value and one number alone"),
+        };
+        if constant.is_nan() {
+            return Err("has a bound that is no number".into());
+        }
+        let (min, max) = if op.node.op_type == "Max" { (constant, f32::MAX) } else { (f32::MIN, constant) };
+        self.clip(op, symbol, min, max)
+    }
+
+    pub(super) fn negative(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?;
+        let channels = self.drafts[symbol.draft].shape.channels();
+        if channels > MAX_CHANNELS {
+            return unsupported(format!("of {channels} channels is not supported"));
+        }
+        let source = Source::Affine { scale: vec![-1.0; channels], offset: vec![0.0; channels] };
+        let draft = self.add((op.node, ""), affine(), &[symbol.draft], source)?;
+        Ok(Symbol { draft, ..symbol.clone() })
     }
 
     pub(super) fn softmax(&mut self, op: &Operator) -> Answer<Symbol> {

@@ -200,6 +200,18 @@ fn factors_and_shifts_become_biases_or_one_normalisation() {
 }
 
 #[test]
+fn a_negative_is_a_factor() {
+    let network = Graph::new(&[0, 2, 1, 2]).then("Neg", &[], vec![]).network();
+    assert_eq!(classes(&network), "Input BatchNormalization");
+    let mut plan = Plan::builder(&network).build().unwrap();
+    plan.input_mut().copy_from_slice(&[1.0, -2.0, 0.5, 4.0]);
+    plan.forward(&network).unwrap();
+    assert_eq!(plan.output(0), [-1.0, 2.0, -0.5, -4.0]);
+    let two = |op| Graph::new(&[0, 2, 1, 2]).floats("a", &[2, 1, 1]).then(op, &["a"], vec![]);
+    two("Max").refused(&["the_max", "one number alone"]);
+}
+
+#[test]
 fn a_flattened_picture_is_sorted_into_a_dense_layer() {
     // The value of unit u is the value at place u of the flattened picture (channels first).
     let mut identity = vec![0.0; 36];
@@ -268,6 +280,9 @@ fn activations_keep_their_parameters() {
     assert_eq!(of(x().then("Clip", &["zero", "one"], vec![])), ActivationKind::Clip { min: 0.0, max: 1.0 });
     let old = vec![float("min", -1.0), float("max", 1.0)];
     assert_eq!(of(x().opset(10).then("Clip", &[], old)), ActivationKind::Clip { min: -1.0, max: 1.0 });
+    // A bound on one side, and two of them.
+    assert_eq!(of(x().then("Max", &["zero"], vec![])), ActivationKind::Relu);
+    assert_eq!(of(x().then("Min", &["one"], vec![])), ActivationKind::Clip { min: f32::MIN, max: 1.0 });
     assert_eq!(of(x().then("LeakyRelu", &[], vec![])), ActivationKind::LeakyRelu { negative_slope: 0.01 });
     assert_eq!(of(x().then("Softmax", &[], vec![])), ActivationKind::Softmax);
     let picture = || Graph::new(&[0, 3, 4, 4]);

@@ -1,0 +1,31 @@
+//! Options about several processes that work together.
+
+use clap::{Args, ValueEnum};
+
+/// How processes train together.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Together {
+    /// Train with all processes that were started together, each on its part of every batch:
+    /// mpirun -n 2 lucida train ... --distributed mpi
+    #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "find_lr", help_heading = "Several machines")]
+    pub(crate) distributed: Option<Engine>,
+
+    /// What gradients are on their way: fp16 halves the bytes, and keeps three digits
+    #[arg(long, value_enum, default_value_t = WireName::Fp32, requires = "distributed", help_heading = "Several machines")]
+    pub(crate) wire: WireName,
+
+    /// Multiply batch size and learning rate with the number of processes (Goyal et al., 2017); --warm-up goes well with it
+    #[arg(long, requires = "distributed", help_heading = "Several machines")]
+    pub(crate) scale_with_ranks: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    Mpi,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireName {
+    Fp32,
+    Fp16,
+}

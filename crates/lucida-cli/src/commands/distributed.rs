@@ -1,0 +1,71 @@
+//! A command that several processes run together.
+
+use anyhow::Result;
+use lucida::nn::Team;
+
+use super::Context;
+use crate::cli::Together;
+
+/// Runs a command with the team that MPI has started, or alone where none is asked for. All but the first member keep
+/// silent. A member that fails ends the job, and says which one it is.
+#[cfg(feature = "mpi")]
+pub(super) fn run(
+    wanted: Together,
+    context: Context,
+    work: impl FnOnce(Option<&dyn Team>, Context) -> Result<()>,
+) -> Result<()> {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use lucida::train::distributed::{Mpi, Wire};
+
+    use crate::cli::WireName;
+
+    if wanted.distributed.is_none() {
+        return work(None, context);
+    }
+    let team = Mpi::join(match wanted.wire {
+        WireName::Fp32 => Wire::Fp32,
+        WireName::Fp16 => Wire::Fp16,
+    })?;
+    let (rank, size) = (team.rank(), team.size());
+    let cpu = if context.threads_chosen { context.cpu } else { context.cpu.with_threads(threads(team.on_this_host())) };
+    context.output.note(&format!("rank {rank} of {size} on {}: threads {}", team.host(), cpu.threads()));
+    let output = if rank == 0 { context.output } else { context.output.silenced() };
+    let failed = |problem: &str| -> ! {
+        eprintln!("error: rank {rank} of {size} on {}: {problem}", team.host());
+        team.abort(1)
+    };
+    match catch_unwind(AssertUnwindSafe(|| work(Some(&team), Context { cpu, output, ..context }))) {
+        Ok(Ok(())) => Ok(()),
+        // All members stop together.
+        Ok(Err(problem)) if matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted)) => Err(problem),
+        Ok(Err(problem)) => failed(&format!("{problem:#}")),
+        Err(_) => failed("a bug in lucida: see above"),
+    }
+}
+
+/// Without MPI there is nobody to work with.
+#[cfg(not(feature = "mpi"))]
+pub(super) fn run(
+    wanted: Together,
+    context: Context,
+    work: impl FnOnce(Option<&dyn Team>, Context) -> Result<()>,
+) -> Result<()> {
+    if wanted.distributed.is_none() {
+        return work(None, context);
+    }
+    anyhow::bail!(
+        "--distributed mpi: this program was built without MPI. Build it with `cargo build --release --features mpi`, which \
+         needs an MPI and libclang: on Debian and Ubuntu `apt install libopenmpi-dev libclang-dev`"
+    )
+}
+
+/// The threads of each of so many processes on this host. Where the launcher has bound them to processors of their own,
+/// each has what it was given.
+#[cfg(feature = "mpi")]
+fn threads(processes: usize) -> usize {
+    let own = std::thread::available_parallelism().map_or(1, usize::from);
+    let bound = std::fs::read_to_string("/proc/cpuinfo")
+        .is_ok_and(|text| own < text.lines().filter(|line| line.starts_with("processor")).count());
+    if bound { own } else { (own / processes).max(1) }
+}

@@ -1,0 +1,166 @@
+//! Training by several processes under `mpirun`: `cargo test -p lucida-cli --features mpi --test mpi`.
+
+#![cfg(feature = "mpi")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lucida::nn::Network;
+use lucida::weights;
+
+const LUCIDA: &str = env!("CARGO_BIN_EXE_lucida");
+/// 50 steps with dropout, of which the last of each pass has fewer samples.
+const TRAINING: &str = "train mnist --epochs 2 --steps-per-epoch 25 --batch-size 420 --validation-steps 2 --force";
+
+fn mpirun(ranks: usize) -> Command {
+    let mut command = Command::new("mpirun");
+    // Tests run as root in containers, and on fewer processors than ranks.
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string(), LUCIDA]);
+    command
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+}
+
+fn run(mut command: Command, arguments: &str, out: &Path) -> Output {
+    command.args(words(arguments)).arg("--out").arg(out).env_remove("LUCIDA_THREADS").output().unwrap()
+}
+
+fn done(output: &Output) -> String {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+fn last(run: &Path) -> Network {
+    weights::load_model(&run.join("last.safetensors")).unwrap().network
+}
+
+/// The distance of all weights, relative to their size.
+fn distance(a: &Path, b: &Path) -> f64 {
+    let values = |run: &Path| -> Vec<f64> {
+        last(run).weights().iter().flat_map(|weight| weight.values().iter().map(|&v| f64::from(v)).collect::<Vec<_>>()).collect()
+    };
+    let (a, b) = (values(a), values(b));
+    let norm = |values: Vec<f64>| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    norm(a.iter().zip(&b).map(|(a, b)| a - b).collect()) / norm(b)
+}
+
+#[test]
+fn ranks_learn_what_one_process_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    for optimizer in ["adam", "nesterov"] {
+        let training = format!("{TRAINING} --optimizer {optimizer}");
+        let alone = folder.path().join("alone");
+        done(&run(Command::new(LUCIDA), &training, &alone));
+        for ranks in [1, 2, 4] {
+            let out = folder.path().join(ranks.to_string());
+            let text = done(&run(mpirun(ranks), &format!("{training} --distributed mpi"), &out));
+            assert!(text.contains(&format!("rank {} of {ranks} on ", ranks - 1)) && text.contains("threads "), "{text}");
+            assert_eq!(text.matches("Best epoch").count(), 1, "the first rank alone writes: {text}");
+            let distance = distance(&out, &alone);
+            assert!(distance < 1e-5, "{optimizer}, {ranks} ranks: {distance:e}");
+        }
+    }
+    // In halves it is nearly the same.
+    let out = folder.path().join("fp16");
+    done(&run(mpirun(2), &format!("{TRAINING} --optimizer nesterov --distributed mpi --wire fp16"), &out));
+    let distance = distance(&out, &folder.path().join("alone"));
+    assert!(distance > 1e-7 && distance < 1e-2, "{distance:e}");
+}
+
+/// Starts a training that would take minutes.
+fn long(out: &Path, more: &str) -> Child {
+    let mut command = mpirun(2);
+    command.args(words("train mnist --epochs 40 --batch-size 400 --validation-steps 1 --checkpoint-every 1 --distributed mpi"));
+    command.args(words(more)).arg("--out").arg(out).env("LUCIDA_MPI_TIMEOUT", "3");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The process of a rank that a launcher has started.
+fn process_of(launcher: &Child, rank: usize) -> String {
+    let started = Instant::now();
+    let mine = |status: &str| status.lines().any(|line| line == format!("PPid:\t{}", launcher.id()));
+    while started.elapsed() < Duration::from_secs(60) {
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let path = entry.path();
+            let is_rank = |environment: Vec<u8>| {
+                let wanted = format!("OMPI_COMM_WORLD_RANK={rank}");
+                environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+            };
+            if fs::read_to_string(path.join("status")).is_ok_and(|status| mine(&status))
+                && fs::read(path.join("environ")).is_ok_and(is_rank)
+            {
+                return entry.file_name().into_string().unwrap();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no process of rank {rank}");
+}
+
+fn wait_for(file: &PathBuf) {
+    let started = Instant::now();
+    while !file.exists() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{} does not appear", file.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(process: &str, signal: &str) {
+    assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
+}
+
+fn host() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_rank_that_dies_or_falls_silent_ends_the_job_which_goes_on_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (kind, expected) in [("-KILL", "process rank 1"), ("-STOP", "from rank 1 on ")] {
+        let job = long(&out, if kind == "-KILL" { "--force" } else { "--resume" });
+        let process = process_of(&job, 1);
+        wait_for(&out.join("checkpoint.safetensors"));
+        // In the middle of its steps.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = Instant::now();
+        signal(&process, kind);
+        let output = job.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(expected) && text.contains(&host()), "{kind}: {text}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{kind}: {:?}", started.elapsed());
+    }
+    // Three ranks go on where two were, to the end of this epoch and no further; and so does one.
+    let checkpoint = out.join("checkpoint.safetensors");
+    let kept = folder.path().join("kept");
+    fs::copy(&checkpoint, &kept).unwrap();
+    let rest = "train mnist --epochs 1 --batch-size 400 --validation-steps 1 --resume --checkpoint-every 1";
+    for (ranks, path) in [(1, "one"), (3, "three")] {
+        let path = folder.path().join(path);
+        fs::create_dir(&path).unwrap();
+        fs::copy(&kept, path.join("checkpoint.safetensors")).unwrap();
+        let command = if ranks == 1 { Command::new(LUCIDA) } else { mpirun(ranks) };
+        let more = if ranks == 1 { "" } else { " --distributed mpi" };
+        done(&run(command, &format!("{rest}{more}"), &path));
+    }
+    let distance = distance(&folder.path().join("three"), &folder.path().join("one"));
+    assert!(distance < 1e-5, "{distance:e}");
+}
+
+#[test]
+fn a_rank_that_fails_says_who_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = "train mnist --epochs 1 --steps-per-epoch 1 --distributed mpi";
+    let out = folder.path().join("run");
+    done(&run(mpirun(2), training, &out));
+    // There is a run already.
+    let output = run(mpirun(2), training, &out);
+    let text = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("error: rank 0 of 2 on {}: ", host());
+    assert!(!output.status.success() && text.contains(&expected) && text.contains("--force"), "{text}");
+}

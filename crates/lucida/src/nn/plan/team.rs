@@ -1,0 +1,33 @@
+//! Several processes that train one network together.
+
+/// What the members of a team do together: each calls the same of these at the same time.
+pub trait Team {
+    /// The number of this member, from 0.
+    fn rank(&self) -> usize;
+
+    /// The number of members.
+    fn size(&self) -> usize;
+
+    /// Waits for all members, however long one of them takes.
+    fn meet(&self);
+
+    /// Replaces the values by their sums over all members: the same bits for all of them.
+    fn sum(&self, values: &mut [f64]);
+
+    /// Sums buckets of values over all members while `work` goes on. It fills a bucket and hands it over, in the order of
+    /// the buckets, all of them; the sums are in the buckets when this returns, the same bits for all members.
+    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>));
+}
+
+/// Takes the next bucket: calls the function to fill it, and sends it on its way.
+pub type HandOver<'a> = dyn FnMut(&mut dyn FnMut(&mut [f32])) + 'a;
+
+/// A member's part in a pass of training.
+#[derive(Clone, Copy)]
+pub struct Share<'a> {
+    /// The team.
+    pub team: &'a dyn Team,
+    /// Whether the samples at hand count. A member that has none of a small batch runs along on any sample, so that all
+    /// members wait for each other equally often.
+    pub counts: bool,
+}

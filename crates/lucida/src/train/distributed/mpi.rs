@@ -1,0 +1,267 @@
+//! A team of processes that MPI has started.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use ::mpi::collective::SystemOperation;
+use ::mpi::environment::{Universe, processor_name};
+use ::mpi::request::{LocalScope, Request, scope};
+use ::mpi::topology::SimpleCommunicator;
+use ::mpi::traits::*;
+
+use super::wire::{pack, packed_len, unpack};
+use crate::nn::{HandOver, Team};
+use crate::{Error, Result};
+
+/// How long members wait for each other, unless the environment says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long they wait for an answer to the question who is still there.
+const ROLL_CALL: Duration = Duration::from_secs(3);
+const ROLL_CALL_TAG: i32 = 77;
+/// Bytes of a host's name.
+const NAME: usize = 256;
+
+/// What gradients are on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wire {
+    /// 32-bit floats: sums as exact as on one machine.
+    #[default]
+    Fp32,
+    /// 16-bit floats with a scale for each piece: half the bytes, three decimal digits.
+    Fp16,
+}
+
+/// A team of processes that MPI has started: this one is a member.
+///
+/// Nobody waits for ever: when the others do not answer for a minute (`LUCIDA_MPI_TIMEOUT` seconds), all are asked whether
+/// they are still there, and the job is ended with a message that names those who are not.
+pub struct Mpi {
+    // Ends MPI when it goes.
+    _universe: Universe,
+    world: SimpleCommunicator,
+    rank: usize,
+    size: usize,
+    hosts: Vec<String>,
+    wire: Wire,
+    patience: Duration,
+    /// The buffers of buckets on their way.
+    floats: RefCell<Vec<Vec<f32>>>,
+    halves: RefCell<Vec<[Vec<u16>; 4]>>,
+}
+
+impl Mpi {
+    /// Joins the processes that were started together; alone when there are no others.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when MPI is in use already, or `LUCIDA_MPI_TIMEOUT` is no number of seconds.
+    pub fn join(wire: Wire) -> Result<Self> {
+        let patience = match std::env::var("LUCIDA_MPI_TIMEOUT") {
+            Err(_) => PATIENCE,
+            Ok(text) => {
+                let seconds = text.parse().ok().filter(|&seconds| seconds > 0);
+                Duration::from_secs(seconds.ok_or_else(|| {
+                    Error::argument(format!("LUCIDA_MPI_TIMEOUT is {text:?}: give a whole number of seconds"))
+                })?)
+            }
+        };
+        let universe = ::mpi::initialize().ok_or_else(|| Error::argument("MPI is in use in this process already"))?;
+        let world = universe.world();
+        let (rank, size) = (world.rank() as usize, world.size() as usize);
+        let mut name = processor_name().unwrap_or_default().into_bytes();
+        name.resize(NAME, 0);
+        let mut names = vec![0_u8; NAME * size];
+        // No patience here: members may start minutes apart.
+        world.all_gather_into(&name[..], &mut names[..]);
+        let host = |name: &[u8]| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
+        let hosts = names.chunks(NAME).map(host).collect();
+        let (floats, halves) = Default::default();
+        Ok(Self { _universe: universe, world, rank, size, hosts, wire, patience, floats, halves })
+    }
+
+    /// The name of this member's host.
+    pub fn host(&self) -> &str {
+        &self.hosts[self.rank]
+    }
+
+    /// How many members share this host.
+    pub fn on_this_host(&self) -> usize {
+        self.hosts.iter().filter(|host| *host == self.host()).count()
+    }
+
+    /// The number of hosts.
+    pub fn host_count(&self) -> usize {
+        let mut hosts: Vec<&String> = self.hosts.iter().collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts.len()
+    }
+
+    /// Ends all members with this exit code.
+    pub fn abort(&self, code: i32) -> ! {
+        self.world.abort(code)
+    }
+
+    /// Waits until all requests are done; ends the job when they take too long.
+    fn finish<'a, R: ?Sized>(&self, mut requests: Vec<Request<'a, R, &LocalScope<'a>>>) {
+        let started = Instant::now();
+        let mut turns = 0_u32;
+        while !requests.is_empty() {
+            requests = unfinished(requests);
+            turns += 1;
+            // Calls of MPI are what moves the messages. After a while the others get the processor between them.
+            if turns > 2_000 {
+                std::thread::sleep(Duration::from_micros(50));
+                if started.elapsed() > self.patience {
+                    self.give_up();
+                }
+            } else if turns > 200 {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Asks who is still there, says who is not, and ends the job.
+    fn give_up(&self) -> ! {
+        let others: Vec<usize> = (0..self.size).filter(|&rank| rank != self.rank).collect();
+        let (here, mut there) = ([self.rank as u32], vec![[0_u32]; others.len()]);
+        scope(|scope| {
+            let mut asked = Vec::new();
+            let mut answers = Vec::new();
+            for (&rank, there) in others.iter().zip(&mut there) {
+                let process = self.world.process_at_rank(rank as i32);
+                asked.push(process.immediate_send_with_tag(scope, &here[..], ROLL_CALL_TAG));
+                answers
+                    .push((rank, Some(process.immediate_receive_into_with_tag(scope, &mut there[..], ROLL_CALL_TAG))));
+            }
+            let started = Instant::now();
+            while started.elapsed() < ROLL_CALL && answers.iter().any(|(_, answer)| answer.is_some()) {
+                for (_, answer) in &mut answers {
+                    *answer = answer.take().and_then(|answer| answer.test().err());
+                }
+                asked = unfinished(asked);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let missing: Vec<String> = answers
+                .iter()
+                .filter(|(_, answer)| answer.is_some())
+                .map(|(rank, _)| format!("rank {rank} on {}", self.hosts[*rank]))
+                .collect();
+            let missing = if missing.is_empty() {
+                "a rank that is slow: if it is meant to be, set LUCIDA_MPI_TIMEOUT to more seconds".to_owned()
+            } else {
+                missing.join(", ")
+            };
+            eprintln!(
+                "error: rank {} on {}: no answer for {} s from {missing}; the job ends. Go on with --resume",
+                self.rank,
+                self.host(),
+                self.patience.as_secs(),
+            );
+            // The requests that are left end with the process.
+            self.abort(1)
+        })
+    }
+
+    fn sum_fp32(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+        let mut floats = self.floats.borrow_mut();
+        floats.resize_with(buckets.len(), Vec::new);
+        for (sent, bucket) in floats.iter_mut().zip(&*buckets) {
+            sent.resize(bucket.len(), 0.0);
+        }
+        scope(|scope| {
+            let mut left = buckets.iter_mut().zip(floats.iter_mut());
+            let mut requests = Vec::new();
+            work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
+                let (sum, sent) = left.next().expect("as many buckets as were given");
+                fill(sent);
+                let sum_of = SystemOperation::sum();
+                requests.push(self.world.immediate_all_reduce_into(scope, &sent[..], &mut sum[..], sum_of));
+                requests = unfinished(std::mem::take(&mut requests));
+            });
+            self.finish(requests);
+        });
+    }
+
+    fn sum_fp16(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+        let mut halves = self.halves.borrow_mut();
+        halves.resize_with(buckets.len(), Default::default);
+        let piece_of = |bucket: &Vec<f32>| bucket.len().div_ceil(self.size);
+        for (buffers, bucket) in halves.iter_mut().zip(&*buckets) {
+            let piece = packed_len(piece_of(bucket));
+            let lens = [piece * self.size, piece * self.size, piece, piece * self.size];
+            buffers.iter_mut().zip(lens).for_each(|(buffer, len)| buffer.resize(len, 0));
+        }
+        // Each part to the member that adds it up.
+        scope(|scope| {
+            let mut left = buckets.iter_mut().zip(halves.iter_mut());
+            let mut requests = Vec::new();
+            work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
+                let (bucket, [sent, parts, ..]) = left.next().expect("as many buckets as were given");
+                fill(bucket);
+                let piece = piece_of(bucket);
+                for (rank, to) in sent.chunks_mut(packed_len(piece)).enumerate() {
+                    let end = bucket.len();
+                    pack(&bucket[(rank * piece).min(end)..((rank + 1) * piece).min(end)], to);
+                }
+                requests.push(self.world.immediate_all_to_all_into(scope, &sent[..], &mut parts[..]));
+                requests = unfinished(std::mem::take(&mut requests));
+            });
+            self.finish(requests);
+        });
+        // The sums to all.
+        scope(|scope| {
+            let mut requests = Vec::new();
+            for (bucket, [_, parts, sent, sums]) in buckets.iter().zip(halves.iter_mut()) {
+                let mut total = vec![0.0_f32; piece_of(bucket)];
+                for part in parts.chunks(packed_len(total.len())) {
+                    total.iter_mut().zip(unpack(part)).for_each(|(total, value)| *total += value);
+                }
+                pack(&total, sent);
+                requests.push(self.world.immediate_all_gather_into(scope, &sent[..], &mut sums[..]));
+            }
+            self.finish(requests);
+        });
+        for (bucket, [.., sums]) in buckets.iter_mut().zip(halves.iter()) {
+            let piece = piece_of(bucket);
+            for (values, sums) in bucket.chunks_mut(piece.max(1)).zip(sums.chunks(packed_len(piece))) {
+                values.iter_mut().zip(unpack(sums)).for_each(|(value, sum)| *value = sum);
+            }
+        }
+    }
+}
+
+/// Those that are not done.
+fn unfinished<'a, R: ?Sized>(
+    requests: Vec<Request<'a, R, &'_ LocalScope<'a>>>,
+) -> Vec<Request<'a, R, &'_ LocalScope<'a>>> {
+    requests.into_iter().filter_map(|request| request.test().err()).collect()
+}
+
+impl Team for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn meet(&self) {
+        self.world.barrier();
+    }
+
+    fn sum(&self, values: &mut [f64]) {
+        let sent = values.to_vec();
+        scope(|scope| {
+            let sum = SystemOperation::sum();
+            self.finish(vec![self.world.immediate_all_reduce_into(scope, &sent[..], values, sum)]);
+        });
+    }
+
+    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+        match self.wire {
+            Wire::Fp32 => self.sum_fp32(buckets, work),
+            Wire::Fp16 => self.sum_fp16(buckets, work),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Teams of threads: what MPI does between processes, without it.
+
+use std::sync::{Barrier, Mutex};
+
+use super::*;
+use crate::Cpu;
+use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::nn::layers::{
+    Activation, ActivationKind, BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D,
+};
+use crate::nn::{HandOver, Network, Optimizer, Plan, Schedule, Share, StepSeed, Team};
+use crate::train::BatchReport;
+use crate::train::{Checkpoints, Fit, Fitted, Flow, Observer, Options, Settings, Silent};
+use crate::weights::Model;
+
+/// Where the members of a team of threads meet.
+struct Table {
+    barrier: Barrier,
+    sums: Mutex<Vec<f64>>,
+}
+
+struct Member<'a> {
+    table: &'a Table,
+    rank: usize,
+    size: usize,
+}
+
+impl Team for Member<'_> {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+    fn size(&self) -> usize {
+        self.size
+    }
+    fn meet(&self) {
+        self.table.barrier.wait();
+    }
+    fn sum(&self, values: &mut [f64]) {
+        for turn in 0..self.size {
+            self.table.barrier.wait();
+            if turn == self.rank {
+                let mut sums = self.table.sums.lock().unwrap();
+                if turn == 0 {
+                    sums.clear();
+                    sums.resize(values.len(), 0.0);
+                }
+                assert_eq!(sums.len(), values.len(), "members sum the same things");
+                sums.iter_mut().zip(values.iter()).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        self.table.barrier.wait();
+        values.copy_from_slice(&self.table.sums.lock().unwrap());
+    }
+    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+        let mut next = 0;
+        work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
+            fill(&mut buckets[next]);
+            next += 1;
+        });
+        assert_eq!(next, buckets.len(), "all buckets are handed over");
+        for bucket in buckets {
+            let mut sums: Vec<f64> = bucket.iter().map(|&value| f64::from(value)).collect();
+            self.sum(&mut sums);
+            bucket.iter_mut().zip(sums).for_each(|(value, sum)| *value = sum as f32);
+        }
+    }
+}
+
+/// Runs `work` on each member of a team, and returns what the first one returns.
+fn team<T: Send>(size: usize, work: impl Fn(&dyn Team) -> T + Sync) -> Vec<T> {
+    let table = Table { barrier: Barrier::new(size), sums: Mutex::default() };
+    std::thread::scope(|scope| {
+        let (table, work) = (&table, &work);
+        let members: Vec<_> = (0..size).map(|rank| scope.spawn(move || work(&Member { table, rank, size }))).collect();
+        members.into_iter().map(|member| member.join().unwrap()).collect()
+    })
+}
+
+/// With dropout and batch normalisation, which see more than their own sample.
+fn network() -> Network {
+    let relu = || Activation::new(ActivationKind::Relu).into();
+    let layers = [
+        Conv2D::new(8, [5, 5]).strides([2, 2]).without_bias().into(),
+        BatchNormalization::default().into(),
+        relu(),
+        MaxPooling2D::default().into(),
+        Flatten {}.into(),
+        Dense::new(24).into(),
+        BatchNormalization { scale: false, momentum: 0.9, ..Default::default() }.into(),
+        relu(),
+        Dropout::new(0.4).into(),
+        Dense::new(10).activation(ActivationKind::Softmax).into(),
+    ];
+    Network::sequential("team", [28, 28, 1], layers, 3).unwrap()
+}
+
+fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
+    let all = Mnist::builtin().unwrap().train;
+    let some = stratified_split(&all.labels(), 10, 0.05, 1).unwrap().validation;
+    let (train, validation) = some.split_at(401);
+    (Subset::new(all.clone(), train.to_vec()).unwrap(), Subset::new(all, validation.to_vec()).unwrap())
+}
+
+fn settings(optimizer: Optimizer, epochs: usize) -> Settings {
+    let schedule = Schedule::constant(if optimizer == Optimizer::adam() { 1e-3 } else { 0.05 });
+    // 401 samples: the last batch has one, and some members have none.
+    Settings { epochs, batch_size: 40, schedule, optimizer, seed: 5, cpu: Cpu::detect().with_threads(1) }
+}
+
+fn fit(fit: &Fit, team: Option<&dyn Team>, observer: &mut dyn Observer) -> (Network, Fitted) {
+    let (train, validation) = digits();
+    let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(network()) };
+    model.class_names = (0..10).map(|digit| digit.to_string()).collect();
+    let fitted = fit.run_in(team, &mut model, &train, Some(&validation), observer).unwrap();
+    (model.network, fitted)
+}
+
+/// The distance of all weights of two networks, relative to their size.
+fn distance(a: &Network, b: &Network) -> f64 {
+    let values = |network: &Network| -> Vec<f64> {
+        network.weights().iter().flat_map(|weight| weight.values().iter().map(|&v| f64::from(v))).collect()
+    };
+    let (a, b) = (values(a), values(b));
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(&b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+}
+
+#[test]
+fn a_team_learns_what_one_process_learns() {
+    let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false };
+    // 55 steps.
+    let training =
+        Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..Options::default() });
+    let (one, alone) = fit(&training, None, &mut Silent);
+    for size in [2, 4] {
+        let all = team(size, |team| fit(&training, Some(team), &mut Silent));
+        for (network, fitted) in &all {
+            let (network, last) = (distance(network, &one), distance(&fitted.last, &alone.last));
+            assert!(network < 1e-5 && last < 1e-5, "{size}: {network:e} {last:e}");
+            assert_eq!(fitted.best_epoch, alone.best_epoch);
+            let (ours, theirs) = (fitted.history.epochs[4], alone.history.epochs[4]);
+            assert!((ours.loss - theirs.loss).abs() < 1e-5 * theirs.loss, "{ours:?} {theirs:?}");
+            assert!((ours.val_loss.unwrap() - theirs.val_loss.unwrap()).abs() < 1e-5 * theirs.val_loss.unwrap());
+            assert_eq!((ours.accuracy, ours.val_accuracy), (theirs.accuracy, theirs.val_accuracy));
+        }
+        // The members agree to the bit.
+        assert_eq!(distance(&all[0].1.last, &all[size - 1].1.last), 0.0);
+    }
+    // It is no matter of chance: another split of the random numbers is far away.
+    let (other, _) = fit(&Fit::new(Settings { seed: 6, ..settings(sgd, 5) }), None, &mut Silent);
+    assert!(distance(&other, &one) > 1e-2);
+}
+
+struct StopAt(usize);
+
+impl Observer for StopAt {
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        if (report.epoch - 1) * report.steps + report.step == self.0 { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+/// Stopped by one member's wish, and gone on with by a team of another size.
+#[test]
+fn a_team_of_another_size_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = |resume: bool| {
+        let path = folder.path().join("checkpoint.safetensors");
+        Fit::new(settings(Optimizer::adam(), 3)).checkpoints(Checkpoints {
+            path,
+            every: None,
+            resume,
+            identity: serde_json::json!({}),
+        })
+    };
+    let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut Silent);
+    let stopped =
+        team(3, |team| fit(&training(false), Some(team), &mut StopAt(if team.rank() == 1 { 16 } else { 99 })));
+    assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
+    // Only the first member has read it.
+    let ended = team(2, |team| {
+        let mut training = training(true);
+        if team.rank() > 0 {
+            training = training.checkpoints(Checkpoints {
+                path: "nowhere".into(),
+                every: None,
+                resume: true,
+                identity: serde_json::json!({}),
+            });
+        }
+        fit(&training, Some(team), &mut Silent).1
+    });
+    for fitted in ended {
+        let distance = distance(&fitted.last, &whole.last);
+        assert!(distance < 1e-4 && fitted.history.epochs.len() == 3, "{distance:e}");
+    }
+}
+
+#[test]
+fn gradients_travel_in_buckets() {
+    let network = network();
+    let plan = || {
+        let logits = crate::nn::Point::before_activation("dense_1");
+        let plan = Plan::builder(&network).cpu(Cpu::detect().with_threads(1)).batch_size(6).training();
+        plan.output(logits.clone()).seed(logits).weight_gradients().build().unwrap()
+    };
+    let run = |plan: &mut Plan, share: Option<Share<'_>>, backward: &mut dyn FnMut(&mut Plan)| {
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 31 % 17) as f32 / 17.0);
+        plan.forward_shared(&mut network.clone(), StepSeed { seed: 1, first_sample: 0 }, share).unwrap();
+        plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, x)| *x = (i * 7 % 5) as f32 - 2.0);
+        backward(plan);
+        plan.weight_gradients().to_vec()
+    };
+    let expected = run(&mut plan(), None, &mut |plan| plan.backward(&network));
+    for floats in [1, 100, 1 << 20] {
+        let summed = team(1, |team| {
+            let share = Share { team, counts: true };
+            let mut plan = plan();
+            let mut buckets = Buckets::of_size(&network, &plan, floats);
+            run(&mut plan, Some(share), &mut |plan| buckets.backward(plan, &network, share))
+        });
+        for (summed, expected) in summed[0].iter().zip(&expected) {
+            assert!(summed.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1e-3)), "{floats}");
+        }
+    }
+}
+
+#[test]
+fn parts_are_fair_and_leave_nothing_out() {
+    for (len, size) in [(256, 4), (10, 3), (2, 5), (0, 2)] {
+        let parts: Vec<_> = (0..size).map(|rank| part::range(len, rank, size)).collect();
+        assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start) && parts[size - 1].end == len);
+        let lens: Vec<usize> = parts.iter().map(ExactSizeIterator::len).collect();
+        assert!(lens.iter().max().unwrap() - lens.iter().min().unwrap() <= 1, "{lens:?}");
+    }
+}
