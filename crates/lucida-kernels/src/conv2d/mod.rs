@@ -32,6 +32,7 @@ mod kernel_gradient;
 #[cfg(test)]
 mod measure;
 mod pass;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod winograd;
@@ -41,6 +42,7 @@ use algorithm::{Algorithm, Algorithms};
 use band::Window;
 use kernel_gradient::KernelGradient;
 use pass::{Finish, Pass, Target};
+use switches::{Source, Switches, sum_open};
 use winograd::{WinogradKernelGradient, WinogradPass};
 
 /// The sizes of a convolution.
@@ -113,6 +115,8 @@ pub struct Conv2d {
     forward: Correlation,
     backward: Option<Correlation>,
     kernel_gradient: Option<KernelPass>,
+    /// Where the convolution ends in a maximum: which pixel of each window held it.
+    switches: Option<Switches>,
     workspace: crate::Buffer,
 }
 
@@ -125,7 +129,7 @@ enum Correlation {
 }
 
 impl Correlation {
-    fn run(&self, cpu: Cpu, batch: usize, source: &[f32], target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
+    fn run(&self, cpu: Cpu, batch: usize, source: Source, target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
         match self {
             Self::Direct(passes) => {
                 for pass in passes {
@@ -170,7 +174,7 @@ impl Conv2d {
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         check_sizes(&shape, batch);
-        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients))
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients), false)
     }
 
     /// As [`new`](Self::new), but by the direct algorithm in all passes: equal patches then give equal sums, to the bit.
@@ -181,7 +185,23 @@ impl Conv2d {
     /// When a size is zero.
     pub fn direct(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         check_sizes(&shape, batch);
-        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct))
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct), false)
+    }
+
+    /// A convolution that ends in a maximum over windows of 2x2 pixels, side by side; a last row or column without a
+    /// partner is dropped. Outputs and their gradients are those of the maxima, and with a ReLU the passes back go through
+    /// it as well. `exact` as in [`direct`](Self::direct).
+    ///
+    /// # Panics
+    /// When a size is zero, or there is no window.
+    pub fn pooled(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
+        let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
+        check_sizes(&shape, batch);
+        let algorithms = match exact {
+            true => Algorithms::all(Algorithm::Direct),
+            false => Algorithms::choose(cpu, &shape, batch, gradients),
+        };
+        Self::with_algorithms(cpu, shape, batch, gradients, algorithms, true)
     }
 
     /// As [`new`](Self::new), with the algorithms given.
@@ -191,6 +211,7 @@ impl Conv2d {
         batch: usize,
         gradients: Conv2dGradients,
         algorithms: Algorithms,
+        pool: bool,
     ) -> Self {
         let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
         let window = Window {
@@ -199,8 +220,10 @@ impl Conv2d {
             taps: kernel,
             padding: [padding[0] as isize, padding[1] as isize],
             output,
+            pooled: false,
         };
         let forward = match algorithms.forward {
+            Algorithm::Direct if pool => Correlation::Direct(vec![Pass::pooled(cpu, window, filters, batch)]),
             Algorithm::Direct => {
                 let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
                 Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
@@ -208,11 +231,11 @@ impl Conv2d {
             Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::forward(cpu, &shape, batch))),
         };
         let backward = gradients.input.then(|| match algorithms.backward_input {
-            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch)),
+            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch, pool)),
             Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::backward(cpu, &shape, batch))),
         });
         let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
-            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch)),
+            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch, pool)),
             Algorithm::Winograd => KernelPass::Winograd(WinogradKernelGradient::new(cpu, &shape, batch)),
         });
         let workspace_len = backward
@@ -223,7 +246,13 @@ impl Conv2d {
             .max()
             .unwrap_or(0);
         let workspace = crate::Buffer::zeroed(workspace_len);
-        Self { cpu, shape, forward, backward, kernel_gradient, workspace }
+        let switches = pool.then(|| Switches::new(cpu, output, filters, batch));
+        Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace }
+    }
+
+    /// Floats of what comes out for one picture.
+    fn result_len(&self) -> usize {
+        self.switches.as_ref().map_or(self.shape.output_len(), |switches| switches.place().len())
     }
 
     /// The sizes it was prepared for.
@@ -269,11 +298,14 @@ impl Conv2d {
     /// When a length does not fit.
     pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
-        assert_eq!(output.len(), batch * self.shape.output_len(), "output length");
+        assert_eq!(output.len(), batch * self.result_len(), "output length");
         if let Some(bias) = bias {
             assert_eq!(bias.len(), self.shape.filters, "bias length");
         }
-        self.forward.run(self.cpu, batch, input, output, Finish { accumulate: false, bias, relu }, &mut self.workspace);
+        assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
+        let sink = self.switches.as_mut().map(Switches::sink);
+        let finish = Finish { accumulate: false, bias, relu, pool: sink.as_ref() };
+        self.forward.run(self.cpu, batch, Source::plain(input), output, finish, &mut self.workspace);
     }
 
     /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
@@ -283,10 +315,11 @@ impl Conv2d {
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
-        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, bias: None, relu: false };
-        backward.run(self.cpu, batch, grad_output, grad_input, finish, &mut self.workspace);
+        let finish = Finish { accumulate, bias: None, relu: false, pool: None };
+        let source = Source { values: grad_output, switches: self.switches.as_ref() };
+        backward.run(self.cpu, batch, source, grad_input, finish, &mut self.workspace);
     }
 
     /// The gradient of the kernel from the input and the gradient of the output (before any activation).
@@ -295,12 +328,28 @@ impl Conv2d {
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_kernel(&mut self, batch: usize, input: &[f32], grad_output: &[f32], grad_kernel: &mut [f32]) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
-        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_kernel.len(), self.shape.kernel_len(), "kernel gradient length");
         let workspace = &mut self.workspace;
+        let grad_output = Source { values: grad_output, switches: self.switches.as_ref() };
         match self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel") {
             KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
             KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+        }
+    }
+}
+
+impl Conv2d {
+    /// The gradient of the bias from that of the output.
+    ///
+    /// # Panics
+    /// When a length does not fit, or `workspace` is shorter than [`sum_rows_workspace`](crate::ops::sum_rows_workspace).
+    pub fn backward_bias(&self, batch: usize, grad_output: &[f32], grad_bias: &mut [f32], workspace: &mut [f32]) {
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
+        assert_eq!(grad_bias.len(), self.shape.filters, "bias gradient length");
+        match &self.switches {
+            Some(switches) => sum_open(self.cpu, grad_output, switches, grad_bias, workspace),
+            None => crate::ops::sum_rows(self.cpu, grad_output, grad_bias, workspace),
         }
     }
 }
@@ -318,7 +367,7 @@ fn classes(strides: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
 
 /// One pass for each class of input pixels: along one axis, with stride `s`, padding `p` and input position `y`, the
 /// taps `i = r + s j` with `r = (y + p) mod s` are those that reach `y`, from output `(y + p - r) / s - j`.
-fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Pass> {
+fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize, pooled: bool) -> Vec<Pass> {
     let axis = |class: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
         let first = (class + stride - padding % stride) % stride;
         let count = if first < size { (size - first).div_ceil(stride) } else { 0 };
@@ -339,6 +388,7 @@ fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Pass> {
                 taps: if taps_y * taps_x == 0 { [0, 0] } else { [taps_y, taps_x] },
                 padding: [top, left],
                 output: [rows, columns],
+                pooled,
             };
             let row = shape.width * shape.channels;
             let target = Target {

@@ -53,7 +53,7 @@ fn close(actual: &[f32], expected: &[f64], what: &str) {
 
 pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capacity: usize) -> Conv2d {
     let gradients = Conv2dGradients { input: true, kernel: true };
-    Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm))
+    Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm), false)
 }
 
 /// Checks each algorithm that can compute this shape.

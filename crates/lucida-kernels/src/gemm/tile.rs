@@ -133,3 +133,19 @@ pub(crate) unsafe fn store_row<S: Simd, const WIDTH: usize>(
         }
     }
 }
+
+/// # Safety
+/// `count` floats can be read, at most a vector.
+#[inline(always)]
+pub(crate) unsafe fn load_vector<S: Simd>(simd: S, from: *const f32, count: usize) -> S::Vector {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { simd.load(from) } else { simd.load_partial(from, count) } }
+}
+
+/// # Safety
+/// `count` floats can be written, at most a vector.
+#[inline(always)]
+pub(crate) unsafe fn store_vector<S: Simd>(simd: S, to: *mut f32, count: usize, value: S::Vector) {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { simd.store(to, value) } else { simd.store_partial(to, count, value) } }
+}

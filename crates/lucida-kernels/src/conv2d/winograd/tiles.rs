@@ -17,6 +17,8 @@
 
 use std::ops::Range;
 
+use crate::conv2d::switches::{Sink, Switches};
+use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Isa, Simd, multiversion};
 
 use super::transforms::{OfGradient, OfInput, PATCH, TILE, ToOutput, Transform};
@@ -92,6 +94,8 @@ pub(crate) struct Scatter<'a> {
     pub(crate) patches: &'a Patches,
     /// All pictures.
     pub(crate) pictures: &'a [f32],
+    /// Where the pictures are the gradient of maxima: to which pixels it goes.
+    pub(crate) switches: Option<&'a Switches>,
     /// [`zeros_len`] zeros.
     pub(crate) zeros: &'a [f32],
     pub(crate) tiles: Range<usize>,
@@ -119,14 +123,24 @@ pub(crate) unsafe fn scatter_gradient(isa: Isa, job: &Scatter) {
 multiversion! {
     fn input[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_input` was promised.
-        unsafe { scatter::<S, OfInput, PATCH>(simd, job) }
+        unsafe {
+            match job.switches {
+                None => scatter::<S, OfInput, PATCH>(simd, job),
+                Some(switches) => scatter_pooled::<S, OfInput, PATCH>(simd, job, switches),
+            }
+        }
     }
 }
 
 multiversion! {
     fn gradient[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_gradient` was promised.
-        unsafe { scatter::<S, OfGradient, TILE>(simd, job) }
+        unsafe {
+            match job.switches {
+                None => scatter::<S, OfGradient, TILE>(simd, job),
+                Some(switches) => scatter_pooled::<S, OfGradient, TILE>(simd, job, switches),
+            }
+        }
     }
 }
 
@@ -161,11 +175,68 @@ unsafe fn scatter<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(simd: S
                 for i in 0..SIDE {
                     let at = rows[i].wrapping_add(j * channels + channel);
                     // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
-                    column[i] = unsafe { if count == S::LANES { simd.load(at) } else { simd.load_partial(at, count) } };
+                    column[i] = unsafe { load_vector(simd, at, count) };
                 }
                 let column = T::apply(simd, column);
                 for p in 0..PATCH {
                     half[p][j] = column[p];
+                }
+            }
+            for p in 0..PATCH {
+                let products = T::apply(simd, half[p]);
+                for q in 0..PATCH {
+                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
+                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
+                    unsafe { simd.store(job.to.add(at), products[q]) };
+                }
+            }
+        }
+    }
+}
+
+/// As [`scatter`] where the pictures are the gradient of maxima: a pixel is its window's value, if it held the maximum.
+///
+/// # Safety
+/// As [`scatter_input`].
+#[inline(always)]
+unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+    simd: S,
+    job: &Scatter,
+    switches: &Switches,
+) {
+    let Patches { grid, size: [height, width], channels, padding } = *job.patches;
+    let place = switches.place();
+    let [rows, columns] = place.windows;
+    let zero = simd.splat(0.0);
+    for (index, tile) in job.tiles.clone().enumerate() {
+        let [picture, y, x] = grid.place(tile);
+        let top = (y * TILE) as isize - padding[0] as isize;
+        let left = (x * TILE) as isize - padding[1] as isize;
+        for channel in (0..channels).step_by(S::LANES) {
+            let count = (channels - channel).min(S::LANES);
+            let mut half = [[zero; SIDE]; PATCH];
+            for j in 0..SIDE {
+                let column = left + j as isize;
+                if column < 0 || column >= width as isize {
+                    continue;
+                }
+                let column = column as usize;
+                let mut values = [zero; SIDE];
+                for i in 0..SIDE {
+                    let row = top + i as isize;
+                    if row < 0 || row >= height as isize {
+                        continue;
+                    }
+                    let row = row as usize;
+                    let window = (picture * rows + row / 2) * columns + column / 2;
+                    let at = job.pictures.as_ptr().wrapping_add(window * channels + channel);
+                    let mask = place.mask(window, channel / S::LANES) + 2 * (row % 2) + column % 2;
+                    // SAFETY: the pixel is inside the picture, so its window is among the maxima and the masks.
+                    values[i] = unsafe { simd.keep(*switches.masks().add(mask), load_vector(simd, at, count)) };
+                }
+                let values = T::apply(simd, values);
+                for p in 0..PATCH {
+                    half[p][j] = values[p];
                 }
             }
             for p in 0..PATCH {
@@ -195,6 +266,8 @@ pub(crate) struct Gather<'a> {
     pub(crate) accumulate: bool,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
+    /// Only the maxima of windows of 2x2 are written.
+    pub(crate) pool: Option<&'a Sink<'a>>,
 }
 
 /// Turns sums into outputs: `A^T m A`, then bias and ReLU.
@@ -213,7 +286,9 @@ multiversion! {
             let [picture, y, x] = grid.place(tile);
             let (rows, columns) = ((height - y * TILE).min(TILE), (width - x * TILE).min(TILE));
             let corner = ((picture * height + y * TILE) * width + x * TILE) * filters;
-            prefetch_pixels(simd, job, tile + 1);
+            if job.pool.is_none() {
+                prefetch_pixels(simd, job, tile + 1);
+            }
             for filter in (0..filters).step_by(S::LANES) {
                 let count = (filters - filter).min(S::LANES);
                 // SAFETY: the bias has a float for each filter.
@@ -232,6 +307,22 @@ multiversion! {
                     for i in 0..TILE {
                         half[i][q] = column[i];
                     }
+                }
+                if let Some(sink) = job.pool {
+                    let [window_rows, window_columns] = sink.place.windows;
+                    for i in (0..rows).step_by(2) {
+                        let [above, below] = [0, 1].map(|k| {
+                            let row: [S::Vector; TILE] = ToOutput::apply(simd, half[i + k]);
+                            row.map(|value| simd.add(value, bias))
+                        });
+                        for j in (0..columns).step_by(2) {
+                            let window = (picture * window_rows + 2 * y + i / 2) * window_columns + 2 * x + j / 2;
+                            let values = [above[j], above[j + 1], below[j], below[j + 1]];
+                            // SAFETY: the pictures have even sizes, so that all windows are inside.
+                            unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
+                        }
+                    }
+                    continue;
                 }
                 for i in 0..TILE {
                     if i >= rows {
@@ -252,11 +343,7 @@ multiversion! {
                             if job.relu {
                                 value = simd.max(value, zero);
                             }
-                            if count == S::LANES {
-                                simd.store(at, value);
-                            } else {
-                                simd.store_partial(at, count, value);
-                            }
+                            store_vector(simd, at, count, value);
                         }
                     }
                 }
