@@ -10,8 +10,8 @@
 //! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
 //! the kernel (for the input) or with the input (for the kernel).
 
-use lucida_kernels::ops::{sum_rows, sum_rows_workspace};
-use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, Cpu};
+use lucida_kernels::ops::sum_rows_workspace;
+use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
 use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting};
@@ -147,7 +147,6 @@ pub(super) fn kernel_and_bias(
 
 /// A convolution, or a dense layer (the 1x1 convolution of a 1x1 picture), ready to compute.
 pub(super) struct Convolution {
-    cpu: Cpu,
     kernel: lucida_kernels::Conv2d,
     use_bias: bool,
     relu: bool,
@@ -158,11 +157,15 @@ pub(super) struct Convolution {
 impl Convolution {
     pub(super) fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
         let gradients = Conv2dGradients { input: setting.grad_input, kernel: setting.grad_weights };
-        let prepare = if setting.exact { lucida_kernels::Conv2d::direct } else { lucida_kernels::Conv2d::new };
         let workspace = if setting.grad_weights { sum_rows_workspace(setting.cpu, shape.filters) } else { 0 };
+        let (cpu, batch, exact) = (setting.cpu, setting.batch, setting.exact);
+        let kernel = match setting.pool {
+            true => lucida_kernels::Conv2d::pooled(cpu, shape, batch, gradients, exact),
+            false if exact => lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
+            false => lucida_kernels::Conv2d::new(cpu, shape, batch, gradients),
+        };
         Self {
-            cpu: setting.cpu,
-            kernel: prepare(setting.cpu, shape, setting.batch, gradients),
+            kernel,
             use_bias,
             relu: setting.relu,
             grad_weights: setting.grad_weights,
@@ -200,7 +203,7 @@ impl Operation for Convolution {
             self.kernel.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
         }
         if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
-            sum_rows(self.cpu, pass.grad_output, bias, &mut self.workspace);
+            self.kernel.backward_bias(pass.batch, pass.grad_output, bias, &mut self.workspace);
         }
     }
 }

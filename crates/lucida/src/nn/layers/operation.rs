@@ -21,6 +21,9 @@ pub struct Setting<'a> {
     /// Whether the operation also applies the ReLU that follows; its backward passes then get the gradient from before
     /// that ReLU.
     pub relu: bool,
+    /// Whether the operation, a convolution, also takes the maxima of windows of 2x2 that follow the ReLU, if any; its
+    /// output is theirs, and its backward passes get their gradient.
+    pub pool: bool,
     /// Whether the only input comes straight from a ReLU whose backward pass this operation does as well.
     pub through_relu: bool,
     /// Whether the gradient of any input is wanted.

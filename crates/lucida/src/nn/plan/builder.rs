@@ -132,7 +132,7 @@ impl<'a> PlanBuilder<'a> {
         let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
         let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
         let wanted: Wanted = outputs.iter().chain(&seeds).copied().chain(apart).collect();
-        let lowered = lower(self.network, &wanted, self.training);
+        let lowered = lower(self.network, &wanted, self.training, self.rule == BackwardRule::Gradient);
         for shape in &lowered.values {
             let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
@@ -188,6 +188,7 @@ impl<'a> Assembly<'a> {
             output: node.shape(),
             training: self.wish.training && !frozen,
             relu: draft.relu,
+            pool: draft.pool,
             through_relu: self.pools_relu(step),
             grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
             grad_weights: flow.is_some() && self.has_wanted_weights(draft),

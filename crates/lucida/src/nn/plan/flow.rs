@@ -92,7 +92,7 @@ impl Assembly<'_> {
             return false;
         }
         let value = draft.inputs[0];
-        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu);
+        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu && !other.pool);
         let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
         from_relu && !seeded && self.consumers(value).count() == 1
     }
@@ -106,7 +106,8 @@ impl Assembly<'_> {
     pub(super) fn gate(&self, step: usize) -> Option<Gate> {
         let draft = &self.lowered.drafts[step];
         match self.wish.rule {
-            _ if draft.relu && self.left_to_pooling(step) => None,
+            // A fused maximum goes through the ReLU as well.
+            _ if draft.relu && (draft.pool || self.left_to_pooling(step)) => None,
             rule if draft.relu => Some(Gate::Rectifier(rule)),
             BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
                 let sums = !self.wish.network.nodes()[draft.node].weights().is_empty();
