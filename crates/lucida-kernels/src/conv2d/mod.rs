@@ -28,6 +28,7 @@
 
 mod algorithm;
 mod band;
+mod few;
 mod kernel_gradient;
 #[cfg(test)]
 mod measure;

@@ -5,6 +5,7 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Epilogue, KBlock, PackedMatrix, Site, Sweep, depth_blocks, sweep};
 
 use super::band::{Items, Window};
+use super::few::{Few, LEAST_WINDOWS, MOST_TAPS, few_forward};
 use super::switches::{Sink, Source, pool_rows};
 
 /// Where the sums of a pass go, in floats.
@@ -39,6 +40,8 @@ pub(crate) struct Pass {
     /// The patches of one item and their targets; an item with fewer uses the first ones.
     sites: Vec<Site>,
     blocks: Vec<KBlock>,
+    /// For each value of a patch: where it is from the first. Empty unless there are few, and their maxima wanted.
+    few: Vec<usize>,
 }
 
 impl Pass {
@@ -72,12 +75,16 @@ impl Pass {
             }
         }
         let matrix = PackedMatrix::new(cpu.isa(), depth, columns);
-        Self { window, matrix, target, bordered, pool, items, sites, blocks: depth_blocks(&segments) }
+        let few = match pool && depth <= MOST_TAPS && window.output[1] / 2 >= LEAST_WINDOWS {
+            true => segments.iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect(),
+            false => Vec::new(),
+        };
+        Self { window, matrix, target, bordered, pool, items, sites, blocks: depth_blocks(&segments), few }
     }
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.copies_len() + if self.pool { self.items.images * self.target.image } else { 0 }
+        self.copies_len() + if self.pool && self.few.is_empty() { self.items.images * self.target.image } else { 0 }
     }
 
     /// Floats of the copies of an item's bands.
@@ -126,6 +133,29 @@ impl Pass {
                 let row = first * self.window.strides[0] * self.window.row_stride();
                 source.values.as_ptr().wrapping_add(image * source_image + row)
             };
+            if let Some(sink) = finish.pool.filter(|_| !self.few.is_empty()) {
+                let [height, width] = sink.place.windows;
+                for i in 0..images {
+                    let picture = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
+                    let job = Few {
+                        source: base.wrapping_add(i * picture),
+                        step: self.window.strides[1] * self.window.source[2],
+                        row: self.window.strides[0] * self.window.row_stride(),
+                        offsets: &self.few,
+                        matrix: &self.matrix,
+                        bias: finish.bias,
+                        relu: finish.relu,
+                        sink,
+                        first: ((image + i) * height + first / 2) * width,
+                        rows: rows / 2,
+                        to: target.at(0),
+                    };
+                    // SAFETY: all patches lie within the band or the source; the target has all the maxima, as the callers
+                    // have checked, and items have different rows of them.
+                    unsafe { few_forward(cpu.isa(), &job) };
+                }
+                return;
+            }
             let to = match finish.pool {
                 Some(_) => sums.as_mut_ptr(),
                 None => target.at(image * self.target.image + first * self.target.row + self.target.offset),

@@ -102,15 +102,16 @@ impl<'a> Source<'a> {
 /// positive.
 #[inline(always)]
 fn maximum<S: Simd>(simd: S, values: [S::Vector; 4], relu: bool) -> (S::Vector, [u16; 4]) {
+    // Plain loops: what is called from within a closure is not always compiled with the instruction set.
     let mut largest = values[0];
-    for &value in &values[1..] {
-        largest = simd.max(value, largest);
+    for i in 1..4 {
+        largest = simd.max(values[i], largest);
     }
     let mut masks = [0; 4];
     let mut open = if relu { simd.greater(largest, simd.splat(0.0)) } else { !0 };
-    for (mask, value) in masks.iter_mut().zip(values) {
-        *mask = simd.equal(value, largest) & open;
-        open &= !*mask;
+    for i in 0..4 {
+        masks[i] = simd.equal(values[i], largest) & open;
+        open &= !masks[i];
     }
     (if relu { simd.max(largest, simd.splat(0.0)) } else { largest }, masks)
 }
@@ -151,8 +152,13 @@ multiversion! {
                     let count = (channels - channel).min(S::LANES);
                     // SAFETY: the window lies within the sums, as checked above; the rest is the caller's promise.
                     unsafe {
-                        let at = |offset: usize| load_vector(simd, corner.as_ptr().add(offset + channel), count);
-                        let values = [at(0), at(channels), at(row), at(row + channels)];
+                        let at = corner.as_ptr().add(channel);
+                        let values = [
+                            load_vector(simd, at, count),
+                            load_vector(simd, at.add(channels), count),
+                            load_vector(simd, at.add(row), count),
+                            load_vector(simd, at.add(row + channels), count),
+                        ];
                         sink.put(simd, values, relu, (first + y * columns + x, channel), to);
                     }
                 }
@@ -228,7 +234,7 @@ multiversion! {
             let mut sum = simd.splat(0.0);
             for (window, values) in source.chunks_exact(channels).enumerate() {
                 let at = 4 * (window * vectors + channel / S::LANES);
-                let mask = masks[at..at + 4].iter().fold(0, |all, mask| all | mask);
+                let mask = masks[at] | masks[at + 1] | masks[at + 2] | masks[at + 3];
                 // SAFETY: `count` floats from `channel` on are in the window's channels.
                 let value = unsafe { load_vector(simd, values.as_ptr().add(channel), count) };
                 sum = simd.add(sum, simd.keep(mask, value));

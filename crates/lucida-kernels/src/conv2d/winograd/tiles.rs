@@ -15,6 +15,7 @@
 //! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.
 //! Pixels outside the picture are zeros: rows are read from a row of zeros instead, columns are left out.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::conv2d::switches::{Sink, Switches};
@@ -166,30 +167,23 @@ unsafe fn scatter<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(simd: S
         }
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
-            let mut half = [[zero; SIDE]; PATCH];
+            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
             for j in 0..SIDE {
-                if !inside.contains(&(j as isize)) {
-                    continue;
-                }
                 let mut column = [zero; SIDE];
-                for i in 0..SIDE {
-                    let at = rows[i].wrapping_add(j * channels + channel);
-                    // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
-                    column[i] = unsafe { load_vector(simd, at, count) };
+                if inside.contains(&(j as isize)) {
+                    for i in 0..SIDE {
+                        let at = rows[i].wrapping_add(j * channels + channel);
+                        // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
+                        column[i] = unsafe { load_vector(simd, at, count) };
+                    }
                 }
                 let column = T::apply(simd, column);
                 for p in 0..PATCH {
-                    half[p][j] = column[p];
+                    half[p][j].write(column[p]);
                 }
             }
-            for p in 0..PATCH {
-                let products = T::apply(simd, half[p]);
-                for q in 0..PATCH {
-                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
-                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
-                    unsafe { simd.store(job.to.add(at), products[q]) };
-                }
-            }
+            // SAFETY: all of the half is written; the rest is the caller's promise.
+            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
         }
     }
 }
@@ -212,41 +206,71 @@ unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
         let [picture, y, x] = grid.place(tile);
         let top = (y * TILE) as isize - padding[0] as isize;
         let left = (x * TILE) as isize - padding[1] as isize;
-        for channel in (0..channels).step_by(S::LANES) {
-            let count = (channels - channel).min(S::LANES);
-            let mut half = [[zero; SIDE]; PATCH];
+        // The address of each pixel's value and mask: outside the picture a zero, and any mask.
+        let mut values_at = [[job.zeros.as_ptr(); SIDE]; SIDE];
+        let mut masks_at = [[switches.masks(); SIDE]; SIDE];
+        for i in 0..SIDE {
+            let row = top + i as isize;
+            if row < 0 || row >= height as isize {
+                continue;
+            }
+            let row = row as usize;
+            let first = (picture * rows + row / 2) * columns;
             for j in 0..SIDE {
                 let column = left + j as isize;
-                if column < 0 || column >= width as isize {
-                    continue;
+                if column >= 0 && column < width as isize {
+                    let column = column as usize;
+                    let window = first + column / 2;
+                    values_at[j][i] = job.pictures.as_ptr().wrapping_add(window * channels);
+                    masks_at[j][i] = switches.masks().wrapping_add(place.mask(window, 0) + 2 * (row % 2) + column % 2);
                 }
-                let column = column as usize;
+            }
+        }
+        for channel in (0..channels).step_by(S::LANES) {
+            let count = (channels - channel).min(S::LANES);
+            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
+            for j in 0..SIDE {
                 let mut values = [zero; SIDE];
                 for i in 0..SIDE {
-                    let row = top + i as isize;
-                    if row < 0 || row >= height as isize {
-                        continue;
-                    }
-                    let row = row as usize;
-                    let window = (picture * rows + row / 2) * columns + column / 2;
-                    let at = job.pictures.as_ptr().wrapping_add(window * channels + channel);
-                    let mask = place.mask(window, channel / S::LANES) + 2 * (row % 2) + column % 2;
-                    // SAFETY: the pixel is inside the picture, so its window is among the maxima and the masks.
-                    values[i] = unsafe { simd.keep(*switches.masks().add(mask), load_vector(simd, at, count)) };
+                    let (at, mask) = (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
+                    // SAFETY: a pixel inside the picture has its window among the maxima and the masks; the zeros are as
+                    // long as all channels.
+                    values[i] = unsafe { simd.keep(*mask, load_vector(simd, at, count)) };
                 }
                 let values = T::apply(simd, values);
                 for p in 0..PATCH {
-                    half[p][j] = values[p];
+                    half[p][j].write(values[p]);
                 }
             }
-            for p in 0..PATCH {
-                let products = T::apply(simd, half[p]);
-                for q in 0..PATCH {
-                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
-                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
-                    unsafe { simd.store(job.to.add(at), products[q]) };
-                }
-            }
+            // SAFETY: as in `scatter`.
+            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
+        }
+    }
+}
+
+/// The transform along the rows of what is transformed along the columns, into the matrices.
+///
+/// # Safety
+/// All of `half` is written; a row of the matrices has whole vectors, and there is room for all the tiles.
+#[inline(always)]
+unsafe fn store_products<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+    simd: S,
+    job: &Scatter,
+    half: &[[MaybeUninit<S::Vector>; SIDE]; PATCH],
+    index: usize,
+    channel: usize,
+) {
+    for p in 0..PATCH {
+        let mut row = [simd.splat(0.0); SIDE];
+        for j in 0..SIDE {
+            // SAFETY: the caller's promise.
+            row[j] = unsafe { half[p][j].assume_init() };
+        }
+        let products = T::apply(simd, row);
+        for q in 0..PATCH {
+            let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
+            // SAFETY: the caller's promise.
+            unsafe { simd.store(job.to.add(at), products[q]) };
         }
     }
 }
@@ -295,7 +319,7 @@ multiversion! {
                 let bias = job.bias.map_or(zero, |bias| unsafe {
                     simd.load_partial(bias[filter..].as_ptr(), count)
                 });
-                let mut half = [[zero; PATCH]; TILE];
+                let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; TILE];
                 for q in 0..PATCH {
                     let mut column = [zero; PATCH];
                     for p in 0..PATCH {
@@ -305,19 +329,22 @@ multiversion! {
                     }
                     let column = ToOutput::apply(simd, column);
                     for i in 0..TILE {
-                        half[i][q] = column[i];
+                        half[i][q].write(column[i]);
                     }
                 }
                 if let Some(sink) = job.pool {
                     let [window_rows, window_columns] = sink.place.windows;
                     for i in (0..rows).step_by(2) {
-                        let [above, below] = [0, 1].map(|k| {
-                            let row: [S::Vector; TILE] = ToOutput::apply(simd, half[i + k]);
-                            row.map(|value| simd.add(value, bias))
-                        });
+                        // SAFETY: all of the half is written.
+                        let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
                         for j in (0..columns).step_by(2) {
                             let window = (picture * window_rows + 2 * y + i / 2) * window_columns + 2 * x + j / 2;
-                            let values = [above[j], above[j + 1], below[j], below[j + 1]];
+                            let values = [
+                                simd.add(above[j], bias),
+                                simd.add(above[j + 1], bias),
+                                simd.add(below[j], bias),
+                                simd.add(below[j + 1], bias),
+                            ];
                             // SAFETY: the pictures have even sizes, so that all windows are inside.
                             unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
                         }
@@ -328,7 +355,8 @@ multiversion! {
                     if i >= rows {
                         break;
                     }
-                    let row = ToOutput::apply(simd, half[i]);
+                    // SAFETY: all of the half is written.
+                    let row = unsafe { finish(simd, &half[i]) };
                     for j in 0..TILE {
                         if j >= columns {
                             break;
@@ -350,6 +378,20 @@ multiversion! {
             }
         }
     }
+}
+
+/// The transform along a row of what is transformed along the columns.
+///
+/// # Safety
+/// All of it is written.
+#[inline(always)]
+unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S::Vector; TILE] {
+    let mut row = [simd.splat(0.0); PATCH];
+    for q in 0..PATCH {
+        // SAFETY: the caller's promise.
+        row[q] = unsafe { half[q].assume_init() };
+    }
+    ToOutput::apply(simd, row)
 }
 
 /// Asks for the lines that a tile will write. Without that, half of the time here is spent on waiting for them: 506 ns
