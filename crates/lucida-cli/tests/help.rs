@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["demo"],
     &["train"],
@@ -28,6 +28,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["data", "show"],
     &["data", "augment"],
     &["embed"],
+    &["bench"],
+    &["bench", "plan"],
     &["completions"],
 ];
 
@@ -36,7 +38,7 @@ fn every_command_has_help_with_its_options_and_examples() {
     for command in COMMANDS {
         let long = run(command.iter().copied().chain(["--help"]));
         assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
-        let is_leaf = !["train", "weights", "data"].contains(&command.last().copied().unwrap_or_default());
+        let is_leaf = !["train", "weights", "data", "bench"].contains(&command.last().copied().unwrap_or_default());
         assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
         assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
         assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));

@@ -66,10 +66,10 @@ impl KernelGradient {
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.band_len() + if self.pooled && !self.few() { self.items.rows * self.window.output[1] * self.filters } else { 0 }
+        self.band_len() + if self.pooled && !self.is_few() { self.items.rows * self.window.output[1] * self.filters } else { 0 }
     }
 
-    fn few(&self) -> bool {
+    pub(crate) fn is_few(&self) -> bool {
         self.pooled && self.offsets.len() <= MOST_TAPS
     }
 
@@ -177,7 +177,7 @@ impl Part<'_> {
             } else {
                 self.input[image * source_len + first * window.strides[0] * window.row_stride()..].as_ptr()
             };
-            if let Some(switches) = self.grad_output.switches.filter(|_| self.gradient.few()) {
+            if let Some(switches) = self.grad_output.switches.filter(|_| self.gradient.is_few()) {
                 let [height, width] = switches.place().windows;
                 let job = FewGradient {
                     source: left,

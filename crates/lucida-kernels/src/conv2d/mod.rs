@@ -305,7 +305,7 @@ impl Conv2d {
         }
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish = Finish { accumulate: false, bias, relu, pool: sink.as_ref() };
+        let finish = Finish { accumulate: false, bias, relu, pool: sink.as_ref(), gate: None };
         self.forward.run(self.cpu, batch, Source::plain(input), output, finish, &mut self.workspace);
     }
 
@@ -315,10 +315,38 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
+        self.backward(batch, grad_output, grad_input, accumulate, None);
+    }
+
+    /// As [`backward_input`](Self::backward_input), and through the ReLU that `input` is the output of: the whole gradient,
+    /// with what was there before where it accumulates, becomes zero where `input` is not positive.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn backward_input_through_relu(
+        &mut self,
+        batch: usize,
+        grad_output: &[f32],
+        input: &[f32],
+        grad_input: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert_eq!(input.len(), grad_input.len(), "input length");
+        self.backward(batch, grad_output, grad_input, accumulate, Some(input));
+    }
+
+    fn backward(
+        &mut self,
+        batch: usize,
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+        accumulate: bool,
+        gate: Option<&[f32]>,
+    ) {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, bias: None, relu: false, pool: None };
+        let finish = Finish { accumulate, bias: None, relu: false, pool: None, gate };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
         backward.run(self.cpu, batch, source, grad_input, finish, &mut self.workspace);
     }
@@ -341,6 +369,31 @@ impl Conv2d {
 }
 
 impl Conv2d {
+    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
+    /// prepared for.
+    pub fn algorithms(&self) -> [Option<&'static str>; 3] {
+        let name = |winograd: bool, few: bool| match winograd {
+            true => "winograd 4x4",
+            false if few => "direct, few channels",
+            false if self.shape.kernel == [1, 1] => "product",
+            false => "direct",
+        };
+        let correlation = |pass: &Correlation| match pass {
+            Correlation::Winograd(_) => name(true, false),
+            Correlation::Direct(passes) => name(false, passes.iter().all(Pass::is_few)),
+        };
+        let kernel = |pass: &KernelPass| match pass {
+            KernelPass::Winograd(_) => name(true, false),
+            KernelPass::Direct(gradient) => name(false, gradient.is_few()),
+        };
+        [Some(correlation(&self.forward)), self.backward.as_ref().map(correlation), self.kernel_gradient.as_ref().map(kernel)]
+    }
+
+    /// Multiplications and additions of a pass by the definition, for one picture.
+    pub fn operations(&self) -> f64 {
+        2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
+    }
+
     /// The gradient of the bias from that of the output.
     ///
     /// # Panics

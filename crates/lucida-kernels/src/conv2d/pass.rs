@@ -25,6 +25,8 @@ pub(crate) struct Finish<'a> {
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
     pub(crate) pool: Option<&'a Sink<'a>>,
+    /// As long as the target: sums become zero where this is not positive.
+    pub(crate) gate: Option<&'a [f32]>,
 }
 
 /// A correlation, prepared.
@@ -85,6 +87,10 @@ impl Pass {
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
         self.copies_len() + if self.pool && self.few.is_empty() { self.items.images * self.target.image } else { 0 }
+    }
+
+    pub(crate) fn is_few(&self) -> bool {
+        !self.few.is_empty()
     }
 
     /// Floats of the copies of an item's bands.
@@ -156,9 +162,10 @@ impl Pass {
                 }
                 return;
             }
+            let at = image * self.target.image + first * self.target.row + self.target.offset;
             let to = match finish.pool {
                 Some(_) => sums.as_mut_ptr(),
-                None => target.at(image * self.target.image + first * self.target.row + self.target.offset),
+                None => target.at(at),
             };
             let job = Sweep {
                 sites: &self.sites[..images * rows * self.window.output[1]],
@@ -170,6 +177,7 @@ impl Pass {
                     accumulate: finish.accumulate,
                     bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
                     relu: finish.relu && !self.pool,
+                    gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
                 },
             };
             // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and

@@ -95,6 +95,10 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     expected.iter_mut().for_each(|x| *x *= 2.0);
     close(&grad_input, &expected, &what("backward to the input, accumulated"));
 
+    expected.iter_mut().zip(&input).for_each(|(x, &y)| *x = if y > 0.0 { *x * 1.5 } else { 0.0 });
+    conv.backward_input_through_relu(batch, &grad_output, &input, &mut grad_input, true);
+    close(&grad_input, &expected, &what("backward through a ReLU, accumulated"));
+
     let mut expected = vec![0.0; kernel.len()];
     products(&shape, batch, |o, i, k| expected[k] += f64::from(grad_output[o]) * f64::from(input[i]));
     let mut grad_kernel = vec![f32::NAN; kernel.len()];

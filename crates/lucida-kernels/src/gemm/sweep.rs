@@ -54,6 +54,8 @@ pub(crate) struct Epilogue {
     /// One float for each column, or null.
     pub(crate) bias: *const f32,
     pub(crate) relu: bool,
+    /// Sums become zero where this, laid out as the target, is not positive; or null.
+    pub(crate) gate: *const f32,
 }
 
 /// A product: the rows at `sites` with the packed matrix.
@@ -85,6 +87,11 @@ multiversion! {
                     rows[r] = job.source.wrapping_add(site.source);
                     outs[r] = job.target.wrapping_add(site.target + panel.start);
                 }
+                let gate = if number < last || job.epilogue.gate.is_null() {
+                    std::ptr::null()
+                } else {
+                    job.epilogue.gate.wrapping_add(sites[0].target + panel.start)
+                };
                 let tile = RowsByPanel {
                     rows: &rows,
                     outs: &outs,
@@ -95,6 +102,7 @@ multiversion! {
                     accumulate: number > 0 || job.epilogue.accumulate,
                     bias: if number == last { bias } else { std::ptr::null() },
                     relu: number == last && job.epilogue.relu,
+                    gate,
                 };
                 // SAFETY: whoever makes a `Sweep` promises that its sites, segments and bias lie within their slices;
                 // the panel has as many rows as the segments have floats.
@@ -108,7 +116,8 @@ multiversion! {
 ///
 /// # Safety
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; the bias is null or has a float for each column.
+/// thread uses these targets' columns meanwhile; the bias is null or has a float for each column; the gate is null or
+/// readable wherever the target is writable.
 pub(crate) unsafe fn sweep(isa: Isa, job: &Sweep, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);

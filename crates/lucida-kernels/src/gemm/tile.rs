@@ -30,6 +30,8 @@ pub(crate) struct RowsByPanel<'a> {
     pub(crate) bias: *const f32,
     /// Negative sums become zero at the end.
     pub(crate) relu: bool,
+    /// Unless null: sums become zero where the float as far from here as theirs from `outs[0]` is not positive.
+    pub(crate) gate: *const f32,
 }
 
 impl<S: Simd> Tile<S> for RowsByPanel<'_> {
@@ -79,6 +81,18 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
                 for row in &mut sums {
                     for value in row {
                         *value = simd.max(*value, zero);
+                    }
+                }
+            }
+            if !self.gate.is_null() {
+                let zero = simd.splat(0.0);
+                for r in 0..ROWS {
+                    if r < self.valid_rows {
+                        let gate = self.gate.wrapping_offset(self.outs[r].offset_from(self.outs[0]));
+                        let open: [S::Vector; WIDTH] = load_row(simd, gate, self.tail);
+                        for w in 0..WIDTH {
+                            sums[r][w] = simd.select_gt(open[w], zero, sums[r][w], zero);
+                        }
                     }
                 }
             }

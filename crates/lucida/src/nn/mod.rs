@@ -28,7 +28,7 @@ pub use layers::Layer;
 pub use loss::Loss;
 pub use network::{Network, NetworkBuilder, Node};
 pub use optimizer::{Optimizer, OptimizerState};
-pub use plan::{BackwardRule, Plan, PlanBuilder, Point, StepSeed};
+pub use plan::{BackwardRule, PassTime, Plan, PlanBuilder, Point, StepProfile, StepSeed};
 pub use schedule::Schedule;
 pub use shape::Shape;
 pub use summary::{summary, thousands};

@@ -205,6 +205,7 @@ impl Call<'_> {
             bias: self.finish.bias,
             relu: self.finish.relu,
             pool: self.finish.pool,
+            gate: self.finish.gate,
         };
         // SAFETY: `Conv2d` has checked the length of the target for the batch that the tiles are counted from; tiles do
         // not overlap, and each is one thread's.

@@ -292,6 +292,8 @@ pub(crate) struct Gather<'a> {
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written.
     pub(crate) pool: Option<&'a Sink<'a>>,
+    /// As long as the pictures: outputs become zero where this is not positive.
+    pub(crate) gate: Option<&'a [f32]>,
 }
 
 /// Turns sums into outputs: `A^T m A`, then bias and ReLU.
@@ -370,6 +372,10 @@ multiversion! {
                             }
                             if job.relu {
                                 value = simd.max(value, zero);
+                            }
+                            if let Some(gate) = job.gate {
+                                let from = gate.as_ptr().wrapping_add(corner + (i * width + j) * filters + filter);
+                                value = simd.select_gt(load_vector(simd, from, count), zero, value, zero);
                             }
                             store_vector(simd, at, count, value);
                         }

@@ -14,7 +14,7 @@ use lucida_kernels::ops::sum_rows_workspace;
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting};
+use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Work};
 use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
@@ -151,6 +151,7 @@ pub(super) struct Convolution {
     use_bias: bool,
     relu: bool,
     grad_weights: bool,
+    through_relu: bool,
     workspace: Buffer,
 }
 
@@ -169,6 +170,7 @@ impl Convolution {
             use_bias,
             relu: setting.relu,
             grad_weights: setting.grad_weights,
+            through_relu: setting.through_relu && setting.grad_input,
             workspace: Buffer::zeroed(workspace),
         }
     }
@@ -186,13 +188,23 @@ impl Operation for Convolution {
     }
 
     fn backward_reads(&self) -> Reads {
-        Reads { inputs: self.grad_weights, output: false }
+        Reads { inputs: self.grad_weights || self.through_relu, output: false }
     }
 
     /// `dX` is the full convolution of `dY` with the kernel turned by 180 degrees:
     /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        self.kernel.backward_input(pass.batch, pass.grad_output, grad_input, accumulate);
+        let (batch, grad_output) = (pass.batch, pass.grad_output);
+        if self.through_relu {
+            self.kernel.backward_input_through_relu(batch, grad_output, pass.inputs.get(0), grad_input, accumulate);
+        } else {
+            self.kernel.backward_input(batch, grad_output, grad_input, accumulate);
+        }
+    }
+
+    fn work(&self) -> Work {
+        let [forward, backward_input, backward_weights] = self.kernel.algorithms();
+        Work { forward, backward_input, backward_weights, operations: self.kernel.operations() }
     }
 
     /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::profile::StepTimes;
 use super::rule::Gate;
 use crate::nn::layers::{ActivationKind, Layer, Operation, Padding};
 use crate::nn::{Network, Shape};
@@ -10,6 +11,9 @@ use crate::nn::{Network, Shape};
 /// A layer, or an activation, that computes.
 pub(super) struct Step {
     pub(super) operation: Box<dyn Operation>,
+    /// The layers that it computes, joined by `+`, and how long each pass took.
+    pub(super) name: String,
+    pub(super) times: StepTimes,
     /// For each input: its buffer, and its length for one sample.
     pub(super) inputs: Vec<(usize, usize)>,
     pub(super) output: (usize, usize),
