@@ -7,14 +7,7 @@ use std::time::Instant;
 use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape, Cpu};
 
 /// A convolution at stride one or two, with padding or without.
-fn conv(
-    size: usize,
-    channels: usize,
-    filters: usize,
-    kernel: [usize; 2],
-    stride: usize,
-    same: bool,
-) -> Conv2dShape {
+fn conv(size: usize, channels: usize, filters: usize, kernel: [usize; 2], stride: usize, same: bool) -> Conv2dShape {
     let output = kernel.map(|k| if same { size.div_ceil(stride) } else { (size - k) / stride + 1 });
     let axis = |i: usize| if same { ((output[i] - 1) * stride + kernel[i]).saturating_sub(size) / 2 } else { 0 };
     let padding = [axis(0), axis(1)];
@@ -140,14 +133,24 @@ fn main() {
         let forward = tenth(rounds, || layer.forward(batch, &x, Some(&b), true, &mut y));
         let back = if input { tenth(rounds, || layer.backward_input(batch, &y, &mut dx, false)) } else { 0.0 };
         let weights = if kernels { tenth(rounds, || layer.backward_kernel(batch, &x, &y, &mut dk)) } else { 0.0 };
-        let bias = if kernels { tenth(rounds, || layer.backward_bias(batch, &y, &mut db, &mut workspace)) } else { 0.0 };
+        let bias =
+            if kernels { tenth(rounds, || layer.backward_bias(batch, &y, &mut db, &mut workspace)) } else { 0.0 };
         println!(
             "{name:14} pack {pack:7.3}  forward {forward:8.3} ({:4.0})  to input {back:8.3} ({:4.0})  to kernel {weights:8.3} ({:4.0})  to bias {bias:6.3}",
-            gflop / forward, gflop / back, gflop / weights,
+            gflop / forward,
+            gflop / back,
+            gflop / weights,
         );
         for (total, part) in totals.iter_mut().zip([if kernels { pack } else { 0.0 }, forward, back, weights + bias]) {
             *total += part;
         }
     }
-    println!("total: pack {:.2}, forward {:.2}, to input {:.2}, to weights {:.2}: {:.2} ms", totals[0], totals[1], totals[2], totals[3], totals.iter().sum::<f64>());
+    println!(
+        "total: pack {:.2}, forward {:.2}, to input {:.2}, to weights {:.2}: {:.2} ms",
+        totals[0],
+        totals[1],
+        totals[2],
+        totals[3],
+        totals.iter().sum::<f64>()
+    );
 }

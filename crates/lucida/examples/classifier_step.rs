@@ -51,7 +51,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let ms = |pass: Option<lucida::nn::PassTime>| pass.map_or(0.0, |pass| pass.seconds * 1e3);
             let (input, weights) = (ms(step.backward_input), ms(step.backward_weights));
             let forward = step.forward.seconds * 1e3;
-            eprintln!("{:30} pack {:7.3} {forward:8.3} input {input:8.3} weights {weights:8.3}", step.name, step.pack * 1e3);
+            eprintln!(
+                "{:30} pack {:7.3} {forward:8.3} input {input:8.3} weights {weights:8.3}",
+                step.name,
+                step.pack * 1e3
+            );
         }
     }
     let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());

@@ -37,7 +37,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         steps.sort_by(|a, b| b.forward.seconds.total_cmp(&a.forward.seconds));
         for step in &steps {
             let rate = step.forward.operations / step.forward.seconds / 1e9;
-            eprintln!("{:30} {:8.3} ms {rate:6.0} GFLOP/s {:?}", step.name, step.forward.seconds * 1e3, step.forward.algorithm);
+            eprintln!(
+                "{:30} {:8.3} ms {rate:6.0} GFLOP/s {:?}",
+                step.name,
+                step.forward.seconds * 1e3,
+                step.forward.algorithm
+            );
         }
     }
     let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());

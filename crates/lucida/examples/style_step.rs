@@ -112,7 +112,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if timed {
         for step in plan.profile() {
             let back = step.backward_input.map_or(0.0, |pass| pass.seconds * 1e3);
-            eprintln!("{:30} {:8.3} gate {:7.3} back {back:8.3}", step.name, step.forward.seconds * 1e3, step.gate * 1e3);
+            eprintln!(
+                "{:30} {:8.3} gate {:7.3} back {back:8.3}",
+                step.name,
+                step.forward.seconds * 1e3,
+                step.gate * 1e3
+            );
         }
         eprintln!("losses {:.3}", gram_time / (WARM_UP + STEPS) as f64);
     }

@@ -116,12 +116,7 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
 fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
     let pass = |pass: PassTime| {
         let rate = if pass.seconds > 0.0 { pass.operations / pass.seconds } else { 0.0 };
-        PassAnswer {
-            algorithm: pass.algorithm,
-            ms: pass.seconds * 1e3,
-            gflops: rate / 1e9,
-            share_of_peak: rate / peak,
-        }
+        PassAnswer { algorithm: pass.algorithm, ms: pass.seconds * 1e3, gflops: rate / 1e9, share_of_peak: rate / peak }
     };
     StepAnswer {
         step: step.name.clone(),

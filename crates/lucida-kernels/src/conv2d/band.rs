@@ -9,6 +9,9 @@ use super::switches::{Source, unpool_row};
 /// band, a block of a panel and the sums in flight stay there together.
 const BAND_FLOATS: usize = 1 << 16;
 
+/// Inputs of a dense layer from which on its kernel is more than the caches hold for each of several items.
+const LARGE_SOURCE: usize = 1 << 12;
+
 /// How the patches of one pass lie on their source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -140,6 +143,10 @@ impl Items {
             if bands > 1 {
                 return Self { images: 1, rows, bands };
             }
+        }
+        if !window.needs_border() && total * window.output[1] == 1 && window.source_len() >= LARGE_SOURCE {
+            // A dense layer: the threads share the columns, so that each reads its part of a large kernel once.
+            return Self { images: batch, rows: 1, bands: 1 };
         }
         let images = (BAND_FLOATS / window.band_len(total).max(1)).clamp(1, batch.div_ceil(wanted).max(1));
         Self { images, rows: total, bands: 1 }

@@ -66,7 +66,8 @@ impl KernelGradient {
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.band_len() + if self.pooled && !self.is_few() { self.items.rows * self.window.output[1] * self.filters } else { 0 }
+        self.band_len()
+            + if self.pooled && !self.is_few() { self.items.rows * self.window.output[1] * self.filters } else { 0 }
     }
 
     pub(crate) fn is_few(&self) -> bool {

@@ -38,6 +38,7 @@ mod switches;
 mod tests;
 mod winograd;
 
+use crate::buffer::with_scratch;
 use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
 use band::Window;
@@ -118,7 +119,8 @@ pub struct Conv2d {
     kernel_gradient: Option<KernelPass>,
     /// Where the convolution ends in a maximum: which pixel of each window held it.
     switches: Option<Switches>,
-    workspace: crate::Buffer,
+    /// Floats of work memory that the neediest pass takes.
+    workspace_len: usize,
 }
 
 /// The forward pass or the one back to the input.
@@ -246,9 +248,8 @@ impl Conv2d {
             .chain(kernel_gradient.as_ref().map(|pass| pass.workspace_len(cpu)))
             .max()
             .unwrap_or(0);
-        let workspace = crate::Buffer::zeroed(workspace_len);
         let switches = pool.then(|| Switches::new(cpu, output, filters, batch));
-        Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace }
+        Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace_len }
     }
 
     /// Floats of what comes out for one picture.
@@ -306,7 +307,9 @@ impl Conv2d {
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
         let sink = self.switches.as_mut().map(Switches::sink);
         let finish = Finish { accumulate: false, bias, relu, pool: sink.as_ref(), gate: None };
-        self.forward.run(self.cpu, batch, Source::plain(input), output, finish, &mut self.workspace);
+        with_scratch(self.workspace_len, |workspace| {
+            self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
+        });
     }
 
     /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
@@ -348,7 +351,9 @@ impl Conv2d {
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
         let finish = Finish { accumulate, bias: None, relu: false, pool: None, gate };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
-        backward.run(self.cpu, batch, source, grad_input, finish, &mut self.workspace);
+        with_scratch(self.workspace_len, |workspace| {
+            backward.run(self.cpu, batch, source, grad_input, finish, workspace);
+        });
     }
 
     /// The gradient of the kernel from the input and the gradient of the output (before any activation).
@@ -359,12 +364,12 @@ impl Conv2d {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_kernel.len(), self.shape.kernel_len(), "kernel gradient length");
-        let workspace = &mut self.workspace;
         let grad_output = Source { values: grad_output, switches: self.switches.as_ref() };
-        match self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel") {
+        let pass = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
+        with_scratch(self.workspace_len, |workspace| match pass {
             KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
             KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
-        }
+        });
     }
 }
 
@@ -386,7 +391,11 @@ impl Conv2d {
             KernelPass::Winograd(_) => name(true, false),
             KernelPass::Direct(gradient) => name(false, gradient.is_few()),
         };
-        [Some(correlation(&self.forward)), self.backward.as_ref().map(correlation), self.kernel_gradient.as_ref().map(kernel)]
+        [
+            Some(correlation(&self.forward)),
+            self.backward.as_ref().map(correlation),
+            self.kernel_gradient.as_ref().map(kernel),
+        ]
     }
 
     /// Multiplications and additions of a pass by the definition, for one picture.

@@ -303,7 +303,8 @@ mod tests {
             if algorithm == Algorithm::Winograd && !winograd_fits(&shape) {
                 continue;
             }
-            let what = |pass: &str| format!("{pass} {algorithm:?} {} batch {batch} relu {relu} {shape:?}", cpu.isa().name());
+            let what =
+                |pass: &str| format!("{pass} {algorithm:?} {} batch {batch} relu {relu} {shape:?}", cpu.isa().name());
             let algorithms = Algorithms::all(algorithm);
             let even = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
             let mut whole = Conv2d::with_algorithms(cpu, shape, batch, GRADIENTS, algorithms, false);

@@ -232,7 +232,8 @@ unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
             for j in 0..SIDE {
                 let mut values = [zero; SIDE];
                 for i in 0..SIDE {
-                    let (at, mask) = (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
+                    let (at, mask) =
+                        (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
                     // SAFETY: a pixel inside the picture has its window among the maxima and the masks; the zeros are as
                     // long as all channels.
                     values[i] = unsafe { simd.keep(*mask, load_vector(simd, at, count)) };

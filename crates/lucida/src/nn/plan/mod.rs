@@ -29,8 +29,8 @@ use super::{Network, Shape};
 use crate::{Error, Result};
 
 pub use builder::PlanBuilder;
-pub use profile::{PassTime, StepProfile};
 use lower::Step;
+pub use profile::{PassTime, StepProfile};
 pub use rule::BackwardRule;
 
 /// A value in a network: the output of a layer, or what it is before the layer's activation.

@@ -119,8 +119,13 @@ mod tests {
     fn steps_are_named_and_timed() {
         let network = zoo::mnist_cnn(1).unwrap();
         let logits = Point::before_activation("dense_1");
-        let mut plan =
-            Plan::builder(&network).batch_size(2).output(logits.clone()).seed(logits).weight_gradients().build().unwrap();
+        let mut plan = Plan::builder(&network)
+            .batch_size(2)
+            .output(logits.clone())
+            .seed(logits)
+            .weight_gradients()
+            .build()
+            .unwrap();
         assert!(plan.profile().iter().all(|step| step.forward.seconds == 0.0 && step.backward_weights.is_none()));
         plan.set_timed(true);
         plan.forward(&network).unwrap();
