@@ -8,7 +8,6 @@ use crate::gemm::{Panel, Region, Transposed, panels, transposed};
 use crate::ops;
 
 use super::band::{Items, Window};
-use super::few::{FewGradient, MOST_TAPS, few_gradient};
 use super::switches::{Source, unpool_row};
 
 /// Floats of a kernel above which its gradient is split by its rows rather than by pictures: sums of one's own for each
@@ -66,12 +65,7 @@ impl KernelGradient {
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.band_len()
-            + if self.pooled && !self.is_few() { self.items.rows * self.window.output[1] * self.filters } else { 0 }
-    }
-
-    pub(crate) fn is_few(&self) -> bool {
-        self.pooled && self.offsets.len() <= MOST_TAPS
+        self.band_len() + if self.pooled { self.items.rows * self.window.output[1] * self.filters } else { 0 }
     }
 
     fn band_len(&self) -> usize {
@@ -178,27 +172,6 @@ impl Part<'_> {
             } else {
                 self.input[image * source_len + first * window.strides[0] * window.row_stride()..].as_ptr()
             };
-            if let Some(switches) = self.grad_output.switches.filter(|_| self.gradient.is_few()) {
-                let [height, width] = switches.place().windows;
-                let job = FewGradient {
-                    source: left,
-                    step: window.strides[1] * window.source[2],
-                    row: window.strides[0] * window.row_stride(),
-                    offsets: self.offsets,
-                    gradient: self.grad_output.values,
-                    switches,
-                    first: (image * height + first / 2) * width,
-                    rows: rows / 2,
-                    panels: &self.gradient.panels,
-                    out: self.out,
-                    out_row: *filters,
-                    accumulate: unit > units.start,
-                };
-                // SAFETY: the patches lie within the band or the picture, the gradient has all the windows, and `out`
-                // belongs to this part alone.
-                unsafe { few_gradient(self.cpu.isa(), &job) };
-                continue;
-            }
             let right = match self.grad_output.switches {
                 Some(switches) => {
                     for (row, to) in gradient[..rows * row_len].chunks_exact_mut(row_len).enumerate() {

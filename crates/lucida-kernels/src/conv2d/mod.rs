@@ -389,7 +389,7 @@ impl Conv2d {
         };
         let kernel = |pass: &KernelPass| match pass {
             KernelPass::Winograd(_) => name(true, false),
-            KernelPass::Direct(gradient) => name(false, gradient.is_few()),
+            KernelPass::Direct(_) => name(false, false),
         };
         [
             Some(correlation(&self.forward)),
