@@ -38,6 +38,7 @@ pub(crate) struct Few<'a> {
     /// For each value of a patch: where it is from the patch's first.
     pub(crate) offsets: &'a [usize],
     pub(crate) matrix: &'a PackedMatrix,
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
     pub(crate) sink: &'a Sink<'a>,
@@ -67,6 +68,10 @@ impl<S: Simd, const STEP: usize> Tile<S> for Windows<'_, STEP> {
                 None => [simd.splat(0.0); WIDTH],
             };
             let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
+            let scale: [S::Vector; WIDTH] = match job.scale {
+                Some(scale) => load_row(simd, scale.as_ptr().add(self.shape.start), self.shape.tail),
+                None => [simd.splat(1.0); WIDTH],
+            };
             let mut panel = self.panel;
             for &offset in job.offsets {
                 let right: [S::Vector; WIDTH] = load_row(simd, panel, S::LANES);
@@ -81,10 +86,10 @@ impl<S: Simd, const STEP: usize> Tile<S> for Windows<'_, STEP> {
                 panel = panel.add(WIDTH * S::LANES);
             }
             // Written out, so that the sums stay in registers.
-            self.put::<S, 0, ROWS, WIDTH>(simd, &sums, &start);
-            self.put::<S, 1, ROWS, WIDTH>(simd, &sums, &start);
-            self.put::<S, 2, ROWS, WIDTH>(simd, &sums, &start);
-            self.put::<S, 3, ROWS, WIDTH>(simd, &sums, &start);
+            self.put::<S, 0, ROWS, WIDTH>(simd, &sums, &scale, &start);
+            self.put::<S, 1, ROWS, WIDTH>(simd, &sums, &scale, &start);
+            self.put::<S, 2, ROWS, WIDTH>(simd, &sums, &scale, &start);
+            self.put::<S, 3, ROWS, WIDTH>(simd, &sums, &scale, &start);
         }
     }
 }
@@ -99,17 +104,19 @@ impl<const STEP: usize> Windows<'_, STEP> {
         &self,
         simd: S,
         sums: &[[S::Vector; WIDTH]; ROWS],
+        scale: &[S::Vector; WIDTH],
         bias: &[S::Vector; WIDTH],
     ) {
         if WINDOW >= ROWS / 4 {
             return;
         }
+        let zero = simd.splat(0.0);
         for w in 0..WIDTH {
             let values = [
-                simd.add(sums[4 * WINDOW][w], bias[w]),
-                simd.add(sums[4 * WINDOW + 1][w], bias[w]),
-                simd.add(sums[4 * WINDOW + 2][w], bias[w]),
-                simd.add(sums[4 * WINDOW + 3][w], bias[w]),
+                simd.add(simd.mul_add(sums[4 * WINDOW][w], scale[w], zero), bias[w]),
+                simd.add(simd.mul_add(sums[4 * WINDOW + 1][w], scale[w], zero), bias[w]),
+                simd.add(simd.mul_add(sums[4 * WINDOW + 2][w], scale[w], zero), bias[w]),
+                simd.add(simd.mul_add(sums[4 * WINDOW + 3][w], scale[w], zero), bias[w]),
             ];
             let at = (self.window + WINDOW, self.shape.start + w * S::LANES);
             // SAFETY: the caller's promise.

@@ -299,14 +299,31 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit.
     pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+        self.forward_scaled(batch, input, None, bias, relu, output);
+    }
+
+    /// As [`forward`](Self::forward), but each filter's sums are multiplied with a factor before the bias is added: a
+    /// normalisation with fixed statistics.
+    ///
+    /// # Panics
+    /// When a length does not fit.
+    pub fn forward_scaled(
+        &mut self,
+        batch: usize,
+        input: &[f32],
+        scale: Option<&[f32]>,
+        bias: Option<&[f32]>,
+        relu: bool,
+        output: &mut [f32],
+    ) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
         assert_eq!(output.len(), batch * self.result_len(), "output length");
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), self.shape.filters, "bias length");
+        for each in scale.iter().chain(&bias) {
+            assert_eq!(each.len(), self.shape.filters, "bias or scale length");
         }
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish = Finish { accumulate: false, bias, relu, pool: sink.as_ref(), gate: None };
+        let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None };
         with_scratch(self.workspace_len, |workspace| {
             self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
         });
@@ -349,7 +366,7 @@ impl Conv2d {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, bias: None, relu: false, pool: None, gate };
+        let finish = Finish { accumulate, scale: None, bias: None, relu: false, pool: None, gate };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
         with_scratch(self.workspace_len, |workspace| {
             backward.run(self.cpu, batch, source, grad_input, finish, workspace);

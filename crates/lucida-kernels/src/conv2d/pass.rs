@@ -21,6 +21,8 @@ pub(crate) struct Target {
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
     pub(crate) accumulate: bool,
+    /// What each filter's sums are multiplied with first.
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
@@ -149,6 +151,7 @@ impl Pass {
                         row: self.window.strides[0] * self.window.row_stride(),
                         offsets: &self.few,
                         matrix: &self.matrix,
+                        scale: finish.scale,
                         bias: finish.bias,
                         relu: finish.relu,
                         sink,
@@ -175,6 +178,7 @@ impl Pass {
                 blocks: &self.blocks,
                 epilogue: Epilogue {
                     accumulate: finish.accumulate,
+                    scale: finish.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
                     bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
                     relu: finish.relu && !self.pool,
                     gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),

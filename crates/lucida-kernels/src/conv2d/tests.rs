@@ -81,6 +81,17 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     let mut output = vec![f32::NAN; expected.len()];
     conv.forward(batch, &input, Some(&bias), false, &mut output);
     close(&output, &expected, &what("forward"));
+    let scale = numbers(shape.filters, 6);
+    let scaled: Vec<f64> = expected
+        .iter()
+        .enumerate()
+        .map(|(o, x)| {
+            let f = o % shape.filters;
+            (x - f64::from(bias[f])) * f64::from(scale[f]) + f64::from(bias[f])
+        })
+        .collect();
+    conv.forward_scaled(batch, &input, Some(&scale), Some(&bias), false, &mut output);
+    close(&output, &scaled, &what("forward, scaled"));
     expected.iter_mut().for_each(|x| *x = x.max(0.0));
     output.fill(f32::NAN);
     conv.forward(batch, &input, Some(&bias), true, &mut output);

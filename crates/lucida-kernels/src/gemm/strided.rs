@@ -276,6 +276,7 @@ mod tests {
                             if kind == 0 {
                                 let epilogue = Epilogue {
                                     accumulate: false,
+                                    scale: std::ptr::null(),
                                     bias: std::ptr::null(),
                                     relu: false,
                                     gate: std::ptr::null(),

@@ -51,7 +51,9 @@ pub(crate) struct Site {
 pub(crate) struct Epilogue {
     /// Start from what is in the target.
     pub(crate) accumulate: bool,
-    /// One float for each column, or null.
+    /// One float for each column that its sums are multiplied with, or null.
+    pub(crate) scale: *const f32,
+    /// One float for each column, added after that, or null.
     pub(crate) bias: *const f32,
     pub(crate) relu: bool,
     /// Sums become zero where this, laid out as the target, is not positive; or null.
@@ -73,11 +75,13 @@ multiversion! {
         let panel = job.matrix.panels[index];
         let tile_rows = S::tile_rows(panel.width);
         let last = job.blocks.len() - 1;
-        let bias = if job.epilogue.bias.is_null() {
-            std::ptr::null()
-        } else {
-            job.epilogue.bias.wrapping_add(panel.start)
-        };
+        let (mut scale, mut bias) = (job.epilogue.scale, job.epilogue.bias);
+        if !scale.is_null() {
+            scale = scale.wrapping_add(panel.start);
+        }
+        if !bias.is_null() {
+            bias = bias.wrapping_add(panel.start);
+        }
         for (number, block) in job.blocks.iter().enumerate() {
             for sites in job.sites.chunks(tile_rows) {
                 let mut rows = [std::ptr::null(); MAX_ROWS];
@@ -100,6 +104,7 @@ multiversion! {
                     panel: job.matrix.row(index, block.start),
                     tail: panel.tail,
                     accumulate: number > 0 || job.epilogue.accumulate,
+                    scale: if number == last { scale } else { std::ptr::null() },
                     bias: if number == last { bias } else { std::ptr::null() },
                     relu: number == last && job.epilogue.relu,
                     gate,
@@ -116,7 +121,7 @@ multiversion! {
 ///
 /// # Safety
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; the bias is null or has a float for each column; the gate is null or
+/// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null or
 /// readable wherever the target is writable.
 pub(crate) unsafe fn sweep(isa: Isa, job: &Sweep, panels: std::ops::Range<usize>) {
     for index in panels {

@@ -26,7 +26,9 @@ pub(crate) struct RowsByPanel<'a> {
     pub(crate) tail: usize,
     /// Start from what is in `outs`, not from zero.
     pub(crate) accumulate: bool,
-    /// Added at the end, unless null: as many floats as are written of a row.
+    /// What the sums are multiplied with at the end, unless null: as many floats as are written of a row.
+    pub(crate) scale: *const f32,
+    /// Added after that, unless null: as many floats as are written of a row.
     pub(crate) bias: *const f32,
     /// Negative sums become zero at the end.
     pub(crate) relu: bool,
@@ -66,6 +68,15 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
                         }
                     }
                     panel = panel.add(WIDTH * S::LANES);
+                }
+            }
+            if !self.scale.is_null() {
+                let scale: [S::Vector; WIDTH] = load_row(simd, self.scale, self.tail);
+                let zero = simd.splat(0.0);
+                for row in &mut sums {
+                    for w in 0..WIDTH {
+                        row[w] = simd.mul_add(row[w], scale[w], zero);
+                    }
                 }
             }
             if !self.bias.is_null() {

@@ -202,6 +202,7 @@ impl Call<'_> {
             matrices,
             pictures: self.target.at(0),
             accumulate: self.finish.accumulate,
+            scale: self.finish.scale,
             bias: self.finish.bias,
             relu: self.finish.relu,
             pool: self.finish.pool,

@@ -289,6 +289,7 @@ pub(crate) struct Gather<'a> {
     pub(crate) pictures: *mut f32,
     /// Add to what is there.
     pub(crate) accumulate: bool,
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written.
@@ -297,7 +298,7 @@ pub(crate) struct Gather<'a> {
     pub(crate) gate: Option<&'a [f32]>,
 }
 
-/// Turns sums into outputs: `A^T m A`, then bias and ReLU.
+/// Turns sums into outputs: `A^T m A`, then scale, bias and ReLU.
 ///
 /// # Safety
 /// The pictures and the matrices have all the tiles, and no other thread uses the pixels of these.
@@ -322,6 +323,11 @@ multiversion! {
                 let bias = job.bias.map_or(zero, |bias| unsafe {
                     simd.load_partial(bias[filter..].as_ptr(), count)
                 });
+                let scale = match job.scale {
+                    // SAFETY: the scale has a float for each filter.
+                    Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
+                    None => simd.splat(1.0),
+                };
                 let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; TILE];
                 for q in 0..PATCH {
                     let mut column = [zero; PATCH];
@@ -343,10 +349,10 @@ multiversion! {
                         for j in (0..columns).step_by(2) {
                             let window = (picture * window_rows + 2 * y + i / 2) * window_columns + 2 * x + j / 2;
                             let values = [
-                                simd.add(above[j], bias),
-                                simd.add(above[j + 1], bias),
-                                simd.add(below[j], bias),
-                                simd.add(below[j + 1], bias),
+                                simd.add(simd.mul_add(above[j], scale, zero), bias),
+                                simd.add(simd.mul_add(above[j + 1], scale, zero), bias),
+                                simd.add(simd.mul_add(below[j], scale, zero), bias),
+                                simd.add(simd.mul_add(below[j + 1], scale, zero), bias),
                             ];
                             // SAFETY: the pictures have even sizes, so that all windows are inside.
                             unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
@@ -365,7 +371,7 @@ multiversion! {
                             break;
                         }
                         let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
-                        let mut value = simd.add(row[j], bias);
+                        let mut value = simd.add(simd.mul_add(row[j], scale, zero), bias);
                         // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
                         unsafe {
                             if job.accumulate {
