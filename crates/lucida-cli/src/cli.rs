@@ -2,6 +2,7 @@
 
 mod activations;
 mod augment;
+mod bench;
 mod deconv;
 mod distributed;
 mod embed;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 pub(crate) use augment::DataAugment;
+pub(crate) use bench::{Bench, BenchPlan};
 pub(crate) use embed::{Embed, Map};
 
 pub(crate) use activations::Activations;
@@ -150,6 +152,10 @@ pub(crate) enum Command {
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]
     Data(Data),
+
+    /// Measure how fast this machine computes
+    #[command(subcommand, arg_required_else_help = true)]
+    Bench(Bench),
 
     /// Print a script that completes lucida's command lines in a shell
     Completions(Completions),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["demo"],
     &["train"],
@@ -29,6 +29,8 @@ const COMMANDS: [&[&str]; 25] = [
     &["data", "show"],
     &["data", "augment"],
     &["embed"],
+    &["bench"],
+    &["bench", "plan"],
     &["completions"],
 ];
 
@@ -37,7 +39,7 @@ fn every_command_has_help_with_its_options_and_examples() {
     for command in COMMANDS {
         let long = run(command.iter().copied().chain(["--help"]));
         assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
-        let is_leaf = !["weights", "data"].contains(&command.last().copied().unwrap_or_default());
+        let is_leaf = !["weights", "data", "bench"].contains(&command.last().copied().unwrap_or_default());
         assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
         assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
         assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));

@@ -42,7 +42,11 @@ fn last(run: &Path) -> Network {
 /// The distance of all weights, relative to their size.
 fn distance(a: &Path, b: &Path) -> f64 {
     let values = |run: &Path| -> Vec<f64> {
-        last(run).weights().iter().flat_map(|weight| weight.values().iter().map(|&v| f64::from(v)).collect::<Vec<_>>()).collect()
+        last(run)
+            .weights()
+            .iter()
+            .flat_map(|weight| weight.values().iter().map(|&v| f64::from(v)).collect::<Vec<_>>())
+            .collect()
     };
     let (a, b) = (values(a), values(b));
     let norm = |values: Vec<f64>| values.iter().map(|v| v * v).sum::<f64>().sqrt();
@@ -59,7 +63,10 @@ fn ranks_learn_what_one_process_learns() {
         for ranks in [1, 2, 4] {
             let out = folder.path().join(ranks.to_string());
             let text = done(&run(mpirun(ranks), &format!("{training} --distributed mpi"), &out));
-            assert!(text.contains(&format!("rank {} of {ranks} on ", ranks - 1)) && text.contains("threads "), "{text}");
+            assert!(
+                text.contains(&format!("rank {} of {ranks} on ", ranks - 1)) && text.contains("threads "),
+                "{text}"
+            );
             assert_eq!(text.matches("Best epoch").count(), 1, "the first rank alone writes: {text}");
             let distance = distance(&out, &alone);
             assert!(distance < 1e-5, "{optimizer}, {ranks} ranks: {distance:e}");
@@ -75,7 +82,9 @@ fn ranks_learn_what_one_process_learns() {
 /// Starts a training that would take minutes.
 fn long(out: &Path, more: &str) -> Child {
     let mut command = mpirun(2);
-    command.args(words("train mnist --epochs 40 --batch-size 400 --validation-steps 1 --checkpoint-every 1 --distributed mpi"));
+    command.args(words(
+        "train mnist --epochs 40 --batch-size 400 --validation-steps 1 --checkpoint-every 1 --distributed mpi",
+    ));
     command.args(words(more)).arg("--out").arg(out).env("LUCIDA_MPI_TIMEOUT", "3");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -1,8 +1,14 @@
 //! Memory for floats, aligned for the widest vectors.
+//!
+//! Large buffers lie on pages of 2 MiB where the system gives them (see [`pages`]): the 36 matrices of Winograd's algorithm
+//! alone lie on more pages of 4 KiB than the processor remembers the places of.
+
+mod pages;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 /// A fixed number of floats on a 64-byte boundary (a cache line, an AVX-512 vector), zero at first.
 pub struct Buffer {
@@ -24,6 +30,9 @@ impl Buffer {
         if len == 0 {
             return Self { start: NonNull::dangling(), len };
         }
+        if let Some(start) = pages::map(len) {
+            return Self { start, len };
+        }
         let layout = Self::layout(len);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
@@ -38,7 +47,10 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.len > 0 {
+        if pages::are_mapped(self.len) {
+            // SAFETY: mapped in `zeroed` for this length.
+            unsafe { pages::unmap(self.start, self.len) }
+        } else if self.len > 0 {
             // SAFETY: allocated in `zeroed` with this layout.
             unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) }
         }
@@ -81,9 +93,50 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
+/// Work memory that is in no use at the moment.
+static SPARE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
+
+/// Calls `work` with `len` floats of work memory, of any values.
+///
+/// All layers take the same memory in turn: it is still in the caches when the next one begins, and a network needs only as
+/// much as its neediest layer. Nothing is allocated once that one has run.
+pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    if len == 0 {
+        return work(&mut []);
+    }
+    let spare = || SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = spare().pop().unwrap_or_default();
+    if buffer.len() < len {
+        drop(buffer);
+        buffer = Buffer::zeroed(len);
+    }
+    let result = work(&mut buffer[..len]);
+    spare().push(buffer);
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scratch_is_taken_again_and_large_buffers_are_zero() {
+        with_scratch(100, |outer| {
+            outer.fill(1.0);
+            with_scratch(3 << 20, |inner| {
+                inner.fill(2.0);
+                assert_eq!(inner.len(), 3 << 20);
+            });
+            assert!(outer.iter().all(|&x| x == 1.0));
+        });
+        for len in [(1 << 19) - 1, 1 << 19, (1 << 19) + 1, 5 << 20] {
+            let mut large = Buffer::zeroed(len);
+            assert!((large.as_ptr() as usize).is_multiple_of(64));
+            assert!(large.iter().all(|&x| x == 0.0));
+            large.fill(3.0);
+            assert_eq!(large.clone()[len - 1], 3.0);
+        }
+    }
 
     #[test]
     fn is_aligned_zero_and_its_own() {

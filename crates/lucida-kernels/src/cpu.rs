@@ -104,19 +104,19 @@ pub(crate) fn part_range(len: usize, parts: usize, part: usize) -> Range<usize> 
 ///
 /// The kernels split an output among threads in ways that `split_at_mut` cannot express (tiles, channels, rows with a
 /// stride). Each use states why the parts do not overlap.
-pub(crate) struct SharedMut<'a> {
-    start: *mut f32,
+pub(crate) struct SharedMut<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    _slice: std::marker::PhantomData<&'a mut [f32]>,
+    _slice: std::marker::PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it is a `&mut [f32]` whose users promise disjoint parts (see `slice` and `at`).
-unsafe impl Send for SharedMut<'_> {}
+// SAFETY: it is a `&mut [T]` whose users promise disjoint parts (see `slice` and `at`).
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for SharedMut<'_> {}
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
 
-impl<'a> SharedMut<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> SharedMut<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), _slice: std::marker::PhantomData }
     }
 
@@ -126,15 +126,15 @@ impl<'a> SharedMut<'a> {
     /// No other part that overlaps it is in use.
     #[allow(clippy::mut_from_ref)]
     #[inline(always)]
-    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [f32] {
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
         // SAFETY: within the slice; the caller promises that it is the only user of the part.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 
-    /// The address of float `at`.
+    /// The address of value `at`.
     #[inline(always)]
-    pub(crate) fn at(&self, at: usize) -> *mut f32 {
+    pub(crate) fn at(&self, at: usize) -> *mut T {
         debug_assert!(at <= self.len);
         self.start.wrapping_add(at)
     }

@@ -11,6 +11,7 @@ mod conv2d;
 mod cpu;
 mod gemm;
 pub mod ops;
+mod peak;
 mod pool;
 mod pool2d;
 mod simd;

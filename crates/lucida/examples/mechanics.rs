@@ -31,12 +31,8 @@ fn main() -> Result<()> {
 /// [`Error::Bug`] if the two ways to a gradient disagree.
 pub fn steps() -> Result<Vec<String>> {
     let network = layer(3, &F, BIAS)?;
-    let mut plan = Plan::builder(&network)
-        .output("conv2d")
-        .seed("conv2d")
-        .input_gradient()
-        .weight_gradients()
-        .build()?;
+    let mut plan =
+        Plan::builder(&network).output("conv2d").seed("conv2d").input_gradient().weight_gradients().build()?;
 
     plan.input_mut().copy_from_slice(&X);
     plan.forward(&network)?;
@@ -74,7 +70,8 @@ pub fn steps() -> Result<Vec<String>> {
     let network = layer(3, &learned, BIAS - RATE * of_bias)?;
     plan.forward(&network)?;
     let after = loss(plan.output(0));
-    let update = format!("{}\n\nL = {}, after {}", grid("F after the step", &learned, 2), number(after), number(before));
+    let update =
+        format!("{}\n\nL = {}, after {}", grid("F after the step", &learned, 2), number(after), number(before));
     Ok(vec![forward, losses, filter, input, update])
 }
 

@@ -2,6 +2,7 @@
 
 mod activations;
 mod augment;
+mod bench;
 mod completions;
 mod data;
 mod deconv;
@@ -76,6 +77,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Dream(arguments) => dream::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
+        Command::Bench(command) => bench::run(command, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }
 }

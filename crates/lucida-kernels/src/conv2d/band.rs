@@ -1,10 +1,16 @@
 //! Bands of pictures with their border of zeros.
 
+use crate::cpu::Cpu;
 use crate::gemm::Segment;
+
+use super::switches::{Source, unpool_row};
 
 /// Floats of a band: 256 KiB, a quarter of the smallest L2 cache among the machines this was measured on, so that the
 /// band, a block of a panel and the sums in flight stay there together.
 const BAND_FLOATS: usize = 1 << 16;
+
+/// Inputs of a dense layer from which on its kernel is more than the caches hold for each of several items.
+const LARGE_SOURCE: usize = 1 << 12;
 
 /// How the patches of one pass lie on their source.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +25,8 @@ pub(crate) struct Window {
     pub(crate) padding: [isize; 2],
     /// Rows and columns of patches.
     pub(crate) output: [usize; 2],
+    /// Whether the source has the gradient of maxima, which is taken to the pixels while it is copied.
+    pub(crate) pooled: bool,
 }
 
 impl Window {
@@ -39,7 +47,8 @@ impl Window {
 
     /// Whether the patches reach over the source's border, so that it must be copied with zeros around.
     pub(crate) fn needs_border(&self) -> bool {
-        self.padding != [0, 0]
+        self.pooled
+            || self.padding != [0, 0]
             || self.rows_under(self.output[0]) > self.source[0]
             || self.columns_under() > self.source[1]
     }
@@ -72,8 +81,16 @@ impl Window {
         self.rows_under(rows) * self.row_stride()
     }
 
-    /// Copies what lies under `rows` rows of patches from row `first` on, with zeros where that is outside.
-    pub(crate) fn copy_band(&self, image: &[f32], first: usize, rows: usize, band: &mut [f32]) {
+    /// Copies what lies under `rows` rows of patches of a picture from row `first` on, with zeros where that is outside.
+    pub(crate) fn copy_band(
+        &self,
+        cpu: Cpu,
+        source: Source,
+        image: usize,
+        first: usize,
+        rows: usize,
+        band: &mut [f32],
+    ) {
         let [height, width, channels] = self.source;
         let stride = self.row_stride();
         let left = self.padding[1].max(0) as usize;
@@ -88,9 +105,18 @@ impl Window {
                 row.fill(0.0);
                 continue;
             }
-            let from = y as usize * width * channels + skipped;
             row[..left].fill(0.0);
-            row[left..left + copied].copy_from_slice(&image[from..from + copied]);
+            let to = &mut row[left..left + copied];
+            match source.switches {
+                None => {
+                    let from = (image * height + y as usize) * width * channels + skipped;
+                    to.copy_from_slice(&source.values[from..from + copied]);
+                }
+                Some(switches) => {
+                    let place = (image, y as usize, skipped / channels);
+                    unpool_row(cpu, source.values, switches, place, to);
+                }
+            }
             row[left + copied..].fill(0.0);
         }
     }
@@ -118,8 +144,24 @@ impl Items {
                 return Self { images: 1, rows, bands };
             }
         }
+        if !window.needs_border() && total * window.output[1] == 1 && window.source_len() >= LARGE_SOURCE {
+            // A dense layer: the threads share the columns, so that each reads its part of a large kernel once.
+            return Self { images: batch, rows: 1, bands: 1 };
+        }
         let images = (BAND_FLOATS / window.band_len(total).max(1)).clamp(1, batch.div_ceil(wanted).max(1));
         Self { images, rows: total, bands: 1 }
+    }
+
+    /// As [`new`](Self::new), for items that have `row` floats of work memory besides for each row of patches; with an even
+    /// number of rows, as the window has.
+    pub(crate) fn with_rows(window: &Window, batch: usize, wanted: usize, row: usize) -> Self {
+        let items = Self::new(window, batch, wanted);
+        let (total, most) = (window.output[0], (BAND_FLOATS / row.max(1)).max(2));
+        if items.bands == 1 && total <= most {
+            return Self { images: items.images.min(most / total.max(1)), ..items };
+        }
+        let rows = items.rows.min(most).next_multiple_of(2);
+        Self { images: 1, rows, bands: total.div_ceil(rows) }
     }
 
     /// The number of items for a batch.

@@ -8,6 +8,7 @@ use crate::gemm::{Panel, Region, Transposed, panels, transposed};
 use crate::ops;
 
 use super::band::{Items, Window};
+use super::switches::{Source, unpool_row};
 
 /// Floats of a kernel above which its gradient is split by its rows rather than by pictures: sums of one's own for each
 /// thread would cost more memory than reading the input once for each thread.
@@ -19,6 +20,8 @@ pub(crate) struct KernelGradient {
     window: Window,
     filters: usize,
     bordered: bool,
+    /// Whether the gradient of the output comes as that of maxima, which is taken to the pixels in work memory.
+    pooled: bool,
     items: Items,
     panels: Vec<Panel>,
     /// For each row of the kernel as a matrix (row, column, channel): its first float in a patch.
@@ -38,13 +41,16 @@ enum Split {
 }
 
 impl KernelGradient {
-    pub(crate) fn new(cpu: Cpu, window: Window, filters: usize, batch: usize) -> Self {
-        let items = Items::new(&window, batch, cpu.threads());
+    pub(crate) fn new(cpu: Cpu, window: Window, filters: usize, batch: usize, pooled: bool) -> Self {
+        let items = match pooled {
+            true => Items::with_rows(&window, batch, cpu.threads(), window.output[1] * filters),
+            false => Items::new(&window, batch, cpu.threads()),
+        };
         let offsets: Vec<usize> =
             window.segments().iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect();
         let bordered = window.needs_border();
         let large = offsets.len() * filters > LARGE_KERNEL;
-        let split = if offsets.len() >= 128 * cpu.threads() && (large || !bordered) {
+        let split = if offsets.len() >= 128 * cpu.threads() && (large || !(bordered || pooled)) {
             Split::Rows(cpu.threads())
         } else {
             Split::Pictures(cpu.threads().min(batch * items.bands))
@@ -54,12 +60,17 @@ impl KernelGradient {
             _ => Buffer::default(),
         };
         let panels = panels(cpu.isa(), filters);
-        Self { window, filters, bordered, items, panels, offsets, split, partial }
+        Self { window, filters, bordered, pooled, items, panels, offsets, split, partial }
     }
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        if self.bordered { self.window.band_len(self.items.rows) } else { 0 }
+        self.band_len() + if self.pooled { self.items.rows * self.window.output[1] * self.filters } else { 0 }
+    }
+
+    fn band_len(&self) -> usize {
+        let len = if self.bordered { self.window.band_len(self.items.rows) } else { 0 };
+        len.next_multiple_of(16)
     }
 
     pub(crate) fn run(
@@ -67,7 +78,7 @@ impl KernelGradient {
         cpu: Cpu,
         batch: usize,
         input: &[f32],
-        grad_output: &[f32],
+        grad_output: Source,
         grad_kernel: &mut [f32],
         workspace: &mut [f32],
     ) {
@@ -120,6 +131,7 @@ impl KernelGradient {
     fn gapless(&self) -> bool {
         let region = self.region(self.window.output[0]);
         !self.bordered
+            && !self.pooled
             && self.items.bands == 1
             && region.rows == 1
             && self.window.source_len() == region.columns * region.left_column
@@ -131,7 +143,7 @@ struct Part<'a> {
     gradient: &'a KernelGradient,
     cpu: Cpu,
     input: &'a [f32],
-    grad_output: &'a [f32],
+    grad_output: Source<'a>,
     offsets: &'a [usize],
     out: *mut f32,
 }
@@ -146,21 +158,29 @@ impl Part<'_> {
             let region = self.gradient.region(window.output[0]);
             let region = Region { columns: region.columns * units.len(), ..region };
             let left = self.input[units.start * source_len..].as_ptr();
-            let right = self.grad_output[units.start * target_len..].as_ptr();
+            let right = self.grad_output.values[units.start * target_len..].as_ptr();
             self.product(region, left, right, false);
             return;
         }
         for unit in units.clone() {
             let (image, first) = (unit / items.bands, unit % items.bands * items.rows);
             let rows = items.rows.min(window.output[0] - first);
-            let picture = &self.input[image * source_len..(image + 1) * source_len];
+            let (band, gradient) = scratch.split_at_mut(self.gradient.band_len());
             let left = if *bordered {
-                window.copy_band(picture, first, rows, scratch);
-                scratch.as_ptr()
+                window.copy_band(self.cpu, Source::plain(self.input), image, first, rows, band);
+                band.as_ptr()
             } else {
-                picture[first * window.strides[0] * window.row_stride()..].as_ptr()
+                self.input[image * source_len + first * window.strides[0] * window.row_stride()..].as_ptr()
             };
-            let right = self.grad_output[image * target_len + first * row_len..].as_ptr();
+            let right = match self.grad_output.switches {
+                Some(switches) => {
+                    for (row, to) in gradient[..rows * row_len].chunks_exact_mut(row_len).enumerate() {
+                        unpool_row(self.cpu, self.grad_output.values, switches, (image, first + row, 0), to);
+                    }
+                    gradient.as_ptr()
+                }
+                None => self.grad_output.values[image * target_len + first * row_len..].as_ptr(),
+            };
             self.product(self.gradient.region(rows), left, right, unit > units.start);
         }
     }

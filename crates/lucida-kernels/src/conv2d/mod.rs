@@ -28,19 +28,23 @@
 
 mod algorithm;
 mod band;
+mod few;
 mod kernel_gradient;
 #[cfg(test)]
 mod measure;
 mod pass;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod winograd;
 
+use crate::buffer::with_scratch;
 use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
 use band::Window;
 use kernel_gradient::KernelGradient;
 use pass::{Finish, Pass, Target};
+use switches::{Source, Switches, sum_open};
 use winograd::{WinogradKernelGradient, WinogradPass};
 
 /// The sizes of a convolution.
@@ -113,7 +117,10 @@ pub struct Conv2d {
     forward: Correlation,
     backward: Option<Correlation>,
     kernel_gradient: Option<KernelPass>,
-    workspace: crate::Buffer,
+    /// Where the convolution ends in a maximum: which pixel of each window held it.
+    switches: Option<Switches>,
+    /// Floats of work memory that the neediest pass takes.
+    workspace_len: usize,
 }
 
 /// The forward pass or the one back to the input.
@@ -125,7 +132,7 @@ enum Correlation {
 }
 
 impl Correlation {
-    fn run(&self, cpu: Cpu, batch: usize, source: &[f32], target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
+    fn run(&self, cpu: Cpu, batch: usize, source: Source, target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
         match self {
             Self::Direct(passes) => {
                 for pass in passes {
@@ -170,7 +177,7 @@ impl Conv2d {
     /// When a size is zero.
     pub fn new(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         check_sizes(&shape, batch);
-        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients))
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients), false)
     }
 
     /// As [`new`](Self::new), but by the direct algorithm in all passes: equal patches then give equal sums, to the bit.
@@ -181,7 +188,23 @@ impl Conv2d {
     /// When a size is zero.
     pub fn direct(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         check_sizes(&shape, batch);
-        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct))
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct), false)
+    }
+
+    /// A convolution that ends in a maximum over windows of 2x2 pixels, side by side; a last row or column without a
+    /// partner is dropped. Outputs and their gradients are those of the maxima, and with a ReLU the passes back go through
+    /// it as well. `exact` as in [`direct`](Self::direct).
+    ///
+    /// # Panics
+    /// When a size is zero, or there is no window.
+    pub fn pooled(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients, exact: bool) -> Self {
+        let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
+        check_sizes(&shape, batch);
+        let algorithms = match exact {
+            true => Algorithms::all(Algorithm::Direct),
+            false => Algorithms::choose(cpu, &shape, batch, gradients),
+        };
+        Self::with_algorithms(cpu, shape, batch, gradients, algorithms, true)
     }
 
     /// As [`new`](Self::new), with the algorithms given.
@@ -191,6 +214,7 @@ impl Conv2d {
         batch: usize,
         gradients: Conv2dGradients,
         algorithms: Algorithms,
+        pool: bool,
     ) -> Self {
         let Conv2dShape { height, width, channels, filters, kernel, strides, padding, output } = shape;
         let window = Window {
@@ -199,8 +223,10 @@ impl Conv2d {
             taps: kernel,
             padding: [padding[0] as isize, padding[1] as isize],
             output,
+            pooled: false,
         };
         let forward = match algorithms.forward {
+            Algorithm::Direct if pool => Correlation::Direct(vec![Pass::pooled(cpu, window, filters, batch)]),
             Algorithm::Direct => {
                 let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
                 Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
@@ -208,11 +234,11 @@ impl Conv2d {
             Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::forward(cpu, &shape, batch))),
         };
         let backward = gradients.input.then(|| match algorithms.backward_input {
-            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch)),
+            Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch, pool)),
             Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::backward(cpu, &shape, batch))),
         });
         let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
-            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch)),
+            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch, pool)),
             Algorithm::Winograd => KernelPass::Winograd(WinogradKernelGradient::new(cpu, &shape, batch)),
         });
         let workspace_len = backward
@@ -222,8 +248,13 @@ impl Conv2d {
             .chain(kernel_gradient.as_ref().map(|pass| pass.workspace_len(cpu)))
             .max()
             .unwrap_or(0);
-        let workspace = crate::Buffer::zeroed(workspace_len);
-        Self { cpu, shape, forward, backward, kernel_gradient, workspace }
+        let switches = pool.then(|| Switches::new(cpu, output, filters, batch));
+        Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace_len }
+    }
+
+    /// Floats of what comes out for one picture.
+    fn result_len(&self) -> usize {
+        self.switches.as_ref().map_or(self.shape.output_len(), |switches| switches.place().len())
     }
 
     /// The sizes it was prepared for.
@@ -268,12 +299,34 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit.
     pub fn forward(&mut self, batch: usize, input: &[f32], bias: Option<&[f32]>, relu: bool, output: &mut [f32]) {
+        self.forward_scaled(batch, input, None, bias, relu, output);
+    }
+
+    /// As [`forward`](Self::forward), but each filter's sums are multiplied with a factor before the bias is added: a
+    /// normalisation with fixed statistics.
+    ///
+    /// # Panics
+    /// When a length does not fit.
+    pub fn forward_scaled(
+        &mut self,
+        batch: usize,
+        input: &[f32],
+        scale: Option<&[f32]>,
+        bias: Option<&[f32]>,
+        relu: bool,
+        output: &mut [f32],
+    ) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
-        assert_eq!(output.len(), batch * self.shape.output_len(), "output length");
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), self.shape.filters, "bias length");
+        assert_eq!(output.len(), batch * self.result_len(), "output length");
+        for each in scale.iter().chain(&bias) {
+            assert_eq!(each.len(), self.shape.filters, "bias or scale length");
         }
-        self.forward.run(self.cpu, batch, input, output, Finish { accumulate: false, bias, relu }, &mut self.workspace);
+        assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
+        let sink = self.switches.as_mut().map(Switches::sink);
+        let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None };
+        with_scratch(self.workspace_len, |workspace| {
+            self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
+        });
     }
 
     /// The gradient of the input from that of the output (before any activation); added to `grad_input` when
@@ -282,11 +335,42 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
+        self.backward(batch, grad_output, grad_input, accumulate, None);
+    }
+
+    /// As [`backward_input`](Self::backward_input), and through the ReLU that `input` is the output of: the whole gradient,
+    /// with what was there before where it accumulates, becomes zero where `input` is not positive.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn backward_input_through_relu(
+        &mut self,
+        batch: usize,
+        grad_output: &[f32],
+        input: &[f32],
+        grad_input: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert_eq!(input.len(), grad_input.len(), "input length");
+        self.backward(batch, grad_output, grad_input, accumulate, Some(input));
+    }
+
+    fn backward(
+        &mut self,
+        batch: usize,
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+        accumulate: bool,
+        gate: Option<&[f32]>,
+    ) {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
-        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, bias: None, relu: false };
-        backward.run(self.cpu, batch, grad_output, grad_input, finish, &mut self.workspace);
+        let finish = Finish { accumulate, scale: None, bias: None, relu: false, pool: None, gate };
+        let source = Source { values: grad_output, switches: self.switches.as_ref() };
+        with_scratch(self.workspace_len, |workspace| {
+            backward.run(self.cpu, batch, source, grad_input, finish, workspace);
+        });
     }
 
     /// The gradient of the kernel from the input and the gradient of the output (before any activation).
@@ -295,12 +379,57 @@ impl Conv2d {
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_kernel(&mut self, batch: usize, input: &[f32], grad_output: &[f32], grad_kernel: &mut [f32]) {
         assert_eq!(input.len(), batch * self.shape.input_len(), "input length");
-        assert_eq!(grad_output.len(), batch * self.shape.output_len(), "output gradient length");
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_kernel.len(), self.shape.kernel_len(), "kernel gradient length");
-        let workspace = &mut self.workspace;
-        match self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel") {
+        let grad_output = Source { values: grad_output, switches: self.switches.as_ref() };
+        let pass = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
+        with_scratch(self.workspace_len, |workspace| match pass {
             KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
             KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+        });
+    }
+}
+
+impl Conv2d {
+    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
+    /// prepared for.
+    pub fn algorithms(&self) -> [Option<&'static str>; 3] {
+        let name = |winograd: bool, few: bool| match winograd {
+            true => "winograd 4x4",
+            false if few => "direct, few channels",
+            false if self.shape.kernel == [1, 1] => "product",
+            false => "direct",
+        };
+        let correlation = |pass: &Correlation| match pass {
+            Correlation::Winograd(_) => name(true, false),
+            Correlation::Direct(passes) => name(false, passes.iter().all(Pass::is_few)),
+        };
+        let kernel = |pass: &KernelPass| match pass {
+            KernelPass::Winograd(_) => name(true, false),
+            KernelPass::Direct(_) => name(false, false),
+        };
+        [
+            Some(correlation(&self.forward)),
+            self.backward.as_ref().map(correlation),
+            self.kernel_gradient.as_ref().map(kernel),
+        ]
+    }
+
+    /// Multiplications and additions of a pass by the definition, for one picture.
+    pub fn operations(&self) -> f64 {
+        2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
+    }
+
+    /// The gradient of the bias from that of the output.
+    ///
+    /// # Panics
+    /// When a length does not fit, or `workspace` is shorter than [`sum_rows_workspace`](crate::ops::sum_rows_workspace).
+    pub fn backward_bias(&self, batch: usize, grad_output: &[f32], grad_bias: &mut [f32], workspace: &mut [f32]) {
+        assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
+        assert_eq!(grad_bias.len(), self.shape.filters, "bias gradient length");
+        match &self.switches {
+            Some(switches) => sum_open(self.cpu, grad_output, switches, grad_bias, workspace),
+            None => crate::ops::sum_rows(self.cpu, grad_output, grad_bias, workspace),
         }
     }
 }
@@ -318,7 +447,7 @@ fn classes(strides: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
 
 /// One pass for each class of input pixels: along one axis, with stride `s`, padding `p` and input position `y`, the
 /// taps `i = r + s j` with `r = (y + p) mod s` are those that reach `y`, from output `(y + p - r) / s - j`.
-fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Pass> {
+fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize, pooled: bool) -> Vec<Pass> {
     let axis = |class: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
         let first = (class + stride - padding % stride) % stride;
         let count = if first < size { (size - first).div_ceil(stride) } else { 0 };
@@ -339,6 +468,7 @@ fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Pass> {
                 taps: if taps_y * taps_x == 0 { [0, 0] } else { [taps_y, taps_x] },
                 padding: [top, left],
                 output: [rows, columns],
+                pooled,
             };
             let row = shape.width * shape.channels;
             let target = Target {

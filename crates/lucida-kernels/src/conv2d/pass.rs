@@ -5,6 +5,8 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Epilogue, KBlock, PackedMatrix, Site, Sweep, depth_blocks, sweep};
 
 use super::band::{Items, Window};
+use super::few::{Few, LEAST_WINDOWS, MOST_TAPS, few_forward};
+use super::switches::{Sink, Source, pool_rows};
 
 /// Where the sums of a pass go, in floats.
 #[derive(Debug, Clone, Copy)]
@@ -16,11 +18,17 @@ pub(crate) struct Target {
 }
 
 /// What is done to the sums.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Finish<'a> {
     pub(crate) accumulate: bool,
+    /// What each filter's sums are multiplied with first.
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
+    /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
+    pub(crate) pool: Option<&'a Sink<'a>>,
+    /// As long as the target: sums become zero where this is not positive.
+    pub(crate) gate: Option<&'a [f32]>,
 }
 
 /// A correlation, prepared.
@@ -30,17 +38,33 @@ pub(crate) struct Pass {
     pub(crate) matrix: PackedMatrix,
     target: Target,
     bordered: bool,
+    /// Whether the sums go into work memory, from where their maxima are written.
+    pool: bool,
     items: Items,
     /// The patches of one item and their targets; an item with fewer uses the first ones.
     sites: Vec<Site>,
     blocks: Vec<KBlock>,
+    /// For each value of a patch: where it is from the first. Empty unless there are few, and their maxima wanted.
+    few: Vec<usize>,
 }
 
 impl Pass {
     pub(crate) fn new(cpu: Cpu, window: Window, target: Target, columns: usize, batch: usize) -> Self {
+        let items = Items::new(&window, batch, cpu.threads() * 4);
+        Self::with_items(cpu, window, target, columns, items, false)
+    }
+
+    /// A pass that writes the maxima of windows of 2x2 sums; the window has even numbers of rows and columns.
+    pub(crate) fn pooled(cpu: Cpu, window: Window, columns: usize, batch: usize) -> Self {
+        let row = window.output[1] * columns;
+        let items = Items::with_rows(&window, batch, cpu.threads() * 4, row);
+        let target = Target { offset: 0, row, column: columns, image: items.rows * row };
+        Self::with_items(cpu, window, target, columns, items, true)
+    }
+
+    fn with_items(cpu: Cpu, window: Window, target: Target, columns: usize, items: Items, pool: bool) -> Self {
         let segments = window.segments();
         let depth = segments.iter().map(|segment| segment.len).sum();
-        let items = Items::new(&window, batch, cpu.threads() * 4);
         let bordered = window.needs_border();
         let image = if bordered { window.band_len(items.rows) } else { window.source_len() };
         let mut sites = Vec::with_capacity(items.images * items.rows * window.output[1]);
@@ -55,19 +79,33 @@ impl Pass {
             }
         }
         let matrix = PackedMatrix::new(cpu.isa(), depth, columns);
-        Self { window, matrix, target, bordered, items, sites, blocks: depth_blocks(&segments) }
+        let few = match pool && depth <= MOST_TAPS && window.output[1] / 2 >= LEAST_WINDOWS {
+            true => segments.iter().flat_map(|segment| segment.offset..segment.offset + segment.len).collect(),
+            false => Vec::new(),
+        };
+        Self { window, matrix, target, bordered, pool, items, sites, blocks: depth_blocks(&segments), few }
     }
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        if self.bordered { self.items.images * self.window.band_len(self.items.rows) } else { 0 }
+        self.copies_len() + if self.pool && self.few.is_empty() { self.items.images * self.target.image } else { 0 }
+    }
+
+    pub(crate) fn is_few(&self) -> bool {
+        !self.few.is_empty()
+    }
+
+    /// Floats of the copies of an item's bands.
+    fn copies_len(&self) -> usize {
+        let len = if self.bordered { self.items.images * self.window.band_len(self.items.rows) } else { 0 };
+        len.next_multiple_of(16)
     }
 
     pub(crate) fn run(
         &self,
         cpu: Cpu,
         batch: usize,
-        source: &[f32],
+        source: Source,
         target: &mut [f32],
         finish: Finish,
         workspace: &mut [f32],
@@ -82,7 +120,7 @@ impl Pass {
         // With few items the threads share them out by panels as well.
         let panels = self.matrix.panels.len();
         let parts = (2 * cpu.threads()).div_ceil(items).min(panels).max(1);
-        let parts = if items >= 2 * cpu.threads() { 1 } else { parts };
+        let parts = if items >= 2 * cpu.threads() || self.pool { 1 } else { parts };
         cpu.parallel_for(items * parts, |worker, index| {
             let (item, part) = (index / parts, index % parts);
             let image = item / self.items.bands * self.items.images;
@@ -90,35 +128,74 @@ impl Pass {
             let first = item % self.items.bands * self.items.rows;
             let rows = self.items.rows.min(self.window.output[0] - first);
             let source_image = self.window.source_len();
+            // SAFETY: each worker has its own part of the workspace.
+            let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
+            let (copies, sums) = scratch.split_at_mut(self.copies_len());
             let base = if self.bordered {
-                // SAFETY: each worker has its own part of the workspace.
-                let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
                 let band_len = self.window.band_len(self.items.rows);
                 for i in 0..images {
-                    let from = &source[(image + i) * source_image..][..source_image];
-                    self.window.copy_band(from, first, rows, &mut scratch[i * band_len..]);
+                    self.window.copy_band(cpu, source, image + i, first, rows, &mut copies[i * band_len..]);
                 }
-                scratch.as_ptr()
+                copies.as_ptr()
             } else {
                 let row = first * self.window.strides[0] * self.window.row_stride();
-                source.as_ptr().wrapping_add(image * source_image + row)
+                source.values.as_ptr().wrapping_add(image * source_image + row)
+            };
+            if let Some(sink) = finish.pool.filter(|_| !self.few.is_empty()) {
+                let [height, width] = sink.place.windows;
+                for i in 0..images {
+                    let picture = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
+                    let job = Few {
+                        source: base.wrapping_add(i * picture),
+                        step: self.window.strides[1] * self.window.source[2],
+                        row: self.window.strides[0] * self.window.row_stride(),
+                        offsets: &self.few,
+                        matrix: &self.matrix,
+                        scale: finish.scale,
+                        bias: finish.bias,
+                        relu: finish.relu,
+                        sink,
+                        first: ((image + i) * height + first / 2) * width,
+                        rows: rows / 2,
+                        to: target.at(0),
+                    };
+                    // SAFETY: all patches lie within the band or the source; the target has all the maxima, as the callers
+                    // have checked, and items have different rows of them.
+                    unsafe { few_forward(cpu.isa(), &job) };
+                }
+                return;
+            }
+            let at = image * self.target.image + first * self.target.row + self.target.offset;
+            let to = match finish.pool {
+                Some(_) => sums.as_mut_ptr(),
+                None => target.at(at),
             };
             let job = Sweep {
                 sites: &self.sites[..images * rows * self.window.output[1]],
                 source: base,
-                target: target.at(image * self.target.image + first * self.target.row + self.target.offset),
+                target: to,
                 matrix: &self.matrix,
                 blocks: &self.blocks,
                 epilogue: Epilogue {
                     accumulate: finish.accumulate,
+                    scale: finish.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
                     bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                    relu: finish.relu,
+                    relu: finish.relu && !self.pool,
+                    gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
                 },
             };
             // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
             // the targets within the output, whose lengths the callers have checked; items write different pixels,
             // parts different columns; the bias has a float a column.
             unsafe { sweep(cpu.isa(), &job, part_range(panels, parts, part)) };
+            let Some(sink) = finish.pool else { return };
+            for i in 0..images {
+                let sums = &sums[i * self.target.image..][..rows * self.target.row];
+                let [height, width] = sink.place.windows;
+                let window = ((image + i) * height + first / 2) * width;
+                // SAFETY: the target has all the maxima, as the callers have checked; items have different rows of them.
+                unsafe { pool_rows(cpu, sink, sums, (window, rows / 2), finish.relu, target.at(0)) };
+            }
         });
     }
 }

@@ -53,7 +53,7 @@ fn close(actual: &[f32], expected: &[f64], what: &str) {
 
 pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capacity: usize) -> Conv2d {
     let gradients = Conv2dGradients { input: true, kernel: true };
-    Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm))
+    Conv2d::with_algorithms(cpu, shape, capacity, gradients, Algorithms::all(algorithm), false)
 }
 
 /// Checks each algorithm that can compute this shape.
@@ -81,6 +81,17 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     let mut output = vec![f32::NAN; expected.len()];
     conv.forward(batch, &input, Some(&bias), false, &mut output);
     close(&output, &expected, &what("forward"));
+    let scale = numbers(shape.filters, 6);
+    let scaled: Vec<f64> = expected
+        .iter()
+        .enumerate()
+        .map(|(o, x)| {
+            let f = o % shape.filters;
+            (x - f64::from(bias[f])) * f64::from(scale[f]) + f64::from(bias[f])
+        })
+        .collect();
+    conv.forward_scaled(batch, &input, Some(&scale), Some(&bias), false, &mut output);
+    close(&output, &scaled, &what("forward, scaled"));
     expected.iter_mut().for_each(|x| *x = x.max(0.0));
     output.fill(f32::NAN);
     conv.forward(batch, &input, Some(&bias), true, &mut output);
@@ -94,6 +105,10 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     conv.backward_input(batch, &grad_output, &mut grad_input, true);
     expected.iter_mut().for_each(|x| *x *= 2.0);
     close(&grad_input, &expected, &what("backward to the input, accumulated"));
+
+    expected.iter_mut().zip(&input).for_each(|(x, &y)| *x = if y > 0.0 { *x * 1.5 } else { 0.0 });
+    conv.backward_input_through_relu(batch, &grad_output, &input, &mut grad_input, true);
+    close(&grad_input, &expected, &what("backward through a ReLU, accumulated"));
 
     let mut expected = vec![0.0; kernel.len()];
     products(&shape, batch, |o, i, k| expected[k] += f64::from(grad_output[o]) * f64::from(input[i]));

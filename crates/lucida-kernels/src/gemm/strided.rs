@@ -274,7 +274,13 @@ mod tests {
                             let from = left[at * rows * depth..].as_ptr();
                             let to = out[at * rows * columns..].as_mut_ptr();
                             if kind == 0 {
-                                let epilogue = Epilogue { accumulate: false, bias: std::ptr::null(), relu: false };
+                                let epilogue = Epilogue {
+                                    accumulate: false,
+                                    scale: std::ptr::null(),
+                                    bias: std::ptr::null(),
+                                    relu: false,
+                                    gate: std::ptr::null(),
+                                };
                                 let (source, target, matrix, blocks) = (from, to, &packed, &blocks[at]);
                                 let job = Sweep { sites: &sites, source, target, matrix, blocks, epilogue };
                                 // SAFETY: the buffers were made for these sizes.

@@ -51,9 +51,13 @@ pub(crate) struct Site {
 pub(crate) struct Epilogue {
     /// Start from what is in the target.
     pub(crate) accumulate: bool,
-    /// One float for each column, or null.
+    /// One float for each column that its sums are multiplied with, or null.
+    pub(crate) scale: *const f32,
+    /// One float for each column, added after that, or null.
     pub(crate) bias: *const f32,
     pub(crate) relu: bool,
+    /// Sums become zero where this, laid out as the target, is not positive; or null.
+    pub(crate) gate: *const f32,
 }
 
 /// A product: the rows at `sites` with the packed matrix.
@@ -71,11 +75,13 @@ multiversion! {
         let panel = job.matrix.panels[index];
         let tile_rows = S::tile_rows(panel.width);
         let last = job.blocks.len() - 1;
-        let bias = if job.epilogue.bias.is_null() {
-            std::ptr::null()
-        } else {
-            job.epilogue.bias.wrapping_add(panel.start)
-        };
+        let (mut scale, mut bias) = (job.epilogue.scale, job.epilogue.bias);
+        if !scale.is_null() {
+            scale = scale.wrapping_add(panel.start);
+        }
+        if !bias.is_null() {
+            bias = bias.wrapping_add(panel.start);
+        }
         for (number, block) in job.blocks.iter().enumerate() {
             for sites in job.sites.chunks(tile_rows) {
                 let mut rows = [std::ptr::null(); MAX_ROWS];
@@ -85,6 +91,11 @@ multiversion! {
                     rows[r] = job.source.wrapping_add(site.source);
                     outs[r] = job.target.wrapping_add(site.target + panel.start);
                 }
+                let gate = if number < last || job.epilogue.gate.is_null() {
+                    std::ptr::null()
+                } else {
+                    job.epilogue.gate.wrapping_add(sites[0].target + panel.start)
+                };
                 let tile = RowsByPanel {
                     rows: &rows,
                     outs: &outs,
@@ -93,8 +104,10 @@ multiversion! {
                     panel: job.matrix.row(index, block.start),
                     tail: panel.tail,
                     accumulate: number > 0 || job.epilogue.accumulate,
+                    scale: if number == last { scale } else { std::ptr::null() },
                     bias: if number == last { bias } else { std::ptr::null() },
                     relu: number == last && job.epilogue.relu,
+                    gate,
                 };
                 // SAFETY: whoever makes a `Sweep` promises that its sites, segments and bias lie within their slices;
                 // the panel has as many rows as the segments have floats.
@@ -108,7 +121,8 @@ multiversion! {
 ///
 /// # Safety
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
-/// thread uses these targets' columns meanwhile; the bias is null or has a float for each column.
+/// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null or
+/// readable wherever the target is writable.
 pub(crate) unsafe fn sweep(isa: Isa, job: &Sweep, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);

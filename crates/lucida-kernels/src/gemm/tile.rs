@@ -26,10 +26,14 @@ pub(crate) struct RowsByPanel<'a> {
     pub(crate) tail: usize,
     /// Start from what is in `outs`, not from zero.
     pub(crate) accumulate: bool,
-    /// Added at the end, unless null: as many floats as are written of a row.
+    /// What the sums are multiplied with at the end, unless null: as many floats as are written of a row.
+    pub(crate) scale: *const f32,
+    /// Added after that, unless null: as many floats as are written of a row.
     pub(crate) bias: *const f32,
     /// Negative sums become zero at the end.
     pub(crate) relu: bool,
+    /// Unless null: sums become zero where the float as far from here as theirs from `outs[0]` is not positive.
+    pub(crate) gate: *const f32,
 }
 
 impl<S: Simd> Tile<S> for RowsByPanel<'_> {
@@ -66,6 +70,15 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
                     panel = panel.add(WIDTH * S::LANES);
                 }
             }
+            if !self.scale.is_null() {
+                let scale: [S::Vector; WIDTH] = load_row(simd, self.scale, self.tail);
+                let zero = simd.splat(0.0);
+                for row in &mut sums {
+                    for w in 0..WIDTH {
+                        row[w] = simd.mul_add(row[w], scale[w], zero);
+                    }
+                }
+            }
             if !self.bias.is_null() {
                 let bias: [S::Vector; WIDTH] = load_row(simd, self.bias, self.tail);
                 for row in &mut sums {
@@ -79,6 +92,18 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
                 for row in &mut sums {
                     for value in row {
                         *value = simd.max(*value, zero);
+                    }
+                }
+            }
+            if !self.gate.is_null() {
+                let zero = simd.splat(0.0);
+                for r in 0..ROWS {
+                    if r < self.valid_rows {
+                        let gate = self.gate.wrapping_offset(self.outs[r].offset_from(self.outs[0]));
+                        let open: [S::Vector; WIDTH] = load_row(simd, gate, self.tail);
+                        for w in 0..WIDTH {
+                            sums[r][w] = simd.select_gt(open[w], zero, sums[r][w], zero);
+                        }
                     }
                 }
             }
@@ -132,4 +157,20 @@ pub(crate) unsafe fn store_row<S: Simd, const WIDTH: usize>(
             simd.store_partial(last, tail, row[WIDTH - 1]);
         }
     }
+}
+
+/// # Safety
+/// `count` floats can be read, at most a vector.
+#[inline(always)]
+pub(crate) unsafe fn load_vector<S: Simd>(simd: S, from: *const f32, count: usize) -> S::Vector {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { simd.load(from) } else { simd.load_partial(from, count) } }
+}
+
+/// # Safety
+/// `count` floats can be written, at most a vector.
+#[inline(always)]
+pub(crate) unsafe fn store_vector<S: Simd>(simd: S, to: *mut f32, count: usize, value: S::Vector) {
+    // SAFETY: the caller's promise.
+    unsafe { if count == S::LANES { simd.store(to, value) } else { simd.store_partial(to, count, value) } }
 }

@@ -45,6 +45,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_eq(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a > b`, `y` in the others.
     fn select_gt(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    /// The lanes where `a == b`, the first in the lowest bit.
+    fn equal(self, a: Self::Vector, b: Self::Vector) -> u16;
+    /// The lanes where `a > b`, the first in the lowest bit.
+    fn greater(self, a: Self::Vector, b: Self::Vector) -> u16;
+    /// `x` in the lanes of `mask`, zero in the others.
+    fn keep(self, mask: u16, x: Self::Vector) -> Self::Vector;
     /// Reads a vector.
     ///
     /// # Safety

@@ -56,6 +56,24 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn equal(self, a: float32x4_t, b: float32x4_t) -> u16 {
+        unsafe { vaddvq_u32(vandq_u32(vceqq_f32(a, b), vld1q_u32(BITS.as_ptr()))) as u16 }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: float32x4_t, b: float32x4_t) -> u16 {
+        unsafe { vaddvq_u32(vandq_u32(vcgtq_f32(a, b), vld1q_u32(BITS.as_ptr()))) as u16 }
+    }
+
+    #[inline(always)]
+    fn keep(self, mask: u16, x: float32x4_t) -> float32x4_t {
+        unsafe {
+            let chosen = vtstq_u32(vdupq_n_u32(u32::from(mask)), vld1q_u32(BITS.as_ptr()));
+            vreinterpretq_f32_u32(vandq_u32(chosen, vreinterpretq_u32_f32(x)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> float32x4_t {
         unsafe { vld1q_f32(from) }
     }
@@ -85,3 +103,6 @@ impl Simd for Neon {
 
     tile_shapes! { 1 => 16, 2 => 12, 3 => 8 }
 }
+
+/// The bit of each lane in a mask.
+static BITS: [u32; 4] = [1, 2, 4, 8];

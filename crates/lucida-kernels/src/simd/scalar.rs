@@ -43,6 +43,21 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn equal(self, a: Self::Vector, b: Self::Vector) -> u16 {
+        (0..4).map(|i| u16::from(a[i] == b[i]) << i).sum()
+    }
+
+    #[inline(always)]
+    fn greater(self, a: Self::Vector, b: Self::Vector) -> u16 {
+        (0..4).map(|i| u16::from(a[i] > b[i]) << i).sum()
+    }
+
+    #[inline(always)]
+    fn keep(self, mask: u16, x: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { x[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
         // SAFETY: the caller promises four readable floats.
         unsafe { from.cast::<[f32; 4]>().read_unaligned() }

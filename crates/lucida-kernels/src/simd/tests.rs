@@ -4,7 +4,7 @@ multiversion! {
     /// All the operations on one vector: `max(a * b + c + a, b)`, loaded and stored in full and in part.
     fn exercise[simd: S](a: &[f32], b: &[f32], c: &[f32], count: usize, out: &mut [f32]) {
         assert!(count <= S::LANES && a.len() >= S::LANES && b.len() >= S::LANES && c.len() >= S::LANES);
-        assert!(out.len() >= 2 * S::LANES);
+        assert!(out.len() >= 3 * S::LANES);
         // SAFETY: the lengths are checked above.
         unsafe {
             let (x, y) = (simd.load(a.as_ptr()), simd.load(b.as_ptr()));
@@ -14,6 +14,8 @@ multiversion! {
             let larger = simd.select_gt(x, y, simd.splat(1.0), simd.splat(2.0));
             let kind = simd.select_eq(x, y, simd.splat(0.0), larger);
             simd.store_partial(out.as_mut_ptr().add(S::LANES), count, kind);
+            let masked = simd.add(simd.keep(simd.greater(x, y), x), simd.keep(simd.equal(x, y), simd.splat(100.0)));
+            simd.store(out.as_mut_ptr().add(2 * S::LANES), masked);
         }
     }
 }
@@ -27,7 +29,7 @@ fn vectors_compute_what_floats_compute() {
     for isa in Isa::available() {
         let lanes = isa.lanes();
         for count in 0..=lanes {
-            let mut out = vec![-1.0; 2 * lanes];
+            let mut out = vec![-1.0; 3 * lanes];
             exercise(isa, &a, &b, &c, count, &mut out);
             for i in 0..lanes {
                 let added = if i < count { c[i] } else { 0.0 };
@@ -40,6 +42,8 @@ fn vectors_compute_what_floats_compute() {
                     2.0
                 };
                 assert_eq!(out[lanes + i], if i < count { kind } else { -1.0 }, "{} stores {count}", isa.name());
+                let masked = if kind == 1.0 { a[i] } else { 100.0 * f32::from(u8::from(kind == 0.0)) };
+                assert_eq!(out[2 * lanes + i], masked, "{} masks", isa.name());
             }
         }
     }

@@ -61,6 +61,21 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn equal(self, a: __m512, b: __m512) -> u16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m512, b: __m512) -> u16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn keep(self, mask: u16, x: __m512) -> __m512 {
+        unsafe { _mm512_maskz_mov_ps(mask, x) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
     }
@@ -142,6 +157,25 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn select_gt(self, a: __m256, b: __m256, x: __m256, y: __m256) -> __m256 {
         unsafe { _mm256_blendv_ps(y, x, _mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m256, b: __m256) -> u16 {
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b)) as u16 }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m256, b: __m256) -> u16 {
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) as u16 }
+    }
+
+    #[inline(always)]
+    fn keep(self, mask: u16, x: __m256) -> __m256 {
+        unsafe {
+            let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let chosen = _mm256_and_si256(_mm256_set1_epi32(i32::from(mask)), bits);
+            _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(chosen, bits)), x)
+        }
     }
 
     #[inline(always)]

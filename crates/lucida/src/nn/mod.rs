@@ -28,7 +28,7 @@ pub use layers::Layer;
 pub use loss::Loss;
 pub use network::{Network, NetworkBuilder, Node};
 pub use optimizer::{Optimizer, OptimizerState};
-pub use plan::{BackwardRule, HandOver, Plan, PlanBuilder, Point, Share, StepSeed, Team};
+pub use plan::{BackwardRule, HandOver, PassTime, Plan, PlanBuilder, Point, Share, StepProfile, StepSeed, Team};
 pub use schedule::Schedule;
 pub use shape::Shape;
 pub use summary::{summary, thousands};

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::conv2d::Conv2dShape;
+use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
 
@@ -79,7 +80,7 @@ impl WinogradKernelGradient {
         cpu: Cpu,
         batch: usize,
         input: &[f32],
-        grad_output: &[f32],
+        grad_output: Source,
         grad_kernel: &mut [f32],
         workspace: &mut [f32],
     ) {
@@ -138,7 +139,7 @@ struct Call<'a> {
     pass: &'a WinogradKernelGradient,
     cpu: Cpu,
     input: &'a [f32],
-    grad_output: &'a [f32],
+    grad_output: Source<'a>,
     workspace: SharedMut<'a>,
     partial: SharedMut<'a>,
 }
@@ -157,6 +158,7 @@ impl Call<'_> {
         let input = Scatter {
             patches: &self.pass.input,
             pictures: self.input,
+            switches: None,
             zeros: &self.pass.zeros,
             tiles: tiles.clone(),
             to: left.wrapping_add(row * self.pass.left.row),
@@ -164,7 +166,8 @@ impl Call<'_> {
         };
         let gradient = Scatter {
             patches: &self.pass.gradient,
-            pictures: self.grad_output,
+            pictures: self.grad_output.values,
+            switches: self.grad_output.switches,
             zeros: &self.pass.zeros,
             tiles,
             to: right.wrapping_add(row * self.pass.right.row),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::buffer::Buffer;
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::pass::Finish;
+use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 
@@ -88,7 +89,7 @@ impl WinogradPass {
         &self,
         cpu: Cpu,
         batch: usize,
-        source: &[f32],
+        source: Source,
         target: &mut [f32],
         finish: Finish,
         workspace: &mut [f32],
@@ -141,7 +142,7 @@ impl WinogradPass {
 struct Call<'a> {
     pass: &'a WinogradPass,
     cpu: Cpu,
-    source: &'a [f32],
+    source: Source<'a>,
     target: SharedMut<'a>,
     finish: Finish<'a>,
     workspace: SharedMut<'a>,
@@ -160,7 +161,8 @@ impl Call<'_> {
         let matrices = self.pass.left;
         let job = Scatter {
             patches: &self.pass.patches,
-            pictures: self.source,
+            pictures: self.source.values,
+            switches: self.source.switches,
             zeros: &self.pass.zeros,
             tiles,
             to: self.slot(slot).0.wrapping_add(row * matrices.row),
@@ -200,8 +202,11 @@ impl Call<'_> {
             matrices,
             pictures: self.target.at(0),
             accumulate: self.finish.accumulate,
+            scale: self.finish.scale,
             bias: self.finish.bias,
             relu: self.finish.relu,
+            pool: self.finish.pool,
+            gate: self.finish.gate,
         };
         // SAFETY: `Conv2d` has checked the length of the target for the batch that the tiles are counted from; tiles do
         // not overlap, and each is one thread's.

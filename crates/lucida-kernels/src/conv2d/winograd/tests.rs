@@ -5,6 +5,7 @@ use super::kernels::KernelLayout;
 use super::*;
 use crate::conv2d::algorithm::Algorithm;
 use crate::conv2d::pass::Finish;
+use crate::conv2d::switches::Source;
 use crate::conv2d::tests::{numbers, prepare, products, same};
 use crate::simd::Isa;
 use crate::{Buffer, Conv2dShape, Cpu};
@@ -31,8 +32,9 @@ fn any_plan_of_blocks_gives_the_same_bits() {
             let mut workspace = Buffer::zeroed(pass.workspace_len(cpu));
             workspace.fill(f32::NAN);
             let mut output = vec![f32::NAN; batch * shape.output_len()];
-            let finish = Finish { accumulate: false, bias: Some(&bias), relu: true };
-            pass.run(cpu, batch, &input, &mut output, finish, &mut workspace);
+            let finish =
+                Finish { accumulate: false, scale: None, bias: Some(&bias), relu: true, pool: None, gate: None };
+            pass.run(cpu, batch, Source::plain(&input), &mut output, finish, &mut workspace);
             let bits: Vec<u32> = output.iter().map(|x| x.to_bits()).collect();
             assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{blocks:?} on {threads} threads");
         }
@@ -54,7 +56,7 @@ fn any_plan_of_blocks_gives_the_gradient_of_the_kernel() {
             workspace.fill(f32::NAN);
             let mut grad_kernel = vec![f32::NAN; expected.len()];
             for _ in 0..2 {
-                pass.run(cpu, batch, &input, &grad_output, &mut grad_kernel, &mut workspace);
+                pass.run(cpu, batch, &input, Source::plain(&grad_output), &mut grad_kernel, &mut workspace);
                 assert!(error(&grad_kernel, &expected) < 1e-6, "{blocks:?} on {threads} threads");
             }
         }

@@ -15,8 +15,11 @@
 //! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.
 //! Pixels outside the picture are zeros: rows are read from a row of zeros instead, columns are left out.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use crate::conv2d::switches::{Sink, Switches};
+use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Isa, Simd, multiversion};
 
 use super::transforms::{OfGradient, OfInput, PATCH, TILE, ToOutput, Transform};
@@ -92,6 +95,8 @@ pub(crate) struct Scatter<'a> {
     pub(crate) patches: &'a Patches,
     /// All pictures.
     pub(crate) pictures: &'a [f32],
+    /// Where the pictures are the gradient of maxima: to which pixels it goes.
+    pub(crate) switches: Option<&'a Switches>,
     /// [`zeros_len`] zeros.
     pub(crate) zeros: &'a [f32],
     pub(crate) tiles: Range<usize>,
@@ -119,14 +124,24 @@ pub(crate) unsafe fn scatter_gradient(isa: Isa, job: &Scatter) {
 multiversion! {
     fn input[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_input` was promised.
-        unsafe { scatter::<S, OfInput, PATCH>(simd, job) }
+        unsafe {
+            match job.switches {
+                None => scatter::<S, OfInput, PATCH>(simd, job),
+                Some(switches) => scatter_pooled::<S, OfInput, PATCH>(simd, job, switches),
+            }
+        }
     }
 }
 
 multiversion! {
     fn gradient[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_gradient` was promised.
-        unsafe { scatter::<S, OfGradient, TILE>(simd, job) }
+        unsafe {
+            match job.switches {
+                None => scatter::<S, OfGradient, TILE>(simd, job),
+                Some(switches) => scatter_pooled::<S, OfGradient, TILE>(simd, job, switches),
+            }
+        }
     }
 }
 
@@ -152,30 +167,111 @@ unsafe fn scatter<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(simd: S
         }
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
-            let mut half = [[zero; SIDE]; PATCH];
+            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
             for j in 0..SIDE {
-                if !inside.contains(&(j as isize)) {
-                    continue;
-                }
                 let mut column = [zero; SIDE];
-                for i in 0..SIDE {
-                    let at = rows[i].wrapping_add(j * channels + channel);
-                    // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
-                    column[i] = unsafe { if count == S::LANES { simd.load(at) } else { simd.load_partial(at, count) } };
+                if inside.contains(&(j as isize)) {
+                    for i in 0..SIDE {
+                        let at = rows[i].wrapping_add(j * channels + channel);
+                        // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
+                        column[i] = unsafe { load_vector(simd, at, count) };
+                    }
                 }
                 let column = T::apply(simd, column);
                 for p in 0..PATCH {
-                    half[p][j] = column[p];
+                    half[p][j].write(column[p]);
                 }
             }
-            for p in 0..PATCH {
-                let products = T::apply(simd, half[p]);
-                for q in 0..PATCH {
-                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
-                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
-                    unsafe { simd.store(job.to.add(at), products[q]) };
+            // SAFETY: all of the half is written; the rest is the caller's promise.
+            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
+        }
+    }
+}
+
+/// As [`scatter`] where the pictures are the gradient of maxima: a pixel is its window's value, if it held the maximum.
+///
+/// # Safety
+/// As [`scatter_input`].
+#[inline(always)]
+unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+    simd: S,
+    job: &Scatter,
+    switches: &Switches,
+) {
+    let Patches { grid, size: [height, width], channels, padding } = *job.patches;
+    let place = switches.place();
+    let [rows, columns] = place.windows;
+    let zero = simd.splat(0.0);
+    for (index, tile) in job.tiles.clone().enumerate() {
+        let [picture, y, x] = grid.place(tile);
+        let top = (y * TILE) as isize - padding[0] as isize;
+        let left = (x * TILE) as isize - padding[1] as isize;
+        // The address of each pixel's value and mask: outside the picture a zero, and any mask.
+        let mut values_at = [[job.zeros.as_ptr(); SIDE]; SIDE];
+        let mut masks_at = [[switches.masks(); SIDE]; SIDE];
+        for i in 0..SIDE {
+            let row = top + i as isize;
+            if row < 0 || row >= height as isize {
+                continue;
+            }
+            let row = row as usize;
+            let first = (picture * rows + row / 2) * columns;
+            for j in 0..SIDE {
+                let column = left + j as isize;
+                if column >= 0 && column < width as isize {
+                    let column = column as usize;
+                    let window = first + column / 2;
+                    values_at[j][i] = job.pictures.as_ptr().wrapping_add(window * channels);
+                    masks_at[j][i] = switches.masks().wrapping_add(place.mask(window, 0) + 2 * (row % 2) + column % 2);
                 }
             }
+        }
+        for channel in (0..channels).step_by(S::LANES) {
+            let count = (channels - channel).min(S::LANES);
+            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
+            for j in 0..SIDE {
+                let mut values = [zero; SIDE];
+                for i in 0..SIDE {
+                    let (at, mask) =
+                        (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
+                    // SAFETY: a pixel inside the picture has its window among the maxima and the masks; the zeros are as
+                    // long as all channels.
+                    values[i] = unsafe { simd.keep(*mask, load_vector(simd, at, count)) };
+                }
+                let values = T::apply(simd, values);
+                for p in 0..PATCH {
+                    half[p][j].write(values[p]);
+                }
+            }
+            // SAFETY: as in `scatter`.
+            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
+        }
+    }
+}
+
+/// The transform along the rows of what is transformed along the columns, into the matrices.
+///
+/// # Safety
+/// All of `half` is written; a row of the matrices has whole vectors, and there is room for all the tiles.
+#[inline(always)]
+unsafe fn store_products<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+    simd: S,
+    job: &Scatter,
+    half: &[[MaybeUninit<S::Vector>; SIDE]; PATCH],
+    index: usize,
+    channel: usize,
+) {
+    for p in 0..PATCH {
+        let mut row = [simd.splat(0.0); SIDE];
+        for j in 0..SIDE {
+            // SAFETY: the caller's promise.
+            row[j] = unsafe { half[p][j].assume_init() };
+        }
+        let products = T::apply(simd, row);
+        for q in 0..PATCH {
+            let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + channel;
+            // SAFETY: the caller's promise.
+            unsafe { simd.store(job.to.add(at), products[q]) };
         }
     }
 }
@@ -193,11 +289,16 @@ pub(crate) struct Gather<'a> {
     pub(crate) pictures: *mut f32,
     /// Add to what is there.
     pub(crate) accumulate: bool,
+    pub(crate) scale: Option<&'a [f32]>,
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
+    /// Only the maxima of windows of 2x2 are written.
+    pub(crate) pool: Option<&'a Sink<'a>>,
+    /// As long as the pictures: outputs become zero where this is not positive.
+    pub(crate) gate: Option<&'a [f32]>,
 }
 
-/// Turns sums into outputs: `A^T m A`, then bias and ReLU.
+/// Turns sums into outputs: `A^T m A`, then scale, bias and ReLU.
 ///
 /// # Safety
 /// The pictures and the matrices have all the tiles, and no other thread uses the pixels of these.
@@ -213,14 +314,21 @@ multiversion! {
             let [picture, y, x] = grid.place(tile);
             let (rows, columns) = ((height - y * TILE).min(TILE), (width - x * TILE).min(TILE));
             let corner = ((picture * height + y * TILE) * width + x * TILE) * filters;
-            prefetch_pixels(simd, job, tile + 1);
+            if job.pool.is_none() {
+                prefetch_pixels(simd, job, tile + 1);
+            }
             for filter in (0..filters).step_by(S::LANES) {
                 let count = (filters - filter).min(S::LANES);
                 // SAFETY: the bias has a float for each filter.
                 let bias = job.bias.map_or(zero, |bias| unsafe {
                     simd.load_partial(bias[filter..].as_ptr(), count)
                 });
-                let mut half = [[zero; PATCH]; TILE];
+                let scale = match job.scale {
+                    // SAFETY: the scale has a float for each filter.
+                    Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
+                    None => simd.splat(1.0),
+                };
+                let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; TILE];
                 for q in 0..PATCH {
                     let mut column = [zero; PATCH];
                     for p in 0..PATCH {
@@ -230,20 +338,40 @@ multiversion! {
                     }
                     let column = ToOutput::apply(simd, column);
                     for i in 0..TILE {
-                        half[i][q] = column[i];
+                        half[i][q].write(column[i]);
                     }
+                }
+                if let Some(sink) = job.pool {
+                    let [window_rows, window_columns] = sink.place.windows;
+                    for i in (0..rows).step_by(2) {
+                        // SAFETY: all of the half is written.
+                        let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
+                        for j in (0..columns).step_by(2) {
+                            let window = (picture * window_rows + 2 * y + i / 2) * window_columns + 2 * x + j / 2;
+                            let values = [
+                                simd.add(simd.mul_add(above[j], scale, zero), bias),
+                                simd.add(simd.mul_add(above[j + 1], scale, zero), bias),
+                                simd.add(simd.mul_add(below[j], scale, zero), bias),
+                                simd.add(simd.mul_add(below[j + 1], scale, zero), bias),
+                            ];
+                            // SAFETY: the pictures have even sizes, so that all windows are inside.
+                            unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
+                        }
+                    }
+                    continue;
                 }
                 for i in 0..TILE {
                     if i >= rows {
                         break;
                     }
-                    let row = ToOutput::apply(simd, half[i]);
+                    // SAFETY: all of the half is written.
+                    let row = unsafe { finish(simd, &half[i]) };
                     for j in 0..TILE {
                         if j >= columns {
                             break;
                         }
                         let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
-                        let mut value = simd.add(row[j], bias);
+                        let mut value = simd.add(simd.mul_add(row[j], scale, zero), bias);
                         // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
                         unsafe {
                             if job.accumulate {
@@ -252,17 +380,31 @@ multiversion! {
                             if job.relu {
                                 value = simd.max(value, zero);
                             }
-                            if count == S::LANES {
-                                simd.store(at, value);
-                            } else {
-                                simd.store_partial(at, count, value);
+                            if let Some(gate) = job.gate {
+                                let from = gate.as_ptr().wrapping_add(corner + (i * width + j) * filters + filter);
+                                value = simd.select_gt(load_vector(simd, from, count), zero, value, zero);
                             }
+                            store_vector(simd, at, count, value);
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// The transform along a row of what is transformed along the columns.
+///
+/// # Safety
+/// All of it is written.
+#[inline(always)]
+unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S::Vector; TILE] {
+    let mut row = [simd.splat(0.0); PATCH];
+    for q in 0..PATCH {
+        // SAFETY: the caller's promise.
+        row[q] = unsafe { half[q].assume_init() };
+    }
+    ToOutput::apply(simd, row)
 }
 
 /// Asks for the lines that a tile will write. Without that, half of the time here is spent on waiting for them: 506 ns

@@ -10,11 +10,11 @@
 //! The sum is linear in `X` and in `K`, so each gradient is again a sum of products: of the gradient of the output with
 //! the kernel (for the input) or with the input (for the kernel).
 
-use lucida_kernels::ops::{sum_rows, sum_rows_workspace};
-use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, Cpu};
+use lucida_kernels::ops::sum_rows_workspace;
+use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting};
+use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Work};
 use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
@@ -147,25 +147,30 @@ pub(super) fn kernel_and_bias(
 
 /// A convolution, or a dense layer (the 1x1 convolution of a 1x1 picture), ready to compute.
 pub(super) struct Convolution {
-    cpu: Cpu,
     kernel: lucida_kernels::Conv2d,
     use_bias: bool,
     relu: bool,
     grad_weights: bool,
+    through_relu: bool,
     workspace: Buffer,
 }
 
 impl Convolution {
     pub(super) fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
         let gradients = Conv2dGradients { input: setting.grad_input, kernel: setting.grad_weights };
-        let prepare = if setting.exact { lucida_kernels::Conv2d::direct } else { lucida_kernels::Conv2d::new };
         let workspace = if setting.grad_weights { sum_rows_workspace(setting.cpu, shape.filters) } else { 0 };
+        let (cpu, batch, exact) = (setting.cpu, setting.batch, setting.exact);
+        let kernel = match setting.pool {
+            true => lucida_kernels::Conv2d::pooled(cpu, shape, batch, gradients, exact),
+            false if exact => lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
+            false => lucida_kernels::Conv2d::new(cpu, shape, batch, gradients),
+        };
         Self {
-            cpu: setting.cpu,
-            kernel: prepare(setting.cpu, shape, setting.batch, gradients),
+            kernel,
             use_bias,
             relu: setting.relu,
             grad_weights: setting.grad_weights,
+            through_relu: setting.through_relu && setting.grad_input,
             workspace: Buffer::zeroed(workspace),
         }
     }
@@ -183,13 +188,23 @@ impl Operation for Convolution {
     }
 
     fn backward_reads(&self) -> Reads {
-        Reads { inputs: self.grad_weights, output: false }
+        Reads { inputs: self.grad_weights || self.through_relu, output: false }
     }
 
     /// `dX` is the full convolution of `dY` with the kernel turned by 180 degrees:
     /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        self.kernel.backward_input(pass.batch, pass.grad_output, grad_input, accumulate);
+        let (batch, grad_output) = (pass.batch, pass.grad_output);
+        if self.through_relu {
+            self.kernel.backward_input_through_relu(batch, grad_output, pass.inputs.get(0), grad_input, accumulate);
+        } else {
+            self.kernel.backward_input(batch, grad_output, grad_input, accumulate);
+        }
+    }
+
+    fn work(&self) -> Work {
+        let [forward, backward_input, backward_weights] = self.kernel.algorithms();
+        Work { forward, backward_input, backward_weights, operations: self.kernel.operations() }
     }
 
     /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]
@@ -200,7 +215,7 @@ impl Operation for Convolution {
             self.kernel.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
         }
         if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
-            sum_rows(self.cpu, pass.grad_output, bias, &mut self.workspace);
+            self.kernel.backward_bias(pass.batch, pass.grad_output, bias, &mut self.workspace);
         }
     }
 }

@@ -38,7 +38,7 @@ pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
 pub use input::Input;
-pub use operation::{Backward, Forward, Inputs, Operation, Reads, Setting};
+pub use operation::{Backward, Forward, Inputs, Operation, Reads, Setting, Work};
 pub use pooling::{AveragePooling2D, MaxPooling2D};
 pub use zero_padding::ZeroPadding2D;
 

@@ -21,6 +21,9 @@ pub struct Setting<'a> {
     /// Whether the operation also applies the ReLU that follows; its backward passes then get the gradient from before
     /// that ReLU.
     pub relu: bool,
+    /// Whether the operation, a convolution, also takes the maxima of windows of 2x2 that follow the ReLU, if any; its
+    /// output is theirs, and its backward passes get their gradient.
+    pub pool: bool,
     /// Whether the only input comes straight from a ReLU whose backward pass this operation does as well.
     pub through_relu: bool,
     /// Whether the gradient of any input is wanted.
@@ -96,6 +99,19 @@ pub struct Reads {
     pub output: bool,
 }
 
+/// How an operation does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    /// The algorithm of the pass forward, where there is a choice.
+    pub forward: Option<&'static str>,
+    /// That of the pass back to the inputs.
+    pub backward_input: Option<&'static str>,
+    /// That of the pass back to the weights.
+    pub backward_weights: Option<&'static str>,
+    /// Multiplications and additions of a pass by its definition, for one sample; zero where they do not matter.
+    pub operations: f64,
+}
+
 /// A layer that is ready to compute, in one setting.
 ///
 /// The passes of one step come in order: forward, then backward to the weights, then backward to each input. An
@@ -118,6 +134,11 @@ pub trait Operation: Send {
     /// The gradients of the weights, written over `gradients`: one for each of the layer's weights, empty where none is
     /// wanted.
     fn backward_weights(&mut self, _pass: &Backward, _gradients: &mut [Vec<f32>]) {}
+
+    /// How it does its work.
+    fn work(&self) -> Work {
+        Work::default()
+    }
 
     /// Brings weights up to date that follow the data and not the gradient (the moving statistics of a batch
     /// normalisation) after a forward pass in training.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use lucida_kernels::ops::{Pointwise, pointwise_backward};
 
+use super::profile::timed;
 use super::rule::Gate;
 use super::{BackwardRule, Plan, Share};
 use crate::nn::Network;
@@ -31,12 +32,13 @@ impl Plan {
             if let Some(gate) = back.gate {
                 let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
                 let values = self.buffers[output].get(..batch * len).unwrap_or_default();
-                match gate {
+                let own = &mut gradient[..batch * len];
+                timed(self.timed, &mut step.times.gate, || match gate {
                     Gate::Rectifier(BackwardRule::Gradient) => {
-                        pointwise_backward(self.cpu, Pointwise::Relu, values, &mut gradient[..batch * len]);
+                        pointwise_backward(self.cpu, Pointwise::Relu, values, own);
                     }
-                    gate => gate.apply(values, &mut gradient[..batch * len]),
-                }
+                    gate => gate.apply(values, own),
+                });
                 self.buffers[back.gradient] = gradient;
             }
             let weights = &network.weights()[step.weights.clone()];
@@ -45,7 +47,10 @@ impl Plan {
                 let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
                 let output = output.get(..batch * len).unwrap_or_default();
                 let pass = Backward { batch, inputs, weights, output, grad_output, share };
-                step.operation.backward_weights(&pass, &mut self.weight_gradients[step.weights.clone()]);
+                let gradients = &mut self.weight_gradients[step.weights.clone()];
+                timed(self.timed, &mut step.times.backward_weights, || {
+                    step.operation.backward_weights(&pass, gradients);
+                });
                 ready(step.weights.clone(), &self.weight_gradients);
             }
             for target in &back.inputs {
@@ -55,7 +60,9 @@ impl Plan {
                 let output = output.get(..batch * len).unwrap_or_default();
                 let pass = Backward { batch, inputs, weights, output, grad_output, share };
                 let to = &mut grad_input[..batch * step.inputs[target.index].1];
-                step.operation.backward_input(&pass, target.index, to, target.accumulate);
+                timed(self.timed, &mut step.times.backward_input, || {
+                    step.operation.backward_input(&pass, target.index, to, target.accumulate);
+                });
                 self.buffers[target.gradient] = grad_input;
             }
         }

@@ -5,6 +5,7 @@ use lucida_kernels::{Buffer, Cpu};
 use super::flow::{Gradients, unfused};
 use super::lower::{Back, BackInput, Lowered, Step, Wanted, lower};
 use super::memory::{Life, assign};
+use super::profile::StepTimes;
 use super::rule::Gate;
 use super::{BackwardRule, Place, Plan, Point};
 use crate::nn::layers::{Activating, Operation, Setting};
@@ -132,7 +133,7 @@ impl<'a> PlanBuilder<'a> {
         let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
         let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
         let wanted: Wanted = outputs.iter().chain(&seeds).copied().chain(apart).collect();
-        let lowered = lower(self.network, &wanted, self.training);
+        let lowered = lower(self.network, &wanted, self.training, self.rule == BackwardRule::Gradient);
         for shape in &lowered.values {
             let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
@@ -188,7 +189,8 @@ impl<'a> Assembly<'a> {
             output: node.shape(),
             training: self.wish.training && !frozen,
             relu: draft.relu,
-            through_relu: self.pools_relu(step),
+            pool: draft.pool,
+            through_relu: self.passes_relu(step),
             grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
             grad_weights: flow.is_some() && self.has_wanted_weights(draft),
             exact: self.wish.exact.unwrap_or(self.wish.input_gradient),
@@ -303,7 +305,16 @@ impl<'a> Assembly<'a> {
                 }
             });
             let inputs = draft.inputs.iter().map(|&input| at(input)).collect();
-            steps.push(Step { operation, inputs, output: at(draft.output), weights, versions: Vec::new(), back });
+            steps.push(Step {
+                operation,
+                name: self.step_name(step),
+                times: StepTimes::default(),
+                inputs,
+                output: at(draft.output),
+                weights,
+                versions: Vec::new(),
+                back,
+            });
         }
         let shaped = |mut place: Place, shape: &Shape| {
             place.shape = shape.clone();
@@ -316,6 +327,7 @@ impl<'a> Assembly<'a> {
             capacity: self.wish.batch,
             batch: self.wish.batch,
             training: self.wish.training,
+            timed: false,
             steps,
             buffers: lens.into_iter().map(Buffer::zeroed).collect(),
             inputs: input_values.iter().map(|&value| place(value)).collect(),

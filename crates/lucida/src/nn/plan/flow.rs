@@ -83,30 +83,37 @@ impl Assembly<'_> {
         self.lowered.drafts.iter().enumerate().filter_map(takes)
     }
 
-    /// Whether a max-pooling does the backward pass of the ReLU before it as well: it drops the gradient of maxima that
-    /// are not positive, which saves a pass over the larger tensor.
-    pub(super) fn pools_relu(&self, step: usize) -> bool {
+    /// Whether a step does the backward pass of the ReLU before it as well, which saves a pass over the tensor: a
+    /// max-pooling drops the gradient of maxima that are not positive, a convolution takes its sums to zero where its input
+    /// is not positive, and with them what was there before.
+    pub(super) fn passes_relu(&self, step: usize) -> bool {
         let draft = &self.lowered.drafts[step];
-        let pooling = matches!(self.wish.network.nodes()[draft.node].layer(), Layer::MaxPooling2D(_));
-        if !pooling || draft.activation.is_some() || self.wish.rule != BackwardRule::Gradient {
+        if draft.activation.is_some() || self.wish.rule != BackwardRule::Gradient {
+            return false;
+        }
+        let layer = self.wish.network.nodes()[draft.node].layer();
+        let pooling = matches!(layer, Layer::MaxPooling2D(_));
+        if !pooling && !matches!(layer, Layer::Conv2D(_) | Layer::Dense(_)) {
             return false;
         }
         let value = draft.inputs[0];
-        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu);
+        let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu && !other.pool);
         let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
-        from_relu && !seeded && self.consumers(value).count() == 1
+        from_relu && !(pooling && seeded) && self.consumers(value).count() == 1
     }
 
-    /// Whether the step's own ReLU is left to the max-pooling that follows.
-    fn left_to_pooling(&self, step: usize) -> bool {
-        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.pools_relu(consumer))
+    /// Whether the step's own ReLU is left to the one that follows, which takes part in the pass backward.
+    fn left_to_consumer(&self, step: usize) -> bool {
+        let back = |step: usize| self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
+        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.passes_relu(consumer) && back(consumer))
     }
 
     /// What the gradient of a step's output passes before the step takes it.
     pub(super) fn gate(&self, step: usize) -> Option<Gate> {
         let draft = &self.lowered.drafts[step];
         match self.wish.rule {
-            _ if draft.relu && self.left_to_pooling(step) => None,
+            // A fused maximum goes through the ReLU as well.
+            _ if draft.relu && (draft.pool || self.left_to_consumer(step)) => None,
             rule if draft.relu => Some(Gate::Rectifier(rule)),
             BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
                 let sums = !self.wish.network.nodes()[draft.node].weights().is_empty();

@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::profile::StepTimes;
 use super::rule::Gate;
-use crate::nn::layers::{ActivationKind, Layer, Operation};
+use crate::nn::layers::{ActivationKind, Layer, Operation, Padding};
 use crate::nn::{Network, Shape};
 
 /// A layer, or an activation, that computes.
 pub(super) struct Step {
     pub(super) operation: Box<dyn Operation>,
+    /// The layers that it computes, joined by `+`, and how long each pass took.
+    pub(super) name: String,
+    pub(super) times: StepTimes,
     /// For each input: its buffer, and its length for one sample.
     pub(super) inputs: Vec<(usize, usize)>,
     pub(super) output: (usize, usize),
@@ -44,6 +48,8 @@ pub(super) struct Draft {
     /// The activation alone; otherwise the layer without it.
     pub(super) activation: Option<ActivationKind>,
     pub(super) relu: bool,
+    /// The step also takes the maximum of windows of 2x2, as the layer that follows does.
+    pub(super) pool: bool,
     pub(super) inputs: Vec<usize>,
     pub(super) output: usize,
 }
@@ -62,7 +68,7 @@ pub(super) struct Lowered {
 /// What must exist: nodes, and whether before or after the activation.
 pub(super) type Wanted = HashSet<(usize, bool)>;
 
-pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> Lowered {
+pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool, fuse_pooling: bool) -> Lowered {
     let nodes = network.nodes();
     let needed = needed(network, wanted);
     let consumers = |node: usize| {
@@ -103,9 +109,24 @@ pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> Lower
             });
             continue;
         }
+        if fuse_pooling && is_pairing(node.layer()) {
+            // Through views, such as a ReLU that is fused already, to the layer that computes.
+            let mut source = node.inputs()[0];
+            let alone = |node: usize| {
+                consumers(node) == 1 && !wanted.contains(&(node, false)) && !wanted.contains(&(node, true))
+            };
+            while alone(source) && nodes[source].layer().mechanics().is_view(training) {
+                source = nodes[source].inputs()[0];
+            }
+            if alone(source) && lowered.fuse_pooling(network, source, inputs[0], node.shape()) {
+                lowered.outputs[index] = Some(inputs[0]);
+                lowered.before[index] = Some(inputs[0]);
+                continue;
+            }
+        }
         let output = lowered.value(node.shape());
         let relu = activation == ActivationKind::Relu && !wanted.contains(&(index, true));
-        lowered.drafts.push(Draft { node: index, activation: None, relu, inputs, output });
+        lowered.drafts.push(Draft { node: index, activation: None, relu, pool: false, inputs, output });
         if relu {
             lowered.outputs[index] = Some(output);
         } else {
@@ -130,7 +151,7 @@ impl Lowered {
 
     fn activate(&mut self, node: usize, kind: ActivationKind, value: usize, shape: &Shape) -> usize {
         let output = self.value(shape);
-        self.drafts.push(Draft { node, activation: Some(kind), relu: false, inputs: vec![value], output });
+        self.drafts.push(Draft { node, activation: Some(kind), relu: false, pool: false, inputs: vec![value], output });
         output
     }
 
@@ -150,11 +171,36 @@ impl Lowered {
         }
     }
 
+    /// Lets the convolution that computes `value`, node `node`, take the maxima of a pooling layer that follows, with this
+    /// shape.
+    fn fuse_pooling(&mut self, network: &Network, node: usize, value: usize, shape: &Shape) -> bool {
+        if !matches!(network.nodes()[node].layer(), Layer::Conv2D(_)) {
+            return false;
+        }
+        match self.drafts.iter_mut().find(|draft| draft.output == value) {
+            Some(draft) if draft.node == node && draft.activation.is_none() && !draft.pool => {
+                draft.pool = true;
+                self.values[value] = shape.clone();
+                for at in self.outputs.iter_mut().chain(&mut self.before) {
+                    at.take_if(|at| *at == value);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The value at a wanted point.
     pub(super) fn at(&self, (node, before): (usize, bool)) -> usize {
         let values = if before { &self.before } else { &self.outputs };
         values[node].expect("what is wanted is lowered")
     }
+}
+
+/// Whether a layer takes the maxima of windows of 2x2, side by side, and leaves out what does not fill one.
+fn is_pairing(layer: &Layer) -> bool {
+    let Layer::MaxPooling2D(pooling) = layer else { return false };
+    pooling.pool_size == [2, 2] && pooling.strides == [2, 2] && pooling.padding == Padding::Valid
 }
 
 /// The nodes on the way to what is wanted.

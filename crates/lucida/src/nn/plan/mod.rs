@@ -17,6 +17,7 @@ mod builder;
 mod flow;
 mod lower;
 mod memory;
+mod profile;
 mod rule;
 mod team;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::{Error, Result};
 
 pub use builder::PlanBuilder;
 use lower::Step;
+pub use profile::{PassTime, StepProfile};
 pub use rule::BackwardRule;
 pub use team::{HandOver, Share, Team};
 
@@ -76,6 +78,8 @@ pub struct Plan {
     capacity: usize,
     batch: usize,
     training: bool,
+    /// Whether the passes of each step are timed.
+    timed: bool,
     steps: Vec<Step>,
     buffers: Vec<Buffer>,
     /// The inputs of the network.
@@ -254,13 +258,14 @@ impl Plan {
             if weights.iter().map(|weight| weight.version()).ne(step.versions.iter().copied()) {
                 step.versions.clear();
                 step.versions.extend(weights.iter().map(|weight| weight.version()));
-                step.operation.set_weights(weights);
+                profile::timed(self.timed, &mut step.times.pack, || step.operation.set_weights(weights));
             }
             // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
             let mut output = std::mem::take(&mut self.buffers[step.output.0]);
             let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch: self.batch };
             let pass = Forward { batch: self.batch, inputs, weights, seed, share };
-            step.operation.forward(&pass, &mut output[..self.batch * step.output.1]);
+            let to = &mut output[..self.batch * step.output.1];
+            profile::timed(self.timed, &mut step.times.forward, || step.operation.forward(&pass, to));
             self.buffers[step.output.0] = output;
         }
         Ok(())

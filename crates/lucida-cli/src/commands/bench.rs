@@ -1,0 +1,165 @@
+//! `lucida bench`
+
+use anyhow::{Context as _, Result};
+use lucida::nn::{Network, PassTime, Plan, Point, StepProfile, StepSeed};
+use lucida::weights::{Top, open_network};
+use serde::Serialize;
+
+use super::Context;
+use super::tables::table;
+use crate::cli::{Bench, BenchPlan};
+
+pub(super) fn run(command: &Bench, context: Context) -> Result<()> {
+    match command {
+        Bench::Plan(arguments) => plan(arguments, context),
+    }
+}
+
+/// What `--json` prints. Rates are in 10^9 operations a second.
+#[derive(Serialize)]
+struct Answer<'a> {
+    network: &'a str,
+    batch: u32,
+    isa: &'a str,
+    threads: usize,
+    peak_gflops: f64,
+    memory_bytes: usize,
+    total_ms: f64,
+    steps: Vec<StepAnswer>,
+}
+
+#[derive(Serialize)]
+struct StepAnswer {
+    step: String,
+    pack_ms: f64,
+    gate_ms: f64,
+    forward: PassAnswer,
+    backward_input: Option<PassAnswer>,
+    backward_weights: Option<PassAnswer>,
+}
+
+#[derive(Serialize)]
+struct PassAnswer {
+    algorithm: Option<&'static str>,
+    ms: f64,
+    gflops: f64,
+    share_of_peak: f64,
+}
+
+fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
+    let mut network = open_network(&arguments.model.spec(Top::Unneeded))?;
+    if let Some(layer) = &arguments.cut {
+        network = network.cut(layer)?;
+    }
+    let steps = measure(&mut network, arguments, context).with_context(|| arguments.model.model.clone())?;
+    let (steps, memory_bytes) = steps;
+    let peak = context.cpu.peak();
+    let answers: Vec<StepAnswer> = steps.iter().map(|step| answer(step, peak)).collect();
+    let total_ms = answers.iter().map(StepAnswer::ms).sum();
+    if arguments.json {
+        return context.output.json(&Answer {
+            network: network.name(),
+            batch: arguments.batch,
+            isa: context.cpu.isa().name(),
+            threads: context.cpu.threads(),
+            peak_gflops: peak / 1e9,
+            memory_bytes,
+            total_ms,
+            steps: answers,
+        });
+    }
+    context.output.result(&text(&answers))?;
+    context.output.info(&format!(
+        "{total_ms:.2} ms for a batch of {}, {:.1} MB of activations; {} with {} threads, peak {:.0} GFLOP/s",
+        arguments.batch,
+        memory_bytes as f64 / 1e6,
+        context.cpu.isa().name(),
+        context.cpu.threads(),
+        peak / 1e9
+    ));
+    Ok(())
+}
+
+/// The medians of all steps, and the memory of the plan.
+fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Result<(Vec<StepProfile>, usize)> {
+    let last = network.nodes()[network.outputs()[0]].name().to_owned();
+    let end = if arguments.training { Point::before_activation(last) } else { Point::output(last) };
+    let mut builder = Plan::builder(network).cpu(context.cpu).batch_size(arguments.batch as usize).output(end.clone());
+    if arguments.training {
+        builder = builder.training().seed(end).weight_gradients();
+    } else if arguments.style {
+        builder = builder.seed(end).input_gradient().exact(false);
+    }
+    let mut plan = builder.build()?;
+    // The pictures are noise, and so is the gradient at the end.
+    let noise = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
+    for round in 0..=arguments.rounds {
+        if round == 1 {
+            plan.set_timed(true);
+        }
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = noise(i));
+        if arguments.training {
+            plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 })?;
+            // As an optimizer does, which makes the plan pack them again.
+            network.weights_mut().iter_mut().for_each(|weight| drop(weight.values_mut().first()));
+        } else {
+            plan.forward(network)?;
+        }
+        if arguments.training || arguments.style {
+            plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, value)| *value = noise(i));
+            plan.backward(network);
+        }
+    }
+    Ok((plan.profile(), plan.memory()))
+}
+
+fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
+    let pass = |pass: PassTime| {
+        let rate = if pass.seconds > 0.0 { pass.operations / pass.seconds } else { 0.0 };
+        PassAnswer { algorithm: pass.algorithm, ms: pass.seconds * 1e3, gflops: rate / 1e9, share_of_peak: rate / peak }
+    };
+    StepAnswer {
+        step: step.name.clone(),
+        pack_ms: step.pack * 1e3,
+        gate_ms: step.gate * 1e3,
+        forward: pass(step.forward),
+        backward_input: step.backward_input.map(pass),
+        backward_weights: step.backward_weights.map(pass),
+    }
+}
+
+impl StepAnswer {
+    fn passes(&self) -> impl Iterator<Item = (&'static str, &PassAnswer)> {
+        let back = [("to input", &self.backward_input), ("to weights", &self.backward_weights)];
+        let back = back.into_iter().filter_map(|(name, pass)| Some((name, pass.as_ref()?)));
+        std::iter::once(("forward", &self.forward)).chain(back)
+    }
+
+    fn ms(&self) -> f64 {
+        self.pack_ms + self.gate_ms + self.passes().map(|(_, pass)| pass.ms).sum::<f64>()
+    }
+}
+
+fn text(steps: &[StepAnswer]) -> String {
+    let mut rows = Vec::new();
+    for step in steps {
+        let mut name = step.step.clone();
+        for (pass, answer) in step.passes() {
+            let rate = |text: String| if answer.gflops > 0.0 { text } else { String::new() };
+            rows.push(vec![
+                std::mem::take(&mut name),
+                pass.to_owned(),
+                answer.algorithm.unwrap_or_default().to_owned(),
+                format!("{:.3}", answer.ms),
+                rate(format!("{:.0}", answer.gflops)),
+                rate(format!("{:.0} %", 100.0 * answer.share_of_peak)),
+            ]);
+        }
+        for (pass, ms) in [("pack weights", step.pack_ms), ("ReLU back", step.gate_ms)] {
+            if ms > 0.0 {
+                rows.push(vec![String::new(), pass.to_owned(), String::new(), format!("{ms:.3}")]);
+            }
+        }
+    }
+    table(&["step", "pass", "algorithm", ">ms", ">GFLOP/s", ">of peak"], rows)
+}

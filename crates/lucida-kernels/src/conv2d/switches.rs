@@ -1,0 +1,384 @@
+//! Convolutions that end in a maximum over windows of 2x2 pixels, side by side.
+//!
+//! Only the maxima are written, a quarter of the sums. What the way back needs besides is which of the four pixels held
+//! the maximum (Zeiler and Fergus's "switch"): a mask of the vector's lanes for each of the four, which is what the
+//! instructions for masked loads take. A lane is in none of the masks where a ReLU has dropped its maximum.
+//!
+//! ```text
+//!   sums, in registers or L2        written                 masks of a vector     read again as
+//!   +-----+-----+
+//!   | a b | ... |                   max(a, b, c, d)         16 bits each          g where a was the maximum, else 0
+//!   | c d | ... |     ------->                              for a, b, c, d        g where b was ...
+//!   +-----+-----+
+//!    4 x 4 bytes                    4 bytes                 half a byte
+//! ```
+//!
+//! Against a pass of its own that reads the sums, and one back that writes their gradient: the training step of the MNIST
+//! network, batch 256, wrote and read 32 MB of sums and as much of their gradients, see the table in [`super`].
+
+use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
+use crate::gemm::{load_vector, store_vector};
+use crate::simd::{Simd, multiversion};
+
+/// Which pixel of each window held the maximum: for each window and vector of channels four masks of lanes, in rows.
+#[derive(Debug)]
+pub(crate) struct Switches {
+    masks: Vec<u16>,
+    place: Place,
+}
+
+/// How the masks and the maxima lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Rows and columns of windows.
+    pub(crate) windows: [usize; 2],
+    pub(crate) channels: usize,
+    /// Vectors of channels.
+    vectors: usize,
+}
+
+impl Place {
+    /// Maxima of one picture.
+    pub(crate) fn len(&self) -> usize {
+        self.windows[0] * self.windows[1] * self.channels
+    }
+
+    /// The first of the four masks of a window, counted over all pictures, and a vector.
+    #[inline(always)]
+    pub(crate) fn mask(&self, window: usize, vector: usize) -> usize {
+        4 * (window * self.vectors + vector)
+    }
+}
+
+impl Switches {
+    /// For pictures of `output` pixels, both numbers even.
+    pub(crate) fn new(cpu: Cpu, output: [usize; 2], channels: usize, batch: usize) -> Self {
+        let windows = output.map(|pixels| pixels / 2);
+        let vectors = channels.div_ceil(cpu.isa().lanes());
+        let place = Place { windows, channels, vectors };
+        Self { masks: vec![0; 4 * batch * windows[0] * windows[1] * vectors], place }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Whether there are masks for this many pictures.
+    pub(crate) fn hold(&self, batch: usize) -> bool {
+        self.place.mask(batch * self.place.windows[0] * self.place.windows[1], 0) <= self.masks.len()
+    }
+
+    pub(crate) fn masks(&self) -> *const u16 {
+        self.masks.as_ptr()
+    }
+
+    /// Open to several threads, each for windows of its own.
+    pub(crate) fn sink(&mut self) -> Sink<'_> {
+        Sink { place: self.place, masks: SharedMut::new(&mut self.masks) }
+    }
+}
+
+/// Where maxima go.
+pub(crate) struct Sink<'a> {
+    pub(crate) place: Place,
+    masks: SharedMut<'a, u16>,
+}
+
+/// What a pass reads: pictures as they are, or the gradient of maxima, each to be taken to the pixel that held it.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) switches: Option<&'a Switches>,
+}
+
+impl<'a> Source<'a> {
+    /// Pictures as they are.
+    pub(crate) fn plain(values: &'a [f32]) -> Self {
+        Self { values, switches: None }
+    }
+}
+
+/// The maximum of four values and the masks of the first that holds it; of none where `relu` and the maximum is not
+/// positive.
+#[inline(always)]
+fn maximum<S: Simd>(simd: S, values: [S::Vector; 4], relu: bool) -> (S::Vector, [u16; 4]) {
+    // Plain loops: what is called from within a closure is not always compiled with the instruction set.
+    let mut largest = values[0];
+    for i in 1..4 {
+        largest = simd.max(values[i], largest);
+    }
+    let mut masks = [0; 4];
+    let mut open = if relu { simd.greater(largest, simd.splat(0.0)) } else { !0 };
+    for i in 0..4 {
+        masks[i] = simd.equal(values[i], largest) & open;
+        open &= !masks[i];
+    }
+    (if relu { simd.max(largest, simd.splat(0.0)) } else { largest }, masks)
+}
+
+impl Sink<'_> {
+    /// Writes one window: `values` in rows, of the vector that begins at `channel`.
+    ///
+    /// # Safety
+    /// `to` has room for all the maxima of all pictures, and no other thread writes this window.
+    #[inline(always)]
+    pub(crate) unsafe fn put<S: Simd>(
+        &self,
+        simd: S,
+        values: [S::Vector; 4],
+        relu: bool,
+        (window, channel): (usize, usize),
+        to: *mut f32,
+    ) {
+        let (largest, masks) = maximum(simd, values, relu);
+        let count = (self.place.channels - channel).min(S::LANES);
+        // SAFETY: the window lies within the maxima and the masks, which were made for the same pictures.
+        unsafe {
+            store_vector(simd, to.wrapping_add(window * self.place.channels + channel), count, largest);
+            self.masks.at(self.place.mask(window, channel / S::LANES)).cast::<[u16; 4]>().write(masks);
+        }
+    }
+}
+
+multiversion! {
+    fn pool_rows_of[simd: S](sink: &Sink, sums: &[f32], first: usize, rows: usize, relu: bool, to: *mut f32) {
+        let Place { windows: [_, columns], channels, .. } = sink.place;
+        let row = 2 * columns * channels;
+        for y in 0..rows {
+            for x in 0..columns {
+                let corner = &sums[2 * y * row + 2 * x * channels..];
+                assert!(corner.len() >= row + 2 * channels);
+                for channel in (0..channels).step_by(S::LANES) {
+                    let count = (channels - channel).min(S::LANES);
+                    // SAFETY: the window lies within the sums, as checked above; the rest is the caller's promise.
+                    unsafe {
+                        let at = corner.as_ptr().add(channel);
+                        let values = [
+                            load_vector(simd, at, count),
+                            load_vector(simd, at.add(channels), count),
+                            load_vector(simd, at.add(row), count),
+                            load_vector(simd, at.add(row + channels), count),
+                        ];
+                        sink.put(simd, values, relu, (first + y * columns + x, channel), to);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the maxima of `rows` rows of windows, from window `first` (counted over all pictures) on.
+///
+/// # Safety
+/// `to` has room for all the maxima of all pictures, and no other thread writes these windows.
+pub(crate) unsafe fn pool_rows(
+    cpu: Cpu,
+    sink: &Sink,
+    sums: &[f32],
+    (first, rows): (usize, usize),
+    relu: bool,
+    to: *mut f32,
+) {
+    pool_rows_of(cpu.isa(), sink, sums, first, rows, relu, to);
+}
+
+multiversion! {
+    fn unpool_row_of[simd: S](
+        source: &[f32],
+        masks: *const u16,
+        place: &Place,
+        pixel: [usize; 3],
+        to: &mut [f32],
+    ) {
+        let [first, half, column] = pixel;
+        let channels = place.channels;
+        for (x, pixel) in to.chunks_exact_mut(channels).enumerate() {
+            let x = column + x;
+            let window = first + x / 2;
+            for channel in (0..channels).step_by(S::LANES) {
+                let count = (channels - channel).min(S::LANES);
+                let from = &source[window * channels + channel..][..count];
+                // SAFETY: `count` floats are in `from` and in the pixel; the masks are those of the same windows.
+                unsafe {
+                    let mask = *masks.add(place.mask(window, channel / S::LANES) + 2 * half + x % 2);
+                    let value = simd.keep(mask, load_vector(simd, from.as_ptr(), count));
+                    store_vector(simd, pixel.as_mut_ptr().add(channel), count, value);
+                }
+            }
+        }
+    }
+}
+
+/// Takes the gradient of maxima to the pixels of row `row` of picture `image`, from column `column` on.
+pub(crate) fn unpool_row(
+    cpu: Cpu,
+    source: &[f32],
+    switches: &Switches,
+    (image, row, column): (usize, usize, usize),
+    to: &mut [f32],
+) {
+    let place = switches.place;
+    let [rows, columns] = place.windows;
+    let pixels = to.len() / place.channels;
+    assert!(row < 2 * rows && column + pixels <= 2 * columns, "pixels under the windows");
+    let first = (image * rows + row / 2) * columns;
+    assert!(switches.masks.len() >= place.mask(first + columns, 0), "masks of the windows");
+    unpool_row_of(cpu.isa(), source, switches.masks(), &place, [first, row % 2, column], to);
+}
+
+multiversion! {
+    fn add_open[simd: S](source: &[f32], masks: &[u16], channels: usize, sums: &mut [f32]) {
+        for channel in (0..channels).step_by(S::LANES) {
+            let count = (channels - channel).min(S::LANES);
+            let vectors = channels.div_ceil(S::LANES);
+            let mut sum = simd.splat(0.0);
+            for (window, values) in source.chunks_exact(channels).enumerate() {
+                let at = 4 * (window * vectors + channel / S::LANES);
+                let mask = masks[at] | masks[at + 1] | masks[at + 2] | masks[at + 3];
+                // SAFETY: `count` floats from `channel` on are in the window's channels.
+                let value = unsafe { load_vector(simd, values.as_ptr().add(channel), count) };
+                sum = simd.add(sum, simd.keep(mask, value));
+            }
+            let to = &mut sums[channel..channel + count];
+            // SAFETY: `count` floats.
+            unsafe {
+                let before = load_vector(simd, to.as_ptr(), count);
+                store_vector(simd, to.as_mut_ptr(), count, simd.add(before, sum));
+            }
+        }
+    }
+}
+
+/// `out[c]`: the sum of the gradient of the sums under the windows, the gradient of a bias. In the same order as
+/// [`crate::ops::sum_rows`] takes, whose work memory it needs.
+pub(crate) fn sum_open(cpu: Cpu, source: &[f32], switches: &Switches, out: &mut [f32], workspace: &mut [f32]) {
+    const GROUP: usize = 256;
+    let (channels, place) = (out.len(), switches.place);
+    let count = source.len() / channels;
+    let parts = parts_of(count, (1_usize << 13).div_ceil(channels), cpu.threads());
+    let workspace = &mut workspace[..2 * parts * channels];
+    let shared = SharedMut::new(workspace);
+    cpu.parallel_for(parts, |_, part| {
+        // SAFETY: each part has its own two rows.
+        let own = unsafe { shared.slice(2 * part * channels..2 * (part + 1) * channels) };
+        let (total, group) = own.split_at_mut(channels);
+        total.fill(0.0);
+        let range = part_range(count, parts, part);
+        for first in range.clone().step_by(GROUP) {
+            let end = (first + GROUP).min(range.end);
+            group.fill(0.0);
+            let masks = &switches.masks[place.mask(first, 0)..place.mask(end, 0)];
+            add_open(cpu.isa(), &source[first * channels..end * channels], masks, channels, group);
+            total.iter_mut().zip(group.iter()).for_each(|(sum, value)| *sum += value);
+        }
+    });
+    out.fill(0.0);
+    for pair in workspace.chunks_exact(2 * channels) {
+        out.iter_mut().zip(pair).for_each(|(sum, value)| *sum += value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::algorithm::{Algorithm, Algorithms, winograd_fits};
+    use super::super::tests::{numbers, same, valid};
+    use super::super::{Conv2d, Conv2dGradients, Conv2dShape};
+    use crate::ops::{Pointwise, pointwise_backward, sum_rows, sum_rows_workspace};
+    use crate::simd::Isa;
+    use crate::{Cpu, Pool2dShape, PoolBackward, Pooling, max_pool2d_backward, pool2d};
+
+    const GRADIENTS: Conv2dGradients = Conv2dGradients { input: true, kernel: true };
+
+    fn close(actual: &[f32], expected: &[f32], what: &str) {
+        let scale = expected.iter().fold(1e-3, |m: f32, &x| m.max(x.abs()));
+        assert_eq!(actual.len(), expected.len());
+        for (index, (&a, &e)) in actual.iter().zip(expected).enumerate() {
+            assert!((a - e).abs() <= 1e-5 * scale, "{what}: {a} instead of {e} at {index}");
+        }
+    }
+
+    /// All passes against a convolution without, then a maximum, and the passes back one after the other.
+    fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, relu: bool) {
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+            if algorithm == Algorithm::Winograd && !winograd_fits(&shape) {
+                continue;
+            }
+            let what =
+                |pass: &str| format!("{pass} {algorithm:?} {} batch {batch} relu {relu} {shape:?}", cpu.isa().name());
+            let algorithms = Algorithms::all(algorithm);
+            let even = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
+            let mut whole = Conv2d::with_algorithms(cpu, shape, batch, GRADIENTS, algorithms, false);
+            let mut fused = Conv2d::with_algorithms(cpu, even, batch + 1, GRADIENTS, algorithms, true);
+            let (input, kernel) = (numbers(batch * shape.input_len(), 1), numbers(shape.kernel_len(), 2));
+            let bias = numbers(shape.filters, 3);
+            whole.set_kernel(&kernel);
+            fused.set_kernel(&kernel);
+            let ([height, width], channels) = (shape.output, shape.filters);
+            let (pool, strides, padding) = ([2, 2], [2, 2], [0, 0]);
+            let output = [height / 2, width / 2];
+            let pooling = Pool2dShape { height, width, channels, pool, strides, padding, output };
+
+            let mut sums = vec![f32::NAN; batch * shape.output_len()];
+            whole.forward(batch, &input, Some(&bias), relu, &mut sums);
+            let mut expected = vec![f32::NAN; batch * pooling.output_len()];
+            pool2d(cpu, Pooling::Max, &pooling, batch, &sums, &mut expected);
+            let mut maxima = vec![f32::NAN; expected.len()];
+            fused.forward(batch, &input, Some(&bias), relu, &mut maxima);
+            assert_eq!(maxima, expected, "{}", what("forward"));
+
+            let grad = numbers(maxima.len(), 4);
+            let mut grad_sums = vec![f32::NAN; sums.len()];
+            let options = PoolBackward { accumulate: false, through_relu: relu };
+            max_pool2d_backward(cpu, &pooling, batch, &sums, &expected, &grad, &mut grad_sums, options);
+            if relu {
+                pointwise_backward(cpu, Pointwise::Relu, &sums, &mut grad_sums);
+            }
+            let (mut a, mut b) = (numbers(input.len(), 5), numbers(input.len(), 5));
+            for accumulate in [true, false] {
+                whole.backward_input(batch, &grad_sums, &mut a, accumulate);
+                fused.backward_input(batch, &grad, &mut b, accumulate);
+                close(&b, &a, &what("backward to the input"));
+            }
+            let (mut a, mut b) = (kernel.clone(), kernel.clone());
+            whole.backward_kernel(batch, &input, &grad_sums, &mut a);
+            fused.backward_kernel(batch, &input, &grad, &mut b);
+            close(&b, &a, &what("backward to the kernel"));
+            let (mut a, mut b) = (bias.clone(), bias.clone());
+            let mut workspace = vec![0.0; sum_rows_workspace(cpu, channels)];
+            sum_rows(cpu, &grad_sums, &mut a, &mut workspace);
+            fused.backward_bias(batch, &grad, &mut b, &mut workspace);
+            close(&b, &a, &what("backward to the bias"));
+        }
+    }
+
+    #[test]
+    fn as_a_convolution_and_then_a_maximum() {
+        for isa in Isa::available() {
+            for threads in [1, 3] {
+                let cpu = Cpu::detect().with_isa(isa).with_threads(threads);
+                for relu in [false, true] {
+                    check(cpu, same(28, 28, 1, 24, [3, 3], [1, 1]), 5, relu);
+                    check(cpu, same(14, 14, 24, 48, [3, 3], [1, 1]), 3, relu);
+                    check(cpu, same(7, 7, 48, 64, [3, 3], [1, 1]), 4, relu);
+                    check(cpu, valid(21, 20, 3, 33, [3, 3], [1, 1]), 2, relu);
+                    check(cpu, valid(23, 23, 5, 17, [5, 4], [2, 1]), 2, relu);
+                    check(cpu, valid(9, 11, 5, 6, [1, 1], [1, 1]), 2, relu);
+                    check(cpu, same(90, 300, 3, 24, [3, 3], [1, 1]), 1, relu);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_remainder() {
+        for isa in Isa::available() {
+            let cpu = Cpu::detect().with_isa(isa).with_threads(2);
+            for size in 1..68 {
+                check(cpu, same(5, 6, size, 68 - size, [3, 3], [1, 1]), 1 + size % 3, true);
+            }
+            for size in 2..35 {
+                check(cpu, same(size, 37 - size, 3, 5, [3, 3], [1, 1]), 1 + size % 17, true);
+            }
+        }
+    }
+}

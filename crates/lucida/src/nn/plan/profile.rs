@@ -1,0 +1,146 @@
+//! How long the steps of a plan take.
+
+use std::time::Instant;
+
+use super::Plan;
+use super::builder::Assembly;
+
+/// The seconds that each pass of a step took, one entry a time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StepTimes {
+    pub(super) pack: Vec<f64>,
+    pub(super) forward: Vec<f64>,
+    pub(super) gate: Vec<f64>,
+    pub(super) backward_input: Vec<f64>,
+    pub(super) backward_weights: Vec<f64>,
+}
+
+/// Runs a pass, and takes its time if it is wanted.
+pub(super) fn timed(wanted: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
+    if !wanted {
+        return run();
+    }
+    let start = Instant::now();
+    run();
+    times.push(start.elapsed().as_secs_f64());
+}
+
+/// A pass of a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PassTime {
+    /// The algorithm, where there is a choice.
+    pub algorithm: Option<&'static str>,
+    /// The median of its times, in seconds.
+    pub seconds: f64,
+    /// Multiplications and additions by the definition, for the batch at hand; zero where they do not matter.
+    pub operations: f64,
+}
+
+/// A step of a plan: a layer, with those that are fused into it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepProfile {
+    /// The names of its layers, joined by `+`.
+    pub name: String,
+    /// The length of its output for one sample.
+    pub output_len: usize,
+    /// Taking note of changed weights, in seconds: the median; zero if it never happened.
+    pub pack: f64,
+    /// The pass forward.
+    pub forward: PassTime,
+    /// A ReLU on the way back that is in no other pass, in seconds; zero if there is none.
+    pub gate: f64,
+    /// The pass back to the inputs, if there is one.
+    pub backward_input: Option<PassTime>,
+    /// The pass back to the weights, if there is one.
+    pub backward_weights: Option<PassTime>,
+}
+
+impl Plan {
+    /// From now on, whether the passes of each step are timed; times taken before are forgotten.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
+        self.steps.iter_mut().for_each(|step| step.times = StepTimes::default());
+    }
+
+    /// The steps in their order, with the medians of their times since [`set_timed`](Self::set_timed).
+    pub fn profile(&self) -> Vec<StepProfile> {
+        let profile = |step: &super::Step| {
+            let work = step.operation.work();
+            let pass = |algorithm, times: &[f64]| PassTime {
+                algorithm,
+                seconds: median(times),
+                operations: work.operations * self.batch as f64,
+            };
+            let there = |algorithm, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, times));
+            StepProfile {
+                name: step.name.clone(),
+                output_len: step.output.1,
+                pack: median(&step.times.pack),
+                forward: pass(work.forward, &step.times.forward),
+                gate: median(&step.times.gate),
+                backward_input: there(work.backward_input, &step.times.backward_input),
+                backward_weights: there(work.backward_weights, &step.times.backward_weights),
+            }
+        };
+        self.steps.iter().map(profile).collect()
+    }
+}
+
+fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+impl Assembly<'_> {
+    /// What a step is called: its layer, and what is fused into it.
+    pub(super) fn step_name(&self, step: usize) -> String {
+        let draft = &self.lowered.drafts[step];
+        let node = &self.wish.network.nodes()[draft.node];
+        let mut name = node.name().to_owned();
+        if let Some(activation) = draft.activation {
+            name += &format!("+{activation:?}").to_lowercase();
+        }
+        if draft.relu {
+            name += "+relu";
+        }
+        if draft.pool {
+            name += "+pool";
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::{Plan, Point, zoo};
+
+    #[test]
+    fn steps_are_named_and_timed() {
+        let network = zoo::mnist_cnn(1).unwrap();
+        let logits = Point::before_activation("dense_1");
+        let mut plan = Plan::builder(&network)
+            .batch_size(2)
+            .output(logits.clone())
+            .seed(logits)
+            .weight_gradients()
+            .build()
+            .unwrap();
+        assert!(plan.profile().iter().all(|step| step.forward.seconds == 0.0 && step.backward_weights.is_none()));
+        plan.set_timed(true);
+        plan.forward(&network).unwrap();
+        plan.backward(&network);
+        let profile = plan.profile();
+        let names: Vec<&str> = profile.iter().map(|step| step.name.as_str()).collect();
+        let convolutions = ["conv2d+relu+pool", "conv2d_1+relu+pool", "conv2d_2+relu+pool"];
+        assert_eq!(names, [&convolutions[..], &["dense+relu", "dense_1"]].concat());
+        assert!(profile[0].backward_input.is_none() && profile[1].backward_input.is_some());
+        for step in &profile {
+            assert!(step.forward.seconds > 0.0 && step.forward.operations > 0.0, "{step:?}");
+            assert!(step.forward.algorithm.is_some() && step.backward_weights.is_some(), "{step:?}");
+        }
+        plan.set_timed(false);
+        plan.forward(&network).unwrap();
+        assert!(plan.profile().iter().all(|step| step.forward.seconds == 0.0));
+    }
+}
