@@ -9,6 +9,7 @@ mod filter;
 mod kernels;
 mod maximize;
 mod receptive_field;
+mod style;
 mod subject;
 mod weights;
 
@@ -28,6 +29,9 @@ pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use style::{
+    KeepColors, OptimizerName, Painting, PoolingName, PresetName, Style, StyleFrames, StyleLossName,
+};
 pub(crate) use subject::Subject;
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
@@ -42,6 +46,7 @@ Examples:
   lucida explain runs/mnist photo-of-a-7.jpg    and why
   lucida summary mnist-cnn                      the layers of a network
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
+  lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
 
 Environment:
@@ -131,6 +136,12 @@ pub(crate) enum Command {
 
     /// Draw into a picture what a layer sees in it (DeepDream)
     Dream(DreamArguments),
+
+    /// Paint a picture with the content of one and the style of others
+    Style(Style),
+
+    /// Paint the frames of a film, so that they hold together
+    StyleFrames(StyleFrames),
 
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),

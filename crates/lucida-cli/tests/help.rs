@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["demo"],
     &["train"],
@@ -28,6 +28,8 @@ const COMMANDS: [&[&str]; 24] = [
     &["data", "show"],
     &["data", "augment"],
     &["embed"],
+    &["style"],
+    &["style-frames"],
     &["completions"],
 ];
 
@@ -98,6 +100,13 @@ fn wrong_command_lines_end_with_2() {
         (&["receptive-field", "m", "--data", "mnist"], "--effective"),
         (&["filter", "a.png"], "--kernel"),
         (&["filter", "a.png", "--kernel", "canny", "--layer", "l"], "--model"),
+        (&["style", "a.png", "-o", "b.png"], "<STYLES>"),
+        (&["style", "a.png", "b.png"], "--out"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--memory", "much"], "as in 800M or 2G"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--init", "rubbish"], "expected content, noise"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "possible values: vgg19, vgg16"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--size", "8"], "--size"),
+        (&["style-frames", "a"], "<STYLES>"),
         (&["data", "show", "cifar"], "possible values: mnist"),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
