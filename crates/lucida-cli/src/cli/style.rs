@@ -10,6 +10,7 @@ use crate::arguments::{Bytes, StartArgument, positive};
 #[command(after_help = "\
 Examples:
   lucida style photo.jpg painting.jpg -o out.png           at once, with the built-in network
+  lucida style photo.jpg brushwork -o out.png              in the built-in style
   lucida style photo.jpg painting.jpg -o out.png --weights vgg16.h5 --size 1024
   lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1           two styles mixed
   lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png       or each in its place
@@ -25,7 +26,7 @@ pub(crate) struct Style {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) content: PathBuf,
 
-    /// The picture whose style is taken; several are mixed, or put where a mask says
+    /// The picture whose style is taken, or brushwork, which is built in; several are mixed, or put where a mask says
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
@@ -92,7 +93,7 @@ pub(crate) struct StyleFrames {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) frames: PathBuf,
 
-    /// The picture whose style is taken; several are mixed
+    /// The picture whose style is taken, or brushwork, which is built in; several are mixed
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 

@@ -1,6 +1,5 @@
 //! `lucida style`
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,7 +10,6 @@ use lucida::style::{
     self, Canvas, Colours, FileKind, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings,
     Start, StyleLoss, StyleNetwork, transfer,
 };
-use lucida::weights::BUILTIN;
 
 use super::Context;
 use crate::arguments::StartArgument;
@@ -35,11 +33,11 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     }
     let original = Original::open(&arguments.content)?;
     let job = job(arguments, &original)?;
-    let (network, mut settings) = arguments.painting.open(context)?;
-    settings.size = settings.size.max(32);
+    let (network, settings) = arguments.painting.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
 
+    let network_name = network.name().to_owned();
     let bar = StrokeBar::new(context.output);
     let mut way = Way::new(arguments, &job, &settings)?;
     let made = transfer(network, &job, &settings, &mut |report: &Report| {
@@ -53,7 +51,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         true => enlarged(&made.canvas, &original.picture)?,
         false => made.canvas,
     };
-    let note = note(arguments, &settings);
+    let note = note(arguments, &network_name, &settings);
     let painted =
         Painted { canvas: &canvas, alpha: original.alpha.as_ref(), profile: original.profile.as_deref(), note: &note };
     painted.save(out, bits)?;
@@ -77,7 +75,7 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
         count if count == arguments.styles.len() => arguments.blend.iter().map(|&weight| weight as f32).collect(),
         count => bail!("--blend: {count} weights for {} styles", arguments.styles.len()),
     };
-    let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((Picture::open(path)?, weight)));
+    let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
     let open = |path: &Option<std::path::PathBuf>| path.as_deref().map(Picture::open).transpose();
     Ok(Job {
         mask: open(&arguments.mask)?,
@@ -85,6 +83,12 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
         colours: arguments.painting.colours(),
         ..Job::new(original.picture.clone(), styles.collect::<Result<_>>()?)
     })
+}
+
+/// A picture of style: a file, or the built-in one by its name.
+pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
+    let builtin = path.as_os_str() == style::BRUSHWORK && !path.exists();
+    if builtin { style::brushwork() } else { Picture::open(path) }
 }
 
 /// The library's words on pictures and masks, with the names of the files.
@@ -174,8 +178,7 @@ impl Painting {
     }
 
     /// The options that make a picture what it is, for its metadata.
-    pub(super) fn note(&self) -> String {
-        let network = self.network.as_deref().or(self.weights.as_ref().map(|_| "vgg")).unwrap_or(BUILTIN);
+    pub(super) fn note(&self, network: &str) -> String {
         format!(
             "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
             self.preset, self.size, self.style_weight, self.style_scale, self.seed
@@ -185,7 +188,7 @@ impl Painting {
 }
 
 /// How a picture was made.
-fn note(arguments: &Style, settings: &Settings) -> String {
+fn note(arguments: &Style, network: &str, settings: &Settings) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let styles: Vec<String> = arguments.styles.iter().map(|path| name(path)).collect();
     format!(
@@ -193,7 +196,7 @@ fn note(arguments: &Style, settings: &Settings) -> String {
         env!("CARGO_PKG_VERSION"),
         name(&arguments.content),
         styles.join(" and "),
-        arguments.painting.note(),
+        arguments.painting.note(network),
         settings.steps,
         settings.optimizer
     )
@@ -221,14 +224,13 @@ struct Way<'a> {
     shown: bool,
     steps: usize,
     written: usize,
-    problem: RefCell<Option<anyhow::Error>>,
 }
 
 impl<'a> Way<'a> {
     fn new(arguments: &'a Style, job: &Job, settings: &Settings) -> Result<Self> {
         let film = arguments.gif.is_some().then(|| job.check(settings).map(Film::new)).transpose()?;
         let screen = if arguments.show { Screen::detect() } else { None };
-        Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0, problem: RefCell::new(None) })
+        Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0 })
     }
 
     fn step(&mut self, report: &Report) -> lucida::Result<()> {
@@ -246,10 +248,9 @@ impl<'a> Way<'a> {
             picture.save_png(&folder.join(preview_name(self.written)))?;
         }
         if let Some(screen) = self.screen {
-            if let Err(problem) = screen.show(&picture, self.shown) {
-                // Nobody looks any more; the picture is in a file.
+            // Where nobody looks any more, the picture still goes into its file.
+            if screen.show(&picture, self.shown).is_err() {
                 self.screen = None;
-                self.problem.replace(Some(problem));
             }
             self.shown = true;
         }

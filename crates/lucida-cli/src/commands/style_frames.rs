@@ -9,6 +9,7 @@ use lucida::files;
 use lucida::style::{Painted, Report, Sequence, paint_frames};
 
 use super::Context;
+use super::style::open_style;
 use crate::cli::StyleFrames;
 use crate::interrupt;
 use crate::output::seconds;
@@ -34,15 +35,18 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
         bail!("{}: the painted frames need a folder of their own", arguments.out.display());
     }
     files::claim_folder(&arguments.out, &named, arguments.force)?;
-    let styles = arguments.styles.iter().map(|path| Ok((Picture::open(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
+    let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
     Picture::open(&frames[0])?;
     let (network, settings) = arguments.painting.open(context)?;
     interrupt::catch()?;
     let sequence =
         Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
     let (output, total) = (context.output, frames.len());
-    let note =
-        format!("Lucida {}, neural style transfer of frames; {}", env!("CARGO_PKG_VERSION"), arguments.painting.note());
+    let note = format!(
+        "Lucida {}, neural style transfer of frames; {}",
+        env!("CARGO_PKG_VERSION"),
+        arguments.painting.note(network.name())
+    );
     let mut bar: Option<(usize, StrokeBar)> = None;
     let mut watch = |index: usize, report: &Report| {
         if bar.as_ref().is_none_or(|(number, _)| *number != index) {

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn wave(size: [usize; 2], seed: f32, gain: [f32; 3]) -> Canvas {
-        let value = |i: usize| 120.0 + gain[i % 3] * ((i / 3) as f32 * seed + (i % 3) as f32).sin();
+        let value = |i: usize| 120.0 + gain[i % 3] * ((i / 3) as f32 * seed * (1.0 + 0.37 * (i % 3) as f32)).sin();
         Canvas { size, values: (0..3 * size[0] * size[1]).map(value).collect() }
     }
 

@@ -86,3 +86,66 @@ fn over(canvas: &Canvas, other: &Canvas, trust: &[f32]) -> Canvas {
     let mix = pixels.flat_map(|((a, b), &trust)| [0, 1, 2].map(|c: usize| b[c] + trust * (a[c] - b[c])));
     Canvas { size: canvas.size, values: mix.collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Pooling, Preset};
+    use super::*;
+    use crate::Cpu;
+    use crate::weights::builtin_vgg16_at;
+
+    /// A still scene with the noise of a camera.
+    fn frame(index: usize) -> Picture {
+        let value = |i: usize| {
+            let scene = 120.0 + 70.0 * ((i / 3 % 80) as f32 * 0.13).sin() + 40.0 * ((i / 240) as f32 * 0.19).cos();
+            scene as u8 + ((i * 7919 * (index + 3)) % 23) as u8
+        };
+        Picture::new(80, 64, 3, (0..80 * 64 * 3).map(value).collect()).unwrap()
+    }
+
+    fn flicker(temporal_weight: f32) -> f32 {
+        let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
+        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
+        let settings = Settings { size: 80, smallest: None, steps: 12, ..settings };
+        let sequence = Sequence { settings, steps: 8, temporal_weight };
+        let mut painted: Vec<Canvas> = Vec::new();
+        let style = crate::style::brushwork().unwrap();
+        paint_frames(
+            network,
+            3,
+            &[(style, 1.0)],
+            &sequence,
+            |i| Ok(frame(i)),
+            &mut |_, _| Ok(true),
+            |index, made| {
+                assert_eq!(index, painted.len());
+                painted.push(made.canvas.clone());
+                Ok(())
+            },
+        )
+        .unwrap();
+        let apart = painted[1].values.iter().zip(&painted[2].values).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        apart / painted[1].values.len() as f32
+    }
+
+    #[test]
+    fn the_temporal_loss_holds_flicker_down() {
+        let (held, free) = (flicker(100.0), flicker(0.0));
+        assert!(held < 0.7 * free, "{held} {free}");
+    }
+
+    #[test]
+    fn frames_of_other_shapes_are_refused() {
+        let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
+        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
+        let sequence = Sequence {
+            settings: Settings { size: 64, smallest: None, steps: 1, ..settings },
+            steps: 1,
+            temporal_weight: 1.0,
+        };
+        let shape = |i: usize| Ok(Picture::filled(64, 48 + 8 * i, &[9, 90, 200]));
+        let styles = [(frame(0), 1.0)];
+        let result = paint_frames(network, 2, &styles, &sequence, shape, &mut |_, _| Ok(true), |_, _| Ok(()));
+        assert!(result.unwrap_err().to_string().contains("frame 2 has another shape"));
+    }
+}

@@ -139,3 +139,102 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     }
     rest + sums.iter().sum::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use argmin::core::{CostFunction, Error as ArgminError, Executor, Gradient, State};
+    use argmin::solver::linesearch::MoreThuenteLineSearch;
+    use argmin::solver::quasinewton::LBFGS;
+
+    use super::*;
+
+    /// A bowl that is steeper in some directions than in others, and bent.
+    #[derive(Clone, Copy)]
+    struct Bowl;
+
+    impl Bowl {
+        fn value(x: &[f64]) -> f64 {
+            let own = |(i, x): (usize, &f64)| 0.5 * (0.2 + 0.15 * i as f64) * (x - i as f64 / 3.0).powi(2);
+            let bent: f64 = x.windows(2).map(|pair| 0.1 * (pair[0] * pair[1]).sin()).sum();
+            x.iter().enumerate().map(own).sum::<f64>() + bent
+        }
+
+        fn slope(x: &[f64]) -> Vec<f64> {
+            let mut slope: Vec<f64> =
+                x.iter().enumerate().map(|(i, x)| (0.2 + 0.15 * i as f64) * (x - i as f64 / 3.0)).collect();
+            for i in 1..x.len() {
+                let cosine = 0.1 * (x[i - 1] * x[i]).cos();
+                slope[i - 1] += cosine * x[i];
+                slope[i] += cosine * x[i - 1];
+            }
+            slope
+        }
+    }
+
+    impl CostFunction for Bowl {
+        type Param = Vec<f64>;
+        type Output = f64;
+
+        fn cost(&self, x: &Self::Param) -> Result<f64, ArgminError> {
+            Ok(Self::value(x))
+        }
+    }
+
+    impl Gradient for Bowl {
+        type Param = Vec<f64>;
+        type Gradient = Vec<f64>;
+
+        fn gradient(&self, x: &Self::Param) -> Result<Vec<f64>, ArgminError> {
+            Ok(Self::slope(x))
+        }
+    }
+
+    fn evaluate(values: &[f32], gradient: &mut [f32]) -> crate::Result<f64> {
+        let x: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        gradient.iter_mut().zip(Bowl::slope(&x)).for_each(|(g, slope)| *g = slope as f32);
+        Ok(Bowl::value(&x))
+    }
+
+    fn start(values: Vec<f32>) -> Point {
+        let mut gradient = vec![0.0; values.len()];
+        let loss = evaluate(&values, &mut gradient).unwrap();
+        Point { values, loss, gradient }
+    }
+
+    /// Step by step the points that argmin's L-BFGS comes to, with its line search of Moré and Thuente.
+    #[test]
+    fn a_trajectory_is_that_of_argmin() {
+        let from: Vec<f64> = (0..8).map(|i| f64::from(i % 3) - 1.5).collect();
+        let mut at = start(from.iter().map(|&x| x as f32).collect());
+        // argmin's first step is the gradient itself.
+        let first = (dot(&at.gradient, &at.gradient) / 8.0).sqrt();
+        let mut state = LbfgsState::new(Lbfgs { history: 4 }, first);
+        for steps in 1..=8 {
+            assert!(state.step(&mut at, evaluate).unwrap());
+            let search = MoreThuenteLineSearch::new().with_c(1e-4, 0.9).unwrap();
+            let run = Executor::new(Bowl, LBFGS::new(search, 4))
+                .configure(|state| state.param(from.clone()).max_iters(steps))
+                .run()
+                .unwrap();
+            let expected = run.state().get_param().unwrap();
+            for (got, expected) in at.values.iter().zip(expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-4, "step {steps}: {:?} {expected}", at.values);
+            }
+        }
+    }
+
+    #[test]
+    fn it_ends_where_the_gradient_does() {
+        let mut at = start(vec![9.0; 8]);
+        let mut state = LbfgsState::new(Lbfgs { history: 5 }, 1.0);
+        let before = at.loss;
+        for _ in 0..60 {
+            let last = at.loss;
+            if !state.step(&mut at, evaluate).unwrap() {
+                break;
+            }
+            assert!(at.loss <= last);
+        }
+        assert!(at.loss < before && at.gradient.iter().all(|g| g.abs() < 1e-3), "{:?}", at.gradient);
+    }
+}

@@ -11,6 +11,7 @@
 //! - [`transfer`] does it all for a [`Job`].
 
 mod adam;
+mod brushwork;
 mod canvas;
 mod choose;
 mod colours;
@@ -40,6 +41,7 @@ mod variation;
 mod wasserstein;
 
 pub use adam::Adam;
+pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
 pub use choose::{NETWORKS, choose};
 pub use colours::Colours;

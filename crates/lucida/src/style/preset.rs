@@ -148,8 +148,8 @@ impl Preset {
             },
             Self::Best => {
                 let (content, content_weight, weights): (_, _, &[f32]) = match blocks {
-                    5 => ("block4_conv2", 0.05, &[0.2, 0.2, 0.2, 0.2, 0.2]),
-                    _ => ("block3_conv3", 0.05, &[0.33, 0.33, 0.34]),
+                    5 => ("block4_conv2", 0.035, &[0.2, 0.2, 0.2, 0.2, 0.2]),
+                    _ => ("block3_conv3", 0.01, &[0.33, 0.33, 0.34]),
                 };
                 Settings {
                     look: Look {
@@ -160,13 +160,13 @@ impl Preset {
                         style_norm: StyleNorm::Relative,
                         style_weight: 1.0,
                         variation: Variation::MeanSquared,
-                        variation_weight: 1.0,
+                        variation_weight: 0.3,
                         ..settings.look
                     },
                     optimizer: Optimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
-                    smallest: Some(128),
-                    steps: 100,
-                    first_steps: 200,
+                    smallest: Some(if blocks == 5 { 128 } else { 64 }),
+                    steps: 50,
+                    first_steps: 100,
                     averaging: 0.9,
                     clip: true,
                     ..settings

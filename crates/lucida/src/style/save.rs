@@ -218,7 +218,7 @@ fn tiff(
     let depths: Vec<u8> = (0..channels).flat_map(|_| u16::from(bits).to_ne_bytes()).collect();
     let text = [note.as_bytes(), b"\0"].concat();
     let software = concat!("Lucida ", env!("CARGO_PKG_VERSION"), "\0").as_bytes();
-    let (ascii, small, large, undefined) = (2, 3, 4, 7);
+    let (byte, ascii, small, large) = (1, 2, 3, 4);
     entries.push((256, large, 1, width.to_ne_bytes()));
     entries.push((257, large, 1, height.to_ne_bytes()));
     entries.push((258, small, channels.into(), append(&depths)));
@@ -235,7 +235,7 @@ fn tiff(
         entries.push((338, small, 1, short(2)));
     }
     if let Some(profile) = profile {
-        entries.push((34_675, undefined, profile.len() as u32, append(profile)));
+        entries.push((34_675, byte, profile.len() as u32, append(profile)));
     }
     let directory = append(&[]);
     out[4..8].copy_from_slice(&directory);

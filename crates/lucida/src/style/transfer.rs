@@ -6,7 +6,7 @@ use super::lbfgs::{LbfgsState, Point};
 use super::objective::{Region, StyleTarget};
 use super::pyramid::{scaled, sizes};
 use super::scene::{Anchor, Kept, Scene};
-use super::sight::{Eye, unit_and_halo};
+use super::sight::{Eye, Sight, unit_and_halo};
 use super::{Canvas, Colours, Losses, Objective, Optimizer, Settings, Start, StyleNetwork, mask};
 use crate::data::Picture;
 use crate::data::random::{Purpose, below, generator, unit};
@@ -133,6 +133,7 @@ pub(super) fn transfer_near(
         taken: 0,
         work: work(&sizes, settings),
     };
+    painting.check_memory(last)?;
     let mut done: Option<Done> = None;
     for (number, &size) in sizes.iter().enumerate() {
         let painted = painting.paint([number, sizes.len()], size, done.take(), watch)?;
@@ -289,6 +290,20 @@ impl Painting<'_> {
             weight: near.weight,
         });
         Ok(Scene { objective, kept, anchor })
+    }
+
+    /// Whether the largest picture can be painted in the memory there is, before the small ones are.
+    fn check_memory(&mut self, last: [usize; 2]) -> Result<()> {
+        let geometry = Geometry::new(last, self.unit);
+        let (settings, memory) = (self.settings, self.memory_for(geometry.canvas));
+        if memory.is_some()
+            && let Some(network) = self.network.take()
+        {
+            let eye = Eye { cpu: settings.cpu, exact: false, memory };
+            let sight = Sight::new(network, &settings.look.layers(), geometry.canvas, eye, true)?;
+            self.network = Some(sight.into_network());
+        }
+        Ok(())
     }
 
     /// What is left for the network after the pictures.
