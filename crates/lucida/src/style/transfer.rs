@@ -2,14 +2,15 @@
 
 use super::adam::AdamState;
 use super::geometry::Geometry;
-use super::lbfgs::{LbfgsState, Point};
+use super::lbfgs::LbfgsState;
 use super::objective::{Region, StyleTarget};
-use super::pyramid::{scaled, sizes};
+use super::pyramid::{LEAST_SIDE, scaled, sizes};
+use super::run::{Done, Run};
 use super::scene::{Anchor, Kept, Scene};
 use super::sight::{Eye, Sight, unit_and_halo};
 use super::{Canvas, Colours, Losses, Objective, Optimizer, Settings, Start, StyleNetwork, mask};
 use crate::data::Picture;
-use crate::data::random::{Purpose, below, generator, unit};
+use crate::data::random::{Purpose, generator, unit};
 use crate::{Error, Result};
 
 /// Pictures of the size of the canvas that are held besides what the network needs.
@@ -55,7 +56,7 @@ pub struct Report<'a> {
     pub done: f64,
     /// The losses before the step.
     pub losses: &'a Losses,
-    current: &'a dyn Fn() -> Canvas,
+    pub(super) current: &'a dyn Fn() -> Canvas,
 }
 
 impl Report<'_> {
@@ -174,13 +175,12 @@ impl Job {
             return Err(Error::argument("a picture of style is needed"));
         }
         let size = scaled("the content", [self.content.height(), self.content.width()], settings.size)?;
-        let longest = sizes(size, settings.smallest)[0];
         for (number, (style, weight)) in self.styles.iter().enumerate() {
             let what = if self.styles.len() == 1 { "the style".to_owned() } else { format!("style {}", number + 1) };
             if !(weight.is_finite() && *weight > 0.0) {
                 return Err(Error::argument(format!("{what} has a weight of {weight}; it must be positive")));
             }
-            scaled(&what, [style.height(), style.width()], style_side(longest, settings))?;
+            scaled(&what, [style.height(), style.width()], style_side(size, settings))?;
         }
         for (what, picture) in [("the mask", &self.mask), ("the mask of what is preserved", &self.preserve)] {
             if let Some(picture) = picture {
@@ -194,16 +194,6 @@ impl Job {
 /// The longer side of a style picture for a result of a size.
 fn style_side(size: [usize; 2], settings: &Settings) -> usize {
     ((size[0].max(size[1]) as f32 * settings.style_scale).round() as usize).max(1)
-}
-
-/// A size that was painted.
-struct Done {
-    picture: Canvas,
-    geometry: Geometry,
-    adam: Option<AdamState>,
-    start: Losses,
-    end: Losses,
-    stopped: bool,
 }
 
 struct Painting<'a> {
@@ -326,8 +316,11 @@ impl Painting<'_> {
         let mut network = network;
         let mut targets = Vec::new();
         for (style, weight) in &self.styles {
-            let longer = style_side(geometry.picture, self.settings);
-            let size = scaled("the style", [style.height(), style.width()], longer)?;
+            let [height, width] = [style.height(), style.width()];
+            // In a small size a long style is seen larger than it should be rather than not at all.
+            let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
+            let longer = style_side(geometry.picture, self.settings).max(least);
+            let size = scaled("the style", [height, width], longer)?;
             let canvas = self.on_canvas(style, Geometry::new(size, self.unit))?;
             let (target, back) = StyleTarget::measure(network, &self.settings.look, &canvas, eye)?;
             targets.push((target, *weight));
@@ -366,108 +359,4 @@ impl Painting<'_> {
             }
         })
     }
-}
-
-/// The steps in one size.
-struct Run<'a> {
-    settings: &'a Settings,
-    geometry: Geometry,
-    scale: [usize; 2],
-    steps: usize,
-    watch: &'a mut dyn Watch,
-    work: &'a mut [f64; 2],
-    taken: &'a mut usize,
-}
-
-impl Run<'_> {
-    fn adam(&mut self, scene: &mut Scene, start: Canvas, mut state: AdamState) -> Result<Done> {
-        let (settings, geometry) = (self.settings, self.geometry);
-        let (averaging, clip, cpu) = (settings.averaging, settings.clip, settings.cpu);
-        let mut canvas = start;
-        let mut gradient = vec![0.0; canvas.values.len()];
-        let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
-        // How much of a whole picture the mean has in it.
-        let mut filled = 0.0;
-        let mut phases = generator(settings.seed, Purpose::Canvas, 1);
-        let mut first = None;
-        let mut stopped = false;
-        for step in 1..=self.steps {
-            let phase = [0, 1].map(|_| below(64, &mut phases) as usize);
-            let losses = scene.evaluate(&canvas, phase, &mut gradient)?;
-            state.step(cpu, &mut canvas.values, &gradient);
-            if clip {
-                canvas.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0));
-            }
-            if averaging > 0.0 {
-                filled = averaging * filled + (1.0 - averaging);
-                let pairs = mean.values.iter_mut().zip(&canvas.values);
-                pairs.for_each(|(mean, value)| *mean = averaging * *mean + (1.0 - averaging) * value);
-            }
-            let current = || geometry.cropped(&scene.seen(of_mean(&mean, filled, &canvas)));
-            let goes_on = self.report(step, &losses, &current)?;
-            first.get_or_insert(losses);
-            if !goes_on {
-                stopped = true;
-                break;
-            }
-        }
-        let result = scene.seen(of_mean(&mean, filled, &canvas));
-        let end = scene.evaluate(&result, [0, 0], &mut gradient)?;
-        let start = first.unwrap_or_default();
-        Ok(Done { picture: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
-    }
-
-    fn lbfgs(&mut self, scene: &mut Scene, start: Canvas, mut state: LbfgsState) -> Result<Done> {
-        let mut gradient = vec![0.0; start.values.len()];
-        let first = scene.evaluate(&start, [0, 0], &mut gradient)?;
-        let (size, geometry) = (start.size, self.geometry);
-        let mut scratch = Canvas { size, values: start.values.clone() };
-        let mut at = Point { values: start.values, loss: first.total, gradient };
-        let mut losses = first.clone();
-        let (mut stopped, mut failed) = (false, false);
-        for step in 1..=self.steps {
-            let moved = state.step(&mut at, |values, gradient| {
-                scratch.values.copy_from_slice(values);
-                losses = scene.evaluate(&scratch, [0, 0], gradient)?;
-                Ok(losses.total)
-            })?;
-            let current = || geometry.cropped(&scene.seen(Canvas { size, values: at.values.clone() }));
-            let goes_on = self.report(step, &losses, &current)?;
-            if !goes_on {
-                stopped = true;
-                break;
-            }
-            if !moved && failed {
-                break;
-            }
-            failed = !moved;
-        }
-        let result = scene.seen(Canvas { size, values: at.values });
-        let end = scene.evaluate(&result, [0, 0], &mut at.gradient)?;
-        Ok(Done { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
-    }
-
-    /// Tells the watcher about a step; whether to go on.
-    fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> Result<bool> {
-        let [number, scales] = self.scale;
-        let size = self.geometry.picture;
-        *self.taken += 1;
-        self.work[0] += (size[0] * size[1]) as f64;
-        self.watch.step(&Report {
-            scale: [number + 1, scales],
-            size,
-            step: [step, self.steps],
-            done: self.work[0] / self.work[1],
-            losses,
-            current,
-        })
-    }
-}
-
-/// The mean picture; the last one where no mean is kept.
-fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
-    if filled == 0.0 {
-        return last.clone();
-    }
-    Canvas { size: mean.size, values: mean.values.iter().map(|value| value / filled).collect() }
 }
