@@ -1,59 +1,67 @@
-"""Times a step of style transfer in PyTorch: VGG19 to block5_conv2, five Gram losses and one of content, Adam."""
+"""Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the picture."""
 
-from peers import arguments, report
+import json
+import resource
+import sys
+import time
 
 import torch
+from torch import nn
 
-size, threads = arguments(512)
+size = int(sys.argv[1])
+threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 torch.set_num_threads(threads)
-torch.manual_seed(42)
+torch.manual_seed(1)
 
-nn = torch.nn
-# The convolutions of VGG19's blocks, those whose outputs count by name; in PyTorch's order of layers.
-PLAN = [(64, 2), (128, 2), (256, 4), (512, 4), (512, 2)]
-layers, taps, channels = nn.ModuleList(), set(), 3
-for block, (filters, count) in enumerate(PLAN):
+WARM_UP, STEPS = 2, 8
+
+# The convolutions of VGG19 up to the second of block 5; the first of each block tells the style.
+blocks, channels, layers, marks = [(64, 2), (128, 2), (256, 4), (512, 4), (512, 2)], 3, [], []
+for number, (filters, count) in enumerate(blocks):
+    if number:
+        layers.append(nn.MaxPool2d(2))
     for index in range(count):
-        layers.append(nn.Sequential(nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()))
+        layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
         channels = filters
         if index == 0:
-            taps.add(len(layers) - 1)
-    if block < len(PLAN) - 1:
-        layers.append(nn.MaxPool2d(2))
-layers.requires_grad_(False).to(memory_format=torch.channels_last)
+            marks.append(len(layers) - 1)
+network = nn.ModuleList(layers).requires_grad_(False)
+mean = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
 
 
-def features(x):
-    styles = []
-    for index, layer in enumerate(layers):
+def features_of(picture):
+    x, style = picture - mean, []
+    for index, layer in enumerate(network):
         x = layer(x)
-        if index in taps:
-            styles.append(x)
-    return styles, x
+        if index in marks:
+            flat = x.flatten(2)[0]
+            style.append(flat @ flat.T / flat.shape[1])
+    return style, x
 
 
-def gram(maps):
-    rows = maps.flatten(2)[0]
-    return rows @ rows.T
-
-
-picture = (torch.rand(1, 3, size, size) * 252 - 126).to(memory_format=torch.channels_last).requires_grad_()
-optimizer = torch.optim.Adam([picture], lr=1.0)
+picture = (torch.rand(1, 3, size, size) * 255).requires_grad_()
 with torch.no_grad():
-    styles, deep = features(picture)
-    targets, content = [gram(maps) * 0.9 for maps in styles], deep * 0.9
+    content_target = features_of(picture)[1]
+    style_targets = features_of(torch.rand(1, 3, size, size) * 255)[0]
+optimizer = torch.optim.Adam([picture], lr=1.0)
 
 
 def step():
     optimizer.zero_grad()
-    styles, deep = features(picture)
-    loss = 0.5e-3 * (deep - content).square().sum()
-    for maps, target in zip(styles, targets):
-        pixels, channels = maps.shape[2] * maps.shape[3], maps.shape[1]
-        loss = loss + (gram(maps) - target).square().sum() / (4.0 * channels**2 * float(pixels) ** 2)
+    style, content = features_of(picture)
+    loss = 0.5 * ((content - content_target) ** 2).sum()
+    for got, wanted in zip(style, style_targets):
+        loss = loss + 200.0 * ((got - wanted) ** 2).sum() / (4.0 * got.shape[0] ** 2)
     loss.backward()
     optimizer.step()
-    return loss.item()
 
 
-report(f"PyTorch {torch.__version__}", step, 2, 5)
+for _ in range(WARM_UP):
+    step()
+times = []
+for _ in range(STEPS):
+    start = time.perf_counter()
+    step()
+    times.append((time.perf_counter() - start) * 1e3)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"name": f"PyTorch {torch.__version__.split('+')[0]}", "ms": times, "mb": peak}))

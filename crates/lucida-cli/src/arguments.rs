@@ -246,6 +246,48 @@ pub(crate) fn part(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected a number from 0 up, less than 1".to_owned())
 }
 
+/// A number of bytes: `800M`, `2G`, `1.5G`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected a size as in 800M or 2G".to_owned();
+        let upper = text.to_ascii_uppercase();
+        let digits = upper.strip_suffix('B').unwrap_or(&upper);
+        let (number, unit) = match digits.strip_suffix(['K', 'M', 'G', 'T']) {
+            Some(number) => (number, 1_u64 << (10 * (1 + "KMGT".find(&digits[number.len()..]).unwrap_or(0)))),
+            None => (digits, 1),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong())?;
+        let bytes = number * unit as f64;
+        if bytes.is_finite() && bytes >= 1.0 && bytes < 1e18 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+    }
+}
+
+/// What is painted over: `content`, `noise`, or a picture file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StartArgument {
+    Content,
+    Noise,
+    File(PathBuf),
+}
+
+impl FromStr for StartArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "content" => Ok(Self::Content),
+            "noise" => Ok(Self::Noise),
+            _ if text.contains(['/', '\\', '.']) => Ok(Self::File(text.into())),
+            _ => Err("expected content, noise, or the file of a picture".to_owned()),
+        }
+    }
+}
+
 /// A positive number: a learning rate.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
@@ -330,6 +372,24 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(part("1").is_err() && part("-0.1").is_err() && part("0.5") == Ok(0.5));
+    }
+
+    #[test]
+    fn sizes_in_bytes() {
+        assert_eq!("2G".parse(), Ok(Bytes(2 << 30)));
+        assert_eq!("1.5g".parse(), Ok(Bytes(3 << 29)));
+        assert_eq!("800MB".parse(), Ok(Bytes(800 << 20)));
+        assert_eq!("4096".parse(), Ok(Bytes(4096)));
+        for wrong in ["", "G", "-1G", "0", "2X", "nan", "infG", "1e30T", "much"] {
+            assert!(wrong.parse::<Bytes>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn starts() {
+        assert_eq!("noise".parse(), Ok(StartArgument::Noise));
+        assert_eq!("a.png".parse(), Ok(StartArgument::File("a.png".into())));
+        assert!("random".parse::<StartArgument>().is_err());
     }
 
     #[test]

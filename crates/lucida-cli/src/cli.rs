@@ -12,6 +12,7 @@ mod kernels;
 mod maximize;
 mod receptive_field;
 mod report;
+mod style;
 mod subject;
 mod train;
 mod weights;
@@ -35,6 +36,9 @@ pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
+pub(crate) use style::{
+    KeepColors, Painting, PoolingName, PresetName, Style, StyleFrames, StyleLossName, StyleOptimizerName,
+};
 pub(crate) use subject::Subject;
 pub(crate) use train::{
     MonitorName, OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments,
@@ -53,6 +57,7 @@ Examples:
   lucida explain runs/mnist photo-of-a-7.jpg    and why
   lucida summary mnist-cnn                      the layers of a network
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
+  lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
 
 Environment:
@@ -145,6 +150,12 @@ pub(crate) enum Command {
 
     /// Draw into a picture what a layer sees in it (DeepDream)
     Dream(DreamArguments),
+
+    /// Paint a picture with the content of one and the style of others
+    Style(Style),
+
+    /// Paint the frames of a film, so that they hold together
+    StyleFrames(StyleFrames),
 
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),

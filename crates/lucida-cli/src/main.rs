@@ -11,6 +11,8 @@ mod exit;
 mod interrupt;
 mod output;
 mod progress;
+mod show;
+mod stroke_bar;
 mod transfer;
 
 use std::process::ExitCode;

@@ -39,6 +39,11 @@ impl Output {
         io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// The same, but nothing is printed where nobody watches.
+    pub(crate) fn only_watched(self) -> Self {
+        Self { quiet: self.quiet || !self.is_watched(), ..self }
+    }
+
     /// Prints a part of the result.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["demo"],
     &["train"],
@@ -31,6 +31,8 @@ const COMMANDS: [&[&str]; 27] = [
     &["embed"],
     &["bench"],
     &["bench", "plan"],
+    &["style"],
+    &["style-frames"],
     &["completions"],
 ];
 
@@ -109,6 +111,13 @@ fn wrong_command_lines_end_with_2() {
         (&["receptive-field", "m", "--data", "mnist"], "--effective"),
         (&["filter", "a.png"], "--kernel"),
         (&["filter", "a.png", "--kernel", "canny", "--layer", "l"], "--model"),
+        (&["style", "a.png", "-o", "b.png"], "<STYLES>"),
+        (&["style", "a.png", "b.png"], "--out"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--memory", "much"], "as in 800M or 2G"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--init", "rubbish"], "expected content, noise"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "possible values: vgg19, vgg16"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--size", "8"], "--size"),
+        (&["style-frames", "a"], "<STYLES>"),
         (&["data", "show", "cifar"], "possible values: mnist"),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),

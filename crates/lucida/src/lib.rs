@@ -7,6 +7,7 @@ pub mod files;
 pub mod nn;
 pub mod plot;
 pub mod report;
+pub mod style;
 pub mod train;
 pub mod weights;
 

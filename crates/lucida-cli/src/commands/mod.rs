@@ -19,6 +19,8 @@ mod predict;
 mod receptive_field;
 mod report;
 mod source;
+mod style;
+mod style_frames;
 mod subject;
 mod summary;
 mod tables;
@@ -75,6 +77,8 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Zoo(arguments) => zoo::run(arguments, context),
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Dream(arguments) => dream::run(arguments, context),
+        Command::Style(arguments) => style::run(arguments, context),
+        Command::StyleFrames(arguments) => style_frames::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Bench(command) => bench::run(command, context),

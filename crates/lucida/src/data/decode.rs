@@ -43,6 +43,16 @@ impl Picture {
     /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
     /// `limits.pixels`, before anything is allocated for them.
     pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Self> {
+        Ok(Self::decode_all(bytes, name, limits)?.0)
+    }
+
+    /// As [`Picture::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
+    #[allow(clippy::type_complexity)] // the three parts of a file, used in one place
+    pub(crate) fn decode_all(
+        bytes: &[u8],
+        name: &Path,
+        limits: &Limits,
+    ) -> Result<(Self, Option<Self>, Option<Vec<u8>>)> {
         let format = recognise(bytes, name)?;
         let failed = |error| explain(error, format, name, limits);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -65,9 +75,12 @@ impl Picture {
         }
         // Unreadable metadata are no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let profile = decoder.icc_profile().ok().flatten();
         let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         image.apply_orientation(orientation);
-        from_image(image).ok_or_else(|| Error::Bug(format!("{}: a colour type without a conversion", name.display())))
+        let alpha = opacity(&image);
+        let missing = || Error::Bug(format!("{}: a colour type without a conversion", name.display()));
+        Ok((from_image(image).ok_or_else(missing)?, alpha, profile))
     }
 }
 
@@ -167,6 +180,15 @@ fn from_image(image: DynamicImage) -> Option<Picture> {
         _ => return None,
     };
     Picture::new(width, height, channels.into(), pixels).ok()
+}
+
+/// The opacity in gray, where there is any.
+fn opacity(image: &DynamicImage) -> Option<Picture> {
+    if !image.color().has_alpha() {
+        return None;
+    }
+    let levels = image.to_rgba8().pixels().map(|pixel| pixel.0[3]).collect();
+    Picture::new(image.width() as usize, image.height() as usize, 1, levels).ok()
 }
 
 /// The channels without alpha, and their bytes, of samples that `unit` maps to 0 to 1.

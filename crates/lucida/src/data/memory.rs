@@ -3,9 +3,14 @@
 /// What is assumed to be free where the system does not say: 2 GiB.
 const UNKNOWN: u64 = 2 << 30;
 
+/// The memory that is free, in bytes, or what is assumed where the system does not say.
+pub fn free_memory() -> u64 {
+    free().unwrap_or(UNKNOWN)
+}
+
 /// A quarter of the memory that is free, in bytes: what pictures may be kept in unless told otherwise.
 pub fn memory_to_keep() -> u64 {
-    free().unwrap_or(UNKNOWN) / 4
+    free_memory() / 4
 }
 
 /// The free memory: of the machine, or of the container that this process runs in, whichever is less.

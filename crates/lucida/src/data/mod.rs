@@ -26,7 +26,7 @@ pub use digit::normalise_digit;
 pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, Watch, save_skipped};
 pub use limits::Limits;
 pub use loader::{Batch, Loader};
-pub use memory::memory_to_keep;
+pub use memory::{free_memory, memory_to_keep};
 pub use mnist::Mnist;
 pub use picture::Picture;
 pub use preprocess::{Colour, Preprocessing};

@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Mix = 5,
     /// The directions that the main ones are sought from.
     Embed = 6,
+    /// What is painted over, and where tiles are cut.
+    Canvas = 21,
     /// The noise of SmoothGrad.
     Noise = 11,
     /// The masks of RISE.

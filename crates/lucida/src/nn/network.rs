@@ -1,6 +1,7 @@
 //! A network: a graph of named layers and their weights.
 
 mod assembly;
+mod average;
 mod cut;
 mod head;
 mod resize;

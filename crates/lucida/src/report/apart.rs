@@ -1,6 +1,7 @@
 //! The network of the demonstration taken apart, and beside it one that knows photos.
 
 use super::DemoResult;
+use super::painting::{self, Painting};
 use crate::data::{Dataset, Limits, Picture, Preprocessing};
 use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
 use crate::explain::{
@@ -12,7 +13,7 @@ use crate::plot::{Cell, Content, Gallery, Grid};
 use crate::weights::builtin_vgg16_at;
 use crate::{Cpu, Result};
 
-const CAT: &[u8] = include_bytes!("../../../../assets/chelsea.png");
+pub(super) const CAT: &[u8] = include_bytes!("../../../../assets/chelsea.png");
 
 /// The layers whose filters are shown, and how many of them.
 const FILTERS: [(&str, usize); 3] = [("conv2d", 12), ("conv2d_1", 24), ("conv2d_2", 24)];
@@ -42,12 +43,23 @@ pub struct Depth {
     pub photo_steps: usize,
     /// Height of the photo in pixels.
     pub photo_height: usize,
+    /// Longer side of the painting in pixels.
+    pub painting_size: usize,
+    /// Steps in each size of the painting.
+    pub painting_steps: usize,
 }
 
 impl Default for Depth {
-    /// What takes about twenty seconds on two cores.
+    /// What takes about thirty seconds on two cores.
     fn default() -> Self {
-        Self { class_steps: 320, filter_steps: 256, photo_steps: 96, photo_height: 224 }
+        Self {
+            class_steps: 320,
+            filter_steps: 256,
+            photo_steps: 96,
+            photo_height: 224,
+            painting_size: 300,
+            painting_steps: 50,
+        }
     }
 }
 
@@ -60,6 +72,7 @@ pub(super) struct Apart {
     explanations: Vec<(String, Picture)>,
     figure: Picture,
     photo: Photo,
+    painting: Painting,
 }
 
 /// What VGG16 makes of the cat.
@@ -71,7 +84,7 @@ struct Photo {
 }
 
 impl Apart {
-    pub(super) const FILES: [&str; 7] = [
+    pub(super) const FILES: [&str; 8] = [
         "classes.png",
         "filters.png",
         "activations.png",
@@ -79,6 +92,7 @@ impl Apart {
         "deconv.png",
         "cat-activations.png",
         "cat-deconv.png",
+        painting::FILE,
     ];
 
     pub(super) fn of(result: &DemoResult, depth: &Depth) -> Result<Self> {
@@ -90,6 +104,7 @@ impl Apart {
             explanations: explanations(result, cpu)?,
             figure: figure(result, cpu)?,
             photo: Photo::new(depth, cpu)?,
+            painting: Painting::new(depth, result.settings.seed, cpu)?,
         })
     }
 
@@ -116,6 +131,7 @@ impl Apart {
             self.figure.clone(),
             self.photo.maps.clone(),
             self.photo.projections.clone(),
+            self.painting.picture.clone(),
         ];
         Ok(Self::FILES.into_iter().zip(pictures).collect())
     }
@@ -166,6 +182,10 @@ impl Apart {
                      the filter sees, and beside them what of it excited the filter: its answer sent back through the \
                      network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
         Content::new().paragraph(intro).picture(&self.figure, 1, "Projections of filters and the parts of digits", "")
+    }
+
+    pub(super) fn painting(&self) -> Result<Content> {
+        self.painting.section()
     }
 
     pub(super) fn photo(&self) -> Result<Content> {

@@ -67,7 +67,7 @@ pub struct Times {
 
 impl Demo {
     /// The files of a demonstration; the first is the page.
-    pub const FILES: [&str; 14] = [
+    pub const FILES: [&str; 15] = [
         "index.html",
         "model.safetensors",
         pictures::CURVES,
@@ -82,6 +82,7 @@ impl Demo {
         Apart::FILES[4],
         Apart::FILES[5],
         Apart::FILES[6],
+        Apart::FILES[7],
     ];
 
     /// Reads the built-in digits and splits them.

@@ -5,6 +5,7 @@
 mod apart;
 mod demo;
 mod page;
+mod painting;
 mod pictures;
 mod run;
 

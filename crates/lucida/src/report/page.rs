@@ -30,6 +30,7 @@ pub(super) fn report(result: &DemoResult, apart: &Apart, taking_apart: f64) -> R
         .section("What its filters look for", apart.filters()?)
         .section("What excites its filters", apart.figure()?)
         .section("A network for photos", apart.photo()?)
+        .section("And it paints", apart.painting()?)
         .section("The network", network(result))
         .section("The time it took", times(result, taking_apart))
         .footer(format!(

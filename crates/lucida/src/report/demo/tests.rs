@@ -34,7 +34,14 @@ fn a_demonstration_writes_its_files() {
     let settings = Settings { epochs: 1, batch_size: 32, ..demo.settings(42, Cpu::detect()) };
     let result = demo.run(&settings, &mut Silent).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let depth = Depth { class_steps: 2, filter_steps: 2, photo_steps: 1, photo_height: 64 };
+    let depth = Depth {
+        class_steps: 2,
+        filter_steps: 2,
+        photo_steps: 1,
+        photo_height: 64,
+        painting_size: 64,
+        painting_steps: 1,
+    };
     result.save(folder.path(), &depth).unwrap();
     let mut written: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -45,11 +52,12 @@ fn a_demonstration_writes_its_files() {
 
     let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
     // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
-    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters.
+    // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters,
+    // three of the painting.
     let pictures = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
     let right = 64 - wrong;
-    assert_eq!(pictures, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6);
+    assert_eq!(pictures, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6 + 3);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));
@@ -80,7 +88,14 @@ fn a_stopped_demonstration_shows_what_it_has() {
     let settings = Settings { epochs: 3, batch_size: 64, ..demo.settings(42, Cpu::detect()) };
     let result = demo.run(&settings, &mut Stopping(1)).unwrap();
     assert!(result.fitted.interrupted);
-    let depth = Depth { class_steps: 1, filter_steps: 1, photo_steps: 1, photo_height: 64 };
+    let depth = Depth {
+        class_steps: 1,
+        filter_steps: 1,
+        photo_steps: 1,
+        photo_height: 64,
+        painting_size: 64,
+        painting_steps: 1,
+    };
     let page = page::report(&result, &Apart::of(&result, &depth).unwrap(), 0.0).unwrap().html();
     assert!(page.contains("stopped after 1 of 3 epochs"));
     assert!(matches!(demo.run(&settings, &mut Stopping(0)), Err(Error::Interrupted)));

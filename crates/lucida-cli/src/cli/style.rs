@@ -1,0 +1,236 @@
+//! The options of `lucida style` and `lucida style-frames`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::arguments::{Bytes, StartArgument, positive};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida style photo.jpg painting.jpg -o out.png           at once, with the built-in network
+  lucida style photo.jpg brushwork -o out.png              in the built-in style
+  lucida style photo.jpg painting.jpg -o out.png --weights vgg16.h5 --size 1024
+  lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1           two styles mixed
+  lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png       or each in its place
+  lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance --style-scale 0.5
+  lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 --memory 4G
+  lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps --every 20
+  lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
+
+Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3
+of VGG16. Ctrl-C writes the best picture so far. The file says in its metadata how it was made.")]
+pub(crate) struct Style {
+    /// The picture whose content is kept
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) content: PathBuf,
+
+    /// The picture whose style is taken, or brushwork, which is built in; several are mixed, or put where a mask says
+    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    pub(crate) styles: Vec<PathBuf>,
+
+    /// The result: .png, .tif or .jpg
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) painting: Painting,
+
+    /// How much of each style, in their order, as in 2,1 [default: the same of all]
+    #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = positive, conflicts_with = "mask")]
+    pub(crate) blend: Vec<f64>,
+
+    /// Which style where, a picture in the size of the content: grays from the first style (black) to the last (white), or
+    /// colours: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is painted
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) mask: Option<PathBuf>,
+
+    /// What is left as it is (white), a picture in the size of the content
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) preserve: Option<PathBuf>,
+
+    /// Enlarge the result to the size of the content
+    #[arg(long)]
+    pub(crate) keep_size: bool,
+
+    /// Bits of a channel in the result: 8, or 16 for .png and .tif
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = ["8", "16"])]
+    pub(crate) bits: String,
+
+    /// Write the picture as it becomes into this folder, numbered
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) preview: Option<PathBuf>,
+
+    /// Write an animation of the way there
+    #[arg(long, value_name = "FILE.gif", value_hint = ValueHint::FilePath)]
+    pub(crate) gif: Option<PathBuf>,
+
+    /// Show the picture in the terminal as it becomes
+    #[arg(long)]
+    pub(crate) show: bool,
+
+    /// Steps from one preview, frame of the animation or picture in the terminal to the next
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) every: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida style-frames frames/ painting.jpg -o painted/
+  lucida style-frames frames/ painting.jpg -o painted/ --size 384 --frame-steps 40 --temporal-weight 100
+
+The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved
+to where its parts are now, and held near to that. A film becomes frames, and frames a film, with
+ffmpeg -i film.mp4 frames/%05d.png and ffmpeg -i painted/%05d.png painted.mp4")]
+pub(crate) struct StyleFrames {
+    /// Folder with the frames
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) frames: PathBuf,
+
+    /// The picture whose style is taken, or brushwork, which is built in; several are mixed
+    #[arg(value_hint = ValueHint::FilePath, required = true)]
+    pub(crate) styles: Vec<PathBuf>,
+
+    /// Folder for the painted frames, PNG files of the same names
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Overwrite files that are there already
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Steps for each frame after the first
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) frame_steps: u32,
+
+    /// How firmly a frame is held to the one before; 0 lets it flicker
+    #[arg(long, value_name = "WEIGHT", default_value = "100", value_parser = not_negative)]
+    pub(crate) temporal_weight: f64,
+
+    #[command(flatten)]
+    pub(crate) painting: Painting,
+}
+
+/// How pictures are painted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Painting")]
+pub(crate) struct Painting {
+    /// Where the settings come from that are not given
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
+    pub(crate) preset: PresetName,
+
+    /// Longer side of the result in pixels
+    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = clap::value_parser!(u32).range(32..=16_384))]
+    pub(crate) size: u32,
+
+    /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
+    #[arg(long, value_name = "STRENGTH", default_value = "1", value_parser = positive)]
+    pub(crate) style_weight: f64,
+
+    /// Longer side of the style picture, in parts of that of the result: smaller gives smaller strokes
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) style_scale: f64,
+
+    /// Keep the content's colours: only its lightness is painted, or the style is given colours like them
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(crate) keep_colors: Option<KeepColors>,
+
+    /// Network that looks [default: vgg19 or vgg16 if fetched, else vgg16-builtin]
+    #[arg(long, value_name = "NETWORK", value_parser = lucida::style::NETWORKS)]
+    pub(crate) network: Option<String>,
+
+    /// File with the weights of VGG16 or VGG19
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) weights: Option<PathBuf>,
+
+    /// Steps, in each size if there are several [default: that of the preset]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) steps: Option<u32>,
+
+    /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 128
+    /// for the preset best, else 0]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=16_384))]
+    pub(crate) coarsest: Option<u32>,
+
+    /// How pixels are changed [default: that of the preset]
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub(crate) optimizer: Option<StyleOptimizerName>,
+
+    /// How the network makes its maps smaller
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = PoolingName::Max)]
+    pub(crate) pooling: PoolingName,
+
+    /// What the style loss compares
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = StyleLossName::Gram)]
+    pub(crate) style_loss: StyleLossName,
+
+    /// What is painted over: content, noise, or a picture
+    #[arg(long, value_name = "WHAT", default_value = "content")]
+    pub(crate) init: StartArgument,
+
+    /// Smoothness: how many times the preset's total variation counts
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
+    pub(crate) smoothness: f64,
+
+    /// Memory to use, as in 800M or 2G; larger pictures are painted in tiles [default: half of what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Bytes>,
+
+    /// Seed of all random numbers: equal seeds give equal pictures
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetName {
+    /// From coarse to fine, tuned by looking
+    Best,
+    /// Gatys, Ecker and Bethge (2016)
+    Gatys,
+    /// TensorFlow's tutorial
+    Tensorflow,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeepColors {
+    /// Exactly: only the lightness is painted
+    Luminance,
+    /// In the large: the style is given their mean and spread
+    Histogram,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StyleOptimizerName {
+    /// Small steps
+    Adam,
+    /// Fewer and larger ones, with more memory
+    Lbfgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PoolingName {
+    /// By the largest value
+    Max,
+    /// By the mean: smoother pictures
+    Average,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StyleLossName {
+    /// Gram matrices
+    Gram,
+    /// Gaussians: the Wasserstein-2 distance
+    Wasserstein,
+}
+
+/// A number that may be zero.
+fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a number that is not negative".to_owned())
+}

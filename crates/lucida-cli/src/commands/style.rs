@@ -1,0 +1,271 @@
+//! `lucida style`
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::{Filter, Picture, free_memory};
+use lucida::files;
+use lucida::style::{
+    self, Canvas, Colours, FileKind, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings,
+    Start, StyleLoss, StyleNetwork, transfer,
+};
+
+use super::Context;
+use crate::arguments::StartArgument;
+use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
+use crate::interrupt;
+use crate::output::seconds;
+use crate::show::Screen;
+use crate::stroke_bar::StrokeBar;
+
+pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    let started = Instant::now();
+    let out = &arguments.out;
+    let bits: u8 = arguments.bits.parse()?;
+    FileKind::of_path(out, bits)?;
+    files::claim_file(out, arguments.force)?;
+    if let Some(gif) = &arguments.gif {
+        files::claim_file(gif, arguments.force)?;
+    }
+    if let Some(folder) = &arguments.preview {
+        files::claim_folder(folder, &[&preview_name(1)], arguments.force)?;
+    }
+    let original = Original::open(&arguments.content)?;
+    let job = job(arguments, &original)?;
+    let (network, settings) = arguments.painting.open(context)?;
+    check(&job, &settings, arguments)?;
+    interrupt::catch()?;
+
+    let network_name = network.name().to_owned();
+    let bar = StrokeBar::new(context.output);
+    let mut way = Way::new(arguments, &job, &settings)?;
+    let made = transfer(network, &job, &settings, &mut |report: &Report| {
+        bar.show(report);
+        bar.suspend(|| way.step(report))?;
+        Ok(!interrupt::is_requested())
+    })?;
+    drop(bar);
+
+    let canvas = match arguments.keep_size {
+        true => enlarged(&made.canvas, &original.picture)?,
+        false => made.canvas,
+    };
+    let note = note(arguments, &network_name, &settings);
+    let painted =
+        Painted { canvas: &canvas, alpha: original.alpha.as_ref(), profile: original.profile.as_deref(), note: &note };
+    painted.save(out, bits)?;
+    way.finish(&canvas)?;
+    let [height, width] = canvas.size;
+    context.output.result(&format!(
+        "{}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",
+        out.display(),
+        made.steps,
+        seconds(started.elapsed().as_secs_f64()),
+        made.start.total,
+        made.end.total
+    ))?;
+    if made.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+}
+
+/// The pictures of a command line.
+fn job(arguments: &Style, original: &Original) -> Result<Job> {
+    let weights = match arguments.blend.len() {
+        0 => vec![1.0; arguments.styles.len()],
+        count if count == arguments.styles.len() => arguments.blend.iter().map(|&weight| weight as f32).collect(),
+        count => bail!("--blend: {count} weights for {} styles", arguments.styles.len()),
+    };
+    let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
+    let open = |path: &Option<std::path::PathBuf>| path.as_deref().map(Picture::open).transpose();
+    Ok(Job {
+        mask: open(&arguments.mask)?,
+        preserve: open(&arguments.preserve)?,
+        colours: arguments.painting.colours(),
+        ..Job::new(original.picture.clone(), styles.collect::<Result<_>>()?)
+    })
+}
+
+/// A picture of style: a file, or the built-in one by its name.
+pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
+    let builtin = path.as_os_str() == style::BRUSHWORK && !path.exists();
+    if builtin { style::brushwork() } else { Picture::open(path) }
+}
+
+/// The library's words on pictures and masks, with the names of the files.
+fn check(job: &Job, settings: &Settings, arguments: &Style) -> Result<()> {
+    job.check(settings).map(drop).map_err(|problem| {
+        let mut text = problem.to_string();
+        let name = |path: &Path| path.display().to_string();
+        let mut put = |what: &str, path: &Path| {
+            if let Some(rest) = text.strip_prefix(what) {
+                text = format!("{}{rest}", name(path));
+            }
+        };
+        put("the content", &arguments.content);
+        put("the style", &arguments.styles[0]);
+        for (index, path) in arguments.styles.iter().enumerate() {
+            put(&format!("style {}", index + 1), path);
+        }
+        if let Some(path) = &arguments.preserve {
+            put("the mask of what is preserved", path);
+        }
+        if let Some(path) = &arguments.mask {
+            put("the mask", path);
+        }
+        anyhow::anyhow!(text)
+    })
+}
+
+impl Painting {
+    /// The network and the settings of a command line.
+    pub(super) fn open(&self, context: Context) -> Result<(StyleNetwork, Settings)> {
+        let model = style::choose(self.network.as_deref(), self.weights.as_deref())?;
+        let builtin = model.network.name() == "vgg16_builtin";
+        if builtin && self.network.is_none() {
+            context.output.note(
+                "painting with the built-in blocks 1 to 3 of VGG16; `lucida weights fetch vgg16` gets all five, which see \
+                 larger shapes",
+            );
+        }
+        let pooling = match self.pooling {
+            PoolingName::Max => Pooling::Max,
+            PoolingName::Average => Pooling::Average,
+        };
+        let network = StyleNetwork::new(model, pooling)?;
+        let preset = match self.preset {
+            PresetName::Best => Preset::Best,
+            PresetName::Gatys => Preset::Gatys,
+            PresetName::Tensorflow => Preset::TensorFlow,
+        };
+        let mut settings = preset.settings(&network, context.cpu)?;
+        settings.size = self.size as usize;
+        settings.style_scale = self.style_scale as f32;
+        settings.seed = self.seed;
+        settings.memory = Some(self.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0));
+        settings.look.style_weight *= self.style_weight as f32;
+        settings.look.variation_weight *= self.smoothness as f32;
+        settings.look.style_loss = match self.style_loss {
+            StyleLossName::Gram => StyleLoss::Gram,
+            StyleLossName::Wasserstein => StyleLoss::Wasserstein,
+        };
+        if let Some(steps) = self.steps {
+            (settings.steps, settings.first_steps) = (steps as usize, steps as usize);
+        }
+        if let Some(coarsest) = self.coarsest {
+            settings.smallest = (coarsest > 0).then_some(coarsest as usize);
+        }
+        match self.optimizer {
+            Some(StyleOptimizerName::Lbfgs) => settings.optimizer = Optimizer::Lbfgs(Lbfgs { history: 10 }),
+            Some(StyleOptimizerName::Adam) if !matches!(settings.optimizer, Optimizer::Adam(_)) => {
+                settings.optimizer = Preset::Best.settings(&network, context.cpu)?.optimizer;
+            }
+            _ => {}
+        }
+        settings.start = match &self.init {
+            StartArgument::Content => Start::Content,
+            StartArgument::Noise => Start::Noise,
+            StartArgument::File(path) => Start::Picture(Picture::open(path)?),
+        };
+        Ok((network, settings))
+    }
+
+    pub(super) fn colours(&self) -> Colours {
+        match self.keep_colors {
+            None => Colours::Style,
+            Some(KeepColors::Luminance) => Colours::Luminance,
+            Some(KeepColors::Histogram) => Colours::Histogram,
+        }
+    }
+
+    /// The options that make a picture what it is, for its metadata.
+    pub(super) fn note(&self, network: &str) -> String {
+        format!(
+            "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
+            self.preset, self.size, self.style_weight, self.style_scale, self.seed
+        )
+        .to_lowercase()
+    }
+}
+
+/// How a picture was made.
+fn note(arguments: &Style, network: &str, settings: &Settings) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let styles: Vec<String> = arguments.styles.iter().map(|path| name(path)).collect();
+    format!(
+        "Lucida {}, neural style transfer: {} in the style of {}; {}, {} steps in each size, {:?}",
+        env!("CARGO_PKG_VERSION"),
+        name(&arguments.content),
+        styles.join(" and "),
+        arguments.painting.note(network),
+        settings.steps,
+        settings.optimizer
+    )
+}
+
+/// The result in the size of the content.
+fn enlarged(canvas: &Canvas, content: &Picture) -> Result<Canvas> {
+    let size = [content.height(), content.width()];
+    if size[0] * size[1] <= canvas.size[0] * canvas.size[1] {
+        return Ok(canvas.resize(size)?);
+    }
+    let picture = canvas.to_picture()?.resize(size[1], size[0], Filter::Lanczos3)?;
+    Ok(Canvas::of_picture(&picture))
+}
+
+fn preview_name(number: usize) -> String {
+    format!("{number:05}.png")
+}
+
+/// What is shown and written on the way.
+struct Way<'a> {
+    arguments: &'a Style,
+    film: Option<Film>,
+    screen: Option<Screen>,
+    shown: bool,
+    steps: usize,
+    written: usize,
+}
+
+impl<'a> Way<'a> {
+    fn new(arguments: &'a Style, job: &Job, settings: &Settings) -> Result<Self> {
+        let film = arguments.gif.is_some().then(|| job.check(settings).map(Film::new)).transpose()?;
+        let screen = if arguments.show { Screen::detect() } else { None };
+        Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0 })
+    }
+
+    fn step(&mut self, report: &Report) -> lucida::Result<()> {
+        self.steps += 1;
+        let wanted = self.film.is_some() || self.arguments.preview.is_some() || self.screen.is_some();
+        if !wanted || !(self.steps == 1 || self.steps.is_multiple_of(self.arguments.every as usize)) {
+            return Ok(());
+        }
+        let picture = report.picture()?;
+        if let Some(film) = &mut self.film {
+            film.add(&picture)?;
+        }
+        if let Some(folder) = &self.arguments.preview {
+            self.written += 1;
+            picture.save_png(&folder.join(preview_name(self.written)))?;
+        }
+        if let Some(screen) = self.screen {
+            // Where nobody looks any more, the picture still goes into its file.
+            if screen.show(&picture, self.shown).is_err() {
+                self.screen = None;
+            }
+            self.shown = true;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, canvas: &Canvas) -> Result<()> {
+        let picture = canvas.to_picture()?;
+        if let (Some(film), Some(path)) = (&mut self.film, &self.arguments.gif) {
+            film.add(&picture)?;
+            film.save(path).with_context(|| path.display().to_string())?;
+        }
+        if let Some(screen) = self.screen {
+            screen.show(&picture, self.shown)?;
+        }
+        Ok(())
+    }
+}

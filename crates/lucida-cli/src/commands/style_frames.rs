@@ -1,0 +1,132 @@
+//! `lucida style-frames`
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use lucida::data::Picture;
+use lucida::files;
+use lucida::style::{Painted, Report, Sequence, paint_frames};
+
+use super::Context;
+use super::style::open_style;
+use crate::cli::StyleFrames;
+use crate::interrupt;
+use crate::output::seconds;
+use crate::stroke_bar::StrokeBar;
+
+/// The endings of the names of pictures.
+const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp"];
+
+pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
+    let started = Instant::now();
+    if arguments.painting.keep_colors.is_some() {
+        bail!("--keep-colors is for single pictures: colours matched to each frame would flicker");
+    }
+    let frames = frames(&arguments.frames)?;
+    let names: Vec<String> = frames.iter().map(|path| painted_name(path)).collect();
+    let named: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(pair) = frames.windows(2).find(|pair| painted_name(&pair[0]) == painted_name(&pair[1])) {
+        bail!("{} and {} would have one name as results", pair[0].display(), pair[1].display());
+    }
+    let same =
+        arguments.out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out));
+    if same {
+        bail!("{}: the painted frames need a folder of their own", arguments.out.display());
+    }
+    files::claim_folder(&arguments.out, &named, arguments.force)?;
+    let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
+    Picture::open(&frames[0])?;
+    let (network, settings) = arguments.painting.open(context)?;
+    interrupt::catch()?;
+    let sequence =
+        Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
+    let (output, total) = (context.output, frames.len());
+    let note = format!(
+        "Lucida {}, neural style transfer of frames; {}",
+        env!("CARGO_PKG_VERSION"),
+        arguments.painting.note(network.name())
+    );
+    let mut bar: Option<(usize, StrokeBar)> = None;
+    let mut watch = |index: usize, report: &Report| {
+        if bar.as_ref().is_none_or(|(number, _)| *number != index) {
+            bar = Some((index, StrokeBar::new(output.only_watched())));
+        }
+        if let Some((_, bar)) = &bar {
+            bar.show(report);
+        }
+        Ok(!interrupt::is_requested())
+    };
+    let mut written = 0;
+    let read = |index: usize| Picture::open(&frames[index]);
+    paint_frames(network, total, &styles, &sequence, read, &mut watch, |index, made| {
+        let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
+        painted.save(&arguments.out.join(&names[index]), 8)?;
+        written += 1;
+        output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total));
+        Ok(())
+    })
+    .with_context(|| frames[written.min(total - 1)].display().to_string())?;
+    let taken = seconds(started.elapsed().as_secs_f64());
+    context.output.result(&format!("{}: {total} frames in {taken}", arguments.out.display()))
+}
+
+/// The pictures of a folder in the order of the last number in their names.
+fn frames(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot read the folder", folder.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("{}: cannot read the folder", folder.display()))?.path();
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if !ENDINGS.contains(&ending.as_str()) {
+            continue;
+        }
+        let Some(number) = number(&path) else {
+            bail!("{}: has no number in its name; frames are taken in the order of their numbers", path.display());
+        };
+        found.push((number, path));
+    }
+    if found.is_empty() {
+        bail!("{}: there are no pictures in this folder", folder.display());
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The last number in a file's name.
+fn number(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_string_lossy().into_owned();
+    let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let start = stem[..end]
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |at| at + stem[at..].chars().next().map_or(1, char::len_utf8));
+    stem[start..end].parse().ok()
+}
+
+fn painted_name(path: &Path) -> String {
+    format!("{}.png", path.file_stem().unwrap_or_default().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_names() {
+        let number = |name: &str| number(Path::new(name));
+        assert_eq!(number("frame0012.png"), Some(12));
+        assert_eq!(number("take2_7b.jpg"), Some(7));
+        assert_eq!(number("é9.png"), Some(9));
+        assert_eq!(number("cover.png"), None);
+    }
+
+    #[test]
+    fn frames_are_sorted_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["f10.png", "f9.png", "f1.jpg", "notes.txt"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let names: Vec<_> = frames(folder.path()).unwrap().iter().map(|p| p.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["f1.jpg", "f9.png", "f10.png"]);
+    }
+}

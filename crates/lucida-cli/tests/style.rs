@@ -1,0 +1,176 @@
+//! `lucida style` and `lucida style-frames`, on small pictures and the built-in network.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fail, lucida, names, run, stderr, stdout, text};
+use lucida::data::Picture;
+use lucida::style::Original;
+use tempfile::TempDir;
+
+/// Waves of colour.
+fn picture(width: usize, height: usize, seed: f32) -> Picture {
+    let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * width)) as f32 * 0.2).sin()) as u8;
+    Picture::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
+}
+
+/// A folder with a content, two styles and masks.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str, picture: &Picture| picture.save_png(&folder.path().join(name)).unwrap();
+    save("content.png", &picture(80, 60, 1.0));
+    save("style.png", &picture(64, 64, 3.1));
+    save("other.png", &picture(70, 50, 0.4));
+    let half = (0..80 * 60).map(|i| if i % 80 < 40 { 0 } else { 255 }).collect();
+    save("mask.png", &Picture::new(80, 60, 1, half).unwrap());
+    save("small-mask.png", &Picture::filled(40, 30, &[255]));
+    save("tiny.png", &Picture::filled(1, 1, &[9, 9, 9]));
+    save("thin.png", &Picture::filled(10, 4000, &[9, 9, 9]));
+    fs::write(folder.path().join("corrupt.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
+    folder
+}
+
+/// A short painting of these files of the folder; more words may follow.
+fn paint(folder: &Path, words: &str) -> Vec<String> {
+    let resolve = |word: &str| match word.ends_with(".png") || word.ends_with(".gif") || word.ends_with(".tif") {
+        true => text(&folder.join(word)).to_owned(),
+        false => word.to_owned(),
+    };
+    let mut all: Vec<String> = words.split_whitespace().map(resolve).collect();
+    all.insert(0, "style".to_owned());
+    all.extend(["--size", "64", "--steps", "2", "--coarsest", "0"].map(str::to_owned));
+    all
+}
+
+fn painted(folder: &Path, words: &str) -> String {
+    run(paint(folder, words).iter().map(String::as_str))
+}
+
+fn refused(folder: &Path, words: &str) -> String {
+    let message = fail(1, paint(folder, words).iter().map(String::as_str).chain(["--quiet"]));
+    let left = names(folder).into_iter().filter(|name| name.starts_with("out")).count();
+    assert_eq!(left, 0, "{words}");
+    message
+}
+
+#[test]
+fn a_painting_says_how_it_was_made_and_repeats_itself() {
+    let folder = folder();
+    let folder = folder.path();
+    let output =
+        lucida(paint(folder, "content.png style.png -o out.png --seed 7").iter().map(String::as_str)).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the built-in blocks 1 to 3 of VGG16") && stderr(&output).lines().count() == 1);
+    let printed = stdout(&output);
+    assert!(
+        printed.contains("64x48: 2 steps - loss ") && printed.contains("out.png: 64x48 pixels, 2 steps in"),
+        "{printed}"
+    );
+    let bytes = fs::read(folder.join("out.png")).unwrap();
+    let found = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+    assert!(found("neural style transfer: content.png in the style of style.png") && found("seed 7"));
+    painted(folder, "content.png style.png -o again.png --seed 7");
+    assert_eq!(Picture::open(&folder.join("again.png")).unwrap(), Picture::open(&folder.join("out.png")).unwrap());
+    let message = fail(1, paint(folder, "content.png style.png -o out.png").iter().map(String::as_str));
+    assert!(message.contains("out.png is there already: use --force"), "{message}");
+}
+
+#[test]
+fn styles_masks_colours_sizes_and_the_way_there() {
+    let folder = folder();
+    let folder = folder.path();
+    painted(folder, "content.png style.png other.png -o blend.png --blend 3,1 --every 1 --gif way.gif --preview steps");
+    assert!(fs::read(folder.join("way.gif")).unwrap().starts_with(b"GIF89a"));
+    painted(
+        folder,
+        "content.png style.png other.png -o mask.out.png --mask mask.png --optimizer lbfgs --pooling average",
+    );
+    painted(folder, "content.png brushwork -o left.png --mask mask.png --keep-colors luminance --keep-size");
+    assert_eq!(Picture::open(&folder.join("left.png")).unwrap().width(), 80);
+    painted(
+        folder,
+        "content.png style.png -o kept.png --preserve mask.png --init noise --size 80 --keep-colors histogram",
+    );
+    let [kept, content] = ["kept.png", "content.png"].map(|name| Picture::open(&folder.join(name)).unwrap());
+    let kept = kept.resize(80, 60, lucida::data::Filter::Bilinear).unwrap();
+    let apart =
+        |x: usize| (0..60).map(|y| u32::from(kept.pixel(x, y)[0].abs_diff(content.pixel(x, y)[0]))).sum::<u32>();
+    assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
+    painted(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
+    assert_eq!(Original::open(&folder.join("deep.tif")).unwrap().picture.width(), 64);
+    // Half a picture that is not opaque stays so.
+    let mut bytes = Vec::new();
+    for y in 0..60_u8 {
+        (0..80_u8).for_each(|x| bytes.extend([x, y, 9, if x < 40 { 0 } else { 255 }]));
+    }
+    image::save_buffer(folder.join("clear.png"), &bytes, 80, 60, image::ExtendedColorType::Rgba8).unwrap();
+    painted(folder, "clear.png style.png -o clear.out.png");
+    let alpha = Original::open(&folder.join("clear.out.png")).unwrap().alpha.unwrap();
+    assert_eq!((alpha.pixel(2, 20), alpha.pixel(60, 20)), (&[0][..], &[255][..]));
+}
+
+#[test]
+fn what_cannot_be_used_is_named_before_any_work() {
+    let folder = folder();
+    let folder = folder.path();
+    for (words, expected) in [
+        ("tiny.png style.png -o out.png", "tiny.png has 1x1 pixels; at least 32x32 are needed"),
+        ("content.png tiny.png -o out.png", "tiny.png has 1x1 pixels"),
+        ("thin.png style.png -o out.png", "thin.png has 10x4000 pixels"),
+        ("content.png thin.png -o out.png", "thin.png has 10x4000 pixels"),
+        ("corrupt.png style.png -o out.png", "corrupt.png: is a"),
+        ("content.png corrupt.png -o out.png", "corrupt.png: is a"),
+        ("none.png style.png -o out.png", "none.png: cannot read"),
+        (
+            "content.png style.png -o out.png --mask small-mask.png",
+            "small-mask.png has 40x30 pixels, but the content 80x60",
+        ),
+        ("content.png style.png -o out.png --preserve small-mask.png", "small-mask.png has 40x30 pixels"),
+        ("content.png style.png other.png -o out.png --blend 1", "--blend: 1 weights for 2 styles"),
+        ("content.png style.png -o no-such-folder/out.png", "no-such-folder"),
+        ("content.png style.png -o out.gif", "must end in .png, .tif or .jpg"),
+        ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
+        ("content.png style.png -o out.png --weights content.png", "content.png"),
+        ("content.png style.png -o out.png --network vgg19", "weights fetch vgg19"),
+        ("content.png style.png -o out.png --memory 1M", "memory in bytes for the smallest tile"),
+    ] {
+        let message = refused(folder, words);
+        assert!(message.contains(expected), "{words}: {message}");
+    }
+}
+
+#[test]
+fn weights_of_another_network_are_refused() {
+    let folder = folder();
+    let path = folder.path().join("lenet.safetensors");
+    let network = lucida::nn::zoo::find("lenet5").unwrap().build(&Default::default()).unwrap();
+    lucida::weights::safetensors::save_model(&lucida::weights::Model::new(network), &path).unwrap();
+    let words = format!("content.png style.png -o out.png --weights {}", path.display());
+    let message = refused(folder.path(), &words);
+    assert!(message.contains("lenet.safetensors") && message.contains("vgg16"), "{message}");
+}
+
+#[test]
+fn frames_hold_together() {
+    let folder = folder();
+    let frames = folder.path().join("frames");
+    fs::create_dir(&frames).unwrap();
+    let wide = picture(90, 60, 1.0);
+    for number in 0..3 {
+        wide.crop(number * 3, 0, 80, 60).unwrap().save_png(&frames.join(format!("frame{}.png", 8 + number))).unwrap();
+    }
+    let out = folder.path().join("painted");
+    let [frames, out, style] = [frames.clone(), out, folder.path().join("style.png")];
+    let all = ["style-frames", text(&frames), text(&style), "-o", text(&out), "--size", "64", "--steps", "3"];
+    let more = ["--frame-steps", "2", "--coarsest", "0"];
+    let printed = run(all.iter().copied().chain(more));
+    assert!(printed.contains("frame8.png (1/3)") && printed.contains("3 frames in"), "{printed}");
+    assert_eq!(names(&out), ["frame10.png", "frame8.png", "frame9.png"]);
+    let message = fail(1, all.iter().copied().chain(more));
+    assert!(message.contains("is there already"), "{message}");
+    fs::write(frames.join("title.png"), "").unwrap();
+    let message = fail(1, all.iter().copied().chain(more));
+    assert!(message.contains("title.png: has no number in its name"), "{message}");
+}

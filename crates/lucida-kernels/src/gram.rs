@@ -1,0 +1,166 @@
+//! Gram matrices: the products of all pairs of channels, summed over the pixels.
+//!
+//! `G = F^T F` is symmetric, so only the tiles that reach the diagonal or lie above it are computed, and mirrored. The
+//! pixels go by in chunks that stay in the L2 cache while all the tiles read them: a matrix of 64 channels has 11 rows of
+//! tiles, each of which would otherwise read the whole of a large map from memory.
+
+use std::ops::Range;
+
+use crate::buffer::Buffer;
+use crate::cpu::{Cpu, SharedMut, part_range};
+use crate::gemm::{Panel, Region, Transposed, panels, transposed};
+use crate::ops;
+
+/// Floats of a chunk: 256 KiB.
+const CHUNK_FLOATS: usize = 1 << 16;
+/// The least pixels of a chunk: between two of them the sums are written and read once.
+const LEAST_CHUNK: usize = 128;
+/// Rows of the matrix in a work item: a multiple of the rows of most tiles.
+const BLOCK_ROWS: usize = 48;
+/// Channels from which the threads share out the rows of the matrix rather than the pixels: sums of one's own for each
+/// thread would no longer fit its cache.
+const MANY_CHANNELS: usize = 256;
+
+/// The Gram matrix of features of so many channels, prepared for one processor.
+#[derive(Debug)]
+pub struct Gram {
+    cpu: Cpu,
+    channels: usize,
+    panels: Vec<Panel>,
+    rows: Vec<usize>,
+    /// The sums of each thread, where the pixels are shared out.
+    partial: Buffer,
+}
+
+impl Gram {
+    /// Prepares for features of `channels` channels.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn new(cpu: Cpu, channels: usize) -> Self {
+        assert!(channels > 0, "features without channels");
+        let parts = if channels < MANY_CHANNELS { cpu.threads() } else { 0 };
+        let partial = Buffer::zeroed(parts * channels * channels);
+        Self { cpu, channels, panels: panels(cpu.isa(), channels), rows: (0..channels).collect(), partial }
+    }
+
+    /// `out[i][j] = sum over pixels p of features[p][i] features[p][j]`, with `features` (pixel, channel).
+    ///
+    /// # Panics
+    /// When `features` has no whole number of pixels, or `out` has not the square of the channels.
+    pub fn run(&mut self, features: &[f32], out: &mut [f32]) {
+        let (channels, pixels) = (self.channels, features.len() / self.channels);
+        assert!(features.len().is_multiple_of(channels), "whole pixels");
+        assert_eq!(out.len(), channels * channels, "length of the matrix");
+        let blocks = channels.div_ceil(BLOCK_ROWS);
+        let block = |index: usize| index * BLOCK_ROWS..((index + 1) * BLOCK_ROWS).min(channels);
+        let parts = (self.partial.len() / out.len()).min(pixels.div_ceil(LEAST_CHUNK));
+        if parts > 1 {
+            let mut partial = std::mem::take(&mut self.partial);
+            let sums = SharedMut::new(&mut partial);
+            self.cpu.parallel_for(parts, |_, part| {
+                let range = part_range(pixels, parts, part);
+                self.chunks(&features[range.start * channels..range.end * channels], |chunk, accumulate| {
+                    for index in 0..blocks {
+                        let rows = block(index);
+                        let at = sums.at(part * out.len() + rows.start * channels);
+                        self.product(chunk, rows, at, accumulate);
+                    }
+                });
+            });
+            ops::sum_parts(self.cpu, &partial[..parts * out.len()], out);
+            self.partial = partial;
+        } else {
+            let sums = SharedMut::new(out);
+            self.cpu.parallel_for(blocks, |_, index| {
+                let rows = block(index);
+                let at = sums.at(rows.start * channels);
+                self.chunks(features, |chunk, accumulate| self.product(chunk, rows.clone(), at, accumulate));
+            });
+        }
+        for row in 1..channels {
+            for column in 0..row {
+                out[row * channels + column] = out[column * channels + row];
+            }
+        }
+    }
+
+    /// Calls `each` for chunk after chunk, and says whether there was one before. There is always one.
+    fn chunks(&self, features: &[f32], mut each: impl FnMut(&[f32], bool)) {
+        let len = (CHUNK_FLOATS / self.channels).max(LEAST_CHUNK) * self.channels;
+        if features.is_empty() {
+            return each(features, false);
+        }
+        features.chunks(len).enumerate().for_each(|(index, chunk)| each(chunk, index > 0));
+    }
+
+    /// The rows `rows` of the matrix, from the diagonal on, for one chunk.
+    fn product(&self, chunk: &[f32], rows: Range<usize>, out: *mut f32, accumulate: bool) {
+        let channels = self.channels;
+        let first = self.panels.iter().rposition(|panel| panel.start <= rows.start).unwrap_or(0);
+        let columns = chunk.len() / channels;
+        let job = Transposed {
+            region: Region {
+                rows: 1,
+                columns,
+                left_row: chunk.len(),
+                left_column: channels,
+                right_row: chunk.len(),
+                right_column: channels,
+            },
+            left: chunk.as_ptr(),
+            offsets: &self.rows[rows],
+            right: chunk.as_ptr(),
+            panels: &self.panels[first..],
+            out,
+            out_row: channels,
+            accumulate,
+        };
+        // SAFETY: the offsets and the panels are the channels of a pixel, of which the chunk has a whole number; `out` is
+        // the first of these rows in a matrix, which belong to this item alone.
+        unsafe { transposed(self.cpu.isa(), &job) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Isa;
+
+    fn features(pixels: usize, channels: usize) -> Vec<f32> {
+        (0..pixels * channels).map(|i| ((i * 7919 + i / 13) % 1009) as f32 / 504.0 - 1.0).collect()
+    }
+
+    /// In 64 bits, entry by entry.
+    fn oracle(features: &[f32], channels: usize) -> Vec<f64> {
+        let mut gram = vec![0.0; channels * channels];
+        for pixel in features.chunks_exact(channels) {
+            for (row, &a) in gram.chunks_exact_mut(channels).zip(pixel) {
+                row.iter_mut().zip(pixel).for_each(|(sum, &b)| *sum += f64::from(a) * f64::from(b));
+            }
+        }
+        gram
+    }
+
+    #[test]
+    fn all_products_of_channels_in_every_instruction_set() {
+        for (pixels, channels) in [(1, 1), (5, 3), (1000, 16), (300, 37), (3000, 64), (130, 70), (140, 300), (0, 4)] {
+            let features = features(pixels, channels);
+            let expected = oracle(&features, channels);
+            let most = expected.iter().fold(1e-9_f64, |most, value| most.max(value.abs()));
+            for isa in Isa::available() {
+                for threads in [1, 3] {
+                    let cpu = Cpu::detect().with_isa(isa).with_threads(threads);
+                    let mut gram = Gram::new(cpu, channels);
+                    let mut got = vec![7.0; channels * channels];
+                    gram.run(&features, &mut got);
+                    let apart = got.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
+                    assert!(apart <= 2e-6 * most, "{pixels} x {channels}, {}, {threads}: {apart:e}", isa.name());
+                    let mut again = vec![0.0; channels * channels];
+                    gram.run(&features, &mut again);
+                    assert_eq!(got, again);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A network with average pooling in place of max-pooling.
+
+use super::{Layer, Network};
+use crate::Result;
+use crate::nn::layers::AveragePooling2D;
+
+impl Network {
+    /// The same network with each max-pooling replaced by an average pooling of the same windows. Weights are moved, not
+    /// copied.
+    ///
+    /// # Errors
+    /// None in practice: the shapes stay.
+    pub fn with_average_pooling(self) -> Result<Self> {
+        let mut builder = Self::builder(self.name.clone());
+        for node in &self.nodes {
+            let layer = match &node.layer {
+                Layer::MaxPooling2D(pooling) => {
+                    AveragePooling2D::new(pooling.pool_size).strides(pooling.strides).padding(pooling.padding).into()
+                }
+                other => other.clone(),
+            };
+            builder.add_named(node.name.clone(), layer, &node.inputs)?;
+        }
+        let mut averaging = builder.finish(&self.outputs)?;
+        averaging.adopt(self)?;
+        Ok(averaging)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nn::zoo;
+
+    #[test]
+    fn only_the_poolings_change() {
+        let network = zoo::vgg16_start([16, 16]).unwrap();
+        let averaging = network.clone().with_average_pooling().unwrap();
+        assert_eq!(averaging.weights().len(), network.weights().len());
+        for (a, b) in averaging.nodes().iter().zip(network.nodes()) {
+            assert_eq!((a.name(), a.shape()), (b.name(), b.shape()));
+            match b.layer().class_name() {
+                "MaxPooling2D" => assert_eq!(a.layer().class_name(), "AveragePooling2D"),
+                class => assert_eq!(a.layer().class_name(), class),
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The cat of the demonstration, painted.
+
+use super::Depth;
+use super::apart::CAT;
+use crate::data::{Filter, Limits, Picture};
+use crate::plot::{Content, Gallery};
+use crate::style::{Job, Pooling, Preset, Report, Settings, StyleNetwork, brushwork, transfer};
+use crate::weights::builtin_vgg16;
+use crate::{Cpu, Result};
+
+/// The file of the painting.
+pub(super) const FILE: &str = "cat-painted.png";
+
+/// A painting, and what it was made of in its size.
+#[derive(Debug)]
+pub(super) struct Painting {
+    content: Picture,
+    style: Picture,
+    pub(super) picture: Picture,
+}
+
+impl Painting {
+    pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
+        let cat = Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
+        let settings = Preset::Best.settings(&network, cpu)?;
+        let settings = Settings {
+            size: depth.painting_size,
+            steps: depth.painting_steps,
+            first_steps: depth.painting_steps,
+            seed,
+            ..settings
+        };
+        let job = Job::new(cat, vec![(brushwork()?, 1.0)]);
+        let made = transfer(network, &job, &settings, &mut |_: &Report| Ok(true))?;
+        let [height, width] = made.canvas.size;
+        Ok(Self {
+            content: job.content.resize(width, height, Filter::Bilinear)?,
+            style: job.styles[0].0.resize(height, height, Filter::Bilinear)?,
+            picture: made.canvas.to_picture()?,
+        })
+    }
+
+    /// The section of the report.
+    pub(super) fn section(&self) -> Result<Content> {
+        let intro = "The same network paints: the pixels of the photo are changed until the network sees in them the cat, \
+                     as a deep layer tells it, and the strokes of another picture, as the correlations between the \
+                     filters of its layers tell them. `lucida style` does so with pictures of yours.";
+        let gallery = Gallery::new(1)
+            .item(self.content.clone(), "the content".to_owned(), false)
+            .item(self.style.clone(), "the style".to_owned(), false)
+            .item(self.picture.clone(), "the painting".to_owned(), false);
+        Content::new().paragraph(intro).gallery(&gallery)
+    }
+}

@@ -1,0 +1,27 @@
+//! The built-in picture of style.
+
+use crate::Result;
+use crate::data::{Limits, Picture};
+
+/// Drawn by `examples/brushwork.rs`.
+const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
+
+/// The name under which it can be had.
+pub const BRUSHWORK: &str = "brushwork";
+
+/// The built-in picture of style: brush strokes along whirls, in blue, orange and cream.
+///
+/// # Errors
+/// None in practice.
+pub fn brushwork() -> Result<Picture> {
+    Picture::decode(PNG, "brushwork.png".as_ref(), &Limits::default())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_is_there() {
+        let picture = super::brushwork().unwrap();
+        assert_eq!((picture.width(), picture.height(), picture.channels()), (400, 400, 3));
+    }
+}

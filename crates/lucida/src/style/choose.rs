@@ -1,0 +1,54 @@
+//! Which network looks.
+
+use std::path::Path;
+
+use crate::nn::zoo;
+use crate::weights::{self, BUILTIN, Model, ModelSpec, Top};
+use crate::{Error, Result};
+
+/// The networks that a picture can be painted by, the best first.
+pub const NETWORKS: [&str; 3] = ["vgg19", "vgg16", BUILTIN];
+
+/// A network by its name, by the file of its weights, or the best that there is: VGG19 or VGG16 where they have been
+/// fetched, else the built-in blocks of VGG16.
+///
+/// # Errors
+/// [`Error::Argument`] when the name is not one of [`NETWORKS`] or its weights are not there; as [`weights::open`] when the
+/// weights are not those of the network.
+pub fn choose(name: Option<&str>, file: Option<&Path>) -> Result<Model> {
+    if let Some(name) = name.filter(|name| !NETWORKS.contains(name)) {
+        return Err(Error::argument(format!("network {name:?} is not one of {}", NETWORKS.join(", "))));
+    }
+    let fetched = |name: &&&str| zoo::find(name).is_ok_and(|known| weights::locate(known, Top::Unneeded).is_ok());
+    let name = match (name, file) {
+        (Some(name), _) => name,
+        (None, Some(file)) => whose(file)?,
+        (None, None) => NETWORKS.iter().find(fetched).copied().unwrap_or(BUILTIN),
+    };
+    let spec = ModelSpec { weights: file.map(Path::to_path_buf), top: Top::Unneeded, ..ModelSpec::new(name) };
+    weights::open(&spec)
+}
+
+/// The network whose number of weights is nearest to that of a file, with or without a classifier.
+fn whose(file: &Path) -> Result<&'static str> {
+    let found = weights::inspect(file)?.parameters();
+    let known = [("vgg16", 14_714_688), ("vgg16", 138_357_544), ("vgg19", 20_024_384), ("vgg19", 143_667_240)];
+    let nearest = known.into_iter().min_by_key(|(_, parameters)| found.abs_diff(*parameters));
+    Ok(nearest.map_or("vgg16", |(name, _)| name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_files() {
+        assert_eq!(choose(Some(BUILTIN), None).unwrap().network.name(), "vgg16_builtin");
+        assert!(choose(Some("resnet50"), None).unwrap_err().to_string().contains("vgg19, vgg16, vgg16-builtin"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        std::fs::write(&path, "nothing").unwrap();
+        assert!(choose(None, Some(&path)).unwrap_err().to_string().contains("weights.safetensors"));
+        assert!(choose(Some(BUILTIN), Some(&path)).unwrap_err().to_string().contains("has weights of its own"));
+    }
+}

@@ -1,0 +1,171 @@
+//! The colours of the content in the style of another picture: L. Gatys et al., "Preserving Color in Neural Artistic Style
+//! Transfer" (2016).
+
+use super::Canvas;
+use crate::Result;
+use crate::data::Picture;
+
+/// Whose colours a painting has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colours {
+    /// The style's.
+    #[default]
+    Style,
+    /// The content's, exactly: only its lightness is painted.
+    Luminance,
+    /// The content's, in the large: the style is first given the mean and the covariance of the content's colours.
+    Histogram,
+}
+
+impl Colours {
+    /// The content and a style as they are painted with.
+    pub(super) fn prepare(self, content: &Picture, style: &Picture) -> Result<Picture> {
+        let (content, style) = (Canvas::of_picture(content), Canvas::of_picture(style));
+        match self {
+            Self::Style => style.to_picture(),
+            Self::Luminance => {
+                let luma = gray(&style);
+                let ([mean, deviation], [to, spread]) = (moments(&luma), moments(&gray(&content)));
+                let scale = spread / deviation.max(1e-3);
+                let values = luma.iter().flat_map(|value| [((f64::from(*value) - mean) * scale + to) as f32; 3]);
+                Canvas { size: style.size, values: values.collect() }.to_picture()
+            }
+            Self::Histogram => matched(&style, &content).to_picture(),
+        }
+    }
+
+    /// The content as it is painted over.
+    pub(super) fn content(self, content: &Picture) -> Picture {
+        match self {
+            Self::Luminance => content.to_gray().to_rgb(),
+            Self::Style | Self::Histogram => content.clone(),
+        }
+    }
+
+    /// What was painted, with the colours that it is to have; `content` has the same size.
+    pub(super) fn finish(self, painted: &mut Canvas, content: &Canvas) {
+        if self != Self::Luminance {
+            return;
+        }
+        let (new, old) = (gray(painted), gray(content));
+        let pixels = painted.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
+        // Red, green and blue that change by the same amount keep both differences of colour.
+        for ((pixel, colour), (new, old)) in pixels.zip(new.iter().zip(&old)) {
+            pixel.iter_mut().zip(colour).for_each(|(value, colour)| *value = colour + new - old);
+        }
+    }
+}
+
+/// The luma of ITU-R BT.601.
+pub(super) fn gray(canvas: &Canvas) -> Vec<f32> {
+    canvas.values.chunks_exact(3).map(|rgb| 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]).collect()
+}
+
+/// Mean and standard deviation.
+fn moments(values: &[f32]) -> [f64; 2] {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+    let square = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
+    [mean, square.sqrt()]
+}
+
+type Matrix = [[f64; 3]; 3];
+
+/// A picture with the mean colour and the covariance of colours of another: `A (x - m) + m'` with
+/// `A = S'^1/2 S^-1/2`.
+fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
+    let ((mean, spread), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
+    // A colour that does not vary stays as it is, rather than being blown up to noise.
+    let whiten = power(&spread, |value| 1.0 / value.max(1.0).sqrt());
+    let colour = power(&new_spread, |value| value.max(0.0).sqrt());
+    let transform = product(&colour, &whiten);
+    let moved = |pixel: &[f32]| -> [f32; 3] {
+        let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
+        [0, 1, 2].map(|c: usize| ((0..3).map(|k| transform[c][k] * apart[k]).sum::<f64>() + new_mean[c]) as f32)
+    };
+    Canvas { size: canvas.size, values: canvas.values.chunks_exact(3).flat_map(moved).collect() }
+}
+
+/// Mean and covariance of the colours.
+fn statistics(canvas: &Canvas) -> ([f64; 3], Matrix) {
+    let count = (canvas.values.len() / 3).max(1) as f64;
+    let mut mean = [0.0; 3];
+    for pixel in canvas.values.chunks_exact(3) {
+        (0..3).for_each(|c| mean[c] += f64::from(pixel[c]) / count);
+    }
+    let mut spread = [[0.0; 3]; 3];
+    for pixel in canvas.values.chunks_exact(3) {
+        let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
+        for (row, a) in spread.iter_mut().zip(apart) {
+            row.iter_mut().zip(apart).for_each(|(sum, b)| *sum += a * b / count);
+        }
+    }
+    (mean, spread)
+}
+
+fn product(a: &Matrix, b: &Matrix) -> Matrix {
+    std::array::from_fn(|row| std::array::from_fn(|column| (0..3).map(|k| a[row][k] * b[k][column]).sum()))
+}
+
+/// A function of a symmetric matrix, by Jacobi's rotations.
+fn power(matrix: &Matrix, of: impl Fn(f64) -> f64) -> Matrix {
+    let mut values = *matrix;
+    let mut vectors: Matrix = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+    for _ in 0..30 {
+        for (p, q) in [(0, 1), (0, 2), (1, 2)] {
+            if values[p][q].abs() < 1e-300 {
+                continue;
+            }
+            let theta = 0.5 * (2.0 * values[p][q]).atan2(values[q][q] - values[p][p]);
+            let (sin, cos) = theta.sin_cos();
+            let mut turn: Matrix = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+            (turn[p][p], turn[p][q], turn[q][p], turn[q][q]) = (cos, sin, -sin, cos);
+            let back: Matrix = std::array::from_fn(|i| std::array::from_fn(|j| turn[j][i]));
+            values = product(&product(&back, &values), &turn);
+            vectors = product(&vectors, &turn);
+        }
+    }
+    std::array::from_fn(|i| {
+        std::array::from_fn(|j| (0..3).map(|k| vectors[i][k] * of(values[k][k]) * vectors[j][k]).sum())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(size: [usize; 2], seed: f32, gain: [f32; 3]) -> Canvas {
+        let value = |i: usize| 120.0 + gain[i % 3] * ((i / 3) as f32 * seed * (1.0 + 0.37 * (i % 3) as f32)).sin();
+        Canvas { size, values: (0..3 * size[0] * size[1]).map(value).collect() }
+    }
+
+    #[test]
+    fn matching_gives_mean_and_covariance() {
+        let (style, content) = (wave([20, 30], 0.7, [40., 10., 25.]), wave([25, 15], 1.9, [20., 60., 5.]));
+        let result = matched(&style, &content);
+        let ((mean, spread), (wanted, wanted_spread)) = (statistics(&result), statistics(&content));
+        for c in 0..3 {
+            assert!((mean[c] - wanted[c]).abs() < 1e-2);
+            (0..3).for_each(|k| assert!((spread[c][k] - wanted_spread[c][k]).abs() < 2.0, "{spread:?}"));
+        }
+        // What does not vary is not blown up.
+        let flat = matched(&Canvas::filled([4, 4], [9., 9., 9.]), &content);
+        assert!(flat.values.chunks(3).all(|pixel| pixel == &flat.values[..3]));
+    }
+
+    #[test]
+    fn luminance_keeps_the_differences_of_colour() {
+        let (mut painted, content) = (wave([8, 8], 0.3, [30.; 3]), wave([8, 8], 1.1, [50., 20., 40.]));
+        let wanted = gray(&painted);
+        Colours::Luminance.finish(&mut painted, &content);
+        for (got, wanted) in gray(&painted).iter().zip(wanted) {
+            assert!((got - wanted).abs() < 1e-3);
+        }
+        for (pixel, colour) in painted.values.chunks(3).zip(content.values.chunks(3)) {
+            assert!(((pixel[0] - pixel[1]) - (colour[0] - colour[1])).abs() < 1e-3);
+        }
+        let style = wave([9, 9], 0.5, [60.; 3]).to_picture().unwrap();
+        let prepared = Colours::Luminance.prepare(&content.to_picture().unwrap(), &style).unwrap();
+        assert!(prepared.pixels().chunks(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]));
+    }
+}

@@ -1,0 +1,68 @@
+//! The two products of style: channels with channels, and back to the features.
+
+use lucida_kernels::{Buffer, Conv2d, Conv2dGradients, Conv2dShape, Cpu, Gram};
+
+/// The products for features of so many channels, at most so many pixels at a time.
+#[derive(Debug)]
+pub(super) struct Products {
+    gram: Gram,
+    back: Option<Conv2d>,
+    matrix: Buffer,
+    pub(super) channels: usize,
+}
+
+impl Products {
+    /// `back` also prepares for [`spread`](Self::spread).
+    pub(super) fn new(cpu: Cpu, channels: usize, pixels: usize, back: bool) -> Self {
+        // Rows of features times a square matrix: a dense layer for a batch of pixels.
+        let shape = Conv2dShape::dense(channels, channels);
+        let gradients = Conv2dGradients { input: true, kernel: false };
+        let back = back.then(|| Conv2d::direct(cpu, shape, pixels, gradients));
+        Self { gram: Gram::new(cpu, channels), back, matrix: Buffer::zeroed(channels * channels), channels }
+    }
+
+    /// Adds `F^T F` to `sums`, for features (pixel, channel).
+    pub(super) fn correlate(&mut self, features: &[f32], sums: &mut Buffer) {
+        self.gram.run(features, &mut self.matrix);
+        sums.iter_mut().zip(self.matrix.iter()).for_each(|(sum, value)| *sum += value);
+    }
+
+    /// Sets the symmetric matrix that [`spread`](Self::spread) multiplies with.
+    pub(super) fn set_matrix(&mut self, matrix: &[f32]) {
+        self.back.as_mut().expect("prepared for the way back").set_kernel(matrix);
+    }
+
+    /// `F D`, or that added.
+    pub(super) fn spread(&mut self, features: &[f32], gradient: &mut [f32], accumulate: bool) {
+        let pixels = features.len() / self.channels;
+        if pixels > 0 {
+            let back = self.back.as_mut().expect("prepared for the way back");
+            back.backward_input(pixels, features, gradient, accumulate);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let (channels, pixels) = (5, 40);
+        let features: Vec<f32> = (0..channels * pixels).map(|i| ((i * 37) % 11) as f32 / 4.0 - 1.0).collect();
+        let mut products = Products::new(Cpu::detect(), channels, 64, true);
+        let mut sums = Buffer::zeroed(channels * channels);
+        products.correlate(&features, &mut sums);
+        products.correlate(&features, &mut sums);
+        let expected: f32 = 2.0 * features.chunks(channels).map(|pixel| pixel[1] * pixel[3]).sum::<f32>();
+        assert!((sums[channels + 3] - expected).abs() < 1e-4 && sums[channels + 3] == sums[3 * channels + 1]);
+        let mut matrix = vec![0.0; channels * channels];
+        (matrix[1], matrix[channels]) = (2.0, 2.0);
+        products.set_matrix(&matrix);
+        let mut gradient = vec![1.0; features.len()];
+        products.spread(&features, &mut gradient, true);
+        for (gradient, features) in gradient.chunks(channels).zip(features.chunks(channels)) {
+            assert_eq!(gradient, [1.0 + 2.0 * features[1], 1.0 + 2.0 * features[0], 1.0, 1.0, 1.0]);
+        }
+    }
+}

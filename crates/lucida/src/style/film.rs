@@ -1,0 +1,99 @@
+//! The way to a picture as an animated GIF.
+
+use std::path::Path;
+
+use image::codecs::gif::{GifEncoder, Repeat};
+use image::{Delay, Frame, RgbaImage};
+
+use crate::data::{Filter, Picture};
+use crate::{Error, Result, files};
+
+/// The longer side of an animation at most: GIF packs badly.
+const LONGEST: usize = 480;
+/// How long a frame is shown, and the last one, in milliseconds.
+const DELAY: u32 = 80;
+const LAST_DELAY: u32 = 2000;
+/// How carefully the 256 colours of a frame are chosen, from 1 (best) to 30.
+const SPEED: i32 = 10;
+
+/// Frames of an animation.
+#[derive(Debug, Clone)]
+pub struct Film {
+    /// Width and height.
+    size: [usize; 2],
+    frames: Vec<Picture>,
+}
+
+impl Film {
+    /// An animation for a picture of a size: height and width.
+    pub fn new([height, width]: [usize; 2]) -> Self {
+        let longer = height.max(width).max(1);
+        let scaled = |side: usize| (side * longer.min(LONGEST) / longer).max(1);
+        Self { size: [scaled(width), scaled(height)], frames: Vec::new() }
+    }
+
+    /// Adds a frame of whatever size.
+    ///
+    /// # Errors
+    /// As [`Picture::resize`].
+    pub fn add(&mut self, picture: &Picture) -> Result<()> {
+        self.frames.push(picture.to_rgb().resize(self.size[0], self.size[1], Filter::Bilinear)?);
+        Ok(())
+    }
+
+    /// The bytes of a GIF file that repeats for ever, and stays a while at its last frame.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no frame.
+    pub fn gif(&self) -> Result<Vec<u8>> {
+        let failed =
+            |problem: String| Error::argument(format!("an animation of {} frames: {problem}", self.frames.len()));
+        if self.frames.is_empty() {
+            return Err(failed("there is nothing to show".into()));
+        }
+        let mut bytes = Vec::new();
+        let mut encoder = GifEncoder::new_with_speed(&mut bytes, SPEED);
+        encoder.set_repeat(Repeat::Infinite).map_err(|e| failed(e.to_string()))?;
+        for (index, frame) in self.frames.iter().enumerate() {
+            let rgba = frame.pixels().chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
+            let buffer = RgbaImage::from_raw(self.size[0] as u32, self.size[1] as u32, rgba)
+                .ok_or_else(|| Error::Bug("a frame of another size".into()))?;
+            let delay = if index + 1 == self.frames.len() { LAST_DELAY } else { DELAY };
+            let frame = Frame::from_parts(buffer, 0, 0, Delay::from_numer_denom_ms(delay, 1));
+            encoder.encode_frame(frame).map_err(|e| failed(e.to_string()))?;
+        }
+        drop(encoder);
+        Ok(bytes)
+    }
+
+    /// Writes a GIF file, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Film::gif`], and [`Error::Io`] when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write_bytes(path, &self.gif()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::AnimationDecoder;
+
+    use super::*;
+
+    #[test]
+    fn frames_come_back() {
+        let mut film = Film::new([300, 960]);
+        assert!(film.gif().unwrap_err().to_string().contains("nothing to show"));
+        for level in [0, 120, 250] {
+            film.add(&Picture::filled(96, 30, &[level, 255 - level, 7])).unwrap();
+        }
+        let bytes = film.gif().unwrap();
+        let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(&bytes)).unwrap();
+        let frames = decoder.into_frames().collect_frames().unwrap();
+        assert_eq!(frames.len(), 3);
+        assert_eq!(frames[2].buffer().dimensions(), (480, 150));
+        assert!(frames[2].buffer().pixels().all(|p| p.0[0].abs_diff(250) < 4 && p.0[2].abs_diff(7) < 4));
+        assert_eq!(frames[2].delay().numer_denom_ms().0, 2000);
+    }
+}

@@ -1,0 +1,57 @@
+//! How a picture lies on the canvas that the network sees.
+
+use super::Canvas;
+
+/// Pixels added at least on each side. Convolutions see zeros beyond the border, and what lies there would be painted for
+/// a picture that ends in black; so the border is painted outside of the picture, and cut off.
+const MARGIN: usize = 8;
+
+/// A picture and the larger canvas that is painted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Height and width of the picture.
+    pub(super) picture: [usize; 2],
+    /// Those of the canvas: multiples of the unit, so that no pooling drops a row.
+    pub(super) canvas: [usize; 2],
+    /// Where the picture's first pixel is.
+    pub(super) origin: [usize; 2],
+}
+
+impl Geometry {
+    /// For a network whose deepest layer has one pixel for `unit` pixels.
+    pub(super) fn new(picture: [usize; 2], unit: usize) -> Self {
+        let canvas = picture.map(|side| (side + 2 * MARGIN).next_multiple_of(unit));
+        let origin = [0, 1].map(|axis| (canvas[axis] - picture[axis]) / 2);
+        Self { picture, canvas, origin }
+    }
+
+    /// The picture on a canvas.
+    pub(super) fn cropped(&self, canvas: &Canvas) -> Canvas {
+        canvas.crop(self.origin, self.picture)
+    }
+
+    /// A plane of the picture on the canvas, mirrored at the margins.
+    pub(super) fn plane(&self, values: &[f32]) -> Vec<f32> {
+        let rgb = Canvas { size: self.picture, values: values.iter().flat_map(|&value| [value; 3]).collect() };
+        rgb.mirrored(self.margins()).values.into_iter().step_by(3).collect()
+    }
+
+    /// The margins at the top, bottom, left and right.
+    pub(super) fn margins(&self) -> [usize; 4] {
+        let end = [0, 1].map(|axis| self.canvas[axis] - self.picture[axis] - self.origin[axis]);
+        [self.origin[0], end[0], self.origin[1], end[1]]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canvases_are_whole_units_with_a_margin() {
+        let geometry = Geometry::new([100, 512], 16);
+        assert_eq!(geometry.canvas, [128, 528]);
+        assert_eq!(geometry.margins(), [14, 14, 8, 8]);
+        assert_eq!(Geometry::new([101, 1], 4).margins(), [9, 10, 9, 10]);
+    }
+}

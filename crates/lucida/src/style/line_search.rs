@@ -1,0 +1,213 @@
+//! A line search for the strong Wolfe conditions: J. Moré and D. Thuente, "Line Search Algorithms with Guaranteed
+//! Sufficient Decrease" (1994).
+//!
+//! Along a line the search asks for values and slopes, and keeps an interval in which there must be a step that is good
+//! enough: `f(t) <= f(0) + 1e-4 t f'(0)` and `|f'(t)| <= 0.9 |f'(0)|`. Each trial lies where a cubic or a parabola through
+//! what is known has its least value.
+
+use crate::Result;
+
+/// Of the slope at the start: how much of it the mean slope must keep.
+const DECREASE: f64 = 1e-4;
+/// Of the slope at the start: what the slope at the end may have left.
+const CURVATURE: f64 = 0.9;
+/// Trials before the best one so far is taken.
+const TRIALS: usize = 20;
+
+/// A step, the value there, and the slope along the line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Trial {
+    pub(super) step: f64,
+    pub(super) value: f64,
+    pub(super) slope: f64,
+}
+
+/// The interval that is searched: its better end, its other end, and whether a good step lies in between for sure.
+#[derive(Debug, Clone, Copy)]
+struct Interval {
+    best: Trial,
+    other: Trial,
+    bracketed: bool,
+    range: [f64; 2],
+}
+
+/// Searches from `start` (at step 0) with a first trial of `first`; `evaluate` gives value and slope at a step. The last
+/// step that was evaluated is the result; its value is not above that of the start, unless nothing was found.
+pub(super) fn search(
+    start: Trial,
+    first: f64,
+    mut evaluate: impl FnMut(f64) -> Result<(f64, f64)>,
+) -> Result<Option<Trial>> {
+    let most = f64::MAX.sqrt();
+    let test = DECREASE * start.slope;
+    let mut interval = Interval { best: start, other: start, bracketed: false, range: [0.0, first * 5.0] };
+    let (mut width, mut width_before) = (most, 2.0 * most);
+    let (mut step, mut first_stage) = (first, true);
+    for trials in 1..=TRIALS {
+        interval.range = match interval.bracketed {
+            true => [interval.best.step.min(interval.other.step), interval.best.step.max(interval.other.step)],
+            false => [interval.best.step, step + 4.0 * (step - interval.best.step)],
+        };
+        let [least, largest] = interval.range;
+        let exhausted = interval.bracketed && (step <= least || step >= largest || largest - least <= 1e-10 * largest);
+        if exhausted || trials == TRIALS {
+            step = interval.best.step;
+            if step == 0.0 {
+                return Ok(None);
+            }
+        }
+        let (value, slope) = evaluate(step)?;
+        let trial = Trial { step, value, slope };
+        let bound = start.value + step * test;
+        let good = value <= bound && slope.abs() <= -CURVATURE * start.slope;
+        if good || exhausted || trials == TRIALS {
+            return Ok((value <= start.value).then_some(trial));
+        }
+        if !value.is_finite() {
+            // Too far: what is there says nothing about where to go.
+            step = 0.1 * step + 0.9 * interval.best.step;
+            continue;
+        }
+        if first_stage && value <= bound && slope >= DECREASE.min(CURVATURE) * start.slope {
+            first_stage = false;
+        }
+        step = if first_stage && value <= interval.best.value && value > bound {
+            // Before a value is low enough, the search is for the function less the line that it must stay below.
+            let less = |t: Trial| Trial { value: t.value - t.step * test, slope: t.slope - test, ..t };
+            let more = |t: Trial| Trial { value: t.value + t.step * test, slope: t.slope + test, ..t };
+            (interval.best, interval.other) = (less(interval.best), less(interval.other));
+            let step = interval.narrow(less(trial));
+            (interval.best, interval.other) = (more(interval.best), more(interval.other));
+            step
+        } else {
+            interval.narrow(trial)
+        };
+        if interval.bracketed {
+            let apart = (interval.other.step - interval.best.step).abs();
+            if apart >= 0.66 * width_before {
+                step = interval.best.step + 0.5 * (interval.other.step - interval.best.step);
+            }
+            (width_before, width) = (width, apart);
+        }
+    }
+    Ok(None)
+}
+
+impl Interval {
+    /// Takes a trial in as one of the ends, and returns the next step to try.
+    fn narrow(&mut self, trial: Trial) -> f64 {
+        let (best, step) = (self.best, trial.step);
+        let opposite = trial.slope * best.slope.signum() < 0.0;
+        let parabola = |a: Trial, b: Trial| b.step + b.slope / (b.slope - a.slope) * (a.step - b.step);
+        let mut limited = false;
+        let mut next = if trial.value > best.value {
+            // Higher: the least value lies between. The cubic is trusted where it stays nearer to the best.
+            limited = true;
+            self.bracketed = true;
+            let apart = step - best.step;
+            let cubic = cubic(best, trial, false);
+            let fall = (best.value - trial.value) / apart + best.slope;
+            let parabola = best.step + best.slope / fall / 2.0 * apart;
+            if (cubic - best.step).abs() < (parabola - best.step).abs() {
+                cubic
+            } else {
+                cubic + (parabola - cubic) / 2.0
+            }
+        } else if opposite {
+            // Lower, with a slope the other way: the least value lies between.
+            self.bracketed = true;
+            let (cubic, parabola) = (cubic(trial, best, false), parabola(best, trial));
+            if (cubic - step).abs() > (parabola - step).abs() { cubic } else { parabola }
+        } else if trial.slope.abs() < best.slope.abs() {
+            // Lower, and it falls less: go on, not too far.
+            limited = true;
+            let far = if step > best.step { self.range[1] } else { self.range[0] };
+            let beyond = cubic(trial, best, true);
+            let cubic = if beyond.is_finite() { beyond } else { far };
+            let parabola = parabola(best, trial);
+            let nearer = (step - cubic).abs() < (step - parabola).abs();
+            if nearer == self.bracketed { cubic } else { parabola }
+        } else if self.bracketed {
+            cubic(trial, self.other, false)
+        } else if step > best.step {
+            self.range[1]
+        } else {
+            self.range[0]
+        };
+        if trial.value > best.value {
+            self.other = trial;
+        } else {
+            if opposite {
+                self.other = best;
+            }
+            self.best = trial;
+        }
+        next = next.clamp(self.range[0], self.range[1]);
+        if self.bracketed && limited {
+            let limit = self.best.step + 0.66 * (self.other.step - self.best.step);
+            next = if self.other.step > self.best.step { next.min(limit) } else { next.max(limit) };
+        }
+        next
+    }
+}
+
+/// Where the cubic through the values and slopes at two steps has its least value, counted from `from`. With `beyond` that
+/// must lie on the other side of `from` than `to`, and is infinite where the cubic has none there.
+fn cubic(from: Trial, to: Trial, beyond: bool) -> f64 {
+    let theta = 3.0 * (from.value - to.value) / (to.step - from.step) + from.slope + to.slope;
+    let scale = theta.abs().max(from.slope.abs()).max(to.slope.abs());
+    let square = (theta / scale).powi(2) - (from.slope / scale) * (to.slope / scale);
+    let mut gamma = scale * square.max(0.0).sqrt();
+    if to.step < from.step {
+        gamma = -gamma;
+    }
+    let p = (gamma - from.slope) + theta;
+    let q = ((gamma - from.slope) + gamma) + to.slope;
+    let ratio = p / q;
+    if beyond && !(ratio < 0.0 && gamma != 0.0) {
+        return f64::INFINITY;
+    }
+    from.step + ratio * (to.step - from.step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn searched(f: impl Fn(f64) -> (f64, f64), first: f64) -> (Trial, usize) {
+        let (value, slope) = f(0.0);
+        let mut count = 0;
+        let found = search(Trial { step: 0.0, value, slope }, first, |step| {
+            count += 1;
+            Ok(f(step))
+        });
+        let found = found.unwrap().unwrap();
+        assert!(found.value <= value + 1e-4 * found.step * slope && found.slope.abs() <= 0.9 * slope.abs());
+        assert_eq!((found.value, found.slope), f(found.step));
+        (found, count)
+    }
+
+    #[test]
+    fn steps_that_are_good_enough_are_found_from_far_and_near() {
+        for first in [1e-3, 0.1, 1.0, 10.0, 1e3] {
+            // The functions of section 5 of the paper.
+            let (_, count) = searched(|x| (-x / (x * x + 2.0), (x * x - 2.0) / (x * x + 2.0).powi(2)), first);
+            assert!(count < 15, "{count}");
+            let quintic = |x: f64| {
+                let y = x + 0.004;
+                (y.powi(5) - 2.0 * y.powi(4), 5.0 * y.powi(4) - 8.0 * y.powi(3))
+            };
+            assert!(searched(quintic, first).1 < 20);
+        }
+        // A first step that is good enough is taken.
+        let (found, count) = searched(|x| ((x - 1.0).powi(2), 2.0 * (x - 1.0)), 0.9);
+        assert_eq!((found.step, count), (0.9, 1));
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_backed_away_from() {
+        let cliff = |x: f64| if x > 1.0 { (f64::NAN, f64::NAN) } else { (-x, -1.0 + x * 0.5) };
+        let found = search(Trial { step: 0.0, value: 0.0, slope: -1.0 }, 5.0, |x| Ok(cliff(x))).unwrap().unwrap();
+        assert!(found.step <= 1.0 && found.value < 0.0);
+    }
+}

@@ -1,0 +1,75 @@
+//! What is asked of a picture: which layers look at it, and how much each counts.
+
+use super::{ContentNorm, StyleLoss, StyleNorm, Variation};
+use crate::{Error, Result};
+
+/// A layer and its weight among its kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// The layer's name.
+    pub name: String,
+    /// How much it counts.
+    pub weight: f32,
+}
+
+impl Layer {
+    /// A layer with its weight.
+    pub fn new(name: impl Into<String>, weight: f32) -> Self {
+        Self { name: name.into(), weight }
+    }
+}
+
+/// The terms of the total loss: `content_weight * sum w C + style_weight * sum w S + variation_weight * V`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// The layers that compare the content.
+    pub content: Vec<Layer>,
+    /// How they compare.
+    pub content_norm: ContentNorm,
+    /// The weight of all of them: alpha in the paper.
+    pub content_weight: f32,
+    /// The layers that compare the style.
+    pub style: Vec<Layer>,
+    /// What of their features is compared.
+    pub style_loss: StyleLoss,
+    /// How it is counted.
+    pub style_norm: StyleNorm,
+    /// The weight of all of them: beta in the paper.
+    pub style_weight: f32,
+    /// How the variation is counted.
+    pub variation: Variation,
+    /// Its weight, for pixels from 0 to 255.
+    pub variation_weight: f32,
+}
+
+impl Look {
+    /// The layers of both kinds, each once.
+    pub(super) fn layers(&self) -> Vec<&str> {
+        let mut layers: Vec<&str> = Vec::new();
+        for layer in self.style.iter().chain(&self.content) {
+            if !layers.contains(&layer.name.as_str()) {
+                layers.push(&layer.name);
+            }
+        }
+        layers
+    }
+
+    /// Checks that there is something to do, and with numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names what is wrong.
+    pub fn check(&self) -> Result<()> {
+        if self.style.is_empty() && self.content.is_empty() {
+            return Err(Error::argument("neither a content layer nor a style layer is given"));
+        }
+        let weights =
+            [("content", self.content_weight), ("style", self.style_weight), ("variation", self.variation_weight)];
+        let layers = self.content.iter().chain(&self.style).map(|layer| (layer.name.as_str(), layer.weight));
+        for (name, weight) in weights.into_iter().chain(layers) {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(Error::argument(format!("the weight of {name} is {weight}; it must be 0 or more")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,364 @@
+//! The total loss of a canvas, and its gradient.
+
+use lucida_kernels::Buffer;
+
+use super::content::{difference, squares};
+use super::features::Products;
+use super::parts::{add_means, add_shift, gathered, means_for, scatter, shrink};
+use super::sight::{Eye, Sight};
+use super::style_loss::{Moments, Target};
+use super::tiles::Tile;
+use super::{Canvas, Look, StyleNetwork};
+use crate::{Cpu, Error, Result};
+
+/// The losses of a canvas, each without the weight of its kind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Losses {
+    /// The content loss: the sum over its layers.
+    pub content: f64,
+    /// The style loss of each layer.
+    pub style: Vec<f64>,
+    /// The variation.
+    pub variation: f64,
+    /// All together, weighted: what is made small.
+    pub total: f64,
+}
+
+/// The style of a picture, or of several: what the style layers make of it.
+#[derive(Debug, Clone)]
+pub(super) struct StyleTarget {
+    layers: Vec<Moments>,
+}
+
+impl StyleTarget {
+    /// Looks at a picture of style. Gives the network back.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a layer does not exist; [`Error::Limit`] when the memory is too small.
+    pub(super) fn measure(
+        network: StyleNetwork,
+        look: &Look,
+        style: &Canvas,
+        eye: Eye,
+    ) -> Result<(Self, StyleNetwork)> {
+        let names: Vec<&str> = look.style.iter().map(|layer| layer.name.as_str()).collect();
+        if names.is_empty() {
+            return Ok((Self { layers: Vec::new() }, network));
+        }
+        let mut sight = Sight::new(network, &names, style.size, eye, false)?;
+        let mut products: Vec<Products> = (0..names.len())
+            .map(|layer| Products::new(eye.cpu, sight.layers[layer].channels, sight.pixels(layer), false))
+            .collect();
+        let mut sums: Vec<Buffer> = products.iter().map(|p| Buffer::zeroed(p.channels * p.channels)).collect();
+        let mut means: Vec<Vec<f64>> = products.iter().map(|p| means_for(look, p.channels)).collect();
+        let mut mass = vec![0.0; names.len()];
+        let mut scratch = Vec::new();
+        for tile in sight.tiles([0, 0]) {
+            sight.look(&tile, style)?;
+            for layer in 0..names.len() {
+                let [inside, _] = sight.parts(&tile, layer);
+                let features = gathered(sight.features(layer), inside, products[layer].channels, None, &mut scratch);
+                products[layer].correlate(features, &mut sums[layer]);
+                add_means(features, None, &mut means[layer]);
+                mass[layer] += (inside.size[0] * inside.size[1]) as f64;
+            }
+        }
+        let sums = sums.iter().zip(&means).zip(mass);
+        let layers = sums.map(|((sums, means), mass)| Moments::of_sums(sums, means, mass)).collect();
+        Ok((Self { layers }, sight.into_network()))
+    }
+
+    /// The weighted mean of several styles: a picture whose Gram matrices come as near to it as they can comes as near to
+    /// all of them.
+    pub(super) fn blend(parts: &[(&Self, f32)]) -> Self {
+        let total: f32 = parts.iter().map(|(_, weight)| weight).sum();
+        let layer = |index: usize| {
+            let parts: Vec<_> = parts.iter().map(|(target, weight)| (&target.layers[index], weight / total)).collect();
+            Moments::blend(&parts)
+        };
+        Self { layers: (0..parts[0].0.layers.len()).map(layer).collect() }
+    }
+}
+
+/// A part of the canvas with a style of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Region {
+    /// How much each pixel of the canvas belongs to it, from 0 to 1; nothing where all do wholly.
+    pub(super) mask: Option<Vec<f32>>,
+    pub(super) style: StyleTarget,
+}
+
+/// A region as the layers see it.
+#[derive(Debug)]
+struct SeenRegion {
+    /// For each style layer: its mask, and the sum of the squares of that.
+    masks: Vec<Option<Vec<f32>>>,
+    mass: Vec<f64>,
+    /// Its share in the canvas.
+    share: f64,
+    /// For each style layer.
+    style: Vec<Target>,
+}
+
+/// What one style layer works with.
+#[derive(Debug)]
+struct StyleLayer {
+    products: Products,
+    /// For each region: sums over the tiles so far, then the slope.
+    sums: Vec<Buffer>,
+    /// For each region: sums of the features, then what is added to the gradient of each pixel; empty where only products
+    /// count.
+    means: Vec<Vec<f64>>,
+}
+
+/// The total loss for canvases of one size.
+#[derive(Debug)]
+pub struct Objective {
+    cpu: Cpu,
+    sight: Sight,
+    look: Look,
+    /// For each layer that is looked at: its features for the content, and the factor before their squared differences.
+    content: Vec<Option<(Vec<f32>, f64)>>,
+    style: Vec<StyleLayer>,
+    regions: Vec<SeenRegion>,
+    /// Features of a part of a map, side by side, and their gradient.
+    scratch: Vec<f32>,
+    scratch_gradient: Vec<f32>,
+}
+
+impl Objective {
+    /// The objective of a content picture and a style picture, both as they are: for canvases of the size of the content,
+    /// without tiles. `exact` rules out the faster convolution, whose rounding differs from pixel to pixel.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the look names a layer that does not exist, or a weight that is none.
+    pub fn new(
+        network: StyleNetwork,
+        look: &Look,
+        content: &Canvas,
+        style: &Canvas,
+        cpu: Cpu,
+        exact: bool,
+    ) -> Result<Self> {
+        let eye = Eye { cpu, exact, memory: None };
+        look.check()?;
+        let (style, network) = StyleTarget::measure(network, look, style, eye)?;
+        Self::with_regions(network, look, content, vec![Region { mask: None, style }], eye)
+    }
+
+    pub(super) fn with_regions(
+        network: StyleNetwork,
+        look: &Look,
+        content: &Canvas,
+        regions: Vec<Region>,
+        eye: Eye,
+    ) -> Result<Self> {
+        look.check()?;
+        let sight = Sight::new(network, &look.layers(), content.size, eye, true)?;
+        let largest = |layer: usize| Products::new(eye.cpu, sight.layers[layer].channels, sight.pixels(layer), true);
+        let style = (0..look.style.len()).map(|layer| {
+            let products = largest(layer);
+            let sums = regions.iter().map(|_| Buffer::zeroed(products.channels * products.channels)).collect();
+            let means = regions.iter().map(|_| means_for(look, products.channels)).collect();
+            StyleLayer { products, sums, means }
+        });
+        let style = style.collect();
+        let pixels = (content.size[0] * content.size[1]) as f64;
+        let regions = regions.into_iter().map(|region| {
+            let seen = |layer: usize| {
+                let stride = sight.layers[layer].stride;
+                region.mask.as_ref().map(|mask| shrink(mask, content.size, stride))
+            };
+            let masks: Vec<_> = (0..look.style.len()).map(seen).collect();
+            let mass = |(layer, mask): (usize, &Option<Vec<f32>>)| match mask {
+                Some(mask) => squares(mask),
+                None => pixels / (sight.layers[layer].stride as f64).powi(2),
+            };
+            let share =
+                region.mask.as_ref().map_or(1.0, |mask| mask.iter().map(|&w| f64::from(w)).sum::<f64>() / pixels);
+            let style = region.style.layers.iter().map(|moments| Target::new(look.style_loss, moments, eye.cpu));
+            SeenRegion { mass: masks.iter().enumerate().map(mass).collect(), style: style.collect(), masks, share }
+        });
+        let regions = regions.collect();
+        let mut objective = Self {
+            cpu: eye.cpu,
+            content: vec![None; sight.layers.len()],
+            sight,
+            look: look.clone(),
+            style,
+            regions,
+            scratch: Vec::new(),
+            scratch_gradient: Vec::new(),
+        };
+        objective.set_content(content)?;
+        Ok(objective)
+    }
+
+    /// Gives the network back.
+    pub(super) fn into_network(self) -> StyleNetwork {
+        self.sight.into_network()
+    }
+
+    /// The total loss and its parts for a canvas; its gradient with respect to the values of the canvas is written to
+    /// `gradient`.
+    ///
+    /// # Panics
+    /// When the canvas has another size than the content.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn evaluate(&mut self, canvas: &Canvas, gradient: &mut [f32]) -> Result<Losses> {
+        self.evaluate_at(canvas, [0, 0], gradient)
+    }
+
+    /// As [`evaluate`](Self::evaluate), with the cuts between tiles moved by so many units.
+    pub(super) fn evaluate_at(&mut self, canvas: &Canvas, phase: [usize; 2], gradient: &mut [f32]) -> Result<Losses> {
+        gradient.fill(0.0);
+        let tiles = self.sight.tiles(phase);
+        let mut losses = Losses::default();
+        for layer in &mut self.style {
+            layer.sums.iter_mut().for_each(|sums| sums.fill(0.0));
+            layer.means.iter_mut().for_each(|means| means.fill(0.0));
+        }
+        for tile in &tiles {
+            self.sight.look(tile, canvas)?;
+            self.measure(tile);
+        }
+        self.compare(&mut losses);
+        for tile in &tiles {
+            if tiles.len() > 1 {
+                self.sight.look(tile, canvas)?;
+            }
+            losses.content += self.seed(tile);
+            self.sight.send_back(tile, gradient)?;
+        }
+        let Look { content_weight, variation, variation_weight, .. } = self.look;
+        if variation_weight > 0.0 {
+            losses.variation = variation.add(canvas, variation_weight, gradient);
+        }
+        losses.total += f64::from(content_weight) * losses.content + f64::from(variation_weight) * losses.variation;
+        if !losses.total.is_finite() {
+            return Err(Error::argument(format!("the loss has become {}: give a smaller rate", losses.total)));
+        }
+        Ok(losses)
+    }
+
+    /// What the content layers make of the content.
+    fn set_content(&mut self, content: &Canvas) -> Result<()> {
+        let weights = self.content_weights();
+        let mut maps: Vec<Vec<f32>> = vec![Vec::new(); weights.len()];
+        for tile in self.sight.tiles([0, 0]) {
+            self.sight.look(&tile, content)?;
+            for (layer, map) in maps.iter_mut().enumerate().filter(|(layer, _)| weights[*layer].is_some()) {
+                let channels = self.sight.layers[layer].channels;
+                let [inside, outside] = self.sight.parts(&tile, layer);
+                if map.is_empty() {
+                    *map = vec![0.0; content.size[0] / self.sight.layers[layer].stride * outside.width * channels];
+                }
+                let features = self.sight.features(layer);
+                for (from, to) in inside.rows().zip(outside.rows()) {
+                    map[to.start * channels..to.end * channels]
+                        .copy_from_slice(&features[from.start * channels..from.end * channels]);
+                }
+            }
+        }
+        for (layer, map) in maps.into_iter().enumerate() {
+            if let Some(weight) = weights[layer] {
+                let factor = f64::from(weight) * self.look.content_norm.factor(map.len(), squares(&map));
+                self.content[layer] = Some((map, factor));
+            }
+        }
+        Ok(())
+    }
+
+    /// The weight of each layer that is looked at among those of the content.
+    fn content_weights(&self) -> Vec<Option<f32>> {
+        let weight = |name: &str| self.look.content.iter().find(|layer| layer.name == name).map(|layer| layer.weight);
+        self.sight.layers.iter().map(|seen| weight(&seen.name)).collect()
+    }
+
+    /// Adds the products of the features of a tile to the sums.
+    fn measure(&mut self, tile: &Tile) {
+        for (index, layer) in self.style.iter_mut().enumerate() {
+            let [inside, outside] = self.sight.parts(tile, index);
+            for (number, region) in self.regions.iter().enumerate() {
+                let mask = region.masks[index].as_deref().map(|mask| (mask, outside));
+                let features = self.sight.features(index);
+                let features = gathered(features, inside, layer.products.channels, mask, &mut self.scratch);
+                layer.products.correlate(features, &mut layer.sums[number]);
+                add_means(features, mask, &mut layer.means[number]);
+            }
+        }
+    }
+
+    /// Turns the sums into losses and slopes.
+    fn compare(&mut self, losses: &mut Losses) {
+        for (index, (layer, weighted)) in self.style.iter_mut().zip(&self.look.style).enumerate() {
+            let mut loss = 0.0;
+            for (number, region) in self.regions.iter_mut().enumerate() {
+                let (sums, means) = (&mut layer.sums[number], &mut layer.means[number]);
+                let mass = region.mass[index];
+                let got = Moments::of_sums(sums, means, mass);
+                let weight = f64::from(self.look.style_weight) * f64::from(weighted.weight) * region.share;
+                let slopes = (&mut sums[..], &mut means[..]);
+                loss += region.share * region.style[index].compare(self.look.style_norm, &got, (weight, mass), slopes);
+            }
+            losses.total += f64::from(self.look.style_weight) * f64::from(weighted.weight) * loss;
+            losses.style.push(loss);
+        }
+    }
+
+    /// Puts the gradients of the losses in at the layers, and returns the content loss of the tile.
+    fn seed(&mut self, tile: &Tile) -> f64 {
+        let whole = self.sight.is_whole();
+        let mut loss = 0.0;
+        for index in 0..self.sight.layers.len() {
+            let channels = self.sight.layers[index].channels;
+            let [inside, outside] = self.sight.parts(tile, index);
+            let (features, gradient) = self.sight.features_and_gradient(index);
+            let mut written = false;
+            if let Some((wanted, factor)) = &self.content[index] {
+                let scale = (2.0 * factor * f64::from(self.look.content_weight)) as f32;
+                if whole {
+                    loss += factor * difference(self.cpu, features, wanted, scale, gradient);
+                } else {
+                    gradient.fill(0.0);
+                    for (from, to) in inside.rows().zip(outside.rows()) {
+                        let (from, to) = (from.start * channels..from.end * channels, to.start * channels);
+                        let wanted = &wanted[to..to + from.len()];
+                        let row = &mut gradient[from.clone()];
+                        loss += factor * difference(self.cpu, &features[from], wanted, scale, row);
+                    }
+                }
+                written = true;
+            }
+            let Some(layer) = self.style.get_mut(index) else {
+                if !written {
+                    gradient.fill(0.0);
+                }
+                continue;
+            };
+            for (number, region) in self.regions.iter().enumerate() {
+                layer.products.set_matrix(&layer.sums[number]);
+                let shift = &layer.means[number];
+                let mask = region.masks[index].as_deref();
+                if whole && mask.is_none() {
+                    layer.products.spread(features, gradient, written);
+                    add_shift(shift, None, gradient);
+                } else {
+                    if !written {
+                        gradient.fill(0.0);
+                    }
+                    let mask = mask.map(|mask| (mask, outside));
+                    let own = gathered(features, inside, channels, mask, &mut self.scratch);
+                    self.scratch_gradient.resize(own.len(), 0.0);
+                    layer.products.spread(own, &mut self.scratch_gradient, false);
+                    add_shift(shift, mask, &mut self.scratch_gradient);
+                    scatter(&self.scratch_gradient, inside, channels, mask, gradient);
+                }
+                written = true;
+            }
+        }
+        loss
+    }
+}

@@ -1,0 +1,201 @@
+//! Settings, and where they come from.
+
+use super::{Adam, Canvas, ContentNorm, Layer, Lbfgs, Look, Pooling, StyleLoss, StyleNetwork, StyleNorm, Variation};
+use crate::data::Picture;
+use crate::{Cpu, Error, Result};
+
+/// How the pixels are changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// Small steps of like size.
+    Adam(Adam),
+    /// Steps that know how the loss bends: fewer of them are needed, and more memory.
+    Lbfgs(Lbfgs),
+}
+
+/// What is painted over.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Start {
+    /// The content.
+    #[default]
+    Content,
+    /// Noise: each value is drawn from 0 to 255.
+    Noise,
+    /// Another picture, in whatever size.
+    Picture(Picture),
+    /// Another picture, in floats.
+    Canvas(Canvas),
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preset {
+    /// The best results that were found by looking at them: coarse to fine, with losses that do not depend on network and
+    /// size, and the mean of the last pictures as the result.
+    #[default]
+    Best,
+    /// The paper: Gatys, Ecker and Bethge (2016), from the content as it starts here.
+    Gatys,
+    /// The tutorial of TensorFlow, "Neural style transfer".
+    TensorFlow,
+}
+
+/// How a picture is painted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What is asked of it.
+    pub look: Look,
+    /// How its pixels are changed.
+    pub optimizer: Optimizer,
+    /// The longer side of the result in pixels.
+    pub size: usize,
+    /// The longer side of the first and smallest picture that is painted; each is larger than the one before by the root of
+    /// 2. Without it, the result is painted at once.
+    pub smallest: Option<usize>,
+    /// Steps in each size.
+    pub steps: usize,
+    /// Steps in the first size of several.
+    pub first_steps: usize,
+    /// How much of the mean picture is kept in a step, from 0 (none: the result is the last picture) to below 1.
+    pub averaging: f32,
+    /// Whether values outside of 0 to 255 are clipped after each step of Adam.
+    pub clip: bool,
+    /// What is painted over.
+    pub start: Start,
+    /// The longer side of a style picture, in parts of that of the result.
+    pub style_scale: f32,
+    /// The seed of all random numbers.
+    pub seed: u64,
+    /// The most memory in bytes that the work may take, about; where it is not enough for the whole picture, steps are
+    /// made of tiles.
+    pub memory: Option<u64>,
+    /// What to run on.
+    pub cpu: Cpu,
+}
+
+impl Preset {
+    /// The pooling that goes with it.
+    pub fn pooling(self) -> Pooling {
+        Pooling::Max
+    }
+
+    /// Its settings for a network: all five blocks of a VGG, or as many of them as there are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network is no VGG.
+    pub fn settings(self, network: &StyleNetwork, cpu: Cpu) -> Result<Settings> {
+        let has = |layer: &str| network.network().find(layer).is_ok();
+        let blocks = (1..=5).take_while(|block| has(&format!("block{block}_conv1"))).count();
+        if blocks < 3 {
+            let name = network.name();
+            return Err(Error::Unsupported(format!("network {name} is no VGG: its layers have to be named")));
+        }
+        let style = |weights: &[f32]| -> Vec<Layer> {
+            let layer = |(block, &weight): (usize, &f32)| Layer::new(format!("block{block}_conv1"), weight);
+            (1..=blocks).zip(weights).map(layer).collect()
+        };
+        let equal = style(&vec![1.0 / blocks as f32; blocks]);
+        let deepest = if blocks == 5 { "block5_conv2" } else { "block3_conv3" };
+        let look = Look {
+            content: vec![Layer::new(deepest, 1.0)],
+            content_norm: ContentNorm::HalfSum,
+            content_weight: 1.0,
+            style: equal,
+            style_loss: StyleLoss::Gram,
+            style_norm: StyleNorm::Gatys,
+            style_weight: 1e3,
+            variation: Variation::Squared,
+            variation_weight: 0.0,
+        };
+        let settings = Settings {
+            look,
+            optimizer: Optimizer::Lbfgs(Lbfgs { history: 10 }),
+            size: 512,
+            smallest: None,
+            steps: 300,
+            first_steps: 300,
+            averaging: 0.0,
+            clip: false,
+            start: Start::Content,
+            style_scale: 1.0,
+            seed: 42,
+            memory: None,
+            cpu,
+        };
+        Ok(match self {
+            Self::Gatys => settings,
+            // There pixels go from 0 to 1: rate 0.02, epsilon 0.1, and a variation of weight 30.
+            Self::TensorFlow => Settings {
+                look: Look {
+                    content_norm: ContentNorm::Mean,
+                    content_weight: 1e4,
+                    style_norm: StyleNorm::Mean,
+                    style_weight: 1e-2,
+                    variation: Variation::Absolute,
+                    variation_weight: 30.0 / 255.0,
+                    ..settings.look
+                },
+                optimizer: Optimizer::Adam(Adam {
+                    rate: 0.02 * 255.0,
+                    beta_1: 0.99,
+                    beta_2: 0.999,
+                    epsilon: 0.1 / 255.0,
+                }),
+                steps: 1000,
+                first_steps: 1000,
+                clip: true,
+                ..settings
+            },
+            Self::Best => {
+                let (content, content_weight, weights): (_, _, &[f32]) = match blocks {
+                    5 => ("block4_conv2", 0.035, &[0.2, 0.2, 0.2, 0.2, 0.2]),
+                    _ => ("block3_conv3", 0.01, &[0.33, 0.33, 0.34]),
+                };
+                Settings {
+                    look: Look {
+                        content: vec![Layer::new(content, 1.0)],
+                        content_norm: ContentNorm::Relative,
+                        content_weight,
+                        style: style(weights),
+                        style_norm: StyleNorm::Relative,
+                        style_weight: 1.0,
+                        variation: Variation::MeanSquared,
+                        variation_weight: 0.3,
+                        ..settings.look
+                    },
+                    optimizer: Optimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
+                    smallest: Some(if blocks == 5 { 128 } else { 64 }),
+                    steps: 50,
+                    first_steps: 100,
+                    averaging: 0.9,
+                    clip: true,
+                    ..settings
+                }
+            }
+        })
+    }
+}
+
+impl Settings {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names what is wrong.
+    pub fn check(&self) -> Result<()> {
+        self.look.check()?;
+        let refuse = |problem: String| Err(Error::argument(problem));
+        if !(32..=16_384).contains(&self.size) {
+            return refuse(format!("a size of {} pixels; it must be 32 to 16384", self.size));
+        }
+        if self.steps == 0 || self.first_steps == 0 {
+            return refuse("at least one step is needed".into());
+        }
+        if !(0.0..1.0).contains(&self.averaging) {
+            return refuse(format!("an averaging of {}; it must be 0 or more and below 1", self.averaging));
+        }
+        if !(0.05..=20.0).contains(&self.style_scale) {
+            return refuse(format!("a style scale of {}; it must be 0.05 to 20", self.style_scale));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! The steps in one size.
+
+use super::adam::AdamState;
+use super::geometry::Geometry;
+use super::lbfgs::{LbfgsState, Point};
+use super::scene::Scene;
+use super::{Canvas, Losses, Report, Settings, Watch};
+use crate::Result;
+use crate::data::random::{Purpose, below, generator};
+
+/// A size that was painted.
+pub(super) struct Done {
+    pub(super) picture: Canvas,
+    pub(super) geometry: Geometry,
+    pub(super) adam: Option<AdamState>,
+    pub(super) start: Losses,
+    pub(super) end: Losses,
+    pub(super) stopped: bool,
+}
+
+/// The steps in one size.
+pub(super) struct Run<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) geometry: Geometry,
+    pub(super) scale: [usize; 2],
+    pub(super) steps: usize,
+    pub(super) watch: &'a mut dyn Watch,
+    /// Work done, and all there is.
+    pub(super) work: &'a mut [f64; 2],
+    /// Steps in all sizes.
+    pub(super) taken: &'a mut usize,
+}
+
+impl Run<'_> {
+    pub(super) fn adam(&mut self, scene: &mut Scene, start: Canvas, mut state: AdamState) -> Result<Done> {
+        let (settings, geometry) = (self.settings, self.geometry);
+        let (averaging, clip, cpu) = (settings.averaging, settings.clip, settings.cpu);
+        let mut canvas = start;
+        let mut gradient = vec![0.0; canvas.values.len()];
+        let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
+        // How much of a whole picture the mean has in it.
+        let mut filled = 0.0;
+        let mut phases = generator(settings.seed, Purpose::Canvas, 1);
+        let mut first = None;
+        let mut stopped = false;
+        for step in 1..=self.steps {
+            let phase = [0, 1].map(|_| below(64, &mut phases) as usize);
+            let losses = scene.evaluate(&canvas, phase, &mut gradient)?;
+            state.step(cpu, &mut canvas.values, &gradient);
+            if clip {
+                canvas.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0));
+            }
+            if averaging > 0.0 {
+                filled = averaging * filled + (1.0 - averaging);
+                let pairs = mean.values.iter_mut().zip(&canvas.values);
+                pairs.for_each(|(mean, value)| *mean = averaging * *mean + (1.0 - averaging) * value);
+            }
+            let current = || geometry.cropped(&scene.seen(of_mean(&mean, filled, &canvas)));
+            let goes_on = self.report(step, &losses, &current)?;
+            first.get_or_insert(losses);
+            if !goes_on {
+                stopped = true;
+                break;
+            }
+        }
+        let result = scene.seen(of_mean(&mean, filled, &canvas));
+        let end = scene.evaluate(&result, [0, 0], &mut gradient)?;
+        let start = first.unwrap_or_default();
+        Ok(Done { picture: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
+    }
+
+    pub(super) fn lbfgs(&mut self, scene: &mut Scene, start: Canvas, mut state: LbfgsState) -> Result<Done> {
+        let mut gradient = vec![0.0; start.values.len()];
+        let first = scene.evaluate(&start, [0, 0], &mut gradient)?;
+        let (size, geometry) = (start.size, self.geometry);
+        let mut scratch = Canvas { size, values: start.values.clone() };
+        let mut at = Point { values: start.values, loss: first.total, gradient };
+        let mut losses = first.clone();
+        let (mut stopped, mut failed) = (false, false);
+        for step in 1..=self.steps {
+            let moved = state.step(&mut at, |values, gradient| {
+                scratch.values.copy_from_slice(values);
+                losses = scene.evaluate(&scratch, [0, 0], gradient)?;
+                Ok(losses.total)
+            })?;
+            let current = || geometry.cropped(&scene.seen(Canvas { size, values: at.values.clone() }));
+            let goes_on = self.report(step, &losses, &current)?;
+            if !goes_on {
+                stopped = true;
+                break;
+            }
+            if !moved && failed {
+                break;
+            }
+            failed = !moved;
+        }
+        let result = scene.seen(Canvas { size, values: at.values });
+        let end = scene.evaluate(&result, [0, 0], &mut at.gradient)?;
+        Ok(Done { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
+    }
+
+    /// Tells the watcher about a step; whether to go on.
+    fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> Result<bool> {
+        let [number, scales] = self.scale;
+        let size = self.geometry.picture;
+        *self.taken += 1;
+        self.work[0] += (size[0] * size[1]) as f64;
+        self.watch.step(&Report {
+            scale: [number + 1, scales],
+            size,
+            step: [step, self.steps],
+            done: self.work[0] / self.work[1],
+            losses,
+            current,
+        })
+    }
+}
+
+/// The mean picture; the last one where no mean is kept.
+fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
+    if filled == 0.0 {
+        return last.clone();
+    }
+    Canvas { size: mean.size, values: mean.values.iter().map(|value| value / filled).collect() }
+}

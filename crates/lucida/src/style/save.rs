@@ -1,0 +1,310 @@
+//! Paintings as files, and what of the content's file goes along: opacity and colour profile.
+
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+
+use super::Canvas;
+use crate::data::{Filter, Limits, Picture};
+use crate::{Error, Result, files};
+
+/// The quality of JPEG files.
+const QUALITY: u8 = 95;
+
+/// A picture file that is painted over.
+#[derive(Debug, Clone)]
+pub struct Original {
+    /// Its pixels, turned as the camera noted.
+    pub picture: Picture,
+    /// Its opacity, in gray, where it has any that is not whole.
+    pub alpha: Option<Picture>,
+    /// Its ICC colour profile.
+    pub profile: Option<Vec<u8>>,
+}
+
+impl Original {
+    /// Reads a picture file.
+    ///
+    /// # Errors
+    /// As [`Picture::open`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let limits = Limits::default();
+        let bytes = files::read_limited(path, limits.file_bytes)?;
+        let (picture, alpha, profile) = Picture::decode_all(&bytes, path, &limits)?;
+        Ok(Self { picture, alpha: alpha.filter(|alpha| alpha.pixels().iter().any(|&level| level != 255)), profile })
+    }
+}
+
+/// A kind of file that a painting can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// PNG of 8 or 16 bits.
+    Png,
+    /// TIFF of 8 or 16 bits.
+    Tiff,
+    /// JPEG, of 8 bits and without opacity.
+    Jpeg,
+}
+
+impl FileKind {
+    /// The kind that a file's name means, for so many bits a channel.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it is none, or cannot hold as many bits.
+    pub fn of_path(path: &Path, bits: u8) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let kind = match ending.as_str() {
+            "png" => Self::Png,
+            "tif" | "tiff" => Self::Tiff,
+            "jpg" | "jpeg" => Self::Jpeg,
+            _ => {
+                let problem = "the name of the result must end in .png, .tif or .jpg";
+                return Err(Error::argument(format!("{}: {problem}", path.display())));
+            }
+        };
+        if bits != 8 && (bits != 16 || kind == Self::Jpeg) {
+            return Err(Error::argument(format!("{}: {bits} bits go with .png and .tif only", path.display())));
+        }
+        Ok(kind)
+    }
+}
+
+/// A painting and what is written with it.
+#[derive(Debug, Clone)]
+pub struct Painted<'a> {
+    /// The picture.
+    pub canvas: &'a Canvas,
+    /// Its opacity in whatever size, if it has any.
+    pub alpha: Option<&'a Picture>,
+    /// Its ICC colour profile.
+    pub profile: Option<&'a [u8]>,
+    /// How it was made, for the metadata.
+    pub note: &'a str,
+}
+
+impl Painted<'_> {
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when a side is too long for the format.
+    pub fn bytes(&self, kind: FileKind, bits: u8) -> Result<Vec<u8>> {
+        let [height, width] = self.canvas.size;
+        let refused = |problem: String| Error::argument(format!("a picture of {width}x{height} as a file: {problem}"));
+        let [Ok(w), Ok(h)] = [width, height].map(u32::try_from) else {
+            return Err(refused("it is too large".into()));
+        };
+        let opaque = kind == FileKind::Jpeg || self.alpha.is_none();
+        let samples = self.samples(opaque)?;
+        let channels = if opaque { 3 } else { 4 };
+        let wide = bits == 16;
+        // Both encoders take 16 bits in the machine's order.
+        let bytes: Vec<u8> = match wide {
+            true => samples.iter().flat_map(|value| ((value * 257.0).round() as u16).to_ne_bytes()).collect(),
+            false => samples.iter().map(|value| value.round() as u8).collect(),
+        };
+        let colour = match (wide, opaque) {
+            (false, true) => ExtendedColorType::Rgb8,
+            (false, false) => ExtendedColorType::Rgba8,
+            (true, true) => ExtendedColorType::Rgb16,
+            (true, false) => ExtendedColorType::Rgba16,
+        };
+        let profile = self.profile.map(<[u8]>::to_vec);
+        let mut out = Vec::new();
+        match kind {
+            FileKind::Png => {
+                let mut encoder =
+                    PngEncoder::new_with_quality(&mut out, CompressionType::Default, FilterType::Adaptive);
+                if let Some(profile) = profile {
+                    encoder.set_icc_profile(profile).map_err(|e| refused(e.to_string()))?;
+                }
+                encoder.write_image(&bytes, w, h, colour).map_err(|e| refused(e.to_string()))?;
+                Ok(with_png_text(out, self.note))
+            }
+            FileKind::Jpeg => {
+                let mut encoder = JpegEncoder::new_with_quality(&mut out, QUALITY);
+                if let Some(profile) = profile {
+                    encoder.set_icc_profile(profile).map_err(|e| refused(e.to_string()))?;
+                }
+                encoder.write_image(&bytes, w, h, colour).map_err(|e| refused(e.to_string()))?;
+                Ok(with_jpeg_comment(out, self.note))
+            }
+            FileKind::Tiff => {
+                tiff(&bytes, [w, h], channels, bits, self.profile, self.note).map_err(|e| refused(e.to_string()))
+            }
+        }
+    }
+
+    /// Writes a file, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Painted::bytes`], and [`Error::Io`] when the file cannot be written.
+    pub fn save(&self, path: &Path, bits: u8) -> Result<()> {
+        files::write_bytes(path, &self.bytes(FileKind::of_path(path, bits)?, bits)?)
+    }
+
+    /// Colours from 0 to 255, and the opacity after them.
+    fn samples(&self, opaque: bool) -> Result<Vec<f32>> {
+        let colours = self.canvas.values.iter().map(|value| value.clamp(0.0, 255.0));
+        let Some(alpha) = self.alpha.filter(|_| !opaque) else { return Ok(colours.collect()) };
+        let [height, width] = self.canvas.size;
+        let alpha = alpha.resize(width, height, Filter::Bilinear)?;
+        let mut samples = Vec::with_capacity(4 * width * height);
+        for (rgb, &level) in self.canvas.values.chunks_exact(3).zip(alpha.pixels()) {
+            samples.extend(rgb.iter().map(|value| value.clamp(0.0, 255.0)));
+            samples.push(f32::from(level));
+        }
+        Ok(samples)
+    }
+}
+
+/// Puts a comment into a PNG file, as UTF-8 (iTXt), behind its header.
+fn with_png_text(png: Vec<u8>, note: &str) -> Vec<u8> {
+    const HEADER: usize = 33;
+    let mut data = b"iTXtComment\0\0\0\0\0".to_vec();
+    data.extend_from_slice(note.as_bytes());
+    let mut crc = flate2::Crc::new();
+    crc.update(&data);
+    let mut out = png[..HEADER].to_vec();
+    out.extend(((data.len() - 4) as u32).to_be_bytes());
+    out.extend(&data);
+    out.extend(crc.sum().to_be_bytes());
+    out.extend(&png[HEADER..]);
+    out
+}
+
+/// Puts a comment into a JPEG file, behind its first segment.
+fn with_jpeg_comment(jpeg: Vec<u8>, note: &str) -> Vec<u8> {
+    let first = 2 + 2 + usize::from(u16::from_be_bytes([jpeg[4], jpeg[5]]));
+    let note = &note.as_bytes()[..note.len().min(65_000)];
+    let mut out = jpeg[..first].to_vec();
+    out.extend([0xff, 0xfe]);
+    out.extend((note.len() as u16 + 2).to_be_bytes());
+    out.extend(note);
+    out.extend(&jpeg[first..]);
+    out
+}
+
+/// A baseline TIFF of one strip, packed with deflate, in the machine's byte order.
+fn tiff(
+    samples: &[u8],
+    [width, height]: [u32; 2],
+    channels: u16,
+    bits: u8,
+    profile: Option<&[u8]>,
+    note: &str,
+) -> std::io::Result<Vec<u8>> {
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(samples)?;
+    let strip = packed.finish()?;
+    let mut out = if cfg!(target_endian = "little") { b"II".to_vec() } else { b"MM".to_vec() };
+    out.extend(42_u16.to_ne_bytes());
+    out.extend(0_u32.to_ne_bytes());
+    let mut entries: Vec<(u16, u16, u32, [u8; 4])> = Vec::new();
+    let short = |value: u16| {
+        let [a, b] = value.to_ne_bytes();
+        [a, b, 0, 0]
+    };
+    let mut append = |bytes: &[u8]| {
+        out.resize(out.len().next_multiple_of(2), 0);
+        let at = out.len() as u32;
+        out.extend_from_slice(bytes);
+        at.to_ne_bytes()
+    };
+    let depths: Vec<u8> = (0..channels).flat_map(|_| u16::from(bits).to_ne_bytes()).collect();
+    let text = [note.as_bytes(), b"\0"].concat();
+    let software = concat!("Lucida ", env!("CARGO_PKG_VERSION"), "\0").as_bytes();
+    let (byte, ascii, small, large) = (1, 2, 3, 4);
+    entries.push((256, large, 1, width.to_ne_bytes()));
+    entries.push((257, large, 1, height.to_ne_bytes()));
+    entries.push((258, small, channels.into(), append(&depths)));
+    entries.push((259, small, 1, short(8)));
+    entries.push((262, small, 1, short(2)));
+    entries.push((270, ascii, text.len() as u32, append(&text)));
+    entries.push((273, large, 1, append(&strip)));
+    entries.push((277, small, 1, short(channels)));
+    entries.push((278, large, 1, height.to_ne_bytes()));
+    entries.push((279, large, 1, (strip.len() as u32).to_ne_bytes()));
+    entries.push((284, small, 1, short(1)));
+    entries.push((305, ascii, software.len() as u32, append(software)));
+    if channels == 4 {
+        entries.push((338, small, 1, short(2)));
+    }
+    if let Some(profile) = profile {
+        entries.push((34_675, byte, profile.len() as u32, append(profile)));
+    }
+    let directory = append(&[]);
+    out[4..8].copy_from_slice(&directory);
+    out.extend((entries.len() as u16).to_ne_bytes());
+    for (tag, kind, count, value) in entries {
+        out.extend(tag.to_ne_bytes());
+        out.extend(kind.to_ne_bytes());
+        out.extend(count.to_ne_bytes());
+        out.extend(value);
+    }
+    out.extend(0_u32.to_ne_bytes());
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageDecoder;
+
+    use super::*;
+
+    fn canvas() -> Canvas {
+        Canvas { size: [9, 14], values: (0..9 * 14 * 3).map(|i| (i % 256) as f32 + 0.25).collect() }
+    }
+
+    #[test]
+    fn files_hold_pixels_opacity_profile_and_note() {
+        let canvas = canvas();
+        let alpha = Picture::new(14, 9, 1, (0..126).map(|i| 2 * i as u8).collect()).unwrap();
+        let profile: &[u8] = b"a profile of some length";
+        for (name, bits) in [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8)] {
+            for alpha in [None, Some(&alpha)] {
+                let painted = Painted { canvas: &canvas, alpha, profile: Some(profile), note: "made by hand: ü" };
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join(name);
+                painted.save(&path, bits).unwrap();
+                let bytes = std::fs::read(&path).unwrap();
+                let found = bytes.windows(16).any(|window| window == "made by hand: ü".as_bytes());
+                assert!(found, "{name}");
+                let mut decoder = image::ImageReader::new(std::io::Cursor::new(&bytes))
+                    .with_guessed_format()
+                    .unwrap()
+                    .into_decoder()
+                    .unwrap();
+                assert_eq!(decoder.icc_profile().unwrap().as_deref(), Some(profile), "{name}");
+                let decoded = image::DynamicImage::from_decoder(decoder).unwrap();
+                assert_eq!((decoded.width(), decoded.height()), (14, 9));
+                if name == "a.jpg" {
+                    continue;
+                }
+                assert_eq!(decoded.color().has_alpha(), alpha.is_some());
+                assert_eq!(decoded.color().bytes_per_pixel() / decoded.color().channel_count(), bits / 8);
+                let got = decoded.to_rgba16();
+                for (pixel, values) in got.pixels().zip(canvas.values.chunks(3)) {
+                    for c in 0..3 {
+                        let apart = f32::from(pixel.0[c]) / 257.0 - values[c].min(255.0);
+                        assert!(apart.abs() <= if bits == 16 { 0.002 } else { 0.5 }, "{name} {bits}: {apart}");
+                    }
+                }
+                let original = Original::open(&path).unwrap();
+                assert_eq!(original.profile.as_deref(), Some(profile));
+                assert_eq!(original.alpha.as_ref(), alpha);
+            }
+        }
+    }
+
+    #[test]
+    fn names_say_the_kind() {
+        assert_eq!(FileKind::of_path(Path::new("a.TIFF"), 16).unwrap(), FileKind::Tiff);
+        assert!(FileKind::of_path(Path::new("a.gif"), 8).unwrap_err().to_string().contains("must end in .png"));
+        assert!(FileKind::of_path(Path::new("a.jpg"), 16).unwrap_err().to_string().contains("16 bits go with"));
+    }
+}

@@ -1,0 +1,224 @@
+//! A network's view of a canvas: whole, or tile by tile where the memory is short.
+
+use super::tiles::{Tile, tiles};
+use super::{Canvas, StyleNetwork};
+use crate::explain::receptive_fields;
+use crate::nn::Plan;
+use crate::{Cpu, Error, Result};
+
+/// Bytes that a weight takes in all: itself, and transformed for the ways there and back (36 numbers for 9 each).
+const BYTES_PER_WEIGHT: usize = 4 + 2 * 16;
+/// The side of the canvas that the memory for a pixel is measured on.
+const PROBE: usize = 128;
+
+/// How to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Eye {
+    pub(super) cpu: Cpu,
+    /// Whether equal patches must give equal features to the bit: see [`crate::nn::PlanBuilder::exact`].
+    pub(super) exact: bool,
+    /// The most bytes that activations, gradients and weights may take.
+    pub(super) memory: Option<u64>,
+}
+
+/// A layer that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    /// Pixels of the canvas for a pixel of the layer.
+    pub(super) stride: usize,
+    pub(super) channels: usize,
+}
+
+/// A view of canvases of one size.
+#[derive(Debug)]
+pub(super) struct Sight {
+    network: StyleNetwork,
+    plan: Plan,
+    canvas: [usize; 2],
+    tile: [usize; 2],
+    halo: usize,
+    unit: usize,
+    pub(super) layers: Vec<Seen>,
+}
+
+/// A part of a layer's map: rows and columns, in that of the tile or of the whole canvas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Where it starts.
+    pub(super) origin: [usize; 2],
+    /// Its height and width.
+    pub(super) size: [usize; 2],
+    /// The width of the map that it is a part of.
+    pub(super) width: usize,
+}
+
+impl Part {
+    /// The pixels of the part, as ranges of pixels of the map: one for each row.
+    pub(super) fn rows(self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        (0..self.size[0]).map(move |row| {
+            let start = (self.origin[0] + row) * self.width + self.origin[1];
+            start..start + self.size[1]
+        })
+    }
+}
+
+impl Sight {
+    /// A view of canvases of a size that is whole units of the network, for the outputs of `layers`; with `back` gradients
+    /// can be sent back from them.
+    pub(super) fn new(
+        network: StyleNetwork,
+        layers: &[&str],
+        canvas: [usize; 2],
+        eye: Eye,
+        back: bool,
+    ) -> Result<Self> {
+        let [unit, halo] = unit_and_halo(&network, layers)?;
+        let (network, tile) = match eye.memory {
+            Some(memory) => tile_for(network, layers, canvas, (eye, memory), back, (unit, halo))?,
+            None => (network, canvas),
+        };
+        let network = network.with_size(tile)?;
+        let plan = plan(&network, layers, eye, back)?;
+        let seen = |(index, name): (usize, &&str)| {
+            let shape = plan.output_shape(index);
+            let [height, _, channels] = shape.as_picture().ok_or_else(|| Error::layer(*name, "has no maps"))?;
+            Ok(Seen { name: (*name).to_owned(), stride: tile[0] / height, channels })
+        };
+        let layers = layers.iter().enumerate().map(seen).collect::<Result<Vec<_>>>()?;
+        Ok(Self { network, plan, canvas, tile, halo, unit, layers })
+    }
+
+    /// The network, for another view.
+    pub(super) fn into_network(self) -> StyleNetwork {
+        self.network
+    }
+
+    /// The tiles, their cuts moved by so many units.
+    pub(super) fn tiles(&self, phase: [usize; 2]) -> Vec<Tile> {
+        tiles(self.canvas, self.tile, self.halo, phase.map(|phase| phase * self.unit))
+    }
+
+    /// Whether one tile is the whole canvas.
+    pub(super) fn is_whole(&self) -> bool {
+        self.canvas == self.tile
+    }
+
+    /// The most pixels that a layer shows at a time.
+    pub(super) fn pixels(&self, layer: usize) -> usize {
+        let stride = self.layers[layer].stride;
+        (self.tile[0] / stride) * (self.tile[1] / stride)
+    }
+
+    /// Looks at one tile of a canvas.
+    pub(super) fn look(&mut self, tile: &Tile, canvas: &Canvas) -> Result<()> {
+        let rows = Part { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
+        let row_len = 3 * self.tile[1];
+        let input = self.plan.input_mut();
+        for (row, pixels) in rows.enumerate() {
+            let from = &canvas.values[3 * pixels.start..3 * pixels.end];
+            self.network.to_input(from, &mut input[row * row_len..(row + 1) * row_len]);
+        }
+        self.plan.forward(&self.network.network)
+    }
+
+    /// The features of a layer in the tile at hand: (row, column, channel).
+    pub(super) fn features(&self, layer: usize) -> &[f32] {
+        self.plan.output(layer)
+    }
+
+    /// These, and the gradient that is to be sent back from there.
+    pub(super) fn features_and_gradient(&mut self, layer: usize) -> (&[f32], &mut [f32]) {
+        self.plan.output_and_seed_mut(layer, layer)
+    }
+
+    /// The core of a tile in the map of the tile, and in that of the whole canvas.
+    pub(super) fn parts(&self, tile: &Tile, layer: usize) -> [Part; 2] {
+        let stride = self.layers[layer].stride;
+        let start = tile.core.map(|[from, _]| from / stride);
+        let size = tile.core.map(|[from, to]| (to - from) / stride);
+        let inside = [0, 1].map(|axis| start[axis] - tile.origin[axis] / stride);
+        [
+            Part { origin: inside, size, width: self.tile[1] / stride },
+            Part { origin: start, size, width: self.canvas[1] / stride },
+        ]
+    }
+
+    /// Sends the gradients at the layers back, and adds what arrives at the pixels to `gradient`.
+    pub(super) fn send_back(&mut self, tile: &Tile, gradient: &mut [f32]) -> Result<()> {
+        self.plan.backward(&self.network.network);
+        let arrived = self.plan.input_gradient().ok_or_else(|| Error::Bug("no gradient arrives".into()))?;
+        let rows = Part { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
+        for (row, pixels) in rows.enumerate() {
+            let from = &arrived[3 * row * self.tile[1]..3 * (row + 1) * self.tile[1]];
+            self.network.add_gradient(from, &mut gradient[3 * pixels.start..3 * pixels.end]);
+        }
+        Ok(())
+    }
+}
+
+fn plan(network: &StyleNetwork, layers: &[&str], eye: Eye, back: bool) -> Result<Plan> {
+    let mut plan = Plan::builder(&network.network).cpu(eye.cpu).exact(eye.exact);
+    for &layer in layers {
+        plan = plan.output(layer);
+        if back {
+            plan = plan.seed(layer);
+        }
+    }
+    if back { plan.input_gradient() } else { plan }.build()
+}
+
+/// Pixels of the canvas for a pixel of the layer that has the fewest, and half of the largest receptive field in whole such
+/// units.
+pub(super) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -> Result<[usize; 2]> {
+    let fields = receptive_fields(&network.network)?;
+    let (mut unit, mut size) = (1, 1);
+    for &layer in layers {
+        let field = &fields[network.network.find(layer)?];
+        let (Some(stride), Some(side)) = (field.stride(), field.size()) else {
+            return Err(Error::layer(layer, "sees fields of different sizes; style needs a layer of maps"));
+        };
+        unit = unit.max(stride[0].max(stride[1]) as usize);
+        size = size.max(side[0].max(side[1]) as usize);
+    }
+    Ok([unit, (size / 2).next_multiple_of(unit)])
+}
+
+/// The largest tile that fits the memory.
+fn tile_for(
+    network: StyleNetwork,
+    layers: &[&str],
+    canvas: [usize; 2],
+    (eye, memory): (Eye, u64),
+    back: bool,
+    (unit, halo): (usize, usize),
+) -> Result<(StyleNetwork, [usize; 2])> {
+    let network = network.with_size([PROBE, PROBE])?;
+    let per_pixel = plan(&network, layers, eye, back)?.memory().div_ceil(PROBE * PROBE);
+    let fixed = network.network.parameters().0 * if back { BYTES_PER_WEIGHT } else { BYTES_PER_WEIGHT / 2 };
+    let pixels = (memory as usize).saturating_sub(fixed) / per_pixel.max(1);
+    let least = 2 * halo + 2 * unit;
+    let fits = |[height, width]: [usize; 2]| height * width <= pixels;
+    // The larger side is cut first; then both get an equal share.
+    let tile = if fits(canvas) {
+        canvas
+    } else {
+        let [short, long] = if canvas[0] <= canvas[1] { [0, 1] } else { [1, 0] };
+        let mut tile = canvas;
+        tile[long] = (pixels / canvas[short]) / unit * unit;
+        if tile[long] < canvas[short].min(4 * halo) {
+            let side = ((pixels as f64).sqrt() as usize) / unit * unit;
+            tile = canvas.map(|all| all.min(side));
+        }
+        tile
+    };
+    if let Some(axis) = (0..2).find(|&axis| tile[axis] < canvas[axis].min(least)) {
+        let needed = fixed + per_pixel * canvas[axis].min(least).pow(2);
+        return Err(Error::Limit {
+            what: "memory in bytes for the smallest tile; give more with --memory, or take a smaller network".into(),
+            got: needed as u64,
+            limit: memory,
+        });
+    }
+    Ok((network, tile))
+}

@@ -1,0 +1,132 @@
+//! The style loss: how far the correlations between the features are from those of the style.
+//!
+//! Of the features `F` (M pixels, N channels) of a layer their second moments are kept, `G / M = F^T F / M`, so that
+//! pictures of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
+//!
+//! ```text
+//! E = c sum (G / M - A / M')^2,    dE/dF = 4 c / M  F (G / M - A / M')
+//! ```
+//!
+//! where `c` is `1 / (4 N^2)` in the paper (Gatys et al., equations 4 to 6, where M = M').
+
+use lucida_kernels::{Buffer, Cpu};
+
+use super::wasserstein::Gaussian;
+
+/// What of the features is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StyleLoss {
+    /// Gram matrices.
+    #[default]
+    Gram,
+    /// Gaussians: the Wasserstein-2 distance. A step takes longer.
+    Wasserstein,
+}
+
+/// How the squared differences of a layer are counted: the factor `c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StyleNorm {
+    /// `1 / (4 N^2)`, as in the paper.
+    Gatys,
+    /// `1 / N^2`: their mean, as the tutorial of TensorFlow has it.
+    Mean,
+    /// One over the sum of the squares for the style: 0 for the style itself, 1 for a picture without features.
+    Relative,
+}
+
+impl StyleNorm {
+    fn factor(self, channels: usize, wanted: &[f32]) -> f64 {
+        let square = (channels * channels) as f64;
+        match self {
+            Self::Gatys => 0.25 / square,
+            Self::Mean => 1.0 / square,
+            Self::Relative => 1.0 / super::content::squares(wanted).max(f64::MIN_POSITIVE),
+        }
+    }
+}
+
+/// What the style loss keeps of a layer's features.
+#[derive(Debug, Clone)]
+pub(super) struct Moments {
+    /// The products of all pairs of channels, the mean over the pixels.
+    pub(super) second: Buffer,
+    /// The means of the channels; none where they are not needed.
+    pub(super) mean: Vec<f32>,
+}
+
+impl Moments {
+    /// From sums over pixels that have this weight in all.
+    pub(super) fn of_sums(sums: &[f32], means: &[f64], mass: f64) -> Self {
+        let mut second = Buffer::zeroed(sums.len());
+        let factor = 1.0 / mass.max(f64::MIN_POSITIVE);
+        second.iter_mut().zip(sums).for_each(|(value, sum)| *value = factor as f32 * sum);
+        Self { second, mean: means.iter().map(|sum| (factor * sum) as f32).collect() }
+    }
+
+    /// The weighted mean of several; the weights add up to one.
+    pub(super) fn blend(parts: &[(&Self, f32)]) -> Self {
+        let mut second = Buffer::zeroed(parts[0].0.second.len());
+        let mut mean = vec![0.0; parts[0].0.mean.len()];
+        for (part, weight) in parts {
+            second.iter_mut().zip(part.second.iter()).for_each(|(sum, value)| *sum += weight * value);
+            mean.iter_mut().zip(&part.mean).for_each(|(sum, value)| *sum += weight * value);
+        }
+        Self { second, mean }
+    }
+}
+
+/// A style that a layer is compared with.
+#[derive(Debug)]
+pub(super) enum Target {
+    Gram(Moments),
+    Gaussian(Box<Gaussian>),
+}
+
+impl Target {
+    pub(super) fn new(loss: StyleLoss, moments: &Moments, cpu: Cpu) -> Self {
+        match loss {
+            StyleLoss::Gram => Self::Gram(moments.clone()),
+            StyleLoss::Wasserstein => Self::Gaussian(Box::new(Gaussian::new(cpu, moments))),
+        }
+    }
+
+    /// The loss of a layer for features that have this weight in all. The gradient, `weight` times, of the features (times
+    /// the root of their own weight) is then their product with `slope`, plus `shift` if there is any.
+    pub(super) fn compare(
+        &mut self,
+        norm: StyleNorm,
+        got: &Moments,
+        (weight, mass): (f64, f64),
+        (slope, shift): (&mut [f32], &mut [f64]),
+    ) -> f64 {
+        let per_pixel = weight / mass.max(f64::MIN_POSITIVE);
+        match self {
+            Self::Gram(wanted) => {
+                let channels = (slope.len() as f64).sqrt() as usize;
+                let factor = norm.factor(channels, &wanted.second);
+                let scale = (4.0 * factor * per_pixel) as f32;
+                let mut loss = 0.0;
+                let rows = got.second.chunks_exact(channels).zip(wanted.second.chunks_exact(channels));
+                for (slope, (got, wanted)) in slope.chunks_exact_mut(channels).zip(rows) {
+                    for ((slope, got), wanted) in slope.iter_mut().zip(got).zip(wanted) {
+                        let apart = got - wanted;
+                        *slope = scale * apart;
+                        loss += f64::from(apart) * f64::from(apart);
+                    }
+                }
+                factor * loss
+            }
+            Self::Gaussian(wanted) => {
+                let apart = wanted.compare(got);
+                let factor = match norm {
+                    StyleNorm::Gatys | StyleNorm::Mean => 1.0 / shift.len() as f64,
+                    StyleNorm::Relative => 1.0 / wanted.power().max(f64::MIN_POSITIVE),
+                };
+                let scale = factor * per_pixel;
+                slope.iter_mut().zip(apart.second.iter()).for_each(|(slope, d)| *slope = (2.0 * scale) as f32 * d);
+                shift.iter_mut().zip(apart.mean).for_each(|(shift, d)| *shift = scale * f64::from(d));
+                factor * apart.loss
+            }
+        }
+    }
+}

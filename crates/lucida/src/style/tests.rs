@@ -1,0 +1,206 @@
+//! The objective and the way to a picture, on the built-in network and small ones.
+
+use super::objective::{Region, StyleTarget};
+use super::sight::{Eye, Sight};
+use super::*;
+use crate::Cpu;
+use crate::data::{Colour, Picture, Preprocessing};
+use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Padding};
+use crate::nn::{Layer as NetworkLayer, Network};
+use crate::weights::{Model, builtin_vgg16_at};
+
+fn eye() -> Eye {
+    Eye { cpu: Cpu::detect(), exact: false, memory: None }
+}
+
+/// A network without corners: finite differences tell its gradient.
+fn smooth(size: [usize; 2]) -> StyleNetwork {
+    let conv = |filters| Conv2D::new(filters, [3, 3]).padding(Padding::Same).activation(ActivationKind::Tanh);
+    let layers: [NetworkLayer; 3] = [conv(6).into(), AveragePooling2D::default().into(), conv(9).into()];
+    let network = Network::sequential("smooth", [size[0], size[1], 3], layers, 5).unwrap();
+    let preprocessing =
+        Preprocessing { std: vec![0.3, 0.4, 0.5], ..Preprocessing::unit(size[0], size[1], Colour::Bgr) };
+    let model = Model { preprocessing: Some(preprocessing), ..Model::new(network) };
+    StyleNetwork::new(model, Pooling::Max).unwrap()
+}
+
+fn look(norm: StyleNorm, content_norm: ContentNorm, style_loss: StyleLoss) -> Look {
+    Look {
+        content: vec![Layer::new("conv2d_1", 0.7)],
+        content_norm,
+        content_weight: 3.0,
+        style: vec![Layer::new("conv2d", 0.4), Layer::new("conv2d_1", 0.6)],
+        style_loss,
+        style_norm: norm,
+        style_weight: 50.0,
+        variation: Variation::Squared,
+        variation_weight: 1e-5,
+    }
+}
+
+/// Waves of colour.
+fn painted(size: [usize; 2], seed: f32) -> Canvas {
+    let wave =
+        |i: usize| 128.0 + 90.0 * ((i as f32) * 0.37 * seed).sin() + 30.0 * ((i / (3 * size[1])) as f32 * seed).cos();
+    Canvas { size, values: (0..3 * size[0] * size[1]).map(wave).collect() }
+}
+
+fn check_gradient(objective: &mut Objective, canvas: &Canvas) {
+    let mut gradient = vec![0.0; canvas.values.len()];
+    objective.evaluate(canvas, &mut gradient).unwrap();
+    let most = gradient.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+    let mut scratch = vec![0.0; gradient.len()];
+    for at in (0..gradient.len()).step_by(29) {
+        let mut at_distance = |step: f32| {
+            let mut moved = canvas.clone();
+            moved.values[at] += step;
+            objective.evaluate(&moved, &mut scratch).unwrap().total
+        };
+        let slope = (at_distance(2.0) - at_distance(-2.0)) / 4.0;
+        let apart = (slope - f64::from(gradient[at])).abs();
+        assert!(apart < 5e-3 * f64::from(most), "at {at}: {} but {slope}", gradient[at]);
+    }
+}
+
+#[test]
+fn the_gradient_of_the_total_is_that_of_finite_differences() {
+    let size = [12, 16];
+    for (norm, content, loss) in [
+        (StyleNorm::Gatys, ContentNorm::HalfSum, StyleLoss::Gram),
+        (StyleNorm::Mean, ContentNorm::Mean, StyleLoss::Gram),
+        (StyleNorm::Relative, ContentNorm::Relative, StyleLoss::Gram),
+        (StyleNorm::Relative, ContentNorm::Relative, StyleLoss::Wasserstein),
+    ] {
+        let (content_canvas, style) = (painted(size, 1.0), painted([20, 18], 1.7));
+        let look = look(norm, content, loss);
+        let mut objective = Objective::new(smooth(size), &look, &content_canvas, &style, Cpu::detect(), true).unwrap();
+        check_gradient(&mut objective, &painted(size, 0.6));
+    }
+}
+
+#[test]
+fn regions_have_styles_of_their_own() {
+    let size = [12, 16];
+    for loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
+        let look = look(StyleNorm::Relative, ContentNorm::Relative, loss);
+        let mut network = smooth(size);
+        let mut regions = Vec::new();
+        for seed in [1.7, 0.3] {
+            let (style, back) = StyleTarget::measure(network, &look, &painted([20, 18], seed), eye()).unwrap();
+            let left = seed == 1.7;
+            let mask = (0..size[0] * size[1]).map(|i| if (i % size[1] < 7) == left { 1.0 } else { 0.2 }).collect();
+            regions.push(Region { mask: Some(mask), style });
+            network = back;
+        }
+        let mut objective = Objective::with_regions(network, &look, &painted(size, 1.0), regions, eye()).unwrap();
+        check_gradient(&mut objective, &painted(size, 0.6));
+    }
+}
+
+/// Tiles with halos are not an approximation.
+#[test]
+fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
+    let size = [96, 160];
+    let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
+    let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
+    let look = Look { variation_weight: 0.0, ..settings.look };
+    let network = network.cut(&look.layers()).unwrap();
+    let (content, style, canvas) = (painted(size, 1.0), painted([64, 64], 1.7), painted(size, 0.6));
+    // Exact sums: otherwise a tile's rounding lets single values change sides of a maximum.
+    let mut results = Vec::new();
+    for memory in [None, Some(84_000_000), Some(76_000_000)] {
+        let eye = Eye { memory, exact: true, ..eye() };
+        let (style, network) = StyleTarget::measure(network.clone(), &look, &style, eye).unwrap();
+        let tiles = Sight::new(network.clone(), &look.layers(), size, eye, true).unwrap().tiles([0, 0]).len();
+        let mask: Vec<f32> = (0..size[0] * size[1]).map(|i| (i % size[1]) as f32 / 159.0).collect();
+        for mask in [None, Some(mask)] {
+            let region = Region { mask, style: style.clone() };
+            let mut objective = Objective::with_regions(network.clone(), &look, &content, vec![region], eye).unwrap();
+            for phase in [[0, 0], [1, 2]] {
+                let mut gradient = vec![0.0; canvas.values.len()];
+                let losses = objective.evaluate_at(&canvas, phase, &mut gradient).unwrap();
+                results.push((tiles, losses, gradient));
+            }
+        }
+    }
+    let counts: Vec<usize> = results.iter().step_by(4).map(|(tiles, ..)| *tiles).collect();
+    assert!(counts[0] == 1 && counts[1] > 1 && counts[2] > counts[1], "{counts:?}");
+    for (index, (_, losses, gradient)) in results.iter().enumerate().skip(1) {
+        let (_, expected, whole) = &results[index / 2 % 2 * 2];
+        let apart = |a: f64, b: f64| (a - b).abs() < 1e-4 * b.abs();
+        assert!(apart(losses.total, expected.total) && apart(losses.content, expected.content), "{index}");
+        let most = whole.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
+        let off = gradient.iter().zip(whole).fold(0.0_f32, |off, (a, b)| off.max((a - b).abs()));
+        assert!(off < 2e-3 * most, "{index}: {off} of {most}");
+    }
+}
+
+fn picture(size: [usize; 2], seed: f32) -> Picture {
+    painted(size, seed).to_picture().unwrap()
+}
+
+fn job() -> Job {
+    Job::new(picture([60, 80], 1.0), vec![(picture([64, 50], 1.7), 1.0)])
+}
+
+fn network() -> StyleNetwork {
+    StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap()
+}
+
+#[test]
+fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
+    for preset in [Preset::Best, Preset::Gatys, Preset::TensorFlow] {
+        let settings = Settings {
+            size: 64,
+            smallest: (preset == Preset::Best).then_some(44),
+            steps: 12,
+            first_steps: 5,
+            ..preset.settings(&network(), Cpu::detect()).unwrap()
+        };
+        let mut seen = Vec::new();
+        let mut watch = |report: &Report| {
+            seen.push((report.scale, report.step, report.done, report.losses.total));
+            Ok(true)
+        };
+        let made = transfer(network(), &job(), &settings, &mut watch).unwrap();
+        assert_eq!(made.canvas.size, [48, 64]);
+        assert!(made.end.total < 0.8 * made.start.total, "{preset:?}: {} to {}", made.start.total, made.end.total);
+        assert!(!made.stopped && made.steps == seen.len());
+        let last = seen.last().unwrap();
+        assert!((last.2 - 1.0).abs() < 1e-9 && last.1 == [12, 12], "{last:?}");
+        assert!(seen.windows(2).all(|pair| pair[1].2 > pair[0].2));
+        let again = transfer(network(), &job(), &settings, &mut |_: &Report| Ok(true)).unwrap();
+        assert_eq!(again.canvas, made.canvas);
+    }
+}
+
+#[test]
+fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
+    let settings =
+        Settings { size: 64, smallest: Some(44), ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
+    let mut watch = |report: &Report| {
+        assert_eq!(report.picture().unwrap().width(), report.size[1]);
+        Ok(report.step[0] < 3)
+    };
+    let made = transfer(network(), &job(), &settings, &mut watch).unwrap();
+    assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
+}
+
+#[test]
+fn what_cannot_be_painted_is_refused() {
+    let settings = Settings { size: 64, ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
+    let refused = |job: &Job, settings: &Settings| {
+        let watch = &mut |_: &Report| panic!("no step is made");
+        transfer(network(), job, settings, watch).unwrap_err().to_string()
+    };
+    let tiny = Job { content: picture([1, 1], 1.0), ..job() };
+    assert!(refused(&tiny, &settings).contains("the content has 1x1 pixels"));
+    let thin = Job { styles: vec![(picture([4000, 40], 1.0), 1.0)], ..job() };
+    assert!(refused(&thin, &settings).contains("the style of 40x4000 pixels would be"));
+    assert!(refused(&Job { styles: vec![], ..job() }, &settings).contains("a picture of style is needed"));
+    assert!(refused(&job(), &Settings { size: 8, ..settings.clone() }).contains("a size of 8 pixels"));
+    let unknown = Look { style: vec![Layer::new("block5_conv1", 1.0)], ..settings.look.clone() };
+    assert!(refused(&job(), &Settings { look: unknown, ..settings.clone() }).contains("block5_conv1"));
+    let poor = Settings { memory: Some(1 << 20), ..settings };
+    assert!(refused(&job(), &poor).contains("memory in bytes for the smallest tile"));
+}

@@ -1,0 +1,64 @@
+//! A large canvas in overlapping tiles.
+//!
+//! The cores of the tiles cover the canvas once. Around its core a tile sees a halo as wide as the half of the largest
+//! receptive field, so the features over the core are those of the whole canvas, and so is the gradient that they send
+//! back, which reaches into the halo: the sum over the tiles is the gradient of the whole, and no seam can show.
+
+/// A tile, in pixels of the canvas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tile {
+    /// Its first row and column.
+    pub(super) origin: [usize; 2],
+    /// The rows and columns that it answers for.
+    pub(super) core: [[usize; 2]; 2],
+}
+
+/// Cuts a canvas into tiles of one size. `halo` and `phase`, by which the cuts are moved, are whole units, as are both
+/// sizes; the tile is larger than two halos where it is smaller than the canvas.
+pub(super) fn tiles(canvas: [usize; 2], tile: [usize; 2], halo: usize, phase: [usize; 2]) -> Vec<Tile> {
+    let rows = spans(canvas[0], tile[0], halo, phase[0]);
+    let columns = spans(canvas[1], tile[1], halo, phase[1]);
+    let across = |&(y, rows): &(usize, [usize; 2])| {
+        columns.iter().map(move |&(x, columns)| Tile { origin: [y, x], core: [rows, columns] }).collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(across).collect()
+}
+
+/// Along one axis: where each tile starts, and where its core starts and ends.
+fn spans(len: usize, tile: usize, halo: usize, phase: usize) -> Vec<(usize, [usize; 2])> {
+    if tile >= len {
+        return vec![(0, [0, len])];
+    }
+    let step = tile - 2 * halo;
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < len {
+        let end = if start == 0 { step - phase % step } else { start + step }.min(len);
+        found.push((start.saturating_sub(halo).min(len - tile), [start, end]));
+        start = end;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_cover_the_canvas_once_and_halos_surround_them() {
+        for (len, tile, halo, phase) in [(64, 64, 16, 0), (640, 192, 32, 0), (640, 192, 32, 48), (208, 192, 80, 16)] {
+            let spans = spans(len, tile, halo, phase);
+            let mut next = 0;
+            for (start, [from, to]) in spans {
+                assert_eq!(from, next);
+                assert!(to > from && start + tile.min(len) <= len);
+                let (left, right) = (from - start, start + tile.min(len) - to);
+                assert!(left >= halo || start == 0, "{left}");
+                assert!(right >= halo || start + tile >= len, "{right}");
+                next = to;
+            }
+            assert_eq!(next, len);
+        }
+        assert_eq!(tiles([64, 128], [64, 64], 16, [0, 0]).len(), 4);
+    }
+}
