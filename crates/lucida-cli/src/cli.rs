@@ -9,6 +9,7 @@ mod filter;
 mod kernels;
 mod maximize;
 mod receptive_field;
+mod studio;
 mod subject;
 mod weights;
 
@@ -28,6 +29,7 @@ pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
+pub(crate) use studio::Studio;
 pub(crate) use subject::Subject;
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
@@ -43,6 +45,7 @@ Examples:
   lucida summary mnist-cnn                      the layers of a network
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
+  lucida studio --open                          look into networks in a web page
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
@@ -134,6 +137,9 @@ pub(crate) enum Command {
 
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),
+
+    /// Look into networks in a web page
+    Studio(Studio),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

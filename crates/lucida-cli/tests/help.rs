@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["demo"],
     &["train"],
@@ -28,6 +28,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["data", "show"],
     &["data", "augment"],
     &["embed"],
+    &["studio"],
     &["completions"],
 ];
 
@@ -109,6 +110,8 @@ fn wrong_command_lines_end_with_2() {
         (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),
         (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
         (&["summary", "a", "--network", "vgg16", "--weights", "b"], "cannot be used with"),
+        (&["studio", "--listen", "somewhere"], "--listen"),
+        (&["studio", "--size", "224"], "<MODEL>"),
         (&["completions", "cmd"], "possible values: bash"),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
         (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),

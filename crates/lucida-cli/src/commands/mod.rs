@@ -16,6 +16,7 @@ mod maximize;
 mod predict;
 mod receptive_field;
 mod source;
+mod studio;
 mod subject;
 mod summary;
 mod tables;
@@ -68,6 +69,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Weights(arguments) => weights::run(arguments, context),
         Command::Dream(arguments) => dream::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
+        Command::Studio(arguments) => studio::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }
