@@ -107,8 +107,10 @@ pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
     }
     let blocks = layers.into_iter().zip(&row).zip(&place);
     let blocks = blocks.map(|((layers, &row), &place)| Block { layers, row, place }).collect();
-    let wires = edges.into_iter().zip(ways).map(|((from, to), way)| {
-        Wire { from, to, points: way.into_iter().map(|item| (place[item], at_row[item])).collect() }
+    let wires = edges.into_iter().zip(ways).map(|((from, to), way)| Wire {
+        from,
+        to,
+        points: way.into_iter().map(|item| (place[item], at_row[item])).collect(),
     });
     (blocks, wires.collect())
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lucida::explain::{ReceptiveField, receptive_fields};
-use lucida::nn::zoo::{self, Architecture, Options};
 use lucida::nn::Plan;
+use lucida::nn::zoo::{self, Architecture, Options};
 use lucida::weights::{BUILTIN, Model, ModelSpec, Top, locate, open};
 
 use crate::problem::{Problem, Result};

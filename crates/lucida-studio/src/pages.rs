@@ -9,8 +9,14 @@ use crate::problem::Problem;
 use crate::web::version;
 
 /// A page: its address, and what the navigation calls it.
-pub(crate) const PAGES: [(&str, &str); 5] =
-    [("/", "Network"), ("/draw", "Draw"), ("/mechanics", "Mechanics"), ("/explain", "Explain"), ("/jobs", "Jobs")];
+pub(crate) const PAGES: [(&str, &str); 6] = [
+    ("/", "Network"),
+    ("/draw", "Draw"),
+    ("/mechanics", "Mechanics"),
+    ("/explain", "Explain"),
+    ("/train", "Train"),
+    ("/jobs", "Jobs"),
+];
 
 #[derive(Template)]
 #[template(path = "network.html")]
@@ -33,6 +39,12 @@ struct Mechanics {
 #[derive(Template)]
 #[template(path = "explain.html")]
 struct Explain {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "train.html")]
+struct Train {
     frame: Frame,
 }
 
@@ -74,6 +86,7 @@ pub(crate) async fn page(path: MatchedPath) -> Response {
         "/draw" => html(StatusCode::OK, &Draw { frame }),
         "/mechanics" => html(StatusCode::OK, &Mechanics { frame }),
         "/explain" => html(StatusCode::OK, &Explain { frame }),
+        "/train" => html(StatusCode::OK, &Train { frame }),
         "/jobs" => html(StatusCode::OK, &JobsPage { frame }),
         _ => html(StatusCode::OK, &Network { frame }),
     }

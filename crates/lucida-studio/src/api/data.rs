@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 
+use crate::data::Source;
 use crate::problem::Result;
 use crate::state::Studio;
 
@@ -32,6 +33,23 @@ struct Item {
     id: String,
     /// The name of its class, if somebody knows it.
     label: Option<String>,
+}
+
+/// What there is to train on.
+#[derive(Serialize)]
+pub(crate) struct Overview {
+    /// In words.
+    digits: String,
+    photos: Option<String>,
+}
+
+/// What there is to train on.
+pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Json<Overview> {
+    let digits = match studio.data.source() {
+        Some(Source::Mnist(_)) => "MNIST",
+        _ => "The built-in digits",
+    };
+    Json(Overview { digits: digits.to_owned(), photos: None })
 }
 
 pub(crate) async fn list(

@@ -60,7 +60,9 @@ pub(crate) async fn look(
 ) -> Result<Json<Look>> {
     let Raw { width, height, channels } = raw;
     if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) || ![1, 3].contains(&channels) {
-        return Err(Problem::wrong(format!("a picture of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3")));
+        return Err(Problem::wrong(format!(
+            "a picture of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3"
+        )));
     }
     let look = move |studio: &Studio| {
         let picture = Picture::new(width, height, channels, body.to_vec())?;

@@ -112,7 +112,15 @@ mod tests {
 
     #[test]
     fn base64_as_the_standard_has_it() {
-        let pairs = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")];
+        let pairs = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, encoded) in pairs {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }
@@ -127,7 +135,12 @@ mod tests {
         assert_eq!((whole.first, whole.channels, whole.height, whole.low[0], whole.high[0]), (1, 1, 4, 1.0, 31.0));
         let small = Maps::of(&activation, 0, 2, 2);
         assert_eq!((small.height, small.width, small.low[0], small.high[1]), (2, 2, 5.0, 26.0));
-        let vector = LayerActivation { layer: "d".into(), class_name: "Dense", shape: [3].into(), values: vec![0.0, f32::NAN, 2.0] };
+        let vector = LayerActivation {
+            layer: "d".into(),
+            class_name: "Dense",
+            shape: [3].into(),
+            values: vec![0.0, f32::NAN, 2.0],
+        };
         let vector = Maps::of(&vector, 0, 9, 2);
         assert_eq!((vector.height, vector.width, vector.high[0]), (1, 3, 2.0));
     }

@@ -77,9 +77,7 @@ pub(crate) async fn show(
     Query(size): Query<Size>,
 ) -> Result<impl IntoResponse> {
     let side = size.side.unwrap_or(SIDE).clamp(1, SIDE);
-    let png = studio
-        .compute(move |studio| Ok(smaller((*studio.picture(&image)?).clone(), side)?.png_bytes()?))
-        .await?;
+    let png = studio.compute(move |studio| Ok(smaller((*studio.picture(&image)?).clone(), side)?.png_bytes()?)).await?;
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
 }
 

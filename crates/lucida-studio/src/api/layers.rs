@@ -220,7 +220,9 @@ pub(crate) async fn kernels(
         let mut data = Vec::with_capacity((last - first) * rows * columns * channels);
         for filter in first..last {
             for place in 0..rows * columns {
-                data.extend((0..channels).map(|channel| weight.values()[(place * inputs + channel) * filters + filter]));
+                data.extend(
+                    (0..channels).map(|channel| weight.values()[(place * inputs + channel) * filters + filter]),
+                );
             }
         }
         let filters_sent = last - first;

@@ -208,7 +208,10 @@ impl<'a> Site<'a> {
             && question.place[1] < columns
             && question.changes.len() <= CHANGES
             && question.changes.iter().all(|change| {
-                change.row < rows && change.column < columns && change.channel < self.input[2] && change.value.is_finite()
+                change.row < rows
+                    && change.column < columns
+                    && change.channel < self.input[2]
+                    && change.value.is_finite()
             });
         let channels = self.input[2];
         fits.then_some(()).ok_or_else(|| {
@@ -249,15 +252,16 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
     plan.forward(network)?;
     let input = if from_input { picture.to_vec() } else { plan.output(2).to_vec() };
     let (filters, at) = (site.output[2], question.position[0] * site.output[1] + question.position[1]);
-    let of_filter = |values: &[f32]| values.iter().skip(question.filter).step_by(filters).copied().collect::<Vec<f32>>();
+    let of_filter =
+        |values: &[f32]| values.iter().skip(question.filter).step_by(filters).copied().collect::<Vec<f32>>();
     let (sums, outputs) = (of_filter(plan.output(0)), of_filter(plan.output(1)));
 
     let corner = site.corner(question.position);
     let pixel_at = |place: [usize; 2]| [corner[0] + place[0] as i64, corner[1] + place[1] as i64];
-    let patch_of = |channel| site.places().map(|place| site.pixel(&input, pixel_at(place), channel)).collect::<Vec<f32>>();
-    let kernel_of = |channel| {
-        site.places().map(|place| site.weight(kernel, place, channel, question.filter)).collect::<Vec<f32>>()
-    };
+    let patch_of =
+        |channel| site.places().map(|place| site.pixel(&input, pixel_at(place), channel)).collect::<Vec<f32>>();
+    let kernel_of =
+        |channel| site.places().map(|place| site.weight(kernel, place, channel, question.filter)).collect::<Vec<f32>>();
     let products = |channel| -> Vec<f32> {
         patch_of(channel).iter().zip(kernel_of(channel)).map(|(value, weight)| value * weight).collect()
     };
@@ -265,7 +269,8 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
     let back = match &classifier {
         None => None,
         Some(_) => {
-            let run = Run { studio, loaded, site: &site, question, network, kernel, picture, input: &input, from_input };
+            let run =
+                Run { studio, loaded, site: &site, question, network, kernel, picture, input: &input, from_input };
             Some(run.back(&mut plan)?)
         }
     };
@@ -418,7 +423,9 @@ impl Run<'_> {
             let over = [0, 1].map(|axis| pixel[axis] + site.padding[axis] as i64 - weight[axis] as i64);
             let strides = site.conv.strides.map(|stride| stride as i64);
             let fits = |axis: usize| {
-                over[axis] >= 0 && over[axis] % strides[axis] == 0 && over[axis] / strides[axis] < site.output[axis] as i64
+                over[axis] >= 0
+                    && over[axis] % strides[axis] == 0
+                    && over[axis] / strides[axis] < site.output[axis] as i64
             };
             if !fits(0) || !fits(1) {
                 continue;

@@ -11,3 +11,5 @@ pub(crate) mod layers;
 pub(crate) mod mechanics;
 pub(crate) mod models;
 pub(crate) mod openapi;
+#[cfg(test)]
+mod tests;

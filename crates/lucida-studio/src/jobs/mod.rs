@@ -28,6 +28,8 @@ pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
 const PROGRESS: Duration = Duration::from_millis(150);
+/// Looks at filters and decisions that are kept: they can be had again, so the oldest make room.
+const LOOKS: usize = 300;
 /// Messages that a slow listener may be behind.
 const BACKLOG: usize = 1024;
 
@@ -118,12 +120,6 @@ impl Jobs {
         Ok((record, news))
     }
 
-    /// The folder of a job.
-    pub(crate) fn folder(&self, id: &str) -> Result<PathBuf> {
-        find(&self.lock().records, id)?;
-        Ok(self.store.folder(id))
-    }
-
     /// The bytes of one of a job's files: of those only that its record names.
     pub(crate) fn file(&self, id: &str, name: &str) -> Result<Vec<u8>> {
         let known = find(&self.lock().records, id)?.files.iter().any(|file| file == name);
@@ -153,11 +149,25 @@ impl Jobs {
         let mut record = Record::new(self.store.next(&inner.records), plan.kind, plan.title, value);
         record.stamp = plan.stamp;
         self.store.create(&record)?;
+        self.make_room(&mut inner);
         inner.waiting.push_back(Waiting { id: record.id.clone(), lane: plan.lane, work: plan.work });
         inner.records.push(record.clone());
         self.tell(&Event::Job { job: Box::new(record.clone()) });
         self.wake.notify_all();
         Ok(record)
+    }
+
+    /// Removes the oldest looks beyond those that are kept.
+    fn make_room(&self, inner: &mut Inner) {
+        let is_old =
+            |record: &&Record| record.stamp.is_some() && !matches!(record.state, State::Queued | State::Running);
+        let old: Vec<String> = inner.records.iter().rev().filter(is_old).skip(LOOKS).map(|r| r.id.clone()).collect();
+        for id in old {
+            if self.store.remove(&id).is_ok() {
+                inner.records.retain(|record| record.id != id);
+                self.tell(&Event::Removed { id });
+            }
+        }
     }
 
     /// Takes a waiting job out of the queue, or asks a running one to stop.

@@ -56,8 +56,8 @@ impl Guard {
             Some(six) => six.parse::<Ipv6Addr>().is_ok(),
             None => name.parse::<Ipv4Addr>().is_ok(),
         };
-        let is_named = name.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_named =
+            name.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
         port == Some(self.port) && (is_address || is_named)
     }
 
@@ -147,12 +147,24 @@ mod tests {
     #[test]
     fn hosts_that_may_be_meant() {
         let guard = Guard::new(7860, vec!["studio.lan".into()], None).unwrap();
-        for host in ["127.0.0.1:7860", "localhost:7860", "LocalHost:7860", "[::1]:7860", "192.168.1.9:7860", "studio.lan:7860"] {
+        for host in
+            ["127.0.0.1:7860", "localhost:7860", "LocalHost:7860", "[::1]:7860", "192.168.1.9:7860", "studio.lan:7860"]
+        {
             assert!(guard.knows(host), "{host}");
         }
         for host in [
-            "evil.example:7860", "127.0.0.1", "127.0.0.1:80", "localhost.evil.example:7860", "127.0.0.1.evil.example:7860",
-            "", ":7860", "[::1", "[::1]", "[evil]:7860", "user@127.0.0.1:7860", "127.0.0.1:7860:7860",
+            "evil.example:7860",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost.evil.example:7860",
+            "127.0.0.1.evil.example:7860",
+            "",
+            ":7860",
+            "[::1",
+            "[::1]",
+            "[evil]:7860",
+            "user@127.0.0.1:7860",
+            "127.0.0.1:7860:7860",
         ] {
             assert!(!guard.knows(host), "{host}");
         }
@@ -167,13 +179,18 @@ mod tests {
         };
         assert!(check(Method::POST, &[]));
         assert!(check(Method::POST, &[("origin", "http://127.0.0.1:7860"), ("sec-fetch-site", "same-origin")]));
-        for origin in ["http://evil.example", "https://127.0.0.1:7860", "http://127.0.0.1:7861", "null", "http://localhost:7860"] {
+        for origin in
+            ["http://evil.example", "https://127.0.0.1:7860", "http://127.0.0.1:7861", "null", "http://localhost:7860"]
+        {
             assert!(!check(Method::POST, &[("origin", origin)]), "{origin}");
             assert!(!check(Method::GET, &[("origin", origin)]), "{origin}");
         }
         let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
         assert!(check(Method::GET, &visit) && !check(Method::POST, &visit));
         assert!(!check(Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")]));
-        assert!(!check(Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        assert!(!check(
+            Method::GET,
+            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]
+        ));
     }
 }

@@ -11,6 +11,6 @@ pub use server::{Address, Server};
 
 pub(crate) use assets::version;
 #[cfg(test)]
-pub(crate) use routes::{api, router};
-#[cfg(test)]
 pub(crate) use guard::Guard;
+#[cfg(test)]
+pub(crate) use routes::{api, router};

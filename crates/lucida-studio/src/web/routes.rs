@@ -20,6 +20,7 @@ pub(crate) type Route = (Method, &'static str, MethodRouter<Arc<Studio>>);
 pub(crate) fn api() -> Vec<Route> {
     vec![
         (Method::GET, "/api/openapi.json", get(openapi::document)),
+        (Method::GET, "/api/data", get(data::overview)),
         (Method::GET, "/api/models", get(models::list)),
         (Method::GET, "/api/models/{model}", get(models::describe)),
         (Method::GET, "/api/models/{model}/pictures", get(data::list)),

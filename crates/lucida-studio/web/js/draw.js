@@ -16,26 +16,7 @@ let [busy, again] = [false, false];
 let source = 'pad';
 let rows = new Map();
 let stream = null;
-
-const { choose } = await frame(async (next) => {
-  model = next;
-  const usable = model.input !== null;
-  const reads = model.digits;
-  $('#draw-title').textContent = reads ? 'Draw a digit' : 'Show it a picture';
-  $('#draw-lead').textContent = reads
-    ? 'Every stroke goes through the network at once: the bars are its verdict, the maps what each layer sees.'
-    : 'A photo, the camera, or a drawing: the maps are what each layer sees in it.';
-  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Given');
-  $('#draw').hidden = !usable;
-  rows = new Map();
-  $('#layers').replaceChildren();
-  $('#bars').replaceChildren();
-  $('#says-title').hidden = model.classes.length === 0;
-  $('#pad-hint').textContent = reads ? 'Draw a digit' : 'Draw, or open a picture';
-  if (!reads && source === 'pad' && isEmpty()) await showPicture('/api/images/cat?side=280');
-  else if (reads && source === 'picture') clear();
-  await send();
-});
+let choose = null;
 
 // The pen.
 
@@ -303,4 +284,22 @@ $('#learn').addEventListener('click', async () => {
 });
 
 clear();
-await send();
+({ choose } = await frame(async (next) => {
+  model = next;
+  const usable = model.input !== null;
+  const reads = model.digits;
+  $('#draw-title').textContent = reads ? 'Draw a digit' : 'Show it a picture';
+  $('#draw-lead').textContent = reads
+    ? 'Every stroke goes through the network at once: the bars are its verdict, the maps what each layer sees.'
+    : 'A photo, the camera, or a drawing: the maps are what each layer sees in it.';
+  $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Given');
+  $('#draw').hidden = !usable;
+  rows = new Map();
+  $('#layers').replaceChildren();
+  $('#bars').replaceChildren();
+  $('#says-title').hidden = model.classes.length === 0;
+  $('#pad-hint').textContent = reads ? 'Draw a digit' : 'Draw, or open a picture';
+  if (!reads && source === 'pad' && isEmpty()) await showPicture('/api/images/cat?side=280');
+  else if (reads && source === 'picture') clear();
+  await send();
+}));

@@ -6,13 +6,17 @@ import { drawFloats, floats } from './pixels.js';
 
 let following = [];
 
-export async function showFilter({ model, layer, channel, pictures }) {
+let latest = 0;
+
+export async function showFilter({ model, layer, channel, pictures, begin }) {
+  latest += 1;
+  const mine = latest;
   following.forEach((stop) => stop());
   following = [];
   const base = path`/api/models/${model.id}/layers/${layer.name}/channels/${channel}`;
   const image = `image=${encodeURIComponent(view.image)}`;
   const found = await ask(`${base}?${image}`);
-  const current = () => view.layer === layer.name && String(view.channel) === String(channel);
+  const current = () => mine === latest && view.layer === layer.name;
   if (!current()) return;
   const isMap = found.height * found.width > 1;
   const isClass = layer.shape.length === 1 && model.classes.length === layer.shape[0] && layer.name === model.layers[model.layers.length - 1].name;
@@ -50,10 +54,11 @@ export async function showFilter({ model, layer, channel, pictures }) {
     examples.remove();
     return;
   }
-  job(dreamed, { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
+  const start = begin ? (place, title, ...job) => work(place, ...job) : offer;
+  start(dreamed, 'Make this picture', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
     [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The picture that excites ${what} of ${layer.name} most` }),
       el('p', { class: 'fine' }, 'Made by climbing: this picture excites it more than any other found.')]);
-  job(examples, { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
+  start(examples, 'Search the pictures', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
     const { examples: list, images, title } = done.result;
     if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} pictures excites it: a dead filter.`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
@@ -104,8 +109,14 @@ function inside({ top, left, height, width }) {
   return { top: Math.max(0, top), left: Math.max(0, left), height: height + Math.min(0, top), width: width + Math.min(0, left) };
 }
 
+/** A job that is begun by a button. */
+function offer(place, title, ...job) {
+  const button = el('button', { onclick: () => { button.remove(); work(place, ...job); } }, title);
+  place.append(button);
+}
+
 /** Starts a job, and shows its progress and then its result in `place`. */
-async function job(place, request, current, result) {
+async function work(place, request, current, result) {
   const fill = el('span');
   const text = el('span', {}, 'Waiting');
   const wait = el('div', { class: 'wait' }, text, el('div', { class: 'bar-track' }, fill));

@@ -17,8 +17,8 @@ export async function frame(changed = () => {}) {
   }
   await fill(select);
   watchJobs(async () => fill(select));
-  const known = models.some((model) => model.id === view.model);
-  const id = known ? view.model : models[0].id;
+  const known = view.model === undefined || models.some((model) => model.id === view.model);
+  const id = (known && view.model) || models[0].id;
   const [layer, channel] = known ? [view.layer, view.channel] : [];
   look({ model: id });
   select.value = id;

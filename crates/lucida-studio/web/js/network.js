@@ -126,6 +126,7 @@ async function showMaps() {
   if (!(await attempt(() => loadMaps(0)))) return;
   const channel = Number.parseInt(view.channel, 10);
   if (Number.isInteger(channel)) await openFilter(channel);
+  else if (maps.channels > 1 && matchMedia('(min-width: 75rem)').matches) await openFilter(strongest(), false);
   else closeFilter();
 }
 
@@ -188,8 +189,12 @@ function closeFilter() {
   pictures.mark(null);
 }
 
-async function openFilter(channel) {
-  look({ channel });
-  for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(map.dataset.channel === String(channel)));
-  await attempt(() => showFilter({ model, layer, channel, pictures }));
+/** The map of those shown with the greatest number. */
+const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
+
+/** Shows a filter; what takes time is begun at once only for one that was chosen. */
+async function openFilter(channel, begin = true) {
+  look({ channel: begin ? channel : undefined });
+  for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));
+  await attempt(() => showFilter({ model, layer, channel, pictures, begin }));
 }

@@ -1,8 +1,12 @@
 //! Training.
 
+mod sheet;
+
+use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Network, Optimizer, Schedule, zoo};
-use lucida::train::{BatchReport, EpochRecord, Flow, Observer, RunFolder, Settings, evaluate, fit};
+use lucida::train::{BatchReport, EpochRecord, Evaluation, Flow, Observer, RunFolder, Settings};
+use lucida::train::{evaluate, fit, predict_set};
 use lucida::weights::Model;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,8 +21,11 @@ use crate::state::Studio;
 const VALIDATION: f64 = 0.2;
 /// The points of a curve within an epoch.
 const POINTS: usize = 20;
-/// The mistakes that are listed.
-const MISTAKES: usize = 400;
+/// Pictures of each cell of the confusion matrix, and in all.
+const IN_CELL: usize = 12;
+const IN_ALL: usize = 800;
+/// Pictures whose predictions are followed.
+const SAMPLES: usize = 12;
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +95,15 @@ impl Work for Training {
             ..Model::new(zoo::mnist_cnn(request.seed)?)
         };
         let run = RunFolder::create(job.folder(), true)?;
-        let mut watch = Watch { job, epochs: request.epochs };
+        let samples: Vec<usize> = (0..validation.len().min(SAMPLES)).collect();
+        job.news(json!({
+            "type": "start",
+            "classes": model.class_names,
+            "labels": samples.iter().map(|&index| validation.label(index)).collect::<Vec<_>>(),
+            "samples": sheet::save(job, "samples.png", &validation, &samples)?,
+        }));
+        let followed = Followed { set: &validation, samples, model: model.clone() };
+        let mut watch = Watch { job, epochs: request.epochs, followed, cpu: studio.cpu };
         let fitted = fit(&mut model, &train, Some(&validation), &settings, &mut watch)?;
         model.training = fitted.record(&settings);
         run.save_best(&model)?;
@@ -97,28 +112,70 @@ impl Work for Training {
         RunFolder::FILES.iter().filter(|name| !name.ends_with(".svg")).for_each(|name| job.offer(name));
 
         let evaluation = evaluate(&model, &validation, studio.cpu)?;
-        let mistakes: Vec<Value> = evaluation
-            .mistakes(&validation)
-            .into_iter()
-            .take(MISTAKES)
-            .map(|at| json!({ "at": at, "truth": validation.label(at), "predicted": evaluation.predicted[at] }))
-            .collect();
+        let (cells, sheet) = cells(job, &validation, &evaluation)?;
         Ok(json!({
             "classes": model.class_names,
             "loss": evaluation.loss,
             "accuracy": evaluation.accuracy,
             "confusion": evaluation.confusion.counts(),
-            "mistakes": mistakes,
+            "cells": cells,
+            "sheet": sheet,
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.history.epochs.len(),
         }))
     }
 }
 
+/// Some pictures of each cell of the confusion matrix: the mistakes first, then what is right.
+fn cells(job: &Handle, set: &dyn Dataset, evaluation: &Evaluation) -> lucida::Result<(Value, Value)> {
+    let classes = set.class_names().len();
+    let mut counts = vec![0; classes * classes];
+    let mut chosen = Vec::new();
+    for wrong in [true, false] {
+        for (index, &predicted) in evaluation.predicted.iter().enumerate() {
+            let truth = set.label(index);
+            let count = &mut counts[truth * classes + predicted];
+            if (truth != predicted) == wrong && *count < IN_CELL && chosen.len() < IN_ALL {
+                *count += 1;
+                chosen.push(index);
+            }
+        }
+    }
+    let sheet = sheet::save(job, "cells.png", set, &chosen)?;
+    let cell = |(tile, &index): (usize, &usize)| {
+        let predicted = evaluation.predicted[index];
+        let probability = evaluation.probabilities[index].get(predicted);
+        json!({ "truth": set.label(index), "predicted": predicted, "probability": probability, "tile": tile })
+    };
+    Ok((chosen.iter().enumerate().map(cell).collect(), sheet))
+}
+
 /// Tells listeners how the training goes.
 struct Watch<'a> {
     job: &'a Handle<'a>,
     epochs: usize,
+    followed: Followed<'a>,
+    cpu: Cpu,
+}
+
+/// Pictures whose predictions are told after each epoch.
+struct Followed<'a> {
+    set: &'a dyn Dataset,
+    samples: Vec<usize>,
+    /// The model, whose network is replaced by the one that learns.
+    model: Model,
+}
+
+impl Followed<'_> {
+    fn predictions(&mut self, network: &Network, cpu: Cpu) -> lucida::Result<Value> {
+        self.model.network = network.clone();
+        let mut found = Vec::new();
+        predict_set(&self.model, self.set, &self.samples, cpu, |_, prediction| {
+            found.push(json!({ "class": prediction.class, "probability": prediction.probability }));
+            Ok(())
+        })?;
+        Ok(found.into())
+    }
 }
 
 impl Observer for Watch<'_> {
@@ -135,7 +192,7 @@ impl Observer for Watch<'_> {
         }
     }
 
-    fn epoch(&mut self, record: &EpochRecord, _network: &Network, best: bool) -> lucida::Result<Flow> {
+    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
         self.job.news(json!({
             "type": "epoch",
             "epoch": record.epoch,
@@ -145,6 +202,7 @@ impl Observer for Watch<'_> {
             "val_accuracy": record.val_accuracy,
             "seconds": record.seconds,
             "best": best,
+            "samples": self.followed.predictions(network, self.cpu)?,
         }));
         Ok(if self.job.is_cancelled() { Flow::Stop } else { Flow::Continue })
     }
