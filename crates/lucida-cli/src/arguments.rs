@@ -263,7 +263,7 @@ impl FromStr for Bytes {
         };
         let number: f64 = number.parse().map_err(|_| wrong())?;
         let bytes = number * unit as f64;
-        if bytes.is_finite() && bytes >= 1.0 && bytes < 1e18 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+        if (1.0..1e18).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(wrong()) }
     }
 }
 

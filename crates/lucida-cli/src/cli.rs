@@ -12,6 +12,7 @@ mod kernels;
 mod maximize;
 mod receptive_field;
 mod report;
+mod studio;
 mod style;
 mod subject;
 mod train;
@@ -36,6 +37,7 @@ pub(crate) use kernels::Kernels;
 pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
+pub(crate) use studio::Studio;
 pub(crate) use style::{
     KeepColors, Painting, PoolingName, PresetName, Style, StyleFrames, StyleLossName, StyleOptimizerName,
 };
@@ -59,6 +61,7 @@ Examples:
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
   lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
+  lucida studio --open                          look into networks in a web page
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
@@ -159,6 +162,9 @@ pub(crate) enum Command {
 
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),
+
+    /// Look into networks in a web page
+    Studio(Studio),
 
     /// Look at data sets
     #[command(subcommand, arg_required_else_help = true)]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 33] = [
     &[],
     &["demo"],
     &["train"],
@@ -24,6 +24,9 @@ const COMMANDS: [&[&str]; 29] = [
     &["receptive-field"],
     &["kernels"],
     &["filter"],
+    &["filters"],
+    &["classes"],
+    &["dream"],
     &["explain"],
     &["data"],
     &["data", "show"],
@@ -33,6 +36,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["bench", "plan"],
     &["style"],
     &["style-frames"],
+    &["studio"],
     &["completions"],
 ];
 
@@ -129,6 +133,8 @@ fn wrong_command_lines_end_with_2() {
         (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),
         (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
         (&["summary", "a", "--network", "vgg16", "--weights", "b"], "cannot be used with"),
+        (&["studio", "--listen", "somewhere"], "--listen"),
+        (&["studio", "--size", "224"], "<MODEL>"),
         (&["completions", "cmd"], "possible values: bash"),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
         (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),

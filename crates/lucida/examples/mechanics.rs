@@ -29,7 +29,7 @@ fn main() -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Bug`] if the two ways to a gradient disagree.
-pub fn steps() -> Result<Vec<String>> {
+pub(crate) fn steps() -> Result<Vec<String>> {
     let network = layer(3, &F, BIAS)?;
     let mut plan =
         Plan::builder(&network).output("conv2d").seed("conv2d").input_gradient().weight_gradients().build()?;

@@ -19,6 +19,7 @@ mod predict;
 mod receptive_field;
 mod report;
 mod source;
+mod studio;
 mod style;
 mod style_frames;
 mod subject;
@@ -80,6 +81,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Style(arguments) => style::run(arguments, context),
         Command::StyleFrames(arguments) => style_frames::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),
+        Command::Studio(arguments) => studio::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Bench(command) => bench::run(command, context),
         Command::Completions(arguments) => completions::run(arguments, context),

@@ -289,8 +289,8 @@ mod tests {
                 assert_eq!(decoded.color().bytes_per_pixel() / decoded.color().channel_count(), bits / 8);
                 let got = decoded.to_rgba16();
                 for (pixel, values) in got.pixels().zip(canvas.values.chunks(3)) {
-                    for c in 0..3 {
-                        let apart = f32::from(pixel.0[c]) / 257.0 - values[c].min(255.0);
+                    for (&got, &value) in pixel.0.iter().zip(values) {
+                        let apart = f32::from(got) / 257.0 - value.min(255.0);
                         assert!(apart.abs() <= if bits == 16 { 0.002 } else { 0.5 }, "{name} {bits}: {apart}");
                     }
                 }

@@ -144,6 +144,20 @@ impl DeconvFigure {
 }
 
 impl Example {
+    /// One projection of a picture: number `image` of its set, given as the network takes it.
+    ///
+    /// # Errors
+    /// As [`projection_sheet`].
+    pub fn of(
+        image: usize,
+        input: &[f32],
+        projection: &Projection,
+        field: &ReceptiveField,
+        preprocessing: &Preprocessing,
+    ) -> Result<Self> {
+        example(image, input, projection, field, preprocessing)
+    }
+
     fn size(&self) -> usize {
         self.patch.width().max(self.patch.height())
     }

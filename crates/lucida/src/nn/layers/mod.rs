@@ -150,7 +150,7 @@ pub enum Padding {
 impl Padding {
     /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
     /// (0 for rows, 1 for columns).
-    pub(crate) fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
+    pub fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
         match self {
             _ if window == 0 || stride == 0 || size == 0 => None,
             Self::Valid => Some((0, size.checked_sub(window)? / stride + 1)),

@@ -10,6 +10,9 @@ use super::{BackwardRule, Plan, Share};
 use crate::nn::Network;
 use crate::nn::layers::{Backward, Inputs};
 
+/// Is told for which weights the gradients are there, and gets all gradients.
+pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &[Vec<f32>]) + 'a;
+
 impl Plan {
     /// Follows the gradients that were put in at the seeds back to the weights and inputs whose gradients are wanted.
     ///
@@ -20,12 +23,7 @@ impl Plan {
 
     /// The same for a member of a team. `ready` is told of the weights of each layer, as soon as their gradients are
     /// there; it gets all gradients.
-    pub fn backward_shared(
-        &mut self,
-        network: &Network,
-        share: Option<Share<'_>>,
-        ready: &mut dyn FnMut(Range<usize>, &[Vec<f32>]),
-    ) {
+    pub(crate) fn backward_shared(&mut self, network: &Network, share: Option<Share<'_>>, ready: &mut Ready<'_>) {
         for step in self.steps.iter_mut().rev() {
             let Some(back) = &step.back else { continue };
             let (batch, (output, len)) = (self.batch, step.output);

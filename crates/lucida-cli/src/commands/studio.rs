@@ -1,0 +1,67 @@
+//! `lucida studio`
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use lucida::weights::{ModelSpec, Top};
+use lucida_studio::{Limits, Options, Server, Source as Pictures};
+
+use super::Context;
+use crate::arguments::Source;
+use crate::cli::Studio;
+use crate::interrupt;
+
+pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
+    let spec = |model: &String| ModelSpec {
+        model: model.clone(),
+        weights: arguments.weights.clone(),
+        network: arguments.network.clone(),
+        size: arguments.size.map(|size| [size.height, size.width]),
+        // Filters can be looked at without classes.
+        top: Top::Unneeded,
+    };
+    let model = arguments.model.as_ref().map(spec);
+    if let Some(spec) = &model {
+        // A model that cannot be opened is better known now than in the browser.
+        lucida::weights::open(spec)?;
+    }
+    let data = match &arguments.data {
+        None | Some(Source::Mnist(None)) => None,
+        Some(Source::Mnist(Some(folder))) => Some(Pictures::Mnist(folder.clone())),
+        Some(Source::Folder(folder)) => Some(Pictures::Folder(folder.clone())),
+    };
+    let options = Options {
+        model,
+        data,
+        runs: arguments.runs.clone(),
+        listen: arguments.listen,
+        port: arguments.port,
+        hosts: arguments.hosts.clone(),
+        cpu: context.cpu,
+        limits: Limits::default(),
+    };
+    let server = Server::bind(&options)?;
+    interrupt::catch()?;
+    let address = server.address().clone();
+    context.output.result(&format!("The studio is at {}", address.url))?;
+    if address.open_to_others {
+        context.output.info("Other machines reach it too; the token in this address is printed only once.");
+    }
+    context.output.info("Ctrl-C ends it.");
+    if arguments.open && !open_browser(&address.url) {
+        context.output.note("no browser could be opened; copy the address");
+    }
+    server.run(interrupt::is_requested);
+    Err(lucida::Error::Interrupted.into())
+}
+
+/// Asks the desktop to open an address.
+fn open_browser(url: &str) -> bool {
+    let program = match std::env::consts::OS {
+        "macos" => "open",
+        "windows" => "explorer",
+        _ => "xdg-open",
+    };
+    let mut command = Command::new(program);
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().is_ok()
+}

@@ -1,0 +1,75 @@
+//! The pictures that suit a model.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Source;
+use crate::problem::Result;
+use crate::state::Studio;
+
+/// The most pictures in an answer.
+const COUNT: usize = 96;
+
+/// A part of the list.
+#[derive(Deserialize)]
+pub(crate) struct Part {
+    first: Option<usize>,
+    count: Option<usize>,
+}
+
+/// A part of the pictures.
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    title: String,
+    total: usize,
+    pictures: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    id: String,
+    /// The name of its class, if somebody knows it.
+    label: Option<String>,
+}
+
+/// What there is to train on.
+#[derive(Serialize)]
+pub(crate) struct Overview {
+    /// In words.
+    digits: String,
+    photos: Option<String>,
+}
+
+/// What there is to train on.
+pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Json<Overview> {
+    let digits = match studio.data.source() {
+        Some(Source::Mnist(_)) => "MNIST",
+        _ => "The built-in digits",
+    };
+    Json(Overview { digits: digits.to_owned(), photos: None })
+}
+
+pub(crate) async fn list(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Json<Listed>> {
+    let (first, count) = (part.first.unwrap_or(0), part.count.unwrap_or(24).min(COUNT));
+    let list = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let cat = Item { id: "cat".into(), label: None };
+        let Some(shelf) = studio.data.shelf(&loaded.model)? else {
+            return Ok(Listed { title: "Chelsea, a cat".into(), total: 1, pictures: vec![cat] });
+        };
+        let range = first.min(shelf.set.len())..first.saturating_add(count).min(shelf.set.len());
+        let item = |index| Item {
+            id: format!("{}-{index}", shelf.prefix),
+            label: shelf.labelled.then(|| shelf.set.class_names()[shelf.set.label(index)].clone()),
+        };
+        Ok(Listed { total: shelf.set.len(), pictures: range.map(item).collect(), title: shelf.title })
+    };
+    studio.compute(list).await.map(Json)
+}

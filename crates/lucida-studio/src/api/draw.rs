@@ -1,0 +1,186 @@
+//! What a network says of a picture, at once: for every stroke of a pen, and every picture of a camera.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use lucida::data::Picture;
+use lucida::explain::LayerActivation;
+use lucida::nn::layers::ActivationKind;
+use lucida::nn::{Layer, Network, Plan};
+use serde::{Deserialize, Serialize};
+
+use super::encoded::Maps;
+use super::images::ImageQuery;
+use super::models::classes;
+use crate::models::Loaded;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The most layers of a look, the most maps of each, and their longest side.
+const LAYERS: usize = 14;
+const MAPS: usize = 32;
+const SIDE: usize = 48;
+/// The longest side of a picture in pixels, as it is sent.
+const PIXELS: usize = 512;
+
+/// The size of the picture in the body: its bytes are pixels, row by row.
+#[derive(Deserialize)]
+pub(crate) struct Raw {
+    width: usize,
+    height: usize,
+    /// 1: gray, 3: colours.
+    channels: usize,
+}
+
+/// What a network makes of a picture.
+#[derive(Serialize)]
+pub(crate) struct Look {
+    /// One for each class; empty when the network tells none apart.
+    probabilities: Vec<f32>,
+    /// The input first.
+    layers: Vec<Maps>,
+    milliseconds: f64,
+}
+
+/// What a network says of a picture.
+#[derive(Serialize)]
+pub(crate) struct Prediction {
+    probabilities: Vec<f32>,
+    classes: Vec<String>,
+}
+
+pub(crate) async fn look(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    Query(raw): Query<Raw>,
+    body: Bytes,
+) -> Result<Json<Look>> {
+    let Raw { width, height, channels } = raw;
+    if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) || ![1, 3].contains(&channels) {
+        return Err(Problem::wrong(format!(
+            "a picture of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3"
+        )));
+    }
+    let look = move |studio: &Studio| {
+        let picture = Picture::new(width, height, channels, body.to_vec())?;
+        let loaded = studio.models.get(&model)?;
+        let preprocessing = loaded.model.preprocessing()?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(&picture, &mut input)?;
+        Ok(Json(looked(studio, &loaded, &input)?))
+    };
+    studio.compute(look).await
+}
+
+pub(crate) async fn prediction(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    Query(query): Query<ImageQuery>,
+) -> Result<Json<Prediction>> {
+    let predict = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let count = classes(&loaded);
+        if count == 0 {
+            return Ok(Json(Prediction { probabilities: Vec::new(), classes: Vec::new() }));
+        }
+        let input = studio.input(&loaded, &query.image)?;
+        let network = &loaded.model.network;
+        let mut found = lucida::explain::ClassScore::probabilities(network, &[&input], studio.cpu)?;
+        let classes = (0..count).map(|class| loaded.class_name(class)).collect();
+        Ok(Json(Prediction { probabilities: found.pop().unwrap_or_default(), classes }))
+    };
+    studio.compute(predict).await
+}
+
+fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
+    let started = Instant::now();
+    let network = &loaded.model.network;
+    let shown = shown(network);
+    let output = network.output()?;
+    let mut kept = loaded.live.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.is_none() {
+        let builder = Plan::builder(network).cpu(studio.cpu).output(output.name());
+        let builder = shown.iter().fold(builder, |builder, &node| builder.output(network.nodes()[node].name()));
+        *kept = Some(builder.build()?);
+    }
+    let Some(plan) = kept.as_mut() else { return Err(Problem::missing("the network cannot be run")) };
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network)?;
+    let probabilities = match classes(loaded) {
+        0 => Vec::new(),
+        _ => probabilities(output.activation(), plan.output(0)),
+    };
+    let of = |name: &str, class_name, shape, values: &[f32]| {
+        let activation = LayerActivation { layer: name.to_owned(), class_name, shape, values: values.to_vec() };
+        Maps::of(&activation, 0, MAPS, SIDE)
+    };
+    let mut layers = vec![of("input", "Input", network.input_shape()?.clone(), input)];
+    for (index, &node) in shown.iter().enumerate() {
+        let node = &network.nodes()[node];
+        layers.push(of(node.name(), node.layer().class_name(), node.shape().clone(), plan.output(index + 1)));
+    }
+    Ok(Look { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
+}
+
+/// The layers to look at: all that compute something; in a deep network those where branches meet, or some evenly.
+fn shown(network: &Network) -> Vec<usize> {
+    let all: Vec<usize> = (0..network.nodes().len())
+        .filter(|&node| {
+            let layer = network.nodes()[node].layer();
+            !matches!(layer, Layer::Input(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::ZeroPadding2D(_))
+        })
+        .collect();
+    if all.len() <= LAYERS {
+        return all;
+    }
+    let joins = |&node: &usize| {
+        matches!(network.nodes()[node].layer(), Layer::Concatenate(_) | Layer::Add(_) | Layer::Dense(_))
+    };
+    let mut some: Vec<usize> = all.iter().copied().filter(joins).collect();
+    if some.len() < LAYERS / 2 {
+        some = all;
+    }
+    let last = some.len() - 1;
+    let mut chosen: Vec<usize> = (0..LAYERS).map(|at| some[at * last / (LAYERS - 1)]).collect();
+    chosen.dedup();
+    chosen
+}
+
+/// The probabilities of all classes, from the output of the last layer.
+fn probabilities(activation: ActivationKind, output: &[f32]) -> Vec<f32> {
+    match (activation, output) {
+        (ActivationKind::Sigmoid, &[second]) => vec![1.0 - second, second],
+        (ActivationKind::Softmax | ActivationKind::Sigmoid, _) => output.to_vec(),
+        _ => {
+            let most = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let parts: Vec<f32> = output.iter().map(|value| (value - most).exp()).collect();
+            let sum: f32 = parts.iter().sum();
+            parts.into_iter().map(|part| part / sum).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lucida::nn::zoo::{self, Options};
+
+    #[test]
+    fn few_layers_of_deep_networks() {
+        assert_eq!(shown(&zoo::mnist_cnn(1).unwrap()).len(), 8);
+        let network = zoo::find("inception-v3").unwrap().build(&Options::default()).unwrap();
+        let layers = shown(&network);
+        assert!((8..=LAYERS).contains(&layers.len()));
+        assert!(layers.iter().any(|&node| network.nodes()[node].name() == "mixed7"), "{layers:?}");
+    }
+
+    #[test]
+    fn probabilities_of_every_ending() {
+        assert_eq!(probabilities(ActivationKind::Sigmoid, &[0.25]), [0.75, 0.25]);
+        assert_eq!(probabilities(ActivationKind::Softmax, &[0.25, 0.75]), [0.25, 0.75]);
+        assert_eq!(probabilities(ActivationKind::Linear, &[1.0, 1.0]), [0.5, 0.5]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Numbers and pictures as they travel inside JSON.
+
+use lucida::data::Picture;
+use lucida::explain::LayerActivation;
+use serde::Serialize;
+
+use crate::problem::Result;
+
+/// Base64, as RFC 4648 has it.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let number = group.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(number >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= group.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+/// 32-bit floats, least byte first.
+pub(super) fn floats(values: &[f32]) -> String {
+    base64(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+}
+
+/// A picture as an address that holds it.
+pub(super) fn data_url(picture: &Picture) -> Result<String> {
+    Ok(format!("data:image/png;base64,{}", base64(&picture.png_bytes()?)))
+}
+
+/// Feature maps in bytes: map by map, row by row; 0 is the map's least value, 255 its greatest.
+#[derive(Debug, Serialize)]
+pub(crate) struct Maps {
+    pub(crate) layer: String,
+    pub(crate) kind: &'static str,
+    /// The shape of the layer's output, without the batch.
+    pub(crate) shape: Vec<usize>,
+    /// Height and width of the maps as they are sent.
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// The channels that are sent.
+    pub(crate) first: usize,
+    pub(crate) channels: usize,
+    pub(crate) low: Vec<f32>,
+    pub(crate) high: Vec<f32>,
+    pub(crate) data: String,
+}
+
+impl Maps {
+    /// Channels `first..first + count` of a layer's output, shrunk so that no side is longer than `side`. A vector is one
+    /// map of its values in a row.
+    pub(crate) fn of(activation: &LayerActivation, first: usize, count: usize, side: usize) -> Self {
+        let shape = activation.shape.sizes().to_vec();
+        let layout = activation.shape.as_picture().filter(|[height, width, _]| height * width > 1);
+        let [height, width, channels] = layout.unwrap_or([1, activation.values.len(), 1]);
+        let step = height.max(width).div_ceil(if layout.is_some() { side.max(1) } else { usize::MAX });
+        let size = [height.div_ceil(step), width.div_ceil(step)];
+        let last = (first + count).min(channels);
+        let first = first.min(last);
+        let (mut low, mut high, mut data) = (Vec::new(), Vec::new(), Vec::new());
+        for channel in first..last {
+            let map = shrunk(&activation.values, [height, width, channels], channel, step);
+            let finite = map.iter().copied().filter(|value| value.is_finite());
+            let (least, most) = finite.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+            let (least, most) = if least <= most { (least, most) } else { (0.0, 0.0) };
+            let scale = if most > least { 255.0 / (most - least) } else { 0.0 };
+            data.extend(map.iter().map(|value| ((value - least) * scale).round() as u8));
+            low.push(least);
+            high.push(most);
+        }
+        Self {
+            layer: activation.layer.clone(),
+            kind: activation.class_name,
+            shape,
+            height: size[0],
+            width: size[1],
+            first,
+            channels: last - first,
+            low,
+            high,
+            data: base64(&data),
+        }
+    }
+}
+
+/// One channel, each value the mean of `step` x `step`.
+fn shrunk(values: &[f32], [height, width, channels]: [usize; 3], channel: usize, step: usize) -> Vec<f32> {
+    if step == 1 {
+        return values.iter().skip(channel).step_by(channels).copied().collect();
+    }
+    let mut map = Vec::with_capacity(height.div_ceil(step) * width.div_ceil(step));
+    for top in (0..height).step_by(step) {
+        for left in (0..width).step_by(step) {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for row in top..(top + step).min(height) {
+                for column in left..(left + step).min(width) {
+                    sum += values[(row * width + column) * channels + channel];
+                    count += 1.0;
+                }
+            }
+            map.push(sum / count);
+        }
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_the_standard_has_it() {
+        let pairs = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, encoded) in pairs {
+            assert_eq!(base64(plain.as_bytes()), encoded);
+        }
+        assert_eq!(floats(&[1.0]), "AACAPw==");
+    }
+
+    #[test]
+    fn maps_are_scaled_and_shrunk() {
+        let values = (0..32).map(|value| value as f32).collect();
+        let activation = LayerActivation { layer: "l".into(), class_name: "Conv2D", shape: [4, 4, 2].into(), values };
+        let whole = Maps::of(&activation, 1, 5, 4);
+        assert_eq!((whole.first, whole.channels, whole.height, whole.low[0], whole.high[0]), (1, 1, 4, 1.0, 31.0));
+        let small = Maps::of(&activation, 0, 2, 2);
+        assert_eq!((small.height, small.width, small.low[0], small.high[1]), (2, 2, 5.0, 26.0));
+        let vector = LayerActivation {
+            layer: "d".into(),
+            class_name: "Dense",
+            shape: [3].into(),
+            values: vec![0.0, f32::NAN, 2.0],
+        };
+        let vector = Maps::of(&vector, 0, 9, 2);
+        assert_eq!((vector.height, vector.width, vector.high[0]), (1, 3, 2.0));
+    }
+}

@@ -1,0 +1,97 @@
+//! Pictures: those the server has, and those that are uploaded.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+
+use super::encoded::data_url;
+use crate::pictures::smaller;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The longest side of a thumbnail that can be asked for.
+const SIDE: usize = 1024;
+
+/// An uploaded picture.
+#[derive(Serialize)]
+pub(crate) struct Uploaded {
+    id: String,
+    width: usize,
+    height: usize,
+}
+
+/// The size of a picture in an answer.
+#[derive(Deserialize)]
+pub(crate) struct Size {
+    side: Option<usize>,
+}
+
+/// A picture in a query.
+#[derive(Deserialize)]
+pub(crate) struct ImageQuery {
+    pub(crate) image: String,
+}
+
+/// What a model sees of a picture.
+#[derive(Serialize)]
+pub(crate) struct Seen {
+    width: usize,
+    height: usize,
+    picture: String,
+}
+
+/// Takes the field `picture` of a form: it is decoded, made smaller, and kept for a while.
+pub(crate) async fn upload(
+    State(studio): State<Arc<Studio>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<(StatusCode, Json<Uploaded>)> {
+    let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let busy = |_| Problem::busy("others are uploading; try again in a moment");
+    let permit = studio.uploads.try_acquire().map_err(busy)?;
+    let broken = |error: axum::extract::multipart::MultipartError| Problem::new(error.status(), error.body_text());
+    let mut found: Option<Bytes> = None;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        if field.name() == Some("picture") && found.is_none() {
+            found = Some(field.bytes().await.map_err(broken)?);
+        }
+    }
+    let bytes = found.ok_or_else(|| Problem::wrong("the form has no field `picture`"))?;
+    let pixels = studio.limits.upload_pixels;
+    let (id, picture) = studio.compute(move |studio| studio.pictures.add(&bytes, pixels)).await?;
+    drop(permit);
+    let uploaded = Uploaded { id, width: picture.width(), height: picture.height() };
+    Ok((StatusCode::CREATED, Json(uploaded)))
+}
+
+/// A picture as a PNG file: always the server's own bytes.
+pub(crate) async fn show(
+    State(studio): State<Arc<Studio>>,
+    Path(image): Path<String>,
+    Query(size): Query<Size>,
+) -> Result<impl IntoResponse> {
+    let side = size.side.unwrap_or(SIDE).clamp(1, SIDE);
+    let png = studio.compute(move |studio| Ok(smaller((*studio.picture(&image)?).clone(), side)?.png_bytes()?)).await?;
+    Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
+}
+
+/// A picture as a model takes it: cut, scaled, gray where the model sees no colour.
+pub(crate) async fn seen(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    Query(query): Query<ImageQuery>,
+) -> Result<Json<Seen>> {
+    let see = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let input = studio.input(&loaded, &query.image)?;
+        let picture = loaded.model.preprocessing()?.to_picture(&input)?;
+        Ok(Json(Seen { width: picture.width(), height: picture.height(), picture: data_url(&picture)? }))
+    };
+    studio.compute(see).await
+}

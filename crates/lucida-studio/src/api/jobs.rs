@@ -1,0 +1,73 @@
+//! Jobs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::jobs::{Record, Request};
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The most jobs in a list.
+const COUNT: usize = 200;
+
+/// A job and what it has told.
+#[derive(Serialize)]
+pub(crate) struct Told {
+    #[serde(flatten)]
+    record: Record,
+    news: Vec<Value>,
+}
+
+pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Record>> {
+    Json(studio.jobs.list(COUNT))
+}
+
+pub(crate) async fn add(
+    State(studio): State<Arc<Studio>>,
+    request: Result<Json<Request>, JsonRejection>,
+) -> Result<(StatusCode, Json<Record>)> {
+    let Json(request) = request.map_err(rejected)?;
+    let record = studio.compute(move |studio| studio.jobs.add(studio, &request)).await?;
+    Ok((StatusCode::ACCEPTED, Json(record)))
+}
+
+pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<Told>> {
+    let (record, news) = studio.jobs.get(&job)?;
+    Ok(Json(Told { record, news }))
+}
+
+pub(crate) async fn cancel(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<Record>> {
+    studio.jobs.cancel(&job).map(Json)
+}
+
+pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<StatusCode> {
+    studio.jobs.remove(&job)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One of a job's files. Pictures are shown, everything else is saved.
+pub(crate) async fn file(
+    State(studio): State<Arc<Studio>>,
+    Path((job, name)): Path<(String, String)>,
+) -> Result<impl IntoResponse> {
+    let kind = match name.rsplit_once('.').map(|(_, end)| end) {
+        Some("png") => "image/png",
+        _ => "application/octet-stream",
+    };
+    let disposition = if kind == "image/png" { "inline" } else { "attachment" };
+    let bytes = studio.compute(move |studio| studio.jobs.file(&job, &name)).await?;
+    Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], bytes))
+}
+
+/// What is wrong with a body of JSON.
+pub(crate) fn rejected(rejection: JsonRejection) -> Problem {
+    Problem::new(rejection.status(), rejection.body_text())
+}

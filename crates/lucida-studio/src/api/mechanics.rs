@@ -1,0 +1,445 @@
+//! One number of a feature map, taken apart: the patch, the kernel, their products, the sum; and the way back from the loss
+//! to the kernel and to the input.
+//!
+//! With input `X`, kernel `K`, bias `b`, output before the activation `O`, strides `s`, padding `p` and loss `L`:
+//!
+//! ```text
+//! O[y,x,f]     = b[f] + sum over i,j,c of X[s y + i - p, s x + j - p, c] K[i,j,c,f]
+//! dL/dK[i,j,c,f] = sum over y,x   of X[s y + i - p, s x + j - p, c] dL/dO[y,x,f]
+//! dL/dX[u,v,c]   = sum over i,j,f of dL/dO[(u + p - i)/s, (v + p - j)/s, f] K[i,j,c,f]
+//! ```
+//!
+//! All gradients come from the library's own passes; what is added up here, for the page to show, has to agree with them,
+//! and a test sees to that.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use lucida::nn::layers::Conv2D;
+use lucida::nn::{Layer, Network, Plan, Point};
+use lucida::train::Classifier;
+use serde::{Deserialize, Serialize};
+
+use super::jobs::rejected;
+use crate::models::Loaded;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The most parameters of a network whose weights can be changed: it is copied for each request.
+const PARAMETERS: usize = 30_000_000;
+/// The most weights that can be changed.
+const CHANGES: usize = 512;
+
+/// Which number.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    image: String,
+    layer: String,
+    filter: usize,
+    /// Row and column of the number in the map.
+    position: [usize; 2],
+    /// The input channel whose patch is shown.
+    channel: usize,
+    /// Row and column, in the patch, of the weight and the input pixel that are followed back.
+    place: [usize; 2],
+    /// The class whose loss is followed back; the most probable one when there is none.
+    class: Option<usize>,
+    /// Weights of this filter that are not what they were.
+    #[serde(default)]
+    changes: Vec<Change>,
+}
+
+/// A weight's new value.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    row: usize,
+    column: usize,
+    channel: usize,
+    value: f32,
+}
+
+/// The number, and what made it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    /// Rows and columns of the kernel, input channels, filters.
+    kernel_shape: [usize; 4],
+    strides: [usize; 2],
+    padding: [usize; 2],
+    /// Height and width of input and output.
+    input_size: [usize; 2],
+    output_size: [usize; 2],
+    /// Row and column of the input where the patch begins; negative in the padding.
+    corner: [i64; 2],
+    activation: String,
+    /// Of the channel: patch, kernel and the products, row by row.
+    patch: Vec<f32>,
+    kernel: Vec<f32>,
+    products: Vec<f32>,
+    /// The sum of the products of every input channel.
+    channel_sums: Vec<f64>,
+    bias: f32,
+    /// Before and after the activation, as the library computes them.
+    sum: f32,
+    output: f32,
+    /// The map of the filter, and the channel of the input.
+    map: Vec<f32>,
+    input: Vec<f32>,
+    back: Option<Back>,
+}
+
+/// The way back.
+#[derive(Debug, Serialize)]
+pub(crate) struct Back {
+    class: usize,
+    class_name: String,
+    loss: f64,
+    probabilities: Vec<f32>,
+    /// The probabilities before any weight was changed; the same when none is.
+    probabilities_before: Vec<f32>,
+    /// dL/dO of the filter, row by row, and at the number.
+    map: Vec<f32>,
+    at: f32,
+    /// dL/dK of the filter and the channel.
+    kernel: Vec<f32>,
+    /// dL/dX of the channel in the patch; zero in the padding.
+    patch: Vec<f32>,
+    /// The weight at `place`: the terms of its gradient that count most, and how many there are.
+    weight_terms: Vec<WeightTerm>,
+    weight_count: usize,
+    /// The input pixel at `place`: the terms through this filter, the sum of those, and the sum through each filter.
+    pixel: Option<[i64; 2]>,
+    pixel_terms: Vec<PixelTerm>,
+    pixel_filter_sums: Vec<f64>,
+}
+
+/// `X[row, column] dL/dO[y, x]`
+#[derive(Debug, Serialize)]
+struct WeightTerm {
+    output: [usize; 2],
+    value: f32,
+    gradient: f32,
+}
+
+/// `dL/dO[y, x] K[i, j]`
+#[derive(Debug, Serialize)]
+struct PixelTerm {
+    output: [usize; 2],
+    weight: [usize; 2],
+    gradient: f32,
+    value: f32,
+}
+
+/// Terms of a sum that are shown.
+const TERMS: usize = 6;
+
+pub(crate) async fn compute(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    question: Result<Json<Question>, JsonRejection>,
+) -> Result<Json<Answer>> {
+    let Json(question) = question.map_err(rejected)?;
+    let compute = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let input = studio.input(&loaded, &question.image)?;
+        answer(studio, &loaded, &input, &question).map(Json)
+    };
+    studio.compute(compute).await
+}
+
+/// A convolution, where it lies, and how.
+struct Site<'a> {
+    conv: &'a Conv2D,
+    node: usize,
+    from: usize,
+    padding: [usize; 2],
+    input: [usize; 3],
+    output: [usize; 3],
+}
+
+impl<'a> Site<'a> {
+    fn find(network: &'a Network, node: usize) -> Result<Self> {
+        let this = &network.nodes()[node];
+        let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
+            return Err(Problem::wrong(format!("{} is no convolution: choose a layer that is one", this.name())));
+        };
+        let shapes = network.nodes()[from].shape().as_picture().zip(this.shape().as_picture());
+        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no picture"))?;
+        let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
+        let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);
+        let padding = padding.ok_or_else(|| Problem::wrong("the kernel does not fit the input"))?;
+        Ok(Self { conv, node, from, padding, input, output })
+    }
+
+    /// Where the patch of a number begins.
+    fn corner(&self, position: [usize; 2]) -> [i64; 2] {
+        [0, 1].map(|axis| (position[axis] * self.conv.strides[axis]) as i64 - self.padding[axis] as i64)
+    }
+
+    /// A pixel of the input; zero in the padding.
+    fn pixel(&self, values: &[f32], at: [i64; 2], channel: usize) -> f32 {
+        let inside = (0..self.input[0] as i64).contains(&at[0]) && (0..self.input[1] as i64).contains(&at[1]);
+        let index = |at: [i64; 2]| (at[0] as usize * self.input[1] + at[1] as usize) * self.input[2] + channel;
+        if inside { values[index(at)] } else { 0.0 }
+    }
+
+    fn weight(&self, kernel: &[f32], [row, column]: [usize; 2], channel: usize, filter: usize) -> f32 {
+        kernel[((row * self.conv.kernel_size[1] + column) * self.input[2] + channel) * self.output[2] + filter]
+    }
+
+    /// The places of the kernel, row by row.
+    fn places(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let [rows, columns] = self.conv.kernel_size;
+        (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
+    }
+
+    fn check(&self, question: &Question) -> Result<()> {
+        let [rows, columns] = self.conv.kernel_size;
+        let [height, width, filters] = self.output;
+        let fits = question.filter < filters
+            && question.channel < self.input[2]
+            && question.position[0] < height
+            && question.position[1] < width
+            && question.place[0] < rows
+            && question.place[1] < columns
+            && question.changes.len() <= CHANGES
+            && question.changes.iter().all(|change| {
+                change.row < rows
+                    && change.column < columns
+                    && change.channel < self.input[2]
+                    && change.value.is_finite()
+            });
+        let channels = self.input[2];
+        fits.then_some(()).ok_or_else(|| {
+            Problem::wrong(format!(
+                "there is no such place: the layer has {filters} maps of {height}x{width} and kernels of {rows}x{columns} \
+                 over {channels} channels"
+            ))
+        })
+    }
+}
+
+fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question) -> Result<Answer> {
+    let original = &loaded.model.network;
+    let site = Site::find(original, loaded.node(&question.layer)?)?;
+    site.check(question)?;
+    let network = changed(original, &site, question)?;
+    let network = network.as_ref();
+    let weights = &network.weights()[network.nodes()[site.node].weights()];
+    let kernel = weights[0].values();
+    let bias = weights.get(1).map_or(0.0, |bias| bias.values()[question.filter]);
+
+    // Without classes there is no loss to follow back.
+    let classifier = Classifier::of(network).ok();
+    let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
+    let from_input = network.nodes()[site.from].inputs().is_empty();
+    let before = Point::before_activation(name);
+    let mut builder = Plan::builder(network).cpu(studio.cpu).exact(true).output(before.clone()).output(name);
+    if !from_input {
+        builder = builder.output(from);
+    }
+    if let Some(classifier) = &classifier {
+        builder = builder.output(classifier.probabilities.clone());
+        builder = builder.seed(classifier.logits.clone()).gradient(before).weight_gradients();
+        builder = if from_input { builder.input_gradient() } else { builder.gradient(from) };
+    }
+    let mut plan = builder.build()?;
+    plan.input_mut().copy_from_slice(picture);
+    plan.forward(network)?;
+    let input = if from_input { picture.to_vec() } else { plan.output(2).to_vec() };
+    let (filters, at) = (site.output[2], question.position[0] * site.output[1] + question.position[1]);
+    let of_filter =
+        |values: &[f32]| values.iter().skip(question.filter).step_by(filters).copied().collect::<Vec<f32>>();
+    let (sums, outputs) = (of_filter(plan.output(0)), of_filter(plan.output(1)));
+
+    let corner = site.corner(question.position);
+    let pixel_at = |place: [usize; 2]| [corner[0] + place[0] as i64, corner[1] + place[1] as i64];
+    let patch_of =
+        |channel| site.places().map(|place| site.pixel(&input, pixel_at(place), channel)).collect::<Vec<f32>>();
+    let kernel_of =
+        |channel| site.places().map(|place| site.weight(kernel, place, channel, question.filter)).collect::<Vec<f32>>();
+    let products = |channel| -> Vec<f32> {
+        patch_of(channel).iter().zip(kernel_of(channel)).map(|(value, weight)| value * weight).collect()
+    };
+    let sum_of = |channel| products(channel).iter().map(|&product| f64::from(product)).sum();
+    let back = match &classifier {
+        None => None,
+        Some(_) => {
+            let run =
+                Run { studio, loaded, site: &site, question, network, kernel, picture, input: &input, from_input };
+            Some(run.back(&mut plan)?)
+        }
+    };
+    Ok(Answer {
+        kernel_shape: [site.conv.kernel_size[0], site.conv.kernel_size[1], site.input[2], filters],
+        strides: site.conv.strides,
+        padding: site.padding,
+        input_size: [site.input[0], site.input[1]],
+        output_size: [site.output[0], site.output[1]],
+        corner,
+        activation: activation_name(site.conv),
+        patch: patch_of(question.channel),
+        kernel: kernel_of(question.channel),
+        products: products(question.channel),
+        channel_sums: (0..site.input[2]).map(sum_of).collect(),
+        bias,
+        sum: sums[at],
+        output: outputs[at],
+        map: outputs,
+        input: input.iter().skip(question.channel).step_by(site.input[2]).copied().collect(),
+        back,
+    })
+}
+
+fn activation_name(conv: &Conv2D) -> String {
+    let value = serde_json::to_value(conv.activation).unwrap_or_default();
+    value.as_str().map(str::to_owned).or_else(|| Some(value.as_object()?.keys().next()?.clone())).unwrap_or_default()
+}
+
+/// The network with the weights that the question wants.
+fn changed<'a>(network: &'a Network, site: &Site, question: &Question) -> Result<Cow<'a, Network>> {
+    if question.changes.is_empty() {
+        return Ok(Cow::Borrowed(network));
+    }
+    if network.parameters().0 > PARAMETERS {
+        return Err(Problem::wrong("this network is too large for its weights to be changed here"));
+    }
+    let mut network = network.clone();
+    let first = network.nodes()[site.node].weights().start;
+    let values = network.weights_mut()[first].values_mut();
+    for change in &question.changes {
+        let place = (change.row * site.conv.kernel_size[1] + change.column) * site.input[2] + change.channel;
+        values[place * site.output[2] + question.filter] = change.value;
+    }
+    Ok(Cow::Owned(network))
+}
+
+/// One question on its way back.
+struct Run<'a> {
+    studio: &'a Studio,
+    loaded: &'a Loaded,
+    site: &'a Site<'a>,
+    question: &'a Question,
+    network: &'a Network,
+    kernel: &'a [f32],
+    picture: &'a [f32],
+    input: &'a [f32],
+    from_input: bool,
+}
+
+impl Run<'_> {
+    fn back(&self, plan: &mut Plan) -> Result<Back> {
+        let Self { site, question, .. } = *self;
+        let first = if self.from_input { 2 } else { 3 };
+        let raw = plan.output(first).to_vec();
+        let probabilities = if raw.len() == 1 { vec![1.0 - raw[0], raw[0]] } else { raw.clone() };
+        let best = (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+        let class = question.class.or(best).unwrap_or(0);
+        if class >= probabilities.len() {
+            return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
+        }
+        // Cross-entropy of the class: its gradient at the logits is what is predicted minus what is so.
+        let seed = plan.seed_mut(0);
+        if raw.len() == 1 {
+            seed[0] = raw[0] - class as f32;
+        } else {
+            seed.copy_from_slice(&raw);
+            seed[class] -= 1.0;
+        }
+        let loss = -f64::from(probabilities[class]).max(1e-30).ln();
+        plan.backward(self.network);
+
+        let none = || Problem::wrong("no gradient reaches this layer");
+        let outputs = plan.gradient(0).ok_or_else(none)?;
+        let inputs = if self.from_input { plan.input_gradient() } else { plan.gradient(1) }.ok_or_else(none)?;
+        let first_weight = self.network.nodes()[site.node].weights().start;
+        let kernel = &plan.weight_gradients()[first_weight];
+        let corner = site.corner(question.position);
+        let pixel_at = |place: [usize; 2]| [corner[0] + place[0] as i64, corner[1] + place[1] as i64];
+        let map: Vec<f32> = outputs.iter().skip(question.filter).step_by(site.output[2]).copied().collect();
+        let at = map[question.position[0] * site.output[1] + question.position[1]];
+        let (weight_terms, weight_count) = self.weight_terms(&map);
+        let pixel = pixel_at(question.place);
+        let inside = (0..2).all(|axis| (0..site.input[axis] as i64).contains(&pixel[axis]));
+        let (pixel_terms, pixel_filter_sums) =
+            if inside { self.pixel_terms(outputs, pixel) } else { (Vec::new(), Vec::new()) };
+        Ok(Back {
+            class,
+            class_name: self.loaded.class_name(class),
+            loss,
+            probabilities_before: self.before(&probabilities)?,
+            probabilities,
+            at,
+            kernel: site.places().map(|place| site.weight(kernel, place, question.channel, question.filter)).collect(),
+            patch: site.places().map(|place| site.pixel(inputs, pixel_at(place), question.channel)).collect(),
+            weight_terms,
+            weight_count,
+            pixel: inside.then_some(pixel),
+            pixel_terms,
+            pixel_filter_sums,
+            map,
+        })
+    }
+
+    /// What the network as it is in its file says.
+    fn before(&self, now: &[f32]) -> Result<Vec<f32>> {
+        if self.question.changes.is_empty() {
+            return Ok(now.to_vec());
+        }
+        let network = &self.loaded.model.network;
+        let found = lucida::explain::ClassScore::probabilities(network, &[self.picture], self.studio.cpu)?.pop();
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The greatest terms of the gradient of the weight at the place, and how many are not zero.
+    fn weight_terms(&self, map: &[f32]) -> (Vec<WeightTerm>, usize) {
+        let Self { site, question, input, .. } = *self;
+        let mut terms: Vec<WeightTerm> = Vec::new();
+        for (index, &gradient) in map.iter().enumerate() {
+            let output = [index / site.output[1], index % site.output[1]];
+            let corner = site.corner(output);
+            let at = [corner[0] + question.place[0] as i64, corner[1] + question.place[1] as i64];
+            let value = site.pixel(input, at, question.channel);
+            if value * gradient != 0.0 {
+                terms.push(WeightTerm { output, value, gradient });
+            }
+        }
+        let count = terms.len();
+        terms.sort_by(|a, b| (b.value * b.gradient).abs().total_cmp(&(a.value * a.gradient).abs()));
+        terms.truncate(TERMS);
+        (terms, count)
+    }
+
+    /// The terms of the gradient of an input pixel through this filter, and the sums through every filter.
+    fn pixel_terms(&self, outputs: &[f32], pixel: [i64; 2]) -> (Vec<PixelTerm>, Vec<f64>) {
+        let Self { site, question, kernel, .. } = *self;
+        let filters = site.output[2];
+        let (mut terms, mut sums) = (Vec::new(), vec![0.0; filters]);
+        for weight in site.places() {
+            let over = [0, 1].map(|axis| pixel[axis] + site.padding[axis] as i64 - weight[axis] as i64);
+            let strides = site.conv.strides.map(|stride| stride as i64);
+            let fits = |axis: usize| {
+                over[axis] >= 0
+                    && over[axis] % strides[axis] == 0
+                    && over[axis] / strides[axis] < site.output[axis] as i64
+            };
+            if !fits(0) || !fits(1) {
+                continue;
+            }
+            let output = [0, 1].map(|axis| (over[axis] / strides[axis]) as usize);
+            let row = &outputs[(output[0] * site.output[1] + output[1]) * filters..][..filters];
+            for (filter, &gradient) in row.iter().enumerate() {
+                let value = site.weight(kernel, weight, question.channel, filter);
+                sums[filter] += f64::from(gradient) * f64::from(value);
+                if filter == question.filter {
+                    terms.push(PixelTerm { output, weight, gradient, value });
+                }
+            }
+        }
+        (terms, sums)
+    }
+}

@@ -1,0 +1,15 @@
+//! The API: one file for each kind of thing.
+
+pub(crate) mod data;
+pub(crate) mod draw;
+mod encoded;
+pub(crate) mod events;
+pub(crate) mod explain;
+pub(crate) mod images;
+pub(crate) mod jobs;
+pub(crate) mod layers;
+pub(crate) mod mechanics;
+pub(crate) mod models;
+pub(crate) mod openapi;
+#[cfg(test)]
+mod tests;

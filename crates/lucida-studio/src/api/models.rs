@@ -1,0 +1,91 @@
+//! Models, and the graphs of their layers.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use crate::graph::{Block, Wire, arrange};
+use crate::models::Loaded;
+use crate::problem::Result;
+use crate::state::Studio;
+
+/// A model of the list.
+#[derive(Serialize)]
+pub(crate) struct Item {
+    id: String,
+    name: String,
+    group: &'static str,
+}
+
+/// A model and its layers.
+#[derive(Serialize)]
+pub(crate) struct Described {
+    id: String,
+    name: String,
+    network: String,
+    trained: bool,
+    /// Whether it reads handwritten digits.
+    digits: bool,
+    parameters: usize,
+    /// Height, width and channels of its input; nothing when it takes no picture.
+    input: Option<[usize; 3]>,
+    /// Names of the classes; nothing when it tells none apart.
+    classes: Vec<String>,
+    layers: Vec<LayerItem>,
+    blocks: Vec<Block>,
+    wires: Vec<Wire>,
+}
+
+#[derive(Serialize)]
+struct LayerItem {
+    name: String,
+    kind: &'static str,
+    /// Without the batch.
+    shape: Vec<usize>,
+    parameters: usize,
+}
+
+pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<Item>>> {
+    let list = |studio: &Studio| Ok(studio.models.list());
+    let entries = studio.compute(list).await?;
+    Ok(Json(entries.into_iter().map(|entry| Item { id: entry.id, name: entry.name, group: entry.group }).collect()))
+}
+
+pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Described>> {
+    studio.compute(move |studio| Ok(Json(described(&*studio.models.get(&model)?)))).await
+}
+
+/// How many classes a model tells apart, if it tells any.
+pub(crate) fn classes(loaded: &Loaded) -> usize {
+    let model = &loaded.model;
+    // A network of features ends in maps, or says nothing about classes.
+    lucida::explain::ClassScore::classes(&model.network).unwrap_or(0)
+}
+
+fn described(loaded: &Loaded) -> Described {
+    let network = &loaded.model.network;
+    let (blocks, wires) = arrange(network);
+    let nodes = network.nodes().iter().enumerate();
+    Described {
+        id: loaded.id.clone(),
+        name: loaded.name.clone(),
+        network: network.name().to_owned(),
+        trained: loaded.trained,
+        digits: loaded.is_digits(),
+        parameters: network.parameters().0,
+        input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
+        classes: (0..classes(loaded)).map(|class| loaded.class_name(class)).collect(),
+        layers: nodes
+            .map(|(index, node)| LayerItem {
+                name: node.name().to_owned(),
+                kind: node.layer().class_name(),
+                shape: node.shape().sizes().to_vec(),
+                parameters: network.parameters_of(index),
+            })
+            .collect(),
+        blocks,
+        wires,
+    }
+}

@@ -1,0 +1,290 @@
+//! The description of the API against what the handlers do, and the mechanics against the library's gradients.
+
+mod schema;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use lucida::nn::zoo;
+use lucida::weights::Model;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::openapi::DOCUMENT;
+use crate::Options;
+use crate::state::Studio;
+use crate::web::{Guard, api, router};
+
+fn studio() -> (tempfile::TempDir, Router) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("digits");
+    std::fs::create_dir(&run).unwrap();
+    let preprocessing = Some(lucida::data::Preprocessing::mnist());
+    let model = Model { preprocessing, ..Model::new(zoo::mnist_cnn(1).unwrap()) };
+    lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
+    let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
+    let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());
+    (folder, router)
+}
+
+async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    kind: &str,
+    body: impl Into<Body>,
+) -> (StatusCode, String, Vec<u8>) {
+    let request =
+        Request::builder().method(method).uri(path).header("host", "127.0.0.1:7860").header("content-type", kind);
+    let response = router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let kind =
+        response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let status = response.status();
+    let is_stream = kind.starts_with("text/event-stream");
+    let body = if is_stream { Vec::new() } else { to_bytes(response.into_body(), 64 << 20).await.unwrap().to_vec() };
+    (status, kind, body)
+}
+
+/// Method, path in the document, address, content type, body, and the status that is expected.
+type Asked = (&'static str, &'static str, &'static str, &'static str, Vec<u8>, u16);
+
+#[test]
+fn the_description_names_all_routes_and_no_others() {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let described: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let served: BTreeSet<(String, String)> =
+        api().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+    assert_eq!(described, served);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for operation in methods.as_object().unwrap().values() {
+            let named: BTreeSet<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|p| p["in"] == "path")
+                .map(|p| p["name"].as_str().unwrap())
+                .collect();
+            let wanted: BTreeSet<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
+            assert_eq!(named, wanted, "{path}");
+        }
+    }
+}
+
+/// Every operation is asked for, and what it answers is what its schema says.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_as_described() {
+    let (_folder, router) = studio();
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let mechanics = json!({ "image": "digit-0", "layer": "conv2d_1", "filter": 3, "position": [4, 5], "channel": 1, "place": [0, 1] });
+    let form = b"--b\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\n".to_vec();
+    let form =
+        [form, lucida::data::Picture::filled(9, 9, &[1]).png_bytes().unwrap(), b"\r\n--b--\r\n".to_vec()].concat();
+    let none = Vec::new;
+    let maximize = json!({ "kind": "maximize", "model": "lenet5", "layer": "conv2d", "channel": 0 });
+    let asked: Vec<Asked> = vec![
+        ("GET", "/api/openapi.json", "/api/openapi.json", "", none(), 200),
+        ("GET", "/api/data", "/api/data", "", none(), 200),
+        ("GET", "/api/models", "/api/models", "", none(), 200),
+        ("GET", "/api/models/{model}", "/api/models/inception-v3", "", none(), 200),
+        ("GET", "/api/models/{model}", "/api/models/nothing", "", none(), 404),
+        ("GET", "/api/models/{model}/pictures", "/api/models/run-digits/pictures?count=3", "", none(), 200),
+        ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=cat", "", none(), 200),
+        ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=digit-99999", "", none(), 404),
+        ("GET", "/api/models/{model}/prediction", "/api/models/run-digits/prediction?image=digit-1", "", none(), 200),
+        (
+            "POST",
+            "/api/models/{model}/look",
+            "/api/models/run-digits/look?width=28&height=28&channels=1",
+            "application/octet-stream",
+            vec![9; 784],
+            200,
+        ),
+        (
+            "POST",
+            "/api/models/{model}/look",
+            "/api/models/run-digits/look?width=0&height=28&channels=1",
+            "application/octet-stream",
+            none(),
+            422,
+        ),
+        (
+            "POST",
+            "/api/models/{model}/mechanics",
+            "/api/models/run-digits/mechanics",
+            "application/json",
+            mechanics.to_string().into(),
+            200,
+        ),
+        (
+            "POST",
+            "/api/models/{model}/mechanics",
+            "/api/models/run-digits/mechanics",
+            "application/json",
+            b"{".to_vec(),
+            400,
+        ),
+        ("GET", "/api/models/{model}/methods", "/api/models/run-digits/methods", "", none(), 200),
+        ("GET", "/api/models/{model}/layers/{layer}", "/api/models/run-digits/layers/conv2d_1", "", none(), 200),
+        ("GET", "/api/models/{model}/layers/{layer}", "/api/models/run-digits/layers/dense_9", "", none(), 404),
+        (
+            "GET",
+            "/api/models/{model}/layers/{layer}/maps",
+            "/api/models/run-digits/layers/conv2d/maps?image=digit-0&count=5",
+            "",
+            none(),
+            200,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/layers/{layer}/kernels",
+            "/api/models/run-digits/layers/conv2d/kernels",
+            "",
+            none(),
+            200,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/layers/{layer}/kernels",
+            "/api/models/run-digits/layers/dense/kernels",
+            "",
+            none(),
+            404,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/layers/{layer}/channels/{channel}",
+            "/api/models/run-digits/layers/conv2d/channels/3?image=digit-0",
+            "",
+            none(),
+            200,
+        ),
+        (
+            "GET",
+            "/api/models/{model}/layers/{layer}/channels/{channel}/deconv",
+            "/api/models/run-digits/layers/conv2d_1/channels/3/deconv?image=digit-0",
+            "",
+            none(),
+            200,
+        ),
+        ("POST", "/api/images", "/api/images", "multipart/form-data; boundary=b", form, 201),
+        ("GET", "/api/images/{image}", "/api/images/cat?side=64", "", none(), 200),
+        ("GET", "/api/images/{image}", "/api/images/dog", "", none(), 404),
+        ("GET", "/api/events", "/api/events", "", none(), 200),
+        ("POST", "/api/jobs", "/api/jobs", "application/json", maximize.to_string().into(), 202),
+        ("POST", "/api/jobs", "/api/jobs", "application/json", b"{}".to_vec(), 422),
+        ("GET", "/api/jobs", "/api/jobs", "", none(), 200),
+        ("GET", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 200),
+        ("GET", "/api/jobs/{job}/files/{file}", "/api/jobs/0001/files/nothing.png", "", none(), 404),
+        ("DELETE", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 409),
+        ("POST", "/api/jobs/{job}/cancel", "/api/jobs/0001/cancel", "", none(), 200),
+        ("DELETE", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 204),
+    ];
+    let mut reached = BTreeSet::new();
+    for (method, route, path, kind, body, expected) in asked {
+        let (status, kind, body) = ask(&router, method.parse().unwrap(), path, kind, body).await;
+        assert_eq!(status.as_u16(), expected, "{method} {path}: {}", String::from_utf8_lossy(&body));
+        let described = &document["paths"][route][method.to_lowercase()]["responses"][expected.to_string()];
+        assert!(described.is_object(), "{method} {route} does not say that it answers {expected}");
+        reached.insert((method.to_owned(), route.to_owned()));
+        if expected == 204 {
+            continue;
+        }
+        let kind = kind.split(';').next().unwrap();
+        let content = &described["content"][kind];
+        assert!(content.is_object(), "{method} {route} does not say that it answers {kind}");
+        if kind == "application/json" {
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            schema::check(&answer, &content["schema"], &document, &format!("{method} {path}"));
+        }
+    }
+    let all: BTreeSet<_> = api().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+    assert_eq!(reached, all);
+}
+
+async fn mechanics(router: &Router, question: Value) -> Value {
+    let body = question.to_string();
+    let (status, _, body) =
+        ask(router, Method::POST, "/api/models/run-digits/mechanics", "application/json", body).await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn near(a: f64, b: f64, what: &str) {
+    assert!((a - b).abs() <= 1e-4 * a.abs().max(b.abs()).max(1e-3), "{what}: {a} and {b}");
+}
+
+/// What is added up for the page is what the library computes, forward and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_numbers_of_the_mechanics_add_up() {
+    let (_folder, router) = studio();
+    for (layer, filter, position, channel) in
+        [("conv2d", 5, [9, 14], 0), ("conv2d_1", 7, [0, 6], 11), ("conv2d_2", 1, [6, 6], 3)]
+    {
+        for place in [[0, 0], [1, 1], [2, 1]] {
+            let question = json!({ "image": "digit-0", "layer": layer, "filter": filter, "position": position, "channel": channel, "place": place, "class": 3 });
+            let answer = mechanics(&router, question.clone()).await;
+            let sum: f64 = answer["channel_sums"].as_array().unwrap().iter().map(|sum| sum.as_f64().unwrap()).sum();
+            near(sum + answer["bias"].as_f64().unwrap(), answer["sum"].as_f64().unwrap(), "the sum");
+            near(answer["sum"].as_f64().unwrap().max(0.0), answer["output"].as_f64().unwrap(), "the ReLU");
+            let back = &answer["back"];
+            let at = place[0] * 3 + place[1];
+            if back["pixel"].is_null() {
+                continue;
+            }
+            // The gradient of the pixel through all filters.
+            let through: f64 =
+                back["pixel_filter_sums"].as_array().unwrap().iter().map(|sum| sum.as_f64().unwrap()).sum();
+            near(through, back["patch"][at].as_f64().unwrap(), "dL/dX");
+            let terms = back["pixel_terms"].as_array().unwrap().iter();
+            let own: f64 = terms.map(|term| term["gradient"].as_f64().unwrap() * term["value"].as_f64().unwrap()).sum();
+            near(own, back["pixel_filter_sums"][filter].as_f64().unwrap(), "dL/dX through the filter");
+            // The gradient of the weight, by a small change of it.
+            let loss = async |step: f64| {
+                let value = answer["kernel"][at].as_f64().unwrap() + step;
+                let mut changed = question.clone();
+                changed["changes"] =
+                    json!([{ "row": place[0], "column": place[1], "channel": channel, "value": value }]);
+                mechanics(&router, changed).await["back"]["loss"].as_f64().unwrap()
+            };
+            let slope = (loss(1e-2).await - loss(-1e-2).await) / 2e-2;
+            let gradient = back["kernel"][at].as_f64().unwrap();
+            assert!(
+                (slope - gradient).abs() < 2e-3 + 0.05 * gradient.abs(),
+                "dL/dK of {layer}: {slope} and {gradient}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_do_not_exist_are_refused() {
+    let (_folder, router) = studio();
+    let good = json!({ "image": "digit-0", "layer": "conv2d", "filter": 0, "position": [0, 0], "channel": 0, "place": [0, 0] });
+    let changes = [
+        ("filter", json!(24)),
+        ("position", json!([28, 0])),
+        ("channel", json!(1)),
+        ("place", json!([0, 3])),
+        ("class", json!(10)),
+        ("layer", json!("dense")),
+        ("changes", json!([{ "row": 3, "column": 0, "channel": 0, "value": 1 }])),
+    ];
+    for (name, value) in changes {
+        let mut question = good.clone();
+        question[name] = value;
+        let (status, ..) =
+            ask(&router, Method::POST, "/api/models/run-digits/mechanics", "application/json", question.to_string())
+                .await;
+        assert_eq!(status, 422, "{name}");
+    }
+}

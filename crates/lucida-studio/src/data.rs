@@ -1,0 +1,131 @@
+//! Pictures that the server has: digits, the photos of a folder, and a cat.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use lucida::Cpu;
+use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Limits, Mnist, Picture};
+use lucida::weights::Model;
+
+use crate::problem::{Problem, Result};
+
+/// Chelsea, a photo to begin with.
+const CAT: &[u8] = include_bytes!("../../../assets/chelsea.png");
+
+/// A data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The test digits among MNIST's files in a folder.
+    Mnist(PathBuf),
+    /// A folder of pictures, with a sub-folder for each class or without.
+    Folder(PathBuf),
+}
+
+/// A picture that a request names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Named {
+    Cat,
+    Digit(usize),
+    Photo(usize),
+    Uploaded(String),
+}
+
+impl Named {
+    /// From its identifier: `cat`, `digit-3`, `photo-12`, `up-1f00...`.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        let number = |text: &str| text.parse::<usize>().ok().filter(|_| text.len() <= 9);
+        let found = match name.split_once('-') {
+            None if name == "cat" => Some(Self::Cat),
+            Some(("digit", at)) => number(at).map(Self::Digit),
+            Some(("photo", at)) => number(at).map(Self::Photo),
+            Some(("up", hash)) if hash.len() <= 64 => Some(Self::Uploaded(name.to_owned())),
+            _ => None,
+        };
+        found.ok_or_else(|| Problem::missing("there is no such picture"))
+    }
+}
+
+/// A set, and what the identifiers of its pictures begin with.
+pub(crate) struct Shelf<'a> {
+    pub(crate) prefix: &'static str,
+    pub(crate) title: String,
+    pub(crate) set: &'a dyn Dataset,
+    /// Whether somebody knows the classes.
+    pub(crate) labelled: bool,
+}
+
+/// The sets, opened when they are first wanted.
+#[derive(Debug)]
+pub(crate) struct Data {
+    source: Option<Source>,
+    cpu: Cpu,
+    digits: OnceLock<Result<LabelledImages, String>>,
+    photos: OnceLock<Result<FolderSet, String>>,
+}
+
+impl Data {
+    pub(crate) fn new(source: Option<Source>, cpu: Cpu) -> Self {
+        Self { source, cpu, digits: OnceLock::new(), photos: OnceLock::new() }
+    }
+
+    /// Where training data come from besides the built-in digits.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// The digits of the folder that was given, else those that are built in.
+    pub(crate) fn digits(&self) -> Result<&LabelledImages> {
+        let open = || match &self.source {
+            Some(Source::Mnist(folder)) => Mnist::test_only(folder),
+            _ => Mnist::builtin().map(|digits| digits.train),
+        };
+        of(self.digits.get_or_init(|| open().map_err(|error| error.to_string())))
+    }
+
+    /// The pictures of the folder that was given.
+    pub(crate) fn photos(&self) -> Result<Option<&FolderSet>> {
+        let Some(Source::Folder(folder)) = &self.source else { return Ok(None) };
+        let list = || Folder::builder(folder).cpu(self.cpu).list().map(|(set, _)| set);
+        of(self.photos.get_or_init(|| list().map_err(|error| error.to_string()))).map(Some)
+    }
+
+    /// The set whose pictures suit a model.
+    pub(crate) fn shelf(&self, model: &Model) -> Result<Option<Shelf<'_>>> {
+        if model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit) {
+            let title = match &self.source {
+                Some(Source::Mnist(_)) => "MNIST's test digits",
+                _ => "the built-in digits",
+            };
+            return Ok(Some(Shelf { prefix: "digit", title: title.to_owned(), set: self.digits()?, labelled: true }));
+        }
+        let shelf = |set: &'_ FolderSet| {
+            let name = set.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            (format!("the pictures of {name}"), set.is_classified())
+        };
+        Ok(self.photos()?.map(|set| {
+            let (title, labelled) = shelf(set);
+            Shelf { prefix: "photo", title, set, labelled }
+        }))
+    }
+
+    /// One of the server's own pictures.
+    pub(crate) fn picture(&self, named: &Named) -> Result<Option<Picture>> {
+        let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
+            true => Ok(Some(set.picture(index)?)),
+            false => Err(Problem::missing(format!("there are only {} pictures", set.len()))),
+        };
+        match *named {
+            Named::Cat => Ok(Some(Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),
+            Named::Digit(index) => of_set(self.digits()?, index),
+            Named::Photo(index) => match self.photos()? {
+                Some(set) => of_set(set, index),
+                None => Err(Problem::missing("there is no folder of photos: start the studio with --data DIR")),
+            },
+            Named::Uploaded(_) => Ok(None),
+        }
+    }
+}
+
+fn of<T>(opened: &Result<T, String>) -> Result<&T> {
+    opened.as_ref().map_err(|error| Problem::wrong(error.clone()))
+}

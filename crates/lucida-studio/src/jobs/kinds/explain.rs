@@ -1,0 +1,111 @@
+//! Why a picture is taken for a class, by several methods, with how far to believe each.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use lucida::Error;
+use lucida::explain::{ClassScore, Explainer, Method, Settings, overlay};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Lane, Plan, Work, stamp};
+use crate::jobs::Handle;
+use crate::models::Loaded;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// Masks of RISE for photos: what the page waits for is bounded.
+const MASKS: usize = 500;
+
+/// A picture, a class, and the methods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Explain {
+    model: String,
+    image: String,
+    /// The most probable one when there is none.
+    class: Option<usize>,
+    methods: Vec<String>,
+}
+
+struct Explaining {
+    loaded: Arc<Loaded>,
+    input: Vec<f32>,
+    class: Option<usize>,
+    methods: Vec<Method>,
+}
+
+impl Explain {
+    pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
+        let loaded = studio.models.get(&self.model)?;
+        let classes = ClassScore::classes(&loaded.model.network)?;
+        if let Some(class) = self.class.filter(|&class| class >= classes) {
+            return Err(Problem::wrong(format!("there is no class {class}: they are 0 to {}", classes - 1)));
+        }
+        if self.methods.is_empty() || self.methods.len() > Method::ALL.len() {
+            return Err(Problem::wrong("choose some of the methods"));
+        }
+        let methods = self.methods.iter().map(|name| name.parse()).collect::<lucida::Result<Vec<Method>>>()?;
+        let input = studio.input(&loaded, &self.image)?;
+        Ok(Plan {
+            kind: "explain",
+            title: format!("Why {} sees this in {}", loaded.name, self.image),
+            lane: Lane::Quick,
+            stamp: stamp(&loaded),
+            work: Box::new(Explaining { loaded, input, class: self.class, methods }),
+        })
+    }
+}
+
+impl Work for Explaining {
+    fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
+        let Self { loaded, input, class, methods } = *self;
+        let model = &loaded.model;
+        let picture = model.preprocessing()?.to_picture(&input)?;
+        let mut settings = Settings { cpu: studio.cpu, ..Settings::default() };
+        if !loaded.is_digits() {
+            settings.masks = MASKS;
+        }
+        let mut explainer = Explainer::new(model, &settings)?.watched(|_| match job.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        let probabilities = explainer.probabilities(&input)?;
+        let (best, _) = explainer.predict(&input)?;
+        let class = class.unwrap_or(best);
+        let total = methods.len();
+        let mut failed = 0;
+        for (number, &method) in methods.iter().enumerate() {
+            if !job.progress(number, total, method.title()) {
+                return Err(Error::Interrupted);
+            }
+            let started = std::time::Instant::now();
+            let mut found = json!({ "method": method.name(), "title": method.title() });
+            let map = explainer.explain(&input, class, method);
+            match map.and_then(|map| Ok((explainer.faithfulness(&input, &map)?, map))) {
+                Ok((faithfulness, map)) => {
+                    let name = format!("{}.png", method.name());
+                    job.save(&name, &overlay(&picture, &map)?.png_bytes()?)?;
+                    found["picture"] = name.into();
+                    found["deletion"] = faithfulness.deletion_area().into();
+                    found["insertion"] = faithfulness.insertion_area().into();
+                    found["seconds"] = started.elapsed().as_secs_f64().into();
+                }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // A method that this network has no use for leaves the others.
+                Err(error) => {
+                    found["error"] = error.to_string().into();
+                    failed += 1;
+                }
+            }
+            job.news(found);
+        }
+        job.progress(total, total, "done");
+        Ok(json!({
+            "class": class,
+            "class_name": loaded.class_name(class),
+            "probability": probabilities.get(class),
+            "failed": failed,
+        }))
+    }
+}

@@ -1,0 +1,161 @@
+//! What a filter looks for: the picture that excites it most, and the pictures of the data set that do.
+
+use std::sync::Arc;
+
+use lucida::Error;
+use lucida::data::{Filter as Resampling, Picture};
+use lucida::explain::maximize::{Fourier, Method, Objective, Target, maximize};
+use lucida::explain::{DeconvFigure, Question};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Lane, Plan, Work, stamp};
+use crate::jobs::Handle;
+use crate::models::Loaded;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// Pictures that are looked at: more of a set tell no more, and take minutes.
+const PICTURES: usize = 10_000;
+/// Examples of a filter.
+const COUNT: usize = 9;
+/// Pictures are made at least this large.
+const SIDE: usize = 112;
+
+/// A filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Maximize {
+    model: String,
+    layer: String,
+    channel: usize,
+}
+
+/// A filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Examples {
+    model: String,
+    layer: String,
+    channel: usize,
+}
+
+struct Maximizing {
+    loaded: Arc<Loaded>,
+    request: Maximize,
+}
+
+struct Searching {
+    loaded: Arc<Loaded>,
+    request: Examples,
+}
+
+/// A model, if it has such a filter.
+fn find(studio: &Studio, model: &str, layer: &str, channel: usize) -> Result<Arc<Loaded>> {
+    let loaded = studio.models.get(model)?;
+    let node = &loaded.model.network.nodes()[loaded.node(layer)?];
+    let channels = node.shape().channels();
+    if channel >= channels || node.inputs().is_empty() {
+        return Err(Problem::missing(format!("layer {layer} has no filter {channel}")));
+    }
+    Ok(loaded)
+}
+
+impl Maximize {
+    pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
+        let loaded = find(studio, &self.model, &self.layer, self.channel)?;
+        Ok(Plan {
+            kind: "maximize",
+            title: format!("What excites {} · {} most", self.layer, self.channel),
+            lane: Lane::Quick,
+            stamp: stamp(&loaded),
+            work: Box::new(Maximizing { loaded, request: self.clone() }),
+        })
+    }
+}
+
+impl Work for Maximizing {
+    fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
+        let Maximize { layer, channel, .. } = &self.request;
+        let model = &self.loaded.model;
+        let preprocessing = model.preprocessing.as_ref();
+        let is_output = model.network.output()?.name() == layer;
+        let (target, fourier) = match is_output && lucida::explain::ClassScore::classes(&model.network).is_ok() {
+            true => (Target::classes(&model.network)?, Fourier::classes(preprocessing)),
+            false => (Target::layer(layer), Fourier::filters(preprocessing)),
+        };
+        // A look, not a print: half of the steps show the same.
+        let steps = if self.loaded.is_digits() { fourier.steps } else { fourier.steps / 2 };
+        let method = Method::Fourier(Fourier { steps, ..fourier });
+        let mut watch = |done, total| job.progress(done, total, "climbing");
+        let objectives = [Objective::Channel(*channel)];
+        let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut watch)?;
+        if job.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let Some(found) = found.into_iter().next() else { return Ok(Value::Null) };
+        job.save("picture.png", &enlarged(&found.picture)?.png_bytes()?)?;
+        Ok(json!({ "value": found.value, "picture": "picture.png" }))
+    }
+}
+
+impl Examples {
+    pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
+        let loaded = find(studio, &self.model, &self.layer, self.channel)?;
+        loaded.model.preprocessing()?;
+        if studio.data.shelf(&loaded.model)?.is_none() {
+            return Err(Problem::wrong("there is no data set of photos: start the studio with --data DIR"));
+        }
+        Ok(Plan {
+            kind: "examples",
+            title: format!("Pictures that excite {} · {}", self.layer, self.channel),
+            lane: Lane::Quick,
+            stamp: stamp(&loaded),
+            work: Box::new(Searching { loaded, request: self.clone() }),
+        })
+    }
+}
+
+impl Work for Searching {
+    fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
+        let Examples { layer, channel, .. } = &self.request;
+        let model = &self.loaded.model;
+        let shelf = studio.data.shelf(model).map_err(|_| Error::argument("the data set cannot be opened"))?;
+        let Some(shelf) = shelf else { return Ok(Value::Null) };
+        let set = lucida::data::Subset::new(shelf.set, (0..shelf.set.len().min(PICTURES)).collect())?;
+        let question = Question {
+            network: &model.network,
+            preprocessing: model.preprocessing()?,
+            layer,
+            filters: &[*channel],
+            count: COUNT,
+            cpu: studio.cpu,
+        };
+        let figure = DeconvFigure::new(&question, &set, |done, total| match job.progress(done, total, "looking") {
+            true => Ok(()),
+            false => Err(Error::Interrupted),
+        })?;
+        let mut examples = Vec::new();
+        for (number, example) in figure.filters.iter().flat_map(|filter| &filter.examples).enumerate() {
+            let names = [format!("patch-{number}.png"), format!("projection-{number}.png")];
+            for (name, picture) in names.iter().zip([&example.patch, &example.projection]) {
+                job.save(name, &enlarged(picture)?.png_bytes()?)?;
+            }
+            let label = shelf.labelled.then(|| shelf.set.class_names()[shelf.set.label(example.image)].clone());
+            examples.push(json!({
+                "image": format!("{}-{}", shelf.prefix, example.image),
+                "label": label,
+                "activation": example.activation,
+                "patch": names[0],
+                "projection": names[1],
+            }));
+        }
+        Ok(json!({ "examples": examples, "images": figure.images, "title": shelf.title }))
+    }
+}
+
+/// A small picture, each pixel a square.
+fn enlarged(picture: &Picture) -> lucida::Result<Picture> {
+    let zoom = SIDE.div_ceil(picture.width().max(picture.height()).max(1)).max(1);
+    picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)
+}

@@ -1,0 +1,148 @@
+//! Style transfer: a content, styles, and sliders for what matters.
+
+use std::time::{Duration, Instant};
+
+use lucida::Error;
+use lucida::data::Picture;
+use lucida::style::{Colours, Job as Painting, Preset, Report, StyleNetwork, choose, transfer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Lane, Plan, Work};
+use crate::jobs::Handle;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// Pictures on the way are shown at most so often, and so many of them.
+const PICTURE: Duration = Duration::from_millis(900);
+const PICTURES: usize = 60;
+/// Styles that can be mixed.
+const STYLES: usize = 4;
+
+/// A painting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Style {
+    content: String,
+    styles: Vec<Part>,
+    /// The longer side of the result in pixels.
+    size: usize,
+    /// How much of the content is kept, and how large the strokes are, relative to what is usual: 1.
+    #[serde(default = "one")]
+    keep: f32,
+    #[serde(default = "one")]
+    strokes: f32,
+    /// How many steps are taken, relative to what is usual.
+    #[serde(default = "one")]
+    effort: f32,
+    /// Whether the colours of the content are kept.
+    #[serde(default)]
+    own_colours: bool,
+    #[serde(default = "super::train::seed")]
+    seed: u64,
+}
+
+/// A picture of style, and how much of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    image: String,
+    weight: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+struct Work2 {
+    request: Style,
+    content: Picture,
+    styles: Vec<(Picture, f32)>,
+}
+
+impl Style {
+    pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
+        let within = |value: f32, low: f32, high: f32| (low..=high).contains(&value);
+        let fits = (64..=1024).contains(&self.size)
+            && within(self.keep, 0.01, 100.0)
+            && within(self.strokes, 0.25, 4.0)
+            && within(self.effort, 0.01, 4.0)
+            && (1..=STYLES).contains(&self.styles.len())
+            && self.styles.iter().all(|part| within(part.weight, 0.01, 100.0));
+        if !fits {
+            let limits = "64 to 1024 pixels, 1 to 4 styles, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
+            return Err(Problem::wrong(format!("a painting takes {limits}")));
+        }
+        let picture = |name: &str| Ok::<_, Problem>(studio.picture(name)?.to_rgb());
+        let content = picture(&self.content)?;
+        let styles = self.styles.iter().map(|part| Ok((picture(&part.image)?, part.weight)));
+        let styles = styles.collect::<Result<Vec<_>>>()?;
+        let work = Box::new(Work2 { request: self.clone(), content, styles });
+        Ok(Plan { kind: "style", title: "A painting".into(), lane: Lane::Long, stamp: None, work })
+    }
+}
+
+impl Work for Work2 {
+    fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
+        let Self { request, content, styles } = *self;
+        job.save("content.png", &content.png_bytes()?)?;
+        for (number, (style, _)) in styles.iter().enumerate() {
+            job.save(&format!("style-{number}.png"), &style.png_bytes()?)?;
+        }
+        let preset = Preset::Best;
+        let network = StyleNetwork::new(choose(None, None)?, preset.pooling())?;
+        let name = network.name().to_owned();
+        let mut settings = preset.settings(&network, studio.cpu)?;
+        let effort = |steps: usize| ((steps as f32 * request.effort).round() as usize).max(1);
+        settings.size = request.size;
+        settings.steps = effort(settings.steps);
+        settings.first_steps = effort(settings.first_steps);
+        settings.look.content_weight *= request.keep;
+        settings.style_scale *= request.strokes;
+        settings.seed = request.seed;
+        let mut painting = Painting::new(content, styles);
+        if request.own_colours {
+            painting.colours = Colours::Luminance;
+        }
+        let mut shown: Option<Instant> = None;
+        let mut number = 0;
+        let mut watch = |report: &Report| {
+            let doing = format!("{} × {} pixels, step {} of {}", report.size[1], report.size[0], report.step[0], report.step[1]);
+            let goes_on = job.progress((1000.0 * report.done) as usize, 1000, &doing);
+            let losses = report.losses;
+            let is_time = shown.is_none_or(|shown| shown.elapsed() >= PICTURE);
+            if is_time && number < PICTURES {
+                shown = Some(Instant::now());
+                let file = format!("step-{number:02}.png");
+                job.save(&file, &report.picture()?.png_bytes()?)?;
+                number += 1;
+                job.news(json!({
+                    "file": file,
+                    "done": report.done,
+                    "size": report.size,
+                    "content": losses.content,
+                    "style": losses.style.iter().sum::<f64>(),
+                    "total": losses.total,
+                }));
+            }
+            Ok(goes_on)
+        };
+        let painted = transfer(network, &painting, &settings, &mut watch)?;
+        let picture = painted.canvas.to_picture()?;
+        job.save("painting.png", &picture.png_bytes()?)?;
+        if picture.width() == 0 {
+            return Err(Error::Bug("an empty painting".into()));
+        }
+        Ok(json!({
+            "picture": "painting.png",
+            "network": name,
+            "width": picture.width(),
+            "height": picture.height(),
+            "steps": painted.steps,
+            "stopped": painted.stopped,
+            "content": painted.end.content,
+            "style": painted.end.style.iter().sum::<f64>(),
+            "total": painted.end.total,
+        }))
+    }
+}

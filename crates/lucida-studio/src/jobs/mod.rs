@@ -1,0 +1,336 @@
+//! Long work: a queue, a folder for each job, progress, cancelling, and results that survive a restart.
+//!
+//! There are two lanes, each with a thread: training and style transfer take minutes, a look at a filter takes seconds and
+//! does not wait for them. What happens to a job goes to everybody who listens, as a stream of [`Event`]s; its record and
+//! its own events are in its folder too, so that a page that comes later, or after a restart, sees the same.
+
+mod kinds;
+mod record;
+mod store;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use lucida::{Error, files};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+use store::Store;
+
+pub(crate) use kinds::Request;
+pub(crate) use record::{Record, State};
+
+/// Progress is told at most this often.
+const PROGRESS: Duration = Duration::from_millis(150);
+/// Looks at filters and decisions that are kept: they can be had again, so the oldest make room.
+const LOOKS: usize = 300;
+/// Messages that a slow listener may be behind.
+const BACKLOG: usize = 1024;
+
+/// Which thread does the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Seconds.
+    Quick,
+    /// Minutes.
+    Long,
+}
+
+/// What listeners are told.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum Event {
+    /// A job's record is another.
+    Job { job: Box<Record> },
+    /// A job tells something of its own: number `at` of what it has told.
+    News { id: String, at: usize, news: Value },
+    /// A job was removed.
+    Removed { id: String },
+}
+
+/// A job's work.
+pub(crate) trait Work: Send {
+    /// Does it; the value is its result.
+    fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value>;
+}
+
+/// A job that waits.
+struct Waiting {
+    id: String,
+    lane: Lane,
+    work: Box<dyn Work>,
+}
+
+#[derive(Default)]
+struct Inner {
+    records: Vec<Record>,
+    waiting: VecDeque<Waiting>,
+    /// What asks running jobs to stop.
+    running: HashMap<String, Arc<AtomicBool>>,
+    /// What running jobs have told.
+    news: HashMap<String, Vec<Value>>,
+}
+
+/// All jobs.
+pub(crate) struct Jobs {
+    store: Store,
+    queue: usize,
+    inner: Mutex<Inner>,
+    wake: Condvar,
+    stopping: AtomicBool,
+    listeners: broadcast::Sender<Arc<str>>,
+}
+
+impl Jobs {
+    /// The jobs of a folder. What was running when the last server ended has been interrupted.
+    pub(crate) fn open(folder: PathBuf, queue: usize) -> lucida::Result<Self> {
+        let store = Store::open(folder)?;
+        let inner = Inner { records: store.load(), ..Inner::default() };
+        let listeners = broadcast::Sender::new(BACKLOG);
+        Ok(Self { store, queue, inner: Mutex::new(inner), wake: Condvar::new(), stopping: false.into(), listeners })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream of what happens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<str>> {
+        self.listeners.subscribe()
+    }
+
+    /// The newest jobs, the newest first.
+    pub(crate) fn list(&self, count: usize) -> Vec<Record> {
+        self.lock().records.iter().rev().take(count).cloned().collect()
+    }
+
+    /// A job, and what it has told.
+    pub(crate) fn get(&self, id: &str) -> Result<(Record, Vec<Value>)> {
+        let inner = self.lock();
+        let record = find(&inner.records, id)?.clone();
+        let news = inner.news.get(id).cloned();
+        drop(inner);
+        let news = news.unwrap_or_else(|| self.store.news(&record.id));
+        Ok((record, news))
+    }
+
+    /// The bytes of one of a job's files: of those only that its record names.
+    pub(crate) fn file(&self, id: &str, name: &str) -> Result<Vec<u8>> {
+        let known = find(&self.lock().records, id)?.files.iter().any(|file| file == name);
+        if !known {
+            return Err(Problem::missing("the job has no such file"));
+        }
+        Ok(files::read_limited(&self.store.folder(id).join(name), 1 << 30)?)
+    }
+
+    /// Adds a job to the queue; or gives the one that did the same before.
+    pub(crate) fn add(&self, studio: &Studio, request: &Request) -> Result<Record> {
+        let plan = request.plan(studio)?;
+        let value = serde_json::to_value(request).map_err(|error| Problem::wrong(error.to_string()))?;
+        let mut inner = self.lock();
+        let same = |record: &&Record| {
+            plan.stamp.is_some()
+                && record.stamp == plan.stamp
+                && record.request == value
+                && matches!(record.state, State::Queued | State::Running | State::Done)
+        };
+        if let Some(record) = inner.records.iter().rev().find(same) {
+            return Ok(record.clone());
+        }
+        if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
+            return Err(Problem::busy(format!("{} jobs are waiting already; try again later", inner.waiting.len())));
+        }
+        let mut record = Record::new(self.store.next(&inner.records), plan.kind, plan.title, value);
+        record.stamp = plan.stamp;
+        self.store.create(&record)?;
+        self.make_room(&mut inner);
+        inner.waiting.push_back(Waiting { id: record.id.clone(), lane: plan.lane, work: plan.work });
+        inner.records.push(record.clone());
+        self.tell(&Event::Job { job: Box::new(record.clone()) });
+        self.wake.notify_all();
+        Ok(record)
+    }
+
+    /// Removes the oldest looks beyond those that are kept.
+    fn make_room(&self, inner: &mut Inner) {
+        let is_old =
+            |record: &&Record| record.stamp.is_some() && !matches!(record.state, State::Queued | State::Running);
+        let old: Vec<String> = inner.records.iter().rev().filter(is_old).skip(LOOKS).map(|r| r.id.clone()).collect();
+        for id in old {
+            if self.store.remove(&id).is_ok() {
+                inner.records.retain(|record| record.id != id);
+                self.tell(&Event::Removed { id });
+            }
+        }
+    }
+
+    /// Takes a waiting job out of the queue, or asks a running one to stop.
+    pub(crate) fn cancel(&self, id: &str) -> Result<Record> {
+        let mut inner = self.lock();
+        find(&inner.records, id)?;
+        if let Some(stop) = inner.running.get(id) {
+            stop.store(true, Ordering::SeqCst);
+        } else if let Some(at) = inner.waiting.iter().position(|waiting| waiting.id == id) {
+            inner.waiting.remove(at);
+            self.change(&mut inner, id, |record| record.end(State::Cancelled, None));
+        }
+        find(&inner.records, id).cloned()
+    }
+
+    /// Removes a job that has ended, with all it made.
+    pub(crate) fn remove(&self, id: &str) -> Result<()> {
+        let mut inner = self.lock();
+        if matches!(find(&inner.records, id)?.state, State::Queued | State::Running) {
+            return Err(Problem::new(axum::http::StatusCode::CONFLICT, "the job has not ended; cancel it first"));
+        }
+        self.store.remove(id)?;
+        inner.records.retain(|record| record.id != id);
+        self.tell(&Event::Removed { id: id.to_owned() });
+        Ok(())
+    }
+
+    /// Starts the threads that do the work.
+    pub(crate) fn start(studio: &Arc<Studio>) -> Vec<std::thread::JoinHandle<()>> {
+        let lane = |lane: Lane| {
+            let studio = Arc::clone(studio);
+            std::thread::spawn(move || {
+                while let Some(waiting) = studio.jobs.next(lane) {
+                    studio.jobs.work(&studio, waiting);
+                }
+            })
+        };
+        vec![lane(Lane::Quick), lane(Lane::Long)]
+    }
+
+    /// Asks all running jobs to stop, and the threads to end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.lock().running.values().for_each(|stop| stop.store(true, Ordering::SeqCst));
+        self.wake.notify_all();
+    }
+
+    fn next(&self, lane: Lane) -> Option<Waiting> {
+        let mut inner = self.lock();
+        loop {
+            if self.stopping.load(Ordering::SeqCst) {
+                return None;
+            }
+            if let Some(at) = inner.waiting.iter().position(|waiting| waiting.lane == lane) {
+                let waiting = inner.waiting.remove(at)?;
+                inner.running.insert(waiting.id.clone(), Arc::default());
+                inner.news.insert(waiting.id.clone(), Vec::new());
+                self.change(&mut inner, &waiting.id, Record::begin);
+                return Some(waiting);
+            }
+            inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn work(&self, studio: &Studio, Waiting { id, work, .. }: Waiting) {
+        let stop = self.lock().running.get(&id).cloned().unwrap_or_default();
+        let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), told: Mutex::new(None) };
+        let run = std::panic::AssertUnwindSafe(|| work.run(studio, &job));
+        let outcome = std::panic::catch_unwind(run)
+            .unwrap_or_else(|_| Err(Error::Bug("the job ended in a panic; please report it".into())));
+        let mut inner = self.lock();
+        inner.running.remove(&id);
+        inner.news.remove(&id);
+        let stopped = stop.load(Ordering::SeqCst);
+        self.change(&mut inner, &id, |record| match outcome {
+            // A job that was asked to stop may still have something to show.
+            Ok(result) => {
+                record.result = result;
+                record.end(if stopped { State::Cancelled } else { State::Done }, None);
+            }
+            Err(Error::Interrupted) => record.end(State::Cancelled, None),
+            Err(error) => record.end(State::Failed, Some(error.to_string())),
+        });
+    }
+
+    /// Changes a record, here, in its folder and for the listeners.
+    fn change(&self, inner: &mut Inner, id: &str, change: impl FnOnce(&mut Record)) {
+        let Some(record) = inner.records.iter_mut().find(|record| record.id == id) else { return };
+        change(record);
+        // The record in memory counts; one that cannot be written is noticed at the next start.
+        let _ = self.store.save(record);
+        self.tell(&Event::Job { job: Box::new(record.clone()) });
+    }
+
+    fn tell(&self, event: &Event) {
+        if let Ok(text) = serde_json::to_string(event) {
+            // Nobody may be listening.
+            let _ = self.listeners.send(text.into());
+        }
+    }
+}
+
+/// What a running job has of the studio.
+pub(crate) struct Handle<'a> {
+    jobs: &'a Jobs,
+    id: String,
+    stop: Arc<AtomicBool>,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Handle<'_> {
+    /// Whether the job should stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// The job's folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.jobs.store.folder(&self.id)
+    }
+
+    /// Says how far the work is; whether to go on.
+    pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS) {
+            *told = Some(Instant::now());
+            let mut inner = self.jobs.lock();
+            if let Some(record) = inner.records.iter_mut().find(|record| record.id == self.id) {
+                record.at(done, total, doing);
+                self.jobs.tell(&Event::Job { job: Box::new(record.clone()) });
+            }
+        }
+        !self.is_cancelled()
+    }
+
+    /// Tells something of the job's own, and keeps it.
+    pub(crate) fn news(&self, news: Value) {
+        self.jobs.store.append(&self.id, &news);
+        let mut inner = self.jobs.lock();
+        let told = inner.news.entry(self.id.clone()).or_default();
+        told.push(news.clone());
+        let at = told.len() - 1;
+        self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
+    }
+
+    /// Keeps a file in the job's folder, for clients to ask for.
+    pub(crate) fn save(&self, name: &str, bytes: &[u8]) -> lucida::Result<()> {
+        files::write_bytes(&self.folder().join(name), bytes)?;
+        self.offer(name);
+        Ok(())
+    }
+
+    /// Lets clients ask for a file that is in the job's folder.
+    pub(crate) fn offer(&self, name: &str) {
+        debug_assert!(Path::new(name).components().count() == 1);
+        self.jobs.change(&mut self.jobs.lock(), &self.id, |record| {
+            if !record.files.iter().any(|file| file == name) {
+                record.files.push(name.to_owned());
+            }
+        });
+    }
+}
+
+fn find<'a>(records: &'a [Record], id: &str) -> Result<&'a Record> {
+    records.iter().find(|record| record.id == id).ok_or_else(|| Problem::missing("there is no such job"))
+}

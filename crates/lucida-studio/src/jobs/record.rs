@@ -1,0 +1,93 @@
+//! What is known of a job.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// It waits for others.
+    Queued,
+    /// It works.
+    Running,
+    /// It has its result.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+    /// The server ended while it worked.
+    Interrupted,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) done: usize,
+    pub(crate) total: usize,
+    pub(crate) doing: String,
+}
+
+/// A job, as it is kept in its folder and sent to clients. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) title: String,
+    pub(crate) state: State,
+    pub(crate) created: f64,
+    pub(crate) started: Option<f64>,
+    pub(crate) finished: Option<f64>,
+    pub(crate) progress: Progress,
+    /// What was asked for.
+    pub(crate) request: Value,
+    /// What the request was about: the same request about the same thing need not be worked on twice.
+    #[serde(default)]
+    pub(crate) stamp: Option<String>,
+    pub(crate) result: Value,
+    pub(crate) error: Option<String>,
+    /// Files that clients may ask for.
+    pub(crate) files: Vec<String>,
+}
+
+impl Record {
+    pub(super) fn new(id: String, kind: &str, title: String, request: Value) -> Self {
+        Self {
+            id,
+            kind: kind.to_owned(),
+            title,
+            state: State::Queued,
+            created: now(),
+            started: None,
+            finished: None,
+            progress: Progress::default(),
+            request,
+            stamp: None,
+            result: Value::Null,
+            error: None,
+            files: Vec::new(),
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.state = State::Running;
+        self.started = Some(now());
+    }
+
+    pub(super) fn at(&mut self, done: usize, total: usize, doing: &str) {
+        self.progress = Progress { done, total, doing: doing.to_owned() };
+    }
+
+    pub(super) fn end(&mut self, state: State, error: Option<String>) {
+        self.state = state;
+        self.error = error;
+        self.finished = Some(now());
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|time| (time.as_secs_f64() * 1e3).round() / 1e3).unwrap_or(0.0)
+}

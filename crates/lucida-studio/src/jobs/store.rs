@@ -1,0 +1,97 @@
+//! Jobs on the disk: a folder for each, with its record, what it told, and what it made.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use lucida::{Error, Result, files};
+use serde_json::Value;
+
+use super::{Record, State};
+
+const RECORD: &str = "job.json";
+const NEWS: &str = "news.jsonl";
+/// The most bytes of a record, and of what a job told.
+const BYTES: u64 = 64 << 20;
+
+/// The folder of all jobs.
+pub(super) struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    pub(super) fn open(folder: PathBuf) -> Result<Self> {
+        files::create_folder(&folder)?;
+        Ok(Self { folder })
+    }
+
+    pub(super) fn folder(&self, id: &str) -> PathBuf {
+        self.folder.join(id)
+    }
+
+    /// All records in the order of their numbers. A folder without one, or with a damaged one, is left alone.
+    pub(super) fn load(&self) -> Vec<Record> {
+        let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let read = |folder: PathBuf| -> Option<Record> {
+            let bytes = files::read_limited(&folder.join(RECORD), BYTES).ok()?;
+            let mut record: Record = serde_json::from_slice(&bytes).ok()?;
+            // A record that was moved would name another's files.
+            if folder.file_name()?.to_str()? != record.id || record.files.iter().any(|file| !is_plain(file)) {
+                return None;
+            }
+            if matches!(record.state, State::Queued | State::Running) {
+                record.end(State::Interrupted, Some("the studio was closed while this was at work".into()));
+                let _ = self.save(&record);
+            }
+            Some(record)
+        };
+        let mut records: Vec<Record> = folders.flatten().filter_map(|folder| read(folder.path())).collect();
+        records.sort_by_key(|record| number(&record.id));
+        records
+    }
+
+    /// The identifier of the next job: one more than any that was used.
+    pub(super) fn next(&self, records: &[Record]) -> String {
+        let last = records.iter().filter_map(|record| number(&record.id)).max().unwrap_or(0);
+        let free = |number: &u64| !self.folder.join(format!("{number:04}")).exists();
+        let number = (last + 1..).find(free).unwrap_or(last + 1);
+        format!("{number:04}")
+    }
+
+    pub(super) fn create(&self, record: &Record) -> Result<()> {
+        files::create_folder(&self.folder(&record.id))?;
+        self.save(record)
+    }
+
+    pub(super) fn save(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec_pretty(record).map_err(|error| Error::Bug(error.to_string()))?;
+        files::write_bytes(&self.folder(&record.id).join(RECORD), &bytes)
+    }
+
+    /// Adds to what a job told. It is no reason to end the job when the disk is full.
+    pub(super) fn append(&self, id: &str, news: &Value) {
+        let file = OpenOptions::new().create(true).append(true).open(self.folder(id).join(NEWS));
+        let _ = file.and_then(|mut file| writeln!(file, "{news}"));
+    }
+
+    /// What a job told.
+    pub(super) fn news(&self, id: &str) -> Vec<Value> {
+        let Ok(bytes) = files::read_limited(&self.folder(id).join(NEWS), BYTES) else { return Vec::new() };
+        bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    pub(super) fn remove(&self, id: &str) -> Result<()> {
+        let folder = self.folder(id);
+        fs::remove_dir_all(&folder).map_err(|error| Error::io(&folder, "remove", error))
+    }
+}
+
+/// A name of a file, and not a way to another folder.
+fn is_plain(file: &str) -> bool {
+    let path = Path::new(file);
+    path.file_name().is_some_and(|name| name == path.as_os_str()) && !file.contains(['/', '\\'])
+}
+
+fn number(id: &str) -> Option<u64> {
+    id.parse().ok()
+}

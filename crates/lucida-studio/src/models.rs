@@ -1,0 +1,181 @@
+//! The models that can be looked at: the one that was given, those of the runs, and what is known or built in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lucida::explain::{ReceptiveField, receptive_fields};
+use lucida::nn::Plan;
+use lucida::nn::zoo::{self, Architecture, Options};
+use lucida::weights::{BUILTIN, Model, ModelSpec, Top, locate, open};
+
+use crate::problem::{Problem, Result};
+
+/// Models that are kept in memory.
+const LOADED: usize = 3;
+/// The most parameters of a known network that is shown: twice InceptionV3.
+const PARAMETERS: usize = 50_000_000;
+/// The most runs that are listed.
+const RUNS: usize = 200;
+
+/// A model that could be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// What requests call it.
+    pub(crate) id: String,
+    /// What people call it.
+    pub(crate) name: String,
+    /// What it is, in a few words.
+    pub(crate) group: &'static str,
+    origin: Origin,
+    /// When its file was written, in nanoseconds: another value is another model.
+    stamp: u128,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Spec(ModelSpec),
+    Untrained(&'static Architecture),
+}
+
+/// A model in memory.
+pub(crate) struct Loaded {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    /// The receptive fields of all layers; none when the network does not take one picture.
+    pub(crate) fields: Vec<ReceptiveField>,
+    /// Whether its weights mean anything.
+    pub(crate) trained: bool,
+    /// Changes when the file of the model does.
+    pub(crate) stamp: u128,
+    /// The plan of the live view, made when it is first wanted.
+    pub(crate) live: Mutex<Option<Plan>>,
+}
+
+impl Loaded {
+    /// What a class is called.
+    pub(crate) fn class_name(&self, class: usize) -> String {
+        lucida::explain::class_name(&self.model, class)
+    }
+
+    /// Whether it reads digits.
+    pub(crate) fn is_digits(&self) -> bool {
+        self.model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit)
+    }
+
+    /// The position of a layer among the network's.
+    pub(crate) fn node(&self, layer: &str) -> Result<usize> {
+        self.model.network.find(layer).map_err(|error| Problem::missing(error.to_string()))
+    }
+}
+
+/// The list, and what of it is in memory.
+#[derive(Default)]
+pub(crate) struct Models {
+    given: Option<ModelSpec>,
+    runs: PathBuf,
+    loaded: Mutex<Vec<Arc<Loaded>>>,
+}
+
+impl Models {
+    pub(crate) fn new(given: Option<ModelSpec>, runs: &Path) -> Self {
+        Self { given, runs: runs.to_owned(), loaded: Mutex::default() }
+    }
+
+    /// All models, the one to begin with first.
+    pub(crate) fn list(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if let Some(spec) = &self.given {
+            let name = Path::new(&spec.model).file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = name.unwrap_or_else(|| spec.model.clone());
+            let origin = Origin::Spec(spec.clone());
+            entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp: 0 });
+        }
+        let mut runs = runs_in(&self.runs, "run");
+        runs.extend(runs_in(&self.runs.join("studio"), "job"));
+        runs.sort_by(|a, b| b.stamp.cmp(&a.stamp).then_with(|| a.id.cmp(&b.id)));
+        runs.truncate(RUNS);
+        entries.extend(runs);
+        let spec = ModelSpec::new(BUILTIN);
+        entries.push(Entry {
+            id: BUILTIN.into(),
+            name: "VGG16, first three blocks".into(),
+            group: "Built in",
+            origin: Origin::Spec(spec),
+            stamp: 0,
+        });
+        for known in zoo::ALL.iter().filter(|known| known.parameters <= PARAMETERS) {
+            let cached = locate(known, Top::Needed).is_ok();
+            let (group, origin) = match cached {
+                true => ("Fetched", Origin::Spec(ModelSpec::new(known.name))),
+                false => ("Not trained", Origin::Untrained(known)),
+            };
+            entries.push(Entry { id: known.name.into(), name: known.name.into(), group, origin, stamp: 0 });
+        }
+        entries
+    }
+
+    /// A model, from memory or from its file.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<Loaded>> {
+        let entry = self.list().into_iter().find(|entry| entry.id == id);
+        let entry = entry.ok_or_else(|| Problem::missing("there is no such model"))?;
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = loaded.iter().position(|model| model.id == id && model.stamp == entry.stamp) {
+            let model = loaded.remove(at);
+            loaded.push(Arc::clone(&model));
+            return Ok(model);
+        }
+        let (model, trained) = match &entry.origin {
+            Origin::Spec(spec) => (open(spec)?, true),
+            Origin::Untrained(known) => (Model::of_architecture(known, &Options::default())?, false),
+        };
+        let fields = receptive_fields(&model.network).unwrap_or_default();
+        let Entry { id, name, stamp, .. } = entry;
+        loaded.retain(|model| model.id != id);
+        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live: Mutex::default() });
+        loaded.push(Arc::clone(&model));
+        if loaded.len() > LOADED {
+            loaded.remove(0);
+        }
+        Ok(model)
+    }
+}
+
+/// The folders that hold a model.
+fn runs_in(folder: &Path, prefix: &str) -> Vec<Entry> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let Ok(folders) = fs::read_dir(folder) else { return Vec::new() };
+    let entry = |path: PathBuf| {
+        let name = path.file_name()?.to_str().filter(|name| name.chars().all(plain) && name.len() <= 100)?.to_owned();
+        let written = fs::metadata(path.join("model.safetensors")).ok()?.modified().ok()?;
+        let stamp = written.duration_since(UNIX_EPOCH).unwrap_or(SystemTime::UNIX_EPOCH.elapsed().ok()?).as_nanos();
+        let title = if prefix == "job" { format!("Run {name}") } else { name.clone() };
+        let spec = ModelSpec::new(path.to_str()?);
+        Some(Entry { id: format!("{prefix}-{name}"), name: title, group: "Runs", origin: Origin::Spec(spec), stamp })
+    };
+    folders.flatten().filter_map(|folder| entry(folder.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_found_by_their_identifiers_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("mine");
+        fs::create_dir(&run).unwrap();
+        let model = Model::new(zoo::mnist_cnn(1).unwrap());
+        lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
+        let models = Models::new(None, folder.path());
+        assert_eq!(models.list()[0].id, "run-mine");
+        assert_eq!(models.get("run-mine").unwrap().model.network.parameters().0, 113_514);
+        assert!(Arc::ptr_eq(&models.get("run-mine").unwrap(), &models.get("run-mine").unwrap()));
+        for wrong in ["mine", "run-../mine", "run-", "/etc/passwd", "run-mine/model.safetensors", ""] {
+            assert!(models.get(wrong).is_err(), "{wrong}");
+        }
+        assert!(!models.get("lenet5").unwrap().trained);
+    }
+}

@@ -1,0 +1,116 @@
+//! The pages: their frames come from templates, what is in them from scripts and the API.
+
+use askama::Template;
+use axum::extract::MatchedPath;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use crate::problem::Problem;
+use crate::web::version;
+
+/// A page: its address, and what the navigation calls it.
+pub(crate) const PAGES: [(&str, &str); 6] = [
+    ("/", "Network"),
+    ("/draw", "Draw"),
+    ("/mechanics", "Mechanics"),
+    ("/explain", "Explain"),
+    ("/train", "Train"),
+    ("/jobs", "Jobs"),
+];
+
+#[derive(Template)]
+#[template(path = "network.html")]
+struct Network {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "draw.html")]
+struct Draw {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "mechanics.html")]
+struct Mechanics {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+struct Explain {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "train.html")]
+struct Train {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    frame: Frame,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    frame: Frame,
+    title: &'a str,
+    text: &'a str,
+    /// Whether the navigation leads anywhere.
+    inside: bool,
+}
+
+/// What all pages share.
+struct Frame {
+    version: &'static str,
+    /// The address of this page, among those of the navigation.
+    here: &'static str,
+    pages: &'static [(&'static str, &'static str)],
+}
+
+impl Frame {
+    fn of(path: &str) -> Self {
+        let here = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
+        Self { version: version(), here, pages: &PAGES }
+    }
+}
+
+/// One of the pages.
+pub(crate) async fn page(path: MatchedPath) -> Response {
+    let frame = Frame::of(path.as_str());
+    match path.as_str() {
+        "/draw" => html(StatusCode::OK, &Draw { frame }),
+        "/mechanics" => html(StatusCode::OK, &Mechanics { frame }),
+        "/explain" => html(StatusCode::OK, &Explain { frame }),
+        "/train" => html(StatusCode::OK, &Train { frame }),
+        "/jobs" => html(StatusCode::OK, &JobsPage { frame }),
+        _ => html(StatusCode::OK, &Network { frame }),
+    }
+}
+
+/// What comes for an address that leads nowhere.
+pub(crate) async fn not_found(headers: HeaderMap) -> Response {
+    let wants_page = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if !wants_page.is_some_and(|accepted| accepted.contains("text/html")) {
+        return Problem::missing("there is nothing at this address").into_response();
+    }
+    let text = "There is nothing at this address.";
+    html(StatusCode::NOT_FOUND, &Message { frame: Frame::of(""), title: "Not found", text, inside: true })
+}
+
+/// What a browser without the token sees.
+pub(crate) fn locked() -> Response {
+    let text = "This studio asks for a token. Open the whole address that `lucida studio` has printed in its terminal.";
+    html(StatusCode::UNAUTHORIZED, &Message { frame: Frame::of(""), title: "Locked", text, inside: false })
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => Problem::from(lucida::Error::Bug(format!("a page cannot be made: {error}"))).into_response(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use lucida::data::Picture;
+use lucida::{Cpu, files};
+use tokio::sync::Semaphore;
+
+use crate::data::{Data, Named};
+use crate::jobs::Jobs;
+use crate::models::{Loaded, Models};
+use crate::pictures::Pictures;
+use crate::problem::{Problem, Result};
+use crate::{Limits, Options};
+
+/// The studio.
+pub(crate) struct Studio {
+    pub(crate) cpu: Cpu,
+    pub(crate) limits: Limits,
+    pub(crate) models: Models,
+    pub(crate) data: Data,
+    pub(crate) pictures: Pictures,
+    pub(crate) jobs: Jobs,
+    /// Permits to compute, to wait for that, to upload, and to listen.
+    computing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    pub(crate) uploads: Semaphore,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl Studio {
+    pub(crate) fn new(options: &Options) -> lucida::Result<Self> {
+        let limits = options.limits.clone();
+        files::create_folder(&options.runs)?;
+        Ok(Self {
+            cpu: options.cpu,
+            models: Models::new(options.model.clone(), &options.runs),
+            data: Data::new(options.data.clone(), options.cpu),
+            pictures: Pictures::default(),
+            jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
+            computing: Arc::new(Semaphore::new(limits.computations)),
+            waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),
+            uploads: Semaphore::new(limits.uploads),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            limits,
+        })
+    }
+
+    /// Computes on a thread for that, when its turn comes.
+    pub(crate) async fn compute<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let busy = || Problem::busy("the studio is busy; try again in a moment");
+        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| busy())?;
+        let turn = Arc::clone(&self.computing).acquire_owned().await.map_err(|_| busy())?;
+        let studio = Arc::clone(self);
+        // The permits go along: work whose client has left still takes its place.
+        let run = move || {
+            let _held = (place, turn);
+            work(&studio)
+        };
+        tokio::task::spawn_blocking(run)
+            .await
+            .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic; please report it".into()).into()))
+    }
+
+    /// The picture of an identifier.
+    pub(crate) fn picture(&self, name: &str) -> Result<Arc<Picture>> {
+        let named = Named::parse(name)?;
+        if let Some(picture) = self.data.picture(&named)? {
+            return Ok(Arc::new(picture));
+        }
+        let gone = "this picture is no longer there: choose or upload it again";
+        self.pictures.get(name).ok_or_else(|| Problem::missing(gone))
+    }
+
+    /// A picture as a model takes it.
+    pub(crate) fn input(&self, model: &Loaded, name: &str) -> Result<Vec<f32>> {
+        let picture = self.picture(name)?;
+        let preprocessing = model.model.preprocessing()?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(&picture, &mut input)?;
+        Ok(input)
+    }
+}

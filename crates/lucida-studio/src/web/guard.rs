@@ -1,0 +1,196 @@
+//! Who may ask.
+//!
+//! A page of another site can make a browser send requests to a server on the same machine. It cannot read the answers,
+//! unless it has its own name resolved to 127.0.0.1 (DNS rebinding): so the `Host` of a request must be an address, which
+//! no name server can change, `localhost`, or a name that was given. And it must not change anything: so a request that a
+//! browser says comes from elsewhere (`Origin`, `Sec-Fetch-Site`) is refused.
+//!
+//! On an address that others reach, there is a token besides. It comes once, in the address that the server prints; from
+//! then on a cookie shows that it was known.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::token::Token;
+use crate::pages;
+use crate::problem::Problem;
+
+/// The name of the cookie.
+const COOKIE_NAME: &str = "lucida_session";
+
+/// What is checked.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    port: u16,
+    hosts: Vec<String>,
+    token: Option<Keys>,
+}
+
+/// What opens the door, and what keeps it open.
+#[derive(Debug)]
+struct Keys {
+    token: Token,
+    session: Token,
+}
+
+impl Guard {
+    pub(crate) fn new(port: u16, hosts: Vec<String>, token: Option<Token>) -> lucida::Result<Self> {
+        let keys = |token| Ok::<_, lucida::Error>(Keys { token, session: Token::random()? });
+        Ok(Self { port, hosts, token: token.map(keys).transpose()? })
+    }
+
+    /// Whether a host is one that cannot be somebody else's.
+    fn knows(&self, host: &str) -> bool {
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
+            _ => (host, Some(80)),
+        };
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_address = match bare {
+            Some(six) => six.parse::<Ipv6Addr>().is_ok(),
+            None => name.parse::<Ipv4Addr>().is_ok(),
+        };
+        let is_named =
+            name.eq_ignore_ascii_case("localhost") || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name));
+        port == Some(self.port) && (is_address || is_named)
+    }
+
+    fn check_origin(&self, method: &Method, headers: &HeaderMap, host: &str) -> Result<(), &'static str> {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        if let Some(origin) = text(ORIGIN.as_str())
+            && origin.strip_prefix("http://") != Some(host)
+        {
+            return Err("this request comes from the page of another site");
+        }
+        // A link elsewhere may lead here; nothing else of another site may.
+        let is_visit = method == Method::GET && text("sec-fetch-mode") == Some("navigate");
+        match text("sec-fetch-site") {
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(_) if is_visit && text("sec-fetch-dest") == Some("document") => Ok(()),
+            Some(_) => Err("this request comes from the page of another site"),
+        }
+    }
+}
+
+/// Lets a request through, or says why not.
+pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next().map(HeaderValue::to_str), hosts.next(), request.uri().authority()) {
+        (Some(Ok(host)), None, None) => host.to_owned(),
+        _ => return refuse(StatusCode::BAD_REQUEST, "a request needs one Host"),
+    };
+    if !guard.knows(&host) {
+        let hint = "the studio is not known under this name; use its address, or start it with --host NAME";
+        return refuse(StatusCode::MISDIRECTED_REQUEST, hint);
+    }
+    if let Err(reason) = guard.check_origin(request.method(), headers, &host) {
+        return refuse(StatusCode::FORBIDDEN, reason);
+    }
+    if let Some(keys) = &guard.token {
+        if let Some(given) = token_in(request.uri()) {
+            return match keys.token.is(given) && request.method() == Method::GET {
+                true => enter(keys, request.uri().path()),
+                false => pages::locked().into_response(),
+            };
+        }
+        // The files of the pages are no secret, and the page that asks for the token needs its style.
+        if !request.uri().path().starts_with("/assets/") && !keys.opened_by(headers) {
+            return match request.uri().path().starts_with("/api") {
+                true => refuse(StatusCode::UNAUTHORIZED, "the token is missing"),
+                false => pages::locked().into_response(),
+            };
+        }
+    }
+    next.run(request).await
+}
+
+impl Keys {
+    fn opened_by(&self, headers: &HeaderMap) -> bool {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if bearer.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|token| self.token.is(token)) {
+            return true;
+        }
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.any(|(name, value)| name == COOKIE_NAME && self.session.is(value))
+    }
+}
+
+fn token_in(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
+}
+
+/// Gives the cookie, and leads to the same page without the token in its address.
+fn enter(keys: &Keys, path: &str) -> Response {
+    let cookie = format!("{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000", keys.session.text());
+    // A path that begins with two slashes would be another site.
+    let path = if path.starts_with("//") { "/" } else { path };
+    let headers = [(SET_COOKIE, cookie), (LOCATION, path.to_owned())];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+fn refuse(status: StatusCode, reason: &str) -> Response {
+    Problem::new(status, reason).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_may_be_meant() {
+        let guard = Guard::new(7860, vec!["studio.lan".into()], None).unwrap();
+        for host in
+            ["127.0.0.1:7860", "localhost:7860", "LocalHost:7860", "[::1]:7860", "192.168.1.9:7860", "studio.lan:7860"]
+        {
+            assert!(guard.knows(host), "{host}");
+        }
+        for host in [
+            "evil.example:7860",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost.evil.example:7860",
+            "127.0.0.1.evil.example:7860",
+            "",
+            ":7860",
+            "[::1",
+            "[::1]",
+            "[evil]:7860",
+            "user@127.0.0.1:7860",
+            "127.0.0.1:7860:7860",
+        ] {
+            assert!(!guard.knows(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        let guard = Guard::new(7860, Vec::new(), None).unwrap();
+        let check = |method: Method, pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|&(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            guard.check_origin(&method, &headers.collect(), "127.0.0.1:7860").is_ok()
+        };
+        assert!(check(Method::POST, &[]));
+        assert!(check(Method::POST, &[("origin", "http://127.0.0.1:7860"), ("sec-fetch-site", "same-origin")]));
+        for origin in
+            ["http://evil.example", "https://127.0.0.1:7860", "http://127.0.0.1:7861", "null", "http://localhost:7860"]
+        {
+            assert!(!check(Method::POST, &[("origin", origin)]), "{origin}");
+            assert!(!check(Method::GET, &[("origin", origin)]), "{origin}");
+        }
+        let visit = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert!(check(Method::GET, &visit) && !check(Method::POST, &visit));
+        assert!(!check(Method::GET, &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")]));
+        assert!(!check(
+            Method::GET,
+            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]
+        ));
+    }
+}

@@ -1,0 +1,67 @@
+//! Which request goes where.
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Router, middleware};
+
+use super::guard::{self, Guard};
+use super::{assets, headers};
+use crate::api::{data, draw, events, explain, images, jobs, layers, mechanics, models, openapi};
+use crate::pages;
+use crate::state::Studio;
+
+/// A way into the API: its method, its path, and what answers.
+pub(crate) type Route = (Method, &'static str, MethodRouter<Arc<Studio>>);
+
+/// All of the API; `openapi.json` describes the same, and a test compares them.
+pub(crate) fn api() -> Vec<Route> {
+    vec![
+        (Method::GET, "/api/openapi.json", get(openapi::document)),
+        (Method::GET, "/api/data", get(data::overview)),
+        (Method::GET, "/api/models", get(models::list)),
+        (Method::GET, "/api/models/{model}", get(models::describe)),
+        (Method::GET, "/api/models/{model}/pictures", get(data::list)),
+        (Method::GET, "/api/models/{model}/seen", get(images::seen)),
+        (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),
+        (Method::POST, "/api/models/{model}/look", post(draw::look)),
+        (Method::POST, "/api/models/{model}/mechanics", post(mechanics::compute)),
+        (Method::GET, "/api/models/{model}/methods", get(explain::methods)),
+        (Method::GET, "/api/models/{model}/layers/{layer}", get(layers::describe)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/maps", get(layers::maps)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/kernels", get(layers::kernels)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}", get(layers::channel)),
+        (Method::GET, "/api/models/{model}/layers/{layer}/channels/{channel}/deconv", get(layers::deconv)),
+        (Method::POST, "/api/images", post(images::upload)),
+        (Method::GET, "/api/images/{image}", get(images::show)),
+        (Method::GET, "/api/events", get(events::stream)),
+        (Method::GET, "/api/jobs", get(jobs::list)),
+        (Method::POST, "/api/jobs", post(jobs::add)),
+        (Method::GET, "/api/jobs/{job}", get(jobs::show)),
+        (Method::DELETE, "/api/jobs/{job}", delete(jobs::remove)),
+        (Method::POST, "/api/jobs/{job}/cancel", post(jobs::cancel)),
+        (Method::GET, "/api/jobs/{job}/files/{file}", get(jobs::file)),
+    ]
+}
+
+/// Pages, files and the API, behind the checks.
+pub(crate) fn router(studio: &Arc<Studio>, guard: Guard) -> Router {
+    let limits = &studio.limits;
+    let mut router = Router::new();
+    for (_, path, handler) in api() {
+        let size = if path == "/api/images" { limits.upload_bytes + 4096 } else { limits.body_bytes };
+        router = router.route(path, handler.layer(DefaultBodyLimit::max(size)));
+    }
+    for (path, _) in pages::PAGES {
+        router = router.route(path, get(pages::page));
+    }
+    router
+        .route("/assets/{version}/{*name}", get(assets::serve))
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(limits.request, headers::in_time))
+        .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+        .layer(middleware::from_fn(headers::secure))
+        .with_state(Arc::clone(studio))
+}

@@ -1,0 +1,61 @@
+// What the server tells of its jobs. One stream for a page, shared by all who listen.
+
+import { ask, path } from './core.js';
+
+const listeners = new Set();
+let source = null;
+
+function connect() {
+  source = new EventSource('/api/events');
+  source.onmessage = (message) => {
+    const event = JSON.parse(message.data);
+    for (const listener of [...listeners]) listener(event);
+  };
+  // After a break the server's state may be another: whoever listens asks again.
+  const again = () => { for (const listener of [...listeners]) listener({ type: 'again' }); };
+  source.addEventListener('hello', again);
+  source.addEventListener('lagged', again);
+}
+
+/** Calls `listener` with each event; returns what ends that. */
+export function listen(listener) {
+  listeners.add(listener);
+  if (source === null) connect();
+  return () => listeners.delete(listener);
+}
+
+export const ended = (job) => !['queued', 'running'].includes(job.state);
+
+/**
+ * Follows one job until it has ended: `change(job)` for each state and progress, `news(value, at)` for what it tells,
+ * from the first on and each once. Returns what stops the following.
+ */
+export function follow(id, { change = () => {}, news = () => {} }) {
+  let told = 0;
+  let stopped = false;
+  const tell = (value, at) => {
+    if (at !== told) return at < told;
+    told += 1;
+    news(value, at);
+    return true;
+  };
+  const catchUp = async () => {
+    const job = await ask(path`/api/jobs/${id}`).catch(() => null);
+    if (job === null || stopped) return;
+    job.news.forEach(tell);
+    change(job);
+    if (ended(job)) stop();
+  };
+  const stop = listen((event) => {
+    if (stopped) return;
+    if (event.type === 'again') catchUp();
+    else if (event.type === 'news' && event.id === id && !tell(event.news, event.at)) catchUp();
+    else if (event.type === 'job' && event.job.id === id) {
+      // What it told last may not have come yet: the record at its end is asked for with all of it.
+      if (ended(event.job)) catchUp();
+      else change(event.job);
+    }
+  });
+  catchUp();
+  return () => { stopped = true; stop(); };
+}

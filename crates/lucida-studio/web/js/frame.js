@@ -1,0 +1,73 @@
+// What is around every page: the list of models, and what works in the background.
+
+import { $, ask, attempt, el, look, path, say, view } from './core.js';
+import { ended, listen } from './events.js';
+
+let models = [];
+
+/** Fills the list of models, and calls `changed(description)` for the chosen one now and whenever it is another. */
+export async function frame(changed = () => {}) {
+  const select = $('#model');
+  select.addEventListener('change', () => choose(select.value));
+  async function choose(id) {
+    look({ model: id, layer: undefined, channel: undefined });
+    select.value = id;
+    const model = await attempt(() => ask(path`/api/models/${id}`));
+    if (model && view.model === id) await changed(model);
+  }
+  await fill(select);
+  watchJobs(async () => fill(select));
+  const known = view.model === undefined || models.some((model) => model.id === view.model);
+  const id = (known && view.model) || models[0].id;
+  const [layer, channel] = known ? [view.layer, view.channel] : [];
+  look({ model: id });
+  select.value = id;
+  const model = await attempt(() => ask(path`/api/models/${id}`));
+  if (model) {
+    view.layer = layer;
+    view.channel = channel;
+    await changed(model);
+  }
+  return { choose };
+}
+
+async function fill(select) {
+  models = (await attempt(() => ask('/api/models'))) ?? [];
+  const groups = new Map();
+  for (const model of models) {
+    if (!groups.has(model.group)) groups.set(model.group, el('optgroup', { label: model.group }));
+    groups.get(model.group).append(el('option', { value: model.id }, model.name));
+  }
+  const chosen = select.value;
+  select.replaceChildren(...groups.values());
+  if (models.some((model) => model.id === chosen)) select.value = chosen;
+}
+
+export const knownModels = () => models;
+
+/** Shows how many jobs are at work; new models are listed when a run has ended. */
+function watchJobs(refill) {
+  const jobs = new Map();
+  const badge = $('#busy');
+  const show = () => {
+    const busy = [...jobs.values()].filter((job) => !ended(job));
+    badge.hidden = busy.length === 0;
+    const running = busy.find((job) => job.state === 'running');
+    const part = running && running.progress.total ? Math.floor((100 * running.progress.done) / running.progress.total) : 0;
+    $('#busy-text').textContent = busy.length === 1 && running ? `${part} %` : `${busy.length} at work`;
+    badge.setAttribute('aria-label', `${busy.length} jobs at work: see all`);
+  };
+  listen(async (event) => {
+    if (event.type === 'again') {
+      const list = await ask('/api/jobs').catch(() => []);
+      list.forEach((job) => jobs.set(job.id, job));
+    } else if (event.type === 'job') {
+      const before = jobs.get(event.job.id);
+      jobs.set(event.job.id, event.job);
+      const isEnd = ended(event.job) && before && !ended(before);
+      if (isEnd && event.job.kind === 'train') refill();
+      if (isEnd && event.job.state === 'failed') say(`${event.job.title}: ${event.job.error}`);
+    } else if (event.type === 'removed') jobs.delete(event.id);
+    show();
+  });
+}

@@ -1,0 +1,68 @@
+// The jobs page: all jobs, the newest first.
+
+import { $, ask, attempt, el, path, percent, post } from './core.js';
+import { ended, listen } from './events.js';
+import { frame } from './frame.js';
+
+frame();
+const jobs = new Map();
+const rows = new Map();
+
+const WORDS = { queued: 'Waiting', running: 'At work', done: 'Done', failed: 'Failed', cancelled: 'Stopped', interrupted: 'Interrupted' };
+
+listen(async (event) => {
+  if (event.type === 'again') {
+    const list = (await attempt(() => ask('/api/jobs'))) ?? [];
+    jobs.clear();
+    rows.clear();
+    $('#jobs').replaceChildren();
+    list.reverse().forEach(show);
+  } else if (event.type === 'job') show(event.job);
+  else if (event.type === 'removed') {
+    rows.get(event.id)?.remove();
+    rows.delete(event.id);
+    jobs.delete(event.id);
+  }
+  $('#jobs-none').hidden = jobs.size > 0;
+});
+
+function show(job) {
+  jobs.set(job.id, job);
+  const row = make(job);
+  const old = rows.get(job.id);
+  // The focus stays where it was: only what changes is changed while a job works.
+  if (old && old.dataset.state === job.state) {
+    $('.job-note', old).textContent = note(job);
+    const fill = $('.bar-track span', old);
+    if (fill) fill.style.width = part(job);
+    return;
+  }
+  if (old) old.replaceWith(row);
+  else $('#jobs').prepend(row);
+  rows.set(job.id, row);
+}
+
+const part = (job) => percent(job.progress.total ? job.progress.done / job.progress.total : 0);
+
+function note(job) {
+  if (job.error) return job.error;
+  if (job.state === 'running') return `${job.progress.doing} (${part(job)})`;
+  if (job.finished && job.started) return `${(job.finished - job.started).toFixed(1)} s, ${new Date(1000 * job.finished).toLocaleString()}`;
+  return '';
+}
+
+function make(job) {
+  const pictures = job.files.filter((file) => file.endsWith('.png')).slice(0, 6);
+  const others = job.files.filter((file) => !file.endsWith('.png'));
+  const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
+  $('span', track).style.width = part(job);
+  return el('li', { class: 'job', 'data-state': job.state, 'data-job': job.id },
+    el('div', { class: 'job-head' }, el('span', { class: 'job-state' }, WORDS[job.state]), el('h2', { class: 'quiet-title' }, job.title), el('span', { class: 'fine' }, `${job.kind} ${job.id}`)),
+    el('p', { class: 'fine job-note' }, note(job)),
+    job.state === 'running' ? track : null,
+    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
+    el('div', { class: 'picker-actions' },
+      ended(job) ? el('button', { 'aria-label': `Remove ${job.title}`, onclick: () => attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' })) }, 'Remove')
+        : el('button', { 'aria-label': `Stop ${job.title}`, onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'),
+      ...(ended(job) ? others.map((file) => el('a', { class: 'button', download: file, href: path`/api/jobs/${job.id}/files/${file}` }, file)) : [])));
+}

@@ -1,0 +1,217 @@
+// The mechanics page: a convolution and its way back, number by number.
+
+import { $, attempt, el, look, number, path, percent, post, view } from './core.js';
+import { frame } from './frame.js';
+import { picker } from './picker.js';
+import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
+import { steps } from './steps.js';
+
+let model = null;
+let answer = null;
+let step = 0;
+let playing = null;
+let changes = new Map();
+let question = { filter: 0, channel: 0, position: null, place: null };
+let asked = 0;
+const pictures = picker($('#picker'), () => compute());
+
+frame(async (next) => {
+  model = next;
+  const layers = model.layers.filter(({ kind }) => kind === 'Conv2D');
+  $('#mech-none').hidden = layers.length > 0;
+  $('#stage').hidden = layers.length === 0;
+  await attempt(() => pictures.use(model));
+  if (layers.length === 0) return;
+  $('#layer').replaceChildren(...layers.map(({ name }) => el('option', {}, name)));
+  const known = layers.some(({ name }) => name === view.layer);
+  $('#layer').value = known ? view.layer : layers[0].name;
+  const at = known ? new URLSearchParams(location.search).get('at')?.split(',').map(Number) : null;
+  await useLayer(known ? Number(view.channel) || 0 : 0, at);
+});
+
+$('#layer').addEventListener('change', () => useLayer(0, null));
+$('#filter-select').addEventListener('change', () => { changes = new Map(); question.filter = Number($('#filter-select').value); compute(); });
+$('#channel').addEventListener('change', () => { question.channel = Number($('#channel').value); compute(); });
+
+async function useLayer(filter, position) {
+  const layer = model.layers.find(({ name }) => name === $('#layer').value);
+  const [height, width, filters] = layer.shape;
+  changes = new Map();
+  const ok = position && position.length === 2 && position[0] < height && position[1] < width;
+  question = { filter: Math.min(filter, filters - 1), channel: 0, position: ok ? position : [Math.floor(height / 2), Math.floor(width / 2)], place: [0, 0] };
+  $('#filter-select').replaceChildren(...Array.from({ length: filters }, (_, at) => el('option', { value: at }, String(at))));
+  $('#filter-select').value = String(question.filter);
+  $('#channel').replaceChildren();
+  await compute();
+}
+
+async function compute() {
+  const layer = $('#layer').value;
+  look({ layer, channel: question.filter });
+  asked += 1;
+  const mine = asked;
+  const found = await attempt(() => post(path`/api/models/${model.id}/mechanics`, { image: view.image, layer, ...question, changes: [...changes.values()] }));
+  if (!found || mine !== asked) return;
+  answer = { ...found, ...question };
+  const channels = answer.kernel_shape[2];
+  const select = $('#channel');
+  if (select.children.length !== channels) select.replaceChildren(...Array.from({ length: channels }, (_, at) => el('option', { value: at }, String(at))));
+  select.value = String(question.channel);
+  select.disabled = channels === 1;
+  drawMaps();
+  showVerdict();
+  show();
+}
+
+function drawMaps() {
+  const [inputHeight, inputWidth] = answer.input_size;
+  const [height, width] = answer.output_size;
+  drawFloats($('#input-map'), answer.input, inputWidth, inputHeight);
+  drawFloats($('#output-map'), answer.map, width, height);
+  const [rows, columns] = answer.kernel_shape;
+  mark($('#input-mark'), answer.corner, [rows, columns], answer.input_size);
+  mark($('#output-mark'), answer.position, [1, 1], answer.output_size);
+  $('#input-caption').textContent = `Input map ${question.channel}: the patch`;
+  $('#output-caption').textContent = `Output, row ${answer.position[0]}, column ${answer.position[1]}: choose a pixel`;
+}
+
+function mark(frame, [top, left], [height, width], [rows, columns]) {
+  const [first, last] = [[Math.max(0, top), Math.max(0, left)], [Math.min(rows, top + height), Math.min(columns, left + width)]];
+  Object.assign(frame.style, { top: `${(100 * first[0]) / rows}%`, left: `${(100 * first[1]) / columns}%`, height: `${(100 * (last[0] - first[0])) / rows}%`, width: `${(100 * (last[1] - first[1])) / columns}%` });
+}
+
+function showVerdict() {
+  const { back } = answer;
+  if (!back) {
+    $('#mech-verdict').textContent = '';
+    return;
+  }
+  const [now, before] = [back.probabilities[back.class], back.probabilities_before[back.class]];
+  const best = back.probabilities.indexOf(Math.max(...back.probabilities));
+  $('#mech-verdict').textContent = changes.size === 0
+    ? `The network says ${model.classes[best]}, with ${percent(back.probabilities[best])}.`
+    : `With ${changes.size === 1 ? 'the changed weight' : `${changes.size} changed weights`} the network says ${model.classes[best]}, with ${percent(back.probabilities[best])}; ${model.classes[back.class]} went from ${percent(before)} to ${percent(now)}.`;
+}
+
+const output = $('#output-map');
+output.addEventListener('click', (event) => {
+  const box = output.getBoundingClientRect();
+  const [height, width] = answer.output_size;
+  const part = (value, length, of) => Math.max(0, Math.min(of - 1, Math.floor((value / length) * of)));
+  question.position = [part(event.clientY - box.top, box.height, height), part(event.clientX - box.left, box.width, width)];
+  compute();
+});
+output.addEventListener('keydown', (event) => {
+  const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  if (!move || !answer) return;
+  event.preventDefault();
+  question.position = question.position.map((value, axis) => Math.max(0, Math.min(answer.output_size[axis] - 1, value + move[axis])));
+  compute();
+});
+
+// The steps.
+
+function show() {
+  const list = steps(answer);
+  step = Math.min(step, list.length - 1);
+  const now = list[step];
+  $('#steps').replaceChildren(...list.map(({ name }, at) => el('li', {}, el('button', { 'aria-current': at === step ? 'step' : null, onclick: () => go(at) }, name))));
+  $('#step-number').textContent = `Step ${step + 1} of ${list.length}`;
+  $('#step-title').textContent = now.title;
+  $('#step-text').textContent = now.text;
+  $('#grids').replaceChildren(...now.grids.map(grid));
+  $('#equation').replaceChildren(...(now.equation ?? []).map((line) => el('p', {}, line)));
+  $('#equation').hidden = !now.equation;
+  $('#terms').replaceChildren(...(now.sums ? [channelSums()] : []), ...(now.terms?.rows.length ? [termTable(now.terms)] : []));
+  $('#back-step').disabled = step === 0;
+  $('#next-step').disabled = step === list.length - 1;
+}
+
+function go(to) {
+  step = to;
+  show();
+}
+$('#back-step').addEventListener('click', () => { pause(); go(step - 1); });
+$('#next-step').addEventListener('click', () => { pause(); go(step + 1); });
+$('#play').addEventListener('click', () => {
+  if (playing !== null) {
+    pause();
+    return;
+  }
+  const last = steps(answer).length - 1;
+  if (step === last) go(0);
+  $('#play').textContent = 'Pause';
+  playing = setInterval(() => { if (step < last) go(step + 1); if (step === last) pause(); }, 2200);
+});
+
+function pause() {
+  clearInterval(playing);
+  playing = null;
+  $('#play').textContent = 'Play';
+}
+
+/** A grid of numbers, coloured by their size; `kernel` can be changed, and in those of the way back a place can be chosen. */
+function grid(kind) {
+  const [rows, columns] = answer.kernel_shape;
+  const { back } = answer;
+  const of = {
+    patch: ['X', 'Input patch', answer.patch],
+    kernel: ['K', 'Kernel', answer.kernel],
+    products: ['X · K', 'Products', answer.products],
+    kernelGradient: ['dL/dK', 'Gradient of the kernel', back?.kernel],
+    patchGradient: ['dL/dX', 'Gradient of the patch', back?.patch],
+  };
+  if (kind === 'gradient') {
+    const canvas = el('canvas', { role: 'img', 'aria-label': 'The gradient of the whole map: red raises the loss, blue lowers it' });
+    drawSigned(canvas, back.map, answer.output_size[1], answer.output_size[0]);
+    return el('figure', { class: 'grid-figure wide' }, el('figcaption', {}, el('b', {}, 'dL/dO'), 'Gradient of the whole map: red raises the loss, blue lowers it'), canvas);
+  }
+  const [symbol, title, values] = of[kind];
+  const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1;
+  const film = kind === 'patch' && values.every((value) => value >= 0);
+  const follows = kind.endsWith('Gradient');
+  const table = el('div', { class: 'numbers', role: 'group', 'aria-label': `${title}, ${rows} by ${columns}` });
+  table.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  values.forEach((value, at) => {
+    const [row, column] = [Math.floor(at / columns), at % columns];
+    const dark = film ? value / most < 0.5 : signedIsDark(value / most);
+    const name = `${title}, row ${row}, column ${column}`;
+    const chosen = follows && row === question.place[0] && column === question.place[1];
+    const key = `${row},${column},${question.channel}`;
+    let cell;
+    if (kind === 'kernel') {
+      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, value: Number(value.toPrecision(3)), onchange: (event) => change(row, column, event.target.value) });
+    } else if (follows) {
+      cell = el('button', { class: 'cell', 'aria-label': `${name}: ${number(value)}`, 'aria-pressed': String(chosen), onclick: () => { question.place = [row, column]; compute(); } }, number(value, 2));
+    } else cell = el('span', { class: 'cell' }, number(value, 2));
+    cell.style.background = film ? filmColour(value / most) : signedColour(value / most);
+    cell.style.color = dark ? '#fff' : '#1d1c1a';
+    table.append(cell);
+  });
+  const tools = kind === 'kernel' && changes.size > 0 ? el('button', { class: 'quiet', onclick: () => { changes = new Map(); compute(); } }, 'As it was') : null;
+  return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), table, tools);
+}
+
+function change(row, column, text) {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) return;
+  changes.set(`${row},${column},${question.channel}`, { row, column, channel: question.channel, value });
+  compute();
+}
+
+/** The sum of each input map, as bars. */
+function channelSums() {
+  const most = Math.max(...answer.channel_sums.map(Math.abs)) || 1;
+  return el('figure', { class: 'sums' }, el('figcaption', { class: 'fine' }, 'The sum of each input map'), el('div', { class: 'sum-bars' }, ...answer.channel_sums.map((sum, channel) => {
+    const bar = el('button', { class: 'sum-bar', 'aria-label': `Input map ${channel}: ${number(sum)}`, title: `Input map ${channel}: ${number(sum)}`, 'aria-pressed': String(channel === question.channel), onclick: () => { question.channel = channel; compute(); } }, el('span', { class: sum < 0 ? 'down' : 'up' }));
+    bar.firstChild.style.transform = `scaleY(${Math.abs(sum) / most})`;
+    return bar;
+  })));
+}
+
+function termTable({ head, rows, of }) {
+  return el('div', { class: 'scroll-x', tabindex: '0', role: 'group', 'aria-label': 'Terms of the sum' },
+    el('table', {}, el('caption', { class: 'fine' }, of > rows.length ? `The ${rows.length} greatest of ${of} terms` : `All ${of} terms`),
+      el('thead', {}, el('tr', {}, ...head.map((title) => el('th', { scope: 'col' }, title)))),
+      el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map((cell) => el('td', { class: 'number' }, cell)))))));
+}

@@ -1,0 +1,200 @@
+// The network page: a graph, a layer, a filter.
+
+import { $, ask, attempt, count, el, look, number, path, shape, view } from './core.js';
+import { frame } from './frame.js';
+import { graph } from './graph.js';
+import { picker } from './picker.js';
+import { bytes, drawColour, drawMap, drawSigned, extent, filmColour, floats, signedColour } from './pixels.js';
+import { showFilter } from './filter.js';
+
+const STEP = 64;
+let [model, drawing, layer] = [null, null, null];
+let [maps, data, shown] = [null, null, 0];
+const pictures = picker($('#picker'), () => showMaps());
+
+frame(async (next) => {
+  model = next;
+  const depth = model.layers.length;
+  $('#graph-facts').textContent = `${model.network}: ${depth} layers, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
+  drawing = graph($('#graph'), model, showLayer);
+  const known = model.layers.some(({ name }) => name === view.layer);
+  const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
+  await attempt(() => pictures.use(model));
+  await showLayer(known ? view.layer : first.name, known ? view.channel : undefined);
+});
+
+$('#scale-shared').addEventListener('change', drawAll);
+$('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
+
+/** What a kind of layer does, in a sentence. */
+const SAYS = {
+  Conv2D: 'Each number is a weighted sum over a small window of the input, with the same weights everywhere.',
+  Dense: 'Each unit is a weighted sum of all its inputs.',
+  MaxPooling2D: 'Of each window only the greatest number is kept: what was found counts more than where.',
+  AveragePooling2D: 'Each window is replaced by its mean.',
+  GlobalAveragePooling2D: 'Each map is replaced by its mean: one number for a map.',
+  GlobalMaxPooling2D: 'Each map is replaced by its greatest number.',
+  AdaptiveAveragePooling2D: 'The picture is divided into a fixed number of parts, each replaced by its mean.',
+  BatchNormalization: 'Each map is shifted and scaled by what was usual in training.',
+  Activation: 'A function of each number on its own.',
+  Concatenate: 'The maps of several branches, one after the other.',
+  Add: 'The sum of several branches.',
+  Flatten: 'The same numbers, in one row.',
+  Dropout: 'In training, some numbers are set to zero at random; here it does nothing.',
+  ZeroPadding2D: 'A border of zeros.',
+  Input: 'The picture, as the network takes it.',
+};
+
+async function showLayer(name, channel) {
+  look({ layer: name, channel });
+  drawing.select(name);
+  const described = await attempt(() => ask(path`/api/models/${model.id}/layers/${name}`));
+  if (!described || view.layer !== name) return;
+  layer = described;
+  const others = drawing.together(name);
+  $('#layer-kind').textContent = layer.kind;
+  $('#layer-name').textContent = layer.name;
+  const says = $('#layer-says');
+  says.replaceChildren(SAYS[layer.kind] ?? '');
+  if (others.length > 1) {
+    says.append(el('span', { class: 'chain', role: 'group', 'aria-label': 'Layers of this block' },
+      ...others.map((other) => el('button', { 'aria-pressed': String(other === name), onclick: () => showLayer(other) }, other))));
+  }
+  const facts = [['Output', shape(layer.shape)], ['Parameters', count(layer.parameters)]];
+  const { kernel_size: kernel, strides, padding, activation, pool_size: pool } = layer.config ?? {};
+  if (kernel) facts.push(['Kernel', `${shape(kernel)}${strides && strides.some((step) => step > 1) ? `, every ${shape(strides)}` : ''}`]);
+  if (pool) facts.push(['Window', shape([].concat(pool))]);
+  if (typeof padding === 'string') facts.push(['Padding', padding]);
+  if (typeof activation === 'string' && activation !== 'linear') facts.push(['Activation', activation]);
+  if (layer.field) {
+    const { size, stride } = layer.field;
+    facts.push(['Receptive field', size ? `${shape(size)} pixels${stride && stride.some((step) => step > 1) ? `, every ${stride[0]}` : ''}` : 'varies']);
+  }
+  $('#layer-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, value))));
+  showWeights();
+  showKernels();
+  await showMaps();
+}
+
+function showWeights() {
+  $('#weights-block').hidden = layer.weights.length === 0;
+  const head = el('tr', {}, ...['Weight', 'Shape', 'Mean', 'Deviation', 'Least', 'Greatest'].map((title) => el('th', { scope: 'col' }, title)));
+  const row = (weight) => el('tr', {}, el('td', {}, weight.name.split('/').pop()), el('td', {}, shape(weight.shape)),
+    ...[weight.mean, weight.deviation, weight.least, weight.most].map((value) => el('td', { class: 'number' }, number(value))));
+  $('#weights').replaceChildren(el('thead', {}, head), el('tbody', {}, ...layer.weights.map(row)));
+}
+
+async function showKernels() {
+  $('#kernels-block').hidden = !layer.kernels;
+  if (!layer.kernels) return;
+  const name = layer.name;
+  const found = await attempt(() => ask(`${path`/api/models/${model.id}/layers/${name}/kernels`}?count=${layer.config.filters > 64 ? 24 : 64}`));
+  if (!found || layer.name !== name) return;
+  const { rows, columns, channels, of_channels: all, filters, of_filters: total } = found;
+  const values = floats(found.data);
+  const deep = all !== 1 && all !== 3;
+  const across = Math.min(channels, 24);
+  const size = rows * columns * channels;
+  const place = $('#kernels');
+  place.classList.toggle('deep', deep);
+  $('#kernels-note').textContent = deep
+    ? `${rows} × ${columns} over ${all} channels${across < all ? `, the first ${across} of them` : ''}; ${filters < total ? `${filters} of ${total}` : total} filters, one in a row`
+    : `${total} of ${rows} × ${columns}${all === 3 ? ', in colour' : '; blue is negative, red positive'}`;
+  place.replaceChildren(...Array.from({ length: filters }, (_, filter) => {
+    const kernel = values.subarray(filter * size, (filter + 1) * size);
+    const canvas = el('canvas', { role: 'img', 'aria-label': `Kernel of filter ${filter}` });
+    if (all === 3) drawColour(canvas, kernel, columns, rows);
+    else if (!deep) drawSigned(canvas, kernel, columns, rows);
+    else {
+      const wide = across * (columns + 1) - 1;
+      const row = new Float32Array(wide * rows);
+      for (let channel = 0; channel < across; channel += 1) {
+        for (let at = 0; at < rows * columns; at += 1) {
+          row[Math.floor(at / columns) * wide + channel * (columns + 1) + (at % columns)] = kernel[at * channels + channel];
+        }
+      }
+      drawSigned(canvas, row, wide, rows);
+    }
+    return el('figure', {}, deep ? el('figcaption', {}, String(filter)) : canvas, deep ? canvas : el('figcaption', {}, String(filter)));
+  }));
+}
+
+async function showMaps() {
+  if (layer === null || !view.image) return;
+  $('#maps').replaceChildren();
+  shown = 0;
+  if (!(await attempt(() => loadMaps(0)))) return;
+  const channel = Number.parseInt(view.channel, 10);
+  if (Number.isInteger(channel)) await openFilter(channel);
+  else if (maps.channels > 1 && matchMedia('(min-width: 75rem)').matches) await openFilter(strongest(), false);
+  else closeFilter();
+}
+
+async function loadMaps(first) {
+  const name = layer.name;
+  const image = view.image;
+  const part = await ask(`${path`/api/models/${model.id}/layers/${name}/maps`}?image=${encodeURIComponent(image)}&first=${first}&count=${STEP}`);
+  if (layer.name !== name || view.image !== image) return false;
+  [maps, data] = [part, bytes(part.data)];
+  const flat = maps.height === 1 && maps.shape.length === 1;
+  const total = maps.shape[maps.shape.length - 1];
+  const place = $('#maps');
+  if (flat) {
+    const values = Array.from(data, (value) => maps.low[0] + ((maps.high[0] - maps.low[0]) * value) / 255);
+    place.replaceChildren(el('div', { class: 'vector' }, units(values)));
+    $('#maps-note').textContent = `${count(total)} numbers from ${number(maps.low[0])} to ${number(maps.high[0])}`;
+    $('#maps-more').hidden = true;
+    return true;
+  }
+  const quiet = maps.high.filter((high, at) => high === maps.low[at]).length;
+  $('#maps-note').textContent = `${count(total)} maps of ${layer.field ? `${layer.field.layout[0]} × ${layer.field.layout[1]}` : ''}${quiet ? `; ${quiet} are the same everywhere` : ''}`;
+  for (let at = 0; at < maps.channels; at += 1) {
+    const channel = first + at;
+    const canvas = el('canvas', { 'aria-hidden': 'true' });
+    const dead = maps.high[at] === maps.low[at];
+    const label = `Map ${channel}, from ${number(maps.low[at])} to ${number(maps.high[at])}`;
+    const button = el('button', { class: `map${dead ? ' dead' : ''}`, 'data-channel': channel, 'aria-pressed': String(String(channel) === String(view.channel)), 'aria-label': label, title: label, onclick: () => openFilter(channel) }, canvas, el('span', {}, String(channel)));
+    button.maps = { part: maps, data, at };
+    place.append(button);
+  }
+  shown = first + maps.channels;
+  $('#maps-more').hidden = shown >= total;
+  drawAll();
+  return true;
+}
+
+function drawAll() {
+  const shared = $('#scale-shared').checked;
+  const buttons = [...$('#maps').querySelectorAll('.map')];
+  const extents = buttons.map((button) => extent(button.maps.part));
+  const range = shared && buttons.length ? [Math.min(...extents.map(([low]) => low)), Math.max(...extents.map(([, high]) => high))] : null;
+  for (const button of buttons) drawMap($('canvas', button), button.maps.part, button.maps.data, button.maps.at, range);
+}
+
+/** The numbers of a vector, as squares to choose from. */
+function units(values) {
+  const most = Math.max(...values.map(Math.abs), 1e-9);
+  const signed = values.some((value) => value < 0);
+  return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
+    const name = model.classes[unit] && layer.shape[0] === model.classes.length ? model.classes[unit] : unit;
+    const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `Unit ${name}: ${number(value)}`, title: `${name}: ${number(value)}`, onclick: () => openFilter(unit) });
+    square.style.background = signed ? signedColour(value / most) : filmColour(value / most);
+    return square;
+  }));
+}
+
+function closeFilter() {
+  $('#filter-body').hidden = true;
+  $('#filter-empty').hidden = false;
+  pictures.mark(null);
+}
+
+/** The map of those shown with the greatest number. */
+const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
+
+/** Shows a filter; what takes time is begun at once only for one that was chosen. */
+async function openFilter(channel, begin = true) {
+  look({ channel: begin ? channel : undefined });
+  for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));
+  await attempt(() => showFilter({ model, layer, channel, pictures, begin }));
+}

@@ -1,0 +1,98 @@
+// The picture at hand, and others to take instead.
+
+import { $, ask, attempt, el, look, path, view } from './core.js';
+
+const STEP = 24;
+
+/** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
+export function picker(place, changed) {
+  const image = el('img', { alt: 'The picture as the network sees it' });
+  const field = el('div', { class: 'field', hidden: true });
+  const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Pictures to choose from', tabindex: '0' });
+  const title = el('p', { class: 'fine' });
+  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => upload(file.files[0]) });
+  const more = el('button', { onclick: () => list(first + STEP) }, 'Others');
+  place.replaceChildren(
+    el('div', { class: 'picker-now' }, image, field),
+    el('div', { class: 'picker-side' }, strip,
+      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open a picture'), file, more, title)));
+  let [model, first, total] = [null, 0, 0];
+  let size = [1, 1];
+
+  place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
+  place.addEventListener('dragleave', () => place.classList.remove('drop'));
+  place.addEventListener('drop', (event) => {
+    event.preventDefault();
+    place.classList.remove('drop');
+    upload(event.dataTransfer.files[0]);
+  });
+
+  async function upload(picture) {
+    if (!picture) return;
+    const form = new FormData();
+    form.append('picture', picture);
+    const kept = await attempt(() => ask('/api/images', { method: 'POST', body: form }));
+    file.value = '';
+    if (kept) await choose(kept.id);
+  }
+
+  async function list(from) {
+    const part = await attempt(() => ask(`${path`/api/models/${model.id}/pictures`}?first=${from}&count=${STEP}`));
+    if (!part) return;
+    if (part.pictures.length === 0 && from > 0) return list(0);
+    [first, total] = [from, part.total];
+    title.textContent = `From ${part.title}`;
+    more.hidden = total <= STEP;
+    strip.replaceChildren(...part.pictures.map(({ id, label }) => {
+      const name = label === null ? id : `${label} (${id})`;
+      return el('button', { class: 'thumb', 'data-image': id, 'aria-pressed': String(id === view.image), 'aria-label': name, title: name, onclick: () => choose(id) },
+        el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy' }));
+    }));
+    return part;
+  }
+
+  async function show() {
+    const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
+    image.src = seen.picture;
+    image.classList.toggle('pixels', seen.width < 128);
+    size = [seen.height, seen.width];
+    mark(null);
+  }
+
+  async function choose(id) {
+    look({ image: id });
+    for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === id));
+    if ((await attempt(async () => { await show(); return true; })) === true) await changed();
+  }
+
+  /** Outlines a part of the picture: top, left, height, width in pixels. */
+  function mark(part) {
+    field.hidden = !part;
+    if (!part) return;
+    const to = (value, of) => `${(100 * Math.max(0, Math.min(value, of))) / of}%`;
+    field.style.top = to(part.top, size[0]);
+    field.style.left = to(part.left, size[1]);
+    field.style.height = to(Math.min(part.height, size[0] - Math.max(0, part.top)), size[0]);
+    field.style.width = to(Math.min(part.width, size[1] - Math.max(0, part.left)), size[1]);
+  }
+
+  return {
+    mark,
+    choose,
+    /** Another model: its pictures, and one of them unless the one at hand will do. */
+    async use(next) {
+      const digits = model === null ? null : model.digits;
+      model = next;
+      const part = await list(0);
+      if (!part) return;
+      const own = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
+      if (!own(view.image) || (digits !== null && digits !== next.digits)) look({ image: part.pictures[0].id });
+      const shown = await attempt(async () => { await show(); return true; });
+      if (shown !== true) {
+        look({ image: part.pictures[0].id });
+        await attempt(show);
+      }
+      for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === view.image));
+    },
+  };
+}

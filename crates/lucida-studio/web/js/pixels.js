@@ -1,0 +1,95 @@
+// From numbers to pixels.
+
+/** The bytes of a base64 text. */
+export function bytes(text) {
+  return Uint8Array.from(atob(text), (digit) => digit.charCodeAt(0));
+}
+
+/** The 32-bit floats of a base64 text. */
+export function floats(text) {
+  return new Float32Array(bytes(text).buffer);
+}
+
+const mix = (a, b, part) => a.map((value, at) => Math.round(value + (b[at] - value) * part));
+
+// From the black of a film to the white of paper.
+const FILM = Array.from({ length: 256 }, (_, at) => mix([18, 15, 12], [255, 250, 240], at / 255));
+
+// Blue is negative, red positive.
+const [BLUE, MIDDLE, RED] = [[31, 95, 158], [246, 243, 236], [186, 53, 25]];
+const SIGNED = Array.from({ length: 256 }, (_, at) =>
+  at < 128 ? mix(BLUE, MIDDLE, at / 127.5) : mix(MIDDLE, RED, (at - 127.5) / 127.5));
+
+export const filmColour = (part) => `rgb(${FILM[level(part)].join(' ')})`;
+export const signedColour = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
+/** Whether ink on this colour is to be light. */
+export const signedIsDark = (part) => Math.abs(part) > 0.62;
+
+function level(part) {
+  return Math.max(0, Math.min(255, Math.round(255 * (Number.isFinite(part) ? part : 0))));
+}
+
+/** Draws `width` x `height` colours, one for each value of 0 to 255. */
+function paint(canvas, width, height, table, value) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const context = canvas.getContext('2d');
+  const image = context.createImageData(width, height);
+  for (let at = 0; at < width * height; at += 1) {
+    const [red, green, blue] = table[value(at)];
+    image.data.set([red, green, blue, 255], 4 * at);
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** Draws map number `at` of what the server calls maps; with `range`, equal colours are equal values in all of them. */
+export function drawMap(canvas, maps, data, at, range = null) {
+  const size = maps.width * maps.height;
+  const from = at * size;
+  if (range === null) {
+    paint(canvas, maps.width, maps.height, FILM, (pixel) => data[from + pixel]);
+    return;
+  }
+  const [low, high] = range;
+  const span = high > low ? high - low : 1;
+  const step = (maps.high[at] - maps.low[at]) / 255;
+  paint(canvas, maps.width, maps.height, FILM, (pixel) => level((maps.low[at] + step * data[from + pixel] - low) / span));
+}
+
+/** The extent of all maps: of activations that are never negative, from zero. */
+export function extent(maps) {
+  return [Math.min(0, ...maps.low), Math.max(...maps.high)];
+}
+
+/** Draws floats from dark to bright. */
+export function drawFloats(canvas, values, width, height) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const span = high > low ? high - low : 1;
+  paint(canvas, width, height, FILM, (at) => level((values[at] - low) / span));
+}
+
+/** Draws floats from blue by white to red, zero white; `most` is the deepest colour. */
+export function drawSigned(canvas, values, width, height, most = null) {
+  const limit = most ?? (values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1);
+  paint(canvas, width, height, SIGNED, (at) => level((values[at] / limit + 1) / 2));
+}
+
+/** Draws a kernel over three channels in colour. */
+export function drawColour(canvas, values, width, height) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
+  const span = high > low ? high - low : 1;
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext('2d');
+  const image = context.createImageData(width, height);
+  for (let at = 0; at < width * height; at += 1) {
+    for (let channel = 0; channel < 3; channel += 1) image.data[4 * at + channel] = level((values[3 * at + channel] - low) / span);
+    image.data[4 * at + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}

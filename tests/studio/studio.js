@@ -1,0 +1,47 @@
+// Starts the studio and a browser, for the tests beside this file.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+export const binary = process.env.LUCIDA ?? join(root, 'target/release/lucida');
+export const folder = () => mkdtempSync(join(tmpdir(), 'lucida-studio-'));
+
+/** A studio over a folder of runs. */
+export async function studio(runs, ...more) {
+  const child = spawn(binary, ['studio', '--runs', runs, '--port', '0', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const url = await new Promise((found, failed) => {
+    let printed = '';
+    child.stdout.on('data', (data) => {
+      printed += data;
+      const line = printed.match(/The studio is at (\S+)\//);
+      if (line) found(line[1]);
+    });
+    child.on('exit', (code) => failed(new Error(`the studio ended with ${code}: ${printed}`)));
+  });
+  const ended = new Promise((end) => child.on('exit', end));
+  return { url, child, stop: async () => { child.kill('SIGTERM'); return ended; } };
+}
+
+/** Debian's Chromium, or the one that CHROMIUM names. */
+export const browser = () =>
+  chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+
+/** A page that remembers what must not happen: errors on the console, and requests to any other host. */
+export async function page(of, url, options = {}) {
+  const context = await of.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const opened = await context.newPage();
+  const wrong = [];
+  opened.on('console', (message) => { if (['error', 'warning'].includes(message.type())) wrong.push(message.text()); });
+  opened.on('pageerror', (error) => wrong.push(String(error)));
+  opened.on('request', (request) => {
+    if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(`${url}/`)) wrong.push(`a request to ${request.url()}`);
+  });
+  opened.wrong = wrong;
+  opened.setDefaultTimeout(30_000);
+  return opened;
+}

@@ -1,0 +1,220 @@
+// The studio in a real browser, from an empty folder on: learn, draw, look, take apart, explain, stop, restart.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { browser, folder, page, studio } from './studio.js';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const runs = folder();
+let [served, chrome, shown] = [];
+
+before(async () => {
+  served = await studio(runs);
+  chrome = await browser();
+  shown = await page(chrome, served.url);
+});
+
+after(async () => {
+  await chrome?.close();
+  await served?.stop();
+});
+
+/** Nothing on the console, and nothing to other hosts. */
+const clean = (of) => assert.deepEqual(of.wrong, []);
+
+async function stroke(of, ...points) {
+  const box = await of.locator('#pad').boundingBox();
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+  await of.mouse.move(...at(points[0]));
+  await of.mouse.down();
+  for (const point of points.slice(1)) await of.mouse.move(...at(point), { steps: 10 });
+  await of.mouse.up();
+}
+
+test('a small run is started, and its curve grows', async () => {
+  await shown.goto(`${served.url}/train`);
+  await shown.fill('#name', 'Digits');
+  await shown.fill('#epochs', '4');
+  await shown.click('#start');
+  const line = shown.locator('path.line:not(.thin)').first();
+  const points = async () => ((await line.getAttribute('d').catch(() => null)) ?? '').split('L').length;
+  await shown.waitForFunction(() => document.querySelector('path.line:not(.thin)')?.getAttribute('d')?.includes('L'), null, { timeout: 120_000 });
+  const early = await points();
+  await shown.waitForSelector('[data-run="0001"] .fine:has-text("%"):not(:has-text("epoch"))', { timeout: 120_000 });
+  await shown.waitForFunction((least) => document.querySelector('path.line:not(.thin)').getAttribute('d').split('L').length > least, early);
+  assert.equal(await points(), 4);
+  assert.equal(await shown.locator('#samples figure').count(), 12);
+  // The confusion matrix opens its pictures.
+  await shown.locator('#confusion .right').nth(3).click();
+  await shown.waitForSelector('#cell .tile');
+  clean(shown);
+});
+
+test('a seven is drawn, and read', async () => {
+  await shown.goto(`${served.url}/draw`);
+  await shown.waitForSelector('#layers section:nth-child(8)');
+  assert.equal(await shown.inputValue('#model'), 'job-0001');
+  const layer = () => shown.evaluate(() => document.querySelectorAll('#layers canvas')[5].toDataURL());
+  const blank = await layer();
+  await stroke(shown, [0.28, 0.25], [0.72, 0.25], [0.46, 0.82]);
+  await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '7');
+  assert.notEqual(await layer(), blank);
+  assert.match(await shown.textContent('#verdict'), /7/);
+  // From the pen to the picture.
+  const times = [];
+  for (let at = 0; at < 20; at += 1) {
+    await stroke(shown, [0.3 + at / 100, 0.5], [0.32 + at / 100, 0.52]);
+    await shown.waitForTimeout(30);
+    times.push(Number(await shown.getAttribute('#pad', 'data-milliseconds')));
+  }
+  times.sort((a, b) => a - b);
+  console.log(`a stroke takes ${times[10]} ms at the median, ${times[19]} at most`);
+  assert.ok(times[10] < 50, `${times[10]} ms`);
+  await shown.click('#clear');
+  await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '');
+  // With the keyboard: a one.
+  await shown.focus('#pad');
+  await shown.keyboard.down('Shift');
+  for (let at = 0; at < 17; at += 1) await shown.keyboard.press('ArrowDown');
+  await shown.keyboard.up('Shift');
+  await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '1');
+  clean(shown);
+});
+
+test('from the graph to a layer to a filter', async () => {
+  await shown.goto(served.url);
+  await shown.click('.node:has-text("conv2d_1")');
+  await shown.waitForFunction(() => document.querySelector('#layer-name').textContent === 'conv2d_1');
+  await shown.waitForSelector('.map');
+  assert.equal(await shown.locator('.map').count(), 48);
+  const liveliest = await shown.evaluate(() => [...document.querySelectorAll('.map:not(.dead)')][0].dataset.channel);
+  await shown.click(`.map[data-channel="${liveliest}"]`);
+  await shown.waitForSelector('.pair img');
+  await shown.waitForSelector('img[src*="/files/picture.png"]', { timeout: 60_000 });
+  await shown.waitForSelector('.examples img, .figure:has-text("dead filter")', { timeout: 60_000 });
+  assert.ok(await shown.isVisible('.picker-now .field'));
+  assert.match(shown.url(), new RegExp(`layer=conv2d_1&channel=${liveliest}`));
+  // Another picture; the same by the keyboard alone.
+  const before = await shown.getAttribute('.picker-now img', 'src');
+  await shown.focus('.thumb:nth-child(3)');
+  await shown.keyboard.press('Enter');
+  await shown.waitForFunction((src) => document.querySelector('.picker-now img').getAttribute('src') !== src, before);
+  await shown.waitForSelector('.map');
+  clean(shown);
+});
+
+test('branches, and a picture of one\'s own', async () => {
+  await shown.goto(`${served.url}/?model=inception-v3`);
+  await shown.waitForSelector('.node.join');
+  assert.equal(await shown.locator('.node.join').count(), 15);
+  await shown.click('.node:has-text("mixed7")');
+  await shown.waitForFunction(() => document.querySelector('#layer-name').textContent === 'mixed7');
+  await shown.waitForSelector('.map');
+  const places = await shown.evaluate(() => new Set([...document.querySelectorAll('.node')].map((node) => node.style.left)).size);
+  assert.ok(places >= 6, `${places} places`);
+  await shown.selectOption('#model', 'vgg16-builtin');
+  await shown.waitForFunction(() => document.querySelector('#graph-facts').textContent.includes('vgg16'));
+  const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DAwMDAxMDAwMDAAAANHQEDasKb6QAAAABJRU5ErkJggg==', 'base64');
+  await shown.setInputFiles('#picture-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
+  await shown.waitForFunction(() => location.search.includes('image=up-'));
+  await shown.waitForSelector('.map');
+  clean(shown);
+});
+
+test('a number is taken apart, and a weight changed', async () => {
+  await shown.goto(`${served.url}/mechanics?model=job-0001&layer=conv2d_1&channel=2`);
+  await shown.waitForSelector('.cell');
+  await shown.click('.steps li:nth-child(4) button');
+  await shown.waitForSelector('#equation b');
+  const sum = () => shown.textContent('#equation b');
+  const before = await sum();
+  // The sum is that of the products and the bias.
+  await shown.click('.steps li:nth-child(2) button');
+  await shown.fill('input.cell >> nth=4', '2.5');
+  await shown.keyboard.press('Enter');
+  await shown.waitForSelector('input.changed');
+  assert.match(await shown.textContent('#mech-verdict'), /changed weight/);
+  await shown.click('.steps li:nth-child(4) button');
+  await shown.click('#output-map', { position: { x: 40, y: 40 } });
+  await shown.waitForFunction((old) => document.querySelector('#equation b').textContent !== old, before);
+  await shown.click('.steps li:nth-child(7) button');
+  await shown.waitForSelector('#terms table');
+  await shown.click('button.cell >> nth=2');
+  await shown.waitForSelector('button.cell[aria-pressed="true"] >> nth=0');
+  await shown.click('.steps li:nth-child(8) button');
+  assert.match(await shown.textContent('#equation'), /through all/);
+  await shown.click('.steps li:nth-child(1) button');
+  await shown.click('#play');
+  await shown.waitForFunction(() => document.querySelector('#step-number').textContent.startsWith('Step 2'));
+  await shown.click('#play');
+  clean(shown);
+});
+
+test('a decision is explained', async () => {
+  await shown.goto(`${served.url}/explain?model=job-0001`);
+  await shown.waitForSelector('#methods input');
+  await shown.waitForSelector('.class input');
+  for (const slow of ['rise', 'score-cam']) await shown.uncheck(`#methods input[value="${slow}"]`);
+  await shown.click('#go');
+  await shown.waitForFunction(() => document.querySelectorAll('.card img').length === 10, null, { timeout: 90_000 });
+  assert.equal(await shown.locator('.card .measures').count(), 10);
+  await shown.selectOption('#order', 'insertion');
+  const insertions = await shown.$$eval('.card .measures > div:last-child dd', (all) => all.map((one) => Number(one.textContent)));
+  assert.deepEqual(insertions, [...insertions].sort((a, b) => b - a));
+  clean(shown);
+});
+
+test('a run is stopped', async () => {
+  await shown.goto(`${served.url}/train`);
+  await shown.fill('#name', 'Long');
+  await shown.fill('#epochs', '900');
+  await shown.click('#start');
+  await shown.waitForSelector('#run-actions button:has-text("Stop")');
+  await shown.waitForSelector('.run-item.open .fine:has-text("epoch")');
+  await shown.click('#run-actions button:has-text("Stop")');
+  await shown.waitForSelector('.run-item.open .fine:has-text("stopped")', { timeout: 60_000 });
+  clean(shown);
+});
+
+test('a restart finds everything', async () => {
+  await shown.goto('about:blank');
+  assert.equal(await served.stop(), 130);
+  served = await studio(runs);
+  await shown.context().close();
+  shown = await page(chrome, served.url);
+  await shown.goto(`${served.url}/train`);
+  await shown.waitForSelector('[data-run="0001"]');
+  await shown.click('#open-0001');
+  await shown.waitForSelector('#confusion .right');
+  await shown.check('#show-0001');
+  await shown.waitForSelector('path.line');
+  await shown.goto(`${served.url}/jobs`);
+  await shown.waitForSelector('.job >> nth=4');
+  clean(shown);
+});
+
+test('narrow and wide, light and dark: nothing sticks out, and no one is shut out', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const width of [390, 1280, 1920]) {
+      const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
+      for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/jobs', '/no-such-page']) {
+        await one.goto(`${served.url}${path}`);
+        await one.waitForSelector('main :visible');
+        if (['/', '/explain', '/mechanics'].includes(path)) await one.waitForSelector('.thumb');
+        await one.waitForTimeout(400);
+        const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
+        if (width === 1280 && colorScheme === 'dark') continue;
+        await one.evaluate(axe);
+        const found = await one.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+        const serious = found.violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
+        assert.deepEqual(serious.map(({ id, nodes }) => [path, width, colorScheme, id, nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).slice(0, 3)]), []);
+      }
+      one.wrong.splice(0, one.wrong.length, ...one.wrong.filter((text) => !text.includes('404')));
+      clean(one);
+      await one.context().close();
+    }
+  }
+});
