@@ -231,9 +231,9 @@ impl Mpi {
 }
 
 /// Those that are not done.
-fn unfinished<'a, R: ?Sized>(
-    requests: Vec<Request<'a, R, &'_ LocalScope<'a>>>,
-) -> Vec<Request<'a, R, &'_ LocalScope<'a>>> {
+fn unfinished<'a, 'b, R: ?Sized>(
+    requests: Vec<Request<'a, R, &'b LocalScope<'a>>>,
+) -> Vec<Request<'a, R, &'b LocalScope<'a>>> {
     requests.into_iter().filter_map(|request| request.test().err()).collect()
 }
 
