@@ -148,7 +148,8 @@ fn deconv_over_a_folder_skips_what_is_no_picture() {
     assert!(common::stderr(&output).contains("bad.jpg"), "{}", common::stderr(&output));
     assert!(picture(&out, "deconv.png").width() > 500);
     let digits = format!("mnist:{}", shared().data().display());
-    let some = ["deconv", text(&model), "--data", &digits, "--layer", "conv2d_2", "--filters", "0", "--out", text(&out)];
+    let some =
+        ["deconv", text(&model), "--data", &digits, "--layer", "conv2d_2", "--filters", "0", "--out", text(&out)];
     let some = json(&run(some.into_iter().chain(["--sample", "3", "--seed", "5", "--force", "--json"])));
     assert_eq!(some["images"], 3, "{some}");
 }
