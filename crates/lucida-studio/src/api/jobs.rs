@@ -49,6 +49,14 @@ pub(crate) async fn cancel(State(studio): State<Arc<Studio>>, Path(job): Path<St
     studio.jobs.cancel(&job).map(Json)
 }
 
+pub(crate) async fn resume(
+    State(studio): State<Arc<Studio>>,
+    Path(job): Path<String>,
+) -> Result<(StatusCode, Json<Record>)> {
+    let record = studio.compute(move |studio| studio.jobs.resume(studio, &job)).await?;
+    Ok((StatusCode::ACCEPTED, Json(record)))
+}
+
 pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<StatusCode> {
     studio.jobs.remove(&job)?;
     Ok(StatusCode::NO_CONTENT)

@@ -91,6 +91,9 @@ async fn answers_are_as_described() {
         [form, lucida::data::Picture::filled(9, 9, &[1]).png_bytes().unwrap(), b"\r\n--b--\r\n".to_vec()].concat();
     let none = Vec::new;
     let maximize = json!({ "kind": "maximize", "model": "lenet5", "layer": "conv2d", "channel": 0 });
+    let style =
+        json!({ "kind": "style", "content": "cat", "styles": [{ "image": "brushwork", "weight": 1 }], "size": 64 });
+    let train = json!({ "kind": "train", "data": "digits", "epochs": 1, "batch_size": 64, "learning_rate": 0.001 });
     let asked: Vec<Asked> = vec![
         ("GET", "/api/openapi.json", "/api/openapi.json", "", none(), 200),
         ("GET", "/api/data", "/api/data", "", none(), 200),
@@ -186,7 +189,13 @@ async fn answers_are_as_described() {
         ("GET", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 200),
         ("GET", "/api/jobs/{job}/files/{file}", "/api/jobs/0001/files/nothing.png", "", none(), 404),
         ("DELETE", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 409),
+        ("POST", "/api/jobs/{job}/resume", "/api/jobs/0001/resume", "", none(), 409),
         ("POST", "/api/jobs/{job}/cancel", "/api/jobs/0001/cancel", "", none(), 200),
+        ("POST", "/api/jobs/{job}/resume", "/api/jobs/0001/resume", "", none(), 409),
+        ("POST", "/api/jobs", "/api/jobs", "application/json", style.to_string().into(), 202),
+        ("POST", "/api/jobs", "/api/jobs", "application/json", train.to_string().into(), 202),
+        ("POST", "/api/jobs/{job}/cancel", "/api/jobs/0003/cancel", "", none(), 200),
+        ("POST", "/api/jobs/{job}/resume", "/api/jobs/0003/resume", "", none(), 202),
         ("DELETE", "/api/jobs/{job}", "/api/jobs/0001", "", none(), 204),
     ];
     let mut reached = BTreeSet::new();
