@@ -178,6 +178,43 @@ test('a run is stopped', async () => {
   clean(shown);
 });
 
+test('a run goes on where it was stopped', async () => {
+  await shown.fill('#name', 'Three');
+  await shown.fill('#epochs', '3');
+  await shown.click('#start');
+  await shown.waitForSelector('.run-item.open .fine:has-text("epoch 2")', { timeout: 60_000 });
+  await shown.click('#run-actions button:has-text("Stop")');
+  await shown.click('#run-actions button:has-text("Go on")', { timeout: 60_000 });
+  await shown.waitForSelector('#run-note:has-text("the best of 3 epochs")', { timeout: 60_000 });
+  clean(shown);
+});
+
+test('a picture is painted: it changes, converges, and can be compared', async () => {
+  await shown.goto(`${served.url}/style`);
+  await shown.fill('#size', '128');
+  await shown.fill('#effort', '0.2');
+  await shown.click('#paint');
+  await shown.waitForSelector('#after[src*="step-"]', { timeout: 60_000 });
+  const early = await shown.getAttribute('#after', 'src');
+  await shown.waitForFunction((old) => document.querySelector('#after').getAttribute('src') !== old, early, { timeout: 60_000 });
+  await shown.waitForSelector('#after[src$="painting.png"]', { timeout: 90_000 });
+  assert.match(await shown.textContent('#painting-note'), /128 × \d+ pixels after \d+ steps/);
+  await shown.waitForSelector('#style-chart path.line');
+  const width = () => shown.evaluate(() => document.querySelector('#before').style.clipPath);
+  const before = await width();
+  await shown.focus('#part');
+  await shown.keyboard.press('ArrowRight');
+  assert.notEqual(await width(), before);
+  const [download] = await Promise.all([shown.waitForEvent('download'), shown.click('#painting-actions a')]);
+  assert.deepEqual([...readFileSync(await download.path())].slice(0, 4), [137, 80, 78, 71]);
+  // Another is stopped.
+  await shown.fill('#size', '512');
+  await shown.click('#paint');
+  await shown.click('#stop');
+  await shown.waitForSelector('#painting-note:has-text("topped")', { timeout: 60_000 });
+  clean(shown);
+});
+
 test('a restart finds everything', async () => {
   await shown.goto('about:blank');
   assert.equal(await served.stop(), 130);
@@ -190,8 +227,10 @@ test('a restart finds everything', async () => {
   await shown.waitForSelector('#confusion .right');
   await shown.check('#show-0001');
   await shown.waitForSelector('path.line');
+  await shown.goto(`${served.url}/style`);
+  await shown.waitForSelector('.gallery img');
   await shown.goto(`${served.url}/jobs`);
-  await shown.waitForSelector('.job >> nth=4');
+  await shown.waitForSelector('.job >> nth=6');
   clean(shown);
 });
 
@@ -199,7 +238,7 @@ test('narrow and wide, light and dark: nothing sticks out, and no one is shut ou
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [390, 1280, 1920]) {
       const one = await page(chrome, served.url, { viewport: { width, height: 860 }, colorScheme, bypassCSP: true });
-      for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/jobs', '/no-such-page']) {
+      for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/no-such-page']) {
         await one.goto(`${served.url}${path}`);
         await one.waitForSelector('main :visible');
         if (['/', '/explain', '/mechanics'].includes(path)) await one.waitForSelector('.thumb');

@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
+use std::time::{Duration, Instant};
 
 use common::Studio;
 
@@ -18,16 +19,17 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let added = studio.post("/api/jobs", TRAIN);
     assert_eq!(added.status, 202, "{}", added.text());
     assert_eq!(added.json()["title"], "Tiny");
-    let events: Vec<serde_json::Value> = lines
-        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
-        .scan(false, |ended, event: serde_json::Value| {
-            if *ended {
-                return None;
-            }
-            *ended = event["job"]["state"] == "done";
-            Some(event)
-        })
-        .collect();
+    // Until the run has ended; the stream itself goes on, and keeps itself alive.
+    let (mut events, late) = (Vec::<serde_json::Value>::new(), Instant::now() + Duration::from_secs(120));
+    for line in lines {
+        assert!(Instant::now() < late, "the run does not end: {:?}", events.last());
+        events.extend(line.strip_prefix("data: ").and_then(|event| serde_json::from_str(event).ok()));
+        let state = events.last().and_then(|event| event["job"]["state"].as_str()).unwrap_or("queued");
+        if !["queued", "running"].contains(&state) {
+            break;
+        }
+    }
+    assert_eq!(events.last().map(|event| &event["job"]["state"]), Some(&"done".into()));
     let news: Vec<_> = events.iter().filter(|event| event["type"] == "news").collect();
     assert!(news.iter().enumerate().all(|(at, event)| event["at"] == at), "{news:?}");
     assert!(news.iter().any(|event| event["news"]["type"] == "epoch"));
