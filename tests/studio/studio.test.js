@@ -116,7 +116,7 @@ test('branches, and a picture of one\'s own', async () => {
   assert.ok(places >= 6, `${places} places`);
   await shown.selectOption('#model', 'vgg16-builtin');
   await shown.waitForFunction(() => document.querySelector('#graph-facts').textContent.includes('vgg16'));
-  const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP4z8DAwMDAxMDAwMDAAAANHQEDasKb6QAAAABJRU5ErkJggg==', 'base64');
+  const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEklEQVR4nGM4oaGhEXWCAUIBACDUBMWAMr5eAAAAAElFTkSuQmCC', 'base64');
   await shown.setInputFiles('#picture-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
   await shown.waitForFunction(() => location.search.includes('image=up-'));
   await shown.waitForSelector('.map');
@@ -124,7 +124,7 @@ test('branches, and a picture of one\'s own', async () => {
 });
 
 test('a number is taken apart, and a weight changed', async () => {
-  await shown.goto(`${served.url}/mechanics?model=job-0001&layer=conv2d_1&channel=2`);
+  await shown.goto(`${served.url}/mechanics?model=job-0001&image=digit-7&layer=conv2d_1&channel=2`);
   await shown.waitForSelector('.cell');
   await shown.click('.steps li:nth-child(4) button');
   await shown.waitForSelector('#equation b');
@@ -153,7 +153,7 @@ test('a number is taken apart, and a weight changed', async () => {
 });
 
 test('a decision is explained', async () => {
-  await shown.goto(`${served.url}/explain?model=job-0001`);
+  await shown.goto(`${served.url}/explain?model=job-0001&image=digit-7`);
   await shown.waitForSelector('#methods input');
   await shown.waitForSelector('.class input');
   for (const slow of ['rise', 'score-cam']) await shown.uncheck(`#methods input[value="${slow}"]`);
@@ -245,7 +245,8 @@ test('narrow and wide, light and dark: nothing sticks out, and no one is shut ou
         await one.waitForTimeout(400);
         const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
-        if (width === 1280 && colorScheme === 'dark') continue;
+        // What is said and how it stands out does not depend on the width: one scan for each scheme, and for phone and desk.
+        if (!['390 light', '1280 dark'].includes(`${width} ${colorScheme}`)) continue;
         await one.evaluate(axe);
         const found = await one.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
         const serious = found.violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));

@@ -98,7 +98,7 @@ impl Work for Training {
         let course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume };
         match request.data {
             Material::Digits => digits::learn(&course, source.as_ref()),
-            Material::Photos => photos::learn(&course, source.as_ref()),
+            Material::Photos => photos::learn(&course, source.as_ref(), studio.features.as_deref()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The photos of a folder: a small network from scratch, or a new head on one that has seen many pictures.
 
+use std::path::Path;
+
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
 use lucida::nn::zoo::{self, Architecture, Options};
 use lucida::train::{
@@ -66,7 +68,7 @@ pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<(
     }
 }
 
-pub(super) fn learn(course: &Course, source: Option<&Source>) -> Result<Value> {
+pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
     let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
     let (request, cpu, job) = (course.request, course.cpu, course.job);
     let name = request.network.as_deref().unwrap_or(SCRATCH);
@@ -102,14 +104,16 @@ pub(super) fn learn(course: &Course, source: Option<&Source>) -> Result<Value> {
     };
     let head: Head = HEAD.parse()?;
     let transfer = Transfer { cut: cut(name), head, unfreeze: None };
-    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, &folder)
+    let features = features
+        .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
+    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, &folder, &features)
 }
 
 /// The head learns from what the frozen layers say of each photo, which is found out once.
-fn on_base(course: &Course, network: Transferred, folder: &Folder) -> Result<Value> {
+fn on_base(course: &Course, network: Transferred, folder: &Folder, features: &Path) -> Result<Value> {
     let (cpu, job) = (course.cpu, course.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
-    let mut store = FeatureStore::open(&hub::cache_folder()?.join("features"), &network.model, &layer)?;
+    let mut store = FeatureStore::open(features, &network.model, &layer)?;
     let watch = |done, total| job.progress(done, total, "what the frozen layers see");
     let mut see = |set: &lucida::data::FolderSet| {
         let keys = picture_keys(set);
