@@ -41,6 +41,10 @@ export async function page(of, url, options = {}) {
   opened.on('request', (request) => {
     if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(`${url}/`)) wrong.push(`a request to ${request.url()}`);
   });
+  opened.on('requestfailed', (request) => { if (process.env.VERBOSE) console.log(request.method(), request.url(), request.failure().errorText); });
+  opened.on('response', async (response) => {
+    if (process.env.VERBOSE && response.status() >= 400) console.log(response.status(), response.request().method(), response.url(), await response.text());
+  });
   opened.wrong = wrong;
   opened.setDefaultTimeout(30_000);
   return opened;

@@ -1,10 +1,11 @@
-//! Pictures that the server has: digits, the photos of a folder, and a cat.
+//! Pictures that the server has: digits, the photos of a folder, a cat and brush strokes.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Limits, Mnist, Picture};
+use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
 
 use crate::problem::{Problem, Result};
@@ -25,17 +26,19 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Named {
     Cat,
+    Brushwork,
     Digit(usize),
     Photo(usize),
     Uploaded(String),
 }
 
 impl Named {
-    /// From its identifier: `cat`, `digit-3`, `photo-12`, `up-1f00...`.
+    /// From its identifier: `cat`, `brushwork`, `digit-3`, `photo-12`, `up-1f00...`.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         let number = |text: &str| text.parse::<usize>().ok().filter(|_| text.len() <= 9);
         let found = match name.split_once('-') {
             None if name == "cat" => Some(Self::Cat),
+            None if name == BRUSHWORK => Some(Self::Brushwork),
             Some(("digit", at)) => number(at).map(Self::Digit),
             Some(("photo", at)) => number(at).map(Self::Photo),
             Some(("up", hash)) if hash.len() <= 64 => Some(Self::Uploaded(name.to_owned())),
@@ -116,6 +119,7 @@ impl Data {
         };
         match *named {
             Named::Cat => Ok(Some(Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),
+            Named::Brushwork => Ok(Some(brushwork()?)),
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {
                 Some(set) => of_set(set, index),

@@ -38,6 +38,8 @@ pub struct Options {
     pub data: Option<Source>,
     /// The folder of runs: its models can be looked at, and jobs keep their results in its sub-folder `studio`.
     pub runs: PathBuf,
+    /// Where to remember what frozen networks have seen of photos; without one, in the cache folder of this user.
+    pub features: Option<PathBuf>,
     /// The address to listen on. Any that is not a loopback address demands a token.
     pub listen: IpAddr,
     /// The port; 0 for any that is free.
@@ -57,6 +59,7 @@ impl Options {
             model: None,
             data: None,
             runs: runs.into(),
+            features: None,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 7860,
             hosts: Vec::new(),

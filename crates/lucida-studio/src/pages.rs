@@ -9,12 +9,13 @@ use crate::problem::Problem;
 use crate::web::version;
 
 /// A page: its address, and what the navigation calls it.
-pub(crate) const PAGES: [(&str, &str); 6] = [
+pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Network"),
     ("/draw", "Draw"),
     ("/mechanics", "Mechanics"),
     ("/explain", "Explain"),
     ("/train", "Train"),
+    ("/style", "Style"),
     ("/jobs", "Jobs"),
 ];
 
@@ -49,6 +50,12 @@ struct Train {
 }
 
 #[derive(Template)]
+#[template(path = "style.html")]
+struct Style {
+    frame: Frame,
+}
+
+#[derive(Template)]
 #[template(path = "jobs.html")]
 struct JobsPage {
     frame: Frame,
@@ -70,12 +77,15 @@ struct Frame {
     /// The address of this page, among those of the navigation.
     here: &'static str,
     pages: &'static [(&'static str, &'static str)],
+    /// Whether the page is about a model.
+    model: bool,
 }
 
 impl Frame {
     fn of(path: &str) -> Self {
         let here = PAGES.iter().find(|(address, _)| *address == path).map_or("", |(address, _)| address);
-        Self { version: version(), here, pages: &PAGES }
+        let model = ["/", "/draw", "/mechanics", "/explain"].contains(&here);
+        Self { version: version(), here, pages: &PAGES, model }
     }
 }
 
@@ -87,6 +97,7 @@ pub(crate) async fn page(path: MatchedPath) -> Response {
         "/mechanics" => html(StatusCode::OK, &Mechanics { frame }),
         "/explain" => html(StatusCode::OK, &Explain { frame }),
         "/train" => html(StatusCode::OK, &Train { frame }),
+        "/style" => html(StatusCode::OK, &Style { frame }),
         "/jobs" => html(StatusCode::OK, &JobsPage { frame }),
         _ => html(StatusCode::OK, &Network { frame }),
     }

@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lucida::data::Picture;
@@ -17,6 +18,8 @@ use crate::{Limits, Options};
 pub(crate) struct Studio {
     pub(crate) cpu: Cpu,
     pub(crate) limits: Limits,
+    /// Where to remember what frozen networks have seen.
+    pub(crate) features: Option<PathBuf>,
     pub(crate) models: Models,
     pub(crate) data: Data,
     pub(crate) pictures: Pictures,
@@ -34,6 +37,7 @@ impl Studio {
         files::create_folder(&options.runs)?;
         Ok(Self {
             cpu: options.cpu,
+            features: options.features.clone(),
             models: Models::new(options.model.clone(), &options.runs),
             data: Data::new(options.data.clone(), options.cpu),
             pictures: Pictures::default(),

@@ -158,7 +158,8 @@ fn bodies_that_are_no_json_and_no_form() {
     assert_eq!(form(boundary, b"--b\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\ncut off"), 400);
     assert_eq!(form(boundary, b"--b\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\nx\r\n--b--\r\n"), 422);
     assert_eq!(form("Content-Type: application/json", b"{}"), 400);
-    assert_eq!(studio.upload(b"GIF89a and no more").status, 422);
+    assert_eq!(studio.upload(b"GIF89a\x02\0\x02\0\0\0\0 and no more").status, 422);
+    assert_eq!(studio.upload(b"RIFF and no more").status, 422);
     assert_eq!(studio.upload(b"").status, 422);
     assert_eq!(studio.ask("PUT", "/api/jobs", &[], &[]).status, 405);
     assert_eq!(studio.ask("POST", "/api/models/lenet5/look?width=1&height=1&channels=1", &[], b"12345").status, 422);

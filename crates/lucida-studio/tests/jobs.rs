@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Write};
+use std::time::{Duration, Instant};
 
 use common::Studio;
 
@@ -18,16 +19,17 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let added = studio.post("/api/jobs", TRAIN);
     assert_eq!(added.status, 202, "{}", added.text());
     assert_eq!(added.json()["title"], "Tiny");
-    let events: Vec<serde_json::Value> = lines
-        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
-        .scan(false, |ended, event: serde_json::Value| {
-            if *ended {
-                return None;
-            }
-            *ended = event["job"]["state"] == "done";
-            Some(event)
-        })
-        .collect();
+    // Until the run has ended; the stream itself goes on, and keeps itself alive.
+    let (mut events, late) = (Vec::<serde_json::Value>::new(), Instant::now() + Duration::from_secs(120));
+    for line in lines {
+        assert!(Instant::now() < late, "the run does not end: {:?}", events.last());
+        events.extend(line.strip_prefix("data: ").and_then(|event| serde_json::from_str(event).ok()));
+        let state = events.last().and_then(|event| event["job"]["state"].as_str()).unwrap_or("queued");
+        if !["queued", "running"].contains(&state) {
+            break;
+        }
+    }
+    assert_eq!(events.last().map(|event| &event["job"]["state"]), Some(&"done".into()));
     let news: Vec<_> = events.iter().filter(|event| event["type"] == "news").collect();
     assert!(news.iter().enumerate().all(|(at, event)| event["at"] == at), "{news:?}");
     assert!(news.iter().any(|event| event["news"]["type"] == "epoch"));
@@ -68,4 +70,107 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let climb = r#"{"kind":"maximize","model":"job-0001","layer":"conv2d","channel":2}"#;
     let made = studio.wait_for(studio.post("/api/jobs", climb).json()["id"].as_str().unwrap());
     assert_eq!(made["files"], serde_json::json!(["picture.png"]), "{made}");
+}
+
+/// Waits until a run has told of so many epochs, and gives all that it told.
+fn epochs_of(studio: &Studio, id: &str, count: usize) -> Vec<u64> {
+    for _ in 0..2400 {
+        let job = studio.get(&format!("/api/jobs/{id}")).json();
+        let news = job["news"].as_array().unwrap();
+        let epochs: Vec<u64> =
+            news.iter().filter(|told| told["type"] == "epoch").map(|told| told["epoch"].as_u64().unwrap()).collect();
+        if epochs.len() >= count || !["queued", "running"].contains(&job["state"].as_str().unwrap()) {
+            return epochs;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("no epochs");
+}
+
+#[test]
+fn a_run_goes_on_after_a_stop_and_after_a_restart() {
+    let studio = Studio::start();
+    studio.post("/api/jobs", &TRAIN.replace("\"epochs\":1", "\"epochs\":3"));
+    epochs_of(&studio, "0001", 1);
+    assert_eq!(studio.post("/api/jobs/0001/resume", "").status, 409);
+    studio.post("/api/jobs/0001/cancel", "");
+    let stopped = studio.wait_for("0001");
+    assert_eq!(stopped["state"], "cancelled");
+    let studio = Studio::over(studio.stop(), |_| {});
+    assert_eq!(studio.post("/api/jobs/0001/resume", "").status, 202);
+    let job = studio.wait_for("0001");
+    assert_eq!((&job["state"], &job["result"]["epochs"]), (&"done".into(), &3.into()), "{}", job["error"]);
+    assert_eq!(epochs_of(&studio, "0001", 3), [1, 2, 3]);
+    assert!(job["started"].as_f64() > stopped["started"].as_f64());
+    assert_eq!(studio.post("/api/jobs/0001/resume", "").status, 409);
+    assert_eq!(studio.post("/api/jobs/0002/resume", "").status, 404);
+}
+
+/// Photos of two kinds: what is bright above, and what is bright below.
+fn photos() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, above) in [("above", true), ("below", false)] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        for number in 0..12_u8 {
+            let mut picture = lucida::data::Picture::filled(32, 32, &[20, 20 + number, 40]);
+            for (x, y) in (0..32).flat_map(|x| (0..32).map(move |y| (x, y))).filter(|&(_, y)| (y < 16) == above) {
+                picture.pixel_mut(x, y).copy_from_slice(&[200 + number, 160, 8 * number]);
+            }
+            picture.save_png(&folder.path().join(class).join(format!("{number}.png"))).unwrap();
+        }
+    }
+    folder
+}
+
+#[test]
+fn photos_of_a_folder_are_learned() {
+    let photos = photos();
+    let cache = tempfile::tempdir().unwrap();
+    let studio = Studio::with(|options| {
+        options.data = Some(lucida_studio::Source::Folder(photos.path().to_owned()));
+        options.features = Some(cache.path().to_owned());
+    });
+    let known = studio.get("/api/data").json();
+    assert!(known["photos"].as_str().unwrap().ends_with("24 photos of 2 classes"), "{known}");
+    let ask = |network: &str| {
+        let request = format!(
+            r#"{{"kind":"train","data":"photos","network":"{network}","epochs":2,"batch_size":4,"learning_rate":0.001}}"#
+        );
+        studio.post("/api/jobs", &request)
+    };
+    assert_eq!(ask("alexandria").status, 422);
+    for network in ["basic-cnn", "vgg16-builtin"] {
+        let asked = ask(network);
+        assert_eq!(asked.status, 202, "{}", asked.text());
+        let job = studio.wait_for(asked.json()["id"].as_str().unwrap());
+        assert_eq!(job["state"], "done", "{network}: {}", job["error"]);
+        assert_eq!(job["result"]["classes"], serde_json::json!(["above", "below"]));
+        assert!(job["result"]["accuracy"].as_f64().unwrap() > 0.7, "{network}: {}", job["result"]["accuracy"]);
+        let model = format!("job-{}", job["id"].as_str().unwrap());
+        let said = studio.get(&format!("/api/models/{model}/prediction?image=photo-0")).json();
+        assert_eq!(said["classes"], serde_json::json!(["above", "below"]));
+        assert!(said["probabilities"][0].as_f64().unwrap() > 0.5, "{network}: {said}");
+    }
+}
+
+#[test]
+fn a_picture_is_painted() {
+    let studio = Studio::start();
+    let ask = |size: usize, more: &str| {
+        let styles = r#"[{"image":"brushwork","weight":1}]"#;
+        let body = format!(r#"{{"kind":"style","content":"cat","styles":{styles},"size":{size}{more}}}"#);
+        studio.post("/api/jobs", &body)
+    };
+    assert_eq!(ask(5000, "").status, 422);
+    assert_eq!(ask(96, r#","keep":-1"#).status, 422);
+    let asked = ask(96, r#","effort":0.1"#);
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let job = studio.wait_for("0001");
+    assert_eq!(job["state"], "done", "{}", job["error"]);
+    assert_eq!(job["result"]["width"].as_u64().max(job["result"]["height"].as_u64()), Some(96));
+    let file = |name: &str| studio.get(&format!("/api/jobs/0001/files/{name}")).body;
+    assert!(file("painting.png").starts_with(b"\x89PNG") && file("content.png").starts_with(b"\x89PNG"));
+    let news = job["news"].as_array().unwrap();
+    assert!(file(news[0]["file"].as_str().unwrap()).starts_with(b"\x89PNG"));
+    assert!(job["result"]["style"].as_f64().unwrap() < news[0]["style"].as_f64().unwrap(), "{job}");
 }

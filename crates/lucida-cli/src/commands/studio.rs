@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         model,
         data,
         runs: arguments.runs.clone(),
+        features: None,
         listen: arguments.listen,
         port: arguments.port,
         hosts: arguments.hosts.clone(),

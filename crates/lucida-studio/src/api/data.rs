@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use lucida::data::{Dataset, FolderSet};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Source;
+use crate::jobs::{Choice, networks};
 use crate::problem::Result;
 use crate::state::Studio;
 
@@ -40,16 +42,27 @@ struct Item {
 pub(crate) struct Overview {
     /// In words.
     digits: String,
+    /// Photos that are sorted into classes, where there are some.
     photos: Option<String>,
+    /// What can learn from photos.
+    networks: Vec<Choice>,
 }
 
 /// What there is to train on.
-pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Json<Overview> {
-    let digits = match studio.data.source() {
-        Some(Source::Mnist(_)) => "MNIST",
-        _ => "The built-in digits",
+pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<Overview>> {
+    let look = |studio: &Studio| {
+        let digits = match studio.data.source() {
+            Some(Source::Mnist(_)) => "MNIST",
+            _ => "The built-in digits",
+        };
+        let photos = studio.data.photos()?.filter(|photos| photos.is_classified() && photos.class_names().len() > 1);
+        let in_words = |photos: &FolderSet| {
+            let name = photos.root().file_name().unwrap_or_default().to_string_lossy();
+            format!("{name}: {} photos of {} classes", photos.len(), photos.class_names().len())
+        };
+        Ok(Json(Overview { digits: digits.to_owned(), photos: photos.map(in_words), networks: networks() }))
     };
-    Json(Overview { digits: digits.to_owned(), photos: None })
+    studio.compute(look).await
 }
 
 pub(crate) async fn list(

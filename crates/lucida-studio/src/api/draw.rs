@@ -125,7 +125,7 @@ fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
     Ok(Look { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
 }
 
-/// The layers to look at: all that compute something; in a deep network those where branches meet, or some evenly.
+/// The layers to look at: all that compute something; in a deep network those where all branches meet, or some evenly.
 fn shown(network: &Network) -> Vec<usize> {
     let all: Vec<usize> = (0..network.nodes().len())
         .filter(|&node| {
@@ -136,17 +136,24 @@ fn shown(network: &Network) -> Vec<usize> {
     if all.len() <= LAYERS {
         return all;
     }
+    let mut last_use: Vec<usize> = (0..network.nodes().len()).collect();
+    for (index, node) in network.nodes().iter().enumerate() {
+        node.inputs().iter().for_each(|&input| last_use[input] = index);
+    }
+    // No wire passes a layer where all branches meet.
+    let meets = |node: usize| last_use[..node].iter().all(|&last| last <= node);
     let joins = |&node: &usize| {
-        matches!(network.nodes()[node].layer(), Layer::Concatenate(_) | Layer::Add(_) | Layer::Dense(_))
+        matches!(network.nodes()[node].layer(), Layer::Concatenate(_) | Layer::Add(_) | Layer::Dense(_)) && meets(node)
     };
     let mut some: Vec<usize> = all.iter().copied().filter(joins).collect();
     if some.len() < LAYERS / 2 {
         some = all;
     }
+    if some.len() <= LAYERS {
+        return some;
+    }
     let last = some.len() - 1;
-    let mut chosen: Vec<usize> = (0..LAYERS).map(|at| some[at * last / (LAYERS - 1)]).collect();
-    chosen.dedup();
-    chosen
+    (0..LAYERS).map(|at| some[at * last / (LAYERS - 1)]).collect()
 }
 
 /// The probabilities of all classes, from the output of the last layer.

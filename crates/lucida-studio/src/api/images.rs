@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -55,7 +55,6 @@ pub(crate) async fn upload(
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let busy = |_| Problem::busy("others are uploading; try again in a moment");
     let permit = studio.uploads.try_acquire().map_err(busy)?;
-    let broken = |error: axum::extract::multipart::MultipartError| Problem::new(error.status(), error.body_text());
     let mut found: Option<Bytes> = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() == Some("picture") && found.is_none() {
@@ -68,6 +67,14 @@ pub(crate) async fn upload(
     drop(permit);
     let uploaded = Uploaded { id, width: picture.width(), height: picture.height() };
     Ok((StatusCode::CREATED, Json(uploaded)))
+}
+
+/// What is wrong with a form. One that breaks off is its client's fault: nothing else fails in reading it.
+fn broken(error: MultipartError) -> Problem {
+    match error.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::BAD_REQUEST, "the upload broke off"),
+        status => Problem::new(status, error.body_text()),
+    }
 }
 
 /// A picture as a PNG file: always the server's own bytes.

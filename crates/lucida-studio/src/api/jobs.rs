@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::jobs::{Record, Request};
@@ -32,9 +33,9 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Record>>
 
 pub(crate) async fn add(
     State(studio): State<Arc<Studio>>,
-    request: Result<Json<Request>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Record>)> {
-    let Json(request) = request.map_err(rejected)?;
+    let request: Request = read(body)?;
     let record = studio.compute(move |studio| studio.jobs.add(studio, &request)).await?;
     Ok((StatusCode::ACCEPTED, Json(record)))
 }
@@ -46,6 +47,14 @@ pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(job): Path<Stri
 
 pub(crate) async fn cancel(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<Json<Record>> {
     studio.jobs.cancel(&job).map(Json)
+}
+
+pub(crate) async fn resume(
+    State(studio): State<Arc<Studio>>,
+    Path(job): Path<String>,
+) -> Result<(StatusCode, Json<Record>)> {
+    let record = studio.compute(move |studio| studio.jobs.resume(studio, &job)).await?;
+    Ok((StatusCode::ACCEPTED, Json(record)))
 }
 
 pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(job): Path<String>) -> Result<StatusCode> {
@@ -67,7 +76,9 @@ pub(crate) async fn file(
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], bytes))
 }
 
-/// What is wrong with a body of JSON.
-pub(crate) fn rejected(rejection: JsonRejection) -> Problem {
-    Problem::new(rejection.status(), rejection.body_text())
+/// Reads a body of JSON. Text that is no JSON gets another status than JSON that is no such question, wherever in the text a
+/// reader of both at once would have stumbled first.
+pub(crate) fn read<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T> {
+    let Json(value) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    serde_json::from_value(value).map_err(|error| Problem::wrong(format!("this is no such request: {error}")))
 }

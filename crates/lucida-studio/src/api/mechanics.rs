@@ -22,8 +22,9 @@ use lucida::nn::layers::Conv2D;
 use lucida::nn::{Layer, Network, Plan, Point};
 use lucida::train::Classifier;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::jobs::rejected;
+use super::jobs::read;
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -140,9 +141,9 @@ const TERMS: usize = 6;
 pub(crate) async fn compute(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
-    question: Result<Json<Question>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Answer>> {
-    let Json(question) = question.map_err(rejected)?;
+    let question: Question = read(body)?;
     let compute = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &question.image)?;

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use crate::graph::{Block, Wire, arrange};
-use crate::models::Loaded;
+use crate::models::{Entry, Loaded};
 use crate::problem::Result;
 use crate::state::Studio;
 
@@ -48,9 +48,14 @@ struct LayerItem {
 }
 
 pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<Item>>> {
-    let list = |studio: &Studio| Ok(studio.models.list());
-    let entries = studio.compute(list).await?;
-    Ok(Json(entries.into_iter().map(|entry| Item { id: entry.id, name: entry.name, group: entry.group }).collect()))
+    let entries = studio.compute(|studio| Ok(studio.models.list())).await?;
+    // A run of the studio has the title of its job.
+    let title = |id: &str| {
+        let job = id.strip_prefix("job-")?;
+        Some(format!("{} ({job})", studio.jobs.title(job)?))
+    };
+    let item = |entry: Entry| Item { name: title(&entry.id).unwrap_or(entry.name), id: entry.id, group: entry.group };
+    Ok(Json(entries.into_iter().map(item).collect()))
 }
 
 pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Described>> {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use lucida::{Error, files};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,7 +24,7 @@ use crate::problem::{Problem, Result};
 use crate::state::Studio;
 use store::Store;
 
-pub(crate) use kinds::Request;
+pub(crate) use kinds::{Choice, Request, networks};
 pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
@@ -110,6 +111,11 @@ impl Jobs {
         self.lock().records.iter().rev().take(count).cloned().collect()
     }
 
+    /// What people call a job.
+    pub(crate) fn title(&self, id: &str) -> Option<String> {
+        find(&self.lock().records, id).ok().map(|record| record.title.clone())
+    }
+
     /// A job, and what it has told.
     pub(crate) fn get(&self, id: &str) -> Result<(Record, Vec<Value>)> {
         let inner = self.lock();
@@ -143,9 +149,7 @@ impl Jobs {
         if let Some(record) = inner.records.iter().rev().find(same) {
             return Ok(record.clone());
         }
-        if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
-            return Err(Problem::busy(format!("{} jobs are waiting already; try again later", inner.waiting.len())));
-        }
+        self.has_room(&inner)?;
         let mut record = Record::new(self.store.next(&inner.records), plan.kind, plan.title, value);
         record.stamp = plan.stamp;
         self.store.create(&record)?;
@@ -155,6 +159,36 @@ impl Jobs {
         self.tell(&Event::Job { job: Box::new(record.clone()) });
         self.wake.notify_all();
         Ok(record)
+    }
+
+    /// Puts a job that was stopped into the queue again, to go on where it was.
+    pub(crate) fn resume(&self, studio: &Studio, id: &str) -> Result<Record> {
+        let stopped = |record: &Record| {
+            let is_so = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
+            is_so.then_some(()).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the job was not stopped"))
+        };
+        let request = {
+            let inner = self.lock();
+            let record = find(&inner.records, id)?;
+            stopped(record)?;
+            serde_json::from_value::<Request>(record.request.clone())
+        };
+        let request = request.map_err(|error| Problem::wrong(format!("this job is of another version: {error}")))?;
+        let plan = request.plan_again(studio)?;
+        let mut inner = self.lock();
+        stopped(find(&inner.records, id)?)?;
+        self.has_room(&inner)?;
+        inner.waiting.push_back(Waiting { id: id.to_owned(), lane: plan.lane, work: plan.work });
+        self.change(&mut inner, id, Record::queue_again);
+        self.wake.notify_all();
+        find(&inner.records, id).cloned()
+    }
+
+    fn has_room(&self, inner: &Inner) -> Result<()> {
+        if inner.waiting.len() >= self.queue || self.stopping.load(Ordering::SeqCst) {
+            return Err(Problem::busy(format!("{} jobs are waiting already; try again later", inner.waiting.len())));
+        }
+        Ok(())
     }
 
     /// Removes the oldest looks beyond those that are kept.
@@ -187,7 +221,7 @@ impl Jobs {
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
         let mut inner = self.lock();
         if matches!(find(&inner.records, id)?.state, State::Queued | State::Running) {
-            return Err(Problem::new(axum::http::StatusCode::CONFLICT, "the job has not ended; cancel it first"));
+            return Err(Problem::new(StatusCode::CONFLICT, "the job has not ended; cancel it first"));
         }
         self.store.remove(id)?;
         inner.records.retain(|record| record.id != id);
@@ -224,7 +258,7 @@ impl Jobs {
             if let Some(at) = inner.waiting.iter().position(|waiting| waiting.lane == lane) {
                 let waiting = inner.waiting.remove(at)?;
                 inner.running.insert(waiting.id.clone(), Arc::default());
-                inner.news.insert(waiting.id.clone(), Vec::new());
+                inner.news.insert(waiting.id.clone(), self.store.news(&waiting.id));
                 self.change(&mut inner, &waiting.id, Record::begin);
                 return Some(waiting);
             }
@@ -311,6 +345,11 @@ impl Handle<'_> {
         told.push(news.clone());
         let at = told.len() - 1;
         self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
+    }
+
+    /// Whether it has told anything yet: a job that goes on has.
+    pub(crate) fn has_told(&self) -> bool {
+        self.jobs.lock().news.get(&self.id).is_some_and(|told| !told.is_empty())
     }
 
     /// Keeps a file in the job's folder, for clients to ask for.

@@ -77,6 +77,11 @@ impl Record {
         self.started = Some(now());
     }
 
+    /// It waits once more; what it has made so far stays.
+    pub(super) fn queue_again(&mut self) {
+        (self.state, self.error, self.finished) = (State::Queued, None, None);
+    }
+
     pub(super) fn at(&mut self, done: usize, total: usize, doing: &str) {
         self.progress = Progress { done, total, doing: doing.to_owned() };
     }

@@ -42,6 +42,7 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/jobs/{job}", get(jobs::show)),
         (Method::DELETE, "/api/jobs/{job}", delete(jobs::remove)),
         (Method::POST, "/api/jobs/{job}/cancel", post(jobs::cancel)),
+        (Method::POST, "/api/jobs/{job}/resume", post(jobs::resume)),
         (Method::GET, "/api/jobs/{job}/files/{file}", get(jobs::file)),
     ]
 }

@@ -54,7 +54,7 @@ pad.addEventListener('pointermove', (event) => {
     stroke = to;
   }
 });
-for (const end of ['pointerup', 'pointercancel']) pad.addEventListener(end, () => { stroke = null; });
+for (const end of ['pointerup', 'pointercancel']) pad.addEventListener(end, () => { stroke = null; tell(); });
 
 let cursor = [140, 60];
 pad.addEventListener('keydown', (event) => {
@@ -255,6 +255,12 @@ function bars(probabilities) {
   });
   const verdict = blank || best < 0 ? '' : model.classes[best];
   list.dataset.best = verdict;
+  tell();
+}
+
+/** Says what is read, for those who hear the page; not before the pen is lifted. */
+function tell() {
+  const verdict = $('#bars').dataset.best ?? '';
   const spoken = verdict === '' ? '' : `It reads ${verdict}`;
   if (stroke === null && $('#verdict').textContent !== spoken) $('#verdict').textContent = spoken;
 }

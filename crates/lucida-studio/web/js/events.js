@@ -4,6 +4,7 @@ import { ask, path } from './core.js';
 
 const listeners = new Set();
 let source = null;
+let greeted = false;
 
 function connect() {
   source = new EventSource('/api/events');
@@ -13,14 +14,18 @@ function connect() {
   };
   // After a break the server's state may be another: whoever listens asks again.
   const again = () => { for (const listener of [...listeners]) listener({ type: 'again' }); };
-  source.addEventListener('hello', again);
+  source.addEventListener('hello', () => { greeted = true; again(); });
   source.addEventListener('lagged', again);
 }
 
-/** Calls `listener` with each event; returns what ends that. */
-export function listen(listener) {
+/**
+ * Calls `listener` with each event, first with `again`: time to ask for what there is, unless that is
+ * `asked` already. Returns what ends that.
+ */
+export function listen(listener, asked = false) {
   listeners.add(listener);
   if (source === null) connect();
+  else if (greeted && !asked) queueMicrotask(() => listener({ type: 'again' }));
   return () => listeners.delete(listener);
 }
 
@@ -55,7 +60,7 @@ export function follow(id, { change = () => {}, news = () => {} }) {
       if (ended(event.job)) catchUp();
       else change(event.job);
     }
-  });
+  }, true);
   catchUp();
   return () => { stopped = true; stop(); };
 }

@@ -5,9 +5,13 @@ import { ended, listen } from './events.js';
 
 let models = [];
 
-/** Fills the list of models, and calls `changed(description)` for the chosen one now and whenever it is another. */
+/** Fills the list of models, where there is one, and calls `changed(description)` for the chosen one now and whenever it is another. */
 export async function frame(changed = () => {}) {
   const select = $('#model');
+  if (!select) {
+    watchJobs(() => {});
+    return {};
+  }
   select.addEventListener('change', () => choose(select.value));
   async function choose(id) {
     look({ model: id, layer: undefined, channel: undefined });
@@ -17,15 +21,15 @@ export async function frame(changed = () => {}) {
   }
   await fill(select);
   watchJobs(async () => fill(select));
-  const known = view.model === undefined || models.some((model) => model.id === view.model);
-  const id = (known && view.model) || models[0].id;
-  const [layer, channel] = known ? [view.layer, view.channel] : [];
+  const known = models.some((model) => model.id === view.model);
+  // A layer is one of the model that was looked at; where none was named, of the one to begin with.
+  const { layer, channel } = known || view.model === undefined ? view : {};
+  const id = known ? view.model : models[0].id;
   look({ model: id });
   select.value = id;
   const model = await attempt(() => ask(path`/api/models/${id}`));
   if (model) {
-    view.layer = layer;
-    view.channel = channel;
+    Object.assign(view, { layer, channel });
     await changed(model);
   }
   return { choose };

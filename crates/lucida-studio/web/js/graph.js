@@ -12,7 +12,7 @@ function words(model, block, narrow) {
   const kind = { MaxPooling2D: 'MaxPool', AveragePooling2D: 'AvgPool', GlobalAveragePooling2D: 'GlobalAvg', Concatenate: 'Concat', InputLayer: 'Input' }[layer.kind] ?? layer.kind;
   const channels = layer.shape[layer.shape.length - 1];
   if (narrow) return [kind === 'Conv2D' ? 'Conv' : kind, `${channels}`];
-  return [layer.name, `${kind}  ${shape(layer.shape)}`];
+  return [layer.name, `${kind} ${shape(layer.shape)}`];
 }
 
 /** Draws the graph of `model` into `place`; `choose(name)` is called for a click on a layer. */
@@ -58,9 +58,12 @@ export function graph(place, model, choose) {
     const [title, note] = words(model, block, narrow);
     const names = block.layers.map((layer) => model.layers[layer].name);
     const main = model.layers[block.layers[0]];
-    const label = `${names.join(', ')}: ${main.kind}, ${shape(main.shape)}, ${count(block.layers.reduce((sum, at) => sum + model.layers[at].parameters, 0))} parameters`;
+    const parameters = `${count(block.layers.reduce((sum, at) => sum + model.layers[at].parameters, 0))} parameters`;
+    const label = `${names.join(', ')}: ${main.kind}, ${shape(main.shape)}, ${parameters}`;
+    // What is heard says what is seen, and then what there is no room for.
+    const more = narrow ? label : parameters;
     const joins = ['Concatenate', 'Add'].includes(main.kind);
-    const node = el('button', { class: `node${narrow ? ' small' : ''}${joins ? ' join' : ''}`, 'aria-label': label, title: label, 'aria-pressed': 'false', onclick: () => choose(names[0]) }, el('b', {}, title), el('span', {}, note));
+    const node = el('button', { class: `node${narrow ? ' small' : ''}${joins ? ' join' : ''}`, title: label, 'aria-pressed': 'false', onclick: () => choose(names[0]) }, el('b', {}, title), ' ', el('span', {}, note), el('span', { class: 'hidden-text' }, `, ${more}`));
     const breadth = narrow ? 76 : lanes === 1 ? 224 : 180;
     Object.assign(node.style, { left: `${x(block.place) - breadth / 2}px`, top: `${y(block.row)}px`, width: `${breadth}px`, height: `${HEIGHT}px` });
     node.dataset.layers = JSON.stringify(names);

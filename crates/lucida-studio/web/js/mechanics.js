@@ -182,7 +182,7 @@ function grid(kind) {
     if (kind === 'kernel') {
       cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, value: Number(value.toPrecision(3)), onchange: (event) => change(row, column, event.target.value) });
     } else if (follows) {
-      cell = el('button', { class: 'cell', 'aria-label': `${name}: ${number(value)}`, 'aria-pressed': String(chosen), onclick: () => { question.place = [row, column]; compute(); } }, number(value, 2));
+      cell = el('button', { class: 'cell', 'aria-label': `${name}: ${number(value, 2)}`, 'aria-pressed': String(chosen), onclick: () => { question.place = [row, column]; compute(); } }, number(value, 2));
     } else cell = el('span', { class: 'cell' }, number(value, 2));
     cell.style.background = film ? filmColour(value / most) : signedColour(value / most);
     cell.style.color = dark ? '#fff' : '#1d1c1a';

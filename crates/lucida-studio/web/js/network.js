@@ -13,13 +13,15 @@ let [maps, data, shown] = [null, null, 0];
 const pictures = picker($('#picker'), () => showMaps());
 
 frame(async (next) => {
-  model = next;
+  [model, layer] = [next, null];
   const depth = model.layers.length;
   $('#graph-facts').textContent = `${model.network}: ${depth} layers, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
   drawing = graph($('#graph'), model, showLayer);
-  const known = model.layers.some(({ name }) => name === view.layer);
   const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
   await attempt(() => pictures.use(model));
+  if (model !== next) return;
+  // A layer may have been chosen in the meantime.
+  const known = model.layers.some(({ name }) => name === view.layer);
   await showLayer(known ? view.layer : first.name, known ? view.channel : undefined);
 });
 

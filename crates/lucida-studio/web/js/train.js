@@ -8,13 +8,13 @@ import { frame } from './frame.js';
 const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
 const runs = new Map();
 let open = null;
-let known = { photos: null };
+let known = { digits: '', photos: null, networks: [] };
 
 frame();
 known = (await attempt(() => ask('/api/data'))) ?? known;
 $('#data').replaceChildren(...[el('option', { value: 'digits' }, known.digits), known.photos ? el('option', { value: 'photos' }, known.photos) : null].filter(Boolean));
 $('#data-row').hidden = !known.photos;
-$('#network').replaceChildren(...(known.networks ?? []).map(({ name, title }) => el('option', { value: name }, title)));
+$('#network').replaceChildren(...known.networks.map(({ name, title }) => el('option', { value: name }, title)));
 $('#data').addEventListener('change', () => { $('#network-row').hidden = $('#data').value !== 'photos'; });
 
 listen(async (event) => {
@@ -102,7 +102,8 @@ function draw() {
   const shown = [...runs.values()].filter((run) => run.shown);
   const lines = (own, tried) => shown.flatMap((run) => {
     const epochs = run.news.filter(({ type }) => type === 'epoch');
-    const batches = run.news.filter(({ type }) => type === 'batch').sort((a, b) => a.at - b.at);
+    // A run that was killed and went on has told some steps twice: the later ones count.
+    const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
       { name: `${run.job.title}, training`, colour: run.colour, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },
       { name: run.job.title, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
@@ -125,7 +126,7 @@ function showOpen() {
   $('#run-note').textContent = job.error ?? (result?.accuracy ? `${percent(result.accuracy, 2)} right, loss ${number(result.loss)}; the best of ${result.epochs} epochs is number ${result.best_epoch}` : last ? `Epoch ${last.epoch}: ${percent(last.val_accuracy, 2)} right, ${number(last.seconds)} s` : job.progress.doing);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
-  if (known.resume && ['cancelled', 'interrupted', 'failed'].includes(job.state)) actions.push(el('button', { class: 'primary', onclick: () => attempt(async () => add(await post(path`/api/jobs/${job.id}/resume`, {}))) }, 'Go on'));
+  if (['cancelled', 'interrupted', 'failed'].includes(job.state)) actions.push(el('button', { class: 'primary', onclick: () => attempt(async () => add(await post(path`/api/jobs/${job.id}/resume`, {}))) }, 'Go on'));
   if (result?.accuracy) {
     actions.push(el('a', { class: 'button', href: `/?model=job-${job.id}` }, 'Look inside'));
     actions.push(el('a', { class: 'button', download: 'model.safetensors', href: path`/api/jobs/${job.id}/files/model.safetensors` }, 'Download'));

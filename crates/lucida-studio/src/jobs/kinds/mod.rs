@@ -2,13 +2,17 @@
 
 mod explain;
 mod filter;
+mod style;
 mod train;
 
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use train::{Choice, networks};
 
 use super::{Lane, Work};
 use crate::models::Loaded;
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
 /// What is asked for.
@@ -23,6 +27,8 @@ pub(crate) enum Request {
     Explain(explain::Explain),
     /// A training run.
     Train(train::Train),
+    /// A style transfer.
+    Style(style::Style),
 }
 
 /// What is to be done for a request.
@@ -43,7 +49,16 @@ impl Request {
             Self::Maximize(request) => request.plan(studio),
             Self::Examples(request) => request.plan(studio),
             Self::Explain(request) => request.plan(studio),
-            Self::Train(request) => request.plan(studio),
+            Self::Train(request) => request.plan(studio, false),
+            Self::Style(request) => request.plan(studio),
+        }
+    }
+
+    /// As [`Request::plan`], for a job that was stopped and goes on.
+    pub(super) fn plan_again(&self, studio: &Studio) -> Result<Plan> {
+        match self {
+            Self::Train(request) => request.plan(studio, true),
+            _ => Err(Problem::new(StatusCode::CONFLICT, "only a training can go on where it was stopped")),
         }
     }
 }

@@ -54,7 +54,7 @@ fn one() -> f32 {
     1.0
 }
 
-struct Work2 {
+struct Painter {
     request: Style,
     content: Picture,
     styles: Vec<(Picture, f32)>,
@@ -77,12 +77,12 @@ impl Style {
         let content = picture(&self.content)?;
         let styles = self.styles.iter().map(|part| Ok((picture(&part.image)?, part.weight)));
         let styles = styles.collect::<Result<Vec<_>>>()?;
-        let work = Box::new(Work2 { request: self.clone(), content, styles });
+        let work = Box::new(Painter { request: self.clone(), content, styles });
         Ok(Plan { kind: "style", title: "A painting".into(), lane: Lane::Long, stamp: None, work })
     }
 }
 
-impl Work for Work2 {
+impl Work for Painter {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { request, content, styles } = *self;
         job.save("content.png", &content.png_bytes()?)?;
@@ -107,7 +107,10 @@ impl Work for Work2 {
         let mut shown: Option<Instant> = None;
         let mut number = 0;
         let mut watch = |report: &Report| {
-            let doing = format!("{} × {} pixels, step {} of {}", report.size[1], report.size[0], report.step[0], report.step[1]);
+            let doing = format!(
+                "{} × {} pixels, step {} of {}",
+                report.size[1], report.size[0], report.step[0], report.step[1]
+            );
             let goes_on = job.progress((1000.0 * report.done) as usize, 1000, &doing);
             let losses = report.losses;
             let is_time = shown.is_none_or(|shown| shown.elapsed() >= PICTURE);

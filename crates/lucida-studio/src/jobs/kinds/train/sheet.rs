@@ -8,7 +8,7 @@ use crate::jobs::Handle;
 
 /// Pictures side by side, and the side of one where they are not smaller.
 const COLUMNS: usize = 20;
-const SIDE: usize = 56;
+const SIDE: usize = 64;
 
 /// Saves pictures of a set as one file, and says how to find them in it.
 pub(super) fn save(job: &Handle, name: &str, set: &dyn Dataset, indices: &[usize]) -> Result<Value> {

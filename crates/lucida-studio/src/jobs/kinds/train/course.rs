@@ -1,0 +1,128 @@
+//! What all runs have in common: the training itself, and what is left of it.
+
+use lucida::Cpu;
+use lucida::data::{Dataset, choose};
+use lucida::nn::{Network, Optimizer, Schedule};
+use lucida::train::{Checkpoints, Evaluation, Fit, Fitted, RunFolder, Samples, Settings};
+use lucida::weights::Model;
+use serde_json::{Value, json};
+
+use super::watch::Watch;
+use super::{Train, sheet};
+use crate::jobs::Handle;
+
+/// Pictures of each cell of the confusion matrix, and in all.
+const IN_CELL: usize = 12;
+const IN_ALL: usize = 800;
+/// Pictures whose predictions are followed.
+const SAMPLES: usize = 12;
+
+/// A run at work.
+pub(super) struct Course<'a> {
+    pub(super) request: &'a Train,
+    pub(super) job: &'a Handle<'a>,
+    pub(super) run: &'a RunFolder,
+    pub(super) cpu: Cpu,
+    pub(super) resume: bool,
+}
+
+/// What a network is shown: samples to learn from and samples to be tried on, and the pictures of the latter.
+pub(super) struct Lesson<'a> {
+    pub(super) train: &'a dyn Samples,
+    pub(super) validation: &'a dyn Samples,
+    pub(super) pictures: &'a dyn Dataset,
+}
+
+impl Course<'_> {
+    fn settings(&self) -> Settings {
+        Settings {
+            epochs: self.request.epochs,
+            batch_size: self.request.batch_size,
+            schedule: Schedule::constant(self.request.learning_rate),
+            optimizer: Optimizer::adam(),
+            seed: self.request.seed,
+            cpu: self.cpu,
+        }
+    }
+
+    /// Trains, and tells how it goes.
+    pub(super) fn fit(&self, network: &mut Network, lesson: &Lesson) -> lucida::Result<Fitted> {
+        let samples = choose(lesson.pictures.len(), SAMPLES, self.request.seed);
+        if !self.job.has_told() {
+            self.job.news(json!({
+                "type": "start",
+                "classes": lesson.validation.class_names(),
+                "labels": samples.iter().map(|&index| lesson.validation.label(index)).collect::<Vec<_>>(),
+                "samples": sheet::save(self.job, "samples.png", lesson.pictures, &samples)?,
+            }));
+        }
+        let identity = json!({
+            "data": self.request.data,
+            "network": self.request.network,
+            "training pictures": lesson.train.len(),
+            "validation pictures": lesson.validation.len(),
+            "classes": lesson.train.class_names(),
+        });
+        let checkpoints = Checkpoints { path: self.run.checkpoint(), every: None, resume: self.resume, identity };
+        let mut watch =
+            Watch { job: self.job, epochs: self.request.epochs, validation: lesson.validation, samples, cpu: self.cpu };
+        Fit::new(self.settings()).checkpoints(checkpoints).run_on(
+            network,
+            lesson.train,
+            Some(lesson.validation),
+            &mut watch,
+        )
+    }
+
+    /// Keeps what a run leaves; the value is the result of the job.
+    pub(super) fn finish(
+        &self,
+        model: &mut Model,
+        fitted: &Fitted,
+        pictures: &dyn Dataset,
+        evaluation: &Evaluation,
+    ) -> lucida::Result<Value> {
+        let (job, run) = (self.job, self.run);
+        model.training = fitted.record(&self.settings());
+        run.save_best(model)?;
+        run.save_last(model, &fitted.last)?;
+        run.save_history(&fitted.history)?;
+        let shown = |name: &&&str| !name.ends_with(".svg") && run.path().join(name).exists();
+        RunFolder::FILES.iter().filter(shown).for_each(|name| job.offer(name));
+        let (cells, sheet) = cells(job, pictures, evaluation)?;
+        Ok(json!({
+            "classes": model.class_names,
+            "loss": evaluation.loss,
+            "accuracy": evaluation.accuracy,
+            "confusion": evaluation.confusion.counts(),
+            "cells": cells,
+            "sheet": sheet,
+            "best_epoch": fitted.best_epoch,
+            "epochs": fitted.history.epochs.len(),
+        }))
+    }
+}
+
+/// Some pictures of each cell of the confusion matrix: the mistakes first, then what is right.
+fn cells(job: &Handle, set: &dyn Dataset, evaluation: &Evaluation) -> lucida::Result<(Value, Value)> {
+    let classes = set.class_names().len();
+    let mut counts = vec![0; classes * classes];
+    let mut chosen = Vec::new();
+    for wrong in [true, false] {
+        for (index, &predicted) in evaluation.predicted.iter().enumerate() {
+            let truth = set.label(index);
+            let count = &mut counts[truth * classes + predicted];
+            if (truth != predicted) == wrong && *count < IN_CELL && chosen.len() < IN_ALL {
+                *count += 1;
+                chosen.push(index);
+            }
+        }
+    }
+    let sheet = sheet::save(job, "cells.png", set, &chosen)?;
+    let cell = |(tile, &index): (usize, &usize)| {
+        let predicted = evaluation.predicted[index];
+        let probability = evaluation.probabilities[index].get(predicted);
+        json!({ "truth": set.label(index), "predicted": predicted, "probability": probability, "tile": tile })
+    };
+    Ok((chosen.iter().enumerate().map(cell).collect(), sheet))
+}

@@ -1,0 +1,153 @@
+//! The photos of a folder: a small network from scratch, or a new head on one that has seen many pictures.
+
+use std::path::Path;
+
+use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
+use lucida::nn::zoo::{self, Architecture, Options};
+use lucida::train::{
+    FeatureSet, FeatureStore, Fitted, Head, Origin, Pictures, Transfer, Transferred, evaluate_samples,
+    features_of_base, picture_keys,
+};
+use lucida::weights::{BUILTIN, Model, ModelSpec, Top, hub, locate, open};
+use lucida::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::course::{Course, Lesson};
+use crate::data::Source;
+use crate::problem::{self, Problem};
+use crate::state::Studio;
+
+/// Height and width of the pictures.
+const SIZE: usize = 150;
+/// The network that learns from nothing.
+const SCRATCH: &str = "basic-cnn";
+/// What is put on a network that has learned something before.
+const HEAD: &str = "gap,dense:256,dropout:0.3";
+/// The part of the photos that validates, where the folder has none for that.
+const VALIDATION: f64 = 0.2;
+
+/// A network to choose, and what it is in a few words.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Choice {
+    name: &'static str,
+    title: String,
+}
+
+/// All networks that can learn photos: those that need weights only where these have been fetched.
+pub(crate) fn networks() -> Vec<Choice> {
+    let base = |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, Top::Unneeded).is_ok();
+    let mut choices = vec![
+        Choice { name: SCRATCH, title: "A small network, from scratch".into() },
+        Choice { name: BUILTIN, title: "A new head on the first blocks of VGG16".into() },
+    ];
+    choices.extend(
+        zoo::ALL
+            .iter()
+            .filter(base)
+            .map(|known| Choice { name: known.name, title: format!("A new head on {}", known.name) }),
+    );
+    choices
+}
+
+/// Whether there are photos to learn from, and such a network.
+pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<()> {
+    let photos = studio.data.photos()?;
+    let photos =
+        photos.ok_or_else(|| Problem::wrong("there is no folder of photos: start the studio with --data DIR"))?;
+    if !photos.is_classified() || photos.class_names().len() < 2 {
+        return Err(Problem::wrong("the folder of photos needs two sub-folders or more, one for each class"));
+    }
+    let known = networks();
+    match network {
+        Some(name) if !known.iter().any(|choice| choice.name == name) => {
+            let names: Vec<&str> = known.iter().map(|choice| choice.name).collect();
+            Err(Problem::wrong(format!("the network must be one of {}", names.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
+    let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
+    let (request, cpu, job) = (course.request, course.cpu, course.job);
+    let name = request.network.as_deref().unwrap_or(SCRATCH);
+    let base = base(name)?;
+    let preprocessing = match &base {
+        Some(base) => base.preprocessing()?.clone(),
+        None => Model::preprocessing_of(zoo::find(SCRATCH)?.pixels, SIZE, SIZE),
+    };
+    let watch = |done, total| job.progress(done, total, "looking through the folder");
+    let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).watch(&watch);
+    if base.is_none() {
+        builder = builder.keep(&preprocessing, memory_to_keep());
+    }
+    let folder = builder.open()?;
+    if !folder.skipped().is_empty() {
+        save_skipped(folder.skipped(), &course.run.skipped())?;
+    }
+    let origin = Origin { data: path.clone(), validation_split: VALIDATION, seed: request.seed, augment: None };
+    origin.save(&course.run.origin())?;
+    let Some(base) = base else {
+        let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
+        let mut model = Model {
+            preprocessing: Some(preprocessing.clone()),
+            class_names: folder.class_names().to_vec(),
+            ..Model::new(zoo::find(SCRATCH)?.build(&options)?)
+        };
+        let samples = |set| Pictures::new(set, &preprocessing, cpu.threads());
+        let (train, validation) = (samples(&folder.train), samples(&folder.validation));
+        let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
+        let fitted = course.fit(&mut model.network, &lesson)?;
+        let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
+        return course.finish(&mut model, &fitted, &folder.validation, &evaluation);
+    };
+    let head: Head = HEAD.parse()?;
+    let transfer = Transfer { cut: cut(name), head, unfreeze: None };
+    let features = features
+        .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
+    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, &folder, &features)
+}
+
+/// The head learns from what the frozen layers say of each photo, which is found out once.
+fn on_base(course: &Course, network: Transferred, folder: &Folder, features: &Path) -> Result<Value> {
+    let (cpu, job) = (course.cpu, course.job);
+    let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
+    let mut store = FeatureStore::open(features, &network.model, &layer)?;
+    let watch = |done, total| job.progress(done, total, "what the frozen layers see");
+    let mut see = |set: &lucida::data::FolderSet| {
+        let keys = picture_keys(set);
+        features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &watch)?;
+        Ok::<_, Error>(keys)
+    };
+    let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);
+    let train = FeatureSet::new(&store, &folder.train, &train)?;
+    let validation = FeatureSet::new(&store, &folder.validation, &validation)?;
+    let Transferred { mut model, seam, .. } = network;
+    let mut tail = model.network.tail(seam)?;
+    let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
+    let fitted = course.fit(&mut tail, &lesson)?;
+    let evaluation = evaluate_samples(&tail, &validation, &all(&folder.validation), cpu)?;
+    let mut last = model.network.clone();
+    last.take_over(fitted.last)?;
+    model.network.take_over(tail)?;
+    course.finish(&mut model, &Fitted { last, ..fitted }, &folder.validation, &evaluation)
+}
+
+/// The network below a new head; none for the one that learns from nothing.
+fn base(name: &str) -> Result<Option<Model>> {
+    if name == SCRATCH {
+        return Ok(None);
+    }
+    let spec = ModelSpec { size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new(name) };
+    open(&spec).map(Some)
+}
+
+/// Where a base is cut: InceptionV3 where its features are still of parts of things, the others at their end.
+fn cut(name: &str) -> Option<String> {
+    name.starts_with("inception-v3").then(|| "mixed7".to_owned())
+}
+
+fn all(set: &dyn Dataset) -> Vec<usize> {
+    (0..set.len()).collect()
+}

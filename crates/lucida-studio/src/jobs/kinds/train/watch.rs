@@ -1,0 +1,58 @@
+//! Tells listeners how a training goes.
+
+use lucida::Cpu;
+use lucida::nn::Network;
+use lucida::train::{BatchReport, EpochRecord, Flow, Observer, Samples, evaluate_samples};
+use serde_json::{Value, json};
+
+use crate::jobs::Handle;
+
+/// The points of a curve within an epoch.
+const POINTS: usize = 20;
+
+pub(super) struct Watch<'a> {
+    pub(super) job: &'a Handle<'a>,
+    pub(super) epochs: usize,
+    pub(super) validation: &'a dyn Samples,
+    /// Those whose predictions are told after each epoch.
+    pub(super) samples: Vec<usize>,
+    pub(super) cpu: Cpu,
+}
+
+impl Watch<'_> {
+    fn predictions(&self, network: &Network) -> lucida::Result<Value> {
+        let found = evaluate_samples(network, self.validation, &self.samples, self.cpu)?;
+        let each = found.predicted.iter().zip(&found.probabilities);
+        Ok(each.map(|(&class, of)| json!({ "class": class, "probability": of.get(class) })).collect())
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn batch(&mut self, report: &BatchReport) -> Flow {
+        let BatchReport { epoch, step, steps, loss, accuracy, .. } = *report;
+        if step.is_multiple_of(steps.div_ceil(POINTS)) {
+            let at = (epoch - 1) as f64 + step as f64 / steps as f64;
+            self.job.news(json!({ "type": "batch", "at": at, "loss": loss, "accuracy": accuracy }));
+        }
+        let doing = format!("epoch {epoch} of {}", self.epochs);
+        match self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing) {
+            true => Flow::Continue,
+            false => Flow::Stop,
+        }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
+        self.job.news(json!({
+            "type": "epoch",
+            "epoch": record.epoch,
+            "loss": record.loss,
+            "accuracy": record.accuracy,
+            "val_loss": record.val_loss,
+            "val_accuracy": record.val_accuracy,
+            "seconds": record.seconds,
+            "best": best,
+            "samples": self.predictions(network)?,
+        }));
+        Ok(if self.job.is_cancelled() { Flow::Stop } else { Flow::Continue })
+    }
+}
