@@ -34,13 +34,16 @@ fn folder() -> TempDir {
 
 /// A short painting of these files of the folder; more words may follow.
 fn paint(folder: &Path, words: &str) -> Vec<String> {
-    let resolve = |word: &str| match word.ends_with(".png") || word.ends_with(".gif") || word.ends_with(".tif") {
+    let resolve = |word: &str| match [".png", ".gif", ".tif", "steps/"].iter().any(|end| word.ends_with(end)) {
         true => text(&folder.join(word)).to_owned(),
         false => word.to_owned(),
     };
     let mut all: Vec<String> = words.split_whitespace().map(resolve).collect();
     all.insert(0, "style".to_owned());
-    all.extend(["--size", "64", "--steps", "2", "--coarsest", "0"].map(str::to_owned));
+    if !all.iter().any(|word| word == "--size") {
+        all.extend(["--size", "64"].map(str::to_owned));
+    }
+    all.extend(["--steps", "2", "--coarsest", "0"].map(str::to_owned));
     all
 }
 
@@ -81,7 +84,11 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
 fn styles_masks_colours_sizes_and_the_way_there() {
     let folder = folder();
     let folder = folder.path();
-    painted(folder, "content.png style.png other.png -o blend.png --blend 3,1 --every 1 --gif way.gif --preview steps");
+    painted(
+        folder,
+        "content.png style.png other.png -o blend.png --blend 3,1 --every 1 --gif way.gif --preview steps/",
+    );
+    assert_eq!(names(&folder.join("steps")), ["00001.png", "00002.png"]);
     assert!(fs::read(folder.join("way.gif")).unwrap().starts_with(b"GIF89a"));
     painted(
         folder,

@@ -83,7 +83,7 @@ pub(crate) struct Style {
 #[command(after_help = "\
 Examples:
   lucida style-frames frames/ painting.jpg -o painted/
-  lucida style-frames frames/ painting.jpg -o painted/ --size 384 --frame-steps 40 --temporal-weight 100
+  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 --temporal-weight 300
 
 The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved
 to where its parts are now, and held near to that. A film becomes frames, and frames a film, with

@@ -55,6 +55,8 @@ pub(crate) struct Algorithms {
 const PACKING: usize = 500;
 /// Adding up and transforming back the gradient of the kernel, for each channel, vector of filters and thread.
 const GATHER: usize = 500;
+/// Pictures that passes without gradients are chosen for.
+const USUAL_BATCH: usize = 8;
 /// Rows of a typical tile of the micro-kernels.
 const TILE_ROWS: usize = 8;
 
@@ -74,7 +76,11 @@ impl Algorithms {
     }
 
     /// The one expected to be faster, for each pass, at `batch` pictures.
+    ///
+    /// Without gradients it is the one for [`USUAL_BATCH`] pictures, whatever their number: what comes out for a picture
+    /// does not depend, not even in its last digit, on how many others are looked at with it.
     pub(crate) fn choose(cpu: Cpu, shape: &Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
+        let batch = if gradients.input || gradients.kernel { batch } else { USUAL_BATCH };
         let cheaper = |direct: usize, winograd: usize| {
             if winograd_fits(shape) && winograd < direct { Algorithm::Winograd } else { Algorithm::Direct }
         };

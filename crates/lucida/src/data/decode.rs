@@ -7,6 +7,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::tiff::TiffDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
@@ -75,7 +76,13 @@ impl Picture {
         }
         // Unreadable metadata are no reason to refuse the picture.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let profile = decoder.icc_profile().ok().flatten();
+        let profile = match format {
+            // Under limits this decoder allows a profile no more than a part of the pixels, too little for small pictures;
+            // without them it has its own.
+            ImageFormat::Tiff => TiffDecoder::new(Cursor::new(bytes)).and_then(|mut decoder| decoder.icc_profile()),
+            _ => decoder.icc_profile(),
+        };
+        let profile = profile.ok().flatten();
         let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         image.apply_orientation(orientation);
         let alpha = opacity(&image);

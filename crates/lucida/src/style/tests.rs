@@ -97,6 +97,24 @@ fn regions_have_styles_of_their_own() {
     }
 }
 
+/// Without a limit; then the largest memory, in steps of 3 %, that needs several tiles, and that which needs more.
+fn memories_of_tiles(network: &StyleNetwork, look: &Look, size: [usize; 2]) -> Vec<Option<u64>> {
+    let mut memories = vec![None];
+    let mut most = 1;
+    let mut memory = 256_000_000.0_f64;
+    while memories.len() < 3 {
+        let eye = Eye { memory: Some(memory as u64), exact: true, ..eye() };
+        let sight = Sight::new(network.clone(), &look.layers(), size, eye, true).unwrap();
+        let tiles = sight.tiles([0, 0]).len();
+        if tiles > most {
+            most = tiles;
+            memories.push(eye.memory);
+        }
+        memory *= 0.97;
+    }
+    memories
+}
+
 /// Tiles with halos are not an approximation.
 #[test]
 fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
@@ -108,7 +126,7 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     let (content, style, canvas) = (painted(size, 1.0), painted([64, 64], 1.7), painted(size, 0.6));
     // Exact sums: otherwise a tile's rounding lets single values change sides of a maximum.
     let mut results = Vec::new();
-    for memory in [None, Some(84_000_000), Some(76_000_000)] {
+    for memory in memories_of_tiles(&network, &look, size) {
         let eye = Eye { memory, exact: true, ..eye() };
         let (style, network) = StyleTarget::measure(network.clone(), &look, &style, eye).unwrap();
         let tiles = Sight::new(network.clone(), &look.layers(), size, eye, true).unwrap().tiles([0, 0]).len();

@@ -1,23 +1,25 @@
 //! The Wasserstein-2 distance of Gaussians, as a style loss.
 //!
 //! Features are taken for draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the style,
-//! `n` and `R R`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh, "Wasserstein
-//! Style Transfer", 2019):
+//! `n` and `C`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh, "Wasserstein Style
+//! Transfer", 2019). With the polar factor `U` of `B = S^1/2 C^1/2`, whose singular values add up to `tr(U^T B)`:
 //!
 //! ```text
-//! W = |m - n|^2 + tr(S + R R - 2 (R S R)^1/2),    dW/dS = I - R (R S R)^-1/2 R,    dW/dm = 2 (m - n)
+//! W = |m - n|^2 + tr(S) + tr(C) - 2 tr(U^T B),    dW/dS = I - S^-1/2 U C^1/2,    dW/dm = 2 (m - n)
 //! ```
 //!
-//! Both covariances get a little of the identity first, so that directions without variance do no harm. Roots are found
-//! by the coupled iteration of Newton and Schulz, which has nothing but products of matrices (Higham, "Functions of
-//! Matrices", equation 6.35).
+//! Both covariances get a little of the identity first, so that directions without variance do no harm. Roots and factors
+//! are found by the iterations of Newton and Schulz, which have nothing but products of matrices (Higham, "Functions of
+//! Matrices", equations 6.35 and 8.20). The usual form, with the root of `C^1/2 S C^1/2`, squares the condition: in 32 bits
+//! its iteration runs away.
 
 use lucida_kernels::{Buffer, Conv2d, Conv2dGradients, Conv2dShape, Cpu};
 
 use super::style_loss::Moments;
 
-/// What is added to the variances: a part of the mean variance of the style.
+/// What is added to the variances: a part of the mean variance of the style, and of the sum of one's own.
 const RIDGE: f32 = 1e-2;
+const OWN_RIDGE: f32 = 1e-5;
 /// The most steps to a root, and how near to the identity it ends.
 const STEPS: usize = 40;
 const CLOSE: f32 = 1e-4;
@@ -57,12 +59,9 @@ impl Square {
                 apart += (*value - identity).powi(2);
                 *value = 1.5 * identity - 0.5 * *value;
             }
-            let apart = (apart / size as f32).sqrt();
-            // Rounding grows again once it is as near as it gets.
-            if apart < CLOSE || (apart < 0.1 && apart > before) {
+            if is_done(apart, size, &mut before) {
                 break;
             }
-            before = apart;
             self.multiply(&y, &turn, &mut next);
             std::mem::swap(&mut y, &mut next);
             self.multiply(&turn, &z, &mut next);
@@ -72,6 +71,47 @@ impl Square {
         y.iter_mut().for_each(|value| *value *= root);
         z.iter_mut().for_each(|value| *value /= root);
         (y, z)
+    }
+
+    /// The orthogonal factor of a matrix: the singular values made one.
+    fn polar(&mut self, matrix: &[f32]) -> Buffer {
+        let (size, len) = (self.size, matrix.len());
+        let norm = matrix.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt().max(1e-30) as f32;
+        let (mut x, mut mirrored) = (Buffer::zeroed(len), Buffer::zeroed(len));
+        let (mut turn, mut next) = (Buffer::zeroed(len), Buffer::zeroed(len));
+        x.iter_mut().zip(matrix).for_each(|(x, value)| *x = value / norm);
+        let mut before = f32::INFINITY;
+        for _ in 0..STEPS {
+            transpose(size, &x, &mut mirrored);
+            self.multiply(&mirrored, &x, &mut turn);
+            let mut apart = 0.0_f32;
+            for (at, value) in turn.iter_mut().enumerate() {
+                let identity = if at % (size + 1) == 0 { 1.0 } else { 0.0 };
+                apart += (*value - identity).powi(2);
+                *value = 1.5 * identity - 0.5 * *value;
+            }
+            if is_done(apart, size, &mut before) {
+                break;
+            }
+            self.multiply(&x, &turn, &mut next);
+            std::mem::swap(&mut x, &mut next);
+        }
+        x
+    }
+}
+
+/// Whether an iteration is near enough to the identity, from the squares of what is missing; `before` is how near it was.
+fn is_done(squares: f32, size: usize, before: &mut f32) -> bool {
+    let apart = (squares / size as f32).sqrt();
+    // Rounding grows again once it is as near as it gets.
+    let done = apart < CLOSE || (apart < 0.1 && apart > *before);
+    *before = apart;
+    done
+}
+
+fn transpose(size: usize, from: &[f32], to: &mut [f32]) {
+    for (i, row) in from.chunks_exact(size).enumerate() {
+        row.iter().enumerate().for_each(|(j, value)| to[j * size + i] = *value);
     }
 }
 
@@ -99,11 +139,10 @@ impl Gaussian {
     pub(super) fn new(cpu: Cpu, moments: &Moments) -> Self {
         let size = moments.mean.len();
         let power: f64 = (0..size).map(|i| f64::from(moments.second[i * (size + 1)])).sum();
-        let mut covariance = covariance(moments, 0.0);
-        let mean_variance = (0..size).map(|i| covariance[i * (size + 1)]).sum::<f32>() / size as f32;
-        let ridge = RIDGE * mean_variance.max(1e-6 * (power / size as f64) as f32).max(f32::MIN_POSITIVE);
-        (0..size).for_each(|i| covariance[i * (size + 1)] += ridge);
-        let trace = (0..size).map(|i| f64::from(covariance[i * (size + 1)])).sum();
+        let variance: f32 = covariance(moments, 0.0).iter().step_by(size + 1).sum();
+        let ridge = RIDGE / size as f32 * variance.max(1e-6 * power as f32).max(f32::MIN_POSITIVE);
+        let covariance = covariance(moments, ridge);
+        let trace = trace(size, &covariance);
         let mut square = Square::new(cpu, size);
         let (root, _) = square.roots(&covariance);
         Self { square, mean: moments.mean.clone(), root, ridge, trace, power }
@@ -117,23 +156,26 @@ impl Gaussian {
     pub(super) fn compare(&mut self, got: &Moments) -> Apart {
         let size = self.mean.len();
         let covariance = covariance(got, self.ridge);
-        let (mut half, mut inner) = (Buffer::zeroed(size * size), Buffer::zeroed(size * size));
-        self.square.multiply(&covariance, &self.root, &mut half);
-        self.square.multiply(&self.root, &half, &mut inner);
-        let (root, inverse) = self.square.roots(&inner);
-        let trace = |matrix: &[f32]| (0..size).map(|i| f64::from(matrix[i * (size + 1)])).sum::<f64>();
+        let (own_root, inverse) = self.square.roots(&covariance);
+        let (mut both, mut map) = (Buffer::zeroed(size * size), Buffer::zeroed(size * size));
+        self.square.multiply(&own_root, &self.root, &mut both);
+        let factor = self.square.polar(&both);
+        let common: f64 = factor.iter().zip(both.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         let shift = || got.mean.iter().zip(&self.mean).map(|(m, n)| m - n);
-        let loss = shift().map(|apart| f64::from(apart).powi(2)).sum::<f64>() + trace(&covariance) + self.trace
-            - 2.0 * trace(&root);
-        self.square.multiply(&inverse, &self.root, &mut half);
-        self.square.multiply(&self.root, &half, &mut inner);
+        let loss = shift().map(|apart| f64::from(apart).powi(2)).sum::<f64>() + trace(size, &covariance) + self.trace
+            - 2.0 * common;
+        self.square.multiply(&factor, &self.root, &mut both);
+        self.square.multiply(&inverse, &both, &mut map);
         let mut second = Buffer::zeroed(size * size);
         for i in 0..size {
             for j in 0..size {
-                let map = 0.5 * (inner[i * size + j] + inner[j * size + i]);
+                let map = 0.5 * (map[i * size + j] + map[j * size + i]);
                 second[i * size + j] = if i == j { 1.0 - map } else { -map };
             }
         }
+        // What is added to the variances grows with them.
+        let own = OWN_RIDGE * trace(size, &second) as f32;
+        second.iter_mut().step_by(size + 1).for_each(|value| *value += own);
         // The covariance is the second moment less the product of the means.
         let along = |row: &[f32]| row.iter().zip(&got.mean).map(|(a, b)| a * b).sum::<f32>();
         let mean = shift().zip(second.chunks_exact(size)).map(|(apart, row)| 2.0 * apart - 2.0 * along(row)).collect();
@@ -141,15 +183,20 @@ impl Gaussian {
     }
 }
 
-/// The covariance, with something added to the variances.
+/// The covariance, with `ridge` and a part of their sum added to the variances.
 fn covariance(moments: &Moments, ridge: f32) -> Buffer {
     let size = moments.mean.len();
     let mut covariance = moments.second.clone();
     for (i, row) in covariance.chunks_exact_mut(size).enumerate() {
         row.iter_mut().zip(&moments.mean).for_each(|(value, mean)| *value -= moments.mean[i] * mean);
-        row[i] += ridge;
     }
+    let ridge = ridge + OWN_RIDGE * trace(size, &covariance) as f32;
+    covariance.iter_mut().step_by(size + 1).for_each(|value| *value += ridge);
     covariance
+}
+
+fn trace(size: usize, matrix: &[f32]) -> f64 {
+    matrix.iter().step_by(size + 1).map(|&value| f64::from(value)).sum()
 }
 
 #[cfg(test)]
@@ -182,6 +229,38 @@ mod tests {
         assert!(out.iter().zip(matrix.iter()).all(|(a, b)| (a - b).abs() < 1e-3));
         square.multiply(&root, &inverse, &mut out);
         assert!((0..size).all(|i| (out[i * (size + 1)] - 1.0).abs() < 1e-2), "{out:?}");
+        // The factor of a positive matrix times an exchange of two rows is that exchange.
+        let mut turned = matrix.clone();
+        let (first, second) = turned.split_at_mut(size);
+        first.swap_with_slice(&mut second[..size]);
+        let factor = square.polar(&turned);
+        for (at, value) in factor.iter().enumerate() {
+            let from = [1, 0].get(at / size).copied().unwrap_or(at / size);
+            assert!((value - if from == at % size { 1.0 } else { 0.0 }).abs() < 1e-3, "{at}: {value}");
+        }
+    }
+
+    /// Many channels that are nearly all the same, much stronger than those of the style: no number is lost, and the style
+    /// itself is at no distance.
+    #[test]
+    fn features_that_hardly_vary_are_no_harm() {
+        let size = 96;
+        let like = |gain: f32, spread: f32| {
+            let mean: Vec<f32> = (0..size).map(|i| gain * (1.0 + (i % 3) as f32)).collect();
+            let mut second = Buffer::zeroed(size * size);
+            for i in 0..size {
+                (0..size).for_each(|j| second[i * size + j] = (1.0 + spread) * mean[i] * mean[j]);
+            }
+            Moments { second, mean }
+        };
+        let style = like(1.0, 0.3);
+        let mut gaussian = Gaussian::new(Cpu::detect(), &style);
+        assert!(gaussian.compare(&style).loss < 1e-3 * gaussian.power());
+        for (gain, spread) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
+            let apart = gaussian.compare(&like(gain, spread));
+            assert!(apart.loss.is_finite() && apart.loss > 0.1 * gaussian.power(), "{gain}: {}", apart.loss);
+            assert!(apart.second.iter().chain(&apart.mean).all(|value| value.is_finite()));
+        }
     }
 
     /// For one channel the distance is that of the means and of the deviations.
@@ -197,8 +276,8 @@ mod tests {
         };
         let mut gaussian = Gaussian::new(Cpu::detect(), &of(1.0, 4.0));
         let apart = gaussian.compare(&of(3.0, 9.0));
-        let ridge = 0.04_f64;
-        let expected = 4.0 + ((9.0 + ridge).sqrt() - (4.0 + ridge).sqrt()).powi(2);
+        // 1 % of the style's variance is added to both, and a little of each one's own.
+        let expected = 4.0 + (9.04009_f64.sqrt() - 4.04004_f64.sqrt()).powi(2);
         assert!((apart.loss - expected).abs() < 1e-3, "{} {expected}", apart.loss);
         assert!(gaussian.compare(&of(1.0, 4.0)).loss < 1e-4);
     }

@@ -10,6 +10,7 @@ use crate::{Error, Result};
 
 /// Folders inside folders that are followed; nobody sorts photos deeper.
 const DEPTH: usize = 32;
+const LOOP: &str = "is a link to a folder that it lies in (a loop)";
 
 /// What is in one folder.
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ pub(super) fn list(folder: &Path, skipped: &mut Vec<Skipped>) -> io::Result<List
     for path in names.into_iter().map(|name| folder.join(name)) {
         // Through links: a broken one is an error here.
         match fs::metadata(&path).map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_dir() && leads_back(&path) => skipped.push(Skipped::new(path, LOOP)),
             Ok(kind) if kind.is_dir() => listing.folders.push(path),
             // A pipe or a device would keep its reader waiting for ever.
             Ok(kind) if kind.is_file() => listing.files.push(path),
@@ -51,8 +53,9 @@ fn descend(folder: &Path, above: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>, sk
         Ok(real) => real,
         Err(error) => return skipped.push(Skipped::new(folder, format!("cannot be read: {error}"))),
     };
-    if above.contains(&real) {
-        return skipped.push(Skipped::new(folder, "is a link to a folder that it lies in (a loop)"));
+    // What holds a folder above would lead back to it.
+    if above.iter().any(|folder| folder.starts_with(&real)) {
+        return skipped.push(Skipped::new(folder, LOOP));
     }
     if above.len() == DEPTH {
         return skipped.push(Skipped::new(folder, format!("lies deeper than {DEPTH} folders")));
@@ -78,6 +81,15 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::file(path, "there is no such folder")),
         Err(error) => Err(Error::io(path, "read", error)),
     }
+}
+
+/// Whether this is a link to a folder that it lies in.
+fn leads_back(path: &Path) -> bool {
+    let lies_in = |target: PathBuf| {
+        let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        parent.is_some_and(|parent| parent.starts_with(target))
+    };
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) && fs::canonicalize(path).is_ok_and(lies_in)
 }
 
 fn is_hidden(name: &OsStr) -> bool {

@@ -90,7 +90,15 @@ pub fn dream(
             goes_on = watch.step(octave * settings.steps + step, total);
             goes_on
         };
-        let mut run = Run { network: &network, pixels: &pixels, seen: &seen, plan, first: octave, tick: &mut tick };
+        let mut run = Run {
+            network: &network,
+            pixels: &pixels,
+            seen: &seen,
+            plan,
+            first: octave,
+            tick: &mut tick,
+            stopped: false,
+        };
         run.dream(settings, &objectives, &mut dreamt)?;
         if !goes_on {
             dreamt = resize_floats(&dreamt, size, full, channels)?;

@@ -48,6 +48,9 @@ pub struct Fourier {
     /// The deviation of the first coefficients: with little of it the picture grows from a few places where a filter speaks
     /// first, with more from many.
     pub spread: f32,
+    /// How many starts are tried; the best picture is kept. A filter of few pixels has hills that lead nowhere near its
+    /// highest, and one that hardly ever speaks must be found first.
+    pub starts: usize,
     /// How strongly every pixel is pulled towards black, in parts of the gradient's root mean square.
     pub pull: f32,
     /// How strongly pixels outside the middle 20 of 28 parts are pulled towards black, in parts of the gradient's root mean
@@ -76,6 +79,7 @@ impl Default for Fourier {
             samples: 1,
             start: 0.0,
             spread: 0.01,
+            starts: 1,
             pull: 0.0,
             frame: 0.0,
             diversity: 1,
@@ -89,9 +93,18 @@ impl Fourier {
     /// For filters of a network that takes what `preprocessing` makes.
     pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
-            Some(digits) if digits.digit => {
-                Self { steps: 384, epsilon: 0.1, decay: 0.8, shift: 0.04, rotation: 5.0, zoom: 0.05, ..Self::default() }
-            }
+            Some(digits) if digits.digit => Self {
+                steps: 256,
+                epsilon: 0.1,
+                decay: 0.8,
+                shift: 0.04,
+                rotation: 5.0,
+                zoom: 0.05,
+                start: -1.5,
+                spread: 1.0,
+                starts: 3,
+                ..Self::default()
+            },
             _ => Self::default(),
         }
     }
@@ -139,15 +152,37 @@ impl Fourier {
         if !(-20.0..=20.0).contains(&self.start) {
             return Err(Error::argument(format!("the start is {}, it must be -20 to 20", self.start)));
         }
-        if self.steps == 0 || !(1..=64).contains(&self.samples) || !(1..=64).contains(&self.diversity) {
-            return Err(Error::argument("at least one step, and 1 to 64 samples and variants, are needed"));
+        let counts = [self.samples, self.diversity, self.starts];
+        if self.steps == 0 || !counts.iter().all(|count| (1..=64).contains(count)) {
+            return Err(Error::argument("at least one step, and 1 to 64 samples, variants and starts, are needed"));
         }
         Ok(())
     }
 }
 
 impl Run<'_> {
+    /// The best pictures of all starts.
     pub(super) fn fourier(&mut self, settings: &Fourier, objectives: &[Objective]) -> Result<Vec<Maximized>> {
+        let mut best: Vec<Maximized> = Vec::new();
+        for number in 0..settings.starts {
+            // Every other start is on brighter ground, where other hills are near.
+            let start = settings.start + (number % 2 * 2) as f32;
+            let seed = settings.seed.wrapping_add(number as u64);
+            let found = self.from_start(&Fourier { start, seed, ..settings.clone() }, number, objectives)?;
+            if best.is_empty() {
+                best = found;
+            } else {
+                let pairs = best.iter_mut().zip(found);
+                pairs.filter(|(best, found)| found.value > best.value).for_each(|(best, found)| *best = found);
+            }
+            if self.stopped {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    fn from_start(&mut self, settings: &Fourier, number: usize, objectives: &[Objective]) -> Result<Vec<Maximized>> {
         let (pixels, cpu) = (self.pixels, self.plan.cpu());
         let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
         let spectrum = Spectrum::new(size[0], size[1], channels, settings.decay, settings.start);
@@ -157,6 +192,7 @@ impl Run<'_> {
             objectives.iter().flat_map(|objective| vec![objective.clone(); variants]).collect();
         let count = objectives.len();
         let batch = count * settings.samples;
+        self.plan.set_batch(batch);
         let first = self.first;
 
         let mut coefficients: Vec<f32> = Vec::with_capacity(count * len);
@@ -233,7 +269,8 @@ impl Run<'_> {
                 let loud = loudness(step);
                 coefficients[picture * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
             }
-            if !(self.tick)(step + 1) {
+            if !(self.tick)(number * settings.steps + step + 1) {
+                self.stopped = true;
                 break;
             }
         }
@@ -260,7 +297,7 @@ fn is_zero(gradient: &[f32]) -> bool {
 /// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to a picture of strong
 /// contrast. In the end there is none, and the picture of a dead filter is even.
 fn loudness(step: usize) -> f32 {
-    if step < WAKING { 0.02 * 1.5_f32.powi(step.min(10) as i32) } else { 0.0 }
+    if step < WAKING { 0.05 * 1.4_f32.powi(step as i32 % 16) } else { 0.0 }
 }
 
 /// How far a pixel is outside the middle 20 of 28 parts of a picture: 0 inside, 1 at the edge.

@@ -92,7 +92,7 @@ pub fn maximize(
     let (samples, steps, together) = match method {
         Method::Fourier(settings) => {
             settings.check()?;
-            (settings.samples, settings.steps, settings.diversity.max(1))
+            (settings.samples, settings.steps * settings.starts, settings.diversity.max(1))
         }
         Method::KerasVis(settings) => {
             settings.check()?;
@@ -118,7 +118,8 @@ pub fn maximize(
             goes_on
         };
         let plan = builder(objectives.len() * samples * together)?;
-        let mut run = Run { network, pixels: &pixels, seen: &seen, plan, first: found.len(), tick: &mut tick };
+        let mut run =
+            Run { network, pixels: &pixels, seen: &seen, plan, first: found.len(), tick: &mut tick, stopped: false };
         found.extend(match method {
             Method::Fourier(settings) => run.fourier(settings, objectives)?,
             Method::KerasVis(settings) => run.keras_vis(settings, objectives)?,
@@ -139,6 +140,8 @@ struct Run<'a> {
     /// The number of the first picture among all: each draws its own random numbers.
     first: usize,
     tick: &'a mut dyn FnMut(usize) -> bool,
+    /// Whether that wanted to stop.
+    stopped: bool,
 }
 
 impl Run<'_> {

@@ -236,6 +236,10 @@ impl Operation for Normalization {
                 constant[c] = slope * self.mean[c] - factor * self.sums[c] / count;
             }
         }
+        // Samples that do not count have no part in mean and variance, so none in their gradients.
+        if self.training && pass.share.is_some_and(|share| !share.counts) {
+            [&mut *of_grad, of_input, constant].into_iter().for_each(|row| row.fill(0.0));
+        }
         let factors = (&of_grad[..], &of_input[..], &constant[..]);
         combine(self.cpu, pass.grad_output, input, factors, grad_input, accumulate);
     }
