@@ -168,7 +168,7 @@ impl Run<'_> {
             // Every other start is on brighter ground, where other hills are near.
             let start = settings.start + (number % 2 * 2) as f32;
             let seed = settings.seed.wrapping_add(number as u64);
-            let found = self.from_start(&Fourier { start, seed, ..settings.clone() }, number, objectives)?;
+            let found = self.climb(&Fourier { start, seed, ..settings.clone() }, number, objectives)?;
             if best.is_empty() {
                 best = found;
             } else {
@@ -182,7 +182,7 @@ impl Run<'_> {
         Ok(best)
     }
 
-    fn from_start(&mut self, settings: &Fourier, number: usize, objectives: &[Objective]) -> Result<Vec<Maximized>> {
+    fn climb(&mut self, settings: &Fourier, number: usize, objectives: &[Objective]) -> Result<Vec<Maximized>> {
         let (pixels, cpu) = (self.pixels, self.plan.cpu());
         let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
         let spectrum = Spectrum::new(size[0], size[1], channels, settings.decay, settings.start);
