@@ -30,7 +30,7 @@ pub(crate) use embed::{Embed, Map};
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
 #[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
-pub(crate) use distributed::{Together, WireName};
+pub(crate) use distributed::{Bulk, Together, WireName};
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
@@ -254,7 +254,8 @@ Examples:
   lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
   lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
-  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them")]
+  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them
+  lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all  by all processes that mpirun starts")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -284,6 +285,14 @@ pub(crate) struct Predict {
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
+
+    /// Folder for the results of --distributed
+    #[arg(long, value_name = "DIR", default_value = "runs/predict", value_hint = ValueHint::DirPath)]
+    #[arg(requires = "distributed", help_heading = "Several machines")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 #![cfg(feature = "mpi")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -129,7 +129,7 @@ fn process_of(launcher: &Child, rank: usize) -> String {
     panic!("no process of rank {rank}");
 }
 
-fn wait_for(file: &PathBuf) {
+fn wait_for(file: &Path) {
     let started = Instant::now();
     while !file.exists() {
         assert!(started.elapsed() < Duration::from_secs(120), "{} does not appear", file.display());

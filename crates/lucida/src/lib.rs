@@ -1,5 +1,6 @@
 //! Lucida: train convolutional networks, take them apart and paint with them.
 
+pub mod bulk;
 pub mod data;
 pub mod error;
 pub mod explain;

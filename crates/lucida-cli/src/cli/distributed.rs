@@ -19,6 +19,15 @@ pub(crate) struct Together {
     pub(crate) scale_with_ranks: bool,
 }
 
+/// How processes share very many pictures.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Bulk {
+    /// Share all pictures of a folder, a list (a file, or its address) or a bucket among the processes that were started
+    /// together, and go on where an earlier run ended: see docs/scale.md
+    #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Several machines")]
+    pub(crate) distributed: Option<Engine>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
     Mpi,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::Bulk;
 use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
@@ -15,12 +16,16 @@ Examples:
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
+  lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi --out runs/all
 
 The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours \
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
 pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
 
     /// Pictures: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with a
     /// sub-folder for each class or without

@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 use lucida::explain::{Baseline, Method};
 
+use super::Bulk;
 use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
@@ -18,6 +19,7 @@ Examples:
   lucida explain model.keras cat.jpg --method grad-cam --layer block4_conv3
   lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
   lucida explain runs/mnist seven.png --json --npy               all numbers, and the raw maps
+  lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi --out runs/all
 
 Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
 calls important are deleted (less is better), and while they are inserted into a blurred picture (more is \
@@ -25,6 +27,9 @@ better).")]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
 
     /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::Bulk;
 use crate::arguments::{Bytes, StartArgument, positive};
 
 #[derive(Debug, Args)]
@@ -18,10 +19,14 @@ Examples:
   lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 --memory 4G
   lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
+  lucida style photos/ painting.jpg -o painted/ --distributed mpi     many, by all processes that mpirun starts
 
 Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3
 of VGG16. Ctrl-C writes the best picture so far. The file says in its metadata how it was made.")]
 pub(crate) struct Style {
+    #[command(flatten)]
+    pub(crate) bulk: Bulk,
+
     /// The picture whose content is kept
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) content: PathBuf,

@@ -1,6 +1,7 @@
 //! A command that several processes run together.
 
 use anyhow::Result;
+use lucida::bulk::Deal;
 use lucida::nn::Team;
 
 use super::Context;
@@ -8,22 +9,45 @@ use crate::cli::Together;
 
 /// Runs a command with the team that MPI has started, or alone where none is asked for. All but the first member keep
 /// silent. A member that fails ends the job, and says which one it is.
-#[cfg(feature = "mpi")]
 pub(super) fn run(
     wanted: Together,
     context: Context,
     work: impl FnOnce(Option<&dyn Team>, Context) -> Result<()>,
+) -> Result<()> {
+    if wanted.distributed.is_none() {
+        return work(None, context);
+    }
+    #[cfg(feature = "mpi")]
+    return join(wanted.wire, context, |team, context| work(Some(team), context));
+    #[cfg(not(feature = "mpi"))]
+    absent()
+}
+
+/// The same for bulk work, by a team in any case.
+pub(super) fn share(context: Context, work: impl FnOnce(&dyn Deal, Context) -> Result<()>) -> Result<()> {
+    #[cfg(feature = "mpi")]
+    return join(crate::cli::WireName::Fp32, context, |team, context| work(team, context));
+    #[cfg(not(feature = "mpi"))]
+    {
+        let (_, _) = (context, work);
+        absent()
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn join(
+    wire: crate::cli::WireName,
+    context: Context,
+    work: impl FnOnce(&lucida::train::distributed::Mpi, Context) -> Result<()>,
 ) -> Result<()> {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use lucida::train::distributed::{Mpi, Wire};
 
     use crate::cli::WireName;
+    use crate::exit::Reported;
 
-    if wanted.distributed.is_none() {
-        return work(None, context);
-    }
-    let team = Mpi::join(match wanted.wire {
+    let team = Mpi::join(match wire {
         WireName::Fp32 => Wire::Fp32,
         WireName::Fp16 => Wire::Fp16,
     })?;
@@ -35,10 +59,11 @@ pub(super) fn run(
         eprintln!("error: rank {rank} of {size} on {}: {problem}", team.host());
         team.abort(1)
     };
-    match catch_unwind(AssertUnwindSafe(|| work(Some(&team), Context { cpu, output, ..context }))) {
+    match catch_unwind(AssertUnwindSafe(|| work(&team, Context { cpu, output, ..context }))) {
         Ok(Ok(())) => Ok(()),
-        // All members stop together.
+        // All members stop together, or are done together.
         Ok(Err(problem)) if matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted)) => Err(problem),
+        Ok(Err(problem)) if problem.is::<Reported>() => Err(problem),
         Ok(Err(problem)) => failed(&format!("{problem:#}")),
         Err(_) => failed("a bug in lucida: see above"),
     }
@@ -46,14 +71,7 @@ pub(super) fn run(
 
 /// Without MPI there is nobody to work with.
 #[cfg(not(feature = "mpi"))]
-pub(super) fn run(
-    wanted: Together,
-    context: Context,
-    work: impl FnOnce(Option<&dyn Team>, Context) -> Result<()>,
-) -> Result<()> {
-    if wanted.distributed.is_none() {
-        return work(None, context);
-    }
+fn absent() -> Result<()> {
     anyhow::bail!(
         "--distributed mpi: this program was built without MPI. Build it with `cargo build --release --features mpi`, which \
          needs an MPI and libclang: on Debian and Ubuntu `apt install libopenmpi-dev libclang-dev`"

@@ -4,16 +4,20 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lucida::data::{Dataset, Filter, Fit, Picture, Skipped, choose, save_skipped};
-use lucida::explain::embed::{Features, Pca, Tsne, features, features_of, last_features};
+use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, features_of, last_features};
 use lucida::files::{self, csv_field};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, Scatter};
 use lucida::weights::{Model, Top, open};
 use serde::Serialize;
+use serde_json::json;
 
 use super::Context;
+use super::bulk::{Job, answer};
 use super::source::Pictures;
+use crate::arguments::Source;
 use crate::cli::{Embed, Map};
+use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::percent;
 use crate::progress::Counter;
@@ -56,7 +60,34 @@ struct Neighbour {
     index: usize,
 }
 
+/// The features of all pictures of a folder or list, by all processes.
+fn share(arguments: &Embed, context: Context) -> Result<()> {
+    let Source::Folder(source) = &arguments.data else {
+        return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
+    };
+    let job = Job {
+        command: "embed",
+        source: source.display().to_string(),
+        out: &arguments.out,
+        options: json!({"model": format!("{:?}", arguments.model), "layer": arguments.layer}),
+    };
+    job.share(context, |context, ask| {
+        let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
+        let model = open(&arguments.model.spec(top))?;
+        let layer = match &arguments.layer {
+            Some(layer) => layer.as_str(),
+            None => last_features(&model.network)?,
+        };
+        let mut reader =
+            FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
+        ask(&mut |picture, _| answer(&json!({"layer": layer, "features": reader.read(picture)?})))
+    })
+}
+
 pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
+    if arguments.bulk.distributed.is_some() {
+        return share(arguments, context);
+    }
     let output = context.output;
     let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
     let model = open(&arguments.model.spec(top))?;

@@ -12,10 +12,13 @@ use lucida::explain::{
 use lucida::files;
 use lucida::weights::{Model, Top, open};
 use serde::Serialize;
+use serde_json::json;
 
 use super::Context;
+use super::bulk::{Job, answer};
 use super::source::Pictures;
 use crate::cli::Explain;
+use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::percent;
 use crate::progress::WorkBar;
@@ -78,7 +81,68 @@ struct Stage {
     structural_similarity: f64,
 }
 
+/// The maps of all pictures of a folder or list, by all processes: a sheet beside each result.
+fn share(arguments: &Explain, context: Context) -> Result<()> {
+    let Some(source) = &arguments.image else {
+        return Err(Usage(
+            "--distributed: a folder, a list or an address stands in the place of the picture".to_owned(),
+        )
+        .into());
+    };
+    let job = Job {
+        command: "explain",
+        source: source.display().to_string(),
+        out: &arguments.out,
+        options: json!({
+            "model": format!("{:?}", arguments.model),
+            "methods": arguments.method.0.iter().map(|method| method.name()).collect::<Vec<_>>(),
+            "class": arguments.class,
+            "settings": format!(
+                "{:?}",
+                (
+                    (&arguments.layer, arguments.baseline, arguments.noise, arguments.samples, arguments.masks),
+                    (arguments.patch, arguments.stride, arguments.epsilon, arguments.seed),
+                )
+            ),
+        }),
+    };
+    job.share(context, |context, ask| {
+        let about = || arguments.model.model.clone();
+        let model = open(&arguments.model.spec(Top::Needed))?;
+        let mut explainer = Explainer::new(&model, &settings(arguments, context)).with_context(about)?;
+        let preprocessing = model.preprocessing().with_context(about)?;
+        let wanted = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
+        let methods = methods(arguments, &model, context)?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        ask(&mut |picture, place| {
+            preprocessing.apply(picture, &mut input)?;
+            let probabilities = explainer.probabilities(&input)?;
+            let (predicted, _) = explainer.predict(&input)?;
+            let class = wanted.unwrap_or(predicted);
+            let mut explained = Vec::new();
+            for &method in &methods {
+                let map = explainer.explain(&input, class, method)?;
+                let faithfulness = explainer.faithfulness(&input, &map)?;
+                explained.push(Explained { map, faithfulness });
+            }
+            let meant = format!("{} ({})", class_name(&model, class), percent(probabilities[class]));
+            let sheet = place.ready("png")?;
+            comparison(&preprocessing.to_picture(&input)?, &meant, &explained)?.save_png(&sheet)?;
+            answer(&json!({
+                "class": class_name(&model, class),
+                "probability": probabilities[class],
+                "predicted": class_name(&model, predicted),
+                "methods": explained.into_iter().map(answered).collect::<Vec<_>>(),
+                "sheet": sheet.strip_prefix(&arguments.out).unwrap_or(&sheet),
+            }))
+        })
+    })
+}
+
 pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
+    if arguments.bulk.distributed.is_some() {
+        return share(arguments, context);
+    }
     let output = context.output;
     let model = open(&arguments.model.spec(Top::Needed))?;
     let settings = settings(arguments, context);

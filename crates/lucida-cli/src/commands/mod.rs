@@ -3,6 +3,7 @@
 mod activations;
 mod augment;
 mod bench;
+mod bulk;
 mod completions;
 mod data;
 mod deconv;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result};
 use lucida::data::Picture;
-use lucida::train::{Prediction, PredictionTable, predict, predict_set};
+use lucida::train::{Prediction, PredictionTable, Predictor, predict, predict_set};
 use lucida::weights::{Model, Top, open};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Context;
+use super::bulk::{Job, answer};
 use super::source::Pictures;
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
@@ -62,6 +64,9 @@ struct Failed {
 }
 
 pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
+    if arguments.bulk.distributed.is_some() {
+        return share(arguments, context);
+    }
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
@@ -85,6 +90,28 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         context.output.json(&Answer { model: &arguments.model.model, class_names, predictions, errors })?;
     }
     if failed { Err(Reported.into()) } else { Ok(()) }
+}
+
+/// All pictures of a folder or list, by all processes.
+fn share(arguments: &Predict, context: Context) -> Result<()> {
+    let Some(Source::Folder(source)) = &arguments.data else {
+        return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
+    };
+    let job = Job {
+        command: "predict",
+        source: source.display().to_string(),
+        out: &arguments.out,
+        options: Value::from(format!("{:?}", arguments.model)),
+    };
+    job.share(context, |context, ask| {
+        let model = open(&arguments.model.spec(Top::Needed))?;
+        let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
+        ask(&mut |picture, _| {
+            let Prediction { class, probability, probabilities } = predictor.predict(picture)?;
+            let class = model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+            answer(&json!({"class": class, "probability": probability, "probabilities": probabilities}))
+        })
+    })
 }
 
 struct Session<'a> {

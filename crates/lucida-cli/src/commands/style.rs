@@ -11,15 +11,83 @@ use lucida::style::{
     Start, StyleLoss, StyleNetwork, transfer,
 };
 
+use serde_json::json;
+
 use super::Context;
+use super::bulk::answer;
 use crate::arguments::StartArgument;
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
+use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
 use crate::stroke_bar::StrokeBar;
 
+/// Paints all pictures of a folder or list, by all processes.
+fn share(arguments: &Style, context: Context) -> Result<()> {
+    let Style { mask, preserve, preview, gif, show, .. } = arguments;
+    if mask.is_some() || preserve.is_some() || preview.is_some() || gif.is_some() || *show {
+        return Err(Usage(
+            "--distributed paints many pictures: no --mask, --preserve, --preview, --gif or --show".into(),
+        )
+        .into());
+    }
+    let bits: u8 = arguments.bits.parse()?;
+    let shared = super::bulk::Job {
+        command: "style",
+        source: arguments.content.display().to_string(),
+        out: &arguments.out,
+        options: json!({
+            "styles": arguments.styles,
+            "blend": arguments.blend,
+            "bits": bits,
+            "keep_size": arguments.keep_size,
+            "painting": format!("{:?}", arguments.painting),
+        }),
+    };
+    shared.share(context, |context, ask| {
+        let (network, settings) = arguments.painting.open(context)?;
+        let name = network.name().to_owned();
+        // What is wrong with the styles is wrong with all pictures.
+        job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?;
+        let told = |problem: anyhow::Error| match problem.downcast() {
+            Ok(problem) => problem,
+            Err(other) => lucida::Error::argument(format!("{other:#}")),
+        };
+        ask(&mut |picture, place| {
+            let original = unframed(picture.clone());
+            let job = job(arguments, &original).map_err(told)?;
+            let made = transfer(network.clone(), &job, &settings, &mut |_: &Report| Ok(!interrupt::is_requested()))?;
+            if made.stopped {
+                return Err(lucida::Error::Interrupted);
+            }
+            let canvas = match arguments.keep_size {
+                true => enlarged(&made.canvas, &original.picture).map_err(told)?,
+                false => made.canvas,
+            };
+            let path = place.ready("png")?;
+            let note = note(arguments, &name, &settings);
+            Painted { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
+            let [height, width] = canvas.size;
+            answer(&json!({
+                "picture": path.strip_prefix(&arguments.out).unwrap_or(&path),
+                "size": [height, width],
+                "steps": made.steps,
+                "loss": made.end.total,
+            }))
+        })
+    })
+}
+
+/// A picture without what a file may have around it.
+fn unframed(picture: Picture) -> Original {
+    Original { picture, alpha: None, profile: None }
+}
+
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    if arguments.bulk.distributed.is_some() {
+        return share(arguments, context);
+    }
     let started = Instant::now();
     let out = &arguments.out;
     let bits: u8 = arguments.bits.parse()?;

@@ -38,7 +38,7 @@ pub use history::{EpochRecord, History};
 pub use metrics::{Calibration, CalibrationBin};
 pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};
 pub use origin::Origin;
-pub use predict::{Prediction, predict, predict_set};
+pub use predict::{Prediction, Predictor, predict, predict_set};
 pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;

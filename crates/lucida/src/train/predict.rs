@@ -67,8 +67,8 @@ pub fn predict_set(
     Ok(())
 }
 
-/// A model ready to classify batch after batch.
-struct Predictor<'a> {
+/// A model ready to classify picture after picture, or batch after batch.
+pub struct Predictor<'a> {
     model: &'a Model,
     preprocessing: &'a Preprocessing,
     classifier: Classifier,
@@ -85,6 +85,23 @@ impl<'a> Predictor<'a> {
             .output(classifier.probabilities.clone())
             .build()?;
         Ok(Self { model, preprocessing, classifier, plan })
+    }
+
+    /// For one picture at a time.
+    ///
+    /// # Errors
+    /// As [`predict`].
+    pub fn of_one(model: &'a Model, cpu: Cpu) -> Result<Self> {
+        Self::new(model, 1, cpu)
+    }
+
+    /// Classifies a picture of any size.
+    ///
+    /// # Errors
+    /// Those of preparing it.
+    pub fn predict(&mut self, picture: &Picture) -> Result<Prediction> {
+        let found = self.batch(1, |preprocessing, input| preprocessing.apply(picture, input))?;
+        Ok(found.into_iter().next().expect("one picture has one prediction"))
     }
 
     fn batch(

@@ -196,6 +196,38 @@ pub fn features_of(model: &Model, pictures: &[Picture], layer: &str, cpu: Cpu) -
     extractor.finish(layer, values)
 }
 
+/// A model ready to say what a layer makes of picture after picture.
+pub struct FeatureReader<'a> {
+    model: &'a Model,
+    layer: String,
+    extractor: Extractor,
+}
+
+impl<'a> FeatureReader<'a> {
+    /// For one picture at a time.
+    ///
+    /// # Errors
+    /// As [`features`].
+    pub fn new(model: &'a Model, layer: &str, cpu: Cpu) -> Result<Self> {
+        let extractor = Extractor::new(model, layer, model.preprocessing()?, 1, cpu)?;
+        Ok(Self { model, layer: layer.to_owned(), extractor })
+    }
+
+    /// The features of a picture of any size.
+    ///
+    /// # Errors
+    /// As [`features`].
+    pub fn read(&mut self, picture: &Picture) -> Result<Vec<f32>> {
+        let preprocessing = self.model.preprocessing()?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(picture, &mut input)?;
+        let mut values = Vec::with_capacity(self.extractor.width);
+        self.extractor.add(self.model, &input, 1, &mut values)?;
+        // Refuses what is no number.
+        Features::new(self.layer.clone(), self.extractor.width, values).map(|features| features.values)
+    }
+}
+
 /// A model ready to say what a layer makes of batch after batch.
 struct Extractor {
     plan: Plan,

@@ -18,6 +18,8 @@ mod round;
 mod tests;
 
 #[cfg(feature = "mpi")]
+mod deal;
+#[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "mpi")]
 mod wire;

@@ -41,9 +41,9 @@ pub enum Wire {
 pub struct Mpi {
     // Ends MPI when it goes.
     _universe: Universe,
-    world: SimpleCommunicator,
-    rank: usize,
-    size: usize,
+    pub(super) world: SimpleCommunicator,
+    pub(super) rank: usize,
+    pub(super) size: usize,
     hosts: Vec<String>,
     wire: Wire,
     patience: Duration,

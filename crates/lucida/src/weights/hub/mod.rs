@@ -16,6 +16,7 @@
 mod catalogue;
 mod client;
 mod download;
+mod fetch;
 mod part;
 
 use std::ops::ControlFlow;
@@ -30,6 +31,7 @@ use crate::nn::zoo::Architecture;
 use crate::{Error, Result, files};
 use client::Client;
 use download::Job;
+pub(crate) use fetch::fetch;
 use part::Part;
 
 /// Where Keras publishes its files.

@@ -1,0 +1,74 @@
+//! The bulk forms of commands: the same question about very many pictures, by all processes that were started together.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use lucida::bulk::{self, Answer, Deal, Question, Results, Source, Tally};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Context, distributed};
+use crate::exit::Reported;
+use crate::interrupt;
+use crate::progress::Counter;
+
+/// A bulk job.
+pub(super) struct Job<'a> {
+    pub(super) command: &'static str,
+    /// A folder, a list or an address.
+    pub(super) source: String,
+    pub(super) out: &'a Path,
+    /// What decides the results beside the pictures.
+    pub(super) options: Value,
+}
+
+impl Job<'_> {
+    /// Shares the job among all processes. `work` makes what is needed once, and calls the function that it gets with the
+    /// question to ask about each picture.
+    pub(super) fn share(
+        &self,
+        context: Context,
+        work: impl FnOnce(Context, &mut dyn FnMut(&mut Question<'_>) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        distributed::share(context, |deal, context| work(context, &mut |question| self.ask(deal, context, question)))
+    }
+
+    fn ask(&self, deal: &dyn Deal, context: Context, question: &mut Question<'_>) -> Result<()> {
+        let source = Source::of(&self.source)?;
+        if let Source::Folder(folder) = &source
+            && let (Ok(folder), Ok(out)) = (folder.canonicalize(), std::path::absolute(self.out))
+            && out.starts_with(&folder)
+        {
+            bail!("--out: {} is within {}: results would become pictures", self.out.display(), folder.display());
+        }
+        let results = match deal.leads() {
+            true => Results::create(
+                self.out,
+                &json!({"command": self.command, "pictures": self.source, "options": self.options}),
+            )?,
+            false => Results::at(self.out),
+        };
+        interrupt::catch()?;
+        let counter = Counter::new(context.output, "Pictures");
+        let tally = bulk::run(deal, &source, &results, question, &|done, total| counter.at(done, total))?;
+        drop(counter);
+        let Some(Tally { items, before, done, failed }) = tally else { return Ok(()) };
+        let out = self.out.display();
+        context
+            .output
+            .result(&format!("{done} of {items} pictures are done, {before} were before: {out}/results.jsonl"))?;
+        if failed > 0 {
+            context.output.result(&format!("{failed} failed: {out}/failures.csv"))?;
+            return Err(Reported.into());
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a value that is an object.
+pub(super) fn answer(value: &impl Serialize) -> lucida::Result<Answer> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(entries)) => Ok(entries),
+        other => Err(lucida::Error::Bug(format!("a result is no object: {other:?}"))),
+    }
+}

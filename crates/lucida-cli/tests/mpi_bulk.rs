@@ -1,0 +1,232 @@
+//! Bulk work under `mpirun`: `cargo test -p lucida-cli --features mpi --test mpi_bulk`.
+
+#![cfg(feature = "mpi")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use lucida::data::Picture;
+use serde_json::Value;
+
+const LUCIDA: &str = env!("CARGO_BIN_EXE_lucida");
+
+fn mpirun(ranks: usize, arguments: &str, out: &Path) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", &ranks.to_string(), LUCIDA]);
+    command.args(arguments.split_whitespace()).args(["--distributed", "mpi", "--out"]).arg(out);
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn done(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    text(&output)
+}
+
+/// A model that has hardly learned anything.
+fn model(folder: &Path) -> PathBuf {
+    let out = folder.join("model");
+    let arguments = "train mnist --epochs 1 --steps-per-epoch 2 --validation-steps 1 -q --out";
+    done({
+        let mut command = Command::new(LUCIDA);
+        command.args(arguments.split_whitespace()).arg(&out);
+        command
+    });
+    out
+}
+
+fn pictures(folder: &Path, count: usize) -> PathBuf {
+    let root = folder.join("photos");
+    for number in 0..count {
+        let path = root.join(format!("{}/{number}.png", number % 7));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        Picture::filled(28, 28, &[(number % 256) as u8]).save_png(&path).unwrap();
+    }
+    root
+}
+
+fn results(out: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(out.join("results.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())).collect()
+}
+
+#[test]
+fn a_job_that_is_killed_three_times_has_every_result_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, count) = (model(folder.path()), 3000);
+    let root = pictures(folder.path(), count);
+    fs::write(root.join("broken.png"), b"no picture").unwrap();
+    let arguments = format!("predict {} --data {} --threads 1", model.display(), root.display());
+    let out = folder.path().join("out");
+    let mut done_before = 0;
+    for (round, milliseconds) in [317, 541, 203].into_iter().enumerate() {
+        let mut job = mpirun(2, &arguments, &out).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // From the first new result on, a while.
+        while files(&out.join("items")).len() <= done_before {
+            assert!(job.try_wait().unwrap().is_none(), "round {round}: it ended before it was killed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        // A rank, which takes the others with it, or all at once.
+        let victims = if round == 1 { children(job.id()) } else { children(job.id()).into_iter().take(1).collect() };
+        assert!(!victims.is_empty(), "round {round}");
+        for victim in victims {
+            let _ = Command::new("kill").args(["-KILL", &victim]).status().unwrap();
+        }
+        assert!(!job.wait().unwrap().success());
+        let there = files(&out.join("items")).len();
+        assert!(there > done_before && there < count, "round {round}: {there}");
+        done_before = there;
+        assert!(!out.join("results.jsonl").exists());
+    }
+    let stamps = || -> BTreeSet<_> {
+        let stamp = |path: PathBuf| (path.metadata().unwrap().modified().unwrap(), path);
+        files(&out.join("items"))
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .map(stamp)
+            .collect()
+    };
+    let before = stamps();
+    let output = mpirun(3, &arguments, &out).output().unwrap();
+    // One picture is broken.
+    assert!(!output.status.success() && text(&output).contains("1 failed"), "{}", text(&output));
+    let after = stamps();
+    assert!(before.is_subset(&after), "what was done is not done again");
+    assert_eq!(after.len(), count);
+    let found = results(&out);
+    let names: BTreeSet<&str> = found.iter().map(|result| result["item"].as_str().unwrap()).collect();
+    assert_eq!((found.len(), names.len()), (count, count));
+    assert!(found.iter().all(|result| result["probabilities"].as_array().unwrap().len() == 10));
+    let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
+    assert!(failures.lines().count() == 2 && failures.contains("broken.png"), "{failures}");
+    // Nothing is left to do but to try it again.
+    fs::remove_file(root.join("broken.png")).unwrap();
+    let text = done(mpirun(2, &arguments, &out));
+    assert!(text.contains(&format!("{count} of {count} pictures are done, {count} were before")), "{text}");
+    assert!(!out.join("failures.csv").exists() && stamps() == after);
+}
+
+fn children(of: u32) -> Vec<String> {
+    let mine = |status: &str| status.lines().any(|line| line == format!("PPid:\t{of}"));
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| fs::read_to_string(entry.path().join("status")).is_ok_and(|status| mine(&status)))
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn features_maps_and_paintings_in_bulk() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path());
+    let root = pictures(folder.path(), 6);
+    let (model, photos) = (model.display(), root.display());
+
+    let out = folder.path().join("embedded");
+    done(mpirun(2, &format!("embed {model} --data {photos}"), &out));
+    let found = results(&out);
+    assert_eq!(found.len(), 6);
+    assert!(found.iter().all(|result| result["features"].as_array().unwrap().len() == 128), "{}", found[0]);
+
+    let out = folder.path().join("explained");
+    done(mpirun(2, &format!("explain {model} {photos} --method gradient,grad-cam"), &out));
+    for result in results(&out) {
+        let sheet = Picture::open(&out.join(result["sheet"].as_str().unwrap())).unwrap();
+        assert!(sheet.width() > 28 && result["methods"].as_array().unwrap().len() == 2);
+    }
+
+    // A list, with the style that is built in.
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "photos/1/1.png\nphotos/2/2.png\n").unwrap();
+    let out = folder.path().join("painted");
+    done(mpirun(2, &format!("style {} brushwork --size 64 --steps 2 --coarsest 0", list.display()), &out));
+    let found = results(&out);
+    assert_eq!(found.len(), 2);
+    for result in &found {
+        let painted = Picture::open(&out.join(result["picture"].as_str().unwrap())).unwrap();
+        assert_eq!((painted.width(), painted.height()), (64, 48));
+    }
+
+    // Another job has no place where there is one, and results none among the pictures.
+    let output = mpirun(2, &format!("embed {model} --data {photos} --layer dense"), &out).output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("another job"), "{}", text(&output));
+    let output = mpirun(2, &format!("embed {model} --data {photos}"), &root.join("out")).output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("is within"), "{}", text(&output));
+}
+
+/// A bucket on this machine: a list of two pages, and what is in it.
+fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut line, mut rest) = (String::new(), String::new());
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.read_line(&mut line).unwrap();
+            while reader.read_line(&mut rest).unwrap() > 2 {
+                rest.clear();
+            }
+            let path = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+            let key = |key: &str| format!("<Contents><Key>{key}</Key></Contents>");
+            let (status, body) = if path == "/photos?prefix=&list-type=2" {
+                let keys: String = files.iter().map(|(name, _)| key(name)).collect();
+                let list = format!(
+                    "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>true</IsTruncated>{keys}\
+                     <NextContinuationToken>a/b</NextContinuationToken></ListBucketResult>"
+                );
+                (200, list.into_bytes())
+            } else if path == "/photos?prefix=&list-type=2&continuation-token=a%2Fb" {
+                let list = format!(
+                    "<ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>",
+                    key("missing.png")
+                );
+                (200, list.into_bytes())
+            } else {
+                match files.iter().find(|(name, _)| path == format!("/photos/{}", name.replace(' ', "%20"))) {
+                    Some((_, bytes)) => (200, bytes.clone()),
+                    None => (404, Vec::new()),
+                }
+            };
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    port
+}
+
+#[test]
+fn pictures_of_a_bucket_are_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path());
+    let picture = |gray: u8| {
+        let path = folder.path().join("one.png");
+        Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
+        fs::read(path).unwrap()
+    };
+    let port = bucket(vec![("a/one 1.png", picture(3)), ("b.png", picture(200))]);
+    let out = folder.path().join("out");
+    let arguments = format!("predict {} --data http://127.0.0.1:{port}/photos?prefix=", model.display());
+    let output = mpirun(2, &arguments, &out).output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("2 of 3 pictures are done"), "{}", text(&output));
+    let names: Vec<String> = results(&out).iter().map(|result| result["item"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["a/one 1.png", "b.png"]);
+    let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
+    assert!(failures.contains("missing.png") && failures.contains("404"), "{failures}");
+}

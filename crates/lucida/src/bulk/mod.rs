@@ -1,0 +1,96 @@
+//! Bulk work: the same question about very many pictures, by one process or several.
+//!
+//! Pictures come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](Deal), so
+//! that a slow member, or a large picture, holds up nobody else. What is found about each goes into [a file of its
+//! own](Results), written whole or not at all: that file is the only mark that the picture is done. So a job that was
+//! killed at any moment can be run again, by as many processes as one likes: it does what has no file yet, and nothing
+//! twice.
+
+mod bucket;
+mod results;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+
+use serde_json::{Map, Value};
+
+pub use results::{Place, Results, Tally};
+pub use source::Source;
+
+use crate::data::Picture;
+use crate::{Error, Result};
+
+/// Deals items out to those who work together.
+pub trait Deal {
+    /// Whether this one keeps the list: it alone knows the items, and collects what has been found about them.
+    fn leads(&self) -> bool;
+
+    /// Calls `work` with each item that this one gets. Returns when no item is left, on the one that leads when all are
+    /// done.
+    ///
+    /// # Errors
+    /// Those of `work`: the others are left waiting, see to it that they end.
+    fn deal(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+}
+
+/// One process that does all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Deal for Alone {
+    fn leads(&self) -> bool {
+        true
+    }
+
+    fn deal(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        for item in items {
+            work(&item)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a question finds about a picture: the entries of its result.
+pub type Answer = Map<String, Value>;
+
+/// What is asked about each picture. It may write files of its own beside the result, see [`Place::file`].
+pub type Question<'a> = dyn FnMut(&Picture, &Place) -> Result<Answer> + 'a;
+
+/// Who watches: called with the number of items that were dealt out, and of all that are left to do. Says whether to go on.
+pub type Watch<'a> = dyn Fn(usize, usize) -> bool + 'a;
+
+/// Asks a question about all pictures of a source that have no result yet. A picture that cannot be read, or asked about,
+/// is a failure, which is noted, and tried again the next time. Returns the tally on the one that leads.
+///
+/// # Errors
+/// Those of listing the source and of writing results; [`Error::Interrupted`] when `watch` says so.
+pub fn run(
+    deal: &dyn Deal,
+    source: &Source,
+    results: &Results,
+    question: &mut Question<'_>,
+    watch: &Watch<'_>,
+) -> Result<Option<Tally>> {
+    let all = if deal.leads() { source.list()? } else { Vec::new() };
+    let left: Vec<String> = all.iter().filter(|item| !results.is_done(item)).cloned().collect();
+    let dealt = Cell::new(0);
+    let mut items = left.iter().cloned().inspect(|_| {
+        dealt.set(dealt.get() + 1);
+        watch(dealt.get(), left.len());
+    });
+    deal.deal(&mut items, &mut |item| {
+        if !watch(dealt.get(), left.len()) {
+            return Err(Error::Interrupted);
+        }
+        let place = results.place(item);
+        match source.open(item).and_then(|picture| question(&picture, &place)) {
+            Ok(answer) => results.finish(item, answer),
+            // What is wrong with the disk is wrong with the job, not with the picture.
+            Err(problem @ (Error::Interrupted | Error::Io { action: "write", .. })) => Err(problem),
+            Err(problem) => results.fail(item, &problem.to_string()),
+        }
+    })?;
+    if deal.leads() { results.collect(&all, all.len() - left.len()).map(Some) } else { Ok(None) }
+}

@@ -1,0 +1,198 @@
+//! The folder with the results of a bulk job.
+//!
+//! ```text
+//! job.json                        what the job is: another one cannot be mixed with it
+//! items/3f/cat.jpg-3fa0....json   what was found about cats/cat.jpg, with what else was made beside it
+//! failed/7c/dog.jpg-7c11....json  why dogs/dog.jpg failed
+//! results.jsonl                   all results, in the order of the list, once the job is through
+//! failures.csv                    all failures
+//! ```
+//!
+//! 256 folders, by the hash of an item's name, keep ten million files in folders that file systems cope with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
+use serde_json::Value;
+
+use super::Answer;
+use crate::{Error, Result, files};
+
+/// Bytes of a result, features of a large layer at most.
+const RESULT: u64 = 64 << 20;
+/// Characters of an item's name in a file's.
+const SHOWN: usize = 60;
+
+/// A folder with results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    folder: PathBuf,
+}
+
+/// Where what is found about one item goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    stem: PathBuf,
+}
+
+/// How a job went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Items in all.
+    pub items: usize,
+    /// Those that were done before.
+    pub before: usize,
+    /// Those that have a result now.
+    pub done: usize,
+    /// Those that failed.
+    pub failed: usize,
+}
+
+impl Results {
+    /// Opens a folder for the results of a job, or makes one. `job` says what is asked, and of whom.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the folder has the results of another job; those of writing.
+    pub fn create(folder: &Path, job: &Value) -> Result<Self> {
+        let path = folder.join("job.json");
+        if path.exists() {
+            let bytes = files::read_limited(&path, RESULT)?;
+            let found: Value = serde_json::from_slice(&bytes)
+                .map_err(|problem| Error::file(&path, format!("is no description of a job: {problem}")))?;
+            if found != *job {
+                return Err(Error::argument(format!(
+                    "{} has the results of another job, {found}: give another folder with --out",
+                    folder.display()
+                )));
+            }
+        } else {
+            files::create_folder(folder)?;
+            files::write_bytes(&path, job.to_string().as_bytes())?;
+        }
+        Ok(Self::at(folder))
+    }
+
+    /// The results in a folder that another process has opened.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    /// Where the results about an item go.
+    pub fn place(&self, item: &str) -> Place {
+        Place { stem: self.stem("items", item) }
+    }
+
+    fn stem(&self, kind: &str, item: &str) -> PathBuf {
+        let hash = Md5::digest(item.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let name = item.rsplit('/').next().unwrap_or(item);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let shown: String = name.chars().map(plain).take(SHOWN).collect();
+        self.folder.join(kind).join(&hash[..2]).join(format!("{shown}-{hash}"))
+    }
+
+    /// Whether an item has a result.
+    pub fn is_done(&self, item: &str) -> bool {
+        self.place(item).file("json").exists()
+    }
+
+    /// Writes the result about an item, whole or not at all: now it is done.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn finish(&self, item: &str, answer: Answer) -> Result<()> {
+        write(&self.place(item).file("json"), item, answer)?;
+        match fs::remove_file(self.failure(item)) {
+            Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(self.failure(item), "write", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes why an item failed.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn fail(&self, item: &str, problem: &str) -> Result<()> {
+        let answer = Answer::from_iter([("error".to_owned(), Value::from(problem))]);
+        write(&self.failure(item), item, answer)
+    }
+
+    fn failure(&self, item: &str) -> PathBuf {
+        Place { stem: self.stem("failed", item) }.file("json")
+    }
+
+    /// Puts all results into one file, and all failures into another.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub fn collect(&self, items: &[String], before: usize) -> Result<Tally> {
+        let mut failures = Vec::new();
+        let mut problem = None;
+        let path = self.folder.join("results.jsonl");
+        files::write_atomic(&path, |out| {
+            for item in items {
+                match files::read_limited(&self.place(item).file("json"), RESULT) {
+                    Ok(result) => {
+                        out.write_all(&result)?;
+                        out.write_all(b"\n")?;
+                    }
+                    Err(_) if !self.is_done(item) => failures.push(item),
+                    Err(other) => {
+                        problem.get_or_insert(other);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        let path = self.folder.join("failures.csv");
+        if failures.is_empty() {
+            let _ = fs::remove_file(&path);
+        } else {
+            let reason = |item: &str| -> String {
+                let read = files::read_limited(&self.failure(item), RESULT).ok();
+                let note = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+                note.and_then(|note| note["error"].as_str().map(str::to_owned)).unwrap_or_default()
+            };
+            files::write_atomic(&path, |out| {
+                writeln!(out, "item,error")?;
+                failures.iter().try_for_each(|item| {
+                    writeln!(out, "{},{}", files::csv_field(item), files::csv_field(&reason(item)))
+                })
+            })?;
+        }
+        let failed = failures.len();
+        Ok(Tally { items: items.len(), before, done: items.len() - failed, failed })
+    }
+}
+
+impl Place {
+    /// A file about this item with an ending: `png`. Its folder is there once it has been asked for with
+    /// [`ready`](Self::ready).
+    pub fn file(&self, ending: &str) -> PathBuf {
+        let mut name = self.stem.clone().into_os_string();
+        name.push(format!(".{ending}"));
+        name.into()
+    }
+
+    /// The same, with its folder made.
+    ///
+    /// # Errors
+    /// Those of making folders.
+    pub fn ready(&self, ending: &str) -> Result<PathBuf> {
+        let path = self.file(ending);
+        path.parent().map_or(Ok(()), files::create_folder)?;
+        Ok(path)
+    }
+}
+
+/// One line: the item, and what there is to say about it.
+fn write(path: &Path, item: &str, mut answer: Answer) -> Result<()> {
+    path.parent().map_or(Ok(()), files::create_folder)?;
+    answer.insert("item".to_owned(), Value::from(item));
+    files::write_bytes(path, Value::Object(answer).to_string().as_bytes())
+}

@@ -1,0 +1,128 @@
+//! Where the pictures of a bulk job are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::bucket;
+use crate::data::{Limits, Picture};
+use crate::weights::hub;
+use crate::{Error, Result, files};
+
+/// Bytes of a list.
+const LIST: u64 = 4 << 30;
+/// Bytes of a picture from a server.
+const PICTURE: u64 = 256 << 20;
+/// How files of pictures end.
+const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
+
+/// The pictures of a folder and its sub-folders, or those of a list. Items are named by their paths under the folder, or
+/// as the list has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A folder.
+    Folder(PathBuf),
+    /// A file with a path or an address on each line; paths are relative to its folder. Empty lines, and those that start
+    /// with `#`, are left out.
+    List(PathBuf),
+    /// The address of such a list, or of a bucket that is listed as S3 does: `https://host/bucket?prefix=photos/`.
+    Address(String),
+}
+
+impl Source {
+    /// What is meant by a path or an address.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is nothing at that path.
+    pub fn of(text: &str) -> Result<Self> {
+        if is_address(text) {
+            return Ok(Self::Address(text.to_owned()));
+        }
+        let path = PathBuf::from(text);
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path)),
+            Ok(_) => Ok(Self::List(path)),
+            Err(_) => Err(Error::argument(format!(
+                "{text}: there is no such folder or list; expected a folder of pictures, a file with a path or address on \
+                 each line, or the address of such a list or of a bucket"
+            ))),
+        }
+    }
+
+    /// All items, in order, each once.
+    ///
+    /// # Errors
+    /// Those of reading folders and lists.
+    pub fn list(&self) -> Result<Vec<String>> {
+        let mut items = match self {
+            Self::Folder(root) => {
+                let mut items = Vec::new();
+                walk(root, "", &mut items)?;
+                items.sort_unstable();
+                items
+            }
+            Self::List(path) => lines(&text(files::read_limited(path, LIST)?, path)?),
+            Self::Address(address) => match bucket::listing(address, &|url| hub::fetch(url, LIST))? {
+                bucket::Listing::Keys(keys) => keys,
+                bucket::Listing::Lines(bytes) => lines(&text(bytes, Path::new(address))?),
+            },
+        };
+        let mut seen = std::collections::HashSet::new();
+        items.retain(|item| seen.insert(item.clone()));
+        Ok(items)
+    }
+
+    /// Reads a picture.
+    ///
+    /// # Errors
+    /// Those of reading files, of the network and of pictures.
+    pub fn open(&self, item: &str) -> Result<Picture> {
+        let address = match self {
+            Self::Address(list) if !is_address(item) => Some(bucket::address_of(list, item)),
+            _ if is_address(item) => Some(item.to_owned()),
+            _ => None,
+        };
+        if let Some(address) = address {
+            return Picture::decode(&hub::fetch(&address, PICTURE)?, Path::new(&address), &Limits::default());
+        }
+        let base = match self {
+            Self::Folder(root) => root,
+            Self::List(path) => path.parent().unwrap_or(Path::new("")),
+            Self::Address(_) => Path::new(""),
+        };
+        Picture::open(&base.join(item))
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::file(name, "is no list: a text in UTF-8 is expected"))
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// The pictures under a folder; hidden files and links to folders are left out.
+fn walk(folder: &Path, prefix: &str, items: &mut Vec<String>) -> Result<()> {
+    let failed = |source| Error::io(folder, "read", source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // A name that is no text cannot stand in a result.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        let path = entry.path();
+        let item = format!("{prefix}{name}");
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if entry.file_type().map_err(failed)?.is_dir() {
+            walk(&path, &format!("{item}/"), items)?;
+        } else if ENDINGS.contains(&ending.as_str()) && path.is_file() {
+            items.push(item);
+        }
+    }
+    Ok(())
+}

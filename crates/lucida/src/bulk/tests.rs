@@ -1,0 +1,89 @@
+//! Jobs by one process and by threads, interrupted and run again.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn folder_of_pictures(root: &Path) {
+    for (name, gray) in [("a/1.png", 1), ("a/2.png", 2), ("b/1.png", 3), ("b/deep/4.png", 4)] {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        Picture::filled(2, 2, &[gray]).save_png(&path).unwrap();
+    }
+    fs::write(root.join("b/broken.jpg"), b"no picture").unwrap();
+    fs::write(root.join("b/notes.txt"), b"no picture, and not called one").unwrap();
+}
+
+fn gray(picture: &Picture, _: &Place) -> Result<Answer> {
+    Ok(Answer::from_iter([("gray".to_owned(), Value::from(picture.pixels()[0]))]))
+}
+
+fn lines(out: &Path) -> Vec<(String, u64)> {
+    let text = fs::read_to_string(out.join("results.jsonl")).unwrap();
+    let line = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        (value["item"].as_str().unwrap().to_owned(), value["gray"].as_u64().unwrap())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, out) = (folder.path().join("photos"), folder.path().join("out"));
+    folder_of_pictures(&root);
+    let source = Source::of(root.to_str().unwrap()).unwrap();
+    let results = Results::create(&out, &json!({"question": "gray"})).unwrap();
+    let asked = Cell::new(0);
+    let mut question = |picture: &Picture, place: &Place| {
+        asked.set(asked.get() + 1);
+        gray(picture, place)
+    };
+    // Stopped before its third item.
+    let stopped = run(&Alone, &source, &results, &mut question, &|_, _| asked.get() < 2);
+    assert!(matches!(stopped, Err(Error::Interrupted)) && !out.join("results.jsonl").exists());
+    let tally = run(&Alone, &source, &results, &mut question, &|_, _| true).unwrap().unwrap();
+    assert_eq!((tally, asked.get()), (Tally { items: 5, before: 2, done: 4, failed: 1 }, 4));
+    let expected = [("a/1.png", 1), ("a/2.png", 2), ("b/1.png", 3), ("b/deep/4.png", 4)];
+    assert_eq!(lines(&out), expected.map(|(name, gray)| (name.to_owned(), gray)));
+    let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
+    assert!(failures.starts_with("item,error\nb/broken.jpg,") && failures.lines().count() == 2, "{failures}");
+    // What failed is tried again; mended, it is no failure any more.
+    Picture::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
+    fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
+    let tally = run(&Alone, &source, &results, &mut question, &|_, _| true).unwrap().unwrap();
+    assert_eq!((tally, asked.get()), (Tally { items: 5, before: 4, done: 5, failed: 0 }, 5));
+    assert!(lines(&out).contains(&("b/broken.jpg".to_owned(), 5)) && !out.join("failures.csv").exists());
+    // Another job has no place here.
+    let problem = Results::create(&out, &json!({"question": "colour"})).unwrap_err().to_string();
+    assert!(problem.contains("another job") && problem.contains("gray"), "{problem}");
+}
+
+#[test]
+fn lists_name_pictures_relative_to_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    folder_of_pictures(folder.path());
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "# some\nb/1.png\n\n a/2.png \nb/1.png\nmissing.png\n").unwrap();
+    let source = Source::of(list.to_str().unwrap()).unwrap();
+    assert_eq!(source.list().unwrap(), ["b/1.png", "a/2.png", "missing.png"]);
+    let out = folder.path().join("out");
+    let results = Results::create(&out, &Value::Null).unwrap();
+    let tally = run(&Alone, &source, &results, &mut gray, &|_, _| true).unwrap().unwrap();
+    assert_eq!(tally, Tally { items: 3, before: 0, done: 2, failed: 1 });
+    assert_eq!(lines(&out), [("b/1.png".to_owned(), 3), ("a/2.png".to_owned(), 2)]);
+    assert!(Source::of("nowhere/at/all").unwrap_err().to_string().contains("nowhere/at/all"));
+}
+
+#[test]
+fn names_that_look_alike_have_places_of_their_own() {
+    let results = Results::at(Path::new("out"));
+    let places = ["a/1.png", "b/1.png", "a_1.png", "https://host/1.png"].map(|item| results.place(item).file("json"));
+    for (index, place) in places.iter().enumerate() {
+        assert!(places[..index].iter().all(|other| other != place), "{}", place.display());
+    }
+}

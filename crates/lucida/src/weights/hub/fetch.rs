@@ -1,0 +1,52 @@
+//! What is at an address, in memory.
+
+use std::path::PathBuf;
+
+use super::Patience;
+use super::client::{Client, Trouble};
+use crate::{Error, Result};
+
+/// Gets what is at an address, of at most `limit` bytes. What is likely to pass is tried again, as patience allows.
+///
+/// # Errors
+/// [`Error::Network`] when it cannot be had, [`Error::Limit`] when it is larger.
+pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>> {
+    let patience = Patience::default();
+    let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let client = Client::new(url, &patience, certificates.as_deref())?;
+    let mut pause = patience.pause;
+    for attempt in 0.. {
+        match attempt_once(&client, url, limit) {
+            Ok(bytes) if bytes.len() as u64 > limit => {
+                return Err(Error::Limit { what: format!("{url}: size in bytes"), got: bytes.len() as u64, limit });
+            }
+            Ok(bytes) => return Ok(bytes),
+            Err(Trouble::Passing(_)) if attempt < patience.retries => std::thread::sleep(pause),
+            Err(Trouble::Passing(problem) | Trouble::Lasting(problem)) => {
+                return Err(Error::Network { url: url.to_owned(), problem });
+            }
+        }
+        pause *= 2;
+    }
+    unreachable!("the last attempt returns")
+}
+
+fn attempt_once(client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
+    let mut answer = client.get(url, 0, None)?;
+    match answer.status {
+        200 => {}
+        status @ (408 | 429 | 500..=599) => return Err(Trouble::Passing(format!("the server answers {status}"))),
+        status => return Err(Trouble::Lasting(format!("the server answers {status}"))),
+    }
+    let (mut bytes, mut block) = (Vec::new(), vec![0; 1 << 16]);
+    while bytes.len() as u64 <= limit {
+        match answer.body.read(&mut block)? {
+            0 => break,
+            count => bytes.extend_from_slice(&block[..count]),
+        }
+    }
+    match answer.len {
+        Some(len) if (bytes.len() as u64) < len.min(limit) => Err(Trouble::Passing("the answer was cut off".into())),
+        _ => Ok(bytes),
+    }
+}
