@@ -155,7 +155,7 @@ pub(super) fn transfer_near(
 
 /// The work of all steps: pixels.
 fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
-    let steps = |index: usize| if sizes.len() > 1 && index == 0 { settings.first_steps } else { settings.steps };
+    let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as f64).sum();
     [0.0, all]
 }
@@ -247,7 +247,7 @@ impl Painting<'_> {
             }
         };
         drop(content);
-        let steps = if scale == [0, 1] || scale[0] > 0 { settings.steps } else { settings.first_steps };
+        let steps = if scale[0] == 0 { settings.first_steps } else { settings.steps };
         let mut run = Run { settings, geometry, scale, steps, watch, work: &mut self.work, taken: &mut self.taken };
         let mut done = match settings.optimizer {
             Optimizer::Adam(constants) => {
