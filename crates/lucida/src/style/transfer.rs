@@ -13,8 +13,11 @@ use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
 use crate::{Error, Result};
 
-/// Pictures of the size of the canvas that are held besides what the network needs.
-const HELD_CANVASES: usize = 12;
+/// Pictures of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
+/// of the content, which is as much as six at the most.
+const HELD_CANVASES: usize = 18;
+/// Bytes of the program itself, of files on their way in and out, and of smaller pictures.
+const HELD_BESIDES: u64 = 128 << 20;
 
 /// What is to be painted.
 #[derive(Debug, Clone)]
@@ -303,7 +306,7 @@ impl Painting<'_> {
             Optimizer::Lbfgs(constants) => 2 * constants.history + 4,
         };
         let pictures = 12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64;
-        self.settings.memory.map(|memory| memory.saturating_sub(pictures))
+        self.settings.memory.map(|memory| memory.saturating_sub(pictures + HELD_BESIDES))
     }
 
     /// A picture on a canvas.
