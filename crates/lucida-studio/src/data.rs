@@ -76,6 +76,13 @@ impl Data {
         self.source.as_ref()
     }
 
+    /// What the folder that was given is called.
+    pub(crate) fn folder_name(&self) -> String {
+        let Some(Source::Mnist(path) | Source::Folder(path)) = &self.source else { return String::new() };
+        let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+        whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The digits of the folder that was given, else those that are built in.
     pub(crate) fn digits(&self) -> Result<&LabelledImages> {
         let open = || match &self.source {
@@ -101,13 +108,11 @@ impl Data {
             };
             return Ok(Some(Shelf { prefix: "digit", title: title.to_owned(), set: self.digits()?, labelled: true }));
         }
-        let shelf = |set: &'_ FolderSet| {
-            let name = set.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            (format!("the pictures of {name}"), set.is_classified())
-        };
-        Ok(self.photos()?.map(|set| {
-            let (title, labelled) = shelf(set);
-            Shelf { prefix: "photo", title, set, labelled }
+        Ok(self.photos()?.map(|set| Shelf {
+            prefix: "photo",
+            title: format!("the pictures of {}", self.folder_name()),
+            set,
+            labelled: set.is_classified(),
         }))
     }
 

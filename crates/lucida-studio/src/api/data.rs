@@ -57,8 +57,7 @@ pub(crate) async fn overview(State(studio): State<Arc<Studio>>) -> Result<Json<O
         };
         let photos = studio.data.photos()?.filter(|photos| photos.is_classified() && photos.class_names().len() > 1);
         let in_words = |photos: &FolderSet| {
-            let name = photos.root().file_name().unwrap_or_default().to_string_lossy();
-            format!("{name}: {} photos of {} classes", photos.len(), photos.class_names().len())
+            format!("{}: photos of {} classes", studio.data.folder_name(), photos.class_names().len())
         };
         Ok(Json(Overview { digits: digits.to_owned(), photos: photos.map(in_words), networks: networks() }))
     };
