@@ -73,7 +73,8 @@ impl Output {
     /// Prints a remark on standard error, unless quiet was asked for.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "note: {text}");
+            // In one piece: other processes may write to the same place.
+            let _ = io::stderr().write_all(format!("note: {text}\n").as_bytes());
         }
     }
 }

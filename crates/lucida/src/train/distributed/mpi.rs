@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long they wait for an answer to the question who is still there.
 const ROLL_CALL: Duration = Duration::from_secs(3);
 const ROLL_CALL_TAG: i32 = 77;
+/// How long the launcher gets to notice by itself that it has lost a host. Told before, it would try to tell that host, and
+/// wait for it: TCP does not ask whether a peer is alive while words for it are on their way.
+const NOTICE: Duration = Duration::from_secs(15);
 /// Bytes of a host's name.
 const NAME: usize = 256;
 
@@ -141,11 +144,11 @@ impl Mpi {
                 asked = unfinished(asked);
                 std::thread::sleep(Duration::from_millis(5));
             }
-            let missing: Vec<String> = answers
-                .iter()
-                .filter(|(_, answer)| answer.is_some())
-                .map(|(rank, _)| format!("rank {rank} on {}", self.hosts[*rank]))
-                .collect();
+            let silent: Vec<usize> =
+                answers.iter().filter(|(_, answer)| answer.is_some()).map(|(rank, _)| *rank).collect();
+            let elsewhere = silent.iter().any(|&rank| self.hosts[rank] != self.host());
+            let missing: Vec<String> =
+                silent.iter().map(|&rank| format!("rank {rank} on {}", self.hosts[rank])).collect();
             let missing = if missing.is_empty() {
                 "a rank that is slow: if it is meant to be, set LUCIDA_MPI_TIMEOUT to more seconds".to_owned()
             } else {
@@ -157,6 +160,9 @@ impl Mpi {
                 self.host(),
                 self.patience.as_secs(),
             );
+            if elsewhere {
+                std::thread::sleep(NOTICE);
+            }
             // The requests that are left end with the process.
             self.abort(1)
         })
@@ -231,9 +237,9 @@ impl Mpi {
 }
 
 /// Those that are not done.
-fn unfinished<'a, R: ?Sized>(
-    requests: Vec<Request<'a, R, &'_ LocalScope<'a>>>,
-) -> Vec<Request<'a, R, &'_ LocalScope<'a>>> {
+fn unfinished<'a, 'b, R: ?Sized>(
+    requests: Vec<Request<'a, R, &'b LocalScope<'a>>>,
+) -> Vec<Request<'a, R, &'b LocalScope<'a>>> {
     requests.into_iter().filter_map(|request| request.test().err()).collect()
 }
 
