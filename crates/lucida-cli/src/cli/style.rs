@@ -158,8 +158,8 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
 
-    /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 128
-    /// for the preset best, else 0]
+    /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 256
+    /// for the preset best (64 with the built-in network), else 0]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
 

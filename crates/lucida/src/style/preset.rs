@@ -52,9 +52,9 @@ pub struct Settings {
     /// The longer side of the first and smallest picture that is painted; each is larger than the one before by the root of
     /// 2. Without it, the result is painted at once.
     pub smallest: Option<usize>,
-    /// Steps in each size.
+    /// Steps in each size but the first.
     pub steps: usize,
-    /// Steps in the first size of several.
+    /// Steps in the first size, which may be the only one.
     pub first_steps: usize,
     /// How much of the mean picture is kept in a step, from 0 (none: the result is the last picture) to below 1.
     pub averaging: f32,
@@ -164,7 +164,8 @@ impl Preset {
                         ..settings.look
                     },
                     optimizer: Optimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
-                    smallest: Some(if blocks == 5 { 128 } else { 64 }),
+                    // Deep layers dissolve what is small in a picture that is: windows, houses, a face.
+                    smallest: Some(if blocks == 5 { 256 } else { 64 }),
                     steps: 50,
                     first_steps: 100,
                     averaging: 0.9,

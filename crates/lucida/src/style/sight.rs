@@ -194,7 +194,12 @@ fn tile_for(
     (unit, halo): (usize, usize),
 ) -> Result<(StyleNetwork, [usize; 2])> {
     let network = network.with_size([PROBE, PROBE])?;
-    let per_pixel = plan(&network, layers, eye, back)?.memory().div_ceil(PROBE * PROBE);
+    let probe = plan(&network, layers, eye, back)?;
+    // A tile's features of one style layer at a time are put side by side, and so is their gradient.
+    let copies = if back { 2 } else { 1 };
+    let copied = (0..layers.len()).map(|layer| 4 * copies * probe.output_shape(layer).len()).max().unwrap_or(0);
+    let per_pixel = (probe.memory() + copied).div_ceil(PROBE * PROBE);
+    drop(probe);
     let fixed = network.network.parameters().0 * if back { BYTES_PER_WEIGHT } else { BYTES_PER_WEIGHT / 2 };
     let pixels = (memory as usize).saturating_sub(fixed) / per_pixel.max(1);
     let least = 2 * halo + 2 * unit;

@@ -13,8 +13,11 @@ use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
 use crate::{Error, Result};
 
-/// Pictures of the size of the canvas that are held besides what the network needs.
-const HELD_CANVASES: usize = 12;
+/// Pictures of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
+/// of the content, which is as much as six at the most.
+const HELD_CANVASES: usize = 18;
+/// Bytes of the program itself, of files on their way in and out, and of smaller pictures.
+const HELD_BESIDES: u64 = 128 << 20;
 
 /// What is to be painted.
 #[derive(Debug, Clone)]
@@ -155,7 +158,7 @@ pub(super) fn transfer_near(
 
 /// The work of all steps: pixels.
 fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
-    let steps = |index: usize| if sizes.len() > 1 && index == 0 { settings.first_steps } else { settings.steps };
+    let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as f64).sum();
     [0.0, all]
 }
@@ -247,7 +250,7 @@ impl Painting<'_> {
             }
         };
         drop(content);
-        let steps = if scale == [0, 1] || scale[0] > 0 { settings.steps } else { settings.first_steps };
+        let steps = if scale[0] == 0 { settings.first_steps } else { settings.steps };
         let mut run = Run { settings, geometry, scale, steps, watch, work: &mut self.work, taken: &mut self.taken };
         let mut done = match settings.optimizer {
             Optimizer::Adam(constants) => {
@@ -303,7 +306,7 @@ impl Painting<'_> {
             Optimizer::Lbfgs(constants) => 2 * constants.history + 4,
         };
         let pictures = 12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64;
-        self.settings.memory.map(|memory| memory.saturating_sub(pictures))
+        self.settings.memory.map(|memory| memory.saturating_sub(pictures + HELD_BESIDES))
     }
 
     /// A picture on a canvas.
