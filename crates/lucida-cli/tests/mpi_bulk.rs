@@ -153,7 +153,11 @@ fn features_maps_and_paintings_in_bulk() {
 
     // A list, with the style that is built in.
     let list = folder.path().join("list.txt");
-    fs::write(&list, "photos/1/1.png\nphotos/2/2.png\n").unwrap();
+    for name in ["red.png", "gray.png"] {
+        let colour = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
+        Picture::filled(80, 60, colour).save_png(&folder.path().join(name)).unwrap();
+    }
+    fs::write(&list, "red.png\ngray.png\n").unwrap();
     let out = folder.path().join("painted");
     done(mpirun(2, &format!("style {} brushwork --size 64 --steps 2 --coarsest 0", list.display()), &out));
     let found = results(&out);
