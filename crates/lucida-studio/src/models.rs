@@ -16,6 +16,8 @@ use crate::problem::{Problem, Result};
 const LOADED: usize = 3;
 /// The most parameters of a known network that is shown: twice InceptionV3.
 const PARAMETERS: usize = 50_000_000;
+/// Networks that are not trained have weights drawn from this seed.
+const SEED: u64 = 42;
 /// The most runs that are listed.
 const RUNS: usize = 200;
 
@@ -129,7 +131,7 @@ impl Models {
         }
         let (model, trained) = match &entry.origin {
             Origin::Spec(spec) => (open(spec)?, true),
-            Origin::Untrained(known) => (Model::of_architecture(known, &Options::default())?, false),
+            Origin::Untrained(known) => (Model::of_architecture(known, &Options::default().seed(SEED))?, false),
         };
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;

@@ -25,7 +25,7 @@ function ticks(low, high, wanted) {
 
 /**
  * A chart with a title. `lines`: each with `name`, `colour` (a class), `thin`, and `points` as [x, y].
- * `best` says which end of y is good, for the words.
+ * With `free` the values are logarithms.
  */
 export function chart({ title, lines, across, percent = false, free = false }) {
   const filled = lines.filter((line) => line.points.length > 0);
@@ -35,19 +35,19 @@ export function chart({ title, lines, across, percent = false, free = false }) {
   // The first steps of a run would press everything else flat.
   let [low, high] = ys.length ? [ys[0], ys[Math.min(ys.length - 1, Math.ceil(0.97 * ys.length))]] : [0, 1];
   if (percent) [low, high] = [Math.max(0, ys.length ? ys[Math.floor(0.05 * ys.length)] : 0), 1];
-  else if (free) [low, high] = [Math.floor(low), Math.ceil(high)];
+  else if (free) [low, high] = [Math.floor(low), Math.ceil(ys[ys.length - 1] ?? 1)];
   else low = 0;
   if (high - low < 1e-9) high = low + 1;
   const x = (value) => LEFT + (value / most) * (WIDTH - LEFT - RIGHT);
   const y = (value) => TOP + (1 - (Math.max(low, Math.min(high, value)) - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-  const show = (value) => (percent ? `${number(100 * value)} %` : number(value));
+  const show = (value) => (percent ? `${number(100 * value)} %` : number(free ? 10 ** value : value));
 
   const drawing = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', class: 'chart' });
   const last = filled.filter((line) => !line.thin).map((line) => `${line.name}: ${show(line.points[line.points.length - 1][1])}`);
   drawing.append(svg('title', {}, `${title}. ${last.join('; ')}`));
   for (const value of ticks(low, high, 4)) {
     drawing.append(svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'grid' }),
-      svg('text', { x: LEFT - 8, y: y(value) + 4, class: 'tick end' }, percent ? `${Math.round(1000 * value) / 10} %` : String(value)));
+      svg('text', { x: LEFT - 8, y: y(value) + 4, class: 'tick end' }, percent ? `${Math.round(1000 * value) / 10} %` : free ? String(Number((10 ** value).toPrecision(2))) : String(value)));
   }
   const steps = ticks(0, most, 6).filter((value) => Number.isInteger(value));
   for (const value of steps) drawing.append(svg('text', { x: x(value), y: HEIGHT - 10, class: 'tick middle' }, String(value)));
@@ -61,5 +61,5 @@ export function chart({ title, lines, across, percent = false, free = false }) {
     }
   }
   if (filled.length === 0) drawing.append(svg('text', { x: WIDTH / 2, y: HEIGHT / 2, class: 'tick middle' }, 'No run is chosen'));
-  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, across)), drawing);
+  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, ...[].concat(across))), drawing);
 }

@@ -7,6 +7,7 @@ let models = [];
 
 /** Fills the list of models, where there is one, and calls `changed(description)` for the chosen one now and whenever it is another. */
 export async function frame(changed = () => {}) {
+  $('.bar nav [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
   const select = $('#model');
   if (!select) {
     watchJobs(() => {});

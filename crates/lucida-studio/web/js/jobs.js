@@ -52,7 +52,8 @@ function note(job) {
 }
 
 function make(job) {
-  const pictures = job.files.filter((file) => file.endsWith('.png')).slice(0, 6);
+  // Sheets of many small pictures are for the pages that show parts of them.
+  const pictures = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file)).slice(0, 6);
   const others = job.files.filter((file) => !file.endsWith('.png'));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
   $('span', track).style.width = part(job);

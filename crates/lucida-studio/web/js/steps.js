@@ -4,11 +4,13 @@ import { el, number } from './core.js';
 
 const sub = (text) => el('sub', {}, text);
 const math = (...parts) => el('span', { class: 'math' }, ...parts);
+/** A number that is added. */
+const plus = (value) => ` ${value < 0 ? '−' : '+'} ${number(Math.abs(value))}`;
 const times = (a, b) => `${number(a)} × ${number(b)}`;
 
 /** A sum with its greatest terms written out. */
 function written(terms, rest, total) {
-  const shown = terms.slice(0, 4).map(([a, b], at) => `${at ? ' + ' : ''}${times(a, b < 0 ? b : b)}`.replace('+ −', '− '));
+  const shown = terms.slice(0, 4).map(([a, b], at) => `${at ? ' + ' : ''}${times(a, b)}`.replace('+ −', '− '));
   return `${shown.join('')}${rest > 0 ? ` + ${rest} more` : ''} = ${number(total)}`;
 }
 
@@ -43,7 +45,7 @@ export function steps(a) {
       grids: ['patch', 'kernel', 'products'],
       equation: [
         math('O = b + ', el('span', { class: 'big' }, 'Σ'), sub('i,j,c'), ' X', sub('i,j,c'), ' K', sub('i,j,c')),
-        math(`${number(a.bias)} + ${number(sum)}${channels > 1 ? ` + ${number(others)} from the other ${channels - 1} maps` : ''} = `, el('b', {}, number(a.sum, 4))),
+        math(`${number(a.bias)}${plus(sum)}${channels > 1 ? `${plus(others)} from the other ${channels - 1} maps` : ''} = `, el('b', {}, number(a.sum, 4))),
       ],
       sums: channels > 1,
     },

@@ -88,6 +88,8 @@ function show(id) {
   });
 }
 
+const key = (colour, name) => el('span', { class: 'key' }, el('span', { class: `swatch ${colour}` }), name);
+
 let last = null;
 let waiting = false;
 function later() {
@@ -118,9 +120,9 @@ function draw() {
   if (result?.picture && $('#painting-actions').children.length === 0) {
     $('#painting-actions').replaceChildren(el('a', { class: 'button', download: 'painting.png', href: path`/api/jobs/${job.id}/files/painting.png` }, 'Download'));
   }
-  const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(Math.max(1e-9, one[key]))]).filter(([, value]) => Number.isFinite(value)) });
+  const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
   const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
-  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: 'style in the accent colour, content in blue; powers of ten, over per cent of the work', lines, free: true })] : []));
+  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), 'over per cent of the work; each jump is a larger picture'], lines, free: true })] : []));
 }
 
 $('#part').addEventListener('input', divide);

@@ -113,7 +113,9 @@ impl Work for Painter {
             );
             let goes_on = job.progress((1000.0 * report.done) as usize, 1000, &doing);
             let losses = report.losses;
-            let is_time = shown.is_none_or(|shown| shown.elapsed() >= PICTURE);
+            // Over all of the work, however long it takes.
+            let is_time =
+                shown.is_none_or(|shown| shown.elapsed() >= PICTURE && report.done * PICTURES as f64 >= number as f64);
             if is_time && number < PICTURES {
                 shown = Some(Instant::now());
                 let file = format!("step-{number:02}.png");

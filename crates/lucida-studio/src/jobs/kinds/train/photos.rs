@@ -23,7 +23,7 @@ const SIZE: usize = 150;
 /// The network that learns from nothing.
 const SCRATCH: &str = "basic-cnn";
 /// What is put on a network that has learned something before.
-const HEAD: &str = "gap,dense:256,dropout:0.3";
+const HEAD: &str = "gap,bn,dense:256,dropout:0.3";
 /// The part of the photos that validates, where the folder has none for that.
 const VALIDATION: f64 = 0.2;
 
