@@ -8,7 +8,7 @@ mkdirSync(out, { recursive: true });
 const only = process.env.ONLY?.split(',');
 const served = await studio(runs, ...more);
 const chrome = await browser();
-const pages = JSON.parse(process.env.PAGES ?? '{"network":"/","draw":"/draw","mechanics":"/mechanics","explain":"/explain","jobs":"/jobs"}');
+const pages = JSON.parse(process.env.PAGES ?? '{"network":"/","draw":"/draw","mechanics":"/mechanics","explain":"/explain","train":"/train","style":"/style","jobs":"/jobs"}');
 for (const colorScheme of ['light', 'dark']) {
   for (const width of [390, 1280, 1920]) {
     const shown = await page(chrome, served.url, { viewport: { width, height: width < 500 ? 844 : width < 1500 ? 860 : 1080 }, colorScheme });

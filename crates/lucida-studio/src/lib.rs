@@ -1,11 +1,11 @@
 //! The studio: see inside a network in a web page.
 //!
 //! A server for one person on their own machine. It shows what the library computes: layers and their feature maps, what
-//! excites a filter, a convolution number by number, attributions; long work runs as [jobs](jobs) whose results survive a
+//! excites a filter, a convolution number by number, attributions; long work runs as jobs whose results survive a
 //! restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets and ES modules.
 //!
 //! Nothing that a client sends ever names a file: models, pictures and jobs are looked up by identifiers in lists that the
-//! server makes, and [`web`] refuses requests that other pages or other machines send.
+//! server makes, and `web` refuses requests that other pages or other machines send.
 
 mod api;
 mod data;

@@ -1,0 +1,79 @@
+//! A convolution of a network: its shapes, and where its numbers lie.
+
+use lucida::nn::layers::Conv2D;
+use lucida::nn::{Layer, Network};
+
+use super::{CHANGES, Question};
+use crate::problem::{Problem, Result};
+
+/// A convolution, where it lies, and how.
+pub(super) struct Site<'a> {
+    pub(super) conv: &'a Conv2D,
+    pub(super) node: usize,
+    pub(super) from: usize,
+    pub(super) padding: [usize; 2],
+    pub(super) input: [usize; 3],
+    pub(super) output: [usize; 3],
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn find(network: &'a Network, node: usize) -> Result<Self> {
+        let this = &network.nodes()[node];
+        let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
+            return Err(Problem::wrong(format!("{} is no convolution: choose a layer that is one", this.name())));
+        };
+        let shapes = network.nodes()[from].shape().as_picture().zip(this.shape().as_picture());
+        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no picture"))?;
+        let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
+        let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);
+        let padding = padding.ok_or_else(|| Problem::wrong("the kernel does not fit the input"))?;
+        Ok(Self { conv, node, from, padding, input, output })
+    }
+
+    /// Where the patch of a number begins.
+    pub(super) fn corner(&self, position: [usize; 2]) -> [i64; 2] {
+        [0, 1].map(|axis| (position[axis] * self.conv.strides[axis]) as i64 - self.padding[axis] as i64)
+    }
+
+    /// A pixel of the input; zero in the padding.
+    pub(super) fn pixel(&self, values: &[f32], at: [i64; 2], channel: usize) -> f32 {
+        let inside = (0..self.input[0] as i64).contains(&at[0]) && (0..self.input[1] as i64).contains(&at[1]);
+        let index = |at: [i64; 2]| (at[0] as usize * self.input[1] + at[1] as usize) * self.input[2] + channel;
+        if inside { values[index(at)] } else { 0.0 }
+    }
+
+    pub(super) fn weight(&self, kernel: &[f32], [row, column]: [usize; 2], channel: usize, filter: usize) -> f32 {
+        kernel[((row * self.conv.kernel_size[1] + column) * self.input[2] + channel) * self.output[2] + filter]
+    }
+
+    /// The places of the kernel, row by row.
+    pub(super) fn places(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let [rows, columns] = self.conv.kernel_size;
+        (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
+    }
+
+    pub(super) fn check(&self, question: &Question) -> Result<()> {
+        let [rows, columns] = self.conv.kernel_size;
+        let [height, width, filters] = self.output;
+        let fits = question.filter < filters
+            && question.channel < self.input[2]
+            && question.position[0] < height
+            && question.position[1] < width
+            && question.place[0] < rows
+            && question.place[1] < columns
+            && question.changes.len() <= CHANGES
+            && question.changes.iter().all(|change| {
+                change.row < rows
+                    && change.column < columns
+                    && change.channel < self.input[2]
+                    && change.value.is_finite()
+            });
+        let channels = self.input[2];
+        fits.then_some(()).ok_or_else(|| {
+            Problem::wrong(format!(
+                "there is no such place: the layer has {filters} maps of {height}x{width} and kernels of {rows}x{columns} \
+                 over {channels} channels"
+            ))
+        })
+    }
+}
