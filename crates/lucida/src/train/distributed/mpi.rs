@@ -21,6 +21,8 @@ const ROLL_CALL_TAG: i32 = 77;
 /// How long the launcher gets to notice by itself that it has lost a host. Told before, it would try to tell that host, and
 /// wait for it: TCP does not ask whether a peer is alive while words for it are on their way.
 const NOTICE: Duration = Duration::from_secs(15);
+/// How long MPI may take to end the other members.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of a host's name.
 const NAME: usize = 256;
 
@@ -99,8 +101,13 @@ impl Mpi {
         hosts.len()
     }
 
-    /// Ends all members with this exit code.
+    /// Ends all members with this exit code; this one in any case, within five seconds.
     pub fn abort(&self, code: i32) -> ! {
+        // MPI asks the launcher's daemon to end the others, and waits for it: on a host without a network for many minutes.
+        std::thread::spawn(|| {
+            std::thread::sleep(FAREWELL);
+            std::process::abort();
+        });
         self.world.abort(code)
     }
 
