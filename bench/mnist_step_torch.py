@@ -1,16 +1,14 @@
 """Times one training step of the MNIST network in PyTorch: batch 256, Adam."""
 
-import json
-import sys
-import time
-
 import torch
 from torch import nn
 
-threads = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+from peers import arguments, report
+
+(threads,) = arguments()
 torch.set_num_threads(threads)
 
-BATCH, WARM_UP, STEPS = 256, 10, 50
+BATCH = 256
 
 torch.manual_seed(42)
 model = nn.Sequential(
@@ -35,11 +33,4 @@ def step():
     return loss.item()
 
 
-for _ in range(WARM_UP):
-    step()
-times = []
-for _ in range(STEPS):
-    start = time.perf_counter()
-    step()
-    times.append((time.perf_counter() - start) * 1e3)
-print(json.dumps({"name": f"PyTorch {torch.__version__}", "ms": times}))
+report(f"PyTorch {torch.__version__}", step, 10, 50)

@@ -1,27 +1,14 @@
 """Times steps of style transfer in Keras on TensorFlow: VGG19 to block5_conv2, six losses, Adam on the picture."""
 
-import json
-import os
-import resource
-import sys
-import time
-
-size = int(sys.argv[1])
-threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
 import numpy as np
-import tensorflow as tf
-import keras
 
-tf.config.threading.set_intra_op_parallelism_threads(threads)
-tf.config.threading.set_inter_op_parallelism_threads(1)
+from peers import arguments, keras_with, report
 
-WARM_UP, STEPS = 2, 8
+size, threads = arguments(512)
+keras, tf, name = keras_with(threads)
+
 STYLE = [f"block{block}_conv1" for block in range(1, 6)]
 
-keras.utils.set_random_seed(1)
 vgg = keras.applications.VGG19(include_top=False, weights=None)
 vgg.trainable = False
 model = keras.Model(vgg.inputs, [vgg.get_layer(name).output for name in [*STYLE, "block5_conv2"]])
@@ -57,12 +44,4 @@ def step():
     return loss
 
 
-for _ in range(WARM_UP):
-    step().numpy()
-times = []
-for _ in range(STEPS):
-    start = time.perf_counter()
-    step().numpy()
-    times.append((time.perf_counter() - start) * 1e3)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"name": f"Keras {keras.__version__} / TensorFlow {tf.__version__}", "ms": times, "mb": peak}))
+report(name, lambda: step().numpy(), 2, 8)

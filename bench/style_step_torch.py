@@ -1,19 +1,13 @@
 """Times steps of style transfer in PyTorch: VGG19 to block5_conv2, six losses, Adam on the picture."""
 
-import json
-import resource
-import sys
-import time
-
 import torch
 from torch import nn
 
-size = int(sys.argv[1])
-threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+from peers import arguments, report
+
+size, threads = arguments(512)
 torch.set_num_threads(threads)
 torch.manual_seed(1)
-
-WARM_UP, STEPS = 2, 8
 
 # The convolutions of VGG19 up to the second of block 5; the first of each block tells the style.
 blocks, channels, layers, marks = [(64, 2), (128, 2), (256, 4), (512, 4), (512, 2)], 3, [], []
@@ -56,12 +50,4 @@ def step():
     optimizer.step()
 
 
-for _ in range(WARM_UP):
-    step()
-times = []
-for _ in range(STEPS):
-    start = time.perf_counter()
-    step()
-    times.append((time.perf_counter() - start) * 1e3)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"name": f"PyTorch {torch.__version__.split('+')[0]}", "ms": times, "mb": peak}))
+report(f"PyTorch {torch.__version__.split('+')[0]}", step, 2, 8)
