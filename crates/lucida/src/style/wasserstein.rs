@@ -53,13 +53,7 @@ impl Square {
         let mut before = f32::INFINITY;
         for _ in 0..STEPS {
             self.multiply(&z, &y, &mut turn);
-            let mut apart = 0.0_f32;
-            for (at, value) in turn.iter_mut().enumerate() {
-                let identity = if at % (size + 1) == 0 { 1.0 } else { 0.0 };
-                apart += (*value - identity).powi(2);
-                *value = 1.5 * identity - 0.5 * *value;
-            }
-            if is_done(apart, size, &mut before) {
+            if is_done(newton(size, &mut turn), size, &mut before) {
                 break;
             }
             self.multiply(&y, &turn, &mut next);
@@ -84,13 +78,7 @@ impl Square {
         for _ in 0..STEPS {
             transpose(size, &x, &mut mirrored);
             self.multiply(&mirrored, &x, &mut turn);
-            let mut apart = 0.0_f32;
-            for (at, value) in turn.iter_mut().enumerate() {
-                let identity = if at % (size + 1) == 0 { 1.0 } else { 0.0 };
-                apart += (*value - identity).powi(2);
-                *value = 1.5 * identity - 0.5 * *value;
-            }
-            if is_done(apart, size, &mut before) {
+            if is_done(newton(size, &mut turn), size, &mut before) {
                 break;
             }
             self.multiply(&x, &turn, &mut next);
@@ -98,6 +86,17 @@ impl Square {
         }
         x
     }
+}
+
+/// Makes a product M the factor (3 I - M) / 2 of Newton and Schulz's iteration; the square of M's distance from I.
+fn newton(size: usize, product: &mut [f32]) -> f32 {
+    let mut apart = 0.0;
+    for (at, value) in product.iter_mut().enumerate() {
+        let identity = if at % (size + 1) == 0 { 1.0 } else { 0.0 };
+        apart += (*value - identity).powi(2);
+        *value = 1.5 * identity - 0.5 * *value;
+    }
+    apart
 }
 
 /// Whether an iteration is near enough to the identity, from the squares of what is missing; `before` is how near it was.
