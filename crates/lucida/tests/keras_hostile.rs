@@ -192,7 +192,8 @@ fn lists_without_end_are_refused() {
     let (folder, network) = (tempfile::tempdir().unwrap(), network());
     let path = folder.path().join("x.h5");
     for (layers, weights) in [(40_000, 1000), (1, 40_000), (60_000, 1)] {
-        let list = |name: &str, text: &str, len: usize| AttributeBuilder::fixed_string_vector(name, &vec![text; len]).unwrap();
+        let list =
+            |name: &str, text: &str, len: usize| AttributeBuilder::fixed_string_vector(name, &vec![text; len]).unwrap();
         let file = Hdf5Builder::new()
             .attribute(list("layer_names", "a", layers))
             .group_attribute("a", list("weight_names", "k", weights))
