@@ -12,7 +12,7 @@ fn main() -> Result<()> {
         return Err(Error::argument("give a photo and the file to paint"));
     };
     let network = StyleNetwork::new(choose(None, None)?, Pooling::Max)?;
-    let mut settings = Preset::Best.settings(&network, Cpu::from_env()?)?;
+    let mut settings = Preset::Best.settings(&network, Cpu::detect())?;
     if let Some(size) = size.first() {
         settings.size = size.parse().map_err(|_| Error::argument(format!("{size} is no number of pixels")))?;
     }
