@@ -29,6 +29,7 @@
 mod algorithm;
 mod band;
 mod few;
+mod few_gradient;
 mod kernel_gradient;
 #[cfg(test)]
 mod measure;
