@@ -8,7 +8,8 @@ use crate::gemm::{Panel, Region, Transposed, panels, transposed};
 use crate::ops;
 
 use super::band::{Items, Window};
-use super::switches::{Source, unpool_row};
+use super::few_gradient::{FewGradient, few_gradient, few_gradient_fits};
+use super::switches::{Source, Switches, unpool_row};
 
 /// Floats of a kernel above which its gradient is split by its rows rather than by pictures: sums of one's own for each
 /// thread would cost more memory than reading the input once for each thread.
@@ -20,8 +21,10 @@ pub(crate) struct KernelGradient {
     window: Window,
     filters: usize,
     bordered: bool,
-    /// Whether the gradient of the output comes as that of maxima, which is taken to the pixels in work memory.
+    /// Whether the gradient of the output comes as that of maxima, which is taken to the pixels in work memory unless there
+    /// are few channels.
     pooled: bool,
+    few: bool,
     items: Items,
     panels: Vec<Panel>,
     /// For each row of the kernel as a matrix (row, column, channel): its first float in a patch.
@@ -60,12 +63,14 @@ impl KernelGradient {
             _ => Buffer::default(),
         };
         let panels = panels(cpu.isa(), filters);
-        Self { window, filters, bordered, pooled, items, panels, offsets, split, partial }
+        let few = pooled && few_gradient_fits(window.taps, window.source[2]);
+        Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 
     /// Floats of work memory for each thread.
     pub(crate) fn scratch_len(&self) -> usize {
-        self.band_len() + if self.pooled { self.items.rows * self.window.output[1] * self.filters } else { 0 }
+        self.band_len()
+            + if self.pooled && !self.few { self.items.rows * self.window.output[1] * self.filters } else { 0 }
     }
 
     fn band_len(&self) -> usize {
@@ -173,6 +178,10 @@ impl Part<'_> {
                 self.input[image * source_len + first * window.strides[0] * window.row_stride()..].as_ptr()
             };
             let right = match self.grad_output.switches {
+                Some(switches) if self.gradient.few => {
+                    self.few(switches, left, image, first, rows, unit > units.start);
+                    continue;
+                }
                 Some(switches) => {
                     for (row, to) in gradient[..rows * row_len].chunks_exact_mut(row_len).enumerate() {
                         unpool_row(self.cpu, self.grad_output.values, switches, (image, first + row, 0), to);
@@ -183,6 +192,28 @@ impl Part<'_> {
             };
             self.product(self.gradient.region(rows), left, right, unit > units.start);
         }
+    }
+
+    /// The sums over `rows` rows of pixels of a picture from row `first` on.
+    fn few(&self, switches: &Switches, left: *const f32, image: usize, first: usize, rows: usize, accumulate: bool) {
+        let window = &self.gradient.window;
+        let [height, width] = switches.place().windows;
+        let job = FewGradient {
+            source: left,
+            step: window.strides[1] * window.source[2],
+            row: window.strides[0] * window.row_stride(),
+            source_row: window.row_stride(),
+            channels: window.source[2],
+            values: self.grad_output.values.as_ptr(),
+            switches,
+            first: (image * height + first / 2) * width,
+            rows: rows / 2,
+            out: self.out,
+            accumulate,
+        };
+        // SAFETY: all patches lie within the band or the picture; the lengths of the gradient and the switches have been
+        // checked by `Conv2d`; `out` has room for the kernel and belongs to this part alone.
+        unsafe { few_gradient(self.cpu.isa(), &job) };
     }
 
     fn product(&self, region: Region, left: *const f32, right: *const f32, accumulate: bool) {

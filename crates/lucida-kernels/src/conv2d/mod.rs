@@ -27,12 +27,15 @@
 //! A dense layer is the 1x1 convolution of a 1x1 picture.
 
 mod algorithm;
+mod backward;
 mod band;
 mod few;
+mod few_gradient;
 mod kernel_gradient;
 #[cfg(test)]
 mod measure;
 mod pass;
+mod shape;
 mod switches;
 #[cfg(test)]
 mod tests;
@@ -41,72 +44,13 @@ mod winograd;
 use crate::buffer::with_scratch;
 use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
+use backward::{backward_passes, classes};
 use band::Window;
 use kernel_gradient::KernelGradient;
 use pass::{Finish, Pass, Target};
+pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
 use winograd::{WinogradKernelGradient, WinogradPass};
-
-/// The sizes of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conv2dShape {
-    /// Input height in pixels.
-    pub height: usize,
-    /// Input width in pixels.
-    pub width: usize,
-    /// Input channels.
-    pub channels: usize,
-    /// Output channels.
-    pub filters: usize,
-    /// Kernel height and width.
-    pub kernel: [usize; 2],
-    /// Vertical and horizontal stride.
-    pub strides: [usize; 2],
-    /// Zeros padded at the top and left; those at the bottom and right follow from the output size.
-    pub padding: [usize; 2],
-    /// Output height and width.
-    pub output: [usize; 2],
-}
-
-impl Conv2dShape {
-    /// A dense layer.
-    pub fn dense(inputs: usize, units: usize) -> Self {
-        Self {
-            height: 1,
-            width: 1,
-            channels: inputs,
-            filters: units,
-            kernel: [1, 1],
-            strides: [1, 1],
-            padding: [0, 0],
-            output: [1, 1],
-        }
-    }
-
-    /// Floats of one input picture.
-    pub fn input_len(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// Floats of one output picture.
-    pub fn output_len(&self) -> usize {
-        self.output[0] * self.output[1] * self.filters
-    }
-
-    /// Floats of the kernel.
-    pub fn kernel_len(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * self.channels * self.filters
-    }
-}
-
-/// Which of the passes a [`Conv2d`] is prepared for, besides the forward one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Conv2dGradients {
-    /// Backward to the input.
-    pub input: bool,
-    /// Backward to the kernel.
-    pub kernel: bool,
-}
 
 /// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
 /// allocated.
@@ -438,46 +382,4 @@ fn check_sizes(shape: &Conv2dShape, batch: usize) {
     let Conv2dShape { height, width, channels, filters, kernel, strides, output, .. } = *shape;
     let sizes = [height, width, channels, filters, kernel[0], kernel[1], strides[0], strides[1], output[0], output[1]];
     assert!(batch > 0 && !sizes.contains(&0), "a convolution of size zero: {shape:?}, batch {batch}");
-}
-
-/// The classes of positions modulo the strides, row by row.
-fn classes(strides: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
-    (0..strides[0]).flat_map(move |row| (0..strides[1]).map(move |column| [row, column]))
-}
-
-/// One pass for each class of input pixels: along one axis, with stride `s`, padding `p` and input position `y`, the
-/// taps `i = r + s j` with `r = (y + p) mod s` are those that reach `y`, from output `(y + p - r) / s - j`.
-fn backward_passes(cpu: Cpu, shape: &Conv2dShape, batch: usize, pooled: bool) -> Vec<Pass> {
-    let axis = |class: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
-        let first = (class + stride - padding % stride) % stride;
-        let count = if first < size { (size - first).div_ceil(stride) } else { 0 };
-        let taps = if class < kernel { (kernel - class).div_ceil(stride) } else { 0 };
-        let origin = ((first + padding - class) / stride) as isize;
-        // Tap t of the turned kernel is j = taps - 1 - t, so it reads output origin + index - (taps - 1) + t.
-        (first, count, taps, taps as isize - 1 - origin)
-    };
-    classes(shape.strides)
-        .map(|[row_class, column_class]| {
-            let (y, rows, taps_y, top) =
-                axis(row_class, shape.height, shape.kernel[0], shape.strides[0], shape.padding[0]);
-            let (x, columns, taps_x, left) =
-                axis(column_class, shape.width, shape.kernel[1], shape.strides[1], shape.padding[1]);
-            let window = Window {
-                source: [shape.output[0], shape.output[1], shape.filters],
-                strides: [1, 1],
-                taps: if taps_y * taps_x == 0 { [0, 0] } else { [taps_y, taps_x] },
-                padding: [top, left],
-                output: [rows, columns],
-                pooled,
-            };
-            let row = shape.width * shape.channels;
-            let target = Target {
-                offset: y * row + x * shape.channels,
-                row: shape.strides[0] * row,
-                column: shape.strides[1] * shape.channels,
-                image: shape.input_len(),
-            };
-            Pass::new(cpu, window, target, shape.channels, batch)
-        })
-        .collect()
 }

@@ -5,27 +5,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{Team, summary, thousands};
-use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred, evaluate};
+use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::Context;
+use super::ending::Ending;
 use super::network::Source;
+use super::rate;
 use super::remembered::Remembered;
-
 use super::settings::Wanted;
-use super::{rate, report_best};
 use crate::cli::TrainFolder;
 use crate::exit::Usage;
 use crate::interrupt;
-use crate::output::{Output, percent};
+use crate::output::Output;
 use crate::progress::Counter;
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
 
 pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Context) -> Result<()> {
-    let output = context.output;
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
     // A bare word that is no folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
@@ -67,31 +66,10 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
         return Ok(());
     }
     let mut model = network.model;
-    model.training = fitted.record(&settings);
-    if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
-        record.insert("augment".to_owned(), augment.to_string().into());
-    }
-    run.save_best(&model)?;
-    run.save_last(&model, &fitted.last)?;
-    run.save_history(&fitted.history)?;
-    report_best(&fitted, context);
-    if fitted.stopped_early {
-        output.info(&format!("Stopped early, after {} epochs", fitted.history.epochs.len()));
-    }
-    let written = format!("{}: {}", run.path().display(), RunFolder::FILES.join(", "));
-    if fitted.interrupted {
-        output.info(&format!("Stopped after {} of {} epochs", fitted.history.epochs.len(), settings.epochs));
-        output.info(&format!("Written to {written}"));
-        output.info("Go on with the same command line and --resume");
-        return Err(lucida::Error::Interrupted.into());
-    }
-    if let Some(test) = folder.test.as_ref().filter(|test| !test.is_empty()) {
-        let result = evaluate(&model, test, context.cpu)?;
-        let (accuracy, loss) = (percent(result.accuracy), result.loss);
-        output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} pictures", thousands(test.len())))?;
-    }
-    output.info(&format!("Written to {written}"));
-    output.info(&format!("See lucida report {}", run.path().display()));
+    let augment = arguments.augment.as_ref();
+    let ending = Ending { run: &run, fitted: &fitted, settings: &settings, augment, samples: "pictures" };
+    ending.finish(&mut model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
+    context.output.info(&format!("See lucida report {}", run.path().display()));
     Ok(())
 }
 

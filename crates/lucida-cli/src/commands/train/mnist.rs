@@ -3,16 +3,16 @@
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Team, summary, thousands, zoo};
-use lucida::train::{Pictures, RunFolder, evaluate};
+use lucida::train::Pictures;
 use lucida::weights::Model;
 use serde_json::json;
 
 use super::super::Context;
+use super::ending::Ending;
+use super::rate;
 use super::settings::Wanted;
-use super::{rate, report_best};
 use crate::cli::TrainMnist;
 use crate::interrupt;
-use crate::output::percent;
 
 /// The part of the training digits that validates.
 const VALIDATION: f64 = 0.2;
@@ -79,26 +79,7 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
     if !wanted.leads() {
         return Ok(());
     }
-    model.training = fitted.record(&settings);
-    if let (Some(augment), Some(record)) = (&arguments.augment, model.training.as_object_mut()) {
-        record.insert("augment".to_owned(), augment.to_string().into());
-    }
-    run.save_best(&model)?;
-    run.save_last(&model, &fitted.last)?;
-    run.save_history(&fitted.history)?;
-
-    report_best(&fitted, context);
-    let written = format!("{}: {}", run.path().display(), RunFolder::FILES.join(", "));
-    if fitted.interrupted {
-        output.info(&format!("Stopped after {} of {} epochs", fitted.history.epochs.len(), settings.epochs));
-        output.info(&format!("Written to {written}"));
-        return Err(lucida::Error::Interrupted.into());
-    }
-    if let Some(test) = digits.test.as_ref().filter(|test| !test.is_empty()) {
-        let test_result = evaluate(&model, test, context.cpu)?;
-        let (accuracy, loss) = (percent(test_result.accuracy), test_result.loss);
-        output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {} digits", thousands(test.len())))?;
-    }
-    output.info(&format!("Written to {written}"));
-    Ok(())
+    let augment = arguments.augment.as_ref();
+    let ending = Ending { run: &run, fitted: &fitted, settings: &settings, augment, samples: "digits" };
+    ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }

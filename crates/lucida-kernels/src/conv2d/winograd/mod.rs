@@ -24,7 +24,7 @@
 //! ```
 //!
 //! - [`transforms`]: the one-dimensional transforms and their points;
-//! - [`tiles`]: from pictures to `V` and from `M` back, and the borders;
+//! - [`tiles`]: from pictures to `V`, and the borders; [`outputs`]: from `M` to the result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
 //! - [`pass`] and [`kernel_gradient`]: the passes.
@@ -74,6 +74,7 @@
 mod blocks;
 mod kernel_gradient;
 mod kernels;
+mod outputs;
 mod pass;
 #[cfg(test)]
 mod tests;

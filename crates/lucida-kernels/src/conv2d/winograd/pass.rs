@@ -11,7 +11,8 @@ use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 
 use super::blocks::{Blocks, Sharing};
 use super::kernels::{KernelLayout, pack_kernel};
-use super::tiles::{Gather, Grid, Matrices, Patches, Scatter, gather_output, scatter_input, zeros_len};
+use super::outputs::{Gather, gather_output};
+use super::tiles::{Grid, Matrices, Patches, Scatter, scatter_input, zeros_len};
 use super::transforms::{PATCH, TAPS};
 
 /// Floats of a transformed kernel (256 x 256 channels, 9 MB) above which the threads work on the same block.

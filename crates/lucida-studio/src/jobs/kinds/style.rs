@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lucida::Error;
 use lucida::data::Picture;
-use lucida::style::{Colours, Job as Painting, Preset, Report, StyleNetwork, choose, transfer};
+use lucida::style::{Colours, Job as Painting, Losses, Preset, Report, StyleNetwork, choose, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -112,7 +112,6 @@ impl Work for Painter {
                 report.size[1], report.size[0], report.step[0], report.step[1]
             );
             let goes_on = job.progress((1000.0 * report.done) as usize, 1000, &doing);
-            let losses = report.losses;
             // Over all of the work, however long it takes.
             let is_time =
                 shown.is_none_or(|shown| shown.elapsed() >= PICTURE && report.done * PICTURES as f64 >= number as f64);
@@ -121,14 +120,7 @@ impl Work for Painter {
                 let file = format!("step-{number:02}.png");
                 job.save(&file, &report.picture()?.png_bytes()?)?;
                 number += 1;
-                job.news(json!({
-                    "file": file,
-                    "done": report.done,
-                    "size": report.size,
-                    "content": losses.content,
-                    "style": losses.style.iter().sum::<f64>(),
-                    "total": losses.total,
-                }));
+                job.news(news(&file, report.done, report.size, report.losses));
             }
             Ok(goes_on)
         };
@@ -139,14 +131,7 @@ impl Work for Painter {
             return Err(Error::Bug("an empty painting".into()));
         }
         // A quick painting is done before there is time for a second picture of the way; the curves want an end, too.
-        job.news(json!({
-            "file": "painting.png",
-            "done": 1.0,
-            "size": painted.canvas.size,
-            "content": painted.end.content,
-            "style": painted.end.style.iter().sum::<f64>(),
-            "total": painted.end.total,
-        }));
+        job.news(news("painting.png", 1.0, painted.canvas.size, &painted.end));
         Ok(json!({
             "picture": "painting.png",
             "network": name,
@@ -159,4 +144,16 @@ impl Work for Painter {
             "total": painted.end.total,
         }))
     }
+}
+
+/// What those who watch are told of a picture on the way, or of the last one.
+fn news(file: &str, done: f64, size: [usize; 2], losses: &Losses) -> Value {
+    json!({
+        "file": file,
+        "done": done,
+        "size": size,
+        "content": losses.content,
+        "style": losses.style.iter().sum::<f64>(),
+        "total": losses.total,
+    })
 }

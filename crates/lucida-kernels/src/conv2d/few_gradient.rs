@@ -1,0 +1,155 @@
+//! The gradient of a 3x3 kernel over few channels, where the convolution ends in a maximum over windows of 2x2.
+//!
+//! With one channel or three the kernel has 9 or 27 taps: so few that a vector of filters has all its sums in registers. The
+//! general kernel ([`crate::gemm::transposed()`]) needs the gradient of the pixels first, three quarters zeros, and goes
+//! over it once for each dozen of taps; here it stays in the masks of the windows and is looked at once.
+//!
+//! ```text
+//!   registers: a vector of filters for each tap        for each window, and each of its pixels p:
+//!
+//!     tap 0   [ f0 f1 ... f15 ]                          g = the maximum's gradient, in the lanes where p held it
+//!     tap 1   [ f0 f1 ... f15 ]                          sums[t] += x[p + t] g      for all taps t
+//!       ...
+//! ```
+//!
+//! Instruction sets with fewer registers take the rows of the kernel one by one.
+
+use crate::gemm::{load_vector, store_vector};
+use crate::simd::{Isa, Simd, multiversion};
+
+use super::switches::Switches;
+
+/// Rows of windows, and the pixels under them.
+pub(crate) struct FewGradient<'a> {
+    /// The first pixel of the first patch, from which all others follow.
+    pub(crate) source: *const f32,
+    /// Floats from a patch to the next, to the next row of patches, and from a row of the source to the next.
+    pub(crate) step: usize,
+    pub(crate) row: usize,
+    pub(crate) source_row: usize,
+    pub(crate) channels: usize,
+    /// The gradient of all maxima.
+    pub(crate) values: *const f32,
+    pub(crate) switches: &'a Switches,
+    /// The first window, counted over all pictures, and rows of windows.
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
+    /// The sums, (row, column, channel, filter).
+    pub(crate) out: *mut f32,
+    /// Add to what is there.
+    pub(crate) accumulate: bool,
+}
+
+/// Lanes of the longest vector, and taps of the largest kernel.
+const MOST_LANES: usize = 16;
+const MOST_SUMS: usize = 27;
+
+/// Whether there is a kernel for these taps and channels.
+pub(crate) fn few_gradient_fits(taps: [usize; 2], channels: usize) -> bool {
+    taps == [3, 3] && (1..=3).contains(&channels)
+}
+
+/// # Safety
+/// `ROWS` rows of `TAPS` floats, `source_row` floats apart, can be read from `patch`.
+#[inline(always)]
+unsafe fn add_patch<S: Simd, const ROWS: usize, const TAPS: usize>(
+    simd: S,
+    sums: &mut [[S::Vector; TAPS]; ROWS],
+    patch: *const f32,
+    source_row: usize,
+    right: S::Vector,
+) {
+    for i in 0..ROWS {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let left = patch.add(i * source_row);
+            for t in 0..TAPS {
+                sums[i][t] = simd.mul_add(simd.splat(*left.add(t)), right, sums[i][t]);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`few_gradient`]; the kernel's rows `first_row..first_row + ROWS` have `TAPS` taps and channels each.
+#[inline(always)]
+unsafe fn kernel_rows<S: Simd, const ROWS: usize, const TAPS: usize>(simd: S, job: &FewGradient, first_row: usize) {
+    let place = job.switches.place();
+    let (columns, filters) = (place.windows[1], place.channels);
+    for filter in (0..filters).step_by(S::LANES) {
+        let count = (filters - filter).min(S::LANES);
+        let mut sums = [[simd.splat(0.0); TAPS]; ROWS];
+        for y in 0..job.rows {
+            for x in 0..columns {
+                let window = job.first + y * columns + x;
+                let corner = job.source.wrapping_add(2 * (y * job.row + x * job.step) + first_row * job.source_row);
+                // SAFETY: the window is among the maxima and the masks, its patches lie within the source.
+                unsafe {
+                    let value = load_vector(simd, job.values.add(window * filters + filter), count);
+                    let masks = job.switches.masks().add(place.mask(window, filter / S::LANES));
+                    // Written out, so that the sums stay in registers.
+                    let next = corner.add(job.row);
+                    add_patch(simd, &mut sums, corner, job.source_row, simd.keep(*masks, value));
+                    add_patch(simd, &mut sums, corner.add(job.step), job.source_row, simd.keep(*masks.add(1), value));
+                    add_patch(simd, &mut sums, next, job.source_row, simd.keep(*masks.add(2), value));
+                    add_patch(simd, &mut sums, next.add(job.step), job.source_row, simd.keep(*masks.add(3), value));
+                }
+            }
+        }
+        // A loop as plain as this one is unrolled, so that the sums need no place but their registers.
+        let mut done = [[0.0; MOST_LANES]; MOST_SUMS];
+        for i in 0..ROWS {
+            for t in 0..TAPS {
+                // SAFETY: no vector has more lanes.
+                unsafe { simd.store(done[i * TAPS + t].as_mut_ptr(), sums[i][t]) };
+            }
+        }
+        for (tap, sum) in done.iter().take(ROWS * TAPS).enumerate() {
+            let at = job.out.wrapping_add((first_row * TAPS + tap) * filters + filter);
+            // SAFETY: there is a row of filters for each tap.
+            unsafe {
+                let before = if job.accumulate { load_vector(simd, at, count) } else { simd.splat(0.0) };
+                store_vector(simd, at, count, simd.add(before, simd.load(sum.as_ptr())));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`few_gradient`].
+#[inline(always)]
+unsafe fn kernel<S: Simd, const TAPS: usize>(simd: S, job: &FewGradient) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if S::LANES == 16 {
+            kernel_rows::<S, 3, TAPS>(simd, job, 0);
+        } else {
+            for row in 0..3 {
+                kernel_rows::<S, 1, TAPS>(simd, job, row);
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn run[simd: S](job: &FewGradient) {
+        // SAFETY: what `few_gradient` was promised.
+        unsafe {
+            match job.channels {
+                1 => kernel::<S, 3>(simd, job),
+                2 => kernel::<S, 6>(simd, job),
+                3 => kernel::<S, 9>(simd, job),
+                other => unreachable!("{other} are not few channels"),
+            }
+        }
+    }
+}
+
+/// Sums the gradient of the kernel over rows of windows.
+///
+/// # Safety
+/// [`few_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and `out` has
+/// room for the kernel, which no other thread uses.
+pub(crate) unsafe fn few_gradient(isa: Isa, job: &FewGradient) {
+    run(isa, job);
+}

@@ -1,0 +1,62 @@
+//! The sizes of a convolution, and what it is prepared for.
+
+/// The sizes of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dShape {
+    /// Input height in pixels.
+    pub height: usize,
+    /// Input width in pixels.
+    pub width: usize,
+    /// Input channels.
+    pub channels: usize,
+    /// Output channels.
+    pub filters: usize,
+    /// Kernel height and width.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub strides: [usize; 2],
+    /// Zeros padded at the top and left; those at the bottom and right follow from the output size.
+    pub padding: [usize; 2],
+    /// Output height and width.
+    pub output: [usize; 2],
+}
+
+impl Conv2dShape {
+    /// A dense layer.
+    pub fn dense(inputs: usize, units: usize) -> Self {
+        Self {
+            height: 1,
+            width: 1,
+            channels: inputs,
+            filters: units,
+            kernel: [1, 1],
+            strides: [1, 1],
+            padding: [0, 0],
+            output: [1, 1],
+        }
+    }
+
+    /// Floats of one input picture.
+    pub fn input_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Floats of one output picture.
+    pub fn output_len(&self) -> usize {
+        self.output[0] * self.output[1] * self.filters
+    }
+
+    /// Floats of the kernel.
+    pub fn kernel_len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.channels * self.filters
+    }
+}
+
+/// Which of the passes a [`Conv2d`] is prepared for, besides the forward one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Conv2dGradients {
+    /// Backward to the input.
+    pub input: bool,
+    /// Backward to the kernel.
+    pub kernel: bool,
+}
