@@ -53,6 +53,27 @@ impl Default for BatchNormalization {
     }
 }
 
+impl BatchNormalization {
+    /// Folds the four numbers of a channel into a factor and a shift: gamma and beta are the first of `weights`, if it has
+    /// them.
+    pub(super) fn fold(
+        &self,
+        weights: &[Weight],
+        mean: &[f32],
+        variance: &[f32],
+        factor: &mut [f32],
+        shift: &mut [f32],
+    ) {
+        let gamma = self.scale.then(|| weights[0].values());
+        let beta = self.center.then(|| weights[usize::from(self.scale)].values());
+        for c in 0..mean.len() {
+            let inverse = (variance[c] + self.epsilon).sqrt().recip();
+            factor[c] = gamma.map_or(1.0, |gamma| gamma[c]) * inverse;
+            shift[c] = beta.map_or(0.0, |beta| beta[c]) - mean[c] * factor[c];
+        }
+    }
+}
+
 impl Mechanics for BatchNormalization {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         if !(self.epsilon > 0.0 && (0.0..=1.0).contains(&self.momentum)) {
@@ -125,22 +146,9 @@ struct Normalization {
 }
 
 impl Normalization {
-    fn gamma<'a>(&self, weights: &'a [Weight]) -> Option<&'a [f32]> {
-        self.config.scale.then(|| weights[0].values())
-    }
-
-    fn beta<'a>(&self, weights: &'a [Weight]) -> Option<&'a [f32]> {
-        self.config.center.then(|| weights[usize::from(self.config.scale)].values())
-    }
-
-    /// Folds the four numbers of a channel into a factor and a shift.
     fn fold(&mut self, weights: &[Weight]) {
-        let (gamma, beta) = (self.gamma(weights), self.beta(weights));
-        for c in 0..self.mean.len() {
-            let inverse = (self.variance[c] + self.config.epsilon).sqrt().recip();
-            self.factor[c] = gamma.map_or(1.0, |gamma| gamma[c]) * inverse;
-            self.shift[c] = beta.map_or(0.0, |beta| beta[c]) - self.mean[c] * self.factor[c];
-        }
+        let Self { config, mean, variance, factor, shift, .. } = self;
+        config.fold(weights, mean, variance, factor, shift);
     }
 
     /// Makes mean and variance of one member's part those of the whole batch.

@@ -14,7 +14,9 @@ use lucida_kernels::ops::sum_rows_workspace;
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Work};
+use super::{
+    ActivationKind, Backward, BatchNormalization, Forward, Mechanics, Operation, Padding, Reads, Setting, Work,
+};
 use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
@@ -152,7 +154,15 @@ pub(super) struct Convolution {
     relu: bool,
     grad_weights: bool,
     through_relu: bool,
+    folded: Option<Folded>,
     workspace: Buffer,
+}
+
+/// A batch normalisation with fixed statistics that follows: a factor and a shift for each filter's sums.
+struct Folded {
+    normalization: BatchNormalization,
+    factor: Vec<f32>,
+    shift: Vec<f32>,
 }
 
 impl Convolution {
@@ -171,6 +181,11 @@ impl Convolution {
             relu: setting.relu,
             grad_weights: setting.grad_weights,
             through_relu: setting.through_relu && setting.grad_input,
+            folded: setting.normalization.map(|normalization| Folded {
+                normalization,
+                factor: vec![0.0; shape.filters],
+                shift: vec![0.0; shape.filters],
+            }),
             workspace: Buffer::zeroed(workspace),
         }
     }
@@ -178,13 +193,21 @@ impl Convolution {
 
 impl Operation for Convolution {
     fn set_weights(&mut self, weights: &[Weight]) {
-        self.kernel.set_kernel(weights[0].values());
+        let [kernel, rest @ ..] = weights else { return };
+        self.kernel.set_kernel(kernel.values());
+        if let (Some(folded), [.., mean, variance]) = (&mut self.folded, rest) {
+            let Folded { normalization, factor, shift } = folded;
+            normalization.fold(rest, mean.values(), variance.values(), factor, shift);
+        }
     }
 
-    /// Bias and ReLU are applied to the sums while they are still in registers.
+    /// Normalisation, bias and ReLU are applied to the sums while they are still in registers.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
-        let bias = self.use_bias.then(|| pass.weights[1].values());
-        self.kernel.forward(pass.batch, pass.inputs.get(0), bias, self.relu, output);
+        let (scale, bias) = match &self.folded {
+            Some(folded) => (Some(&folded.factor[..]), Some(&folded.shift[..])),
+            None => (None, self.use_bias.then(|| pass.weights[1].values())),
+        };
+        self.kernel.forward_scaled(pass.batch, pass.inputs.get(0), scale, bias, self.relu, output);
     }
 
     fn backward_reads(&self) -> Reads {

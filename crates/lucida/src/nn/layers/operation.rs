@@ -4,6 +4,7 @@ use lucida_kernels::{Buffer, Cpu};
 
 use super::super::plan::{BackwardRule, Share, StepSeed};
 use super::super::{Shape, Weight};
+use super::BatchNormalization;
 
 /// What a layer is prepared for.
 #[derive(Debug, Clone)]
@@ -24,6 +25,9 @@ pub struct Setting<'a> {
     /// Whether the operation, a convolution, also takes the maxima of windows of 2x2 that follow the ReLU, if any; its
     /// output is theirs, and its backward passes get their gradient.
     pub pool: bool,
+    /// The batch normalisation with fixed statistics that the operation, a convolution without a bias, computes forward
+    /// too; its weights come after the convolution's.
+    pub normalization: Option<BatchNormalization>,
     /// Whether the only input comes straight from a ReLU whose backward pass this operation does as well.
     pub through_relu: bool,
     /// Whether the gradient of any input is wanted.

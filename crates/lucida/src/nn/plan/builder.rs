@@ -1,14 +1,16 @@
 //! Making a plan.
 
+use std::ops::Range;
+
 use lucida_kernels::{Buffer, Cpu};
 
 use super::flow::{Gradients, unfused};
-use super::lower::{Back, BackInput, Lowered, Step, Wanted, lower};
+use super::lower::{Back, BackInput, Draft, Fusions, Lowered, Step, Wanted, lower};
 use super::memory::{Life, assign};
 use super::profile::StepTimes;
 use super::rule::Gate;
 use super::{BackwardRule, Place, Plan, Point};
-use crate::nn::layers::{Activating, Operation, Setting};
+use crate::nn::layers::{Activating, Layer, Operation, Setting};
 use crate::nn::{Network, Shape};
 use crate::{Error, Result};
 
@@ -133,7 +135,12 @@ impl<'a> PlanBuilder<'a> {
         let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
         let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
         let wanted: Wanted = outputs.iter().chain(&seeds).copied().chain(apart).collect();
-        let lowered = lower(self.network, &wanted, self.training, self.rule == BackwardRule::Gradient);
+        let fusions = Fusions {
+            pooling: self.rule == BackwardRule::Gradient,
+            // A way back goes through each layer by itself.
+            normalization: !self.training && seeds.is_empty(),
+        };
+        let lowered = lower(self.network, &wanted, self.training, fusions);
         for shape in &lowered.values {
             let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
@@ -170,11 +177,25 @@ impl<'a> Assembly<'a> {
         assembly
     }
 
+    /// The weights of a step in the network.
+    fn weights(&self, draft: &Draft) -> Range<usize> {
+        let of = |node: usize| self.wish.network.nodes()[node].weights();
+        match (draft.activation, draft.normalization) {
+            (Some(_), _) => 0..0,
+            (None, None) => of(draft.node),
+            (None, Some(normalization)) => of(draft.node).start..of(normalization).end,
+        }
+    }
+
     fn prepare(&self, step: usize) -> Box<dyn Operation> {
         let draft = &self.lowered.drafts[step];
         let node = &self.wish.network.nodes()[draft.node];
         let shapes: Vec<Shape> = draft.inputs.iter().map(|&input| self.lowered.values[input].clone()).collect();
-        let weights = &self.wish.network.weights()[node.weights()];
+        let weights = &self.wish.network.weights()[self.weights(draft)];
+        let normalization = draft.normalization.map(|node| match self.wish.network.nodes()[node].layer() {
+            Layer::BatchNormalization(normalization) => *normalization,
+            other => unreachable!("{other:?} is no normalisation"),
+        });
         // The values of views keep the shape they were computed in; the layer counts on its own.
         let inputs: Vec<Shape> = match draft.activation {
             Some(_) => shapes,
@@ -190,6 +211,7 @@ impl<'a> Assembly<'a> {
             training: self.wish.training && !frozen,
             relu: draft.relu,
             pool: draft.pool,
+            normalization,
             through_relu: self.passes_relu(step),
             grad_input: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
             grad_weights: flow.is_some() && self.has_wanted_weights(draft),
@@ -282,10 +304,7 @@ impl<'a> Assembly<'a> {
         let mut steps = Vec::new();
         for (step, operation) in operations.into_iter().enumerate() {
             let draft = &self.lowered.drafts[step];
-            let weights = match draft.activation {
-                Some(_) => 0..0,
-                None => network.nodes()[draft.node].weights(),
-            };
+            let weights = self.weights(draft);
             let back = self.flow[step].as_ref().map(|flow| {
                 let wanted = self.has_wanted_weights(draft);
                 for index in weights.clone().filter(|_| wanted) {

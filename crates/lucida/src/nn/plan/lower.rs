@@ -17,7 +17,8 @@ pub(super) struct Step {
     /// For each input: its buffer, and its length for one sample.
     pub(super) inputs: Vec<(usize, usize)>,
     pub(super) output: (usize, usize),
-    /// Its weights in the network, and which versions of them the operation has seen.
+    /// Its weights in the network, those of a normalisation that it computes too among them, and which versions of them
+    /// the operation has seen.
     pub(super) weights: Range<usize>,
     pub(super) versions: Vec<u64>,
     pub(super) back: Option<Back>,
@@ -50,8 +51,21 @@ pub(super) struct Draft {
     pub(super) relu: bool,
     /// The step also takes the maximum of windows of 2x2, as the layer that follows does.
     pub(super) pool: bool,
+    /// The batch normalisation with fixed statistics that the step, a convolution, computes too: its node.
+    pub(super) normalization: Option<usize>,
     pub(super) inputs: Vec<usize>,
     pub(super) output: usize,
+}
+
+impl Draft {
+    fn new(node: usize, inputs: Vec<usize>, output: usize) -> Self {
+        Self { node, activation: None, relu: false, pool: false, normalization: None, inputs, output }
+    }
+
+    /// Whether it computes a node's output, or what is before its activation.
+    fn computes(&self, node: usize) -> bool {
+        self.node == node || self.normalization == Some(node)
+    }
 }
 
 /// The steps of the layers that are needed, and the values between them.
@@ -68,7 +82,14 @@ pub(super) struct Lowered {
 /// What must exist: nodes, and whether before or after the activation.
 pub(super) type Wanted = HashSet<(usize, bool)>;
 
-pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool, fuse_pooling: bool) -> Lowered {
+/// Which layers may be computed along with the convolution before them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fusions {
+    pub(super) pooling: bool,
+    pub(super) normalization: bool,
+}
+
+pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool, fusions: Fusions) -> Lowered {
     let nodes = network.nodes();
     let needed = needed(network, wanted);
     let consumers = |node: usize| {
@@ -109,12 +130,20 @@ pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool, fuse_poo
             });
             continue;
         }
-        if fuse_pooling && is_pairing(node.layer()) {
+        let alone =
+            |node: usize| consumers(node) == 1 && !wanted.contains(&(node, false)) && !wanted.contains(&(node, true));
+        if fusions.normalization
+            && matches!(node.layer(), Layer::BatchNormalization(_))
+            && alone(node.inputs()[0])
+            && lowered.fuse_normalization(network, node.inputs()[0], index)
+        {
+            lowered.outputs[index] = Some(inputs[0]);
+            lowered.before[index] = Some(inputs[0]);
+            continue;
+        }
+        if fusions.pooling && is_pairing(node.layer()) {
             // Through views, such as a ReLU that is fused already, to the layer that computes.
             let mut source = node.inputs()[0];
-            let alone = |node: usize| {
-                consumers(node) == 1 && !wanted.contains(&(node, false)) && !wanted.contains(&(node, true))
-            };
             while alone(source) && nodes[source].layer().mechanics().is_view(training) {
                 source = nodes[source].inputs()[0];
             }
@@ -126,7 +155,7 @@ pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool, fuse_poo
         }
         let output = lowered.value(node.shape());
         let relu = activation == ActivationKind::Relu && !wanted.contains(&(index, true));
-        lowered.drafts.push(Draft { node: index, activation: None, relu, pool: false, inputs, output });
+        lowered.drafts.push(Draft { relu, ..Draft::new(index, inputs, output) });
         if relu {
             lowered.outputs[index] = Some(output);
         } else {
@@ -151,7 +180,7 @@ impl Lowered {
 
     fn activate(&mut self, node: usize, kind: ActivationKind, value: usize, shape: &Shape) -> usize {
         let output = self.value(shape);
-        self.drafts.push(Draft { node, activation: Some(kind), relu: false, pool: false, inputs: vec![value], output });
+        self.drafts.push(Draft { activation: Some(kind), ..Draft::new(node, vec![value], output) });
         output
     }
 
@@ -162,9 +191,27 @@ impl Lowered {
             matches!(network.nodes()[node].layer(), Layer::Conv2D(_) | Layer::Dense(_) | Layer::BatchNormalization(_));
         let free = !wanted.contains(&(node, false)) && !wanted.contains(&(node, true));
         let linear = network.nodes()[node].activation() == ActivationKind::Linear;
-        match self.drafts.iter_mut().find(|draft| draft.node == node) {
+        match self.drafts.iter_mut().find(|draft| draft.computes(node)) {
             Some(draft) if able && free && linear => {
                 draft.relu = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the convolution `node`, which has no bias, compute the batch normalisation that follows it.
+    fn fuse_normalization(&mut self, network: &Network, node: usize, normalization: usize) -> bool {
+        let nodes = network.nodes();
+        let able = matches!(nodes[node].layer(), Layer::Conv2D(convolution) if !convolution.use_bias)
+            && nodes[node].activation() == ActivationKind::Linear
+            // The weights of both, in one piece.
+            && nodes[node].weights().end == nodes[normalization].weights().start;
+        match self.drafts.iter_mut().find(|draft| draft.node == node) {
+            Some(draft) if able && draft.activation.is_none() => {
+                draft.normalization = Some(normalization);
+                self.outputs[node] = None;
+                self.before[node] = None;
                 true
             }
             _ => false,
@@ -174,11 +221,9 @@ impl Lowered {
     /// Lets the convolution that computes `value`, node `node`, take the maxima of a pooling layer that follows, with this
     /// shape.
     fn fuse_pooling(&mut self, network: &Network, node: usize, value: usize, shape: &Shape) -> bool {
-        if !matches!(network.nodes()[node].layer(), Layer::Conv2D(_)) {
-            return false;
-        }
+        let convolves = |draft: &Draft| matches!(network.nodes()[draft.node].layer(), Layer::Conv2D(_));
         match self.drafts.iter_mut().find(|draft| draft.output == value) {
-            Some(draft) if draft.node == node && draft.activation.is_none() && !draft.pool => {
+            Some(draft) if draft.computes(node) && convolves(draft) && draft.activation.is_none() && !draft.pool => {
                 draft.pool = true;
                 self.values[value] = shape.clone();
                 for at in self.outputs.iter_mut().chain(&mut self.before) {

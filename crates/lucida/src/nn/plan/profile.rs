@@ -101,6 +101,9 @@ impl Assembly<'_> {
         if let Some(activation) = draft.activation {
             name += &format!("+{activation:?}").to_lowercase();
         }
+        if let Some(normalization) = draft.normalization {
+            name += &format!("+{}", self.wish.network.nodes()[normalization].name());
+        }
         if draft.relu {
             name += "+relu";
         }

@@ -261,3 +261,45 @@ fn mistakes_are_refused() {
     assert!(plan.forward(&small).is_err());
     assert!(plan.forward_training(&mut network, StepSeed { seed: 0, first_sample: 0 }).is_err());
 }
+
+#[test]
+fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
+    for (filters, channels) in [(5, 3), (24, 16)] {
+        let mut b = Network::builder("normalised");
+        let input = b.add(Input::new([12, 13, channels]), &[]).unwrap();
+        let sums = b.add_named("sums", conv(filters).without_bias(), &[input]).unwrap();
+        let normalised = b.add_named("normalised", BatchNormalization::default(), &[sums]).unwrap();
+        let relu = b.add_named("relu", Activation::new(ActivationKind::Relu), &[normalised]).unwrap();
+        let pool = b.add_named("pool", MaxPooling2D::default(), &[relu]).unwrap();
+        let mut network = b.build(&[pool], 3).unwrap();
+        for weight in network.weights_mut().iter_mut().skip(1) {
+            for (index, value) in weight.values_mut().iter_mut().enumerate() {
+                *value += (index % 5) as f32 / 7.0;
+            }
+        }
+        let (batch, picture) = (2, ramp(2 * 12 * 13 * channels));
+        let steps = |plan: &Plan| plan.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
+        let layers = ["sums", "normalised", "relu", "pool"];
+        let apart =
+            layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
+        let mut apart = apart.build().unwrap();
+        assert_eq!(steps(&apart), ["sums", "normalised", "relu+relu", "pool"]);
+        apart.input_mut().copy_from_slice(&picture);
+        apart.forward(&network).unwrap();
+        for (index, (layer, names)) in [
+            ("sums", vec!["sums"]),
+            ("normalised", vec!["sums+normalised"]),
+            ("relu", vec!["sums+normalised+relu"]),
+            ("pool", vec!["sums+normalised+relu+pool"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut plan = Plan::builder(&network).batch_size(batch).output(layer).build().unwrap();
+            assert_eq!(steps(&plan), names);
+            plan.input_mut().copy_from_slice(&picture);
+            plan.forward(&network).unwrap();
+            assert_eq!(plan.output(0), apart.output(index), "{layer}");
+        }
+    }
+}
