@@ -128,8 +128,8 @@ pub(crate) struct Making {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps [default: 512, of digits 384 for filters and 320 for classes; for keras-vis 600, half of them without the
-    /// variation]
+    /// Steps, from each of the starts [default: 512, for the classes of digits 320; for keras-vis 600, half of them without
+    /// the variation]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) steps: Option<u32>,
 

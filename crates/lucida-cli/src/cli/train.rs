@@ -29,8 +29,8 @@ Examples:
 
 A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
 are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, checkpoint.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
-cannot be used. Ctrl-C stops and saves what there is.")]
+validation loss, or as --monitor says), last.safetensors, checkpoint.safetensors, history.csv, curves.png, curves.svg, and
+skipped.csv if files cannot be used. Ctrl-C stops and saves what there is.")]
 pub(crate) struct Train {
     #[command(subcommand)]
     pub(crate) known: Option<TrainKnown>,

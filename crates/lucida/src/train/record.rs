@@ -8,7 +8,7 @@ impl Fitted {
     /// The settings and the results of a training for [`Model::training`](crate::weights::Model::training). There is
     /// neither a date nor a time in it, so that the same training gives the same file.
     pub fn record(&self, settings: &Settings) -> Value {
-        let best = self.history.best().map(|record| {
+        let best = self.best_epoch.and_then(|best| self.history.epochs.get(best - 1)).map(|record| {
             json!({
                 "epoch": record.epoch,
                 "loss": record.loss,
@@ -38,11 +38,26 @@ mod tests {
 
     #[test]
     fn the_time_it_took_is_not_in_it() {
-        let epoch = |seconds| EpochRecord {
-            epoch: 1,
+        let record = |seconds| record(&[0.25], 1, seconds);
+        assert_eq!(record(1.0), record(2.0));
+        assert_eq!(record(1.0)["completed_epochs"], 1);
+        assert_eq!(record(1.0)["best"]["val_loss"], 0.25);
+        assert_eq!(record(1.0)["optimizer"]["name"], "adam");
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_one_that_was_kept() {
+        // As when it is judged by its accuracy: its loss is not the least.
+        let record = record(&[0.25, 0.5, 0.75], 2, 1.0);
+        assert_eq!((&record["best"]["epoch"], &record["best"]["val_loss"]), (&2.into(), &0.5.into()));
+    }
+
+    fn record(val_losses: &[f64], best: usize, seconds: f64) -> Value {
+        let epoch = |(index, &val_loss): (usize, &f64)| EpochRecord {
+            epoch: index + 1,
             loss: 0.5,
             accuracy: 0.75,
-            val_loss: Some(0.25),
+            val_loss: Some(val_loss),
             val_accuracy: None,
             learning_rate: 1e-3,
             seconds,
@@ -55,14 +70,8 @@ mod tests {
             seed: 7,
             cpu: Cpu::detect(),
         };
-        let record = |seconds| {
-            let last = zoo::mnist_cnn(0).unwrap();
-            let history = History { epochs: vec![epoch(seconds)] };
-            Fitted { history, best_epoch: Some(1), last, interrupted: true, stopped_early: false }.record(&settings)
-        };
-        assert_eq!(record(1.0), record(2.0));
-        assert_eq!(record(1.0)["completed_epochs"], 1);
-        assert_eq!(record(1.0)["best"]["val_loss"], 0.25);
-        assert_eq!(record(1.0)["optimizer"]["name"], "adam");
+        let history = History { epochs: val_losses.iter().enumerate().map(epoch).collect() };
+        let last = zoo::mnist_cnn(0).unwrap();
+        Fitted { history, best_epoch: Some(best), last, interrupted: true, stopped_early: false }.record(&settings)
     }
 }

@@ -89,18 +89,22 @@ impl Default for Fourier {
     }
 }
 
+/// How much brighter the ground of a start is: other hills are near on bright ground, and on nearly black ground those of
+/// filters that a bright pixel silences.
+const GROUNDS: [f32; 3] = [0.0, 2.0, -3.5];
+
 impl Fourier {
     /// For filters of a network that takes what `preprocessing` makes.
     pub fn filters(preprocessing: Option<&Preprocessing>) -> Self {
         match preprocessing {
             Some(digits) if digits.digit => Self {
-                steps: 256,
+                steps: 512,
                 epsilon: 0.1,
                 decay: 0.8,
                 shift: 0.04,
                 rotation: 5.0,
                 zoom: 0.05,
-                start: -1.5,
+                start: -3.0,
                 spread: 1.0,
                 starts: 3,
                 ..Self::default()
@@ -165,8 +169,7 @@ impl Run<'_> {
     pub(super) fn fourier(&mut self, settings: &Fourier, objectives: &[Objective]) -> Result<Vec<Maximized>> {
         let mut best: Vec<Maximized> = Vec::new();
         for number in 0..settings.starts {
-            // Every other start is on brighter ground, where other hills are near.
-            let start = settings.start + (number % 2 * 2) as f32;
+            let start = settings.start + GROUNDS[number % GROUNDS.len()];
             let seed = settings.seed.wrapping_add(number as u64);
             let found = self.climb(&Fourier { start, seed, ..settings.clone() }, number, objectives)?;
             if best.is_empty() {
@@ -297,7 +300,7 @@ fn is_zero(gradient: &[f32]) -> bool {
 /// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to a picture of strong
 /// contrast. In the end there is none, and the picture of a dead filter is even.
 fn loudness(step: usize) -> f32 {
-    if step < WAKING { 0.05 * 1.4_f32.powi(step as i32 % 16) } else { 0.0 }
+    if step < WAKING { 0.05 * 1.083_f32.powi(step as i32) } else { 0.0 }
 }
 
 /// How far a pixel is outside the middle 20 of 28 parts of a picture: 0 inside, 1 at the edge.

@@ -75,6 +75,12 @@ impl RunReport<'_> {
         self.folder.test.as_ref().unwrap_or(&self.folder.validation)
     }
 
+    /// The epoch that was kept, as the model says; the one of least loss if it does not.
+    fn best_epoch(&self) -> Option<usize> {
+        let said = self.model.training["best"]["epoch"].as_u64().map(|epoch| epoch as usize);
+        said.or_else(|| self.history.best().map(|best| best.epoch))
+    }
+
     fn class_name(&self, class: usize) -> &str {
         self.model.class_names.get(class).map_or("?", String::as_str)
     }
@@ -99,7 +105,7 @@ impl RunReport<'_> {
         let wrong = (confusion.total() - confusion.correct()) as usize;
         let epochs = self.history.epochs.len();
         let seconds: f64 = self.history.epochs.iter().map(|epoch| epoch.seconds).sum();
-        let best = self.history.best().map_or("–".to_owned(), |best| format!("{} of {epochs}", best.epoch));
+        let best = self.best_epoch().map_or("–".to_owned(), |best| format!("{best} of {epochs}"));
         Content::new().facts([
             ("Accuracy", percent(evaluation.accuracy)),
             ("Mistakes", format!("{} of {}", thousands(wrong), thousands(confusion.total() as usize))),
@@ -113,8 +119,7 @@ impl RunReport<'_> {
     }
 
     fn curves(&self) -> Content {
-        let best = self.history.best().map(|best| best.epoch);
-        let figures = self.history.curves().best_epoch(best).figures();
+        let figures = self.history.curves().best_epoch(self.best_epoch()).figures();
         let intro = "After each epoch the network is tried on the validation pictures. Where the validation loss turns up \
                      while the training loss falls on, the network learns the training pictures by heart; the best epoch \
                      is kept.";
