@@ -1,6 +1,7 @@
 //! Writes networks in Keras's formats, with an input and the output that Lucida computes for it.
 //!
-//! `cargo run -p lucida --example export_keras -- DIR`; `tests/keras/exports.py` loads them in Keras and compares.
+//! `cargo run -p lucida --example export_keras -- DIR [WEIGHTS]`; WEIGHTS is a folder with Keras's files of weights, which
+//! VGG16 and InceptionV3 then have. `tests/keras/exports.py` loads what is written in Keras and compares.
 
 use std::path::Path;
 
@@ -11,19 +12,25 @@ use lucida::nn::layers::{
 };
 use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Plan};
-use lucida::weights::{Model, keras_h5, keras_zip};
+use lucida::weights::{self, Model, keras_h5, keras_zip};
 use lucida::{Error, Result};
 
 fn main() -> Result<()> {
-    let folder = std::env::args().nth(1).ok_or_else(|| Error::argument("give the folder to write to"))?;
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or_else(|| Error::argument("give the folder to write to"))?;
     let folder = Path::new(&folder);
+    let published = arguments.next();
     lucida::files::create_folder(folder)?;
     let seeded = |options: Options| options.size(96, 80).seed(7);
     for mut network in [
         every_layer()?,
-        zoo::inception_v3(&seeded(Options::default().classes(5)))?,
-        zoo::vgg16(&seeded(Options::without_top()))?,
         zoo::mnist_cnn(7)?,
+        zoo::lenet5(&Options::default().seed(7))?,
+        zoo::basic_cnn(&seeded(Options::default()))?,
+        zoo::vgg16(&seeded(Options::without_top()))?,
+        zoo::inception_v3(&seeded(Options::default().classes(5)))?,
+        zoo::squeezenet1_1(&seeded(Options::default().classes(5)))?,
+        zoo::resnet18(&seeded(Options::default().classes(5)))?,
     ] {
         // Weights as after training: biases and statistics that are neither zero nor one.
         for weight in network.weights_mut() {
@@ -32,18 +39,24 @@ fn main() -> Result<()> {
                 values.iter_mut().enumerate().for_each(|(i, value)| *value += 0.01 * (i % 7) as f32);
             }
         }
-        export(folder, network)?;
+        export(folder, network.name().to_owned(), network)?;
+    }
+    for (name, file) in [("vgg16", "vgg16"), ("inception-v3", "inception_v3")] {
+        let Some(published) = &published else { break };
+        let mut network = zoo::find(name)?.build(&Options::without_top().size(96, 80))?;
+        let file = format!("{file}_weights_tf_dim_ordering_tf_kernels_notop.h5");
+        weights::load_weights(&Path::new(published).join(file), &mut network)?;
+        export(folder, format!("{}_published", network.name()), network)?;
     }
     Ok(())
 }
 
-fn export(folder: &Path, network: Network) -> Result<()> {
+fn export(folder: &Path, name: String, network: Network) -> Result<()> {
     let mut plan = Plan::builder(&network).batch_size(2).build()?;
     let input = plan.input_mut();
     input.iter_mut().enumerate().for_each(|(i, value)| *value = (i * 37 % 101) as f32 / 101.0 - 0.3);
     let input = bytes(input);
     plan.forward(&network)?;
-    let name = network.name().to_owned();
     lucida::files::write_bytes(&folder.join(format!("{name}.input.f32")), &input)?;
     lucida::files::write_bytes(&folder.join(format!("{name}.output.f32")), &bytes(plan.output(0)))?;
     keras_h5::save_weights(&network, &folder.join(format!("{name}.weights.h5")))?;

@@ -11,6 +11,8 @@ use common::shared;
 use lucida::nn::zoo::{self, Options};
 use lucida::weights;
 
+/// How often a file is loaded: the fastest counts, for a machine may be busy with something else.
+const LOADS: usize = 5;
 /// Set in the process that loads: the file.
 const CHILD: &str = "LUCIDA_TEST_LOAD";
 
@@ -25,11 +27,15 @@ fn peak() -> u64 {
 fn vgg16_loads_in_little_more_memory_than_it_needs() {
     if let Ok(file) = std::env::var(CHILD) {
         let before = peak();
-        let start = Instant::now();
-        let mut network = zoo::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
-        weights::load_weights(Path::new(&file), &mut network).unwrap();
-        let taken = start.elapsed().as_secs_f64();
-        assert!(network.weights().iter().all(|weight| weight.values().iter().any(|&value| value != 0.0)));
+        let load = |_| {
+            let start = Instant::now();
+            let mut network = zoo::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
+            weights::load_weights(Path::new(&file), &mut network).unwrap();
+            let taken = start.elapsed().as_secs_f64();
+            assert!(network.weights().iter().all(|weight| weight.values().iter().any(|&value| value != 0.0)));
+            taken
+        };
+        let taken = (0..LOADS).map(load).fold(f64::INFINITY, f64::min);
         println!("{CHILD} {} {taken}", peak() - before);
         return;
     }
@@ -46,8 +52,7 @@ fn vgg16_loads_in_little_more_memory_than_it_needs() {
     let memory: u64 = told.next().unwrap().parse().unwrap();
     let seconds: f64 = told.next().unwrap().parse().unwrap();
     let size = file.metadata().unwrap().len();
-    eprintln!("{memory} bytes of memory for {size} bytes of file, {seconds:.3} s");
+    eprintln!("{memory} bytes of memory for {size} bytes of file, {seconds:.3} s at best");
     assert!(memory * 10 <= size * 13, "{memory} bytes of memory for {size} bytes of file");
-    // Half a second is what it may take in an optimised build on a machine that does nothing else.
-    assert!(seconds < if cfg!(debug_assertions) { 20.0 } else { 2.0 }, "{seconds} s");
+    assert!(seconds < if cfg!(debug_assertions) { 20.0 } else { 0.5 }, "{seconds} s");
 }

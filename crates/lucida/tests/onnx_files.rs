@@ -100,6 +100,7 @@ fn the_trained_mnist_network_survives_export() {
     let path = folder.path().join("mnist.onnx");
     onnx::save_model(&Model::new(first.network.clone()), &path).unwrap();
     assert_eq!(Format::of(&path).unwrap(), Format::Onnx);
+    assert_eq!(weights::inspect(&path).unwrap().parameters(), 113_514);
     let again = weights::load_model(&path).unwrap().network;
     assert_eq!(again.architecture(), first.network.architecture());
     for (a, b) in again.weights().iter().zip(first.network.weights()) {

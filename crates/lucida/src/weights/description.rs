@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Model;
+use super::{Model, json};
 use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ pub(super) fn to_text(model: &Model) -> Result<String> {
 /// # Errors
 /// What is wrong with the entry.
 pub(super) fn from_text(text: &str) -> Result<Model, String> {
-    let value: Value = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    let value: Value = json::parse(text.as_bytes())?;
     let version = value["version"].as_u64();
     if version != Some(u64::from(VERSION)) {
         let found = version.map_or("no version".to_owned(), |version| format!("version {version}"));
@@ -65,5 +65,5 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
 
 /// The architecture of an entry, as it is written; `None` when it is not JSON.
 pub(super) fn architecture(text: &str) -> Option<Value> {
-    serde_json::from_str::<Value>(text).ok().map(|mut description| description["network"].take())
+    json::parse(text.as_bytes()).ok().map(|mut description| description["network"].take())
 }

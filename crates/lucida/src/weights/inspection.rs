@@ -25,9 +25,14 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// The number of values in all tensors; the largest number when it is larger than that.
+    /// The number of values in all tensors that can be weights; the largest number when it is larger than that. Integers
+    /// (counters of PyTorch's, shapes in a graph) and single numbers (constants of a graph) are none.
     pub fn parameters(&self) -> usize {
+        let is_weight = |tensor: &&TensorInfo| {
+            let dtype = tensor.dtype.to_ascii_lowercase();
+            !tensor.shape.is_empty() && !dtype.contains("int") && !dtype.contains("bool")
+        };
         let of_tensor = |tensor: &TensorInfo| tensor.shape.iter().fold(1, |len: usize, &size| len.saturating_mul(size));
-        self.tensors.iter().map(of_tensor).fold(0, usize::saturating_add)
+        self.tensors.iter().filter(is_weight).map(of_tensor).fold(0, usize::saturating_add)
     }
 }

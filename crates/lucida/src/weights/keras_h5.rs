@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
 use super::keras::{Described, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
-use super::{Inspection, Model, TensorInfo, keras};
+use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
 
@@ -39,7 +39,7 @@ pub fn load_model(path: &Path) -> Result<Model> {
     let described = describe_in(path, config, size)?;
     let mut model = noted(described.network, described.notes);
     if let Some(own) = &file.own {
-        let own = serde_json::from_str(own).map_err(|problem| problem.to_string());
+        let own = json::parse(own.as_bytes());
         own.and_then(|own| adopt(&mut model, own)).map_err(|problem| {
             Error::file(path, format!("is damaged: it has an unusable attribute {LUCIDA}: {problem}"))
         })?;
@@ -123,7 +123,7 @@ impl KerasH5 {
         let root = file.attributes("")?;
         let text = |name: &str| root.iter().find(|(key, _)| key == name).and_then(|(_, values)| values.first());
         let config = match text("model_config") {
-            Some(text) => Some(serde_json::from_str(text).map_err(|problem| {
+            Some(text) => Some(json::parse(text.as_bytes()).map_err(|problem| {
                 file.bad(format_args!("is a damaged Keras model: model_config cannot be read: {problem}"))
             })?),
             None => None,

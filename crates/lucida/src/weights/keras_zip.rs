@@ -14,6 +14,7 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::archive::Archive;
 use super::hdf5::Hdf5;
+use super::json::{self, MAX_JSON};
 use super::keras::{LUCIDA, Npz, adopt, flat_paths, own};
 use super::keras_h5::{KerasH5, describe_in, noted};
 use super::{Inspection, Model, keras};
@@ -25,8 +26,6 @@ const H5: &str = "model.weights.h5";
 const NPZ: &str = "model.weights.npz";
 /// The version of Keras whose format is written.
 const WRITTEN_FOR: &str = "3.15.0";
-/// Bytes of the description. That of InceptionV3 has 300,000.
-const MAX_CONFIG: u64 = 64 << 20;
 
 /// Reads a model: its network and its weights.
 ///
@@ -133,15 +132,15 @@ impl<'a> KerasZip<'a> {
         if !self.archive.has("config.json") {
             return Err(Error::file(self.path, "is a zip archive, but not a Keras model: it has no config.json"));
         }
-        let text = self.archive.read("config.json", MAX_CONFIG)?;
-        serde_json::from_slice(&text)
+        let text = self.archive.read("config.json", MAX_JSON as u64)?;
+        json::parse(&text)
             .map_err(|problem| Error::file(self.path, format!("is damaged: config.json cannot be read: {problem}")))
     }
 
     /// What the file says about itself; nothing when that cannot be read.
     fn metadata(&mut self) -> Value {
-        let text = self.archive.read("metadata.json", MAX_CONFIG).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+        let text = self.archive.read("metadata.json", MAX_JSON as u64).unwrap_or_default();
+        json::parse(&text).unwrap_or_default()
     }
 
     /// Takes over what [`save_model`] has put into the metadata.

@@ -12,6 +12,7 @@ mod format;
 mod hdf5;
 pub mod hub;
 mod inspection;
+mod json;
 mod keras;
 pub mod keras_h5;
 pub mod keras_zip;

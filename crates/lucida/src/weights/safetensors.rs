@@ -31,7 +31,11 @@ use crate::nn::Network;
 use crate::{Error, Result, files};
 
 /// Bytes a header may have. That of InceptionV3 has 90,000.
-const MAX_HEADER: u64 = 16 << 20;
+const MAX_HEADER: u64 = 8 << 20;
+/// Tensors and texts that a header may name.
+const MAX_ENTRIES: usize = 50_000;
+/// Axes of a tensor.
+const MAX_RANK: usize = 64;
 
 /// Writes a model.
 ///
@@ -207,12 +211,21 @@ impl<'a> Source<'a> {
         file.read_exact(&mut text).map_err(failed)?;
         let metadata: Metadata =
             serde_json::from_slice(&text).map_err(|problem| bad(&format!("its header cannot be read: {problem}")))?;
-        let mut tensors: Vec<_> = metadata.tensors().into_iter().map(|(name, entry)| (name, entry.clone())).collect();
+        let named = metadata.tensors();
+        let entries = named.len() + metadata.metadata().as_ref().map_or(0, |texts| texts.len());
+        if entries > MAX_ENTRIES {
+            let what = format!("{}: tensors and texts of the header", path.display());
+            return Err(Error::Limit { what, got: entries as u64, limit: MAX_ENTRIES as u64 });
+        }
+        let mut tensors: Vec<_> = named.into_iter().map(|(name, entry)| (name, entry.clone())).collect();
         tensors.sort_by_key(|(_, entry)| entry.data_offsets);
         let mut end = 0;
         for (name, entry) in &tensors {
             let bits = entry.shape.iter().try_fold(entry.dtype.bitsize(), |bits, &size| bits.checked_mul(size));
             let (from, to) = entry.data_offsets;
+            if entry.shape.len() > MAX_RANK {
+                return Err(bad(&format!("tensor {name:?} has {} axes", entry.shape.len())));
+            }
             if from != end || to < from || bits != (to - from).checked_mul(8) {
                 return Err(bad(&format!("the place of tensor {name:?} does not fit its shape")));
             }

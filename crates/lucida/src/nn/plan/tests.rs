@@ -280,8 +280,7 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
         let (batch, picture) = (2, ramp(2 * 12 * 13 * channels));
         let steps = |plan: &Plan| plan.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
         let layers = ["sums", "normalised", "relu", "pool"];
-        let mut apart =
-            layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
+        let apart = layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
         let mut apart = apart.build().unwrap();
         assert_eq!(steps(&apart), ["sums", "normalised", "relu+relu", "pool"]);
         apart.input_mut().copy_from_slice(&picture);

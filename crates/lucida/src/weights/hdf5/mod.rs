@@ -6,6 +6,7 @@
 
 mod window;
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,10 @@ use window::Window;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Groups within groups. Keras nests a group for each model in a model.
 const MAX_DEPTH: usize = 40;
-/// Groups and tensors of a file. InceptionV3 has 875.
-const MAX_OBJECTS: usize = 200_000;
-/// Bytes of all values of one attribute.
-const MAX_ATTRIBUTE: usize = 64 << 20;
+/// Groups and tensors of a file, and names in its lists of them. InceptionV3 has 875.
+const MAX_OBJECTS: usize = 50_000;
+/// Bytes of all attributes and names that are read of a file.
+const MAX_TEXT: usize = 64 << 20;
 /// Numbered parts of an attribute. 1,000 parts hold 60 MiB of names.
 const MAX_PARTS: usize = 1000;
 
@@ -35,6 +36,10 @@ pub(crate) struct Hdf5 {
     path: PathBuf,
     window: Arc<Window>,
     file: Hdf5File,
+    /// Groups and tensors that were looked at, and bytes of text that were read: a list may name the same thing again and
+    /// again.
+    objects: Cell<usize>,
+    text: Cell<usize>,
 }
 
 /// A tensor in an HDF5 file.
@@ -84,13 +89,13 @@ impl Hdf5 {
         let options = OpenOptions {
             chunk_cache_bytes: 8 << 20,
             max_chunk_bytes: 64 << 20,
-            max_read_bytes: MAX_ATTRIBUTE,
+            max_read_bytes: MAX_TEXT,
             max_object_header_bytes: 16 << 20,
             ..OpenOptions::default()
         };
         let file = Hdf5File::from_storage_with_options(window.clone(), options)
             .map_err(|problem| Error::file(path, format!("is not a usable HDF5 file: {problem}")))?;
-        Ok(Self { path: path.to_path_buf(), window, file })
+        Ok(Self { path: path.to_path_buf(), window, file, objects: Cell::new(0), text: Cell::new(0) })
     }
 
     /// An error about this file.
@@ -101,6 +106,22 @@ impl Hdf5 {
     /// An error of the reader about this file.
     fn damaged(&self, problem: &hdf5_reader::error::Error) -> Error {
         self.bad(format_args!("is a damaged HDF5 file: {problem}"))
+    }
+
+    /// Counts groups and tensors, and bytes of text.
+    fn count(&self, objects: usize, text: usize) -> Result<()> {
+        for (so_far, more, limit, what) in [
+            (&self.objects, objects, MAX_OBJECTS, "groups and tensors"),
+            (&self.text, text, MAX_TEXT, "bytes of names and attributes"),
+        ] {
+            let got = so_far.get().saturating_add(more);
+            if got > limit {
+                let what = format!("{}: {what}", self.path.display());
+                return Err(Error::Limit { what, got: got as u64, limit: limit as u64 });
+            }
+            so_far.set(got);
+        }
+        Ok(())
     }
 
     /// The group of this path; empty for the root.
@@ -117,18 +138,20 @@ impl Hdf5 {
     /// The attributes of a group that are strings, each with all its values.
     pub(crate) fn attributes(&self, group: &str) -> Result<Vec<(String, Vec<String>)>> {
         let attributes = self.group(group)?.attributes().map_err(|problem| self.damaged(&problem))?;
-        let mut total = 0;
+        self.count(1, group.len())?;
         let mut found = Vec::new();
         for attribute in attributes {
             let scalar = attribute.shape.is_empty();
+            // A list of names takes far more memory than it has bytes.
+            let len = attribute.shape.iter().fold(1, |len: u64, &size| len.saturating_mul(size));
+            if len > MAX_OBJECTS as u64 {
+                let what = format!("{}: values of attribute {:?}", self.path.display(), attribute.name);
+                return Err(Error::Limit { what, got: len, limit: MAX_OBJECTS as u64 });
+            }
             let values = if scalar { attribute.read_string().map(|text| vec![text]) } else { attribute.read_strings() };
             // What is no string (the empty list of names of a layer without weights is of floats) holds nothing here.
             let values = values.unwrap_or_default();
-            total += values.iter().map(String::len).sum::<usize>();
-            if total > MAX_ATTRIBUTE {
-                let what = format!("{}: bytes in the attributes of group {group:?}", self.path.display());
-                return Err(Error::Limit { what, got: total as u64, limit: MAX_ATTRIBUTE as u64 });
-            }
+            self.count(0, attribute.name.len() + values.iter().map(String::len).sum::<usize>())?;
             found.push((attribute.name, values));
         }
         Ok(found)
@@ -146,6 +169,7 @@ impl Hdf5 {
     }
 
     fn describe(&self, name: String, dataset: &hdf5_reader::Dataset) -> Result<Tensor> {
+        self.count(1, name.len())?;
         let shape: Option<Vec<usize>> = dataset.shape().iter().map(|&size| usize::try_from(size).ok()).collect();
         let shape = shape.ok_or_else(|| self.bad(format_args!("tensor {name:?} has an impossible shape")))?;
         let header = self.file.get_or_parse_header(dataset.address()).map_err(|problem| self.damaged(&problem))?;
@@ -178,7 +202,7 @@ impl Hdf5 {
 
     /// All groups below (and with) `start` that hold tensors, in the order of their names.
     pub(crate) fn walk(&self, start: &str) -> Result<Vec<Node>> {
-        let mut walk = Walk { seen: HashSet::new(), objects: 0, nodes: Vec::new() };
+        let mut walk = Walk { seen: HashSet::new(), nodes: Vec::new() };
         self.visit(&self.group(start)?, start.trim_matches('/'), 0, &mut walk)?;
         Ok(walk.nodes)
     }
@@ -192,12 +216,8 @@ impl Hdf5 {
                 self.bad(format_args!("is a damaged HDF5 file: group {path:?} contains itself, or is there twice"))
             );
         }
+        self.count(1, path.len())?;
         let (groups, datasets) = group.members().map_err(|problem| self.damaged(&problem))?;
-        walk.objects += groups.len() + datasets.len();
-        if walk.objects > MAX_OBJECTS {
-            let what = format!("{}: groups and tensors", self.path.display());
-            return Err(Error::Limit { what, got: walk.objects as u64, limit: MAX_OBJECTS as u64 });
-        }
         let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
         let tensors: Vec<_> =
             datasets.iter().map(|dataset| self.describe(join(dataset.name()), dataset)).collect::<Result<_>>()?;
@@ -234,7 +254,6 @@ impl Hdf5 {
 
 struct Walk {
     seen: HashSet<u64>,
-    objects: usize,
     nodes: Vec<Node>,
 }
 

@@ -29,6 +29,8 @@ impl Npz {
     /// [`Error::File`] when it is none, or holds what Keras does not write.
     pub(in crate::weights) fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let mut archive = Archive::open_bytes(path, bytes)?;
+        // Of all members together: each of very many may be small enough for one.
+        let mut left = archive.unpacked_bytes();
         let mut npz = Self { path: path.to_path_buf(), layers: Vec::new(), arrays: Vec::new() };
         for name in archive.names() {
             let Some(layer) = name.strip_suffix(".npy") else { continue };
@@ -36,7 +38,8 @@ impl Npz {
             if !layer.starts_with("layers/") || layer.ends_with("/seed_generator") {
                 continue;
             }
-            let member = archive.read(&name, u64::MAX)?;
+            let member = archive.read(&name, left)?;
+            left -= member.len() as u64;
             let bad = |problem: String| Error::file(path, format!("is damaged or not supported: {name}: {problem}"));
             let arrays = arrays(pickled(&member).map_err(bad)?).map_err(bad)?;
             let tensors = arrays.iter().map(|(key, array)| TensorInfo {

@@ -10,6 +10,12 @@ use crate::weights::pickle::{Node, Pickle, Rules, Value};
 pub(super) const RULES: Rules = Rules { opcodes: 1_000_000, allowed };
 /// Where a checkpoint may keep its state dictionary.
 const KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// Tensors of a state dictionary: a pickle can name the same one again and again. A ResNet50 has 320.
+const MAX_TENSORS: usize = 50_000;
+/// Texts and numbers beside them.
+const MAX_ATTRIBUTES: usize = 1000;
+/// Axes of a tensor, as in PyTorch.
+const MAX_RANK: usize = 64;
 /// Dictionaries within dictionaries on the way to the tensors.
 const MAX_DEPTH: usize = 4;
 
@@ -144,6 +150,9 @@ impl State {
                 if !seen.insert(name) {
                     return Err(format!("holds tensor {name:?} twice"));
                 }
+                if seen.len() > MAX_TENSORS {
+                    return Err(format!("holds more than {MAX_TENSORS} tensors"));
+                }
                 let info = TensorInfo { name: name.to_owned(), shape: view.shape.clone(), dtype: kind.name.to_owned() };
                 reader.state.tensors.push((info, view));
             }
@@ -189,6 +198,9 @@ impl<'a> Reader<'_, 'a> {
 
     fn take_attributes(&mut self, entries: &[(&str, Value)]) {
         for (name, value) in entries {
+            if self.state.attributes.len() == MAX_ATTRIBUTES {
+                return;
+            }
             let text = match value {
                 Value::Text(text) => text.chars().filter(|c| !c.is_control()).take(200).collect(),
                 Value::Int(number) => number.to_string(),
@@ -226,12 +238,20 @@ impl<'a> Reader<'_, 'a> {
             self.pickle.list(list)?.iter().map(number).collect()
         };
         let (shape, strides) = numbers(shape).zip(numbers(strides)).ok_or("has a shape that is none")?;
-        let place =
-            format!("of shape {shape:?} with strides {strides:?} and offset {offset} in a storage of {len} values");
-        let offset = u64::try_from(offset).map_err(|_| format!("{place} does not fit there"))?;
-        if shape.len() != strides.len() || shape.len() > 64 {
-            return Err(format!("{place} is not described as PyTorch does"));
+        if shape.len() != strides.len() || shape.len() > MAX_RANK {
+            return Err(format!(
+                "of {} axes with {} strides is not described as PyTorch does",
+                shape.len(),
+                strides.len()
+            ));
         }
+        let misplaced = || {
+            format!(
+                "of shape {shape:?} with strides {strides:?} and offset {offset} in a storage of {len} values does not fit \
+                 there"
+            )
+        };
+        let offset = u64::try_from(offset).map_err(|_| misplaced())?;
         let values = shape.iter().try_fold(1_u64, |all, &size| all.checked_mul(size));
         // The last value, if there are any. Values that are used twice are no weights, and could be made to be any number.
         let last =
@@ -241,7 +261,7 @@ impl<'a> Reader<'_, 'a> {
         let fits =
             values.is_some_and(|values| values <= len) && (values == Some(0) || last.is_some_and(|last| last < len));
         if !fits {
-            return Err(format!("{place} does not fit there"));
+            return Err(misplaced());
         }
         let shape = shape.into_iter().map(|size| size as usize).collect();
         Ok(Some((View { storage, offset: start + offset, shape, strides }, kind)))

@@ -1,0 +1,31 @@
+//! What the targets of NumPy's arrays in `.keras` archives share: archives that are in order, so that the bytes of the
+//! fuzzer reach the parser of the array.
+
+use std::io::{Cursor, Write};
+
+use lucida::weights::keras_zip::{inspect, load_model, load_weights};
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
+
+#[path = "common.rs"]
+mod common;
+
+/// The description of a network of one dense layer.
+const CONFIG: &[u8] = include_bytes!("pickle.json");
+
+/// Reads a model whose weights are this file of an array.
+pub fn read_all(array: &[u8]) {
+    let weights = archive(&[("layers/dense.npy", array)]);
+    let model = archive(&[("config.json", CONFIG), ("model.weights.npz", &weights)]);
+    common::read_all(&model, inspect, load_model, load_weights);
+}
+
+fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in members {
+        archive.start_file(*name, options).expect("memory");
+        archive.write_all(content).expect("memory");
+    }
+    archive.finish().expect("memory").into_inner()
+}
