@@ -7,36 +7,13 @@ mnist: the filters of all three convolutions of the MNIST network (24 + 48 + 64)
 variation, as the package keras-vis does. vgg16: 16 filters of block3_conv1, pictures of 128x128, 256 steps of Adam.
 """
 
-import json
-import os
-import sys
-import time
-
-work, threads = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
 import numpy as np
-import tensorflow as tf
-import keras
 
-tf.config.threading.set_intra_op_parallelism_threads(threads)
-tf.config.threading.set_inter_op_parallelism_threads(1)
-layers = keras.layers
-keras.utils.set_random_seed(42)
+from networks import mnist_cnn
+from peers import arguments, keras_with, report
 
-
-def mnist():
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(24, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(48, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, padding="same", activation="relu"),
-        ]
-    )
+work, threads = arguments("")
+keras, tf, name = keras_with(threads)
 
 
 def keras_vis_step(part):
@@ -64,7 +41,7 @@ def shown(image):
 
 
 def maximize_mnist():
-    model = mnist()
+    model = mnist_cnn(keras)
     for index, filters in [(0, 24), (2, 48), (4, 64)]:
         part = keras.Model(model.inputs, model.layers[index].output)
         step = keras_vis_step(part)
@@ -100,7 +77,4 @@ def maximize_vgg16():
     image.numpy()
 
 
-start = time.perf_counter()
-{"mnist": maximize_mnist, "vgg16": maximize_vgg16}[work]()
-elapsed = 1e3 * (time.perf_counter() - start)
-print(json.dumps({"name": f"Keras {keras.__version__} / TensorFlow {tf.__version__}", "ms": [elapsed]}))
+report(name, {"mnist": maximize_mnist, "vgg16": maximize_vgg16}[work], 0, 1)

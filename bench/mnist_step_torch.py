@@ -1,14 +1,15 @@
-"""Times one training step of the MNIST network in PyTorch: batch 256, Adam."""
+"""Times a training step of the MNIST network in PyTorch: Adam.
+
+    mnist_step_torch.py [BATCH [THREADS]]
+"""
 
 import torch
 from torch import nn
 
 from peers import arguments, report
 
-(threads,) = arguments()
+batch, threads = arguments(256)
 torch.set_num_threads(threads)
-
-BATCH = 256
 
 torch.manual_seed(42)
 model = nn.Sequential(
@@ -21,8 +22,8 @@ assert sum(p.numel() for p in model.parameters()) == 113_514
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
 loss_of = nn.CrossEntropyLoss()
 
-images = torch.rand(BATCH, 1, 28, 28).to(memory_format=torch.channels_last)
-labels = torch.randint(0, 10, (BATCH,))
+images = torch.rand(batch, 1, 28, 28).to(memory_format=torch.channels_last)
+labels = torch.randint(0, 10, (batch,))
 
 
 def step():

@@ -36,5 +36,9 @@ def report(name, step, warm_up, steps):
         start = time.perf_counter()
         step()
         times.append((time.perf_counter() - start) * 1e3)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"name": name, "ms": times, "mb": peak}))
+    say(name, times)
+
+
+def say(name, times, whose=resource.RUSAGE_SELF):
+    """Prints times in milliseconds, and the most memory that this process, or one that it started, has had in MiB."""
+    print(json.dumps({"name": name, "ms": times, "mb": resource.getrusage(whose).ru_maxrss / 1024}))

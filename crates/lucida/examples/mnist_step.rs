@@ -1,5 +1,5 @@
-//! Times training steps of the digit classifier on random pictures, batch 256, and prints the milliseconds as JSON: the
-//! side of Lucida in `bench/run`. `cargo run --release --example mnist_step [-- THREADS]`.
+//! Times training steps of the digit classifier on random pictures and prints the milliseconds as JSON: the side of Lucida
+//! in `bench/run`. `cargo run --release --example mnist_step -- BATCH [THREADS]`.
 
 use std::time::Instant;
 
@@ -7,35 +7,36 @@ use lucida::Cpu;
 use lucida::nn::{Optimizer, OptimizerState, Plan, StepSeed, zoo};
 use lucida::train::Classifier;
 
-const BATCH: usize = 256;
 const WARM_UP: usize = 10;
 const STEPS: usize = 50;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let batch: usize = arguments.next().ok_or("the batch is missing")?.parse()?;
     let mut cpu = Cpu::from_env()?;
-    if let Some(threads) = std::env::args().nth(1) {
+    if let Some(threads) = arguments.next() {
         cpu = cpu.with_threads(threads.parse()?);
     }
     let mut network = zoo::mnist_cnn(42)?;
     let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
     let mut plan = Plan::builder(&network)
         .cpu(cpu)
-        .batch_size(BATCH)
+        .batch_size(batch)
         .training()
         .output(logits.clone())
         .seed(logits)
         .weight_gradients()
         .build()?;
     let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);
-    let images: Vec<f32> = (0..BATCH * 784).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
-    let mut targets = vec![0.0; BATCH * units];
+    let images: Vec<f32> = (0..batch * 784).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
+    let mut targets = vec![0.0; batch * units];
     targets.chunks_exact_mut(units).enumerate().for_each(|(i, row)| row[i * 7 % units] = 1.0);
 
     let mut times = Vec::new();
     for step in 0..WARM_UP + STEPS {
         let start = Instant::now();
         plan.input_mut().copy_from_slice(&images);
-        plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: (step * BATCH) as u64 })?;
+        plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: (step * batch) as u64 })?;
         let (values, gradient) = plan.output_and_seed_mut(0, 0);
         loss.evaluate(units, values, &targets, Some(gradient));
         plan.backward(&network);

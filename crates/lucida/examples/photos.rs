@@ -1,15 +1,16 @@
 //! Times work on photos and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
 //!
-//! `cargo run --release --example photos -- step|mixed7|epoch [--weights FILE] [--data FOLDER] [THREADS]`
+//! `cargo run --release --example photos -- step|mixed7|epoch|features [--weights FILE] [--data FOLDER] [THREADS]`
 //!
 //! - `step`: training steps of basic-cnn, batch 32 at 150x150;
 //! - `mixed7`: InceptionV3 up to mixed7, batch 32 at 150x150;
-//! - `epoch`: a cold epoch of basic-cnn: reading and decoding a folder of photos, and a pass over it.
+//! - `epoch`: a cold epoch of basic-cnn: reading and decoding a folder of photos, and a pass over it, augmented;
+//! - `features`: VGG16 to block5_pool over the first 500 photos of each class, decoding included, batch 32 at 150x150.
 
 use std::time::Instant;
 
 use lucida::Cpu;
-use lucida::data::{Colour, Dataset, Folder, Preprocessing};
+use lucida::data::{Augmented, Colour, Dataset, Folder, Loader, Preprocessing};
 use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
 use lucida::train::{Classifier, Fit, Settings, Silent};
@@ -17,6 +18,8 @@ use lucida::weights::{Model, ModelSpec, Top, open};
 
 const BATCH: usize = 32;
 const SIZE: usize = 150;
+const AUGMENT: &str = "width=0.2,height=0.2,shear=0.2,zoom=0.2,flip";
+const PHOTOS_OF_A_CLASS: usize = 500;
 
 type Times = Result<Vec<f64>, Box<dyn std::error::Error>>;
 
@@ -36,7 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "step" => steps(cpu)?,
         "mixed7" => mixed7(cpu, weights)?,
         "epoch" => epoch(cpu, &data.ok_or("--data FOLDER is missing")?)?,
-        other => return Err(format!("{other:?} is not step, mixed7 or epoch").into()),
+        "features" => features(cpu, weights, &data.ok_or("--data FOLDER is missing")?)?,
+        other => return Err(format!("{other:?} is not step, mixed7, epoch or features").into()),
     };
     let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
     println!("{}", serde_json::json!({ "name": name, "ms": times }));
@@ -81,10 +85,14 @@ fn steps(cpu: Cpu) -> Times {
     })
 }
 
-fn mixed7(cpu: Cpu, weights: Option<String>) -> Times {
+/// A network of Keras's without its classifier.
+fn base(name: &str, weights: Option<String>) -> Result<Model, Box<dyn std::error::Error>> {
     let weights = Some(weights.ok_or("--weights FILE is missing")?.into());
-    let spec = ModelSpec { weights, size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new("inception-v3") };
-    let network = open(&spec)?.network;
+    Ok(open(&ModelSpec { weights, size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new(name) })?)
+}
+
+fn mixed7(cpu: Cpu, weights: Option<String>) -> Times {
+    let network = base("inception-v3", weights)?.network;
     let mut plan = Plan::builder(&network).cpu(cpu).batch_size(BATCH).output("mixed7").build()?;
     let images: Vec<f32> = (0..BATCH * SIZE * SIZE * 3).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
     time(5, 25, || {
@@ -98,6 +106,7 @@ fn epoch(cpu: Cpu, data: &str) -> Times {
         let preprocessing = Preprocessing::unit(SIZE, SIZE, Colour::Rgb);
         let (set, _) = Folder::builder(data).cpu(cpu).keep(&preprocessing, 1 << 30).open_set()?;
         let class_names = set.class_names().to_vec();
+        let set = Augmented::new(set, AUGMENT.parse()?, 42)?;
         let mut model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(basic_cnn()?) };
         let settings = Settings {
             epochs: 1,
@@ -109,4 +118,32 @@ fn epoch(cpu: Cpu, data: &str) -> Times {
         };
         Fit::new(settings).run(&mut model, &set, None, &mut Silent).map(drop)
     })
+}
+
+fn features(cpu: Cpu, weights: Option<String>, data: &str) -> Times {
+    let model = base("vgg16", weights)?;
+    let preprocessing = model.preprocessing()?;
+    let (set, _) = Folder::builder(data).cpu(cpu).list()?;
+    let mut left = vec![PHOTOS_OF_A_CLASS; set.class_names().len()];
+    let mut photos: Vec<usize> = (0..set.len()).collect();
+    photos.retain(|&photo| {
+        let left = &mut left[set.label(photo)];
+        let wanted = *left > 0;
+        *left -= usize::from(wanted);
+        wanted
+    });
+    let mut plan = Plan::builder(&model.network).cpu(cpu).batch_size(BATCH).output("block5_pool").build()?;
+    let mut features_of = |photos: &[usize]| -> lucida::Result<()> {
+        let mut features = Vec::new();
+        Loader::new(&set, preprocessing).threads(cpu.threads()).each(photos, BATCH, |batch| {
+            plan.set_batch(batch.indices.len());
+            plan.input_mut().copy_from_slice(batch.images);
+            plan.forward(&model.network)?;
+            features.extend_from_slice(plan.output(0));
+            Ok(true)
+        })?;
+        Ok(())
+    };
+    features_of(&photos[..BATCH])?;
+    time(0, 1, || features_of(&photos))
 }

@@ -1,0 +1,90 @@
+"""What `bench/run` and its works share: building, running, and writing records."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+SCRATCH = ROOT / "target" / "bench"
+RECORDS = HERE / "records"
+PINNED = ["tensorflow-cpu==2.21.0", "keras==3.15.1", "torch==2.15.0", "pillow==13.0.0", "scipy==1.17.1"]
+# The options that name folders, as they stand in the works' commands.
+FOLDERS = ("DATA", "WEIGHTS", "MNIST")
+
+
+def peers_python():
+    """The interpreter of an environment with the peers, which is made if need be."""
+    folder = SCRATCH / "peers"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *PINNED], check=True)
+    return str(python)
+
+
+def build(options, examples, binary):
+    """Builds examples of the library, and the binary if it is wanted."""
+    command = ["cargo", "build", "--profile", options.profile]
+    if examples:
+        words = [word for name in sorted(examples) for word in ("--example", name)]
+        subprocess.run([*command, "-p", "lucida", *words], cwd=ROOT, check=True)
+    if binary:
+        subprocess.run([*command, "-p", "lucida-cli"], cwd=ROOT, check=True)
+
+
+def built(options, *name):
+    """Where cargo has put a program."""
+    return str(ROOT.joinpath("target", options.profile, *name))
+
+
+def run(command, environment=None):
+    """What the command prints; ends this program with what it complained of if it failed."""
+    environment = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{done.stderr}{' '.join(command)} failed")
+    return done.stdout
+
+
+def measure(command, environment=None):
+    """What a program that times itself says in its last line: its name, times in ms, and perhaps its memory in mb."""
+    return json.loads(run(command, environment).strip().splitlines()[-1])
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def save(key, title, text, options, lines):
+    """Writes a record, and prints it."""
+    commit = run(["git", "rev-parse", "--short", "HEAD"]).strip()
+    folders = "".join(f" --{name.lower()} FOLDER" for name in FOLDERS if getattr(options, name.lower()))
+    command = f"bench/run {key} --rounds {options.rounds} --threads {options.threads} --profile {options.profile}{folders}"
+    whole = [
+        f"# {title}",
+        "",
+        text,
+        "",
+        f"- date: {datetime.date.today()}, commit {commit}",
+        f"- processor: {processor()}, {options.threads} threads; {platform.system()} {platform.machine()}",
+        f"- {options.rounds} rounds in turn: `{command}`",
+        "",
+        *lines,
+        "",
+    ]
+    RECORDS.mkdir(exist_ok=True)
+    (RECORDS / f"{datetime.date.today()}-{key}.md").write_text("\n".join(whole))
+    print("\n".join(whole))

@@ -1,0 +1,176 @@
+"""The works that `bench/run` knows."""
+
+import statistics
+
+from alone import Plans, Scaling
+from common import FOLDERS, HERE, SCRATCH, built, measure, run, save, say
+from digits import idx, save_png
+
+
+class Work:
+    """A piece of work that Lucida and its peers are timed at.
+
+    `ours` and `peers` are commands without the number of threads, which comes last: an example of the library's, or a
+    script beside this one, and arguments. DATA, WEIGHTS and MNIST stand for folders that are given to `bench/run`, LUCIDA
+    for the binary, and SCRATCH for the folder that `prepare` has put something into.
+    """
+
+    def __init__(self, title, text, ours, peers, env=None, prepare=None):
+        self.title, self.text, self.ours, self.peers, self.env, self.prepare = title, text, ours, peers, env, prepare
+        self.examples = {ours[0]} - {name for name in ours if name.endswith(".py")}
+        self.binary = "LUCIDA" in ours
+
+    def needed(self):
+        """The options without which it cannot be done."""
+        heads = {argument.partition("/")[0] for command in [self.ours, *self.peers] for argument in command}
+        return {name.lower() for name in FOLDERS if name in heads}
+
+    def commands(self, python, options):
+        places = {name: getattr(options, name.lower()) for name in FOLDERS}
+        places |= {"LUCIDA": built(options, "lucida"), "SCRATCH": str(SCRATCH)}
+
+        def filled(program, *arguments):
+            yield from [python, str(HERE / program)] if program.endswith(".py") else [built(options, "examples", program)]
+            for argument in arguments:
+                head, slash, rest = argument.partition("/")
+                yield places[head] + slash + rest if head in places else argument
+            yield str(options.threads)
+
+        return [list(filled(*command)) for command in [self.ours, *self.peers]]
+
+    def record(self, key, python, options):
+        """Times all programs in turn, and writes the record."""
+        if self.prepare:
+            self.prepare(options)
+        memory, rounds = {}, {}
+        commands = self.commands(python, options)
+        for number in range(options.rounds):
+            for place, command in enumerate(commands):
+                result = measure(command, self.env if place == 0 else None)
+                name, times = result["name"], result["ms"]
+                rounds.setdefault(name, []).append(times)
+                memory[name] = max(memory.get(name, 0), result.get("mb") or 0)
+                say(f"{key}, round {number + 1}: {name}: {statistics.median(times):.2f} ms")
+        medians = {name: statistics.median(map(statistics.median, runs)) for name, runs in rounds.items()}
+        ours = next(iter(medians.values()))
+        lines = [
+            "| | median ms | least ms | time of Lucida's | peak MiB |",
+            "| --- | ---: | ---: | ---: | ---: |",
+            *(
+                f"| {name} | {median:.2f} | {min(map(min, rounds[name])):.2f} | {median / ours:.2f} | "
+                f"{f'{memory[name]:.0f}' if memory[name] else ''} |"
+                for name, median in medians.items()
+            ),
+            "",
+            "Median of each round: " + "; ".join(
+                f"{name}: " + ", ".join(f"{statistics.median(times):.2f}" for times in runs) for name, runs in rounds.items()
+            ),
+        ]
+        save(key, self.title, self.text, options, lines)
+
+
+def prepare_prediction(options):
+    """A network that has seen the built-in digits, and the first of these as a picture."""
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    (_, height, width), pixels = idx(HERE.parent / "assets" / "mnist-10k-images-idx3-ubyte")
+    _, labels = idx(HERE.parent / "assets" / "mnist-10k-labels-idx1-ubyte")
+    assert labels[0] == 5
+    save_png(SCRATCH / "digit-5.png", width, height, pixels[: height * width])
+    lucida, trained = built(options, "lucida"), str(SCRATCH / "mnist")
+    run([lucida, "train", "mnist", "--epochs", "3", "--force", "--quiet", "--out", trained])
+    run([lucida, "weights", "convert", trained, f"{trained}.keras", "--quiet"])
+
+
+INCEPTION = "WEIGHTS/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+VGG16 = "WEIGHTS/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+STYLE = (
+    "VGG19 with random weights to block5_conv2: forward, Gram matrices at the first layers of the five blocks, the content "
+    "at block5_conv2, backward to the picture, Adam. Each round has 8 steps after 2 to warm up."
+)
+
+WORKS = {
+    "mnist-step": Work(
+        "MNIST training step",
+        "The network of 113,514 parameters, batch 256, Adam; forward, loss, backward and update; random pictures. "
+        "Each round has 50 steps after 10 to warm up.",
+        ["mnist_step", "256"],
+        [["mnist_step_keras.py", "256"], ["mnist_step_torch.py", "256"]],
+    ),
+    "mnist-epoch": Work(
+        "An epoch of MNIST",
+        "48,000 digits, batch 256, Adam, loss and accuracy, and 12,000 digits to validate with. Each round has 3 epochs "
+        "after 1 to warm up. The peer is Keras's fit on numbers that were made ready before; Lucida makes them from bytes in "
+        "each epoch.",
+        ["mnist_epoch", "MNIST"],
+        [["mnist_epoch_keras.py", "MNIST"]],
+    ),
+    "basic-cnn-step": Work(
+        "Cats-and-dogs training step",
+        "basic-cnn of 4,894,913 parameters, batch 32 at 150x150, Adam; forward, loss, backward and update; random pictures. "
+        "Each round has 25 steps after 5 to warm up.",
+        ["photos", "step"],
+        [["photos_keras.py", "step"]],
+    ),
+    "cold-epoch": Work(
+        "A cold epoch of cats and dogs",
+        "Reading and decoding the photos of the training part, 200x200 JPEG, to 150x150, augmenting them (shifts of 0.2, "
+        "shear 0.2, zoom 0.2, flips), and training basic-cnn for a pass over them, batch 32. The peer is Keras's "
+        "ImageDataGenerator and fit.",
+        ["photos", "epoch", "--data", "DATA/train"],
+        [["photos_keras.py", "epoch", "--data", "DATA/train"]],
+    ),
+    "inception-mixed7": Work(
+        "InceptionV3 to mixed7",
+        "Forward, batch 32 at 150x150. Each round has 25 passes after 5 to warm up.",
+        ["photos", "mixed7", "--weights", INCEPTION],
+        [["photos_keras.py", "mixed7", "--weights", INCEPTION]],
+    ),
+    "vgg16-features": Work(
+        "VGG16 features of 1,000 photos",
+        "Reading and decoding the first 500 photos of each class, 200x200 JPEG, to 150x150, and VGG16 to block5_pool, batch "
+        "32, after one batch to warm up. The peer is Keras's load_img, and the network as a tf.function.",
+        ["photos", "features", "--data", "DATA/train", "--weights", VGG16],
+        [["photos_keras.py", "features", "--data", "DATA/train", "--weights", VGG16]],
+    ),
+    "maximize-mnist": Work(
+        "Activation maximisation, MNIST",
+        "All 24 + 48 + 64 filters of the MNIST network, 300 steps without and 300 with the total variation, as keras-vis "
+        "does it. The peer is a tf.function for a step in a loop over filters.",
+        ["maximize", "mnist"],
+        [["maximize_keras.py", "mnist"]],
+    ),
+    "maximize-vgg16": Work(
+        "Activation maximisation, VGG16",
+        "16 filters of block3_conv1, pictures of 128x128, 256 steps. The peer is a tf.function for a step in a loop over "
+        "filters, without the movements and the frequencies that Lucida's method has.",
+        ["maximize", "vgg16"],
+        [["maximize_keras.py", "vgg16"]],
+    ),
+    "first-prediction": Work(
+        "From start to first prediction",
+        "From the start of the process to its end: the class of one digit, a PNG, by an MNIST network in a .keras file that "
+        "Lucida wrote. Each round has 20 runs of `lucida predict`, and 3 of a Python that imports Keras, loads and predicts; "
+        "one before them fills the disk's cache.",
+        ["first_prediction.py", "LUCIDA", "SCRATCH/mnist.keras", "SCRATCH/digit-5.png"],
+        [["first_prediction.py", "keras", "SCRATCH/mnist.keras", "SCRATCH/digit-5.png"]],
+        prepare=prepare_prediction,
+    ),
+    **{
+        f"style-{size}": Work(
+            f"A step of style transfer, {size}x{size}",
+            STYLE,
+            ["style_step", str(size)],
+            [["style_step_keras.py", str(size)], ["style_step_torch.py", str(size)]],
+        )
+        for size in (256, 512)
+    },
+    "style-512-avx2": Work(
+        "A step of style transfer, 512x512, AVX2 alone",
+        f"{STYLE} Lucida is held to AVX2 by LUCIDA_SIMD; Keras is not.",
+        ["style_step", "512"],
+        [["style_step_keras.py", "512"]],
+        env={"LUCIDA_SIMD": "avx2"},
+    ),
+    "scaling": Scaling(),
+    "plans": Plans(),
+}

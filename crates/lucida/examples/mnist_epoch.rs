@@ -1,0 +1,57 @@
+//! Times epochs of the digit classifier on the full MNIST and prints the milliseconds as JSON: the side of Lucida in
+//! `bench/run`. `cargo run --release --example mnist_epoch -- FOLDER [THREADS]`.
+//!
+//! An epoch is what it is in `lucida train mnist`: 48,000 digits in another order each time, made ready and trained on in
+//! batches of 256, loss and accuracy of both parts, and the 12,000 digits to validate with.
+
+use std::time::Instant;
+
+use lucida::Cpu;
+use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
+use lucida::nn::{Network, Optimizer, Schedule, zoo};
+use lucida::train::{EpochRecord, Fit, Flow, Observer, Settings};
+use lucida::weights::Model;
+
+const WARM_UP: usize = 1;
+const EPOCHS: usize = 3;
+
+/// When each epoch ended.
+struct Ends(Vec<Instant>);
+
+impl Observer for Ends {
+    fn epoch(&mut self, _: &EpochRecord, _: &Network, _: bool) -> lucida::Result<Flow> {
+        self.0.push(Instant::now());
+        Ok(Flow::Continue)
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("the folder of MNIST is missing")?;
+    let mut cpu = Cpu::from_env()?;
+    if let Some(threads) = arguments.next() {
+        cpu = cpu.with_threads(threads.parse()?);
+    }
+    let digits = Mnist::train_only(folder.as_ref())?;
+    let split = stratified_split(&digits.labels(), 10, 0.2, 42)?;
+    let [train, validation] = [split.train, split.validation].map(|part| Subset::new(&digits, part));
+    let mut model = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: digits.class_names().to_vec(),
+        ..Model::new(zoo::mnist_cnn(42)?)
+    };
+    let settings = Settings {
+        epochs: WARM_UP + EPOCHS,
+        batch_size: 256,
+        schedule: Schedule::constant(1e-3),
+        optimizer: Optimizer::adam(),
+        seed: 42,
+        cpu,
+    };
+    let mut ends = Ends(Vec::new());
+    Fit::new(settings).run(&mut model, &train?, Some(&validation?), &mut ends)?;
+    let times: Vec<f64> = ends.0.windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64() * 1e3).collect();
+    let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
+    println!("{}", serde_json::json!({ "name": name, "ms": &times[WARM_UP - 1..] }));
+    Ok(())
+}
