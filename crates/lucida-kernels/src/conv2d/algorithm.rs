@@ -31,7 +31,7 @@
 use crate::cpu::Cpu;
 use crate::gemm::panels;
 
-use super::winograd::{Grid, PATCH, TAPS, WinogradKernelGradient};
+use super::winograd::{Grid, TAPS, WinogradKernelGradient};
 use super::{Conv2dGradients, Conv2dShape};
 
 /// How a pass is computed.
@@ -88,9 +88,11 @@ impl Algorithms {
         let (channels, filters) = (vectors(shape.channels), vectors(shape.filters));
         let transforms = transform(cpu.isa().lanes()) * (channels + filters);
         let products = |size: [usize; 2], depth: usize, columns: usize| {
-            let tiles = Grid::over(size).tiles() * batch;
-            let products = tiles.next_multiple_of(TILE_ROWS) * PATCH * PATCH * depth * columns;
-            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, tiles * transforms + products)
+            let grid = Grid::over(size);
+            let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());
+            let products = tiles.next_multiple_of(TILE_ROWS) * positions * depth * columns;
+            let transforms = tiles * transforms * positions / 36;
+            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, transforms + products)
         };
         let correlation = |size: [usize; 2], depth: usize, columns: usize| {
             let (direct, winograd) = products(size, depth, columns);

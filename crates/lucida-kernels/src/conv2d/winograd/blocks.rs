@@ -23,10 +23,11 @@
 
 use crate::cpu::Cpu;
 
-use super::transforms::PATCH;
+use super::grid::Grid;
 
-/// Tiles of a block that one thread works through: a multiple of the rows of most tiles of the micro-kernels.
-const BLOCK: usize = 48;
+/// Rows of the matrices of a block that one thread works through: 48 tiles with 36 positions or 36 with 48, multiples of
+/// the rows of most tiles of the micro-kernels.
+const BLOCK_ROWS: usize = 36 * 48;
 /// Floats of both sides of a block that all threads work on: 20 MB, for a shared cache of 32 MB.
 const STAGE_FLOATS: usize = 5 << 20;
 /// Bounds for the tiles of such a block.
@@ -49,22 +50,24 @@ pub(crate) enum Sharing {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     pub(crate) sharing: Sharing,
+    /// Positions of a patch.
+    pub(crate) positions: usize,
     /// The most tiles of a block.
     pub(crate) tiles: usize,
 }
 
 impl Blocks {
-    /// For up to `total` tiles, from `channels` to `filters`. With a transformed kernel of more than `large` floats the
-    /// threads work on the same block.
-    pub(crate) fn new(total: usize, channels: usize, filters: usize, large: usize) -> Self {
-        let positions = PATCH * PATCH;
-        let (sharing, most) = if positions * channels * filters > large {
+    /// For the tiles of up to `batch` pictures, from `channels` to `filters`. With a kernel of more than `large` pairs of
+    /// them the threads work on the same block.
+    pub(crate) fn new(grid: Grid, batch: usize, channels: usize, filters: usize, large: usize) -> Self {
+        let (total, positions) = (grid.tiles() * batch, grid.height.positions());
+        let (sharing, most) = if channels * filters > large {
             let [least, most] = STAGE_TILES;
             (Sharing::Stages, (STAGE_FLOATS / (positions * (channels + filters))).clamp(least, most))
         } else {
-            (Sharing::Blocks, BLOCK)
+            (Sharing::Blocks, BLOCK_ROWS / positions)
         };
-        Self { sharing, tiles: total.min(most) }
+        Self { sharing, positions, tiles: total.min(most) }
     }
 
     /// Blocks that are worked on at the same time.
@@ -88,12 +91,13 @@ impl Blocks {
 
     /// Parts of each position in the stage of products, at most `most`: one where there are positions enough.
     pub(crate) fn position_parts(&self, cpu: Cpu, most: usize) -> usize {
-        (PARTS_PER_THREAD * cpu.threads()).div_ceil(PATCH * PATCH).min(most)
+        (PARTS_PER_THREAD * cpu.threads()).div_ceil(self.positions).min(most)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::grid::Height;
     use super::*;
 
     #[test]
@@ -102,7 +106,7 @@ mod tests {
             let cpu = Cpu::detect().with_threads(threads);
             for large in [0, usize::MAX] {
                 for capacity in [1, 4, 47, 48, 49, 1000] {
-                    let blocks = Blocks::new(capacity, 24, 48, large);
+                    let blocks = Blocks::new(Grid::of(Height::Four, [4, 4]), capacity, 24, 48, large);
                     for total in 1..=capacity {
                         let size = blocks.balanced(cpu, total);
                         assert!((1..=blocks.tiles).contains(&size), "{size} of {total}");

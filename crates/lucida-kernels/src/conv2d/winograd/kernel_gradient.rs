@@ -10,12 +10,12 @@ use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
 
 use super::blocks::{Blocks, Sharing};
 use super::kernels::{KernelSums, gather_kernel};
-use super::tiles::{Grid, Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
-use super::transforms::PATCH;
+use super::grid::Grid;
+use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 
-/// Floats of a transformed kernel (128 x 160 channels, 3 MB) above which the threads work on the same block: below, each
+/// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each
 /// adds into sums of its own, which it reads and writes once for each block.
-const LARGE_KERNEL: usize = 36 * 128 * 160;
+const LARGE_KERNEL: usize = 128 * 160;
 
 /// The pass back to the kernel, prepared.
 #[derive(Debug)]
@@ -36,27 +36,25 @@ pub(crate) struct WinogradKernelGradient {
 
 impl WinogradKernelGradient {
     pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
-        Self::with_blocks(cpu, shape, Self::blocks(shape, batch))
+        Self::with_blocks(cpu, shape, Grid::over(shape.output), Self::blocks(shape, batch))
     }
 
     fn blocks(shape: &Conv2dShape, batch: usize) -> Blocks {
-        let tiles = Grid::over(shape.output).tiles() * batch;
-        Blocks::new(tiles, shape.channels, shape.filters, LARGE_KERNEL)
+        Blocks::new(Grid::over(shape.output), batch, shape.channels, shape.filters, LARGE_KERNEL)
     }
 
-    /// How many sums of 36 matrices there will be to be added up.
+    /// How many sums of all matrices there will be to be added up.
     pub(crate) fn parts(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> usize {
         Self::blocks(shape, batch).at_once(cpu)
     }
 
-    /// As [`new`](Self::new), with the blocks given.
-    pub(crate) fn with_blocks(cpu: Cpu, shape: &Conv2dShape, blocks: Blocks) -> Self {
+    /// As [`new`](Self::new), with the tiles over the output and the blocks given.
+    pub(crate) fn with_blocks(cpu: Cpu, shape: &Conv2dShape, grid: Grid, blocks: Blocks) -> Self {
         let Conv2dShape { height, width, channels, filters, padding, output, .. } = *shape;
         let lanes = cpu.isa().lanes();
-        let grid = Grid::over(output);
-        let left = Matrices::new(blocks.tiles, channels, lanes);
-        let right = Matrices::new(blocks.tiles, filters, lanes);
-        let sums = Matrices::new(channels, filters, lanes);
+        let left = Matrices::new(grid.height, blocks.tiles, channels, lanes);
+        let right = Matrices::new(grid.height, blocks.tiles, filters, lanes);
+        let sums = Matrices::new(grid.height, channels, filters, lanes);
         Self {
             input: Patches { grid, size: [height, width], channels, padding },
             gradient: Patches { grid, size: output, channels: filters, padding: [0, 0] },
@@ -103,7 +101,7 @@ impl WinogradKernelGradient {
                     for first in own.clone().step_by(self.blocks.tiles) {
                         let tiles = first..(first + self.blocks.tiles).min(own.end);
                         call.scatter(part, tiles.clone(), 0);
-                        for position in 0..PATCH * PATCH {
+                        for position in 0..self.blocks.positions {
                             call.multiply(part, position, tiles.len(), 0..channels, first > own.start);
                         }
                     }
@@ -120,7 +118,7 @@ impl WinogradKernelGradient {
                         call.scatter(0, first + rows.start..first + rows.end, rows.start);
                     });
                     let slices = self.blocks.position_parts(cpu, channels);
-                    cpu.parallel_for(PATCH * PATCH * slices, |_, item| {
+                    cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let rows = part_range(channels, slices, item % slices);
                         call.multiply(0, item / slices, count, rows, first > 0);
                     });
@@ -129,7 +127,9 @@ impl WinogradKernelGradient {
             }
         };
         let filters = self.gradient.channels;
-        gather_kernel(cpu, &KernelSums { sums: &partial, parts, matrices: self.sums, channels, filters }, grad_kernel);
+        let height = self.input.grid.height;
+        let sums = KernelSums { sums: &partial, parts, height, matrices: self.sums, channels, filters };
+        gather_kernel(cpu, &sums, grad_kernel);
         self.partial = partial;
     }
 }

@@ -6,8 +6,9 @@ use crate::cpu::{Cpu, SharedMut};
 use crate::gemm::{PackedMatrix, PackedWriter};
 use crate::simd::{Simd, multiversion};
 
+use super::grid::Height;
 use super::tiles::Matrices;
-use super::transforms::{OfKernel, PATCH, TAPS, ToKernel, both_axes};
+use super::transforms::{OfKernel, PATCH, PATCH_SIX, TAPS, ToKernel, Transform, both_axes};
 
 /// Where the taps of a 3x3 kernel lie: tap `t` of row `k` and column `n` of the matrix at
 /// `taps[t] + k * row_step + n * column_step`.
@@ -44,40 +45,69 @@ impl KernelLayout {
     }
 }
 
-/// Transforms a kernel: position `p` becomes the rows `p * layout.rows ..` of the matrix.
+/// Transforms a kernel for tiles of this height: position `p` becomes the rows `p * layout.rows ..` of the matrix.
 ///
 /// # Panics
 /// When the kernel is shorter than its layout.
-pub(crate) fn pack_kernel(cpu: Cpu, kernel: &[f32], layout: &KernelLayout, matrix: &mut PackedMatrix) {
+pub(crate) fn pack_kernel(
+    cpu: Cpu,
+    kernel: &[f32],
+    height: Height,
+    layout: &KernelLayout,
+    matrix: &mut PackedMatrix,
+) {
     assert_eq!(kernel.len(), TAPS * TAPS * layout.rows * layout.columns, "kernel length");
-    assert_eq!(matrix.depth, PATCH * PATCH * layout.rows, "rows of the packed matrix");
+    assert_eq!(matrix.depth, height.positions() * layout.rows, "rows of the packed matrix");
     let writer = matrix.writer();
     // A row costs some microseconds at most; four at a time keep the threads apart.
     let groups = layout.rows.div_ceil(4);
     cpu.parallel_for(groups, |_, group| {
         let rows = group * 4..(group * 4 + 4).min(layout.rows);
-        pack_rows(cpu.isa(), kernel, layout, &writer, rows);
+        pack_rows(cpu.isa(), kernel, height, layout, &writer, rows);
     });
 }
 
 multiversion! {
-    fn pack_rows[simd: S](kernel: &[f32], layout: &KernelLayout, writer: &PackedWriter, rows: Range<usize>) {
-        for (index, panel) in writer.panels.iter().enumerate() {
-            for w in 0..panel.width {
-                let column = panel.start + w * S::LANES;
-                let count = layout.columns.saturating_sub(column).min(S::LANES);
-                for k in rows.clone() {
-                    let mut taps = [[simd.splat(0.0); TAPS]; TAPS];
-                    for (t, start) in layout.taps.iter().enumerate() {
-                        let from = &kernel[start + k * layout.row_step + column * layout.column_step..];
-                        taps[t / TAPS][t % TAPS] = load_strided(simd, from, layout.column_step, count);
-                    }
-                    let products = both_axes::<S, OfKernel, TAPS, PATCH>(simd, taps);
-                    for (p, value) in products.iter().flatten().enumerate() {
-                        // SAFETY: row `p * rows + k` of this panel has `width` vectors, and only this call writes the
-                        // rows of this `k`.
-                        unsafe { simd.store(writer.row(index, p * layout.rows + k).add(w * S::LANES), *value) };
-                    }
+    fn pack_rows[simd: S](
+        kernel: &[f32],
+        height: Height,
+        layout: &KernelLayout,
+        writer: &PackedWriter,
+        rows: Range<usize>,
+    ) {
+        match height {
+            Height::Four => pack_positions::<S, PATCH>(simd, kernel, layout, writer, rows),
+            Height::Six => pack_positions::<S, PATCH_SIX>(simd, kernel, layout, writer, rows),
+        }
+    }
+}
+
+/// The rows `rows` of each of the `TALL x PATCH` positions.
+#[inline(always)]
+fn pack_positions<S: Simd, const TALL: usize>(
+    simd: S,
+    kernel: &[f32],
+    layout: &KernelLayout,
+    writer: &PackedWriter,
+    rows: Range<usize>,
+) where
+    OfKernel: Transform<TAPS, TALL>,
+{
+    for (index, panel) in writer.panels.iter().enumerate() {
+        for w in 0..panel.width {
+            let column = panel.start + w * S::LANES;
+            let count = layout.columns.saturating_sub(column).min(S::LANES);
+            for k in rows.clone() {
+                let mut taps = [[simd.splat(0.0); TAPS]; TAPS];
+                for (t, start) in layout.taps.iter().enumerate() {
+                    let from = &kernel[start + k * layout.row_step + column * layout.column_step..];
+                    taps[t / TAPS][t % TAPS] = load_strided(simd, from, layout.column_step, count);
+                }
+                let products = both_axes::<S, OfKernel, TAPS, TALL, TAPS, PATCH>(simd, taps);
+                for (p, value) in products.iter().flatten().enumerate() {
+                    // SAFETY: row `p * rows + k` of this panel has `width` vectors, and only this call writes the
+                    // rows of this `k`.
+                    unsafe { simd.store(writer.row(index, p * layout.rows + k).add(w * S::LANES), *value) };
                 }
             }
         }
@@ -99,10 +129,11 @@ fn load_strided<S: Simd>(simd: S, from: &[f32], step: usize, count: usize) -> S:
     unsafe { simd.load(lanes.as_ptr()) }
 }
 
-/// The gradient of a transformed kernel: for each part 36 matrices of channels by filters.
+/// The gradient of a transformed kernel: for each part a matrix of channels by filters for each position.
 pub(crate) struct KernelSums<'a> {
     pub(crate) sums: &'a [f32],
     pub(crate) parts: usize,
+    pub(crate) height: Height,
     pub(crate) matrices: Matrices,
     pub(crate) channels: usize,
     pub(crate) filters: usize,
@@ -113,6 +144,7 @@ pub(crate) struct KernelSums<'a> {
 /// # Panics
 /// When a slice is too short.
 pub(crate) fn gather_kernel(cpu: Cpu, job: &KernelSums, grad_kernel: &mut [f32]) {
+    assert_eq!(job.matrices.positions, job.height.positions(), "a matrix for each position");
     assert!(job.sums.len() >= job.parts * job.matrices.len() && job.parts > 0, "sums of the kernel's gradient");
     assert_eq!(grad_kernel.len(), TAPS * TAPS * job.channels * job.filters, "kernel gradient length");
     let out = SharedMut::new(grad_kernel);
@@ -124,24 +156,36 @@ pub(crate) fn gather_kernel(cpu: Cpu, job: &KernelSums, grad_kernel: &mut [f32])
 
 multiversion! {
     fn gather_rows[simd: S](job: &KernelSums, out: &SharedMut, channels: Range<usize>) {
-        for channel in channels {
-            for filter in (0..job.filters).step_by(S::LANES) {
-                let count = (job.filters - filter).min(S::LANES);
-                let mut sums = [[simd.splat(0.0); PATCH]; PATCH];
-                for (position, sum) in sums.iter_mut().flatten().enumerate() {
-                    let at = position * job.matrices.position + channel * job.matrices.row + filter;
-                    for part in 0..job.parts {
-                        // SAFETY: each part has 36 matrices of whole vectors, as `gather_kernel` checks.
-                        let value = unsafe { simd.load(job.sums.as_ptr().add(part * job.matrices.len() + at)) };
-                        *sum = if part == 0 { value } else { simd.add(*sum, value) };
-                    }
+        match job.height {
+            Height::Four => gather_positions::<S, PATCH>(simd, job, out, channels),
+            Height::Six => gather_positions::<S, PATCH_SIX>(simd, job, out, channels),
+        }
+    }
+}
+
+/// The gradient of the kernels of `channels` from the sums of the `TALL x PATCH` positions.
+#[inline(always)]
+fn gather_positions<S: Simd, const TALL: usize>(simd: S, job: &KernelSums, out: &SharedMut, channels: Range<usize>)
+where
+    ToKernel: Transform<TALL, TAPS>,
+{
+    for channel in channels {
+        for filter in (0..job.filters).step_by(S::LANES) {
+            let count = (job.filters - filter).min(S::LANES);
+            let mut sums = [[simd.splat(0.0); PATCH]; TALL];
+            for (position, sum) in sums.iter_mut().flatten().enumerate() {
+                let at = position * job.matrices.position + channel * job.matrices.row + filter;
+                for part in 0..job.parts {
+                    // SAFETY: each part has the matrices of all positions, of whole vectors, as `gather_kernel` checks.
+                    let value = unsafe { simd.load(job.sums.as_ptr().add(part * job.matrices.len() + at)) };
+                    *sum = if part == 0 { value } else { simd.add(*sum, value) };
                 }
-                let taps = both_axes::<S, ToKernel, PATCH, TAPS>(simd, sums);
-                for (t, value) in taps.iter().flatten().enumerate() {
-                    let at = (t * job.channels + channel) * job.filters + filter;
-                    // SAFETY: `count` filters from here on are in the gradient, and only this call writes the channel.
-                    unsafe { simd.store_partial(out.at(at), count, *value) };
-                }
+            }
+            let taps = both_axes::<S, ToKernel, TALL, TAPS, PATCH, TAPS>(simd, sums);
+            for (t, value) in taps.iter().flatten().enumerate() {
+                let at = (t * job.channels + channel) * job.filters + filter;
+                // SAFETY: `count` filters from here on are in the gradient, and only this call writes the channel.
+                unsafe { simd.store_partial(out.at(at), count, *value) };
             }
         }
     }

@@ -72,6 +72,7 @@
 //! ```
 
 mod blocks;
+mod grid;
 mod kernel_gradient;
 mod kernels;
 mod outputs;
@@ -83,5 +84,5 @@ mod transforms;
 
 pub(crate) use kernel_gradient::WinogradKernelGradient;
 pub(crate) use pass::WinogradPass;
-pub(crate) use tiles::Grid;
-pub(crate) use transforms::{PATCH, TAPS};
+pub(crate) use grid::Grid;
+pub(crate) use transforms::TAPS;

@@ -7,8 +7,9 @@ use crate::conv2d::switches::Sink;
 use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Isa, Simd, multiversion};
 
-use super::tiles::{Grid, Matrices};
-use super::transforms::{PATCH, TILE, ToOutput, Transform};
+use super::grid::{Grid, Height};
+use super::tiles::Matrices;
+use super::transforms::{PATCH, PATCH_SIX, TILE, TILE_SIX, ToOutput, Transform};
 
 /// Floats of a cache line.
 const LINE: usize = 16;
@@ -45,84 +46,102 @@ pub(crate) unsafe fn gather_output(isa: Isa, job: &Gather) {
 
 multiversion! {
     fn output[simd: S](job: &Gather) {
-        let Gather { grid, size: [height, width], filters, .. } = *job;
-        let zero = simd.splat(0.0);
-        for (index, tile) in job.tiles.clone().enumerate() {
-            let [picture, y, x] = grid.place(tile);
-            let (rows, columns) = ((height - y * TILE).min(TILE), (width - x * TILE).min(TILE));
-            let corner = ((picture * height + y * TILE) * width + x * TILE) * filters;
-            if job.pool.is_none() {
-                prefetch_pixels(simd, job, tile + 1);
+        // SAFETY: what `gather_output` was promised.
+        unsafe {
+            match job.grid.height {
+                Height::Four => gather::<S, PATCH, TILE>(simd, job),
+                Height::Six => gather::<S, PATCH_SIX, TILE_SIX>(simd, job),
             }
-            for filter in (0..filters).step_by(S::LANES) {
-                let count = (filters - filter).min(S::LANES);
-                // SAFETY: the bias has a float for each filter.
-                let bias = job.bias.map_or(zero, |bias| unsafe {
-                    simd.load_partial(bias[filter..].as_ptr(), count)
-                });
-                let scale = match job.scale {
-                    // SAFETY: the scale has a float for each filter.
-                    Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
-                    None => simd.splat(1.0),
-                };
-                let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; TILE];
-                for q in 0..PATCH {
-                    let mut column = [zero; PATCH];
-                    for p in 0..PATCH {
-                        let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + filter;
-                        // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
-                        column[p] = unsafe { simd.load(job.from.add(at)) };
-                    }
-                    let column = ToOutput::apply(simd, column);
-                    for i in 0..TILE {
-                        half[i][q].write(column[i]);
+        }
+    }
+}
+
+/// `TALL x PATCH` positions become tiles of `HIGH x TILE` pixels.
+///
+/// # Safety
+/// As [`gather_output`].
+#[inline(always)]
+unsafe fn gather<S: Simd, const TALL: usize, const HIGH: usize>(simd: S, job: &Gather)
+where
+    ToOutput: Transform<TALL, HIGH>,
+{
+    let Gather { grid, size: [height, width], filters, .. } = *job;
+    let zero = simd.splat(0.0);
+    for (index, tile) in job.tiles.clone().enumerate() {
+        let [picture, y, x] = grid.place(tile);
+        let (rows, columns) = ((height - y).min(HIGH), (width - x).min(TILE));
+        let corner = ((picture * height + y) * width + x) * filters;
+        if job.pool.is_none() {
+            prefetch_pixels(simd, job, tile + 1);
+        }
+        for filter in (0..filters).step_by(S::LANES) {
+            let count = (filters - filter).min(S::LANES);
+            // SAFETY: the bias has a float for each filter.
+            let bias = job.bias.map_or(zero, |bias| unsafe {
+                simd.load_partial(bias[filter..].as_ptr(), count)
+            });
+            let scale = match job.scale {
+                // SAFETY: the scale has a float for each filter.
+                Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
+                None => simd.splat(1.0),
+            };
+            let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; HIGH];
+            for q in 0..PATCH {
+                let mut column = [zero; TALL];
+                for p in 0..TALL {
+                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + filter;
+                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
+                    column[p] = unsafe { simd.load(job.from.add(at)) };
+                }
+                let column = <ToOutput as Transform<TALL, HIGH>>::apply(simd, column);
+                for i in 0..HIGH {
+                    half[i][q].write(column[i]);
+                }
+            }
+            if let Some(sink) = job.pool {
+                let [window_rows, window_columns] = sink.place.windows;
+                for i in (0..rows).step_by(2) {
+                    // SAFETY: all of the half is written.
+                    let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
+                    for j in (0..columns).step_by(2) {
+                        let window = (picture * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
+                        let values = [
+                            simd.add(simd.mul_add(above[j], scale, zero), bias),
+                            simd.add(simd.mul_add(above[j + 1], scale, zero), bias),
+                            simd.add(simd.mul_add(below[j], scale, zero), bias),
+                            simd.add(simd.mul_add(below[j + 1], scale, zero), bias),
+                        ];
+                        // SAFETY: the pictures have even sizes, so that all windows are inside.
+                        unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
                     }
                 }
-                if let Some(sink) = job.pool {
-                    let [window_rows, window_columns] = sink.place.windows;
-                    for i in (0..rows).step_by(2) {
-                        // SAFETY: all of the half is written.
-                        let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
-                        for j in (0..columns).step_by(2) {
-                            let window = (picture * window_rows + 2 * y + i / 2) * window_columns + 2 * x + j / 2;
-                            let values = [
-                                simd.add(simd.mul_add(above[j], scale, zero), bias),
-                                simd.add(simd.mul_add(above[j + 1], scale, zero), bias),
-                                simd.add(simd.mul_add(below[j], scale, zero), bias),
-                                simd.add(simd.mul_add(below[j + 1], scale, zero), bias),
-                            ];
-                            // SAFETY: the pictures have even sizes, so that all windows are inside.
-                            unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
-                        }
-                    }
-                    continue;
+                continue;
+            }
+            for i in 0..HIGH {
+                if i >= rows {
+                    break;
                 }
-                for i in 0..TILE {
-                    if i >= rows {
+                // SAFETY: all of the half is written.
+                let row = unsafe { finish(simd, &half[i]) };
+                for j in 0..TILE {
+                    if j >= columns {
                         break;
                     }
-                    // SAFETY: all of the half is written.
-                    let row = unsafe { finish(simd, &half[i]) };
-                    for j in 0..TILE {
-                        if j >= columns {
-                            break;
+                    let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
+                    let mut value = simd.add(simd.mul_add(row[j], scale, zero), bias);
+                    // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
+                    unsafe {
+                        if job.accumulate {
+                            value = simd.add(value, simd.load_partial(at, count));
                         }
-                        let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
-                        let mut value = simd.add(simd.mul_add(row[j], scale, zero), bias);
-                        // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
-                        unsafe {
-                            if job.accumulate {
-                                value = simd.add(value, simd.load_partial(at, count));
-                            }
-                            if job.relu {
-                                value = simd.max(value, zero);
-                            }
-                            if let Some(gate) = job.gate {
-                                let from = gate.as_ptr().wrapping_add(corner + (i * width + j) * filters + filter);
-                                value = simd.select_gt(load_vector(simd, from, count), zero, value, zero);
-                            }
-                            store_vector(simd, at, count, value);
+                        if job.relu {
+                            value = simd.max(value, zero);
                         }
+                        if let Some(gate) = job.gate {
+                            let from = gate.as_ptr().wrapping_add(corner + (i * width + j) * filters + filter);
+                            value = simd.select_gt(load_vector(simd, from, count), zero, value, zero);
+                        }
+                        store_vector(simd, at, count, value);
                     }
                 }
             }
@@ -141,7 +160,7 @@ unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S
         // SAFETY: the caller's promise.
         row[q] = unsafe { half[q].assume_init() };
     }
-    ToOutput::apply(simd, row)
+    <ToOutput as Transform<PATCH, TILE>>::apply(simd, row)
 }
 
 /// Asks for the lines that a tile will write. Without that, half of the time here is spent on waiting for them: 506 ns
@@ -151,9 +170,9 @@ unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S
 fn prefetch_pixels<S: Simd>(simd: S, job: &Gather, tile: usize) {
     let [picture, y, x] = job.grid.place(tile);
     let [height, width] = job.size;
-    let corner = ((picture * height + y * TILE) * width + x * TILE) * job.filters;
-    let row = (width - x * TILE).min(TILE) * job.filters;
-    for i in 0..(height - y * TILE).min(TILE) {
+    let corner = ((picture * height + y) * width + x) * job.filters;
+    let row = (width - x).min(TILE) * job.filters;
+    for i in 0..(height - y).min(job.grid.height.outputs()) {
         let start = job.pictures.wrapping_add(corner + i * width * job.filters);
         for at in (0..row).step_by(LINE) {
             simd.prefetch(start.wrapping_add(at));

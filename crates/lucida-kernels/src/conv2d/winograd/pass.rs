@@ -12,11 +12,12 @@ use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 use super::blocks::{Blocks, Sharing};
 use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
-use super::tiles::{Grid, Matrices, Patches, Scatter, scatter_input, zeros_len};
-use super::transforms::{PATCH, TAPS};
+use super::grid::Grid;
+use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
+use super::transforms::TAPS;
 
-/// Floats of a transformed kernel (256 x 256 channels, 9 MB) above which the threads work on the same block.
-const LARGE_KERNEL: usize = 36 * 256 * 256;
+/// Pairs of channels of a kernel (transformed 9 MB) above which the threads work on the same block.
+const LARGE_KERNEL: usize = 256 * 256;
 
 /// A correlation with a 3x3 kernel, prepared.
 #[derive(Debug)]
@@ -38,8 +39,11 @@ impl WinogradPass {
     /// The forward pass.
     pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
         let layout = KernelLayout::forward(shape.channels, shape.filters);
-        let blocks = Blocks::new(Grid::over(shape.output).tiles() * batch, layout.rows, layout.columns, LARGE_KERNEL);
-        Self::new(cpu, [shape.height, shape.width], shape.padding, shape.output, layout, blocks)
+        let grid = Grid::over(shape.output);
+        let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
+        let patches =
+            Patches { grid, size: [shape.height, shape.width], channels: layout.rows, padding: shape.padding };
+        Self::new(cpu, patches, shape.output, layout, blocks)
     }
 
     /// The pass back to the input: the correlation of the output's gradient with the kernel turned by 180 degrees,
@@ -47,29 +51,31 @@ impl WinogradPass {
     pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
         let layout = KernelLayout::backward(shape.channels, shape.filters);
         let size = [shape.height, shape.width];
-        let blocks = Blocks::new(Grid::over(size).tiles() * batch, layout.rows, layout.columns, LARGE_KERNEL);
-        Self::new(cpu, shape.output, shape.padding.map(|padding| TAPS - 1 - padding), size, layout, blocks)
+        let grid = Grid::over(size);
+        let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
+        let padding = shape.padding.map(|padding| TAPS - 1 - padding);
+        let patches = Patches { grid, size: shape.output, channels: layout.rows, padding };
+        Self::new(cpu, patches, size, layout, blocks)
     }
 
-    /// From pictures of `size` and `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
+    /// From the patches of pictures of `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
     pub(crate) fn new(
         cpu: Cpu,
-        size: [usize; 2],
-        padding: [usize; 2],
+        patches: Patches,
         output: [usize; 2],
         layout: KernelLayout,
         blocks: Blocks,
     ) -> Self {
         let lanes = cpu.isa().lanes();
         let (channels, columns) = (layout.rows, layout.columns.next_multiple_of(lanes));
-        let grid = Grid::over(output);
-        let left = Matrices::new(blocks.tiles, channels, lanes);
-        let sums = Matrices::new(blocks.tiles, columns, lanes);
+        let height = patches.grid.height;
+        let left = Matrices::new(height, blocks.tiles, channels, lanes);
+        let sums = Matrices::new(height, blocks.tiles, columns, lanes);
         Self {
-            patches: Patches { grid, size, channels, padding },
+            patches,
             output,
             layout,
-            matrix: PackedMatrix::new(cpu.isa(), PATCH * PATCH * channels, columns),
+            matrix: PackedMatrix::new(cpu.isa(), height.positions() * channels, columns),
             blocks,
             left,
             sums,
@@ -83,7 +89,7 @@ impl WinogradPass {
     }
 
     pub(crate) fn set_kernel(&mut self, cpu: Cpu, kernel: &[f32]) {
-        pack_kernel(cpu, kernel, &self.layout, &mut self.matrix);
+        pack_kernel(cpu, kernel, self.patches.grid.height, &self.layout, &mut self.matrix);
     }
 
     pub(crate) fn run(
@@ -111,7 +117,7 @@ impl WinogradPass {
                 cpu.parallel_for(total.div_ceil(size), |worker, index| {
                     let tiles = index * size..((index + 1) * size).min(total);
                     call.scatter(worker, tiles.clone(), 0);
-                    for position in 0..PATCH * PATCH {
+                    for position in 0..self.blocks.positions {
                         call.multiply(worker, position, tiles.len(), 0..panels);
                     }
                     call.gather(worker, tiles, 0);
@@ -126,7 +132,7 @@ impl WinogradPass {
                         call.scatter(0, first + rows.start..first + rows.end, rows.start);
                     });
                     let slices = self.blocks.position_parts(cpu, panels);
-                    cpu.parallel_for(PATCH * PATCH * slices, |_, item| {
+                    cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         call.multiply(0, item / slices, count, part_range(panels, slices, item % slices));
                     });
                     cpu.parallel_for(parts, |_, part| {

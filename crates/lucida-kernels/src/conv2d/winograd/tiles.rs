@@ -1,7 +1,8 @@
-//! Tiles of pictures: from patches of pixels to the 36 matrices of products. The way back is in [`super::outputs`].
+//! Tiles of pictures: from patches of pixels to the matrices of products. The way back is in [`super::outputs`].
 //!
 //! ```text
-//!        picture (height, width, channel)                   36 matrices, one for each position of a patch
+//!        picture (height, width, channel)                   36 matrices, one for each position of a patch,
+//!                                                           or 48 where tiles are 6 high
 //!
 //!      4   4   4   4                                        row of the matrix = tile, column = channel
 //!    +---+---+---+---+                                    +----------------+
@@ -22,33 +23,8 @@ use crate::conv2d::switches::Switches;
 use crate::gemm::load_vector;
 use crate::simd::{Isa, Simd, multiversion};
 
-use super::transforms::{OfGradient, OfInput, PATCH, TILE, Transform};
-
-/// The tiles of pictures: each picture in rows and columns of tiles, one picture after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Grid {
-    rows: usize,
-    columns: usize,
-}
-
-impl Grid {
-    /// The tiles that cover a picture of `height x width` outputs.
-    pub(crate) fn over([height, width]: [usize; 2]) -> Self {
-        Self { rows: height.div_ceil(TILE), columns: width.div_ceil(TILE) }
-    }
-
-    /// Tiles in a picture.
-    pub(crate) fn tiles(&self) -> usize {
-        self.rows * self.columns
-    }
-
-    /// The picture of a tile, and its row and column there.
-    #[inline(always)]
-    pub(super) fn place(&self, tile: usize) -> [usize; 3] {
-        let (picture, place) = (tile / self.tiles(), tile % self.tiles());
-        [picture, place / self.columns, place % self.columns]
-    }
-}
+use super::grid::{Grid, Height};
+use super::transforms::{OfGradient, OfInput, PATCH, PATCH_SIX, TILE, TILE_SIX, Transform};
 
 /// Pictures whose patches are read: one for each tile of a grid, the first with its corner at `-padding`.
 #[derive(Debug, Clone, Copy)]
@@ -64,26 +40,28 @@ pub(crate) fn zeros_len(channels: usize) -> usize {
     PATCH * channels
 }
 
-/// 36 matrices with a row for each tile of a block, in floats.
+/// Matrices with a row for each tile of a block, one for each position, in floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Matrices {
     /// From a row to the next.
     pub(crate) row: usize,
     /// From a matrix to the next.
     pub(crate) position: usize,
+    /// How many there are.
+    pub(crate) positions: usize,
 }
 
 impl Matrices {
     /// Room for `tiles` rows of `columns`, padded to whole vectors. An odd number of cache lines lies between the
-    /// matrices: at a multiple of 4 KiB all 36 lines that a tile writes would fall into one set of the L1 cache.
-    pub(crate) fn new(tiles: usize, columns: usize, lanes: usize) -> Self {
+    /// matrices: at a multiple of 4 KiB all the lines that a tile writes would fall into one set of the L1 cache.
+    pub(crate) fn new(height: Height, tiles: usize, columns: usize, lanes: usize) -> Self {
         let row = columns.next_multiple_of(lanes);
-        Self { row, position: (tiles * row).next_multiple_of(32) + 16 }
+        Self { row, position: (tiles * row).next_multiple_of(32) + 16, positions: height.positions() }
     }
 
-    /// Floats of all 36.
+    /// Floats of all.
     pub(crate) fn len(&self) -> usize {
-        PATCH * PATCH * self.position
+        self.positions * self.position
     }
 }
 
@@ -102,7 +80,7 @@ pub(crate) struct Scatter<'a> {
     pub(crate) matrices: Matrices,
 }
 
-/// Transforms the 6x6 patches of an input: `B^T d B`.
+/// Transforms the patches of an input: `B^T d B`.
 ///
 /// # Safety
 /// The pictures have all the tiles; the matrices have room for them, and no other thread uses these rows.
@@ -110,7 +88,7 @@ pub(crate) unsafe fn scatter_input(isa: Isa, job: &Scatter) {
     input(isa, job);
 }
 
-/// Transforms the 4x4 tiles of an output's gradient: `A dY A^T`.
+/// Transforms the tiles of an output's gradient: `A dY A^T`.
 ///
 /// # Safety
 /// As [`scatter_input`].
@@ -122,9 +100,9 @@ multiversion! {
     fn input[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_input` was promised.
         unsafe {
-            match job.switches {
-                None => scatter::<S, OfInput, PATCH>(simd, job),
-                Some(switches) => scatter_pooled::<S, OfInput, PATCH>(simd, job, switches),
+            match job.patches.grid.height {
+                Height::Four => scatter::<S, OfInput, PATCH, PATCH, PATCH>(simd, job),
+                Height::Six => scatter::<S, OfInput, PATCH_SIX, PATCH_SIX, PATCH>(simd, job),
             }
         }
     }
@@ -134,10 +112,29 @@ multiversion! {
     fn gradient[simd: S](job: &Scatter) {
         // SAFETY: what `scatter_gradient` was promised.
         unsafe {
-            match job.switches {
-                None => scatter::<S, OfGradient, TILE>(simd, job),
-                Some(switches) => scatter_pooled::<S, OfGradient, TILE>(simd, job, switches),
+            match job.patches.grid.height {
+                Height::Four => scatter::<S, OfGradient, TILE, PATCH, TILE>(simd, job),
+                Height::Six => scatter::<S, OfGradient, TILE_SIX, PATCH_SIX, TILE>(simd, job),
             }
+        }
+    }
+}
+
+/// Patches of `HIGH x WIDE` pixels become `TALL x PATCH` positions.
+///
+/// # Safety
+/// As [`scatter_input`].
+#[inline(always)]
+unsafe fn scatter<S, T, const HIGH: usize, const TALL: usize, const WIDE: usize>(simd: S, job: &Scatter)
+where
+    S: Simd,
+    T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
+{
+    // SAFETY: the caller's promise.
+    unsafe {
+        match job.switches {
+            None => scatter_plain::<S, T, HIGH, TALL, WIDE>(simd, job),
+            Some(switches) => scatter_pooled::<S, T, HIGH, TALL, WIDE>(simd, job, switches),
         }
     }
 }
@@ -145,16 +142,20 @@ multiversion! {
 /// # Safety
 /// As [`scatter_input`].
 #[inline(always)]
-unsafe fn scatter<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(simd: S, job: &Scatter) {
+unsafe fn scatter_plain<S, T, const HIGH: usize, const TALL: usize, const WIDE: usize>(simd: S, job: &Scatter)
+where
+    S: Simd,
+    T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
+{
     let Patches { grid, size: [height, width], channels, padding } = *job.patches;
-    assert!(job.zeros.len() >= SIDE * channels);
+    assert!(job.zeros.len() >= WIDE * channels);
     let zero = simd.splat(0.0);
     for (index, tile) in job.tiles.clone().enumerate() {
         let [picture, y, x] = grid.place(tile);
-        let top = (y * TILE) as isize - padding[0] as isize;
-        let left = (x * TILE) as isize - padding[1] as isize;
+        let top = y as isize - padding[0] as isize;
+        let left = x as isize - padding[1] as isize;
         let inside = (-left).max(0)..width as isize - left;
-        let mut rows = [job.zeros.as_ptr(); SIDE];
+        let mut rows = [job.zeros.as_ptr(); HIGH];
         for (i, row) in rows.iter_mut().enumerate() {
             let at = top + i as isize;
             if at >= 0 && at < height as isize {
@@ -164,56 +165,59 @@ unsafe fn scatter<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(simd: S
         }
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
-            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
-            for j in 0..SIDE {
-                let mut column = [zero; SIDE];
+            let mut half = [[MaybeUninit::uninit(); WIDE]; TALL];
+            for j in 0..WIDE {
+                let mut column = [zero; HIGH];
                 if inside.contains(&(j as isize)) {
-                    for i in 0..SIDE {
+                    for i in 0..HIGH {
                         let at = rows[i].wrapping_add(j * channels + channel);
                         // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
                         column[i] = unsafe { load_vector(simd, at, count) };
                     }
                 }
-                let column = T::apply(simd, column);
-                for p in 0..PATCH {
+                let column = <T as Transform<HIGH, TALL>>::apply(simd, column);
+                for p in 0..TALL {
                     half[p][j].write(column[p]);
                 }
             }
             // SAFETY: all of the half is written; the rest is the caller's promise.
-            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
+            unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
         }
     }
 }
 
-/// As [`scatter`] where the pictures are the gradient of maxima: a pixel is its window's value, if it held the maximum.
+/// As [`scatter_plain`] where the pictures are the gradient of maxima: a pixel is its window's value, if it held the maximum.
 ///
 /// # Safety
 /// As [`scatter_input`].
 #[inline(always)]
-unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+unsafe fn scatter_pooled<S, T, const HIGH: usize, const TALL: usize, const WIDE: usize>(
     simd: S,
     job: &Scatter,
     switches: &Switches,
-) {
+) where
+    S: Simd,
+    T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
+{
     let Patches { grid, size: [height, width], channels, padding } = *job.patches;
     let place = switches.place();
     let [rows, columns] = place.windows;
     let zero = simd.splat(0.0);
     for (index, tile) in job.tiles.clone().enumerate() {
         let [picture, y, x] = grid.place(tile);
-        let top = (y * TILE) as isize - padding[0] as isize;
-        let left = (x * TILE) as isize - padding[1] as isize;
+        let top = y as isize - padding[0] as isize;
+        let left = x as isize - padding[1] as isize;
         // The address of each pixel's value and mask: outside the picture a zero, and any mask.
-        let mut values_at = [[job.zeros.as_ptr(); SIDE]; SIDE];
-        let mut masks_at = [[switches.masks(); SIDE]; SIDE];
-        for i in 0..SIDE {
+        let mut values_at = [[job.zeros.as_ptr(); HIGH]; WIDE];
+        let mut masks_at = [[switches.masks(); HIGH]; WIDE];
+        for i in 0..HIGH {
             let row = top + i as isize;
             if row < 0 || row >= height as isize {
                 continue;
             }
             let row = row as usize;
             let first = (picture * rows + row / 2) * columns;
-            for j in 0..SIDE {
+            for j in 0..WIDE {
                 let column = left + j as isize;
                 if column >= 0 && column < width as isize {
                     let column = column as usize;
@@ -225,23 +229,23 @@ unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
         }
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
-            let mut half = [[MaybeUninit::uninit(); SIDE]; PATCH];
-            for j in 0..SIDE {
-                let mut values = [zero; SIDE];
-                for i in 0..SIDE {
+            let mut half = [[MaybeUninit::uninit(); WIDE]; TALL];
+            for j in 0..WIDE {
+                let mut values = [zero; HIGH];
+                for i in 0..HIGH {
                     let (at, mask) =
                         (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
                     // SAFETY: a pixel inside the picture has its window among the maxima and the masks; the zeros are as
                     // long as all channels.
                     values[i] = unsafe { simd.keep(*mask, load_vector(simd, at, count)) };
                 }
-                let values = T::apply(simd, values);
-                for p in 0..PATCH {
+                let values = <T as Transform<HIGH, TALL>>::apply(simd, values);
+                for p in 0..TALL {
                     half[p][j].write(values[p]);
                 }
             }
-            // SAFETY: as in `scatter`.
-            unsafe { store_products::<S, T, SIDE>(simd, job, &half, index, channel) };
+            // SAFETY: as in `scatter_plain`.
+            unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
         }
     }
 }
@@ -251,16 +255,16 @@ unsafe fn scatter_pooled<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
 /// # Safety
 /// All of `half` is written; a row of the matrices has whole vectors, and there is room for all the tiles.
 #[inline(always)]
-unsafe fn store_products<S: Simd, T: Transform<SIDE, PATCH>, const SIDE: usize>(
+unsafe fn store_products<S: Simd, T: Transform<WIDE, PATCH>, const TALL: usize, const WIDE: usize>(
     simd: S,
     job: &Scatter,
-    half: &[[MaybeUninit<S::Vector>; SIDE]; PATCH],
+    half: &[[MaybeUninit<S::Vector>; WIDE]; TALL],
     index: usize,
     channel: usize,
 ) {
-    for p in 0..PATCH {
-        let mut row = [simd.splat(0.0); SIDE];
-        for j in 0..SIDE {
+    for p in 0..TALL {
+        let mut row = [simd.splat(0.0); WIDE];
+        for j in 0..WIDE {
             // SAFETY: the caller's promise.
             row[j] = unsafe { half[p][j].assume_init() };
         }

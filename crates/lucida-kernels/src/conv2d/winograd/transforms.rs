@@ -13,12 +13,17 @@
 //! error, see the table in [`super`]. Symmetric pairs share their even and odd halves, so each
 //! transform is 12 instructions or fewer, and `-` costs no instruction: it is in the constant of a multiply-add.
 
+mod six;
+
 use crate::simd::Simd;
 
 /// Pixels of a patch along one axis, and products for a tile along one axis.
 pub(crate) const PATCH: usize = 6;
 /// Outputs of a tile along one axis.
 pub(crate) const TILE: usize = 4;
+/// As [`PATCH`] and [`TILE`] along the axis of six outputs: see [`six`].
+pub(crate) const PATCH_SIX: usize = 8;
+pub(crate) const TILE_SIX: usize = 6;
 /// Taps of a kernel along one axis.
 pub(crate) const TAPS: usize = 3;
 
@@ -133,27 +138,31 @@ impl Transform<PATCH, TAPS> for ToKernel {
     }
 }
 
-/// The transform along both axes: `T x T^T`.
+/// The transform along both axes, `T x T^T`: of `FROM_Y` rows to `TO_Y`, and of `FROM` columns to `TO`.
 #[inline(always)]
-pub(crate) fn both_axes<S: Simd, T: Transform<FROM, TO>, const FROM: usize, const TO: usize>(
+pub(crate) fn both_axes<S, T, const FROM_Y: usize, const TO_Y: usize, const FROM: usize, const TO: usize>(
     simd: S,
-    x: [[S::Vector; FROM]; FROM],
-) -> [[S::Vector; TO]; TO] {
+    x: [[S::Vector; FROM]; FROM_Y],
+) -> [[S::Vector; TO]; TO_Y]
+where
+    S: Simd,
+    T: Transform<FROM_Y, TO_Y> + Transform<FROM, TO>,
+{
     let zero = simd.splat(0.0);
-    let mut half = [[zero; FROM]; TO];
+    let mut half = [[zero; FROM]; TO_Y];
     for j in 0..FROM {
-        let mut column = [zero; FROM];
-        for i in 0..FROM {
+        let mut column = [zero; FROM_Y];
+        for i in 0..FROM_Y {
             column[i] = x[i][j];
         }
-        let column = T::apply(simd, column);
-        for i in 0..TO {
+        let column = <T as Transform<FROM_Y, TO_Y>>::apply(simd, column);
+        for i in 0..TO_Y {
             half[i][j] = column[i];
         }
     }
-    let mut whole = [[zero; TO]; TO];
-    for i in 0..TO {
-        whole[i] = T::apply(simd, half[i]);
+    let mut whole = [[zero; TO]; TO_Y];
+    for i in 0..TO_Y {
+        whole[i] = <T as Transform<FROM, TO>>::apply(simd, half[i]);
     }
     whole
 }
@@ -168,7 +177,7 @@ mod tests {
         for j in 0..FROM {
             let mut unit = [[0.0; 4]; FROM];
             unit[j] = [1.0; 4];
-            for (i, value) in T::apply(Scalar, unit).into_iter().enumerate() {
+            for (i, value) in <T as Transform<FROM, TO>>::apply(Scalar, unit).into_iter().enumerate() {
                 matrix[i][j] = f64::from(value[0]);
             }
         }
@@ -177,12 +186,22 @@ mod tests {
 
     #[test]
     fn products_of_the_transforms_are_a_correlation() {
-        let (input, output, kernel) =
-            (matrix::<OfInput, 6, 6>(), matrix::<ToOutput, 6, 4>(), matrix::<OfKernel, 3, 6>());
-        for y in 0..4 {
-            for d in 0..6 {
+        correlation::<6, 4>();
+        correlation::<8, 6>();
+    }
+
+    fn correlation<const PATCH: usize, const TILE: usize>()
+    where
+        OfInput: Transform<PATCH, PATCH>,
+        ToOutput: Transform<PATCH, TILE>,
+        OfKernel: Transform<3, PATCH>,
+    {
+        let input = matrix::<OfInput, PATCH, PATCH>();
+        let (output, kernel) = (matrix::<ToOutput, PATCH, TILE>(), matrix::<OfKernel, 3, PATCH>());
+        for y in 0..TILE {
+            for d in 0..PATCH {
                 for g in 0..3 {
-                    let sum: f64 = (0..6).map(|p| output[y][p] * kernel[p][g] * input[p][d]).sum();
+                    let sum: f64 = (0..PATCH).map(|p| output[y][p] * kernel[p][g] * input[p][d]).sum();
                     let expected = f64::from(u8::from(d == y + g));
                     assert!((sum - expected).abs() < 1e-6, "output {y}, input {d}, tap {g}: {sum}");
                 }
@@ -192,9 +211,20 @@ mod tests {
 
     #[test]
     fn the_ways_back_are_transposes() {
-        let (there, back) = (matrix::<ToOutput, 6, 4>(), matrix::<OfGradient, 4, 6>());
-        assert!((0..4).all(|i| (0..6).all(|j| there[i][j] == back[j][i])));
-        let (there, back) = (matrix::<OfKernel, 3, 6>(), matrix::<ToKernel, 6, 3>());
-        assert!((0..6).all(|i| (0..3).all(|j| there[i][j] == back[j][i])));
+        transposes::<6, 4>();
+        transposes::<8, 6>();
+    }
+
+    fn transposes<const PATCH: usize, const TILE: usize>()
+    where
+        ToOutput: Transform<PATCH, TILE>,
+        OfGradient: Transform<TILE, PATCH>,
+        OfKernel: Transform<3, PATCH>,
+        ToKernel: Transform<PATCH, 3>,
+    {
+        let (there, back) = (matrix::<ToOutput, PATCH, TILE>(), matrix::<OfGradient, TILE, PATCH>());
+        assert!((0..TILE).all(|i| (0..PATCH).all(|j| there[i][j] == back[j][i])));
+        let (there, back) = (matrix::<OfKernel, 3, PATCH>(), matrix::<ToKernel, PATCH, 3>());
+        assert!((0..PATCH).all(|i| (0..3).all(|j| there[i][j] == back[j][i])));
     }
 }

@@ -1,0 +1,121 @@
+//! The tiles that cover pictures, and how high they are.
+//!
+//! ```text
+//!     4   4   4                     4   4   4
+//!   +---+---+---+                 +---+---+---+
+//!   |   |   |   | 4               |   |   |   |
+//!   +---+---+---+                 |   |   |   | 6
+//!   |   |   |   | 4               +---+---+---+
+//!   +---+---+---+                 |   |   |   |
+//!   |   |   |   | 4               |   |   |   | 6
+//!   +---+---+---+                 +---+---+---+
+//!   36 products for 16 outputs    48 products for 24 outputs: a ninth less
+//! ```
+
+use super::transforms::{PATCH, TAPS, TILE, TILE_SIX};
+
+/// How much of the products a tile of 6x4 outputs must save, in hundredths, to be worth the digits that it loses.
+const WORTH: usize = 3;
+
+/// Outputs of a tile; all tiles are 4 wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Height {
+    Four,
+    Six,
+}
+
+impl Height {
+    /// Both.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 2] = [Self::Four, Self::Six];
+
+    /// Rows of outputs.
+    pub(crate) fn outputs(self) -> usize {
+        match self {
+            Self::Four => TILE,
+            Self::Six => TILE_SIX,
+        }
+    }
+
+    /// Positions of a patch, and products for each tile.
+    pub(crate) fn positions(self) -> usize {
+        (self.outputs() + TAPS - 1) * PATCH
+    }
+}
+
+/// The tiles of pictures: each picture in rows and columns of tiles, one picture after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) height: Height,
+    rows: usize,
+    columns: usize,
+}
+
+impl Grid {
+    /// The tiles that cover a picture of `height x width` outputs: of the height that takes fewer products.
+    pub(crate) fn over(size: [usize; 2]) -> Self {
+        let [four, six] = [Self::of(Height::Four, size), Self::of(Height::Six, size)];
+        if 100 * six.products() <= (100 - WORTH) * four.products() { six } else { four }
+    }
+
+    /// The tiles of this height that cover a picture of `height x width` outputs.
+    pub(crate) fn of(tile: Height, [height, width]: [usize; 2]) -> Self {
+        Self { height: tile, rows: height.div_ceil(tile.outputs()), columns: width.div_ceil(TILE) }
+    }
+
+    /// Tiles in a picture.
+    pub(crate) fn tiles(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Products of each pair of channels in a picture.
+    pub(crate) fn products(&self) -> usize {
+        self.tiles() * self.height.positions()
+    }
+
+    /// The picture of a tile, and the row and column of its first output there.
+    #[inline(always)]
+    pub(super) fn place(&self, tile: usize) -> [usize; 3] {
+        let (picture, place) = (tile / self.tiles(), tile % self.tiles());
+        [picture, place / self.columns * self.height.outputs(), place % self.columns * TILE]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_height_with_fewer_products() {
+        for (size, height) in [
+            ([512, 512], Height::Six),
+            ([72, 72], Height::Six),
+            ([35, 35], Height::Six),
+            ([17, 17], Height::Six),
+            ([6, 4], Height::Six),
+            ([16, 16], Height::Four),
+            ([14, 14], Height::Four),
+            ([7, 7], Height::Four),
+            ([4, 4], Height::Four),
+        ] {
+            assert_eq!(Grid::over(size).height, height, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn every_output_has_a_tile() {
+        for height in Height::ALL {
+            let grid = Grid::of(height, [13, 9]);
+            let mut seen = vec![0; 2 * 13 * 9];
+            for tile in 0..2 * grid.tiles() {
+                let [picture, top, left] = grid.place(tile);
+                for y in top..(top + height.outputs()).min(13) {
+                    for x in left..(left + TILE).min(9) {
+                        seen[(picture * 13 + y) * 9 + x] += 1;
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&times| times == 1));
+        }
+    }
+}
