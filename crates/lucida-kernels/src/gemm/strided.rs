@@ -78,28 +78,20 @@ multiversion! {
                 }
                 Right::Rows { start, step, panels } => (panels[index], start.wrapping_add(panels[index].start), step),
             };
-            let tile_rows = S::tile_rows(panel.width);
-            for first in (0..job.rows).step_by(tile_rows) {
-                let out = job.out.wrapping_add(first * job.out_step + panel.start);
-                let valid_rows = job.rows - first;
-                let (depth, out_step, accumulate) = (job.depth, job.out_step, job.accumulate);
-                // SAFETY: what `strided` was promised.
-                unsafe {
-                    match job.left {
-                        Left::Rows { start, step } => {
-                            let left = start.wrapping_add(first * step);
-                            let tile = StridedTile::<true> {
-                                left, left_step: step, right, right_step, out, out_step, valid_rows, depth, accumulate,
-                            };
-                            simd.tile(panel.width, tile);
-                        }
-                        Left::Columns { start, step } => {
-                            let left = start.wrapping_add(first);
-                            let tile = StridedTile::<false> {
-                                left, left_step: step, right, right_step, out, out_step, valid_rows, depth, accumulate,
-                            };
-                            simd.tile(panel.width, tile);
-                        }
+            let out = job.out.wrapping_add(panel.start);
+            let Strided { rows, depth, out_step, accumulate, .. } = *job;
+            // SAFETY: what `strided` was promised.
+            unsafe {
+                match job.left {
+                    Left::Rows { start: left, step: left_step } => {
+                        let column =
+                            Column::<true> { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
+                        simd.tile(panel.width, column);
+                    }
+                    Left::Columns { start: left, step: left_step } => {
+                        let column =
+                            Column::<false> { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
+                        simd.tile(panel.width, column);
                     }
                 }
             }
@@ -107,78 +99,80 @@ multiversion! {
     }
 }
 
-struct StridedTile<const LEFT_ROWS: bool> {
+/// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
+struct Column<const LEFT_ROWS: bool> {
     left: *const f32,
     left_step: usize,
     right: *const f32,
     right_step: usize,
+    rows: usize,
+    depth: usize,
     out: *mut f32,
     out_step: usize,
-    /// Rows that there are; may be more than the tile has.
-    valid_rows: usize,
-    depth: usize,
     accumulate: bool,
 }
 
-impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for StridedTile<LEFT_ROWS> {
+impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<LEFT_ROWS> {
     #[inline(always)]
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
-        let (m_step, depth_step) = if LEFT_ROWS { (self.left_step, 1) } else { (1, self.left_step) };
+        let row_step = if LEFT_ROWS { self.left_step } else { 1 };
+        let (mut left, mut out) = (self.left, self.out);
+        for _ in 0..self.rows / ROWS {
+            // SAFETY: the tile lies within both sides and the result, as the caller promises.
+            unsafe { self.tile::<S, ROWS, WIDTH, true>(simd, left, out, ROWS) };
+            left = left.wrapping_add(ROWS * row_step);
+            out = out.wrapping_add(ROWS * self.out_step);
+        }
+        let rest = self.rows % ROWS;
+        if rest > 0 {
+            // SAFETY: as above, for so many rows.
+            unsafe { self.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest) };
+        }
+    }
+}
+
+impl<const LEFT_ROWS: bool> Column<LEFT_ROWS> {
+    /// One tile, of which `FULL` tiles have all rows; the others repeat their last one and do not write it twice.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize, const FULL: bool>(
+        &self,
+        simd: S,
+        left: *const f32,
+        out: *mut f32,
+        rows: usize,
+    ) {
+        let (row_step, depth_step) = if LEFT_ROWS { (self.left_step, 1) } else { (1, self.left_step) };
         // SAFETY: the caller's promise.
         unsafe {
             let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
             if self.accumulate {
                 for r in 0..ROWS {
-                    if r < self.valid_rows {
-                        sums[r] = load_row(simd, self.out.add(r * self.out_step), S::LANES);
+                    if FULL || r < rows {
+                        sums[r] = load_row(simd, out.add(r * self.out_step), S::LANES);
                     }
                 }
             }
-            // A tile that lacks rows repeats its last one instead.
-            let last = self.valid_rows.min(ROWS) - 1;
-            let mut rows = [self.left; ROWS];
+            let mut starts = [left; ROWS];
             for r in 0..ROWS {
-                rows[r] = self.left.add(r.min(last) * m_step);
+                starts[r] = left.add(if FULL { r } else { r.min(rows - 1) } * row_step);
             }
-            self.walk(simd, &rows, depth_step, &mut sums);
-            if last == ROWS - 1 {
-                for r in 0..ROWS {
-                    store_row(simd, self.out.add(r * self.out_step), S::LANES, sums[r]);
-                }
-            } else {
-                for r in 0..ROWS {
-                    if r <= last {
-                        store_row(simd, self.out.add(r * self.out_step), S::LANES, sums[r]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<const LEFT_ROWS: bool> StridedTile<LEFT_ROWS> {
-    #[inline(always)]
-    unsafe fn walk<S: Simd, const ROWS: usize, const WIDTH: usize>(
-        &self,
-        simd: S,
-        rows: &[*const f32; ROWS],
-        depth_step: usize,
-        sums: &mut [[S::Vector; WIDTH]; ROWS],
-    ) {
-        let (mut right, mut at) = (self.right, 0);
-        for _ in 0..self.depth {
-            // SAFETY: within both sides, as the caller promises.
-            unsafe {
+            let (mut right, mut at) = (self.right, 0);
+            for _ in 0..self.depth {
                 let vectors: [S::Vector; WIDTH] = load_row(simd, right, S::LANES);
                 for r in 0..ROWS {
-                    let left = simd.splat(*rows[r].add(at));
+                    let value = simd.splat(*starts[r].add(at));
                     for w in 0..WIDTH {
-                        sums[r][w] = simd.mul_add(left, vectors[w], sums[r][w]);
+                        sums[r][w] = simd.mul_add(value, vectors[w], sums[r][w]);
                     }
                 }
                 right = right.add(self.right_step);
+                at += depth_step;
             }
-            at += depth_step;
+            for r in 0..ROWS {
+                if FULL || r < rows {
+                    store_row(simd, out.add(r * self.out_step), S::LANES, sums[r]);
+                }
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
 
 use super::blocks::{Blocks, Sharing};
-use super::kernels::{KernelSums, gather_kernel};
 use super::grid::Grid;
+use super::kernels::{KernelSums, gather_kernel};
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 
 /// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each

@@ -49,13 +49,7 @@ impl KernelLayout {
 ///
 /// # Panics
 /// When the kernel is shorter than its layout.
-pub(crate) fn pack_kernel(
-    cpu: Cpu,
-    kernel: &[f32],
-    height: Height,
-    layout: &KernelLayout,
-    matrix: &mut PackedMatrix,
-) {
+pub(crate) fn pack_kernel(cpu: Cpu, kernel: &[f32], height: Height, layout: &KernelLayout, matrix: &mut PackedMatrix) {
     assert_eq!(kernel.len(), TAPS * TAPS * layout.rows * layout.columns, "kernel length");
     assert_eq!(matrix.depth, height.positions() * layout.rows, "rows of the packed matrix");
     let writer = matrix.writer();

@@ -82,7 +82,7 @@ mod tests;
 mod tiles;
 mod transforms;
 
+pub(crate) use grid::Grid;
 pub(crate) use kernel_gradient::WinogradKernelGradient;
 pub(crate) use pass::WinogradPass;
-pub(crate) use grid::Grid;
 pub(crate) use transforms::TAPS;

@@ -77,9 +77,7 @@ where
         for filter in (0..filters).step_by(S::LANES) {
             let count = (filters - filter).min(S::LANES);
             // SAFETY: the bias has a float for each filter.
-            let bias = job.bias.map_or(zero, |bias| unsafe {
-                simd.load_partial(bias[filter..].as_ptr(), count)
-            });
+            let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
             let scale = match job.scale {
                 // SAFETY: the scale has a float for each filter.
                 Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },

@@ -10,9 +10,9 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 
 use super::blocks::{Blocks, Sharing};
+use super::grid::Grid;
 use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
-use super::grid::Grid;
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
 use super::transforms::TAPS;
 
@@ -59,13 +59,7 @@ impl WinogradPass {
     }
 
     /// From the patches of pictures of `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
-    pub(crate) fn new(
-        cpu: Cpu,
-        patches: Patches,
-        output: [usize; 2],
-        layout: KernelLayout,
-        blocks: Blocks,
-    ) -> Self {
+    pub(crate) fn new(cpu: Cpu, patches: Patches, output: [usize; 2], layout: KernelLayout, blocks: Blocks) -> Self {
         let lanes = cpu.isa().lanes();
         let (channels, columns) = (layout.rows, layout.columns.next_multiple_of(lanes));
         let height = patches.grid.height;

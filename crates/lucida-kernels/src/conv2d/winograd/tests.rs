@@ -121,7 +121,11 @@ fn few_digits_are_lost() {
             let cpu = Cpu::detect().with_isa(isa);
             let shape = same(size[0], size[1], 64, 64, [3, 3], [1, 1]);
             let [forward, input, kernel] = errors(Algorithm::Winograd, cpu, shape, 1);
-            assert!(forward.max(input).max(kernel) < most(height), "{}: {forward:e}, {input:e}, {kernel:e}", isa.name());
+            assert!(
+                forward.max(input).max(kernel) < most(height),
+                "{}: {forward:e}, {input:e}, {kernel:e}",
+                isa.name()
+            );
         }
     }
 }
