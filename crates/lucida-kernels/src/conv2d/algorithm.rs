@@ -1,13 +1,14 @@
 //! Which algorithm each pass of a convolution runs: the one whose instructions are fewer by a simple count.
 //!
 //! The unit is a multiply-add of vectors. With `k` channels to sum over, `v_in` and `v_out` vectors of channels on
-//! either side and `t` tiles of 4x4 outputs, a correlation (forward, or back to the input with the channels' roles
-//! exchanged) takes
+//! either side and `t` tiles of `q` positions (36 for 4x4 outputs, 48 for 6x4), a correlation (forward, or back to the input
+//! with the channels' roles exchanged) takes
 //!
 //! ```text
 //! direct     outputs * 9 * k * v_out
-//! Winograd   t * (36 * k * v_out + TRANSFORM * (v_in + v_out)),  t rounded up to whole tiles of the micro-kernel,
+//! Winograd   t * q * (k * v_out + TRANSFORM / 36 * (v_in + v_out)),  t rounded up to whole tiles of the micro-kernel,
 //!            + PACKING * k * v_out where the kernel changes at each step
+//! col2im     outputs * (filters * vectors of (9 * channels) + SCATTER * 9 * channels),  back to the input only
 //! ```
 //!
 //! and the gradient of the kernel the same, but for `GATHER * channels * v_filters` for each thread's sums in place of
@@ -31,7 +32,7 @@
 use crate::cpu::Cpu;
 use crate::gemm::panels;
 
-use super::winograd::{Grid, TAPS, WinogradKernelGradient};
+use super::winograd::{Grid, Height, TAPS, WinogradKernelGradient};
 use super::{Conv2dGradients, Conv2dShape};
 
 /// How a pass is computed.
@@ -39,8 +40,10 @@ use super::{Conv2dGradients, Conv2dShape};
 pub(crate) enum Algorithm {
     /// Patches times a matrix: see [`super::pass`].
     Direct,
-    /// Tiles of 4x4 outputs: see [`super::winograd`].
+    /// Tiles of 4x4 or 6x4 outputs: see [`super::winograd`].
     Winograd,
+    /// The product of each pixel, added where it belongs: see [`super::col2im`]. A pass back to the input only.
+    Col2Im,
 }
 
 /// The choice for each pass.
@@ -55,12 +58,14 @@ pub(crate) struct Algorithms {
 const PACKING: usize = 500;
 /// Adding up and transforming back the gradient of the kernel, for each channel, vector of filters and thread.
 const GATHER: usize = 500;
+/// Adding one product to the input's gradient.
+const SCATTER: usize = 2;
 /// Pictures that passes without gradients are chosen for.
 const USUAL_BATCH: usize = 8;
 /// Rows of a typical tile of the micro-kernels.
 const TILE_ROWS: usize = 8;
 
-/// Transforming a tile, for each vector: with shorter vectors there are more of them for the same memory.
+/// Transforming a tile of 36 positions, for each vector: with shorter vectors there are more of them for the same memory.
 fn transform(lanes: usize) -> usize {
     match lanes {
         16 => 450,
@@ -75,6 +80,13 @@ impl Algorithms {
         Self { forward: algorithm, backward_input: algorithm, backward_kernel: algorithm }
     }
 
+    /// The faster one among those without Winograd's algorithm.
+    pub(crate) fn exact(cpu: Cpu, shape: &Conv2dShape) -> Self {
+        let backward_input =
+            if col2im(cpu, shape) < direct_input(cpu, shape) { Algorithm::Col2Im } else { Algorithm::Direct };
+        Self { backward_input, ..Self::all(Algorithm::Direct) }
+    }
+
     /// The one expected to be faster, for each pass, at `batch` pictures.
     ///
     /// Without gradients it is the one for [`USUAL_BATCH`] pictures, whatever their number: what comes out for a picture
@@ -84,11 +96,11 @@ impl Algorithms {
         let cheaper = |direct: usize, winograd: usize| {
             if winograd_fits(shape) && winograd < direct { Algorithm::Winograd } else { Algorithm::Direct }
         };
-        let vectors = |channels: usize| panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum::<usize>();
-        let (channels, filters) = (vectors(shape.channels), vectors(shape.filters));
+        let (channels, filters) = (vectors(cpu, shape.channels), vectors(cpu, shape.filters));
         let transforms = transform(cpu.isa().lanes()) * (channels + filters);
+        let height = Height::choose([shape.height, shape.width]);
         let products = |size: [usize; 2], depth: usize, columns: usize| {
-            let grid = Grid::over(size);
+            let grid = Grid::of(height, size);
             let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());
             let products = tiles.next_multiple_of(TILE_ROWS) * positions * depth * columns;
             let transforms = tiles * transforms * positions / 36;
@@ -101,12 +113,34 @@ impl Algorithms {
         };
         let (direct, winograd) = products(shape.output, shape.channels, filters);
         let gather = GATHER * WinogradKernelGradient::parts(cpu, shape, batch) * shape.channels * filters;
+        let input = correlation([shape.height, shape.width], shape.filters, channels);
+        let best = match input {
+            Algorithm::Winograd => products([shape.height, shape.width], shape.filters, channels).1,
+            _ => direct_input(cpu, shape) * batch,
+        };
         Self {
             forward: correlation(shape.output, shape.channels, filters),
-            backward_input: correlation([shape.height, shape.width], shape.filters, channels),
+            backward_input: if col2im(cpu, shape) * batch < best { Algorithm::Col2Im } else { input },
             backward_kernel: cheaper(direct, winograd + gather),
         }
     }
+}
+
+/// The direct pass back to the input, for each picture.
+fn direct_input(cpu: Cpu, shape: &Conv2dShape) -> usize {
+    let taps = shape.kernel[0] * shape.kernel[1];
+    shape.output[0] * shape.output[1] * taps * shape.filters * vectors(cpu, shape.channels)
+}
+
+/// Products of all pixels and their sums, for each picture.
+fn col2im(cpu: Cpu, shape: &Conv2dShape) -> usize {
+    let columns = shape.kernel[0] * shape.kernel[1] * shape.channels;
+    shape.output[0] * shape.output[1] * (shape.filters * vectors(cpu, columns) + SCATTER * columns)
+}
+
+/// Vectors of so many channels.
+fn vectors(cpu: Cpu, channels: usize) -> usize {
+    panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum()
 }
 
 /// Whether Winograd's algorithm can compute this: a 3x3 kernel, stride one, padding that its backward pass can mirror.

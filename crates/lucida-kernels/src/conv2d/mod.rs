@@ -21,14 +21,16 @@
 //! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
 //! multiplications, and the micro-kernels know nothing of borders.
 //!
-//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead; which
-//! passes do is decided in [`algorithm`] when a convolution is prepared.
+//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead, and the
+//! way back to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in [`algorithm`]
+//! when a convolution is prepared.
 //!
 //! A dense layer is the 1x1 convolution of a 1x1 picture.
 
 mod algorithm;
 mod backward;
 mod band;
+mod col2im;
 mod few;
 mod few_gradient;
 mod kernel_gradient;
@@ -46,11 +48,12 @@ use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
 use backward::{backward_passes, classes};
 use band::Window;
+use col2im::Col2ImPass;
 use kernel_gradient::KernelGradient;
 use pass::{Finish, Pass, Target};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
-use winograd::{WinogradKernelGradient, WinogradPass};
+use winograd::{Height, WinogradKernelGradient, WinogradPass};
 
 /// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
 /// allocated.
@@ -73,6 +76,8 @@ enum Correlation {
     /// Forward a single pass; back to the input one for each class of pixels.
     Direct(Vec<Pass>),
     Winograd(Box<WinogradPass>),
+    /// Back to the input only.
+    Col2Im(Box<Col2ImPass>),
 }
 
 impl Correlation {
@@ -84,6 +89,7 @@ impl Correlation {
                 }
             }
             Self::Winograd(pass) => pass.run(cpu, batch, source, target, finish, workspace),
+            Self::Col2Im(pass) => pass.run(cpu, batch, source, target, finish, workspace),
         }
     }
 
@@ -94,6 +100,7 @@ impl Correlation {
                 scratch.next_multiple_of(16) * cpu.threads()
             }
             Self::Winograd(pass) => pass.workspace_len(cpu),
+            Self::Col2Im(pass) => pass.scratch_len().next_multiple_of(16) * cpu.threads(),
         }
     }
 }
@@ -124,7 +131,7 @@ impl Conv2d {
         Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::choose(cpu, &shape, batch, gradients), false)
     }
 
-    /// As [`new`](Self::new), but by the direct algorithm in all passes: equal patches then give equal sums, to the bit.
+    /// As [`new`](Self::new), but without Winograd's algorithm: equal patches then give equal sums, to the bit.
     /// Winograd's rounding depends on where in a tile a pixel lies, so that among equal values another one may be the
     /// largest.
     ///
@@ -132,7 +139,7 @@ impl Conv2d {
     /// When a size is zero.
     pub fn direct(cpu: Cpu, shape: Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         check_sizes(&shape, batch);
-        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::all(Algorithm::Direct), false)
+        Self::with_algorithms(cpu, shape, batch, gradients, Algorithms::exact(cpu, &shape), false)
     }
 
     /// A convolution that ends in a maximum over windows of 2x2 pixels, side by side; a last row or column without a
@@ -145,7 +152,7 @@ impl Conv2d {
         let shape = Conv2dShape { output: shape.output.map(|pixels| pixels / 2 * 2), ..shape };
         check_sizes(&shape, batch);
         let algorithms = match exact {
-            true => Algorithms::all(Algorithm::Direct),
+            true => Algorithms::exact(cpu, &shape),
             false => Algorithms::choose(cpu, &shape, batch, gradients),
         };
         Self::with_algorithms(cpu, shape, batch, gradients, algorithms, true)
@@ -170,8 +177,10 @@ impl Conv2d {
             pooled: false,
         };
         let forward = match algorithms.forward {
-            Algorithm::Direct if pool => Correlation::Direct(vec![Pass::pooled(cpu, window, filters, batch)]),
-            Algorithm::Direct => {
+            Algorithm::Direct | Algorithm::Col2Im if pool => {
+                Correlation::Direct(vec![Pass::pooled(cpu, window, filters, batch)])
+            }
+            Algorithm::Direct | Algorithm::Col2Im => {
                 let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
                 Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
             }
@@ -180,9 +189,12 @@ impl Conv2d {
         let backward = gradients.input.then(|| match algorithms.backward_input {
             Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch, pool)),
             Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::backward(cpu, &shape, batch))),
+            Algorithm::Col2Im => Correlation::Col2Im(Box::new(Col2ImPass::new(cpu, &shape, pool))),
         });
         let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
-            Algorithm::Direct => KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch, pool)),
+            Algorithm::Direct | Algorithm::Col2Im => {
+                KernelPass::Direct(KernelGradient::new(cpu, window, filters, batch, pool))
+            }
             Algorithm::Winograd => KernelPass::Winograd(WinogradKernelGradient::new(cpu, &shape, batch)),
         });
         let workspace_len = backward
@@ -216,10 +228,12 @@ impl Conv2d {
         match &mut self.forward {
             Correlation::Direct(passes) => passes[0].matrix.pack(self.cpu, kernel, |k| k * filters, 1),
             Correlation::Winograd(pass) => pass.set_kernel(self.cpu, kernel),
+            Correlation::Col2Im(_) => unreachable!("only a pass back to the input"),
         }
         let passes = match &mut self.backward {
             Some(Correlation::Direct(passes)) => passes,
             Some(Correlation::Winograd(pass)) => return pass.set_kernel(self.cpu, kernel),
+            Some(Correlation::Col2Im(pass)) => return pass.set_kernel(self.cpu, kernel),
             None => return,
         };
         for (pass, [row_class, column_class]) in passes.iter_mut().zip(classes(strides)) {
@@ -338,19 +352,23 @@ impl Conv2d {
     /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
     /// prepared for.
     pub fn algorithms(&self) -> [Option<&'static str>; 3] {
-        let name = |winograd: bool, few: bool| match winograd {
-            true => "winograd 4x4",
-            false if few => "direct, few channels",
-            false if self.shape.kernel == [1, 1] => "product",
-            false => "direct",
+        let winograd = match Height::choose([self.shape.height, self.shape.width]) {
+            Height::Four => "winograd 4x4",
+            Height::Six => "winograd 6x4",
+        };
+        let name = |few: bool| match self.shape.kernel {
+            _ if few => "direct, few channels",
+            [1, 1] => "product",
+            _ => "direct",
         };
         let correlation = |pass: &Correlation| match pass {
-            Correlation::Winograd(_) => name(true, false),
-            Correlation::Direct(passes) => name(false, passes.iter().all(Pass::is_few)),
+            Correlation::Winograd(_) => winograd,
+            Correlation::Col2Im(_) => "product, col2im",
+            Correlation::Direct(passes) => name(passes.iter().all(Pass::is_few)),
         };
         let kernel = |pass: &KernelPass| match pass {
-            KernelPass::Winograd(_) => name(true, false),
-            KernelPass::Direct(_) => name(false, false),
+            KernelPass::Winograd(_) => winograd,
+            KernelPass::Direct(_) => name(false),
         };
         [
             Some(correlation(&self.forward)),

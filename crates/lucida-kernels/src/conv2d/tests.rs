@@ -59,6 +59,7 @@ pub(super) fn prepare(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, capaci
 /// Checks each algorithm that can compute this shape.
 fn check(cpu: Cpu, shape: Conv2dShape, batch: usize, capacity: usize) {
     check_with(Algorithm::Direct, cpu, shape, batch, capacity);
+    check_with(Algorithm::Col2Im, cpu, shape, batch, capacity);
     if winograd_fits(&shape) {
         check_with(Algorithm::Winograd, cpu, shape, batch, capacity);
     }

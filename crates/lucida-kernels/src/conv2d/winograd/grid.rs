@@ -25,6 +25,13 @@ pub(crate) enum Height {
 }
 
 impl Height {
+    /// The one with which a convolution of pictures of `input` pixels takes fewer products. What comes out does not matter:
+    /// with or without a maximum at its end, which may drop a row, it computes the same to the bit.
+    pub(crate) fn choose(input: [usize; 2]) -> Self {
+        let [four, six] = [Self::Four, Self::Six].map(|height| Grid::of(height, input).products());
+        if 100 * six <= (100 - WORTH) * four { Self::Six } else { Self::Four }
+    }
+
     /// Both.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::Four, Self::Six];
@@ -52,12 +59,6 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// The tiles that cover a picture of `height x width` outputs: of the height that takes fewer products.
-    pub(crate) fn over(size: [usize; 2]) -> Self {
-        let [four, six] = [Self::of(Height::Four, size), Self::of(Height::Six, size)];
-        if 100 * six.products() <= (100 - WORTH) * four.products() { six } else { four }
-    }
-
     /// The tiles of this height that cover a picture of `height x width` outputs.
     pub(crate) fn of(tile: Height, [height, width]: [usize; 2]) -> Self {
         Self { height: tile, rows: height.div_ceil(tile.outputs()), columns: width.div_ceil(TILE) }
@@ -98,7 +99,7 @@ mod tests {
             ([7, 7], Height::Four),
             ([4, 4], Height::Four),
         ] {
-            assert_eq!(Grid::over(size).height, height, "{size:?}");
+            assert_eq!(Height::choose(size), height, "{size:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
 
 use super::blocks::{Blocks, Sharing};
-use super::grid::Grid;
+use super::grid::{Grid, Height};
 use super::kernels::{KernelSums, gather_kernel};
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 
@@ -36,11 +36,15 @@ pub(crate) struct WinogradKernelGradient {
 
 impl WinogradKernelGradient {
     pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
-        Self::with_blocks(cpu, shape, Grid::over(shape.output), Self::blocks(shape, batch))
+        Self::with_blocks(cpu, shape, Self::grid(shape), Self::blocks(shape, batch))
+    }
+
+    fn grid(shape: &Conv2dShape) -> Grid {
+        Grid::of(Height::choose([shape.height, shape.width]), shape.output)
     }
 
     fn blocks(shape: &Conv2dShape, batch: usize) -> Blocks {
-        Blocks::new(Grid::over(shape.output), batch, shape.channels, shape.filters, LARGE_KERNEL)
+        Blocks::new(Self::grid(shape), batch, shape.channels, shape.filters, LARGE_KERNEL)
     }
 
     /// How many sums of all matrices there will be to be added up.

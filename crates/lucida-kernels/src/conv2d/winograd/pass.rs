@@ -10,7 +10,7 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
 
 use super::blocks::{Blocks, Sharing};
-use super::grid::Grid;
+use super::grid::{Grid, Height};
 use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
@@ -39,10 +39,10 @@ impl WinogradPass {
     /// The forward pass.
     pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
         let layout = KernelLayout::forward(shape.channels, shape.filters);
-        let grid = Grid::over(shape.output);
+        let size = [shape.height, shape.width];
+        let grid = Grid::of(Height::choose(size), shape.output);
         let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
-        let patches =
-            Patches { grid, size: [shape.height, shape.width], channels: layout.rows, padding: shape.padding };
+        let patches = Patches { grid, size, channels: layout.rows, padding: shape.padding };
         Self::new(cpu, patches, shape.output, layout, blocks)
     }
 
@@ -51,7 +51,7 @@ impl WinogradPass {
     pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
         let layout = KernelLayout::backward(shape.channels, shape.filters);
         let size = [shape.height, shape.width];
-        let grid = Grid::over(size);
+        let grid = Grid::of(Height::choose(size), size);
         let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
         let padding = shape.padding.map(|padding| TAPS - 1 - padding);
         let patches = Patches { grid, size: shape.output, channels: layout.rows, padding };

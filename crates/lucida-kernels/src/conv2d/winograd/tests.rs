@@ -116,7 +116,7 @@ fn errors(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize) -> [
 #[test]
 fn few_digits_are_lost() {
     for (size, height) in [([16, 16], Height::Four), ([12, 12], Height::Six)] {
-        assert_eq!(Grid::over(size).height, height);
+        assert_eq!(Height::choose(size), height);
         for isa in Isa::available() {
             let cpu = Cpu::detect().with_isa(isa);
             let shape = same(size[0], size[1], 64, 64, [3, 3], [1, 1]);
