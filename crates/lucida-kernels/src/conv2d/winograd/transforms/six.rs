@@ -24,19 +24,18 @@ const S_4: f32 = -(A2 + B2 + C2);
 const S_2: f32 = A2 * B2 + A2 * C2 + B2 * C2;
 const S_0: f32 = -(A2 * B2 * C2);
 
+/// `(z^2 - x) (z^2 - y)` with pixels in place of the powers 1, `z^2` and `z^4`.
+#[inline(always)]
+fn quartic<S: Simd>(simd: S, x: f32, y: f32, d: [S::Vector; 3]) -> S::Vector {
+    axpy(simd, x * y, d[0], axpy(simd, -(x + y), d[1], d[2]))
+}
+
 impl Transform<PATCH_SIX, PATCH_SIX> for OfInput {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, d: [S::Vector; 8]) -> [S::Vector; 8] {
-        // (z^2 - x) (z^2 - y) of the pixels `from`, `from + 2` and `from + 4`.
-        let (x, y) = (B2, C2);
-        let even_a = axpy(simd, x * y, d[2], axpy(simd, -(x + y), d[4], d[6]));
-        let odd_a = axpy(simd, x * y, d[1], axpy(simd, -(x + y), d[3], d[5]));
-        let (x, y) = (A2, C2);
-        let even_b = axpy(simd, x * y, d[2], axpy(simd, -(x + y), d[4], d[6]));
-        let odd_b = axpy(simd, x * y, d[1], axpy(simd, -(x + y), d[3], d[5]));
-        let (x, y) = (A2, B2);
-        let even_c = axpy(simd, x * y, d[2], axpy(simd, -(x + y), d[4], d[6]));
-        let odd_c = axpy(simd, x * y, d[1], axpy(simd, -(x + y), d[3], d[5]));
+        let (even_a, odd_a) = (quartic(simd, B2, C2, [d[2], d[4], d[6]]), quartic(simd, B2, C2, [d[1], d[3], d[5]]));
+        let (even_b, odd_b) = (quartic(simd, A2, C2, [d[2], d[4], d[6]]), quartic(simd, A2, C2, [d[1], d[3], d[5]]));
+        let (even_c, odd_c) = (quartic(simd, A2, B2, [d[2], d[4], d[6]]), quartic(simd, A2, B2, [d[1], d[3], d[5]]));
         [
             axpy(simd, S_0, d[0], axpy(simd, S_2, d[2], axpy(simd, S_4, d[4], d[6]))),
             axpy(simd, -A, odd_a, even_a),
@@ -114,11 +113,10 @@ impl Transform<PATCH_SIX, TAPS> for ToKernel {
         let (even_a, odd_a) = (simd.add(u[2], u[1]), axpy(simd, -1.0, u[1], u[2]));
         let (even_b, odd_b) = (simd.add(u[4], u[3]), axpy(simd, -1.0, u[3], u[4]));
         let (even_c, odd_c) = (simd.add(u[6], u[5]), axpy(simd, -1.0, u[5], u[6]));
-        let last = axpy(simd, A2 * N_A, even_a, axpy(simd, B2 * N_B, even_b, axpy(simd, C2 * N_C, even_c, u[7])));
         [
             axpy(simd, N_ZERO, u[0], axpy(simd, N_A, even_a, axpy(simd, N_B, even_b, scale(simd, N_C, even_c)))),
             axpy(simd, A * N_A, odd_a, axpy(simd, B * N_B, odd_b, scale(simd, C * N_C, odd_c))),
-            last,
+            axpy(simd, A2 * N_A, even_a, axpy(simd, B2 * N_B, even_b, axpy(simd, C2 * N_C, even_c, u[7]))),
         ]
     }
 }
