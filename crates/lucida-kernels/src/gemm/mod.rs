@@ -22,7 +22,7 @@ mod sweep;
 mod tile;
 mod transposed;
 
-pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels};
+pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels, panels_of};
 pub(crate) use strided::{Left, Right, Strided, strided};
 pub(crate) use sweep::{Epilogue, KBlock, Site, Sweep, depth_blocks, sweep};
 pub(crate) use tile::{Segment, load_row, load_vector, store_vector};

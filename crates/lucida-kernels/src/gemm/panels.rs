@@ -18,7 +18,12 @@ pub(crate) struct Panel {
 /// Cuts `columns` into panels as wide as the widest tile, but leaves no last panel of one vector where the one before
 /// can give it one: a tile of width one has too few sums to hide the latency of the multiply-add well.
 pub(crate) fn panels(isa: Isa, columns: usize) -> Vec<Panel> {
-    let (lanes, widest) = (isa.lanes(), isa.max_tile_width());
+    panels_of(isa, columns, isa.max_tile_width())
+}
+
+/// As [`panels`], none wider than `widest` vectors.
+pub(crate) fn panels_of(isa: Isa, columns: usize, widest: usize) -> Vec<Panel> {
+    let lanes = isa.lanes();
     let mut left = columns.div_ceil(lanes);
     let mut start = 0;
     let mut found = Vec::new();

@@ -1,8 +1,8 @@
 //! AVX-512 and AVX2 with fused multiply-add.
 //!
 //! Tile shapes: an AVX-512 core has 32 registers of 16 floats. A tile of `ROWS x WIDTH` accumulators needs `WIDTH`
-//! more for the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators,
-//! enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and cannot
+//! more for the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators and
+//! 16x1 uses 16, enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and cannot
 //! broadcast inside the multiply-add: 6x2 is 12 accumulators, two for the right-hand side and one for the broadcast.
 
 use std::arch::x86_64::*;
@@ -100,7 +100,7 @@ impl Simd for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
-    tile_shapes! { 1 => 14, 2 => 12, 3 => 8, 4 => 6 }
+    tile_shapes! { 1 => 16, 2 => 12, 3 => 8, 4 => 6 }
 }
 
 #[inline(always)]
