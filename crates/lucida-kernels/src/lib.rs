@@ -7,6 +7,7 @@
 //! Lengths are checked with panics: a wrong one is a bug of the caller, who has derived the shapes beforehand.
 
 mod buffer;
+mod channel_map;
 mod conv2d;
 mod cpu;
 mod gemm;
@@ -18,6 +19,7 @@ mod pool2d;
 mod simd;
 
 pub use buffer::Buffer;
+pub use channel_map::ChannelMap;
 pub use conv2d::{Conv2d, Conv2dGradients, Conv2dShape};
 pub use cpu::Cpu;
 pub use gram::Gram;

@@ -18,7 +18,7 @@
 //! way (1.09 ms instead of 1.08, and 11.9 instead of 9.0 with three channels, whose 27 taps are three tiles that each
 //! go over all masks).
 
-use crate::gemm::{PackedMatrix, Panel, load_row};
+use crate::gemm::{MAX_ROWS, PackedMatrix, Panel, load_row};
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::switches::Sink;
@@ -26,7 +26,7 @@ use super::switches::Sink;
 /// Values of a patch up to which this pays: the packed kernel stays in the L1 cache beside the pictures.
 pub(crate) const MOST_TAPS: usize = 64;
 /// Windows in a row that a tile may need.
-pub(crate) const LEAST_WINDOWS: usize = 3;
+pub(crate) const LEAST_WINDOWS: usize = MAX_ROWS / 4;
 
 /// Rows of windows to be computed.
 pub(crate) struct Few<'a> {

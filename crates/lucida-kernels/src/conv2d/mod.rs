@@ -37,6 +37,7 @@ mod kernel_gradient;
 #[cfg(test)]
 mod measure;
 mod pass;
+mod passes;
 mod shape;
 mod switches;
 #[cfg(test)]
@@ -44,13 +45,15 @@ mod tests;
 mod winograd;
 
 use crate::buffer::with_scratch;
+use crate::channel_map::ChannelMap;
 use crate::cpu::Cpu;
 use algorithm::{Algorithm, Algorithms};
 use backward::{backward_passes, classes};
 use band::Window;
 use col2im::Col2ImPass;
 use kernel_gradient::KernelGradient;
-use pass::{Finish, Pass, Target};
+use pass::{Added, Finish, Pass, Target};
+use passes::{Correlation, KernelPass};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
 use winograd::{Height, WinogradKernelGradient, WinogradPass};
@@ -68,57 +71,6 @@ pub struct Conv2d {
     switches: Option<Switches>,
     /// Floats of work memory that the neediest pass takes.
     workspace_len: usize,
-}
-
-/// The forward pass or the one back to the input.
-#[derive(Debug)]
-enum Correlation {
-    /// Forward a single pass; back to the input one for each class of pixels.
-    Direct(Vec<Pass>),
-    Winograd(Box<WinogradPass>),
-    /// Back to the input only.
-    Col2Im(Box<Col2ImPass>),
-}
-
-impl Correlation {
-    fn run(&self, cpu: Cpu, batch: usize, source: Source, target: &mut [f32], finish: Finish, workspace: &mut [f32]) {
-        match self {
-            Self::Direct(passes) => {
-                for pass in passes {
-                    pass.run(cpu, batch, source, target, finish, workspace);
-                }
-            }
-            Self::Winograd(pass) => pass.run(cpu, batch, source, target, finish, workspace),
-            Self::Col2Im(pass) => pass.run(cpu, batch, source, target, finish, workspace),
-        }
-    }
-
-    fn workspace_len(&self, cpu: Cpu) -> usize {
-        match self {
-            Self::Direct(passes) => {
-                let scratch = passes.iter().map(Pass::scratch_len).max().unwrap_or(0);
-                scratch.next_multiple_of(16) * cpu.threads()
-            }
-            Self::Winograd(pass) => pass.workspace_len(cpu),
-            Self::Col2Im(pass) => pass.scratch_len().next_multiple_of(16) * cpu.threads(),
-        }
-    }
-}
-
-/// The pass back to the kernel.
-#[derive(Debug)]
-enum KernelPass {
-    Direct(KernelGradient),
-    Winograd(WinogradKernelGradient),
-}
-
-impl KernelPass {
-    fn workspace_len(&self, cpu: Cpu) -> usize {
-        match self {
-            Self::Direct(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
-            Self::Winograd(gradient) => gradient.workspace_len(cpu),
-        }
-    }
 }
 
 impl Conv2d {
@@ -281,7 +233,7 @@ impl Conv2d {
         }
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None };
+        let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None, added: None };
         with_scratch(self.workspace_len, |workspace| {
             self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
         });
@@ -293,7 +245,7 @@ impl Conv2d {
     /// # Panics
     /// When a length does not fit, or the convolution was not prepared for this.
     pub fn backward_input(&mut self, batch: usize, grad_output: &[f32], grad_input: &mut [f32], accumulate: bool) {
-        self.backward(batch, grad_output, grad_input, accumulate, None);
+        self.backward(batch, grad_output, grad_input, (accumulate, None), None);
     }
 
     /// As [`backward_input`](Self::backward_input), and through the ReLU that `input` is the output of: the whole gradient,
@@ -310,7 +262,29 @@ impl Conv2d {
         accumulate: bool,
     ) {
         assert_eq!(input.len(), grad_input.len(), "input length");
-        self.backward(batch, grad_output, grad_input, accumulate, Some(input));
+        self.backward(batch, grad_output, grad_input, (accumulate, Some(input)), None);
+    }
+
+    /// As [`backward_input`](Self::backward_input), and `input` mapped by `map` is added; with `through_relu` all of that
+    /// becomes zero where `input`, the output of a ReLU, is not positive.
+    ///
+    /// # Panics
+    /// As there, and when the map is for other channels.
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward_input_mapped(
+        &mut self,
+        batch: usize,
+        grad_output: &[f32],
+        input: &[f32],
+        map: &ChannelMap,
+        through_relu: bool,
+        grad_input: &mut [f32],
+        accumulate: bool,
+    ) {
+        assert_eq!(input.len(), grad_input.len(), "input length");
+        assert_eq!(map.channels(), self.shape.channels, "channels of the map");
+        let added = Added { map, features: input, gate: through_relu };
+        self.backward(batch, grad_output, grad_input, (accumulate, None), Some(added));
     }
 
     fn backward(
@@ -318,13 +292,13 @@ impl Conv2d {
         batch: usize,
         grad_output: &[f32],
         grad_input: &mut [f32],
-        accumulate: bool,
-        gate: Option<&[f32]>,
+        (accumulate, gate): (bool, Option<&[f32]>),
+        added: Option<Added>,
     ) {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, scale: None, bias: None, relu: false, pool: None, gate };
+        let finish = Finish { accumulate, scale: None, bias: None, relu: false, pool: None, gate, added };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
         with_scratch(self.workspace_len, |workspace| {
             backward.run(self.cpu, batch, source, grad_input, finish, workspace);

@@ -1,6 +1,7 @@
 //! A correlation: the patches of a source times a packed matrix. The forward pass is one, the pass back to the input
 //! is one for each class of pixels.
 
+use crate::channel_map::{ChannelMap, Mapped};
 use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Epilogue, KBlock, PackedMatrix, Site, Sweep, depth_blocks, sweep};
 
@@ -27,8 +28,25 @@ pub(crate) struct Finish<'a> {
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written, into here as many as there are windows; nothing is accumulated.
     pub(crate) pool: Option<&'a Sink<'a>>,
-    /// As long as the target: sums become zero where this is not positive.
+    /// As long as the target: sums become zero where this is not positive. None where there is something to be added.
     pub(crate) gate: Option<&'a [f32]>,
+    /// What is added to the sums at last.
+    pub(crate) added: Option<Added<'a>>,
+}
+
+/// A linear map of features, which are laid out as the target is.
+#[derive(Clone, Copy)]
+pub(crate) struct Added<'a> {
+    pub(crate) map: &'a ChannelMap,
+    pub(crate) features: &'a [f32],
+    /// The whole becomes zero where the features are not positive.
+    pub(crate) gate: bool,
+}
+
+impl<'a> Added<'a> {
+    pub(crate) fn to(self, out: &'a SharedMut<'a>) -> Mapped<'a> {
+        Mapped { features: self.features, out, accumulate: true, gate: self.gate }
+    }
 }
 
 /// A correlation, prepared.

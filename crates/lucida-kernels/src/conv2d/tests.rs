@@ -111,11 +111,49 @@ fn check_with(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize, 
     conv.backward_input_through_relu(batch, &grad_output, &input, &mut grad_input, true);
     close(&grad_input, &expected, &what("backward through a ReLU, accumulated"));
 
+    check_mapped(&mut conv, batch, &grad_output, &input, &grad_input, &what);
+
     let mut expected = vec![0.0; kernel.len()];
     products(&shape, batch, |o, i, k| expected[k] += f64::from(grad_output[o]) * f64::from(input[i]));
     let mut grad_kernel = vec![f32::NAN; kernel.len()];
     conv.backward_kernel(batch, &input, &grad_output, &mut grad_kernel);
     close(&grad_kernel, &expected, &what("backward to the kernel"));
+}
+
+/// With a linear map of the input added to what is there, through a ReLU and not.
+fn check_mapped(
+    conv: &mut Conv2d,
+    batch: usize,
+    grad_output: &[f32],
+    input: &[f32],
+    before: &[f32],
+    what: &impl Fn(&str) -> String,
+) {
+    let channels = conv.shape.channels;
+    let (matrix, shift) = (numbers(channels * channels, 7), numbers(channels, 8));
+    let mut map = ChannelMap::new(conv.cpu, channels);
+    map.set(&matrix, &shift);
+    let mut mapped = vec![0.0; input.len()];
+    map.run(input, &mut mapped, false);
+    let mut plain = before.to_vec();
+    conv.backward_input(batch, grad_output, &mut plain, true);
+    for through_relu in [false, true] {
+        let mut got = before.to_vec();
+        conv.backward_input_mapped(batch, grad_output, input, &map, through_relu, &mut got, true);
+        let sums = plain.iter().zip(&mapped).zip(input);
+        let expected: Vec<f64> = sums
+            .map(|((&a, &b), &y)| if y > 0.0 || !through_relu { f64::from(a) + f64::from(b) } else { 0.0 })
+            .collect();
+        close(&got, &expected, &what("backward to the input, mapped"));
+        conv.backward_input_mapped(batch, grad_output, input, &map, through_relu, &mut got, false);
+        let expected: Vec<f64> = expected
+            .iter()
+            .zip(before)
+            .zip(input)
+            .map(|((&sum, &old), &y)| if y > 0.0 || !through_relu { sum - f64::from(old) } else { 0.0 })
+            .collect();
+        close(&got, &expected, &what("backward to the input, mapped and not accumulated"));
+    }
 }
 
 pub(super) fn same(

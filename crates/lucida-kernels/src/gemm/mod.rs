@@ -25,5 +25,5 @@ mod transposed;
 pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels, panels_of};
 pub(crate) use strided::{Left, Right, Strided, strided};
 pub(crate) use sweep::{Epilogue, KBlock, Site, Sweep, depth_blocks, sweep};
-pub(crate) use tile::{Segment, load_row, load_vector, store_vector};
+pub(crate) use tile::{MAX_ROWS, Segment, load_row, load_vector, store_vector};
 pub(crate) use transposed::{Region, Transposed, transposed};

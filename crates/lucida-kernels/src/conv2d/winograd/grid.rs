@@ -80,6 +80,14 @@ impl Grid {
         let (picture, place) = (tile / self.tiles(), tile % self.tiles());
         [picture, place / self.columns * self.height.outputs(), place % self.columns * TILE]
     }
+
+    /// The outputs of a tile in pictures of this size, counted over all pictures.
+    #[inline(always)]
+    pub(super) fn pixels(self, tile: usize, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
+        let [picture, top, left] = self.place(tile);
+        let (bottom, right) = ((top + self.height.outputs()).min(height), (left + TILE).min(width));
+        (top..bottom).flat_map(move |y| (left..right).map(move |x| (picture * height + y) * width + x))
+    }
 }
 
 #[cfg(test)]
@@ -109,12 +117,7 @@ mod tests {
             let grid = Grid::of(height, [13, 9]);
             let mut seen = vec![0; 2 * 13 * 9];
             for tile in 0..2 * grid.tiles() {
-                let [picture, top, left] = grid.place(tile);
-                for y in top..(top + height.outputs()).min(13) {
-                    for x in left..(left + TILE).min(9) {
-                        seen[(picture * 13 + y) * 9 + x] += 1;
-                    }
-                }
+                grid.pixels(tile, [13, 9]).for_each(|pixel| seen[pixel] += 1);
             }
             assert!(seen.iter().all(|&times| times == 1));
         }

@@ -194,11 +194,12 @@ impl Call<'_> {
     /// Turns the sums in the rows from `row` on into the pixels of `tiles`.
     fn gather(&self, slot: usize, tiles: Range<usize>, row: usize) {
         let matrices = self.pass.sums;
+        let (grid, size) = (self.pass.patches.grid, self.pass.output);
         let job = Gather {
-            grid: self.pass.patches.grid,
-            size: self.pass.output,
+            grid,
+            size,
             filters: self.pass.layout.columns,
-            tiles,
+            tiles: tiles.clone(),
             from: self.slot(slot).1.wrapping_add(row * matrices.row).cast_const(),
             matrices,
             pictures: self.target.at(0),
@@ -212,5 +213,10 @@ impl Call<'_> {
         // SAFETY: `Conv2d` has checked the length of the target for the batch that the tiles are counted from; tiles do
         // not overlap, and each is one thread's.
         unsafe { gather_output(self.cpu.isa(), &job) };
+        if let Some(added) = self.finish.added {
+            let pixels = tiles.flat_map(|tile| grid.pixels(tile, size));
+            // SAFETY: the features are as long as the target; the pixels are those of the tiles.
+            unsafe { added.map.run_pixels(&added.to(&self.target), pixels) };
+        }
     }
 }

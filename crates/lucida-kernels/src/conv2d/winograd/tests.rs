@@ -47,7 +47,15 @@ fn any_plan_of_blocks_gives_the_same_bits() {
         let mut workspace = Buffer::zeroed(pass.workspace_len(cpu));
         workspace.fill(f32::NAN);
         let mut output = vec![f32::NAN; batch * shape.output_len()];
-        let finish = Finish { accumulate: false, scale: None, bias: Some(&bias), relu: true, pool: None, gate: None };
+        let finish = Finish {
+            accumulate: false,
+            scale: None,
+            bias: Some(&bias),
+            relu: true,
+            pool: None,
+            gate: None,
+            added: None,
+        };
         pass.run(cpu, batch, Source::plain(&input), &mut output, finish, &mut workspace);
         let bits: Vec<u32> = output.iter().map(|x| x.to_bits()).collect();
         match &first {

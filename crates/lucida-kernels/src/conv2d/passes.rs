@@ -1,0 +1,72 @@
+//! A pass of a convolution, by whichever algorithm it runs.
+
+use crate::cpu::{Cpu, SharedMut};
+
+use super::col2im::Col2ImPass;
+use super::kernel_gradient::KernelGradient;
+use super::pass::{Finish, Pass};
+use super::switches::Source;
+use super::winograd::{WinogradKernelGradient, WinogradPass};
+
+/// The forward pass or the one back to the input.
+#[derive(Debug)]
+pub(super) enum Correlation {
+    /// Forward a single pass; back to the input one for each class of pixels.
+    Direct(Vec<Pass>),
+    Winograd(Box<WinogradPass>),
+    /// Back to the input only.
+    Col2Im(Box<Col2ImPass>),
+}
+
+impl Correlation {
+    pub(super) fn run(
+        &self,
+        cpu: Cpu,
+        batch: usize,
+        source: Source,
+        target: &mut [f32],
+        finish: Finish,
+        workspace: &mut [f32],
+    ) {
+        match self {
+            Self::Direct(passes) => {
+                for pass in passes {
+                    pass.run(cpu, batch, source, target, finish, workspace);
+                }
+            }
+            // Adds what there is to add by itself.
+            Self::Winograd(pass) => return pass.run(cpu, batch, source, target, finish, workspace),
+            Self::Col2Im(pass) => pass.run(cpu, batch, source, target, finish, workspace),
+        }
+        if let Some(added) = finish.added {
+            added.map.run_all(added.to(&SharedMut::new(target)));
+        }
+    }
+
+    pub(super) fn workspace_len(&self, cpu: Cpu) -> usize {
+        match self {
+            Self::Direct(passes) => {
+                let scratch = passes.iter().map(Pass::scratch_len).max().unwrap_or(0);
+                scratch.next_multiple_of(16) * cpu.threads()
+            }
+            Self::Winograd(pass) => pass.workspace_len(cpu),
+            Self::Col2Im(pass) => pass.scratch_len().next_multiple_of(16) * cpu.threads(),
+        }
+    }
+}
+
+/// The pass back to the kernel.
+#[derive(Debug)]
+pub(super) enum KernelPass {
+    Direct(KernelGradient),
+    Winograd(WinogradKernelGradient),
+}
+
+impl KernelPass {
+    pub(super) fn workspace_len(&self, cpu: Cpu) -> usize {
+        match self {
+            Self::Direct(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
+            Self::Winograd(gradient) => gradient.workspace_len(cpu),
+        }
+    }
+}
