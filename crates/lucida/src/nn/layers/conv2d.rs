@@ -218,7 +218,10 @@ impl Operation for Convolution {
     /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let (batch, grad_output) = (pass.batch, pass.grad_output);
-        if self.through_relu {
+        if let Some(map) = pass.added {
+            let (input, relu) = (pass.inputs.get(0), self.through_relu);
+            self.kernel.backward_input_mapped(batch, grad_output, input, map, relu, grad_input, accumulate);
+        } else if self.through_relu {
             self.kernel.backward_input_through_relu(batch, grad_output, pass.inputs.get(0), grad_input, accumulate);
         } else {
             self.kernel.backward_input(batch, grad_output, grad_input, accumulate);

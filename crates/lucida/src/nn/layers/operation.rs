@@ -1,6 +1,6 @@
 //! A layer that is ready to compute.
 
-use lucida_kernels::{Buffer, Cpu};
+use lucida_kernels::{Buffer, ChannelMap, Cpu};
 
 use super::super::plan::{BackwardRule, Share, StepSeed};
 use super::super::{Shape, Weight};
@@ -90,6 +90,8 @@ pub struct Backward<'a> {
     pub output: &'a [f32],
     /// The gradient of the output.
     pub grad_output: &'a [f32],
+    /// What is added to the gradient of the input of a convolution: the input itself, mapped.
+    pub added: Option<&'a ChannelMap>,
     /// The part in a team's training.
     pub share: Option<Share<'a>>,
 }

@@ -24,6 +24,15 @@ impl Plan {
     /// The same for a member of a team. `ready` is told of the weights of each layer, as soon as their gradients are
     /// there; it gets all gradients.
     pub(crate) fn backward_shared(&mut self, network: &Network, share: Option<Share<'_>>, ready: &mut Ready<'_>) {
+        for seed in &self.linear_seeds {
+            let Some(gradient) = seed.gradient else { continue };
+            let len = self.batch * seed.value.len;
+            let [value, gradient] = self
+                .buffers
+                .get_disjoint_mut([seed.value.buffer, gradient])
+                .expect("a value and its gradient lie in different buffers");
+            seed.map.run(&value[..len], &mut gradient[..len], seed.accumulate);
+        }
         for step in self.steps.iter_mut().rev() {
             let Some(back) = &step.back else { continue };
             let (batch, (output, len)) = (self.batch, step.output);
@@ -44,7 +53,7 @@ impl Plan {
                 let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
                 let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
                 let output = output.get(..batch * len).unwrap_or_default();
-                let pass = Backward { batch, inputs, weights, output, grad_output, share };
+                let pass = Backward { batch, inputs, weights, output, grad_output, added: None, share };
                 let gradients = &mut self.weight_gradients[step.weights.clone()];
                 timed(self.timed, &mut step.times.backward_weights, || {
                     step.operation.backward_weights(&pass, gradients);
@@ -56,7 +65,8 @@ impl Plan {
                 let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
                 let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
                 let output = output.get(..batch * len).unwrap_or_default();
-                let pass = Backward { batch, inputs, weights, output, grad_output, share };
+                let added = target.linear_seed.map(|index| &self.linear_seeds[index].map);
+                let pass = Backward { batch, inputs, weights, output, grad_output, added, share };
                 let to = &mut grad_input[..batch * step.inputs[target.index].1];
                 timed(self.timed, &mut step.times.backward_input, || {
                     step.operation.backward_input(&pass, target.index, to, target.accumulate);

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use lucida_kernels::{Buffer, Cpu};
+use lucida_kernels::{Buffer, ChannelMap, Cpu};
 
 use super::flow::{Gradients, unfused};
 use super::lower::{Back, BackInput, Draft, Fusions, Lowered, Step, Wanted, lower};
 use super::memory::{Life, assign};
 use super::profile::StepTimes;
 use super::rule::Gate;
-use super::{BackwardRule, Place, Plan, Point};
+use super::{BackwardRule, LinearSeed, Place, Plan, Point};
 use crate::nn::layers::{Activating, Layer, Operation, Setting};
 use crate::nn::{Network, Shape};
 use crate::{Error, Result};
@@ -23,6 +23,7 @@ pub struct PlanBuilder<'a> {
     training: bool,
     outputs: Vec<Point>,
     seeds: Vec<Point>,
+    linear_seeds: Vec<Point>,
     gradients: Vec<Point>,
     pub(super) input_gradient: bool,
     pub(super) weight_gradients: Gradients,
@@ -39,6 +40,7 @@ impl<'a> PlanBuilder<'a> {
             training: false,
             outputs: Vec::new(),
             seeds: Vec::new(),
+            linear_seeds: Vec::new(),
             gradients: Vec::new(),
             input_gradient: false,
             weight_gradients: Gradients::None,
@@ -72,6 +74,14 @@ impl<'a> PlanBuilder<'a> {
     /// A gradient will be put in here. Seeds are numbered in the order of these calls.
     pub fn seed(mut self, point: impl Into<Point>) -> Self {
         self.seeds.push(point.into());
+        self
+    }
+
+    /// The gradient that comes in here is a linear function of the value, the same at each pixel: see
+    /// [`Plan::set_linear_seed`]. It need not be written down where a convolution follows, which adds it to what it sends
+    /// back. Linear seeds are numbered in the order of these calls.
+    pub fn linear_seed(mut self, point: impl Into<Point>) -> Self {
+        self.linear_seeds.push(point.into());
         self
     }
 
@@ -123,7 +133,7 @@ impl<'a> PlanBuilder<'a> {
         }
         let wants_gradients =
             self.input_gradient || self.weight_gradients != Gradients::None || !self.gradients.is_empty();
-        if wants_gradients && self.seeds.is_empty() {
+        if wants_gradients && self.seeds.is_empty() && self.linear_seeds.is_empty() {
             return Err(Error::argument("gradients are wanted, but no seed says where they come from"));
         }
         let find = |point: &Point| Ok((self.network.find(&point.layer)?, point.before_activation));
@@ -132,13 +142,18 @@ impl<'a> PlanBuilder<'a> {
             true => self.network.outputs().iter().map(|&node| (node, false)).collect(),
         };
         let seeds = self.seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let linear_seeds = self.linear_seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
+        if let Some(twice) = (1..linear_seeds.len()).find(|&at| linear_seeds[..at].contains(&linear_seeds[at])) {
+            let layer = &self.linear_seeds[twice].layer;
+            return Err(Error::argument(format!("two linear seeds at the layer {layer:?}: add up their matrices")));
+        }
         let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
         let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
-        let wanted: Wanted = outputs.iter().chain(&seeds).copied().chain(apart).collect();
+        let wanted: Wanted = outputs.iter().chain(&seeds).chain(&linear_seeds).copied().chain(apart).collect();
         let fusions = Fusions {
             pooling: self.rule == BackwardRule::Gradient,
             // A way back goes through each layer by itself.
-            normalization: !self.training && seeds.is_empty(),
+            normalization: !self.training && seeds.is_empty() && linear_seeds.is_empty(),
         };
         let lowered = lower(self.network, &wanted, self.training, fusions);
         for shape in &lowered.values {
@@ -148,7 +163,7 @@ impl<'a> PlanBuilder<'a> {
                 return Err(Error::Limit { what, got: u64::MAX, limit: isize::MAX as u64 });
             }
         }
-        Assembly::new(self, lowered, [outputs, seeds, gradients]).plan()
+        Assembly::new(self, lowered, [outputs, seeds, linear_seeds, gradients]).plan()
     }
 }
 
@@ -159,6 +174,7 @@ pub(super) struct Assembly<'a> {
     pub(super) lowered: Lowered,
     outputs: Vec<(usize, bool)>,
     pub(super) seeds: Vec<(usize, bool)>,
+    pub(super) linear_seeds: Vec<(usize, bool)>,
     pub(super) gradients: Vec<(usize, bool)>,
     /// For each value: whether its gradient is computed.
     pub(super) gradient: Vec<bool>,
@@ -168,11 +184,11 @@ pub(super) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn new(wish: PlanBuilder<'a>, lowered: Lowered, points: [Vec<(usize, bool)>; 3]) -> Self {
+    fn new(wish: PlanBuilder<'a>, lowered: Lowered, points: [Vec<(usize, bool)>; 4]) -> Self {
         let cpu = wish.cpu.unwrap_or_else(Cpu::detect);
-        let [outputs, seeds, gradients] = points;
+        let [outputs, seeds, linear_seeds, gradients] = points;
         let (gradient, flow) = (Vec::new(), Vec::new());
-        let mut assembly = Self { wish, cpu, lowered, outputs, seeds, gradients, gradient, flow };
+        let mut assembly = Self { wish, cpu, lowered, outputs, seeds, linear_seeds, gradients, gradient, flow };
         assembly.trace_gradients();
         assembly
     }
@@ -255,7 +271,8 @@ impl<'a> Assembly<'a> {
         for &point in &self.outputs {
             touch(self.lowered.at(point), end);
         }
-        for &point in &self.seeds {
+        let written = self.linear_seeds.iter().filter(|&&point| self.adds_linear_seed(point).is_none());
+        for &point in self.seeds.iter().chain(written) {
             touch(values + self.lowered.at(point), loss);
             touch(self.lowered.at(point), loss);
         }
@@ -272,7 +289,7 @@ impl<'a> Assembly<'a> {
                 touch(draft.output, moment);
             }
             for (&input, through) in draft.inputs.iter().zip(flow) {
-                if reads.inputs {
+                if reads.inputs || self.linear_seed(step, input).is_some() {
                     touch(input, moment);
                 }
                 if through.is_some() {
@@ -314,7 +331,9 @@ impl<'a> Assembly<'a> {
                 }
                 let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
                     let accumulate = through?;
-                    Some(BackInput { index, gradient: place(values + draft.inputs[index]).buffer, accumulate })
+                    let input = draft.inputs[index];
+                    let linear_seed = self.linear_seed(step, input);
+                    Some(BackInput { index, gradient: place(values + input).buffer, accumulate, linear_seed })
                 });
                 Back {
                     gradient: place(values + draft.output).buffer,
@@ -340,6 +359,15 @@ impl<'a> Assembly<'a> {
             place
         };
         let node_shape = |(node, _): (usize, bool)| network.nodes()[node].shape();
+        let linear_seed = |&point: &(usize, bool)| {
+            let value = self.lowered.at(point);
+            LinearSeed {
+                map: ChannelMap::new(self.cpu, self.lowered.values[value].channels()),
+                value: place(value),
+                gradient: self.adds_linear_seed(point).is_none().then(|| place(values + value).buffer),
+                accumulate: self.seeds.iter().any(|&seed| self.lowered.at(seed) == value),
+            }
+        };
         let input_values: Vec<usize> = network.inputs().map(|input| self.lowered.at((input, false))).collect();
         Ok(Plan {
             cpu: self.cpu,
@@ -352,6 +380,7 @@ impl<'a> Assembly<'a> {
             inputs: input_values.iter().map(|&value| place(value)).collect(),
             outputs: self.outputs.iter().map(|&p| shaped(place(self.lowered.at(p)), node_shape(p))).collect(),
             seeds: self.seeds.iter().map(|&p| shaped(place(values + self.lowered.at(p)), node_shape(p))).collect(),
+            linear_seeds: self.linear_seeds.iter().map(linear_seed).collect(),
             gradients: self
                 .gradients
                 .iter()

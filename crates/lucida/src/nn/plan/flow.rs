@@ -61,21 +61,56 @@ impl Assembly<'_> {
             useful.push(self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]));
             leads[draft.output] |= useful[useful.len() - 1];
         }
+        // Where gradients come from, last first: a step's output is behind its inputs.
         let mut comes = vec![false; leads.len()];
-        for &seed in &self.seeds {
+        for &seed in self.seeds.iter().chain(&self.linear_seeds) {
             comes[self.lowered.at(seed)] = true;
         }
-        let mut flow: Vec<_> = Vec::new();
-        for (draft, useful) in self.lowered.drafts.iter().zip(useful).rev() {
-            flow.push((comes[draft.output] && useful).then(|| {
-                let through = |&input: &usize| leads[input].then(|| std::mem::replace(&mut comes[input], true));
-                draft.inputs.iter().map(through).collect()
-            }));
+        let flows = |step: usize, comes: &[bool]| useful[step] && comes[self.lowered.drafts[step].output];
+        for (step, draft) in self.lowered.drafts.iter().enumerate().rev() {
+            if flows(step, &comes) {
+                draft.inputs.iter().filter(|&&input| leads[input]).for_each(|&input| comes[input] = true);
+            }
         }
-        flow.reverse();
-        self.flow = flow;
+        self.flow = (0..useful.len())
+            .map(|step| {
+                let through = |&input: &usize| leads[input].then_some(false);
+                flows(step, &comes).then(|| self.lowered.drafts[step].inputs.iter().map(through).collect())
+            })
+            .collect();
+        let mut written = vec![false; leads.len()];
+        let linear = self.linear_seeds.iter().filter(|&&point| self.adds_linear_seed(point).is_none());
+        for &seed in self.seeds.iter().chain(linear) {
+            written[self.lowered.at(seed)] = true;
+        }
+        for (draft, inputs) in self.lowered.drafts.iter().zip(&mut self.flow).rev() {
+            for (&input, accumulate) in draft.inputs.iter().zip(inputs.iter_mut().flatten()) {
+                if let Some(accumulate) = accumulate {
+                    *accumulate = std::mem::replace(&mut written[input], true);
+                }
+            }
+        }
         // A seed has a place for its gradient even when it leads nowhere.
         self.gradient = comes;
+    }
+
+    /// The step that adds a linear seed to what it sends back, if there is one: a convolution that alone takes the value.
+    pub(super) fn adds_linear_seed(&self, point: (usize, bool)) -> Option<usize> {
+        let value = self.lowered.at(point);
+        let mut consumers = self.consumers(value);
+        let (step, None) = (consumers.next()?, consumers.next()) else { return None };
+        let draft = &self.lowered.drafts[step];
+        let layer = self.wish.network.nodes()[draft.node].layer();
+        let able = draft.activation.is_none() && matches!(layer, Layer::Conv2D(_));
+        let sends = self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
+        (able && sends).then_some(step)
+    }
+
+    /// The linear seed that a step adds to the gradient of this input.
+    pub(super) fn linear_seed(&self, step: usize, input: usize) -> Option<usize> {
+        self.linear_seeds
+            .iter()
+            .position(|&point| self.lowered.at(point) == input && self.adds_linear_seed(point) == Some(step))
     }
 
     fn consumers(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
@@ -98,7 +133,7 @@ impl Assembly<'_> {
         }
         let value = draft.inputs[0];
         let from_relu = self.lowered.drafts.iter().any(|other| other.output == value && other.relu && !other.pool);
-        let seeded = self.seeds.iter().any(|&seed| self.lowered.at(seed) == value);
+        let seeded = self.seeds.iter().chain(&self.linear_seeds).any(|&seed| self.lowered.at(seed) == value);
         from_relu && !(pooling && seeded) && self.consumers(value).count() == 1
     }
 

@@ -40,6 +40,8 @@ pub(super) struct BackInput {
     pub(super) index: usize,
     pub(super) gradient: usize,
     pub(super) accumulate: bool,
+    /// The linear seed that the step adds to it.
+    pub(super) linear_seed: Option<usize>,
 }
 
 /// A step before its buffers are known. Values are numbered.

@@ -23,7 +23,7 @@ mod team;
 #[cfg(test)]
 mod tests;
 
-use lucida_kernels::{Buffer, Cpu};
+use lucida_kernels::{Buffer, ChannelMap, Cpu};
 
 use super::layers::{Forward, Inputs};
 use super::{Network, Shape};
@@ -88,6 +88,7 @@ pub struct Plan {
     outputs: Vec<Place>,
     /// Where gradients are put in.
     seeds: Vec<Place>,
+    linear_seeds: Vec<LinearSeed>,
     /// The gradients of values that were asked for, where there are any.
     gradients: Vec<Option<Place>>,
     /// The gradients of the inputs, if wanted.
@@ -102,6 +103,17 @@ struct Place {
     buffer: usize,
     len: usize,
     shape: Shape,
+}
+
+/// A gradient that is a linear function of a value.
+#[derive(Debug)]
+struct LinearSeed {
+    map: ChannelMap,
+    value: Place,
+    /// The buffer it is put in before the pass backward; none where a step adds it to what it sends back.
+    gradient: Option<usize>,
+    /// Whether something has been put in there.
+    accumulate: bool,
 }
 
 impl Plan {
@@ -169,6 +181,15 @@ impl Plan {
     pub fn seed_mut(&mut self, index: usize) -> &mut [f32] {
         let place = &self.seeds[index];
         &mut self.buffers[place.buffer][..self.batch * place.len]
+    }
+
+    /// Sets linear seed number `index`: at each pixel the gradient `sum over channels i of value[i] matrix[i][j] + shift[j]`
+    /// for channel `j`; zero until then. An empty `shift` is none.
+    ///
+    /// # Panics
+    /// When `matrix` has not the square of the value's channels, or `shift` another number than these.
+    pub fn set_linear_seed(&mut self, index: usize, matrix: &[f32], shift: &[f32]) {
+        self.linear_seeds[index].map.set(matrix, shift);
     }
 
     /// A wanted value and the gradient of a seed together: what a loss reads and writes.

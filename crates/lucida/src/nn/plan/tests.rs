@@ -302,3 +302,76 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
         }
     }
 }
+
+/// Convolutions in a row; `c1` is followed by a convolution, `c2` by a pooling, `c3` by nothing.
+fn chain() -> Network {
+    let mut b = Network::builder("chain");
+    let relu = |filters| conv(filters).activation(ActivationKind::Relu);
+    let input = b.add(Input::new([9, 8, 3]), &[]).unwrap();
+    let first = b.add_named("c1", relu(17), &[input]).unwrap();
+    let second = b.add_named("c2", relu(12), &[first]).unwrap();
+    let pool = b.add_named("pool", MaxPooling2D::default(), &[second]).unwrap();
+    let third = b.add_named("c3", relu(5), &[pool]).unwrap();
+    b.build(&[third], 9).unwrap()
+}
+
+#[test]
+fn a_linear_seed_is_what_it_stands_for() {
+    let batch = 2;
+    for (network, linear) in
+        [(chain(), vec!["c1", "c2", "c3"]), (chain(), vec!["c1"]), (branches(), vec!["stem", "sum"])]
+    {
+        for exact in [false, true] {
+            // An ordinary seed at the last of them as well.
+            let last = linear[linear.len() - 1];
+            let maps: Vec<_> = linear
+                .iter()
+                .map(|layer| {
+                    let channels = network.nodes()[network.find(layer).unwrap()].shape().channels();
+                    (ramp(channels * channels), if *layer == "c1" { ramp(channels) } else { Vec::new() })
+                })
+                .collect();
+            let builder = || Plan::builder(&network).batch_size(batch).exact(exact).input_gradient().weight_gradients();
+            let mut plan =
+                linear.iter().fold(builder().seed(last), |plan, layer| plan.linear_seed(*layer)).build().unwrap();
+            let mut wanted = builder();
+            for layer in &linear {
+                wanted = wanted.seed(*layer).output(*layer);
+            }
+            let mut wanted = wanted.build().unwrap();
+            for plan in [&mut plan, &mut wanted] {
+                let input = plan.input_mut();
+                let values = ramp(input.len());
+                input.copy_from_slice(&values);
+                plan.forward(&network).unwrap();
+            }
+            let seed = |len: usize| -> Vec<f32> { ramp(len).iter().map(|x| 0.3 * x).collect() };
+            for (index, (matrix, shift)) in maps.iter().enumerate() {
+                plan.set_linear_seed(index, matrix, shift);
+                let (value, gradient) = wanted.output_and_seed_mut(index, index);
+                let own = if linear[index] == last { seed(gradient.len()) } else { vec![0.0; gradient.len()] };
+                let channels = (matrix.len() as f64).sqrt() as usize;
+                for (at, gradient) in gradient.iter_mut().enumerate() {
+                    let (pixel, j) = (at / channels * channels, at % channels);
+                    let sum: f32 = (0..channels).map(|i| value[pixel + i] * matrix[i * channels + j]).sum();
+                    *gradient = own[at] + sum + shift.get(j).unwrap_or(&0.0);
+                }
+            }
+            let own = plan.seed_mut(0);
+            let values = seed(own.len());
+            own.copy_from_slice(&values);
+            plan.backward(&network);
+            wanted.backward(&network);
+            let gradients = |plan: &Plan| -> Vec<Vec<f32>> {
+                [plan.input_gradient().unwrap().to_vec()].into_iter().chain(plan.weight_gradients().to_vec()).collect()
+            };
+            for (got, wanted) in gradients(&plan).iter().zip(&gradients(&wanted)) {
+                let scale = wanted.iter().fold(1e-3_f32, |most, x| most.max(x.abs()));
+                let apart = got.iter().zip(wanted).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                assert!(apart <= 1e-5 * scale, "{linear:?}, exact {exact}: {apart:e} of {scale:e}");
+            }
+        }
+    }
+    let twice = Plan::builder(&chain()).linear_seed("c1").linear_seed("c1").input_gradient().build();
+    assert!(twice.unwrap_err().to_string().contains("c1"));
+}
