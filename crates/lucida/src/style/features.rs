@@ -1,24 +1,20 @@
 //! The two products of style: channels with channels, and back to the features.
 
-use lucida_kernels::{Buffer, Conv2d, Conv2dGradients, Conv2dShape, Cpu, Gram};
+use lucida_kernels::{Buffer, ChannelMap, Cpu, Gram};
 
-/// The products for features of so many channels, at most so many pixels at a time.
+/// The products for features of so many channels.
 #[derive(Debug)]
 pub(super) struct Products {
     gram: Gram,
-    back: Option<Conv2d>,
+    back: ChannelMap,
     matrix: Buffer,
     pub(super) channels: usize,
 }
 
 impl Products {
-    /// `back` also prepares for [`spread`](Self::spread).
-    pub(super) fn new(cpu: Cpu, channels: usize, pixels: usize, back: bool) -> Self {
-        // Rows of features times a square matrix: a dense layer for a batch of pixels.
-        let shape = Conv2dShape::dense(channels, channels);
-        let gradients = Conv2dGradients { input: true, kernel: false };
-        let back = back.then(|| Conv2d::direct(cpu, shape, pixels, gradients));
-        Self { gram: Gram::new(cpu, channels), back, matrix: Buffer::zeroed(channels * channels), channels }
+    pub(super) fn new(cpu: Cpu, channels: usize) -> Self {
+        let (gram, back) = (Gram::new(cpu, channels), ChannelMap::new(cpu, channels));
+        Self { gram, back, matrix: Buffer::zeroed(channels * channels), channels }
     }
 
     /// Adds `F^T F` to `sums`, for features (pixel, channel).
@@ -27,18 +23,14 @@ impl Products {
         sums.iter_mut().zip(self.matrix.iter()).for_each(|(sum, value)| *sum += value);
     }
 
-    /// Sets the symmetric matrix that [`spread`](Self::spread) multiplies with.
+    /// Sets the matrix that [`spread`](Self::spread) multiplies with.
     pub(super) fn set_matrix(&mut self, matrix: &[f32]) {
-        self.back.as_mut().expect("prepared for the way back").set_kernel(matrix);
+        self.back.set(matrix, &[]);
     }
 
     /// `F D`, or that added.
     pub(super) fn spread(&mut self, features: &[f32], gradient: &mut [f32], accumulate: bool) {
-        let pixels = features.len() / self.channels;
-        if pixels > 0 {
-            let back = self.back.as_mut().expect("prepared for the way back");
-            back.backward_input(pixels, features, gradient, accumulate);
-        }
+        self.back.run(features, gradient, accumulate);
     }
 }
 
@@ -50,7 +42,7 @@ mod tests {
     fn there_and_back() {
         let (channels, pixels) = (5, 40);
         let features: Vec<f32> = (0..channels * pixels).map(|i| ((i * 37) % 11) as f32 / 4.0 - 1.0).collect();
-        let mut products = Products::new(Cpu::detect(), channels, 64, true);
+        let mut products = Products::new(Cpu::detect(), channels);
         let mut sums = Buffer::zeroed(channels * channels);
         products.correlate(&features, &mut sums);
         products.correlate(&features, &mut sums);

@@ -5,7 +5,7 @@ use lucida_kernels::Buffer;
 use super::content::{difference, squares};
 use super::features::Products;
 use super::parts::{add_means, add_shift, gathered, means_for, scatter, shrink};
-use super::sight::{Eye, Sight};
+use super::sight::{Back, Eye, Sight};
 use super::style_loss::{Moments, Target};
 use super::tiles::Tile;
 use super::{Canvas, Look, StyleNetwork};
@@ -45,10 +45,9 @@ impl StyleTarget {
         if names.is_empty() {
             return Ok((Self { layers: Vec::new() }, network));
         }
-        let mut sight = Sight::new(network, &names, style.size, eye, false)?;
-        let mut products: Vec<Products> = (0..names.len())
-            .map(|layer| Products::new(eye.cpu, sight.layers[layer].channels, sight.pixels(layer), false))
-            .collect();
+        let mut sight = Sight::new(network, &names, style.size, eye, Back::Nothing)?;
+        let mut products: Vec<Products> =
+            sight.layers.iter().map(|layer| Products::new(eye.cpu, layer.channels)).collect();
         let mut sums: Vec<Buffer> = products.iter().map(|p| Buffer::zeroed(p.channels * p.channels)).collect();
         let mut means: Vec<Vec<f64>> = products.iter().map(|p| means_for(look, p.channels)).collect();
         let mut mass = vec![0.0; names.len()];
@@ -142,6 +141,7 @@ impl Objective {
     ) -> Result<Self> {
         let eye = Eye { cpu, exact, memory: None };
         look.check()?;
+        let network = network.cut(&look.layers())?;
         let (style, network) = StyleTarget::measure(network, look, style, eye)?;
         Self::with_regions(network, look, content, vec![Region { mask: None, style }], eye)
     }
@@ -154,10 +154,17 @@ impl Objective {
         eye: Eye,
     ) -> Result<Self> {
         look.check()?;
-        let sight = Sight::new(network, &look.layers(), content.size, eye, true)?;
-        let largest = |layer: usize| Products::new(eye.cpu, sight.layers[layer].channels, sight.pixels(layer), true);
-        let style = (0..look.style.len()).map(|layer| {
-            let products = largest(layer);
+        let layers = look.layers();
+        let written: Vec<bool> =
+            layers.iter().map(|name| look.content.iter().any(|layer| layer.name == *name)).collect();
+        // With one style for the whole canvas the gradient is a linear function of the features, the same at each pixel.
+        let back = match &regions[..] {
+            [Region { mask: None, .. }] => Back::Linear { linear: look.style.len(), written: &written },
+            _ => Back::Written,
+        };
+        let sight = Sight::new(network, &layers, content.size, eye, back)?;
+        let style = sight.layers[..look.style.len()].iter().map(|layer| {
+            let products = Products::new(eye.cpu, layer.channels);
             let sums = regions.iter().map(|_| Buffer::zeroed(products.channels * products.channels)).collect();
             let means = regions.iter().map(|_| means_for(look, products.channels)).collect();
             StyleLayer { products, sums, means }
@@ -315,7 +322,13 @@ impl Objective {
         for index in 0..self.sight.layers.len() {
             let channels = self.sight.layers[index].channels;
             let [inside, outside] = self.sight.parts(tile, index);
-            let (features, gradient) = self.sight.features_and_gradient(index);
+            let linear = self.sight.is_linear(index);
+            if linear {
+                let layer = &self.style[index];
+                let shift: Vec<f32> = layer.means[0].iter().map(|&shift| shift as f32).collect();
+                self.sight.set_linear(index, &layer.sums[0], &shift);
+            }
+            let Some((features, gradient)) = self.sight.features_and_gradient(index) else { continue };
             let mut written = false;
             if let Some((wanted, factor)) = &self.content[index] {
                 let scale = (2.0 * factor * f64::from(self.look.content_weight)) as f32;
@@ -332,7 +345,7 @@ impl Objective {
                 }
                 written = true;
             }
-            let Some(layer) = self.style.get_mut(index) else {
+            let Some(layer) = self.style.get_mut(index).filter(|_| !linear) else {
                 if !written {
                     gradient.fill(0.0);
                 }

@@ -6,8 +6,8 @@ use crate::explain::receptive_fields;
 use crate::nn::Plan;
 use crate::{Cpu, Error, Result};
 
-/// Bytes that a weight takes in all: itself, and transformed for the ways there and back (36 numbers for 9 each).
-const BYTES_PER_WEIGHT: usize = 4 + 2 * 16;
+/// Bytes that a weight takes in all: itself, and transformed for the ways there and back (48 numbers for 9 each).
+const BYTES_PER_WEIGHT: usize = 4 + 2 * 22;
 /// The side of the canvas that the memory for a pixel is measured on.
 const PROBE: usize = 128;
 
@@ -19,6 +19,18 @@ pub(super) struct Eye {
     pub(super) exact: bool,
     /// The most bytes that activations, gradients and weights may take.
     pub(super) memory: Option<u64>,
+}
+
+/// The gradients that can be sent back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Back<'a> {
+    /// None.
+    Nothing,
+    /// From all layers, written down at each.
+    Written,
+    /// Where one tile is the whole canvas: from the first `linear` layers linear functions of the features, and written
+    /// down where `written` says so. Otherwise as [`Written`](Self::Written).
+    Linear { linear: usize, written: &'a [bool] },
 }
 
 /// A layer that is looked at.
@@ -40,6 +52,10 @@ pub(super) struct Sight {
     halo: usize,
     unit: usize,
     pub(super) layers: Vec<Seen>,
+    /// For each layer: the number of its seed, where gradients are written down.
+    seeds: Vec<Option<usize>>,
+    /// Layers from which linear functions of the features are sent back.
+    linear: usize,
 }
 
 /// A part of a layer's map: rows and columns, in that of the tile or of the whole canvas.
@@ -64,29 +80,32 @@ impl Part {
 }
 
 impl Sight {
-    /// A view of canvases of a size that is whole units of the network, for the outputs of `layers`; with `back` gradients
-    /// can be sent back from them.
+    /// A view of canvases of a size that is whole units of the network, for the outputs of `layers`.
     pub(super) fn new(
         network: StyleNetwork,
         layers: &[&str],
         canvas: [usize; 2],
         eye: Eye,
-        back: bool,
+        back: Back,
     ) -> Result<Self> {
         let [unit, halo] = unit_and_halo(&network, layers)?;
         let (network, tile) = match eye.memory {
-            Some(memory) => tile_for(network, layers, canvas, (eye, memory), back, (unit, halo))?,
+            Some(memory) => tile_for(network, layers, canvas, (eye, memory), back != Back::Nothing, (unit, halo))?,
             None => (network, canvas),
         };
         let network = network.with_size(tile)?;
+        let back = if tile != canvas && back != Back::Nothing { Back::Written } else { back };
         let plan = plan(&network, layers, eye, back)?;
+        let mut numbers = 0..;
+        let seeds = (0..layers.len()).map(|layer| back.writes(layer).then(|| numbers.next()).flatten()).collect();
+        let linear = if let Back::Linear { linear, .. } = back { linear } else { 0 };
         let seen = |(index, name): (usize, &&str)| {
             let shape = plan.output_shape(index);
             let [height, _, channels] = shape.as_picture().ok_or_else(|| Error::layer(*name, "has no maps"))?;
             Ok(Seen { name: (*name).to_owned(), stride: tile[0] / height, channels })
         };
         let layers = layers.iter().enumerate().map(seen).collect::<Result<Vec<_>>>()?;
-        Ok(Self { network, plan, canvas, tile, halo, unit, layers })
+        Ok(Self { network, plan, canvas, tile, halo, unit, layers, seeds, linear })
     }
 
     /// The network, for another view.
@@ -104,10 +123,15 @@ impl Sight {
         self.canvas == self.tile
     }
 
-    /// The most pixels that a layer shows at a time.
-    pub(super) fn pixels(&self, layer: usize) -> usize {
-        let stride = self.layers[layer].stride;
-        (self.tile[0] / stride) * (self.tile[1] / stride)
+    /// Whether a linear function of the features is sent back from a layer: see
+    /// [`set_linear`](Self::set_linear).
+    pub(super) fn is_linear(&self, layer: usize) -> bool {
+        layer < self.linear
+    }
+
+    /// Sets that function: (from channel, to channel), and what is added.
+    pub(super) fn set_linear(&mut self, layer: usize, matrix: &[f32], shift: &[f32]) {
+        self.plan.set_linear_seed(layer, matrix, shift);
     }
 
     /// Looks at one tile of a canvas.
@@ -127,9 +151,9 @@ impl Sight {
         self.plan.output(layer)
     }
 
-    /// These, and the gradient that is to be sent back from there.
-    pub(super) fn features_and_gradient(&mut self, layer: usize) -> (&[f32], &mut [f32]) {
-        self.plan.output_and_seed_mut(layer, layer)
+    /// These, and the gradient that is to be sent back from there, where it is written down.
+    pub(super) fn features_and_gradient(&mut self, layer: usize) -> Option<(&[f32], &mut [f32])> {
+        self.seeds[layer].map(|seed| self.plan.output_and_seed_mut(layer, seed))
     }
 
     /// The core of a tile in the map of the tile, and in that of the whole canvas.
@@ -157,15 +181,29 @@ impl Sight {
     }
 }
 
-fn plan(network: &StyleNetwork, layers: &[&str], eye: Eye, back: bool) -> Result<Plan> {
-    let mut plan = Plan::builder(&network.network).cpu(eye.cpu).exact(eye.exact);
-    for &layer in layers {
-        plan = plan.output(layer);
-        if back {
-            plan = plan.seed(layer);
+impl Back<'_> {
+    /// Whether gradients are written down at a layer.
+    fn writes(self, layer: usize) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Written => true,
+            Self::Linear { written, .. } => written[layer],
         }
     }
-    if back { plan.input_gradient() } else { plan }.build()
+}
+
+fn plan(network: &StyleNetwork, layers: &[&str], eye: Eye, back: Back) -> Result<Plan> {
+    let mut plan = Plan::builder(&network.network).cpu(eye.cpu).exact(eye.exact);
+    for (index, &layer) in layers.iter().enumerate() {
+        plan = plan.output(layer);
+        if back.writes(index) {
+            plan = plan.seed(layer);
+        }
+        if matches!(back, Back::Linear { linear, .. } if index < linear) {
+            plan = plan.linear_seed(layer);
+        }
+    }
+    if back == Back::Nothing { plan } else { plan.input_gradient() }.build()
 }
 
 /// Pixels of the canvas for a pixel of the layer that has the fewest, and half of the largest receptive field in whole such
@@ -194,7 +232,7 @@ fn tile_for(
     (unit, halo): (usize, usize),
 ) -> Result<(StyleNetwork, [usize; 2])> {
     let network = network.with_size([PROBE, PROBE])?;
-    let probe = plan(&network, layers, eye, back)?;
+    let probe = plan(&network, layers, eye, if back { Back::Written } else { Back::Nothing })?;
     // A tile's features of one style layer at a time are put side by side, and so is their gradient.
     let copies = if back { 2 } else { 1 };
     let copied = (0..layers.len()).map(|layer| 4 * copies * probe.output_shape(layer).len()).max().unwrap_or(0);

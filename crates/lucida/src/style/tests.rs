@@ -1,7 +1,7 @@
 //! The objective and the way to a picture, on the built-in network and small ones.
 
 use super::objective::{Region, StyleTarget};
-use super::sight::{Eye, Sight};
+use super::sight::{Back, Eye, Sight};
 use super::*;
 use crate::Cpu;
 use crate::data::{Colour, Picture, Preprocessing};
@@ -104,7 +104,7 @@ fn memories_of_tiles(network: &StyleNetwork, look: &Look, size: [usize; 2]) -> V
     let mut memory = 256_000_000.0_f64;
     while memories.len() < 3 {
         let eye = Eye { memory: Some(memory as u64), exact: true, ..eye() };
-        let sight = Sight::new(network.clone(), &look.layers(), size, eye, true).unwrap();
+        let sight = Sight::new(network.clone(), &look.layers(), size, eye, Back::Written).unwrap();
         let tiles = sight.tiles([0, 0]).len();
         if tiles > most {
             most = tiles;
@@ -129,7 +129,7 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     for memory in memories_of_tiles(&network, &look, size) {
         let eye = Eye { memory, exact: true, ..eye() };
         let (style, network) = StyleTarget::measure(network.clone(), &look, &style, eye).unwrap();
-        let tiles = Sight::new(network.clone(), &look.layers(), size, eye, true).unwrap().tiles([0, 0]).len();
+        let tiles = Sight::new(network.clone(), &look.layers(), size, eye, Back::Written).unwrap().tiles([0, 0]).len();
         let mask: Vec<f32> = (0..size[0] * size[1]).map(|i| (i % size[1]) as f32 / 159.0).collect();
         for mask in [None, Some(mask)] {
             let region = Region { mask, style: style.clone() };

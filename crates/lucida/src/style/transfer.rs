@@ -7,7 +7,7 @@ use super::objective::{Region, StyleTarget};
 use super::pyramid::{LEAST_SIDE, scaled, sizes};
 use super::run::{Done, Run};
 use super::scene::{Anchor, Kept, Scene};
-use super::sight::{Eye, Sight, unit_and_halo};
+use super::sight::{Back, Eye, Sight, unit_and_halo};
 use super::{Canvas, Colours, Losses, Objective, Optimizer, Settings, Start, StyleNetwork, mask};
 use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
@@ -293,7 +293,7 @@ impl Painting<'_> {
             && let Some(network) = self.network.take()
         {
             let eye = Eye { cpu: settings.cpu, exact: false, memory };
-            let sight = Sight::new(network, &settings.look.layers(), geometry.canvas, eye, true)?;
+            let sight = Sight::new(network, &settings.look.layers(), geometry.canvas, eye, Back::Written)?;
             self.network = Some(sight.into_network());
         }
         Ok(())
