@@ -236,13 +236,23 @@ impl Operation for Convolution {
     /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]
     /// dY[y, x, f]`, and `db[f]` the sum of `dY[., ., f]`.
     fn backward_weights(&mut self, pass: &Backward, gradients: &mut [Vec<f32>]) {
-        let [kernel, bias @ ..] = gradients else { return };
-        if !kernel.is_empty() {
-            self.kernel.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
-        }
-        if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
-            self.kernel.backward_bias(pass.batch, pass.grad_output, bias, &mut self.workspace);
-        }
+        weight_gradients(&mut self.kernel, pass, gradients, &mut self.workspace);
+    }
+}
+
+/// The gradients of a kernel and, if there is one, of a bias.
+pub(super) fn weight_gradients(
+    convolution: &mut lucida_kernels::Conv2d,
+    pass: &Backward,
+    gradients: &mut [Vec<f32>],
+    workspace: &mut [f32],
+) {
+    let [kernel, bias @ ..] = gradients else { return };
+    if !kernel.is_empty() {
+        convolution.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
+    }
+    if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
+        convolution.backward_bias(pass.batch, pass.grad_output, bias, workspace);
     }
 }
 

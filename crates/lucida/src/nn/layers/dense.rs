@@ -1,10 +1,11 @@
 //! Dense layers: `y = x W + b`.
 
-use lucida_kernels::Conv2dShape;
+use lucida_kernels::ops::sum_rows_workspace;
+use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, DenseGradient};
 use serde::{Deserialize, Serialize};
 
-use super::conv2d::{Convolution, kernel_and_bias};
-use super::{ActivationKind, Mechanics, Operation, Setting, one_input};
+use super::conv2d::{Convolution, kernel_and_bias, weight_gradients};
+use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Reads, Setting, Work, one_input};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
 /// A layer in which each unit sees all inputs.
@@ -71,14 +72,85 @@ impl Mechanics for Dense {
 
     /// A dense layer is the 1x1 convolution of a 1x1 picture, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`.
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        Box::new(Convolution::new(setting, Conv2dShape::dense(setting.inputs[0].len(), self.units), self.use_bias))
+        let shape = Conv2dShape::dense(setting.inputs[0].len(), self.units);
+        match Changing::suits(setting, shape) {
+            true => Box::new(Changing::new(setting, shape, self.use_bias)),
+            false => Box::new(Convolution::new(setting, shape, self.use_bias)),
+        }
+    }
+}
+
+/// Weights from which on it matters that they are not packed: 1 MiB, half of a usual L2 cache.
+const MANY_WEIGHTS: usize = 1 << 18;
+/// Units for each sample of the batch from which on packing takes longer than what it saves.
+const UNITS_PER_SAMPLE: usize = 4;
+
+/// A dense layer in training, whose weights are others at each step: they are not packed.
+struct Changing {
+    dense: lucida_kernels::Dense,
+    /// For the gradients of the weights.
+    gradients: lucida_kernels::Conv2d,
+    use_bias: bool,
+    relu: bool,
+    through_relu: bool,
+    workspace: Buffer,
+}
+
+impl Changing {
+    fn suits(setting: &Setting, shape: Conv2dShape) -> bool {
+        let few_samples = UNITS_PER_SAMPLE * setting.batch <= shape.filters;
+        let fits = lucida_kernels::Dense::fits(setting.cpu, shape.filters);
+        setting.grad_weights && few_samples && fits && shape.kernel_len() >= MANY_WEIGHTS
+    }
+
+    fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
+        let (cpu, batch) = (setting.cpu, setting.batch);
+        let gradients = Conv2dGradients { input: false, kernel: true };
+        Self {
+            dense: lucida_kernels::Dense::new(cpu, shape.channels, shape.filters, batch),
+            gradients: lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
+            use_bias,
+            relu: setting.relu,
+            through_relu: setting.through_relu,
+            workspace: Buffer::zeroed(sum_rows_workspace(cpu, shape.filters)),
+        }
+    }
+}
+
+impl Operation for Changing {
+    fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+        let bias = self.use_bias.then(|| pass.weights[1].values());
+        self.dense.forward(pass.batch, pass.inputs.get(0), pass.weights[0].values(), bias, self.relu, output);
+    }
+
+    fn backward_reads(&self) -> Reads {
+        Reads { inputs: true, output: false }
+    }
+
+    fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+        let gate = self.through_relu.then(|| pass.inputs.get(0));
+        let gradient = DenseGradient { values: grad_input, accumulate, gate };
+        self.dense.backward_input(pass.batch, pass.grad_output, pass.weights[0].values(), gradient);
+    }
+
+    fn backward_weights(&mut self, pass: &Backward, gradients: &mut [Vec<f32>]) {
+        weight_gradients(&mut self.gradients, pass, gradients, &mut self.workspace);
+    }
+
+    fn work(&self) -> Work {
+        let [_, _, backward_weights] = self.gradients.algorithms();
+        let unpacked = Some("product, unpacked");
+        let operations = self.gradients.operations();
+        Work { forward: unpacked, backward_input: unpacked, backward_weights, operations }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::layers::Input;
     use crate::nn::testing::{check_layer, refuses};
+    use crate::nn::{Network, Plan, StepProfile, StepSeed};
 
     #[test]
     fn gradients() {
@@ -86,6 +158,37 @@ mod tests {
         check_layer(Dense::new(33).without_bias(), &[[20].into()]);
         check_layer(Dense::new(5).activation(ActivationKind::Softmax), &[[9].into()]);
         check_layer(Dense::new(5).activation(ActivationKind::Sigmoid), &[[9].into()]);
+    }
+
+    /// A plan for few samples packs no weights, one for many does.
+    #[test]
+    fn packed_or_not_all_passes_agree() {
+        let mut builder = Network::builder("two");
+        let input = builder.add(Input::new([600]), &[]).unwrap();
+        let hidden = builder.add(Dense::new(512).activation(ActivationKind::Relu), &[input]).unwrap();
+        let output = builder.add(Dense::new(512), &[hidden]).unwrap();
+        let mut network = builder.build(&[output], 3).unwrap();
+        let batch = 5;
+        let mut results = [batch, 512].map(|capacity| {
+            let builder = Plan::builder(&network).batch_size(capacity).training().input_gradient().weight_gradients();
+            let mut plan = builder.seed(network.nodes()[output].name()).build().unwrap();
+            let unpacked = |step: &StepProfile| step.forward.algorithm == Some("product, unpacked");
+            assert!(plan.profile().iter().all(|step| unpacked(step) == (capacity == batch)));
+            plan.set_batch(batch);
+            plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 31 % 23) as f32 / 11.0 - 1.0);
+            plan.forward_training(&mut network, StepSeed { seed: 1, first_sample: 0 }).unwrap();
+            plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
+            let output = plan.output(0).to_vec();
+            plan.backward(&network);
+            let mut all = vec![output, plan.input_gradient().unwrap().to_vec()];
+            all.extend(plan.weight_gradients().to_vec());
+            all
+        });
+        let [few, many] = &mut results;
+        for (few, many) in few.iter().zip(many.iter()) {
+            let most = many.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            assert!(most > 0.0 && few.iter().zip(many).all(|(a, b)| (a - b).abs() <= 1e-5 * most));
+        }
     }
 
     #[test]
