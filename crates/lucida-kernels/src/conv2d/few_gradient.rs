@@ -13,6 +13,10 @@
 //! ```
 //!
 //! Instruction sets with fewer registers take the rows of the kernel one by one.
+//!
+//! Back to the first kernel of basic-cnn (3 channels, 32 filters, batch 32 at 150x150) on two threads of an EPYC (Zen 4):
+//! 6.9 ms. With the four pixels of a window written out in the loop the compiler puts all sums on the stack and takes them
+//! back for each window: 14.4 ms.
 
 use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Isa, Simd, multiversion};
@@ -80,19 +84,20 @@ unsafe fn kernel_rows<S: Simd, const ROWS: usize, const TAPS: usize>(simd: S, jo
         let count = (filters - filter).min(S::LANES);
         let mut sums = [[simd.splat(0.0); TAPS]; ROWS];
         for y in 0..job.rows {
-            for x in 0..columns {
-                let window = job.first + y * columns + x;
-                let corner = job.source.wrapping_add(2 * (y * job.row + x * job.step) + first_row * job.source_row);
-                // SAFETY: the window is among the maxima and the masks, its patches lie within the source.
-                unsafe {
-                    let value = load_vector(simd, job.values.add(window * filters + filter), count);
-                    let masks = job.switches.masks().add(place.mask(window, filter / S::LANES));
-                    // Written out, so that the sums stay in registers.
-                    let next = corner.add(job.row);
-                    add_patch(simd, &mut sums, corner, job.source_row, simd.keep(*masks, value));
-                    add_patch(simd, &mut sums, corner.add(job.step), job.source_row, simd.keep(*masks.add(1), value));
-                    add_patch(simd, &mut sums, next, job.source_row, simd.keep(*masks.add(2), value));
-                    add_patch(simd, &mut sums, next.add(job.step), job.source_row, simd.keep(*masks.add(3), value));
+            // One loop over all pixels, in pairs of rows: the compiler keeps the sums in registers across it.
+            let window = job.first + y * columns;
+            // SAFETY: the windows are among the maxima and the masks, their patches lie within the source.
+            unsafe {
+                let corner = job.source.wrapping_add(2 * y * job.row + first_row * job.source_row);
+                let values = job.values.add(window * filters + filter);
+                let masks = job.switches.masks().add(place.mask(window, filter / S::LANES));
+                let mask_step = place.mask(1, 0) - place.mask(0, 0);
+                for pixel in 0..4 * columns {
+                    let (x, p) = (pixel / 4, pixel % 4);
+                    let value = simd.load_partial(values.add(x * filters), count);
+                    let right = simd.keep(*masks.add(x * mask_step + p), value);
+                    let patch = corner.add((p / 2) * job.row + (2 * x + p % 2) * job.step);
+                    add_patch(simd, &mut sums, patch, job.source_row, right);
                 }
             }
         }
