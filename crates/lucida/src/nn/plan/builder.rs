@@ -143,10 +143,6 @@ impl<'a> PlanBuilder<'a> {
         };
         let seeds = self.seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
         let linear_seeds = self.linear_seeds.iter().map(find).collect::<Result<Vec<_>>>()?;
-        if let Some(twice) = (1..linear_seeds.len()).find(|&at| linear_seeds[..at].contains(&linear_seeds[at])) {
-            let layer = &self.linear_seeds[twice].layer;
-            return Err(Error::argument(format!("two linear seeds at the layer {layer:?}: add up their matrices")));
-        }
         let gradients = self.gradients.iter().map(find).collect::<Result<Vec<_>>>()?;
         let apart = gradients.iter().flat_map(|&point| unfused(self.network, point, self.training));
         let wanted: Wanted = outputs.iter().chain(&seeds).chain(&linear_seeds).copied().chain(apart).collect();
@@ -156,6 +152,12 @@ impl<'a> PlanBuilder<'a> {
             normalization: !self.training && seeds.is_empty() && linear_seeds.is_empty(),
         };
         let lowered = lower(self.network, &wanted, self.training, fusions);
+        // Different points may be the same value.
+        let values: Vec<usize> = linear_seeds.iter().map(|&point| lowered.at(point)).collect();
+        if let Some(twice) = (1..values.len()).find(|&at| values[..at].contains(&values[at])) {
+            let layer = &self.linear_seeds[twice].layer;
+            return Err(Error::argument(format!("two linear seeds at the layer {layer:?}: add up their matrices")));
+        }
         for shape in &lowered.values {
             let bytes = shape.len().checked_mul(self.batch).and_then(|len| len.checked_mul(4));
             if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
@@ -271,10 +273,9 @@ impl<'a> Assembly<'a> {
         for &point in &self.outputs {
             touch(self.lowered.at(point), end);
         }
-        let written = self.linear_seeds.iter().filter(|&&point| self.adds_linear_seed(point).is_none());
-        for &point in self.seeds.iter().chain(written) {
-            touch(values + self.lowered.at(point), loss);
-            touch(self.lowered.at(point), loss);
+        for value in self.written_seeds() {
+            touch(values + value, loss);
+            touch(value, loss);
         }
         for value in self.gradients.iter().map(|&point| self.lowered.at(point)).filter(|&value| self.gradient[value]) {
             touch(values + value, end);

@@ -79,10 +79,7 @@ impl Assembly<'_> {
             })
             .collect();
         let mut written = vec![false; leads.len()];
-        let linear = self.linear_seeds.iter().filter(|&&point| self.adds_linear_seed(point).is_none());
-        for &seed in self.seeds.iter().chain(linear) {
-            written[self.lowered.at(seed)] = true;
-        }
+        self.written_seeds().for_each(|value| written[value] = true);
         for (draft, inputs) in self.lowered.drafts.iter().zip(&mut self.flow).rev() {
             for (&input, accumulate) in draft.inputs.iter().zip(inputs.iter_mut().flatten()) {
                 if let Some(accumulate) = accumulate {
@@ -92,6 +89,12 @@ impl Assembly<'_> {
         }
         // A seed has a place for its gradient even when it leads nowhere.
         self.gradient = comes;
+    }
+
+    /// The values whose gradients are written down before the way back begins.
+    pub(super) fn written_seeds(&self) -> impl Iterator<Item = usize> + '_ {
+        let linear = self.linear_seeds.iter().filter(|&&point| self.adds_linear_seed(point).is_none());
+        self.seeds.iter().chain(linear).map(|&point| self.lowered.at(point))
     }
 
     /// The step that adds a linear seed to what it sends back, if there is one: a convolution that alone takes the value.

@@ -374,4 +374,8 @@ fn a_linear_seed_is_what_it_stands_for() {
     }
     let twice = Plan::builder(&chain()).linear_seed("c1").linear_seed("c1").input_gradient().build();
     assert!(twice.unwrap_err().to_string().contains("c1"));
+    // A layer without an activation has the same value before and after it.
+    let network = branches();
+    let twice = Plan::builder(&network).linear_seed("sum").linear_seed(Point::before_activation("sum"));
+    assert!(twice.input_gradient().build().unwrap_err().to_string().contains("sum"));
 }
