@@ -105,6 +105,26 @@ test('from the graph to a layer to a filter', async () => {
   clean(shown);
 });
 
+test('what is asked for twice is shown once, and the last choice wins', async () => {
+  // Answers that come late: the first of all, so that the second overtakes it, and both wait for one layer.
+  let late = 600;
+  await shown.route(/\/layers\/[^/]+(\/maps\?.*)?$/, async (route) => {
+    late = Math.max(0, late - 150);
+    await new Promise((wait) => { setTimeout(wait, late); });
+    await route.continue();
+  });
+  await shown.goto(`${served.url}/?model=job-0001&image=digit-3`);
+  await shown.waitForSelector('.node');
+  for (const layer of ['conv2d_1', 'conv2d', 'conv2d_1', 'conv2d_1']) await shown.click(`.node:has(b:text-is("${layer}"))`);
+  await shown.waitForSelector('.map');
+  await shown.waitForTimeout(900);
+  assert.equal(await shown.textContent('#layer-name'), 'conv2d_1');
+  assert.equal(await shown.locator('.map').count(), 48);
+  assert.equal(await shown.locator('#kernels figure').count(), 48);
+  await shown.unrouteAll({ behavior: 'wait' });
+  clean(shown);
+});
+
 test('branches, and a picture of one\'s own', async () => {
   await shown.goto(`${served.url}/?model=inception-v3`);
   await shown.waitForSelector('.node.join');

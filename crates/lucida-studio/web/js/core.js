@@ -54,6 +54,16 @@ export async function attempt(work) {
   }
 }
 
+/** Turns: each call begins one, and answers whether it is still the last. An answer that was overtaken is dropped. */
+export function turns() {
+  let last = 0;
+  return () => {
+    last += 1;
+    const mine = last;
+    return () => mine === last;
+  };
+}
+
 /** What is looked at: in the address, and remembered for the next page. */
 const KEYS = ['model', 'image', 'layer', 'channel'];
 const kept = () => JSON.parse(sessionStorage.getItem('lucida') ?? '{}');

@@ -1,6 +1,6 @@
 // The explain page: a picture, a class, and all methods side by side.
 
-import { $, ask, attempt, el, number, path, percent, post, view } from './core.js';
+import { $, ask, attempt, el, number, path, percent, post, turns, view } from './core.js';
 import { ended, follow } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
@@ -10,6 +10,7 @@ let chosen = null;
 let answers = [];
 let current = null;
 let stop = () => {};
+const turn = turns();
 const pictures = picker($('#picker'), () => predict());
 
 frame(async (next) => {
@@ -32,8 +33,9 @@ frame(async (next) => {
 /** The classes that the picture may be of, the likely ones to choose from at once. */
 async function predict() {
   if (model.classes.length === 0) return;
+  const last = turn();
   const found = await attempt(() => ask(`${path`/api/models/${model.id}/prediction`}?image=${encodeURIComponent(view.image)}`));
-  if (!found) return;
+  if (!found || !last()) return;
   const order = [...found.probabilities.keys()].sort((a, b) => found.probabilities[b] - found.probabilities[a]).slice(0, 5);
   choose(order[0]);
   $('#classes').replaceChildren(...order.map((which) => {

@@ -1,22 +1,20 @@
 // One filter: its map of the picture at hand, what it sees there, what it looks for, and where that is found.
 
-import { $, ask, attempt, el, look, number, path, percent, post, view } from './core.js';
+import { $, ask, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
 import { ended, follow } from './events.js';
 import { drawFloats, floats } from './pixels.js';
 
 let following = [];
-
-let latest = 0;
+const turn = turns();
 
 export async function showFilter({ model, layer, channel, pictures, begin }) {
-  latest += 1;
-  const mine = latest;
+  const last = turn();
   following.forEach((stop) => stop());
   following = [];
   const base = path`/api/models/${model.id}/layers/${layer.name}/channels/${channel}`;
   const image = `image=${encodeURIComponent(view.image)}`;
   const found = await ask(`${base}?${image}`);
-  const current = () => mine === latest && view.layer === layer.name;
+  const current = () => last() && view.layer === layer.name;
   if (!current()) return;
   const isMap = found.height * found.width > 1;
   const isClass = layer.shape.length === 1 && model.classes.length === layer.shape[0] && layer.name === model.layers[model.layers.length - 1].name;

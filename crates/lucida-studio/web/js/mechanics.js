@@ -1,6 +1,6 @@
 // The mechanics page: a convolution and its way back, number by number.
 
-import { $, attempt, el, look, number, path, percent, post, view } from './core.js';
+import { $, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
@@ -12,7 +12,7 @@ let step = 0;
 let playing = null;
 let changes = new Map();
 let question = { filter: 0, channel: 0, position: null, place: null };
-let asked = 0;
+const turn = turns();
 const pictures = picker($('#picker'), () => compute());
 
 frame(async (next) => {
@@ -48,10 +48,9 @@ async function useLayer(filter, position) {
 async function compute() {
   const layer = $('#layer').value;
   look({ layer, channel: question.filter });
-  asked += 1;
-  const mine = asked;
+  const last = turn();
   const found = await attempt(() => post(path`/api/models/${model.id}/mechanics`, { image: view.image, layer, ...question, changes: [...changes.values()] }));
-  if (!found || mine !== asked) return;
+  if (!found || !last()) return;
   answer = { ...found, ...question };
   const channels = answer.kernel_shape[2];
   const select = $('#channel');

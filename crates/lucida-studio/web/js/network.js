@@ -1,6 +1,6 @@
 // The network page: a graph, a layer, a filter.
 
-import { $, ask, attempt, count, el, look, number, path, shape, view } from './core.js';
+import { $, ask, attempt, count, el, look, number, path, shape, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
 import { picker } from './picker.js';
@@ -10,10 +10,12 @@ import { showFilter } from './filter.js';
 const STEP = 64;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
+const [layerTurn, kernelTurn, mapTurn] = [turns(), turns(), turns()];
 const pictures = picker($('#picker'), () => showMaps());
 
 frame(async (next) => {
   [model, layer] = [next, null];
+  [layerTurn, kernelTurn, mapTurn].forEach((turn) => turn());
   const depth = model.layers.length;
   $('#graph-facts').textContent = `${model.network}: ${depth} layers, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
   drawing = graph($('#graph'), model, showLayer);
@@ -48,10 +50,11 @@ const SAYS = {
 };
 
 async function showLayer(name, channel) {
+  const current = layerTurn();
   look({ layer: name, channel });
   drawing.select(name);
   const described = await attempt(() => ask(path`/api/models/${model.id}/layers/${name}`));
-  if (!described || view.layer !== name) return;
+  if (!described || !current()) return;
   layer = described;
   const others = drawing.together(name);
   $('#layer-kind').textContent = layer.kind;
@@ -87,11 +90,11 @@ function showWeights() {
 }
 
 async function showKernels() {
+  const current = kernelTurn();
   $('#kernels-block').hidden = !layer.kernels;
   if (!layer.kernels) return;
-  const name = layer.name;
-  const found = await attempt(() => ask(`${path`/api/models/${model.id}/layers/${name}/kernels`}?count=${layer.config.filters > 64 ? 24 : 64}`));
-  if (!found || layer.name !== name) return;
+  const found = await attempt(() => ask(`${path`/api/models/${model.id}/layers/${layer.name}/kernels`}?count=${layer.config.filters > 64 ? 24 : 64}`));
+  if (!found || !current()) return;
   const { rows, columns, channels, of_channels: all, filters, of_filters: total } = found;
   const values = floats(found.data);
   const deep = all !== 1 && all !== 3;
@@ -133,10 +136,9 @@ async function showMaps() {
 }
 
 async function loadMaps(first) {
-  const name = layer.name;
-  const image = view.image;
-  const part = await ask(`${path`/api/models/${model.id}/layers/${name}/maps`}?image=${encodeURIComponent(image)}&first=${first}&count=${STEP}`);
-  if (layer.name !== name || view.image !== image) return false;
+  const current = mapTurn();
+  const part = await ask(`${path`/api/models/${model.id}/layers/${layer.name}/maps`}?image=${encodeURIComponent(view.image)}&first=${first}&count=${STEP}`);
+  if (!current()) return false;
   [maps, data] = [part, bytes(part.data)];
   const flat = maps.height === 1 && maps.shape.length === 1;
   const total = maps.shape[maps.shape.length - 1];

@@ -1,6 +1,6 @@
 // The picture at hand, and others to take instead.
 
-import { $, ask, attempt, el, look, path, view } from './core.js';
+import { $, ask, attempt, el, look, path, turns, view } from './core.js';
 
 const STEP = 24;
 
@@ -11,13 +11,14 @@ export function picker(place, changed) {
   const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Pictures to choose from', tabindex: '0' });
   const title = el('p', { class: 'fine' });
   const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => upload(file.files[0]) });
-  const more = el('button', { onclick: () => list(first + STEP) }, 'Others');
+  const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'Others');
   place.replaceChildren(
     el('div', { class: 'picker-now' }, image, field),
     el('div', { class: 'picker-side' }, strip,
       el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open a picture'), file, more, title)));
   let [model, first, total] = [null, 0, 0];
   let size = [1, 1];
+  const [listTurn, showTurn] = [turns(), turns()];
 
   place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
   place.addEventListener('dragleave', () => place.classList.remove('drop'));
@@ -37,8 +38,9 @@ export function picker(place, changed) {
   }
 
   async function list(from) {
+    const current = listTurn();
     const part = await attempt(() => ask(`${path`/api/models/${model.id}/pictures`}?first=${from}&count=${STEP}`));
-    if (!part) return;
+    if (!part || !current()) return;
     if (part.pictures.length === 0 && from > 0) return list(0);
     [first, total] = [from, part.total];
     title.textContent = `From ${part.title}`;
@@ -51,18 +53,22 @@ export function picker(place, changed) {
     return part;
   }
 
+  /** Shows the picture at hand; false where another was chosen meanwhile. */
   async function show() {
+    const current = showTurn();
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
+    if (!current()) return false;
     image.src = seen.picture;
     image.classList.toggle('pixels', seen.width < 128);
     size = [seen.height, seen.width];
     mark(null);
+    return true;
   }
 
   async function choose(id) {
     look({ image: id });
     for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === id));
-    if ((await attempt(async () => { await show(); return true; })) === true) await changed();
+    if (await attempt(show)) await changed();
   }
 
   /** Outlines a part of the picture: top, left, height, width in pixels. */
@@ -83,12 +89,12 @@ export function picker(place, changed) {
     async use(next) {
       const digits = model === null ? null : model.digits;
       model = next;
+      more.hidden = true;
       const part = await list(0);
       if (!part) return;
       const own = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
       if (!own(view.image) || (digits !== null && digits !== next.digits)) look({ image: part.pictures[0].id });
-      const shown = await attempt(async () => { await show(); return true; });
-      if (shown !== true) {
+      if ((await attempt(show)) === undefined) {
         look({ image: part.pictures[0].id });
         await attempt(show);
       }
