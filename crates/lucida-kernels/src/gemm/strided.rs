@@ -100,6 +100,10 @@ multiversion! {
     }
 }
 
+/// Rows of the tile that takes up to so many left over, where that is fewer than those of the usual tile: sums enough to hide
+/// the latency of the multiply-adds, but no time for rows that are not there.
+const FEW: usize = 4;
+
 /// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
 struct Column<const LEFT_ROWS: bool> {
     left: *const f32,
@@ -125,9 +129,13 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<LEFT_ROWS> {
             out = out.wrapping_add(ROWS * self.out_step);
         }
         let rest = self.rows % ROWS;
-        if rest > 0 {
-            // SAFETY: as above, for so many rows.
-            unsafe { self.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest) };
+        // SAFETY: as above, for so many rows.
+        unsafe {
+            match rest {
+                0 => {}
+                _ if rest <= FEW && FEW < ROWS => self.tile::<S, FEW, WIDTH, false>(simd, left, out, rest),
+                _ => self.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
+            }
         }
     }
 }
