@@ -18,7 +18,12 @@
 //! 6.9 ms. With the four pixels of a window written out in the loop the compiler puts all sums on the stack and takes them
 //! back for each window: 14.4 ms.
 
+#[cfg(target_arch = "x86_64")]
+mod lookup;
+
 use crate::gemm::{load_vector, store_vector};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Kind;
 use crate::simd::{Isa, Simd, multiversion};
 
 use super::switches::Switches;
@@ -156,5 +161,10 @@ multiversion! {
 /// [`few_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and `out` has
 /// room for the kernel, which no other thread uses.
 pub(crate) unsafe fn few_gradient(isa: Isa, job: &FewGradient) {
+    #[cfg(target_arch = "x86_64")]
+    if isa.0 == Kind::Avx512 && lookup::fits(job) {
+        // SAFETY: the caller's promise; an `Isa` of this kind exists only where the processor has AVX-512F.
+        return unsafe { lookup::run(job) };
+    }
     run(isa, job);
 }
