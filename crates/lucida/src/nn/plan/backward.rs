@@ -10,8 +10,8 @@ use super::{BackwardRule, Plan, Share};
 use crate::nn::Network;
 use crate::nn::layers::{Backward, Inputs};
 
-/// Is told for which weights the gradients are there, and gets all gradients.
-pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &[Vec<f32>]) + 'a;
+/// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as long.
+pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
 impl Plan {
     /// Follows the gradients that were put in at the seeds back to the weights and inputs whose gradients are wanted.
@@ -58,7 +58,7 @@ impl Plan {
                 timed(self.timed, &mut step.times.backward_weights, || {
                     step.operation.backward_weights(&pass, gradients);
                 });
-                ready(step.weights.clone(), &self.weight_gradients);
+                ready(step.weights.clone(), &mut self.weight_gradients);
             }
             for target in &back.inputs {
                 let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);

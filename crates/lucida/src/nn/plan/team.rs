@@ -14,13 +14,13 @@ pub trait Team {
     /// Replaces the values by their sums over all members: the same bits for all of them.
     fn sum(&self, values: &mut [f64]);
 
-    /// Sums buckets of values over all members while `work` goes on. It fills a bucket and hands it over, in the order of
-    /// the buckets, all of them; the sums are in the buckets when this returns, the same bits for all members.
-    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>));
+    /// Sums buckets of values over all members while `work` goes on. It hands them over, in the order of `sums`, all of them and
+    /// as long as these; the sums are there when this returns, the same bits for all members.
+    fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>));
 }
 
-/// Takes the next bucket: calls the function to fill it, and sends it on its way.
-pub type HandOver<'a> = dyn FnMut(&mut dyn FnMut(&mut [f32])) + 'a;
+/// Sends the next bucket on its way. It may keep the values, to save a copy of them, and leave any others as long in their place.
+pub type HandOver<'a> = dyn FnMut(&mut Vec<f32>) + 'a;
 
 /// A member's part in a pass of training.
 #[derive(Clone, Copy)]

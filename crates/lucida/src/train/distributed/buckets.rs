@@ -13,7 +13,9 @@ const FLOATS: usize = 1 << 18;
 pub(in crate::train) struct Buckets {
     /// The weights of each.
     groups: Vec<Vec<usize>>,
-    values: Vec<Vec<f32>>,
+    /// The gradients of all weights of a bucket, unless it is only one: that one's travel as they are.
+    joined: Vec<Vec<f32>>,
+    sums: Vec<Vec<f32>>,
     ready: Vec<bool>,
 }
 
@@ -25,57 +27,66 @@ impl Buckets {
 
     pub(super) fn of_size(network: &Network, plan: &Plan, floats: usize) -> Self {
         let gradients = plan.weight_gradients();
-        let (mut groups, mut values): (Vec<Vec<usize>>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
+        let (mut groups, mut sums): (Vec<Vec<usize>>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
         let weights = network.nodes().iter().rev().flat_map(|node| node.weights());
         for weight in weights.filter(|&weight| !gradients[weight].is_empty()) {
             let len = gradients[weight].len();
-            match (groups.last_mut(), values.last_mut()) {
+            match (groups.last_mut(), sums.last_mut()) {
                 (Some(group), Some(bucket)) if bucket.len() + len <= floats => {
                     group.push(weight);
                     bucket.resize(bucket.len() + len, 0.0);
                 }
                 _ => {
                     groups.push(vec![weight]);
-                    values.push(vec![0.0; len]);
+                    sums.push(vec![0.0; len]);
                 }
             }
         }
-        Self { groups, values, ready: vec![false; gradients.len()] }
+        let joined =
+            groups.iter().zip(&sums).map(|(group, sums)| vec![0.0; if group.len() > 1 { sums.len() } else { 0 }]);
+        Self { joined: joined.collect(), groups, sums, ready: vec![false; gradients.len()] }
     }
 
     /// The pass backward of a team: afterwards the plan has the sums of all members' gradients.
     pub(in crate::train) fn backward(&mut self, plan: &mut Plan, network: &Network, share: Share<'_>) {
-        let Self { groups, values, ready } = self;
+        let Self { groups, joined, sums, ready } = self;
         ready.fill(false);
         let mut sent = 0;
-        share.team.sum_behind(values, &mut |hand_over| {
+        share.team.sum_behind(sums, &mut |hand_over| {
             plan.backward_shared(network, Some(share), &mut |weights, gradients| {
                 ready[weights].fill(true);
                 while let Some(group) = groups.get(sent).filter(|group| group.iter().all(|&weight| ready[weight])) {
-                    hand_over(&mut |bucket| fill(bucket, group, gradients));
+                    hand_over(bucket(group, gradients, &mut joined[sent]));
                     sent += 1;
                 }
             });
             // Weights that no gradient has reached.
-            for group in &groups[sent..] {
-                hand_over(&mut |bucket| fill(bucket, group, plan.weight_gradients()));
+            for (group, joined) in groups.iter().zip(joined.iter_mut()).skip(sent) {
+                hand_over(bucket(group, plan.weight_gradients_mut(), joined));
             }
         });
         let gradients = plan.weight_gradients_mut();
-        for (group, mut bucket) in groups.iter().zip(values.iter().map(Vec::as_slice)) {
+        for (group, sums) in groups.iter().zip(sums) {
+            if let [weight] = group[..] {
+                std::mem::swap(&mut gradients[weight], sums);
+                continue;
+            }
+            let mut sums = &sums[..];
             for &weight in group {
-                let (from, rest) = bucket.split_at(gradients[weight].len());
+                let (from, rest) = sums.split_at(gradients[weight].len());
                 gradients[weight].copy_from_slice(from);
-                bucket = rest;
+                sums = rest;
             }
         }
     }
 }
 
-fn fill(mut bucket: &mut [f32], group: &[usize], gradients: &[Vec<f32>]) {
-    for &weight in group {
-        let (to, rest) = bucket.split_at_mut(gradients[weight].len());
-        to.copy_from_slice(&gradients[weight]);
-        bucket = rest;
+/// The gradients of a group: those of its only weight, or all of them in `joined`.
+fn bucket<'a>(group: &[usize], gradients: &'a mut [Vec<f32>], joined: &'a mut Vec<f32>) -> &'a mut Vec<f32> {
+    if let [weight] = group[..] {
+        return &mut gradients[weight];
     }
+    joined.clear();
+    group.iter().for_each(|&weight| joined.extend_from_slice(&gradients[weight]));
+    joined
 }

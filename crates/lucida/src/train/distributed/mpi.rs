@@ -175,18 +175,18 @@ impl Mpi {
         })
     }
 
-    fn sum_fp32(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_fp32(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
         let mut floats = self.floats.borrow_mut();
-        floats.resize_with(buckets.len(), Vec::new);
-        for (sent, bucket) in floats.iter_mut().zip(&*buckets) {
-            sent.resize(bucket.len(), 0.0);
+        floats.resize_with(sums.len(), Vec::new);
+        for (sent, sum) in floats.iter_mut().zip(&*sums) {
+            sent.resize(sum.len(), 0.0);
         }
         scope(|scope| {
-            let mut left = buckets.iter_mut().zip(floats.iter_mut());
+            let mut left = sums.iter_mut().zip(floats.iter_mut());
             let mut requests = Vec::new();
-            work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
+            work(&mut |bucket: &mut Vec<f32>| {
                 let (sum, sent) = left.next().expect("as many buckets as were given");
-                fill(sent);
+                std::mem::swap(sent, bucket);
                 let sum_of = SystemOperation::sum();
                 requests.push(self.world.immediate_all_reduce_into(scope, &sent[..], &mut sum[..], sum_of));
                 requests = unfinished(std::mem::take(&mut requests));
@@ -195,22 +195,21 @@ impl Mpi {
         });
     }
 
-    fn sum_fp16(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_fp16(&self, all: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
         let mut halves = self.halves.borrow_mut();
-        halves.resize_with(buckets.len(), Default::default);
-        let piece_of = |bucket: &Vec<f32>| bucket.len().div_ceil(self.size);
-        for (buffers, bucket) in halves.iter_mut().zip(&*buckets) {
-            let piece = packed_len(piece_of(bucket));
+        halves.resize_with(all.len(), Default::default);
+        let piece_of = |sums: &Vec<f32>| sums.len().div_ceil(self.size);
+        for (buffers, sums) in halves.iter_mut().zip(&*all) {
+            let piece = packed_len(piece_of(sums));
             let lens = [piece * self.size, piece * self.size, piece, piece * self.size];
             buffers.iter_mut().zip(lens).for_each(|(buffer, len)| buffer.resize(len, 0));
         }
         // Each part to the member that adds it up.
         scope(|scope| {
-            let mut left = buckets.iter_mut().zip(halves.iter_mut());
+            let mut left = halves.iter_mut();
             let mut requests = Vec::new();
-            work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
-                let (bucket, [sent, parts, ..]) = left.next().expect("as many buckets as were given");
-                fill(bucket);
+            work(&mut |bucket: &mut Vec<f32>| {
+                let [sent, parts, ..] = left.next().expect("as many buckets as were given");
                 let piece = piece_of(bucket);
                 for (rank, to) in sent.chunks_mut(packed_len(piece)).enumerate() {
                     let end = bucket.len();
@@ -224,8 +223,8 @@ impl Mpi {
         // The sums to all.
         scope(|scope| {
             let mut requests = Vec::new();
-            for (bucket, [_, parts, sent, sums]) in buckets.iter().zip(halves.iter_mut()) {
-                let mut total = vec![0.0_f32; piece_of(bucket)];
+            for (whole, [_, parts, sent, sums]) in all.iter().zip(halves.iter_mut()) {
+                let mut total = vec![0.0_f32; piece_of(whole)];
                 for part in parts.chunks(packed_len(total.len())) {
                     total.iter_mut().zip(unpack(part)).for_each(|(total, value)| *total += value);
                 }
@@ -234,9 +233,9 @@ impl Mpi {
             }
             self.finish(requests);
         });
-        for (bucket, [.., sums]) in buckets.iter_mut().zip(halves.iter()) {
-            let piece = piece_of(bucket);
-            for (values, sums) in bucket.chunks_mut(piece.max(1)).zip(sums.chunks(packed_len(piece))) {
+        for (whole, [.., sums]) in all.iter_mut().zip(halves.iter()) {
+            let piece = piece_of(whole);
+            for (values, sums) in whole.chunks_mut(piece.max(1)).zip(sums.chunks(packed_len(piece))) {
                 values.iter_mut().zip(unpack(sums)).for_each(|(value, sum)| *value = sum);
             }
         }
@@ -271,10 +270,10 @@ impl Team for Mpi {
         });
     }
 
-    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
         match self.wire {
-            Wire::Fp32 => self.sum_fp32(buckets, work),
-            Wire::Fp16 => self.sum_fp16(buckets, work),
+            Wire::Fp32 => self.sum_fp32(sums, work),
+            Wire::Fp16 => self.sum_fp16(sums, work),
         }
     }
 }

@@ -54,8 +54,9 @@ impl Team for Member<'_> {
     }
     fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
         let mut next = 0;
-        work(&mut |fill: &mut dyn FnMut(&mut [f32])| {
-            fill(&mut buckets[next]);
+        work(&mut |bucket: &mut Vec<f32>| {
+            std::mem::swap(&mut buckets[next], bucket);
+            assert_eq!(buckets[next].len(), bucket.len(), "the bucket that was announced");
             next += 1;
         });
         assert_eq!(next, buckets.len(), "all buckets are handed over");
