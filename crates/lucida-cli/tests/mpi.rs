@@ -96,6 +96,22 @@ fn ranks_learn_what_one_process_learns() {
     }
 }
 
+#[test]
+fn batch_and_rate_grow_with_the_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (alone, ranks) = (folder.path().join("alone"), folder.path().join("ranks"));
+    // Half of the steps are those of the warm-up. The same samples in as many steps, but twice as many at a time.
+    let training = "train mnist --epochs 1 --steps-per-epoch 20 --validation-steps 1 --optimizer sgd --warm-up 10";
+    done(&run(Command::new(LUCIDA), &format!("{training} --batch-size 200 --learning-rate 0.004"), &alone));
+    let scaled = format!("{training} --batch-size 100 --learning-rate 0.002 --distributed mpi");
+    done(&run(mpirun(2), &format!("{scaled} --scale-with-ranks"), &ranks));
+    let same = distance(&ranks, &alone);
+    assert!(same < 1e-5, "scaled: {same:e}");
+    done(&run(mpirun(2), &format!("{scaled} --force"), &ranks));
+    let other = distance(&ranks, &alone);
+    assert!(other > 1e-4, "unscaled: {other:e}");
+}
+
 /// Starts a training that would take minutes.
 fn long(out: &Path, more: &str) -> Child {
     let mut command = mpirun(2);
