@@ -39,8 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: (step * batch) as u64 })?;
         let (values, gradient) = plan.output_and_seed_mut(0, 0);
         loss.evaluate(units, values, &targets, Some(gradient));
-        plan.backward(&network);
-        optimizer.apply(cpu, &mut network, plan.weight_gradients(), 1e-3);
+        plan.backward_and_apply(&mut network, &mut optimizer, |_| 1e-3);
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

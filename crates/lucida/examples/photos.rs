@@ -78,8 +78,7 @@ fn steps(cpu: Cpu) -> Times {
         plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: samples })?;
         let (values, gradient) = plan.output_and_seed_mut(0, 0);
         loss.evaluate(units, values, &targets, Some(gradient));
-        plan.backward(&network);
-        optimizer.apply(cpu, &mut network, plan.weight_gradients(), 1e-3);
+        plan.backward_and_apply(&mut network, &mut optimizer, |_| 1e-3);
         samples += BATCH as u64;
         Ok(())
     })

@@ -13,7 +13,8 @@ mod tests;
 pub use activation::{Pointwise, pointwise, pointwise_backward, sigmoid, softmax, softmax_backward};
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
 pub use normalise::{affine, channel_workspace, combine, gradient_moments, moments};
-pub use optimise::{AdamStep, RmspropStep, SgdStep, adam, rmsprop, sgd};
+pub(crate) use optimise::SharedUpdate;
+pub use optimise::{AdamStep, RmspropStep, SgdStep, Update, adam};
 pub use reduce::{sum_parts, sum_rows, sum_rows_workspace};
 
 /// Floats below which a second thread costs more than it saves.

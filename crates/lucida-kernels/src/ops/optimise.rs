@@ -1,7 +1,9 @@
 //! The update rules of the optimizers, with Keras's formulas: one pass over a weight, its gradient and its slots.
 
+use std::ops::Range;
+
 use crate::cpu::{Cpu, SharedMut};
-use crate::simd::multiversion;
+use crate::simd::{Isa, multiversion};
 
 use super::MIN_PART;
 
@@ -42,18 +44,109 @@ pub struct RmspropStep {
     pub epsilon: f32,
 }
 
-/// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, `w = keep w - rate m / (sqrt(v) + epsilon)`.
+/// A step of an optimizer on some weights: its constants, and the moments of these weights.
+#[derive(Debug)]
+pub enum Update<'a> {
+    /// `m += (g - m)(1 - beta_1)`, `v += (g^2 - v)(1 - beta_2)`, `w = keep w - rate m / (sqrt(v) + epsilon)`.
+    Adam {
+        /// The constants.
+        step: AdamStep,
+        /// `m`.
+        first: &'a mut [f32],
+        /// `v`.
+        second: &'a mut [f32],
+    },
+    /// `v = momentum v - rate g`, `w += v` (or, after Nesterov, `w += momentum v - rate g`).
+    Sgd {
+        /// The constants.
+        step: SgdStep,
+        /// `v`; it may be empty when there is no momentum.
+        velocity: &'a mut [f32],
+    },
+    /// `v += (g^2 - v)(1 - rho)`, `w -= rate g / sqrt(v + epsilon)`.
+    Rmsprop {
+        /// The constants.
+        step: RmspropStep,
+        /// `v`.
+        mean_square: &'a mut [f32],
+    },
+}
+
+impl Update<'_> {
+    /// Changes the weights.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn apply(self, cpu: Cpu, weights: &mut [f32], grad: &[f32]) {
+        assert_eq!(grad.len(), weights.len(), "gradient length");
+        let update = SharedUpdate::new(self, weights);
+        cpu.parallel_ranges(grad.len(), MIN_PART, |_, range| {
+            // SAFETY: the ranges are disjoint.
+            unsafe { update.apply(cpu.isa(), range.clone(), &grad[range]) };
+        });
+    }
+}
+
+/// [`Update::Adam`].
 ///
 /// # Panics
 /// When the lengths differ.
 pub fn adam(cpu: Cpu, step: AdamStep, weights: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32]) {
-    assert!(grad.len() == weights.len() && first.len() == weights.len() && second.len() == weights.len(), "length");
-    let (w, m, v) = (SharedMut::new(weights), SharedMut::new(first), SharedMut::new(second));
-    cpu.parallel_ranges(grad.len(), MIN_PART, |_, range| {
-        // SAFETY: the ranges are disjoint.
-        let (w, m, v) = unsafe { (w.slice(range.clone()), m.slice(range.clone()), v.slice(range.clone())) };
-        adam_slice(cpu.isa(), step, w, &grad[range], m, v);
-    });
+    Update::Adam { step, first, second }.apply(cpu, weights, grad);
+}
+
+/// An [`Update`] that several threads make, each on weights of its own.
+pub(crate) enum SharedUpdate<'a> {
+    Adam { step: AdamStep, weights: SharedMut<'a>, first: SharedMut<'a>, second: SharedMut<'a> },
+    Descent { step: SgdStep, weights: SharedMut<'a> },
+    Momentum { step: SgdStep, weights: SharedMut<'a>, velocity: SharedMut<'a> },
+    Rmsprop { step: RmspropStep, weights: SharedMut<'a>, mean_square: SharedMut<'a> },
+}
+
+impl<'a> SharedUpdate<'a> {
+    /// # Panics
+    /// When the lengths differ.
+    pub(crate) fn new(update: Update<'a>, weights: &'a mut [f32]) -> Self {
+        let len = weights.len();
+        let weights = SharedMut::new(weights);
+        let slot = |slot: &'a mut [f32]| {
+            assert_eq!(slot.len(), len, "length of a moment");
+            SharedMut::new(slot)
+        };
+        match update {
+            Update::Adam { step, first, second } => {
+                Self::Adam { step, weights, first: slot(first), second: slot(second) }
+            }
+            Update::Sgd { step, .. } if step.momentum == 0.0 => Self::Descent { step, weights },
+            Update::Sgd { step, velocity } => Self::Momentum { step, weights, velocity: slot(velocity) },
+            Update::Rmsprop { step, mean_square } => Self::Rmsprop { step, weights, mean_square: slot(mean_square) },
+        }
+    }
+
+    /// Changes the weights `range`, whose gradient this is.
+    ///
+    /// # Safety
+    /// No other thread has any of them in use.
+    pub(crate) unsafe fn apply(&self, isa: Isa, range: Range<usize>, grad: &[f32]) {
+        let at = || range.clone();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Adam { step, weights, first, second } => {
+                    adam_slice(isa, *step, weights.slice(at()), grad, first.slice(at()), second.slice(at()));
+                }
+                Self::Descent { step, weights } => {
+                    weights.slice(at()).iter_mut().zip(grad).for_each(|(w, g)| *w -= step.rate * g);
+                }
+                Self::Momentum { step, weights, velocity } => {
+                    momentum_slice(isa, *step, weights.slice(at()), grad, velocity.slice(at()));
+                }
+                Self::Rmsprop { step, weights, mean_square } => {
+                    rmsprop_slice(isa, *step, weights.slice(at()), grad, mean_square.slice(at()));
+                }
+            }
+        }
+    }
 }
 
 multiversion! {
@@ -66,30 +159,6 @@ multiversion! {
     }
 }
 
-/// `v = momentum v - rate g`, `w += v` (or, after Nesterov, `w += momentum v - rate g`).
-///
-/// # Panics
-/// When the lengths differ; `velocity` may be empty when there is no momentum.
-pub fn sgd(cpu: Cpu, step: SgdStep, weights: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
-    assert_eq!(grad.len(), weights.len(), "gradient length");
-    let w = SharedMut::new(weights);
-    if step.momentum == 0.0 {
-        cpu.parallel_ranges(grad.len(), MIN_PART, |_, range| {
-            // SAFETY: the ranges are disjoint.
-            let w = unsafe { w.slice(range.clone()) };
-            w.iter_mut().zip(&grad[range]).for_each(|(w, g)| *w -= step.rate * g);
-        });
-        return;
-    }
-    assert_eq!(grad.len(), velocity.len(), "velocity length");
-    let v = SharedMut::new(velocity);
-    cpu.parallel_ranges(grad.len(), MIN_PART, |_, range| {
-        // SAFETY: the ranges are disjoint.
-        let (w, v) = unsafe { (w.slice(range.clone()), v.slice(range.clone())) };
-        momentum_slice(cpu.isa(), step, w, &grad[range], v);
-    });
-}
-
 multiversion! {
     fn momentum_slice[simd: S](step: SgdStep, weights: &mut [f32], grad: &[f32], velocity: &mut [f32]) {
         for ((w, &g), v) in weights.iter_mut().zip(grad).zip(velocity) {
@@ -97,20 +166,6 @@ multiversion! {
             *w += if step.nesterov { step.momentum * *v - step.rate * g } else { *v };
         }
     }
-}
-
-/// `v += (g^2 - v)(1 - rho)`, `w -= rate g / sqrt(v + epsilon)`.
-///
-/// # Panics
-/// When the lengths differ.
-pub fn rmsprop(cpu: Cpu, step: RmspropStep, weights: &mut [f32], grad: &[f32], mean_square: &mut [f32]) {
-    assert!(grad.len() == weights.len() && mean_square.len() == weights.len(), "length");
-    let (w, v) = (SharedMut::new(weights), SharedMut::new(mean_square));
-    cpu.parallel_ranges(grad.len(), MIN_PART, |_, range| {
-        // SAFETY: the ranges are disjoint.
-        let (w, v) = unsafe { (w.slice(range.clone()), v.slice(range.clone())) };
-        rmsprop_slice(cpu.isa(), step, w, &grad[range], v);
-    });
 }
 
 multiversion! {

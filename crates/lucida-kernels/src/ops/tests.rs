@@ -175,7 +175,8 @@ fn the_update_rules_follow_their_formulas() {
         for nesterov in [false, true] {
             let mut w = w0.clone();
             let mut v = vec![0.5; LEN];
-            sgd(cpu, SgdStep { rate: 0.1, momentum: 0.9, nesterov }, &mut w, &grad, &mut v);
+            let step = SgdStep { rate: 0.1, momentum: 0.9, nesterov };
+            Update::Sgd { step, velocity: &mut v }.apply(cpu, &mut w, &grad);
             let expected = grad.iter().zip(&w0).map(|(&g, &w)| {
                 let v = 0.9 * 0.5 - 0.1 * f64::from(g);
                 f64::from(w) + if nesterov { 0.9 * v - 0.1 * f64::from(g) } else { v }
@@ -183,11 +184,13 @@ fn the_update_rules_follow_their_formulas() {
             close(&w, expected, "momentum");
         }
         let mut w = w0.clone();
-        sgd(cpu, SgdStep { rate: 0.1, momentum: 0.0, nesterov: false }, &mut w, &grad, &mut []);
+        let step = SgdStep { rate: 0.1, momentum: 0.0, nesterov: false };
+        Update::Sgd { step, velocity: &mut [] }.apply(cpu, &mut w, &grad);
         close(&w, grad.iter().zip(&w0).map(|(&g, &w)| f64::from(w) - 0.1 * f64::from(g)), "descent");
         let mut w = w0.clone();
         let mut v = vec![0.3; LEN];
-        rmsprop(cpu, RmspropStep { rate: 0.01, rho: 0.9, epsilon: 1e-7 }, &mut w, &grad, &mut v);
+        let step = RmspropStep { rate: 0.01, rho: 0.9, epsilon: 1e-7 };
+        Update::Rmsprop { step, mean_square: &mut v }.apply(cpu, &mut w, &grad);
         let expected = grad.iter().zip(&w0).map(|(&g, &w)| {
             let g = f64::from(g);
             f64::from(w) - 0.01 * g / (0.9 * 0.3 + 0.1 * g * g + 1e-7).sqrt()

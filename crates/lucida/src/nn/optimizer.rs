@@ -1,6 +1,6 @@
 //! How weights follow their gradients.
 
-use lucida_kernels::ops::{AdamStep, RmspropStep, SgdStep, adam, rmsprop, sgd};
+use lucida_kernels::ops::{AdamStep, RmspropStep, SgdStep, Update};
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 
@@ -154,36 +154,53 @@ impl OptimizerState {
     /// # Panics
     /// When the state was made for another network.
     pub fn apply_at(&mut self, cpu: Cpu, network: &mut Network, gradients: &[Vec<f32>], rate: impl Fn(usize) -> f64) {
-        self.steps += 1;
+        self.begin(network);
+        self.apply_to(cpu, network, gradients, rate, |_| true);
+    }
+
+    /// Begins a step on this network.
+    ///
+    /// # Panics
+    /// When the state was made for another network.
+    pub(super) fn begin(&mut self, network: &Network) {
         assert_eq!(self.slots.len(), network.weights().len(), "the optimizer was made for another network");
-        let weights = network.weights_mut().iter_mut().enumerate();
-        for (((index, weight), gradient), slots) in weights.zip(gradients).zip(&mut self.slots) {
-            if gradient.is_empty() || !weight.trainable() {
-                continue;
+        self.steps += 1;
+    }
+
+    /// The part of the step that changes the weights that `includes` names.
+    pub(super) fn apply_to(
+        &mut self,
+        cpu: Cpu,
+        network: &mut Network,
+        gradients: &[Vec<f32>],
+        rate: impl Fn(usize) -> f64,
+        includes: impl Fn(usize) -> bool,
+    ) {
+        for (index, (weight, gradient)) in network.weights_mut().iter_mut().zip(gradients).enumerate() {
+            if !gradient.is_empty() && weight.trainable() && includes(index) {
+                self.update(index, rate(index)).apply(cpu, weight.values_mut(), gradient);
             }
-            let rate = rate(index);
-            let values = weight.values_mut();
-            match self.optimizer {
-                Optimizer::Sgd { momentum, nesterov } => {
-                    let step = SgdStep { rate: rate as f32, momentum, nesterov };
-                    let velocity = slots.first_mut().map_or(&mut [][..], |slot| &mut slot[..]);
-                    sgd(cpu, step, values, gradient, velocity);
-                }
-                Optimizer::Rmsprop { rho, epsilon } => {
-                    let step = RmspropStep { rate: rate as f32, rho, epsilon };
-                    rmsprop(cpu, step, values, gradient, &mut slots[0]);
-                }
-                Optimizer::Adam { beta_1, beta_2, epsilon } => {
-                    let step = adam_step(rate, self.steps, beta_1, beta_2, epsilon, 0.0);
-                    let [first, second] = &mut slots[..] else { unreachable!("Adam has two slots") };
-                    adam(cpu, step, values, gradient, first, second);
-                }
-                Optimizer::AdamW { beta_1, beta_2, epsilon, weight_decay } => {
-                    let step = adam_step(rate, self.steps, beta_1, beta_2, epsilon, weight_decay);
-                    let [first, second] = &mut slots[..] else { unreachable!("AdamW has two slots") };
-                    adam(cpu, step, values, gradient, first, second);
-                }
+        }
+    }
+
+    /// The step on weight `index`, at this learning rate.
+    pub(super) fn update(&mut self, index: usize, rate: f64) -> Update<'_> {
+        let (slots, steps) = (&mut self.slots[index][..], self.steps);
+        match (self.optimizer, slots) {
+            (Optimizer::Sgd { momentum, nesterov }, slots) => {
+                let step = SgdStep { rate: rate as f32, momentum, nesterov };
+                Update::Sgd { step, velocity: slots.first_mut().map_or(&mut [], |slot| &mut slot[..]) }
             }
+            (Optimizer::Rmsprop { rho, epsilon }, [mean_square]) => {
+                Update::Rmsprop { step: RmspropStep { rate: rate as f32, rho, epsilon }, mean_square }
+            }
+            (Optimizer::Adam { beta_1, beta_2, epsilon }, [first, second]) => {
+                Update::Adam { step: adam_step(rate, steps, beta_1, beta_2, epsilon, 0.0), first, second }
+            }
+            (Optimizer::AdamW { beta_1, beta_2, epsilon, weight_decay }, [first, second]) => {
+                Update::Adam { step: adam_step(rate, steps, beta_1, beta_2, epsilon, weight_decay), first, second }
+            }
+            (optimizer, slots) => unreachable!("{optimizer:?} has {} slots", slots.len()),
         }
     }
 }

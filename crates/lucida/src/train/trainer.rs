@@ -110,7 +110,13 @@ impl<'a> Trainer<'a> {
         let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
         let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
         let mut found = Found { loss, correct, samples, stop };
+        let (slow_end, factor) = self.slow;
+        let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
         match team {
+            None if self.clip_norm.is_none() && self.weight_decay == 0.0 => {
+                plan.backward_and_apply(network, optimizer, rate_of);
+                return Ok(found);
+            }
             None => plan.backward(network),
             Some((team, buckets)) => {
                 // From the mean over this part to its share of the mean over the whole batch.
@@ -120,8 +126,6 @@ impl<'a> Trainer<'a> {
                 found = found.of_all(*team, counts);
             }
         }
-        let (slow_end, factor) = self.slow;
-        let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
         if self.weight_decay > 0.0 {
             for (index, weight) in network.weights_mut().iter_mut().enumerate().filter(|(_, w)| w.trainable()) {
                 let keep = (1.0 - rate_of(index) * f64::from(self.weight_decay)) as f32;

@@ -251,6 +251,16 @@ pub(super) fn weight_gradients(
     if !kernel.is_empty() {
         convolution.backward_kernel(pass.batch, pass.inputs.get(0), pass.grad_output, kernel);
     }
+    bias_gradient(convolution, pass, bias, workspace);
+}
+
+/// The gradient of a bias, if there is one.
+pub(super) fn bias_gradient(
+    convolution: &lucida_kernels::Conv2d,
+    pass: &Backward,
+    bias: &mut [Vec<f32>],
+    workspace: &mut [f32],
+) {
     if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
         convolution.backward_bias(pass.batch, pass.grad_output, bias, workspace);
     }

@@ -1,10 +1,10 @@
 //! Dense layers: `y = x W + b`.
 
-use lucida_kernels::ops::sum_rows_workspace;
+use lucida_kernels::ops::{Update, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, DenseGradient};
 use serde::{Deserialize, Serialize};
 
-use super::conv2d::{Convolution, kernel_and_bias, weight_gradients};
+use super::conv2d::{Convolution, bias_gradient, kernel_and_bias, weight_gradients};
 use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Reads, Setting, Work, one_input};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
@@ -137,6 +137,15 @@ impl Operation for Changing {
         weight_gradients(&mut self.gradients, pass, gradients, &mut self.workspace);
     }
 
+    fn updates(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward_update(&mut self, pass: &Backward, weight: &mut [f32], update: Update<'_>, gradients: &mut [Vec<f32>]) {
+        self.dense.update(pass.batch, pass.inputs.get(0), pass.grad_output, weight, update);
+        bias_gradient(&self.gradients, pass, &mut gradients[1..], &mut self.workspace);
+    }
+
     fn work(&self) -> Work {
         let [_, _, backward_weights] = self.gradients.algorithms();
         let unpacked = Some("product, unpacked");
@@ -148,9 +157,10 @@ impl Operation for Changing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Cpu;
     use crate::nn::layers::Input;
     use crate::nn::testing::{check_layer, refuses};
-    use crate::nn::{Network, Plan, StepProfile, StepSeed};
+    use crate::nn::{Network, Optimizer, OptimizerState, Plan, StepProfile, StepSeed};
 
     #[test]
     fn gradients() {
@@ -188,6 +198,54 @@ mod tests {
         for (few, many) in few.iter().zip(many.iter()) {
             let most = many.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
             assert!(most > 0.0 && few.iter().zip(many).all(|(a, b)| (a - b).abs() <= 1e-5 * most));
+        }
+    }
+
+    /// The optimizer's step made block by block with the gradient is the one made after the pass.
+    #[test]
+    fn an_update_on_the_way_is_the_step_after_it() {
+        let network = || {
+            let mut builder = Network::builder("three");
+            let input = builder.add(Input::new([600]), &[]).unwrap();
+            let wide = builder.add(Dense::new(512).activation(ActivationKind::Relu), &[input]).unwrap();
+            let next = builder.add(Dense::new(512).activation(ActivationKind::Tanh), &[wide]).unwrap();
+            let output = builder.add(Dense::new(7), &[next]).unwrap();
+            builder.build(&[output], 3).unwrap()
+        };
+        for optimizer in [Optimizer::sgd(), Optimizer::rmsprop(), Optimizer::adam(), Optimizer::adam_w()] {
+            let mut networks = [network(), network()];
+            for (at, network) in networks.iter_mut().enumerate() {
+                let last = network.nodes().last().unwrap().name().to_owned();
+                let builder = Plan::builder(network).batch_size(5).training().weight_gradients();
+                let mut plan = builder.seed(last.as_str()).build().unwrap();
+                let mut state = OptimizerState::new(optimizer, network);
+                // The smaller rate of a frozen start.
+                let rate = |weight: usize| if weight < 2 { 1e-4 } else { 1e-3 };
+                for step in 0..4 {
+                    // The last batch is smaller.
+                    plan.set_batch(if step < 3 { 5 } else { 2 });
+                    plan.input_mut()
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(i, x)| *x = ((i + step) % 23) as f32 / 11.0 - 1.0);
+                    plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 }).unwrap();
+                    plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
+                    if at == 0 {
+                        plan.backward_and_apply(network, &mut state, rate);
+                        assert!(plan.weight_gradients()[2].iter().all(|&g| g == 0.0), "it is never whole");
+                    } else {
+                        plan.backward(network);
+                        state.apply_at(Cpu::detect(), network, plan.weight_gradients(), rate);
+                    }
+                }
+                assert_eq!(state.steps(), 4);
+            }
+            let [on_the_way, after] = networks;
+            for (a, b) in on_the_way.weights().iter().zip(after.weights()) {
+                let most = b.values().iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * most;
+                assert!(a.values().iter().zip(b.values()).all(near), "{optimizer:?} {}", a.name());
+            }
         }
     }
 

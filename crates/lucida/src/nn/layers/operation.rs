@@ -1,5 +1,6 @@
 //! A layer that is ready to compute.
 
+use lucida_kernels::ops::Update;
 use lucida_kernels::{Buffer, ChannelMap, Cpu};
 
 use super::super::plan::{BackwardRule, Share, StepSeed};
@@ -120,8 +121,8 @@ pub struct Work {
 
 /// A layer that is ready to compute, in one setting.
 ///
-/// The passes of one step come in order: forward, then backward to the weights, then backward to each input. An
-/// operation may keep state from one to the next.
+/// The passes of one step come in order: forward, then backward to the weights, then backward to each input; where it
+/// [`updates`](Self::updates) a weight, to each input first. An operation may keep state from one to the next.
 pub trait Operation: Send {
     /// Takes note of weights that have changed.
     fn set_weights(&mut self, _weights: &[Weight]) {}
@@ -140,6 +141,23 @@ pub trait Operation: Send {
     /// The gradients of the weights, written over `gradients`: one for each of the layer's weights, empty where none is
     /// wanted.
     fn backward_weights(&mut self, _pass: &Backward, _gradients: &mut [Vec<f32>]) {}
+
+    /// The weight, by its number among the layer's, on which it can make the optimizer's step while it computes the gradient.
+    fn updates(&self) -> Option<usize> {
+        None
+    }
+
+    /// Makes the step `update` on that weight, whose gradient is written nowhere; otherwise as
+    /// [`backward_weights`](Self::backward_weights), but after the passes to the inputs. `pass` has no weights.
+    fn backward_update(
+        &mut self,
+        _pass: &Backward,
+        _weight: &mut [f32],
+        _update: Update<'_>,
+        _gradients: &mut [Vec<f32>],
+    ) {
+        unreachable!("only for an operation that updates a weight");
+    }
 
     /// How it does its work.
     fn work(&self) -> Work {

@@ -7,8 +7,8 @@ use lucida_kernels::ops::{Pointwise, pointwise_backward};
 use super::profile::timed;
 use super::rule::Gate;
 use super::{BackwardRule, Plan, Share};
-use crate::nn::Network;
 use crate::nn::layers::{Backward, Inputs};
+use crate::nn::{Network, OptimizerState, Weight};
 
 /// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as long.
 pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
@@ -24,6 +24,53 @@ impl Plan {
     /// The same for a member of a team. `ready` is told of the weights of each layer, as soon as their gradients are
     /// there; it gets all gradients.
     pub(crate) fn backward_shared(&mut self, network: &Network, share: Option<Share<'_>>, ready: &mut Ready<'_>) {
+        self.back_from_linear_seeds();
+        for index in (0..self.steps.len()).rev() {
+            self.back_through_gate(index);
+            if self.gives_weight_gradients(index) {
+                self.back_to_weights(index, network.weights(), share);
+                ready(self.steps[index].weights.clone(), &mut self.weight_gradients);
+            }
+            self.back_to_inputs(index, network.weights(), share);
+        }
+    }
+
+    /// [`backward`](Self::backward), and a step of the optimizer, with a learning rate for each weight by its number.
+    ///
+    /// Large dense layers are changed as soon as their gradient is there, block by block, so that it is never whole:
+    /// [`weight_gradients`](Self::weight_gradients) does not have it. Whoever needs it, to clip it for instance, calls
+    /// [`backward`](Self::backward) and [`OptimizerState::apply_at`] instead, which make the same step.
+    ///
+    /// # Panics
+    /// When the state was made for another network.
+    pub fn backward_and_apply(
+        &mut self,
+        network: &mut Network,
+        optimizer: &mut OptimizerState,
+        rate: impl Fn(usize) -> f64,
+    ) {
+        optimizer.begin(network);
+        self.back_from_linear_seeds();
+        let mut changed = vec![false; network.weights().len()];
+        for index in (0..self.steps.len()).rev() {
+            self.back_through_gate(index);
+            let gives = self.gives_weight_gradients(index);
+            let Some(weight) = self.updated_weight(index).filter(|_| gives) else {
+                if gives {
+                    self.back_to_weights(index, network.weights(), None);
+                }
+                self.back_to_inputs(index, network.weights(), None);
+                continue;
+            };
+            // The way back to the inputs goes through the weights as they were.
+            self.back_to_inputs(index, network.weights(), None);
+            self.back_to_update(index, &mut network.weights_mut()[weight], optimizer, (weight, rate(weight)));
+            changed[weight] = true;
+        }
+        optimizer.apply_to(self.cpu, network, &self.weight_gradients, rate, |weight| !changed[weight]);
+    }
+
+    fn back_from_linear_seeds(&mut self) {
         for seed in &self.linear_seeds {
             let Some(gradient) = seed.gradient else { continue };
             let len = self.batch * seed.value.len;
@@ -33,46 +80,88 @@ impl Plan {
                 .expect("a value and its gradient lie in different buffers");
             seed.map.run(&value[..len], &mut gradient[..len], seed.accumulate);
         }
-        for step in self.steps.iter_mut().rev() {
-            let Some(back) = &step.back else { continue };
-            let (batch, (output, len)) = (self.batch, step.output);
-            if let Some(gate) = back.gate {
-                let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
-                let values = self.buffers[output].get(..batch * len).unwrap_or_default();
-                let own = &mut gradient[..batch * len];
-                timed(self.timed, &mut step.times.gate, || match gate {
-                    Gate::Rectifier(BackwardRule::Gradient) => {
-                        pointwise_backward(self.cpu, Pointwise::Relu, values, own);
-                    }
-                    gate => gate.apply(values, own),
-                });
-                self.buffers[back.gradient] = gradient;
-            }
-            let weights = &network.weights()[step.weights.clone()];
-            if back.weights {
-                let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
-                let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
-                let output = output.get(..batch * len).unwrap_or_default();
-                let pass = Backward { batch, inputs, weights, output, grad_output, added: None, share };
-                let gradients = &mut self.weight_gradients[step.weights.clone()];
-                timed(self.timed, &mut step.times.backward_weights, || {
-                    step.operation.backward_weights(&pass, gradients);
-                });
-                ready(step.weights.clone(), &mut self.weight_gradients);
-            }
-            for target in &back.inputs {
-                let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);
-                let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
-                let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
-                let output = output.get(..batch * len).unwrap_or_default();
-                let added = target.linear_seed.map(|index| &self.linear_seeds[index].map);
-                let pass = Backward { batch, inputs, weights, output, grad_output, added, share };
-                let to = &mut grad_input[..batch * step.inputs[target.index].1];
-                timed(self.timed, &mut step.times.backward_input, || {
-                    step.operation.backward_input(&pass, target.index, to, target.accumulate);
-                });
-                self.buffers[target.gradient] = grad_input;
-            }
+    }
+
+    /// The gradient of a step's output through what belongs to it: a ReLU, another activation.
+    fn back_through_gate(&mut self, index: usize) {
+        let step = &mut self.steps[index];
+        let Some((back, gate)) = step.back.as_ref().and_then(|back| Some((back, back.gate?))) else { return };
+        let (batch, (output, len)) = (self.batch, step.output);
+        let mut gradient = std::mem::take(&mut self.buffers[back.gradient]);
+        let values = self.buffers[output].get(..batch * len).unwrap_or_default();
+        let own = &mut gradient[..batch * len];
+        timed(self.timed, &mut step.times.gate, || match gate {
+            Gate::Rectifier(BackwardRule::Gradient) => pointwise_backward(self.cpu, Pointwise::Relu, values, own),
+            gate => gate.apply(values, own),
+        });
+        self.buffers[back.gradient] = gradient;
+    }
+
+    fn gives_weight_gradients(&self, index: usize) -> bool {
+        self.steps[index].back.as_ref().is_some_and(|back| back.weights)
+    }
+
+    /// The weight of the network on which a step can make the optimizer's step itself, if its gradient is wanted.
+    fn updated_weight(&self, index: usize) -> Option<usize> {
+        let step = &self.steps[index];
+        let weight = step.weights.start + step.operation.updates()?;
+        (!self.weight_gradients[weight].is_empty()).then_some(weight)
+    }
+
+    fn back_to_weights(&mut self, index: usize, weights: &[Weight], share: Option<Share<'_>>) {
+        let Self { steps, buffers, weight_gradients, batch, timed: is_timed, .. } = self;
+        let step = &mut steps[index];
+        let Some(back) = &step.back else { return };
+        let (batch, (output, len)) = (*batch, step.output);
+        let inputs = Inputs { buffers, places: &step.inputs, batch };
+        let (output, grad_output) = (&buffers[output], &buffers[back.gradient][..batch * len]);
+        let output = output.get(..batch * len).unwrap_or_default();
+        let weights = &weights[step.weights.clone()];
+        let pass = Backward { batch, inputs, weights, output, grad_output, added: None, share };
+        let gradients = &mut weight_gradients[step.weights.clone()];
+        timed(*is_timed, &mut step.times.backward_weights, || step.operation.backward_weights(&pass, gradients));
+    }
+
+    /// The same, and the optimizer's step on one of the weights.
+    fn back_to_update(
+        &mut self,
+        index: usize,
+        weight: &mut Weight,
+        optimizer: &mut OptimizerState,
+        (number, rate): (usize, f64),
+    ) {
+        let Self { steps, buffers, weight_gradients, batch, timed: is_timed, .. } = self;
+        let step = &mut steps[index];
+        let Some(back) = &step.back else { return };
+        let (batch, (output, len)) = (*batch, step.output);
+        let inputs = Inputs { buffers, places: &step.inputs, batch };
+        let (output, grad_output) = (&buffers[output], &buffers[back.gradient][..batch * len]);
+        let output = output.get(..batch * len).unwrap_or_default();
+        let pass = Backward { batch, inputs, weights: &[], output, grad_output, added: None, share: None };
+        let gradients = &mut weight_gradients[step.weights.clone()];
+        let update = optimizer.update(number, rate);
+        timed(*is_timed, &mut step.times.backward_weights, || {
+            step.operation.backward_update(&pass, weight.values_mut(), update, gradients);
+        });
+    }
+
+    fn back_to_inputs(&mut self, index: usize, weights: &[Weight], share: Option<Share<'_>>) {
+        let step = &mut self.steps[index];
+        let Some(back) = &step.back else { return };
+        let (batch, (output, len)) = (self.batch, step.output);
+        let weights = &weights[step.weights.clone()];
+        for target in &back.inputs {
+            let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);
+            let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
+            let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
+            let output = output.get(..batch * len).unwrap_or_default();
+            let added = target.linear_seed.map(|index| &self.linear_seeds[index].map);
+            let pass = Backward { batch, inputs, weights, output, grad_output, added, share };
+            let to = &mut grad_input[..batch * step.inputs[target.index].1];
+            timed(self.timed, &mut step.times.backward_input, || {
+                step.operation.backward_input(&pass, target.index, to, target.accumulate);
+            });
+            self.buffers[target.gradient] = grad_input;
         }
     }
 }
