@@ -255,11 +255,16 @@ multiversion! {
         accumulate: bool,
         gate: Option<&[f32]>,
     ) {
-        for (value, row) in out.iter_mut().zip(products.chunks_exact(step)) {
-            *value = row[column] + if accumulate { *value } else { 0.0 };
+        assert!(column < step && products.len() >= out.len() * step, "a product for each value");
+        for at in 0..out.len() {
+            // SAFETY: as checked above.
+            let product = unsafe { *products.get_unchecked(at * step + column) };
+            out[at] = if accumulate { product + out[at] } else { product };
         }
-        for (value, &open) in out.iter_mut().zip(gate.unwrap_or_default()) {
-            *value = if open > 0.0 { *value } else { 0.0 };
+        if let Some(gate) = gate {
+            for (value, &open) in out.iter_mut().zip(gate) {
+                *value = if open > 0.0 { *value } else { 0.0 };
+            }
         }
     }
 }
