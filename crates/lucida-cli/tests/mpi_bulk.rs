@@ -222,45 +222,42 @@ fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
     port
 }
 
-#[test]
-fn pictures_of_a_bucket_are_fetched() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = model(folder.path());
-    let picture = |gray: u8| {
-        let path = folder.path().join("one.png");
-        Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
-        fs::read(path).unwrap()
-    };
-    let port = bucket(vec![("a/one 1.png", picture(3)), ("b.png", picture(200))]);
-    let out = folder.path().join("out");
-    let arguments = format!("predict {} --data http://127.0.0.1:{port}/photos?prefix=", model.display());
+/// A small picture as a file has it.
+fn png(folder: &Path, gray: u8) -> Vec<u8> {
+    let path = folder.join("one.png");
+    Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
+    fs::read(path).unwrap()
+}
+
+/// Predicts what is listed at an address: of three pictures these two are there, and the last is not.
+fn two_of_three_are_done(folder: &Path, address: &str, there: [&str; 2], missing: &str) {
+    let out = folder.join("out");
+    let arguments = format!("predict {} --data {address}", model(folder).display());
     let output = mpirun(2, &arguments, &out).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("2 of 3 pictures are done"), "{}", text(&output));
     let names: Vec<String> = results(&out).iter().map(|result| result["item"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(names, ["a/one 1.png", "b.png"]);
+    assert_eq!(names, there);
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
-    assert!(failures.contains("missing.png") && failures.contains("404"), "{failures}");
+    assert!(failures.contains(missing) && failures.contains("404"), "{failures}");
+}
+
+#[test]
+fn pictures_of_a_bucket_are_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let port = bucket(vec![("a/one 1.png", png(folder, 3)), ("b.png", png(folder, 200))]);
+    let address = format!("http://127.0.0.1:{port}/photos?prefix=");
+    two_of_three_are_done(folder, &address, ["a/one 1.png", "b.png"], "missing.png");
 }
 
 #[test]
 fn pictures_of_a_list_on_a_server_are_fetched() {
     let folder = tempfile::tempdir().unwrap();
-    let model = model(folder.path());
-    let picture = |gray: u8| {
-        let path = folder.path().join("one.png");
-        Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
-        fs::read(path).unwrap()
-    };
+    let folder = folder.path();
     // A path from the list's own folder, the address of a picture on another server, and one that is not there.
-    let elsewhere = format!("http://127.0.0.1:{}/photos/far.png", bucket(vec![("far.png", picture(90))]));
+    let elsewhere = format!("http://127.0.0.1:{}/photos/far.png", bucket(vec![("far.png", png(folder, 90))]));
     let list = format!("# two servers\nsub/near.png\n{elsewhere}\nlost.png\n").into_bytes();
-    let port = bucket(vec![("list.txt", list), ("sub/near.png", picture(3))]);
-    let out = folder.path().join("out");
-    let arguments = format!("predict {} --data http://127.0.0.1:{port}/photos/list.txt", model.display());
-    let output = mpirun(2, &arguments, &out).output().unwrap();
-    assert!(!output.status.success() && text(&output).contains("2 of 3 pictures are done"), "{}", text(&output));
-    let names: Vec<String> = results(&out).iter().map(|result| result["item"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(names, ["sub/near.png", &elsewhere]);
-    let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
-    assert!(failures.contains("lost.png") && failures.contains("404"), "{failures}");
+    let port = bucket(vec![("list.txt", list), ("sub/near.png", png(folder, 3))]);
+    let address = format!("http://127.0.0.1:{port}/photos/list.txt");
+    two_of_three_are_done(folder, &address, ["sub/near.png", &elsewhere], "lost.png");
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use lucida_kernels::Buffer;
 use lucida_kernels::ops::{Pointwise, pointwise_backward};
 
 use super::profile::timed;
@@ -112,12 +113,8 @@ impl Plan {
         let Self { steps, buffers, weight_gradients, batch, timed: is_timed, .. } = self;
         let step = &mut steps[index];
         let Some(back) = &step.back else { return };
-        let (batch, (output, len)) = (*batch, step.output);
-        let inputs = Inputs { buffers, places: &step.inputs, batch };
-        let (output, grad_output) = (&buffers[output], &buffers[back.gradient][..batch * len]);
-        let output = output.get(..batch * len).unwrap_or_default();
         let weights = &weights[step.weights.clone()];
-        let pass = Backward { batch, inputs, weights, output, grad_output, added: None, share };
+        let pass = pass(buffers, (&step.inputs, step.output, back.gradient), *batch, weights, share);
         let gradients = &mut weight_gradients[step.weights.clone()];
         timed(*is_timed, &mut step.times.backward_weights, || step.operation.backward_weights(&pass, gradients));
     }
@@ -133,11 +130,7 @@ impl Plan {
         let Self { steps, buffers, weight_gradients, batch, timed: is_timed, .. } = self;
         let step = &mut steps[index];
         let Some(back) = &step.back else { return };
-        let (batch, (output, len)) = (*batch, step.output);
-        let inputs = Inputs { buffers, places: &step.inputs, batch };
-        let (output, grad_output) = (&buffers[output], &buffers[back.gradient][..batch * len]);
-        let output = output.get(..batch * len).unwrap_or_default();
-        let pass = Backward { batch, inputs, weights: &[], output, grad_output, added: None, share: None };
+        let pass = pass(buffers, (&step.inputs, step.output, back.gradient), *batch, &[], None);
         let gradients = &mut weight_gradients[step.weights.clone()];
         let update = optimizer.update(number, rate);
         timed(*is_timed, &mut step.times.backward_weights, || {
@@ -148,20 +141,30 @@ impl Plan {
     fn back_to_inputs(&mut self, index: usize, weights: &[Weight], share: Option<Share<'_>>) {
         let step = &mut self.steps[index];
         let Some(back) = &step.back else { return };
-        let (batch, (output, len)) = (self.batch, step.output);
         let weights = &weights[step.weights.clone()];
         for target in &back.inputs {
             let mut grad_input = std::mem::take(&mut self.buffers[target.gradient]);
-            let inputs = Inputs { buffers: &self.buffers, places: &step.inputs, batch };
-            let (output, grad_output) = (&self.buffers[output], &self.buffers[back.gradient][..batch * len]);
-            let output = output.get(..batch * len).unwrap_or_default();
             let added = target.linear_seed.map(|index| &self.linear_seeds[index].map);
-            let pass = Backward { batch, inputs, weights, output, grad_output, added, share };
-            let to = &mut grad_input[..batch * step.inputs[target.index].1];
+            let places = (&step.inputs[..], step.output, back.gradient);
+            let pass = Backward { added, ..pass(&self.buffers, places, self.batch, weights, share) };
+            let to = &mut grad_input[..self.batch * step.inputs[target.index].1];
             timed(self.timed, &mut step.times.backward_input, || {
                 step.operation.backward_input(&pass, target.index, to, target.accumulate);
             });
             self.buffers[target.gradient] = grad_input;
         }
     }
+}
+
+/// What a step's pass backward gets: `places` are those of its inputs, of its output, and the gradient's buffer.
+fn pass<'a>(
+    buffers: &'a [Buffer],
+    (inputs, (output, len), gradient): (&'a [(usize, usize)], (usize, usize), usize),
+    batch: usize,
+    weights: &'a [Weight],
+    share: Option<Share<'a>>,
+) -> Backward<'a> {
+    let inputs = Inputs { buffers, places: inputs, batch };
+    let output = buffers[output].get(..batch * len).unwrap_or_default();
+    Backward { batch, inputs, weights, output, grad_output: &buffers[gradient][..batch * len], added: None, share }
 }

@@ -42,9 +42,7 @@ impl Buckets {
                 }
             }
         }
-        let joined =
-            groups.iter().zip(&sums).map(|(group, sums)| vec![0.0; if group.len() > 1 { sums.len() } else { 0 }]);
-        Self { joined: joined.collect(), groups, sums, ready: vec![false; gradients.len()] }
+        Self { joined: vec![Vec::new(); groups.len()], groups, sums, ready: vec![false; gradients.len()] }
     }
 
     /// The pass backward of a team: afterwards the plan has the sums of all members' gradients.
