@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
+use super::ahead::Ahead;
 use super::panels::{PackedMatrix, Panel};
 use super::tile::{load_row, store_row};
 
@@ -66,11 +67,20 @@ pub(crate) struct Strided<'a> {
 /// The left-hand side has `rows` by `depth` floats, the right-hand side `depth` rows of the panels' vectors, the result
 /// `rows` of these; and no other thread uses that part of the result.
 pub(crate) unsafe fn strided(isa: Isa, job: &Strided, panels: Range<usize>) {
-    run(isa, job, panels);
+    run(isa, job, panels, &mut Ahead::nothing());
+}
+
+/// As [`strided`], and fetches a product's share of `ahead`.
+///
+/// # Safety
+/// As [`strided`].
+pub(crate) unsafe fn strided_ahead(isa: Isa, job: &Strided, panels: Range<usize>, ahead: &mut Ahead) {
+    run(isa, job, panels, ahead);
 }
 
 multiversion! {
-    fn run[simd: S](job: &Strided, range: Range<usize>) {
+    fn run[simd: S](job: &Strided, range: Range<usize>, ahead: &mut Ahead) {
+        let lines = ahead.share().div_ceil(range.len().max(1));
         for index in range {
             let (panel, right, right_step) = match job.right {
                 Right::Packed(matrix, row) => {
@@ -85,14 +95,12 @@ multiversion! {
             unsafe {
                 match job.left {
                     Left::Rows { start: left, step: left_step } => {
-                        let column =
-                            Column::<true> { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
-                        simd.tile(panel.width, column);
+                        let sides = Sides { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
+                        simd.tile(panel.width, Column::<true> { sides, ahead, lines });
                     }
                     Left::Columns { start: left, step: left_step } => {
-                        let column =
-                            Column::<false> { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
-                        simd.tile(panel.width, column);
+                        let sides = Sides { left, left_step, right, right_step, rows, depth, out, out_step, accumulate };
+                        simd.tile(panel.width, Column::<false> { sides, ahead, lines });
                     }
                 }
             }
@@ -105,7 +113,14 @@ multiversion! {
 const FEW: usize = 4;
 
 /// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
-struct Column<const LEFT_ROWS: bool> {
+struct Column<'a, const LEFT_ROWS: bool> {
+    sides: Sides<LEFT_ROWS>,
+    ahead: &'a mut Ahead,
+    /// Lines of it to be fetched on the way.
+    lines: usize,
+}
+
+struct Sides<const LEFT_ROWS: bool> {
     left: *const f32,
     left_step: usize,
     right: *const f32,
@@ -117,30 +132,33 @@ struct Column<const LEFT_ROWS: bool> {
     accumulate: bool,
 }
 
-impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<LEFT_ROWS> {
+impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
     #[inline(always)]
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
-        let row_step = if LEFT_ROWS { self.left_step } else { 1 };
-        let (mut left, mut out) = (self.left, self.out);
-        for _ in 0..self.rows / ROWS {
+        let Self { sides, ahead, lines } = self;
+        let row_step = if LEFT_ROWS { sides.left_step } else { 1 };
+        let (mut left, mut out) = (sides.left, sides.out);
+        let lines = lines.div_ceil(sides.rows.div_ceil(ROWS).max(1));
+        for _ in 0..sides.rows / ROWS {
+            ahead.fetch(simd, lines);
             // SAFETY: the tile lies within both sides and the result, as the caller promises.
-            unsafe { self.tile::<S, ROWS, WIDTH, true>(simd, left, out, ROWS) };
+            unsafe { sides.tile::<S, ROWS, WIDTH, true>(simd, left, out, ROWS) };
             left = left.wrapping_add(ROWS * row_step);
-            out = out.wrapping_add(ROWS * self.out_step);
+            out = out.wrapping_add(ROWS * sides.out_step);
         }
-        let rest = self.rows % ROWS;
+        let rest = sides.rows % ROWS;
         // SAFETY: as above, for so many rows.
         unsafe {
             match rest {
                 0 => {}
-                _ if rest <= FEW && FEW < ROWS => self.tile::<S, FEW, WIDTH, false>(simd, left, out, rest),
-                _ => self.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
+                _ if rest <= FEW && FEW < ROWS => sides.tile::<S, FEW, WIDTH, false>(simd, left, out, rest),
+                _ => sides.tile::<S, ROWS, WIDTH, false>(simd, left, out, rest),
             }
         }
     }
 }
 
-impl<const LEFT_ROWS: bool> Column<LEFT_ROWS> {
+impl<const LEFT_ROWS: bool> Sides<LEFT_ROWS> {
     /// One tile, of which `FULL` tiles have all rows; the others repeat their last one and do not write it twice.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const WIDTH: usize, const FULL: bool>(

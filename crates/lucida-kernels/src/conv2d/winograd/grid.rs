@@ -12,6 +12,8 @@
 //!   36 products for 16 outputs    48 products for 24 outputs: a ninth less
 //! ```
 
+use std::ops::Range;
+
 use super::transforms::{PATCH, TAPS, TILE, TILE_SIX};
 
 /// How much of the products a tile of 6x4 outputs must save, in hundredths, to be worth the digits that it loses.
@@ -81,6 +83,17 @@ impl Grid {
         [picture, place / self.columns * self.height.outputs(), place % self.columns * TILE]
     }
 
+    /// The tiles that lie side by side: the place of the first and how many.
+    pub(super) fn runs(self, tiles: Range<usize>) -> impl Iterator<Item = ([usize; 3], usize)> {
+        let mut next = tiles.start;
+        std::iter::from_fn(move || {
+            let first = next;
+            let end = (first / self.columns + 1) * self.columns;
+            next = end.min(tiles.end);
+            (first < next).then(|| (self.place(first), next - first))
+        })
+    }
+
     /// The outputs of a tile in pictures of this size, counted over all pictures.
     #[inline(always)]
     pub(super) fn pixels(self, tile: usize, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
@@ -120,6 +133,18 @@ mod tests {
                 grid.pixels(tile, [13, 9]).for_each(|pixel| seen[pixel] += 1);
             }
             assert!(seen.iter().all(|&times| times == 1));
+        }
+    }
+
+    #[test]
+    fn runs_are_the_tiles_in_order() {
+        let grid = Grid::of(Height::Six, [13, 9]);
+        for tiles in [0..0, 0..1, 2..3, 1..8, 3..18, 8..18] {
+            let found: Vec<_> = grid
+                .runs(tiles.clone())
+                .flat_map(|([picture, y, x], count)| (0..count).map(move |at| [picture, y, x + at * TILE]))
+                .collect();
+            assert_eq!(found, tiles.map(|tile| grid.place(tile)).collect::<Vec<_>>());
         }
     }
 }

@@ -6,12 +6,13 @@ use crate::buffer::Buffer;
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Left, Panel, Right, Strided, panels, strided};
+use crate::gemm::{Ahead, Left, Panel, Right, Strided, panels, strided_ahead};
 
 use super::blocks::{Blocks, Sharing};
 use super::grid::{Grid, Height};
 use super::kernels::{KernelSums, gather_kernel};
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
+use super::transforms::TAPS;
 
 /// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each
 /// adds into sums of its own, which it reads and writes once for each block.
@@ -103,10 +104,11 @@ impl WinogradKernelGradient {
                 cpu.parallel_for(parts, |_, part| {
                     let own = part_range(total, parts, part);
                     for first in own.clone().step_by(self.blocks.tiles) {
-                        let tiles = first..(first + self.blocks.tiles).min(own.end);
-                        call.scatter(part, tiles.clone(), 0);
+                        let next = (first + self.blocks.tiles).min(own.end);
+                        call.scatter(part, first..next, 0);
+                        let mut ahead = call.ask(next..(next + self.blocks.tiles).min(own.end));
                         for position in 0..self.blocks.positions {
-                            call.multiply(part, position, tiles.len(), 0..channels, first > own.start);
+                            call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
                         }
                     }
                 });
@@ -124,7 +126,7 @@ impl WinogradKernelGradient {
                     let slices = self.blocks.position_parts(cpu, channels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let rows = part_range(channels, slices, item % slices);
-                        call.multiply(0, item / slices, count, rows, first > 0);
+                        call.multiply(0, item / slices, count, rows, first > 0, &mut Ahead::nothing());
                     });
                 }
                 1
@@ -185,8 +187,25 @@ impl Call<'_> {
         }
     }
 
+    /// The patches of the input and the gradient that are transformed next, under `tiles`.
+    fn ask(&self, tiles: Range<usize>) -> Ahead {
+        let mut ahead = Ahead::nothing();
+        self.pass.input.pixels(Source::plain(self.input), TAPS - 1).ask(&mut ahead, tiles.clone());
+        self.pass.gradient.pixels(self.grad_output, 0).ask(&mut ahead, tiles);
+        ahead.spread_over(self.pass.blocks.positions);
+        ahead
+    }
+
     /// Multiplies the first `count` rows of one position, the left side transposed, for the channels `channels`.
-    fn multiply(&self, slot: usize, position: usize, count: usize, channels: Range<usize>, accumulate: bool) {
+    fn multiply(
+        &self,
+        slot: usize,
+        position: usize,
+        count: usize,
+        channels: Range<usize>,
+        accumulate: bool,
+        ahead: &mut Ahead,
+    ) {
         let WinogradKernelGradient { left, right, sums, .. } = self.pass;
         let (left_at, right_at) = self.slot(slot);
         let out = slot * sums.len() + position * sums.position + channels.start * sums.row;
@@ -205,6 +224,6 @@ impl Call<'_> {
             accumulate,
         };
         // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are one thread's at a time.
-        unsafe { strided(self.cpu.isa(), &job, 0..self.pass.panels.len()) };
+        unsafe { strided_ahead(self.cpu.isa(), &job, 0..self.pass.panels.len(), ahead) };
     }
 }

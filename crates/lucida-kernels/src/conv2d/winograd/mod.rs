@@ -30,6 +30,7 @@
 //! - [`tiles`]: from pictures to `V`, and the borders; [`outputs`]: from `M` to the result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
+//! - [`ahead`]: what the products of a block ask the memory for;
 //! - [`pass`] and [`kernel_gradient`]: the passes.
 //!
 //! # Speed
@@ -80,6 +81,7 @@
 //!   tiles of 6x4 (here)     1.8e-6   1.8e-6   8.8e-7      4.7e-6   4.7e-6   8.1e-7
 //! ```
 
+mod ahead;
 mod blocks;
 mod grid;
 mod kernel_gradient;

@@ -7,8 +7,9 @@ use crate::conv2d::Conv2dShape;
 use crate::conv2d::pass::Finish;
 use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Left, PackedMatrix, Right, Strided, strided};
+use crate::gemm::{Ahead, Left, PackedMatrix, Right, Strided, strided_ahead};
 
+use super::ahead::Pixels;
 use super::blocks::{Blocks, Sharing};
 use super::grid::{Grid, Height};
 use super::kernels::{KernelLayout, pack_kernel};
@@ -109,10 +110,13 @@ impl WinogradPass {
         match self.blocks.sharing {
             Sharing::Blocks => {
                 cpu.parallel_for(total.div_ceil(size), |worker, index| {
-                    let tiles = index * size..((index + 1) * size).min(total);
+                    let block = |index: usize| (index * size).min(total)..((index + 1) * size).min(total);
+                    let tiles = block(index);
                     call.scatter(worker, tiles.clone(), 0);
+                    // The threads take turns, as a rule.
+                    let mut ahead = call.ask(tiles.clone(), block(index + cpu.threads()));
                     for position in 0..self.blocks.positions {
-                        call.multiply(worker, position, tiles.len(), 0..panels);
+                        call.multiply(worker, position, tiles.len(), 0..panels, &mut ahead);
                     }
                     call.gather(worker, tiles, 0);
                 });
@@ -127,7 +131,13 @@ impl WinogradPass {
                     });
                     let slices = self.blocks.position_parts(cpu, panels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
-                        call.multiply(0, item / slices, count, part_range(panels, slices, item % slices));
+                        call.multiply(
+                            0,
+                            item / slices,
+                            count,
+                            part_range(panels, slices, item % slices),
+                            &mut Ahead::nothing(),
+                        );
                     });
                     cpu.parallel_for(parts, |_, part| {
                         let rows = part_range(count, parts, part);
@@ -174,8 +184,27 @@ impl Call<'_> {
         unsafe { scatter_input(self.cpu.isa(), &job) };
     }
 
+    /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` are made of.
+    fn ask(&self, tiles: Range<usize>, next: Range<usize>) -> Ahead {
+        let source = self.pass.patches.pixels(self.source, TAPS - 1);
+        let target = Pixels {
+            grid: self.pass.patches.grid,
+            pictures: self.target.at(0),
+            size: self.pass.output,
+            channels: self.pass.layout.columns,
+            pooled: self.finish.pool.is_some(),
+            padding: [0, 0],
+            overlap: 0,
+        };
+        let mut ahead = Ahead::nothing();
+        source.ask(&mut ahead, next);
+        target.ask(&mut ahead, tiles);
+        ahead.spread_over(self.pass.blocks.positions);
+        ahead
+    }
+
     /// Multiplies the first `count` rows of one position with the columns of `panels`.
-    fn multiply(&self, slot: usize, position: usize, count: usize, panels: Range<usize>) {
+    fn multiply(&self, slot: usize, position: usize, count: usize, panels: Range<usize>, ahead: &mut Ahead) {
         let (left, sums) = self.slot(slot);
         let WinogradPass { left: left_matrices, sums: sums_matrices, layout, matrix, .. } = self.pass;
         let job = Strided {
@@ -188,7 +217,7 @@ impl Call<'_> {
             accumulate: false,
         };
         // SAFETY: the matrices have `count` rows; the sums of a position and panel are one thread's at a time.
-        unsafe { strided(self.cpu.isa(), &job, panels) };
+        unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) };
     }
 
     /// Turns the sums in the rows from `row` on into the pixels of `tiles`.

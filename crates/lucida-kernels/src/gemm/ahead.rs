@@ -1,0 +1,138 @@
+//! Memory that is asked for while something else is computed.
+//!
+//! A product between transforms runs in the caches and leaves the memory idle; the transforms around it then wait for the
+//! memory: 64 channels of 512x512 pixels are 67 MB. So a product asks, a few lines of the cache after each tile, for what
+//! comes after it, and the two overlap:
+//!
+//! ```text
+//!   tiles of a product     | 6 rows | 6 rows | 6 rows | 6 rows | ...     no load waits
+//!   lines asked for            12       12       12       12             patches of the next block, pixels of this one
+//! ```
+//!
+//! All lines of a product at once fill the queue of a core's open misses, and its own loads wait behind them.
+
+use crate::simd::Simd;
+
+/// Floats of a cache line.
+const LINE: usize = 16;
+/// Pieces that are remembered; what is asked for beyond is not fetched.
+const PIECES: usize = 48;
+
+/// Pieces of memory, to be fetched line by line.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// Start and end of each.
+    pieces: [[*const f32; 2]; PIECES],
+    count: usize,
+    /// The piece that is being fetched, and the line.
+    piece: usize,
+    line: *const f32,
+    /// Lines for each product.
+    share: usize,
+}
+
+impl Ahead {
+    pub(crate) fn nothing() -> Self {
+        let nowhere = std::ptr::null();
+        Self { pieces: [[nowhere; 2]; PIECES], count: 0, piece: 0, line: nowhere, share: 0 }
+    }
+
+    /// Asks for `len` floats. They need not be there: nothing is read.
+    pub(crate) fn ask(&mut self, start: *const f32, len: usize) {
+        if len == 0 {
+            return;
+        }
+        let end = start.wrapping_add(len);
+        match self.pieces[..self.count].last_mut() {
+            Some([first, last]) if *first <= start && start <= *last => *last = end.max(*last),
+            _ if self.count < PIECES => {
+                self.pieces[self.count] = [start, end];
+                self.count += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Spreads what has been asked for over so many products. Nothing may be asked for after that.
+    pub(crate) fn spread_over(&mut self, products: usize) {
+        let lines: usize = self.pieces[..self.count]
+            .iter()
+            .map(|[start, end]| (*end as usize - *start as usize).div_ceil(4 * LINE))
+            .sum();
+        self.share = lines.div_ceil(products.max(1));
+        self.line = self.pieces[0][0];
+    }
+
+    /// Lines for each product.
+    pub(crate) fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Fetches the next lines, as far as there are any.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd>(&mut self, simd: S, lines: usize) {
+        for _ in 0..lines {
+            match self.next() {
+                Some(line) => simd.prefetch(line),
+                None => return,
+            }
+        }
+    }
+
+    /// The next line.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Option<*const f32> {
+        if self.piece == self.count {
+            return None;
+        }
+        let line = self.line;
+        self.line = line.wrapping_add(LINE);
+        if self.line >= self.pieces[self.piece][1] {
+            self.piece += 1;
+            if self.piece < self.count {
+                self.line = self.pieces[self.piece][0];
+            }
+        }
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(ahead: &mut Ahead) -> Vec<usize> {
+        std::iter::from_fn(|| ahead.next()).map(|line| line as usize / 4).collect()
+    }
+
+    fn at(float: usize) -> *const f32 {
+        std::ptr::null::<f32>().wrapping_add(float)
+    }
+
+    #[test]
+    fn every_line_once() {
+        let mut ahead = Ahead::nothing();
+        ahead.ask(at(160), 32);
+        ahead.ask(at(320), 17);
+        // Goes on where the last ends, or within it: one piece.
+        ahead.ask(at(337), 15);
+        ahead.ask(at(330), 10);
+        ahead.ask(at(64), 1);
+        ahead.spread_over(2);
+        assert_eq!(ahead.share(), 3);
+        assert_eq!(lines(&mut ahead), [160, 176, 320, 336, 64]);
+    }
+
+    #[test]
+    fn nothing_and_too_much() {
+        let mut ahead = Ahead::nothing();
+        ahead.ask(at(160), 0);
+        ahead.spread_over(0);
+        assert_eq!((ahead.share(), lines(&mut ahead).len()), (0, 0));
+        for piece in 0..PIECES + 3 {
+            ahead.ask(at(100 * (PIECES - piece.min(PIECES))), 16);
+        }
+        ahead.spread_over(1);
+        assert_eq!(lines(&mut ahead).len(), PIECES);
+    }
+}
