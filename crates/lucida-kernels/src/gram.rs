@@ -14,11 +14,12 @@
 //! The pixels go by in chunks that stay in the L2 cache while all the tiles read them: each tile would otherwise read the
 //! whole of a large map from memory.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Panel, Region, Transposed, panels_of, transposed};
+use crate::gemm::{Lines, Panel, Region, Transposed, panels, panels_of, transposed};
 use crate::ops;
 
 /// Floats of a chunk: 128 KiB.
@@ -38,10 +39,20 @@ const MANY_CHANNELS: usize = 256;
 pub struct Gram {
     cpu: Cpu,
     channels: usize,
-    panels: Vec<Panel>,
+    /// Those above the diagonal, and the narrower ones of the part that reaches it.
+    panels: Vec<(Panel, Vec<Panel>)>,
     rows: Vec<usize>,
     /// The sums of each thread, where the pixels are shared out.
     partial: Buffer,
+}
+
+/// Pixels that all tiles read while they are in the cache.
+struct Chunk<'a> {
+    features: &'a [f32],
+    /// Whether there was one before.
+    accumulate: bool,
+    /// What is left to be asked for of the one that comes next.
+    next: Cell<Lines>,
 }
 
 impl Gram {
@@ -54,7 +65,16 @@ impl Gram {
         let parts = if channels < MANY_CHANNELS { cpu.threads() } else { 0 };
         let partial = Buffer::zeroed(parts * channels * channels);
         let widest = (PANEL_COLUMNS / cpu.isa().lanes()).clamp(1, cpu.isa().max_tile_width());
-        Self { cpu, channels, panels: panels_of(cpu.isa(), channels, widest), rows: (0..channels).collect(), partial }
+        let panels = panels(cpu.isa(), channels)
+            .into_iter()
+            .map(|wide| {
+                let columns = (wide.width - 1) * cpu.isa().lanes() + wide.tail;
+                let mut narrow = panels_of(cpu.isa(), columns, widest);
+                narrow.iter_mut().for_each(|panel| panel.start += wide.start);
+                (wide, narrow)
+            })
+            .collect();
+        Self { cpu, channels, panels, rows: (0..channels).collect(), partial }
     }
 
     /// `out[i][j] = sum over pixels p of features[p][i] features[p][j]`, with `features` (pixel, channel).
@@ -73,11 +93,11 @@ impl Gram {
             let sums = SharedMut::new(&mut partial);
             self.cpu.parallel_for(parts, |_, part| {
                 let range = part_range(pixels, parts, part);
-                self.chunks(&features[range.start * channels..range.end * channels], |chunk, accumulate| {
+                self.chunks(&features[range.start * channels..range.end * channels], |chunk| {
                     for index in 0..blocks {
                         let rows = block(index);
                         let at = sums.at(part * out.len() + rows.start * channels);
-                        self.product(chunk, rows, at, accumulate);
+                        self.product(chunk, rows, at);
                     }
                 });
             });
@@ -88,7 +108,7 @@ impl Gram {
             self.cpu.parallel_for(blocks, |_, index| {
                 let rows = block(index);
                 let at = sums.at(rows.start * channels);
-                self.chunks(features, |chunk, accumulate| self.product(chunk, rows.clone(), at, accumulate));
+                self.chunks(features, |chunk| self.product(chunk, rows.clone(), at));
             });
         }
         for row in 1..channels {
@@ -98,44 +118,60 @@ impl Gram {
         }
     }
 
-    /// Calls `each` for chunk after chunk, and says whether there was one before. There is always one.
-    fn chunks(&self, features: &[f32], mut each: impl FnMut(&[f32], bool)) {
+    /// Calls `each` for chunk after chunk; there is always one.
+    fn chunks(&self, features: &[f32], mut each: impl FnMut(&Chunk)) {
         let len = (CHUNK_FLOATS / self.channels).max(LEAST_CHUNK) * self.channels;
-        if features.is_empty() {
-            return each(features, false);
+        let mut accumulate = false;
+        let mut rest = features;
+        loop {
+            let chunk;
+            (chunk, rest) = rest.split_at(len.min(rest.len()));
+            each(&Chunk { features: chunk, accumulate, next: Cell::new(Lines::of(&rest[..len.min(rest.len())])) });
+            accumulate = true;
+            if rest.is_empty() {
+                return;
+            }
         }
-        features.chunks(len).enumerate().for_each(|(index, chunk)| each(chunk, index > 0));
     }
 
     /// The rows `rows` of the matrix, from the diagonal on, for one chunk. `out` is where the first of them begins.
-    fn product(&self, chunk: &[f32], rows: Range<usize>, out: *mut f32, accumulate: bool) {
-        let channels = self.channels;
+    fn product(&self, chunk: &Chunk, rows: Range<usize>, out: *mut f32) {
+        let (channels, first) = (self.channels, rows.start);
+        let len = chunk.features.len();
         let region = Region {
             rows: 1,
-            columns: chunk.len() / channels,
-            left_row: chunk.len(),
+            columns: len / channels,
+            left_row: len,
             left_column: channels,
-            right_row: chunk.len(),
+            right_row: len,
             right_column: channels,
         };
-        for panel in &self.panels {
-            let end = rows.end.min(panel.start + panel.width * self.cpu.isa().lanes());
-            if end <= rows.start {
-                continue;
+        let lanes = self.cpu.isa().lanes();
+        let product = |panel: &Panel, rows: Range<usize>| {
+            if rows.is_empty() {
+                return;
             }
             let job = Transposed {
                 region,
-                left: chunk.as_ptr(),
-                offsets: &self.rows[rows.start..end],
-                right: chunk.as_ptr(),
+                left: chunk.features.as_ptr(),
+                offsets: &self.rows[rows.clone()],
+                right: chunk.features.as_ptr(),
                 panels: std::slice::from_ref(panel),
-                out,
+                out: out.wrapping_add((rows.start - first) * channels),
                 out_row: channels,
-                accumulate,
+                accumulate: chunk.accumulate,
+                ahead: &chunk.next,
             };
             // SAFETY: the offsets and the panel are channels of a pixel, of which the chunk has a whole number; `out` is
             // the first of these rows in a matrix, which belong to this item alone.
             unsafe { transposed(self.cpu.isa(), &job) };
+        };
+        for (wide, narrow) in &self.panels {
+            product(wide, rows.start..rows.end.min(wide.start));
+            for panel in narrow {
+                let end = rows.end.min(panel.start + panel.width * lanes);
+                product(panel, rows.start.max(wide.start)..end);
+            }
         }
     }
 }

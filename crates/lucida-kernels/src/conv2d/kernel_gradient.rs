@@ -1,10 +1,11 @@
 //! The gradient of the kernel: patches of the input, transposed, times the gradient of the output.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Panel, Region, Transposed, panels, transposed};
+use crate::gemm::{Lines, Panel, Region, Transposed, panels, transposed};
 use crate::ops;
 
 use super::band::{Items, Window};
@@ -227,6 +228,7 @@ impl Part<'_> {
             out: self.out,
             out_row: *filters,
             accumulate,
+            ahead: &Cell::new(Lines::none()),
         };
         // SAFETY: the region and the offsets were made for this window and lie within the band or the picture; `out`
         // has room for the rows in `offsets` and belongs to this part alone.

@@ -11,12 +11,46 @@
 //!
 //! All lines of a product at once fill the queue of a core's open misses, and its own loads wait behind them.
 
+use std::ops::Range;
+
 use crate::simd::Simd;
 
 /// Floats of a cache line.
 const LINE: usize = 16;
 /// Pieces that are remembered; what is asked for beyond is not fetched.
 const PIECES: usize = 48;
+
+/// One piece of memory, to be fetched line by line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines {
+    next: *const f32,
+    end: *const f32,
+}
+
+impl Lines {
+    pub(crate) fn none() -> Self {
+        Self::of(&[])
+    }
+
+    pub(crate) fn of(floats: &[f32]) -> Self {
+        let Range { start: next, end } = floats.as_ptr_range();
+        Self { next, end }
+    }
+
+    /// Without the first `count`.
+    pub(crate) fn after(self, count: usize) -> Self {
+        Self { next: self.next.wrapping_add(count * LINE).min(self.end), end: self.end }
+    }
+
+    /// Fetches the next line, if there is one.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd>(&mut self, simd: S) {
+        if self.next < self.end {
+            simd.prefetch(self.next);
+            self.next = self.next.wrapping_add(LINE);
+        }
+    }
+}
 
 /// Pieces of memory, to be fetched line by line.
 #[derive(Debug)]
@@ -100,6 +134,7 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Scalar;
 
     fn lines(ahead: &mut Ahead) -> Vec<usize> {
         std::iter::from_fn(|| ahead.next()).map(|line| line as usize / 4).collect()
@@ -121,6 +156,18 @@ mod tests {
         ahead.spread_over(2);
         assert_eq!(ahead.share(), 3);
         assert_eq!(lines(&mut ahead), [160, 176, 320, 336, 64]);
+    }
+
+    #[test]
+    fn lines_end_with_the_memory() {
+        let floats = [0.0; 40];
+        let lines = Lines::of(&floats);
+        let counts = |lines: Lines| (lines.end as usize - lines.next as usize) / 4;
+        assert_eq!([0, 1, 2, 3, 9].map(|count| counts(lines.after(count))), [40, 24, 8, 0, 0]);
+        let mut fetched = lines;
+        (0..2).for_each(|_| fetched.fetch(Scalar));
+        assert_eq!(counts(fetched), 8);
+        assert_eq!(counts(Lines::none()), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod sweep;
 mod tile;
 mod transposed;
 
-pub(crate) use ahead::Ahead;
+pub(crate) use ahead::{Ahead, Lines};
 pub(crate) use panels::{PackedMatrix, PackedWriter, Panel, panels, panels_of};
 pub(crate) use strided::{Left, Right, Strided, strided, strided_ahead};
 pub(crate) use sweep::{Epilogue, KBlock, Site, Sweep, depth_blocks, sweep};

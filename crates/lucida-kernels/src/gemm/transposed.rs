@@ -3,10 +3,14 @@
 //! `out[m][n] (+)= sum over pixels p of left[p][m] * right[p][n]`: for a convolution `left[p]` is the patch under pixel
 //! `p`, and `right[p]` the gradient of the output there. Nothing is packed. A tile keeps its sums in registers while it
 //! walks over all the pixels of a [`Region`]; the left-hand side is broadcast from `ROWS` addresses that advance
-//! together, the right-hand side is read in vectors.
+//! together, the right-hand side is read in vectors. At each pixel one line of what comes next may be asked for, see
+//! [`super::ahead`].
+
+use std::cell::Cell;
 
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
+use super::ahead::Lines;
 use super::panels::Panel;
 use super::tile::{MAX_ROWS, load_row, store_row};
 
@@ -43,6 +47,8 @@ pub(crate) struct Transposed<'a> {
     pub(crate) out_row: usize,
     /// Add to what is there.
     pub(crate) accumulate: bool,
+    /// What is read next: each tile takes some off and asks for a line of it at each pixel.
+    pub(crate) ahead: &'a Cell<Lines>,
 }
 
 struct ColumnsByRows<'a> {
@@ -55,6 +61,7 @@ struct ColumnsByRows<'a> {
     valid_rows: usize,
     tail: usize,
     accumulate: bool,
+    ahead: Lines,
 }
 
 impl<S: Simd> Tile<S> for ColumnsByRows<'_> {
@@ -96,6 +103,7 @@ impl ColumnsByRows<'_> {
         sums: &mut [[S::Vector; WIDTH]; ROWS],
     ) {
         let region = self.region;
+        let mut ahead = self.ahead;
         for row in 0..region.rows {
             // SAFETY: within the region, as the caller promises.
             unsafe {
@@ -118,6 +126,7 @@ impl ColumnsByRows<'_> {
                     }
                     left_at += region.left_column;
                     right = right.add(region.right_column);
+                    ahead.fetch(simd);
                 }
             }
         }
@@ -141,7 +150,9 @@ multiversion! {
                     valid_rows: offsets.len(),
                     tail: panel.tail,
                     accumulate: job.accumulate,
+                    ahead: job.ahead.get(),
                 };
+                job.ahead.set(tile.ahead.after(job.region.rows * job.region.columns));
                 // SAFETY: whoever calls `transposed` promises that the region lies within both sides.
                 unsafe { simd.tile(panel.width, tile) };
             }
