@@ -27,7 +27,8 @@
 //!
 //! - [`grid`]: the tiles over a picture, and their height;
 //! - [`transforms`]: the one-dimensional transforms and their points;
-//! - [`tiles`]: from pictures to `V`, and the borders; [`outputs`]: from `M` to the result;
+//! - [`tiles`]: from pictures to `V`, and the borders; [`pooled`]: from the gradient of maxima; [`outputs`]: from `M` to the
+//!   result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
 //! - [`ahead`]: what the products of a block ask the memory for;
@@ -88,6 +89,7 @@ mod kernel_gradient;
 mod kernels;
 mod outputs;
 mod pass;
+mod pooled;
 #[cfg(test)]
 mod tests;
 mod tiles;

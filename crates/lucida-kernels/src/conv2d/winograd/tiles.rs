@@ -24,6 +24,7 @@ use crate::gemm::load_vector;
 use crate::simd::{Isa, Simd, multiversion};
 
 use super::grid::{Grid, Height};
+use super::pooled::scatter_pooled;
 use super::transforms::{OfGradient, OfInput, PATCH, PATCH_SIX, TILE, TILE_SIX, Transform};
 
 /// Pictures whose patches are read: one for each tile of a grid, the first with its corner at `-padding`.
@@ -186,76 +187,12 @@ where
     }
 }
 
-/// As [`scatter_plain`] where the pictures are the gradient of maxima: a pixel is its window's value, if it held the maximum.
-///
-/// # Safety
-/// As [`scatter_input`].
-#[inline(always)]
-unsafe fn scatter_pooled<S, T, const HIGH: usize, const TALL: usize, const WIDE: usize>(
-    simd: S,
-    job: &Scatter,
-    switches: &Switches,
-) where
-    S: Simd,
-    T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
-{
-    let Patches { grid, size: [height, width], channels, padding } = *job.patches;
-    let place = switches.place();
-    let [rows, columns] = place.windows;
-    let zero = simd.splat(0.0);
-    for (index, tile) in job.tiles.clone().enumerate() {
-        let [picture, y, x] = grid.place(tile);
-        let top = y as isize - padding[0] as isize;
-        let left = x as isize - padding[1] as isize;
-        // The address of each pixel's value and mask: outside the picture a zero, and any mask.
-        let mut values_at = [[job.zeros.as_ptr(); HIGH]; WIDE];
-        let mut masks_at = [[switches.masks(); HIGH]; WIDE];
-        for i in 0..HIGH {
-            let row = top + i as isize;
-            if row < 0 || row >= height as isize {
-                continue;
-            }
-            let row = row as usize;
-            let first = (picture * rows + row / 2) * columns;
-            for j in 0..WIDE {
-                let column = left + j as isize;
-                if column >= 0 && column < width as isize {
-                    let column = column as usize;
-                    let window = first + column / 2;
-                    values_at[j][i] = job.pictures.as_ptr().wrapping_add(window * channels);
-                    masks_at[j][i] = switches.masks().wrapping_add(place.mask(window, 0) + 2 * (row % 2) + column % 2);
-                }
-            }
-        }
-        for channel in (0..channels).step_by(S::LANES) {
-            let count = (channels - channel).min(S::LANES);
-            let mut half = [[MaybeUninit::uninit(); WIDE]; TALL];
-            for j in 0..WIDE {
-                let mut values = [zero; HIGH];
-                for i in 0..HIGH {
-                    let (at, mask) =
-                        (values_at[j][i].wrapping_add(channel), masks_at[j][i].wrapping_add(channel / S::LANES * 4));
-                    // SAFETY: a pixel inside the picture has its window among the maxima and the masks; the zeros are as
-                    // long as all channels.
-                    values[i] = unsafe { simd.keep(*mask, load_vector(simd, at, count)) };
-                }
-                let values = <T as Transform<HIGH, TALL>>::apply(simd, values);
-                for p in 0..TALL {
-                    half[p][j].write(values[p]);
-                }
-            }
-            // SAFETY: as in `scatter_plain`.
-            unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
-        }
-    }
-}
-
 /// The transform along the rows of what is transformed along the columns, into the matrices.
 ///
 /// # Safety
 /// All of `half` is written; a row of the matrices has whole vectors, and there is room for all the tiles.
 #[inline(always)]
-unsafe fn store_products<S: Simd, T: Transform<WIDE, PATCH>, const TALL: usize, const WIDE: usize>(
+pub(super) unsafe fn store_products<S: Simd, T: Transform<WIDE, PATCH>, const TALL: usize, const WIDE: usize>(
     simd: S,
     job: &Scatter,
     half: &[[MaybeUninit<S::Vector>; WIDE]; TALL],
