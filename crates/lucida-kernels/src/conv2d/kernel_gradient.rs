@@ -64,7 +64,7 @@ impl KernelGradient {
             _ => Buffer::default(),
         };
         let panels = panels(cpu.isa(), filters);
-        let few = pooled && few_gradient_fits(window.taps, window.source[2]);
+        let few = pooled && few_gradient_fits(cpu.isa(), window.taps, window.source[2]);
         Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 
