@@ -110,13 +110,12 @@ impl<const STEP: usize> Windows<'_, STEP> {
         if WINDOW >= ROWS / 4 {
             return;
         }
-        let zero = simd.splat(0.0);
         for w in 0..WIDTH {
             let values = [
-                simd.add(simd.mul_add(sums[4 * WINDOW][w], scale[w], zero), bias[w]),
-                simd.add(simd.mul_add(sums[4 * WINDOW + 1][w], scale[w], zero), bias[w]),
-                simd.add(simd.mul_add(sums[4 * WINDOW + 2][w], scale[w], zero), bias[w]),
-                simd.add(simd.mul_add(sums[4 * WINDOW + 3][w], scale[w], zero), bias[w]),
+                simd.add(simd.mul(sums[4 * WINDOW][w], scale[w]), bias[w]),
+                simd.add(simd.mul(sums[4 * WINDOW + 1][w], scale[w]), bias[w]),
+                simd.add(simd.mul(sums[4 * WINDOW + 2][w], scale[w]), bias[w]),
+                simd.add(simd.mul(sums[4 * WINDOW + 3][w], scale[w]), bias[w]),
             ];
             let at = (self.window + WINDOW, self.shape.start + w * S::LANES);
             // SAFETY: the caller's promise.

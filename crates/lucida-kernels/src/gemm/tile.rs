@@ -72,10 +72,9 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
             }
             if !self.scale.is_null() {
                 let scale: [S::Vector; WIDTH] = load_row(simd, self.scale, self.tail);
-                let zero = simd.splat(0.0);
                 for row in &mut sums {
                     for w in 0..WIDTH {
-                        row[w] = simd.mul_add(row[w], scale[w], zero);
+                        row[w] = simd.mul(row[w], scale[w]);
                     }
                 }
             }

@@ -39,6 +39,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `a + b`.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`.
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger of `a` and `b`; `b` where `a` is not a number.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `x` in the lanes where `a == b`, `y` in the others.

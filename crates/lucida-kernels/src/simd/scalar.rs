@@ -28,6 +28,16 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    #[inline(always)]
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }

@@ -4,7 +4,7 @@ multiversion! {
     /// All the operations on one vector: `max(a * b + c + a, b)`, loaded and stored in full and in part.
     fn exercise[simd: S](a: &[f32], b: &[f32], c: &[f32], count: usize, out: &mut [f32]) {
         assert!(count <= S::LANES && a.len() >= S::LANES && b.len() >= S::LANES && c.len() >= S::LANES);
-        assert!(out.len() >= 3 * S::LANES);
+        assert!(out.len() >= 4 * S::LANES);
         // SAFETY: the lengths are checked above.
         unsafe {
             let (x, y) = (simd.load(a.as_ptr()), simd.load(b.as_ptr()));
@@ -16,6 +16,7 @@ multiversion! {
             simd.store_partial(out.as_mut_ptr().add(S::LANES), count, kind);
             let masked = simd.add(simd.keep(simd.greater(x, y), x), simd.keep(simd.equal(x, y), simd.splat(100.0)));
             simd.store(out.as_mut_ptr().add(2 * S::LANES), masked);
+            simd.store(out.as_mut_ptr().add(3 * S::LANES), simd.sub(simd.mul(x, y), x));
         }
     }
 }
@@ -29,7 +30,7 @@ fn vectors_compute_what_floats_compute() {
     for isa in Isa::available() {
         let lanes = isa.lanes();
         for count in 0..=lanes {
-            let mut out = vec![-1.0; 3 * lanes];
+            let mut out = vec![-1.0; 4 * lanes];
             exercise(isa, &a, &b, &c, count, &mut out);
             for i in 0..lanes {
                 let added = if i < count { c[i] } else { 0.0 };
@@ -44,6 +45,7 @@ fn vectors_compute_what_floats_compute() {
                 assert_eq!(out[lanes + i], if i < count { kind } else { -1.0 }, "{} stores {count}", isa.name());
                 let masked = if kind == 1.0 { a[i] } else { 100.0 * f32::from(u8::from(kind == 0.0)) };
                 assert_eq!(out[2 * lanes + i], masked, "{} masks", isa.name());
+                assert_eq!(out[3 * lanes + i], a[i] * b[i] - a[i], "{} subtracts", isa.name());
             }
         }
     }

@@ -81,8 +81,9 @@ where
             let scale = match job.scale {
                 // SAFETY: the scale has a float for each filter.
                 Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
-                None => simd.splat(1.0),
+                None => zero,
             };
+            let scaled = job.scale.is_some();
             let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; HIGH];
             for q in 0..PATCH {
                 let mut column = [zero; TALL];
@@ -103,12 +104,11 @@ where
                     let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
                     for j in (0..columns).step_by(2) {
                         let window = (picture * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
-                        let values = [
-                            simd.add(simd.mul_add(above[j], scale, zero), bias),
-                            simd.add(simd.mul_add(above[j + 1], scale, zero), bias),
-                            simd.add(simd.mul_add(below[j], scale, zero), bias),
-                            simd.add(simd.mul_add(below[j + 1], scale, zero), bias),
-                        ];
+                        let mut values = [above[j], above[j + 1], below[j], below[j + 1]];
+                        for k in 0..4 {
+                            let value = if scaled { simd.mul(values[k], scale) } else { values[k] };
+                            values[k] = simd.add(value, bias);
+                        }
                         // SAFETY: the pictures have even sizes, so that all windows are inside.
                         unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
                     }
@@ -126,7 +126,8 @@ where
                         break;
                     }
                     let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
-                    let mut value = simd.add(simd.mul_add(row[j], scale, zero), bias);
+                    let value = if scaled { simd.mul(row[j], scale) } else { row[j] };
+                    let mut value = simd.add(value, bias);
                     // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
                     unsafe {
                         if job.accumulate {

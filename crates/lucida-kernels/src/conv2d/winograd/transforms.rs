@@ -60,7 +60,7 @@ fn axpy<S: Simd>(simd: S, a: f32, x: S::Vector, y: S::Vector) -> S::Vector {
 
 #[inline(always)]
 fn scale<S: Simd>(simd: S, a: f32, x: S::Vector) -> S::Vector {
-    simd.mul_add(simd.splat(a), x, simd.splat(0.0))
+    simd.mul(simd.splat(a), x)
 }
 
 impl Transform<PATCH, PATCH> for OfInput {
@@ -82,8 +82,8 @@ impl Transform<PATCH, PATCH> for OfInput {
 impl Transform<PATCH, TILE> for ToOutput {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
-        let (even_p, odd_p) = (simd.add(m[2], m[1]), axpy(simd, -1.0, m[1], m[2]));
-        let (even_q, odd_q) = (simd.add(m[4], m[3]), axpy(simd, -1.0, m[3], m[4]));
+        let (even_p, odd_p) = (simd.add(m[2], m[1]), simd.sub(m[2], m[1]));
+        let (even_q, odd_q) = (simd.add(m[4], m[3]), simd.sub(m[4], m[3]));
         [
             simd.add(m[0], simd.add(even_p, even_q)),
             axpy(simd, P, odd_p, scale(simd, Q, odd_q)),
@@ -128,8 +128,8 @@ impl Transform<TILE, PATCH> for OfGradient {
 impl Transform<PATCH, TAPS> for ToKernel {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, u: [S::Vector; 6]) -> [S::Vector; 3] {
-        let (even_p, odd_p) = (simd.add(u[2], u[1]), axpy(simd, -1.0, u[1], u[2]));
-        let (even_q, odd_q) = (simd.add(u[4], u[3]), axpy(simd, -1.0, u[3], u[4]));
+        let (even_p, odd_p) = (simd.add(u[2], u[1]), simd.sub(u[2], u[1]));
+        let (even_q, odd_q) = (simd.add(u[4], u[3]), simd.sub(u[4], u[3]));
         [
             axpy(simd, N_ZERO, u[0], axpy(simd, N_P, even_p, scale(simd, N_Q, even_q))),
             axpy(simd, P * N_P, odd_p, scale(simd, Q * N_Q, odd_q)),

@@ -52,9 +52,9 @@ impl Transform<PATCH_SIX, PATCH_SIX> for OfInput {
 impl Transform<PATCH_SIX, TILE_SIX> for ToOutput {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, m: [S::Vector; 8]) -> [S::Vector; 6] {
-        let (even_a, odd_a) = (simd.add(m[2], m[1]), axpy(simd, -1.0, m[1], m[2]));
-        let (even_b, odd_b) = (simd.add(m[4], m[3]), axpy(simd, -1.0, m[3], m[4]));
-        let (even_c, odd_c) = (simd.add(m[6], m[5]), axpy(simd, -1.0, m[5], m[6]));
+        let (even_a, odd_a) = (simd.add(m[2], m[1]), simd.sub(m[2], m[1]));
+        let (even_b, odd_b) = (simd.add(m[4], m[3]), simd.sub(m[4], m[3]));
+        let (even_c, odd_c) = (simd.add(m[6], m[5]), simd.sub(m[6], m[5]));
         [
             simd.add(simd.add(m[0], even_a), simd.add(even_b, even_c)),
             axpy(simd, A, odd_a, axpy(simd, B, odd_b, scale(simd, C, odd_c))),
@@ -110,9 +110,9 @@ impl Transform<TILE_SIX, PATCH_SIX> for OfGradient {
 impl Transform<PATCH_SIX, TAPS> for ToKernel {
     #[inline(always)]
     fn apply<S: Simd>(simd: S, u: [S::Vector; 8]) -> [S::Vector; 3] {
-        let (even_a, odd_a) = (simd.add(u[2], u[1]), axpy(simd, -1.0, u[1], u[2]));
-        let (even_b, odd_b) = (simd.add(u[4], u[3]), axpy(simd, -1.0, u[3], u[4]));
-        let (even_c, odd_c) = (simd.add(u[6], u[5]), axpy(simd, -1.0, u[5], u[6]));
+        let (even_a, odd_a) = (simd.add(u[2], u[1]), simd.sub(u[2], u[1]));
+        let (even_b, odd_b) = (simd.add(u[4], u[3]), simd.sub(u[4], u[3]));
+        let (even_c, odd_c) = (simd.add(u[6], u[5]), simd.sub(u[6], u[5]));
         [
             axpy(simd, N_ZERO, u[0], axpy(simd, N_A, even_a, axpy(simd, N_B, even_b, scale(simd, N_C, even_c)))),
             axpy(simd, A * N_A, odd_a, axpy(simd, B * N_B, odd_b, scale(simd, C * N_C, odd_c))),
