@@ -57,11 +57,25 @@ def measure(command, environment=None):
     return json.loads(run(command, environment).strip().splitlines()[-1])
 
 
+def cpuinfo():
+    """What Linux says of the first processor."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def instructions():
+    """The widest instruction set that both this processor and Lucida have, by Lucida's name."""
+    if platform.machine() == "aarch64":
+        return "neon"
+    flags = cpuinfo()["flags"].split()
+    return "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else "scalar"
+
+
 def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+    """Its name; for x86 the family and model too, because a virtual machine's name is often no more than the maker's."""
+    info = cpuinfo()
+    kind = f" (family {info['cpu family']}, model {info['model']})" if "cpu family" in info else ""
+    return f"{info.get('model name', platform.machine())}{kind}, {instructions()}"
 
 
 def say(text):
@@ -69,7 +83,7 @@ def say(text):
 
 
 def save(key, title, text, options, lines):
-    """Writes a record, and prints it."""
+    """Writes a record into the folder for this instruction set, and prints it."""
     commit = run(["git", "rev-parse", "--short", "HEAD"]).strip()
     folders = "".join(f" --{name.lower()} FOLDER" for name in FOLDERS if getattr(options, name.lower()))
     command = f"bench/run {key} --rounds {options.rounds} --threads {options.threads} --profile {options.profile}{folders}"
@@ -85,6 +99,7 @@ def save(key, title, text, options, lines):
         *lines,
         "",
     ]
-    RECORDS.mkdir(exist_ok=True)
-    (RECORDS / f"{datetime.date.today()}-{key}.md").write_text("\n".join(whole))
+    folder = RECORDS / instructions()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{datetime.date.today()}-{key}.md").write_text("\n".join(whole))
     print("\n".join(whole))

@@ -3,7 +3,7 @@
 import statistics
 
 from alone import Plans, Scaling
-from common import FOLDERS, HERE, SCRATCH, built, measure, run, save, say
+from common import FOLDERS, HERE, SCRATCH, built, instructions, measure, run, save, say
 from digits import idx, save_png
 
 
@@ -19,6 +19,10 @@ class Work:
         self.title, self.text, self.ours, self.peers, self.env, self.prepare = title, text, ours, peers, env, prepare
         self.examples = {ours[0]} - {name for name in ours if name.endswith(".py")}
         self.binary = "LUCIDA" in ours
+
+    def same_as_default(self):
+        """Whether it holds Lucida to the instruction set that it takes here anyway."""
+        return self.env is not None and self.env.get("LUCIDA_SIMD") == instructions()
 
     def needed(self):
         """The options without which it cannot be done."""
@@ -99,17 +103,17 @@ WORKS = {
     "mnist-epoch": Work(
         "An epoch of MNIST",
         "48,000 digits, batch 256, Adam, loss and accuracy, and 12,000 digits to validate with. Each round has 3 epochs "
-        "after 1 to warm up. The peer is Keras's fit on numbers that were made ready before; Lucida makes them from bytes in "
-        "each epoch.",
+        "after 1 to warm up. The peers are Keras's fit and a loop in PyTorch on numbers that were made ready before; Lucida "
+        "makes them from bytes in each epoch.",
         ["mnist_epoch", "MNIST"],
-        [["mnist_epoch_keras.py", "MNIST"]],
+        [["mnist_epoch_keras.py", "MNIST"], ["mnist_epoch_torch.py", "MNIST"]],
     ),
     "basic-cnn-step": Work(
         "Cats-and-dogs training step",
         "basic-cnn of 4,894,913 parameters, batch 32 at 150x150, Adam; forward, loss, backward and update; random pictures. "
         "Each round has 25 steps after 5 to warm up.",
         ["photos", "step"],
-        [["photos_keras.py", "step"]],
+        [["photos_keras.py", "step"], ["photos_torch.py", "step"]],
     ),
     "cold-epoch": Work(
         "A cold epoch of cats and dogs",
@@ -128,9 +132,13 @@ WORKS = {
     "vgg16-features": Work(
         "VGG16 features of 1,000 photos",
         "Reading and decoding the first 500 photos of each class, 200x200 JPEG, to 150x150, and VGG16 to block5_pool, batch "
-        "32, after one batch to warm up. The peer is Keras's load_img, and the network as a tf.function.",
+        "32, after one batch to warm up. The peers are Keras's load_img, and the network as a tf.function; and Pillow, and the "
+        "network in PyTorch (with random weights).",
         ["photos", "features", "--data", "DATA/train", "--weights", VGG16],
-        [["photos_keras.py", "features", "--data", "DATA/train", "--weights", VGG16]],
+        [
+            ["photos_keras.py", "features", "--data", "DATA/train", "--weights", VGG16],
+            ["photos_torch.py", "features", "--data", "DATA/train"],
+        ],
     ),
     "maximize-mnist": Work(
         "Activation maximisation, MNIST",
