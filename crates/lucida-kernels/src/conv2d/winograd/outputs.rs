@@ -78,12 +78,8 @@ where
             let count = (filters - filter).min(S::LANES);
             // SAFETY: the bias has a float for each filter.
             let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
-            let scale = match job.scale {
-                // SAFETY: the scale has a float for each filter.
-                Some(scale) => unsafe { simd.load_partial(scale[filter..].as_ptr(), count) },
-                None => zero,
-            };
-            let scaled = job.scale.is_some();
+            // SAFETY: the scale has a float for each filter.
+            let scale = job.scale.map(|scale| unsafe { simd.load_partial(scale[filter..].as_ptr(), count) });
             let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; HIGH];
             for q in 0..PATCH {
                 let mut column = [zero; TALL];
@@ -106,8 +102,7 @@ where
                         let window = (picture * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
                         let mut values = [above[j], above[j + 1], below[j], below[j + 1]];
                         for k in 0..4 {
-                            let value = if scaled { simd.mul(values[k], scale) } else { values[k] };
-                            values[k] = simd.add(value, bias);
+                            values[k] = affine(simd, values[k], scale, bias);
                         }
                         // SAFETY: the pictures have even sizes, so that all windows are inside.
                         unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
@@ -126,8 +121,7 @@ where
                         break;
                     }
                     let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
-                    let value = if scaled { simd.mul(row[j], scale) } else { row[j] };
-                    let mut value = simd.add(value, bias);
+                    let mut value = affine(simd, row[j], scale, bias);
                     // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
                     unsafe {
                         if job.accumulate {
@@ -146,6 +140,16 @@ where
             }
         }
     }
+}
+
+/// `scale * value + bias`.
+#[inline(always)]
+fn affine<S: Simd>(simd: S, value: S::Vector, scale: Option<S::Vector>, bias: S::Vector) -> S::Vector {
+    let value = match scale {
+        Some(scale) => simd.mul(value, scale),
+        None => value,
+    };
+    simd.add(value, bias)
 }
 
 /// The transform along a row of what is transformed along the columns.
