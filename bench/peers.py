@@ -27,6 +27,12 @@ def keras_with(threads):
     return keras, tf, f"Keras {keras.__version__} / TensorFlow {tf.__version__}"
 
 
+def first_photos(folder, count):
+    """The first `count` photos of each class, in the order of their names."""
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [photo for each in classes for photo in sorted(each.iterdir())[:count]]
+
+
 def report(name, step, warm_up, steps):
     """Times `step` and prints the result."""
     for _ in range(warm_up):

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from networks import basic_cnn, training_step
-from peers import keras_with, report
+from peers import first_photos, keras_with, report
 
 BATCH, SIZE, PHOTOS_OF_A_CLASS = 32, 150, 500
 
@@ -65,8 +65,7 @@ def features():
     model = base(keras.applications.VGG16)
     forward = tf.function(lambda images: model(images, training=False))
     prepare = keras.applications.vgg16.preprocess_input
-    classes = sorted(path for path in options.data.iterdir() if path.is_dir())
-    photos = [photo for folder in classes for photo in sorted(folder.iterdir())[:PHOTOS_OF_A_CLASS]]
+    photos = first_photos(options.data, PHOTOS_OF_A_CLASS)
 
     def load(photo):
         return keras.utils.img_to_array(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from networks_torch import basic_cnn, training_step, vgg16
-from peers import report
+from peers import first_photos, report
 
 BATCH, SIZE, PHOTOS_OF_A_CLASS = 32, 150, 500
 
@@ -35,8 +35,7 @@ def step():
 
 def features():
     model = vgg16()
-    classes = sorted(path for path in options.data.iterdir() if path.is_dir())
-    photos = [photo for folder in classes for photo in sorted(folder.iterdir())[:PHOTOS_OF_A_CLASS]]
+    photos = first_photos(options.data, PHOTOS_OF_A_CLASS)
     means = np.array([123.68, 116.779, 103.939], np.float32)
 
     def load(photo):

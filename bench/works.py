@@ -82,7 +82,7 @@ def prepare_prediction(options):
     save_png(SCRATCH / "digit-5.png", width, height, pixels[: height * width])
     lucida, trained = built(options, "lucida"), str(SCRATCH / "mnist")
     run([lucida, "train", "mnist", "--epochs", "3", "--force", "--quiet", "--out", trained])
-    run([lucida, "weights", "convert", trained, f"{trained}.keras", "--quiet"])
+    run([lucida, "weights", "convert", trained, f"{trained}.keras", "--force", "--quiet"])
 
 
 INCEPTION = "WEIGHTS/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -32,7 +32,7 @@
 use crate::cpu::Cpu;
 use crate::gemm::panels;
 
-use super::winograd::{Grid, Height, TAPS, WinogradKernelGradient};
+use super::winograd::{Stack, TAPS, WinogradKernelGradient};
 use super::{Conv2dGradients, Conv2dShape};
 
 /// How a pass is computed.
@@ -40,7 +40,7 @@ use super::{Conv2dGradients, Conv2dShape};
 pub(crate) enum Algorithm {
     /// Patches times a matrix: see [`super::pass`].
     Direct,
-    /// Tiles of 4x4 or 6x4 outputs: see [`super::winograd`].
+    /// Tiles of 4x4 or 6x4 outputs, or both: see [`super::winograd`].
     Winograd,
     /// The product of each pixel, added where it belongs: see [`super::col2im`]. A pass back to the input only.
     Col2Im,
@@ -98,13 +98,14 @@ impl Algorithms {
         };
         let (channels, filters) = (vectors(cpu, shape.channels), vectors(cpu, shape.filters));
         let transforms = transform(cpu.isa().lanes()) * (channels + filters);
-        let height = Height::choose([shape.height, shape.width]);
+        let stack = Stack::choose(shape);
         let products = |size: [usize; 2], depth: usize, columns: usize| {
-            let grid = Grid::of(height, size);
-            let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());
-            let products = tiles.next_multiple_of(TILE_ROWS) * positions * depth * columns;
-            let transforms = tiles * transforms * positions / 36;
-            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, transforms + products)
+            let winograd = stack.grids(size).into_iter().map(|grid| {
+                let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());
+                let products = tiles.next_multiple_of(TILE_ROWS) * positions * depth * columns;
+                products + tiles * transforms * positions / 36
+            });
+            (batch * size[0] * size[1] * TAPS * TAPS * depth * columns, winograd.sum::<usize>())
         };
         let correlation = |size: [usize; 2], depth: usize, columns: usize| {
             let (direct, winograd) = products(size, depth, columns);

@@ -64,7 +64,8 @@ impl KernelGradient {
             _ => Buffer::default(),
         };
         let panels = panels(cpu.isa(), filters);
-        let few = pooled && few_gradient_fits(cpu.isa(), window.taps, window.source[2]);
+        let (channels, step) = (window.source[2], window.strides[1] * window.source[2]);
+        let few = pooled && few_gradient_fits(cpu.isa(), window.taps, channels, step);
         Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 

@@ -56,7 +56,7 @@ use pass::{Added, Finish, Pass, Target};
 use passes::{Correlation, KernelPass};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
-use winograd::{Height, WinogradKernelGradient, WinogradPass};
+use winograd::{Stack, WinogradKernelGradient, WinogradPass};
 
 /// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
 /// allocated.
@@ -136,11 +136,11 @@ impl Conv2d {
                 let target = Target { offset: 0, row: output[1] * filters, column: filters, image: shape.output_len() };
                 Correlation::Direct(vec![Pass::new(cpu, window, target, filters, batch)])
             }
-            Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::forward(cpu, &shape, batch))),
+            Algorithm::Winograd => Correlation::Winograd(WinogradPass::forward(cpu, &shape, batch)),
         };
         let backward = gradients.input.then(|| match algorithms.backward_input {
             Algorithm::Direct => Correlation::Direct(backward_passes(cpu, &shape, batch, pool)),
-            Algorithm::Winograd => Correlation::Winograd(Box::new(WinogradPass::backward(cpu, &shape, batch))),
+            Algorithm::Winograd => Correlation::Winograd(WinogradPass::backward(cpu, &shape, batch)),
             Algorithm::Col2Im => Correlation::Col2Im(Box::new(Col2ImPass::new(cpu, &shape, pool))),
         });
         let kernel_gradient = gradients.kernel.then(|| match algorithms.backward_kernel {
@@ -179,12 +179,14 @@ impl Conv2d {
         assert_eq!(kernel.len(), self.shape.kernel_len(), "kernel length");
         match &mut self.forward {
             Correlation::Direct(passes) => passes[0].matrix.pack(self.cpu, kernel, |k| k * filters, 1),
-            Correlation::Winograd(pass) => pass.set_kernel(self.cpu, kernel),
+            Correlation::Winograd(passes) => passes.iter_mut().for_each(|pass| pass.set_kernel(self.cpu, kernel)),
             Correlation::Col2Im(_) => unreachable!("only a pass back to the input"),
         }
         let passes = match &mut self.backward {
             Some(Correlation::Direct(passes)) => passes,
-            Some(Correlation::Winograd(pass)) => return pass.set_kernel(self.cpu, kernel),
+            Some(Correlation::Winograd(passes)) => {
+                return passes.iter_mut().for_each(|pass| pass.set_kernel(self.cpu, kernel));
+            }
             Some(Correlation::Col2Im(pass)) => return pass.set_kernel(self.cpu, kernel),
             None => return,
         };
@@ -317,7 +319,11 @@ impl Conv2d {
         let pass = self.kernel_gradient.as_mut().expect("prepared for the gradient of the kernel");
         with_scratch(self.workspace_len, |workspace| match pass {
             KernelPass::Direct(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
-            KernelPass::Winograd(pass) => pass.run(self.cpu, batch, input, grad_output, grad_kernel, workspace),
+            KernelPass::Winograd(passes) => {
+                for (number, pass) in passes.iter_mut().enumerate() {
+                    pass.run(self.cpu, batch, input, grad_output, grad_kernel, number > 0, workspace);
+                }
+            }
         });
     }
 }
@@ -326,10 +332,7 @@ impl Conv2d {
     /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
     /// prepared for.
     pub fn algorithms(&self) -> [Option<&'static str>; 3] {
-        let winograd = match Height::choose([self.shape.height, self.shape.width]) {
-            Height::Four => "winograd 4x4",
-            Height::Six => "winograd 6x4",
-        };
+        let winograd = Stack::choose(&self.shape).name();
         let name = |few: bool| match self.shape.kernel {
             _ if few => "direct, few channels",
             [1, 1] => "product",

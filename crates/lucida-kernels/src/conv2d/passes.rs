@@ -13,7 +13,8 @@ use super::winograd::{WinogradKernelGradient, WinogradPass};
 pub(super) enum Correlation {
     /// Forward a single pass; back to the input one for each class of pixels.
     Direct(Vec<Pass>),
-    Winograd(Box<WinogradPass>),
+    /// One pass for each grid of tiles.
+    Winograd(Vec<WinogradPass>),
     /// Back to the input only.
     Col2Im(Box<Col2ImPass>),
 }
@@ -35,7 +36,9 @@ impl Correlation {
                 }
             }
             // Adds what there is to add by itself.
-            Self::Winograd(pass) => return pass.run(cpu, batch, source, target, finish, workspace),
+            Self::Winograd(passes) => {
+                return passes.iter().for_each(|pass| pass.run(cpu, batch, source, target, finish, workspace));
+            }
             Self::Col2Im(pass) => pass.run(cpu, batch, source, target, finish, workspace),
         }
         if let Some(added) = finish.added {
@@ -49,7 +52,7 @@ impl Correlation {
                 let scratch = passes.iter().map(Pass::scratch_len).max().unwrap_or(0);
                 scratch.next_multiple_of(16) * cpu.threads()
             }
-            Self::Winograd(pass) => pass.workspace_len(cpu),
+            Self::Winograd(passes) => passes.iter().map(|pass| pass.workspace_len(cpu)).max().unwrap_or(0),
             Self::Col2Im(pass) => pass.scratch_len().next_multiple_of(16) * cpu.threads(),
         }
     }
@@ -59,14 +62,15 @@ impl Correlation {
 #[derive(Debug)]
 pub(super) enum KernelPass {
     Direct(KernelGradient),
-    Winograd(WinogradKernelGradient),
+    /// The gradients of all grids of tiles are added up.
+    Winograd(Vec<WinogradKernelGradient>),
 }
 
 impl KernelPass {
     pub(super) fn workspace_len(&self, cpu: Cpu) -> usize {
         match self {
             Self::Direct(gradient) => gradient.scratch_len().next_multiple_of(16) * cpu.threads(),
-            Self::Winograd(gradient) => gradient.workspace_len(cpu),
+            Self::Winograd(passes) => passes.iter().map(|pass| pass.workspace_len(cpu)).max().unwrap_or(0),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Convolutions that end in a maximum over windows of 2x2 pixels, side by side.
 //!
 //! Only the maxima are written, a quarter of the sums. What the way back needs besides is which of the four pixels held
-//! the maximum (Zeiler and Fergus's "switch"): a mask of the vector's lanes for each of the four, which is what the
-//! instructions for masked loads take. A lane is in none of the masks where a ReLU has dropped its maximum.
+//! the maximum: a [`Switch`] for each vector of channels, eight bytes that each instruction set has its own way with (masks of
+//! lanes, or a number for each lane). A lane has no pixel where a ReLU has dropped its maximum.
 //!
 //! ```text
-//!   sums, in registers or L2        written                 masks of a vector     read again as
+//!   sums, in registers or L2        written                 switch of a vector    read again as
 //!   +-----+-----+
-//!   | a b | ... |                   max(a, b, c, d)         16 bits each          g where a was the maximum, else 0
-//!   | c d | ... |     ------->                              for a, b, c, d        g where b was ...
+//!   | a b | ... |                   max(a, b, c, d)         which of them         g where a was the maximum, else 0
+//!   | c d | ... |     ------->                              it was, if any        g where b was ...
 //!   +-----+-----+
 //!    4 x 4 bytes                    4 bytes                 half a byte
 //! ```
@@ -18,16 +18,16 @@
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
 use crate::gemm::{load_vector, store_vector};
-use crate::simd::{Simd, multiversion};
+use crate::simd::{Simd, Switch, multiversion};
 
-/// Which pixel of each window held the maximum: for each window and vector of channels four masks of lanes, in rows.
+/// Which pixel of each window held the maximum: for each window and vector of channels a switch for its pixels, in rows.
 #[derive(Debug)]
 pub(crate) struct Switches {
-    masks: Vec<u16>,
+    switches: Vec<Switch>,
     place: Place,
 }
 
-/// How the masks and the maxima lie.
+/// How the switches and the maxima lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Rows and columns of windows.
@@ -43,10 +43,10 @@ impl Place {
         self.windows[0] * self.windows[1] * self.channels
     }
 
-    /// The first of the four masks of a window, counted over all pictures, and a vector.
+    /// The switch of a window, counted over all pictures, and a vector.
     #[inline(always)]
-    pub(crate) fn mask(&self, window: usize, vector: usize) -> usize {
-        4 * (window * self.vectors + vector)
+    pub(crate) fn switch(&self, window: usize, vector: usize) -> usize {
+        window * self.vectors + vector
     }
 }
 
@@ -56,32 +56,33 @@ impl Switches {
         let windows = output.map(|pixels| pixels / 2);
         let vectors = channels.div_ceil(cpu.isa().lanes());
         let place = Place { windows, channels, vectors };
-        Self { masks: vec![0; 4 * batch * windows[0] * windows[1] * vectors], place }
+        Self { switches: vec![Switch::default(); batch * windows[0] * windows[1] * vectors], place }
     }
 
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
-    /// Whether there are masks for this many pictures.
+    /// Whether there are switches for this many pictures.
     pub(crate) fn hold(&self, batch: usize) -> bool {
-        self.place.mask(batch * self.place.windows[0] * self.place.windows[1], 0) <= self.masks.len()
+        self.place.switch(batch * self.place.windows[0] * self.place.windows[1], 0) <= self.switches.len()
     }
 
-    pub(crate) fn masks(&self) -> *const u16 {
-        self.masks.as_ptr()
+    /// The first.
+    pub(crate) fn start(&self) -> *const Switch {
+        self.switches.as_ptr()
     }
 
     /// Open to several threads, each for windows of its own.
     pub(crate) fn sink(&mut self) -> Sink<'_> {
-        Sink { place: self.place, masks: SharedMut::new(&mut self.masks) }
+        Sink { place: self.place, switches: SharedMut::new(&mut self.switches) }
     }
 }
 
 /// Where maxima go.
 pub(crate) struct Sink<'a> {
     pub(crate) place: Place,
-    masks: SharedMut<'a, u16>,
+    switches: SharedMut<'a, Switch>,
 }
 
 /// What a pass reads: pictures as they are, or the gradient of maxima, each to be taken to the pixel that held it.
@@ -98,24 +99,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The maximum of four values and the masks of the first that holds it; of none where `relu` and the maximum is not
-/// positive.
-#[inline(always)]
-fn maximum<S: Simd>(simd: S, values: [S::Vector; 4], relu: bool) -> (S::Vector, [u16; 4]) {
-    // Plain loops: what is called from within a closure is not always compiled with the instruction set.
-    let mut largest = values[0];
-    for i in 1..4 {
-        largest = simd.max(values[i], largest);
-    }
-    let mut masks = [0; 4];
-    let mut open = if relu { simd.greater(largest, simd.splat(0.0)) } else { !0 };
-    for i in 0..4 {
-        masks[i] = simd.equal(values[i], largest) & open;
-        open &= !masks[i];
-    }
-    (if relu { simd.max(largest, simd.splat(0.0)) } else { largest }, masks)
-}
-
 impl Sink<'_> {
     /// Writes one window: `values` in rows, of the vector that begins at `channel`.
     ///
@@ -130,12 +113,12 @@ impl Sink<'_> {
         (window, channel): (usize, usize),
         to: *mut f32,
     ) {
-        let (largest, masks) = maximum(simd, values, relu);
+        let (largest, switch) = simd.largest(values, relu);
         let count = (self.place.channels - channel).min(S::LANES);
-        // SAFETY: the window lies within the maxima and the masks, which were made for the same pictures.
+        // SAFETY: the window lies within the maxima and the switches, which were made for the same pictures.
         unsafe {
             store_vector(simd, to.wrapping_add(window * self.place.channels + channel), count, largest);
-            self.masks.at(self.place.mask(window, channel / S::LANES)).cast::<[u16; 4]>().write(masks);
+            self.switches.at(self.place.switch(window, channel / S::LANES)).write(switch);
         }
     }
 }
@@ -185,7 +168,7 @@ pub(crate) unsafe fn pool_rows(
 multiversion! {
     fn unpool_row_of[simd: S](
         source: &[f32],
-        masks: *const u16,
+        switches: *const Switch,
         place: &Place,
         pixel: [usize; 3],
         to: &mut [f32],
@@ -198,10 +181,11 @@ multiversion! {
             for channel in (0..channels).step_by(S::LANES) {
                 let count = (channels - channel).min(S::LANES);
                 let from = &source[window * channels + channel..][..count];
-                // SAFETY: `count` floats are in `from` and in the pixel; the masks are those of the same windows.
+                // SAFETY: `count` floats are in `from` and in the pixel; the switches are those of the same windows.
                 unsafe {
-                    let mask = *masks.add(place.mask(window, channel / S::LANES) + 2 * half + x % 2);
-                    let value = simd.keep(mask, load_vector(simd, from.as_ptr(), count));
+                    let switch = switches.add(place.switch(window, channel / S::LANES));
+                    let choice = simd.choice(2 * half + x % 2);
+                    let value = simd.keep_chosen(switch, choice, load_vector(simd, from.as_ptr(), count));
                     store_vector(simd, pixel.as_mut_ptr().add(channel), count, value);
                 }
             }
@@ -222,26 +206,25 @@ pub(crate) fn unpool_row(
     let pixels = to.len() / place.channels;
     assert!(row < 2 * rows && column + pixels <= 2 * columns, "pixels under the windows");
     let first = (image * rows + row / 2) * columns;
-    assert!(switches.masks.len() >= place.mask(first + columns, 0), "masks of the windows");
-    unpool_row_of(cpu.isa(), source, switches.masks(), &place, [first, row % 2, column], to);
+    assert!(switches.switches.len() >= place.switch(first + columns, 0), "switches of the windows");
+    unpool_row_of(cpu.isa(), source, switches.start(), &place, [first, row % 2, column], to);
 }
 
 multiversion! {
-    fn add_open[simd: S](source: &[f32], masks: &[u16], channels: usize, sums: &mut [f32]) {
+    fn add_open[simd: S](source: &[f32], switches: &[Switch], channels: usize, sums: &mut [f32]) {
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
             let vectors = channels.div_ceil(S::LANES);
             let windows = source.len() / channels;
-            assert!(masks.len() >= 4 * windows * vectors, "masks of all windows");
+            assert!(switches.len() >= windows * vectors, "switches of all windows");
             let mut sum = simd.splat(0.0);
             // By addresses: this is all that there is to do for a vector, and an iterator's turn takes as long.
             for window in 0..windows {
-                // SAFETY: `count` floats from `channel` on are in the window's channels, and its masks among all, as checked.
+                // SAFETY: `count` floats from `channel` on are in the window's channels, and its switch among all, as checked.
                 unsafe {
-                    let at = masks.as_ptr().add(4 * (window * vectors + channel / S::LANES));
-                    let [a, b, c, d] = at.cast::<[u16; 4]>().read();
+                    let switch = switches.as_ptr().add(window * vectors + channel / S::LANES);
                     let value = load_vector(simd, source.as_ptr().add(window * channels + channel), count);
-                    sum = simd.add(sum, simd.keep(a | b | c | d, value));
+                    sum = simd.add(sum, simd.keep_open(switch, value));
                 }
             }
             let to = &mut sums[channel..channel + count];
@@ -272,8 +255,8 @@ pub(crate) fn sum_open(cpu: Cpu, source: &[f32], switches: &Switches, out: &mut 
         for first in range.clone().step_by(GROUP) {
             let end = (first + GROUP).min(range.end);
             group.fill(0.0);
-            let masks = &switches.masks[place.mask(first, 0)..place.mask(end, 0)];
-            add_open(cpu.isa(), &source[first * channels..end * channels], masks, channels, group);
+            let under = &switches.switches[place.switch(first, 0)..place.switch(end, 0)];
+            add_open(cpu.isa(), &source[first * channels..end * channels], under, channels, group);
             total.iter_mut().zip(group.iter()).for_each(|(sum, value)| *sum += value);
         }
     });

@@ -21,6 +21,10 @@ pub(crate) use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
+/// Which of four vectors held the largest value, for each lane (Zeiler and Fergus's "switch"): eight bytes, in whichever way
+/// the instruction set reads fastest. Without another way a mask of lanes for each of the four.
+pub(crate) type Switch = [u16; 4];
+
 /// The vectors of one instruction set.
 ///
 /// A value of an implementing type is the proof that the processor has the instruction set. All methods are
@@ -32,6 +36,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// The widest tile of the micro-kernels, in vectors.
     const MAX_TILE_WIDTH: usize;
+    /// One of the four vectors of a [`Switch`].
+    type Choice: Copy;
 
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::Vector;
@@ -55,6 +61,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn greater(self, a: Self::Vector, b: Self::Vector) -> u16;
     /// `x` in the lanes of `mask`, zero in the others.
     fn keep(self, mask: u16, x: Self::Vector) -> Self::Vector;
+    /// The largest of the four in each lane, and the first that it is; with `relu`, zero and none where it is not positive.
+    fn largest(self, values: [Self::Vector; 4], relu: bool) -> (Self::Vector, Switch);
+    /// Vector `number` of the four.
+    fn choice(self, number: usize) -> Self::Choice;
+    /// `x` in the lanes where the switch at `at` has this choice, zero in the others.
+    ///
+    /// # Safety
+    /// A switch of this instruction set can be read from `at`.
+    unsafe fn keep_chosen(self, at: *const Switch, choice: Self::Choice, x: Self::Vector) -> Self::Vector;
+    /// `x` in the lanes where the switch at `at` has any choice, zero in the others.
+    ///
+    /// # Safety
+    /// As [`keep_chosen`](Self::keep_chosen).
+    unsafe fn keep_open(self, at: *const Switch, x: Self::Vector) -> Self::Vector;
     /// Reads a vector.
     ///
     /// # Safety
@@ -119,6 +139,48 @@ macro_rules! tile_shapes {
     };
 }
 pub(crate) use tile_shapes;
+
+/// Implements the switches of an instruction set as masks of lanes.
+macro_rules! switches_of_masks {
+    () => {
+        type Choice = usize;
+
+        #[inline(always)]
+        fn largest(self, values: [Self::Vector; 4], relu: bool) -> (Self::Vector, $crate::simd::Switch) {
+            // Plain loops: what is called from within a closure is not always compiled with the instruction set.
+            let mut largest = values[0];
+            for i in 1..4 {
+                largest = self.max(values[i], largest);
+            }
+            let mut masks = [0; 4];
+            let mut open = if relu { self.greater(largest, self.splat(0.0)) } else { !0 };
+            for i in 0..4 {
+                masks[i] = self.equal(values[i], largest) & open;
+                open &= !masks[i];
+            }
+            (if relu { self.max(largest, self.splat(0.0)) } else { largest }, masks)
+        }
+
+        #[inline(always)]
+        fn choice(self, number: usize) -> usize {
+            number
+        }
+
+        #[inline(always)]
+        unsafe fn keep_chosen(self, at: *const $crate::simd::Switch, choice: usize, x: Self::Vector) -> Self::Vector {
+            // SAFETY: the caller promises a switch, and a choice is less than four.
+            self.keep(unsafe { *at.cast::<u16>().add(choice) }, x)
+        }
+
+        #[inline(always)]
+        unsafe fn keep_open(self, at: *const $crate::simd::Switch, x: Self::Vector) -> Self::Vector {
+            // SAFETY: the caller promises a switch.
+            let [a, b, c, d] = unsafe { at.read() };
+            self.keep(a | b | c | d, x)
+        }
+    };
+}
+pub(crate) use switches_of_masks;
 
 /// An instruction set that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

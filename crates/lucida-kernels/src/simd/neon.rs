@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Simd, tile_shapes};
+use super::{Simd, switches_of_masks, tile_shapes};
 
 /// The proof that the processor has NEON.
 #[derive(Clone, Copy)]
@@ -110,6 +110,8 @@ impl Simd for Neon {
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
+
+    switches_of_masks! {}
 
     tile_shapes! { 1 => 16, 2 => 12, 3 => 8 }
 }

@@ -1,6 +1,6 @@
 //! Plain Rust on four floats: runs everywhere, and is what the other instruction sets are checked against.
 
-use super::{Simd, tile_shapes};
+use super::{Simd, switches_of_masks, tile_shapes};
 
 /// No instruction set at all.
 #[derive(Clone, Copy)]
@@ -92,6 +92,8 @@ impl Simd for Scalar {
         // SAFETY: the caller promises `count` writable floats, at most as many as `value` holds.
         unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) }
     }
+
+    switches_of_masks! {}
 
     tile_shapes! { 1 => 8, 2 => 6 }
 }

@@ -51,6 +51,55 @@ fn vectors_compute_what_floats_compute() {
     }
 }
 
+multiversion! {
+    /// For each of the four rows of `values` ones where it held the largest; then ones where any did, and the largest.
+    fn exercise_switch[simd: S](values: &[f32], relu: bool, out: &mut [f32]) {
+        assert!(values.len() == 4 * S::LANES && out.len() == 6 * S::LANES);
+        // SAFETY: the lengths are checked above.
+        unsafe {
+            let mut rows = [simd.splat(0.0); 4];
+            for (row, from) in rows.iter_mut().zip(values.chunks_exact(S::LANES)) {
+                *row = simd.load(from.as_ptr());
+            }
+            let (largest, switch) = simd.largest(rows, relu);
+            for number in 0..4 {
+                let chosen = simd.keep_chosen(&switch, simd.choice(number), simd.splat(1.0));
+                simd.store(out.as_mut_ptr().add(number * S::LANES), chosen);
+            }
+            simd.store(out.as_mut_ptr().add(4 * S::LANES), simd.keep_open(&switch, simd.splat(1.0)));
+            simd.store(out.as_mut_ptr().add(5 * S::LANES), largest);
+        }
+    }
+}
+
+#[test]
+fn a_switch_is_the_first_of_the_largest() {
+    for isa in Isa::available() {
+        let lanes = isa.lanes();
+        // All orders of -1, 0 and 1 in four places, with ties.
+        for start in 0..81 {
+            let value = |number: usize, lane: usize| (start + lane) / 3_usize.pow(number as u32) % 3;
+            let values: Vec<f32> = (0..4 * lanes).map(|i| value(i / lanes, i % lanes) as f32 - 1.0).collect();
+            for relu in [false, true] {
+                let mut out = vec![-1.0; 6 * lanes];
+                exercise_switch(isa, &values, relu, &mut out);
+                for lane in 0..lanes {
+                    let of: Vec<f32> = (0..4).map(|number| values[number * lanes + lane]).collect();
+                    let largest = of.iter().copied().fold(f32::MIN, f32::max);
+                    let first = of.iter().position(|&value| value == largest && (largest > 0.0 || !relu));
+                    for number in 0..4 {
+                        let chosen = f32::from(u8::from(first == Some(number)));
+                        assert_eq!(out[number * lanes + lane], chosen, "{} {of:?} {number}", isa.name());
+                    }
+                    assert_eq!(out[4 * lanes + lane], f32::from(u8::from(first.is_some())), "{} {of:?}", isa.name());
+                    let expected = if relu { largest.max(0.0) } else { largest };
+                    assert_eq!(out[5 * lanes + lane], expected, "{} {of:?}", isa.name());
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn an_unknown_instruction_set_is_refused_with_the_known_ones() {
     let message = Isa::from_name("mmx").unwrap_err();

@@ -4,10 +4,13 @@
 //! more for the right-hand side and broadcasts the left-hand side from memory: 6x4, 8x3 and 12x2 use 24 accumulators and
 //! 16x1 uses 16, enough to hide the latency of two multiply-add units four cycles deep. AVX2 has 16 registers of 8 and cannot
 //! broadcast inside the multiply-add: 6x2 is 12 accumulators, two for the right-hand side and one for the broadcast.
+//!
+//! AVX2 has no masks: to make lanes of a mask's bits takes a broadcast, an `and` and a comparison, and to get bits from lanes a
+//! move to another unit. Its switches have a byte for each lane instead: the number of the pixel, or -1.
 
 use std::arch::x86_64::*;
 
-use super::{Simd, tile_shapes};
+use super::{Simd, Switch, switches_of_masks, tile_shapes};
 
 /// The proof that the processor has AVX-512F.
 #[derive(Clone, Copy)]
@@ -109,6 +112,8 @@ impl Simd for Avx512 {
     fn prefetch(self, at: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
+
+    switches_of_masks! {}
 
     tile_shapes! { 1 => 16, 2 => 12, 3 => 8, 4 => 6 }
 }
@@ -221,6 +226,56 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn prefetch(self, at: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    type Choice = __m256i;
+
+    #[inline(always)]
+    fn largest(self, [a, b, c, d]: [__m256; 4], relu: bool) -> (__m256, Switch) {
+        unsafe {
+            let (above, below) = (_mm256_max_ps(b, a), _mm256_max_ps(d, c));
+            let mut largest = _mm256_max_ps(below, above);
+            // A comparison that holds is -1: the first of the pair.
+            let first = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b));
+            let first = _mm256_add_epi32(_mm256_set1_epi32(1), first);
+            let second = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(c, d));
+            let second = _mm256_add_epi32(_mm256_set1_epi32(3), second);
+            let is_first = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(above, below));
+            let mut number = _mm256_blendv_epi8(second, first, is_first);
+            if relu {
+                let zero = _mm256_setzero_ps();
+                let closed = _mm256_cmp_ps::<_CMP_LE_OQ>(largest, zero);
+                number = _mm256_or_si256(number, _mm256_castps_si256(closed));
+                largest = _mm256_max_ps(largest, zero);
+            }
+            let shorts = _mm_packs_epi32(_mm256_castsi256_si128(number), _mm256_extracti128_si256::<1>(number));
+            let mut switch: Switch = [0; 4];
+            _mm_storel_epi64((&raw mut switch).cast(), _mm_packs_epi16(shorts, shorts));
+            (largest, switch)
+        }
+    }
+
+    #[inline(always)]
+    fn choice(self, number: usize) -> __m256i {
+        debug_assert!(number < 4);
+        unsafe { _mm256_set1_epi32(number as i32) }
+    }
+
+    #[inline(always)]
+    unsafe fn keep_chosen(self, at: *const Switch, choice: __m256i, x: __m256) -> __m256 {
+        unsafe {
+            let number = _mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()));
+            _mm256_and_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(number, choice)), x)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn keep_open(self, at: *const Switch, x: __m256) -> __m256 {
+        unsafe {
+            let number = _mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()));
+            // A closed lane is -1, all bits set.
+            _mm256_andnot_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(number, _mm256_set1_epi32(-1))), x)
+        }
     }
 
     tile_shapes! { 1 => 12, 2 => 6 }

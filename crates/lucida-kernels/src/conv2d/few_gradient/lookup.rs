@@ -19,11 +19,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{FewGradient, MOST_LANES};
+use super::FewGradient;
+
+/// Floats of a register.
+const LANES: usize = 16;
 
 /// Whether the patches of two pixels side by side fit into a register.
-pub(super) fn fits(job: &FewGradient) -> bool {
-    job.step + 3 * job.channels <= MOST_LANES
+pub(super) fn fits(channels: usize, step: usize) -> bool {
+    (1..=3).contains(&channels) && step + 3 * channels <= LANES
 }
 
 /// # Safety
@@ -54,20 +57,20 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &FewGradient, y
     let place = job.switches.place();
     let (columns, filters) = (place.windows[1], place.channels);
     let window = job.first + y * columns;
-    let mask_step = place.mask(1, 0) - place.mask(0, 0);
     let wide = low_lanes(job.step + TAPS);
-    let (below, beside) = (_mm512_set1_epi32(MOST_LANES as i32), _mm512_set1_epi32(job.step as i32));
-    for filter in (0..filters).step_by(MOST_LANES) {
+    let (below, beside) = (_mm512_set1_epi32(LANES as i32), _mm512_set1_epi32(job.step as i32));
+    for filter in (0..filters).step_by(LANES) {
         let lanes = low_lanes(filters - filter);
         let mut sums = [[_mm512_setzero_ps(); TAPS]; ROWS];
-        // SAFETY: the windows are among the maxima and the masks, their patches lie within the source: of each row only the
+        // SAFETY: the windows are among the maxima and the switches, their patches lie within the source: of each row only the
         // floats of two patches side by side are read.
         unsafe {
             let mut patch = job.source.wrapping_add(2 * y * job.row + first_row * job.source_row);
             let mut values = job.values.add(window * filters + filter);
-            let mut masks = job.switches.masks().add(place.mask(window, filter / MOST_LANES));
+            let mut switch = job.switches.start().add(place.switch(window, filter / LANES));
             for _ in 0..columns {
-                let [a, b, c, d] = masks.cast::<[u16; 4]>().read();
+                // Those of AVX-512 are masks of lanes.
+                let [a, b, c, d] = switch.read();
                 let gradient = _mm512_maskz_loadu_ps((a | b | c | d) & lanes, values);
                 let index = _mm512_maskz_mov_epi32(c | d, below);
                 let index = _mm512_mask_add_epi32(index, b | d, index, beside);
@@ -82,7 +85,7 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &FewGradient, y
                 }
                 patch = patch.wrapping_add(2 * job.step);
                 values = values.wrapping_add(filters);
-                masks = masks.wrapping_add(mask_step);
+                switch = switch.wrapping_add(place.switch(1, 0));
             }
         }
         for i in 0..ROWS {
@@ -101,5 +104,5 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &FewGradient, y
 
 /// The mask of the first `count` lanes, or of all.
 fn low_lanes(count: usize) -> u16 {
-    if count >= MOST_LANES { !0 } else { (1 << count) - 1 }
+    if count >= LANES { !0 } else { (1 << count) - 1 }
 }

@@ -9,7 +9,7 @@ use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Ahead, Left, Panel, Right, Strided, panels, strided_ahead};
 
 use super::blocks::{Blocks, Sharing};
-use super::grid::{Grid, Height};
+use super::grid::{Grid, Stack};
 use super::kernels::{KernelSums, gather_kernel};
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 use super::transforms::TAPS;
@@ -18,7 +18,7 @@ use super::transforms::TAPS;
 /// adds into sums of its own, which it reads and writes once for each block.
 const LARGE_KERNEL: usize = 128 * 160;
 
-/// The pass back to the kernel, prepared.
+/// The pass back to the kernel, the part from the tiles of one grid, prepared.
 #[derive(Debug)]
 pub(crate) struct WinogradKernelGradient {
     input: Patches,
@@ -36,21 +36,20 @@ pub(crate) struct WinogradKernelGradient {
 }
 
 impl WinogradKernelGradient {
-    pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
-        Self::with_blocks(cpu, shape, Self::grid(shape), Self::blocks(shape, batch))
+    /// One for each grid of the tiles: the gradient is the sum of theirs.
+    pub(crate) fn new(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
+        Self::blocks(shape, batch).map(|(grid, blocks)| Self::with_blocks(cpu, shape, grid, blocks)).collect()
     }
 
-    fn grid(shape: &Conv2dShape) -> Grid {
-        Grid::of(Height::choose([shape.height, shape.width]), shape.output)
-    }
-
-    fn blocks(shape: &Conv2dShape, batch: usize) -> Blocks {
-        Blocks::new(Self::grid(shape), batch, shape.channels, shape.filters, LARGE_KERNEL)
+    fn blocks(shape: &Conv2dShape, batch: usize) -> impl Iterator<Item = (Grid, Blocks)> {
+        let Conv2dShape { channels, filters, output, .. } = *shape;
+        let grids = Stack::choose(shape).grids(output).into_iter();
+        grids.map(move |grid| (grid, Blocks::new(grid, batch, channels, filters, LARGE_KERNEL)))
     }
 
     /// How many sums of all matrices there will be to be added up.
     pub(crate) fn parts(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> usize {
-        Self::blocks(shape, batch).at_once(cpu)
+        Self::blocks(shape, batch).map(|(_, blocks)| blocks.at_once(cpu)).sum()
     }
 
     /// As [`new`](Self::new), with the tiles over the output and the blocks given.
@@ -78,6 +77,8 @@ impl WinogradKernelGradient {
         self.blocks.at_once(cpu) * (self.left.len() + self.right.len())
     }
 
+    /// Writes the gradient, or adds it to what is there.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn run(
         &mut self,
         cpu: Cpu,
@@ -85,6 +86,7 @@ impl WinogradKernelGradient {
         input: &[f32],
         grad_output: Source,
         grad_kernel: &mut [f32],
+        accumulate: bool,
         workspace: &mut [f32],
     ) {
         let total = self.input.grid.tiles() * batch;
@@ -134,7 +136,7 @@ impl WinogradKernelGradient {
         };
         let filters = self.gradient.channels;
         let height = self.input.grid.height;
-        let sums = KernelSums { sums: &partial, parts, height, matrices: self.sums, channels, filters };
+        let sums = KernelSums { sums: &partial, parts, height, matrices: self.sums, channels, filters, accumulate };
         gather_kernel(cpu, &sums, grad_kernel);
         self.partial = partial;
     }

@@ -131,9 +131,11 @@ pub(crate) struct KernelSums<'a> {
     pub(crate) matrices: Matrices,
     pub(crate) channels: usize,
     pub(crate) filters: usize,
+    /// Add to what is there.
+    pub(crate) accumulate: bool,
 }
 
-/// Adds the parts in their order, transforms the sums back and writes the gradient (row, column, channel, filter).
+/// Adds the parts in their order, transforms the sums back and writes the gradient (row, column, channel, filter), or adds it.
 ///
 /// # Panics
 /// When a slice is too short.
@@ -176,10 +178,13 @@ where
                 }
             }
             let taps = both_axes::<S, ToKernel, TALL, TAPS, PATCH, TAPS>(simd, sums);
-            for (t, value) in taps.iter().flatten().enumerate() {
-                let at = (t * job.channels + channel) * job.filters + filter;
+            for (t, &tap) in taps.iter().flatten().enumerate() {
+                let at = out.at((t * job.channels + channel) * job.filters + filter);
                 // SAFETY: `count` filters from here on are in the gradient, and only this call writes the channel.
-                unsafe { simd.store_partial(out.at(at), count, *value) };
+                unsafe {
+                    let sum = if job.accumulate { simd.add(simd.load_partial(at, count), tap) } else { tap };
+                    simd.store_partial(at, count, sum);
+                }
             }
         }
     }

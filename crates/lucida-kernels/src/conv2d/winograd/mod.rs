@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A tile of 6x4 outputs comes from a patch of 8x6 and takes 48 products for 24 outputs, a ninth less, where the picture's
-//! height does not waste it ([`grid`]). For all tiles and channels together the 36 positions are 36 matrix products:
+//! height does not waste it; some heights take rows of both ([`grid`]). For all tiles and channels together the 36 positions are 36 matrix products:
 //!
 //! ```text
 //!   picture          V: 36 matrices               U: 36 matrices        M: 36 matrices          result
@@ -25,7 +25,7 @@
 //!                     in L2, a block of tiles      packed once           in L2              bias and ReLU on the way
 //! ```
 //!
-//! - [`grid`]: the tiles over a picture, and their height;
+//! - [`grid`]: the tiles over a picture, and their heights;
 //! - [`transforms`]: the one-dimensional transforms and their points;
 //! - [`tiles`]: from pictures to `V`, and the borders; [`pooled`]: from the gradient of maxima; [`outputs`]: from `M` to the
 //!   result;
@@ -95,7 +95,7 @@ mod tests;
 mod tiles;
 mod transforms;
 
-pub(crate) use grid::{Grid, Height};
+pub(crate) use grid::Stack;
 pub(crate) use kernel_gradient::WinogradKernelGradient;
 pub(crate) use pass::WinogradPass;
 pub(crate) use transforms::TAPS;

@@ -11,7 +11,7 @@ use crate::gemm::{Ahead, Left, PackedMatrix, Right, Strided, strided_ahead};
 
 use super::ahead::Pixels;
 use super::blocks::{Blocks, Sharing};
-use super::grid::{Grid, Height};
+use super::grid::{Grid, Stack};
 use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
@@ -20,7 +20,7 @@ use super::transforms::TAPS;
 /// Pairs of channels of a kernel (transformed 9 MB) above which the threads work on the same block.
 const LARGE_KERNEL: usize = 256 * 256;
 
-/// A correlation with a 3x3 kernel, prepared.
+/// A correlation with a 3x3 kernel under the tiles of one grid, prepared.
 #[derive(Debug)]
 pub(crate) struct WinogradPass {
     patches: Patches,
@@ -37,26 +37,30 @@ pub(crate) struct WinogradPass {
 }
 
 impl WinogradPass {
-    /// The forward pass.
-    pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+    /// The forward pass: one for each grid of the tiles, each of which writes pixels of its own.
+    pub(crate) fn forward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
         let layout = KernelLayout::forward(shape.channels, shape.filters);
-        let size = [shape.height, shape.width];
-        let grid = Grid::of(Height::choose(size), shape.output);
-        let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
-        let patches = Patches { grid, size, channels: layout.rows, padding: shape.padding };
-        Self::new(cpu, patches, shape.output, layout, blocks)
+        let of = |grid: Grid| {
+            let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
+            let size = [shape.height, shape.width];
+            let patches = Patches { grid, size, channels: layout.rows, padding: shape.padding };
+            Self::new(cpu, patches, shape.output, layout, blocks)
+        };
+        Stack::choose(shape).grids(shape.output).into_iter().map(of).collect()
     }
 
     /// The pass back to the input: the correlation of the output's gradient with the kernel turned by 180 degrees,
-    /// padded by what the forward padding leaves of two.
-    pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Self {
+    /// padded by what the forward padding leaves of two. One for each grid of the tiles.
+    pub(crate) fn backward(cpu: Cpu, shape: &Conv2dShape, batch: usize) -> Vec<Self> {
         let layout = KernelLayout::backward(shape.channels, shape.filters);
         let size = [shape.height, shape.width];
-        let grid = Grid::of(Height::choose(size), size);
-        let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
-        let padding = shape.padding.map(|padding| TAPS - 1 - padding);
-        let patches = Patches { grid, size: shape.output, channels: layout.rows, padding };
-        Self::new(cpu, patches, size, layout, blocks)
+        let of = |grid: Grid| {
+            let blocks = Blocks::new(grid, batch, layout.rows, layout.columns, LARGE_KERNEL);
+            let padding = shape.padding.map(|padding| TAPS - 1 - padding);
+            let patches = Patches { grid, size: shape.output, channels: layout.rows, padding };
+            Self::new(cpu, patches, size, layout, blocks)
+        };
+        Stack::choose(shape).grids(size).into_iter().map(of).collect()
     }
 
     /// From the patches of pictures of `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
