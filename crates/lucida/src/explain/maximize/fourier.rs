@@ -4,6 +4,7 @@ use lucida_kernels::ops::{AdamStep, adam};
 
 use super::diversity::{push_apart, push_pictures_apart};
 use super::random::{generator, normal};
+use super::rivals::against_rivals;
 use super::spectrum::Spectrum;
 use super::transform::{Affine, Movement};
 use super::{Maximized, Objective, Run, positive};
@@ -56,6 +57,8 @@ pub struct Fourier {
     /// How strongly pixels outside the middle 20 of 28 parts are pulled towards black, in parts of the gradient's root mean
     /// square; half as strongly half way to the edge.
     pub frame: f32,
+    /// The weight of the logarithm of a class's probability beside its logit. Where the class is certain, it changes nothing.
+    pub rivals: f32,
     /// How many pictures are made of each objective. They are pushed apart, to show different things that excite it.
     pub diversity: usize,
     /// How strongly they are pushed apart, relative to the objective.
@@ -82,6 +85,7 @@ impl Default for Fourier {
             starts: 1,
             pull: 0.0,
             frame: 0.0,
+            rivals: 0.0,
             diversity: 1,
             diversity_weight: 0.3,
             seed: 42,
@@ -96,6 +100,10 @@ const GROUNDS: [f32; 3] = [0.0, 2.0, -3.5];
 /// More starts, where several are wanted, for those that no start has made speak. One of 64 filters of an MNIST network that
 /// ten thousand digits hardly wake (1.5e-4 at most) was silent after three starts, and spoke after 5 of 9 more.
 const MORE_STARTS: usize = 6;
+
+/// The weight of [`Fourier::rivals`] for classes. Networks that had read the built-in digits for four epochs took the picture
+/// made for a 1 for one with 0.74 (seed 3) and 0.84 (seed 6); with it, 0.998 and 0.996. With 256 strokes lose contrast.
+const RIVALS: f32 = 16.0;
 
 impl Fourier {
     /// For filters of a network that takes what `preprocessing` makes.
@@ -132,9 +140,10 @@ impl Fourier {
                 start: -0.5,
                 pull: 0.2,
                 frame: 2.0,
+                rivals: RIVALS,
                 ..Self::default()
             },
-            _ => Self::default(),
+            _ => Self { rivals: RIVALS, ..Self::default() },
         }
     }
 
@@ -150,6 +159,7 @@ impl Fourier {
             ("noise", self.noise, 10.0),
             ("pull", self.pull, 100.0),
             ("frame", self.frame, 100.0),
+            ("weight of the rivals", self.rivals, 1000.0),
             ("diversity weight", self.diversity_weight, 100.0),
         ];
         for (name, value, most) in within {
@@ -266,6 +276,9 @@ impl Run<'_> {
             let input_gradients = self.ascend(&objectives, &mut values, |layer, activations, gradients| {
                 if weight > 0.0 {
                     push_apart(layer, activations, gradients, variants, weight);
+                }
+                if settings.rivals > 0.0 && layer.has_rivals() {
+                    against_rivals(&objectives, layer.shape().len(), activations, gradients, settings.rivals);
                 }
             })?;
             pixels.gradient(input_gradients, &mut seen);

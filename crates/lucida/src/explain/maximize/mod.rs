@@ -18,6 +18,7 @@ mod keras_vis;
 mod objective;
 mod pixels;
 mod random;
+mod rivals;
 mod spectrum;
 mod transform;
 

@@ -36,6 +36,8 @@ pub(super) struct Seen {
     pub(super) point: Point,
     /// Whether they come from before a ReLU that is still to be applied.
     rectify: bool,
+    /// Whether they are logits of classes of which only one is right.
+    rivals: bool,
     shape: Shape,
 }
 
@@ -93,7 +95,8 @@ impl Target {
             true => Point::before_activation(&self.layer),
             false => Point::output(&self.layer),
         };
-        Ok(Seen { point, rectify, shape: shape.clone() })
+        let rivals = self.logits && node.activation() == ActivationKind::Softmax && shape.as_flat().is_some();
+        Ok(Seen { point, rectify, rivals, shape: shape.clone() })
     }
 }
 
@@ -124,6 +127,11 @@ impl Seen {
     /// The layer's output from its values here.
     pub(super) fn output(&self, value: f32) -> f32 {
         if self.rectify { value.max(0.0) } else { value }
+    }
+
+    /// Whether the values are logits of classes of which only one is right.
+    pub(super) fn has_rivals(&self) -> bool {
+        self.rivals
     }
 
     /// The shape of the layer.
