@@ -60,10 +60,13 @@ pub(crate) fn few_gradient_fits(isa: Isa, taps: [usize; 2], channels: usize, ste
 }
 
 /// Whether [`lookup`] computes it.
+#[cfg(target_arch = "x86_64")]
 fn looks_up(isa: Isa, channels: usize, step: usize) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return isa.0 == Kind::Avx512 && lookup::fits(channels, step);
-    #[cfg(not(target_arch = "x86_64"))]
+    isa.0 == Kind::Avx512 && lookup::fits(channels, step)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn looks_up(_isa: Isa, _channels: usize, _step: usize) -> bool {
     false
 }
 
