@@ -82,7 +82,8 @@ class Plans:
     text = (
         "`lucida bench plan`: the algorithm, the median time and the rate of each layer of the networks that the other works "
         "time. A rate counts a convolution by its definition; Winograd's algorithm does with a quarter of the multiplications, "
-        "so its share may exceed 100 %."
+        "so its share may exceed 100 %. The last column is the share of peak of its matrix products alone, those that it computes, "
+        "without the transforms around them."
     )
     examples, binary = set(), True
     plans = [

@@ -44,6 +44,8 @@ struct PassAnswer {
     ms: f64,
     gflops: f64,
     share_of_peak: f64,
+    /// Of the matrix products alone, where transforms are around them.
+    product_share_of_peak: Option<f64>,
 }
 
 fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
@@ -118,7 +120,13 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
 fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
     let pass = |pass: PassTime| {
         let rate = if pass.seconds > 0.0 { pass.operations / pass.seconds } else { 0.0 };
-        PassAnswer { algorithm: pass.algorithm, ms: pass.seconds * 1e3, gflops: rate / 1e9, share_of_peak: rate / peak }
+        PassAnswer {
+            algorithm: pass.algorithm,
+            ms: pass.seconds * 1e3,
+            gflops: rate / 1e9,
+            share_of_peak: rate / peak,
+            product_share_of_peak: pass.product_rate.map(|rate| rate / peak),
+        }
     };
     StepAnswer {
         step: step.name.clone(),
@@ -154,7 +162,8 @@ fn text(steps: &[StepAnswer]) -> String {
                 answer.algorithm.unwrap_or_default().to_owned(),
                 format!("{:.3}", answer.ms),
                 rate(format!("{:.0}", answer.gflops)),
-                rate(format!("{:.0} %", 100.0 * answer.share_of_peak)),
+                rate(percent(answer.share_of_peak)),
+                answer.product_share_of_peak.map(percent).unwrap_or_default(),
             ]);
         }
         for (pass, ms) in [("pack weights", step.pack_ms), ("ReLU back", step.gate_ms)] {
@@ -163,5 +172,9 @@ fn text(steps: &[StepAnswer]) -> String {
             }
         }
     }
-    table(&["step", "pass", "algorithm", ">ms", ">GFLOP/s", ">of peak"], rows)
+    table(&["step", "pass", "algorithm", ">ms", ">GFLOP/s", ">of peak", ">products"], rows)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
 }

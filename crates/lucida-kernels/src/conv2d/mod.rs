@@ -27,6 +27,7 @@
 //!
 //! A dense layer is the 1x1 convolution of a 1x1 picture.
 
+mod account;
 mod algorithm;
 mod backward;
 mod band;
@@ -56,7 +57,7 @@ use pass::{Added, Finish, Pass, Target};
 use passes::{Correlation, KernelPass};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
-use winograd::{Stack, WinogradKernelGradient, WinogradPass};
+use winograd::{WinogradKernelGradient, WinogradPass};
 
 /// A convolution prepared for one shape, one largest batch and one processor: its weights packed, its work memory
 /// allocated.
@@ -325,38 +326,6 @@ impl Conv2d {
                 }
             }
         });
-    }
-}
-
-impl Conv2d {
-    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
-    /// prepared for.
-    pub fn algorithms(&self) -> [Option<&'static str>; 3] {
-        let winograd = Stack::choose(&self.shape).name();
-        let name = |few: bool| match self.shape.kernel {
-            _ if few => "direct, few channels",
-            [1, 1] => "product",
-            _ => "direct",
-        };
-        let correlation = |pass: &Correlation| match pass {
-            Correlation::Winograd(_) => winograd,
-            Correlation::Col2Im(_) => "product, col2im",
-            Correlation::Direct(passes) => name(passes.iter().all(Pass::is_few)),
-        };
-        let kernel = |pass: &KernelPass| match pass {
-            KernelPass::Winograd(_) => winograd,
-            KernelPass::Direct(_) => name(false),
-        };
-        [
-            Some(correlation(&self.forward)),
-            self.backward.as_ref().map(correlation),
-            self.kernel_gradient.as_ref().map(kernel),
-        ]
-    }
-
-    /// Multiplications and additions of a pass by the definition, for one picture.
-    pub fn operations(&self) -> f64 {
-        2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
     }
 
     /// The gradient of the bias from that of the output.

@@ -13,6 +13,7 @@ use super::grid::{Grid, Stack};
 use super::kernels::{KernelSums, gather_kernel};
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 use super::transforms::TAPS;
+use super::watch::Watch;
 
 /// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each
 /// adds into sums of its own, which it reads and writes once for each block.
@@ -33,6 +34,7 @@ pub(crate) struct WinogradKernelGradient {
     /// The sums of each part.
     partial: Buffer,
     zeros: Buffer,
+    pub(crate) watch: Watch,
 }
 
 impl WinogradKernelGradient {
@@ -69,6 +71,7 @@ impl WinogradKernelGradient {
             sums,
             partial: Buffer::zeroed(blocks.at_once(cpu) * sums.len()),
             zeros: Buffer::zeroed(zeros_len(channels.max(filters))),
+            watch: Watch::default(),
         }
     }
 
@@ -225,7 +228,8 @@ impl Call<'_> {
             out_step: sums.row,
             accumulate,
         };
+        let panels = 0..self.pass.panels.len();
         // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are one thread's at a time.
-        unsafe { strided_ahead(self.cpu.isa(), &job, 0..self.pass.panels.len(), ahead) };
+        self.pass.watch.time(&job, sums.row, || unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) });
     }
 }

@@ -32,7 +32,7 @@
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
 //! - [`ahead`]: what the products of a block ask the memory for;
-//! - [`pass`] and [`kernel_gradient`]: the passes.
+//! - [`pass`] and [`kernel_gradient`]: the passes; [`watch`]: how fast their products are.
 //!
 //! # Speed
 //!
@@ -94,8 +94,10 @@ mod pooled;
 mod tests;
 mod tiles;
 mod transforms;
+mod watch;
 
 pub(crate) use grid::Stack;
 pub(crate) use kernel_gradient::WinogradKernelGradient;
 pub(crate) use pass::WinogradPass;
 pub(crate) use transforms::TAPS;
+pub(crate) use watch::Watch;

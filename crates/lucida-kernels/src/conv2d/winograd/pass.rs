@@ -16,6 +16,7 @@ use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
 use super::transforms::TAPS;
+use super::watch::Watch;
 
 /// Pairs of channels of a kernel (transformed 9 MB) above which the threads work on the same block.
 const LARGE_KERNEL: usize = 256 * 256;
@@ -34,6 +35,7 @@ pub(crate) struct WinogradPass {
     left: Matrices,
     sums: Matrices,
     zeros: Buffer,
+    pub(crate) watch: Watch,
 }
 
 impl WinogradPass {
@@ -79,6 +81,7 @@ impl WinogradPass {
             left,
             sums,
             zeros: Buffer::zeroed(zeros_len(channels)),
+            watch: Watch::default(),
         }
     }
 
@@ -220,8 +223,9 @@ impl Call<'_> {
             out_step: sums_matrices.row,
             accumulate: false,
         };
+        let columns = matrix.panels[panels.clone()].iter().map(|panel| panel.width * self.cpu.isa().lanes()).sum();
         // SAFETY: the matrices have `count` rows; the sums of a position and panel are one thread's at a time.
-        unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) };
+        self.pass.watch.time(&job, columns, || unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) });
     }
 
     /// Turns the sums in the rows from `row` on into the pixels of `tiles`.

@@ -44,6 +44,7 @@ fn any_plan_of_blocks_gives_the_same_bits() {
         let patches = Patches { grid, size: [13, 9], channels: shape.channels, padding: shape.padding };
         let mut pass = WinogradPass::new(cpu, patches, shape.output, layout, blocks);
         pass.set_kernel(cpu, &kernel);
+        pass.watch.set(true);
         let mut workspace = Buffer::zeroed(pass.workspace_len(cpu));
         workspace.fill(f32::NAN);
         let mut output = vec![f32::NAN; batch * shape.output_len()];
@@ -57,6 +58,7 @@ fn any_plan_of_blocks_gives_the_same_bits() {
             added: None,
         };
         pass.run(cpu, batch, Source::plain(&input), &mut output, finish, &mut workspace);
+        check_watch(&pass.watch, cpu, grid, batch);
         let bits: Vec<u32> = output.iter().map(|x| x.to_bits()).collect();
         match &first {
             Some((isa, tiles, expected)) if (*isa, *tiles) == (cpu.isa(), height) => {
@@ -75,16 +77,27 @@ fn any_plan_of_blocks_gives_the_gradient_of_the_kernel() {
     let mut expected = vec![0.0; shape.kernel_len()];
     products(&shape, batch, |o, i, k| expected[k] += f64::from(grad_output[o]) * f64::from(input[i]));
     for (cpu, height, blocks) in ways() {
-        let mut pass = WinogradKernelGradient::with_blocks(cpu, &shape, Grid::of(height, shape.output), blocks);
+        let grid = Grid::of(height, shape.output);
+        let mut pass = WinogradKernelGradient::with_blocks(cpu, &shape, grid, blocks);
         let mut workspace = Buffer::zeroed(pass.workspace_len(cpu));
         workspace.fill(f32::NAN);
         let mut grad_kernel = vec![f32::NAN; expected.len()];
         for _ in 0..2 {
+            pass.watch.set(true);
             pass.run(cpu, batch, &input, Source::plain(&grad_output), &mut grad_kernel, false, &mut workspace);
+            check_watch(&pass.watch, cpu, grid, batch);
             let error = error(&grad_kernel, &expected);
             assert!(error < most(height), "{height:?}, {blocks:?} on {} threads: {error:e}", cpu.threads());
         }
     }
+}
+
+/// Every product of the tiles has been counted once, 20 channels by whole vectors of 37 filters, and took its time.
+fn check_watch(watch: &Watch, cpu: Cpu, grid: Grid, batch: usize) {
+    let products = grid.height.positions() * grid.tiles() * batch * 20 * 37_usize.next_multiple_of(cpu.isa().lanes());
+    let [operations, seconds] = watch.total();
+    assert_eq!(operations, (2 * products) as f64, "{grid:?} on {} threads", cpu.threads());
+    assert!(seconds > 0.0);
 }
 
 /// The root of the mean square of the errors, relative to that of the values.

@@ -228,9 +228,14 @@ impl Operation for Convolution {
         }
     }
 
+    fn set_timed(&mut self, timed: bool) {
+        self.kernel.set_timed(timed);
+    }
+
     fn work(&self) -> Work {
         let [forward, backward_input, backward_weights] = self.kernel.algorithms();
-        Work { forward, backward_input, backward_weights, operations: self.kernel.operations() }
+        let (operations, product_rates) = (self.kernel.operations(), self.kernel.product_rates());
+        Work { forward, backward_input, backward_weights, operations, product_rates }
     }
 
     /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]

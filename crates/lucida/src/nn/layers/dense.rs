@@ -150,7 +150,7 @@ impl Operation for Changing {
         let [_, _, backward_weights] = self.gradients.algorithms();
         let unpacked = Some("product, unpacked");
         let operations = self.gradients.operations();
-        Work { forward: unpacked, backward_input: unpacked, backward_weights, operations }
+        Work { forward: unpacked, backward_input: unpacked, backward_weights, operations, ..Work::default() }
     }
 }
 

@@ -117,6 +117,9 @@ pub struct Work {
     pub backward_weights: Option<&'static str>,
     /// Multiplications and additions of a pass by its definition, for one sample; zero where they do not matter.
     pub operations: f64,
+    /// How fast the matrix products of the three passes are, where they are timed apart from what is around them: those that
+    /// are computed, in multiplications and additions a second.
+    pub product_rates: [Option<f64>; 3],
 }
 
 /// A layer that is ready to compute, in one setting.
@@ -158,6 +161,9 @@ pub trait Operation: Send {
     ) {
         unreachable!("only for an operation that updates a weight");
     }
+
+    /// From now on, whether it times what it says of itself in [`work`](Self::work); times taken before are forgotten.
+    fn set_timed(&mut self, _timed: bool) {}
 
     /// How it does its work.
     fn work(&self) -> Work {

@@ -34,6 +34,9 @@ pub struct PassTime {
     pub seconds: f64,
     /// Multiplications and additions by the definition, for the batch at hand; zero where they do not matter.
     pub operations: f64,
+    /// How fast its matrix products are, where they are timed apart from the transforms around them (Winograd's algorithm):
+    /// those that are computed, not those of the definition, in multiplications and additions a second. A mean.
+    pub product_rate: Option<f64>,
 }
 
 /// A step of a plan: a layer, with those that are fused into it.
@@ -59,27 +62,32 @@ impl Plan {
     /// From now on, whether the passes of each step are timed; times taken before are forgotten.
     pub fn set_timed(&mut self, timed: bool) {
         self.timed = timed;
-        self.steps.iter_mut().for_each(|step| step.times = StepTimes::default());
+        for step in &mut self.steps {
+            step.times = StepTimes::default();
+            step.operation.set_timed(timed);
+        }
     }
 
     /// The steps in their order, with the medians of their times since [`set_timed`](Self::set_timed).
     pub fn profile(&self) -> Vec<StepProfile> {
         let profile = |step: &super::Step| {
             let work = step.operation.work();
-            let pass = |algorithm, times: &[f64]| PassTime {
+            let [forward, backward_input, backward_weights] = work.product_rates;
+            let pass = |algorithm, product_rate, times: &[f64]| PassTime {
                 algorithm,
                 seconds: median(times),
                 operations: work.operations * self.batch as f64,
+                product_rate,
             };
-            let there = |algorithm, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, times));
+            let there = |algorithm, rate, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, rate, times));
             StepProfile {
                 name: step.name.clone(),
                 output_len: step.output.1,
                 pack: median(&step.times.pack),
-                forward: pass(work.forward, &step.times.forward),
+                forward: pass(work.forward, forward, &step.times.forward),
                 gate: median(&step.times.gate),
-                backward_input: there(work.backward_input, &step.times.backward_input),
-                backward_weights: there(work.backward_weights, &step.times.backward_weights),
+                backward_input: there(work.backward_input, backward_input, &step.times.backward_input),
+                backward_weights: there(work.backward_weights, backward_weights, &step.times.backward_weights),
             }
         };
         self.steps.iter().map(profile).collect()
@@ -116,6 +124,7 @@ impl Assembly<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::PassTime;
     use crate::nn::{Plan, Point, zoo};
 
     #[test]
@@ -141,6 +150,17 @@ mod tests {
         for step in &profile {
             assert!(step.forward.seconds > 0.0 && step.forward.operations > 0.0, "{step:?}");
             assert!(step.forward.algorithm.is_some() && step.backward_weights.is_some(), "{step:?}");
+        }
+        let passes = || {
+            profile.iter().flat_map(|step| [Some(step.forward), step.backward_input, step.backward_weights]).flatten()
+        };
+        let by_winograd = |pass: &PassTime| pass.algorithm.is_some_and(|name| name.starts_with("winograd"));
+        assert!(passes().filter(by_winograd).count() >= 2);
+        for pass in passes() {
+            assert_eq!(pass.product_rate.is_some(), by_winograd(&pass), "{pass:?}");
+            // It needs two ninths of the definition's multiplications at least, and the pass's time at most.
+            let least = pass.operations / pass.seconds * 2.0 / 9.0;
+            assert!(pass.product_rate.is_none_or(|rate| rate > least), "{pass:?}");
         }
         plan.set_timed(false);
         plan.forward(&network).unwrap();

@@ -1,0 +1,75 @@
+//! What a convolution says of the way it computes.
+
+use super::Conv2d;
+use super::pass::Pass;
+use super::passes::{Correlation, KernelPass};
+use super::winograd::{Stack, Watch};
+
+impl Conv2d {
+    /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
+    /// prepared for.
+    pub fn algorithms(&self) -> [Option<&'static str>; 3] {
+        let winograd = Stack::choose(&self.shape).name();
+        let name = |few: bool| match self.shape.kernel {
+            _ if few => "direct, few channels",
+            [1, 1] => "product",
+            _ => "direct",
+        };
+        let correlation = |pass: &Correlation| match pass {
+            Correlation::Winograd(_) => winograd,
+            Correlation::Col2Im(_) => "product, col2im",
+            Correlation::Direct(passes) => name(passes.iter().all(Pass::is_few)),
+        };
+        let kernel = |pass: &KernelPass| match pass {
+            KernelPass::Winograd(_) => winograd,
+            KernelPass::Direct(_) => name(false),
+        };
+        [
+            Some(correlation(&self.forward)),
+            self.backward.as_ref().map(correlation),
+            self.kernel_gradient.as_ref().map(kernel),
+        ]
+    }
+
+    /// Multiplications and additions of a pass by the definition, for one picture.
+    pub fn operations(&self) -> f64 {
+        2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
+    }
+
+    /// From now on, whether the matrix products between Winograd's transforms are timed; times taken before are forgotten.
+    pub fn set_timed(&mut self, timed: bool) {
+        for pass in self.backward.iter_mut().chain([&mut self.forward]) {
+            if let Correlation::Winograd(passes) = pass {
+                passes.iter_mut().for_each(|pass| pass.watch.set(timed));
+            }
+        }
+        if let Some(KernelPass::Winograd(passes)) = &mut self.kernel_gradient {
+            passes.iter_mut().for_each(|pass| pass.watch.set(timed));
+        }
+    }
+
+    /// How fast the matrix products between Winograd's transforms were since [`set_timed`](Self::set_timed), in
+    /// multiplications and additions a second on all threads together: those that were computed, not those of the
+    /// definition. Forward, back to the input, back to the kernel; none where another algorithm computes, or none was timed.
+    pub fn product_rates(&self) -> [Option<f64>; 3] {
+        let correlation = |pass: &Correlation| match pass {
+            Correlation::Winograd(passes) => self.rate(passes.iter().map(|pass| &pass.watch)),
+            Correlation::Direct(_) | Correlation::Col2Im(_) => None,
+        };
+        let kernel = |pass: &KernelPass| match pass {
+            KernelPass::Winograd(passes) => self.rate(passes.iter().map(|pass| &pass.watch)),
+            KernelPass::Direct(_) => None,
+        };
+        [
+            correlation(&self.forward),
+            self.backward.as_ref().and_then(correlation),
+            self.kernel_gradient.as_ref().and_then(kernel),
+        ]
+    }
+
+    fn rate<'a>(&self, watches: impl Iterator<Item = &'a Watch>) -> Option<f64> {
+        let totals = watches.map(Watch::total);
+        let [operations, seconds] = totals.fold([0.0; 2], |[a, b], [more, longer]| [a + more, b + longer]);
+        (seconds > 0.0).then(|| self.cpu.threads() as f64 * operations / seconds)
+    }
+}
