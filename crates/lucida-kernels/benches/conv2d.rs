@@ -1,69 +1,72 @@
-//! The 3x3 convolutions of known networks, pass by pass: `cargo bench -p lucida-kernels --bench conv2d [-- NAME]`.
+//! The convolutions of known networks, pass by pass: `cargo bench -p lucida-kernels --bench conv2d [-- NAME]`.
 //!
 //! The throughput counts the multiplications and additions of the definition (in "elements": one is an operation), so
-//! that an algorithm that needs fewer shows as faster than the processor. `LUCIDA_SIMD` and `LUCIDA_THREADS` choose the
-//! instruction set and the number of threads.
+//! that an algorithm that needs fewer shows as faster than the processor.
 
-use std::time::Duration;
+mod common;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape, Cpu};
+use common::{cpu, group, id, numbers};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape};
 
-/// A 3x3 convolution with stride one of square pictures.
-fn layer(size: usize, padding: usize, channels: usize, filters: usize) -> Conv2dShape {
-    Conv2dShape {
-        height: size,
-        width: size,
-        channels,
-        filters,
-        kernel: [3, 3],
-        strides: [1, 1],
-        padding: [padding; 2],
-        output: [size + 2 * padding - 2; 2],
-    }
+/// A convolution of square pictures, with or without ("valid") zeros around them.
+fn layer(size: usize, same: bool, channels: usize, filters: usize, kernel: [usize; 2], stride: usize) -> Conv2dShape {
+    let padding = kernel.map(|taps| if same { (taps - 1) / 2 } else { 0 });
+    let output = [0, 1].map(|axis| (size + 2 * padding[axis] - kernel[axis]) / stride + 1);
+    Conv2dShape { height: size, width: size, channels, filters, kernel, strides: [stride; 2], padding, output }
 }
 
-/// Name, shape and batch.
-fn layers() -> Vec<(&'static str, Conv2dShape, usize)> {
+/// Name, shape and batch, and whether it ends in a maximum of 2x2.
+fn layers() -> Vec<(&'static str, Conv2dShape, usize, bool)> {
+    let three = |size, same, channels, filters| layer(size, same, channels, filters, [3, 3], 1);
     vec![
-        ("mnist_conv1", layer(28, 1, 1, 24), 256),
-        ("mnist_conv2", layer(14, 1, 24, 48), 256),
-        ("mnist_conv3", layer(7, 1, 48, 64), 256),
-        ("mnist_conv2_one", layer(14, 1, 24, 48), 1),
-        ("mnist_conv3_one", layer(7, 1, 48, 64), 1),
-        ("cats_conv2", layer(74, 0, 32, 64), 32),
-        ("cats_conv3", layer(36, 0, 64, 128), 32),
-        ("vgg_block1_conv2", layer(512, 1, 64, 64), 1),
-        ("vgg_block2_conv2", layer(256, 1, 128, 128), 1),
-        ("vgg_block3_conv2", layer(128, 1, 256, 256), 1),
-        ("vgg_block4_conv2", layer(64, 1, 512, 512), 1),
-        ("vgg_block5_conv1", layer(32, 1, 512, 512), 1),
+        ("mnist_conv1", three(28, true, 1, 24), 256, false),
+        ("mnist_conv1_pooled", three(28, true, 1, 24), 256, true),
+        ("mnist_conv2", three(14, true, 24, 48), 256, false),
+        ("mnist_conv2_pooled", three(14, true, 24, 48), 256, true),
+        ("mnist_conv3", three(7, true, 48, 64), 256, false),
+        ("mnist_conv2_one", three(14, true, 24, 48), 1, false),
+        ("mnist_conv3_one", three(7, true, 48, 64), 1, false),
+        ("mnist_dense", Conv2dShape::dense(576, 128), 256, false),
+        ("cats_conv1_pooled", three(150, false, 3, 32), 32, true),
+        ("cats_conv2", three(74, false, 32, 64), 32, false),
+        ("cats_conv3", three(36, false, 64, 128), 32, false),
+        ("vgg_block1_conv1", three(512, true, 3, 64), 1, false),
+        ("vgg_block1_conv2", three(512, true, 64, 64), 1, false),
+        ("vgg_block2_conv2", three(256, true, 128, 128), 1, false),
+        ("vgg_block3_conv2", three(128, true, 256, 256), 1, false),
+        ("vgg_block4_conv2", three(64, true, 512, 512), 1, false),
+        ("vgg_block5_conv1", three(32, true, 512, 512), 1, false),
+        ("inception_stem_3x3_by_2", layer(150, false, 3, 32, [3, 3], 2), 32, false),
+        ("inception_mixed0_1x1", layer(16, true, 192, 64, [1, 1], 1), 32, false),
+        ("inception_mixed0_5x5", layer(16, true, 48, 64, [5, 5], 1), 32, false),
+        ("inception_mixed3_3x3_by_2", layer(16, false, 288, 384, [3, 3], 2), 32, false),
+        ("inception_mixed4_1x7", layer(7, true, 128, 128, [1, 7], 1), 32, false),
+        ("inception_mixed4_7x1", layer(7, true, 128, 128, [7, 1], 1), 32, false),
     ]
 }
 
-/// Numbers between -1 and 1, the same each time.
-fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|index| (index * 7919 % 2001) as f32 / 1000.0 - 1.0).collect()
-}
-
 fn convolutions(criterion: &mut Criterion) {
-    let cpu = Cpu::from_env().expect("the environment names an instruction set and a number of threads");
-    for (name, shape, batch) in layers() {
-        let mut group = criterion.benchmark_group(name);
-        group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    for (name, shape, batch, pooled) in layers() {
+        let mut group = group(criterion, name);
+        let gradients = Conv2dGradients { input: true, kernel: true };
+        let (mut conv, result_len) = match pooled {
+            true => {
+                let maxima = shape.output.map(|pixels| pixels / 2);
+                (Conv2d::pooled(cpu(), shape, batch, gradients, false), maxima[0] * maxima[1] * shape.filters)
+            }
+            false => (Conv2d::new(cpu(), shape, batch, gradients), shape.output_len()),
+        };
         let (input, kernel) = (numbers(batch * shape.input_len()), numbers(shape.kernel_len()));
         let bias = numbers(shape.filters);
-        let grad_output = numbers(batch * shape.output_len());
+        let grad_output = numbers(batch * result_len);
         let mut output = vec![0.0; grad_output.len()];
         let mut grad_input = vec![0.0; input.len()];
         let mut grad_kernel = vec![0.0; kernel.len()];
-        let mut conv = Conv2d::new(cpu, shape, batch, Conv2dGradients { input: true, kernel: true });
         conv.set_kernel(&kernel);
 
-        let id = |pass| BenchmarkId::new(pass, format!("{} x{}", cpu.isa().name(), cpu.threads()));
         group.bench_function(id("set_kernel"), |bencher| bencher.iter(|| conv.set_kernel(&kernel)));
-        let pixels = shape.output[0] * shape.output[1];
-        group.throughput(Throughput::Elements((2 * batch * pixels * shape.kernel_len()) as u64));
+        group.throughput(Throughput::Elements((batch as f64 * conv.operations()) as u64));
         group.bench_function(id("forward"), |bencher| {
             bencher.iter(|| conv.forward(batch, &input, Some(&bias), true, &mut output));
         });

@@ -218,26 +218,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        for isa in Isa::available() {
-            let cpu = Cpu::detect().with_isa(isa).with_threads(2);
-            let mut line = String::new();
-            for (pixels, channels) in [(1 << 18, 64), (1 << 16, 128), (1 << 14, 256), (1 << 12, 512), (1 << 10, 512)] {
-                let features = features(pixels, channels);
-                let mut gram = Gram::new(cpu, channels);
-                let mut out = vec![0.0; channels * channels];
-                let times = (0..9).map(|_| {
-                    let start = std::time::Instant::now();
-                    gram.run(&features, &mut out);
-                    start.elapsed().as_secs_f64()
-                });
-                let best = times.fold(f64::INFINITY, f64::min);
-                line += &format!(" {:.2} ms", 1e3 * best);
-            }
-            println!("{}:{line}", isa.name());
-        }
-    }
 }
