@@ -112,9 +112,12 @@ impl WinogradKernelGradient {
                         let next = (first + self.blocks.tiles).min(own.end);
                         call.scatter(part, first..next, 0);
                         let mut ahead = call.ask(next..(next + self.blocks.tiles).min(own.end));
-                        for position in 0..self.blocks.positions {
-                            call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
-                        }
+                        let multiply_adds = self.blocks.positions * (next - first) * channels * self.sums.row;
+                        self.watch.time(multiply_adds, || {
+                            for position in 0..self.blocks.positions {
+                                call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
+                            }
+                        });
                     }
                 });
                 parts
@@ -131,7 +134,9 @@ impl WinogradKernelGradient {
                     let slices = self.blocks.position_parts(cpu, channels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let rows = part_range(channels, slices, item % slices);
-                        call.multiply(0, item / slices, count, rows, first > 0, &mut Ahead::nothing());
+                        self.watch.time(count * rows.len() * self.sums.row, || {
+                            call.multiply(0, item / slices, count, rows, first > 0, &mut Ahead::nothing());
+                        });
                     });
                 }
                 1
@@ -228,8 +233,7 @@ impl Call<'_> {
             out_step: sums.row,
             accumulate,
         };
-        let panels = 0..self.pass.panels.len();
         // SAFETY: the matrices have `count` rows of whole vectors; these rows of the sums are one thread's at a time.
-        self.pass.watch.time(&job, sums.row, || unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) });
+        unsafe { strided_ahead(self.cpu.isa(), &job, 0..self.pass.panels.len(), ahead) };
     }
 }

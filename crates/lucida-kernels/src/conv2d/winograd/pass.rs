@@ -94,6 +94,12 @@ impl WinogradPass {
         pack_kernel(cpu, kernel, self.patches.grid.height, &self.layout, &mut self.matrix);
     }
 
+    /// The multiply-adds of one position of `count` tiles with the columns of `panels`, in whole vectors.
+    fn multiply_adds(&self, cpu: Cpu, count: usize, panels: Range<usize>) -> usize {
+        let columns: usize = self.matrix.panels[panels].iter().map(|panel| panel.width * cpu.isa().lanes()).sum();
+        count * self.layout.rows * columns
+    }
+
     pub(crate) fn run(
         &self,
         cpu: Cpu,
@@ -122,9 +128,11 @@ impl WinogradPass {
                     call.scatter(worker, tiles.clone(), 0);
                     // The threads take turns, as a rule.
                     let mut ahead = call.ask(tiles.clone(), block(index + cpu.threads()));
-                    for position in 0..self.blocks.positions {
-                        call.multiply(worker, position, tiles.len(), 0..panels, &mut ahead);
-                    }
+                    self.watch.time(self.blocks.positions * self.multiply_adds(cpu, tiles.len(), 0..panels), || {
+                        for position in 0..self.blocks.positions {
+                            call.multiply(worker, position, tiles.len(), 0..panels, &mut ahead);
+                        }
+                    });
                     call.gather(worker, tiles, 0);
                 });
             }
@@ -138,13 +146,10 @@ impl WinogradPass {
                     });
                     let slices = self.blocks.position_parts(cpu, panels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
-                        call.multiply(
-                            0,
-                            item / slices,
-                            count,
-                            part_range(panels, slices, item % slices),
-                            &mut Ahead::nothing(),
-                        );
+                        let panels = part_range(panels, slices, item % slices);
+                        self.watch.time(self.multiply_adds(cpu, count, panels.clone()), || {
+                            call.multiply(0, item / slices, count, panels, &mut Ahead::nothing());
+                        });
                     });
                     cpu.parallel_for(parts, |_, part| {
                         let rows = part_range(count, parts, part);
@@ -223,9 +228,8 @@ impl Call<'_> {
             out_step: sums_matrices.row,
             accumulate: false,
         };
-        let columns = matrix.panels[panels.clone()].iter().map(|panel| panel.width * self.cpu.isa().lanes()).sum();
         // SAFETY: the matrices have `count` rows; the sums of a position and panel are one thread's at a time.
-        self.pass.watch.time(&job, columns, || unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) });
+        unsafe { strided_ahead(self.cpu.isa(), &job, panels, ahead) };
     }
 
     /// Turns the sums in the rows from `row` on into the pixels of `tiles`.

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::gemm::Strided;
-
-/// Adds up products and the time they take, if that is wanted: two looks at the clock for each position of a block.
+/// Adds up products and the time they take, if that is wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     wanted: bool,
@@ -20,15 +18,15 @@ impl Watch {
         *self = Self { wanted, ..Self::default() };
     }
 
-    /// Runs the product `job` with `columns` columns.
-    pub(crate) fn time(&self, job: &Strided, columns: usize, run: impl FnOnce()) {
+    /// Runs products of so many multiply-adds.
+    pub(crate) fn time(&self, multiply_adds: usize, run: impl FnOnce()) {
         if !self.wanted {
             return run();
         }
         let start = Instant::now();
         run();
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        self.operations.fetch_add((2 * job.rows * job.depth * columns) as u64, Ordering::Relaxed);
+        self.operations.fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
     }
 
     /// Multiplications and additions, and the seconds that one thread would have taken for them.
