@@ -4,7 +4,7 @@
 mod common;
 
 use common::{cpu, group, id, numbers};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::ops::{
     AdamStep, Columns, Pointwise, RmspropStep, SgdStep, Update, adam, affine, channel_workspace, combine,
     gradient_moments, moments, multiply, pointwise, pointwise_backward, softmax, softmax_backward, sum_parts, sum_rows,
@@ -17,7 +17,8 @@ const CHANNELS: usize = 64;
 
 fn activations(criterion: &mut Criterion) {
     let mut group = group(criterion, "activation");
-    let (input, mut output) = (numbers(VALUES), vec![0.0; VALUES]);
+    // Gradients change where they are: again and again they would fade to numbers that are slow to compute with.
+    let (input, gradient, mut output) = (numbers(VALUES), numbers(VALUES), vec![0.0; VALUES]);
     group.throughput(Throughput::Elements(VALUES as u64));
     let kinds = [
         ("relu", Pointwise::Relu),
@@ -28,9 +29,12 @@ fn activations(criterion: &mut Criterion) {
     ];
     for (name, kind) in kinds {
         group.bench_function(id(name), |bencher| bencher.iter(|| pointwise(cpu(), kind, &input, &mut output)));
-        let mut gradient = numbers(VALUES);
         group.bench_function(id(&format!("{name}_backward")), |bencher| {
-            bencher.iter(|| pointwise_backward(cpu(), kind, &output, &mut gradient));
+            bencher.iter_batched_ref(
+                || gradient.clone(),
+                |gradient| pointwise_backward(cpu(), kind, &output, gradient),
+                BatchSize::LargeInput,
+            );
         });
     }
     for (rows, classes) in [(256, 10), (32, 1000)] {
@@ -38,9 +42,12 @@ fn activations(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(scores.len() as u64));
         let name = format!("softmax_{rows}x{classes}");
         group.bench_function(id(&name), |bencher| bencher.iter(|| softmax(cpu(), classes, &scores, &mut shares)));
-        let mut gradient = numbers(rows * classes);
         group.bench_function(id(&format!("{name}_backward")), |bencher| {
-            bencher.iter(|| softmax_backward(cpu(), classes, &shares, &mut gradient));
+            bencher.iter_batched_ref(
+                || scores.clone(),
+                |gradient| softmax_backward(cpu(), classes, &shares, gradient),
+                BatchSize::LargeInput,
+            );
         });
     }
     group.finish();

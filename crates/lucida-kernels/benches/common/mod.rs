@@ -1,14 +1,19 @@
 //! What the benches share.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 use lucida_kernels::Cpu;
 
+/// Asked for once: the answer takes longer than a small kernel.
+static CPU: LazyLock<Cpu> =
+    LazyLock::new(|| Cpu::from_env().expect("the environment names an instruction set and a number of threads"));
+
 /// `LUCIDA_SIMD` and `LUCIDA_THREADS` choose the instruction set and the number of threads.
 pub(crate) fn cpu() -> Cpu {
-    Cpu::from_env().expect("the environment names an instruction set and a number of threads")
+    *CPU
 }
 
 /// A group of kernels that work on the same sizes.

@@ -93,6 +93,7 @@ impl WinogradKernelGradient {
         workspace: &mut [f32],
     ) {
         let total = self.input.grid.tiles() * batch;
+        self.watch.count(self.blocks.positions * total * self.input.channels * self.sums.row);
         let mut partial = std::mem::take(&mut self.partial);
         let call = Call {
             pass: self,
@@ -112,8 +113,7 @@ impl WinogradKernelGradient {
                         let next = (first + self.blocks.tiles).min(own.end);
                         call.scatter(part, first..next, 0);
                         let mut ahead = call.ask(next..(next + self.blocks.tiles).min(own.end));
-                        let multiply_adds = self.blocks.positions * (next - first) * channels * self.sums.row;
-                        self.watch.time(multiply_adds, || {
+                        self.watch.time(|| {
                             for position in 0..self.blocks.positions {
                                 call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
                             }
@@ -134,7 +134,7 @@ impl WinogradKernelGradient {
                     let slices = self.blocks.position_parts(cpu, channels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let rows = part_range(channels, slices, item % slices);
-                        self.watch.time(count * rows.len() * self.sums.row, || {
+                        self.watch.time(|| {
                             call.multiply(0, item / slices, count, rows, first > 0, &mut Ahead::nothing());
                         });
                     });

@@ -94,12 +94,6 @@ impl WinogradPass {
         pack_kernel(cpu, kernel, self.patches.grid.height, &self.layout, &mut self.matrix);
     }
 
-    /// The multiply-adds of one position of `count` tiles with the columns of `panels`, in whole vectors.
-    fn multiply_adds(&self, cpu: Cpu, count: usize, panels: Range<usize>) -> usize {
-        let columns: usize = self.matrix.panels[panels].iter().map(|panel| panel.width * cpu.isa().lanes()).sum();
-        count * self.layout.rows * columns
-    }
-
     pub(crate) fn run(
         &self,
         cpu: Cpu,
@@ -110,6 +104,7 @@ impl WinogradPass {
         workspace: &mut [f32],
     ) {
         let total = self.patches.grid.tiles() * batch;
+        self.watch.count(self.blocks.positions * total * self.layout.rows * self.sums.row);
         let call = Call {
             pass: self,
             cpu,
@@ -128,7 +123,7 @@ impl WinogradPass {
                     call.scatter(worker, tiles.clone(), 0);
                     // The threads take turns, as a rule.
                     let mut ahead = call.ask(tiles.clone(), block(index + cpu.threads()));
-                    self.watch.time(self.blocks.positions * self.multiply_adds(cpu, tiles.len(), 0..panels), || {
+                    self.watch.time(|| {
                         for position in 0..self.blocks.positions {
                             call.multiply(worker, position, tiles.len(), 0..panels, &mut ahead);
                         }
@@ -147,9 +142,7 @@ impl WinogradPass {
                     let slices = self.blocks.position_parts(cpu, panels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let panels = part_range(panels, slices, item % slices);
-                        self.watch.time(self.multiply_adds(cpu, count, panels.clone()), || {
-                            call.multiply(0, item / slices, count, panels, &mut Ahead::nothing());
-                        });
+                        self.watch.time(|| call.multiply(0, item / slices, count, panels, &mut Ahead::nothing()));
                     });
                     cpu.parallel_for(parts, |_, part| {
                         let rows = part_range(count, parts, part);

@@ -18,15 +18,21 @@ impl Watch {
         *self = Self { wanted, ..Self::default() };
     }
 
-    /// Runs products of so many multiply-adds.
-    pub(crate) fn time(&self, multiply_adds: usize, run: impl FnOnce()) {
+    /// Counts the products of a run.
+    pub(crate) fn count(&self, multiply_adds: usize) {
+        if self.wanted {
+            self.operations.fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Runs some of them.
+    pub(crate) fn time(&self, run: impl FnOnce()) {
         if !self.wanted {
             return run();
         }
         let start = Instant::now();
         run();
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        self.operations.fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
     }
 
     /// Multiplications and additions, and the seconds that one thread would have taken for them.
