@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use lucida::nn::zoo;
-use lucida::weights::{ModelSpec, Top};
+use lucida::data::PreprocessingChoice;
+use lucida::weights::{ModelSpec, Task, Top};
 
 /// The model of a command, whatever it does with it.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ModelArguments {
     /// Model file, folder of a run, or name of a known network: see `lucida zoo`
     #[arg(value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
@@ -28,6 +29,36 @@ pub(crate) struct ModelArguments {
     /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
     #[arg(long)]
     pub(crate) size: Option<Size>,
+
+    #[command(flatten)]
+    pub(crate) meaning: MeaningArguments,
+}
+
+/// The heading of the options of [`MeaningArguments`].
+const MEANING: &str = "Input and output of the model";
+
+/// What a model's file may not say: what goes in and what comes out.
+#[derive(Debug, Clone, PartialEq, Default, Args)]
+pub(crate) struct MeaningArguments {
+    /// Pixel values that the network takes: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean
+    /// and std), raw (0..255), or mean=..,std=..; then rgb, bgr, or gray, and stretch, crop, or pad, separated by commas
+    /// [default: the model's own, else by its name and first layers, else unit]
+    #[arg(long, value_name = "FORMAT", help_heading = MEANING)]
+    pub(crate) preprocessing: Option<PreprocessingChoice>,
+
+    /// Class names: one per line, a JSON list, or Keras's class_indices [default: the model's own, else labels.txt beside it]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MEANING)]
+    pub(crate) classes: Option<PathBuf>,
+
+    /// What the outputs mean: classify (softmax, or a sigmoid for two classes), multilabel (a sigmoid per label), regress, or
+    /// features [default: by the last layers]
+    #[arg(long, value_name = "TASK", value_parser = tasks(), help_heading = MEANING)]
+    pub(crate) task: Option<Task>,
+}
+
+/// The tasks by name.
+fn tasks() -> impl TypedValueParser<Value = Task> {
+    PossibleValuesParser::new(Task::ALL.map(|(name, _)| name)).try_map(|name| name.parse::<Task>())
 }
 
 impl ModelArguments {
@@ -39,6 +70,9 @@ impl ModelArguments {
             network: self.network.clone(),
             size: self.size.map(|size| [size.height, size.width]),
             top,
+            preprocessing: self.meaning.preprocessing.clone(),
+            classes: self.meaning.classes.clone(),
+            task: self.meaning.task,
         }
     }
 }

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
 use lucida::files;
-use lucida::weights::{Top, open};
+use lucida::weights::{Top};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_model};
 use super::subject::Input;
 use super::tables::{file_name, table};
 use crate::cli::Activations;
@@ -37,7 +37,7 @@ struct LayerAnswer {
 
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     let (output, folder) = (context.output, &arguments.out);
-    let model = open(&arguments.model.spec(Top::Unneeded))?;
+    let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     let input = Input::load(&arguments.subject, &model, context)?;
     let layers: Vec<&str> = arguments.layers.iter().map(String::as_str).collect();
     // Names and places first: a network may take long.

@@ -8,11 +8,11 @@ use lucida::explain::{
     DeconvFigure, Deconvnet, Field, Question, ReceptiveField, Target, outlined_fields, peaks, projection_sheet,
     strongest_filters,
 };
-use lucida::weights::{Model, Top, open};
+use lucida::weights::{Model, Top};
 use lucida::{Error, files};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_model};
 use super::source::Pictures;
 use super::subject::Input;
 use super::tables::table;
@@ -57,7 +57,7 @@ struct Projected {
 }
 
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
-    let model = open(&arguments.model.spec(Top::Unneeded))?;
+    let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     model.preprocessing()?;
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
     match (&arguments.image, &set, arguments.index) {

@@ -7,9 +7,9 @@ use lucida::data::{Filter, Picture};
 use lucida::explain::maximize::{Dream, Objective, Target, dream};
 use lucida::files;
 use lucida::nn::Network;
-use lucida::weights::{Model, ModelSpec, Top, open};
+use lucida::weights::{Model, ModelSpec, Top};
 
-use super::Context;
+use super::{Context, open_model};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
 use crate::interrupt;
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
         top: Top::Unneeded,
         ..ModelSpec::new(arguments.model.as_str())
     };
-    let Model { network, preprocessing, .. } = open(&spec)?;
+    let Model { network, preprocessing, .. } = open_model(&spec, context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.clone(),
         None => last_with_positions(&network)?,

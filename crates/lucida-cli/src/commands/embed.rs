@@ -8,11 +8,11 @@ use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, featu
 use lucida::files::{self, csv_field};
 use lucida::nn::thousands;
 use lucida::plot::{Cell, Grid, Scatter};
-use lucida::weights::{Model, Top, open};
+use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use crate::arguments::Source;
@@ -73,7 +73,7 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
     };
     job.share(context, |context, ask| {
         let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
-        let model = open(&arguments.model.spec(top))?;
+        let model = open_model(&arguments.model.spec(top), context)?;
         let layer = match &arguments.layer {
             Some(layer) => layer.as_str(),
             None => last_features(&model.network)?,
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     }
     let output = context.output;
     let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
-    let model = open(&arguments.model.spec(top))?;
+    let model = open_model(&arguments.model.spec(top), context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.as_str(),
         None => last_features(&model.network)?,

@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
 use lucida::train::{CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate};
-use lucida::weights::{Top, open};
+use lucida::weights::{Top};
 use lucida::{files, plot};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_model};
 use super::source::Pictures;
 use crate::cli::Evaluate;
 use crate::output::percent;
@@ -78,7 +78,7 @@ struct Class<'a> {
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
-    let model = open(&arguments.model.spec(Top::Needed))?;
+    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }

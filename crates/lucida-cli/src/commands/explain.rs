@@ -10,11 +10,11 @@ use lucida::explain::{
     find_class, sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
-use lucida::weights::{Model, Top, open};
+use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use crate::cli::Explain;
@@ -108,7 +108,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
     };
     job.share(context, |context, ask| {
         let about = || arguments.model.model.clone();
-        let model = open(&arguments.model.spec(Top::Needed))?;
+        let model = open_model(&arguments.model.spec(Top::Needed), context)?;
         let mut explainer = Explainer::new(&model, &settings(arguments, context)).with_context(about)?;
         let preprocessing = model.preprocessing().with_context(about)?;
         let wanted = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
@@ -144,7 +144,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
         return share(arguments, context);
     }
     let output = context.output;
-    let model = open(&arguments.model.spec(Top::Needed))?;
+    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
     // What is wrong with the model or the class is said before a picture is looked for.

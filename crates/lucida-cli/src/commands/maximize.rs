@@ -10,10 +10,10 @@ use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective,
 use lucida::files;
 use lucida::nn::zoo;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{BUILTIN, Model, Top, open};
+use lucida::weights::{BUILTIN, Model, Top};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_model};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::{Classes, Filters, Making, MethodName};
@@ -63,7 +63,7 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     if spec.size.is_none() && takes_any_size(&spec.model) {
         spec.size = Some([SIDE, SIDE]);
     }
-    let model = open(&spec)?;
+    let model = open_model(&spec, context)?;
     let layer = &model.network.nodes()[model.network.find(&arguments.layer)?];
     let channels = layer.shape().channels();
     let parts: Vec<(Of, Objective)> = match &arguments.direction {
@@ -93,7 +93,7 @@ fn takes_any_size(model: &str) -> bool {
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
-    let model = open(&arguments.model.spec(Top::Needed))?;
+    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let count = ClassScore::classes(&model.network)?;
     let name = |class: usize| model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let sigmoid = model.network.output()?.shape().len() == 1;

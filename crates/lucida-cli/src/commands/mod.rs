@@ -32,6 +32,7 @@ mod zoo;
 
 use anyhow::Result;
 use lucida::Cpu;
+use lucida::weights::{Model, ModelSpec, Note, open};
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
@@ -56,6 +57,25 @@ impl Context {
         let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
         Ok(Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen })
     }
+}
+
+/// Opens a model for a command, and says what was assumed about it.
+pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
+    let model = open(spec)?;
+    model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
+    Ok(model)
+}
+
+/// A note with the option that changes what it says.
+fn with_option(note: &Note) -> String {
+    let option = match note {
+        Note::Preprocessing => "--preprocessing changes that, and `lucida weights convert` stores it",
+        Note::Size(_) => "--size changes that",
+        Note::Task(_) => "--task changes that",
+        Note::ClassNames(_) => "--classes names another file",
+        _ => return note.to_string(),
+    };
+    format!("{note} ({option})")
 }
 
 /// Runs the command of a command line.

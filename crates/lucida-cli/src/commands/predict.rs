@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Error, Result};
 use lucida::data::Picture;
 use lucida::train::{Prediction, PredictionTable, Predictor, predict, predict_set};
-use lucida::weights::{Model, Top, open};
+use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use crate::arguments::{Indices, Source};
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
-    let model = open(&arguments.model.spec(Top::Needed))?;
+    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table: None };
     let errors = match &arguments.data {
         Some(source) => {
@@ -104,7 +104,7 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
         options: Value::from(format!("{:?}", arguments.model)),
     };
     job.share(context, |context, ask| {
-        let model = open(&arguments.model.spec(Top::Needed))?;
+        let model = open_model(&arguments.model.spec(Top::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
         ask(&mut |picture, _| {
             let Prediction { class, probability, probabilities } = predictor.predict(picture)?;

@@ -4,11 +4,11 @@ use anyhow::{Context as _, Result, bail};
 use lucida::explain::{EffectiveField, Measurement, ReceptiveField, effective_field, noise, receptive_fields};
 use lucida::nn::Network;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{Model, Top, open, open_network};
+use lucida::weights::{Model, Top, open_network};
 use lucida::{Error, files};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, open_model};
 use super::source::Pictures;
 use super::tables::table;
 use crate::{cli, interrupt};
@@ -50,7 +50,7 @@ struct Effective {
 
 pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<()> {
     let (measured, network) = match arguments.effective {
-        true => (Some(open(&arguments.model.spec(Top::Unneeded))?), None),
+        true => (Some(open_model(&arguments.model.spec(Top::Unneeded), context)?), None),
         false => (None, Some(open_network(&arguments.model.spec(Top::Unneeded))?)),
     };
     let network = match (&measured, &network) {

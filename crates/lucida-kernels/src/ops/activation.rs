@@ -133,3 +133,44 @@ pub fn softmax_backward(cpu: Cpu, classes: usize, output: &[f32], grad: &mut [f3
         }
     });
 }
+
+/// `output = log softmax(input)` over rows of `classes` values: `x - log sum exp(x)`.
+///
+/// # Panics
+/// When the lengths differ or are not a multiple of `classes`.
+pub fn log_softmax(cpu: Cpu, classes: usize, input: &[f32], output: &mut [f32]) {
+    assert_eq!(input.len(), output.len(), "output length");
+    assert!(classes > 0 && input.len().is_multiple_of(classes), "rows of {classes} classes");
+    let shared = SharedMut::new(output);
+    cpu.parallel_ranges(input.len() / classes, MIN_PART.div_ceil(8 * classes), |_, rows| {
+        let range = rows.start * classes..rows.end * classes;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        for (y, x) in own.chunks_exact_mut(classes).zip(input[range].chunks_exact(classes)) {
+            // The largest is subtracted first, so that no exponential overflows.
+            let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f32 = x.iter().map(|x| (x - largest).exp()).sum();
+            let log_sum = sum.ln();
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = x - largest - log_sum);
+        }
+    });
+}
+
+/// Turns the gradient of a log-softmax's output into that of its input, in place: `g <- g - exp(y) sum(g)`.
+///
+/// # Panics
+/// When the lengths differ or are not a multiple of `classes`.
+pub fn log_softmax_backward(cpu: Cpu, classes: usize, output: &[f32], grad: &mut [f32]) {
+    assert_eq!(output.len(), grad.len(), "gradient length");
+    assert!(classes > 0 && output.len().is_multiple_of(classes), "rows of {classes} classes");
+    let shared = SharedMut::new(grad);
+    cpu.parallel_ranges(output.len() / classes, MIN_PART.div_ceil(classes), |_, rows| {
+        let range = rows.start * classes..rows.end * classes;
+        // SAFETY: the ranges are disjoint.
+        let own = unsafe { shared.slice(range.clone()) };
+        for (g, y) in own.chunks_exact_mut(classes).zip(output[range].chunks_exact(classes)) {
+            let sum: f32 = g.iter().sum();
+            g.iter_mut().zip(y).for_each(|(g, y)| *g -= y.exp() * sum);
+        }
+    });
+}

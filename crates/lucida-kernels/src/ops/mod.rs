@@ -10,7 +10,9 @@ mod reduce;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{Pointwise, pointwise, pointwise_backward, sigmoid, softmax, softmax_backward};
+pub use activation::{
+    Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, sigmoid, softmax, softmax_backward,
+};
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
 pub use normalise::{affine, channel_workspace, combine, gradient_moments, moments};
 pub(crate) use optimise::SharedUpdate;

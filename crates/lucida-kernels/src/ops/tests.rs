@@ -95,6 +95,38 @@ fn softmax_and_its_derivative() {
 }
 
 #[test]
+fn log_softmax_and_its_derivative() {
+    for cpu in cpus() {
+        for classes in [1, 2, 10, 1000] {
+            let mut x = wave(7 * classes, 0.61);
+            x[0] = 1000.0; // must not overflow
+            let mut y = vec![f32::NAN; x.len()];
+            log_softmax(cpu, classes, &x, &mut y);
+            let exact: Vec<f64> = x
+                .chunks(classes)
+                .flat_map(|row| {
+                    let top = row.iter().copied().fold(f32::MIN, f32::max);
+                    let sum: f64 = row.iter().map(|&x| f64::from(x - top).exp()).sum();
+                    row.iter().map(move |&x| f64::from(x - top) - sum.ln())
+                })
+                .collect();
+            close(&y, exact.iter().copied(), "log softmax");
+            let mut grad = wave(x.len(), 0.23);
+            let expected: Vec<f64> = grad
+                .chunks(classes)
+                .zip(exact.chunks(classes))
+                .flat_map(|(g, y)| {
+                    let sum: f64 = g.iter().map(|&g| f64::from(g)).sum();
+                    g.iter().zip(y).map(move |(&g, y)| f64::from(g) - y.exp() * sum).collect::<Vec<_>>()
+                })
+                .collect();
+            log_softmax_backward(cpu, classes, &y, &mut grad);
+            close(&grad, expected, "log softmax backward");
+        }
+    }
+}
+
+#[test]
 fn copies_sums_and_products() {
     for cpu in cpus() {
         let (a, b) = (wave(LEN, 0.3), wave(LEN, 0.7));

@@ -29,7 +29,7 @@ pub use loader::{Batch, Loader};
 pub use memory::{free_memory, memory_to_keep};
 pub use mnist::Mnist;
 pub use picture::Picture;
-pub use preprocess::{Colour, Preprocessing};
+pub use preprocess::{Colour, Preprocessing, PreprocessingChoice};
 pub use random::choose;
 pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};

@@ -4,6 +4,8 @@
 //! arithmetic is `(value / divisor - mean) / std` in 32-bit floats, in this order, because so do the programs that the
 //! known networks were trained with: the results are the same to the last bit.
 
+mod choice;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::digit::{has_bright_border, normalise_digit};
 use super::{Filter, Fit, Picture};
 use crate::{Error, Result};
+
+pub use choice::PreprocessingChoice;
 
 /// The longest side of a network's input: far above any network, far below what exhausts a machine.
 const LONGEST_SIDE: usize = 8192;

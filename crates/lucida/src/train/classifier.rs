@@ -7,8 +7,8 @@ use crate::{Error, Result};
 
 /// The output of a classifier: where its loss is computed, and how its numbers are read.
 ///
-/// Several classes are told apart by a softmax and categorical cross-entropy, two by one sigmoid (the probability of the
-/// second class) and binary cross-entropy.
+/// Several classes are classified with a softmax and categorical cross-entropy, two with one sigmoid (the probability of the
+/// second class) and binary cross-entropy; several sigmoids are as many labels, each with a binary cross-entropy of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
     /// The values that the loss takes: before the softmax or sigmoid.
@@ -25,7 +25,7 @@ impl Classifier {
     /// How a network tells classes apart.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when its output is not a flat softmax or sigmoid.
+    /// [`Error::Unsupported`] when its output is not flat, or ends neither in a softmax nor in sigmoids.
     pub fn of(network: &Network) -> Result<Self> {
         let output = network.output()?;
         let no_classifier =
@@ -35,15 +35,20 @@ impl Classifier {
         };
         let loss = match output.activation() {
             ActivationKind::Softmax if units > 1 => Loss::categorical_crossentropy(),
-            ActivationKind::Sigmoid if units == 1 => Loss::binary_crossentropy(),
+            ActivationKind::Sigmoid => Loss::binary_crossentropy(),
             other => {
                 return Err(no_classifier(format!(
-                    "its {units} outputs end in {other:?}, not in a softmax or one sigmoid"
+                    "its {units} outputs end in {other:?}, not in a softmax or sigmoid: they are features or numbers"
                 )));
             }
         };
         let name = output.name();
         Ok(Self { logits: Point::before_activation(name), probabilities: Point::output(name), loss, units })
+    }
+
+    /// Whether the outputs are labels of which any number can hold at once.
+    pub fn is_multilabel(&self) -> bool {
+        self.units > 1 && matches!(self.loss, Loss::BinaryCrossentropy { .. })
     }
 
     /// The number of classes.

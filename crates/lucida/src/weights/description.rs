@@ -58,6 +58,7 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
         preprocessing: description.preprocessing,
         class_names: description.class_names,
         training: description.training,
+        notes: Vec::new(),
     };
     model.check().map_err(|problem| problem.to_string())?;
     Ok(model)

@@ -98,12 +98,21 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
 /// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
 pub fn load_model(path: &Path) -> Result<Model> {
+    load_model_at(path, None)
+}
+
+/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted. Other inputs
+/// keep theirs.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_model(path),
-        Format::KerasH5 => keras_h5::load_model(path),
-        Format::KerasZip => keras_zip::load_model(path),
+        Format::KerasH5 => keras_h5::load_model_at(path, size),
+        Format::KerasZip => keras_zip::load_model_at(path, size),
         Format::Torch => torch::load_model(path),
-        Format::Onnx => onnx::load_model(path),
+        Format::Onnx => onnx::load_model_at(path, size),
     }
 }
 

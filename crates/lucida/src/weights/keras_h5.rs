@@ -14,9 +14,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
-use super::keras::{Described, LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
+use super::keras::{LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
 use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
+use super::model::DEFAULT_SIZE;
 use crate::{Error, Result, files};
 
 /// Reads a whole model: its network and its weights.
@@ -28,6 +29,14 @@ use crate::{Error, Result, files};
 /// [`Error::File`] says what is wrong: not an HDF5 file, cut short, weights without a description, a layer or an option
 /// of it that Lucida has no counterpart for (named), a tensor missing or of another shape.
 pub fn load_model(path: &Path) -> Result<Model> {
+    load_model_at(path, None)
+}
+
+/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let file = KerasH5::new(Hdf5::open(path)?)?;
     let Some(config) = &file.config else {
         return Err(Error::file(
@@ -35,16 +44,15 @@ pub fn load_model(path: &Path) -> Result<Model> {
             "holds weights but no description of a network: build the network it belongs to and load the weights into it",
         ));
     };
-    let size = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();
-    let described = describe_in(path, config, size)?;
-    let mut model = noted(described.network, described.notes);
+    let bytes = std::fs::metadata(path).map_err(|source| Error::io(path, "read", source))?.len();
+    let (mut model, paths) = described(path, config, bytes, size)?;
     if let Some(own) = &file.own {
         let own = json::parse(own.as_bytes());
         own.and_then(|own| adopt(&mut model, own)).map_err(|problem| {
             Error::file(path, format!("is damaged: it has an unusable attribute {LUCIDA}: {problem}"))
         })?;
     }
-    file.fill(&mut model.network, &described.paths)?;
+    file.fill(&mut model.network, &paths)?;
     Ok(model)
 }
 
@@ -83,23 +91,28 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     files::write_bytes(path, &keras::legacy(model, path)?)
 }
 
-/// The network of a description, with errors that name the file.
-pub(super) fn describe_in(path: &Path, config: &Value, size: u64) -> Result<Described> {
+/// The model of a description, its weights zero, and the paths of its layers' groups in version 3 of the format. `bytes` is the
+/// length of the file.
+pub(super) fn described(
+    path: &Path,
+    config: &Value,
+    bytes: u64,
+    size: Option<[usize; 2]>,
+) -> Result<(Model, Vec<(usize, String)>)> {
     // Some room for the case that the tensors are compressed.
-    let most = size.saturating_mul(16);
-    describe(config, most).map_err(|problem| match problem {
+    let most = bytes.saturating_mul(16);
+    let found = describe(config, most, size.unwrap_or(DEFAULT_SIZE)).map_err(|problem| match problem {
         Error::Unsupported(what) => Error::Unsupported(format!("{}: {what}", path.display())),
         problem => Error::file(path, format!("cannot be imported: {problem}")),
-    })
-}
-
-/// A model with what was not imported noted in its record.
-pub(super) fn noted(network: Network, notes: Vec<String>) -> Model {
-    let mut model = Model::new(network);
-    if !notes.is_empty() {
-        model.training = serde_json::json!({ "not_imported": notes });
+    })?;
+    let mut model = Model::new(found.network);
+    if !found.notes.is_empty() {
+        model.training = serde_json::json!({ "not_imported": found.notes });
     }
-    model
+    if found.any_size && size.is_none() {
+        model.note_default_size();
+    }
+    Ok((model, found.paths))
 }
 
 /// An open file, whatever its version.
@@ -194,6 +207,10 @@ impl KerasH5 {
     }
 
     fn add_tensor(&mut self, layer: usize, tensor: Tensor) {
+        // Keras's Normalization counts the images that it has adapted to.
+        if tensor.shape.is_empty() && tensor.dtype.contains("int") {
+            return;
+        }
         let (name, shape, dtype) = (tensor.name.clone(), tensor.shape.clone(), tensor.dtype.clone());
         self.layers[layer].tensors.push(TensorInfo { name, shape, dtype });
         self.tensors[layer].push(tensor);

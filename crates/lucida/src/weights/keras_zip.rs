@@ -16,7 +16,7 @@ use super::archive::Archive;
 use super::hdf5::Hdf5;
 use super::json::{self, MAX_JSON};
 use super::keras::{LUCIDA, Npz, adopt, flat_paths, own};
-use super::keras_h5::{KerasH5, describe_in, noted};
+use super::keras_h5::{KerasH5, described};
 use super::{Inspection, Model, keras};
 use crate::nn::Network;
 use crate::{Error, Result, files};
@@ -37,13 +37,20 @@ const WRITTEN_FOR: &str = "3.15.0";
 /// of it that Lucida has no counterpart for (named), a tensor missing or of another shape. [`Error::Limit`] when it
 /// would unpack to more than it can honestly hold.
 pub fn load_model(path: &Path) -> Result<Model> {
+    load_model_at(path, None)
+}
+
+/// As [`load_model`]; inputs that leave their height and width open get this one, else a default that is noted.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let mut file = KerasZip::open(path)?;
     let config = file.config()?;
     let most = file.archive.unpacked_bytes();
-    let described = describe_in(path, &config, most)?;
-    let mut model = noted(described.network, described.notes);
+    let (mut model, paths) = described(path, &config, most, size)?;
     file.add_own_metadata(&mut model)?;
-    file.weights()?.fill(&mut model.network, &described.paths)?;
+    file.weights()?.fill(&mut model.network, &paths)?;
     Ok(model)
 }
 

@@ -4,7 +4,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::hub::{self, Hub, State};
-use super::{Model, builtin_vgg16_at, inspect, load_model, load_weights};
+use super::{
+    Model, ModelSettings, Note, Task, builtin_vgg16_at, inspect, load_model_at, load_weights,
+};
+use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::zoo::{self, Architecture, Options};
 use crate::{Error, Result};
@@ -22,12 +25,14 @@ pub enum Top {
     /// It does: to tell classes.
     #[default]
     Needed,
-    /// It does not: the smaller file without it is enough.
+    /// It does not, but uses one that is there.
+    Optional,
+    /// It does not: the smaller file without it is enough, and the outputs stay as they are.
     Unneeded,
 }
 
 /// Which model is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelSpec {
     /// A model file, the folder of a run, the name of a known network, or [`BUILTIN`].
     pub model: String,
@@ -39,6 +44,12 @@ pub struct ModelSpec {
     pub size: Option<[usize; 2]>,
     /// Whether the classifier is needed.
     pub top: Top,
+    /// How images are prepared, where the model does not say so or says something else.
+    pub preprocessing: Option<PreprocessingChoice>,
+    /// The file with the names of the classes: see [`read_class_names`](super::read_class_names).
+    pub classes: Option<PathBuf>,
+    /// What the outputs mean, where that is not to be inferred.
+    pub task: Option<Task>,
 }
 
 /// What a specification turns out to mean.
@@ -54,12 +65,34 @@ enum Meaning {
 /// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
 /// fetches them. Else as [`load_model`] and [`load_weights`].
 pub fn open(spec: &ModelSpec) -> Result<Model> {
-    match spec.meaning()? {
-        Meaning::File(path) => resized(load(&path)?, &path, spec.size),
-        Meaning::Builtin => builtin(spec),
-        Meaning::Known(known, Some(weights)) => open_known(known, &weights, spec),
-        Meaning::Known(known, None) => open_known(known, &locate(known, spec.top)?, spec),
+    let (model, file) = match spec.meaning()? {
+        Meaning::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
+        Meaning::Builtin => (builtin(spec)?, None),
+        Meaning::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
+        Meaning::Known(known, None) => (open_known(known, &locate(known, spec.top)?, spec)?, None),
+    };
+    complete(model, file.as_deref(), spec)
+}
+
+/// A model with what its file does not say: how images are prepared, the names of its classes, and, where the classifier is
+/// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
+fn complete(mut model: Model, file: Option<&Path>, spec: &ModelSpec) -> Result<Model> {
+    let settings = file.map(ModelSettings::load).transpose()?.flatten().unwrap_or_default();
+    let task = spec.task.or(settings.task);
+    settings.apply(&mut model)?;
+    match (&spec.classes, file) {
+        (Some(classes), _) => model.set_class_names(classes)?,
+        (None, Some(file)) if model.class_names.is_empty() => model.find_class_names(file),
+        _ => {}
     }
+    if model.preprocessing.is_none() {
+        model.guess_preprocessing();
+    }
+    if let Some(choice) = &spec.preprocessing {
+        model.preprocessing = Some(choice.apply(model.preprocessing()?.clone())?);
+        model.notes.retain(|note| *note != Note::Preprocessing);
+    }
+    if spec.top != Top::Unneeded || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
 }
 
 /// The network alone: that of a name needs no weights.
@@ -87,7 +120,7 @@ pub fn locate(known: &Architecture, top: Top) -> Result<PathBuf> {
         )));
     }
     let hub = Hub::from_env()?;
-    if top == Top::Unneeded && known.parameters_without_top.is_some() {
+    if top != Top::Needed && known.parameters_without_top.is_some() {
         let there = |with_top| hub::published(known, with_top).is_ok_and(|file| is_there(&hub, file));
         return hub.locate(known, !there(false) && there(true));
     }
@@ -156,8 +189,8 @@ fn file(argument: &str) -> Option<PathBuf> {
 }
 
 /// Reads a model file; the error of one that has weights only says what is missing.
-fn load(path: &Path) -> Result<Model> {
-    load_model(path).map_err(|problem| match inspect(path) {
+fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+    load_model_at(path, size).map_err(|problem| match inspect(path) {
         Ok(found) if found.architecture.is_none() => Error::file(
             path,
             format!(
@@ -220,7 +253,7 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
 fn fitted(model: Model, known: &Architecture, path: &Path, options: &Options, spec: &ModelSpec) -> Result<Model> {
     if !options.top {
-        if spec.top == Top::Unneeded {
+        if spec.top != Top::Needed {
             return Ok(model);
         }
         let fetch = hub::published(known, true).map(|file| format!(": type `{}`", file.command())).unwrap_or_default();

@@ -15,16 +15,16 @@ use super::Account;
 use super::explainer::Explainer;
 use super::heat_map::Found;
 use super::passes::{Readout, plan_back};
-use crate::nn::layers::{BatchNormalization, Layer};
-use crate::nn::{BackwardRule, Network, Plan};
+use crate::nn::layers::{BatchNormalization, Layer, Rescaling};
+use crate::nn::{BackwardRule, Network, Node, Plan};
 use crate::{Cpu, Result};
 
 /// The pass that hands relevance down.
 pub(super) struct RelevancePass<'a> {
     network: Cow<'a, Network>,
     plan: Plan,
-    /// What the activations whose gradients the plan keeps give when their sums are nothing.
-    starts: Vec<f64>,
+    /// For each layer whose gradient the plan keeps, what its output is when its input is zero: per channel.
+    starts: Vec<Vec<f64>>,
 }
 
 impl<'a> RelevancePass<'a> {
@@ -33,9 +33,11 @@ impl<'a> RelevancePass<'a> {
         let plan = plan_back(&network, cpu, 1)?.rule(BackwardRule::Relevance { epsilon });
         let mut plan = plan.input_gradient().shift_gradients();
         let mut starts = Vec::new();
-        for node in network.nodes().iter().filter(|node| node.activation().at_zero() != 0.0) {
-            plan = plan.gradient(node.name());
-            starts.push(f64::from(node.activation().at_zero()));
+        for node in network.nodes() {
+            if let Some(start) = start(node) {
+                plan = plan.gradient(node.name());
+                starts.push(start);
+            }
         }
         let plan = plan.build()?;
         Ok(Self { network, plan, starts })
@@ -56,8 +58,11 @@ impl Explainer<'_> {
         readout.score.seed(plan.seed_mut(0));
         plan.backward(network);
         // Gradients that are not there belong to activations after the score.
-        let sum = |index| plan.gradient(index).unwrap_or_default().iter().map(|&g| f64::from(g)).sum::<f64>();
-        let of_starts: f64 = starts.iter().enumerate().map(|(index, start)| start * sum(index)).sum();
+        let of_start = |(index, start): (usize, &Vec<f64>)| -> f64 {
+            let gradient = plan.gradient(index).unwrap_or_default();
+            gradient.iter().zip(start.iter().cycle()).map(|(&g, start)| f64::from(g) * start).sum()
+        };
+        let of_starts: f64 = starts.iter().enumerate().map(of_start).sum();
         let gradient = plan.input_gradient().unwrap_or_default();
         let raw: Vec<f32> = gradient.iter().zip(input).map(|(g, x)| g * x).collect();
         let account = Account::Conservation {
@@ -70,13 +75,24 @@ impl Explainer<'_> {
     }
 }
 
+/// What a layer without weights gives per channel when its input is zero, where that is not zero: the 1/2 of a sigmoid, the
+/// offset of a rescaling.
+fn start(node: &Node) -> Option<Vec<f64>> {
+    let channels = node.shape().channels();
+    let start = match node.layer() {
+        Layer::Rescaling(rescaling) => Rescaling::per_channel(&rescaling.offset, channels),
+        _ => vec![node.activation().at_zero(); channels],
+    };
+    start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())
+}
+
 /// The relevance of all biases: of a batch normalisation, `y = f x + s`, it is that of the shift `s = beta - mean f` with `f =
 /// gamma / sqrt(variance + epsilon)`.
 fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     let dot = |values: &mut dyn Iterator<Item = f32>, gradient: &[f32]| -> f64 {
         values.zip(gradient).map(|(value, &g)| f64::from(value) * f64::from(g)).sum()
     };
-    let of_node = |node: &crate::nn::Node| {
+    let of_node = |node: &Node| {
         let range = node.weights();
         let weights = &network.weights()[range.clone()];
         let shift = range.clone().find(|&index| !gradients[index].is_empty());

@@ -209,7 +209,9 @@ pub(super) fn point(network: &Network, layer: &str) -> Result<Point> {
         return Err(Error::argument(format!("layer {layer} is the input: it has no filters")));
     }
     Ok(match node.activation() {
-        ActivationKind::Softmax | ActivationKind::Sigmoid | ActivationKind::Tanh => Point::before_activation(layer),
+        ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid | ActivationKind::Tanh => {
+            Point::before_activation(layer)
+        }
         _ => Point::output(layer),
     })
 }

@@ -21,7 +21,7 @@ use axis::Axis;
 pub use axis::Span;
 pub use effective::{EffectiveField, Measurement, effective_field, noise};
 
-use crate::nn::layers::{ActivationKind, Padding, resolve_window};
+use crate::nn::layers::{Activation, ActivationKind, Padding, resolve_window};
 use crate::nn::{Layer, Network, Node, Shape};
 use crate::{Error, Result};
 
@@ -190,10 +190,16 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
         }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
         // Over a vector, even one that was a picture, it takes in every feature.
-        Layer::Activation(layer) if layer.activation == ActivationKind::Softmax && node.shape().as_flat().is_some() => {
+        Layer::Activation(Activation { activation: ActivationKind::Softmax | ActivationKind::LogSoftmax })
+            if node.shape().as_flat().is_some() =>
+        {
             whole()
         }
-        Layer::BatchNormalization(_) | Layer::Activation(_) | Layer::Dropout(_) | Layer::Flatten(_) => same(),
+        Layer::BatchNormalization(_)
+        | Layer::Rescaling(_)
+        | Layer::Activation(_)
+        | Layer::Dropout(_)
+        | Layer::Flatten(_) => same(),
         Layer::ZeroPadding2D(layer) => {
             let [[top, bottom], [left, right]] = layer.padding;
             (layout, Arc::new(first.rows.padded(top, bottom)), Arc::new(first.columns.padded(left, right)))

@@ -1,7 +1,9 @@
 //! Activations.
 
 use lucida_kernels::Cpu;
-use lucida_kernels::ops::{Pointwise, pointwise, pointwise_backward, softmax, softmax_backward, transfer};
+use lucida_kernels::ops::{
+    Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, softmax, softmax_backward, transfer,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::BackwardRule;
@@ -22,6 +24,8 @@ pub enum ActivationKind {
     Tanh,
     /// `exp(x) / sum exp(x)` over the last axis.
     Softmax,
+    /// `x - log sum exp(x)` over the last axis: the logarithm of the softmax.
+    LogSoftmax,
     /// `x` where it is positive, `negative_slope x` elsewhere (Maas, Hannun and Ng, 2013).
     LeakyRelu {
         /// The slope for negative values: a finite number, not negative itself.
@@ -123,7 +127,7 @@ impl Activating {
             ActivationKind::LeakyRelu { negative_slope } => Some(Pointwise::LeakyRelu { slope: negative_slope }),
             ActivationKind::Relu6 => Some(Pointwise::Clip { min: 0.0, max: 6.0 }),
             ActivationKind::Clip { min, max } => Some(Pointwise::Clip { min, max }),
-            ActivationKind::Linear | ActivationKind::Softmax => None,
+            ActivationKind::Linear | ActivationKind::Softmax | ActivationKind::LogSoftmax => None,
         }
     }
 
@@ -134,10 +138,11 @@ impl Activating {
         if self.rule.activation(self.kind, input, output, grad) {
             return;
         }
-        match self.pointwise() {
-            Some(kind) => pointwise_backward(self.cpu, kind, output, grad),
-            None if self.kind == ActivationKind::Softmax => softmax_backward(self.cpu, self.classes, output, grad),
-            None => {}
+        match (self.pointwise(), self.kind) {
+            (Some(kind), _) => pointwise_backward(self.cpu, kind, output, grad),
+            (_, ActivationKind::Softmax) => softmax_backward(self.cpu, self.classes, output, grad),
+            (_, ActivationKind::LogSoftmax) => log_softmax_backward(self.cpu, self.classes, output, grad),
+            _ => {}
         }
     }
 }
@@ -145,10 +150,11 @@ impl Activating {
 impl Operation for Activating {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let input = pass.inputs.get(0);
-        match self.pointwise() {
-            Some(kind) => pointwise(self.cpu, kind, input, output),
-            None if self.kind == ActivationKind::Softmax => softmax(self.cpu, self.classes, input, output),
-            None => transfer(self.cpu, input, output, false),
+        match (self.pointwise(), self.kind) {
+            (Some(kind), _) => pointwise(self.cpu, kind, input, output),
+            (_, ActivationKind::Softmax) => softmax(self.cpu, self.classes, input, output),
+            (_, ActivationKind::LogSoftmax) => log_softmax(self.cpu, self.classes, input, output),
+            _ => transfer(self.cpu, input, output, false),
         }
     }
 
@@ -157,7 +163,7 @@ impl Operation for Activating {
     }
 
     /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
-    /// softmax `dx = y (dy - sum(dy y))`.
+    /// softmax `dx = y (dy - sum(dy y))`, for its logarithm `dx = dy - exp(y) sum(dy)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {
             grad_input.copy_from_slice(pass.grad_output);
@@ -194,8 +200,10 @@ mod tests {
         ] {
             check_layer(Activation::new(kind), &[[3, 4, 5].into()]);
         }
-        check_layer(Activation::new(ActivationKind::Softmax), &[[12].into()]);
-        check_layer(Activation::new(ActivationKind::Softmax), &[[2, 3, 4].into()]);
+        for kind in [ActivationKind::Softmax, ActivationKind::LogSoftmax] {
+            check_layer(Activation::new(kind), &[[12].into()]);
+            check_layer(Activation::new(kind), &[[2, 3, 4].into()]);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod global_pooling;
 mod input;
 mod operation;
 mod pooling;
+mod rescaling;
 mod zero_padding;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ pub use global_pooling::{GlobalAveragePooling2D, GlobalMaxPooling2D};
 pub use input::Input;
 pub use operation::{Backward, Forward, Inputs, Operation, Reads, Setting, Work};
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use rescaling::Rescaling;
 pub use zero_padding::ZeroPadding2D;
 
 /// What every kind of layer has.
@@ -123,6 +125,7 @@ layers! {
     GlobalAveragePooling2D => "global_average_pooling2d",
     GlobalMaxPooling2D => "global_max_pooling2d",
     BatchNormalization => "batch_normalization",
+    Rescaling => "rescaling",
     Activation => "activation",
     Dropout => "dropout",
     Flatten => "flatten",

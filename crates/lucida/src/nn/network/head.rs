@@ -5,7 +5,7 @@
 //! rest can be [taken out](Network::tail) and trained on their remembered outputs.
 
 use super::{Layer, Network};
-use crate::nn::layers::Input;
+use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input};
 use crate::{Error, Result};
 
 impl Network {
@@ -28,6 +28,40 @@ impl Network {
         // The weights are in the order of the layers: those of the head come behind.
         whole.weights.splice(..self.weights.len(), self.weights);
         Ok((whole, first))
+    }
+
+    /// The network with this activation at its only output, in place of one that makes probabilities of logits, else behind
+    /// what is there.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it has several outputs.
+    pub(crate) fn with_output_activation(mut self, activation: ActivationKind) -> Result<Self> {
+        let end = self.find(self.output()?.name())?;
+        let shared = self.nodes.iter().any(|node| node.inputs.contains(&end));
+        let of_logits = matches!(
+            self.nodes[end].activation(),
+            ActivationKind::Linear | ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid
+        );
+        if of_logits && !shared {
+            match &mut self.nodes[end].layer {
+                Layer::Dense(Dense { activation: own, .. })
+                | Layer::Conv2D(Conv2D { activation: own, .. })
+                | Layer::Activation(Activation { activation: own }) => {
+                    *own = activation;
+                    return Ok(self);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.with_head([Activation::new(activation).into()])?.0)
+    }
+
+    /// The network with its only output flattened.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it has several outputs.
+    pub(crate) fn with_flat_output(self) -> Result<Self> {
+        Ok(self.with_head([Flatten {}.into()])?.0)
     }
 
     /// Draws the weights of the layers from number `first` on, as each layer's initialisers say.

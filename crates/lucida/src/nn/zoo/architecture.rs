@@ -80,19 +80,22 @@ impl Options {
     }
 }
 
-/// What a network takes of a picture of 0 to 255.
+/// What a network takes of pixel values from 0 to 255. The names are those of Keras's
+/// `imagenet_utils.preprocess_input`, which are common for other networks too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pixels {
-    /// A digit on black, gray, from 0 to 1.
-    Digit,
-    /// Red, green and blue from 0 to 1.
+pub enum PixelFormat {
+    /// From 0 to 1.
     Unit,
-    /// Blue, green and red less the mean colour of ImageNet (Keras's mode `caffe`).
+    /// From -1 to 1.
+    Tf,
+    /// Blue, green, and red minus the mean color of ImageNet.
     Caffe,
-    /// Red, green and blue from -1 to 1 (Keras's mode `tf`).
-    Symmetric,
-    /// Red, green and blue, standardised with the means and deviations of ImageNet (torchvision, Keras's mode `torch`).
-    Standardised,
+    /// Standardized with the means and standard deviations of ImageNet, as torchvision does.
+    Torch,
+    /// From 0 to 255: the network scales them itself.
+    Raw,
+    /// From 0 to 1; the image is first normalized to look like a digit of MNIST.
+    Digit,
 }
 
 /// A network of the table.
@@ -107,7 +110,7 @@ pub struct Architecture {
     /// The least height and width of its input.
     pub smallest: usize,
     /// What its input is made of.
-    pub pixels: Pixels,
+    pub pixels: PixelFormat,
     /// Its classes by default. One stands for two that a sigmoid tells apart.
     pub classes: usize,
     /// Its parameters by default.
@@ -138,7 +141,7 @@ pub const ALL: &[Architecture] = &[
         description: "three convolutions and two dense layers, for digits",
         input: [28, 28, 1],
         smallest: 28,
-        pixels: Pixels::Digit,
+        pixels: PixelFormat::Digit,
         classes: 10,
         parameters: 113_514,
         parameters_without_top: None,
@@ -158,7 +161,7 @@ pub const ALL: &[Architecture] = &[
         description: "LeNet-5 (LeCun et al., 1998): the first convolutional network in wide use, for digits",
         input: [28, 28, 1],
         smallest: 16,
-        pixels: Pixels::Digit,
+        pixels: PixelFormat::Digit,
         classes: 10,
         parameters: 61_706,
         parameters_without_top: None,
@@ -169,7 +172,7 @@ pub const ALL: &[Architecture] = &[
         description: "three convolutions and three dense layers, to tell two kinds of photos apart",
         input: [150, 150, 3],
         smallest: 22,
-        pixels: Pixels::Unit,
+        pixels: PixelFormat::Unit,
         classes: 1,
         parameters: 4_894_913,
         parameters_without_top: None,
@@ -180,7 +183,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG16 (Simonyan and Zisserman, 2014): 13 convolutions of 3x3; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Caffe,
+        pixels: PixelFormat::Caffe,
         classes: 1000,
         parameters: 138_357_544,
         parameters_without_top: Some(14_714_688),
@@ -191,7 +194,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG19 (Simonyan and Zisserman, 2014): 16 convolutions of 3x3; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Caffe,
+        pixels: PixelFormat::Caffe,
         classes: 1000,
         parameters: 143_667_240,
         parameters_without_top: Some(20_024_384),
@@ -202,7 +205,7 @@ pub const ALL: &[Architecture] = &[
         description: "InceptionV3 (Szegedy et al., 2016): eleven blocks of parallel convolutions; ImageNet",
         input: [299, 299, 3],
         smallest: 75,
-        pixels: Pixels::Symmetric,
+        pixels: PixelFormat::Tf,
         classes: 1000,
         parameters: 23_851_784,
         parameters_without_top: Some(21_802_784),
@@ -213,7 +216,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG11 (Simonyan and Zisserman, 2014) of torchvision: 8 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 132_863_336,
         parameters_without_top: Some(9_220_480),
@@ -224,7 +227,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG13 (Simonyan and Zisserman, 2014) of torchvision: 10 convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 133_047_848,
         parameters_without_top: Some(9_404_992),
@@ -235,7 +238,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG11 with batch normalisation, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 132_874_344,
         parameters_without_top: Some(9_231_488),
@@ -246,7 +249,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG13 with batch normalisation, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 133_059_624,
         parameters_without_top: Some(9_416_768),
@@ -257,7 +260,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG16 with batch normalisation, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 138_374_440,
         parameters_without_top: Some(14_731_584),
@@ -268,7 +271,7 @@ pub const ALL: &[Architecture] = &[
         description: "VGG19 with batch normalisation, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 143_689_256,
         parameters_without_top: Some(20_046_400),
@@ -279,7 +282,7 @@ pub const ALL: &[Architecture] = &[
         description: "AlexNet (Krizhevsky, 2014) of torchvision: 5 convolutions, 3 dense layers; ImageNet",
         input: [224, 224, 3],
         smallest: 63,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 61_100_840,
         parameters_without_top: Some(2_469_696),
@@ -290,7 +293,7 @@ pub const ALL: &[Architecture] = &[
         description: "SqueezeNet 1.0 (Iandola et al., 2016) of torchvision: 8 fire modules; ImageNet",
         input: [224, 224, 3],
         smallest: 21,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 1_248_424,
         parameters_without_top: Some(735_424),
@@ -301,7 +304,7 @@ pub const ALL: &[Architecture] = &[
         description: "SqueezeNet 1.1 of torchvision: as 1.0 with 2.4 times less work; ImageNet",
         input: [224, 224, 3],
         smallest: 17,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 1_235_496,
         parameters_without_top: Some(722_496),
@@ -312,7 +315,7 @@ pub const ALL: &[Architecture] = &[
         description: "ResNet18 (He et al., 2015) of torchvision: 8 blocks of two convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 11_699_112,
         parameters_without_top: Some(11_186_112),
@@ -323,7 +326,7 @@ pub const ALL: &[Architecture] = &[
         description: "ResNet50 (He et al., 2015) of torchvision: 16 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
-        pixels: Pixels::Standardised,
+        pixels: PixelFormat::Torch,
         classes: 1000,
         parameters: 25_610_152,
         parameters_without_top: Some(23_561_152),
@@ -334,7 +337,7 @@ pub const ALL: &[Architecture] = &[
         description: "InceptionV3 (Szegedy et al., 2016) of torchvision, for its weights; ImageNet",
         input: [299, 299, 3],
         smallest: 75,
-        pixels: Pixels::Symmetric,
+        pixels: PixelFormat::Tf,
         classes: 1000,
         parameters: 23_869_000,
         parameters_without_top: Some(21_820_000),

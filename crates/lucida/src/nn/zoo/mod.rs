@@ -13,7 +13,7 @@ mod torchvision;
 mod vgg;
 
 pub use alexnet::alexnet;
-pub use architecture::{ALL, Architecture, Options, Pixels, Start, find};
+pub use architecture::{ALL, Architecture, Options, PixelFormat, Start, find};
 pub use basic_cnn::basic_cnn;
 pub use inception_v3::inception_v3;
 pub use inception_v3_torch::inception_v3_torch;

@@ -26,18 +26,28 @@ pub(in crate::weights) struct Described {
     pub(in crate::weights) paths: Vec<(usize, String)>,
     /// What of the description has no counterpart and does not change the predictions.
     pub(in crate::weights) notes: Vec<String>,
+    /// Whether the height or the width of an input is open, so that the size asked for, or the default, was taken.
+    pub(in crate::weights) any_size: bool,
 }
 
-/// Builds the network that a description says. `most` is the number of parameters that the file can hold.
+/// Builds the network that a description says. `most` is the number of parameters that the file can hold, `size` the height
+/// and width of inputs that leave theirs open.
 ///
 /// # Errors
 /// [`Error::Layer`] names the layer that cannot be represented; [`Error::Argument`] says what else is wrong.
-pub(in crate::weights) fn describe(description: &Value, most: u64) -> Result<Described> {
+pub(in crate::weights) fn describe(description: &Value, most: u64, size: [usize; 2]) -> Result<Described> {
     let class = description["class_name"].as_str().unwrap_or_default();
     let config = &description["config"];
     let name = config["name"].as_str().unwrap_or("model");
-    let mut reader =
-        Reader { builder: Network::builder(name), paths: Vec::new(), notes: Vec::new(), frozen: Vec::new(), layers: 0 };
+    let mut reader = Reader {
+        builder: Network::builder(name),
+        paths: Vec::new(),
+        notes: Vec::new(),
+        frozen: Vec::new(),
+        layers: 0,
+        size,
+        any_size: false,
+    };
     // Where the input of a Sequential is written when its layers do not say.
     let built = [&config["build_input_shape"], &description["build_config"]["input_shape"]];
     let built = built.into_iter().find(|shape| !shape.is_null());
@@ -52,7 +62,7 @@ pub(in crate::weights) fn describe(description: &Value, most: u64) -> Result<Des
     for name in reader.frozen {
         network.set_trainable(&name, false)?;
     }
-    Ok(Described { network, paths: reader.paths, notes: reader.notes })
+    Ok(Described { network, paths: reader.paths, notes: reader.notes, any_size: reader.any_size })
 }
 
 struct Reader {
@@ -61,6 +71,8 @@ struct Reader {
     notes: Vec<String>,
     frozen: Vec<String>,
     layers: usize,
+    size: [usize; 2],
+    any_size: bool,
 }
 
 impl Reader {
@@ -131,7 +143,7 @@ impl Reader {
             }
         };
         let Some(value) = own.or(built) else { return Ok(None) };
-        let shape = input_shape(value).map_err(|problem| Error::layer(item.name, problem))?;
+        let shape = self.input_shape(value).map_err(|problem| Error::layer(item.name, problem))?;
         Ok(Some(vec![self.builder.add(Input::new(shape), &[])?]))
     }
 
@@ -194,7 +206,8 @@ impl Reader {
         let name = self.free_name(item.name);
         let node = self.builder.add_named(name.clone(), layer, inputs)?;
         self.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
-        if options.get("trainable") == Some(&Value::Bool(false)) {
+        // Keras's Normalization has statistics of its own, which no training changes.
+        if options.get("trainable") == Some(&Value::Bool(false)) || item.class == "Normalization" {
             self.frozen.push(name);
         }
         self.paths.push((node, path.to_owned()));
@@ -222,9 +235,24 @@ impl Reader {
                 return Err(Error::layer(item.name, format!("an input that is {option} is not supported")));
             }
         }
-        let shape = input_shape(shape).map_err(|problem| Error::layer(item.name, problem))?;
+        let shape = self.input_shape(shape).map_err(|problem| Error::layer(item.name, problem))?;
         let name = self.free_name(item.name);
         self.builder.add_named(name, Input::new(shape), &[])
+    }
+
+    /// The shape of an input, without the batch.
+    fn input_shape(&mut self, value: &Value) -> Result<Shape, String> {
+        let sizes = value.as_array().filter(|sizes| sizes.len() > 1);
+        let sizes = &sizes.ok_or_else(|| format!("the shape of the input is {}", short(value)))?[1..];
+        let fixed = |index: usize| match &sizes[index] {
+            // Of an image, height and width may be open.
+            Value::Null if sizes.len() == 3 && index < 2 => Some(self.size[index]),
+            size => usize::try_from(size.as_u64()?).ok(),
+        };
+        let shape: Option<Vec<usize>> = (0..sizes.len()).map(fixed).collect();
+        let shape = shape.ok_or_else(|| format!("an input of shape {} is not supported", short(value)))?;
+        self.any_size |= sizes.iter().any(Value::is_null);
+        Ok(Shape::from(&shape[..]))
     }
 
     /// The name, or one like it when a layer of another model has it.
@@ -334,19 +362,4 @@ fn references(value: &Value) -> Result<Vec<Reference<'_>>> {
 fn find(outputs: &HashMap<&str, Vec<usize>>, (name, output): &Reference) -> Result<usize, String> {
     let nodes = outputs.get(name).ok_or_else(|| format!("refers to {name:?}, which is not a layer before it"))?;
     nodes.get(*output).copied().ok_or_else(|| format!("refers to output {output} of {name:?}, which does not exist"))
-}
-
-/// The shape of an input, without the batch.
-fn input_shape(value: &Value) -> Result<Shape, String> {
-    let sizes = value.as_array().filter(|sizes| sizes.len() > 1);
-    let sizes = sizes.ok_or_else(|| format!("the shape of the input is {}", short(value)))?;
-    let sizes: Option<Vec<usize>> = sizes[1..].iter().map(|size| usize::try_from(size.as_u64()?).ok()).collect();
-    let sizes = sizes.ok_or_else(|| {
-        format!(
-            "an input of any size, {}, is not supported: build the network at the size you need and load the weights \
-             into it",
-            short(value)
-        )
-    })?;
-    Ok(Shape::from(&sizes[..]))
 }

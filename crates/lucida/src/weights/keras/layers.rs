@@ -8,15 +8,40 @@ use serde_json::{Map, Value};
 
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
-    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, ZeroPadding2D,
+    Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling,
+    ZeroPadding2D,
 };
 use crate::nn::{Initializer, Layer, Shape};
 
 /// The classes of Keras that become a layer, for messages.
 pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, AveragePooling2D, AdaptiveAveragePooling2D, \
-     GlobalAveragePooling2D, GlobalMaxPooling2D, BatchNormalization, Activation, ReLU, LeakyReLU, Softmax, Dropout, Flatten, \
-     ZeroPadding2D, Concatenate, \
-     Add, and models within models (Sequential, Functional)";
+     GlobalAveragePooling2D, GlobalMaxPooling2D, BatchNormalization, Rescaling, Normalization, Activation, ReLU, LeakyReLU, \
+     Softmax, Dropout, Flatten, ZeroPadding2D, Concatenate, Add, layers that augment images (RandomFlip and others), and models within models (Sequential, Functional)";
+
+/// Layers that do nothing outside of training.
+const AUGMENTATION: [&str; 21] = [
+    "RandomFlip",
+    "RandomRotation",
+    "RandomZoom",
+    "RandomTranslation",
+    "RandomContrast",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "GaussianNoise",
+    "GaussianDropout",
+];
 
 /// The layer of this class and configuration, for inputs of this many dimensions (without the batch).
 ///
@@ -98,6 +123,12 @@ pub(super) fn layer(
             }
             .into()
         }
+        "Rescaling" => {
+            let rescaling = Rescaling { scale: options.values("scale", 1.0)?, offset: options.values("offset", 0.0)? };
+            options.ignore(&["data_format"]);
+            rescaling.into()
+        }
+        "Normalization" => options.normalization(input)?,
         "Activation" => Activation::new(options.activation("activation")?).into(),
         "ReLU" | "LeakyReLU" => {
             options.seen.extend(["max_value", "negative_slope", "threshold", "alpha"]);
@@ -111,6 +142,12 @@ pub(super) fn layer(
             options.must_be("noise_shape", &[])?;
             options.ignore(&["seed"]);
             Dropout::new(options.number("rate", 0.5)?).into()
+        }
+        // They change images in training alone; what they do then is left to this program's own augmentation.
+        class if AUGMENTATION.contains(&class) => {
+            options.seen.extend(config.keys().map(String::as_str));
+            options.notes.push(format!("{class}: augments in training only, left out"));
+            Activation::new(ActivationKind::Linear).into()
         }
         "Flatten" => {
             options.channels_last()?;
@@ -134,7 +171,7 @@ pub(super) fn layer(
 /// The options of a layer, and which of them have been looked at.
 struct Options<'a> {
     config: &'a Map<String, Value>,
-    seen: Vec<&'static str>,
+    seen: Vec<&'a str>,
     notes: &'a mut Vec<String>,
 }
 
@@ -211,6 +248,48 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// A number, or a list of them, however deep: `[[[1.0, 2.0, 3.0]]]` is what a mean per channel is stored as.
+    fn values(&mut self, name: &'static str, default: f32) -> Result<Vec<f32>, String> {
+        fn collect(value: &Value, values: &mut Vec<f32>) -> bool {
+            match value {
+                Value::Array(list) => list.iter().all(|value| collect(value, values)),
+                value => value.as_f64().inspect(|&number| values.push(number as f32)).is_some(),
+            }
+        }
+        let Some(value) = self.get(name) else { return Ok(vec![default]) };
+        let mut values = Vec::new();
+        match collect(value, &mut values) && !values.is_empty() {
+            true => Ok(values),
+            false => Err(format!("{name} is {}, not a number or a list of numbers", short(value))),
+        }
+    }
+
+    /// `(x - mean) / max(sqrt(variance), epsilon)`: with the statistics in the configuration a rescaling, with those of
+    /// `adapt()` in the weights a batch normalization that no training changes.
+    fn normalization(&mut self, input: &Shape) -> Result<Layer, String> {
+        /// That of Keras's backend: so small that it matters to a variance of zero alone.
+        const EPSILON: f32 = 1e-14;
+        let whole = self.get("axis").is_some_and(|axis| axis.as_array().is_some_and(Vec::is_empty));
+        if !whole && self.config.get("axis") != Some(&Value::Null) {
+            self.last_axis("axis", input)?;
+        }
+        self.must_be("invert", &[Value::from(false)])?;
+        self.ignore(&["input_mean", "input_variance"]);
+        if self.get("mean").is_none() {
+            if whole || self.config.get("axis") == Some(&Value::Null) {
+                return Err("axis None with adapted statistics is not supported, only the last axis".into());
+            }
+            self.ignore(&["variance"]);
+            return Ok(BatchNormalization { momentum: 0.99, epsilon: EPSILON, center: false, scale: false }.into());
+        }
+        let (mean, variance) = (self.values("mean", 0.0)?, self.values("variance", 1.0)?);
+        let scale: Vec<f32> = variance.iter().map(|variance| 1.0 / variance.sqrt().max(1e-7)).collect();
+        let len = mean.len().max(scale.len());
+        let at = |values: &[f32], index: usize| if values.len() == 1 { values[0] } else { values[index % values.len()] };
+        let offset = (0..len).map(|index| -at(&mean, index) * at(&scale, index)).collect();
+        Ok(Rescaling { scale, offset }.into())
+    }
+
     /// One or several sizes; a single number stands for all.
     fn sizes<const N: usize>(&mut self, name: &'static str) -> Result<[usize; N], String> {
         let value = self.get(name).ok_or_else(|| format!("has no {name}"))?;
@@ -279,11 +358,12 @@ impl<'a> Options<'a> {
             Some("sigmoid") => Ok(ActivationKind::Sigmoid),
             Some("tanh") => Ok(ActivationKind::Tanh),
             Some("softmax") => Ok(ActivationKind::Softmax),
+            Some("log_softmax") => Ok(ActivationKind::LogSoftmax),
             Some("leaky_relu") => Ok(ActivationKind::LeakyRelu { negative_slope: 0.2 }),
             Some("relu6") => Ok(ActivationKind::Relu6),
             Some("hard_tanh") => Ok(ActivationKind::Clip { min: -1.0, max: 1.0 }),
             _ => Err(format!(
-                "{name} {} is not supported, only linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_tanh and softmax",
+                "{name} {} is not supported, only linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_tanh, softmax and log_softmax",
                 short(value)
             )),
         }

@@ -187,6 +187,13 @@ fn config(layer: &Layer) -> Value {
             Some((_, config)) => config,
             None => json!({ "activation": activation(layer.activation) }),
         },
+        Layer::Rescaling(rescaling) => {
+            let value = |values: &[f32]| match values {
+                &[one] => json!(decimal(one)),
+                values => json!(values.iter().copied().map(decimal).collect::<Vec<_>>()),
+            };
+            json!({ "scale": value(&rescaling.scale), "offset": value(&rescaling.offset) })
+        }
         Layer::Dropout(dropout) => json!({ "rate": decimal(dropout.rate), "seed": null, "noise_shape": null }),
         Layer::Flatten(_) => json!({ "data_format": "channels_last" }),
         Layer::ZeroPadding2D(border) => json!({ "padding": border.padding, "data_format": "channels_last" }),
@@ -230,6 +237,7 @@ fn activation(kind: ActivationKind) -> Value {
         ActivationKind::Sigmoid => "sigmoid",
         ActivationKind::Tanh => "tanh",
         ActivationKind::Softmax => "softmax",
+        ActivationKind::LogSoftmax => "log_softmax",
         ActivationKind::Relu6 => "relu6",
         ActivationKind::Clip { min: -1.0, max: 1.0 } => "hard_tanh",
         ActivationKind::LeakyRelu { .. } | ActivationKind::Clip { .. } => {

@@ -104,7 +104,15 @@ fn orders(network: &Network) -> Vec<Order> {
                 None => before,
             },
             _ if node.shape().as_flat().is_none() => Order::Plain,
-            Layer::Activation(_) | Layer::Dropout(_) | Layer::BatchNormalization(_) | Layer::Add(_) if same => before,
+            Layer::Activation(_)
+            | Layer::Dropout(_)
+            | Layer::BatchNormalization(_)
+            | Layer::Rescaling(_)
+            | Layer::Add(_)
+                if same =>
+            {
+                before
+            }
             Layer::Concatenate(_) if same && before == Order::Plain => Order::Plain,
             Layer::Add(_) | Layer::Concatenate(_) => Order::Joined(index),
             _ => Order::Plain,

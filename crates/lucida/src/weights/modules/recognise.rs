@@ -7,7 +7,7 @@ use super::naming::published;
 use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;
-use crate::nn::zoo::{self, Options, Pixels};
+use crate::nn::zoo::{self, Options, PixelFormat};
 use crate::weights::Model;
 
 /// A network of the zoo that torchvision has, and what its files can be told by before it is built.
@@ -67,7 +67,7 @@ pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Mod
                 let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
                 let Ok(wanted) = entries(&model.network, &modules) else { continue };
                 let Ok(places) = match_names(file, &names, wanted, &model.network, &[]) else { continue };
-                if known.pixels == Pixels::Caffe {
+                if known.pixels == PixelFormat::Caffe {
                     // The zoo's own is Keras's.
                     let [height, width, _] = known.input;
                     model.preprocessing = Some(Preprocessing::torchvision(height).with_size(height, width));

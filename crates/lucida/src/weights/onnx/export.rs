@@ -138,6 +138,7 @@ impl Writer<'_> {
             ActivationKind::Sigmoid => ("Sigmoid", vec![]),
             ActivationKind::Tanh => ("Tanh", vec![]),
             ActivationKind::Softmax => ("Softmax", vec![int("axis", 1)]),
+            ActivationKind::LogSoftmax => ("LogSoftmax", vec![int("axis", 1)]),
             ActivationKind::LeakyRelu { negative_slope } => ("LeakyRelu", vec![float("alpha", negative_slope)]),
             ActivationKind::Relu6 => return self.clip(node, (0.0, 6.0), input, output),
             ActivationKind::Clip { min, max } => return self.clip(node, (min, max), input, output),
@@ -206,6 +207,13 @@ impl Writer<'_> {
                 let attributes = vec![float("epsilon", norm.epsilon), float("momentum", norm.momentum)];
                 self.node(name, "BatchNormalization", inputs, output, attributes);
             }
+            Layer::Rescaling(rescaling) => {
+                let scaled = self.free(format!("{name}/scaled"));
+                let scale = self.channel_values(&format!("{name}/scale"), &rescaling.scale, shape(0));
+                let offset = self.channel_values(&format!("{name}/offset"), &rescaling.offset, shape(0));
+                self.node(&scaled, "Mul", vec![inputs.remove(0), scale], &scaled, vec![]);
+                self.node(name, "Add", vec![scaled.clone(), offset], output, vec![]);
+            }
             Layer::Dropout(dropout) => {
                 let ratio = self.free(format!("{name}/ratio"));
                 let raw_data = dropout.rate.to_le_bytes().to_vec().into();
@@ -245,6 +253,19 @@ impl Writer<'_> {
                 self.node(name, op, inputs, output, vec![]);
             }
         }
+    }
+
+    /// A constant that is broadcast over the pixels: one value, or one per channel, which is the first axis after the batch.
+    fn channel_values(&mut self, name: &str, values: &[f32], input: &Shape) -> String {
+        let name = self.free(name.to_owned());
+        let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let per_channel = values.len() > 1 && input.as_picture().is_some();
+        let dims = if per_channel { vec![values.len() as i64, 1, 1] } else { vec![values.len() as i64] };
+        let data_type = data_type::FLOAT;
+        let tensor =
+            TensorProto { dims, data_type, name: name.clone(), raw_data: raw_data.into(), ..Default::default() };
+        self.exported.numbers.push(tensor);
+        name
     }
 
     /// Windows of equal size are an average pooling. Others differ in size: their means are those of a matrix over the

@@ -21,6 +21,7 @@
 mod export;
 mod file;
 mod import;
+mod metadata;
 mod own;
 mod proto;
 mod scan;
@@ -48,25 +49,22 @@ pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     write::write(model, path)
 }
 
-/// Reads a model. What the file does not say, preprocessing and class names, is left open.
+/// Reads a model. What the file does not say, preprocessing and class names, is left open. A graph that takes images of any
+/// size gets a default one, which is noted.
 ///
 /// # Errors
 /// [`Error::File`] says what is wrong: not an ONNX model, cut short, tensors and shapes that contradict each other.
-/// [`Error::Unsupported`] names the operator and the node that have no layer here, or says that the graph takes pictures
-/// of any size. [`Error::Limit`] when it declares more than fits this machine.
+/// [`Error::Unsupported`] names the operator and the node that have no layer here. [`Error::Limit`] when it declares more
+/// than fits this machine.
 pub fn load_model(path: &Path) -> Result<Model> {
-    load(path, None)
+    load_model_at(path, None)
 }
 
-/// Reads a model whose graph takes pictures of any size, for this height and width.
+/// As [`load_model`]; a graph that leaves the height and width of its images open gets this one.
 ///
 /// # Errors
-/// As [`load_model`]; and [`Error::Argument`] when the graph is made for another size.
-pub fn load_model_at(path: &Path, size: [usize; 2]) -> Result<Model> {
-    load(path, Some(size))
-}
-
-fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+/// As [`load_model`].
+pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     let mut file = OnnxFile::open(path)?;
     let constants = file.take_initializers()?;
     let entry = match file.metadata(KEY) {
@@ -77,12 +75,6 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     };
     let entry = match entry {
         Some(mut model) if own::is_of(&file.graph, &model.network) => {
-            let fits = size.is_none_or(|[height, width]| {
-                model.network.input_shape().is_ok_and(|shape| shape.sizes().get(..2) == Some(&[height, width]))
-            });
-            if !fits {
-                return Err(Error::argument(format!("{}: is made for another size of pictures", path.display())));
-            }
             own::fill(&mut model.network, &constants).map_err(|problem| {
                 Error::file(path, format!("is damaged: its weights do not fit its architecture: {problem}"))
             })?;
@@ -90,11 +82,11 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
         }
         other => other,
     };
-    let network = import::import(&file, constants, size)?;
-    let model = Model::new(network);
+    let mut model = import::import(&file, constants, size)?;
+    metadata::take(&file, &mut model);
     // Another program has changed the graph; what the entry says besides may still be right.
     let Some(entry) = entry else { return Ok(model) };
-    let kept = Model { network: model.network.clone(), ..entry };
+    let kept = Model { network: model.network.clone(), notes: model.notes.clone(), ..entry };
     Ok(if kept.check().is_ok() { kept } else { model })
 }
 

@@ -8,6 +8,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::export::{Exported, export, weight_dims, weight_values};
 use super::file::MAX_FILE;
+use super::metadata;
 use super::proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, data_type};
 use crate::weights::Model;
 use crate::weights::description::{self, KEY};
@@ -29,13 +30,14 @@ const TENSOR_RAW_DATA: u32 = 9;
 pub(super) fn write(model: &Model, path: &Path) -> Result<()> {
     let Exported { graph, filled, numbers } = export(&model.network)
         .map_err(|problem| Error::Unsupported(format!("{}: cannot be written as ONNX: {problem}", path.display())))?;
+    let own = StringStringEntryProto { key: KEY.into(), value: description::to_text(model)? };
     let header = ModelProto {
         ir_version: IR_VERSION,
         producer_name: PRODUCER.into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: None,
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-        metadata_props: vec![StringStringEntryProto { key: KEY.into(), value: description::to_text(model)? }],
+        metadata_props: metadata::entries(model).into_iter().chain([own]).collect(),
     };
     // The graph comes last, so that a file that is cut short cannot pass for a whole one.
     let mut start = header.encode_to_vec();

@@ -75,7 +75,7 @@ pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&
     let base = base(name)?;
     let preprocessing = match &base {
         Some(base) => base.preprocessing()?.clone(),
-        None => Model::preprocessing_of(zoo::find(SCRATCH)?.pixels, SIZE, SIZE),
+        None => zoo::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
     };
     let watch = |done, total| job.progress(done, total, "looking through the folder");
     let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).watch(&watch);

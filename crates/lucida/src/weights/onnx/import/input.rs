@@ -21,7 +21,7 @@ impl Importer {
         &mut self,
         file: &OnnxFile,
         constants: &HashMap<String, Constant>,
-        size: Option<[usize; 2]>,
+        size: [usize; 2],
     ) -> Result<()> {
         for input in file.graph.input.iter().filter(|input| !constants.contains_key(&input.name)) {
             let symbol = self.input(file, input, constants, size)?;
@@ -35,7 +35,7 @@ impl Importer {
         file: &OnnxFile,
         input: &ValueInfoProto,
         constants: &HashMap<String, Constant>,
-        size: Option<[usize; 2]>,
+        size: [usize; 2],
     ) -> Result<Symbol> {
         let (name, path) = (short(&input.name), file.path.display());
         let dims = input.dims().unwrap_or_default();
@@ -52,23 +52,15 @@ impl Importer {
                 let places = order.places();
                 let mut picture = [0; 3];
                 for (atom, (to, place)) in picture.iter_mut().zip(places).enumerate() {
-                    *to = match (sizes[place], size) {
-                        (Some(fixed), Some(size)) if atom < 2 && fixed != size[atom] => {
-                            return Err(Error::argument(format!(
-                                "{path}: input {name:?} is made for {shown}; it cannot be given another size"
-                            )));
+                    *to = match sizes[place] {
+                        Some(fixed) => fixed,
+                        None if atom < 2 => {
+                            self.any_size = true;
+                            size[atom]
                         }
-                        (Some(fixed), _) => fixed,
-                        (None, Some(size)) if atom < 2 => size[atom],
-                        _ if atom == 2 => {
+                        None => {
                             let problem = format!("input {name:?} of {shown} does not say how many channels it has");
                             return Err(Error::Unsupported(format!("{path}: {problem}")));
-                        }
-                        _ => {
-                            return Err(Error::Unsupported(format!(
-                                "{path}: input {name:?} of {shown} takes pictures of any size: give the height and \
-                                 width that you want (weights::onnx::load_model_at), or export it for one size"
-                            )));
                         }
                     };
                 }

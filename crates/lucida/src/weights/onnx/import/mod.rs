@@ -15,21 +15,23 @@ mod pointwise;
 mod pooling;
 mod symbol;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::file::OnnxFile;
 use super::proto::NodeProto;
 use super::tensor::{Constant, short};
 use crate::nn::layers::Flatten;
-use crate::nn::{Layer, Network, Shape};
+use crate::nn::{Layer, Shape};
+use crate::weights::model::DEFAULT_SIZE;
+use crate::weights::{Model, Note};
 use crate::{Error, Result};
 use drafts::{Draft, Source};
 use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
 /// The operators that become layers or are computed, for messages.
-const SUPPORTED: &str = "Add, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
-     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, Max, MaxPool, Min, Mul, \
+const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Clip, Concat, Constant, ConstantOfShape, Conv, Div, \
+     Dropout, Flatten, Gather, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, \
      Neg, Pad, ReduceMax, ReduceMean, Relu, Reshape, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Sum, Tanh, Transpose, \
      Unsqueeze";
 
@@ -41,7 +43,7 @@ const MAX_NODES: usize = 200_000;
 /// channels.
 const FREE_PARAMETERS: u64 = 1 << 20;
 
-/// Makes a network of a graph. `size` is the height and width of inputs that leave them open.
+/// Makes a model of a graph. `size` is the height and width of inputs that leave them open; a default one is noted.
 ///
 /// # Errors
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
@@ -49,7 +51,7 @@ pub(super) fn import(
     file: &OnnxFile,
     constants: HashMap<String, Constant>,
     size: Option<[usize; 2]>,
-) -> Result<Network> {
+) -> Result<Model> {
     let graph = &file.graph;
     let path = file.path.display();
     if graph.node.len() > MAX_NODES {
@@ -60,12 +62,14 @@ pub(super) fn import(
         values: HashMap::new(),
         drafts: Vec::new(),
         flat: HashMap::new(),
+        argmax: HashSet::new(),
         batch: None,
+        any_size: false,
         opset: file.opset()?,
         copied: 0,
         most: file.len + FREE_PARAMETERS,
     };
-    importer.inputs(file, &constants, size)?;
+    importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
     for node in &graph.node {
         importer.node(node).map_err(|fault| {
@@ -81,20 +85,34 @@ pub(super) fn import(
         }
     }
     let mut outputs = Vec::new();
+    let mut notes = Vec::new();
     for output in &graph.output {
-        let found = importer.output(&output.name);
-        outputs.push(found.map_err(|problem| {
-            Error::file(&file.path, format!("output {:?} of the graph {problem}", short(&output.name)))
-        })?);
+        let name = short(&output.name);
+        let found = importer.output(&output.name).map_err(|problem| {
+            Error::file(&file.path, format!("output {name:?} of the graph {problem}"))
+        })?;
+        let index = importer.argmax.contains(&output.name);
+        if index {
+            notes.push(Note::Task(format!("output {name:?} is the index of the largest value: the values are used")));
+        }
+        // The index of a class beside its scores says nothing that these do not.
+        if !(index && outputs.contains(&found)) {
+            outputs.push(found);
+        }
     }
     drafts::simplify(&mut importer.drafts, &mut outputs);
     let name =
         if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
     let most = importer.most;
-    drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
+    let network = drafts::build(&name, &importer.drafts, &outputs, most).map_err(|problem| match problem {
         Error::Limit { what, got, limit } => Error::Limit { what: format!("{path}: {what}"), got, limit },
         other => Error::file(&file.path, format!("cannot be a network: {other}")),
-    })
+    })?;
+    let mut model = Model { notes, ..Model::new(network) };
+    if importer.any_size && size.is_none() {
+        model.note_default_size();
+    }
+    Ok(model)
 }
 
 /// A network on its way.
@@ -104,8 +122,12 @@ struct Importer {
     drafts: Vec<Draft>,
     /// The Flatten layers of pictures.
     flat: HashMap<usize, usize>,
+    /// The outputs of `ArgMax`.
+    argmax: HashSet<String>,
     /// The size of the batch, where it is fixed.
     batch: Option<usize>,
+    /// Whether an input leaves its height or width open.
+    any_size: bool,
     opset: i64,
     /// Known values that were computed, and how many there may be.
     copied: u64,
@@ -116,6 +138,9 @@ impl Importer {
     fn node(&mut self, node: &NodeProto) -> Answer<()> {
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return unsupported(format!("operators of the domain {:?} are not supported", short(&node.domain)));
+        }
+        if let Some(name) = node.input.iter().find(|name| self.argmax.contains(*name)) {
+            return unsupported(format!("of {:?}, the index of the largest value, is not supported", short(name)));
         }
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
@@ -163,7 +188,8 @@ impl Importer {
             "Relu" | "Sigmoid" | "Tanh" | "LeakyRelu" | "Clip" => self.activation(op),
             "Max" | "Min" => self.bound(op),
             "Neg" => self.negative(op),
-            "Softmax" => self.softmax(op),
+            "Softmax" | "LogSoftmax" => self.softmax(op),
+            "ArgMax" => self.arg_max(op),
             "MaxPool" | "AveragePool" => self.pool(op),
             "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(op),
             "ReduceMean" | "ReduceMax" => self.reduce(op),

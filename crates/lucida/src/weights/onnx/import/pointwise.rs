@@ -69,7 +69,26 @@ impl Importer {
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
+    /// The index of the largest of all values, which a classifier may end in. What it is the index of stands for it: nothing
+    /// else in the graph may take it.
+    pub(super) fn arg_max(&mut self, op: &Operator) -> Answer<Symbol> {
+        let symbol = op.symbol(0)?.clone();
+        let axis = symbol.axis(op.int("axis", 0))?;
+        if symbol.size(axis) != symbol.len() {
+            return unsupported(format!("of {} is supported over all its values alone", symbol.shape()));
+        }
+        if let Some(output) = op.node.output.first() {
+            self.argmax.insert(output.clone());
+        }
+        Ok(symbol)
+    }
+
+    /// `Softmax` and `LogSoftmax`.
     pub(super) fn softmax(&mut self, op: &Operator) -> Answer<Symbol> {
+        let kind = match op.node.op_type.as_str() {
+            "LogSoftmax" => ActivationKind::LogSoftmax,
+            _ => ActivationKind::Softmax,
+        };
         let symbol = op.symbol(0)?.clone();
         // Before version 13 all axes from this one on were one.
         let old = op.opset < 13;
@@ -82,14 +101,14 @@ impl Importer {
             && normalised == shape.channels()
             && symbol.axes[axes].iter().flatten().all(|&atom| atom == last);
         if along_channels {
-            return self.add_alike(op, &symbol, Activation::new(ActivationKind::Softmax));
+            return self.add_alike(op, &symbol, Activation::new(kind));
         }
         if normalised != symbol.len() {
             return unsupported(format!("of {} is supported over the channels alone", symbol.shape()));
         }
         // Over all values their order does not matter.
         let draft = self.flatten(symbol.draft)?;
-        self.add_alike(op, &Symbol { draft, ..symbol }, Activation::new(ActivationKind::Softmax))
+        self.add_alike(op, &Symbol { draft, ..symbol }, Activation::new(kind))
     }
 
     pub(super) fn dropout(&mut self, op: &Operator) -> Answer<Symbol> {

@@ -294,18 +294,29 @@ fn activations_keep_their_parameters() {
 }
 
 #[test]
-fn pictures_of_any_size_need_a_size() {
-    let graph = || conv(Graph::new(&[0, 2, 0, 0]), vec![]);
-    graph().refused(&["any size", "load_model_at", "(?, 2, ?, ?)"]);
-    let (_folder, path) = graph().write();
-    let network = load_model_at(&path, [9, 7]).unwrap().network;
-    assert_eq!(network.output().unwrap().shape(), &[7, 5, 4].into());
+fn images_of_any_size_get_the_size_asked_for_or_a_default() {
+    let (_folder, path) = conv(Graph::new(&[0, 2, 0, 0]), vec![]).write();
+    let at = |path: &Path, size| {
+        let model = load_model_at(path, size).unwrap();
+        (model.network.output().unwrap().shape().sizes().to_vec(), model.notes.len())
+    };
+    assert_eq!(at(&path, Some([9, 7])), (vec![7, 5, 4], 0));
+    assert_eq!(at(&path, None), (vec![222, 222, 4], 1));
+    // A fixed size stays.
     let (_folder, path) = conv(Graph::new(&[0, 2, 8, 8]), vec![]).write();
-    assert!(load_model_at(&path, [8, 8]).is_ok());
-    assert!(matches!(load_model_at(&path, [9, 9]), Err(Error::Argument(_))));
+    assert_eq!(at(&path, Some([9, 9])), (vec![6, 6, 4], 0));
     let (_folder, path) = saved(&model());
-    assert!(load_model_at(&path, [12, 10]).is_ok());
-    assert!(matches!(load_model_at(&path, [9, 9]), Err(Error::Argument(_))));
+    assert_eq!(load_model_at(&path, Some([9, 9])).unwrap().network.input_shape().unwrap(), &[12, 10, 3].into());
+}
+
+#[test]
+fn an_index_of_the_largest_value_gives_way_to_the_values() {
+    let scores = || Graph::new(&[0, 4]).then("Softmax", &[], vec![]);
+    let (_folder, path) = scores().then("ArgMax", &[], vec![int("axis", 1)]).write();
+    let model = load_model(&path).unwrap();
+    assert_eq!((model.network.output().unwrap().shape(), model.notes.len()), (&[4].into(), 1));
+    scores().then("ArgMax", &[], vec![int("axis", 1)]).then("Cast", &[], vec![int("to", 1)]).refused(&["largest"]);
+    Graph::new(&[0, 2, 4, 4]).then("ArgMax", &[], vec![int("axis", 1)]).refused(&["over all its values"]);
 }
 
 #[test]

@@ -1,0 +1,359 @@
+//! Preprocessing by name: `unit`, `tf`, `caffe`, `torch`, `raw`, or a mean and a standard deviation.
+//!
+//! The names are those of Keras's `imagenet_utils.preprocess_input`, which are common for other networks too.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Colour, Fit, Preprocessing};
+use crate::nn::zoo::PixelFormat;
+use crate::{Error, Result};
+
+/// What a choice can be made of, for messages.
+const EXPECTED: &str = "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr or gray, and stretch, crop or pad";
+
+impl PixelFormat {
+    /// The format with this name, other than [`Digit`](Self::Digit).
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "unit" => Self::Unit,
+            "tf" => Self::Tf,
+            "caffe" => Self::Caffe,
+            "torch" => Self::Torch,
+            "raw" => Self::Raw,
+            _ => return None,
+        })
+    }
+
+    /// The preprocessing of images of `height` x `width` pixels for a network with one or three input channels.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such format for this number of channels.
+    pub fn preprocessing(self, [height, width, channels]: [usize; 3]) -> Result<Preprocessing> {
+        let colour = match channels {
+            1 => Colour::Grayscale,
+            3 => Colour::Rgb,
+            _ => {
+                return Err(Error::argument(format!(
+                    "the network takes {channels} channels: only images with one (gray) or three (RGB) can be prepared"
+                )));
+            }
+        };
+        let unit = Preprocessing::unit(height, width, colour);
+        Ok(match self {
+            Self::Unit => unit,
+            Self::Digit => Preprocessing { digit: true, ..unit },
+            Self::Raw => Preprocessing { divisor: 1.0, ..unit },
+            Self::Tf => Preprocessing { divisor: 127.5, mean: vec![1.0; channels], ..unit },
+            Self::Caffe if channels == 3 => Preprocessing::vgg().with_size(height, width),
+            Self::Torch if channels == 3 => Preprocessing::torchvision(height).with_size(height, width),
+            Self::Caffe | Self::Torch => {
+                let problem = "caffe and torch have constants for three channels; give those of one as mean and std";
+                return Err(Error::argument(problem));
+            }
+        })
+    }
+}
+
+/// How to prepare images, as a user says it: `torch`, `unit,bgr`, `mean=0.5,std=0.5,crop`.
+///
+/// Parts are separated by commas: a [`PixelFormat`], or `mean` and `std` (one value, or one per channel in the order of the
+/// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the order
+/// of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`). What is
+/// not said stays as it is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PreprocessingChoice {
+    format: Option<PixelFormat>,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    colour: Option<Colour>,
+    fit: Option<Fit>,
+}
+
+impl FromStr for PreprocessingChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut choice = Self::default();
+        // Which list a number without a name belongs to: mean=1,2,3,std=4,5,6
+        let mut list: Option<&str> = None;
+        for part in text.split(',').map(str::trim) {
+            let (name, value) = match part.split_once('=') {
+                Some((name @ ("mean" | "std"), value)) => (Some(name), value.trim()),
+                _ => (list, part),
+            };
+            if let (Some(name), Ok(value)) = (name, value.parse::<f32>()) {
+                let values = if name == "mean" { &mut choice.mean } else { &mut choice.std };
+                values.push(value);
+                list = Some(name);
+                continue;
+            }
+            list = None;
+            choice.word(part)?;
+        }
+        choice.check()?;
+        Ok(choice)
+    }
+}
+
+impl PreprocessingChoice {
+    fn word(&mut self, word: &str) -> Result<()> {
+        let taken = match word {
+            "rgb" => self.colour.replace(Colour::Rgb).is_some(),
+            "bgr" => self.colour.replace(Colour::Bgr).is_some(),
+            "gray" => self.colour.replace(Colour::Grayscale).is_some(),
+            "stretch" => self.fit.replace(Fit::Stretch).is_some(),
+            "crop" => self.fit.replace(Fit::Crop).is_some(),
+            "pad" => self.fit.replace(Fit::Pad).is_some(),
+            word => {
+                let unknown = || Error::argument(format!("preprocessing: {word:?} is unknown; expected {EXPECTED}"));
+                self.format.replace(PixelFormat::named(word).ok_or_else(unknown)?).is_some()
+            }
+        };
+        match taken {
+            true => Err(Error::argument(format!("preprocessing: {word:?} contradicts what stands before it"))),
+            false => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |problem: &str| Err(Error::argument(format!("preprocessing: {problem}")));
+        for values in [&self.mean, &self.std] {
+            if !matches!(values.len(), 0 | 1 | 3) {
+                return refuse("mean and std take one value, or three: one per channel");
+            }
+            if values.iter().any(|value| !value.is_finite()) {
+                return refuse("mean and std must be finite numbers");
+            }
+        }
+        if self.std.iter().any(|&value| value <= 0.0) {
+            return refuse("std must be above 0");
+        }
+        let standardizes = !self.mean.is_empty() || !self.std.is_empty();
+        if standardizes && !matches!(self.format, None | Some(PixelFormat::Unit | PixelFormat::Raw)) {
+            return refuse("mean and std go with unit or raw, or alone: the other names have their own");
+        }
+        Ok(())
+    }
+
+    /// Changes a preprocessing to what was said.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it does not fit the number of channels.
+    pub fn apply(&self, base: Preprocessing) -> Result<Preprocessing> {
+        let Preprocessing { fit, filter, .. } = base;
+        let channels = base.colour.channels();
+        let mut changed = match self.format {
+            Some(format) => {
+                let [height, width, _] = base.output_shape();
+                Preprocessing { fit, filter, ..format.preprocessing([height, width, channels])? }
+            }
+            None => base,
+        };
+        if let Some(colour) = self.colour {
+            if colour.channels() != channels {
+                let said = if colour == Colour::Grayscale { "gray" } else { "rgb and bgr" };
+                return Err(Error::argument(format!(
+                    "preprocessing: the network takes {channels} channel(s), which {said} does not have"
+                )));
+            }
+            if colour != changed.colour {
+                // The constants of a known format follow their channels.
+                changed.mean.reverse();
+                changed.std.reverse();
+                changed.colour = colour;
+            }
+        }
+        if !self.mean.is_empty() || !self.std.is_empty() {
+            changed.divisor = self.divisor();
+            changed.mean = per_channel(&self.mean, 0.0, channels)?;
+            changed.std = per_channel(&self.std, 1.0, channels)?;
+        }
+        changed.fit = self.fit.unwrap_or(changed.fit);
+        changed.check()?;
+        Ok(changed)
+    }
+
+    /// What mean and standard deviation are of.
+    fn divisor(&self) -> f32 {
+        let of_bytes = self.mean.iter().any(|mean| mean.abs() > 1.0) || self.std.iter().any(|&std| std > 1.0);
+        match self.format {
+            Some(PixelFormat::Raw) => 1.0,
+            None if of_bytes => 1.0,
+            _ => 255.0,
+        }
+    }
+}
+
+fn per_channel(values: &[f32], default: f32, channels: usize) -> Result<Vec<f32>> {
+    match *values {
+        [] => Ok(vec![default; channels]),
+        [one] => Ok(vec![one; channels]),
+        _ if values.len() == channels => Ok(values.to_vec()),
+        _ => Err(Error::argument(format!(
+            "preprocessing: {} values of mean or std for {channels} channel(s)",
+            values.len()
+        ))),
+    }
+}
+
+/// `unit`, or `caffe,crop`: what [`PreprocessingChoice`] reads; [`Fit::Stretch`] and the usual order of channels go without
+/// saying.
+impl fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels = self.colour.channels();
+        let numbers = |other: &Self| (other.divisor, other.mean.clone(), other.std.clone());
+        let names = [
+            ("unit", PixelFormat::Unit),
+            ("raw", PixelFormat::Raw),
+            ("tf", PixelFormat::Tf),
+            ("caffe", PixelFormat::Caffe),
+            ("torch", PixelFormat::Torch),
+        ];
+        let known = names.into_iter().find(|(_, format)| {
+            let usual = format.preprocessing([self.height, self.width, channels]);
+            usual.is_ok_and(|usual| {
+                numbers(&usual) == numbers(self) && (channels == 1 || *format != PixelFormat::Caffe || usual.colour == self.colour)
+            })
+        });
+        let usual_colour = if known.is_some_and(|(name, _)| name == "caffe") { Colour::Bgr } else { Colour::Rgb };
+        match known {
+            Some((name, _)) => f.write_str(name)?,
+            None => {
+                // In the unit in which it is read again: of bytes where a value is above 1.
+                let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+                let unit = if self.divisor == 255.0 { "unit" } else { "raw" };
+                let factor = if self.divisor == 255.0 { 1.0 } else { self.divisor };
+                let times = |values: &[f32]| values.iter().map(|value| value * factor).collect::<Vec<_>>();
+                write!(f, "{unit},mean={},std={}", list(&times(&self.mean)), list(&times(&self.std)))?;
+            }
+        }
+        if channels == 3 && self.colour != usual_colour {
+            f.write_str(if self.colour == Colour::Bgr { ",bgr" } else { ",rgb" })?;
+        }
+        match self.fit {
+            Fit::Stretch => Ok(()),
+            Fit::Crop => f.write_str(",crop"),
+            Fit::Pad => f.write_str(",pad"),
+        }
+    }
+}
+
+impl Preprocessing {
+    /// One line for people: `224x224 RGB, values from 0 to 1`.
+    pub fn describe(&self) -> String {
+        let colour = match self.colour {
+            Colour::Grayscale => "gray",
+            Colour::Rgb => "RGB",
+            Colour::Bgr => "BGR",
+        };
+        let [low, high] = self.range();
+        let same = |values: &[f32]| values.iter().all(|&value| value == values[0]);
+        let values = match same(&self.mean) && same(&self.std) {
+            true => format!("values from {low} to {high}"),
+            false if same(&self.std) && self.std[0] == 1.0 && self.divisor == 1.0 => "minus the mean color".to_owned(),
+            false => "standardized by a mean and a standard deviation per channel".to_owned(),
+        };
+        let fit = match self.fit {
+            Fit::Stretch => "",
+            Fit::Crop => ", center crop",
+            Fit::Pad => ", padded",
+        };
+        format!("{}x{} {colour}, {values}{fit}", self.height, self.width)
+    }
+
+    /// What 0 and 255 become, the least and the greatest over the channels.
+    pub fn range(&self) -> [f32; 2] {
+        let value = |byte: f32| {
+            let pairs = self.mean.iter().zip(&self.std);
+            pairs.map(move |(mean, std)| (byte / self.divisor - mean) / std).collect::<Vec<_>>()
+        };
+        [value(0.0).into_iter().fold(f32::INFINITY, f32::min), value(255.0).into_iter().fold(f32::NEG_INFINITY, f32::max)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Preprocessing {
+        Preprocessing::unit(8, 6, Colour::Rgb)
+    }
+
+    fn chosen(text: &str) -> Preprocessing {
+        text.parse::<PreprocessingChoice>().unwrap().apply(base()).unwrap()
+    }
+
+    #[test]
+    fn names_are_those_of_keras() {
+        assert_eq!(chosen("unit"), base());
+        assert_eq!(chosen("tf"), Preprocessing::inception(8).with_size(8, 6));
+        assert_eq!(chosen("caffe"), Preprocessing::vgg().with_size(8, 6));
+        assert_eq!(chosen("torch"), Preprocessing::torchvision(8).with_size(8, 6));
+        assert_eq!(chosen("raw"), Preprocessing { divisor: 1.0, ..base() });
+        assert_eq!(chosen("crop"), Preprocessing { fit: Fit::Crop, ..base() });
+        assert_eq!(chosen("unit, bgr, pad"), Preprocessing { colour: Colour::Bgr, fit: Fit::Pad, ..base() });
+    }
+
+    #[test]
+    fn mean_and_std_have_the_unit_that_their_size_says() {
+        assert_eq!(chosen("mean=0.5,std=0.5").range(), [-1.0, 1.0]);
+        // EfficientNet-Lite: (x - 127) / 128
+        assert_eq!(chosen("mean=127,std=128").range(), [-127.0 / 128.0, 1.0]);
+        let torch = chosen("mean=0.485,0.456,0.406,std=0.229,0.224,0.225,crop");
+        assert_eq!(torch, Preprocessing { fit: Fit::Crop, ..chosen("torch") });
+        assert_eq!(chosen("raw,mean=1").range(), [-1.0, 254.0]);
+    }
+
+    #[test]
+    fn constants_follow_their_channels() {
+        let rgb = chosen("caffe,rgb");
+        assert_eq!((rgb.mean, rgb.colour), (vec![123.68, 116.779, 103.939], Colour::Rgb));
+        let bgr = chosen("torch,bgr");
+        assert_eq!((bgr.mean[0], bgr.std[0]), (0.406, 0.225));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in [
+            "unit", "tf", "caffe", "torch", "raw", "unit,bgr", "caffe,rgb", "torch,crop", "mean=127,std=128", "tf,pad",
+            "mean=0.5,0.25,1,std=1,0.5,0.25,bgr",
+        ] {
+            let first = chosen(text);
+            assert_eq!(chosen(&first.to_string()), first, "{text}: {first}");
+        }
+        assert_eq!(chosen("torch,crop").to_string(), "torch,crop");
+        let gray = Preprocessing::unit(4, 4, Colour::Grayscale);
+        assert_eq!(gray.to_string(), "unit");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, expected) in [
+            ("", "unknown"),
+            ("keras", "keras"),
+            ("unit,raw", "contradicts"),
+            ("rgb,bgr", "contradicts"),
+            ("mean=1,2", "three"),
+            ("std=0", "above 0"),
+            ("mean=nan", "finite"),
+            ("torch,mean=0.5", "their own"),
+            ("mean", "unknown"),
+        ] {
+            let error = text.parse::<PreprocessingChoice>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let gray = Preprocessing::unit(4, 4, Colour::Grayscale);
+        for text in ["caffe", "bgr", "mean=1,2,3"] {
+            assert!(text.parse::<PreprocessingChoice>().unwrap().apply(gray.clone()).is_err(), "{text}");
+        }
+        assert!(PixelFormat::Unit.preprocessing([4, 4, 4]).unwrap_err().to_string().contains("4 channels"));
+    }
+
+    #[test]
+    fn a_line_says_what_goes_in() {
+        assert_eq!(base().describe(), "8x6 RGB, values from 0 to 1");
+        assert_eq!(chosen("caffe,crop").describe(), "8x6 BGR, minus the mean color, center crop");
+        assert_eq!(chosen("tf").describe(), "8x6 RGB, values from -1 to 1");
+    }
+}

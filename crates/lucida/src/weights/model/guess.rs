@@ -1,0 +1,138 @@
+//! How images are prepared for a network that does not say so: by what its first layers do, by its name, else from 0 to 1.
+
+use super::{Model, Note};
+use crate::nn::layers::{Layer, Rescaling};
+use crate::nn::zoo::PixelFormat;
+use crate::nn::{Network, Node};
+
+/// The widest range of values that a network's first layers are taken to make of pixel values from 0 to 255. Scaled pixels
+/// span 1 to 5; pixels that were scaled already and are scaled once more would span hundreds.
+const WIDEST: f32 = 40.0;
+
+/// The names of Keras's networks, and what they take (`keras.applications.*.preprocess_input`).
+const BY_NAME: [(&str, PixelFormat); 20] = [
+    ("vgg16", PixelFormat::Caffe),
+    ("vgg19", PixelFormat::Caffe),
+    ("resnet50v2", PixelFormat::Tf),
+    ("resnet101v2", PixelFormat::Tf),
+    ("resnet152v2", PixelFormat::Tf),
+    ("resnet50", PixelFormat::Caffe),
+    ("resnet101", PixelFormat::Caffe),
+    ("resnet152", PixelFormat::Caffe),
+    ("inception_v3", PixelFormat::Tf),
+    ("inception_resnet_v2", PixelFormat::Tf),
+    ("xception", PixelFormat::Tf),
+    ("mobilenetv3", PixelFormat::Raw),
+    ("mobilenetv2", PixelFormat::Tf),
+    ("mobilenet_", PixelFormat::Tf),
+    ("nasnet", PixelFormat::Tf),
+    ("densenet", PixelFormat::Torch),
+    ("efficientnet", PixelFormat::Raw),
+    ("convnext", PixelFormat::Raw),
+    ("regnet", PixelFormat::Raw),
+    ("resnetrs", PixelFormat::Raw),
+];
+
+impl Model {
+    /// Sets the preprocessing of a model that has none, and notes where it was only assumed.
+    pub(in crate::weights) fn guess_preprocessing(&mut self) {
+        let shape = self.network.input_shape().ok().and_then(|shape| shape.as_picture());
+        let Some(shape @ [_, _, 1 | 3]) = shape else { return };
+        let format = by_first_layers(&self.network).or_else(|| by_name(self.network.name()));
+        let found = format.and_then(|format| format.preprocessing(shape).ok());
+        if found.is_none() {
+            self.notes.push(Note::Preprocessing);
+        }
+        self.preprocessing = found.or_else(|| PixelFormat::Unit.preprocessing(shape).ok());
+    }
+}
+
+/// By a factor and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX graph.
+fn by_first_layers(network: &Network) -> Option<PixelFormat> {
+    let mut at = network.inputs().next()?;
+    let mut scale: Option<f32> = None;
+    while let Some(next) = only_consumer(network, at) {
+        let node = &network.nodes()[next];
+        match node.layer() {
+            Layer::Dropout(_) | Layer::ZeroPadding2D(_) => {}
+            _ => match largest_scale(network, node) {
+                Some(factor) => scale = Some(scale.unwrap_or(1.0) * factor),
+                None => break,
+            },
+        }
+        at = next;
+    }
+    let range = 255.0 * scale?;
+    Some(if range <= WIDEST { PixelFormat::Raw } else { PixelFormat::Unit })
+}
+
+/// The only layer that takes a layer's output.
+fn only_consumer(network: &Network, at: usize) -> Option<usize> {
+    let mut consumers = (0..network.nodes().len()).filter(|&node| network.nodes()[node].inputs().contains(&at));
+    consumers.next().filter(|_| consumers.next().is_none())
+}
+
+/// The largest factor of a layer that only scales and shifts, and does not learn to.
+fn largest_scale(network: &Network, node: &Node) -> Option<f32> {
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    match node.layer() {
+        Layer::Rescaling(Rescaling { scale, .. }) => Some(largest(&mut scale.iter().copied())),
+        Layer::BatchNormalization(norm) => {
+            let weights = &network.weights()[node.weights()];
+            if weights.iter().any(|weight| weight.trainable()) {
+                return None;
+            }
+            let variance = weights.last()?.values();
+            let gamma = norm.scale.then(|| weights[0].values());
+            let scale = |(channel, variance): (usize, &f32)| {
+                gamma.map_or(1.0, |gamma| gamma[channel]) / (variance + norm.epsilon).sqrt()
+            };
+            Some(largest(&mut variance.iter().enumerate().map(scale)))
+        }
+        _ => None,
+    }
+}
+
+fn by_name(name: &str) -> Option<PixelFormat> {
+    let name = name.to_ascii_lowercase();
+    BY_NAME.iter().find(|(known, _)| name.starts_with(known)).map(|&(_, format)| format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{Conv2D, Flatten};
+
+    fn guessed(name: &str, first: Vec<Layer>, channels: usize) -> (Option<String>, usize) {
+        let layers = first.into_iter().chain([Conv2D::new(2, [3, 3]).into(), Flatten {}.into()]);
+        let mut model = Model::new(Network::sequential(name, [8, 8, channels], layers, 1).unwrap());
+        model.guess_preprocessing();
+        (model.preprocessing.map(|preprocessing| preprocessing.to_string()), model.notes.len())
+    }
+
+    #[test]
+    fn a_rescaling_takes_raw_pixels() {
+        let raw = || Some("raw".to_owned());
+        assert_eq!(guessed("a", vec![Rescaling::new(1.0 / 255.0, 0.0).into()], 3), (raw(), 0));
+        assert_eq!(guessed("vgg16", vec![Rescaling::new(1.0 / 127.5, -1.0).into()], 3), (raw(), 0));
+        // EfficientNet: by 255, then by the means and deviations of ImageNet.
+        let std = Rescaling { scale: vec![4.37, 4.46, 4.44], offset: vec![-2.1, -2.0, -1.8] };
+        assert_eq!(guessed("a", vec![Rescaling::new(1.0 / 255.0, 0.0).into(), std.clone().into()], 3), (raw(), 0));
+        // A second scaling alone takes pixels that are scaled already.
+        assert_eq!(guessed("a", vec![std.into()], 3), (Some("unit".to_owned()), 0));
+        assert_eq!(guessed("a", vec![Rescaling::new(2.0, -1.0).into()], 1), (Some("unit".to_owned()), 0));
+    }
+
+    #[test]
+    fn a_known_name_tells() {
+        for (name, expected) in
+            [("vgg16", "caffe"), ("mobilenetv2_1.00_224", "tf"), ("ResNet50V2", "tf"), ("densenet121", "torch")]
+        {
+            assert_eq!(guessed(name, vec![], 3), (Some(expected.to_owned()), 0), "{name}");
+        }
+        assert_eq!(guessed("sequential", vec![], 3), (Some("unit".to_owned()), 1));
+        // What a known name means has no form for one channel.
+        assert_eq!(guessed("vgg16", vec![], 1), (Some("unit".to_owned()), 1));
+        assert_eq!(guessed("sequential", vec![], 4), (None, 0));
+    }
+}

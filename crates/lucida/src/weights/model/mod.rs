@@ -1,0 +1,147 @@
+//! A network with all that is needed to use it.
+
+mod class_names;
+mod guess;
+mod settings;
+mod task;
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::data::Preprocessing;
+use crate::nn::Network;
+use crate::nn::zoo::{Architecture, Options};
+use crate::{Error, Result};
+
+pub use class_names::read_class_names;
+pub use settings::{ModelSettings, settings_file};
+pub use task::Task;
+
+/// The input size of a network that takes images of any size, in pixels, when nobody says one.
+pub(crate) const DEFAULT_SIZE: [usize; 2] = [224, 224];
+
+/// A network, how its images are prepared, and what its outputs mean.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The network and its weights.
+    pub network: Network,
+    /// How an image becomes its input; `None` when that is unknown.
+    pub preprocessing: Option<Preprocessing>,
+    /// The names of the classes, in the order of the outputs; empty when they are unknown.
+    pub class_names: Vec<String>,
+    /// How it was trained: settings and results, for people to read.
+    pub training: Value,
+    /// What was assumed or changed when it was opened.
+    pub notes: Vec<Note>,
+}
+
+/// What was assumed about a model, or changed, when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// How images are prepared is unknown: pixel values from 0 to 1 are assumed.
+    Preprocessing,
+    /// The network takes images of any size: this height and width is assumed.
+    Size([usize; 2]),
+    /// What was done to the outputs so that they are probabilities.
+    Task(String),
+    /// Why a file of class names beside the model is not used.
+    ClassNames(String),
+    /// What else there is to say.
+    Other(String),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preprocessing => {
+                f.write_str("the model does not say how images are prepared: assuming pixel values from 0 to 1")
+            }
+            Self::Size([height, width]) => {
+                write!(f, "the network takes images of any size: assuming {height}x{width}")
+            }
+            Self::Task(note) | Self::ClassNames(note) | Self::Other(note) => f.write_str(note),
+        }
+    }
+}
+
+impl Model {
+    /// A network of which nothing else is known.
+    pub fn new(network: Network) -> Self {
+        Self { network, preprocessing: None, class_names: Vec::new(), training: Value::Null, notes: Vec::new() }
+    }
+
+    /// A known network, with the preprocessing it is meant for.
+    ///
+    /// # Errors
+    /// As [`Architecture::build`].
+    pub fn of_architecture(architecture: &Architecture, options: &Options) -> Result<Self> {
+        let network = architecture.build(options)?;
+        let [default_height, default_width, channels] = architecture.input;
+        let [height, width] = options.size.unwrap_or([default_height, default_width]);
+        let preprocessing = architecture.pixels.preprocessing([height, width, channels])?;
+        Ok(Self { preprocessing: Some(preprocessing), ..Self::new(network) })
+    }
+
+    /// Notes that an input of any size was given the default one.
+    pub(in crate::weights) fn note_default_size(&mut self) {
+        self.notes.push(Note::Size(DEFAULT_SIZE));
+    }
+
+    /// Checks that preprocessing and class names fit the network.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] says what does not fit.
+    pub fn check(&self) -> Result<()> {
+        if let Some(preprocessing) = &self.preprocessing {
+            preprocessing.check()?;
+            let [height, width, channels] = preprocessing.output_shape();
+            let shape = self.network.input_shape()?;
+            if shape.as_picture() != Some([height, width, channels]) {
+                return Err(Error::argument(format!(
+                    "the preprocessing gives images of ({height}, {width}, {channels}), the network takes {shape}"
+                )));
+            }
+        }
+        if !self.class_names.is_empty() {
+            let expected = self.classes_by_shape()?;
+            if self.class_names.len() != expected {
+                let outputs = self.network.output()?.shape().len();
+                return Err(Error::argument(format!(
+                    "{} class names for a network with {outputs} outputs",
+                    self.class_names.len()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of classes that the outputs could mean: one output stands for two classes.
+    fn classes_by_shape(&self) -> Result<usize> {
+        let outputs = self.network.output()?.shape().len();
+        Ok(if outputs == 1 { 2 } else { outputs })
+    }
+
+    /// How an image becomes the network's input.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the network takes no images, or images of a number of channels that none has; else when the
+    /// model was not [opened](super::open) and does not say.
+    pub fn preprocessing(&self) -> Result<&Preprocessing> {
+        let missing = || {
+            let name = self.network.name();
+            match self.network.input_shape().map(|shape| (shape.as_picture(), shape)) {
+                Ok((Some([_, _, 1 | 3]), _)) => {
+                    Error::argument(format!("model {name} does not say how images are prepared"))
+                }
+                Ok((Some([_, _, channels]), _)) => Error::argument(format!(
+                    "model {name} takes images of {channels} channels: only one (gray) or three (RGB) are supported"
+                )),
+                Ok((None, shape)) => Error::argument(format!("model {name} takes inputs of {shape}, not images")),
+                Err(problem) => problem,
+            }
+        };
+        self.preprocessing.as_ref().ok_or_else(missing)
+    }
+}

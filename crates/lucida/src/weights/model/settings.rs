@@ -1,0 +1,116 @@
+//! What a user says of a model whose file does not say it, in a small file beside the model: it is found again at the next
+//! opening, and the model's own file stays as it is.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Model, Task};
+use crate::data::Preprocessing;
+use crate::weights::json;
+use crate::{Error, Result, files};
+
+/// The longest file that is read.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// The contents of the file beside a model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// How images are prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
+    /// The names of the classes, in the order of the outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+    /// What the network is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+}
+
+/// The file of the settings of a model file: `model.keras` has `model.keras.lucida.json`.
+pub fn settings_file(model_file: &Path) -> PathBuf {
+    let mut name: OsString = model_file.file_name().unwrap_or_default().to_owned();
+    name.push(".lucida.json");
+    model_file.with_file_name(name)
+}
+
+impl ModelSettings {
+    /// Reads the settings beside a model file; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be read, [`Error::File`] when they are damaged.
+    pub fn load(model_file: &Path) -> Result<Option<Self>> {
+        let path = settings_file(model_file);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let failed = |source| Error::io(&path, "read", source);
+        let length = path.metadata().map_err(failed)?.len();
+        if length > MAX_BYTES {
+            let what = format!("{}: bytes of a model's settings", path.display());
+            return Err(Error::Limit { what, got: length, limit: MAX_BYTES });
+        }
+        let bytes = std::fs::read(&path).map_err(failed)?;
+        let settings = json::parse(&bytes)
+            .and_then(|value| match value.is_object() {
+                true => serde_json::from_value(value).map_err(|problem| problem.to_string()),
+                false => Err("it is not a JSON object".to_owned()),
+            })
+            .map_err(|problem| Error::file(&path, format!("is damaged: {problem}")))?;
+        Ok(Some(settings))
+    }
+
+    /// Writes the settings beside a model file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be written.
+    pub fn save(&self, model_file: &Path) -> Result<PathBuf> {
+        let path = settings_file(model_file);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|problem| Error::Bug(format!("settings that cannot be written as JSON: {problem}")))?;
+        files::write_bytes(&path, text.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Gives a model what is in the settings.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it does not fit the model.
+    pub(in crate::weights) fn apply(self, model: &mut Model) -> Result<()> {
+        if let Some(preprocessing) = self.preprocessing {
+            let [height, width, _] = model.network.input_shape()?.as_picture().unwrap_or_default();
+            model.preprocessing = Some(preprocessing.with_size(height, width));
+        }
+        if !self.class_names.is_empty() {
+            model.class_names = self.class_names;
+        }
+        model.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Colour;
+
+    #[test]
+    fn settings_are_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("my.keras");
+        assert_eq!(ModelSettings::load(&model).unwrap(), None);
+        let settings = ModelSettings {
+            preprocessing: Some(Preprocessing::unit(4, 5, Colour::Rgb)),
+            class_names: vec!["a".to_owned(), "b".to_owned()],
+            task: Some(Task::Multilabel),
+        };
+        let path = settings.save(&model).unwrap();
+        assert!(path.ends_with("my.keras.lucida.json"));
+        assert_eq!(ModelSettings::load(&model).unwrap(), Some(settings));
+        for damaged in ["", "[]", "{\"task\": \"guess\"}", "{\"other\": 1}"] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(ModelSettings::load(&model).unwrap_err().to_string().contains("damaged"), "{damaged}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What the outputs of a network mean, and the activation that makes probabilities of them.
+//!
+//! Frameworks end a classifier in different ways: Keras mostly in a softmax, PyTorch in logits, some in log-probabilities or one
+//! logit for two classes. Here every classifier gets the activation that is missing, so that whatever asks it (prediction,
+//! evaluation, attribution, class images, the studio) sees probabilities, and scores before them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Model, Note};
+use crate::nn::layers::{ActivationKind, Layer};
+use crate::nn::{Network, Node};
+use crate::{Error, Result};
+
+/// What a network is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One of several classes: softmax, or one sigmoid for two classes.
+    Classify,
+    /// Any number of several labels: a sigmoid for each.
+    Multilabel,
+    /// Numbers, as they are.
+    Regress,
+    /// Features for another use, as they are.
+    Features,
+}
+
+impl Task {
+    /// All tasks, by name.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("classify", Self::Classify),
+        ("multilabel", Self::Multilabel),
+        ("regress", Self::Regress),
+        ("features", Self::Features),
+    ];
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text).map(|&(_, task)| task);
+        found.ok_or_else(|| {
+            Error::argument(format!("task {text:?} is unknown; expected classify, multilabel, regress or features"))
+        })
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(_, task)| task == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+impl Model {
+    /// Gives the network the activation that its task needs; which task that is follows from the network when `task` is
+    /// `None`. What was added is noted.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network has several outputs, or an output that is not flat, and a task needs one.
+    pub(in crate::weights) fn set_task(mut self, task: Option<Task>) -> Result<Self> {
+        let output = match self.network.output() {
+            Ok(output) => output,
+            // Of several outputs none can be read as classes; what asks for them says so.
+            Err(problem) => return if task.is_some() { Err(problem) } else { Ok(self) },
+        };
+        let named = !self.class_names.is_empty();
+        let task_of_network = task.unwrap_or_else(|| task_of(&self.network, output, named));
+        let units = output.shape().len();
+        let flat = output.shape().as_flat().is_some();
+        let wanted = match (task_of_network, units) {
+            (Task::Regress | Task::Features, _) => return Ok(self),
+            (Task::Classify, 1) | (Task::Multilabel, _) => ActivationKind::Sigmoid,
+            (Task::Classify, _) => ActivationKind::Softmax,
+        };
+        if !flat {
+            if output.shape().as_picture().is_some_and(|[height, width, _]| height * width == 1) {
+                self.network = self.network.with_flat_output()?;
+            } else if task.is_some() {
+                let (name, shape) = (self.network.name(), output.shape());
+                return Err(Error::Unsupported(format!(
+                    "network {name} cannot {task_of_network}: its output has the shape {shape}, which is not flat"
+                )));
+            } else {
+                return Ok(self);
+            }
+        }
+        let found = self.network.output()?.activation();
+        if found != wanted {
+            let what = if units == 1 { "output" } else { "outputs" };
+            let note = match found {
+                ActivationKind::LogSoftmax => "the outputs are log-probabilities: read as a softmax".to_owned(),
+                ActivationKind::Linear if units == 1 => "the output is a logit: a sigmoid was added".to_owned(),
+                ActivationKind::Linear => format!("the outputs are logits: a {} was added", name_of(wanted)),
+                found => format!("the {what} ended in {}: now in {}", name_of(found), name_of(wanted)),
+            };
+            self.network = self.network.with_output_activation(wanted)?;
+            self.notes.push(Note::Task(note));
+        }
+        Ok(self)
+    }
+}
+
+fn name_of(activation: ActivationKind) -> &'static str {
+    match activation {
+        ActivationKind::Softmax => "softmax",
+        ActivationKind::LogSoftmax => "log-softmax",
+        ActivationKind::Sigmoid => "sigmoid",
+        ActivationKind::Tanh => "tanh",
+        ActivationKind::Linear => "logits",
+        _ => "a rectifier",
+    }
+}
+
+/// What a network is for, by its end. `named`: its classes have names.
+fn task_of(network: &Network, output: &Node, named: bool) -> Task {
+    let units = output.shape().len();
+    match (output.activation(), units) {
+        (ActivationKind::Softmax | ActivationKind::LogSoftmax, 2..) | (ActivationKind::Sigmoid, 1) => Task::Classify,
+        (ActivationKind::Sigmoid, _) => Task::Multilabel,
+        (ActivationKind::Linear, _) if named || ends_in_classifier(network, output) => Task::Classify,
+        // SqueezeNet has a ReLU after its last convolution, so that its logits are not negative.
+        (ActivationKind::Relu, 2..) if named => Task::Classify,
+        (_, 1) => Task::Regress,
+        _ => Task::Features,
+    }
+}
+
+/// Whether linear outputs are those of a layer that classifies: a dense layer, or a 1x1 convolution with a bias whose maps are
+/// averaged, which is what NiN and SqueezeNet end in. A base without its classifier ends in pooled maps of other layers.
+fn ends_in_classifier(network: &Network, output: &Node) -> bool {
+    let mut node = output;
+    loop {
+        match node.layer() {
+            Layer::Dense(_) => return true,
+            Layer::Conv2D(conv) => return conv.kernel_size == [1, 1] && conv.use_bias,
+            Layer::Flatten(_)
+            | Layer::GlobalAveragePooling2D(_)
+            | Layer::AveragePooling2D(_)
+            | Layer::AdaptiveAveragePooling2D(_)
+            | Layer::Dropout(_)
+            | Layer::Activation(_) => {}
+            _ => return false,
+        }
+        let &[before] = node.inputs() else { return false };
+        node = &network.nodes()[before];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Plan;
+    use crate::nn::layers::{
+        Activation, BatchNormalization, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling,
+    };
+
+    fn model(layers: Vec<Layer>) -> Model {
+        Model::new(Network::sequential("small", [4, 4, 2], layers, 5).unwrap())
+    }
+
+    fn dense(units: usize, activation: ActivationKind) -> Model {
+        model(vec![Flatten {}.into(), Dense::new(units).activation(activation).into()])
+    }
+
+    fn ending(model: &Model) -> ActivationKind {
+        model.network.output().unwrap().activation()
+    }
+
+    fn outputs(network: &Network) -> Vec<f32> {
+        let mut plan = Plan::builder(network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, value)| *value = (i as f32 * 0.7).sin());
+        plan.forward(network).unwrap();
+        plan.output(0).to_vec()
+    }
+
+    #[test]
+    fn every_classifier_ends_in_probabilities() {
+        for (units, given, wanted) in [
+            (3, ActivationKind::Softmax, ActivationKind::Softmax),
+            (3, ActivationKind::Linear, ActivationKind::Softmax),
+            (3, ActivationKind::LogSoftmax, ActivationKind::Softmax),
+            (1, ActivationKind::Linear, ActivationKind::Sigmoid),
+            (1, ActivationKind::Sigmoid, ActivationKind::Sigmoid),
+            (3, ActivationKind::Sigmoid, ActivationKind::Sigmoid),
+        ] {
+            let before = dense(units, given);
+            let name = before.network.output().unwrap().name().to_owned();
+            let after = before.clone().set_task(None).unwrap();
+            assert_eq!(ending(&after), wanted, "{given:?}");
+            assert_eq!(after.network.output().unwrap().name(), name);
+            assert_eq!(after.notes.is_empty(), given == wanted);
+        }
+    }
+
+    #[test]
+    fn probabilities_are_the_softmax_of_the_logits() {
+        let logits = outputs(&dense(3, ActivationKind::Linear).network);
+        let sum: f32 = logits.iter().map(|z| z.exp()).sum();
+        for given in [ActivationKind::Linear, ActivationKind::LogSoftmax] {
+            let found = outputs(&dense(3, given).set_task(None).unwrap().network);
+            found.iter().zip(&logits).for_each(|(p, z)| assert!((p - z.exp() / sum).abs() < 1e-6));
+        }
+    }
+
+    #[test]
+    fn features_and_numbers_stay_as_they_are() {
+        let norm = || Layer::from(BatchNormalization::default());
+        let headless = model(vec![Conv2D::new(8, [3, 3]).into(), norm(), GlobalAveragePooling2D {}.into()]);
+        assert_eq!(ending(&headless.set_task(None).unwrap()), ActivationKind::Linear);
+        for kind in [ActivationKind::Relu, ActivationKind::Tanh] {
+            assert_eq!(ending(&dense(8, kind).set_task(None).unwrap()), kind);
+        }
+        assert_eq!(ending(&dense(1, ActivationKind::Relu).set_task(None).unwrap()), ActivationKind::Relu);
+        for task in [Task::Regress, Task::Features] {
+            assert_eq!(ending(&dense(3, ActivationKind::Linear).set_task(Some(task)).unwrap()), ActivationKind::Linear);
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_given_counts() {
+        let given = |model: Model, task| ending(&model.set_task(Some(task)).unwrap());
+        assert_eq!(given(dense(3, ActivationKind::Linear), Task::Multilabel), ActivationKind::Sigmoid);
+        assert_eq!(given(dense(3, ActivationKind::Sigmoid), Task::Classify), ActivationKind::Softmax);
+        assert_eq!(given(dense(3, ActivationKind::Relu), Task::Classify), ActivationKind::Softmax);
+        let image = model(vec![Rescaling::new(1.0, 0.0).into()]);
+        assert!(image.clone().set_task(Some(Task::Classify)).unwrap_err().to_string().contains("(4, 4, 2)"));
+        assert_eq!(ending(&image.set_task(None).unwrap()), ActivationKind::Linear);
+    }
+
+    #[test]
+    fn maps_of_one_pixel_are_classes_too() {
+        let logits = Conv2D::new(3, [1, 1]);
+        let squeeze = model(vec![logits.clone().into(), GlobalAveragePooling2D {}.into()]);
+        assert_eq!(ending(&squeeze.set_task(None).unwrap()), ActivationKind::Softmax);
+        let one_pixel = model(vec![Conv2D::new(5, [4, 4]).into(), logits.into()]).set_task(None).unwrap();
+        assert_eq!(one_pixel.network.output().unwrap().shape(), &[3].into());
+        assert_eq!(ending(&one_pixel), ActivationKind::Softmax);
+        let relu = Activation::new(ActivationKind::Relu).into();
+        let mut named = model(vec![Conv2D::new(3, [1, 1]).into(), relu, GlobalAveragePooling2D {}.into()]);
+        named.class_names = ["a", "b", "c"].map(String::from).to_vec();
+        assert_eq!(ending(&named.set_task(None).unwrap()), ActivationKind::Softmax);
+    }
+
+    #[test]
+    fn names_are_read_and_written() {
+        for (name, task) in Task::ALL {
+            assert_eq!((name.parse::<Task>().unwrap(), task.to_string().as_str()), (task, name));
+        }
+        assert!("classification".parse::<Task>().unwrap_err().to_string().contains("multilabel"));
+    }
+}
