@@ -68,6 +68,16 @@ pub(crate) struct TrainFolder {
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
+    /// Train a model further: a run folder or model file whose weights are the start. Its classes keep what they have
+    /// learned; new ones are added, missing ones removed
+    #[arg(long = "continue", value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    #[arg(conflicts_with_all = ["model", "weights", "base", "size", "cut", "head", "fit", "pixels", "channels"])]
+    pub(crate) continued: Option<PathBuf>,
+
+    /// Input channels of a network trained from scratch: 1 (gray) or 3 (color) [default: what the network was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(crate) channels: Option<u8>,
+
     /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) cut: Option<String>,
@@ -192,6 +202,10 @@ pub(crate) struct TrainingArguments {
     /// in the end are those of a run that was never stopped
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
+
+    /// Keep checkpoint.safetensors when the training is done: to resume it later for more --epochs
+    #[arg(long)]
+    pub(crate) keep_checkpoint: bool,
 
     /// Look for a learning rate instead of training: the loss at rates from 1e-7 up, in lr-finder.csv, .png and .svg
     #[arg(long, conflicts_with = "resume")]

@@ -5,6 +5,7 @@ use crate::nn::{Network, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
+use super::samples::set_input;
 use super::{Classifier, Confusion, Pictures, Samples};
 
 /// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
@@ -46,6 +47,7 @@ impl Evaluation {
 /// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network or there is no data;
 /// [`crate::Error::Unsupported`] when the network is no classifier.
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
+    model.check()?;
     let samples = Pictures::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
     evaluate_samples(&model.network, &samples, &order, cpu)
@@ -79,8 +81,7 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     };
     samples.each(None, order, size, &mut |batch| {
         let labels = batch.labels;
-        plan.set_batch(labels.len());
-        plan.input_mut().copy_from_slice(batch.images);
+        set_input(&mut plan, &batch)?;
         plan.forward(network)?;
         let targets = &mut targets[..labels.len() * classifier.units];
         classifier.targets(labels, targets);

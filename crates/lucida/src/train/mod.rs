@@ -43,4 +43,4 @@ pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;
 pub use tensorboard::EventFiles;
-pub use transfer::{Head, Transfer, Transferred};
+pub use transfer::{Head, Transfer, Transferred, continue_training, end_of_features};

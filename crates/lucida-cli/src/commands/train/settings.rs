@@ -8,7 +8,7 @@ use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };
-use lucida::weights::Model;
+use lucida::weights::{Model, load_model};
 use serde_json::Value;
 
 use super::super::Context;
@@ -34,8 +34,66 @@ impl Wanted<'_> {
         self.team.is_none_or(|team| team.rank() == 0)
     }
 
-    /// Opens the folder of the run: a new one, or that of a run that goes on.
-    pub(super) fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+    /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again
+    /// when it fails.
+    pub(super) fn in_run(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<()>) -> Result<()> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
+        let run = self.open_run(path)?;
+        let result = work(&run);
+        if result.is_err() && !made.is_empty() && self.leads() {
+            run.remove_if_unused();
+            // A folder with something in it stays.
+            let _ = made.iter().try_for_each(std::fs::remove_dir);
+        }
+        result
+    }
+
+    /// Whether the run to be resumed has ended, and says so. All members of a team do what the first one finds.
+    pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
+        if !self.arguments.resume {
+            return Ok(false);
+        }
+        let run = RunFolder::at(path);
+        let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
+        let mut finished = [f64::from(u8::from(found))];
+        if let Some(team) = self.team {
+            team.sum(&mut finished);
+        }
+        if finished == [0.0] || !self.leads() {
+            return Ok(finished != [0.0]);
+        }
+        let training = load_model(&run.model())?.training;
+        let [wanted, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
+        let name = path.display();
+        if u64::from(self.epochs) > wanted {
+            bail!(
+                "{name}: this run of {done} epochs is finished and its checkpoint removed, so it cannot be resumed for more \
+                 epochs: train its model further with --continue {name} --out DIR (--keep-checkpoint keeps the checkpoint \
+                 of a run)"
+            );
+        }
+        context.output.info(&format!(
+            "{name}: this run of {done} epochs is finished; train its model further with --continue {name} --out DIR"
+        ));
+        Ok(true)
+    }
+
+    /// Runs `work` in the first member of a team before the others, who then find what it has left on the disk.
+    pub(super) fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let wait = || self.team.map_or((), Team::meet);
+        if !self.leads() {
+            wait();
+        }
+        let result = work()?;
+        if self.leads() {
+            wait();
+        }
+        Ok(result)
+    }
+
+    /// Opens the folder of the run: a new one, or that of a run that is resumed.
+    fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
         if !self.leads() {
             return Ok(RunFolder::at(path));
         }
