@@ -230,7 +230,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     run(arguments.iter().copied());
     assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
     let other = fail(1, arguments.iter().copied().chain(["--seed", "7"]));
-    assert!(other.contains("this training was begun otherwise (seed: 42 then, 7 now)"), "{other}");
+    assert!(other.contains("this training was started with other settings (seed: 42 then, 7 now)"), "{other}");
 }
 
 #[test]
