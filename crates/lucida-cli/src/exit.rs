@@ -88,6 +88,8 @@ fn hint(error: &Error) -> Option<String> {
         "augmentation" => "resume with the --augment of the first command, or start over with --force".to_owned(),
         "augmented copies" => "resume with the --augment-copies of the first command, or start over with --force".into(),
         "plateau" => "resume with the --reduce-on-plateau of the first command, or start over with --force".to_owned(),
+        "early stopping" if before == "none" => "resume with --early-stopping 0, or start over with --force".to_owned(),
+        _ if before == "none" => format!("resume without --{}, or start over with --force", what.replace(' ', "-")),
         _ => {
             let value = if field.contains(", ") { "as in the first command" } else { before };
             let option = what.replace(' ', "-");

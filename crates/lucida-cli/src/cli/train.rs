@@ -82,8 +82,8 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) cut: Option<String>,
 
-    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn
-    /// [default: flatten,dense:256,dropout:0.5, without flatten where there is nothing to flatten]
+    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn,
+    /// standardize [default: standardize,flatten,dropout:0.5, without flatten where there is nothing to flatten]
     #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
     pub(crate) head: Option<Head>,
 
@@ -130,9 +130,9 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "N")]
     pub(crate) cache_mb: Option<u64>,
 
-    /// Epochs: passes over the training pictures, or --steps-per-epoch
-    #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) epochs: u32,
+    /// Epochs: passes over the training images, or --steps-per-epoch [default: 15; 50 for a head on a frozen base]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: Option<u32>,
 
     /// Pictures in a step
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -235,9 +235,9 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam, help_heading = "Training")]
     pub(crate) optimizer: OptimizerName,
 
-    /// Learning rate
-    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive, help_heading = "Training")]
-    pub(crate) learning_rate: f64,
+    /// Learning rate [default: 1e-3; 3e-4 for a head on a frozen base]
+    #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Training")]
+    pub(crate) learning_rate: Option<f64>,
 
     /// How the rate changes: cosine falls to nothing over all epochs
     #[arg(long, value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
@@ -251,8 +251,8 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
     pub(crate) monitor: MonitorName,
 
-    /// Stop after so many epochs without a better one
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    /// Stop after this many epochs without a better one; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     pub(crate) early_stopping: Option<u32>,
 
     /// Lower the rate after so many epochs without a better one

@@ -14,7 +14,7 @@ use super::ending::Ending;
 use super::network::Source;
 use super::rate;
 use super::remembered::Remembered;
-use super::settings::Wanted;
+use super::settings::{Defaults, Wanted};
 use crate::cli::TrainFolder;
 use crate::exit::Usage;
 use crate::interrupt;
@@ -32,12 +32,14 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
         return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
     let out = arguments.out.clone().unwrap_or_else(|| default_out(path, arguments));
+    let source = Source::of(arguments)?;
+    let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
+    let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
+    let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, team };
     if wanted.is_finished(&out, context)? {
         return Ok(());
     }
-    let source = Source::of(arguments)?;
     interrupt::catch()?;
     wanted.in_run(&out, |run| run_in(arguments, (path, source), &wanted, run, context))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::Context;
 use super::ending::Ending;
 use super::rate;
-use super::settings::Wanted;
+use super::settings::{Defaults, Wanted};
 use crate::cli::TrainMnist;
 use crate::interrupt;
 
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
     let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
+    let wanted = Wanted { arguments: training, epochs: Some(*epochs), defaults: Defaults::WHOLE, batch_size: *batch_size, seed: *seed, team };
     if wanted.is_finished(&arguments.out, context)? {
         return Ok(());
     }

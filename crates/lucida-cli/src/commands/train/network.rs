@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Colour, Filter, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::zoo::{self, Options};
-use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features};
+use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
 use lucida::weights::{Model, ModelSpec, Top, hub, open};
 
 use crate::cli::TrainFolder;
@@ -78,6 +78,15 @@ impl Source {
         match self {
             Self::Scratch(_, preprocessing) => Ok(preprocessing),
             Self::Base(model, _) | Self::Continued(model, _) => Ok(model.preprocessing()?),
+        }
+    }
+
+    /// Whether there is a base that does not learn, or not as the rest does.
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        match self {
+            Self::Scratch(..) => Ok(false),
+            Self::Base(..) => Ok(true),
+            Self::Continued(model, _) => Ok(end_of_frozen(model)? > 0),
         }
     }
 
