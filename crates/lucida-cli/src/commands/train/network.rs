@@ -7,7 +7,7 @@ use lucida::data::{Colour, Filter, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::zoo::{self, Options};
 use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
-use lucida::weights::{Model, ModelSpec, Top, hub, open};
+use lucida::weights::{Model, ModelSpec, Top, hub, inspect, open};
 
 use crate::cli::TrainFolder;
 use crate::exit::Usage;
@@ -27,20 +27,26 @@ impl Source {
         if let Some(run) = &arguments.continued {
             return Self::continued(run, arguments);
         }
-        let (name, known) = match &arguments.base {
-            Some(path) => (path.to_string_lossy().into_owned(), None),
+        let size = arguments.size.map(|size| [size.height, size.width]);
+        let file = |path: &Path| ModelSpec { size, ..ModelSpec::new(path.to_string_lossy()) };
+        let (spec, known) = match &arguments.base {
+            Some(path) => (file(path), None),
             None => {
                 let known = zoo::find(&arguments.model)?;
-                if arguments.weights.is_none() && hub::published(known, true).is_err() {
-                    return Self::scratch(known, arguments);
-                }
-                (arguments.model.clone(), Some(known))
+                let spec = match &arguments.weights {
+                    None if hub::published(known, true).is_err() => return Self::scratch(known, arguments),
+                    // The file of a whole model knows the size and the classes that it was trained with.
+                    Some(path) if inspect(path)?.architecture.is_some() => file(path),
+                    weights => {
+                        let size = Some(size.unwrap_or([SIZE; 2]));
+                        ModelSpec { weights: weights.clone(), size, ..ModelSpec::new(&arguments.model) }
+                    }
+                };
+                (spec, Some(known))
             }
         };
-        let size = arguments.size.map(|size| [size.height, size.width]).or(known.map(|_| [SIZE; 2]));
-        let weights = arguments.weights.clone();
-        let spec = ModelSpec { weights, size, top: Top::Unneeded, ..ModelSpec::new(&name) };
-        let base = with_preprocessing(open(&spec)?, arguments).with_context(|| name)?;
+        let spec = ModelSpec { top: Top::Unneeded, ..spec };
+        let base = with_preprocessing(open(&spec)?, arguments).with_context(|| spec.model)?;
         let end = match &arguments.cut {
             Some(layer) => base.network.nodes()[base.network.find(layer)?].name(),
             None => end_of_base(&base.network, known)?,

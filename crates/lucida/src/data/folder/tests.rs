@@ -197,7 +197,7 @@ fn folders_that_cannot_be_used_say_why() {
     put(root.path(), "a/1.png", [1, 2, 3]);
     assert!(message(root.path()).contains("images of one class only, \"a\""), "{}", message(root.path()));
     put(root.path(), "b/1.png", [4, 2, 3]);
-    assert!(message(root.path()).contains("too few pictures (2)"), "{}", message(root.path()));
+    assert!(message(root.path()).contains("too few images (2)"), "{}", message(root.path()));
     assert!(message(&root.path().join("a/1.png")).contains("is not a folder"));
 
     let root = temporary();
@@ -255,6 +255,8 @@ fn layouts_of_other_programs_say_what_to_do() {
     let root = temporary();
     (0..6).for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [1, 2, 3]));
     assert!(message(root.path()).contains("holds 6 copies of one image"), "{}", message(root.path()));
+    put(root.path(), "a/other.png", [7, 2, 0]);
+    assert!(message(root.path()).contains("has no image to validate with that is not an exact copy"), "{}", message(root.path()));
     (0..6).for_each(|index| put(root.path(), &format!("a/more{index}.png"), [index as u8, 2, 0]));
     let folder = open(root.path()).unwrap();
     assert!(folder.notes().iter().any(|note| note.contains("class \"b\" holds 3 copies of one image")), "{:?}", folder.notes());
