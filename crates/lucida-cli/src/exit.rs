@@ -84,9 +84,13 @@ fn hint(error: &Error) -> Option<String> {
              --unfreeze), or start over with --force"
                 .to_owned()
         }
-        "slow" => "resume with the --unfreeze and --unfreeze-rate of the first command, or start over with --force".into(),
+        "slow" => {
+            "resume with the --unfreeze and --unfreeze-rate of the first command, or start over with --force".into()
+        }
         "augmentation" => "resume with the --augment of the first command, or start over with --force".to_owned(),
-        "augmented copies" => "resume with the --augment-copies of the first command, or start over with --force".into(),
+        "augmented copies" => {
+            "resume with the --augment-copies of the first command, or start over with --force".into()
+        }
         "plateau" => "resume with the --reduce-on-plateau of the first command, or start over with --force".to_owned(),
         "early stopping" if before == "none" => "resume with --early-stopping 0, or start over with --force".to_owned(),
         _ if before == "none" => format!("resume without --{}, or start over with --force", what.replace(' ', "-")),

@@ -296,7 +296,8 @@ fn a_run_is_continued_with_other_classes() {
 
     // The same classes: the head stays; the frozen layers stay frozen.
     go(common("two", "same", &[&["--continue", text(&old)], &slow[..]].concat()));
-    let kernel = |model: &lucida::weights::Model| model.network.weight(&format!("{output}/kernel")).unwrap().values().to_vec();
+    let kernel =
+        |model: &lucida::weights::Model| model.network.weight(&format!("{output}/kernel")).unwrap().values().to_vec();
     let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
     let same = load("same");
     assert!(near(&kernel(&same), &kernel(&trained)));
@@ -356,9 +357,13 @@ fn a_finished_run_is_not_resumed_and_other_data_are_named() {
         // Beside the number of epochs that was asked for at last, nothing tells them apart.
         assert!(read(&kept) == read(&out), "{name}");
     }
-    let resume = |more: &[&str]| fail(1, train(data, text(&kept), &[&["--resume", "--quiet", "--epochs", "3"], more].concat()));
+    let resume =
+        |more: &[&str]| fail(1, train(data, text(&kept), &[&["--resume", "--quiet", "--epochs", "3"], more].concat()));
     let message = resume(&["--label-smoothing", "0.1"]);
-    assert!(message.contains("(label smoothing: 0.0 then, 0.1") && message.contains("--label-smoothing 0.0"), "{message}");
+    assert!(
+        message.contains("(label smoothing: 0.0 then, 0.1") && message.contains("--label-smoothing 0.0"),
+        "{message}"
+    );
     let message = resume(&["--early-stopping", "4"]);
     assert!(message.contains("(early stopping: none then, 4 now); resume with --early-stopping 0"), "{message}");
     write_pictures(&photos, &["a", "b"], 14);
@@ -389,7 +394,8 @@ fn gray_networks_are_trained_and_other_channels_refused() {
 
     // Bases of any number of channels, which do not say how images are prepared.
     for channels in [1, 2, 3, 4, 7] {
-        let layers = [Flatten {}.into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+        let layers =
+            [Flatten {}.into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
         let network = Network::sequential("base", [12, 12, channels], layers, 1).unwrap();
         let file = path(&format!("{channels}.safetensors"));
         safetensors::save_model(&Model::new(network), &file).unwrap();
@@ -400,7 +406,10 @@ fn gray_networks_are_trained_and_other_channels_refused() {
             run(arguments);
         } else {
             let message = fail(1, arguments);
-            assert!(message.contains(&format!("inputs of {channels} channels; images have 1 (gray) or 3")), "{message}");
+            assert!(
+                message.contains(&format!("inputs of {channels} channels; images have 1 (gray) or 3")),
+                "{message}"
+            );
             assert!(!out.exists());
         }
     }

@@ -23,14 +23,16 @@ Examples:
   lucida train photos --base runs/mine --cut dense  a new head on a model of your own
   lucida train photos --find-lr                   which learning rate to take
   lucida train photos --tui                       a dashboard: curves, throughput, pictures
-  lucida train photos --out runs/a --resume       go on where it was stopped, or killed
+  lucida train photos --out runs/a --resume       resume where it was stopped, or killed
+  lucida train photos --continue runs/a           more photos or other classes: start from the weights of a run
+  lucida train photos --channels 1 --size 64      a network for gray images
   lucida train mnist --epochs 5                   digits: see lucida train mnist --help
   lucida train ./mnist                            a folder of your own that is called mnist
 
 A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
 are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
-validation loss, or as --monitor says), last.safetensors, checkpoint.safetensors, history.csv, curves.png, curves.svg, and
-skipped.csv if files cannot be used. Ctrl-C stops and saves what there is.")]
+validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
+cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
 pub(crate) struct Train {
     #[command(subcommand)]
     pub(crate) known: Option<TrainKnown>,
@@ -160,8 +162,8 @@ Examples:
   lucida train mnist | tee training.log                one line an epoch
 
 A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, checkpoint.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and
-saves what there is.")]
+validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with
+checkpoint.safetensors to resume from.")]
 pub(crate) struct TrainMnist {
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -198,7 +200,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Go on from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
+    /// Resume from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
     /// in the end are those of a run that was never stopped
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
-use lucida::train::{CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate, evaluate_remembered};
+use lucida::train::{
+    CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate, evaluate_remembered,
+};
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{Model, Top, open};
 use lucida::{files, plot};
@@ -90,7 +92,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation = evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
+    let evaluation =
+        evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
     let names = pictures.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {

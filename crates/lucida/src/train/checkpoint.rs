@@ -133,10 +133,16 @@ pub(super) fn load(
 /// Refuses a checkpoint that was made with other settings, by the first one that differs.
 fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
     let Some(Difference { keys, before, now }) = difference(before, now) else { return Ok(()) };
-    let containers = ["run", "options", "layers", "config"];
+    let containers = ["run", "options", "layers", "config", "rate"];
     let names = keys.iter().filter(|key| !containers.contains(&key.as_str()));
     let names: Vec<String> = names.map(|name| name.replace("pictures", "images")).collect();
-    Err(Error::Changed { path: path.to_path_buf(), field: names.join(", "), before: short(&before), now: short(&now) })
+    let (before, now) = match (&before, &now) {
+        (Value::Array(before), Value::Array(now)) if before.len().max(now.len()) > MOST => {
+            (without(before, now), without(now, before))
+        }
+        (before, now) => (short(before), short(now)),
+    };
+    Err(Error::Changed { path: path.to_path_buf(), field: names.join(", "), before, now })
 }
 
 /// The first place where two values differ.
@@ -180,16 +186,27 @@ fn difference(before: &Value, now: &Value) -> Option<Difference> {
     found.or_else(|| Some(Difference { keys: vec![], before: before.clone(), now: now.clone() }))
 }
 
+/// Items of a list that a message names.
+const MOST: usize = 10;
+
+/// A long list for a message: its length, and what another one lacks.
+fn without(items: &[Value], others: &[Value]) -> String {
+    let own: Vec<Value> = items.iter().filter(|item| !others.contains(item)).cloned().collect();
+    match own.as_slice() {
+        [] => items.len().to_string(),
+        own => format!("{} with {}", items.len(), short(&own.into())),
+    }
+}
+
 /// A value for a message.
 fn short(value: &Value) -> String {
-    const MOST: usize = 10;
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => {
             let mut texts: Vec<String> = items.iter().take(MOST).map(short).collect();
             if items.len() > MOST {
-                texts.push(format!("… ({} in all)", items.len()));
+                texts.push("…".to_owned());
             }
             texts.join(", ")
         }
@@ -230,7 +247,17 @@ mod tests {
         assert!(text.contains("training images: 48 then, 60 now"), "{text}");
         let text = message(&json!({"options": {"early_stopping": null}}), &json!({"options": {"early_stopping": 5}}));
         assert!(text.contains("early stopping: none then, 5 now"), "{text}");
+        let many =
+            |count: usize| json!({"run": {"classes": (0..count).map(|class| format!("c{class}")).collect::<Vec<_>>()}});
+        let text = message(&many(12), &many(14));
+        assert!(text.contains("classes: 12 then, 14 with c12, c13 now"), "{text}");
+        let text = message(&json!({"learning rate": {"rate": 0.1}}), &json!({"learning rate": {"rate": 0.2}}));
+        assert!(text.contains("(learning rate: 0.1 then, 0.2 now)"), "{text}");
         let layers = |count: usize| json!({"network": {"layers": vec![json!({"name": "a"}); count]}});
-        assert!(message(&layers(2), &layers(3)).contains("network, number of layers: 2 then, 3 now"), "{}", message(&layers(2), &layers(3)));
+        assert!(
+            message(&layers(2), &layers(3)).contains("network, number of layers: 2 then, 3 now"),
+            "{}",
+            message(&layers(2), &layers(3))
+        );
     }
 }

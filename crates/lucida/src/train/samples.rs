@@ -1,8 +1,8 @@
 //! What a network is trained on and tried on, batch by batch: pictures, or what another network has made of them.
 
+use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
 use crate::nn::Plan;
 use crate::{Error, Result};
-use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
 
 /// Hands the inputs of a batch to a plan.
 ///

@@ -391,7 +391,8 @@ impl Transferred {
             Ok(true)
         })?;
         let mean: Vec<f64> = sums.iter().map(|sum| sum / f64::max(count, 1.0)).collect();
-        let variance = squares.iter().zip(&mean).map(|(square, mean)| (square / f64::max(count, 1.0) - mean * mean).max(0.0));
+        let variance =
+            squares.iter().zip(&mean).map(|(square, mean)| (square / f64::max(count, 1.0) - mean * mean).max(0.0));
         let variance: Vec<f64> = variance.collect();
         // A channel that is all but silent on the training images would be amplified without bound on others.
         let least = LEAST_VARIANCE * variance.iter().sum::<f64>() / channels as f64;
@@ -447,6 +448,114 @@ mod tests {
         assert_eq!(done.remembered(), Some("mixed6"));
         assert!(unfrozen("dense").apply(base.clone(), &names, 1).is_err());
         assert!(unfrozen("mixed9").apply(base, &names, 1).is_err());
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Two numbers for each sample, behind a network of their own.
+    struct Pairs(Vec<[f32; 2]>, Vec<String>);
+
+    impl Samples for Pairs {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn class_names(&self) -> &[String] {
+            &self.1
+        }
+
+        fn label(&self, _: usize) -> usize {
+            0
+        }
+
+        fn each(
+            &self,
+            _: Option<u32>,
+            order: &[usize],
+            batch_size: usize,
+            each: &mut dyn FnMut(crate::data::Batch<'_>) -> Result<bool>,
+        ) -> Result<bool> {
+            for indices in order.chunks(batch_size) {
+                let mut images: Vec<f32> = indices.iter().flat_map(|&index| self.0[index]).collect();
+                let (labels, mixed) = (vec![0; indices.len()], vec![None; indices.len()]);
+                if !each(crate::data::Batch { indices, images: &mut images, labels: &labels, mixed: &mixed })? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn standardization_is_measured_over_all_samples_and_the_head_starts_undecided() {
+        let base = Network::sequential("base", [2], [Dense::new(2).into()], 3).unwrap();
+        let transfer = Transfer { head: Head::behind(&Shape::from([2])), ..Transfer::default() };
+        let mut done = transfer.apply(Model::new(base), &names(&["a", "b", "c"]), 1).unwrap();
+        assert!(done.standardizes());
+        let samples = Pairs((0..100).map(|i| [i as f32, 500.0]).collect(), names(&["a", "b", "c"]));
+        done.standardize(&samples, Cpu::detect()).unwrap();
+        let values = |name: &str| done.model.network.weight(&format!("batch_normalization/{name}")).unwrap().values();
+        assert_eq!(values("moving_mean"), [49.5, 500.0]);
+        let variance = values("moving_variance");
+        // 0, 1, ... 99; and a channel that never changes, which is not divided by nothing.
+        assert!((variance[0] - 833.25).abs() < 1e-2 && variance[1] > 1.0, "{variance:?}");
+        let mut plan = Plan::builder(&done.model.network).build().unwrap();
+        plan.input_mut().copy_from_slice(&[3e3, -1e4]);
+        plan.forward(&done.model.network).unwrap();
+        assert!(plan.output(0).iter().all(|value| (value - 1.0 / 3.0).abs() < 1e-6), "{:?}", plan.output(0));
+        assert_eq!(done.model.network.parameters().1, 3 * 3);
+    }
+
+    #[test]
+    fn classes_keep_their_weights_by_name() {
+        let network = |classes: usize| {
+            let dense = output_layer(classes);
+            let mut network = Network::sequential("n", [2], [Dense::new(3).into(), dense.into()], 7).unwrap();
+            network.weights_mut()[3].values_mut().iter_mut().enumerate().for_each(|(at, value)| *value = at as f32);
+            network
+        };
+        let probabilities = |network: &Network| {
+            let mut plan = Plan::builder(network).build().unwrap();
+            plan.input_mut().copy_from_slice(&[0.3, -0.8]);
+            plan.forward(network).unwrap();
+            let output = plan.output(0).to_vec();
+            if output.len() == 1 { vec![1.0 - output[0], output[0]] } else { output }
+        };
+        let model = |classes: &[&str]| Model { class_names: names(classes), ..Model::new(network(classes.len())) };
+        let continued = |classes: &[&str], now: &[&str]| {
+            continue_training(model(classes), &names(now), None).unwrap().model.network
+        };
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * b.abs().max(1e-3);
+        for before in [&["a", "b"][..], &["a", "b", "c", "d"]] {
+            let old = probabilities(&network(before.len()));
+            assert_eq!(probabilities(&continued(before, before)), old);
+            // A class in front of the others moves them; their odds stay.
+            let new = probabilities(&continued(before, &["0", "a", "b"]));
+            assert!(near(new[2] / new[1], old[1] / old[0]), "{old:?} {new:?}");
+            let two = probabilities(&continued(before, &["a", "b"]));
+            assert!(near(two[1] / two[0], old[1] / old[0]), "{old:?} {two:?}");
+        }
+        let unnamed = Model::new(network(3));
+        assert!(
+            continue_training(unnamed, &names(&["a", "b"]), None).unwrap_err().to_string().contains("have no names")
+        );
+        let frozen = continue_training(model(&["a", "b"]), &names(&["a", "b"]), Some("dense")).unwrap_err().to_string();
+        assert!(frozen.contains("has no frozen layers"), "{frozen}");
+    }
+
+    #[test]
+    fn features_end_before_the_classes() {
+        let dense = |units| -> Layer { Dense::new(units).into() };
+        let network = |layers: Vec<Layer>| Network::sequential("n", [4, 4, 3], layers, 1).unwrap();
+        let classifier = vec![Flatten {}.into(), dense(5), Dropout::new(0.5).into(), output_layer(3).into()];
+        assert_eq!(end_of_features(&network(classifier)).unwrap(), "dense");
+        assert_eq!(
+            end_of_features(&network(vec![GlobalAveragePooling2D {}.into()])).unwrap(),
+            "global_average_pooling2d"
+        );
+        assert_eq!(end_of_features(&network(vec![Flatten {}.into(), dense(5)])).unwrap(), "flatten");
     }
 
     #[test]

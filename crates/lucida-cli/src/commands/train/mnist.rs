@@ -23,7 +23,14 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
     let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: Some(*epochs), defaults: Defaults::WHOLE, batch_size: *batch_size, seed: *seed, team };
+    let wanted = Wanted {
+        arguments: training,
+        epochs: Some(*epochs),
+        defaults: Defaults::WHOLE,
+        batch_size: *batch_size,
+        seed: *seed,
+        team,
+    };
     if wanted.is_finished(&arguments.out, context)? {
         return Ok(());
     }

@@ -126,7 +126,10 @@ impl Wanted<'_> {
         let ranks = if arguments.together.scale_with_ranks { self.team.map_or(1, Team::size) } else { 1 };
         let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
         let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
-        let (rate, warm_up) = (arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64, u64::from(arguments.warm_up));
+        let (rate, warm_up) = (
+            arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64,
+            u64::from(arguments.warm_up),
+        );
         let schedule = match arguments.schedule {
             ScheduleName::Constant => Schedule::constant(rate),
             ScheduleName::Cosine => Schedule::cosine(rate, ((epochs * steps) as u64).saturating_sub(warm_up)),

@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use super::plural;
 
 /// The endings of files that are images, or that their owner believes to be.
-const IMAGES: [&str; 12] =
-    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
+const IMAGES: [&str; 12] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
 const TABLES: [&str; 2] = ["csv", "tsv"];
 /// What the column with the classes is called.
 const LABELS: [&str; 9] = ["class", "label", "category", "target", "species", "breed", "diagnosis", "dx", "classname"];
@@ -85,7 +84,7 @@ fn sort_by_table(folder: &Path, table: &Path, files: &[PathBuf]) -> Option<Strin
 }
 
 /// The lines that sort the images by what their names begin with, where these are a few words that come again and again.
-fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
+pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for file in files.iter().filter(|file| is_image(file)) {
         let name = file.file_name()?.to_str()?;
@@ -156,7 +155,8 @@ mod tests {
         let expected = ["cat/cat.1.jpg", "cat/cat.2.jpg", "dog/dog.1.jpg", "dog/dog.22.jpg"];
         assert_eq!(sorted(folder.path(), &hint), expected, "{hint}");
 
-        let (folder, files) = self::folder(&["a b.png", "2.png"], Some(("labels.csv", "label,id\r\nred fox,2\r\ncat,a b\r\n")));
+        let (folder, files) =
+            self::folder(&["a b.png", "2.png"], Some(("labels.csv", "label,id\r\nred fox,2\r\ncat,a b\r\n")));
         let hint = unsorted(folder.path(), &files);
         assert_eq!(sorted(folder.path(), &hint), ["sorted/cat/a b.png", "sorted/red fox/2.png"], "{hint}");
         let table = ("t.tsv", "1.png\t7\tcat\n2.png\t9\tdog\n");

@@ -74,16 +74,17 @@ impl Layout {
     }
 }
 
-/// Refuses a folder with the names of parts whose training images are in no classes: the parts would be taken as classes.
+/// Refuses training images that are in no classes: beside another part, or with classes in their names. The folder `train`
+/// would be taken as a class.
 fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
-    let [(Part::Train, train), (other, _), ..] = parts else { return Ok(()) };
+    let Some((Part::Train, train)) = parts.first() else { return Ok(()) };
     let listing = list(train, &mut Vec::new()).map_err(|source| Error::io(train, "read", source))?;
-    if !listing.files.iter().any(|file| hints::is_image(file)) {
+    let images = listing.files.iter().any(|file| hints::is_image(file));
+    if !images || (parts.len() < 2 && hints::sort_by_name(train, &listing.files).is_none()) {
         return Ok(());
     }
     let hint = hints::unsorted(train, &listing.files);
-    let problem = format!("lies beside a {} part, but has no sub-folders, one for each class: {hint}", other.name());
-    Err(Error::file(train, problem))
+    Err(Error::file(train, format!("holds training images, but has no sub-folders, one for each class: {hint}")))
 }
 
 impl Found {

@@ -343,10 +343,15 @@ fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
     };
     let inside = train.root().join(only);
     let listing = walk::list(&inside, &mut Vec::new()).unwrap_or_default();
-    let names: Vec<String> = listing.folders.iter().filter_map(|folder| folder.file_name()?.to_str().map(str::to_owned)).collect();
+    let names: Vec<String> =
+        listing.folders.iter().filter_map(|folder| folder.file_name()?.to_str().map(str::to_owned)).collect();
     let hint = match names.as_slice() {
         [first, second, ..] => {
-            format!("if its sub-folders ({first}, {second}{}) are the classes, open {} instead", if names.len() > 2 { ", …" } else { "" }, inside.display())
+            format!(
+                "if its sub-folders ({first}, {second}{}) are the classes, open {} instead",
+                if names.len() > 2 { ", …" } else { "" },
+                inside.display()
+            )
         }
         _ => "add a sub-folder with images of something else".to_owned(),
     };

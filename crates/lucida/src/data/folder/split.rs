@@ -40,7 +40,8 @@ pub(super) fn split(
     if validation.is_empty() && fraction > 0.0 {
         let problem = match moved {
             0 => format!("has too few images ({}) for a share of {fraction} that validates: add images", set.len()),
-            _ => "has no image to validate with that is not an exact copy of one to train on: remove the copies".to_owned(),
+            _ => "has no image to validate with that is not an exact copy of one to train on: remove the copies"
+                .to_owned(),
         };
         return Err(Error::file(set.root(), problem));
     }

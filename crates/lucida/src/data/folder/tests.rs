@@ -219,8 +219,11 @@ fn layouts_of_other_programs_say_what_to_do() {
         put(root.path(), &format!("test/{index}.png"), [index, 9, 9]);
     }
     let text = message(root.path());
-    assert!(text.contains("train: lies beside a test part, but has no sub-folders"), "{text}");
+    assert!(text.contains("train: holds training images, but has no sub-folders"), "{text}");
     assert!(text.contains("for class in cat dog; do mkdir"), "{text}");
+    fs::rename(root.path().join("test"), root.path().join("test1")).unwrap();
+    assert!(message(root.path()).contains("for class in cat dog; do mkdir"));
+    fs::rename(root.path().join("test1"), root.path().join("test")).unwrap();
     // A flat folder of them, and one with a table.
     assert!(message(&root.path().join("train")).contains("for class in cat dog"));
     fs::write(root.path().join("test/labels.csv"), "id,label\n0,cat\n1,dog\n").unwrap();
@@ -239,27 +242,46 @@ fn layouts_of_other_programs_say_what_to_do() {
     fs::remove_dir_all(root.path().join("val")).unwrap();
     put(root.path(), "val/images/1.png", [3, 2, 1]);
     let text = message(root.path());
-    assert!(text.contains("val/images: is not one of the 2 classes (a, b) of ") && text.contains("name the folders"), "{text}");
+    assert!(
+        text.contains("val/images: is not one of the 2 classes (a, b) of ") && text.contains("name the folders"),
+        "{text}"
+    );
 
     // A folder around the folder, and classes within classes.
     let root = temporary();
     put_classes(&root.path().join("photos/animals"), 2, 2);
     let text = message(&root.path().join("photos"));
-    assert!(text.contains("sub-folders (a, b) are the classes, open ") && text.contains("photos/animals instead"), "{text}");
+    assert!(
+        text.contains("sub-folders (a, b) are the classes, open ") && text.contains("photos/animals instead"),
+        "{text}"
+    );
     put_classes(&root.path().join("photos/plants"), 3, 2);
     let folder = Folder::builder(root.path().join("photos")).split(0.4, 1).open().unwrap();
     assert_eq!(folder.class_names(), ["animals", "plants"]);
-    assert!(folder.notes().iter().any(|note| note.contains("as in animals/a, belong to that class")), "{:?}", folder.notes());
+    assert!(
+        folder.notes().iter().any(|note| note.contains("as in animals/a, belong to that class")),
+        "{:?}",
+        folder.notes()
+    );
 
     // Nothing but copies.
     let root = temporary();
     (0..6).for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [1, 2, 3]));
     assert!(message(root.path()).contains("holds 6 copies of one image"), "{}", message(root.path()));
-    put(root.path(), "a/other.png", [7, 2, 0]);
-    assert!(message(root.path()).contains("has no image to validate with that is not an exact copy"), "{}", message(root.path()));
+    (0..6)
+        .for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [index as u8 % 2, 2, 3]));
+    assert!(
+        message(root.path()).contains("has no image to validate with that is not an exact copy"),
+        "{}",
+        message(root.path())
+    );
     (0..6).for_each(|index| put(root.path(), &format!("a/more{index}.png"), [index as u8, 2, 0]));
     let folder = open(root.path()).unwrap();
-    assert!(folder.notes().iter().any(|note| note.contains("class \"b\" holds 3 copies of one image")), "{:?}", folder.notes());
+    assert!(
+        folder.notes().iter().any(|note| note.contains("class \"b\" holds 3 copies of one image")),
+        "{:?}",
+        folder.notes()
+    );
 }
 
 #[test]
