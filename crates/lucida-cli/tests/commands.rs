@@ -247,7 +247,8 @@ fn an_interrupted_training_is_saved() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(rest.iter().any(|line| line.starts_with("Stopped after ")), "{rest:?}");
     assert!(stderr(&output).trim().ends_with("error: interrupted"), "{}", stderr(&output));
-    assert_eq!(names(&out), RUN_FILES);
+    assert_eq!(names(&out)[..1], ["checkpoint.safetensors"], "to resume from");
+    assert_eq!(names(&out)[1..], RUN_FILES);
     assert!(run(["predict", text(&out), "--data", "mnist", "--index", "0"]).starts_with("built-in digit 0: "));
     assert!(fs::read_to_string(out.join("history.csv")).unwrap().lines().count() >= 2);
 }
