@@ -241,6 +241,11 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     pub(crate) strict: bool,
 
+    /// Folder where a training has left the features of its images, which are then not computed again [default: features
+    /// in the cache folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) features: Option<PathBuf>,
+
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub(crate) json: bool,

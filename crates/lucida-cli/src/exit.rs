@@ -67,7 +67,39 @@ pub(crate) fn of_parsing(answer: &clap::Error) -> ExitCode {
 
 /// One line on standard error. If that is closed too, there is nobody left to tell.
 pub(crate) fn report(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr(), "error: {}", one_line(error));
+    let hint = error.downcast_ref().and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
+    let _ = writeln!(io::stderr(), "error: {}{hint}", one_line(error));
+}
+
+/// What to type where the library's error can only say what is wrong.
+fn hint(error: &Error) -> Option<String> {
+    let Error::Changed { field, before, .. } = error else { return None };
+    let what = field.split(", ").next().unwrap_or(field);
+    Some(match what {
+        "classes" | "training images" | "validation images" => {
+            "to train further on other data, use --continue with the folder of this run and another --out".to_owned()
+        }
+        "network" | "trained weights" | "preprocessing" => {
+            "resume with the network options of the first command (--model, --base, --continue, --size, --cut, --head, \
+             --unfreeze), or start over with --force"
+                .to_owned()
+        }
+        "slow" => {
+            "resume with the --unfreeze and --unfreeze-rate of the first command, or start over with --force".into()
+        }
+        "augmentation" => "resume with the --augment of the first command, or start over with --force".to_owned(),
+        "augmented copies" => {
+            "resume with the --augment-copies of the first command, or start over with --force".into()
+        }
+        "plateau" => "resume with the --reduce-on-plateau of the first command, or start over with --force".to_owned(),
+        "early stopping" if before == "none" => "resume with --early-stopping 0, or start over with --force".to_owned(),
+        _ if before == "none" => format!("resume without --{}, or start over with --force", what.replace(' ', "-")),
+        _ => {
+            let value = if field.contains(", ") { "as in the first command" } else { before };
+            let option = what.replace(' ', "-");
+            format!("resume with --{option} {value}, or start over with --force")
+        }
+    })
 }
 
 /// An error with its causes in one line. The library's messages tell their cause themselves.

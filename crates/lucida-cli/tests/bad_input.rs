@@ -191,5 +191,5 @@ fn a_training_that_diverges() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("the loss is no longer a number"), "{}", stderr(&output));
     assert_eq!(stderr(&output).lines().count(), 1);
-    assert_eq!(names(&out), [""; 0]);
+    assert!(!out.exists(), "a folder without anything in it");
 }

@@ -48,11 +48,10 @@ fn a_folder_becomes_a_classifier() {
     assert!(printed.starts_with("Found 48 images belonging to 2 classes.\nFound 12 images"), "{printed}");
     assert!(printed.contains("Epoch 3/3") && printed.contains("Augmentation flip"), "{printed}");
     assert!(notes.contains("notes.jpg: is not a picture"), "{notes}");
-    for name in
-        ["model.safetensors", "last.safetensors", "checkpoint.safetensors", "history.csv", "curves.png", "skipped.csv"]
-    {
+    for name in ["model.safetensors", "last.safetensors", "history.csv", "curves.png", "skipped.csv"] {
         assert!(out.join(name).exists(), "{name}");
     }
+    assert!(!out.join("checkpoint.safetensors").exists(), "of a finished run nobody needs it");
     assert_eq!(names(&out.join("tensorboard")), ["train", "validation"]);
     // The model knows how its pictures are prepared.
     let printed = run(["predict", run_folder, text(&photos.join("big dogs/photo 000.png"))]);
@@ -150,11 +149,11 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     let go = |arguments: Vec<String>| run(arguments.iter().map(String::as_str));
     let printed = go(arguments("one", &[]));
     assert!(
-        printed.contains("of them trained") && printed.contains("Computed the features of 48 pictures at dense_1"),
+        printed.contains("of them trained") && printed.contains("Computed the features of 48 images at dense_1"),
         "{printed}"
     );
     let printed = go(arguments("two", &[]));
-    assert!(printed.contains("The features of all 48 pictures at dense_1 are in "), "{printed}");
+    assert!(printed.contains("The features of all 48 images at dense_1 are in "), "{printed}");
     // What is remembered and what is computed give the same model.
     assert!(fs::read(path("one/model.safetensors")).unwrap() == fs::read(path("two/model.safetensors")).unwrap());
     // The frozen part is as it was.
@@ -164,12 +163,12 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
 
     let printed =
         go(arguments("three", &["--cut", "flatten", "--unfreeze", "conv2d_2", "--head", "dense:16,dropout:0.2"]));
-    assert!(printed.contains("48 pictures at max_pooling2d_1"), "{printed}");
+    assert!(printed.contains("48 images at max_pooling2d_1"), "{printed}");
     let three = inspect("three");
     assert_eq!(three.weight("conv2d_1/kernel").unwrap().values(), first.weight("conv2d_1/kernel").unwrap().values());
     assert_ne!(three.weight("conv2d_2/kernel").unwrap().values(), first.weight("conv2d_2/kernel").unwrap().values());
     let printed = go(arguments("four", &["--augment", "flip,rotation=10", "--augment-copies", "2"]));
-    assert!(printed.contains("Computed the features of 76 pictures"), "{printed}");
+    assert!(printed.contains("Computed the features of 76 images"), "{printed}");
     assert!(go(arguments("five", &["--augment", "flip"])).contains("Epoch 4/4"));
     let refused = arguments("six", &["--augment", "mixup=0.2", "--augment-copies", "2", "--quiet"]);
     assert!(fail(1, refused.iter().map(String::as_str)).contains("leave out mixup"));
@@ -193,6 +192,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
         "--ema",
         "0.9",
         "--quiet",
+        "--keep-checkpoint",
         "--checkpoint-every",
         "1",
     ];
@@ -230,7 +230,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     run(arguments.iter().copied());
     assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
     let other = fail(1, arguments.iter().copied().chain(["--seed", "7"]));
-    assert!(other.contains("this training was begun otherwise (seed: 42 then, 7 now)"), "{other}");
+    assert!(other.contains("this training was started with other settings (seed: 42 then, 7 now)"), "{other}");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_cannot_be_trained_on_is_named() {
     };
     refused("has no sub-folders");
     write_pictures(&photos, &["only"], 3);
-    refused("pictures of one class only");
+    refused("images of one class only");
     write_pictures(&photos, &["one"], 1);
     let output = lucida(train(data, text(&out), &["--epochs", "1", "--force"])).output().unwrap();
     assert!(stderr(&output).contains("class \"one\" has a single picture to train on"), "{}", stderr(&output));
@@ -254,6 +254,163 @@ fn what_cannot_be_trained_on_is_named() {
     fs::write(photos.join("only/cut.png"), &whole[..whole.len() / 2]).unwrap();
     let message = fail(1, train(data, text(&out), &["--quiet", "--epochs", "1", "--force", "--strict"]));
     assert!(message.contains("only/cut.png"), "{message}");
+    // What has failed leaves no folder behind, nor one around it.
+    let (none, inner) = (folder.path().join("none"), folder.path().join("none/inner"));
+    fail(1, train(data, text(&inner), &["--quiet", "--strict"]));
+    assert!(!none.exists());
     let message = fail(1, train("no/such/folder", text(&out), &["--quiet", "--force"]));
     assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
+}
+
+/// The loss of the first steps, as the table of epochs has it.
+fn first_loss(run: &Path) -> f64 {
+    let history = fs::read_to_string(run.join("history.csv")).unwrap();
+    let column = history.lines().next().unwrap().split(',').position(|name| name == "loss").unwrap();
+    history.lines().nth(1).unwrap().split(',').nth(column).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_run_is_continued_with_other_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pictures(&path("two"), &["a", "b"], 16);
+    write_pictures(&path("three"), &["a", "b", "c"], 16);
+    run(train(text(&path("two")), text(&path("base")), &["--epochs", "1", "--quiet"]));
+    // A head on a frozen base: it starts at equal probabilities, and is continued as it was.
+    let features = path("features");
+    let common = |data: &str, out: &str, more: &[&str]| -> Vec<String> {
+        let shared = ["--features", text(&features), "--batch-size", "8", "--threads", "2", "--quiet"];
+        let (data, out) = (path(data), path(out));
+        let own = ["train", text(&data), "--out", text(&out)];
+        own.iter().chain(&shared).chain(more).map(|text| (*text).to_owned()).collect()
+    };
+    let go = |arguments: Vec<String>| run(arguments.iter().map(String::as_str));
+    let (base, old) = (path("base"), path("old"));
+    let slow = ["--learning-rate", "1e-9", "--epochs", "1"];
+    go(common("three", "slow", &[&["--base", text(&base)], &slow[..]].concat()));
+    assert!((first_loss(&path("slow")) - 3.0_f64.ln()).abs() < 1e-3, "{}", first_loss(&path("slow")));
+    go(common("two", "old", &["--base", text(&base), "--epochs", "20"]));
+    let load = |name: &str| lucida::weights::load_model(&path(name).join("model.safetensors")).unwrap();
+    let (trained, output) = (load("old"), "dense_2");
+    assert_eq!(trained.training["base"]["end"], "dense_1", "{}", trained.training);
+
+    // The same classes: the head stays; the frozen layers stay frozen.
+    go(common("two", "same", &[&["--continue", text(&old)], &slow[..]].concat()));
+    let kernel =
+        |model: &lucida::weights::Model| model.network.weight(&format!("{output}/kernel")).unwrap().values().to_vec();
+    let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    let same = load("same");
+    assert!(near(&kernel(&same), &kernel(&trained)));
+    let frozen = |model: &lucida::weights::Model| model.network.weight("conv2d_1/kernel").unwrap().values().to_vec();
+    assert_eq!(frozen(&same), frozen(&trained));
+    // More classes: those that were known keep their weights, the new one starts at zero.
+    go(common("three", "more", &[&["--continue", text(&old)], &slow[..]].concat()));
+    let more = kernel(&load("more"));
+    let column = |class: usize| more.iter().skip(class).step_by(3).copied().collect::<Vec<f32>>();
+    let known: Vec<f32> = column(1).iter().zip(column(0)).map(|(second, first)| second - first).collect();
+    assert!(near(&known, &kernel(&trained)) && column(2).iter().all(|value| value.abs() < 1e-6));
+    // And back: the classes that are left keep theirs.
+    let three = path("more");
+    go(common("two", "fewer", &[&["--continue", text(&three)], &slow[..]].concat()));
+    assert!(near(&kernel(&load("fewer")), &kernel(&trained)));
+
+    let refused = |more: &[&str]| {
+        let arguments = common("two", "refused", more);
+        let message = fail(1, arguments.iter().map(String::as_str));
+        assert!(!path("refused").exists(), "{message}");
+        message
+    };
+    assert!(refused(&["--continue", text(&base), "--unfreeze", "conv2d"]).contains("has no frozen layers to unfreeze"));
+    // Weights of a whole model under the name of its network: a new head behind its features.
+    let file = base.join("model.safetensors");
+    go(common("three", "again", &["--model", "basic-cnn", "--weights", text(&file), "--epochs", "1"]));
+    let names: Vec<String> = load("again").network.nodes().iter().map(|node| node.name().to_owned()).collect();
+    assert_eq!(names.iter().filter(|name| name.starts_with("dense")).count(), 3, "{names:?}");
+
+    // What the training has left of the images gives the numbers of the whole network, to the bit.
+    let evaluate = |features: &Path| {
+        let data = path("two");
+        let words = ["evaluate", text(&old), "--data", text(&data), "--features", text(features), "--json", "--quiet"];
+        run(words)
+    };
+    assert_eq!(evaluate(&features), evaluate(&path("nothing")));
+}
+
+#[test]
+fn a_finished_run_is_not_resumed_and_other_data_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (photos, out) = (path("photos"), path("run"));
+    write_pictures(&photos, &["a", "b"], 12);
+    let (data, run_folder) = (text(&photos), text(&out));
+    run(train(data, run_folder, &["--epochs", "2", "--quiet"]));
+    let printed = run(train(data, run_folder, &["--epochs", "2", "--resume"]));
+    assert!(printed.contains("this run of 2 epochs is finished") && printed.contains("--continue"), "{printed}");
+    let message = fail(1, train(data, run_folder, &["--epochs", "3", "--resume", "--quiet"]));
+    assert!(message.contains("--continue") && message.contains("--keep-checkpoint"), "{message}");
+
+    let kept = path("kept");
+    run(train(data, text(&kept), &["--epochs", "1", "--quiet", "--keep-checkpoint"]));
+    run(train(data, text(&kept), &["--epochs", "2", "--quiet", "--keep-checkpoint", "--resume"]));
+    for name in ["model.safetensors", "last.safetensors"] {
+        let read = |folder: &Path| fs::read(folder.join(name)).unwrap();
+        // Beside the number of epochs that was asked for at last, nothing tells them apart.
+        assert!(read(&kept) == read(&out), "{name}");
+    }
+    let resume =
+        |more: &[&str]| fail(1, train(data, text(&kept), &[&["--resume", "--quiet", "--epochs", "3"], more].concat()));
+    let message = resume(&["--label-smoothing", "0.1"]);
+    assert!(
+        message.contains("(label smoothing: 0.0 then, 0.1") && message.contains("--label-smoothing 0.0"),
+        "{message}"
+    );
+    let message = resume(&["--early-stopping", "4"]);
+    assert!(message.contains("(early stopping: none then, 4 now); resume with --early-stopping 0"), "{message}");
+    write_pictures(&photos, &["a", "b"], 14);
+    assert!(resume(&[]).contains("images: ") && resume(&[]).contains("--continue"), "{}", resume(&[]));
+    write_pictures(&photos, &["a", "b", "c"], 14);
+    assert!(resume(&[]).contains("(classes: a, b then, a, b, c now)"), "{}", resume(&[]));
+}
+
+#[test]
+fn gray_networks_are_trained_and_other_channels_refused() {
+    use lucida::nn::Network;
+    use lucida::nn::layers::{ActivationKind, Dense, Flatten};
+    use lucida::weights::{Model, safetensors};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pictures(&path("photos"), &["a", "b"], 12);
+    let (photos, out) = (path("photos"), path("gray"));
+    let data = text(&photos);
+    run(["train", data, "--channels", "1", "--size", "40x36", "--epochs", "4", "--out", text(&out), "--quiet"]);
+    let model = lucida::weights::load_model(&out.join("model.safetensors")).unwrap();
+    assert_eq!(model.preprocessing().unwrap().output_shape(), [40, 36, 1]);
+    let image = photos.join("a/photo 000.png");
+    run(["predict", text(&out), text(&image)]);
+    run(["evaluate", text(&out), "--data", data, "--quiet"]);
+    run(["explain", text(&out), text(&image), "--out", text(&path("explained")), "--quiet"]);
+    let message = fail(1, ["train", data, "--channels", "1", "--pixels", "caffe", "--quiet"]);
+    assert!(message.contains("use unit (0 to 1) or symmetric"), "{message}");
+
+    // Bases of any number of channels, which do not say how images are prepared.
+    for channels in [1, 2, 3, 4, 7] {
+        let layers =
+            [Flatten {}.into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+        let network = Network::sequential("base", [12, 12, channels], layers, 1).unwrap();
+        let file = path(&format!("{channels}.safetensors"));
+        safetensors::save_model(&Model::new(network), &file).unwrap();
+        let (out, features) = (path(&format!("run{channels}")), path("features"));
+        let arguments = ["train", data, "--base", text(&file), "--pixels", "unit", "--epochs", "1", "--quiet", "--out"];
+        let arguments = arguments.into_iter().chain([text(&out), "--features", text(&features)]);
+        if [1, 3].contains(&channels) {
+            run(arguments);
+        } else {
+            let message = fail(1, arguments);
+            assert!(
+                message.contains(&format!("inputs of {channels} channels; images have 1 (gray) or 3")),
+                "{message}"
+            );
+            assert!(!out.exists());
+        }
+    }
 }

@@ -47,6 +47,19 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
 
+    /// A training cannot be resumed with another setting than it was started with.
+    #[error("{}: this training was started with other settings ({field}: {before} then, {now} now)", path.display())]
+    Changed {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The setting that differs: `seed`, or `network, layer dense_1, units`.
+        field: String,
+        /// Its value in the checkpoint.
+        before: String,
+        /// The value asked for.
+        now: String,
+    },
+
     /// A layer cannot be used as it was asked to be.
     #[error("layer {layer}: {problem}")]
     Layer {
@@ -127,7 +140,7 @@ impl Error {
             Self::File { .. } => Blame::File,
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
-            Self::Argument(_) | Self::Layer { .. } => Blame::Argument,
+            Self::Argument(_) | Self::Changed { .. } | Self::Layer { .. } => Blame::Argument,
             Self::Limit { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,
             Self::Bug(_) => Blame::Bug,

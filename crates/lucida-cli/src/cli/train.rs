@@ -23,14 +23,16 @@ Examples:
   lucida train photos --base runs/mine --cut dense  a new head on a model of your own
   lucida train photos --find-lr                   which learning rate to take
   lucida train photos --tui                       a dashboard: curves, throughput, pictures
-  lucida train photos --out runs/a --resume       go on where it was stopped, or killed
+  lucida train photos --out runs/a --resume       resume where it was stopped, or killed
+  lucida train photos --continue runs/a           more photos or other classes: start from the weights of a run
+  lucida train photos --channels 1 --size 64      a network for gray images
   lucida train mnist --epochs 5                   digits: see lucida train mnist --help
   lucida train ./mnist                            a folder of your own that is called mnist
 
 A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
 are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
-validation loss, or as --monitor says), last.safetensors, checkpoint.safetensors, history.csv, curves.png, curves.svg, and
-skipped.csv if files cannot be used. Ctrl-C stops and saves what there is.")]
+validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
+cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
 pub(crate) struct Train {
     #[command(subcommand)]
     pub(crate) known: Option<TrainKnown>,
@@ -68,12 +70,22 @@ pub(crate) struct TrainFolder {
     #[arg(long)]
     pub(crate) size: Option<Size>,
 
+    /// Train a model further: a run folder or model file whose weights are the start. Its classes keep what they have
+    /// learned; new ones are added, missing ones removed
+    #[arg(long = "continue", value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    #[arg(conflicts_with_all = ["model", "weights", "base", "size", "cut", "head", "fit", "pixels", "channels"])]
+    pub(crate) continued: Option<PathBuf>,
+
+    /// Input channels of a network trained from scratch: 1 (gray) or 3 (color) [default: what the network was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub(crate) channels: Option<u8>,
+
     /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) cut: Option<String>,
 
-    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn
-    /// [default: flatten,dense:256,dropout:0.5, without flatten where there is nothing to flatten]
+    /// New layers behind a base, before the one that tells the classes: flatten, gap, gmp, dense:UNITS, dropout:PART, bn,
+    /// standardize [default: standardize,flatten,dropout:0.5, without flatten where there is nothing to flatten]
     #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
     pub(crate) head: Option<Head>,
 
@@ -120,9 +132,9 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "N")]
     pub(crate) cache_mb: Option<u64>,
 
-    /// Epochs: passes over the training pictures, or --steps-per-epoch
-    #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) epochs: u32,
+    /// Epochs: passes over the training images, or --steps-per-epoch [default: 15; 50 for a head on a frozen base]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: Option<u32>,
 
     /// Pictures in a step
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -150,8 +162,8 @@ Examples:
   lucida train mnist | tee training.log                one line an epoch
 
 A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, checkpoint.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and
-saves what there is.")]
+validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with
+checkpoint.safetensors to resume from.")]
 pub(crate) struct TrainMnist {
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -188,10 +200,14 @@ pub(crate) struct TrainingArguments {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Go on from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
+    /// Resume from the checkpoint of a run that was stopped or killed: repeat its command line with this added. The weights
     /// in the end are those of a run that was never stopped
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
+
+    /// Keep checkpoint.safetensors when the training is done: to resume it later for more --epochs
+    #[arg(long)]
+    pub(crate) keep_checkpoint: bool,
 
     /// Look for a learning rate instead of training: the loss at rates from 1e-7 up, in lr-finder.csv, .png and .svg
     #[arg(long, conflicts_with = "resume")]
@@ -221,9 +237,9 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam, help_heading = "Training")]
     pub(crate) optimizer: OptimizerName,
 
-    /// Learning rate
-    #[arg(long, value_name = "RATE", default_value = "1e-3", value_parser = positive, help_heading = "Training")]
-    pub(crate) learning_rate: f64,
+    /// Learning rate [default: 1e-3; 3e-4 for a head on a frozen base]
+    #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Training")]
+    pub(crate) learning_rate: Option<f64>,
 
     /// How the rate changes: cosine falls to nothing over all epochs
     #[arg(long, value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
@@ -237,8 +253,8 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
     pub(crate) monitor: MonitorName,
 
-    /// Stop after so many epochs without a better one
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    /// Stop after this many epochs without a better one; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     pub(crate) early_stopping: Option<u32>,
 
     /// Lower the rate after so many epochs without a better one

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
-use lucida::train::{CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate};
-use lucida::weights::{Top};
+use lucida::train::{
+    CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate, evaluate_remembered,
+};
+use lucida::weights::hub::cache_folder;
+use lucida::weights::{Model, Top};
 use lucida::{files, plot};
 use serde::Serialize;
 
@@ -89,7 +92,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation = evaluate(&model, pictures.set(), context.cpu).with_context(|| arguments.model.model.clone())?;
+    let evaluation =
+        evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
     let names = pictures.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
@@ -123,6 +127,20 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         output.info(&format!("Written to {}: {}", folder.display(), written.join(", ")));
     }
     Ok(())
+}
+
+/// Of images whose features a training has left in the cache, the head alone is run.
+fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
+    if let Some(folder) = pictures.folder() {
+        let cache = match &arguments.features {
+            Some(folder) => folder.clone(),
+            None => cache_folder()?.join("features"),
+        };
+        if let Some(evaluation) = evaluate_remembered(model, folder, &cache, context.cpu)? {
+            return Ok(evaluation);
+        }
+    }
+    Ok(evaluate(model, pictures.set(), context.cpu)?)
 }
 
 fn answer<'a>(

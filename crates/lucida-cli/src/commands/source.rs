@@ -108,6 +108,14 @@ impl Pictures {
         }
     }
 
+    /// The images of a folder, where they are of one.
+    pub(super) fn folder(&self) -> Option<&FolderSet> {
+        match &self.set {
+            Set::Folder(set) => Some(set),
+            Set::Digits { .. } => None,
+        }
+    }
+
     /// Whether a model that was trained here may have seen them.
     pub(super) fn are_builtin(&self) -> bool {
         matches!(self.set, Set::Digits { builtin: true, .. })

@@ -96,6 +96,13 @@ fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     if bytes.is_empty() {
         return Err(Error::file(name, "is not a picture: it is empty"));
     }
+    if let Some(kind) = phone_format(bytes) {
+        return Err(Error::Unsupported(format!(
+            "{}: is {kind} image, which is not supported: convert it to JPEG first, as with `magick mogrify -format jpg \
+             FILE` (ImageMagick), or let the phone store JPEG",
+            name.display()
+        )));
+    }
     match image::guess_format(bytes) {
         Ok(format) if format.reading_enabled() => Ok(format),
         Ok(format) => Err(Error::Unsupported(format!(
@@ -113,6 +120,16 @@ fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
                 format!("is not a picture: it begins with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
             Err(Error::file(name, problem))
         }
+    }
+}
+
+/// The name, with its article, of a format that phones store photos in, and that needs a video decoder: HEIC or AVIF.
+fn phone_format(bytes: &[u8]) -> Option<&'static str> {
+    // A box of the type `ftyp`, then the brand (ISO/IEC 23008-12).
+    match (bytes.get(4..8)?, bytes.get(8..12)?) {
+        (b"ftyp", b"avif" | b"avis") => Some("an AVIF"),
+        (b"ftyp", b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => Some("a HEIC"),
+        _ => None,
     }
 }
 

@@ -39,6 +39,20 @@ impl Colour {
             Self::Rgb | Self::Bgr => 3,
         }
     }
+
+    /// The colors of inputs of so many channels.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for any other number than 1 and 3.
+    pub fn of_channels(channels: usize) -> Result<Self> {
+        match channels {
+            1 => Ok(Self::Grayscale),
+            3 => Ok(Self::Rgb),
+            other => Err(Error::Unsupported(format!(
+                "the network takes inputs of {other} channels; images have 1 (gray) or 3 (color)"
+            ))),
+        }
+    }
 }
 
 /// How a picture becomes a network's input. Its order: digit, colour, size, numbers.
@@ -111,6 +125,27 @@ impl Preprocessing {
     #[must_use]
     pub fn with_size(self, height: usize, width: usize) -> Self {
         Self { height, width, ..self }
+    }
+
+    /// The same for inputs of one channel (gray) or of three (RGB).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for any other number of channels; [`Error::Argument`] when the channels have constants of
+    /// their own, as those of ImageNet do: gray images have no such constants.
+    pub fn with_channels(self, channels: usize) -> Result<Self> {
+        if channels == self.colour.channels() {
+            return Ok(self);
+        }
+        let colour = Colour::of_channels(channels)?;
+        let alike = |values: &[f32]| values.windows(2).all(|pair| pair[0] == pair[1]);
+        let (Some(&mean), Some(&std)) = (self.mean.first(), self.std.first()) else { return Ok(self) };
+        if !(alike(&self.mean) && alike(&self.std)) {
+            return Err(Error::argument(
+                "these pixel values have a mean for each color channel, and the network takes gray images: use unit (0 to \
+                 1) or symmetric (-1 to 1) instead",
+            ));
+        }
+        Ok(Self { colour, mean: vec![mean; channels], std: vec![std; channels], ..self })
     }
 
     /// The same with other means of getting to the size.

@@ -83,7 +83,7 @@ pub(super) fn save(
 /// Reads the file, if there is one, into a network and a state; whether there is one.
 ///
 /// # Errors
-/// [`Error::File`] when it is no checkpoint or damaged; [`Error::Argument`] names the first setting that was another one.
+/// [`Error::File`] when it is no checkpoint or damaged; [`Error::Changed`] names the first setting that was another one.
 pub(super) fn load(
     checkpoints: &Checkpoints,
     fit: &Fit,
@@ -103,7 +103,7 @@ pub(super) fn load(
         return Err(damaged(format!("it is of version {}, this program reads version {VERSION}", value["version"])));
     }
     let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
-    same(path, "", &description.identity, &identity(checkpoints, fit, network))?;
+    same(path, &description.identity, &identity(checkpoints, fit, network))?;
 
     for (weight, _) in network.weights_mut().iter_mut().zip(changes).filter(|(_, changes)| **changes) {
         let name = format!("weight/{}", weight.name());
@@ -130,31 +130,134 @@ pub(super) fn load(
     Ok(true)
 }
 
-/// Compares what a checkpoint was made with, entry by entry.
-fn same(path: &Path, name: &str, before: &Value, now: &Value) -> Result<()> {
-    if before == now {
-        return Ok(());
-    }
-    if let (Value::Object(old), Value::Object(new)) = (before, now) {
-        for key in old.keys().chain(new.keys()) {
-            let (old, new) = (&before[key], &now[key]);
-            let inner = if name.is_empty() || name == "run" || name == "options" {
-                key.replace('_', " ")
-            } else {
-                name.to_owned()
-            };
-            same(path, &inner, old, new)?;
+/// Refuses a checkpoint that was made with other settings, by the first one that differs.
+fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
+    let Some(Difference { keys, before, now }) = difference(before, now) else { return Ok(()) };
+    let containers = ["run", "options", "layers", "config", "rate"];
+    let names = keys.iter().filter(|key| !containers.contains(&key.as_str()));
+    let names: Vec<String> = names.map(|name| name.replace("pictures", "images")).collect();
+    let (before, now) = match (&before, &now) {
+        (Value::Array(before), Value::Array(now)) if before.len().max(now.len()) > MOST => {
+            (without(before, now), without(now, before))
         }
-    }
-    let short = |value: &Value| {
-        let text = value.to_string();
-        if text.chars().count() > 80 { "another one".to_owned() } else { text }
+        (before, now) => (short(before), short(now)),
     };
-    Err(Error::argument(format!(
-        "{}: this training was begun otherwise ({name}: {} then, {} now); go on with the same options, or begin anew with \
-         --force",
-        path.display(),
-        short(before),
-        short(now)
-    )))
+    Err(Error::Changed { path: path.to_path_buf(), field: names.join(", "), before, now })
+}
+
+/// The first place where two values differ.
+#[derive(Debug, PartialEq)]
+struct Difference {
+    /// The keys that lead there; items of a list by their names.
+    keys: Vec<String>,
+    before: Value,
+    now: Value,
+}
+
+fn difference(before: &Value, now: &Value) -> Option<Difference> {
+    if before == now {
+        return None;
+    }
+    let within = |key: &str, before: &Value, now: &Value| {
+        let mut inner = difference(before, now)?;
+        inner.keys.insert(0, key.to_owned());
+        Some(inner)
+    };
+    let found = match (before, now) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+            // The data explain a difference in the network, and its name one in its layers.
+            keys.sort_by_key(|key| !matches!(key.as_str(), "run" | "classes" | "name"));
+            keys.into_iter().find_map(|key| within(&key.replace('_', " "), &before[key], &now[key]))
+        }
+        (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(Value::is_object) => {
+            if old.len() != new.len() {
+                return Some(Difference {
+                    keys: vec!["number of layers".to_owned()],
+                    before: old.len().into(),
+                    now: new.len().into(),
+                });
+            }
+            let name = |item: &Value| item["name"].as_str().map(|name| format!("layer {name}")).unwrap_or_default();
+            old.iter().zip(new).find_map(|(old, new)| within(&name(old), old, new))
+        }
+        _ => None,
+    };
+    found.or_else(|| Some(Difference { keys: vec![], before: before.clone(), now: now.clone() }))
+}
+
+/// Items of a list that a message names.
+const MOST: usize = 10;
+
+/// A long list for a message: its length, and what another one lacks.
+fn without(items: &[Value], others: &[Value]) -> String {
+    let own: Vec<Value> = items.iter().filter(|item| !others.contains(item)).cloned().collect();
+    match own.as_slice() {
+        [] => items.len().to_string(),
+        own => format!("{} with {}", items.len(), short(&own.into())),
+    }
+}
+
+/// A value for a message.
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let mut texts: Vec<String> = items.iter().take(MOST).map(short).collect();
+            if items.len() > MOST {
+                texts.push("…".to_owned());
+            }
+            texts.join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(before: &Value, now: &Value) -> String {
+        same(Path::new("c"), before, now).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_differs_is_named_with_both_values() {
+        let of = |units: u32, classes: &[&str], smoothing: f64| {
+            json!({
+                "batch size": 8,
+                "network": {"name": "basic_cnn", "layers": [
+                    {"name": "flatten", "class_name": "Flatten"},
+                    {"name": "dense_2", "class_name": "Dense", "config": {"units": units}},
+                ]},
+                "options": {"label_smoothing": smoothing, "early_stopping": null},
+                "run": {"classes": classes, "training pictures": 10 * classes.len()},
+            })
+        };
+        let two = of(1, &["cats", "dogs"], 0.0);
+        same(Path::new("c"), &two, &two).unwrap();
+        // More classes change the network too: the classes are named.
+        let text = message(&two, &of(3, &["cats", "dogs", "foxes"], 0.0));
+        assert!(text.contains("classes: cats, dogs then, cats, dogs, foxes now"), "{text}");
+        let text = message(&two, &of(4, &["cats", "dogs"], 0.0));
+        assert!(text.contains("network, layer dense_2, units: 1 then, 4 now"), "{text}");
+        assert!(message(&two, &of(1, &["cats", "dogs"], 0.1)).contains("label smoothing: 0.0 then, 0.1 now"));
+        let text = message(&json!({"run": {"training pictures": 48}}), &json!({"run": {"training pictures": 60}}));
+        assert!(text.contains("training images: 48 then, 60 now"), "{text}");
+        let text = message(&json!({"options": {"early_stopping": null}}), &json!({"options": {"early_stopping": 5}}));
+        assert!(text.contains("early stopping: none then, 5 now"), "{text}");
+        let many =
+            |count: usize| json!({"run": {"classes": (0..count).map(|class| format!("c{class}")).collect::<Vec<_>>()}});
+        let text = message(&many(12), &many(14));
+        assert!(text.contains("classes: 12 then, 14 with c12, c13 now"), "{text}");
+        let text = message(&json!({"learning rate": {"rate": 0.1}}), &json!({"learning rate": {"rate": 0.2}}));
+        assert!(text.contains("(learning rate: 0.1 then, 0.2 now)"), "{text}");
+        let layers = |count: usize| json!({"network": {"layers": vec![json!({"name": "a"}); count]}});
+        assert!(
+            message(&layers(2), &layers(3)).contains("network, number of layers: 2 then, 3 now"),
+            "{}",
+            message(&layers(2), &layers(3))
+        );
+    }
 }

@@ -1,11 +1,15 @@
 //! How good a model is on labelled data.
 
-use crate::data::Dataset;
+use std::path::Path;
+
+use crate::data::{Dataset, FolderSet};
 use crate::nn::{Network, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
-use super::{Classifier, Confusion, Pictures, Samples};
+use super::samples::set_input;
+use super::transfer::frozen_seam;
+use super::{Classifier, Confusion, FeatureSet, FeatureStore, Pictures, Samples, picture_keys};
 
 /// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
 /// for 256 photos would fill any memory.
@@ -46,6 +50,7 @@ impl Evaluation {
 /// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network or there is no data;
 /// [`crate::Error::Unsupported`] when the network is no classifier.
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
+    model.check()?;
     let samples = Pictures::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
     evaluate_samples(&model.network, &samples, &order, cpu)
@@ -56,12 +61,46 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
+    evaluate_in_batches(network, samples, order, batch_of(network)?, cpu)
+}
+
+/// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
+/// them there: the same numbers, without running the base. None when the model has no frozen base, or when the cache does
+/// not have all images.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: Cpu) -> Result<Option<Evaluation>> {
+    let Some(seam) = frozen_seam(model)? else { return Ok(None) };
+    let layer = model.network.nodes()[seam].name();
+    let keys = picture_keys(data);
+    let Some(store) = FeatureStore::open_existing(cache, model, layer)?.filter(|store| store.has_all(&keys)) else {
+        return Ok(None);
+    };
+    let samples = FeatureSet::new(&store, data, &[keys])?;
+    let order: Vec<usize> = (0..data.len()).collect();
+    // Sums depend on how they are grouped: the batches are those of the whole network.
+    evaluate_in_batches(&model.network.tail(seam)?, &samples, &order, batch_of(&model.network)?, cpu).map(Some)
+}
+
+/// Samples that are computed at once.
+fn batch_of(network: &Network) -> Result<usize> {
+    Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
+}
+
+fn evaluate_in_batches(
+    network: &Network,
+    samples: &dyn Samples,
+    order: &[usize],
+    size: usize,
+    cpu: Cpu,
+) -> Result<Evaluation> {
     let classifier = Classifier::of(network)?;
     classifier.fits(samples.class_names().len())?;
     if order.is_empty() {
         return Err(Error::argument("there is no data to evaluate the model on"));
     }
-    let size = (VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH).min(order.len());
+    let size = size.min(order.len());
     let mut plan = Plan::builder(network)
         .cpu(cpu)
         .batch_size(size)
@@ -79,8 +118,7 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     };
     samples.each(None, order, size, &mut |batch| {
         let labels = batch.labels;
-        plan.set_batch(labels.len());
-        plan.input_mut().copy_from_slice(batch.images);
+        set_input(&mut plan, &batch)?;
         plan.forward(network)?;
         let targets = &mut targets[..labels.len() * classifier.units];
         classifier.targets(labels, targets);

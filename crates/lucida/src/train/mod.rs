@@ -30,7 +30,7 @@ mod transfer;
 
 pub use classifier::Classifier;
 pub use confusion::Confusion;
-pub use evaluate::{Evaluation, evaluate, evaluate_samples};
+pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
 pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, picture_keys};
 pub use finder::RateCurve;
 pub use fit::{BatchReport, Checkpoints, Fit, Fitted, Flow, Observer, Settings, Silent, fit};
@@ -43,4 +43,4 @@ pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;
 pub use tensorboard::EventFiles;
-pub use transfer::{Head, Transfer, Transferred};
+pub use transfer::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};

@@ -35,12 +35,7 @@ impl RunFolder {
         let run = Self { path };
         // Nobody shall go on from what another run has left.
         for old in [run.checkpoint(), run.skipped()] {
-            match std::fs::remove_file(&old) {
-                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io(&old, "remove", problem));
-                }
-                _ => {}
-            }
+            remove(&old)?;
         }
         Ok(run)
     }
@@ -73,6 +68,25 @@ impl RunFolder {
     /// The file to go on from.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
+    }
+
+    /// Removes the file to resume from: of a run that is finished it is the largest file, and of no use.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when it cannot be removed.
+    pub fn remove_checkpoint(&self) -> Result<()> {
+        remove(&self.checkpoint())
+    }
+
+    /// Removes the descriptions of a run that has failed before there was anything to keep, so that its folder can be
+    /// removed; a folder with anything else in it is left as it is.
+    pub fn remove_if_unused(&self) {
+        let descriptions = [self.origin(), self.skipped()];
+        let Ok(mut entries) = std::fs::read_dir(&self.path) else { return };
+        if entries.all(|entry| entry.is_ok_and(|entry| descriptions.contains(&entry.path()))) {
+            // What cannot be removed stays: the error that ended the run is the one to report.
+            let _ = descriptions.iter().try_for_each(|path| remove(path));
+        }
     }
 
     /// The table of files that cannot be used.
@@ -116,6 +130,14 @@ impl RunFolder {
         let figure = history.curves().figure();
         figure.save_svg(&self.path.join("curves.svg"))?;
         figure.picture(2.0)?.save_png(&self.path.join("curves.png"))
+    }
+}
+
+/// Removes a file that may be missing.
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove", problem)),
+        _ => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::nn::{Loss, Network, OptimizerState, Plan, Share, StepSeed, Team};
 use crate::{Cpu, Result};
 
 use super::distributed::{Buckets, Part};
+use super::samples::set_input;
 use super::{Classifier, Fit, Options, Settings};
 
 /// A plan and what is allocated once for all steps.
@@ -88,8 +89,7 @@ impl<'a> Trainer<'a> {
         let Part { batch, first, whole, counts } = part;
         let share = team.as_ref().map(|(team, _)| Share { team: *team, counts });
         let samples = batch.labels.len();
-        plan.set_batch(samples);
-        plan.input_mut().copy_from_slice(batch.images);
+        set_input(plan, &batch)?;
         let targets = &mut self.targets[..samples * classifier.units];
         classifier.targets(batch.labels, targets);
         classifier.mix_targets(batch.mixed, targets);

@@ -5,6 +5,7 @@ use lucida::data::{Augment, Dataset};
 use lucida::nn::thousands;
 use lucida::train::{Fitted, RunFolder, Settings, evaluate};
 use lucida::weights::Model;
+use serde_json::Value;
 
 use super::super::Context;
 use crate::output::percent;
@@ -15,7 +16,11 @@ pub(super) struct Ending<'a> {
     pub(super) fitted: &'a Fitted,
     pub(super) settings: &'a Settings,
     pub(super) augment: Option<&'a Augment>,
-    /// What is classified: digits or pictures.
+    /// What is frozen of the network, for a training that continues from it.
+    pub(super) base: Option<Value>,
+    /// Whether a finished run keeps the file to resume from.
+    pub(super) keep_checkpoint: bool,
+    /// What is classified: digits or images.
     pub(super) samples: &'a str,
 }
 
@@ -28,22 +33,27 @@ impl Ending<'_> {
         let Self { run, fitted, settings, .. } = self;
         let output = context.output;
         model.training = fitted.record(settings);
-        if let (Some(augment), Some(record)) = (self.augment, model.training.as_object_mut()) {
-            record.insert("augment".to_owned(), augment.to_string().into());
+        if let Some(record) = model.training.as_object_mut() {
+            record.extend(self.augment.map(|augment| ("augment".to_owned(), augment.to_string().into())));
+            record.extend(self.base.clone().map(|base| ("base".to_owned(), base)));
         }
         run.save_best(model)?;
         run.save_last(model, &fitted.last)?;
         run.save_history(&fitted.history)?;
+        if !(fitted.interrupted || self.keep_checkpoint) {
+            run.remove_checkpoint()?;
+        }
         report_best(fitted, context);
         let epochs = fitted.history.epochs.len();
         if fitted.stopped_early {
             output.info(&format!("Stopped early, after {epochs} epochs"));
         }
-        let written = format!("Written to {}: {}", run.path().display(), RunFolder::FILES.join(", "));
+        let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
+        let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
         if fitted.interrupted {
             output.info(&format!("Stopped after {epochs} of {} epochs", settings.epochs));
             output.info(&written);
-            output.info("Go on with the same command line and --resume");
+            output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());
         }
         if let Some(test) = test.filter(|test| !test.is_empty()) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
+use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{Team, summary, thousands};
 use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred};
 use lucida::weights::hub::cache_folder;
@@ -14,7 +14,7 @@ use super::ending::Ending;
 use super::network::Source;
 use super::rate;
 use super::remembered::Remembered;
-use super::settings::Wanted;
+use super::settings::{Defaults, Wanted};
 use crate::cli::TrainFolder;
 use crate::exit::Usage;
 use crate::interrupt;
@@ -32,12 +32,29 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
         return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
-    let out = arguments.out.clone().unwrap_or_else(|| default_out(path));
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(path, arguments));
     let source = Source::of(arguments)?;
-    let run = wanted.open_run(&out)?;
+    let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
+    let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
+    let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, team };
+    if wanted.is_finished(&out, context)? {
+        return Ok(());
+    }
     interrupt::catch()?;
+    wanted.in_run(&out, |run| run_in(arguments, (path, source), &wanted, run, context))
+}
+
+/// A run in its folder.
+fn run_in(
+    arguments: &TrainFolder,
+    (path, source): (&Path, Source),
+    wanted: &Wanted,
+    run: &RunFolder,
+    context: Context,
+) -> Result<()> {
+    let TrainFolder { seed, training, .. } = arguments;
     let mut folder = open(arguments, path, source.preprocessing()?, context)?;
+    let mut network = source.build(folder.class_names(), *seed)?;
     if !folder.skipped().is_empty() && wanted.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
@@ -50,30 +67,35 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
     if !training.find_lr && wanted.leads() {
         origin.save(&run.origin())?;
     }
-    let mut network = source.build(folder.class_names(), *seed)?;
     let settings = wanted.settings(folder.train.len(), context);
-    let slow = arguments.unfreeze.as_ref().map(|_| Slow {
+    let slow = network.unfrozen.as_ref().map(|_| Slow {
         through: network.end_of_base().to_owned(),
-        factor: (arguments.unfreeze_rate / training.learning_rate).min(1.0),
+        factor: (arguments.unfreeze_rate / settings.schedule.rate).min(1.0),
     });
-    let fit = wanted.fit(settings, &folder.train, &run, identity(arguments, &folder, &network), slow)?;
+    let fit = wanted.fit(settings, &folder.train, run, identity(arguments, &folder, &network), slow)?;
     tell(&network, arguments, context);
 
-    let Some(fitted) = train(arguments, &wanted, &fit, &run, &mut network, &mut folder, context)? else {
+    let Some(fitted) = train(arguments, wanted, &fit, run, &mut network, &mut folder, context)? else {
         return Ok(());
     };
     if !wanted.leads() {
         return Ok(());
     }
-    let mut model = network.model;
-    let augment = arguments.augment.as_ref();
-    let ending = Ending { run: &run, fitted: &fitted, settings: &settings, augment, samples: "pictures" };
-    ending.finish(&mut model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
+    let ending = Ending {
+        run,
+        fitted: &fitted,
+        settings: &settings,
+        augment: arguments.augment.as_ref(),
+        base: network.record(),
+        keep_checkpoint: training.keep_checkpoint,
+        samples: "images",
+    };
+    ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
     context.output.info(&format!("See lucida report {}", run.path().display()));
     Ok(())
 }
 
-/// Trains on pictures, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
+/// Trains on images, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
 /// for.
 fn train(
     arguments: &TrainFolder,
@@ -86,38 +108,12 @@ fn train(
 ) -> Result<Option<Fitted>> {
     let augment = arguments.augment.clone().unwrap_or_default();
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
-    let (Some(layer), Some(copies)) = (network.remembered().map(str::to_owned), copies) else {
-        let train = Augmented::new(&folder.train, augment, arguments.seed)?;
-        let preprocessing = network.model.preprocessing()?.clone();
-        let pictures = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
-        let (samples, validation) = (pictures(&train), pictures(&folder.validation));
-        if arguments.training.find_lr {
-            rate::find(fit, &network.model.network, &samples, run, context)?;
-            return Ok(None);
-        }
-        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
-        return Ok(Some(fit.run_on_in(
-            wanted.team,
-            &mut network.model.network,
-            &samples,
-            Some(&validation),
-            &mut watch,
-        )?));
+    let how = copies.map(|copies| (&augment, copies, arguments.seed));
+    let remembered = wanted.first_alone(|| remember(arguments, network, folder, how, context))?;
+    let (Some(remembered), Some(_)) = (remembered, copies) else {
+        return train_on_images(arguments, wanted, fit, run, network, folder, context);
     };
-    let cache = match &arguments.features {
-        Some(folder) => folder.clone(),
-        None => cache_folder()?.join("features"),
-    };
-    let how = (&augment, copies, arguments.seed);
-    // The first of a team computes what is not remembered yet; the others then find it.
-    let wait = || wanted.team.map_or((), Team::meet);
-    if !wanted.leads() {
-        wait();
-    }
-    let remembered = Remembered::compute(&network.model, &layer, folder, how, &cache, context)?;
-    if wanted.leads() {
-        wait();
-    }
+    remembered.tell();
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
@@ -137,10 +133,74 @@ fn train(
     Ok(Some(Fitted { last, ..fitted }))
 }
 
-/// `runs/photos` for `/data/photos/`.
-fn default_out(folder: &Path) -> PathBuf {
+/// What the frozen layers say about the images, as far as the training needs it: for a head that standardizes, of the
+/// training images; of all images, augmented so, if all of them are to be remembered.
+fn remember(
+    arguments: &TrainFolder,
+    network: &mut Transferred,
+    folder: &Folder,
+    how: Option<(&Augment, u32, u64)>,
+    context: Context,
+) -> Result<Option<Remembered>> {
+    let Some(layer) = network.remembered().map(str::to_owned) else {
+        if network.standardizes() {
+            let preprocessing = network.model.preprocessing()?.clone();
+            let images = Pictures::new(&folder.train, &preprocessing, context.cpu.threads());
+            network.standardize(&images, context.cpu)?;
+        }
+        return Ok(None);
+    };
+    if how.is_none() && !network.standardizes() {
+        return Ok(None);
+    }
+    let cache = match &arguments.features {
+        Some(folder) => folder.clone(),
+        None => cache_folder()?.join("features"),
+    };
+    let mut remembered = Remembered::open(&network.model, &layer, &cache, context)?;
+    if network.standardizes() {
+        remembered.standardize(network, &folder.train)?;
+    }
+    if let Some(how) = how {
+        remembered.compute(&network.model, folder, how)?;
+    }
+    Ok(Some(remembered))
+}
+
+fn train_on_images(
+    arguments: &TrainFolder,
+    wanted: &Wanted,
+    fit: &Fit,
+    run: &RunFolder,
+    network: &mut Transferred,
+    folder: &Folder,
+    context: Context,
+) -> Result<Option<Fitted>> {
+    let train = Augmented::new(&folder.train, arguments.augment.clone().unwrap_or_default(), arguments.seed)?;
+    let preprocessing = network.model.preprocessing()?.clone();
+    let images = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
+    let (samples, validation) = (images(&train), images(&folder.validation));
+    let network = &mut network.model;
+    if arguments.training.find_lr {
+        rate::find(fit, &network.network, &samples, run, context)?;
+        return Ok(None);
+    }
+    let mut watch = wanted.watch(network, (&folder.validation, &validation), run, context)?;
+    Ok(Some(fit.run_on_in(wanted.team, &mut network.network, &samples, Some(&validation), &mut watch)?))
+}
+
+/// `runs/photos` for `/data/photos/`; `runs/photos-2` where a run is continued that may lie there.
+fn default_out(folder: &Path, arguments: &TrainFolder) -> PathBuf {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    Path::new("runs").join(whole.file_name().unwrap_or("photos".as_ref()))
+    let name = whole.file_name().map_or_else(|| "photos".to_owned(), |name| name.to_string_lossy().into_owned());
+    let first = Path::new("runs").join(&name);
+    if arguments.continued.is_none() || !first.exists() {
+        return first;
+    }
+    let numbered = |number: u32| Path::new("runs").join(format!("{name}-{number}"));
+    let free = (2..).find(|&number| !numbered(number).exists()).unwrap_or(2);
+    // A run that is resumed is the last one.
+    numbered(if arguments.training.resume && free > 2 { free - 1 } else { free })
 }
 
 /// What must be the same for a training to go on, beside its settings.

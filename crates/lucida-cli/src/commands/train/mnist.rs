@@ -3,14 +3,14 @@
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Team, summary, thousands, zoo};
-use lucida::train::Pictures;
+use lucida::train::{Pictures, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
 
 use super::super::Context;
 use super::ending::Ending;
 use super::rate;
-use super::settings::Wanted;
+use super::settings::{Defaults, Wanted};
 use crate::cli::TrainMnist;
 use crate::interrupt;
 
@@ -18,14 +18,34 @@ use crate::interrupt;
 const VALIDATION: f64 = 0.2;
 
 pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Context) -> Result<()> {
-    let output = context.output;
     let (digits, origin) = match &arguments.data {
         Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
     let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted { arguments: training, epochs: *epochs, batch_size: *batch_size, seed: *seed, team };
-    let run = wanted.open_run(&arguments.out)?;
+    let wanted = Wanted {
+        arguments: training,
+        epochs: Some(*epochs),
+        defaults: Defaults::WHOLE,
+        batch_size: *batch_size,
+        seed: *seed,
+        team,
+    };
+    if wanted.is_finished(&arguments.out, context)? {
+        return Ok(());
+    }
+    wanted.in_run(&arguments.out, |run| run_in(arguments, &wanted, (digits, &origin), run, context))
+}
+
+/// A run in its folder.
+fn run_in(
+    arguments: &TrainMnist,
+    wanted: &Wanted,
+    (digits, origin): (Mnist, &str),
+    run: &RunFolder,
+    context: Context,
+) -> Result<()> {
+    let (output, training, team) = (context.output, &arguments.training, wanted.team);
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
@@ -37,7 +57,7 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         "validation digits": validation.len(),
         "augmentation": train.augment().to_string(),
     });
-    let fit = wanted.fit(settings, &train, &run, identity, None)?;
+    let fit = wanted.fit(settings, &train, run, identity, None)?;
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.train.class_names().to_vec(),
@@ -67,19 +87,26 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
         let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
-        return rate::find(&fit, &model.network, &samples, &run, context);
+        return rate::find(&fit, &model.network, &samples, run, context);
     }
     let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
     let fitted = {
         let preprocessing = model.preprocessing()?.clone();
         let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
-        let mut watch = wanted.watch(&model, (&validation, &samples), &run, context)?;
+        let mut watch = wanted.watch(&model, (&validation, &samples), run, context)?;
         fit.run_in(team, &mut model, &train, validating, &mut watch)?
     };
     if !wanted.leads() {
         return Ok(());
     }
-    let augment = arguments.augment.as_ref();
-    let ending = Ending { run: &run, fitted: &fitted, settings: &settings, augment, samples: "digits" };
+    let ending = Ending {
+        run,
+        fitted: &fitted,
+        settings: &settings,
+        augment: arguments.augment.as_ref(),
+        base: None,
+        keep_checkpoint: training.keep_checkpoint,
+        samples: "digits",
+    };
     ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }

@@ -1,77 +1,98 @@
-//! The network that a command line means: from scratch, or a new head on a base.
+//! The network that a command line means: from scratch, a new head on a base, or a trained one.
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lucida::data::{Filter, Preprocessing};
-use lucida::explain::embed::last_features;
+use lucida::data::{Colour, Filter, Preprocessing};
+use lucida::nn::Network;
 use lucida::nn::zoo::{self, Options};
-use lucida::train::{Head, Transfer, Transferred};
-use lucida::weights::{Model, ModelSpec, Top, hub, open};
+use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
+use lucida::weights::{Model, ModelSpec, Top, hub, inspect, open};
 
 use crate::cli::TrainFolder;
+use crate::exit::Usage;
 
-/// Height and width of the pictures, unless told otherwise.
+/// Height and width of the images of a known base by default.
 const SIZE: usize = 150;
 
 /// A network before the classes are known.
 pub(super) enum Source {
     Scratch(&'static zoo::Architecture, Preprocessing),
     Base(Box<Model>, Transfer),
+    Continued(Box<Model>, Option<String>),
 }
 
 impl Source {
     pub(super) fn of(arguments: &TrainFolder) -> Result<Self> {
+        if let Some(run) = &arguments.continued {
+            return Self::continued(run, arguments);
+        }
         let size = arguments.size.map(|size| [size.height, size.width]);
-        let (spec, size) = match &arguments.base {
-            Some(path) => (ModelSpec { size, ..ModelSpec::new(path.to_string_lossy()) }, size),
+        let file = |path: &Path| ModelSpec { size, ..ModelSpec::new(path.to_string_lossy()) };
+        let (spec, known) = match &arguments.base {
+            Some(path) => (file(path), None),
             None => {
                 let known = zoo::find(&arguments.model)?;
-                let size = size.unwrap_or([SIZE; 2]);
-                if arguments.weights.is_none() && hub::published(known, true).is_err() {
-                    refuse_transfer(arguments)?;
-                    let numbers = Model::preprocessing_of(known.pixels, size[0], size[1]);
-                    return Ok(Self::Scratch(known, adjusted(numbers, arguments)));
-                }
-                let weights = arguments.weights.clone();
-                (ModelSpec { weights, size: Some(size), ..ModelSpec::new(&arguments.model) }, Some(size))
+                let spec = match &arguments.weights {
+                    None if hub::published(known, true).is_err() => return Self::scratch(known, arguments),
+                    // The file of a whole model knows the size and the classes that it was trained with.
+                    Some(path) if inspect(path)?.architecture.is_some() => file(path),
+                    weights => {
+                        let size = Some(size.unwrap_or([SIZE; 2]));
+                        ModelSpec { weights: weights.clone(), size, ..ModelSpec::new(&arguments.model) }
+                    }
+                };
+                (spec, Some(known))
             }
         };
-        let mut base = open(&ModelSpec { top: Top::Unneeded, ..spec })?;
-        let preprocessing = match (base.preprocessing.take(), arguments.pixels, size) {
-            (Some(known), _, _) => known,
-            // The file does not say how pictures are prepared; the command line does.
-            (None, Some(pixels), size) => {
-                let shape = base.network.input_shape()?.as_picture().context("the base takes no pictures")?;
-                let [height, width] = size.unwrap_or([shape[0], shape[1]]);
-                Model::preprocessing_of(pixels.into(), height, width)
-            }
-            (None, None, _) => {
-                return Err(crate::exit::Usage(
-                    "--pixels is missing: the file does not say how pictures are prepared for the network".to_owned(),
-                )
-                .into());
-            }
+        let spec = ModelSpec { top: Top::Unneeded, ..spec };
+        let base = with_preprocessing(open(&spec)?, arguments).with_context(|| spec.model)?;
+        let end = match &arguments.cut {
+            Some(layer) => base.network.nodes()[base.network.find(layer)?].name(),
+            None => end_of_base(&base.network, known)?,
         };
-        base.preprocessing = Some(adjusted(preprocessing, arguments));
-        let cut = match (&arguments.cut, &arguments.base) {
-            (Some(layer), _) => Some(layer.clone()),
-            // Of a classifier, all but the layer that tells its classes.
-            (None, Some(_)) => Some(last_features(&base.network)?.to_owned()),
-            (None, None) => None,
+        let node = &base.network.nodes()[base.network.find(end)?];
+        let head = match &arguments.head {
+            Some(head) => head.clone(),
+            None => Head::behind(node.shape()),
         };
-        let end = match &cut {
-            Some(layer) => &base.network.nodes()[base.network.find(layer)?],
-            None => base.network.output()?,
-        };
-        let fallback = if end.shape().as_flat().is_some() { "dense:256,dropout:0.5".parse()? } else { Head::default() };
-        let head = arguments.head.clone().unwrap_or(fallback);
+        // Cutting behind the last layer would change nothing.
+        let cut = (base.network.output()?.name() != end).then(|| end.to_owned());
         Ok(Self::Base(Box::new(base), Transfer { cut, head, unfreeze: arguments.unfreeze.clone() }))
     }
 
-    /// How pictures are prepared.
+    fn scratch(known: &'static zoo::Architecture, arguments: &TrainFolder) -> Result<Self> {
+        refuse_transfer(arguments)?;
+        let [default_height, default_width, default_channels] = known.input;
+        let [height, width] = arguments.size.map_or([default_height, default_width], |size| [size.height, size.width]);
+        let mut preprocessing = Model::preprocessing_of(known.pixels, height, width);
+        // A digit is normalized to MNIST's 28x28 pixels; a larger image would be blurred by it.
+        preprocessing.digit &= [height, width] == [28, 28];
+        let channels = arguments.channels.map_or(default_channels, usize::from);
+        Ok(Self::Scratch(known, adjusted(preprocessing, channels, arguments)?))
+    }
+
+    /// A trained model, to be trained further as it is.
+    fn continued(run: &Path, arguments: &TrainFolder) -> Result<Self> {
+        let model = open(&ModelSpec::new(run.to_string_lossy()))?;
+        model.preprocessing().with_context(|| run.display().to_string())?;
+        Ok(Self::Continued(Box::new(model), arguments.unfreeze.clone()))
+    }
+
+    /// How images are prepared.
     pub(super) fn preprocessing(&self) -> Result<&Preprocessing> {
         match self {
             Self::Scratch(_, preprocessing) => Ok(preprocessing),
-            Self::Base(base, _) => Ok(base.preprocessing()?),
+            Self::Base(model, _) | Self::Continued(model, _) => Ok(model.preprocessing()?),
+        }
+    }
+
+    /// Whether there is a base that does not learn, or not as the rest does.
+    pub(super) fn is_frozen(&self) -> Result<bool> {
+        match self {
+            Self::Scratch(..) => Ok(false),
+            Self::Base(..) => Ok(true),
+            Self::Continued(model, _) => Ok(end_of_frozen(model)? > 0),
         }
     }
 
@@ -79,25 +100,64 @@ impl Source {
     pub(super) fn build(self, class_names: &[String], seed: u64) -> Result<Transferred> {
         match self {
             Self::Scratch(known, preprocessing) => {
-                let options = Options::default().size(preprocessing.height, preprocessing.width);
+                let [height, width, channels] = preprocessing.output_shape();
+                let options = Options::default().size(height, width).channels(channels);
                 let network = known.build(&options.classes(class_names.len()).seed(seed))?;
                 let class_names = class_names.to_vec();
                 let model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(network) };
-                Ok(Transferred { model, head: 0, seam: 0 })
+                Ok(Transferred::from_scratch(model))
             }
             Self::Base(base, transfer) => Ok(transfer.apply(*base, class_names, seed)?),
+            Self::Continued(model, unfreeze) => Ok(continue_training(*model, class_names, unfreeze.as_deref())?),
         }
     }
 }
 
-/// What the command line says beyond what the network was made for.
-fn adjusted(preprocessing: Preprocessing, arguments: &TrainFolder) -> Preprocessing {
+/// A base with the preprocessing that the command line asks for.
+fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model> {
+    let shape = base.network.input_shape()?.as_picture();
+    let [height, width, channels] = shape.context("the network does not take images")?;
+    Colour::of_channels(channels)?;
+    if arguments.channels.is_some_and(|wanted| usize::from(wanted) != channels) {
+        return Err(Usage(format!("--channels is for networks trained from scratch; this one takes {channels}")).into());
+    }
+    let preprocessing = match (base.preprocessing.take(), arguments.pixels) {
+        (Some(known), _) => known,
+        // The file does not say how images are prepared; the command line does.
+        (None, Some(pixels)) => Model::preprocessing_of(pixels.into(), height, width),
+        (None, None) => {
+            return Err(Usage(
+                "--pixels is missing: the file does not say how images are prepared for the network".to_owned(),
+            )
+            .into());
+        }
+    };
+    base.preprocessing = Some(adjusted(preprocessing, channels, arguments)?);
+    base.check()?;
+    Ok(base)
+}
+
+/// The last layer of a base that is kept by default: of a known network the last one before its classifier, whether or not
+/// the file has that.
+fn end_of_base<'a>(network: &'a Network, known: Option<&zoo::Architecture>) -> Result<&'a str> {
+    if let Some(known) = known.filter(|known| known.parameters_without_top.is_some()) {
+        let shape = network.input_shape()?.as_picture().unwrap_or(known.input);
+        let bare = known.build(&Options::without_top().size(shape[0], shape[1]))?;
+        if let Ok(end) = network.find(bare.output()?.name()) {
+            return Ok(network.nodes()[end].name());
+        }
+    }
+    Ok(end_of_features(network)?)
+}
+
+/// What the command line says beyond what the network was made for, for so many channels.
+fn adjusted(preprocessing: Preprocessing, channels: usize, arguments: &TrainFolder) -> Result<Preprocessing> {
     let (height, width) = (preprocessing.height, preprocessing.width);
     let numbers = match arguments.pixels {
         Some(pixels) => Model::preprocessing_of(pixels.into(), height, width),
         None => preprocessing,
     };
-    numbers.with_fit(arguments.fit.into(), Filter::Bilinear)
+    Ok(numbers.with_channels(channels)?.with_fit(arguments.fit.into(), Filter::Bilinear))
 }
 
 /// A network that is trained from scratch has no base to cut or to unfreeze.
@@ -109,7 +169,7 @@ fn refuse_transfer(arguments: &TrainFolder) -> Result<()> {
         ("--augment-copies", arguments.augment_copies.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(crate::exit::Usage(format!(
+        Some((option, _)) => Err(Usage(format!(
             "{option} is for a network that has learned something before: {} is trained from scratch",
             arguments.model
         ))

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use lucida::data::{Augment, Augmented, Dataset, Folder};
+use lucida::data::{Augment, Augmented, Dataset, Folder, FolderSet};
 use lucida::nn::thousands;
-use lucida::train::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, picture_keys};
+use lucida::train::{FeatureSet, FeatureStore, Key, Transferred, augmented_keys, features_of_base, picture_keys};
 use lucida::weights::Model;
 
 use super::super::Context;
@@ -16,61 +16,85 @@ use crate::progress::Counter;
 /// The features of the parts to train on and to validate with.
 pub(super) struct Remembered {
     store: FeatureStore,
+    layer: String,
     train: Vec<Vec<Key>>,
     validation: Vec<Key>,
+    computed: usize,
+    started: Instant,
+    context: Context,
 }
 
 impl Remembered {
-    /// Runs the base, up to `layer`, over the pictures that it has not seen yet.
+    /// Opens what is known of the outputs of `layer`.
+    pub(super) fn open(model: &Model, layer: &str, cache: &Path, context: Context) -> Result<Self> {
+        Ok(Self {
+            store: FeatureStore::open(cache, model, layer)?,
+            layer: layer.to_owned(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            computed: 0,
+            started: Instant::now(),
+            context,
+        })
+    }
+
+    /// Runs the base over the images that it has not seen yet.
+    fn add(&mut self, model: &Model, (set, pass, keys): (&dyn Dataset, Option<u32>, &[Key])) -> Result<()> {
+        let counter = Counter::new(self.context.output, "Features");
+        let watch = |done, total| counter.at(done, total);
+        let images = (set, pass, keys);
+        self.computed += features_of_base(&mut self.store, model, &self.layer, images, self.context.cpu, &watch)?;
+        Ok(())
+    }
+
+    /// Measures mean and variance where the head standardizes: over the training images as they are.
+    pub(super) fn standardize(&mut self, network: &mut Transferred, set: &FolderSet) -> Result<()> {
+        let keys = picture_keys(set);
+        self.add(&network.model, (set, None, &keys))?;
+        Ok(network.standardize(&FeatureSet::new(&self.store, set, &[keys])?, self.context.cpu)?)
+    }
+
+    /// Runs the base over all images, the training images in augmented copies where that is wanted.
     pub(super) fn compute(
+        &mut self,
         model: &Model,
-        layer: &str,
         folder: &Folder,
         (augment, copies, seed): (&Augment, u32, u64),
-        cache: &Path,
-        context: Context,
-    ) -> Result<Self> {
+    ) -> Result<()> {
         if augment.mixup > 0.0 || augment.cutmix > 0.0 {
-            bail!("--augment-copies cannot remember pictures that are mixed with others: leave out mixup and cutmix");
+            bail!("--augment-copies cannot remember images that are mixed with others: leave out mixup and cutmix");
         }
-        let started = Instant::now();
-        let mut store = FeatureStore::open(cache, model, layer)?;
-        let (mut train, mut computed) = (Vec::new(), 0);
-        let mut compute = |what, set: &dyn Dataset, pass, keys: &[Key]| -> Result<()> {
-            let counter = Counter::new(context.output, what);
-            let watch = |done, total| counter.at(done, total);
-            computed += features_of_base(&mut store, model, layer, (set, pass, keys), context.cpu, &watch)?;
-            Ok(())
-        };
         if augment.is_none() {
             let keys = picture_keys(&folder.train);
-            compute("Features", &folder.train, None, &keys)?;
-            train.push(keys);
+            self.add(model, (&folder.train, None, &keys))?;
+            self.train.push(keys);
         } else {
             let augmented = Augmented::new(&folder.train, augment.clone(), seed)?;
             for pass in 1..=copies {
                 let keys = augmented_keys(&folder.train, augment, seed, pass);
-                compute("Features", &augmented, Some(pass), &keys)?;
-                train.push(keys);
+                self.add(model, (&augmented, Some(pass), &keys))?;
+                self.train.push(keys);
             }
         }
         let validation = picture_keys(&folder.validation);
-        compute("Features", &folder.validation, None, &validation)?;
-        let (all, time) = (train.iter().map(Vec::len).sum::<usize>() + validation.len(), started.elapsed());
-        context.output.info(&match computed {
-            0 => format!(
-                "The features of all {} pictures at {layer} are in {}",
-                thousands(all),
-                store.folder().display()
-            ),
-            _ => format!(
-                "Computed the features of {} pictures at {layer} in {}, kept in {}",
+        self.add(model, (&folder.validation, None, &validation))?;
+        self.validation = validation;
+        Ok(())
+    }
+
+    /// Says what was computed, and where it is.
+    pub(super) fn tell(&self) {
+        let Self { layer, computed, started, .. } = self;
+        let (all, time) = (self.train.iter().map(Vec::len).sum::<usize>() + self.validation.len(), started.elapsed());
+        let place = self.store.folder().display();
+        self.context.output.info(&match *computed {
+            0 => format!("The features of all {} images at {layer} are in {place}", thousands(all)),
+            computed => format!(
+                "Computed the features of {} images at {layer} in {}, kept in {place}",
                 thousands(computed),
-                seconds(time.as_secs_f64()),
-                store.folder().display()
+                seconds(time.as_secs_f64())
             ),
         });
-        Ok(Self { store, train, validation })
     }
 
     pub(super) fn sets(&self, folder: &Folder) -> Result<(FeatureSet<'_>, FeatureSet<'_>)> {

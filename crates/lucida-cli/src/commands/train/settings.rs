@@ -8,7 +8,7 @@ use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };
-use lucida::weights::Model;
+use lucida::weights::{Model, load_model};
 use serde_json::Value;
 
 use super::super::Context;
@@ -19,10 +19,27 @@ use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
 use crate::progress::Progress;
 
-/// A training of so many epochs.
+/// What holds where the command line does not say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defaults {
+    pub(super) epochs: u32,
+    pub(super) learning_rate: f64,
+    /// Epochs without a better one; 0 for all epochs.
+    pub(super) early_stopping: u32,
+}
+
+impl Defaults {
+    /// Of a network all of which learns.
+    pub(super) const WHOLE: Self = Self { epochs: 15, learning_rate: 1e-3, early_stopping: 0 };
+    /// Of a head on a frozen base, whose epochs cost next to nothing: see the measurements in `docs/photos.md`.
+    pub(super) const HEAD: Self = Self { epochs: 50, learning_rate: 3e-4, early_stopping: 5 };
+}
+
+/// A training as the command line wants it.
 pub(super) struct Wanted<'a> {
     pub(super) arguments: &'a TrainingArguments,
-    pub(super) epochs: u32,
+    pub(super) epochs: Option<u32>,
+    pub(super) defaults: Defaults,
     pub(super) batch_size: u32,
     pub(super) seed: u64,
     pub(super) team: Option<&'a dyn Team>,
@@ -34,20 +51,85 @@ impl Wanted<'_> {
         self.team.is_none_or(|team| team.rank() == 0)
     }
 
-    /// Opens the folder of the run: a new one, or that of a run that goes on.
-    pub(super) fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+    /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again
+    /// when it fails.
+    pub(super) fn in_run(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<()>) -> Result<()> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
+        let run = self.open_run(path)?;
+        let result = work(&run);
+        if result.is_err() && !made.is_empty() && self.leads() {
+            run.remove_if_unused();
+            // A folder with something in it stays.
+            let _ = made.iter().try_for_each(std::fs::remove_dir);
+        }
+        result
+    }
+
+    /// Whether the run to be resumed has ended, and says so. All members of a team do what the first one finds.
+    pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
+        if !self.arguments.resume {
+            return Ok(false);
+        }
+        let run = RunFolder::at(path);
+        let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
+        let mut finished = [f64::from(u8::from(found))];
+        if let Some(team) = self.team {
+            team.sum(&mut finished);
+        }
+        if finished == [0.0] || !self.leads() {
+            return Ok(finished != [0.0]);
+        }
+        let training = load_model(&run.model())?.training;
+        let [wanted, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
+        let name = path.display();
+        if self.epochs.is_some_and(|epochs| u64::from(epochs) > wanted) {
+            bail!(
+                "{name}: this run of {done} epochs is finished and its checkpoint removed, so it cannot be resumed for more \
+                 epochs: train its model further with --continue {name} --out DIR (--keep-checkpoint keeps the checkpoint \
+                 of a run)"
+            );
+        }
+        context.output.info(&format!(
+            "{name}: this run of {done} epochs is finished; train its model further with --continue {name} --out DIR"
+        ));
+        Ok(true)
+    }
+
+    /// Runs `work` in the first member of a team before the others, who then find what it has left on the disk.
+    pub(super) fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let wait = || self.team.map_or((), Team::meet);
+        if !self.leads() {
+            wait();
+        }
+        let result = work()?;
+        if self.leads() {
+            wait();
+        }
+        Ok(result)
+    }
+
+    /// Opens the folder of the run: a new one, or that of a run that is resumed.
+    fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
         if !self.leads() {
             return Ok(RunFolder::at(path));
         }
         if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
     }
 
+    fn epochs(&self) -> usize {
+        self.epochs.unwrap_or(self.defaults.epochs) as usize
+    }
+
     pub(super) fn settings(&self, samples: usize, context: Context) -> Settings {
         let arguments = self.arguments;
         let ranks = if arguments.together.scale_with_ranks { self.team.map_or(1, Team::size) } else { 1 };
-        let (epochs, batch_size) = (self.epochs as usize, self.batch_size as usize * ranks);
+        let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
         let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
-        let (rate, warm_up) = (arguments.learning_rate * ranks as f64, u64::from(arguments.warm_up));
+        let (rate, warm_up) = (
+            arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64,
+            u64::from(arguments.warm_up),
+        );
         let schedule = match arguments.schedule {
             ScheduleName::Constant => Schedule::constant(rate),
             ScheduleName::Cosine => Schedule::cosine(rate, ((epochs * steps) as u64).saturating_sub(warm_up)),
@@ -75,7 +157,7 @@ impl Wanted<'_> {
         if !self.leads() {
             return Ok(Watch::nothing());
         }
-        let epochs = self.epochs as usize;
+        let epochs = self.epochs();
         let watch = if self.arguments.tui {
             if !context.output.is_watched() {
                 return Err(Usage("--tui needs a terminal".to_owned()).into());
@@ -106,6 +188,7 @@ impl Wanted<'_> {
         let arguments = self.arguments;
         let count = |number: Option<u32>| number.map(|number| number as usize);
         let decays_itself = arguments.optimizer == OptimizerName::Adam;
+        let early_stopping = arguments.early_stopping.unwrap_or(self.defaults.early_stopping);
         let plateau = |patience| Plateau { patience, factor: arguments.plateau_factor };
         let options = Options {
             steps_per_epoch: count(arguments.steps_per_epoch),
@@ -114,7 +197,7 @@ impl Wanted<'_> {
                 MonitorName::Loss => Monitor::Loss,
                 MonitorName::Accuracy => Monitor::Accuracy,
             },
-            early_stopping: count(arguments.early_stopping),
+            early_stopping: count(Some(early_stopping).filter(|&patience| patience > 0)),
             plateau: count(arguments.reduce_on_plateau).map(plateau),
             class_weights: class_weights(arguments.class_weights.as_ref(), train)?,
             label_smoothing: arguments.label_smoothing.unwrap_or(0.0) as f32,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::walk::{Listing, check_folder, files_below, list};
-use super::{Part, Skipped};
+use super::{Part, Skipped, hints};
 use crate::{Error, Result};
 
 /// The names of the parts, in lower case. The first of several names for one part counts.
@@ -57,6 +57,7 @@ impl Layout {
             _ => false,
         };
         if !in_parts {
+            refuse_flat_parts(&parts)?;
             let found = Found::of(path, listing, &mut skipped)?;
             return Ok(Self { parts: vec![(Part::Train, found)], skipped });
         }
@@ -73,7 +74,32 @@ impl Layout {
     }
 }
 
+/// Refuses training images that are in no classes: beside another part, or with classes in their names. The folder `train`
+/// would be taken as a class.
+fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
+    let Some((Part::Train, train)) = parts.first() else { return Ok(()) };
+    let listing = list(train, &mut Vec::new()).map_err(|source| Error::io(train, "read", source))?;
+    let images = listing.files.iter().any(|file| hints::is_image(file));
+    if !images || (parts.len() < 2 && hints::sort_by_name(train, &listing.files).is_none()) {
+        return Ok(());
+    }
+    let hint = hints::unsorted(train, &listing.files);
+    Err(Error::file(train, format!("holds training images, but has no sub-folders, one for each class: {hint}")))
+}
+
 impl Found {
+    /// What to know of images in the sub-folders of classes.
+    pub(super) fn nested_note(&self) -> Option<String> {
+        let parents = self.files.iter().filter_map(|(file, class)| Some((file.parent()?, class)));
+        let mut nested = parents.filter(|(parent, class)| *parent != self.path.join(&self.class_names[**class]));
+        let first = nested.next()?.0.strip_prefix(&self.path).ok()?;
+        Some(format!(
+            "images in sub-folders of a class, as in {}, belong to that class; move the sub-folders up if they are classes of \
+             their own",
+            first.display()
+        ))
+    }
+
     fn of(path: &Path, listing: Listing, skipped: &mut Vec<Skipped>) -> Result<Self> {
         let path = path.to_path_buf();
         if listing.folders.is_empty() {

@@ -17,6 +17,7 @@
 
 mod check;
 mod duplicates;
+mod hints;
 mod layout;
 mod listed;
 mod set;
@@ -193,10 +194,15 @@ impl<'a> FolderBuilder<'a> {
         let mut sets = Vec::new();
         let mut total = 0;
         for (part, found) in parts {
-            if !found.classified {
-                let problem = "has no sub-folders, one for each class (a classifier needs two or more)";
-                return Err(Error::file(&found.path, problem));
+            if !found.classified && part == Part::Test {
+                // Competitions have test images whose classes nobody is to know.
+                notes.push(format!("{}: its images are in no classes, so it is not used", found.path.display()));
+                continue;
             }
+            if !found.classified {
+                return Err(unsorted(part, &found));
+            }
+            notes.extend(found.nested_note());
             total += found.files.len();
             sets.push((part, found));
         }
@@ -217,10 +223,12 @@ impl<'a> FolderBuilder<'a> {
         let (train, empty) = train.without_empty_classes();
         notes.extend(empty.iter().map(|class| format!("class {class:?} has no picture and is left out")));
         at_least_two(&train, &skipped)?;
+        not_all_alike(&train, &mut notes)?;
+        let root = train.root().to_path_buf();
         let mut others = Vec::new();
         for (part, set) in sets {
             let (set, _) = set.without_empty_classes();
-            let set = set.with_classes(train.class_names())?;
+            let set = set.with_classes(train.class_names()).map_err(|problem| explain_classes(problem, part, &root))?;
             for class in set.missing_classes() {
                 notes.push(format!("class {class:?} has no {} picture", part.name()));
             }
@@ -296,18 +304,82 @@ impl<'a> FolderBuilder<'a> {
     }
 }
 
-/// Refuses a folder that there is nothing to tell apart in.
-fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
-    match train.class_names() {
-        [] => Err(no_pictures(train.root(), skipped)),
-        [only] => Err(Error::file(
-            train.root(),
+/// A part of a classifier's data without classes.
+fn unsorted(part: Part, found: &layout::Found) -> Error {
+    let files: Vec<PathBuf> = found.files.iter().map(|(file, _)| file.clone()).collect();
+    let what = "has no sub-folders, one for each class (a classifier needs two or more)";
+    let hint = hints::unsorted(&found.path, &files);
+    match part {
+        _ if !files.iter().any(|file| hints::is_image(file)) => Error::file(&found.path, what),
+        Part::Train => Error::file(&found.path, format!("{what}: {hint}")),
+        _ => Error::file(
+            &found.path,
             format!(
-                "has pictures of one class only, {only:?}: a classifier needs two sub-folders with pictures or more"
+                "has no sub-folders with the classes of the training images: {hint}; or move it out of the folder, and a share \
+                 of the training images validates"
             ),
-        )),
-        _ => Ok(()),
+        ),
     }
+}
+
+/// The error of a part that has a class which the training part lacks, with what to do.
+fn explain_classes(problem: Error, part: Part, train: &Path) -> Error {
+    let Error::File { path, problem } = problem else { return problem };
+    let (name, train) = (part.name(), train.display());
+    Error::file(
+        path,
+        format!(
+            "{problem} of {train}: name the folders of the {name} part as those of {train}, or move the part out of the folder"
+        ),
+    )
+}
+
+/// Refuses a folder that there is nothing to classify in.
+fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
+    let only = match train.class_names() {
+        [] => return Err(no_pictures(train.root(), skipped)),
+        [only] => only,
+        _ => return Ok(()),
+    };
+    let inside = train.root().join(only);
+    let listing = walk::list(&inside, &mut Vec::new()).unwrap_or_default();
+    let names: Vec<String> =
+        listing.folders.iter().filter_map(|folder| folder.file_name()?.to_str().map(str::to_owned)).collect();
+    let hint = match names.as_slice() {
+        [first, second, ..] => {
+            format!(
+                "if its sub-folders ({first}, {second}{}) are the classes, open {} instead",
+                if names.len() > 2 { ", …" } else { "" },
+                inside.display()
+            )
+        }
+        _ => "add a sub-folder with images of something else".to_owned(),
+    };
+    let problem = format!("has images of one class only, {only:?}, and a classifier needs two or more: {hint}");
+    Err(Error::file(train.root(), problem))
+}
+
+/// Refuses images that are all copies of one, and notes classes that hold nothing but copies.
+fn not_all_alike(train: &FolderSet, notes: &mut Vec<String>) -> Result<()> {
+    let mut first = vec![None; train.class_names().len()];
+    let mut alike = vec![true; first.len()];
+    for file in train.files() {
+        let digest = *first[file.label].get_or_insert(file.digest);
+        alike[file.label] &= digest == file.digest;
+    }
+    if alike.iter().all(|alike| *alike) && first.iter().all(|digest| *digest == first[0]) {
+        let problem = format!(
+            "holds {} copies of one image: a classifier learns from many different images of each class",
+            train.len()
+        );
+        return Err(Error::file(train.root(), problem));
+    }
+    for ((name, alike), count) in train.class_names().iter().zip(alike).zip(train.counts()) {
+        if alike && count > 1 {
+            notes.push(format!("class {name:?} holds {count} copies of one image: add different ones"));
+        }
+    }
+    Ok(())
 }
 
 fn no_pictures(path: &Path, skipped: &[Skipped]) -> Error {

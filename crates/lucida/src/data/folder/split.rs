@@ -38,10 +38,12 @@ pub(super) fn split(
     let indices = |wanted: bool| (0..set.len()).filter(|&index| validates[index] == wanted).collect::<Vec<_>>();
     let (train, validation) = (indices(false), indices(true));
     if validation.is_empty() && fraction > 0.0 {
-        return Err(Error::file(
-            set.root(),
-            format!("has too few pictures ({}) for a share of {fraction} that validates: add pictures", set.len()),
-        ));
+        let problem = match moved {
+            0 => format!("has too few images ({}) for a share of {fraction} that validates: add images", set.len()),
+            _ => "has no image to validate with that is not an exact copy of one to train on: remove the copies"
+                .to_owned(),
+        };
+        return Err(Error::file(set.root(), problem));
     }
     Ok((set.take(&train), set.take(&validation)))
 }

@@ -195,16 +195,105 @@ fn folders_that_cannot_be_used_say_why() {
     fs::write(root.path().join("a/x.txt"), "x").unwrap();
     assert!(message(root.path()).contains("holds no picture (1 file cannot be used, the first is "));
     put(root.path(), "a/1.png", [1, 2, 3]);
-    assert!(message(root.path()).contains("pictures of one class only, \"a\""), "{}", message(root.path()));
+    assert!(message(root.path()).contains("images of one class only, \"a\""), "{}", message(root.path()));
     put(root.path(), "b/1.png", [4, 2, 3]);
-    assert!(message(root.path()).contains("too few pictures (2)"), "{}", message(root.path()));
+    assert!(message(root.path()).contains("too few images (2)"), "{}", message(root.path()));
     assert!(message(&root.path().join("a/1.png")).contains("is not a folder"));
 
     let root = temporary();
     put_classes(&root.path().join("train"), 2, 2);
     put(root.path(), "val/c/1.png", [9, 9, 9]);
     let unknown = message(root.path());
-    assert!(unknown.ends_with("val/c: is not one of the 2 classes (a, b)"), "{unknown}");
+    assert!(unknown.contains("val/c: is not one of the 2 classes (a, b) of "), "{unknown}");
+}
+
+/// Layouts that people really have, each with what to do.
+#[test]
+fn layouts_of_other_programs_say_what_to_do() {
+    let message = |path: &Path| open(path).unwrap_err().to_string();
+    // The images of Kaggle's cats and dogs: flat parts, which are not the classes `train` and `test`.
+    let root = temporary();
+    for index in 0..3 {
+        put(root.path(), &format!("train/cat.{index}.png"), [index, 0, 0]);
+        put(root.path(), &format!("train/dog.{index}.png"), [index, 9, 0]);
+        put(root.path(), &format!("test/{index}.png"), [index, 9, 9]);
+    }
+    let text = message(root.path());
+    assert!(text.contains("train: holds training images, but has no sub-folders"), "{text}");
+    assert!(text.contains("for class in cat dog; do mkdir"), "{text}");
+    fs::rename(root.path().join("test"), root.path().join("test1")).unwrap();
+    assert!(message(root.path()).contains("for class in cat dog; do mkdir"));
+    fs::rename(root.path().join("test1"), root.path().join("test")).unwrap();
+    // A flat folder of them, and one with a table.
+    assert!(message(&root.path().join("train")).contains("for class in cat dog"));
+    fs::write(root.path().join("test/labels.csv"), "id,label\n0,cat\n1,dog\n").unwrap();
+    let text = message(&root.path().join("test"));
+    assert!(text.contains("labels.csv says which") && text.contains("read -r file class"), "{text}");
+
+    // ImageNet: sorted training images beside flat ones to validate with, and a flat test part, which nobody needs.
+    let root = temporary();
+    put_classes(&root.path().join("train"), 2, 4);
+    put(root.path(), "test/1.png", [1, 2, 3]);
+    let folder = open(root.path()).unwrap();
+    assert!(folder.test.is_none() && folder.notes()[0].contains("test: its images are in no classes"));
+    put(root.path(), "val/1.png", [3, 2, 1]);
+    let text = message(root.path());
+    assert!(text.contains("val: has no sub-folders with the classes of the training images"), "{text}");
+    fs::remove_dir_all(root.path().join("val")).unwrap();
+    put(root.path(), "val/images/1.png", [3, 2, 1]);
+    let text = message(root.path());
+    assert!(
+        text.contains("val/images: is not one of the 2 classes (a, b) of ") && text.contains("name the folders"),
+        "{text}"
+    );
+
+    // A folder around the folder, and classes within classes.
+    let root = temporary();
+    put_classes(&root.path().join("photos/animals"), 2, 2);
+    let text = message(&root.path().join("photos"));
+    assert!(
+        text.contains("sub-folders (a, b) are the classes, open ") && text.contains("photos/animals instead"),
+        "{text}"
+    );
+    put_classes(&root.path().join("photos/plants"), 3, 2);
+    let folder = Folder::builder(root.path().join("photos")).split(0.4, 1).open().unwrap();
+    assert_eq!(folder.class_names(), ["animals", "plants"]);
+    assert!(
+        folder.notes().iter().any(|note| note.contains("as in animals/a, belong to that class")),
+        "{:?}",
+        folder.notes()
+    );
+
+    // Nothing but copies.
+    let root = temporary();
+    (0..6).for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [1, 2, 3]));
+    assert!(message(root.path()).contains("holds 6 copies of one image"), "{}", message(root.path()));
+    (0..6)
+        .for_each(|index| put(root.path(), &format!("{}/{index}.png", ["a", "b"][index % 2]), [index as u8 % 2, 2, 3]));
+    assert!(
+        message(root.path()).contains("has no image to validate with that is not an exact copy"),
+        "{}",
+        message(root.path())
+    );
+    (0..6).for_each(|index| put(root.path(), &format!("a/more{index}.png"), [index as u8, 2, 0]));
+    let folder = open(root.path()).unwrap();
+    assert!(
+        folder.notes().iter().any(|note| note.contains("class \"b\" holds 3 copies of one image")),
+        "{:?}",
+        folder.notes()
+    );
+}
+
+#[test]
+fn photos_of_phones_are_named() {
+    let root = temporary();
+    put_classes(root.path(), 2, 4);
+    fs::write(root.path().join("a/p.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    fs::write(root.path().join("b/p.jpg"), b"\0\0\0\x18ftypavif\0\0\0\0mif1avif").unwrap();
+    let folder = open(root.path()).unwrap();
+    let reasons: Vec<&str> = folder.skipped().iter().map(|skipped| skipped.reason.as_str()).collect();
+    assert!(reasons[0].starts_with("is a HEIC image, which is not supported: convert it"), "{reasons:?}");
+    assert!(reasons[1].starts_with("is an AVIF image"), "{reasons:?}");
 }
 
 #[test]

@@ -103,3 +103,18 @@ fn a_malicious_file_is_refused() {
         assert!(preprocessing.to_picture(&[]).is_err());
     }
 }
+
+#[test]
+fn gray_networks_take_what_has_no_constants_for_each_color() {
+    let gray = Preprocessing::inception(8).with_channels(1).unwrap();
+    assert_eq!((gray.output_shape(), gray.mean.as_slice(), gray.divisor), ([8, 8, 1], &[1.0][..], 127.5));
+    gray.check().unwrap();
+    assert_eq!(gray.with_channels(3).unwrap(), Preprocessing::inception(8));
+    assert_eq!(Preprocessing::vgg().with_channels(3).unwrap(), Preprocessing::vgg());
+    assert!(Preprocessing::vgg().with_channels(1).unwrap_err().to_string().contains("use unit"));
+    assert!(Preprocessing::torchvision(8).with_channels(1).is_err());
+    for channels in [0, 2, 4, 7] {
+        let message = Preprocessing::mnist().with_channels(channels).unwrap_err().to_string();
+        assert!(message.contains(&format!("inputs of {channels} channels")), "{message}");
+    }
+}

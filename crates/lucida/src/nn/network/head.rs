@@ -64,6 +64,28 @@ impl Network {
         Ok(self.with_head([Flatten {}.into()])?.0)
     }
 
+    /// The network with another layer, of the same name, in place of its only output. The new layer's weights are zero, the
+    /// others are moved.
+    ///
+    /// # Errors
+    /// [`Error::Layer`](crate::Error::Layer) when it does not fit.
+    pub fn with_output_layer(self, layer: Layer) -> Result<Self> {
+        let end = self.find(self.output()?.name())?;
+        let mut builder = Self::builder(self.name.clone());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let layer = if index == end { layer.clone() } else { node.layer.clone() };
+            builder.add_named(node.name.clone(), layer, &node.inputs)?;
+        }
+        let mut changed = builder.finish(&self.outputs)?;
+        let replaced = self.nodes[end].weights.clone();
+        let kept = self.weights.into_iter().enumerate().filter(|(index, _)| !replaced.contains(index));
+        let mut kept = kept.map(|(_, weight)| weight);
+        let new = changed.nodes[end].weights.clone();
+        let places = changed.weights.iter_mut().enumerate().filter(|(index, _)| !new.contains(index));
+        places.zip(&mut kept).for_each(|((_, place), weight)| *place = weight);
+        Ok(changed)
+    }
+
     /// Draws the weights of the layers from number `first` on, as each layer's initialisers say.
     pub fn initialize(&mut self, first: usize, seed: u64) {
         let mut stream = 0;

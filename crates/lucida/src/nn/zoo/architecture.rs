@@ -22,6 +22,9 @@ pub enum Start {
 pub struct Options {
     /// Height and width of the input in pixels; the network's default when there are none.
     pub size: Option<[usize; 2]>,
+    /// Channels of the input, for the networks that are small enough to be trained from scratch; the network's default
+    /// when there are none.
+    pub channels: Option<usize>,
     /// Whether the classifier at the end is wanted. Without it the output is the picture of features before it.
     pub top: bool,
     /// The number of classes; the network's default when there is none. Matters with the top only.
@@ -33,7 +36,7 @@ pub struct Options {
 impl Default for Options {
     /// The network as it was published, with weights of zero.
     fn default() -> Self {
-        Self { size: None, top: true, classes: None, start: Start::Zeros }
+        Self { size: None, channels: None, top: true, classes: None, start: Start::Zeros }
     }
 }
 
@@ -47,6 +50,12 @@ impl Options {
     #[must_use]
     pub fn size(self, height: usize, width: usize) -> Self {
         Self { size: Some([height, width]), ..self }
+    }
+
+    /// With an input of this many channels.
+    #[must_use]
+    pub fn channels(self, channels: usize) -> Self {
+        Self { channels: Some(channels), ..self }
     }
 
     /// With this many classes.
@@ -130,7 +139,15 @@ impl Architecture {
         if !options.top && self.parameters_without_top.is_none() {
             return Err(Error::argument(format!("{} cannot be had without its classifier", self.name)));
         }
-        (self.build)(options)
+        let network = (self.build)(options)?;
+        // Published weights are for the channels of the publication: those networks do not read the option.
+        match (options.channels, network.input_shape()?.as_picture()) {
+            (Some(wanted), Some([.., channels])) if wanted != channels => Err(Error::argument(format!(
+                "{} takes images of {channels} channels, not {wanted}; basic-cnn takes any number",
+                self.name
+            ))),
+            _ => Ok(network),
+        }
     }
 }
 

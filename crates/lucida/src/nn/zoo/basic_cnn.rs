@@ -33,7 +33,7 @@ pub fn basic_cnn(options: &Options) -> Result<Network> {
         last.into(),
     ];
     let mut builder = Network::builder("basic_cnn");
-    let mut last = builder.add(Input::new([height, width, 3]), &[])?;
+    let mut last = builder.add(Input::new([height, width, options.channels.unwrap_or(3)]), &[])?;
     for layer in layers {
         last = builder.add(layer, &[last])?;
     }

@@ -29,7 +29,7 @@ pub fn lenet5(options: &Options) -> Result<Network> {
         Dense::new(options.classes.unwrap_or(10)).activation(ActivationKind::Softmax).into(),
     ];
     let mut builder = Network::builder("lenet5");
-    let mut last = builder.add(Input::new([height, width, 1]), &[])?;
+    let mut last = builder.add(Input::new([height, width, options.channels.unwrap_or(1)]), &[])?;
     for layer in layers {
         last = builder.add(layer, &[last])?;
     }

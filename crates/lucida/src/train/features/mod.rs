@@ -22,6 +22,7 @@ pub use key::{Key, augmented_keys, picture_keys};
 pub use store::FeatureStore;
 
 use super::Samples;
+use super::samples::set_input;
 use store::Place;
 
 /// Pictures computed at once.
@@ -114,6 +115,7 @@ pub fn features_of_base(
     if missing.is_empty() {
         return Ok(0);
     }
+    model.check()?;
     let preprocessing = model.preprocessing()?;
     let width = store.width();
     let mut plan = Plan::builder(&model.network).cpu(cpu).batch_size(BATCH.min(missing.len())).output(layer).build()?;
@@ -123,8 +125,7 @@ pub fn features_of_base(
     let loader = Loader::new(set, preprocessing).threads(cpu.threads());
     let loader = pass.map_or(loader, |pass| loader.training(pass));
     let all = loader.each(&missing, BATCH, |batch| {
-        plan.set_batch(batch.indices.len());
-        plan.input_mut().copy_from_slice(batch.images);
+        set_input(&mut plan, &batch)?;
         plan.forward(&model.network)?;
         if plan.output(0).iter().any(|value| !value.is_finite()) {
             return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));

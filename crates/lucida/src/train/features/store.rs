@@ -52,8 +52,21 @@ impl FeatureStore {
     /// [`Error::Io`] when the folder cannot be created or read, [`Error::Argument`] when there is no such layer.
     pub fn open(folder: &Path, model: &Model, layer: &str) -> Result<Self> {
         let folder = folder.join(hex(base_key(model, layer)?));
-        let width = model.network.nodes()[model.network.find(layer)?].shape().len();
         files::create_folder(&folder)?;
+        Self::read_folder(folder, model, layer)
+    }
+
+    /// As [`open`](Self::open), but creates nothing; none when nothing is remembered of this base.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_existing(folder: &Path, model: &Model, layer: &str) -> Result<Option<Self>> {
+        let folder = folder.join(hex(base_key(model, layer)?));
+        if folder.is_dir() { Self::read_folder(folder, model, layer).map(Some) } else { Ok(None) }
+    }
+
+    fn read_folder(folder: PathBuf, model: &Model, layer: &str) -> Result<Self> {
+        let width = model.network.nodes()[model.network.find(layer)?].shape().len();
         let mut store = Self { folder, width, segments: Vec::new(), places: HashMap::new() };
         let failed = |source| Error::io(&store.folder, "read", source);
         let mut paths = Vec::new();
@@ -86,6 +99,11 @@ impl FeatureStore {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Whether the features of all these images are remembered.
+    pub fn has_all(&self, keys: &[Key]) -> bool {
+        keys.iter().all(|key| self.places.contains_key(key))
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Place> {

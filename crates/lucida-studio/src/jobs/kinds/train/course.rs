@@ -74,19 +74,25 @@ impl Course<'_> {
         )
     }
 
-    /// Keeps what a run leaves; the value is the result of the job.
+    /// Keeps what a run leaves; the value is the result of the job. `base` is the record of a network with a frozen base.
     pub(super) fn finish(
         &self,
-        model: &mut Model,
+        (model, base): (&mut Model, Option<Value>),
         fitted: &Fitted,
         pictures: &dyn Dataset,
         evaluation: &Evaluation,
     ) -> lucida::Result<Value> {
         let (job, run) = (self.job, self.run);
         model.training = fitted.record(&self.settings());
+        if let (Some(base), Some(record)) = (base, model.training.as_object_mut()) {
+            record.insert("base".to_owned(), base);
+        }
         run.save_best(model)?;
         run.save_last(model, &fitted.last)?;
         run.save_history(&fitted.history)?;
+        if !fitted.interrupted {
+            run.remove_checkpoint()?;
+        }
         let shown = |name: &&&str| !name.ends_with(".svg") && run.path().join(name).exists();
         RunFolder::FILES.iter().filter(shown).for_each(|name| job.offer(name));
         let (cells, sheet) = cells(job, pictures, evaluation)?;

@@ -33,5 +33,5 @@ pub(super) fn learn(course: &Course, source: Option<&Source>) -> lucida::Result<
     let fitted = course.fit(&mut model.network, &lesson)?;
     let all: Vec<usize> = (0..validation.len()).collect();
     let evaluation = evaluate_samples(&model.network, &tried, &all, course.cpu)?;
-    course.finish(&mut model, &fitted, &validation, &evaluation)
+    course.finish((&mut model, None), &fitted, &validation, &evaluation)
 }

@@ -22,8 +22,6 @@ use crate::state::Studio;
 const SIZE: usize = 150;
 /// The network that learns from nothing.
 const SCRATCH: &str = "basic-cnn";
-/// What is put on a network that has learned something before.
-const HEAD: &str = "gap,bn,dense:256,dropout:0.3";
 /// The part of the photos that validates, where the folder has none for that.
 const VALIDATION: f64 = 0.2;
 
@@ -100,17 +98,16 @@ pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&
         let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
         let fitted = course.fit(&mut model.network, &lesson)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
-        return course.finish(&mut model, &fitted, &folder.validation, &evaluation);
+        return course.finish((&mut model, None), &fitted, &folder.validation, &evaluation);
     };
-    let head: Head = HEAD.parse()?;
-    let transfer = Transfer { cut: cut(name), head, unfreeze: None };
+    let transfer = Transfer { cut: cut(name), head: Head::default(), unfreeze: None };
     let features = features
         .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
     on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, &folder, &features)
 }
 
 /// The head learns from what the frozen layers say of each photo, which is found out once.
-fn on_base(course: &Course, network: Transferred, folder: &Folder, features: &Path) -> Result<Value> {
+fn on_base(course: &Course, mut network: Transferred, folder: &Folder, features: &Path) -> Result<Value> {
     let (cpu, job) = (course.cpu, course.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
@@ -122,6 +119,8 @@ fn on_base(course: &Course, network: Transferred, folder: &Folder, features: &Pa
     };
     let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);
     let train = FeatureSet::new(&store, &folder.train, &train)?;
+    network.standardize(&train, cpu)?;
+    let base = network.record();
     let validation = FeatureSet::new(&store, &folder.validation, &validation)?;
     let Transferred { mut model, seam, .. } = network;
     let mut tail = model.network.tail(seam)?;
@@ -131,7 +130,7 @@ fn on_base(course: &Course, network: Transferred, folder: &Folder, features: &Pa
     let mut last = model.network.clone();
     last.take_over(fitted.last)?;
     model.network.take_over(tail)?;
-    course.finish(&mut model, &Fitted { last, ..fitted }, &folder.validation, &evaluation)
+    course.finish((&mut model, base), &Fitted { last, ..fitted }, &folder.validation, &evaluation)
 }
 
 /// The network below a new head; none for the one that learns from nothing.

@@ -1,0 +1,185 @@
+//! What to do with a folder whose images are not sorted into a sub-folder for each class.
+//!
+//! Data sets come in other layouts as well: a table of labels, or the class in the name of each file. They are recognized
+//! by their names, to say how to sort them; nothing is moved.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::plural;
+
+/// The endings of files that are images, or that their owner believes to be.
+const IMAGES: [&str; 12] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
+const TABLES: [&str; 2] = ["csv", "tsv"];
+/// What the column with the classes is called.
+const LABELS: [&str; 9] = ["class", "label", "category", "target", "species", "breed", "diagnosis", "dx", "classname"];
+/// Classes that names of files may tell; more are numbers of some kind.
+const MOST_CLASSES: usize = 100;
+/// Bytes of a table that are looked at.
+const TABLE_START: u64 = 4096;
+
+/// How the images of a flat folder could be sorted, as a clause; that they need sorting is all there is to say of some.
+pub(super) fn unsorted(folder: &Path, files: &[PathBuf]) -> String {
+    let table = files.iter().find(|file| has_ending(file, &TABLES));
+    let by_table = table.and_then(|table| sort_by_table(folder, table, files));
+    let hint = by_table.or_else(|| sort_by_name(folder, files)).or_else(|| {
+        let name = table?.file_name()?.to_string_lossy();
+        Some(format!("{name} may say which: tables of labels are not read yet, sort the images by it"))
+    });
+    hint.unwrap_or_else(|| "move the images of each class into a folder of their own".to_owned())
+}
+
+/// Whether a file is called like an image.
+pub(super) fn is_image(file: &Path) -> bool {
+    has_ending(file, &IMAGES)
+}
+
+fn has_ending(file: &Path, endings: &[&str]) -> bool {
+    let ending = file.extension().and_then(OsStr::to_str);
+    ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// The lines that sort the images by a table, where its columns can be recognized.
+fn sort_by_table(folder: &Path, table: &Path, files: &[PathBuf]) -> Option<String> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    std::fs::File::open(table).ok()?.take(TABLE_START).read_to_end(&mut start).ok()?;
+    let text = String::from_utf8_lossy(&start);
+    let mut lines = text.lines();
+    let (first, second) = (lines.next()?, lines.next()?);
+    let separator = if first.contains('\t') { '\t' } else { ',' };
+    let fields = |line: &str| line.split(separator).map(|field| field.trim_matches('"').to_owned()).collect::<Vec<_>>();
+    let (header, row) = (fields(first), fields(second));
+    let image = |field: &String| files.iter().find(|file| file.file_name().is_some_and(|name| *name == **field));
+    let stem = |field: &String| {
+        files.iter().filter(|file| is_image(file)).find(|file| file.file_stem().is_some_and(|name| *name == **field))
+    };
+    let (column, ending) = match row.iter().position(|field| image(field).is_some()) {
+        Some(column) => (column, String::new()),
+        None => {
+            let column = row.iter().position(|field| stem(field).is_some())?;
+            (column, format!(".{}", stem(&row[column])?.extension()?.to_string_lossy()))
+        }
+    };
+    let called = |name: &String| LABELS.contains(&name.to_lowercase().as_str());
+    let other = || (header.len() == 2).then_some(1 - column);
+    let class = header.iter().position(called).filter(|class| *class != column).or_else(other)?;
+    let has_header = image(header.get(column)?).or_else(|| stem(&header[column])).is_none();
+    let names = if column < class { "file class" } else { "class file" };
+    let (low, high) = (column.min(class) + 1, column.max(class) + 1);
+    let (cut, read) = match separator {
+        '\t' => (String::new(), "IFS=$'\\t'"),
+        _ => ("-d, ".to_owned(), "IFS=,"),
+    };
+    let rows = if has_header { "tail -n +2" } else { "cat" };
+    let name = table.file_name()?.to_string_lossy();
+    Some(format!(
+        "{name} says which: tables of labels are not read yet, but this sorts the images by it: cd {folder} && {rows} {name} \
+         | tr -d '\"\\r' | cut {cut}-f{low},{high} | while {read} read -r {names}; do mkdir -p \"sorted/$class\" && cp \
+         \"$file{ending}\" \"sorted/$class/\"; done; then open the folder sorted",
+        folder = quoted(folder),
+        name = name,
+    ))
+}
+
+/// The lines that sort the images by what their names begin with, where these are a few words that come again and again.
+pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files.iter().filter(|file| is_image(file)) {
+        let name = file.file_name()?.to_str()?;
+        let end = name.find(|c: char| c.is_ascii_digit() || "._- (".contains(c)).unwrap_or(name.len());
+        // cat.jpg is one image of a cat, not the first of a class.
+        let is_numbered = name[end..].chars().any(|c| c.is_ascii_digit());
+        let word = &name[..end];
+        if !is_numbered || word.is_empty() || !word.chars().all(char::is_alphabetic) {
+            return None;
+        }
+        *counts.entry(word.to_owned()).or_default() += 1;
+    }
+    let cameras = ["img", "dsc", "dscn", "dscf", "pxl", "image", "photo", "frame", "screenshot", "mvi", "p", "gopr"];
+    let by_camera = counts.keys().all(|word| cameras.contains(&word.to_lowercase().as_str()));
+    if !(2..=MOST_CLASSES).contains(&counts.len()) || counts.values().any(|&count| count < 2) || by_camera {
+        return None;
+    }
+    let classes: Vec<&str> = counts.keys().map(String::as_str).collect();
+    Some(format!(
+        "the names of the files seem to say which ({}); this sorts them: cd {} && for class in {}; do mkdir -p \"$class\" && \
+         mv -- \"$class\"[-0-9._\\ \\(]* \"$class\"/; done",
+        plural(classes.len(), "class", "classes"),
+        quoted(folder),
+        classes.join(" ")
+    ))
+}
+
+/// A path for a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(names: &[&str], table: Option<(&str, &str)>) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        if let Some((name, text)) = table {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let names = names.iter().copied().chain(table.map(|(name, _)| name));
+        let files = names.map(|name| folder.path().join(name)).collect();
+        (folder, files)
+    }
+
+    /// Runs the lines of a hint in a shell, and returns the files that are then in sub-folders.
+    #[cfg(unix)]
+    fn sorted(folder: &Path, hint: &str) -> Vec<String> {
+        let script = &hint[hint.find("cd ").unwrap()..];
+        let script = script.split("; then open").next().unwrap();
+        let done = std::process::Command::new("bash").arg("-c").arg(script).output().unwrap();
+        assert!(done.status.success(), "{hint}: {}", String::from_utf8_lossy(&done.stderr));
+        let mut skipped = Vec::new();
+        let listing = super::super::walk::list(folder, &mut skipped).unwrap();
+        let files = listing.folders.iter().flat_map(|inside| super::super::walk::files_below(inside, &mut skipped));
+        files.map(|file| file.strip_prefix(folder).unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_lines_of_a_hint_sort_the_images() {
+        let (folder, files) = folder(&["cat.1.jpg", "cat.2.jpg", "dog.1.jpg", "dog.22.jpg"], None);
+        let hint = unsorted(folder.path(), &files);
+        let expected = ["cat/cat.1.jpg", "cat/cat.2.jpg", "dog/dog.1.jpg", "dog/dog.22.jpg"];
+        assert_eq!(sorted(folder.path(), &hint), expected, "{hint}");
+
+        let (folder, files) =
+            self::folder(&["a b.png", "2.png"], Some(("labels.csv", "label,id\r\nred fox,2\r\ncat,a b\r\n")));
+        let hint = unsorted(folder.path(), &files);
+        assert_eq!(sorted(folder.path(), &hint), ["sorted/cat/a b.png", "sorted/red fox/2.png"], "{hint}");
+        let table = ("t.tsv", "1.png\t7\tcat\n2.png\t9\tdog\n");
+        let (folder, files) = self::folder(&["1.png", "2.png"], Some(table));
+        // Which of three columns has the classes is not said.
+        assert!(unsorted(folder.path(), &files).starts_with("t.tsv may say which"));
+        let table = ("t.tsv", "file\tn\tlabel\n1.png\t7\tcat\n2.png\t9\tdog\n");
+        let (folder, files) = self::folder(&["1.png", "2.png"], Some(table));
+        assert_eq!(sorted(folder.path(), &unsorted(folder.path(), &files)), ["sorted/cat/1.png", "sorted/dog/2.png"]);
+    }
+
+    #[test]
+    fn names_that_tell_no_classes_are_left_alone() {
+        let plain = "move the images of each class into a folder of their own";
+        for names in [
+            &["IMG_001.jpg", "IMG_002.jpg", "DSC0003.jpg", "DSC0004.jpg"][..],
+            &["1.jpg", "2.jpg"],
+            &["cat.jpg", "dog.jpg"],
+            &["beach 1.jpg", "beach 2.jpg"],
+            &["a1.jpg", "b1.jpg", "b2.jpg"],
+        ] {
+            let (folder, files) = folder(names, None);
+            assert_eq!(unsorted(folder.path(), &files), plain, "{names:?}");
+        }
+    }
+}
