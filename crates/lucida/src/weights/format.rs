@@ -32,13 +32,13 @@ impl Format {
     /// [`Error::File`] when it is none of these; [`Error::Io`] when it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
         let failed = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
         let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
-        file.take(64).read_to_end(&mut start).map_err(failed)?;
+        file.by_ref().take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
             return Ok(Self::KerasH5);
         }
@@ -57,6 +57,10 @@ impl Format {
         }
         if is_onnx(&start, len) {
             return Ok(Self::Onnx);
+        }
+        // A user block may begin with anything, so it is looked for last.
+        if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
+            return Ok(Self::KerasH5);
         }
         let found = match start.as_slice() {
             [] => "it is empty".to_owned(),
