@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::{Error, Result};
@@ -49,7 +50,12 @@ impl Archive {
     }
 
     fn new(path: &Path, bytes: Box<dyn Bytes>, len: u64) -> Result<Self> {
-        let zip = ZipArchive::new(bytes).map_err(|problem| {
+        // A model file is an archive from its first byte on. Left to detect where the archive starts, the zip crate looks
+        // for the directory right before the end record, and PyTorch puts the 76 bytes of the ZIP64 records between
+        // them: when the directory's first entry has 76 bytes, too (a member name of 30), the second passes for the
+        // first and all places are off by one entry.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let zip = ZipArchive::with_config(config, bytes).map_err(|problem| {
             Error::file(path, format!("is not a usable zip archive: {problem}: it may be cut short or damaged"))
         })?;
         if zip.len() > MAX_MEMBERS {

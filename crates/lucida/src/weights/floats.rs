@@ -40,6 +40,16 @@ impl Float {
         }
     }
 
+    /// As [`decode`](Self::decode), of numbers in the order of bytes of this machine.
+    pub(super) fn decode_native(self, bytes: &[u8], to: &mut [f32]) {
+        if cfg!(target_endian = "little") {
+            return self.decode(bytes, to);
+        }
+        let turned: Vec<u8> =
+            bytes.chunks_exact(self.size()).flat_map(|number| number.iter().rev().copied()).collect();
+        self.decode(&turned, to);
+    }
+
     /// Reads `count` numbers and hands them over in pieces.
     pub(super) fn read(self, from: &mut impl Read, count: usize, take: &mut dyn FnMut(&[f32])) -> std::io::Result<()> {
         let mut bytes = vec![0; count.min(CHUNK) * self.size()];

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
 use crate::nn::Network;
+use crate::nn::zoo::Architecture;
 use crate::{Error, Result};
 
 /// The formats of model files.
@@ -31,13 +32,13 @@ impl Format {
     /// [`Error::File`] when it is none of these; [`Error::Io`] when it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
         let failed = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
         let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
-        file.take(64).read_to_end(&mut start).map_err(failed)?;
+        file.by_ref().take(64).read_to_end(&mut start).map_err(failed)?;
         if start.starts_with(&hdf5::MAGIC) {
             return Ok(Self::KerasH5);
         }
@@ -56,6 +57,10 @@ impl Format {
         }
         if is_onnx(&start, len) {
             return Ok(Self::Onnx);
+        }
+        // A user block may begin with anything, so it is looked for last.
+        if hdf5::is_hdf5(&mut file, len).map_err(failed)? {
+            return Ok(Self::KerasH5);
         }
         let found = match start.as_slice() {
             [] => "it is empty".to_owned(),
@@ -116,18 +121,38 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     }
 }
 
+/// The model of a known network, if a file has its weights under the names that torchvision or timm have for it: with the
+/// classes and the preprocessing of the file. `None` for all other files.
+///
+/// # Errors
+/// As [`load_weights`].
+pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+    match Format::of(path)? {
+        Format::Safetensors => safetensors::load_known(path, known),
+        Format::Torch => torch::load_known(path, known),
+        Format::KerasH5 | Format::KerasZip | Format::Onnx => Ok(None),
+    }
+}
+
 /// Reads weights from a file of any format into a network.
 ///
 /// # Errors
 /// As the `load_weights` of the format, and as [`Format::of`].
 pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    fill(path, network).map(drop)
+}
+
+/// As [`load_weights`]. Returns the names of the tensors that were left out: those of a classifier that the network does
+/// not have.
+pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     match Format::of(path)? {
-        Format::Safetensors => safetensors::load_weights(path, network),
-        Format::KerasH5 => keras_h5::load_weights(path, network),
-        Format::KerasZip => keras_zip::load_weights(path, network),
-        Format::Torch => torch::load_weights(path, network),
-        Format::Onnx => onnx::load_weights(path, network),
+        Format::Safetensors => return safetensors::fill(path, network),
+        Format::Torch => return torch::fill(path, network),
+        Format::KerasH5 => keras_h5::load_weights(path, network)?,
+        Format::KerasZip => keras_zip::load_weights(path, network)?,
+        Format::Onnx => onnx::load_weights(path, network)?,
     }
+    Ok(Vec::new())
 }
 
 /// Says what is in a file of any format.

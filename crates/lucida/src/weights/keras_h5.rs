@@ -85,8 +85,8 @@ pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
 /// is put into an attribute of its own, where [`load_model`] finds it. Needs memory of about three times the weights' size.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has too many layers for the format (InceptionV3 has), or one whose name is not
-/// allowed in Keras; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
+/// [`Error::Unsupported`] when the network has too many layers for the format (InceptionV3 has), or one that Keras has no
+/// counterpart for; [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
     files::write_bytes(path, &keras::legacy(model, path)?)
 }

@@ -59,16 +59,17 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
 /// Needs memory of about four times the weights' size.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer's name is not allowed in Keras; [`Error::Io`] when the file cannot be written,
+/// [`Error::Unsupported`] when Keras has no counterpart for a layer; [`Error::Io`] when the file cannot be written,
 /// then there is none, or still the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {
-    let config = keras::description(&model.network, path)?;
+    let network = keras::expressible(&model.network, path)?;
+    let config = keras::description(&network, path)?;
     let metadata = json!({
         "keras_version": WRITTEN_FOR,
         "date_saved": "1980-01-01@00:00:00",
         LUCIDA: own(model),
     });
-    let weights = keras::weights(&model.network)?;
+    let weights = keras::weights(&network)?;
     let pack = || -> zip::result::ZipResult<Vec<u8>> {
         // No compression, as Keras: weights hardly shrink, and they can be read in place. The date is fixed, so that the
         // same model gives the same bytes.

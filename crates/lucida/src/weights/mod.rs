@@ -22,6 +22,7 @@ pub mod onnx;
 mod open;
 mod pickle;
 pub mod safetensors;
+mod topology;
 pub mod torch;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};

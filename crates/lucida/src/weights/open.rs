@@ -4,9 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::hub::{self, Hub, State};
-use super::{
-    Model, ModelSettings, Note, Task, builtin_vgg16_at, inspect, load_model_at, load_weights,
-};
+use super::format::{fill, load_known};
+use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::zoo::{self, Architecture, Options};
@@ -16,6 +15,8 @@ use crate::{Error, Result};
 pub const BUILTIN: &str = "vgg16-builtin";
 /// Its input by default.
 const BUILTIN_SIZE: [usize; 2] = [224, 224];
+/// Tensors that a message names.
+const MAX_NAMED: usize = 8;
 /// The model in the folder of a run.
 const IN_RUN: &str = "model.safetensors";
 
@@ -219,30 +220,36 @@ fn resized(model: Model, path: &Path, size: Option<[usize; 2]>) -> Result<Model>
     Ok(Model { network, preprocessing, ..model })
 }
 
-/// A known network with the weights of a file, which decides whether there is a classifier, and of how many classes.
+/// A known network with the weights of a file, which decides whether there is a classifier, and of how many classes: the
+/// network that takes all tensors of the file, as [`load_model`] finds it where the file tells its network itself.
 fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
-    let found = inspect(path)?;
-    let bare = Options { size: spec.size, ..Options::without_top() };
-    let mut attempts = Vec::new();
-    if known.parameters_without_top.is_some() {
-        attempts.push(bare.clone());
+    if let Some(model) = load_known(path, known)? {
+        return fitted(model, known, path, spec);
     }
-    attempts.push(Options::default());
-    // The bias of the classifier comes last, and has a value for each class.
-    if let Some(&[classes]) = found.tensors.last().map(|tensor| tensor.shape.as_slice())
-        && classes != known.classes
-        && known.parameters_without_top.is_some()
-    {
-        attempts.push(Options::default().classes(classes));
+    let found = inspect(path)?;
+    // With the classifier first: weights of a whole network can also be read into one without it, which leaves the
+    // classifier's out.
+    let mut attempts = vec![Options::default()];
+    if known.parameters_without_top.is_some() {
+        let classes = classes(&found).filter(|&classes| classes != known.classes);
+        attempts.extend(classes.map(|classes| Options::default().classes(classes)));
+        attempts.push(Options { size: spec.size, ..Options::without_top() });
     }
     let mut nearest: Option<(usize, Error)> = None;
     for options in attempts {
         let mut model = Model::of_architecture(known, &options)?;
-        let Err(problem) = load_weights(path, &mut model.network) else {
-            return fitted(model, known, path, &options, spec);
-        };
         // What the file was meant for is best told by the size.
         let distance = model.network.parameters().0.abs_diff(found.parameters());
+        let problem = match fill(path, &mut model.network) {
+            Ok(unused) if unused.is_empty() => return fitted(model, known, path, spec),
+            Ok(unused) => {
+                let (names, more) = (unused[..unused.len().min(MAX_NAMED)].join(", "), unused.len() > MAX_NAMED);
+                let more = if more { ", ..." } else { "" };
+                let name = known.name;
+                Error::file(path, format!("does not fit network {name}: no layer of its classifier takes {names}{more}"))
+            }
+            Err(problem) => problem,
+        };
         if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
             nearest = Some((distance, problem));
         }
@@ -250,11 +257,22 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
     Err(nearest.map_or_else(|| Error::Bug("no way to load weights was tried".into()), |(_, problem)| problem))
 }
 
+/// The classes of the classifier that a file has: its bias has a value for each. It is called `predictions`, or comes
+/// last.
+fn classes(found: &Inspection) -> Option<usize> {
+    let named = |tensor: &&TensorInfo| tensor.name.contains("predictions") && tensor.name.contains("bias");
+    let bias = found.tensors.iter().find(named).or_else(|| found.tensors.last())?;
+    match bias.shape[..] {
+        [classes] if classes > 0 => Some(classes),
+        _ => None,
+    }
+}
+
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
-fn fitted(model: Model, known: &Architecture, path: &Path, options: &Options, spec: &ModelSpec) -> Result<Model> {
-    if !options.top {
+fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
+    if model.network.output()?.shape().as_flat().is_none() {
         if spec.top != Top::Needed {
-            return Ok(model);
+            return resized(model, path, spec.size);
         }
         let fetch = hub::published(known, true).map(|file| format!(": type `{}`", file.command())).unwrap_or_default();
         let problem = format!("has the weights of {} without its classifier, which is needed here{fetch}", known.name);
@@ -264,9 +282,10 @@ fn fitted(model: Model, known: &Architecture, path: &Path, options: &Options, sp
         if model.network.input_shape()?.as_picture().is_some_and(|[height, width, _]| [height, width] == size) {
             return Ok(model);
         }
-        let mut bare = Model::of_architecture(known, &Options { size: spec.size, ..Options::without_top() })?;
-        bare.network.adopt(model.network)?;
-        return Ok(bare);
+        let mut network = known.build(&Options { size: spec.size, ..Options::without_top() })?;
+        network.adopt(model.network)?;
+        let preprocessing = model.preprocessing.map(|preprocessing| preprocessing.with_size(size[0], size[1]));
+        return Ok(Model { network, preprocessing, class_names: Vec::new(), ..model });
     }
     resized(model, path, spec.size)
 }

@@ -28,6 +28,7 @@ use super::floats::Float;
 use super::modules::{self, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
+use crate::nn::zoo::Architecture;
 use crate::{Error, Result, files};
 
 /// Bytes a header may have. That of InceptionV3 has 90,000.
@@ -111,12 +112,23 @@ pub fn load_model(path: &Path) -> Result<Model> {
     Ok(model)
 }
 
+/// As [`torch::load_known`](super::torch), of a plain file.
+pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+    let mut source = Source::open(path)?;
+    if source.entry.is_some() { Ok(None) } else { modules::recognise_as(&mut source, known) }
+}
+
 /// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the layers
 /// of a network of the zoo.
 ///
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
 pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    fill(path, network).map(drop)
+}
+
+/// As [`load_weights`]. Returns the names of the classifier's tensors that were left out.
+pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     Source::open(path)?.fill(network)
 }
 
@@ -250,7 +262,7 @@ impl<'a> Source<'a> {
         Ok(Self { path, file, start, tensors, infos, entry, attributes })
     }
 
-    fn fill(&mut self, network: &mut Network) -> Result<()> {
+    fn fill(&mut self, network: &mut Network) -> Result<Vec<String>> {
         let own = |(name, _): &(String, Entry)| network.weight(name).is_some();
         if self.entry.is_none() && !self.tensors.iter().any(own) {
             return modules::fill(self, network);
@@ -285,7 +297,7 @@ impl<'a> Source<'a> {
                 rest = later;
             })?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

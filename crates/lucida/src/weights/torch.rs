@@ -11,9 +11,10 @@
 //! A pickle can run any code when Python loads it. Here none is run: the pickle is read for its names, shapes and
 //! storages, and one that names anything else than what a state dictionary is made of is refused.
 //!
-//! The dictionary may lie within a checkpoint, under `state_dict`, `model_state_dict` or `model`. The file does not
-//! describe its network: tensors find their layers by their names, and by the set of these and their shapes the networks
-//! of torchvision are told.
+//! The dictionary may lie within a checkpoint: under a name that is common for it (`state_dict`, `model`, `net`, `params`,
+//! `model_ema` and so on), or as the only dictionary of tensors there, whatever its name. The file does not describe its
+//! network: tensors find their layers by their names, and by the set of these and their shapes the networks of
+//! torchvision are recognized.
 
 mod legacy;
 mod state;
@@ -26,6 +27,7 @@ use std::path::Path;
 use super::modules;
 use super::{Inspection, Model};
 use crate::nn::Network;
+use crate::nn::zoo::Architecture;
 use crate::{Error, Result};
 
 pub(super) use legacy::is_legacy;
@@ -36,8 +38,8 @@ pub use write::save_weights;
 /// Reads a model of one of torchvision's networks, which is told by the names and shapes of its tensors: at its default
 /// size, with as many classes as the file has, and torchvision's preprocessing.
 ///
-/// The networks are those of the zoo: VGG (11 to 19, with and without normalisation), AlexNet, SqueezeNet, ResNet18,
-/// ResNet50, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
+/// The networks are those of the zoo: VGG (11 to 19, with and without normalisation), AlexNet, SqueezeNet, ResNet (18
+/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
 /// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///
 /// # Errors
@@ -57,6 +59,12 @@ pub fn load_model(path: &Path) -> Result<Model> {
     })
 }
 
+/// The model of this network of the zoo whose weights the file has under the names of torchvision or timm; `None` when it
+/// has others.
+pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
+    modules::recognise_as(&mut TorchFile::open(path)?, known)
+}
+
 /// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the zoo, by
 /// the names of the network's own layers (`conv2d.weight`), or, into a plain chain of layers, in the order of the file.
 ///
@@ -66,6 +74,11 @@ pub fn load_model(path: &Path) -> Result<Model> {
 /// As [`load_model`], and [`Error::File`] when a tensor is missing, left over or of another shape; the network is
 /// unchanged then.
 pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+    fill(path, network).map(drop)
+}
+
+/// As [`load_weights`]. Returns the names of the classifier's tensors that were left out.
+pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     modules::fill(&mut TorchFile::open(path)?, network)
 }
 

@@ -31,7 +31,11 @@ CASES = [
     ("squeezenet1-0", "squeezenet1_0", 1000, 224, 224),
     ("squeezenet1-1", "squeezenet1_1", 1000, 224, 224),
     ("resnet18", "resnet18", 1000, 224, 224),
+    ("resnet34", "resnet34", 1000, 224, 224),
     ("resnet50", "resnet50", 1000, 224, 224),
+    ("resnet101", "resnet101", 1000, 224, 224),
+    ("resnet152", "resnet152", 1000, 224, 224),
+    ("densenet121", "densenet121", 1000, 224, 224),
     ("inception-v3-torch", "inception_v3", 1000, 299, 299),
     # Other sizes and numbers of classes.
     ("alexnet", "alexnet", 7, 200, 301),
@@ -40,6 +44,7 @@ CASES = [
     ("squeezenet1-1", "squeezenet1_1", 7, 21, 58),
     ("resnet18", "resnet18", 7, 97, 122),
     ("resnet50", "resnet50", 7, 33, 150),
+    ("densenet121", "densenet121", 7, 97, 150),
     ("inception-v3-torch", "inception_v3", 7, 139, 180),
 ]
 

@@ -106,7 +106,8 @@ def main():
         json.dump(expected, file)
     models = torchvision.models
     for name in ["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "alexnet"] + [
-        "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet50", "inception_v3",
+        "squeezenet1_0", "squeezenet1_1", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "densenet121",
+        "inception_v3",
     ]:  # fmt: skip
         more = {"init_weights": False} if name == "inception_v3" else {}
         with torch.device("meta"):

@@ -20,15 +20,19 @@ impl NetworkBuilder {
 
     /// The number of weights of the layers so far; the largest number when it is larger than that.
     pub(crate) fn parameters(&self) -> u64 {
-        let of_node = |node: &Node| {
-            let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
-            let specs = node.layer.mechanics().weights(&inputs);
-            let sizes = specs
-                .into_iter()
-                .map(|spec| spec.shape.iter().fold(1_u64, |len, &size| len.saturating_mul(size as u64)));
-            sizes.fold(0, u64::saturating_add)
-        };
-        self.nodes.iter().map(of_node).fold(0, u64::saturating_add)
+        self.nodes.iter().map(|node| self.parameters_of(node)).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a layer has weights.
+    pub(crate) fn has_weights(&self, node: usize) -> bool {
+        self.parameters_of(&self.nodes[node]) > 0
+    }
+
+    fn parameters_of(&self, node: &Node) -> u64 {
+        let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
+        let specs = node.layer.mechanics().weights(&inputs).into_iter();
+        let sizes = specs.map(|spec| spec.shape.iter().fold(1_u64, |len, &size| len.saturating_mul(size as u64)));
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// Finishes the network with weights of zero, which are to be read from a file. Much memory that is not written to

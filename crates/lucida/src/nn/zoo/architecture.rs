@@ -1,8 +1,8 @@
 //! The table of known networks.
 
 use super::{
-    alexnet, basic_cnn, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet50, squeezenet1_0,
-    squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
+    alexnet, basic_cnn, densenet121, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet34, resnet50,
+    resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
 };
 use crate::nn::network::edit_distance;
 use crate::nn::{Network, NetworkBuilder};
@@ -339,6 +339,17 @@ pub const ALL: &[Architecture] = &[
         build: resnet18,
     },
     Architecture {
+        name: "resnet34",
+        description: "ResNet34 (He et al., 2015) of torchvision: 16 blocks of two convolutions; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Torch,
+        classes: 1000,
+        parameters: 21_814_696,
+        parameters_without_top: Some(21_301_696),
+        build: resnet34,
+    },
+    Architecture {
         name: "resnet50",
         description: "ResNet50 (He et al., 2015) of torchvision: 16 blocks of three convolutions; ImageNet",
         input: [224, 224, 3],
@@ -348,6 +359,39 @@ pub const ALL: &[Architecture] = &[
         parameters: 25_610_152,
         parameters_without_top: Some(23_561_152),
         build: resnet50,
+    },
+    Architecture {
+        name: "resnet101",
+        description: "ResNet101 (He et al., 2015) of torchvision: 33 blocks of three convolutions; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Torch,
+        classes: 1000,
+        parameters: 44_654_504,
+        parameters_without_top: Some(42_605_504),
+        build: resnet101,
+    },
+    Architecture {
+        name: "resnet152",
+        description: "ResNet152 (He et al., 2015) of torchvision: 50 blocks of three convolutions; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Torch,
+        classes: 1000,
+        parameters: 60_344_232,
+        parameters_without_top: Some(58_295_232),
+        build: resnet152,
+    },
+    Architecture {
+        name: "densenet121",
+        description: "DenseNet121 (Huang et al., 2016) of torchvision: 58 layers in dense blocks; ImageNet",
+        input: [224, 224, 3],
+        smallest: 32,
+        pixels: PixelFormat::Torch,
+        classes: 1000,
+        parameters: 8_062_504,
+        parameters_without_top: Some(7_037_504),
+        build: densenet121,
     },
     Architecture {
         name: "inception-v3-torch",

@@ -20,8 +20,16 @@ const EPSILON: f32 = 1e-5;
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
 pub fn resnet18(options: &Options) -> Result<Network> {
-    let basic = |width: usize, stride: usize| vec![(width, 3, stride), (width, 3, 1)];
-    resnet("resnet18", "resnet18", [2, 2, 2, 2], basic, options)
+    resnet("resnet18", [2, 2, 2, 2], basic, options)
+}
+
+/// ResNet34: sixteen blocks of two 3x3 convolutions. 21,814,696 parameters for 1000 classes, 21,301,696 without the
+/// classifier, moving averages counted.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+pub fn resnet34(options: &Options) -> Result<Network> {
+    resnet("resnet34", [3, 4, 6, 3], basic, options)
 }
 
 /// ResNet50: sixteen blocks of a 1x1, a 3x3 and a 1x1 convolution. 25,610,152 parameters for 1000 classes, 23,561,152
@@ -30,21 +38,47 @@ pub fn resnet18(options: &Options) -> Result<Network> {
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
 pub fn resnet50(options: &Options) -> Result<Network> {
-    let bottleneck = |width: usize, stride: usize| vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)];
-    resnet("resnet50", "resnet50", [3, 4, 6, 3], bottleneck, options)
+    resnet("resnet50", [3, 4, 6, 3], bottleneck, options)
+}
+
+/// ResNet101: 33 blocks as ResNet50's. 44,654,504 parameters for 1000 classes, 42,605,504 without the classifier, moving
+/// averages counted.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+pub fn resnet101(options: &Options) -> Result<Network> {
+    resnet("resnet101", [3, 4, 23, 3], bottleneck, options)
+}
+
+/// ResNet152: 50 blocks as ResNet50's. 60,344,232 parameters for 1000 classes, 58,295,232 without the classifier, moving
+/// averages counted.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 32x32.
+pub fn resnet152(options: &Options) -> Result<Network> {
+    resnet("resnet152", [3, 8, 36, 3], bottleneck, options)
 }
 
 /// A convolution of a block: filters, size, stride.
 type Conv = (usize, usize, usize);
 
+/// The convolutions of a block of ResNet18 and ResNet34, of this width and stride.
+fn basic(width: usize, stride: usize) -> Vec<Conv> {
+    vec![(width, 3, stride), (width, 3, 1)]
+}
+
+/// The convolutions of a block of the deeper ones.
+fn bottleneck(width: usize, stride: usize) -> Vec<Conv> {
+    vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
+}
+
 fn resnet(
     name: &str,
-    spoken: &str,
     blocks: [usize; 4],
-    convs: impl Fn(usize, usize) -> Vec<Conv>,
+    convs: fn(usize, usize) -> Vec<Conv>,
     options: &Options,
 ) -> Result<Network> {
-    let [height, width] = options.input(spoken, 224, 32)?;
+    let [height, width] = options.input(name, 224, 32)?;
     let mut builder = Network::builder(name);
     let mut x = builder.add(Input::new([height, width, 3]), &[])?;
     x = normalized(&mut builder, "conv1", (64, 7, 2), x)?;

@@ -1,4 +1,4 @@
-//! HDF5, as far as files of weights need it: groups, attributes that are strings, and tensors of 32-bit floats.
+//! HDF5, as far as files of weights need it: groups, attributes that are strings, and tensors of floats.
 //!
 //! The structure is read by the `hdf5-reader` crate, which is given the file through a [`Window`] that limits what a
 //! damaged or malicious file can make it read. A tensor that lies in one piece, as all that Keras writes do, is read
@@ -9,6 +9,7 @@ mod window;
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
 
+use super::floats::Float;
 use crate::{Error, Result};
 use window::Window;
 
@@ -49,7 +51,9 @@ pub(crate) struct Tensor {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: String,
-    /// Where it lies if it is in one piece and of 32-bit floats in little-endian order.
+    /// How its values are read, if they are floating-point numbers.
+    float: Option<Float>,
+    /// Where it lies if it is in one piece and of floats in little-endian order.
     at: Option<u64>,
 }
 
@@ -181,8 +185,19 @@ impl Hdf5 {
             HdfMessage::DataLayout(layout) => Some(&layout.layout),
             _ => None,
         });
-        let plain = matches!(dataset.dtype(), Datatype::FloatingPoint { size: 4, byte_order: ByteOrder::LittleEndian });
-        let len = shape.iter().try_fold(4_u64, |len, &size| len.checked_mul(size as u64));
+        let (float, plain) = match dataset.dtype() {
+            Datatype::FloatingPoint { size, byte_order } => {
+                let float = match size {
+                    2 => Some(Float::F16),
+                    4 => Some(Float::F32),
+                    8 => Some(Float::F64),
+                    _ => None,
+                };
+                (float, float.is_some() && *byte_order == ByteOrder::LittleEndian)
+            }
+            _ => (None, false),
+        };
+        let len = shape.iter().try_fold(float.map_or(4, Float::size) as u64, |len, &size| len.checked_mul(size as u64));
         let at = match (layout, len) {
             (Some(&DataLayout::Contiguous { address, size }), Some(len)) if plain && address != u64::MAX => {
                 let at = address.checked_add(self.file.superblock().base_address);
@@ -197,7 +212,7 @@ impl Hdf5 {
             }
             _ => None,
         };
-        Ok(Tensor { name, shape, dtype: type_name(dataset.dtype()), at })
+        Ok(Tensor { name, shape, dtype: type_name(dataset.dtype()), float, at })
     }
 
     /// All groups below (and with) `start` that hold tensors, in the order of their names.
@@ -240,16 +255,37 @@ impl Hdf5 {
         (!parts.is_empty()).then(|| parts.into_iter().flatten().cloned().collect())
     }
 
-    /// Reads a tensor of 32-bit floats.
+    /// Reads a tensor of floats of 16, 32 or 64 bits.
     pub(crate) fn read(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()> {
-        match tensor.at {
-            Some(at) => self.window.floats(at, values).map_err(|source| Error::io(&self.path, "read", source)),
-            None => {
-                let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
-                dataset.read_into(values).map_err(|problem| self.damaged(&problem))
-            }
+        let kind = tensor.float.ok_or_else(|| {
+            self.bad(format_args!("tensor {:?} is of type {}, not of floats", tensor.name, tensor.dtype))
+        })?;
+        if let Some(at) = tensor.at {
+            return self.window.floats(at, kind, values).map_err(|source| Error::io(&self.path, "read", source));
+        }
+        let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
+        if kind == Float::F32 {
+            return dataset.read_into(values).map_err(|problem| self.damaged(&problem));
+        }
+        let mut bytes = vec![0; kind.size() * values.len()];
+        dataset.read_native_bytes_into(&mut bytes).map_err(|problem| self.damaged(&problem))?;
+        kind.decode_native(&bytes, values);
+        Ok(())
+    }
+}
+
+/// Whether a file is HDF5: the signature is at its start or, behind a user block, at byte 512, 1024, 2048 and so on.
+pub(crate) fn is_hdf5(file: &mut File, len: u64) -> std::io::Result<bool> {
+    let places = std::iter::once(0).chain((0..55).map(|power| 512_u64 << power));
+    for at in places.take_while(|at| at + MAGIC.len() as u64 <= len) {
+        let mut start = [0; MAGIC.len()];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut start)?;
+        if start == MAGIC {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 struct Walk {

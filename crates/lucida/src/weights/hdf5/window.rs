@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hdf5_reader::{Storage, StorageBuffer};
 
+use crate::weights::floats::Float;
+
 /// Bytes that describing a file may take beyond its size: a structure that sends its reader round and round ends here.
 const SPARE_BYTES: u64 = 64 << 20;
 /// Reads that describing a file may take. InceptionV3 takes 20,000.
@@ -70,16 +72,15 @@ impl Window {
         }
     }
 
-    /// Reads little-endian floats from `at` on, in pieces: there is no second copy of a tensor.
-    pub(super) fn floats(&self, at: u64, values: &mut [f32]) -> io::Result<()> {
-        let mut bytes = vec![0; PIECE.min(4 * values.len())];
+    /// Reads little-endian floats of a type from `at` on, in pieces: there is no second copy of a tensor.
+    pub(super) fn floats(&self, at: u64, kind: Float, values: &mut [f32]) -> io::Result<()> {
+        let most = PIECE / kind.size();
+        let mut bytes = vec![0; kind.size() * most.min(values.len())];
         let mut at = at;
-        for piece in values.chunks_mut(PIECE / 4) {
-            let bytes = &mut bytes[..4 * piece.len()];
+        for piece in values.chunks_mut(most) {
+            let bytes = &mut bytes[..kind.size() * piece.len()];
             self.read_at(at, bytes)?;
-            for (value, bytes) in piece.iter_mut().zip(bytes.chunks_exact(4)) {
-                *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            }
+            kind.decode(bytes, piece);
             at += bytes.len() as u64;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! They are found by the form that NumPy gives them: `_reconstruct(...)` with the state
 //! `(version, shape, dtype, order, bytes)`.
 
+use crate::weights::floats::Float;
 use crate::weights::pickle::{Call, Node, Pickle, Rules, Value};
 
 /// What a pickle may hold. That of a batch normalisation has 500 opcodes. Any function may be named: it is not called.
@@ -17,6 +18,8 @@ const MAX_DEPTH: usize = 100;
 pub(super) struct Array {
     pub(super) shape: Vec<usize>,
     pub(super) dtype: String,
+    /// How its values are read, if they are floating-point numbers in little-endian order.
+    pub(super) float: Option<Float>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -104,22 +107,27 @@ fn array_of_state<'a>(pickle: &Pickle<'a>, state: Value<'a>) -> Option<Array> {
         _ => None,
     };
     let shape: Vec<usize> = pickle.list(shape)?.iter().map(size).collect::<Option<_>>()?;
-    let dtype = dtype_name(pickle, dtype)?;
-    let len = shape.iter().try_fold(4_usize, |len, &size| len.checked_mul(size));
-    (dtype != "float32" || len == Some(bytes.len())).then(|| Array { shape, dtype, bytes: bytes.to_vec() })
+    let (dtype, float) = dtype_of(pickle, dtype)?;
+    let len = |float: Float| shape.iter().try_fold(float.size(), |len, &size| len.checked_mul(size));
+    if float.is_some_and(|float| len(float) != Some(bytes.len())) {
+        return None;
+    }
+    Some(Array { shape, dtype, float, bytes: bytes.to_vec() })
 }
 
 /// `dtype('f4', ...)` with the state `(3, '<', ...)`.
-fn dtype_name<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<String> {
+fn dtype_of<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<(String, Option<Float>)> {
     let call = call(pickle, value)?;
     let Some(Value::Text(code)) = pickle.list(call.arguments)?.first() else { return None };
     let big = |state: &Value| {
         pickle.list(*state).is_some_and(|state| matches!(state.get(1), Some(Value::Text(order)) if *order == ">"))
     };
     Some(match (*code, call.states.iter().any(big)) {
-        ("f4", false) => "float32".into(),
-        (code, false) => code.to_owned(),
-        (code, true) => format!("big-endian {code}"),
+        ("f2", false) => ("float16".into(), Some(Float::F16)),
+        ("f4", false) => ("float32".into(), Some(Float::F32)),
+        ("f8", false) => ("float64".into(), Some(Float::F64)),
+        (code, false) => (code.to_owned(), None),
+        (code, true) => (format!("big-endian {code}"), None),
     })
 }
 

@@ -156,8 +156,9 @@ fn place(stored: &[Stored], network: &Network, nodes: &[usize], layers: &[usize]
                     tensor.shape
                 ));
             }
-            if tensor.dtype != "float32" {
-                return Err(format!("{:?} is of type {}, only float32 is supported", tensor.name, tensor.dtype));
+            if !matches!(tensor.dtype.as_str(), "float16" | "float32" | "float64") {
+                let (name, dtype) = (&tensor.name, &tensor.dtype);
+                return Err(format!("{name:?} is of type {dtype}, only float16, float32 and float64 are supported"));
             }
             places[weight] = (layer, index);
         }

@@ -3,7 +3,7 @@
 //! Both ways of writing it are read: that of Keras 3 (`config.json` of a `.keras` file, `model_config` of an `.h5`) and
 //! that of Keras 2 and `tf.keras`. A model within a model becomes the layers it consists of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -11,6 +11,7 @@ use super::assign::Counts;
 use super::layers::{SUPPORTED, layer, short};
 use crate::nn::layers::Input;
 use crate::nn::{Network, NetworkBuilder, Shape};
+use crate::weights::topology::topological_order;
 use crate::{Error, Result};
 
 /// Models within models.
@@ -154,29 +155,50 @@ impl Reader {
         if inputs.is_some_and(|inputs| inputs.len() != names.len()) {
             return Err(Error::argument("a model is called on another number of inputs than it has"));
         }
-        let mut outputs: HashMap<&str, Vec<usize>> = HashMap::new();
+        let items: Vec<Item> = layers.iter().map(Item::new).collect::<Result<_>>()?;
+        let calls = calls(&items)?;
         let mut counts = Counts::default();
-        for item in layers {
-            let item = Item::new(item)?;
-            let path = counts.path(path, item.class);
+        let paths: Vec<String> = items.iter().map(|item| counts.path(path, item.class)).collect();
+        let mut outputs = Outputs::new();
+        for call in order(&items, &calls)? {
+            let call = &calls[call];
+            let item = &items[call.layer];
             let made = if item.class == "InputLayer" {
-                match (inputs, names.iter().position(|(name, _)| *name == item.name)) {
+                match (inputs, names.iter().position(|source| source.layer == item.name)) {
                     (Some(inputs), Some(position)) => vec![inputs[position]],
                     (Some(_), None) => return Err(Error::layer(item.name, "is an input that the model does not list")),
-                    (None, _) => vec![self.input(&item)?],
+                    (None, _) => vec![self.input(item)?],
                 }
             } else {
-                let (sources, frozen) = item.sources()?;
-                let nodes = sources.iter().map(|source| find(&outputs, source)).collect::<Result<Vec<_>, _>>();
+                let nodes = call.sources.iter().map(|source| find(&outputs, source)).collect::<Result<Vec<_>, _>>();
                 let nodes = nodes.map_err(|problem| Error::layer(item.name, problem))?;
-                self.item(&item, &nodes, &path, frozen, depth)?
+                let before = self.paths.len();
+                let made = self.item(item, &nodes, &paths[call.layer], call.frozen, depth)?;
+                self.check_shared(item, before)?;
+                made
             };
-            if outputs.insert(item.name, made).is_some() {
-                return Err(Error::layer(item.name, "there is another layer of this name in the same model"));
-            }
+            outputs.insert((item.name, call.number), made);
         }
         let wanted = references(&config["output_layers"])?;
         wanted.iter().map(|wanted| find(&outputs, wanted).map_err(Error::argument)).collect()
+    }
+
+    /// Refuses a layer that is called several times if it has weights: here each call is a layer of its own.
+    fn check_shared(&self, item: &Item, before: usize) -> Result<()> {
+        let times = item.calls().len();
+        let mut added = self.paths[before..].iter().map(|(node, _)| *node);
+        match added.find(|&node| times > 1 && self.builder.has_weights(node)) {
+            None => Ok(()),
+            Some(node) => {
+                let inner = self.builder.node(node).name();
+                let whose = if inner == item.name { String::new() } else { format!(" (of its layer {inner})") };
+                let problem = format!(
+                    "is used {times} times and has weights{whose}: layers that share weights are not supported, only \
+                     shared layers without weights (activations, pooling, flattening, dropout)"
+                );
+                Err(Error::layer(item.name, problem))
+            }
+        }
     }
 
     /// Adds a layer, or the layers of a model.
@@ -271,8 +293,28 @@ struct Item<'a> {
     config: &'a Value,
 }
 
-/// The name of a layer, and the number of its output.
-type Reference<'a> = (&'a str, usize);
+/// An output of a layer.
+#[derive(Debug, Clone, Copy)]
+struct Reference<'a> {
+    layer: &'a str,
+    /// Which call of the layer: a shared layer has several.
+    call: usize,
+    output: usize,
+}
+
+/// A call of a layer.
+struct Call<'a> {
+    /// The index of the layer in the list.
+    layer: usize,
+    /// Which of its calls this is.
+    number: usize,
+    sources: Vec<Reference<'a>>,
+    /// Whether it is called with `training=False`.
+    frozen: bool,
+}
+
+/// The nodes that the outputs of a call of a layer are.
+type Outputs<'a> = HashMap<(&'a str, usize), Vec<usize>>;
 
 impl<'a> Item<'a> {
     fn new(whole: &'a Value) -> Result<Self> {
@@ -287,15 +329,14 @@ impl<'a> Item<'a> {
         Ok(Self { whole, class, name, config })
     }
 
-    /// The outputs that the layer takes, and whether it is called with `training=False`.
-    fn sources(&self) -> Result<(Vec<Reference<'a>>, bool)> {
+    /// The calls as the description has them.
+    fn calls(&self) -> &'a [Value] {
+        self.whole["inbound_nodes"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// The outputs that a call takes, and whether it is called with `training=False`.
+    fn sources(&self, call: &'a Value) -> Result<(Vec<Reference<'a>>, bool)> {
         let bad = |problem: String| Error::layer(self.name, problem);
-        let calls = self.whole["inbound_nodes"].as_array().map_or(&[][..], Vec::as_slice);
-        let call = match calls {
-            [call] => call,
-            [] => return Err(bad("is not connected to any layer".into())),
-            _ => return Err(bad(format!("is used {} times, shared layers are not supported", calls.len()))),
-        };
         let mut sources = Vec::new();
         let mut options = Vec::new();
         match (call.as_array(), call.as_object()) {
@@ -324,6 +365,56 @@ impl<'a> Item<'a> {
     }
 }
 
+/// All calls of all layers, in the order of the list. An input is called once.
+fn calls<'a>(items: &[Item<'a>]) -> Result<Vec<Call<'a>>> {
+    let mut calls = Vec::new();
+    let mut names = HashSet::new();
+    for (layer, item) in items.iter().enumerate() {
+        if !names.insert(item.name) {
+            return Err(Error::layer(item.name, "there is another layer of this name in the same model"));
+        }
+        if item.class == "InputLayer" {
+            calls.push(Call { layer, number: 0, sources: Vec::new(), frozen: false });
+            continue;
+        }
+        if item.calls().is_empty() {
+            return Err(Error::layer(item.name, "is not connected to any layer"));
+        }
+        for (number, call) in item.calls().iter().enumerate() {
+            let (sources, frozen) = item.sources(call)?;
+            calls.push(Call { layer, number, sources, frozen });
+        }
+    }
+    Ok(calls)
+}
+
+/// An order in which each call comes after those that it takes outputs of: the later calls of a shared layer take those
+/// of layers that are listed after it.
+fn order(items: &[Item], calls: &[Call]) -> Result<Vec<usize>> {
+    let places: HashMap<(&str, usize), usize> =
+        calls.iter().enumerate().map(|(place, call)| ((items[call.layer].name, call.number), place)).collect();
+    let mut dependencies = Vec::with_capacity(calls.len());
+    for call in calls {
+        let mut takes = Vec::with_capacity(call.sources.len());
+        for source in &call.sources {
+            let place = places.get(&(source.layer, source.call)).copied();
+            takes.push(place.ok_or_else(|| Error::layer(items[call.layer].name, unknown(source)))?);
+        }
+        dependencies.push(takes);
+    }
+    topological_order(&dependencies).map_err(|cycle| {
+        let name = cycle.first().map_or("", |&call| items[calls[call].layer].name);
+        Error::layer(name, "takes its own output, by way of the layers after it: the layers form a cycle")
+    })
+}
+
+fn unknown(source: &Reference) -> String {
+    match source.call {
+        0 => format!("refers to {:?}, which is not a layer of the model", source.layer),
+        call => format!("refers to call {call} of layer {:?}, which does not exist", source.layer),
+    }
+}
+
 /// Finds the tensors among the arguments of a call.
 fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), String> {
     match value {
@@ -340,9 +431,9 @@ fn tensors<'a>(value: &'a Value, found: &mut Vec<Reference<'a>>) -> Result<(), S
 
 /// `[name, call, output]`.
 fn reference(value: &Value) -> Option<Reference<'_>> {
-    let name = value.get(0)?.as_str()?;
-    let output = usize::try_from(value.get(2)?.as_u64()?).ok()?;
-    Some((name, output))
+    let layer = value.get(0)?.as_str()?;
+    let number = |place: usize| usize::try_from(value.get(place)?.as_u64()?).ok();
+    Some(Reference { layer, call: number(1)?, output: number(2)? })
 }
 
 /// One reference, a list of them, or an object whose values are such.
@@ -359,7 +450,8 @@ fn references(value: &Value) -> Result<Vec<Reference<'_>>> {
     found.ok_or_else(|| Error::argument(format!("the list of inputs or outputs is {}", short(value))))
 }
 
-fn find(outputs: &HashMap<&str, Vec<usize>>, (name, output): &Reference) -> Result<usize, String> {
-    let nodes = outputs.get(name).ok_or_else(|| format!("refers to {name:?}, which is not a layer before it"))?;
-    nodes.get(*output).copied().ok_or_else(|| format!("refers to output {output} of {name:?}, which does not exist"))
+fn find(outputs: &Outputs, source: &Reference) -> Result<usize, String> {
+    let &Reference { layer, call, output } = source;
+    let nodes = outputs.get(&(layer, call)).ok_or_else(|| unknown(source))?;
+    nodes.get(output).copied().ok_or_else(|| format!("refers to output {output} of {layer:?}, which does not exist"))
 }

@@ -210,17 +210,17 @@ impl<'a> Options<'a> {
         self.must_be("data_format", &[Value::from("channels_last")])
     }
 
-    /// Weights are stored in 32-bit floats under all of Keras's policies but those of pure lower precision.
+    /// Keras's policies of precision. Weights of 16 and 64 bits are read as 32-bit floats.
     fn dtype(&mut self) -> Result<(), String> {
         let Some(value) = self.get("dtype") else { return Ok(()) };
         let name = value["config"]["name"].as_str().or_else(|| value.as_str());
         match name {
             Some("float32") => Ok(()),
-            Some(name @ ("mixed_float16" | "mixed_bfloat16")) => {
+            Some(name @ ("mixed_float16" | "mixed_bfloat16" | "float16" | "float64")) => {
                 self.notes.push(format!("dtype {name}: computed in float32"));
                 Ok(())
             }
-            _ => Err(format!("dtype {} is not supported, only float32", short(value))),
+            _ => Err(format!("dtype {} is not supported, only float16, float32 and float64", short(value))),
         }
     }
 

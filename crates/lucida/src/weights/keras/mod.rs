@@ -4,6 +4,7 @@
 mod arrays;
 mod assign;
 mod config;
+mod express;
 mod layers;
 mod npz;
 mod order;
@@ -13,6 +14,7 @@ mod write_legacy;
 
 pub(super) use assign::{Places, Stored, assign, assign_by_path, flat_paths};
 pub(super) use config::describe;
+pub(super) use express::expressible;
 pub(super) use npz::Npz;
 pub(super) use own::{LUCIDA, adopt, own};
 pub(super) use write::{description, weights};

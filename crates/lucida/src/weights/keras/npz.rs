@@ -60,10 +60,9 @@ impl Npz {
             |problem: String| Error::file(&self.path, format!("does not fit network {}: {problem}", network.name()));
         let places = assign_by_path(&self.layers, network, paths).map_err(misfit)?;
         for (weight, (layer, array)) in network.weights_mut().iter_mut().zip(places) {
-            let bytes = self.arrays[layer][array].bytes.chunks_exact(4);
-            for (value, bytes) in weight.values_mut().iter_mut().zip(bytes) {
-                *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            }
+            let Array { float, bytes, .. } = &self.arrays[layer][array];
+            let float = float.ok_or_else(|| Error::Bug(format!("{} is not of floats", weight.name())))?;
+            float.decode(bytes, weight.values_mut());
         }
         Ok(())
     }

@@ -32,16 +32,12 @@ pub(in crate::weights) fn weights(network: &Network) -> Result<Vec<u8>> {
     encode().map_err(|problem| Error::Bug(format!("weights that cannot be written as HDF5: {problem}")))
 }
 
-/// The description of a network as Keras 3 writes it.
+/// The description of a network as Keras 3 writes it, once it is [`expressible`](super::expressible).
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer has a name that Keras does not allow, or an option that Keras has not.
+/// [`Error::Unsupported`] when a layer has an option that Keras has not.
 pub(in crate::weights) fn description(network: &Network, path: &Path) -> Result<Value> {
     let order = keras_order(network);
-    if let Some(node) = network.nodes().iter().find(|node| node.name().contains('/')) {
-        let problem = format!("{}: Keras allows no / in the name of a layer, {:?}", path.display(), node.name());
-        return Err(Error::Unsupported(problem));
-    }
     for node in network.nodes() {
         inexpressible(node.layer()).map_or(Ok(()), |problem| {
             Err(Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name())))
@@ -119,15 +115,6 @@ fn frozen(network: &Network, node: &Node) -> bool {
 
 /// What Keras cannot say of a layer.
 fn inexpressible(layer: &Layer) -> Option<String> {
-    let border = match layer {
-        Layer::Conv2D(conv) => conv.padding,
-        Layer::MaxPooling2D(pool) => pool.padding,
-        Layer::AveragePooling2D(pool) => pool.padding,
-        _ => Padding::Valid,
-    };
-    if let Padding::Explicit(border) = border {
-        return Some(format!("Keras has no layer of this kind with a border of {border:?} pixels"));
-    }
     match layer.mechanics().activation() {
         ActivationKind::Clip { min, max } if min != 0.0 && (min, max) != (-1.0, 1.0) => {
             Some(format!("Keras has no activation that clips to {min} to {max}"))

@@ -5,6 +5,7 @@ use std::path::Path;
 use hdf5_writer::{AttributeBuilder, DatasetBuilder, Hdf5Builder, WriteOptions};
 use serde_json::Value;
 
+use super::express::expressible;
 use super::order::keras_order;
 use super::own::{LUCIDA, own};
 use super::write::description;
@@ -21,10 +22,11 @@ const WEIGHTS: &str = "model_weights";
 /// A model as the bytes of a legacy `.h5` file.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the description is too long for the format (that of InceptionV3 is), or a layer's name is
-/// not allowed in Keras.
+/// [`Error::Unsupported`] when the description is too long for the format (that of InceptionV3 is), or Keras has no
+/// counterpart for a layer.
 pub(in crate::weights) fn legacy(model: &Model, path: &Path) -> Result<Vec<u8>> {
-    let network = &model.network;
+    let network = expressible(&model.network, path)?;
+    let network = network.as_ref();
     let mut config = description(network, path)?;
     // Layers are told by their class alone, in the module of the time.
     let layers = config["config"]["layers"].as_array_mut().into_iter().flatten();

@@ -215,6 +215,6 @@ fn what_keras_cannot_say_is_refused() {
         assert!(!path.exists());
     };
     let border = Padding::Explicit([[1, 0], [0, 1]]);
-    refused(MaxPooling2D::new([3, 3]).padding(border).into(), "max_pooling2d: Keras has no layer of this kind");
+    refused(MaxPooling2D::new([3, 3]).padding(border).into(), "max_pooling2d: takes the maximum with a border");
     refused(Activation::new(ActivationKind::Clip { min: -2.0, max: 1.0 }).into(), "clips to -2 to 1");
 }

@@ -1,6 +1,6 @@
 //! Which tensor of a file is which weight of a network.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Tensors;
 use super::entries::{Entry, entries};
@@ -9,27 +9,65 @@ use super::naming::{Modules, namings, own, published};
 use crate::nn::{Layer, Network};
 use crate::{Error, Result};
 
-/// What wrappers put before all names: `DataParallel`, `torch.compile`, Lightning's modules.
-const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
+/// How many modules around a network its names are read without: `DataParallel` puts `module.` before all names,
+/// `torch.compile` `_orig_mod.`, Lightning and one's own classes `model.`, `net.`, `backbone.`.
+const MAX_WRAPPERS: usize = 4;
+/// What the classifier of a network is called whose backbone is a module of its own, with a classifier beside it.
+const HEADS: [&str; 2] = ["fc", "classifier"];
 /// What torchvision's InceptionV3 has for its training alone.
 const AUXILIARY: &str = "AuxLogits.";
 
 /// The names of a file's tensors.
 pub(super) struct Names {
-    /// For each tensor, its name without what wrappers have put before it.
+    /// For each tensor, its name within the network.
     names: Vec<String>,
     by_name: HashMap<String, usize>,
 }
 
 impl Names {
-    pub(super) fn new(file: &dyn Tensors) -> Self {
+    /// All ways to read the names of a file: as they are, and without the modules around the network, one after
+    /// another. Where the backbone is one module and the classifier another (`backbone.conv1.weight`, `head.weight`),
+    /// also with both as parts of one network, and the classifier under each of [`HEADS`].
+    pub(super) fn readings(file: &dyn Tensors) -> Vec<Self> {
         let mut names: Vec<&str> = file.infos().iter().map(|tensor| tensor.name.as_str()).collect();
-        while let Some(prefix) =
-            PREFIXES.iter().find(|prefix| !names.is_empty() && names.iter().all(|name| name.starts_with(**prefix)))
-        {
-            names.iter_mut().for_each(|name| *name = &name[prefix.len()..]);
+        let mut readings = vec![Self::new(names.iter().map(|name| (*name).to_owned()).collect())];
+        for _ in 0..MAX_WRAPPERS {
+            readings.extend(Self::with_backbone(&names));
+            let Some(inner) = names.first().and_then(|name| name.split_once('.')).and_then(|(wrapper, _)| {
+                let parts = names.iter().map(|name| name.strip_prefix(wrapper)?.strip_prefix('.'));
+                parts.collect::<Option<Vec<_>>>()
+            }) else {
+                break;
+            };
+            readings.push(Self::new(inner.iter().map(|name| (*name).to_owned()).collect()));
+            names = inner;
         }
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        readings
+    }
+
+    /// The names of a backbone and of a classifier of one module beside it, as those of one network.
+    fn with_backbone(names: &[&str]) -> Vec<Self> {
+        let first = |name: &str| name.split_once('.').map_or(name.to_owned(), |(first, _)| first.to_owned());
+        let outer: BTreeSet<String> = names.iter().map(|name| first(name)).collect();
+        let modules = |outer: &str| -> BTreeSet<&str> {
+            let of = names.iter().filter(|name| first(name) == outer);
+            of.filter_map(|name| Some(name.rsplit_once('.')?.0)).collect()
+        };
+        let [one, two] = &outer.into_iter().collect::<Vec<_>>()[..] else { return Vec::new() };
+        let (backbone, head) = if modules(one).len() > 1 { (one, two) } else { (two, one) };
+        let heads = modules(head);
+        let (Some(head), 1) = (heads.first(), heads.len()) else { return Vec::new() };
+        let rename = |as_head: &str| {
+            let part = |name: &&str| match name.strip_prefix(&format!("{backbone}.")[..]) {
+                Some(inner) => inner.to_owned(),
+                None => name.replacen(head, as_head, 1),
+            };
+            Self::new(names.iter().map(part).collect())
+        };
+        HEADS.iter().map(|as_head| rename(as_head)).collect()
+    }
+
+    fn new(names: Vec<String>) -> Self {
         let by_name = names.iter().enumerate().map(|(index, name)| (name.clone(), index)).collect();
         Self { names, by_name }
     }
@@ -48,13 +86,18 @@ impl Names {
 /// Reads the tensors of a file into a network: by the names that torchvision or timm have for its layers, by the names
 /// of its layers, or in the order of the file.
 ///
+/// Returns the names of the tensors that were left out: those of the classifier, if the network has none.
+///
 /// # Errors
 /// [`Error::File`] says what does not fit; the network is unchanged then.
-pub(in crate::weights) fn fill(file: &mut dyn Tensors, network: &mut Network) -> Result<()> {
-    let names = Names::new(file);
-    let places = places(file, &names, network)
+pub(in crate::weights) fn fill(file: &mut dyn Tensors, network: &mut Network) -> Result<Vec<String>> {
+    let readings = Names::readings(file);
+    let (names, places) = places(file, &readings, network)
         .map_err(|problem| Error::file(file.path(), format!("does not fit network {}: {problem}", network.name())))?;
-    read(file, &places, network)
+    read(file, &places, network)?;
+    let used: HashSet<usize> = places.iter().map(|(_, tensor)| *tensor).collect();
+    let left = names.weights(file).filter(|tensor| !used.contains(tensor));
+    Ok(left.map(|tensor| file.infos()[tensor].name.clone()).collect())
 }
 
 /// Reads tensors into weights.
@@ -66,22 +109,28 @@ pub(super) fn read(file: &mut dyn Tensors, places: &[(Entry, usize)], network: &
     Ok(())
 }
 
-/// For each weight the tensor that it is read from.
-fn places(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Vec<(Entry, usize)>, String> {
-    let mut best: Option<(usize, Vec<Entry>)> = None;
+/// For each weight the tensor that it is read from, and the reading of the names that has led to it.
+fn places<'n>(
+    file: &dyn Tensors,
+    readings: &'n [Names],
+    network: &Network,
+) -> Result<(&'n Names, Vec<(Entry, usize)>), String> {
+    let mut best: Option<(usize, &Names, Vec<Entry>)> = None;
     for modules in namings(network) {
         let entries = entries(network, &modules)?;
-        let known = entries.iter().filter(|entry| names.find(&entry.name).is_some()).count();
-        if best.as_ref().is_none_or(|(most, _)| known > *most) {
-            best = Some((known, entries));
+        for names in readings {
+            let known = entries.iter().filter(|entry| names.find(&entry.name).is_some()).count();
+            if best.as_ref().is_none_or(|(most, ..)| known > *most) {
+                best = Some((known, names, entries.clone()));
+            }
         }
     }
-    let (known, by_name) = best.unwrap_or_default();
+    let (known, names, by_name) = best.ok_or("it has no names")?;
     if known < by_name.len() && known == 0 && file.in_order() {
-        return in_order(file, names, network);
+        return Ok((names, in_order(file, names, network)?));
     }
     let heads = missing_head(network);
-    match_names(file, names, by_name, network, &heads)
+    Ok((names, match_names(file, names, by_name, network, &heads)?))
 }
 
 /// What the names of the head's tensors begin with, if the network has none. The file of a whole network may be read

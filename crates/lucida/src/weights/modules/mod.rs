@@ -18,7 +18,7 @@ use std::path::Path;
 pub(super) use assign::fill;
 pub(super) use entries::{Entry, entries};
 pub(super) use naming::own_or_torchvision;
-pub(super) use recognise::{known, recognise};
+pub(super) use recognise::{known, recognise, recognise_as};
 
 use super::TensorInfo;
 use crate::Result;

@@ -12,6 +12,11 @@
 //! | | `conv2_block1_1_conv`, `conv2_block1_1_bn` ... | `layer1.0.conv1`, `layer1.0.bn1` ... |
 //! | | `conv2_block1_0_conv`, `conv2_block1_0_bn` | `layer1.0.downsample.0`, `layer1.0.downsample.1` |
 //! | | `predictions` | `fc` |
+//! | DenseNet | `conv1_conv`, `conv1_bn` | `features.conv0`, `features.norm0` |
+//! | | `conv2_block1_0_bn`, `conv2_block1_1_conv` | `features.denseblock1.denselayer1.norm1`, `.conv1` |
+//! | | `conv2_block1_1_bn`, `conv2_block1_2_conv` | `features.denseblock1.denselayer1.norm2`, `.conv2`; in files from before 2018 `.norm.2`, `.conv.2` |
+//! | | `pool2_bn`, `pool2_conv` ... | `features.transition1.norm`, `features.transition1.conv` ... |
+//! | | `bn`, `predictions` | `features.norm5`, `classifier` |
 //! | InceptionV3 | `conv2d_1a_3x3_conv`, `conv2d_1a_3x3_bn` ... | `Conv2d_1a_3x3.conv`, `Conv2d_1a_3x3.bn` ... |
 //! | | `mixed_5b_branch1x1_conv` ... | `Mixed_5b.branch1x1.conv` ... |
 //! | | `predictions` | `fc` |
@@ -44,7 +49,7 @@ struct Family {
     heads: &'static [&'static str],
 }
 
-const FAMILIES: [Family; 6] = [
+const FAMILIES: [Family; 8] = [
     Family {
         mark: "block1_conv1",
         naming: |network| vgg(network, ["classifier.0", "classifier.3", "classifier.6"]),
@@ -58,6 +63,9 @@ const FAMILIES: [Family; 6] = [
     Family { mark: "conv5", naming: |_| Box::new(|layer| alexnet(layer).map(str::to_owned)), heads: &["classifier."] },
     Family { mark: "fire2_squeeze", naming: squeezenet, heads: &["classifier."] },
     Family { mark: "conv1_conv", naming: |_| Box::new(resnet), heads: &["fc."] },
+    Family { mark: "pool2_conv", naming: |_| Box::new(|layer| densenet(layer, "")), heads: &["classifier."] },
+    // The weights that torchvision publishes.
+    Family { mark: "pool2_conv", naming: |_| Box::new(|layer| densenet(layer, ".")), heads: &["classifier."] },
     Family { mark: "conv2d_1a_3x3_conv", naming: |_| Box::new(inception), heads: &["fc."] },
 ];
 
@@ -163,6 +171,34 @@ fn resnet(layer: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("layer{}.{}.{part}", stage - 1, block - 1))
+}
+
+/// DenseNet; `dot` stands between the kind of a module in a layer of a block and its number.
+fn densenet(layer: &str, dot: &str) -> Option<String> {
+    let kind_of = |kind: &str| match kind {
+        "conv" => Some("conv"),
+        "bn" => Some("norm"),
+        _ => None,
+    };
+    match layer {
+        "conv1_conv" => return Some("features.conv0".to_owned()),
+        "conv1_bn" => return Some("features.norm0".to_owned()),
+        "bn" => return Some("features.norm5".to_owned()),
+        "predictions" => return Some("classifier".to_owned()),
+        _ => {}
+    }
+    if let Some((stage, kind)) = layer.strip_prefix("pool").and_then(|rest| rest.split_once('_')) {
+        let stage = stage.parse::<usize>().ok()?.checked_sub(1)?;
+        return Some(format!("features.transition{stage}.{}", kind_of(kind)?));
+    }
+    let parts: Vec<&str> = layer.strip_prefix("conv")?.split('_').collect();
+    let &[stage, block, number, kind] = parts.as_slice() else { return None };
+    let stage = stage.parse::<usize>().ok()?.checked_sub(1)?;
+    let block: usize = block.strip_prefix("block")?.parse().ok()?;
+    // Here a normalization has the number of the convolution before it, there of the one after it.
+    let number = number.parse::<usize>().ok()? + usize::from(kind == "bn");
+    let kind = kind_of(kind)?;
+    Some(format!("features.denseblock{stage}.denselayer{block}.{kind}{dot}{number}"))
 }
 
 fn inception(layer: &str) -> Option<String> {

@@ -7,7 +7,7 @@ use super::naming::published;
 use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;
-use crate::nn::zoo::{self, Options, PixelFormat};
+use crate::nn::zoo::{self, Architecture, Options, PixelFormat};
 use crate::weights::Model;
 
 /// A network of the zoo that torchvision has, and what its files can be told by before it is built.
@@ -21,7 +21,7 @@ struct Known {
     head: usize,
 }
 
-const NETWORKS: [Known; 14] = [
+const NETWORKS: [Known; 18] = [
     Known { name: "vgg11", first: "features.0.weight", tensors: 22, head: 6 },
     Known { name: "vgg13", first: "features.0.weight", tensors: 26, head: 6 },
     Known { name: "vgg16", first: "features.0.weight", tensors: 32, head: 6 },
@@ -34,7 +34,11 @@ const NETWORKS: [Known; 14] = [
     Known { name: "squeezenet1-0", first: "features.0.weight", tensors: 52, head: 2 },
     Known { name: "squeezenet1-1", first: "features.0.weight", tensors: 52, head: 2 },
     Known { name: "resnet18", first: "conv1.weight", tensors: 102, head: 2 },
+    Known { name: "resnet34", first: "conv1.weight", tensors: 182, head: 2 },
     Known { name: "resnet50", first: "conv1.weight", tensors: 267, head: 2 },
+    Known { name: "resnet101", first: "conv1.weight", tensors: 522, head: 2 },
+    Known { name: "resnet152", first: "conv1.weight", tensors: 777, head: 2 },
+    Known { name: "densenet121", first: "features.conv0.weight", tensors: 606, head: 2 },
     Known { name: "inception-v3-torch", first: "Conv2d_1a_3x3.conv.weight", tensors: 472, head: 2 },
 ];
 
@@ -49,32 +53,52 @@ pub(in crate::weights) fn known() -> String {
 /// # Errors
 /// As [`fill`](super::fill).
 pub(in crate::weights) fn recognise(file: &mut dyn Tensors) -> Result<Option<Model>> {
-    let names = Names::new(file);
-    let tensors = names.weights(file).count();
-    for Known { name, tensors: expected, head, .. } in NETWORKS.iter().filter(|known| names.find(known.first).is_some())
-    {
-        let known = zoo::find(name)?;
-        for without_top in [false, true] {
-            if tensors != expected - if without_top { *head } else { 0 } {
-                continue;
-            }
-            let options = if without_top { Options::without_top() } else { Options::default() };
-            let plain = known.build(&options)?;
-            for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
-                let Ok(wanted) = entries(&plain, &modules) else { continue };
-                let Some(options) = with_classes(file, &names, &plain, &wanted, &options) else { continue };
-                let mut model = Model::of_architecture(known, &options)?;
-                let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
-                let Ok(wanted) = entries(&model.network, &modules) else { continue };
-                let Ok(places) = match_names(file, &names, wanted, &model.network, &[]) else { continue };
-                if known.pixels == PixelFormat::Caffe {
-                    // The zoo's own is Keras's.
-                    let [height, width, _] = known.input;
-                    model.preprocessing = Some(Preprocessing::torchvision(height).with_size(height, width));
-                }
-                read(file, &places, &mut model.network)?;
+    recognise_among(file, |_| true)
+}
+
+/// As [`recognise`], if the file is of this network.
+///
+/// # Errors
+/// As [`fill`](super::fill).
+pub(in crate::weights) fn recognise_as(file: &mut dyn Tensors, known: &Architecture) -> Result<Option<Model>> {
+    recognise_among(file, |name| name == known.name)
+}
+
+fn recognise_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Result<Option<Model>> {
+    for names in Names::readings(file) {
+        for network in NETWORKS.iter().filter(|known| among(known.name) && names.find(known.first).is_some()) {
+            if let Some(model) = recognise_in(file, &names, network)? {
                 return Ok(Some(model));
             }
+        }
+    }
+    Ok(None)
+}
+
+/// The model, if the file has the tensors of this network under these names.
+fn recognise_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
+    let tensors = names.weights(file).count();
+    let known = zoo::find(network.name)?;
+    for without_top in [false, true] {
+        if tensors != network.tensors - if without_top { network.head } else { 0 } {
+            continue;
+        }
+        let options = if without_top { Options::without_top() } else { Options::default() };
+        let plain = known.build(&options)?;
+        for (number, (_, modules)) in published(&plain).into_iter().enumerate() {
+            let Ok(wanted) = entries(&plain, &modules) else { continue };
+            let Some(options) = with_classes(file, names, &plain, &wanted, &options) else { continue };
+            let mut model = Model::of_architecture(known, &options)?;
+            let Some((_, modules)) = published(&model.network).into_iter().nth(number) else { continue };
+            let Ok(wanted) = entries(&model.network, &modules) else { continue };
+            let Ok(places) = match_names(file, names, wanted, &model.network, &[]) else { continue };
+            if known.pixels == PixelFormat::Caffe {
+                // The zoo's own is Keras's.
+                let [height, width, _] = known.input;
+                model.preprocessing = Some(Preprocessing::torchvision(height).with_size(height, width));
+            }
+            read(file, &places, &mut model.network)?;
+            return Ok(Some(model));
         }
     }
     Ok(None)

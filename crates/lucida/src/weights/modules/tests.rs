@@ -8,7 +8,7 @@ use crate::nn::{Layer, Network};
 
 /// For each network of torchvision: how many tensors it has, and the sum of their names and shapes, as
 /// `tests/torch/fixtures.py` prints them (torchvision 0.29).
-const TORCHVISION: [(&str, usize, u64); 14] = [
+const TORCHVISION: [(&str, usize, u64); 18] = [
     ("vgg11", 22, 0x288d104ae091ee95),
     ("vgg13", 26, 0x202f819ed780229c),
     ("vgg16", 32, 0xc28928e39d007d16),
@@ -21,7 +21,11 @@ const TORCHVISION: [(&str, usize, u64); 14] = [
     ("squeezenet1_0", 52, 0x77f63d8f9f16a555),
     ("squeezenet1_1", 52, 0xb3e214f6c5863cf2),
     ("resnet18", 102, 0x18b056aa6aa6fea6),
+    ("resnet34", 182, 0xd3f20fb1a6ebec98),
     ("resnet50", 267, 0xd296b015caae1553),
+    ("resnet101", 522, 0x53debe4338494eae),
+    ("resnet152", 777, 0x0ccbb95c5a956870),
+    ("densenet121", 606, 0xfb867ca594e79589),
     ("inception_v3", 472, 0x59b1ee96dc814f7f),
 ];
 

@@ -8,8 +8,26 @@ use crate::weights::pickle::{Node, Pickle, Rules, Value};
 
 /// What a pickle may hold. A tensor takes about 35 opcodes, with its moments in an optimizer 150.
 pub(super) const RULES: Rules = Rules { opcodes: 1_000_000, allowed };
-/// Where a checkpoint may keep its state dictionary.
-const KEYS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// Where a checkpoint may keep its state dictionary, the likeliest first; averaged weights (EMA) come last.
+const KEYS: [&str; 13] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "model_state",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "state_dict_ema",
+    "model_ema",
+    "params_ema",
+    "ema_state_dict",
+    "ema",
+];
+/// What the names of dictionaries that belong to an optimizer begin with.
+const OPTIMIZER: &str = "optim";
+/// Dictionaries that a message names.
+const MAX_NAMED: usize = 8;
 /// Tensors of a state dictionary: a pickle can name the same one again and again. A ResNet50 has 320.
 const MAX_TENSORS: usize = 50_000;
 /// Texts and numbers beside them.
@@ -19,11 +37,16 @@ const MAX_RANK: usize = 64;
 /// Dictionaries within dictionaries on the way to the tensors.
 const MAX_DEPTH: usize = 4;
 
+/// The functions of `torch._utils` that tensors are rebuilt by.
+const REBUILD: [&str; 2] = ["_rebuild_tensor_v2", "_rebuild_tensor"];
+/// The one that makes a parameter of a tensor.
+const PARAMETER: &str = "_rebuild_parameter";
+
 /// The names that a state dictionary is made of.
 fn allowed(module: &str, name: &str) -> bool {
     match module {
         "collections" => name == "OrderedDict",
-        "torch._utils" => matches!(name, "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_parameter"),
+        "torch._utils" => name == PARAMETER || REBUILD.contains(&name),
         "torch" | "torch.cuda" | "torch.storage" => kind(name).is_some(),
         _ => false,
     }
@@ -123,21 +146,7 @@ impl State {
     /// What cannot be.
     pub(super) fn new(pickle: &Pickle) -> Result<Self, String> {
         let mut reader = Reader { pickle, state: Self::default(), storages: HashMap::new() };
-        let mut root = pickle.root;
-        let mut names = Vec::new();
-        for _ in 0..MAX_DEPTH {
-            let entries = reader.entries(root).ok_or("holds no dictionary of tensors")?;
-            reader.take_attributes(&entries);
-            let inner = KEYS.iter().find_map(|key| {
-                let (_, value) = entries.iter().find(|(name, _)| *name == *key)?;
-                reader.entries(*value).map(|_| *value)
-            });
-            names = entries;
-            match inner {
-                Some(inner) => root = inner,
-                None => break,
-            }
-        }
+        let names = reader.locate(pickle.root)?;
         // Also the storages of what is no weight: in the old format they lie between the others.
         for value in pickle.nodes() {
             let _ = reader.storage(value);
@@ -162,6 +171,12 @@ impl State {
             false => Ok(reader.state),
         }
     }
+}
+
+/// Names for a message.
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let quote = |name: &str| format!("{:?}", name.chars().take(60).collect::<String>());
+    names.take(MAX_NAMED).map(quote).collect::<Vec<_>>().join(", ")
 }
 
 struct Reader<'p, 'a> {
@@ -196,6 +211,67 @@ impl<'a> Reader<'_, 'a> {
         Some(entries.collect())
     }
 
+    /// The entries of the dictionary that has the tensors: the outermost one, or the one of a checkpoint within it.
+    ///
+    /// # Errors
+    /// There is no dictionary, or several that could be meant.
+    fn locate(&mut self, mut value: Value<'a>) -> Result<Vec<(&'a str, Value<'a>)>, String> {
+        for depth in 0..=MAX_DEPTH {
+            let entries = self.entries(value).ok_or("holds no dictionary of tensors")?;
+            self.take_attributes(&entries);
+            let mut seen = HashMap::new();
+            let mut nested = entries.clone();
+            nested.retain(|&(name, value)| {
+                depth < MAX_DEPTH && !name.starts_with(OPTIMIZER) && self.leads_to_tensors(value, depth + 1, &mut seen)
+            });
+            let known = KEYS.iter().find_map(|key| nested.iter().find(|(name, _)| name == key));
+            let (taken, inner) = match (known, nested.as_slice()) {
+                (Some(&known), _) => known,
+                _ if nested.is_empty() || entries.iter().any(|&(_, value)| self.is_weight(value)) => return Ok(entries),
+                (None, &[only]) => only,
+                (None, several) => {
+                    return Err(format!(
+                        "holds several dictionaries of tensors, {}, and which of them is the network's is unknown: save \
+                         that one alone, with torch.save",
+                        quoted(several.iter().map(|(name, _)| *name))
+                    ));
+                }
+            };
+            if nested.len() > 1 {
+                let others = quoted(nested.iter().map(|(name, _)| *name).filter(|name| *name != taken));
+                let text = format!("{} was read, not {others}", quoted(std::iter::once(taken)));
+                self.state.attributes.push(("dictionary of tensors".to_owned(), text));
+            }
+            value = inner;
+        }
+        Err("holds dictionaries that are nested too deeply".into())
+    }
+
+    /// Whether a value is a dictionary with weights, or one that leads to such a dictionary. `seen` has what was found
+    /// of values at each depth: they may share parts.
+    fn leads_to_tensors(&self, value: Value<'a>, depth: usize, seen: &mut HashMap<(usize, usize), bool>) -> bool {
+        let Value::Node(number) = value else { return false };
+        if let Some(&found) = seen.get(&(number, depth)) {
+            return found;
+        }
+        seen.insert((number, depth), false);
+        let entries = self.entries(value).unwrap_or_default();
+        let found = entries.iter().any(|&(_, value)| self.is_weight(value))
+            || (depth < MAX_DEPTH && entries.iter().any(|&(_, value)| self.leads_to_tensors(value, depth + 1, seen)));
+        seen.insert((number, depth), found);
+        found
+    }
+
+    /// Whether a value would be rebuilt as a tensor with axes: not a counter or a loss.
+    fn is_weight(&self, value: Value<'a>) -> bool {
+        let Some(Node::Call(call)) = self.pickle.node(value) else { return false };
+        let arguments = REBUILD.iter().find_map(|name| self.pickle.called(call, "torch._utils", name));
+        match arguments {
+            Some(&[_, Value::Int(_), shape, ..]) => self.pickle.list(shape).is_some_and(|shape| !shape.is_empty()),
+            _ => self.pickle.called(call, "torch._utils", PARAMETER).is_some(),
+        }
+    }
+
     fn take_attributes(&mut self, entries: &[(&str, Value)]) {
         for (name, value) in entries {
             if self.state.attributes.len() == MAX_ATTRIBUTES {
@@ -215,15 +291,13 @@ impl<'a> Reader<'_, 'a> {
     /// The tensor that a value would be rebuilt as; `None` when it is none.
     fn tensor(&mut self, value: Value<'a>, depth: usize) -> Result<Option<(View, Kind)>, String> {
         let Some(Node::Call(call)) = self.pickle.node(value) else { return Ok(None) };
-        if let Some(arguments) = self.pickle.called(call, "torch._utils", "_rebuild_parameter") {
+        if let Some(arguments) = self.pickle.called(call, "torch._utils", PARAMETER) {
             return match arguments.first() {
                 Some(&data) if depth < MAX_DEPTH => self.tensor(data, depth + 1),
                 _ => Err("is a parameter of nothing".into()),
             };
         }
-        let arguments = ["_rebuild_tensor_v2", "_rebuild_tensor"]
-            .iter()
-            .find_map(|name| self.pickle.called(call, "torch._utils", name));
+        let arguments = REBUILD.iter().find_map(|name| self.pickle.called(call, "torch._utils", name));
         let Some(arguments) = arguments else { return Ok(None) };
         let [storage, Value::Int(offset), shape, strides, ..] = *arguments else {
             return Err("is not described as PyTorch does".into());

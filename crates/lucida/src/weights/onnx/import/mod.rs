@@ -1,6 +1,6 @@
 //! From an ONNX graph to a network.
 //!
-//! The nodes are walked in their order. What is known is computed ([`fold`]); what moves axes is remembered ([`symbol`]);
+//! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered ([`symbol`]);
 //! the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are put together in
 //! as few as say the same ([`drafts`]).
 
@@ -18,12 +18,13 @@ mod symbol;
 use std::collections::{HashMap, HashSet};
 
 use super::file::OnnxFile;
-use super::proto::NodeProto;
+use super::proto::{GraphProto, NodeProto};
 use super::tensor::{Constant, short};
 use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::{Model, Note};
+use crate::weights::topology::topological_order;
 use crate::{Error, Result};
 use drafts::{Draft, Source};
 use operator::{Answer, Fault, Operator, unsupported};
@@ -39,6 +40,8 @@ const SUPPORTED: &str = "Add, ArgMax, AveragePool, BatchNormalization, Cast, Cli
 const MAX_LAYERS: usize = 20_000;
 /// Nodes of a graph.
 const MAX_NODES: usize = 200_000;
+/// Nodes of a cycle that a message names.
+const MAX_NAMED: usize = 5;
 /// Parameters that an imported network may have beyond what is in the file: factors and shifts of one value for all
 /// channels.
 const FREE_PARAMETERS: u64 = 1 << 20;
@@ -71,7 +74,8 @@ pub(super) fn import(
     };
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
-    for node in &graph.node {
+    for &place in &node_order(graph).map_err(|problem| Error::file(&file.path, problem))? {
+        let node = &graph.node[place];
         importer.node(node).map_err(|fault| {
             let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
             match fault {
@@ -115,6 +119,36 @@ pub(super) fn import(
     Ok(model)
 }
 
+/// The nodes in an order in which each comes after those whose outputs it takes. The format asks for such a list, but
+/// programs that edit graphs leave nodes anywhere, and ONNX Runtime, too, sorts them.
+///
+/// # Errors
+/// Two nodes give a tensor of the same name, or nodes form a cycle.
+fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
+    let named = |place: usize| {
+        let node = &graph.node[place];
+        format!("node {:?} ({})", short(&node.name), short(&node.op_type))
+    };
+    let mut makers: HashMap<&str, usize> = HashMap::new();
+    for (place, node) in graph.node.iter().enumerate() {
+        for output in node.output.iter().filter(|output| !output.is_empty()) {
+            if let Some(other) = makers.insert(output, place) {
+                return Err(format!("{} and {} both give {:?}", named(other), named(place), short(output)));
+            }
+        }
+    }
+    let dependencies: Vec<Vec<usize>> = graph
+        .node
+        .iter()
+        .map(|node| node.input.iter().filter_map(|input| makers.get(input.as_str()).copied()).collect())
+        .collect();
+    topological_order(&dependencies).map_err(|cycle| {
+        let way: Vec<String> = cycle.iter().chain(cycle.first()).take(MAX_NAMED).map(|&place| named(place)).collect();
+        let more = if cycle.len() >= MAX_NAMED { " -> ..." } else { "" };
+        format!("its nodes form a cycle: {}{more}", way.join(" -> "))
+    })
+}
+
 /// A network on its way.
 struct Importer {
     /// The tensors so far, by name.
@@ -149,8 +183,8 @@ impl Importer {
                 (_, Some(value)) => Some(value.clone()),
                 (name, None) => {
                     let problem = format!(
-                        "takes {:?}, which nothing before it gives: the graph is out of order, has a cycle, or uses a \
-                         second output that is not supported",
+                        "takes {:?}, which nothing gives: no input, initializer or first output of a node has this \
+                         name (further outputs are not supported)",
                         short(name)
                     );
                     return Err(Fault::Bad(problem));

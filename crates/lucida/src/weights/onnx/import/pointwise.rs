@@ -119,7 +119,19 @@ impl Importer {
     }
 
     pub(super) fn batch_normalization(&mut self, op: &Operator) -> Answer<Symbol> {
-        op.must_be("training_mode", 0)?;
+        // Before version 14, further outputs (the statistics of the batch) meant training.
+        let trains = if op.opset < 14 {
+            op.node.output.iter().skip(1).any(|output| !output.is_empty())
+        } else {
+            op.int("training_mode", 0) != 0
+        };
+        if trains {
+            return unsupported(
+                "is in training mode: it normalizes with the statistics of the batch, so that what an image gives depends on \
+                 the others in its batch; export the model in evaluation mode (PyTorch: call model.eval() before \
+                 torch.onnx.export, and leave out training=TrainingMode.TRAINING)",
+            );
+        }
         let symbol = op.symbol(0)?;
         if symbol.axes.is_empty() {
             return Err("takes an input with channels".into());

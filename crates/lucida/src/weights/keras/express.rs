@@ -1,0 +1,181 @@
+//! A network in the layers and names that Keras has.
+//!
+//! Keras's convolutions and poolings know the borders `valid` and `same` alone. One of so many pixels on each side, as
+//! PyTorch has, becomes a `ZeroPadding2D` of its own before the layer. Convolutions have zeros in their border anyway. Max
+//! pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after a ReLU:
+//! every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its border out
+//! of the mean, which zeros cannot say.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::nn::layers::{ActivationKind, Padding, ZeroPadding2D};
+use crate::nn::{Layer, Network, Node};
+use crate::{Error, Result};
+
+/// The network that Keras computes the same with. Names that Keras does not allow are changed: a `/` becomes a `_`.
+///
+/// # Errors
+/// [`Error::Unsupported`] names the layer that Keras has no counterpart for.
+pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> Result<Cow<'a, Network>> {
+    let fits = |node: &Node| border(node.layer()).is_none() && !node.name().contains('/');
+    if network.nodes().iter().all(fits) {
+        return Ok(Cow::Borrowed(network));
+    }
+    let not_below_zero = not_below_zero(network);
+    let mut names: HashSet<String> = network.nodes().iter().map(|node| node.name().to_owned()).collect();
+    let mut free_name = |wanted: String| {
+        let numbered = (1..).map(|number| format!("{wanted}_{number}"));
+        let name = std::iter::once(wanted.clone()).chain(numbered).find(|name| !names.contains(name));
+        let name = name.unwrap_or(wanted);
+        names.insert(name.clone());
+        name
+    };
+    let mut builder = Network::builder(network.name());
+    let mut places = Vec::with_capacity(network.nodes().len());
+    for node in network.nodes() {
+        let name = if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
+        let mut inputs: Vec<usize> = node.inputs().iter().map(|&input| places[input]).collect();
+        let mut layer = node.layer().clone();
+        if let Some(padding) = border(&layer) {
+            let below_zero = node.inputs().iter().find(|&&input| !not_below_zero[input]);
+            let below_zero = below_zero.map(|&input| network.nodes()[input].name());
+            check_border(&layer, padding, below_zero).map_err(|problem| {
+                Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name()))
+            })?;
+            let name = free_name(format!("{name}_pad"));
+            inputs = vec![builder.add_named(name, ZeroPadding2D { padding }, &inputs)?];
+            without_border(&mut layer);
+        }
+        places.push(builder.add_named(name, layer, &inputs)?);
+    }
+    let outputs: Vec<usize> = network.outputs().iter().map(|&output| places[output]).collect();
+    let mut expressed = builder.build_zeroed(&outputs)?;
+    // The layers with weights are the same ones in the same order, under perhaps other names.
+    for (to, from) in expressed.weights_mut().iter_mut().zip(network.weights()) {
+        to.values_mut().copy_from_slice(from.values());
+        to.set_trainable(from.trainable());
+    }
+    Ok(Cow::Owned(expressed))
+}
+
+/// The border of a layer that is neither `valid` nor `same`: `[[top, bottom], [left, right]]` pixels.
+fn border(layer: &Layer) -> Option<[[usize; 2]; 2]> {
+    let padding = match layer {
+        Layer::Conv2D(conv) => conv.padding,
+        Layer::MaxPooling2D(pool) => pool.padding,
+        Layer::AveragePooling2D(pool) => pool.padding,
+        _ => Padding::Valid,
+    };
+    match padding {
+        Padding::Explicit(border) => Some(border),
+        Padding::Valid | Padding::Same => None,
+    }
+}
+
+fn without_border(layer: &mut Layer) {
+    match layer {
+        Layer::Conv2D(conv) => conv.padding = Padding::Valid,
+        Layer::MaxPooling2D(pool) => pool.padding = Padding::Valid,
+        Layer::AveragePooling2D(pool) => pool.padding = Padding::Valid,
+        _ => {}
+    }
+}
+
+/// Whether zeros around the input are the same as the layer's own border. `below_zero` is the layer before it, if its
+/// values may be less than zero.
+fn check_border(layer: &Layer, border: [[usize; 2]; 2], below_zero: Option<&str>) -> Result<(), String> {
+    match (layer, below_zero) {
+        (Layer::AveragePooling2D(_), _) => Err(format!(
+            "averages without its border of {border:?} pixels; Keras can do so for the border `same` alone, and zeros \
+             before the layer would count"
+        )),
+        (Layer::MaxPooling2D(_), Some(before)) => Err(format!(
+            "takes the maximum with a border of {border:?} pixels; Keras can put only zeros there, which are the same \
+             only after a ReLU or another layer without values below zero, and layer {before} may have some"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// For each layer, whether none of its values can be below zero.
+fn not_below_zero(network: &Network) -> Vec<bool> {
+    let mut found: Vec<bool> = Vec::with_capacity(network.nodes().len());
+    for node in network.nodes() {
+        let inputs = !node.inputs().is_empty() && node.inputs().iter().all(|&input| found[input]);
+        let keeps_sign = match node.layer() {
+            Layer::Activation(_)
+            | Layer::MaxPooling2D(_)
+            | Layer::AveragePooling2D(_)
+            | Layer::AdaptiveAveragePooling2D(_)
+            | Layer::GlobalAveragePooling2D(_)
+            | Layer::GlobalMaxPooling2D(_)
+            | Layer::Dropout(_)
+            | Layer::Flatten(_)
+            | Layer::ZeroPadding2D(_)
+            | Layer::Concatenate(_)
+            | Layer::Add(_) => inputs,
+            _ => false,
+        };
+        found.push(match node.activation() {
+            ActivationKind::Relu | ActivationKind::Relu6 | ActivationKind::Sigmoid | ActivationKind::Softmax => true,
+            ActivationKind::Clip { min, .. } if min >= 0.0 => true,
+            ActivationKind::Linear | ActivationKind::Tanh | ActivationKind::LeakyRelu { .. } => keeps_sign,
+            _ => false,
+        });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Plan;
+    use crate::nn::layers::{Activation, AveragePooling2D, Conv2D, MaxPooling2D};
+
+    const BORDER: Padding = Padding::Explicit([[1, 0], [1, 1]]);
+
+    fn chain(layers: Vec<(&str, Layer)>) -> Network {
+        let mut b = Network::builder("chain");
+        let mut last = b.add(crate::nn::layers::Input::new([6, 7, 2]), &[]).unwrap();
+        for (name, layer) in layers {
+            last = b.add_named(name, layer, &[last]).unwrap();
+        }
+        b.build(&[last], 5).unwrap()
+    }
+
+    fn output(network: &Network) -> Vec<f32> {
+        let mut plan = Plan::builder(network).build().unwrap();
+        plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 7919 % 101) as f32 - 50.0) / 25.0);
+        plan.forward(network).unwrap();
+        plan.output(0).to_vec()
+    }
+
+    fn pool() -> Layer {
+        MaxPooling2D::new([3, 3]).strides([2, 2]).padding(BORDER).into()
+    }
+
+    #[test]
+    fn borders_become_layers_where_zeros_say_the_same() {
+        let relu: Layer = Activation::new(ActivationKind::Relu).into();
+        let conv: Layer = Conv2D::new(3, [3, 3]).padding(BORDER).into();
+        let network = chain(vec![("a/b", conv.clone()), ("a_b", relu), ("pool", pool())]);
+        let path = Path::new("x.keras");
+        let expressed = expressible(&network, path).unwrap();
+        let names: Vec<&str> = expressed.nodes().iter().map(Node::name).collect();
+        assert_eq!(names, ["input_layer", "a_b_1_pad", "a_b_1", "a_b", "pool_pad", "pool"]);
+        assert!(expressed.nodes().iter().all(|node| border(node.layer()).is_none()));
+        assert_eq!(output(&expressed), output(&network));
+        // What Keras has already stays as it is.
+        assert!(matches!(expressible(&expressed, path).unwrap(), Cow::Borrowed(_)));
+
+        let refused = |layers, expected: &str| {
+            let message = expressible(&chain(layers), path).unwrap_err().to_string();
+            assert!(message.contains("x.keras: layer pool") && message.contains(expected), "{message}");
+        };
+        refused(vec![("conv", conv), ("pool", pool())], "layer conv may have some");
+        let mean = AveragePooling2D::new([3, 3]).strides([2, 2]).padding(BORDER);
+        refused(vec![("relu", Activation::new(ActivationKind::Relu).into()), ("pool", mean.into())], "averages without");
+    }
+}
