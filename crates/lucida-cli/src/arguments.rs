@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
-use lucida::nn::zoo;
 use lucida::data::PreprocessingChoice;
+use lucida::nn::zoo;
 use lucida::weights::{ModelSpec, Task, Top};
 
 /// The model of a command, whatever it does with it.
@@ -56,6 +56,14 @@ pub(crate) struct MeaningArguments {
     pub(crate) task: Option<Task>,
 }
 
+impl MeaningArguments {
+    /// What they say of a model that is still to be named.
+    pub(crate) fn spec(&self) -> ModelSpec {
+        let Self { preprocessing, classes, task } = self.clone();
+        ModelSpec { preprocessing, classes, task, ..ModelSpec::default() }
+    }
+}
+
 /// The tasks by name.
 fn tasks() -> impl TypedValueParser<Value = Task> {
     PossibleValuesParser::new(Task::ALL.map(|(name, _)| name)).try_map(|name| name.parse::<Task>())
@@ -70,9 +78,7 @@ impl ModelArguments {
             network: self.network.clone(),
             size: self.size.map(|size| [size.height, size.width]),
             top,
-            preprocessing: self.meaning.preprocessing.clone(),
-            classes: self.meaning.classes.clone(),
-            task: self.meaning.task,
+            ..self.meaning.spec()
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::arguments::{Choice, Direction, Indices, ModelArguments, Position, positive};
+use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position, positive};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -79,6 +79,9 @@ pub(crate) struct DreamArguments {
     /// If MODEL is the name of a network: the file with its weights [default: that in the cache]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) weights: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) meaning: MeaningArguments,
 
     /// The layer whose activations are to grow [default: the last one that sees positions]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
-use crate::arguments::{Size, Source, known_networks};
+use crate::arguments::{MeaningArguments, Size, Source, known_networks};
 
 /// A local web page to look into networks with.
 #[derive(Debug, Args)]
@@ -37,6 +37,9 @@ pub(crate) struct Studio {
     /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
     #[arg(long, requires = "model")]
     pub(crate) size: Option<Size>,
+
+    #[command(flatten)]
+    pub(crate) meaning: MeaningArguments,
 
     /// Pictures to look at and to train on: mnist:DIR (MNIST's files in a folder), or a folder of pictures [default: the
     /// built-in digits]

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
-use lucida::data::{Augment, Fit};
-use lucida::nn::zoo::Pixels;
+use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::train::Head;
 
 use super::distributed::Together;
@@ -73,7 +72,7 @@ pub(crate) struct TrainFolder {
     /// Train a model further: a run folder or model file whose weights are the start. Its classes keep what they have
     /// learned; new ones are added, missing ones removed
     #[arg(long = "continue", value_name = "RUN", value_hint = ValueHint::AnyPath)]
-    #[arg(conflicts_with_all = ["model", "weights", "base", "size", "cut", "head", "fit", "pixels", "channels"])]
+    #[arg(conflicts_with_all = ["model", "weights", "base", "size", "cut", "head", "fit", "preprocessing", "channels"])]
     pub(crate) continued: Option<PathBuf>,
 
     /// Input channels of a network trained from scratch: 1 (gray) or 3 (color) [default: what the network was made for]
@@ -108,13 +107,15 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Transfer learning")]
     pub(crate) features: Option<PathBuf>,
 
-    /// What happens to pictures of other proportions
-    #[arg(long, value_enum, default_value_t = FitName::Stretch)]
-    pub(crate) fit: FitName,
-
-    /// What the numbers of a pixel are [default: what the network was made for]
+    /// What happens to images of another aspect ratio [default: that of the base, else stretch]
     #[arg(long, value_enum)]
-    pub(crate) pixels: Option<PixelsName>,
+    pub(crate) fit: Option<FitName>,
+
+    /// Pixel values that the network takes: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean
+    /// and std), raw (0..255), or mean=..,std=..; then rgb, bgr, or gray, separated by commas [default: those that the
+    /// network was made for]
+    #[arg(long, value_name = "FORMAT", alias = "pixels")]
+    pub(crate) preprocessing: Option<PreprocessingChoice>,
 
     /// Augment the training pictures; `lucida data augment --help` names all
     #[arg(long, value_name = "NAME[=VALUE],...")]
@@ -330,29 +331,6 @@ impl From<FitName> for Fit {
             FitName::Stretch => Self::Stretch,
             FitName::Crop => Self::Crop,
             FitName::Pad => Self::Pad,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PixelsName {
-    /// From 0 to 1
-    Unit,
-    /// From -1 to 1
-    Symmetric,
-    /// Blue, green and red less ImageNet's mean colour (VGG)
-    Caffe,
-    /// With ImageNet's means and deviations
-    Standardised,
-}
-
-impl From<PixelsName> for Pixels {
-    fn from(name: PixelsName) -> Self {
-        match name {
-            PixelsName::Unit => Self::Unit,
-            PixelsName::Symmetric => Self::Symmetric,
-            PixelsName::Caffe => Self::Caffe,
-            PixelsName::Standardised => Self::Standardised,
         }
     }
 }

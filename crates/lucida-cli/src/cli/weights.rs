@@ -6,7 +6,7 @@ use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Subcommand, ValueHint};
 use lucida::weights::hub;
 
-use crate::arguments::known_networks;
+use crate::arguments::{MeaningArguments, Size, known_networks};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -89,7 +89,8 @@ Examples:
   lucida weights convert model.keras model.safetensors --force
   lucida weights convert vgg16_notop.h5 vgg16.safetensors --network vgg16
   lucida weights convert vgg16-builtin start-of-vgg16.keras
-  lucida weights convert resnet18.onnx resnet18.keras")]
+  lucida weights convert resnet18.onnx resnet18.keras
+  lucida weights convert mine.keras mine.onnx --preprocessing torch --classes labels.txt")]
 pub(crate) struct WeightsConvert {
     /// Model file, folder of a run, name of a network whose weights are in the cache, or vgg16-builtin
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
@@ -102,6 +103,13 @@ pub(crate) struct WeightsConvert {
     /// If IN has weights but no network: the network that they belong to
     #[arg(long, value_name = "NAME", value_parser = known_networks())]
     pub(crate) network: Option<String>,
+
+    /// Size of the network's input in pixels, as in 224, or HEIGHTxWIDTH as in 480x640 [default: the model's own]
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+
+    #[command(flatten)]
+    pub(crate) meaning: MeaningArguments,
 
     /// Overwrite OUT
     #[arg(long)]

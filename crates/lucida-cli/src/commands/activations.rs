@@ -3,12 +3,12 @@
 use anyhow::Result;
 use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
 use lucida::files;
-use lucida::weights::{Top};
+use lucida::weights::Top;
 use serde::Serialize;
 
-use super::{Context, open_model};
 use super::subject::Input;
 use super::tables::{file_name, table};
+use super::{Context, open_model};
 use crate::cli::Activations;
 
 const OVERVIEW: &str = "overview.png";

@@ -12,10 +12,10 @@ use lucida::weights::{Model, Top};
 use lucida::{Error, files};
 use serde::Serialize;
 
-use super::{Context, open_model};
 use super::source::Pictures;
 use super::subject::Input;
 use super::tables::table;
+use super::{Context, open_model};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::Deconv;

@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let spec = ModelSpec {
         weights: arguments.weights.clone(),
         top: Top::Unneeded,
-        ..ModelSpec::new(arguments.model.as_str())
+        model: arguments.model.clone(),
+        ..arguments.meaning.spec()
     };
     let Model { network, preprocessing, .. } = open_model(&spec, context)?;
     let layer = match &arguments.layer {

@@ -12,9 +12,9 @@ use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
+use super::{Context, open_model};
 use crate::arguments::Source;
 use crate::cli::{Embed, Map};
 use crate::exit::Usage;

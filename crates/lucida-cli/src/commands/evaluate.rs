@@ -13,8 +13,8 @@ use lucida::weights::{Model, Top};
 use lucida::{files, plot};
 use serde::Serialize;
 
-use super::{Context, open_model};
 use super::source::Pictures;
+use super::{Context, open_model};
 use crate::cli::Evaluate;
 use crate::output::percent;
 

@@ -14,9 +14,9 @@ use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
+use super::{Context, open_model};
 use crate::cli::Explain;
 use crate::exit::Usage;
 use crate::interrupt;

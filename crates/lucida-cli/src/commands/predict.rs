@@ -10,9 +10,9 @@ use lucida::weights::{Model, Top};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Context, open_model};
 use super::bulk::{Job, answer};
 use super::source::Pictures;
+use super::{Context, open_model};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
 use crate::exit::{self, Reported, Usage};

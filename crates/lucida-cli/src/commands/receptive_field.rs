@@ -8,9 +8,9 @@ use lucida::weights::{Model, Top, open_network};
 use lucida::{Error, files};
 use serde::Serialize;
 
-use super::{Context, open_model};
 use super::source::Pictures;
 use super::tables::table;
+use super::{Context, open_model};
 use crate::{cli, interrupt};
 
 const PICTURE: &str = "effective.png";

@@ -6,7 +6,7 @@ use anyhow::Result;
 use lucida::weights::{ModelSpec, Top};
 use lucida_studio::{Limits, Options, Server, Source as Pictures};
 
-use super::Context;
+use super::{Context, open_model};
 use crate::arguments::Source;
 use crate::cli::Studio;
 use crate::interrupt;
@@ -18,12 +18,13 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         network: arguments.network.clone(),
         size: arguments.size.map(|size| [size.height, size.width]),
         // Filters can be looked at without classes.
-        top: Top::Unneeded,
+        top: Top::Optional,
+        ..arguments.meaning.spec()
     };
     let model = arguments.model.as_ref().map(spec);
     if let Some(spec) = &model {
         // A model that cannot be opened is better known now than in the browser.
-        lucida::weights::open(spec)?;
+        open_model(spec, context)?;
     }
     let data = match &arguments.data {
         None | Some(Source::Mnist(None)) => None,

@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::hdf5::{Hdf5, Tensor};
 use super::keras::{LUCIDA, Places, Stored, adopt, assign, assign_by_path, describe, flat_paths};
+use super::model::DEFAULT_SIZE;
 use super::{Inspection, Model, TensorInfo, json, keras};
 use crate::nn::Network;
-use super::model::DEFAULT_SIZE;
 use crate::{Error, Result, files};
 
 /// Reads a whole model: its network and its weights.

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
     let out = arguments.out.clone().unwrap_or_else(|| default_out(path, arguments));
-    let source = Source::of(arguments)?;
+    let source = Source::of(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
     let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, team };

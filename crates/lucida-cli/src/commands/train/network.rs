@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lucida::data::{Colour, Filter, Preprocessing};
+use lucida::data::{Colour, Filter, Fit, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::zoo::{self, Options};
 use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
-use lucida::weights::{Model, ModelSpec, Top, hub, inspect, open};
+use lucida::weights::{Model, ModelSpec, Top, hub, inspect};
 
 use crate::cli::TrainFolder;
+use crate::commands::{Context, open_model};
 use crate::exit::Usage;
 
 /// Height and width of the images of a known base by default.
@@ -23,12 +24,16 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn of(arguments: &TrainFolder) -> Result<Self> {
+    pub(super) fn of(arguments: &TrainFolder, context: Context) -> Result<Self> {
         if let Some(run) = &arguments.continued {
-            return Self::continued(run, arguments);
+            return Self::continued(run, arguments, context);
         }
         let size = arguments.size.map(|size| [size.height, size.width]);
-        let file = |path: &Path| ModelSpec { size, ..ModelSpec::new(path.to_string_lossy()) };
+        let file = |path: &Path| ModelSpec {
+            size,
+            preprocessing: arguments.preprocessing.clone(),
+            ..ModelSpec::new(path.to_string_lossy())
+        };
         let (spec, known) = match &arguments.base {
             Some(path) => (file(path), None),
             None => {
@@ -46,7 +51,7 @@ impl Source {
             }
         };
         let spec = ModelSpec { top: Top::Unneeded, ..spec };
-        let base = with_preprocessing(open(&spec)?, arguments).with_context(|| spec.model)?;
+        let base = with_preprocessing(open_model(&spec, context)?, arguments).with_context(|| spec.model)?;
         let end = match &arguments.cut {
             Some(layer) => base.network.nodes()[base.network.find(layer)?].name(),
             None => end_of_base(&base.network, known)?,
@@ -65,7 +70,7 @@ impl Source {
         refuse_transfer(arguments)?;
         let [default_height, default_width, default_channels] = known.input;
         let [height, width] = arguments.size.map_or([default_height, default_width], |size| [size.height, size.width]);
-        let mut preprocessing = Model::preprocessing_of(known.pixels, height, width);
+        let mut preprocessing = known.pixels.preprocessing([height, width, default_channels])?;
         // A digit is normalized to MNIST's 28x28 pixels; a larger image would be blurred by it.
         preprocessing.digit &= [height, width] == [28, 28];
         let channels = arguments.channels.map_or(default_channels, usize::from);
@@ -73,8 +78,8 @@ impl Source {
     }
 
     /// A trained model, to be trained further as it is.
-    fn continued(run: &Path, arguments: &TrainFolder) -> Result<Self> {
-        let model = open(&ModelSpec::new(run.to_string_lossy()))?;
+    fn continued(run: &Path, arguments: &TrainFolder, context: Context) -> Result<Self> {
+        let model = open_model(&ModelSpec::new(run.to_string_lossy()), context)?;
         model.preprocessing().with_context(|| run.display().to_string())?;
         Ok(Self::Continued(Box::new(model), arguments.unfreeze.clone()))
     }
@@ -116,23 +121,12 @@ impl Source {
 /// A base with the preprocessing that the command line asks for.
 fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model> {
     let shape = base.network.input_shape()?.as_picture();
-    let [height, width, channels] = shape.context("the network does not take images")?;
+    let [_, _, channels] = shape.context("the network does not take images")?;
     Colour::of_channels(channels)?;
     if arguments.channels.is_some_and(|wanted| usize::from(wanted) != channels) {
         return Err(Usage(format!("--channels is for networks trained from scratch; this one takes {channels}")).into());
     }
-    let preprocessing = match (base.preprocessing.take(), arguments.pixels) {
-        (Some(known), _) => known,
-        // The file does not say how images are prepared; the command line does.
-        (None, Some(pixels)) => Model::preprocessing_of(pixels.into(), height, width),
-        (None, None) => {
-            return Err(Usage(
-                "--pixels is missing: the file does not say how images are prepared for the network".to_owned(),
-            )
-            .into());
-        }
-    };
-    base.preprocessing = Some(adjusted(preprocessing, channels, arguments)?);
+    base.preprocessing = Some(adjusted(base.preprocessing()?.clone(), channels, arguments)?);
     base.check()?;
     Ok(base)
 }
@@ -152,12 +146,12 @@ fn end_of_base<'a>(network: &'a Network, known: Option<&zoo::Architecture>) -> R
 
 /// What the command line says beyond what the network was made for, for so many channels.
 fn adjusted(preprocessing: Preprocessing, channels: usize, arguments: &TrainFolder) -> Result<Preprocessing> {
-    let (height, width) = (preprocessing.height, preprocessing.width);
-    let numbers = match arguments.pixels {
-        Some(pixels) => Model::preprocessing_of(pixels.into(), height, width),
-        None => preprocessing,
-    };
-    Ok(numbers.with_channels(channels)?.with_fit(arguments.fit.into(), Filter::Bilinear))
+    let fit = arguments.fit.map_or(preprocessing.fit, Fit::from);
+    let prepared = preprocessing.with_channels(channels)?.with_fit(fit, Filter::Bilinear);
+    Ok(match &arguments.preprocessing {
+        Some(choice) => choice.apply(prepared)?,
+        None => prepared,
+    })
 }
 
 /// A network that is trained from scratch has no base to cut or to unfreeze.

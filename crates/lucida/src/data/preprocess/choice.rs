@@ -10,16 +10,18 @@ use crate::nn::zoo::PixelFormat;
 use crate::{Error, Result};
 
 /// What a choice can be made of, for messages.
-const EXPECTED: &str = "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr or gray, and stretch, crop or pad";
+const EXPECTED: &str =
+    "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr or gray, and stretch, crop or pad";
 
 impl PixelFormat {
     /// The format with this name, other than [`Digit`](Self::Digit).
     fn named(name: &str) -> Option<Self> {
         Some(match name {
             "unit" => Self::Unit,
-            "tf" => Self::Tf,
+            // The second names are those of earlier versions.
+            "tf" | "symmetric" => Self::Tf,
             "caffe" => Self::Caffe,
-            "torch" => Self::Torch,
+            "torch" | "standardised" => Self::Torch,
             "raw" => Self::Raw,
             _ => return None,
         })
@@ -213,7 +215,8 @@ impl fmt::Display for Preprocessing {
         let known = names.into_iter().find(|(_, format)| {
             let usual = format.preprocessing([self.height, self.width, channels]);
             usual.is_ok_and(|usual| {
-                numbers(&usual) == numbers(self) && (channels == 1 || *format != PixelFormat::Caffe || usual.colour == self.colour)
+                numbers(&usual) == numbers(self)
+                    && (channels == 1 || *format != PixelFormat::Caffe || usual.colour == self.colour)
             })
         });
         let usual_colour = if known.is_some_and(|(name, _)| name == "caffe") { Colour::Bgr } else { Colour::Rgb };
@@ -268,7 +271,10 @@ impl Preprocessing {
             let pairs = self.mean.iter().zip(&self.std);
             pairs.map(move |(mean, std)| (byte / self.divisor - mean) / std).collect::<Vec<_>>()
         };
-        [value(0.0).into_iter().fold(f32::INFINITY, f32::min), value(255.0).into_iter().fold(f32::NEG_INFINITY, f32::max)]
+        [
+            value(0.0).into_iter().fold(f32::INFINITY, f32::min),
+            value(255.0).into_iter().fold(f32::NEG_INFINITY, f32::max),
+        ]
     }
 }
 
@@ -316,7 +322,16 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for text in [
-            "unit", "tf", "caffe", "torch", "raw", "unit,bgr", "caffe,rgb", "torch,crop", "mean=127,std=128", "tf,pad",
+            "unit",
+            "tf",
+            "caffe",
+            "torch",
+            "raw",
+            "unit,bgr",
+            "caffe,rgb",
+            "torch,crop",
+            "mean=127,std=128",
+            "tf,pad",
             "mean=0.5,0.25,1,std=1,0.5,0.25,bgr",
         ] {
             let first = chosen(text);

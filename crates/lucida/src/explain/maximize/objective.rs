@@ -95,7 +95,8 @@ impl Target {
             true => Point::before_activation(&self.layer),
             false => Point::output(&self.layer),
         };
-        let rivals = self.logits && matches!(node.activation(), ActivationKind::Softmax | ActivationKind::LogSoftmax)
+        let rivals = self.logits
+            && matches!(node.activation(), ActivationKind::Softmax | ActivationKind::LogSoftmax)
             && shape.as_flat().is_some();
         Ok(Seen { point, rectify, rivals, shape: shape.clone() })
     }

@@ -285,7 +285,8 @@ impl<'a> Options<'a> {
         let (mean, variance) = (self.values("mean", 0.0)?, self.values("variance", 1.0)?);
         let scale: Vec<f32> = variance.iter().map(|variance| 1.0 / variance.sqrt().max(1e-7)).collect();
         let len = mean.len().max(scale.len());
-        let at = |values: &[f32], index: usize| if values.len() == 1 { values[0] } else { values[index % values.len()] };
+        let at =
+            |values: &[f32], index: usize| if values.len() == 1 { values[0] } else { values[index % values.len()] };
         let offset = (0..len).map(|index| -at(&mean, index) * at(&scale, index)).collect();
         Ok(Rescaling { scale, offset }.into())
     }

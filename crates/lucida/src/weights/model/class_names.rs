@@ -75,7 +75,8 @@ fn of_json(text: &str) -> Result<Vec<String>, String> {
                     _ => return Err(not(value)),
                 };
                 let slot = index.and_then(|index| names.get_mut(index));
-                let slot = slot.ok_or_else(|| format!("the index of {name:?} is not from 0 to {}", object.len() - 1))?;
+                let slot =
+                    slot.ok_or_else(|| format!("the index of {name:?} is not from 0 to {}", object.len() - 1))?;
                 if slot.replace(name.to_owned()).is_some() {
                     return Err(format!("gives the index of {name:?} to two names"));
                 }

@@ -227,7 +227,9 @@ impl<'a> Reader<'_, 'a> {
             let known = KEYS.iter().find_map(|key| nested.iter().find(|(name, _)| name == key));
             let (taken, inner) = match (known, nested.as_slice()) {
                 (Some(&known), _) => known,
-                _ if nested.is_empty() || entries.iter().any(|&(_, value)| self.is_weight(value)) => return Ok(entries),
+                _ if nested.is_empty() || entries.iter().any(|&(_, value)| self.is_weight(value)) => {
+                    return Ok(entries);
+                }
                 (None, &[only]) => only,
                 (None, several) => {
                     return Err(format!(

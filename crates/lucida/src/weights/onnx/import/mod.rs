@@ -23,8 +23,8 @@ use super::tensor::{Constant, short};
 use crate::nn::layers::Flatten;
 use crate::nn::{Layer, Shape};
 use crate::weights::model::DEFAULT_SIZE;
-use crate::weights::{Model, Note};
 use crate::weights::topology::topological_order;
+use crate::weights::{Model, Note};
 use crate::{Error, Result};
 use drafts::{Draft, Source};
 use operator::{Answer, Fault, Operator, unsupported};
@@ -50,11 +50,7 @@ const FREE_PARAMETERS: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`Error::Unsupported`] names the operator and the node; [`Error::File`] says what is wrong with the graph.
-pub(super) fn import(
-    file: &OnnxFile,
-    constants: HashMap<String, Constant>,
-    size: Option<[usize; 2]>,
-) -> Result<Model> {
+pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size: Option<[usize; 2]>) -> Result<Model> {
     let graph = &file.graph;
     let path = file.path.display();
     if graph.node.len() > MAX_NODES {
@@ -92,9 +88,9 @@ pub(super) fn import(
     let mut notes = Vec::new();
     for output in &graph.output {
         let name = short(&output.name);
-        let found = importer.output(&output.name).map_err(|problem| {
-            Error::file(&file.path, format!("output {name:?} of the graph {problem}"))
-        })?;
+        let found = importer
+            .output(&output.name)
+            .map_err(|problem| Error::file(&file.path, format!("output {name:?} of the graph {problem}")))?;
         let index = importer.argmax.contains(&output.name);
         if index {
             notes.push(Note::Task(format!("output {name:?} is the index of the largest value: the values are used")));
