@@ -65,7 +65,8 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath, conflicts_with_all = ["model", "weights"])]
     pub(crate) base: Option<PathBuf>,
 
-    /// Size of the pictures in pixels, as in 224, or HEIGHTxWIDTH [default: 150, that of the model with --base]
+    /// Size of the images in pixels, as in 224, or HEIGHTxWIDTH [default: 150; 28 for lenet5 and mnist-cnn; that of the
+    /// model with --base]
     #[arg(long)]
     pub(crate) size: Option<Size>,
 

@@ -73,6 +73,16 @@ function choose(id) {
   later();
 }
 
+/** The learning rate that suits a network, until somebody has chosen another one: a head on a frozen base takes less. */
+let suggested = $('#rate').value;
+function suggestRate() {
+  if ($('#rate').value !== suggested) return;
+  suggested = $('#data').value === 'photos' && $('#network').value !== 'basic-cnn' ? '0.0003' : '0.001';
+  $('#rate').value = suggested;
+}
+$('#network').addEventListener('change', suggestRate);
+$('#data').addEventListener('change', suggestRate);
+
 $('#train-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   const request = { kind: 'train', name: $('#name').value.trim(), epochs: Number($('#epochs').value), batch_size: Number($('#batch').value), learning_rate: Number($('#rate').value) };

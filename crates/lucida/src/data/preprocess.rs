@@ -40,7 +40,7 @@ impl Colour {
         }
     }
 
-    /// The colors of inputs of so many channels.
+    /// The colors of inputs of this many channels.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for any other number than 1 and 3.

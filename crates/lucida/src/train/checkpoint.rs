@@ -83,7 +83,7 @@ pub(super) fn save(
 /// Reads the file, if there is one, into a network and a state; whether there is one.
 ///
 /// # Errors
-/// [`Error::File`] when it is no checkpoint or damaged; [`Error::Changed`] names the first setting that was another one.
+/// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another one.
 pub(super) fn load(
     checkpoints: &Checkpoints,
     fit: &Fit,

@@ -379,7 +379,7 @@ impl Transferred {
                     plan.forward(&tail)?;
                     plan.output(0)
                 }
-                None => &*batch.images,
+                None => batch.images,
             };
             for pixel in values.chunks_exact(channels) {
                 count += 1.0;

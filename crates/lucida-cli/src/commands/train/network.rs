@@ -144,7 +144,7 @@ fn end_of_base<'a>(network: &'a Network, known: Option<&zoo::Architecture>) -> R
     Ok(end_of_features(network)?)
 }
 
-/// What the command line says beyond what the network was made for, for so many channels.
+/// What the command line says beyond what the network was made for, for inputs of this many channels.
 fn adjusted(preprocessing: Preprocessing, channels: usize, arguments: &TrainFolder) -> Result<Preprocessing> {
     let fit = arguments.fit.map_or(preprocessing.fit, Fit::from);
     let prepared = preprocessing.with_channels(channels)?.with_fit(fit, Filter::Bilinear);
