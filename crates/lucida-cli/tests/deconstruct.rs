@@ -7,7 +7,8 @@ use std::path::Path;
 
 use common::{fail, names, run, shared, text};
 use lucida::data::{Dataset, Mnist, Picture};
-use lucida::nn::zoo;
+use lucida::nn::Network;
+use lucida::nn::layers::Conv2D;
 use lucida::weights::{Model, safetensors};
 use serde_json::Value;
 
@@ -237,9 +238,10 @@ fn what_cannot_be_used_is_said_in_one_line() {
     fs::create_dir(&empty).unwrap();
     let broken = folder.path().join("broken.txt");
     fs::write(&broken, "1 2\n3\n").unwrap();
-    // A model that does not say how its pictures are prepared.
+    // No image has four channels.
     let bare = folder.path().join("bare.safetensors");
-    safetensors::save_model(&Model::new(zoo::mnist_cnn(1).unwrap()), &bare).unwrap();
+    let four = Network::sequential("four", [8, 8, 4], [Conv2D::new(2, [3, 3]).into()], 1).unwrap();
+    safetensors::save_model(&Model::new(four), &bare).unwrap();
     for (arguments, expected) in [
         (&["deconv", model, &digit, "--layer", "conv2"][..], "did you mean \"conv2d\"?"),
         (&["deconv", model, &digit, "--layer", "conv2d", "--filter", "24"], "no filter 24: its filters are 0 to 23"),
@@ -251,7 +253,10 @@ fn what_cannot_be_used_is_said_in_one_line() {
         (&["deconv", model, "--data", "no/folder", "--layer", "conv2d"], "no/folder: there is no such folder"),
         (&["deconv", model, "--data", text(&empty), "--layer", "conv2d"], "holds no picture"),
         (&["deconv", model, "--data", "mnist", "--layer", "dense", "--filters", "all", "--top", "99"], "4096 at most"),
-        (&["deconv", text(&bare), &digit, "--layer", "conv2d"], "does not say how pictures are prepared"),
+        (
+            &["deconv", text(&bare), &digit, "--layer", "conv2d"],
+            "takes images of 4 channels: only one (gray) or three (RGB)",
+        ),
         (&["activations", model, &digit, "--layers", "conv2d,max_pool"], "did you mean \"max_pooling2d\"?"),
         (&["activations", model, large], "large.png"),
         (&["kernels", model, "--layer", "dense"], "has no kernels to look at; these have: conv2d"),

@@ -69,7 +69,7 @@ pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<M
 /// A note with the option that changes what it says.
 fn with_option(note: &Note) -> String {
     let option = match note {
-        Note::Preprocessing => "--preprocessing changes that, and `lucida weights convert` stores it",
+        Note::Preprocessing => "--preprocessing changes that",
         Note::Size(_) => "--size changes that",
         Note::Task(_) => "--task changes that",
         Note::ClassNames(_) => "--classes names another file",

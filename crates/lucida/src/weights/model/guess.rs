@@ -2,7 +2,7 @@
 
 use super::{Model, Note};
 use crate::nn::layers::{Layer, Rescaling};
-use crate::nn::zoo::PixelFormat;
+use crate::nn::zoo::{self, PixelFormat};
 use crate::nn::{Network, Node};
 
 /// The widest range of values that a network's first layers are taken to make of pixel values from 0 to 255. Scaled pixels
@@ -95,7 +95,8 @@ fn largest_scale(network: &Network, node: &Node) -> Option<f32> {
 
 fn by_name(name: &str) -> Option<PixelFormat> {
     let name = name.to_ascii_lowercase();
-    BY_NAME.iter().find(|(known, _)| name.starts_with(known)).map(|&(_, format)| format)
+    let of_keras = BY_NAME.iter().find(|(known, _)| name.starts_with(known)).map(|&(_, format)| format);
+    of_keras.or_else(|| Some(zoo::find(&name.replace('_', "-")).ok()?.pixels))
 }
 
 #[cfg(test)]
@@ -125,9 +126,13 @@ mod tests {
 
     #[test]
     fn a_known_name_tells() {
-        for (name, expected) in
-            [("vgg16", "caffe"), ("mobilenetv2_1.00_224", "tf"), ("ResNet50V2", "tf"), ("densenet121", "torch")]
-        {
+        for (name, expected) in [
+            ("vgg16", "caffe"),
+            ("alexnet", "torch"),
+            ("mobilenetv2_1.00_224", "tf"),
+            ("ResNet50V2", "tf"),
+            ("densenet121", "torch"),
+        ] {
             assert_eq!(guessed(name, vec![], 3), (Some(expected.to_owned()), 0), "{name}");
         }
         assert_eq!(guessed("sequential", vec![], 3), (Some("unit".to_owned()), 1));

@@ -1,0 +1,197 @@
+//! Models of other programs, which do not say how images are prepared, what their outputs mean, or what their classes are called.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{fail, lucida, run, stderr, stdout, text};
+use lucida::data::Picture;
+use lucida::nn::Network;
+use lucida::nn::layers::{
+    Activation, ActivationKind, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Layer, Rescaling,
+};
+use lucida::weights::{Model, save_model};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a photo, and a place for models.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pixels = (0..24 * 20 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
+        Picture::new(24, 20, 3, pixels).unwrap().save_png(&folder.path().join("photo.png")).unwrap();
+        Self { folder }
+    }
+
+    fn at(&self, name: &str) -> String {
+        text(&self.folder.path().join(name)).to_owned()
+    }
+
+    /// Saves a network of an input of `channels` channels that begins and ends in these layers.
+    fn save(&self, name: &str, channels: usize, layers: Vec<Layer>) -> String {
+        let network = Network::sequential("mine", [16, 16, channels], layers, 3).unwrap();
+        save_model(&Model::new(network), Path::new(&self.at(name))).unwrap();
+        self.at(name)
+    }
+
+    /// A classifier that ends in these layers.
+    fn classifier(&self, name: &str, end: Vec<Layer>) -> String {
+        let start = [Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu).into(), Flatten {}.into()];
+        self.save(name, 3, start.into_iter().chain(end).collect())
+    }
+
+    fn probabilities(&self, arguments: &[&str]) -> Vec<f64> {
+        let photo = self.at("photo.png");
+        let answer = run(["predict", arguments[0], &photo, "--json", "--quiet"].iter().chain(&arguments[1..]).copied());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["predictions"][0]["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).collect()
+    }
+}
+
+fn close(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5)
+}
+
+#[test]
+fn preprocessing_is_assumed_said_and_chosen() {
+    let place = Place::new();
+    let softmax = || vec![Dense::new(3).activation(ActivationKind::Softmax).into()];
+    let photo = place.at("photo.png");
+    for name in ["plain.keras", "plain.h5", "plain.onnx", "plain.safetensors"] {
+        let model = place.classifier(name, softmax());
+        let output = lucida(["predict", &model, &photo]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("assuming pixel values from 0 to 1 (--preprocessing"), "{}", stderr(&output));
+        let chosen = lucida(["predict", &model, &photo, "--preprocessing", "unit"]).output().unwrap();
+        assert_eq!((stdout(&chosen), stderr(&chosen)), (stdout(&output), String::new()), "{name}");
+        assert!(!close(&place.probabilities(&[&model]), &place.probabilities(&[&model, "--preprocessing", "torch"])));
+    }
+    // 0..255 for a network that divides by 255 itself.
+    let scaled = Network::sequential(
+        "mine",
+        [16, 16, 3],
+        [Rescaling::new(1.0 / 255.0, 0.0).into(), Flatten {}.into(), Dense::new(3).into()],
+        3,
+    );
+    let plain = Network::sequential("mine", [16, 16, 3], [Flatten {}.into(), Dense::new(3).into()], 3);
+    for ending in ["keras", "h5", "onnx", "safetensors"] {
+        let (scaled_file, plain_file) = (place.at(&format!("scaled.{ending}")), place.at(&format!("same.{ending}")));
+        save_model(&Model::new(scaled.as_ref().unwrap().clone()), Path::new(&scaled_file)).unwrap();
+        save_model(&Model::new(plain.as_ref().unwrap().clone()), Path::new(&plain_file)).unwrap();
+        let output = lucida(["predict", &scaled_file, &photo]).output().unwrap();
+        assert!(!stderr(&output).contains("assuming"), "{}", stderr(&output));
+        assert!(close(&place.probabilities(&[&scaled_file]), &place.probabilities(&[&plain_file])), "{ending}");
+    }
+    let model = place.at("plain.keras");
+    let message = lucida(["predict", &model, &photo, "--preprocessing", "imagenet"]).output().unwrap();
+    assert_eq!(message.status.code(), Some(2));
+    assert!(stderr(&message).contains("expected unit, tf, caffe, torch, raw"), "{}", stderr(&message));
+}
+
+#[test]
+fn gray_models_take_photos_and_four_channels_are_refused() {
+    let place = Place::new();
+    let end = || vec![Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+    let gray = place.save("gray.keras", 1, end());
+    assert_eq!(place.probabilities(&[&gray]).len(), 2);
+    let photo = place.at("photo.png");
+    let message = fail(1, ["predict", &place.save("four.keras", 4, end()), &photo]);
+    assert!(message.contains("takes images of 4 channels: only one (gray) or three (RGB)"), "{message}");
+    let message = fail(1, ["predict", &gray, &photo, "--preprocessing", "caffe"]);
+    assert!(message.contains("three channels"), "{message}");
+}
+
+#[test]
+fn every_ending_of_a_classifier_gives_the_same_probabilities() {
+    let place = Place::new();
+    let dense = |units: usize, activation| Layer::from(Dense::new(units).activation(activation));
+    for ending in ["keras", "h5", "onnx", "safetensors"] {
+        let of = |name: &str, end: Vec<Layer>| place.classifier(&format!("{name}.{ending}"), end);
+        let softmax = of("softmax", vec![dense(3, ActivationKind::Softmax)]);
+        let expected = place.probabilities(&[&softmax]);
+        let log_softmax = Activation::new(ActivationKind::LogSoftmax).into();
+        for (name, end) in [
+            ("logits", vec![dense(3, ActivationKind::Linear)]),
+            ("logsoftmax", vec![dense(3, ActivationKind::LogSoftmax)]),
+            ("separate", vec![dense(3, ActivationKind::Linear), log_softmax]),
+        ] {
+            let model = of(name, end);
+            assert!(close(&place.probabilities(&[&model]), &expected), "{name}.{ending}");
+            let photo = place.at("photo.png");
+            let quick = ["--method", "gradient", "--out"];
+            let out = place.at(&format!("explained-{name}-{ending}"));
+            let explained =
+                run(["explain", &model, &photo, "--json"].iter().chain(&quick).copied().chain([out.as_str()]));
+            let explained: Value = serde_json::from_str(&explained).unwrap();
+            let probability = explained["probability"].as_f64().unwrap();
+            assert!((probability - expected.iter().copied().fold(0.0, f64::max)).abs() < 1e-5, "{name}.{ending}");
+        }
+        let sigmoid = place.probabilities(&[&of("sigmoid", vec![dense(1, ActivationKind::Sigmoid)])]);
+        let logit = place.probabilities(&[&of("logit", vec![dense(1, ActivationKind::Linear)])]);
+        assert!(sigmoid.len() == 2 && close(&sigmoid, &logit), "{ending}");
+    }
+    // What ends in pooled features is no classifier, unless it is said to be one.
+    let features =
+        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
+    let message = fail(1, ["predict", &features, &place.at("photo.png")]);
+    assert!(message.contains("features"), "{message}");
+    assert_eq!(place.probabilities(&[&features, "--task", "classify"]).len(), 5);
+}
+
+#[test]
+fn class_names_come_from_a_file() {
+    let place = Place::new();
+    let model = place.classifier("two.keras", vec![Dense::new(2).activation(ActivationKind::Softmax).into()]);
+    let photo = place.at("photo.png");
+    let names = place.at("names.json");
+    fs::write(&names, r#"{"zebra": 1, "ant": 0}"#).unwrap();
+    let printed = run(["predict", &model, &photo, "--quiet", "--classes", &names]);
+    assert!(printed.contains("ant (") && printed.contains("zebra ("), "{printed}");
+    fs::write(&names, r#"["ant", "bee", "cow"]"#).unwrap();
+    let message = fail(1, ["predict", &model, &photo, "--classes", &names]);
+    assert!(message.contains("names.json: has 3 class names, the network has 2 classes"), "{message}");
+    // Found beside the model, if it fits.
+    fs::write(place.at("labels.txt"), "0 ant\n1 bee\n").unwrap();
+    assert!(run(["predict", &model, &photo, "--quiet"]).contains("bee ("));
+    fs::write(place.at("labels.txt"), "ant\nbee\ncow\n").unwrap();
+    let output = lucida(["predict", &model, &photo]).output().unwrap();
+    assert!(stderr(&output).contains("labels.txt has 3 class names, the network has 2 classes: it is ignored"));
+}
+
+#[test]
+fn convert_stores_what_was_chosen_and_nothing_that_was_assumed() {
+    let place = Place::new();
+    let model = place.classifier("mine.keras", vec![Dense::new(2).activation(ActivationKind::Softmax).into()]);
+    let names = place.at("names.txt");
+    fs::write(&names, "ant\nbee\n").unwrap();
+    let photo = place.at("photo.png");
+    let chosen = place.probabilities(&[&model, "--preprocessing", "torch,crop"]);
+    for ending in ["onnx", "keras", "h5", "safetensors"] {
+        let out = place.at(&format!("chosen.{ending}"));
+        let options = ["--preprocessing", "torch,crop", "--classes", &names];
+        let printed = run(["weights", "convert", &model, &out].iter().chain(&options).copied());
+        assert!(printed.contains("(16, 16, 3), batch first, channels last: 16x16 RGB"), "{printed}");
+        assert!(printed.contains("--preprocessing torch,crop") && printed.contains("ant, bee"), "{printed}");
+        let output = lucida(["predict", &out, &photo]).output().unwrap();
+        assert!(stderr(&output).is_empty() && stdout(&output).contains("bee ("), "{ending}: {}", stderr(&output));
+        assert!(close(&place.probabilities(&[&out]), &chosen), "{ending}");
+        let out = place.at(&format!("assumed.{ending}"));
+        let printed = run(["weights", "convert", &model, &out]);
+        assert!(printed.contains("how images are prepared is not stored"), "{printed}");
+        let output = lucida(["predict", &out, &photo]).output().unwrap();
+        assert!(stderr(&output).contains("assuming"), "{ending}");
+    }
+    // Logits stay logits unless a task is asked for.
+    let logits = place.classifier("logits.keras", vec![Dense::new(2).into()]);
+    let (raw, classifier) = (place.at("raw.onnx"), place.at("classifier.onnx"));
+    run(["weights", "convert", &logits, &raw]);
+    run(["weights", "convert", &logits, &classifier, "--task", "classify"]);
+    let noted =
+        |model: &str| stderr(&lucida(["predict", model, &photo]).output().unwrap()).contains("softmax was added");
+    assert!(noted(&raw) && !noted(&classifier));
+}
