@@ -138,7 +138,7 @@ fn every_ending_of_a_classifier_gives_the_same_probabilities() {
     // What ends in pooled features is no classifier, unless it is said to be one.
     let features =
         place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
-    let message = fail(1, ["predict", &features, &place.at("photo.png")]);
+    let message = fail(1, ["predict", &features, &place.at("photo.png"), "--quiet"]);
     assert!(message.contains("features"), "{message}");
     assert_eq!(place.probabilities(&[&features, "--task", "classify"]).len(), 5);
 }
@@ -153,7 +153,7 @@ fn class_names_come_from_a_file() {
     let printed = run(["predict", &model, &photo, "--quiet", "--classes", &names]);
     assert!(printed.contains("ant (") && printed.contains("zebra ("), "{printed}");
     fs::write(&names, r#"["ant", "bee", "cow"]"#).unwrap();
-    let message = fail(1, ["predict", &model, &photo, "--classes", &names]);
+    let message = fail(1, ["predict", &model, &photo, "--classes", &names, "--quiet"]);
     assert!(message.contains("names.json: has 3 class names, the network has 2 classes"), "{message}");
     // Found beside the model, if it fits.
     fs::write(place.at("labels.txt"), "0 ant\n1 bee\n").unwrap();
