@@ -45,8 +45,7 @@ impl Float {
         if cfg!(target_endian = "little") {
             return self.decode(bytes, to);
         }
-        let turned: Vec<u8> =
-            bytes.chunks_exact(self.size()).flat_map(|number| number.iter().rev().copied()).collect();
+        let turned: Vec<u8> = bytes.chunks_exact(self.size()).flat_map(|number| number.iter().rev().copied()).collect();
         self.decode(&turned, to);
     }
 

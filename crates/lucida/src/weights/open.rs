@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::hub::{self, Hub, State};
 use super::format::{fill, load_known};
+use super::hub::{self, Hub, State};
 use super::{Inspection, Model, TensorInfo, builtin_vgg16_at, inspect, load_model};
 use crate::nn::Network;
 use crate::nn::zoo::{self, Architecture, Options};
@@ -215,7 +215,10 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
                 let (names, more) = (unused[..unused.len().min(MAX_NAMED)].join(", "), unused.len() > MAX_NAMED);
                 let more = if more { ", ..." } else { "" };
                 let name = known.name;
-                Error::file(path, format!("does not fit network {name}: no layer of its classifier takes {names}{more}"))
+                Error::file(
+                    path,
+                    format!("does not fit network {name}: no layer of its classifier takes {names}{more}"),
+                )
             }
             Err(problem) => problem,
         };

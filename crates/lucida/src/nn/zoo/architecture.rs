@@ -2,7 +2,8 @@
 
 use super::{
     alexnet, basic_cnn, densenet121, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet34, resnet50,
-    resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn,
+    resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
+    vgg19_bn,
 };
 use crate::nn::network::edit_distance;
 use crate::nn::{Network, NetworkBuilder};

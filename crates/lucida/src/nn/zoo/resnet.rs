@@ -72,12 +72,7 @@ fn bottleneck(width: usize, stride: usize) -> Vec<Conv> {
     vec![(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)]
 }
 
-fn resnet(
-    name: &str,
-    blocks: [usize; 4],
-    convs: fn(usize, usize) -> Vec<Conv>,
-    options: &Options,
-) -> Result<Network> {
+fn resnet(name: &str, blocks: [usize; 4], convs: fn(usize, usize) -> Vec<Conv>, options: &Options) -> Result<Network> {
     let [height, width] = options.input(name, 224, 32)?;
     let mut builder = Network::builder(name);
     let mut x = builder.add(Input::new([height, width, 3]), &[])?;

@@ -35,7 +35,8 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
     let mut builder = Network::builder(network.name());
     let mut places = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
-        let name = if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
+        let name =
+            if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
         let mut inputs: Vec<usize> = node.inputs().iter().map(|&input| places[input]).collect();
         let mut layer = node.layer().clone();
         if let Some(padding) = border(&layer) {
@@ -176,6 +177,9 @@ mod tests {
         };
         refused(vec![("conv", conv), ("pool", pool())], "layer conv may have some");
         let mean = AveragePooling2D::new([3, 3]).strides([2, 2]).padding(BORDER);
-        refused(vec![("relu", Activation::new(ActivationKind::Relu).into()), ("pool", mean.into())], "averages without");
+        refused(
+            vec![("relu", Activation::new(ActivationKind::Relu).into()), ("pool", mean.into())],
+            "averages without",
+        );
     }
 }
