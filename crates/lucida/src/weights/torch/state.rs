@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Vec<u8> {
-        [&[b'X'], &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+        [&b"X"[..], &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
     }
 
     fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
