@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lucida::nn::{Network, Plan};
-use lucida::weights;
+use lucida::weights::{self, Format};
 use serde_json::Value;
 
 fn file(name: &str) -> PathBuf {
@@ -39,6 +39,20 @@ fn whole_models_predict_what_keras_predicts() {
         // The base was frozen, and a frozen layer's weights are not trainable.
         let trainable = |name: &str| model.network.weight(name).unwrap().trainable();
         assert!(!trainable("stem/kernel") && !trainable("right/bias") && trainable("hidden/kernel"), "{name}");
+    }
+}
+
+/// `model_float64.h5` is big-endian, compressed, and lies behind a user block of 2048 bytes.
+#[test]
+fn weights_of_other_precision_are_read() {
+    let single = weights::load_model(&file("model.h5")).unwrap().network;
+    for (name, accuracy) in [("model_float16.h5", 1e-3), ("model_float64.h5", 0.0)] {
+        assert_eq!(Format::of(&file(name)).unwrap(), Format::KerasH5);
+        let network = weights::load_model(&file(name)).unwrap_or_else(|problem| panic!("{problem}")).network;
+        for (a, b) in network.weights().iter().zip(single.weights()) {
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= accuracy * b.abs();
+            assert!(a.values().iter().zip(b.values()).all(close), "{name}: {}", a.name());
+        }
     }
 }
 

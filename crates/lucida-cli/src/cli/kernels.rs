@@ -22,7 +22,7 @@ pub(crate) struct Kernels {
     pub(crate) model: ModelArguments,
 
     /// Layers, joined by commas [default: all with kernels]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', visible_alias = "layers")]
+    #[arg(long, value_name = "NAMES", visible_alias = "layers")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Vec<String>,
 

@@ -26,7 +26,7 @@ pub(crate) struct ReceptiveField {
     pub(crate) model: ModelArguments,
 
     /// Layers, joined by commas [default: all; for --effective the convolutions]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layers: Vec<String>,
 
     /// Measure the effective field

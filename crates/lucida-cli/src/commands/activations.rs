@@ -7,7 +7,7 @@ use lucida::weights::Top;
 use serde::Serialize;
 
 use super::subject::Input;
-use super::tables::{file_name, table};
+use super::tables::{file_name, layer_names, table};
 use super::{Context, open_model};
 use crate::cli::Activations;
 
@@ -39,9 +39,8 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     let (output, folder) = (context.output, &arguments.out);
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     let input = Input::load(&arguments.subject, &model, context)?;
-    let layers: Vec<&str> = arguments.layers.iter().map(String::as_str).collect();
     // Names and places first: a network may take long.
-    layers.iter().try_for_each(|layer| model.network.find(layer).map(drop))?;
+    let layers = layer_names(&model.network, &arguments.layers)?;
     files::claim_folder(folder, &[OVERVIEW], arguments.force)?;
     let found = activations(&model.network, &layers, &input.values, context.cpu)?;
     let names: Vec<String> =

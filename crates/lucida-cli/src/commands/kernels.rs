@@ -7,7 +7,7 @@ use lucida::plot::Scope;
 use lucida::weights::{Top, open};
 
 use super::Context;
-use super::tables::file_name;
+use super::tables::{file_name, layer_names};
 use crate::cli::Kernels;
 
 pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
@@ -15,7 +15,7 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     let network = open(&arguments.model.spec(Top::Unneeded))?.network;
     let layers = match arguments.layer.as_slice() {
         [] => layers_with_kernels(&network),
-        some => some.iter().map(String::as_str).collect(),
+        some => layer_names(&network, some)?,
     };
     if layers.is_empty() {
         bail!("network {} has no layer with kernels to look at", network.name());
@@ -28,8 +28,6 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     };
     let names: Vec<String> = layers.iter().map(|layer| format!("kernels_{}.png", file_name(None, layer))).collect();
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
-    // A wrong name is noticed before anything is written.
-    layers.iter().try_for_each(|layer| network.find(layer).map(drop))?;
     files::claim_folder(folder, &claimed, arguments.force)?;
     for (layer, name) in layers.iter().zip(&names) {
         kernel_sheet(&network, layer, &style)?.save_png(&folder.join(name))?;

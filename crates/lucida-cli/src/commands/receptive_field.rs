@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
         (None, None) => bail!("{}: there is no network", arguments.model.model),
     };
     let fields = receptive_fields(network).with_context(|| arguments.model.model.clone())?;
-    let chosen = arguments.layers.iter().map(|layer| network.find(layer)).collect::<lucida::Result<Vec<_>>>()?;
+    let chosen = arguments.layers.iter().map(|list| network.find_list(list)).collect::<lucida::Result<Vec<_>>>()?;
+    let chosen = chosen.concat();
     let shown = match chosen.as_slice() {
         [] => (0..fields.len()).collect(),
         _ => chosen.clone(),

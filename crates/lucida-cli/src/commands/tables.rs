@@ -1,5 +1,8 @@
 //! What several commands print and write alike.
 
+use lucida::Result;
+use lucida::nn::Network;
+
 /// A table with aligned columns, without a line break at its end. The heading of a column that is aligned to the right
 /// begins with `>`.
 pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -27,6 +30,12 @@ pub(super) fn file_name(number: Option<usize>, layer: &str) -> String {
         Some(number) => format!("{number:02}_{name}"),
         None => name.trim_start_matches('.').to_owned(),
     }
+}
+
+/// The names of the layers in lists that are joined by commas.
+pub(super) fn layer_names<'a>(network: &'a Network, lists: &[String]) -> Result<Vec<&'a str>> {
+    let found = lists.iter().map(|list| network.find_list(list)).collect::<Result<Vec<_>>>()?;
+    Ok(found.concat().into_iter().map(|index| network.nodes()[index].name()).collect())
 }
 
 #[cfg(test)]

@@ -163,6 +163,24 @@ impl Network {
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}", self.name)))
     }
 
+    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the names
+    /// that the list can go on with, the longest is meant.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] as [`find`](Self::find).
+    pub fn find_list(&self, list: &str) -> Result<Vec<usize>> {
+        let mut found = Vec::new();
+        let mut rest = Some(list);
+        while let Some(text) = rest {
+            let ends: Vec<usize> = text.match_indices(',').map(|(at, _)| at).chain([text.len()]).collect();
+            let is_name = |end: &&usize| self.nodes.iter().any(|node| node.name == text[..**end]);
+            let end = ends.iter().rev().find(is_name).copied().unwrap_or(ends[0]);
+            found.push(self.find(&text[..end])?);
+            rest = text.get(end + 1..);
+        }
+        Ok(found)
+    }
+
     /// All weights, layer by layer.
     pub fn weights(&self) -> &[Weight] {
         &self.weights

@@ -130,3 +130,52 @@ impl Archive {
 fn damaged(path: &Path, name: &str, problem: &str) -> Error {
     Error::file(path, format!("is damaged: member {name} cannot be read: {problem}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// An archive of two members with the end records of ZIP64, as PyTorch writes them whatever the size.
+    fn with_zip64_records(names: [&str; 2]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in names {
+            writer.start_file(name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(name.as_bytes()).unwrap();
+        }
+        let mut bytes = writer.finish().unwrap().into_inner();
+        let end = bytes.split_off(bytes.len() - 22);
+        assert_eq!(end[..4], *b"PK\x05\x06");
+        let field = |at: usize| u64::from(u32::from_le_bytes(end[at..at + 4].try_into().unwrap()));
+        let (at, size, start) = (bytes.len() as u64, field(12), field(16));
+        // Record: length of what follows, versions, disks, members here and in all, size and start of the directory.
+        bytes.extend(b"PK\x06\x06");
+        bytes.extend(44_u64.to_le_bytes());
+        bytes.extend([30, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        [2, 2, size, start].iter().for_each(|field: &u64| bytes.extend(field.to_le_bytes()));
+        // Locator: disk and start of the record, disks.
+        bytes.extend(b"PK\x06\x07\0\0\0\0");
+        bytes.extend(at.to_le_bytes());
+        bytes.extend(1_u32.to_le_bytes());
+        bytes.extend(end);
+        bytes
+    }
+
+    #[test]
+    fn zip64_records_do_not_move_the_members() {
+        // With 30 bytes, an entry of the directory is as long as the records of ZIP64.
+        for len in 25..35 {
+            let (first, second) = ("a".repeat(len), "b".repeat(len));
+            let bytes = with_zip64_records([&first, &second]);
+            let mut archive = Archive::open_bytes(Path::new("x.pth"), bytes).unwrap();
+            assert_eq!(archive.names(), [first.clone(), second.clone()]);
+            for name in [first, second] {
+                assert_eq!(archive.read(&name, 100).unwrap(), name.as_bytes(), "{len}");
+            }
+        }
+    }
+}

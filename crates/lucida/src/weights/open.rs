@@ -243,13 +243,10 @@ fn open_known(known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Mod
         let problem = match fill(path, &mut model.network) {
             Ok(unused) if unused.is_empty() => return fitted(model, known, path, spec),
             Ok(unused) => {
-                let (names, more) = (unused[..unused.len().min(MAX_NAMED)].join(", "), unused.len() > MAX_NAMED);
-                let more = if more { ", ..." } else { "" };
-                let name = known.name;
-                Error::file(
-                    path,
-                    format!("does not fit network {name}: no layer of its classifier takes {names}{more}"),
-                )
+                let names: Vec<String> = unused.iter().take(MAX_NAMED).map(|name| format!("{name:?}")).collect();
+                let more = if unused.len() > MAX_NAMED { ", ..." } else { "" };
+                let (name, names) = (known.name, names.join(", "));
+                Error::file(path, format!("does not fit network {name}: {names}{more} belong to none of its layers"))
             }
             Err(problem) => problem,
         };

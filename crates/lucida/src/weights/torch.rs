@@ -25,7 +25,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::modules;
-use super::{Inspection, Model};
+use super::{Inspection, Model, Note};
 use crate::nn::Network;
 use crate::nn::zoo::Architecture;
 use crate::{Error, Result};
@@ -42,12 +42,15 @@ pub use write::save_weights;
 /// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
 /// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///
+/// Of a checkpoint with several dictionaries of tensors the likeliest is taken (`model` rather than `model_ema`), and
+/// a [note](Model::notes) says so.
+///
 /// # Errors
 /// [`Error::File`] says what is wrong: not a PyTorch file, cut short, a pickle that would run code (named), tensors of
 /// no known network.
 pub fn load_model(path: &Path) -> Result<Model> {
     let mut file = TorchFile::open(path)?;
-    modules::recognise(&mut file)?.ok_or_else(|| {
+    let model = modules::recognise(&mut file)?.ok_or_else(|| {
         Error::file(
             path,
             format!(
@@ -56,13 +59,21 @@ pub fn load_model(path: &Path) -> Result<Model> {
                 modules::known()
             ),
         )
-    })
+    })?;
+    Ok(noted(model, &file))
+}
+
+/// A model that says which dictionary of the file was taken, if there were several.
+fn noted(mut model: Model, file: &TorchFile) -> Model {
+    model.notes.extend(file.choice().map(|choice| Note::Other(format!("dictionary of tensors: {choice}"))));
+    model
 }
 
 /// The model of this network of the zoo whose weights the file has under the names of torchvision or timm; `None` when it
 /// has others.
 pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Model>> {
-    modules::recognise_as(&mut TorchFile::open(path)?, known)
+    let mut file = TorchFile::open(path)?;
+    Ok(modules::recognise_as(&mut file, known)?.map(|model| noted(model, &file)))
 }
 
 /// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the zoo, by

@@ -67,3 +67,23 @@ with h5py.File(HERE / "links.weights.h5", "w") as file:
     layers_group["a"] = h5py.SoftLink("/layers/b")
     layers_group["b"] = h5py.SoftLink("/layers/a")
     layers_group["out"] = h5py.ExternalLink("/etc/hostname", "/")
+
+
+def copy_as(name, dtype, userblock_size=0, **storage):
+    """The legacy model with its weights in another type, behind a user block, stored otherwise."""
+
+    def visit(path, item):
+        if isinstance(item, h5py.Dataset):
+            values = item[()].astype(dtype)
+            out.create_dataset(path, data=values, **(storage if values.ndim else {}))
+        else:
+            out.require_group(path)
+        out[path].attrs.update(item.attrs)
+
+    with h5py.File(HERE / "model.h5") as file, h5py.File(HERE / name, "w", userblock_size=userblock_size) as out:
+        out.attrs.update(file.attrs)
+        file.visititems(visit)
+
+
+copy_as("model_float16.h5", "<f2")
+copy_as("model_float64.h5", ">f8", userblock_size=2048, chunks=True, compression="gzip")

@@ -102,3 +102,23 @@ fn seeds_give_the_same_weights_and_only_they() {
     assert_eq!(kernel(3), kernel(3));
     assert_ne!(kernel(3), kernel(4));
 }
+
+#[test]
+fn lists_of_layers_may_have_names_with_commas() {
+    let mut b = Network::builder("names");
+    let mut last = b.add(Input::new([4]), &[]).unwrap();
+    for name in ["a", "a,b", "b", "größe, 2"] {
+        last = b.add_named(name, Dense::new(2), &[last]).unwrap();
+    }
+    let network = b.build(&[last], 1).unwrap();
+    let names = |list: &str| -> Vec<&str> {
+        network.find_list(list).unwrap().into_iter().map(|index| network.nodes()[index].name()).collect()
+    };
+    assert_eq!(names("b,a"), ["b", "a"]);
+    assert_eq!(names("a,b,b"), ["a,b", "b"]);
+    assert_eq!(names("größe, 2,a,a"), ["größe, 2", "a", "a"]);
+    for wrong in ["", "a,", "c,a", "a,b,c", "größe"] {
+        let message = network.find_list(wrong).unwrap_err().to_string();
+        assert!(message.contains("has no layer"), "{wrong}: {message}");
+    }
+}

@@ -455,3 +455,70 @@ fn find(outputs: &Outputs, source: &Reference) -> Result<usize, String> {
     let nodes = outputs.get(&(layer, call)).ok_or_else(|| unknown(source))?;
     nodes.get(output).copied().ok_or_else(|| format!("refers to output {output} of {layer:?}, which does not exist"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(sources: &[(&str, usize)]) -> Value {
+        let tensor = |&(name, call): &(&str, usize)| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, call, 0] } });
+        json!({ "args": sources.iter().map(tensor).collect::<Vec<_>>(), "kwargs": {} })
+    }
+
+    fn layer(class: &str, name: &str, mut config: Value, calls: &[Value]) -> Value {
+        config["name"] = name.into();
+        json!({ "class_name": class, "name": name, "config": config, "inbound_nodes": calls })
+    }
+
+    fn described(layers: &[Value], output: (&str, usize)) -> Result<Described> {
+        let input = layer("InputLayer", "in", json!({ "batch_shape": [null, 6, 6, 2] }), &[]);
+        let layers: Vec<Value> = std::iter::once(input).chain(layers.iter().cloned()).collect();
+        let config = json!({
+            "name": "shared", "layers": layers, "input_layers": ["in", 0, 0], "output_layers": [output.0, output.1, 0],
+        });
+        describe(&json!({ "class_name": "Functional", "config": config }), 1000, [6, 6])
+    }
+
+    fn conv() -> Value {
+        json!({ "filters": 2, "kernel_size": [3, 3] })
+    }
+
+    #[test]
+    fn a_shared_layer_without_weights_is_a_layer_for_each_call() {
+        // As Keras lists them: the second call of the ReLU takes a layer that is listed after it.
+        let layers = [
+            layer("Conv2D", "one", conv(), &[call(&[("in", 0)])]),
+            layer("ReLU", "relu", json!({}), &[call(&[("one", 0)]), call(&[("two", 0)])]),
+            layer("Conv2D", "two", conv(), &[call(&[("relu", 0)])]),
+            layer("Flatten", "flat", json!({}), &[call(&[("relu", 1)])]),
+        ];
+        let found = described(&layers, ("flat", 0)).unwrap();
+        let names: Vec<&str> = found.network.nodes().iter().map(|node| node.name()).collect();
+        assert_eq!(names, ["in", "one", "relu", "two", "relu_1", "flat"]);
+        assert_eq!(found.network.nodes()[5].inputs(), [4]);
+        let path_of = |node: usize| found.paths.iter().find(|(index, _)| *index == node).unwrap().1.as_str();
+        assert_eq!([path_of(1), path_of(3)], ["layers/conv2d", "layers/conv2d_1"]);
+        let early = described(&layers, ("relu", 0)).unwrap();
+        assert_eq!(early.network.output().unwrap().name(), "relu");
+    }
+
+    #[test]
+    fn shared_weights_and_cycles_are_refused() {
+        let refused = |layers: &[Value], parts: &[&str]| {
+            let message = described(layers, ("end", 0)).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        };
+        let end = |from: (&str, usize)| layer("ReLU", "end", json!({}), &[call(&[from])]);
+        let twice = [call(&[("in", 0)]), call(&[("conv", 0)])];
+        refused(&[layer("Conv2D", "conv", conv(), &twice), end(("conv", 1))], &["conv", "2 times", "has weights"]);
+        let inner = json!({ "name": "block", "layers": [layer("Conv2D", "deep", conv(), &[])] });
+        let twice = [call(&[("in", 0)]), call(&[("block", 0)])];
+        refused(&[layer("Sequential", "block", inner, &twice), end(("block", 1))], &["block", "(of its layer deep)"]);
+        let cycle = layer("ReLU", "loop", json!({}), &[call(&[("end", 0)])]);
+        refused(&[cycle, end(("loop", 0))], &["cycle"]);
+        refused(&[end(("none", 0))], &["end", "\"none\", which is not a layer"]);
+        refused(&[end(("in", 3))], &["call 3 of layer \"in\""]);
+    }
+}

@@ -111,7 +111,7 @@ fn what_has_no_counterpart_is_refused_by_name() {
     refused("conv2d", "data_format", json!("channels_first"), &["channels_first"]);
     refused("conv2d", "activation", json!("gelu"), &["gelu", "relu, sigmoid"]);
     refused("conv2d", "padding", json!("causal"), &["causal"]);
-    refused("conv2d", "dtype", json!("float16"), &["float16"]);
+    refused("conv2d", "dtype", json!("bfloat16"), &["bfloat16", "float64"]);
     refused("conv2d", "filters", json!(-3), &["filters is -3"]);
     refused("conv2d", "something_new", json!(7), &["something_new (7)"]);
     refused("batch_normalization", "axis", json!(1), &["axis 1"]);
@@ -151,11 +151,12 @@ fn connections_that_cannot_be_are_refused() {
     refused(&|c| c["config"]["output_layers"] = json!(["nowhere", 0, 0]), "nowhere");
     refused(&|c| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, null, null]), "not supported");
     refused(&|c| layer(c, "predictions")["config"]["units"] = json!(1_u64 << 40), "too small to hold");
-    let shared = |c: &mut Value| {
-        let call = layer(c, "dropout")["inbound_nodes"][0].clone();
-        layer(c, "dropout")["inbound_nodes"] = json!([call, call]);
+    let shared = |c: &mut Value, name: &str| {
+        let call = layer(c, name)["inbound_nodes"][0].clone();
+        layer(c, name)["inbound_nodes"] = json!([call, call]);
     };
-    refused(&shared, "2 times");
+    refused(&|c| shared(c, "conv2d"), "conv2d: is used 2 times and has weights");
+    changed(&path, |c| shared(c, "dropout")).unwrap();
 }
 
 #[test]

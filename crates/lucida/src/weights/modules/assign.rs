@@ -17,6 +17,9 @@ const HEADS: [&str; 2] = ["fc", "classifier"];
 /// What torchvision's InceptionV3 has for its training alone.
 const AUXILIARY: &str = "AuxLogits.";
 
+/// Weights, each with the index of the tensor that it is read from.
+pub(super) type Places = Vec<(Entry, usize)>;
+
 /// The names of a file's tensors.
 pub(super) struct Names {
     /// For each tensor, its name within the network.
@@ -110,11 +113,7 @@ pub(super) fn read(file: &mut dyn Tensors, places: &[(Entry, usize)], network: &
 }
 
 /// For each weight the tensor that it is read from, and the reading of the names that has led to it.
-fn places<'n>(
-    file: &dyn Tensors,
-    readings: &'n [Names],
-    network: &Network,
-) -> Result<(&'n Names, Vec<(Entry, usize)>), String> {
+fn places<'n>(file: &dyn Tensors, readings: &'n [Names], network: &Network) -> Result<(&'n Names, Places), String> {
     let mut best: Option<(usize, &Names, Vec<Entry>)> = None;
     for modules in namings(network) {
         let entries = entries(network, &modules)?;
@@ -149,7 +148,7 @@ pub(super) fn match_names(
     entries: Vec<Entry>,
     network: &Network,
     spare: &[&str],
-) -> Result<Vec<(Entry, usize)>, String> {
+) -> Result<Places, String> {
     let mut places = Vec::with_capacity(entries.len());
     let mut used = HashSet::new();
     for entry in entries {
@@ -182,7 +181,7 @@ fn check(file: &dyn Tensors, entry: &Entry, tensor: usize, network: &Network) ->
 }
 
 /// The tensors of a chain of layers by their order: the modules of the file are its layers, one by one.
-fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Vec<(Entry, usize)>, String> {
+fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Places, String> {
     let first = own(network).first().map(|(node, _)| network.nodes()[*node].name().to_owned()).unwrap_or_default();
     if !network.nodes().iter().enumerate().skip(1).all(|(index, node)| node.inputs() == [index - 1]) {
         return Err(format!(

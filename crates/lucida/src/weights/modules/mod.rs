@@ -44,5 +44,35 @@ pub(super) trait Tensors {
     fn read(&mut self, index: usize, take: &mut dyn FnMut(&[f32])) -> Result<()>;
 }
 
+/// Writes the weights of a network as a plain safetensors file with torchvision's names.
+#[cfg(test)]
+pub(super) fn save_plain(network: &crate::nn::Network, path: &Path) {
+    save_plain_with(network, path, &[]);
+}
+
+/// As [`save_plain`], with tensors of zeros besides.
+#[cfg(test)]
+pub(super) fn save_plain_with(network: &crate::nn::Network, path: &Path, more: &[(&str, &[usize])]) {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    for entry in entries(network, &own_or_torchvision(network)).unwrap() {
+        let mut values = Vec::new();
+        let weight = network.weights()[entry.weight].values();
+        let taken = entry.layout.to_torch(weight, |part| {
+            values.extend_from_slice(part);
+            Ok::<_, ()>(())
+        });
+        taken.unwrap();
+        tensors.push((entry.name, entry.shapes[0].clone(), values));
+    }
+    let zeros =
+        |(name, shape): &(&str, &[usize])| (name.to_string(), shape.to_vec(), vec![0.0; shape.iter().product()]);
+    tensors.extend(more.iter().map(zeros));
+    // As the library of the format sorts them: the bias of the classifier is rarely the last.
+    tensors.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    let tensors: Vec<_> =
+        tensors.iter().map(|(name, shape, values)| (name.clone(), shape.as_slice(), values.as_slice())).collect();
+    super::safetensors::write_tensors(path, "format", "pt".to_owned(), &tensors).unwrap();
+}
+
 #[cfg(test)]
 mod tests;

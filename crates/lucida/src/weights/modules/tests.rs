@@ -118,6 +118,62 @@ fn each_network_is_told_by_its_names_and_shapes() {
     }
 }
 
+/// A file of a network's tensors, with names as `rename` makes them.
+fn renamed(network: &Network, rename: impl Fn(&str) -> String) -> Fake {
+    let mut file = Fake::new(&written(network));
+    file.0.iter_mut().for_each(|tensor| tensor.name = rename(&tensor.name));
+    file
+}
+
+#[test]
+fn networks_are_recognized_within_other_modules() {
+    let network = zoo::resnet18(&Options::default().classes(5)).unwrap();
+    let backbone = |prefix: &str, head: &str, name: &str| match name.strip_prefix("fc.") {
+        Some(leaf) => format!("{head}{leaf}"),
+        None => format!("{prefix}{name}"),
+    };
+    let check = |rename: &dyn Fn(&str) -> String| {
+        let mut file = renamed(&network, rename);
+        let shown = file.0[0].name.clone();
+        let model = recognise(&mut file).unwrap().unwrap_or_else(|| panic!("{shown}"));
+        assert_eq!(model.network.architecture(), network.architecture(), "{shown}");
+        assert_eq!(fill(&mut file, &mut network.clone()).unwrap(), [""; 0]);
+    };
+    for prefix in ["module.", "_orig_mod.", "net.", "backbone.", "whatever.it.is.", "module._orig_mod.model."] {
+        check(&|name| format!("{prefix}{name}"));
+    }
+    for (prefix, head) in
+        [("backbone.", "head."), ("backbone.", "fc."), ("encoder.", "classifier.1."), ("m.body.", "m.head.")]
+    {
+        check(&|name| backbone(prefix, head, name));
+    }
+    // A classifier of two layers is another network.
+    let mut file = renamed(&network, |name| backbone("backbone.", "head.0.", name));
+    file.0.push(info("head.2.weight", &[2, 5], "float32"));
+    assert!(recognise(&mut file).unwrap().is_none());
+
+    // The names of torchvision's published DenseNet.
+    let network = zoo::densenet121(&Options::default().classes(5)).unwrap();
+    let old = |name: &str| match name.contains("denselayer") {
+        true => ["norm", "conv"].iter().fold(name.to_owned(), |name, kind| {
+            name.replace(&format!(".{kind}1."), &format!(".{kind}.1."))
+                .replace(&format!(".{kind}2."), &format!(".{kind}.2."))
+        }),
+        false => name.to_owned(),
+    };
+    let mut file = renamed(&network, old);
+    assert!(file.0.iter().any(|tensor| tensor.name == "features.denseblock1.denselayer1.norm.1.weight"));
+    assert!(recognise(&mut file).unwrap().is_some());
+}
+
+#[test]
+fn what_is_left_out_is_named() {
+    let network = zoo::squeezenet1_1(&Options::default().classes(5)).unwrap();
+    let mut bare = zoo::squeezenet1_1(&Options::without_top()).unwrap();
+    let left = fill(&mut renamed(&network, str::to_owned), &mut bare).unwrap();
+    assert_eq!(left, ["classifier.1.weight", "classifier.1.bias"]);
+}
+
 #[test]
 fn vgg_of_timm_is_told_as_well() {
     let network = zoo::vgg16(&Options::default().classes(10)).unwrap();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::train::RunFolder;
-use crate::weights::{keras_h5, safetensors};
+use crate::weights::{keras_h5, modules, safetensors, torch};
 
 fn spec(model: &Path) -> ModelSpec {
     ModelSpec::new(model.to_str().unwrap())
@@ -92,4 +92,52 @@ fn weights_with_and_without_a_classifier() {
         ),
         "{message}"
     );
+}
+
+/// The same network, whether the file tells it or its name is given, in both formats that have torchvision's names.
+#[test]
+fn naming_the_network_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, options) in [
+        ("squeezenet1-1", Options::default().classes(7)),
+        ("squeezenet1-1", Options::default()),
+        ("resnet18", Options::default().classes(3)),
+        ("resnet18", Options::without_top()),
+    ] {
+        let network = zoo::find(name).unwrap().build(&options.clone().seed(2)).unwrap();
+        for ending in ["pth", "safetensors"] {
+            let path = folder.path().join(format!("weights.{ending}"));
+            if ending == "pth" {
+                torch::save_weights(&network, &path).unwrap();
+            } else {
+                modules::save_plain(&network, &path);
+            }
+            let plain = ModelSpec { top: Top::Unneeded, ..spec(&path) };
+            let model = open(&plain).unwrap();
+            assert_eq!(model.network.architecture(), network.architecture(), "{name} {ending}");
+            let named = [
+                ModelSpec { network: Some(name.into()), ..plain.clone() },
+                ModelSpec { model: name.into(), weights: Some(path), ..plain },
+            ];
+            for spec in named {
+                let again = open(&spec).unwrap();
+                assert_eq!(again.network.architecture(), model.network.architecture(), "{spec:?}");
+                assert_eq!(again.preprocessing, model.preprocessing, "{spec:?}");
+                let pairs = again.network.weights().iter().zip(network.weights());
+                assert!(pairs.into_iter().all(|(a, b)| a.values() == b.values()), "{spec:?}");
+            }
+        }
+    }
+}
+
+/// The tensors of a classifier that is not the network's are named, never left out in silence.
+#[test]
+fn another_classifier_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let bare = zoo::squeezenet1_1(&Options::without_top().seed(2)).unwrap();
+    modules::save_plain_with(&bare, &path, &[("classifier.3.bias", &[2])]);
+    let message = open(&ModelSpec { network: Some("squeezenet1-1".into()), top: Top::Unneeded, ..spec(&path) });
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("weights.safetensors") && message.contains("classifier.3.bias"), "{message}");
 }

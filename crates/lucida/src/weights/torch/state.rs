@@ -24,6 +24,8 @@ const KEYS: [&str; 13] = [
     "ema_state_dict",
     "ema",
 ];
+/// The attribute that says which of several dictionaries of tensors was taken.
+pub(super) const CHOICE: &str = "dictionary of tensors";
 /// What the names of dictionaries that belong to an optimizer begin with.
 const OPTIMIZER: &str = "optim";
 /// Dictionaries that a message names.
@@ -242,7 +244,7 @@ impl<'a> Reader<'_, 'a> {
             if nested.len() > 1 {
                 let others = quoted(nested.iter().map(|(name, _)| *name).filter(|name| *name != taken));
                 let text = format!("{} was read, not {others}", quoted(std::iter::once(taken)));
-                self.state.attributes.push(("dictionary of tensors".to_owned(), text));
+                self.state.attributes.push((CHOICE.to_owned(), text));
             }
             value = inner;
         }
@@ -377,5 +379,73 @@ impl<'a> Reader<'_, 'a> {
             },
             _ => Ok((index, 0, len)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Vec<u8> {
+        [&b"X"[..], &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()
+    }
+
+    fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let entries: Vec<u8> = entries.iter().flat_map(|(name, value)| [text(name), value.clone()].concat()).collect();
+        [b"}(", &entries[..], b"u"].concat()
+    }
+
+    /// A tensor of four values, or of one without axes.
+    fn tensor(axes: bool) -> Vec<u8> {
+        let (shape, strides) = if axes { (&b"(K\x04t"[..], &b"(K\x01t"[..]) } else { (&b")"[..], &b")"[..]) };
+        let storage =
+            [text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text("0"), text("cpu"), b"K\x04tQ".to_vec()];
+        let rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n((";
+        [&rebuild[..], &storage.concat(), b"K\0", shape, strides, b"\x89)tR"].concat()
+    }
+
+    /// The names of the tensors, and what is said about a choice.
+    fn read(value: &[u8]) -> Result<(Vec<String>, Option<String>), String> {
+        let bytes = [b"\x80\x02", value, b"."].concat();
+        let state = State::new(&Pickle::read(&bytes, RULES)?)?;
+        let choice = state.attributes.into_iter().find(|(name, _)| name == CHOICE).map(|(_, text)| text);
+        Ok((state.tensors.into_iter().map(|(info, _)| info.name).collect(), choice))
+    }
+
+    fn state(name: &str) -> Vec<u8> {
+        dict(&[(name, tensor(true))])
+    }
+
+    #[test]
+    fn a_state_dictionary_is_found_in_a_checkpoint() {
+        let found = |entries: &[(&str, Vec<u8>)]| read(&dict(entries));
+        let only = |name: &str| Ok((vec![name.to_owned()], None));
+        let loss = || ("loss", tensor(false));
+        let number = || ("epoch", b"K\x03".to_vec());
+        for key in ["net", "params", "model_ema", "anything at all"] {
+            assert_eq!(found(&[number(), loss(), (key, state("w"))]), only("w"), "{key}");
+        }
+        // Tensors of the outermost dictionary are the state; an optimizer has no weights of a network.
+        assert_eq!(found(&[("w", tensor(true)), ("more", state("v"))]), only("w"));
+        assert_eq!(found(&[("mine", state("w")), ("optimizer_g", state("v"))]), only("w"));
+        assert_eq!(found(&[("a", dict(&[("b", dict(&[("net", state("w"))]))]))]), only("w"));
+        let (names, choice) = found(&[("ema", state("v")), ("other", state("u")), ("model", state("w"))]).unwrap();
+        assert_eq!(names, ["w"]);
+        assert_eq!(choice.unwrap(), "\"model\" was read, not \"ema\", \"other\"");
+        let problem = found(&[("generator", state("v")), ("critic", state("w"))]).unwrap_err();
+        assert!(problem.contains("several") && problem.contains("\"generator\", \"critic\""), "{problem}");
+        assert!(found(&[number(), ("a", dict(&[number()]))]).unwrap_err().contains("no tensors"));
+    }
+
+    #[test]
+    fn dictionaries_that_share_parts_are_not_searched_for_ever() {
+        // Each of ten dictionaries has the one before under 250 names.
+        let mut value = [dict(&[("epoch", b"K\x03".to_vec())]), b"\x94".to_vec()].concat();
+        for memo in 0..10_u8 {
+            let names: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+            let entries: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (name.as_str(), vec![b'h', memo])).collect();
+            value = [value, b"0".to_vec(), dict(&entries), b"\x94".to_vec()].concat();
+        }
+        assert!(read(&value).unwrap_err().contains("no tensors"));
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::state::{RULES, State, Storage, View};
+use super::state::{CHOICE, RULES, State, Storage, View};
 use super::{legacy, open};
 use crate::weights::archive::{Archive, MAGIC};
 use crate::weights::floats::Float;
@@ -106,6 +106,11 @@ impl TorchFile {
 
     fn bad(&self, problem: String) -> Error {
         Error::file(&self.path, format!("is damaged: {problem}"))
+    }
+
+    /// Which dictionary of tensors was taken, if there were several.
+    pub(super) fn choice(&self) -> Option<&str> {
+        self.attributes.iter().find(|(name, _)| name == CHOICE).map(|(_, text)| text.as_str())
     }
 
     pub(super) fn into_inspection(self) -> Inspection {

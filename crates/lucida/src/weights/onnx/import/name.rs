@@ -50,9 +50,9 @@ fn is_operation(part: &str, op_type: &str) -> bool {
     stem == op_type.to_lowercase() || OPERATIONS.contains(&stem)
 }
 
-/// Without what could confuse: letters, digits, `_` and `-` are kept. (Keras on PyTorch takes no dot in a name.)
+/// Without what could confuse: letters and digits of all scripts, `_` and `-` are kept. (Keras on PyTorch takes no dot in a name.)
 fn plain(name: &str, default: &str) -> String {
-    let kept = name.chars().take(120).map(|c| if c.is_ascii_alphanumeric() || "_-".contains(c) { c } else { '_' });
+    let kept = name.chars().take(120).map(|c| if c.is_alphanumeric() || "_-".contains(c) { c } else { '_' });
     let kept: String = kept.collect();
     if kept.trim_matches('_').is_empty() { default.into() } else { kept }
 }
@@ -77,5 +77,6 @@ mod tests {
         assert_eq!(name("", "Conv", "stem/kernel"), "stem");
         assert_eq!(name("a b\u{7}c", "Conv", ""), "a_b_c");
         assert_eq!(name("/", "Conv", ""), "default");
+        assert_eq!(name("größe,1/Conv", "Conv", ""), "größe_1");
     }
 }

@@ -200,6 +200,52 @@ fn factors_and_shifts_become_biases_or_one_normalisation() {
 }
 
 #[test]
+fn nodes_may_stand_in_any_order() {
+    let graph = || {
+        let graph = conv(Graph::new(&[0, 2, 5, 5]), vec![]).then("Relu", &[], vec![]);
+        graph.then("GlobalMaxPool", &[], vec![]).then("Flatten", &[], vec![])
+    };
+    let mut reversed = graph();
+    reversed.graph().node.reverse();
+    let (sorted, reversed) = (graph().network(), reversed.network());
+    assert_eq!(reversed.architecture(), sorted.architecture());
+    assert_eq!(outputs(&reversed), outputs(&sorted));
+    let mut twice = graph();
+    twice.graph().node[1].output = vec!["t0".into()];
+    twice.refused(&["the_conv", "the_relu", "both give \"t0\""]);
+    let mut nowhere = graph();
+    nowhere.graph().node[1].input = vec!["gone".into()];
+    nowhere.refused(&["the_relu", "\"gone\"", "nothing gives"]);
+}
+
+#[test]
+fn batch_normalization_in_training_mode_is_refused() {
+    let graph = |opset: i64, outputs: &[&str], attributes| {
+        let mut graph = Graph::new(&[0, 2, 5, 5]).opset(opset);
+        for name in ["g", "b", "m", "v"] {
+            graph = graph.values(name, &[2], vec![1.0, 2.0]);
+        }
+        let mut graph = graph.then("BatchNormalization", &["g", "b", "m", "v"], attributes);
+        let more = outputs.iter().map(|&name| name.to_owned());
+        graph.graph().node[0].output.extend(more);
+        graph
+    };
+    // As ONNX Runtime has it: before version 14 the number of outputs says it, then an attribute.
+    let five = ["mean", "var", "saved_mean", "saved_var"];
+    for (opset, outputs, mode) in
+        [(7, &five[..], None), (9, &five, None), (13, &five, None), (14, &five[..2], Some(1)), (15, &[], Some(1))]
+    {
+        let attributes = mode.map(|mode| int("training_mode", mode)).into_iter().collect();
+        let problem = graph(opset, outputs, attributes).refused(&["training mode", "model.eval()"]);
+        assert!(matches!(problem, Error::Unsupported(_)));
+    }
+    for (opset, outputs, mode) in [(9, &[][..], None), (9, &[""; 4], None), (15, &[], Some(0)), (15, &[], None)] {
+        let attributes = mode.map(|mode| int("training_mode", mode)).into_iter().collect();
+        assert_eq!(classes(&graph(opset, outputs, attributes).network()), "Input BatchNormalization");
+    }
+}
+
+#[test]
 fn a_negative_is_a_factor() {
     let network = Graph::new(&[0, 2, 1, 2]).then("Neg", &[], vec![]).network();
     assert_eq!(classes(&network), "Input BatchNormalization");
