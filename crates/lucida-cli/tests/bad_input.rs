@@ -117,7 +117,7 @@ fn models_for_something_else() {
     let two = Network::sequential("two", [28, 28, 2], [Flatten {}.into(), Dense::new(10).into()], 1).unwrap();
     safetensors::save_model(&Model::new(two), &path).unwrap();
     let message = evaluate();
-    assert!(message.contains("takes images of 2 channels"), "{message}");
+    assert!(message.contains("takes inputs of 2 channels"), "{message}");
 
     // The architecture of one network, the tensors of another.
     let run = shared().run().join("model.safetensors");

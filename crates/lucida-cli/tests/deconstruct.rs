@@ -255,7 +255,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
         (&["deconv", model, "--data", "mnist", "--layer", "dense", "--filters", "all", "--top", "99"], "4096 at most"),
         (
             &["deconv", text(&bare), &digit, "--layer", "conv2d"],
-            "takes images of 4 channels: only one (gray) or three (RGB)",
+            "takes inputs of 4 channels; images have 1 (gray) or 3",
         ),
         (&["activations", model, &digit, "--layers", "conv2d,max_pool"], "did you mean \"max_pooling2d\"?"),
         (&["activations", model, large], "large.png"),

@@ -180,7 +180,7 @@ fn what_cannot_be_explained() {
     let four = Network::sequential("four", [28, 28, 4], [Flatten {}.into(), softmax.into()], 1).unwrap();
     let path = folder.path().join("four.safetensors");
     safetensors::save_model(&Model::new(four), &path).unwrap();
-    assert!(explain(text(&path), &[]).contains("takes images of 4 channels"));
+    assert!(explain(text(&path), &[]).contains("takes inputs of 4 channels"));
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "0", "--out", text(&file.join("x"))]);

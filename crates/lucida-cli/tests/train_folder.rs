@@ -390,7 +390,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     run(["evaluate", text(&out), "--data", data, "--quiet"]);
     run(["explain", text(&out), text(&image), "--out", text(&path("explained")), "--quiet"]);
     let message = fail(1, ["train", data, "--channels", "1", "--pixels", "caffe", "--quiet"]);
-    assert!(message.contains("use unit (0 to 1) or symmetric"), "{message}");
+    assert!(message.contains("use unit (0 to 1), tf (-1 to 1)"), "{message}");
 
     // Bases of any number of channels, which do not say how images are prepared.
     for channels in [1, 2, 3, 4, 7] {

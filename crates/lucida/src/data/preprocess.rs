@@ -142,7 +142,7 @@ impl Preprocessing {
         if !(alike(&self.mean) && alike(&self.std)) {
             return Err(Error::argument(
                 "these pixel values have a mean for each color channel, and the network takes gray images: use unit (0 to \
-                 1) or symmetric (-1 to 1) instead",
+                 1), tf (-1 to 1), or mean=..,std=.. of one channel instead",
             ));
         }
         Ok(Self { colour, mean: vec![mean; channels], std: vec![std; channels], ..self })

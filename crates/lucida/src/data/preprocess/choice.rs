@@ -32,28 +32,16 @@ impl PixelFormat {
     /// # Errors
     /// [`Error::Argument`] when there is no such format for this number of channels.
     pub fn preprocessing(self, [height, width, channels]: [usize; 3]) -> Result<Preprocessing> {
-        let colour = match channels {
-            1 => Colour::Grayscale,
-            3 => Colour::Rgb,
-            _ => {
-                return Err(Error::argument(format!(
-                    "the network takes {channels} channels: only images with one (gray) or three (RGB) can be prepared"
-                )));
-            }
+        let color = Preprocessing::unit(height, width, Colour::Rgb);
+        let format = match self {
+            Self::Unit => color,
+            Self::Digit => Preprocessing { digit: true, ..color },
+            Self::Raw => Preprocessing { divisor: 1.0, ..color },
+            Self::Tf => Preprocessing::inception(height).with_size(height, width),
+            Self::Caffe => Preprocessing::vgg().with_size(height, width),
+            Self::Torch => Preprocessing::torchvision(height).with_size(height, width),
         };
-        let unit = Preprocessing::unit(height, width, colour);
-        Ok(match self {
-            Self::Unit => unit,
-            Self::Digit => Preprocessing { digit: true, ..unit },
-            Self::Raw => Preprocessing { divisor: 1.0, ..unit },
-            Self::Tf => Preprocessing { divisor: 127.5, mean: vec![1.0; channels], ..unit },
-            Self::Caffe if channels == 3 => Preprocessing::vgg().with_size(height, width),
-            Self::Torch if channels == 3 => Preprocessing::torchvision(height).with_size(height, width),
-            Self::Caffe | Self::Torch => {
-                let problem = "caffe and torch have constants for three channels; give those of one as mean and std";
-                return Err(Error::argument(problem));
-            }
-        })
+        format.with_channels(channels)
     }
 }
 

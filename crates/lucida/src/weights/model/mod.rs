@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::data::Preprocessing;
+use crate::data::{Colour, Preprocessing};
 use crate::nn::Network;
 use crate::nn::zoo::{Architecture, Options};
 use crate::{Error, Result};
@@ -132,12 +132,10 @@ impl Model {
         let missing = || {
             let name = self.network.name();
             match self.network.input_shape().map(|shape| (shape.as_picture(), shape)) {
-                Ok((Some([_, _, 1 | 3]), _)) => {
-                    Error::argument(format!("model {name} does not say how images are prepared"))
-                }
-                Ok((Some([_, _, channels]), _)) => Error::argument(format!(
-                    "model {name} takes images of {channels} channels: only one (gray) or three (RGB) are supported"
-                )),
+                Ok((Some([_, _, channels]), _)) => match Colour::of_channels(channels) {
+                    Err(problem) => problem,
+                    Ok(_) => Error::argument(format!("model {name} does not say how images are prepared")),
+                },
                 Ok((None, shape)) => Error::argument(format!("model {name} takes inputs of {shape}, not images")),
                 Err(problem) => problem,
             }
