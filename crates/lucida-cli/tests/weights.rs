@@ -264,7 +264,12 @@ fn conversion_there_and_back() {
     for name in ["a.keras", "a.h5", "b.safetensors"] {
         let printed = run(["weights", "convert", text(&from), text(&path(name))]);
         assert!(printed.starts_with(&format!("Written to {}: ", path(name).display())), "{printed}");
-        assert!(printed.ends_with(", 113,514 parameters\n"), "{printed}");
+        let lines: Vec<&str> = printed.lines().collect();
+        assert!(lines[0].ends_with(", 113,514 parameters"), "{printed}");
+        // What goes in and comes out, for use in another program.
+        assert!(lines[1].contains("(28, 28, 1), batch first, channels last: 28x28 gray"), "{printed}");
+        assert!(lines[1].ends_with("; --preprocessing unit,digit") && lines[2].starts_with("Output "), "{printed}");
+        assert!(lines[3].ends_with(": 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"), "{printed}");
         assert_eq!(predict(&path(name)), expected, "{name}");
         from = path(name);
     }

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// What a choice can be made of, for messages.
 const EXPECTED: &str =
-    "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr or gray, and stretch, crop or pad";
+    "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr, or gray, and stretch, crop, or pad, and digit";
 
 impl PixelFormat {
     /// The format with this name, other than [`Digit`](Self::Digit).
@@ -49,8 +49,8 @@ impl PixelFormat {
 ///
 /// Parts are separated by commas: a [`PixelFormat`], or `mean` and `std` (one value, or one per channel in the order of the
 /// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the order
-/// of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`). What is
-/// not said stays as it is.
+/// of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`); `digit` for
+/// photos of digits, which are normalized as MNIST's are. What is not said stays as it is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PreprocessingChoice {
     format: Option<PixelFormat>,
@@ -58,6 +58,7 @@ pub struct PreprocessingChoice {
     std: Vec<f32>,
     colour: Option<Colour>,
     fit: Option<Fit>,
+    digit: bool,
 }
 
 impl FromStr for PreprocessingChoice {
@@ -95,6 +96,7 @@ impl PreprocessingChoice {
             "stretch" => self.fit.replace(Fit::Stretch).is_some(),
             "crop" => self.fit.replace(Fit::Crop).is_some(),
             "pad" => self.fit.replace(Fit::Pad).is_some(),
+            "digit" => std::mem::replace(&mut self.digit, true),
             word => {
                 let unknown = || Error::argument(format!("preprocessing: {word:?} is unknown; expected {EXPECTED}"));
                 self.format.replace(PixelFormat::named(word).ok_or_else(unknown)?).is_some()
@@ -159,6 +161,10 @@ impl PreprocessingChoice {
             changed.mean = per_channel(&self.mean, 0.0, channels)?;
             changed.std = per_channel(&self.std, 1.0, channels)?;
         }
+        if self.digit && channels != 1 {
+            return Err(Error::argument("preprocessing: digit is for gray images, the network takes color images"));
+        }
+        changed.digit |= self.digit;
         changed.fit = self.fit.unwrap_or(changed.fit);
         changed.check()?;
         Ok(changed)
@@ -222,11 +228,12 @@ impl fmt::Display for Preprocessing {
         if channels == 3 && self.colour != usual_colour {
             f.write_str(if self.colour == Colour::Bgr { ",bgr" } else { ",rgb" })?;
         }
-        match self.fit {
-            Fit::Stretch => Ok(()),
-            Fit::Crop => f.write_str(",crop"),
-            Fit::Pad => f.write_str(",pad"),
-        }
+        f.write_str(match self.fit {
+            Fit::Stretch => "",
+            Fit::Crop => ",crop",
+            Fit::Pad => ",pad",
+        })?;
+        f.write_str(if self.digit { ",digit" } else { "" })
     }
 }
 
@@ -250,7 +257,8 @@ impl Preprocessing {
             Fit::Crop => ", center crop",
             Fit::Pad => ", padded",
         };
-        format!("{}x{} {colour}, {values}{fit}", self.height, self.width)
+        let digit = if self.digit { ", a digit centered and scaled as MNIST's are" } else { "" };
+        format!("{}x{} {colour}, {values}{fit}{digit}", self.height, self.width)
     }
 
     /// What 0 and 255 become, the least and the greatest over the channels.
@@ -328,6 +336,10 @@ mod tests {
         assert_eq!(chosen("torch,crop").to_string(), "torch,crop");
         let gray = Preprocessing::unit(4, 4, Colour::Grayscale);
         assert_eq!(gray.to_string(), "unit");
+        let digit = Preprocessing::mnist();
+        assert_eq!(digit.to_string(), "unit,digit");
+        assert_eq!("unit,digit".parse::<PreprocessingChoice>().unwrap().apply(digit.clone()).unwrap(), digit);
+        assert!("digit".parse::<PreprocessingChoice>().unwrap().apply(base()).is_err());
     }
 
     #[test]
