@@ -431,3 +431,63 @@ pub(super) fn short(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
     if text.chars().count() <= 60 { text } else { format!("{}...", text.chars().take(57).collect::<String>()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(class: &str, config: Value) -> Result<(Layer, Vec<String>), String> {
+        let mut notes = Vec::new();
+        let input = Shape::from([4, 5, 3]);
+        layer(class, config.as_object().unwrap(), &input, &mut notes).map(|layer| (layer, notes))
+    }
+
+    fn rescaling(class: &str, config: Value) -> Rescaling {
+        match read(class, config).unwrap().0 {
+            Layer::Rescaling(rescaling) => rescaling,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_rescaling_has_a_number_or_one_per_channel() {
+        let config = json!({"name": "r", "dtype": "float32", "scale": 0.5, "offset": -1.0});
+        assert_eq!(rescaling("Rescaling", config), Rescaling::new(0.5, -1.0));
+        let config = json!({"scale": [0.5, 0.25, 1.0], "offset": 0});
+        assert_eq!(rescaling("Rescaling", config), Rescaling { scale: vec![0.5, 0.25, 1.0], offset: vec![0.0] });
+        assert!(read("Rescaling", json!({"scale": "half"})).unwrap_err().contains("half"));
+    }
+
+    #[test]
+    fn a_normalization_has_its_statistics_in_the_configuration_or_in_weights() {
+        let config =
+            json!({"axis": [-1], "invert": false, "mean": [[[[1.0, 2.0, 3.0]]]], "variance": [[[[4.0, 4.0, 1.0]]]]});
+        let expected = Rescaling { scale: vec![0.5, 0.5, 1.0], offset: vec![-0.5, -1.0, -3.0] };
+        assert_eq!(rescaling("Normalization", config), expected);
+        let config = json!({"axis": null, "mean": 2.0, "variance": 4.0});
+        assert_eq!(rescaling("Normalization", config), Rescaling::new(0.5, -1.0));
+        let (adapted, _) = read("Normalization", json!({"axis": [-1], "mean": null, "variance": null})).unwrap();
+        assert!(matches!(adapted, Layer::BatchNormalization(norm) if !norm.center && !norm.scale), "{adapted:?}");
+        for (config, expected) in [
+            (json!({"axis": [1]}), "last axis"),
+            (json!({"axis": null}), "axis None"),
+            (json!({"invert": true}), "invert"),
+        ] {
+            let problem = read("Normalization", config).unwrap_err();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn layers_that_augment_do_nothing_in_use() {
+        for class in ["RandomFlip", "RandomRotation", "RandomZoom", "GaussianNoise"] {
+            let (layer, notes) =
+                read(class, json!({"name": "x", "seed": 1, "factor": [0.1, 0.2], "mode": "horizontal"})).unwrap();
+            assert_eq!(layer, Activation::new(ActivationKind::Linear).into());
+            assert_eq!(notes, [format!("{class}: augments in training only, left out")]);
+        }
+        assert!(read("RandomCrop", json!({"height": 2, "width": 2})).is_err());
+    }
+}

@@ -8,6 +8,7 @@ use crate::nn::layers::{
     ZeroPadding2D,
 };
 use crate::weights;
+use crate::weights::Note;
 
 /// A network with a layer of each kind.
 fn every_layer() -> Network {
@@ -218,4 +219,18 @@ fn what_keras_cannot_say_is_refused() {
     let border = Padding::Explicit([[1, 0], [0, 1]]);
     refused(MaxPooling2D::new([3, 3]).padding(border).into(), "max_pooling2d: takes the maximum with a border");
     refused(Activation::new(ActivationKind::Clip { min: -2.0, max: 1.0 }).into(), "clips to -2 to 1");
+}
+
+#[test]
+fn inputs_of_any_size_get_the_size_asked_for_or_a_default() {
+    let (_folder, path) = saved();
+    let open = |c: &mut Value| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, null, 3]);
+    let model = changed(&path, open).unwrap();
+    assert_eq!(model.network.input_shape().unwrap(), &[224, 224, 3].into());
+    assert_eq!(model.notes, [Note::Size([224, 224])]);
+    let model = load_model_at(&path.with_extension("changed"), Some([64, 48])).unwrap();
+    assert_eq!((model.network.input_shape().unwrap(), model.notes.len()), (&[64, 48, 3].into(), 0));
+    // Height alone.
+    let half = |c: &mut Value| layer(c, "input_layer")["config"]["batch_shape"] = json!([null, null, 40, 3]);
+    assert_eq!(changed(&path, half).unwrap().network.input_shape().unwrap(), &[224, 40, 3].into());
 }
