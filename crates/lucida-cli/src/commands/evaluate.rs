@@ -31,7 +31,7 @@ struct Answer<'a> {
     accuracy: f64,
     /// Of two classes, that of the second; of more, the mean over them, each against all others.
     roc_auc: Option<f64>,
-    /// The means over the classes.
+    /// The macro averages over the classes; a precision that is undefined counts as zero.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -69,6 +69,7 @@ struct Bin {
 struct Class<'a> {
     class: &'a str,
     images: u64,
+    /// `null` where nothing was predicted as this class.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -176,27 +177,35 @@ fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
 
 /// What there is to say about all classes together.
 fn summary(evaluation: &Evaluation) -> String {
-    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
     let auc = evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"));
     let f1 = share(evaluation.confusion.macro_mean(Confusion::f1));
-    format!("ROC AUC {auc}, mean F1 {f1}, calibration error {}", percent(evaluation.calibration().error))
+    format!("ROC AUC {auc}, macro F1 {f1}, calibration error {}", percent(evaluation.calibration().error))
 }
 
-/// Precision, recall and their mean for each class.
+fn share(share: Option<f64>) -> String {
+    share.map_or("–".to_owned(), percent)
+}
+
+/// Precision, recall and F1 for each class, and their macro averages.
 fn classes(names: &[String], confusion: &Confusion) -> String {
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
-    let mut text = format!("{:<width$}  {:>7}  {:>9}  {:>9}  {:>9}\n", "class", "images", "precision", "recall", "F1");
-    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
+    const MEAN: &str = "macro average";
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(MEAN.len());
+    let mut text = String::new();
+    let mut row = |name: &str, images: &str, measures: [String; 3]| {
+        let [precision, recall, f1] = measures;
+        let _ = writeln!(text, "{name:<width$}  {images:>7}  {precision:>9}  {recall:>9}  {f1:>9}");
+    };
+    row("class", "images", ["precision", "recall", "F1"].map(str::to_owned));
+    let measures: [fn(&Confusion, usize) -> Option<f64>; 3] = [Confusion::precision, Confusion::recall, Confusion::f1];
     for (class, name) in names.iter().enumerate() {
-        let (precision, recall, f1) = (confusion.precision(class), confusion.recall(class), confusion.f1(class));
-        let _ = writeln!(
-            text,
-            "{name:<width$}  {:>7}  {:>9}  {:>9}  {:>9}",
-            thousands(confusion.support(class) as usize),
-            share(precision),
-            share(recall),
-            share(f1)
-        );
+        let images = thousands(confusion.support(class) as usize);
+        row(name, &images, measures.map(|measure| share(measure(confusion, class))));
+    }
+    let images = thousands(confusion.total() as usize);
+    row(MEAN, &images, measures.map(|measure| share(confusion.macro_mean(measure))));
+    let never: Vec<&str> = confusion.never_predicted().map(|class| names[class].as_str()).collect();
+    if !never.is_empty() {
+        let _ = writeln!(text, "never predicted, so that the precision is undefined and counts as 0: {}", never.join(", "));
     }
     text
 }
@@ -234,7 +243,18 @@ mod tests {
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(lines, ["    cat   d", "cat 120   1", "d     ·   ·"]);
         let text = classes(&names, &confusion);
-        assert_eq!(text.lines().nth(1), Some("cat        121   100.00 %    99.17 %    99.59 %"));
-        assert_eq!(text.lines().nth(2), Some("d            0     0.00 %          –          –"));
+        assert_eq!(text.lines().nth(1), Some("cat                121   100.00 %    99.17 %    99.59 %"));
+        assert_eq!(text.lines().nth(2), Some("d                    0     0.00 %          –     0.00 %"));
+        assert_eq!(text.lines().nth(3), Some("macro average      121    50.00 %    49.59 %    49.79 %"));
+    }
+
+    #[test]
+    fn a_class_that_is_never_predicted_is_named() {
+        let mut confusion = Confusion::new(2);
+        (0..16).for_each(|sample| confusion.count(usize::from(sample >= 10), 0));
+        let text = classes(&["cats", "dogs"].map(str::to_owned), &confusion);
+        assert!(text.contains("dogs                 6          –     0.00 %     0.00 %\n"), "{text}");
+        assert!(text.contains("macro average       16    31.25 %    50.00 %    38.46 %\n"), "{text}");
+        assert!(text.ends_with("counts as 0: dogs\n"), "{text}");
     }
 }

@@ -110,7 +110,7 @@ impl RunReport<'_> {
             ("Accuracy", percent(evaluation.accuracy)),
             ("Mistakes", format!("{} of {}", thousands(wrong), thousands(confusion.total() as usize))),
             ("ROC AUC", evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"))),
-            ("Mean F1", share(confusion.macro_mean(Counts::f1))),
+            ("Macro F1", share(confusion.macro_mean(Counts::f1))),
             ("Calibration error", percent(evaluation.calibration().error)),
             ("Best epoch", best),
             ("Trained in", duration(seconds)),
@@ -179,9 +179,27 @@ impl RunReport<'_> {
                 evaluation.roc_auc(class).map_or("–".to_owned(), |auc| format!("{auc:.4}")),
             ])
         });
+        let table = table.row([
+            "macro average".to_owned(),
+            thousands(trained.iter().sum()),
+            thousands(confusion.total() as usize),
+            share(confusion.macro_mean(Counts::precision)),
+            share(confusion.macro_mean(Counts::recall)),
+            share(confusion.macro_mean(Counts::f1)),
+            evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}")),
+        ]);
+        let never: Vec<&str> = confusion.never_predicted().map(|class| self.class_name(class)).collect();
+        let content = Content::new().table(&table);
+        let content = match never.is_empty() {
+            true => content,
+            false => content.paragraph(&format!(
+                "Never predicted, so that the precision is undefined and counts as 0: {}.",
+                never.join(", ")
+            )),
+        };
         let figure = Confusion::new(self.model.class_names.clone(), confusion.counts().to_vec())?;
         let details = Content::new().figure(&figure.title("Confusion").figure(), "");
-        Ok(Content::new().table(&table).details("The confusion matrix as a drawing", details))
+        Ok(content.details("The confusion matrix as a drawing", details))
     }
 
     fn calibration(&self, evaluation: &Evaluation) -> Content {
