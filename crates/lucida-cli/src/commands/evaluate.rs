@@ -1,11 +1,12 @@
 //! `lucida evaluate`
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lucida::data::{Skipped, save_skipped};
+use lucida::data::save_skipped;
 use lucida::nn::thousands;
-use lucida::train::{CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate};
+use lucida::train::{CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, RunFolder, evaluate};
 use lucida::weights::{Top, open};
 use lucida::{files, plot};
 use serde::Serialize;
@@ -26,6 +27,9 @@ const SKIPPED: &str = "skipped.csv";
 struct Answer<'a> {
     model: &'a str,
     data: String,
+    /// The part of the folder, where it has parts or the model was trained on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a str>,
     images: u64,
     loss: f64,
     accuracy: f64,
@@ -83,7 +87,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
-    let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?.labelled_for(&model)?;
+    let origin = Origin::load(&run_of(&arguments.model.model)).ok();
+    let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
         output.note(
             "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
@@ -111,7 +116,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         table(&pictures, &evaluation).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, names, &pictures.skipped, &evaluation));
+        return output.json(&answer(arguments, &pictures, &evaluation));
     }
     let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
@@ -126,12 +131,19 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     Ok(())
 }
 
+/// The record of the run that a model is of, should it be one: `run.json` in its folder, or beside its file.
+fn run_of(model: &str) -> PathBuf {
+    let path = Path::new(model);
+    let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+    RunFolder::at(folder).origin()
+}
+
 fn answer<'a>(
     arguments: &'a Evaluate,
-    names: &'a [String],
-    skipped: &'a [Skipped],
+    pictures: &'a Pictures,
     evaluation: &'a Evaluation,
 ) -> Answer<'a> {
+    let names = pictures.set().class_names();
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
         class: name,
@@ -146,6 +158,7 @@ fn answer<'a>(
     Answer {
         model: &arguments.model.model,
         data: arguments.data.to_string(),
+        part: pictures.part,
         images: confusion.total(),
         loss: evaluation.loss,
         accuracy: evaluation.accuracy,
@@ -157,7 +170,8 @@ fn answer<'a>(
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
-        skipped: skipped
+        skipped: pictures
+            .skipped
             .iter()
             .map(|skipped| Unused { file: skipped.path.display().to_string(), reason: &skipped.reason })
             .collect(),

@@ -339,6 +339,7 @@ impl Handle<'_> {
 
     /// Tells something of the job's own, and keeps it.
     pub(crate) fn news(&self, news: Value) {
+        let news = lucida::files::decimals(news);
         self.jobs.store.append(&self.id, &news);
         let mut inner = self.jobs.lock();
         let told = inner.news.entry(self.id.clone()).or_default();

@@ -13,6 +13,15 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
+    /// The matrix of these counts, row by row.
+    ///
+    /// # Panics
+    /// When there are not `classes * classes` of them.
+    pub(crate) fn of_counts(classes: usize, counts: Vec<u64>) -> Self {
+        assert_eq!(counts.len(), classes * classes, "counts of a confusion matrix");
+        Self { classes, counts }
+    }
+
     /// Counts one sample.
     ///
     /// # Panics

@@ -56,6 +56,21 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
+    Ok(evaluate_weighted(network, samples, order, &[], cpu)?.0)
+}
+
+/// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
+/// with class weights minimizes; the plain loss where there are no weights.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn evaluate_weighted(
+    network: &Network,
+    samples: &dyn Samples,
+    order: &[usize],
+    class_weights: &[f32],
+    cpu: Cpu,
+) -> Result<(Evaluation, f64)> {
     let classifier = Classifier::of(network)?;
     classifier.fits(samples.class_names().len())?;
     if order.is_empty() {
@@ -69,6 +84,7 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
         .output(classifier.probabilities.clone())
         .build()?;
     let mut targets = vec![0.0; size * classifier.units];
+    let (mut sample_weights, mut weighted) = (Vec::with_capacity(size), 0.0);
     let mut evaluation = Evaluation {
         loss: 0.0,
         accuracy: 0.0,
@@ -86,6 +102,18 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
         classifier.targets(labels, targets);
         let loss = classifier.loss.evaluate(classifier.units, plan.output(0), targets, None);
         evaluation.loss += loss * labels.len() as f64;
+        if !class_weights.is_empty() {
+            sample_weights.clear();
+            sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
+            let loss = classifier.loss.evaluate_weighted(
+                classifier.units,
+                plan.output(0),
+                targets,
+                &sample_weights,
+                None,
+            );
+            weighted += loss * labels.len() as f64;
+        }
         for (row, &label) in plan.output(1).chunks_exact(classifier.units).zip(labels) {
             let class = classifier.class_of(row, 0.5);
             evaluation.confusion.count(label, class);
@@ -96,5 +124,6 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     })?;
     evaluation.loss /= order.len() as f64;
     evaluation.accuracy = evaluation.confusion.accuracy();
-    Ok(evaluation)
+    let weighted = if class_weights.is_empty() { evaluation.loss } else { weighted / order.len() as f64 };
+    Ok((evaluation, weighted))
 }

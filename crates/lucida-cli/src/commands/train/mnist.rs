@@ -80,6 +80,6 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         return Ok(());
     }
     let augment = arguments.augment.as_ref();
-    let ending = Ending { run: &run, fitted: &fitted, settings: &settings, augment, samples: "digits" };
+    let ending = Ending { run: &run, fitted: &fitted, fit: &fit, augment, samples: "digits" };
     ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }

@@ -18,6 +18,8 @@ pub(super) struct Remembered {
     store: FeatureStore,
     train: Vec<Vec<Key>>,
     validation: Vec<Key>,
+    /// How long it took; 0 when all were in the cache.
+    pub(super) seconds: f64,
 }
 
 impl Remembered {
@@ -70,7 +72,8 @@ impl Remembered {
                 store.folder().display()
             ),
         });
-        Ok(Self { store, train, validation })
+        let seconds = if computed > 0 { time.as_secs_f64() } else { 0.0 };
+        Ok(Self { store, train, validation, seconds })
     }
 
     pub(super) fn sets(&self, folder: &Folder) -> Result<(FeatureSet<'_>, FeatureSet<'_>)> {
