@@ -157,11 +157,8 @@ fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
     if let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) {
         line += &format!(" - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
     }
-    let more = [
-        ("val_weighted_loss", record.val_weighted_loss),
-        ("val_f1", record.val_f1),
-        ("val_auc", record.val_auc),
-    ];
+    let more =
+        [("val_weighted_loss", record.val_weighted_loss), ("val_f1", record.val_f1), ("val_auc", record.val_auc)];
     for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         line += &format!(" - {name}: {value:.4}");
     }

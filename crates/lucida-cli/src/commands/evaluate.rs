@@ -138,11 +138,7 @@ fn run_of(model: &str) -> PathBuf {
     RunFolder::at(folder).origin()
 }
 
-fn answer<'a>(
-    arguments: &'a Evaluate,
-    pictures: &'a Pictures,
-    evaluation: &'a Evaluation,
-) -> Answer<'a> {
+fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a Evaluation) -> Answer<'a> {
     let names = pictures.set().class_names();
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
@@ -219,7 +215,8 @@ fn classes(names: &[String], confusion: &Confusion) -> String {
     row(MEAN, &images, measures.map(|measure| share(confusion.macro_mean(measure))));
     let never: Vec<&str> = confusion.never_predicted().map(|class| names[class].as_str()).collect();
     if !never.is_empty() {
-        let _ = writeln!(text, "never predicted, so that the precision is undefined and counts as 0: {}", never.join(", "));
+        let _ =
+            writeln!(text, "never predicted, so that the precision is undefined and counts as 0: {}", never.join(", "));
     }
     text
 }

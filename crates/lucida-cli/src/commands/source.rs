@@ -90,12 +90,7 @@ impl Pictures {
 
     /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run has
     /// split it; else all images of the folder, or digits.
-    pub(super) fn part(
-        arguments: &Evaluate,
-        origin: Option<&Origin>,
-        model: &Model,
-        context: Context,
-    ) -> Result<Self> {
+    pub(super) fn part(arguments: &Evaluate, origin: Option<&Origin>, model: &Model, context: Context) -> Result<Self> {
         let Source::Folder(folder) = &arguments.data else {
             if arguments.part.is_some() {
                 return Err(Usage("--part is for folders of images".to_owned()).into());

@@ -13,9 +13,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::files::decimals;
 use crate::nn::Network;
 use crate::weights::safetensors::{NamedTensor, TensorFile, write_tensors};
-use crate::files::decimals;
 use crate::{Error, Result};
 
 use super::course::{Numbers, State};

@@ -5,17 +5,18 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::choose;
-use crate::nn::{Network, OptimizerState, Team};
 use crate::files::decimal;
+use crate::nn::{Network, OptimizerState, Team};
 use crate::{Error, Result};
 
 use super::checkpoint;
-use super::evaluate::evaluate_weighted;
 use super::distributed::{each, hand_round, range};
+use super::evaluate::evaluate_weighted;
 use super::stream::Stream;
 use super::trainer::{Found, Trainer};
 use super::{
-    BatchReport, Checkpoints, Confusion, EpochRecord, Evaluation, Fit, Fitted, Flow, History, Monitor, Observer, Samples,
+    BatchReport, Checkpoints, Confusion, EpochRecord, Evaluation, Fit, Fitted, Flow, History, Monitor, Observer,
+    Samples,
 };
 
 /// All that changes while a network trains, beside its weights.
@@ -109,7 +110,10 @@ impl<'a> Course<'a> {
         options.check(classifier.classes())?;
         let validation = validation.filter(|samples| !samples.is_empty());
         if validation.is_none() && matches!(options.monitor, Monitor::F1 | Monitor::Auc) {
-            return Err(Error::argument(format!("{:?} as monitor needs validation data: there is none", options.monitor)));
+            return Err(Error::argument(format!(
+                "{:?} as monitor needs validation data: there is none",
+                options.monitor
+            )));
         }
         if let Some(validation) = validation {
             classifier.fits(validation.class_names().len())?;
@@ -324,8 +328,7 @@ impl<'a> Course<'a> {
     fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<Tried> {
         let Fit { settings, options, .. } = self.fit;
         let Some(team) = self.team else {
-            let (found, weighted) =
-                evaluate_weighted(network, samples, order, &options.class_weights, settings.cpu)?;
+            let (found, weighted) = evaluate_weighted(network, samples, order, &options.class_weights, settings.cpu)?;
             return Ok(Tried::of(&found, weighted, options.monitor));
         };
         let part = range(order.len(), team.rank(), team.size());

@@ -105,13 +105,8 @@ pub(super) fn evaluate_weighted(
         if !class_weights.is_empty() {
             sample_weights.clear();
             sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
-            let loss = classifier.loss.evaluate_weighted(
-                classifier.units,
-                plan.output(0),
-                targets,
-                &sample_weights,
-                None,
-            );
+            let loss =
+                classifier.loss.evaluate_weighted(classifier.units, plan.output(0), targets, &sample_weights, None);
             weighted += loss * labels.len() as f64;
         }
         for (row, &label) in plan.output(1).chunks_exact(classifier.units).zip(labels) {

@@ -170,7 +170,9 @@ mod tests {
     fn the_suggestion_keeps_away_from_the_cliff() {
         // The fall is ever steeper, up to the rate of 1e-2 where the loss blows up.
         for noise in [0.0, 0.02] {
-            let cliff = |log: f64| if log < -2.0 { 0.7 - 0.4 * (2.0 * (log + 2.0)).exp() } else { 0.3 * 1e3_f64.powf(log + 2.0) };
+            let cliff = |log: f64| {
+                if log < -2.0 { 0.7 - 0.4 * (2.0 * (log + 2.0)).exp() } else { 0.3 * 1e3_f64.powf(log + 2.0) }
+            };
             let rate = suggest(&curve(noise, cliff)).unwrap();
             assert!((1e-4..=1.3e-3).contains(&rate), "{rate}");
         }

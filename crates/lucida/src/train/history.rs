@@ -107,7 +107,8 @@ impl History {
         let mut epochs = Vec::new();
         let columns: Vec<&str> = text.lines().next().unwrap_or_default().split(',').collect();
         for (number, line) in text.lines().enumerate().skip(1) {
-            let record = parse(&columns, line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
+            let record =
+                parse(&columns, line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
             epochs.push(record);
         }
         Ok(Self { epochs })

@@ -74,8 +74,13 @@ mod tests {
     fn an_origin_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        let origin =
-            Origin { data: "/a b/é".into(), validation_split: 0.2, seed: 7, augment: Some("flip".to_owned()), ..Origin::default() };
+        let origin = Origin {
+            data: "/a b/é".into(),
+            validation_split: 0.2,
+            seed: 7,
+            augment: Some("flip".to_owned()),
+            ..Origin::default()
+        };
         let more = Origin {
             model: Some("vgg16".to_owned()),
             size: Some([150, 200]),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{Team, summary, thousands};
-use lucida::train::{Fit, Fitted, History, Origin, Pictures, RunFolder, Slow, Transferred};
+use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
     ending.finish(&mut model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
     context.output.info(&format!("See lucida report {}", run.path().display()));
     let pretrained = origin.head.is_some();
-    if let Some(advice) = advice(&fitted.history, &folder.validation.counts(), [arguments.augment.is_some(), pretrained]) {
+    if let Some(advice) = advice(&fitted, &folder.validation.counts(), [arguments.augment.is_some(), pretrained]) {
         context.output.info(&advice);
     }
     Ok(())
@@ -178,9 +178,10 @@ fn command_line(arguments: impl Iterator<Item = String>) -> String {
 
 /// What would help a training that overfits, or that hardly learns; `tried` says whether images were augmented, and whether
 /// the base was pretrained. `counts` are the validation images of each class.
-fn advice(history: &History, counts: &[usize], [augmented, pretrained]: [bool; 2]) -> Option<String> {
-    let best = history.best()?;
-    let (last, accuracy) = (history.epochs.last()?, best.val_accuracy?);
+fn advice(fitted: &Fitted, counts: &[usize], [augmented, pretrained]: [bool; 2]) -> Option<String> {
+    let epochs = &fitted.history.epochs;
+    let (best, last) = (fitted.history.best()?, epochs.last()?);
+    let accuracy = epochs.get(fitted.best_epoch? - 1)?.val_accuracy?;
     let options: Vec<&str> = [
         (!augmented, "--augment flip,rotation=20,zoom=0.2"),
         (!pretrained, "a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
@@ -292,9 +293,9 @@ fn tell_skipped(skipped: &[Skipped], output: Output) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lucida::train::EpochRecord;
+    use lucida::train::{EpochRecord, History};
 
-    fn history(epochs: &[[f64; 3]]) -> History {
+    fn history(epochs: &[[f64; 3]]) -> Fitted {
         let record = |(index, &[loss, val_loss, val_accuracy]): (usize, &[f64; 3])| EpochRecord {
             epoch: index + 1,
             loss,
@@ -302,7 +303,10 @@ mod tests {
             val_accuracy: Some(val_accuracy),
             ..EpochRecord::default()
         };
-        History { epochs: epochs.iter().enumerate().map(record).collect() }
+        let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
+        let best_epoch = history.best().map(|best| best.epoch);
+        let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
+        Fitted { history, best_epoch, last, interrupted: false, stopped_early: false }
     }
 
     #[test]
@@ -318,7 +322,7 @@ mod tests {
         // As good as always naming the class of nine in ten.
         assert!(advice(&history(&[[0.3, 0.3, 0.9]]), &[90, 10], [false, false]).is_some());
         assert_eq!(advice(&history(&[[0.2, 0.2, 0.93]]), &[50, 50], [false, false]), None);
-        assert_eq!(advice(&History::default(), &[50, 50], [false, false]), None);
+        assert_eq!(advice(&history(&[]), &[50, 50], [false, false]), None);
     }
 
     #[test]

@@ -120,7 +120,11 @@ impl Folder {
     /// The images of each part and the classes, and what was skipped: `Found 1200 images belonging to 2 classes: 960
     /// training, 240 validation; 3 files skipped.`
     pub fn found(&self) -> String {
-        let parts = [(Part::Train, Some(&self.train)), (Part::Validation, Some(&self.validation)), (Part::Test, self.test.as_ref())];
+        let parts = [
+            (Part::Train, Some(&self.train)),
+            (Part::Validation, Some(&self.validation)),
+            (Part::Test, self.test.as_ref()),
+        ];
         let parts = parts.into_iter().filter_map(|(part, set)| Some((part, set?.len())));
         let total: usize = parts.clone().map(|(_, count)| count).sum();
         let each: Vec<String> = parts.map(|(part, count)| format!("{count} {}", part.name())).collect();

@@ -7,9 +7,9 @@ mod problems;
 mod tests;
 
 use crate::data::{Augment, Dataset, Filter, Fit, Folder, Picture};
+use crate::files::decimals;
 use crate::nn::{summary, thousands};
 use crate::plot::{CellMatrix, Chart, Confusion, Content, Gallery, Grid, Report, Table};
-use crate::files::decimals;
 use crate::train::{Confusion as Counts, Evaluation, History, Origin, evaluate};
 use crate::weights::Model;
 use crate::{Cpu, Result};
@@ -122,7 +122,9 @@ impl RunReport<'_> {
         ]);
         match self.origin.feature_seconds {
             None => facts,
-            Some(0.0) => facts.paragraph("The features of the frozen layers were computed before: their time is not in it."),
+            Some(0.0) => {
+                facts.paragraph("The features of the frozen layers were computed before: their time is not in it.")
+            }
             Some(features) => facts.paragraph(&format!(
                 "Of the time, {} computed the features of the frozen layers, once; the epochs took {}.",
                 duration(features),
@@ -232,9 +234,10 @@ impl RunReport<'_> {
         let calibration = evaluation.calibration();
         let charts = [calibration.chart(), roc];
         let head = Table::new(["confidence", "accuracy", "images"]);
-        let table = calibration.merged().iter().fold(head, |table, bin| {
-            table.row([percent(bin.confidence), percent(bin.accuracy), thousands(bin.count)])
-        });
+        let table = calibration
+            .merged()
+            .iter()
+            .fold(head, |table, bin| table.row([percent(bin.confidence), percent(bin.accuracy), thousands(bin.count)]));
         let charts = charts.iter().map(|chart| Content::new().figure(&chart.figure(), ""));
         let numbers = "The numbers of the calibration: bins of fewer than ten images are merged with their neighbors";
         Content::new().paragraph(intro).beside(charts).details(numbers, Content::new().table(&table))

@@ -62,7 +62,9 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
         // The normal approximation of a 95 % interval, at a share that is never quite sure.
         let share = evaluation.accuracy.clamp(1.0 / (tried + 2.0), (tried + 1.0) / (tried + 2.0));
         let half = 196.0 * (share * (1.0 - share) / tried).sqrt();
-        found.push(format!("Few images to evaluate on: {tried}. The accuracy is uncertain by ±{half:.0} % (95 % interval)."));
+        found.push(format!(
+            "Few images to evaluate on: {tried}. The accuracy is uncertain by ±{half:.0} % (95 % interval)."
+        ));
     }
     found
 }

@@ -109,7 +109,8 @@ fn what_makes_numbers_misleading_is_a_problem() {
     let (history, augment, origin) = (History::default(), Augment::default(), Origin::default());
     let name = "Report".to_owned();
     let cpu = Cpu::detect();
-    let report = RunReport { name, model: &model, history: &history, folder: &folder, augment: &augment, origin: &origin, cpu };
+    let report =
+        RunReport { name, model: &model, history: &history, folder: &folder, augment: &augment, origin: &origin, cpu };
     let html = report.make().unwrap().html();
     for part in [
         "Imbalanced classes: 12 training images of cats, 3 of dogs.",

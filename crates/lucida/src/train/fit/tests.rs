@@ -263,7 +263,8 @@ fn the_weighted_loss_decides_with_class_weights() {
     let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 20.0 } else { 0.5 }).collect();
     let mut model = model(1);
     let options = Options { class_weights: weights.clone(), ..Options::default() };
-    let fitted = Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let fitted =
+        Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
     let losses: Vec<f64> = fitted.history.epochs.iter().map(|epoch| epoch.val_weighted_loss.unwrap()).collect();
     let best = fitted.best_epoch.unwrap();
     assert!(losses.iter().all(|other| *other >= losses[best - 1]), "{losses:?} {best}");
@@ -284,7 +285,8 @@ fn with_a_mean_of_the_weights_the_last_network_has_the_historys_loss() {
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     let mut model = model(1);
     let options = Options { ema: Some(0.9), ..Options::default() };
-    let fitted = Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let fitted =
+        Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
     let last = Model { network: fitted.last.clone(), ..model };
     let found = evaluate(&last, &validation, Cpu::detect()).unwrap();
     let epoch = fitted.history.epochs[1];

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::assign::{flat_paths, keras_class};
 use super::order::keras_order;
+use crate::files::decimal;
 use crate::nn::layers::{ActivationKind, Padding};
 use crate::nn::{Initializer, Layer, Network, Node, Shape};
-use crate::files::decimal;
 use crate::{Error, Result};
 
 /// The weights of a network as the bytes of a `.weights.h5` file.

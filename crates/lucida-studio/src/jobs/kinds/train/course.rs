@@ -71,12 +71,7 @@ impl Course<'_> {
         let checkpoints = Checkpoints { path: self.run.checkpoint(), every: None, resume: self.resume, identity };
         let mut watch =
             Watch { job: self.job, epochs: self.request.epochs, validation: lesson.validation, samples, cpu: self.cpu };
-        self.plan().checkpoints(checkpoints).run_on(
-            network,
-            lesson.train,
-            Some(lesson.validation),
-            &mut watch,
-        )
+        self.plan().checkpoints(checkpoints).run_on(network, lesson.train, Some(lesson.validation), &mut watch)
     }
 
     /// Keeps what a run leaves; the value is the result of the job.
