@@ -237,7 +237,8 @@ fn the_monitor_decides_which_epoch_is_kept() {
     let (train, validation) = digits();
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     type Value = fn(&EpochRecord) -> Option<f64>;
-    let cases: [(Monitor, Value, fn(&Evaluation) -> Option<f64>); 2] = [
+    type Measure = fn(&Evaluation) -> Option<f64>;
+    let cases: [(Monitor, Value, Measure); 2] = [
         (Monitor::F1, |epoch| epoch.val_f1, |found| found.confusion.macro_mean(Confusion::f1)),
         (Monitor::Auc, |epoch| epoch.val_auc, Evaluation::mean_roc_auc),
     ];
