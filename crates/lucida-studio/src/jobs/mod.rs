@@ -279,7 +279,7 @@ impl Jobs {
         self.change(&mut inner, &id, |record| match outcome {
             // A job that was asked to stop may still have something to show.
             Ok(result) => {
-                record.result = result;
+                record.result = lucida::files::decimals(result);
                 record.end(if stopped { State::Cancelled } else { State::Done }, None);
             }
             Err(Error::Interrupted) => record.end(State::Cancelled, None),

@@ -13,6 +13,8 @@ const TOP: f64 = 62.0;
 const BOTTOM: f64 = 50.0;
 const TITLE: f64 = 16.0;
 const LABEL: f64 = 12.0;
+/// Labels of points are smaller, so that those of 15 bins do not touch.
+const POINT_LABEL: f64 = 9.0;
 
 /// A chart of lines, or of dots, over a level axis that may count powers of ten.
 #[derive(Debug, Clone)]
@@ -140,8 +142,9 @@ impl Chart {
             let labelled = series.points.iter().zip(&series.labels).filter(|(point, _)| seen(point));
             for (&(a, b), text) in labelled {
                 // Above the dot, below it where the chart ends.
-                let above = if y(b) - TOP < LABEL { LABEL + 5.0 } else { -7.0 };
-                figure.text((x(a), y(b) + above), text, label.anchor(Anchor::Middle));
+                let above = if y(b) - TOP < LABEL { POINT_LABEL + 6.0 } else { -7.0 };
+                let style = Style::new(POINT_LABEL, Paint::Muted).anchor(Anchor::Middle);
+                figure.text((x(a), y(b) + above), text, style);
             }
             if points.len() > 1 {
                 figure.line(points, 2.0, Paint::Series(index));
