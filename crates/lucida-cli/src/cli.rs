@@ -229,6 +229,11 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
 
+    /// Part of the folder to evaluate on [default: test, else validation, of a folder in parts and of the folder that the
+    /// model was trained on; else all]
+    #[arg(long, value_enum)]
+    pub(crate) part: Option<PartName>,
+
     /// Folder for pictures of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
@@ -249,6 +254,19 @@ pub(crate) struct Evaluate {
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The parts of a folder of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PartName {
+    /// All images, those of the training too
+    All,
+    /// The training images
+    Train,
+    /// The validation images
+    Validation,
+    /// The test images
+    Test,
 }
 
 #[derive(Debug, Args)]

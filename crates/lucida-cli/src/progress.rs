@@ -157,6 +157,11 @@ fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
     if let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) {
         line += &format!(" - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
     }
+    let more =
+        [("val_weighted_loss", record.val_weighted_loss), ("val_f1", record.val_f1), ("val_auc", record.val_auc)];
+    for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        line += &format!(" - {name}: {value:.4}");
+    }
     line
 }
 
@@ -181,6 +186,7 @@ mod tests {
             val_accuracy: Some(0.97034),
             learning_rate: 1e-3,
             seconds: 2.632,
+            ..EpochRecord::default()
         };
         assert_eq!(
             epoch_line(&record, 20, 188),
@@ -188,6 +194,8 @@ mod tests {
         );
         let alone = EpochRecord { val_loss: None, val_accuracy: None, ..record };
         assert!(epoch_line(&alone, 20, 188).ends_with("accuracy: 0.8912"));
+        let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record };
+        assert!(epoch_line(&weighted, 20, 188).ends_with("val_weighted_loss: 0.2500 - val_f1: 0.5000"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     let notes = stderr(&output);
     assert!(notes.contains("note: Found 60 images belonging to 10 classes.\n"), "{notes}");
     assert!(notes.contains("notes.png: is not a picture: it begins with"), "{notes}");
-    assert!(stdout(&output).contains(&format!("on 60 pictures of {}", photos.display())), "{}", stdout(&output));
+    assert!(stdout(&output).contains(&format!("on 60 images of {}", photos.display())), "{}", stdout(&output));
     assert_eq!(names(&out), ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "skipped.csv"]);
     assert_eq!(fs::read_to_string(out.join("skipped.csv")).unwrap().lines().count(), 2);
     let table = fs::read_to_string(&csv).unwrap();
@@ -100,6 +100,21 @@ fn folders_that_cannot_be_used() {
     assert!(evaluate(1).contains("cats: is not one of the 10 classes (0, 1, 2, "), "{}", evaluate(1));
     let message = fail(1, ["predict", text(&model), "--data", text(folder.path()), "--index", "1", "--quiet"]);
     assert!(message.contains("there is no picture 1: the pictures of "), "{message}");
+    // A folder in parts has the part that is asked for.
+    let parts = tempfile::tempdir().unwrap();
+    for (part, index) in [("train", 0), ("train", 1), ("validation", 2)] {
+        let class = parts.path().join(part).join(digits.label(index).to_string());
+        fs::create_dir_all(&class).unwrap();
+        digits.picture(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
+    }
+    let images = |more: &[&str]| {
+        let shared = ["evaluate", text(&model), "--data", text(parts.path()), "--json", "--quiet"];
+        json(&run(shared.iter().chain(more).copied()))["images"].clone()
+    };
+    assert_eq!((images(&[]), images(&["--part", "train"]), images(&["--part", "all"])), (1.into(), 2.into(), 3.into()));
+    let part = |data: &str| fail(1, ["evaluate", text(&model), "--data", data, "--part", "test", "--quiet"]);
+    assert!(part(text(parts.path())).contains("has no test part"));
+    assert!(part(text(folder.path())).contains("is not in parts"));
     let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
     assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
 }

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 pub use npy::{npy_bytes, write_npy};
+use serde_json::Value;
 
 use crate::{Error, Result};
 
@@ -74,6 +75,26 @@ pub fn csv_field(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A 32-bit number as people write it: 0.99, and not the nearest 32-bit number in all its digits.
+pub(crate) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+/// A JSON value with its 32-bit numbers as people write them. `json!` and `to_value` widen them: 0.9 becomes
+/// 0.8999999761581421, which neither a person nor a program has asked for.
+#[must_use]
+pub fn decimals(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            Some(wide) if f64::from(wide as f32) == wide => decimal(wide as f32).into(),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(decimals).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(name, value)| (name, decimals(value))).collect(),
+        other => other,
+    }
+}
+
 /// Creates a folder and its parents.
 pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
@@ -113,4 +134,17 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     }
     create_folder(path)?;
     tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_32_bits_are_written_as_short_as_they_are() {
+        let value = serde_json::json!({"beta": 0.9_f32, "rates": [0.1_f32, 1e-3, 2.5e-7_f32, 1.0 / 3.0], "n": 3});
+        assert!(value.to_string().contains("0.8999999761581421"), "{value}");
+        let expected = r#"{"beta":0.9,"n":3,"rates":[0.1,0.001,2.5e-7,0.3333333333333333]}"#;
+        assert_eq!(decimals(value).to_string(), expected);
+    }
 }

@@ -251,7 +251,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
     pub(crate) warm_up: u32,
 
-    /// What the best epoch is judged by
+    /// Value that decides which epoch is the best: the loss is class-weighted with --class-weights
     #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
     pub(crate) monitor: MonitorName,
 
@@ -314,6 +314,10 @@ pub(crate) enum MonitorName {
     Loss,
     /// The validation accuracy
     Accuracy,
+    /// The macro F1 on the validation data: each class counts alike
+    F1,
+    /// The area under the ROC curve on the validation data; of several classes the mean, each against all others
+    Auc,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

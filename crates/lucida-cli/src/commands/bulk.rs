@@ -67,7 +67,7 @@ impl Job<'_> {
 
 /// The entries of a value that is an object.
 pub(super) fn answer(value: &impl Serialize) -> lucida::Result<Answer> {
-    match serde_json::to_value(value) {
+    match serde_json::to_value(value).map(lucida::files::decimals) {
         Ok(Value::Object(entries)) => Ok(entries),
         other => Err(lucida::Error::Bug(format!("a result is no object: {other:?}"))),
     }

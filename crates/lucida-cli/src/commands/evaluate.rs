@@ -1,12 +1,14 @@
 //! `lucida evaluate`
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lucida::data::{Skipped, save_skipped};
+use lucida::data::save_skipped;
 use lucida::nn::thousands;
 use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate, evaluate_remembered,
+    CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, RunFolder, evaluate,
+    evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{Model, Top};
@@ -29,12 +31,15 @@ const SKIPPED: &str = "skipped.csv";
 struct Answer<'a> {
     model: &'a str,
     data: String,
+    /// The part of the folder, where it has parts or the model was trained on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a str>,
     images: u64,
     loss: f64,
     accuracy: f64,
     /// Of two classes, that of the second; of more, the mean over them, each against all others.
     roc_auc: Option<f64>,
-    /// The means over the classes.
+    /// The macro averages over the classes; a precision that is undefined counts as zero.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -72,6 +77,7 @@ struct Bin {
 struct Class<'a> {
     class: &'a str,
     images: u64,
+    /// `null` where nothing was predicted as this class.
     precision: Option<f64>,
     recall: Option<f64>,
     f1: Option<f64>,
@@ -85,7 +91,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
-    let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?.labelled_for(&model)?;
+    let origin = Origin::load(&run_of(&arguments.model.model)).ok();
+    let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
         output.note(
             "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
@@ -114,7 +121,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         table(&pictures, &evaluation).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, names, &pictures.skipped, &evaluation));
+        return output.json(&answer(arguments, &pictures, &evaluation));
     }
     let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
@@ -143,12 +150,15 @@ fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context:
     Ok(evaluate(model, pictures.set(), context.cpu)?)
 }
 
-fn answer<'a>(
-    arguments: &'a Evaluate,
-    names: &'a [String],
-    skipped: &'a [Skipped],
-    evaluation: &'a Evaluation,
-) -> Answer<'a> {
+/// The record of the run that a model is of, should it be one: `run.json` in its folder, or beside its file.
+fn run_of(model: &str) -> PathBuf {
+    let path = Path::new(model);
+    let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+    RunFolder::at(folder).origin()
+}
+
+fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a Evaluation) -> Answer<'a> {
+    let names = pictures.set().class_names();
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
         class: name,
@@ -163,6 +173,7 @@ fn answer<'a>(
     Answer {
         model: &arguments.model.model,
         data: arguments.data.to_string(),
+        part: pictures.part,
         images: confusion.total(),
         loss: evaluation.loss,
         accuracy: evaluation.accuracy,
@@ -174,7 +185,8 @@ fn answer<'a>(
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
-        skipped: skipped
+        skipped: pictures
+            .skipped
             .iter()
             .map(|skipped| Unused { file: skipped.path.display().to_string(), reason: &skipped.reason })
             .collect(),
@@ -194,27 +206,36 @@ fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
 
 /// What there is to say about all classes together.
 fn summary(evaluation: &Evaluation) -> String {
-    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
     let auc = evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"));
     let f1 = share(evaluation.confusion.macro_mean(Confusion::f1));
-    format!("ROC AUC {auc}, mean F1 {f1}, calibration error {}", percent(evaluation.calibration().error))
+    format!("ROC AUC {auc}, macro F1 {f1}, calibration error {}", percent(evaluation.calibration().error))
 }
 
-/// Precision, recall and their mean for each class.
+fn share(share: Option<f64>) -> String {
+    share.map_or("–".to_owned(), percent)
+}
+
+/// Precision, recall and F1 for each class, and their macro averages.
 fn classes(names: &[String], confusion: &Confusion) -> String {
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
-    let mut text = format!("{:<width$}  {:>7}  {:>9}  {:>9}  {:>9}\n", "class", "images", "precision", "recall", "F1");
-    let share = |share: Option<f64>| share.map_or("–".to_owned(), percent);
+    const MEAN: &str = "macro average";
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(MEAN.len());
+    let mut text = String::new();
+    let mut row = |name: &str, images: &str, measures: [String; 3]| {
+        let [precision, recall, f1] = measures;
+        let _ = writeln!(text, "{name:<width$}  {images:>7}  {precision:>9}  {recall:>9}  {f1:>9}");
+    };
+    row("class", "images", ["precision", "recall", "F1"].map(str::to_owned));
+    let measures: [fn(&Confusion, usize) -> Option<f64>; 3] = [Confusion::precision, Confusion::recall, Confusion::f1];
     for (class, name) in names.iter().enumerate() {
-        let (precision, recall, f1) = (confusion.precision(class), confusion.recall(class), confusion.f1(class));
-        let _ = writeln!(
-            text,
-            "{name:<width$}  {:>7}  {:>9}  {:>9}  {:>9}",
-            thousands(confusion.support(class) as usize),
-            share(precision),
-            share(recall),
-            share(f1)
-        );
+        let images = thousands(confusion.support(class) as usize);
+        row(name, &images, measures.map(|measure| share(measure(confusion, class))));
+    }
+    let images = thousands(confusion.total() as usize);
+    row(MEAN, &images, measures.map(|measure| share(confusion.macro_mean(measure))));
+    let never: Vec<&str> = confusion.never_predicted().map(|class| names[class].as_str()).collect();
+    if !never.is_empty() {
+        let _ =
+            writeln!(text, "never predicted, so that the precision is undefined and counts as 0: {}", never.join(", "));
     }
     text
 }
@@ -252,7 +273,18 @@ mod tests {
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(lines, ["    cat   d", "cat 120   1", "d     ·   ·"]);
         let text = classes(&names, &confusion);
-        assert_eq!(text.lines().nth(1), Some("cat        121   100.00 %    99.17 %    99.59 %"));
-        assert_eq!(text.lines().nth(2), Some("d            0     0.00 %          –          –"));
+        assert_eq!(text.lines().nth(1), Some("cat                121   100.00 %    99.17 %    99.59 %"));
+        assert_eq!(text.lines().nth(2), Some("d                    0     0.00 %          –     0.00 %"));
+        assert_eq!(text.lines().nth(3), Some("macro average      121    50.00 %    49.59 %    49.79 %"));
+    }
+
+    #[test]
+    fn a_class_that_is_never_predicted_is_named() {
+        let mut confusion = Confusion::new(2);
+        (0..16).for_each(|sample| confusion.count(usize::from(sample >= 10), 0));
+        let text = classes(&["cats", "dogs"].map(str::to_owned), &confusion);
+        assert!(text.contains("dogs                 6          –     0.00 %     0.00 %\n"), "{text}");
+        assert!(text.contains("macro average       16    31.25 %    50.00 %    38.46 %\n"), "{text}");
+        assert!(text.ends_with("counts as 0: dogs\n"), "{text}");
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         history: &history,
         folder: &pictures,
         augment: &augment,
-        seed: origin.seed,
+        origin: &origin,
         cpu: context.cpu,
     };
     report.make()?.save(&out)?;

@@ -3,13 +3,45 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
-use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Mnist, Picture, Skipped, memory_to_keep};
+use lucida::data::{
+    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Mnist, Part, Picture, Skipped, memory_to_keep,
+};
+use lucida::train::Origin;
 use lucida::weights::Model;
 
 use super::Context;
 use crate::arguments::{Indices, Source};
+use crate::cli::{Evaluate, PartName};
+use crate::exit::Usage;
 use crate::output::Output;
 use crate::progress::Counter;
+
+/// The part of a folder that a run has split itself.
+fn split_of_run(
+    builder: FolderBuilder<'_>,
+    origin: &Origin,
+    part: Part,
+    output: Output,
+) -> Result<(FolderSet, Vec<Skipped>)> {
+    let folder = builder.split(origin.validation_split, origin.seed).open()?;
+    let found = [folder.train.len(), folder.validation.len()];
+    if let Some([train, validation]) = origin.images.filter(|images| *images != found) {
+        output.note(&format!(
+            "{} has changed since the training, which split it into {train} and {validation} images (now {} and {}): the \
+             model may have been trained on some of these",
+            origin.data.display(),
+            found[0],
+            found[1]
+        ));
+    }
+    let skipped = folder.skipped().to_vec();
+    let set = match part {
+        Part::Train => folder.train,
+        Part::Validation => folder.validation,
+        Part::Test => bail!("{}: has no test part", origin.data.display()),
+    };
+    Ok((set, skipped))
+}
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
@@ -21,6 +53,8 @@ pub(super) struct Pictures {
     pub(super) origin: String,
     /// Files of the folder that cannot be used.
     pub(super) skipped: Vec<Skipped>,
+    /// The part of the folder that they are, where that was asked for or matters.
+    pub(super) part: Option<&'static str>,
 }
 
 enum Set {
@@ -49,7 +83,68 @@ impl Pictures {
         }
         let (set, skipped) = builder.open_set()?;
         let origin = format!("pictures of {}", set.root().display());
-        let pictures = Self { set: Set::Folder(set), origin, skipped };
+        let pictures = Self { set: Set::Folder(set), origin, skipped, part: None };
+        pictures.tell(context.output);
+        Ok(pictures)
+    }
+
+    /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run has
+    /// split it; else all images of the folder, or digits.
+    pub(super) fn part(arguments: &Evaluate, origin: Option<&Origin>, model: &Model, context: Context) -> Result<Self> {
+        let Source::Folder(folder) = &arguments.data else {
+            if arguments.part.is_some() {
+                return Err(Usage("--part is for folders of images".to_owned()).into());
+            }
+            return Self::load(&arguments.data, model, arguments.strict, context);
+        };
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let origin = origin.filter(|origin| whole.starts_with(&origin.data));
+        let own = origin.filter(|origin| origin.data == whole);
+        let counter = Counter::new(context.output, "Files");
+        let watch = |done, total| counter.at(done, total);
+        let mut builder = Folder::builder(folder).strict(arguments.strict).cpu(context.cpu).watch(&watch);
+        if let Ok(preprocessing) = model.preprocessing() {
+            builder = builder.keep(preprocessing, memory_to_keep());
+        }
+        let parts = builder.parts()?;
+        let in_parts = parts.len() > 1;
+        let wanted = match arguments.part {
+            Some(PartName::All) => None,
+            Some(PartName::Train) => Some(Part::Train),
+            Some(PartName::Validation) => Some(Part::Validation),
+            Some(PartName::Test) => Some(Part::Test),
+            None if in_parts => parts.last().copied(),
+            None => own.map(|_| Part::Validation),
+        };
+        let (set, skipped) = match (own, wanted) {
+            (_, None) => builder.open_part(None)?,
+            (_, Some(part)) if in_parts => builder.open_part(Some(part))?,
+            (Some(origin), Some(part)) => split_of_run(builder, origin, part, context.output)?,
+            (None, Some(_)) => bail!(
+                "{}: is not in parts (train, validation, test), and not the folder that the model was trained on: leave \
+                 out --part",
+                folder.display()
+            ),
+        };
+        drop(counter);
+        let part = match wanted {
+            Some(part) => Some(part.name()),
+            None => (in_parts || own.is_some()).then_some("all"),
+        };
+        let seen = match (wanted, origin) {
+            (Some(Part::Validation | Part::Test), _) | (_, None) => None,
+            (None | Some(Part::Train), Some(_)) => Some(()),
+        };
+        if seen.is_some() {
+            context.output.note(
+                "the model was trained on these images, or on some of them: new images will be classified less accurately",
+            );
+        }
+        let origin = match wanted {
+            Some(part) => format!("{} images of {}", part.name(), folder.display()),
+            None => format!("images of {}", folder.display()),
+        };
+        let pictures = Self { set: Set::Folder(set), origin, skipped, part };
         pictures.tell(context.output);
         Ok(pictures)
     }
@@ -62,7 +157,7 @@ impl Pictures {
         };
         let (set, skipped) = Folder::builder(folder).cpu(context.cpu).list()?;
         let origin = format!("pictures of {}", set.root().display());
-        Ok(Self { set: Set::Folder(set), origin, skipped })
+        Ok(Self { set: Set::Folder(set), origin, skipped, part: None })
     }
 
     /// The test digits of a folder, else the built-in digits.
@@ -72,7 +167,7 @@ impl Pictures {
             None => (Mnist::builtin()?.train, "built-in digit", "built-in digits".to_owned()),
         };
         let set = Set::Digits { images, name, builtin: folder.is_none() };
-        Ok(Self { set, origin, skipped: Vec::new() })
+        Ok(Self { set, origin, skipped: Vec::new(), part: None })
     }
 
     /// Says on standard error what was found and what not, so that the result is alone on standard output.

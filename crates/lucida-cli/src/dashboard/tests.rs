@@ -41,6 +41,7 @@ fn record(epoch: usize) -> EpochRecord {
         val_accuracy: Some(0.875),
         learning_rate: 1e-3,
         seconds: 1.0,
+        ..EpochRecord::default()
     }
 }
 

@@ -153,7 +153,8 @@ fn described(loaded: &Loaded, layer: &str) -> Result<Described> {
             most: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         }
     });
-    let config = serde_json::to_value(node.layer()).map_err(|error| Problem::wrong(error.to_string()))?;
+    let config = serde_json::to_value(node.layer()).map(lucida::files::decimals);
+    let config = config.map_err(|error| Problem::wrong(error.to_string()))?;
     Ok(Described {
         name: node.name().to_owned(),
         kind: node.layer().class_name(),

@@ -279,7 +279,7 @@ impl Jobs {
         self.change(&mut inner, &id, |record| match outcome {
             // A job that was asked to stop may still have something to show.
             Ok(result) => {
-                record.result = result;
+                record.result = lucida::files::decimals(result);
                 record.end(if stopped { State::Cancelled } else { State::Done }, None);
             }
             Err(Error::Interrupted) => record.end(State::Cancelled, None),
@@ -339,6 +339,7 @@ impl Handle<'_> {
 
     /// Tells something of the job's own, and keeps it.
     pub(crate) fn news(&self, news: Value) {
+        let news = lucida::files::decimals(news);
         self.jobs.store.append(&self.id, &news);
         let mut inner = self.jobs.lock();
         let told = inner.news.entry(self.id.clone()).or_default();

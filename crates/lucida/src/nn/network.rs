@@ -247,7 +247,16 @@ impl Network {
             layers: layers.collect(),
             outputs: self.outputs.iter().map(name_of).collect(),
         };
-        serde_json::to_value(architecture).expect("layers consist of numbers and names")
+        crate::files::decimals(serde_json::to_value(architecture).expect("layers consist of numbers and names"))
+    }
+
+    /// The names of the layers that would be trained by themselves, but are frozen.
+    pub fn frozen(&self) -> impl Iterator<Item = &str> {
+        let frozen = |&node: &usize| {
+            let own = &self.weights[self.nodes[node].weights.clone()];
+            self.specs_of(node).contains(&true) && own.iter().all(|weight| !weight.trainable())
+        };
+        (0..self.nodes.len()).filter(frozen).map(|node| self.nodes[node].name.as_str())
     }
 
     /// A network of a stored architecture; all weights are zero.

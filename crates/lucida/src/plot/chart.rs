@@ -13,6 +13,8 @@ const TOP: f64 = 62.0;
 const BOTTOM: f64 = 50.0;
 const TITLE: f64 = 16.0;
 const LABEL: f64 = 12.0;
+/// Labels of points are smaller, so that those of 15 bins do not touch.
+const POINT_LABEL: f64 = 9.0;
 
 /// A chart of lines, or of dots, over a level axis that may count powers of ten.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ struct Series {
     name: String,
     points: Vec<(f64, f64)>,
     dots: bool,
+    /// A text at each point; none where there are none.
+    labels: Vec<String>,
 }
 
 impl Chart {
@@ -59,12 +63,17 @@ impl Chart {
 
     /// Adds a line through points in the order of their level coordinate; those that are no numbers are left out.
     pub fn line(self, name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        self.add(Series { name: name.into(), points, dots: false })
+        self.add(Series { name: name.into(), points, dots: false, labels: Vec::new() })
     }
 
     /// Adds a line with a dot at each point.
     pub fn dots(self, name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        self.add(Series { name: name.into(), points, dots: true })
+        self.labelled_dots(name, points, Vec::new())
+    }
+
+    /// Adds a line with a dot and a label at each point.
+    pub fn labelled_dots(self, name: impl Into<String>, points: Vec<(f64, f64)>, labels: Vec<String>) -> Self {
+        self.add(Series { name: name.into(), points, dots: true, labels })
     }
 
     fn add(mut self, series: Series) -> Self {
@@ -129,6 +138,13 @@ impl Chart {
             let points: Vec<_> = series.points.iter().filter(|p| seen(p)).map(|&(a, b)| (x(a), y(b))).collect();
             if series.dots {
                 points.iter().for_each(|&(x, y)| figure.disc(x, y, 3.5, Paint::Series(index)));
+            }
+            let labelled = series.points.iter().zip(&series.labels).filter(|(point, _)| seen(point));
+            for (&(a, b), text) in labelled {
+                // Above the dot, below it where the chart ends.
+                let above = if y(b) - TOP < LABEL { POINT_LABEL + 6.0 } else { -7.0 };
+                let style = Style::new(POINT_LABEL, Paint::Muted).anchor(Anchor::Middle);
+                figure.text((x(a), y(b) + above), text, style);
             }
             if points.len() > 1 {
                 figure.line(points, 2.0, Paint::Series(index));

@@ -7,7 +7,7 @@ use super::apart::{Apart, Depth};
 use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::{Optimizer, Schedule, zoo};
-use crate::train::{Evaluation, Fitted, Observer, Settings, evaluate, fit};
+use crate::train::{Evaluation, Fit, Fitted, Observer, Settings, evaluate, fit};
 use crate::weights::{Model, safetensors};
 use crate::{Cpu, Error, Result, files};
 
@@ -153,7 +153,7 @@ impl Demo {
         if fitted.best_epoch.is_none() {
             return Err(Error::Interrupted);
         }
-        model.training = fitted.record(settings);
+        model.training = fitted.record(&Fit::new(*settings));
         let before = Instant::now();
         let evaluation = evaluate(&model, &self.held_out()?, settings.cpu)?;
         let evaluating = before.elapsed().as_secs_f64();

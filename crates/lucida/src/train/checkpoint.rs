@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::files::decimals;
 use crate::nn::Network;
 use crate::weights::safetensors::{NamedTensor, TensorFile, write_tensors};
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ fn identity(checkpoints: &Checkpoints, fit: &Fit, network: &Network) -> Value {
     let settings = &fit.settings;
     let trainable: Vec<&str> =
         network.weights().iter().filter(|weight| weight.trainable()).map(|weight| weight.name()).collect();
-    json!({
+    decimals(json!({
         "batch size": settings.batch_size,
         "learning rate": settings.schedule,
         "optimizer": settings.optimizer,
@@ -46,7 +47,7 @@ fn identity(checkpoints: &Checkpoints, fit: &Fit, network: &Network) -> Value {
         "network": network.architecture(),
         "trained weights": trainable,
         "run": checkpoints.identity,
-    })
+    }))
 }
 
 /// Writes the file.
@@ -132,7 +133,9 @@ pub(super) fn load(
 
 /// Refuses a checkpoint that was made with other settings, by the first one that differs.
 fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
-    let Some(Difference { keys, before, now }) = difference(before, now) else { return Ok(()) };
+    // Older files have 32-bit numbers in all the digits of 64 bits.
+    let found = difference(&decimals(before.clone()), &decimals(now.clone()));
+    let Some(Difference { keys, before, now }) = found else { return Ok(()) };
     let containers = ["run", "options", "layers", "config", "rate"];
     let names = keys.iter().filter(|key| !containers.contains(&key.as_str()));
     let names: Vec<String> = names.map(|name| name.replace("pictures", "images")).collect();

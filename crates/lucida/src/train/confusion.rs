@@ -13,6 +13,15 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
+    /// The matrix of these counts, row by row.
+    ///
+    /// # Panics
+    /// When there are not `classes * classes` of them.
+    pub(crate) fn of_counts(classes: usize, counts: Vec<u64>) -> Self {
+        assert_eq!(counts.len(), classes * classes, "counts of a confusion matrix");
+        Self { classes, counts }
+    }
+
     /// Counts one sample.
     ///
     /// # Panics
@@ -52,9 +61,14 @@ impl Confusion {
         self.correct() as f64 / self.total() as f64
     }
 
-    /// Of the samples taken for `class`, the share that are; `None` when there are none.
+    /// The number of samples that were predicted as `class`.
+    pub fn predicted(&self, class: usize) -> u64 {
+        (0..self.classes).map(|truth| self.at(truth, class)).sum()
+    }
+
+    /// Of the samples predicted as `class`, the share that are; `None` when there are none.
     pub fn precision(&self, class: usize) -> Option<f64> {
-        let predicted: u64 = (0..self.classes).map(|truth| self.at(truth, class)).sum();
+        let predicted = self.predicted(class);
         (predicted > 0).then(|| self.at(class, class) as f64 / predicted as f64)
     }
 
@@ -64,10 +78,27 @@ impl Confusion {
         (support > 0).then(|| self.at(class, class) as f64 / support as f64)
     }
 
-    /// The harmonic mean of precision and recall; `None` when either is missing or both are zero.
+    /// The harmonic mean of precision and recall, `2 TP / (2 TP + FP + FN)`: 0 for a class that is never predicted. `None`
+    /// when the class is neither among the samples nor among the predictions.
     pub fn f1(&self, class: usize) -> Option<f64> {
-        let (precision, recall) = (self.precision(class)?, self.recall(class)?);
-        (precision + recall > 0.0).then(|| 2.0 * precision * recall / (precision + recall))
+        let either = self.support(class) + self.predicted(class);
+        (either > 0).then(|| 2.0 * self.at(class, class) as f64 / either as f64)
+    }
+
+    /// The macro average of a measure, each class alike: `macro_mean(Confusion::f1)`. A measure that is undefined for a
+    /// class counts as zero, as scikit-learn has it (`zero_division`): left out, a classifier that never predicts a rare
+    /// class would look perfect. Only classes that are neither among the samples nor among the predictions are left out;
+    /// `None` when these are all.
+    pub fn macro_mean(&self, measure: impl Fn(&Self, usize) -> Option<f64>) -> Option<f64> {
+        let occurs = |&class: &usize| self.support(class) + self.predicted(class) > 0;
+        let values: Vec<f64> =
+            (0..self.classes).filter(occurs).map(|class| measure(self, class).unwrap_or(0.0)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The classes that no sample was predicted as although there are samples of them: their precision is undefined.
+    pub fn never_predicted(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.classes).filter(|&class| self.support(class) > 0 && self.predicted(class) == 0)
     }
 
     /// The number of samples of `class`.
@@ -91,5 +122,41 @@ mod tests {
         assert!((confusion.f1(1).unwrap() - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!((confusion.precision(2), confusion.recall(2), confusion.f1(2)), (None, None, None));
         assert_eq!(confusion.support(0), 3);
+        assert_eq!(Confusion::new(2).macro_mean(Confusion::f1), None);
+    }
+
+    fn close(found: Option<f64>, expected: f64) {
+        assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?}, not {expected}");
+    }
+
+    /// `precision_score`, `recall_score` and `f1_score` of scikit-learn 1.9.1, `average="macro"` and `average=None`.
+    #[test]
+    fn a_class_that_is_never_predicted_counts_as_zero_as_in_scikit_learn() {
+        // Always cats: 10 cats and 6 dogs.
+        let mut confusion = Confusion::new(2);
+        (0..16).for_each(|sample| confusion.count(usize::from(sample >= 10), 0));
+        close(confusion.macro_mean(Confusion::precision), 0.3125);
+        close(confusion.macro_mean(Confusion::recall), 0.5);
+        close(confusion.macro_mean(Confusion::f1), 0.384_615_384_615_384_6);
+        close(confusion.f1(0), 0.769_230_769_230_769_3);
+        assert_eq!((confusion.f1(1), confusion.precision(1)), (Some(0.0), None));
+        assert_eq!(confusion.never_predicted().collect::<Vec<_>>(), [1]);
+        // 25 of one class, one of the other.
+        let mut confusion = Confusion::new(2);
+        (0..26).for_each(|sample| confusion.count(usize::from(sample == 25), 0));
+        close(confusion.macro_mean(Confusion::f1), 0.490_196_078_431_372_53);
+    }
+
+    /// As above: class 2 is never predicted, class 3 is predicted but does not occur, class 4 is neither.
+    #[test]
+    fn classes_of_one_side_count_and_those_of_none_do_not() {
+        let mut confusion = Confusion::new(5);
+        let pairs = [(0, 0), (0, 0), (0, 1), (0, 3), (1, 1), (1, 0), (2, 0)];
+        pairs.iter().for_each(|&(truth, predicted)| confusion.count(truth, predicted));
+        for measure in [Confusion::precision, Confusion::recall, Confusion::f1] {
+            close(confusion.macro_mean(measure), 0.25);
+        }
+        assert_eq!((confusion.f1(3), confusion.f1(4), confusion.recall(3)), (Some(0.0), None, None));
+        assert_eq!(confusion.never_predicted().collect::<Vec<_>>(), [2]);
     }
 }

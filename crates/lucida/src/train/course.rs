@@ -5,15 +5,18 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::choose;
+use crate::files::decimal;
 use crate::nn::{Network, OptimizerState, Team};
 use crate::{Error, Result};
 
 use super::checkpoint;
 use super::distributed::{each, hand_round, range};
+use super::evaluate::evaluate_weighted;
 use super::stream::Stream;
 use super::trainer::{Found, Trainer};
 use super::{
-    BatchReport, Checkpoints, EpochRecord, Fit, Fitted, Flow, History, Monitor, Observer, Samples, evaluate_samples,
+    BatchReport, Checkpoints, Confusion, EpochRecord, Evaluation, Fit, Fitted, Flow, History, Monitor, Observer,
+    Samples,
 };
 
 /// All that changes while a network trains, beside its weights.
@@ -106,6 +109,12 @@ impl<'a> Course<'a> {
         classifier.fits(train.class_names().len())?;
         options.check(classifier.classes())?;
         let validation = validation.filter(|samples| !samples.is_empty());
+        if validation.is_none() && matches!(options.monitor, Monitor::F1 | Monitor::Auc) {
+            return Err(Error::argument(format!(
+                "{:?} as monitor needs validation data: there is none",
+                options.monitor
+            )));
+        }
         if let Some(validation) = validation {
             classifier.fits(validation.class_names().len())?;
         }
@@ -162,7 +171,11 @@ impl<'a> Course<'a> {
             self.save(network)?;
             interrupted = flow == Flow::Stop && (!complete || epoch < self.fit.settings.epochs);
         }
-        let last = network.clone();
+        let mut last = network.clone();
+        // The history's validation values are those of the mean of the weights: the network of the last epoch has them.
+        if let Some(mean) = &self.state.mean {
+            put(&mut last, mean);
+        }
         if let Some(best) = &self.state.best {
             put(network, best);
         } else if let Some(mean) = &self.state.mean {
@@ -270,16 +283,23 @@ impl<'a> Course<'a> {
             epoch,
             loss,
             accuracy,
-            val_loss: evaluation.map(|(loss, _)| loss),
-            val_accuracy: evaluation.map(|(_, accuracy)| accuracy),
+            val_loss: evaluation.map(|tried| tried.loss),
+            val_accuracy: evaluation.map(|tried| tried.accuracy),
+            val_weighted_loss: evaluation.map(|tried| tried.weighted).filter(|_| !options.class_weights.is_empty()),
+            val_f1: evaluation.and_then(|tried| tried.f1),
+            val_auc: evaluation.and_then(|tried| tried.auc),
+            ema: evaluation.and(options.ema).map(decimal),
             learning_rate: settings.schedule.at(last_step) * numbers.rate_factor,
             seconds: numbers.sums.seconds + started.elapsed().as_secs_f64(),
         };
         numbers.history.epochs.push(record);
         numbers.sums = Sums::default();
         let judged = match options.monitor {
-            Monitor::Loss => record.val_loss.unwrap_or(loss),
+            Monitor::Loss => record.val_weighted_loss.or(record.val_loss).unwrap_or(loss),
             Monitor::Accuracy => -record.val_accuracy.unwrap_or(accuracy),
+            Monitor::F1 => -record.val_f1.unwrap_or(0.0),
+            // Undefined where all samples are of one class.
+            Monitor::Auc => -record.val_auc.unwrap_or(0.0),
         };
         let improved = numbers.least.is_none_or(|least| judged < least);
         numbers.worse += 1;
@@ -304,22 +324,39 @@ impl<'a> Course<'a> {
         Ok(flow)
     }
 
-    /// Loss and accuracy on the samples of an order; the members of a team try their parts.
-    fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<(f64, f64)> {
-        let part = self.team.map_or(0..order.len(), |team| range(order.len(), team.rank(), team.size()));
-        let mut sums = [0.0; 3];
+    /// Tries the network on the samples of an order; the members of a team try their parts.
+    fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<Tried> {
+        let Fit { settings, options, .. } = self.fit;
+        let Some(team) = self.team else {
+            let (found, weighted) = evaluate_weighted(network, samples, order, &options.class_weights, settings.cpu)?;
+            return Ok(Tried::of(&found, weighted, options.monitor));
+        };
+        let part = range(order.len(), team.rank(), team.size());
+        let classes = self.trainer.classifier.classes();
+        let probabilities = if options.monitor == Monitor::Auc { order.len() * classes } else { 0 };
+        // Loss, weighted loss, the confusion matrix, and the probabilities if they matter: in sums over all members.
+        let mut sums = vec![0.0; 2 + classes * classes + probabilities];
         if !part.is_empty() {
-            let evaluation = evaluate_samples(network, samples, &order[part.clone()], self.fit.settings.cpu)?;
-            if self.team.is_none() {
-                return Ok((evaluation.loss, evaluation.accuracy));
-            }
-            let count = part.len() as f64;
-            sums = [evaluation.loss * count, evaluation.confusion.correct() as f64, count];
+            let (found, weighted) =
+                evaluate_weighted(network, samples, &order[part.clone()], &options.class_weights, settings.cpu)?;
+            (sums[0], sums[1]) = (found.loss * part.len() as f64, weighted * part.len() as f64);
+            let (counts, rows) = sums[2..].split_at_mut(classes * classes);
+            counts.iter_mut().zip(found.confusion.counts()).for_each(|(sum, &count)| *sum = count as f64);
+            let own = rows.chunks_exact_mut(classes).skip(part.start).zip(&found.probabilities);
+            own.for_each(|(row, found)| row.iter_mut().zip(found).for_each(|(to, &from)| *to = f64::from(from)));
         }
-        if let Some(team) = self.team {
-            team.sum(&mut sums);
-        }
-        Ok((sums[0] / sums[2], sums[1] / sums[2]))
+        team.sum(&mut sums);
+        let (counts, rows) = sums[2..].split_at(classes * classes);
+        let confusion = Confusion::of_counts(classes, counts.iter().map(|&count| count as u64).collect());
+        let found = Evaluation {
+            loss: sums[0] / order.len() as f64,
+            accuracy: confusion.accuracy(),
+            confusion,
+            probabilities: rows.chunks_exact(classes).map(|row| row.iter().map(|&p| p as f32).collect()).collect(),
+            predicted: Vec::new(),
+            labels: order.iter().map(|&index| samples.label(index)).collect(),
+        };
+        Ok(Tried::of(&found, sums[1] / order.len() as f64, options.monitor))
     }
 
     /// Reads the checkpoint, if there is one; of a team the first member does, and tells the others.
@@ -335,6 +372,30 @@ impl<'a> Course<'a> {
             _ if self.team.is_some_and(|team| team.rank() > 0) => Ok(()),
             Some(checkpoints) => checkpoint::save(checkpoints, self.fit, network, &self.changes, &self.state),
             None => Ok(()),
+        }
+    }
+}
+
+/// What an epoch is judged by.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    loss: f64,
+    accuracy: f64,
+    /// With the class weights.
+    weighted: f64,
+    f1: Option<f64>,
+    auc: Option<f64>,
+}
+
+impl Tried {
+    fn of(found: &Evaluation, weighted: f64, monitor: Monitor) -> Self {
+        let f1 = || found.confusion.macro_mean(Confusion::f1);
+        Self {
+            loss: found.loss,
+            accuracy: found.accuracy,
+            weighted,
+            f1: if monitor == Monitor::F1 { f1() } else { None },
+            auc: if monitor == Monitor::Auc { found.mean_roc_auc() } else { None },
         }
     }
 }

@@ -61,7 +61,7 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
-    evaluate_in_batches(network, samples, order, batch_of(network)?, cpu)
+    Ok(evaluate_weighted(network, samples, order, &[], cpu)?.0)
 }
 
 /// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
@@ -80,7 +80,9 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     let samples = FeatureSet::new(&store, data, &[keys])?;
     let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
-    evaluate_in_batches(&model.network.tail(seam)?, &samples, &order, batch_of(&model.network)?, cpu).map(Some)
+    let tail = model.network.tail(seam)?;
+    let how = Batches { size: batch_of(&model.network)?, class_weights: &[] };
+    Ok(Some(evaluate_in_batches(&tail, &samples, &order, how, cpu)?.0))
 }
 
 /// Samples that are computed at once.
@@ -88,13 +90,37 @@ fn batch_of(network: &Network) -> Result<usize> {
     Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
 }
 
+/// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
+/// with class weights minimizes; the plain loss where there are no weights.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn evaluate_weighted(
+    network: &Network,
+    samples: &dyn Samples,
+    order: &[usize],
+    class_weights: &[f32],
+    cpu: Cpu,
+) -> Result<(Evaluation, f64)> {
+    let how = Batches { size: batch_of(network)?, class_weights };
+    evaluate_in_batches(network, samples, order, how, cpu)
+}
+
+/// How samples are evaluated.
+struct Batches<'a> {
+    /// Samples at once.
+    size: usize,
+    /// The weight of each class in the weighted loss; none for the plain one.
+    class_weights: &'a [f32],
+}
+
 fn evaluate_in_batches(
     network: &Network,
     samples: &dyn Samples,
     order: &[usize],
-    size: usize,
+    Batches { size, class_weights }: Batches<'_>,
     cpu: Cpu,
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, f64)> {
     let classifier = Classifier::of(network)?;
     classifier.fits(samples.class_names().len())?;
     if order.is_empty() {
@@ -108,6 +134,7 @@ fn evaluate_in_batches(
         .output(classifier.probabilities.clone())
         .build()?;
     let mut targets = vec![0.0; size * classifier.units];
+    let (mut sample_weights, mut weighted) = (Vec::with_capacity(size), 0.0);
     let mut evaluation = Evaluation {
         loss: 0.0,
         accuracy: 0.0,
@@ -124,6 +151,13 @@ fn evaluate_in_batches(
         classifier.targets(labels, targets);
         let loss = classifier.loss.evaluate(classifier.units, plan.output(0), targets, None);
         evaluation.loss += loss * labels.len() as f64;
+        if !class_weights.is_empty() {
+            sample_weights.clear();
+            sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
+            let loss =
+                classifier.loss.evaluate_weighted(classifier.units, plan.output(0), targets, &sample_weights, None);
+            weighted += loss * labels.len() as f64;
+        }
         for (row, &label) in plan.output(1).chunks_exact(classifier.units).zip(labels) {
             let class = classifier.class_of(row, 0.5);
             evaluation.confusion.count(label, class);
@@ -134,5 +168,6 @@ fn evaluate_in_batches(
     })?;
     evaluation.loss /= order.len() as f64;
     evaluation.accuracy = evaluation.confusion.accuracy();
-    Ok(evaluation)
+    let weighted = if class_weights.is_empty() { evaluation.loss } else { weighted / order.len() as f64 };
+    Ok((evaluation, weighted))
 }

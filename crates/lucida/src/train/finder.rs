@@ -1,7 +1,7 @@
 //! Which learning rate to take.
 //!
 //! L. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017: train with a rate that rises from step to step
-//! and watch the loss. It falls fastest shortly before it begins to rise; a rate there learns fast and does not blow up.
+//! and watch the loss. It falls fastest before it begins to rise; a rate there learns fast and does not blow up.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ const WARM: usize = 10;
 pub struct RateCurve {
     /// The rate and the loss of each step, and the smoothed loss.
     pub steps: Vec<[f64; 3]>,
-    /// The rate at which the loss falls fastest; none when it never falls.
+    /// The rate at which the loss falls fastest, at most a tenth of that where it is least; none when it never falls.
     pub suggestion: Option<f64>,
 }
 
@@ -78,16 +78,32 @@ impl Fit {
         if interrupted {
             return Err(Error::Interrupted);
         }
-        Ok(RateCurve { suggestion: steepest(&curve), steps: curve })
+        Ok(RateCurve { suggestion: suggest(&curve), steps: curve })
     }
 }
 
-/// The rate of the steepest fall of the smoothed loss, over ten steps, before its least value.
-fn steepest(curve: &[[f64; 3]]) -> Option<f64> {
-    let lowest = (0..curve.len()).min_by(|&a, &b| curve[a][2].total_cmp(&curve[b][2]))?;
-    let fall = |at: usize| curve[at - WARM][2] - curve[at][2];
+/// The rate of the steepest fall of the loss, and at most a tenth of that where the loss is least.
+///
+/// The steepest fall alone may lie right before the rate from which the loss blows up, where a training of more than a few
+/// steps does so as well; a tenth of the rate of the least loss is J. Howard's and S. Gugger's rule (Deep Learning for Coders
+/// with fastai and PyTorch, 2020, chapter 5). The loss is smoothed by a centered mean: an exponential one lags behind, and
+/// gives rates that are too large by what it lags. A fall that is no larger than the noise is none.
+fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
+    let smooth = |at: usize| {
+        let around = &curve[at.saturating_sub(WARM / 2)..(at + WARM / 2 + 1).min(curve.len())];
+        around.iter().map(|step| step[1]).sum::<f64>() / around.len() as f64
+    };
+    let losses: Vec<f64> = (0..curve.len()).map(smooth).collect();
+    let lowest = (0..curve.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]))?;
+    let fall = |at: usize| losses[at - WARM] - losses[at];
     let best = (WARM..=lowest).max_by(|&a, &b| fall(a).total_cmp(&fall(b)))?;
-    (fall(best) > 0.0).then(|| curve[best - WARM / 2][0])
+    let before = &losses[..=lowest];
+    let highest = before.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let noise = curve[..=lowest].iter().zip(before).map(|(step, smooth)| (step[1] - smooth).powi(2)).sum::<f64>();
+    // The deviation of the mean of WARM losses; two means are compared, the highest and the lowest of many.
+    let deviation = (noise / before.len() as f64 / WARM as f64).sqrt();
+    let falls = highest - losses[lowest] > 6.0 * deviation && fall(best) > 0.0;
+    falls.then(|| curve[best - WARM / 2][0].min(curve[lowest][0] / 10.0).max(curve[0][0]))
 }
 
 impl RateCurve {
@@ -107,7 +123,7 @@ impl RateCurve {
         let points = self.steps.iter().skip(WARM / 2).map(|[rate, _, smooth]| (*rate, *smooth)).collect();
         let chart = Chart::new("Learning rate", "learning rate", "loss").logarithmic().line("loss", points);
         match self.suggestion {
-            Some(rate) => chart.mark(rate).note(format!("the loss falls fastest at {rate:.1e}")),
+            Some(rate) => chart.mark(rate).note(format!("suggested: {rate:.1e}")),
             None => chart.note("the loss does not fall"),
         }
     }
@@ -117,18 +133,57 @@ impl RateCurve {
 mod tests {
     use super::*;
 
+    /// A curve over eight powers of ten, 25 steps each, as `--find-lr` makes it: `loss` of the logarithm of the rate, and
+    /// noise of this size.
+    fn curve(noise: f64, loss: impl Fn(f64) -> f64) -> Vec<[f64; 3]> {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1_u64 << 24) as f64 - 0.5
+        };
+        let step = |step: usize| {
+            let log = -7.0 + step as f64 / 25.0;
+            let loss = loss(log) + noise * random();
+            [10.0_f64.powf(log), loss, loss]
+        };
+        (0..200).map(step).take_while(|step| step[1] < 3.0).collect()
+    }
+
+    /// Flat, then falling between two rates, then blowing up.
+    fn valley(log: f64, [from, to]: [f64; 2]) -> f64 {
+        if log < to { 0.7 - 0.4 * ((log - from) / (to - from)).max(0.0) } else { 0.3 * 40.0_f64.powf(log - to) }
+    }
+
     #[test]
     fn the_steepest_fall_is_found() {
-        let loss = |step: usize| match step {
-            0..40 => 0.7,
-            40..60 => 0.7 - 0.02 * (step - 40) as f64,
-            _ => 0.3 + 0.05 * (step - 60) as f64,
-        };
-        let curve: Vec<[f64; 3]> = (0..80).map(|s| [1e-6 * 10_f64.powf(s as f64 / 10.0), loss(s), loss(s)]).collect();
-        let rate = steepest(&curve).unwrap();
-        assert!(rate > curve[40][0] && rate < curve[60][0], "{rate}");
-        assert_eq!(steepest(&curve[..30]), None);
-        let rising: Vec<[f64; 3]> = (0..30).map(|s| [s as f64, s as f64, s as f64]).collect();
-        assert_eq!(steepest(&rising), None);
+        for noise in [0.0, 0.1] {
+            let rate = suggest(&curve(noise, |log| valley(log, [-5.0, -2.0]))).unwrap();
+            assert!((1e-5..=1.6e-3).contains(&rate), "{rate}");
+            // Falling fastest at 1e-4, slowly thereafter.
+            let early = |log: f64| 0.7 - 0.3 / (1.0 + (-6.0 * (log + 4.0)).exp()) - 0.01 * (log + 4.0).clamp(0.0, 3.0);
+            let rate = suggest(&curve(noise, early)).unwrap();
+            assert!((3e-5..=3e-4).contains(&rate), "{rate}");
+        }
+    }
+
+    #[test]
+    fn the_suggestion_keeps_away_from_the_cliff() {
+        // The fall is ever steeper, up to the rate of 1e-2 where the loss blows up.
+        for noise in [0.0, 0.02] {
+            let cliff = |log: f64| {
+                if log < -2.0 { 0.7 - 0.4 * (2.0 * (log + 2.0)).exp() } else { 0.3 * 1e3_f64.powf(log + 2.0) }
+            };
+            let rate = suggest(&curve(noise, cliff)).unwrap();
+            assert!((1e-4..=1.3e-3).contains(&rate), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_loss_that_does_not_fall_has_no_suggestion() {
+        assert_eq!(suggest(&curve(0.0, |_| 0.7)), None);
+        assert_eq!(suggest(&curve(0.2, |_| 0.7)), None);
+        assert_eq!(suggest(&curve(0.05, |log| if log < -3.0 { 0.7 } else { 0.7 + 0.3 * (log + 3.0) })), None);
+        assert_eq!(suggest(&curve(0.0, |log| 10.0 + log)), None);
+        assert_eq!(suggest(&[]), None);
     }
 }

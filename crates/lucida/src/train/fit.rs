@@ -92,7 +92,8 @@ pub struct Fitted {
     pub history: History,
     /// The number of the best epoch, whose weights are in the model; none when no epoch was completed.
     pub best_epoch: Option<usize>,
-    /// The network as the last step left it.
+    /// The network as the last step left it: with the running mean of its weights, where there is one, as the history's
+    /// validation values are of that.
     pub last: Network,
     /// Whether an observer stopped the training.
     pub interrupted: bool,
@@ -125,6 +126,16 @@ impl Fit {
     /// The plain loop.
     pub fn new(settings: Settings) -> Self {
         Self { settings, options: Options::default(), checkpoints: None }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The conveniences.
+    pub fn chosen(&self) -> &Options {
+        &self.options
     }
 
     /// With these conveniences.

@@ -8,7 +8,7 @@ use crate::plot::Curves;
 use crate::{Error, Result, files};
 
 /// The numbers of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Its number, from 1.
     pub epoch: usize,
@@ -20,11 +20,35 @@ pub struct EpochRecord {
     pub val_loss: Option<f64>,
     /// Accuracy on the validation data after the epoch.
     pub val_accuracy: Option<f64>,
+    /// Mean loss on the validation data with the class weights, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_weighted_loss: Option<f64>,
+    /// Macro F1 on the validation data, where it decides which epoch is the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_f1: Option<f64>,
+    /// Area under the ROC curve on the validation data, where it decides which epoch is the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_auc: Option<f64>,
+    /// The decay of the running mean of the weights that the values on the validation data are of, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// The learning rate of its last step.
     pub learning_rate: f64,
     /// How long it took, validation included.
     pub seconds: f64,
 }
+
+/// The columns that each table has.
+const COLUMNS: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
+
+/// A column that not each table has.
+type More = fn(&EpochRecord) -> Option<f64>;
+const MORE: [(&str, More); 4] = [
+    ("val_weighted_loss", |record| record.val_weighted_loss),
+    ("val_f1", |record| record.val_f1),
+    ("val_auc", |record| record.val_auc),
+    ("ema", |record| record.ema),
+];
 
 /// The numbers of all epochs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -34,22 +58,28 @@ pub struct History {
 }
 
 impl History {
-    /// The epoch of least validation loss (of least loss, without validation data); the first of equal ones.
+    /// The epoch of least validation loss, with the class weights where there are any (of least loss, without validation
+    /// data); the first of equal ones.
     pub fn best(&self) -> Option<&EpochRecord> {
-        let key = |record: &&EpochRecord| record.val_loss.unwrap_or(record.loss);
+        let key = |record: &&EpochRecord| record.val_weighted_loss.or(record.val_loss).unwrap_or(record.loss);
         self.epochs.iter().filter(|record| key(record).is_finite()).min_by(|a, b| key(a).total_cmp(&key(b)))
     }
 
-    /// Writes a table of comma-separated values, with Keras's names for the columns.
+    /// Writes a table of comma-separated values, with Keras's names for the columns. Those of values that no epoch has
+    /// (the weighted loss, F1, ROC AUC, the decay of the mean of the weights) are left out.
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
     pub fn save_csv(&self, path: &Path) -> Result<()> {
         files::write_atomic(path, |out| {
-            writeln!(out, "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds")?;
+            let more: Vec<&(&str, More)> =
+                MORE.iter().filter(|(_, value)| self.epochs.iter().any(|record| value(record).is_some())).collect();
+            write!(out, "{COLUMNS}")?;
+            more.iter().try_for_each(|(name, _)| write!(out, ",{name}"))?;
+            writeln!(out)?;
             let optional = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
             for record in &self.epochs {
-                writeln!(
+                write!(
                     out,
                     "{},{:.6},{:.6},{},{},{:e},{:.3}",
                     record.epoch,
@@ -60,6 +90,8 @@ impl History {
                     record.learning_rate,
                     record.seconds
                 )?;
+                more.iter().try_for_each(|(_, value)| write!(out, ",{}", optional(value(record))))?;
+                writeln!(out)?;
             }
             Ok(())
         })
@@ -73,8 +105,10 @@ impl History {
         let bytes = files::read_limited(path, 64 << 20)?;
         let text = String::from_utf8_lossy(&bytes);
         let mut epochs = Vec::new();
+        let columns: Vec<&str> = text.lines().next().unwrap_or_default().split(',').collect();
         for (number, line) in text.lines().enumerate().skip(1) {
-            let record = parse(line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
+            let record =
+                parse(&columns, line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
             epochs.push(record);
         }
         Ok(Self { epochs })
@@ -93,21 +127,31 @@ impl History {
     }
 }
 
-/// The epoch of a line of the table.
-fn parse(line: &str) -> Option<EpochRecord> {
+/// The epoch of a line of a table with these columns, in any order; unknown ones are left alone.
+fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
     let fields: Vec<&str> = line.split(',').collect();
-    let &[epoch, accuracy, loss, val_accuracy, val_loss, learning_rate, seconds] = fields.as_slice() else {
+    if fields.len() != columns.len() {
         return None;
+    }
+    let text = |name: &str| columns.iter().position(|column| *column == name).map(|at| fields[at]);
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    // The outer option says whether it can be read, the inner one whether there is a value.
+    let optional = |name: &str| match text(name) {
+        None | Some("") => Some(None),
+        Some(text) => text.parse::<f64>().ok().map(Some),
     };
-    let optional = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
     Some(EpochRecord {
-        epoch: epoch.parse().ok()?,
-        loss: loss.parse().ok()?,
-        accuracy: accuracy.parse().ok()?,
-        val_loss: optional(val_loss)?,
-        val_accuracy: optional(val_accuracy)?,
-        learning_rate: learning_rate.parse().ok()?,
-        seconds: seconds.parse().ok()?,
+        epoch: text("epoch")?.parse().ok()?,
+        loss: number("loss")?,
+        accuracy: number("accuracy")?,
+        val_loss: optional("val_loss")?,
+        val_accuracy: optional("val_accuracy")?,
+        val_weighted_loss: optional("val_weighted_loss")?,
+        val_f1: optional("val_f1")?,
+        val_auc: optional("val_auc")?,
+        ema: optional("ema")?,
+        learning_rate: number("learning_rate")?,
+        seconds: number("seconds")?,
     })
 }
 
@@ -124,6 +168,7 @@ mod tests {
             val_accuracy: val_loss.map(|_| 0.75),
             learning_rate: 1e-3,
             seconds: 1.25,
+            ..EpochRecord::default()
         }
     }
 
@@ -150,6 +195,15 @@ mod tests {
              1,0.500000,1.000000,0.750000,0.500000,1e-3,1.250\n\
              2,0.500000,0.500000,,,1e-3,1.250\n"
         );
+        // Columns appear with their first value, and are read by their names.
+        let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record(2, Some(0.75)) };
+        let averaged = EpochRecord { val_auc: Some(1.0), ema: Some(0.999), ..record(4, None) };
+        let history = History { epochs: vec![record(1, Some(0.5)), weighted, averaged] };
+        history.save_csv(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("{COLUMNS},val_weighted_loss,val_f1,val_auc,ema\n")), "{text}");
+        assert_eq!(History::load_csv(&path).unwrap(), history);
+        assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();
         assert!(History::load_csv(&path).unwrap_err().to_string().ends_with("line 2 is no epoch"));
     }

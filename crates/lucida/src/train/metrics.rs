@@ -1,10 +1,13 @@
 //! How good predictions are, beyond how many are right.
 
-use super::{Confusion, Evaluation};
+use super::Evaluation;
+use crate::nn::thousands;
 use crate::plot::Chart;
 
 /// Bins of confidence.
 const BINS: usize = 15;
+/// Predictions of a point of the chart: the accuracy of fewer is noise (that of one is 0 or 1), and its line a zigzag.
+const IN_POINT: usize = 10;
 
 /// How far confidence can be believed: the predictions in bins by the probability of the predicted class.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,22 +87,46 @@ impl Evaluation {
     }
 }
 
-impl Calibration {
-    /// Accuracy against confidence; on the diagonal, confidence is what it says.
-    pub fn chart(&self) -> Chart {
-        let points = self.bins.iter().map(|bin| (bin.confidence, bin.accuracy)).collect();
-        Chart::new("Calibration", "confidence", "accuracy")
-            .note(format!("expected calibration error {:.1} %", 100.0 * self.error))
-            .unit()
-            .diagonal()
-            .dots("predictions", points)
+impl CalibrationBin {
+    fn merged(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        let mean = |own: f64, others: f64| (own * self.count as f64 + others * other.count as f64) / count as f64;
+        let confidence = mean(self.confidence, other.confidence);
+        Self { count, confidence, accuracy: mean(self.accuracy, other.accuracy) }
     }
 }
 
-impl Confusion {
-    /// The mean of a measure over the classes that have it, each class alike: `macro_mean(Confusion::f1)`.
-    pub fn macro_mean(&self, measure: impl Fn(&Self, usize) -> Option<f64>) -> Option<f64> {
-        mean((0..self.classes()).filter_map(|class| measure(self, class)))
+impl Calibration {
+    /// The bins with neighbors merged until each has 10 predictions or more; one bin where there are fewer in all. The
+    /// calibration error is that of the bins as they are.
+    pub fn merged(&self) -> Vec<CalibrationBin> {
+        let mut merged: Vec<CalibrationBin> = Vec::new();
+        for &bin in &self.bins {
+            match merged.last_mut() {
+                Some(last) if last.count < IN_POINT => *last = last.merged(bin),
+                _ => merged.push(bin),
+            }
+        }
+        if let [.., before, last] = merged[..]
+            && last.count < IN_POINT
+        {
+            merged.truncate(merged.len() - 2);
+            merged.push(before.merged(last));
+        }
+        merged
+    }
+
+    /// Accuracy against confidence in [merged](Self::merged) bins, each with its number of predictions; on the diagonal,
+    /// confidence is what it says.
+    pub fn chart(&self) -> Chart {
+        let merged = self.merged();
+        let points = merged.iter().map(|bin| (bin.confidence, bin.accuracy)).collect();
+        let counts = merged.iter().map(|bin| thousands(bin.count)).collect();
+        Chart::new("Calibration", "confidence", "accuracy")
+            .note(format!("expected calibration error {:.1} %; images at each point", 100.0 * self.error))
+            .unit()
+            .diagonal()
+            .labelled_dots("predictions", points, counts)
     }
 }
 
@@ -129,6 +156,7 @@ fn roc_auc(scores: &[f32], positive: &[bool]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Confusion;
 
     fn evaluation(rows: &[(f32, usize)]) -> Evaluation {
         let mut confusion = Confusion::new(2);
@@ -155,6 +183,48 @@ mod tests {
         assert_eq!(evaluation(&[(0.5, 1), (0.7, 1)]).roc_auc(1), None);
     }
 
+    /// `roc_auc_score(labels, scores, multi_class="ovr", average="macro")` of scikit-learn 1.9.1, and that of each class.
+    #[test]
+    fn the_mean_over_classes_is_that_of_scikit_learn() {
+        let labels = vec![0, 0, 1, 1, 2, 2, 2];
+        let rows = [
+            [0.5, 0.25, 0.25],
+            [0.25, 0.5, 0.25],
+            [0.25, 0.5, 0.25],
+            [0.125, 0.625, 0.25],
+            [0.25, 0.25, 0.5],
+            [0.5, 0.25, 0.25],
+            [0.125, 0.125, 0.75],
+        ];
+        let several = Evaluation {
+            loss: 0.0,
+            accuracy: 0.0,
+            confusion: Confusion::new(3),
+            probabilities: rows.iter().map(|row| row.to_vec()).collect(),
+            predicted: labels.clone(),
+            labels,
+        };
+        for (class, expected) in [0.75, 0.95, 0.833_333_333_333_333_4].into_iter().enumerate() {
+            assert!((several.roc_auc(class).unwrap() - expected).abs() < 1e-12, "{class}");
+        }
+        assert!((several.mean_roc_auc().unwrap() - 0.844_444_444_444_444_4).abs() < 1e-12);
+    }
+
+    #[test]
+    fn small_bins_are_merged_with_their_neighbors() {
+        let bin = |count, confidence, accuracy| CalibrationBin { count, confidence, accuracy };
+        let of = |bins: &[CalibrationBin]| Calibration { bins: bins.to_vec(), error: 0.0 }.merged();
+        // One image, right or wrong, moves a point no farther than its share.
+        let merged = of(&[bin(1, 0.5, 0.0), bin(9, 0.6, 1.0), bin(30, 0.8, 0.5), bin(1, 0.9, 0.0), bin(2, 1.0, 1.0)]);
+        let counts: Vec<usize> = merged.iter().map(|bin| bin.count).collect();
+        assert_eq!(counts, [10, 33]);
+        assert!((merged[0].accuracy - 0.9).abs() < 1e-12 && (merged[0].confidence - 0.59).abs() < 1e-12);
+        assert!((merged[1].accuracy - 17.0 / 33.0).abs() < 1e-12, "{merged:?}");
+        assert_eq!(of(&[bin(3, 0.5, 1.0), bin(2, 0.7, 0.5)]).len(), 1);
+        assert!(of(&[]).is_empty());
+        assert!(Calibration { bins: vec![bin(1234, 0.5, 0.5)], error: 0.0 }.chart().figure().svg().contains("1,234"));
+    }
+
     #[test]
     fn calibration_compares_confidence_and_accuracy() {
         // Nine of ten are right where the confidence is 0.9; half are where it is 0.7.
@@ -164,13 +234,5 @@ mod tests {
         assert_eq!(calibration.bins.len(), 2);
         assert!((calibration.error - 0.1).abs() < 1e-6, "{calibration:?}");
         assert_eq!((calibration.bins[0].count, calibration.bins[0].accuracy), (10, 0.5));
-    }
-
-    #[test]
-    fn macro_means_leave_out_what_is_missing() {
-        let mut confusion = Confusion::new(3);
-        [(0, 0), (0, 1), (1, 1)].iter().for_each(|&(t, p)| confusion.count(t, p));
-        assert_eq!(confusion.macro_mean(Confusion::recall), Some(0.75));
-        assert_eq!(Confusion::new(2).macro_mean(Confusion::f1), None);
     }
 }

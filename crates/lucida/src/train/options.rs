@@ -37,11 +37,28 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Monitor {
-    /// The loss, the less the better.
+    /// The loss, the less the better; that with the class weights, where there are any.
     #[default]
     Loss,
     /// The accuracy, the more the better.
     Accuracy,
+    /// The macro F1, the more the better: each class counts alike, and one that is never predicted counts as zero.
+    F1,
+    /// The area under the ROC curve, the more the better; of several classes the mean over them, each against all others.
+    Auc,
+}
+
+impl Monitor {
+    /// What a message calls the best value.
+    pub fn best(self, weighted: bool) -> &'static str {
+        match self {
+            Self::Loss if weighted => "lowest class-weighted loss",
+            Self::Loss => "lowest loss",
+            Self::Accuracy => "highest accuracy",
+            Self::F1 => "highest macro F1",
+            Self::Auc => "highest ROC AUC",
+        }
+    }
 }
 
 /// Lowers the learning rate when epochs get no better, as Keras's `ReduceLROnPlateau`.

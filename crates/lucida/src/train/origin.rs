@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result, files};
 
 /// Where the data of a run are and how they were taken, as `run.json` in its folder has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// The folder of pictures.
     pub data: PathBuf,
@@ -18,6 +18,30 @@ pub struct Origin {
     /// How pictures were augmented, as a text.
     #[serde(default)]
     pub augment: Option<String>,
+    /// The network: a name, or the file of a base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Height and width of the network's input in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 2]>,
+    /// The last layer that was kept of a base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// The layers on a base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The first layer of a base that was trained too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfreeze: Option<String>,
+    /// How many images were trained on, and how many validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<[usize; 2]>,
+    /// How long it took to compute the features of a frozen base, in seconds; 0 when all were in the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_seconds: Option<f64>,
+    /// The command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 impl Origin {
@@ -50,9 +74,26 @@ mod tests {
     fn an_origin_is_read_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        let origin =
-            Origin { data: "/a b/é".into(), validation_split: 0.2, seed: 7, augment: Some("flip".to_owned()) };
-        origin.save(&path).unwrap();
+        let origin = Origin {
+            data: "/a b/é".into(),
+            validation_split: 0.2,
+            seed: 7,
+            augment: Some("flip".to_owned()),
+            ..Origin::default()
+        };
+        let more = Origin {
+            model: Some("vgg16".to_owned()),
+            size: Some([150, 200]),
+            feature_seconds: Some(16.25),
+            command: Some("lucida train 'a b'".to_owned()),
+            ..origin.clone()
+        };
+        for origin in [&more, &origin] {
+            origin.save(&path).unwrap();
+            assert_eq!(Origin::load(&path).unwrap(), *origin);
+        }
+        // As runs had it before the other entries were written.
+        std::fs::write(&path, r#"{"data": "/a b/é", "validation_split": 0.2, "seed": 7, "augment": "flip"}"#).unwrap();
         assert_eq!(Origin::load(&path).unwrap(), origin);
         std::fs::write(&path, "{}").unwrap();
         assert!(Origin::load(&path).unwrap_err().to_string().contains("does not describe a run"));

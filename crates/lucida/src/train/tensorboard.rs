@@ -45,7 +45,13 @@ impl EventFiles {
                 ("epoch_seconds", record.seconds),
             ],
         )?;
-        let validation = [("epoch_loss", record.val_loss), ("epoch_accuracy", record.val_accuracy)];
+        let validation = [
+            ("epoch_loss", record.val_loss),
+            ("epoch_accuracy", record.val_accuracy),
+            ("epoch_weighted_loss", record.val_weighted_loss),
+            ("epoch_f1", record.val_f1),
+            ("epoch_auc", record.val_auc),
+        ];
         let known: Vec<(&str, f64)> = validation.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
         if known.is_empty() { Ok(()) } else { self.validation.scalars(step, &known) }
     }
@@ -179,6 +185,7 @@ mod tests {
             val_accuracy: None,
             learning_rate: 1e-3,
             seconds: 1.0,
+            ..EpochRecord::default()
         };
         for _ in 0..2 {
             let mut events = EventFiles::create(folder.path()).unwrap();

@@ -25,6 +25,9 @@ struct Description {
     class_names: Vec<String>,
     #[serde(default)]
     training: Value,
+    /// The layers that were frozen while it was trained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    frozen: Vec<String>,
 }
 
 /// The entry for a model.
@@ -35,6 +38,7 @@ pub(super) fn to_text(model: &Model) -> Result<String> {
         preprocessing: model.preprocessing.clone(),
         class_names: model.class_names.clone(),
         training: model.training.clone(),
+        frozen: model.network.frozen().map(str::to_owned).collect(),
     };
     serde_json::to_string(&description)
         .map_err(|problem| Error::Bug(format!("a model that cannot be written as JSON: {problem}")))
@@ -52,7 +56,10 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
         return Err(format!("its description has {found}, this program reads version {VERSION}"));
     }
     let description = Description::deserialize(value).map_err(|problem| problem.to_string())?;
-    let network = Network::from_architecture(&description.network).map_err(|problem| problem.to_string())?;
+    let mut network = Network::from_architecture(&description.network).map_err(|problem| problem.to_string())?;
+    for layer in &description.frozen {
+        network.set_trainable(layer, false).map_err(|problem| problem.to_string())?;
+    }
     let model = Model {
         network,
         preprocessing: description.preprocessing,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lucida::data::{Augment, Dataset};
 use lucida::nn::thousands;
-use lucida::train::{Fitted, RunFolder, Settings, evaluate};
+use lucida::train::{EpochRecord, Fit, Fitted, RunFolder, evaluate};
 use lucida::weights::Model;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::output::percent;
 pub(super) struct Ending<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) fitted: &'a Fitted,
-    pub(super) settings: &'a Settings,
+    pub(super) fit: &'a Fit,
     pub(super) augment: Option<&'a Augment>,
     /// What is frozen of the network, for a training that continues from it.
     pub(super) base: Option<Value>,
@@ -30,9 +30,9 @@ impl Ending<'_> {
     /// # Errors
     /// [`lucida::Error::Interrupted`] when it was interrupted: all is written then, but nothing tested.
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
-        let Self { run, fitted, settings, .. } = self;
+        let Self { run, fitted, fit, .. } = self;
         let output = context.output;
-        model.training = fitted.record(settings);
+        model.training = fitted.record(fit);
         if let Some(record) = model.training.as_object_mut() {
             record.extend(self.augment.map(|augment| ("augment".to_owned(), augment.to_string().into())));
             record.extend(self.base.clone().map(|base| ("base".to_owned(), base)));
@@ -43,7 +43,7 @@ impl Ending<'_> {
         if !(fitted.interrupted || self.keep_checkpoint) {
             run.remove_checkpoint()?;
         }
-        report_best(fitted, context);
+        self.report_best(context);
         let epochs = fitted.history.epochs.len();
         if fitted.stopped_early {
             output.info(&format!("Stopped early, after {epochs} epochs"));
@@ -51,7 +51,7 @@ impl Ending<'_> {
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
         if fitted.interrupted {
-            output.info(&format!("Stopped after {epochs} of {} epochs", settings.epochs));
+            output.info(&format!("Stopped after {epochs} of {} epochs", fit.settings().epochs));
             output.info(&written);
             output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());
@@ -64,15 +64,34 @@ impl Ending<'_> {
         output.info(&written);
         Ok(())
     }
+
+    /// Says which epoch is the best, by what, and with which weights.
+    fn report_best(&self, context: Context) {
+        let Self { fitted, fit, .. } = self;
+        let best = fitted.best_epoch.and_then(|best| fitted.history.epochs.get(best - 1));
+        let Some(best) = best else { return };
+        let options = fit.chosen();
+        let by = options.monitor.best(!options.class_weights.is_empty());
+        context.output.info(&format!("Best epoch {} ({by}): {}", best.epoch, measured(best)));
+        if let Some(decay) = options.ema {
+            context.output.info(&format!(
+                "The validation values, model.safetensors and last.safetensors are of the moving average of the weights \
+                 (decay {decay})"
+            ));
+        }
+    }
 }
 
-/// Says which epoch is the best.
-fn report_best(fitted: &Fitted, context: Context) {
-    let best = fitted.best_epoch.and_then(|best| fitted.history.epochs.get(best - 1));
-    let Some(best) = best else { return };
-    let measured = match (best.val_loss, best.val_accuracy) {
-        (Some(loss), Some(accuracy)) => format!("validation loss {loss:.4}, accuracy {}", percent(accuracy)),
-        _ => format!("loss {:.4}, accuracy {}", best.loss, percent(best.accuracy)),
+/// The numbers of an epoch.
+fn measured(record: &EpochRecord) -> String {
+    let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) else {
+        return format!("loss {:.4}, accuracy {}", record.loss, percent(record.accuracy));
     };
-    context.output.info(&format!("Best epoch {}: {measured}", best.epoch));
+    let more = [
+        record.val_weighted_loss.map(|loss| format!(", class-weighted loss {loss:.4}")),
+        record.val_f1.map(|f1| format!(", macro F1 {}", percent(f1))),
+        record.val_auc.map(|auc| format!(", ROC AUC {auc:.4}")),
+    ];
+    let more: String = more.into_iter().flatten().collect();
+    format!("validation loss {loss:.4}, accuracy {}{more}", percent(accuracy))
 }

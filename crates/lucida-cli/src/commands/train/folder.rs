@@ -18,7 +18,7 @@ use super::settings::{Defaults, Wanted};
 use crate::cli::TrainFolder;
 use crate::exit::Usage;
 use crate::interrupt;
-use crate::output::Output;
+use crate::output::{Output, percent};
 use crate::progress::Counter;
 
 /// How many skipped files are named on standard error; all of them are in the table.
@@ -54,19 +54,18 @@ fn run_in(
 ) -> Result<()> {
     let TrainFolder { seed, training, .. } = arguments;
     let mut folder = open(arguments, path, source.preprocessing()?, context)?;
-    let mut network = source.build(folder.class_names(), *seed)?;
     if !folder.skipped().is_empty() && wanted.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
-    let origin = Origin {
-        data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
-        validation_split: arguments.validation_split,
-        seed: *seed,
-        augment: arguments.augment.as_ref().map(ToString::to_string),
-    };
+    let mut origin = origin(arguments, path, &source, &folder)?;
+    if training.resume {
+        // What was computed before the interruption is in the cache now.
+        origin.feature_seconds = Origin::load(&run.origin()).ok().and_then(|before| before.feature_seconds);
+    }
     if !training.find_lr && wanted.leads() {
         origin.save(&run.origin())?;
     }
+    let mut network = source.build(folder.class_names(), *seed)?;
     let settings = wanted.settings(folder.train.len(), context);
     let slow = network.unfrozen.as_ref().map(|_| Slow {
         through: network.end_of_base().to_owned(),
@@ -75,7 +74,8 @@ fn run_in(
     let fit = wanted.fit(settings, &folder.train, run, identity(arguments, &folder, &network), slow)?;
     tell(&network, arguments, context);
 
-    let Some(fitted) = train(arguments, wanted, &fit, run, &mut network, &mut folder, context)? else {
+    let data = (&mut folder, &mut origin);
+    let Some(fitted) = train(arguments, wanted, &fit, run, &mut network, data, context)? else {
         return Ok(());
     };
     if !wanted.leads() {
@@ -84,7 +84,7 @@ fn run_in(
     let ending = Ending {
         run,
         fitted: &fitted,
-        settings: &settings,
+        fit: &fit,
         augment: arguments.augment.as_ref(),
         base: network.record(),
         keep_checkpoint: training.keep_checkpoint,
@@ -92,6 +92,10 @@ fn run_in(
     };
     ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
     context.output.info(&format!("See lucida report {}", run.path().display()));
+    let pretrained = origin.head.is_some();
+    if let Some(advice) = advice(&fitted, &folder.validation.counts(), [arguments.augment.is_some(), pretrained]) {
+        context.output.info(&advice);
+    }
     Ok(())
 }
 
@@ -103,7 +107,7 @@ fn train(
     fit: &Fit,
     run: &RunFolder,
     network: &mut Transferred,
-    folder: &mut Folder,
+    (folder, origin): (&mut Folder, &mut Origin),
     context: Context,
 ) -> Result<Option<Fitted>> {
     let augment = arguments.augment.clone().unwrap_or_default();
@@ -114,6 +118,12 @@ fn train(
         return train_on_images(arguments, wanted, fit, run, network, folder, context);
     };
     remembered.tell();
+    if wanted.leads() {
+        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds());
+        if !arguments.training.find_lr {
+            origin.save(&run.origin())?;
+        }
+    }
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
@@ -189,6 +199,76 @@ fn train_on_images(
     Ok(Some(fit.run_on_in(wanted.team, &mut network.network, &samples, Some(&validation), &mut watch)?))
 }
 
+/// What is kept of the command line, for the report and for evaluations.
+fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder) -> Result<Origin> {
+    let preprocessing = source.preprocessing()?;
+    let transfer = match source {
+        Source::Scratch(..) | Source::Continued(..) => None,
+        Source::Base(_, transfer) => Some(transfer),
+    };
+    let file = arguments.continued.as_ref().or(arguments.base.as_ref());
+    let model = file.map_or_else(|| arguments.model.clone(), |file| file.display().to_string());
+    Ok(Origin {
+        data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        validation_split: arguments.validation_split,
+        seed: arguments.seed,
+        augment: arguments.augment.as_ref().map(ToString::to_string),
+        model: Some(model),
+        size: Some([preprocessing.height, preprocessing.width]),
+        cut: transfer.and_then(|transfer| transfer.cut.clone()),
+        head: transfer.map(|transfer| transfer.head.to_string()),
+        unfreeze: transfer.and_then(|transfer| transfer.unfreeze.clone()),
+        images: Some([folder.train.len(), folder.validation.len()]),
+        feature_seconds: None,
+        command: Some(command_line(std::env::args())),
+    })
+}
+
+/// A command line that a shell reads as these arguments; the program by its name alone.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
+    let quoted = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
+    ["lucida".to_owned()].into_iter().chain(arguments.skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+/// What would help a training that overfits, or that hardly learns; `tried` says whether images were augmented, and whether
+/// the base was pretrained. `counts` are the validation images of each class.
+fn advice(fitted: &Fitted, counts: &[usize], [augmented, pretrained]: [bool; 2]) -> Option<String> {
+    let epochs = &fitted.history.epochs;
+    let (best, last) = (fitted.history.best()?, epochs.last()?);
+    let accuracy = epochs.get(fitted.best_epoch? - 1)?.val_accuracy?;
+    let options: Vec<&str> = [
+        (!augmented, "--augment flip,rotation=20,zoom=0.2"),
+        (!pretrained, "a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
+    ]
+    .into_iter()
+    .filter_map(|(missing, option)| missing.then_some(option))
+    .collect();
+    if options.is_empty() {
+        return None;
+    }
+    let help = options.join(", or ");
+    let chance = counts.iter().copied().max()? as f64 / counts.iter().sum::<usize>().max(1) as f64;
+    // The loss on the validation data rises while that on the training data falls on.
+    let overfits = last.val_loss? > 1.1 * best.val_loss? && last.loss < best.loss;
+    if overfits {
+        return Some(format!(
+            "Overfitting: after epoch {} the validation loss rose from {:.4} to {:.4} while the training loss fell to {:.4}. \
+             What may help: {help}",
+            best.epoch, best.val_loss?, last.val_loss?, last.loss
+        ));
+    }
+    // Less than two fifths of the way from always naming the largest class to being always right.
+    let learned = (accuracy - chance) / (1.0 - chance).max(f64::MIN_POSITIVE);
+    (learned < 0.4 && chance < 1.0).then(|| {
+        format!(
+            "Low accuracy: {} on the validation images, where always naming the largest class gives {}. What may help: {help}",
+            percent(accuracy),
+            percent(chance)
+        )
+    })
+}
+
 /// `runs/photos` for `/data/photos/`; `runs/photos-2` where a run is continued that may lie there.
 fn default_out(folder: &Path, arguments: &TrainFolder) -> PathBuf {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
@@ -258,7 +338,7 @@ fn open(arguments: &TrainFolder, path: &Path, preprocessing: &Preprocessing, con
         .watch(&watch)
         .open()?;
     drop(counter);
-    folder.found().iter().for_each(|found| output.info(found));
+    output.info(&folder.found());
     folder.notes().iter().for_each(|note| output.note(note));
     tell_skipped(folder.skipped(), output);
     Ok(folder)
@@ -270,5 +350,48 @@ fn tell_skipped(skipped: &[Skipped], output: Output) {
     }
     if skipped.len() > NAMED {
         output.note(&format!("{} files skipped in all: see skipped.csv", skipped.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lucida::train::{EpochRecord, History};
+
+    fn history(epochs: &[[f64; 3]]) -> Fitted {
+        let record = |(index, &[loss, val_loss, val_accuracy]): (usize, &[f64; 3])| EpochRecord {
+            epoch: index + 1,
+            loss,
+            val_loss: Some(val_loss),
+            val_accuracy: Some(val_accuracy),
+            ..EpochRecord::default()
+        };
+        let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
+        let best_epoch = history.best().map(|best| best.epoch);
+        let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
+        Fitted { history, best_epoch, last, interrupted: false, stopped_early: false }
+    }
+
+    #[test]
+    fn a_training_that_overfits_or_stalls_is_told_what_helps() {
+        let overfits = history(&[[0.6, 0.6, 0.7], [0.4, 0.5, 0.75], [0.1, 0.9, 0.74]]);
+        let text = advice(&overfits, &[50, 50], [false, false]).unwrap();
+        assert!(text.starts_with("Overfitting: after epoch 2") && text.contains("--augment"), "{text}");
+        assert!(text.contains("--model vgg16"), "{text}");
+        assert!(!advice(&overfits, &[50, 50], [true, false]).unwrap().contains("--augment"));
+        assert_eq!(advice(&overfits, &[50, 50], [true, true]), None);
+        let stalls = history(&[[0.69, 0.69, 0.55], [0.66, 0.66, 0.6]]);
+        assert!(advice(&stalls, &[50, 50], [false, false]).unwrap().starts_with("Low accuracy: 60.00 %"));
+        // As good as always naming the class of nine in ten.
+        assert!(advice(&history(&[[0.3, 0.3, 0.9]]), &[90, 10], [false, false]).is_some());
+        assert_eq!(advice(&history(&[[0.2, 0.2, 0.93]]), &[50, 50], [false, false]), None);
+        assert_eq!(advice(&history(&[]), &[50, 50], [false, false]), None);
+    }
+
+    #[test]
+    fn a_command_line_can_be_typed_again() {
+        let line = ["/usr/bin/lucida", "train", "my photos", "--augment", "flip,zoom=0.2", "it's"];
+        let text = command_line(line.into_iter().map(str::to_owned));
+        assert_eq!(text, r"lucida train 'my photos' --augment flip,zoom=0.2 'it'\''s'");
     }
 }

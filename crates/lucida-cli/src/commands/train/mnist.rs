@@ -102,7 +102,7 @@ fn run_in(
     let ending = Ending {
         run,
         fitted: &fitted,
-        settings: &settings,
+        fit: &fit,
         augment: arguments.augment.as_ref(),
         base: None,
         keep_checkpoint: training.keep_checkpoint,

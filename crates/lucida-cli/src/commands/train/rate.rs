@@ -24,7 +24,7 @@ pub(super) fn find(fit: &Fit, network: &Network, train: &dyn Samples, run: &RunF
     figure.save_svg(&file("svg"))?;
     figure.picture(2.0)?.save_png(&file("png"))?;
     output.result(&match curve.suggestion {
-        Some(rate) => format!("The loss falls fastest at a learning rate of {rate:.1e}: --learning-rate {rate:.0e}"),
+        Some(rate) => format!("Suggested learning rate {rate:.1e}: --learning-rate {rate:.0e}"),
         None => "The loss does not fall at any rate: is there something to learn?".to_owned(),
     })?;
     output.info(&format!("Written to {}: {NAME}.csv, {NAME}.png, {NAME}.svg", run.path().display()));

@@ -82,6 +82,11 @@ impl Remembered {
         Ok(())
     }
 
+    /// How long it took so far; 0 when all were in the cache.
+    pub(super) fn seconds(&self) -> f64 {
+        if self.computed > 0 { self.started.elapsed().as_secs_f64() } else { 0.0 }
+    }
+
     /// Says what was computed, and where it is.
     pub(super) fn tell(&self) {
         let Self { layer, computed, started, .. } = self;

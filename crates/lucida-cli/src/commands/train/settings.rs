@@ -196,6 +196,8 @@ impl Wanted<'_> {
             monitor: match arguments.monitor {
                 MonitorName::Loss => Monitor::Loss,
                 MonitorName::Accuracy => Monitor::Accuracy,
+                MonitorName::F1 => Monitor::F1,
+                MonitorName::Auc => Monitor::Auc,
             },
             early_stopping: count(Some(early_stopping).filter(|&patience| patience > 0)),
             plateau: count(arguments.reduce_on_plateau).map(plateau),

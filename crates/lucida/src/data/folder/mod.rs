@@ -118,13 +118,24 @@ impl Folder {
         &self.notes
     }
 
-    /// The pictures and classes of each part, a line each, in Keras's words.
-    pub fn found(&self) -> Vec<String> {
-        [Some(&self.train), Some(&self.validation), self.test.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(FolderSet::found)
-            .collect()
+    /// The images of each part and the classes, and what was skipped: `Found 1200 images belonging to 2 classes: 960
+    /// training, 240 validation; 3 files skipped.`
+    pub fn found(&self) -> String {
+        let parts = [
+            (Part::Train, Some(&self.train)),
+            (Part::Validation, Some(&self.validation)),
+            (Part::Test, self.test.as_ref()),
+        ];
+        let parts = parts.into_iter().filter_map(|(part, set)| Some((part, set?.len())));
+        let total: usize = parts.clone().map(|(_, count)| count).sum();
+        let each: Vec<String> = parts.map(|(part, count)| format!("{count} {}", part.name())).collect();
+        let skipped = match self.skipped.len() {
+            0 => String::new(),
+            count => format!("; {} skipped", plural(count, "file", "files")),
+        };
+        let classes = plural(self.class_names().len(), "class", "classes");
+        let images = plural(total, "image", "images");
+        format!("Found {images} belonging to {classes}: {}{skipped}.", each.join(", "))
     }
 }
 
@@ -273,6 +284,41 @@ impl<'a> FolderBuilder<'a> {
             return Err(no_pictures(&self.path, &skipped));
         }
         Ok((set, skipped))
+    }
+
+    /// Which parts the folder has; the training part alone where it is not in parts.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder is none, [`Error::Io`] when it cannot be read.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        Ok(Layout::find(&self.path)?.parts.into_iter().map(|(part, _)| part).collect())
+    }
+
+    /// As [`open_set`](Self::open_set), a part of a folder in parts, or the images of all its parts.
+    ///
+    /// # Errors
+    /// As [`open_set`](Self::open_set); [`Error::File`] when there is no such part.
+    pub fn open_part(self, wanted: Option<Part>) -> Result<(FolderSet, Vec<Skipped>)> {
+        let Layout { parts, mut skipped } = Layout::find(&self.path)?;
+        let parts: Vec<_> = parts.into_iter().filter(|(part, _)| wanted.is_none_or(|wanted| wanted == *part)).collect();
+        let total = parts.iter().map(|(_, found)| found.files.len()).sum();
+        let (mut keep, mut done, mut whole) = (self.keeping(), 0, None::<FolderSet>);
+        for (_, found) in parts {
+            let (set, faults) = self.checked(found, &mut keep, (done, total))?;
+            done += set.len_with(&faults);
+            skipped.extend(faults);
+            whole = Some(match whole {
+                Some(others) => others.joined(set, &self.path)?,
+                None => set,
+            });
+        }
+        skipped::sort(&mut skipped);
+        self.refuse_if_strict(&skipped)?;
+        match (whole, wanted) {
+            (Some(set), _) if !set.is_empty() => Ok((set, skipped)),
+            (None, Some(part)) => Err(Error::file(&self.path, format!("has no {} part", part.name()))),
+            _ => Err(no_pictures(&self.path, &skipped)),
+        }
     }
 
     fn keeping(&self) -> Option<Keep> {

@@ -129,6 +129,17 @@ impl FolderSet {
         Ok(self)
     }
 
+    /// The images of two sets, with the classes of both, as a set of `root`.
+    pub(super) fn joined(self, other: Self, root: &Path) -> Result<Self> {
+        let mut names = [&self.class_names[..], &other.class_names[..]].concat();
+        names.sort();
+        names.dedup();
+        let (mut all, other) = (self.with_classes(&names)?, other.with_classes(&names)?);
+        all.files.extend(other.files);
+        root.clone_into(&mut all.root);
+        Ok(all)
+    }
+
     /// The set without the classes that have no picture, and the names of these.
     pub(super) fn without_empty_classes(mut self) -> (Self, Vec<String>) {
         let counts = self.counts();

@@ -1,4 +1,4 @@
-//! The pictures of the greatest loss, and what the network looked at.
+//! The most confident mistakes, and what the network looked at.
 
 use super::{RunReport, percent};
 use crate::data::{Dataset, Picture};
@@ -13,9 +13,10 @@ const WORST: usize = 12;
 const GAP: usize = 4;
 
 pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Content> {
-    let right = |&index: &usize| evaluation.probabilities[index][evaluation.labels[index]];
-    let mut order: Vec<usize> = (0..evaluation.labels.len()).collect();
-    order.sort_by(|a, b| right(a).total_cmp(&right(b)).then(a.cmp(b)));
+    let mut order = evaluation.mistakes(report.set());
+    if order.is_empty() {
+        return Ok(Content::new().paragraph("There are none: every image was classified correctly."));
+    }
     order.truncate(WORST);
     let settings = Settings { cpu: report.cpu, ..Settings::default() };
     let mut explainer = match Explainer::new(report.model, &settings) {
@@ -49,19 +50,15 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
             None => seen,
         };
         let probability = percent(evaluation.probabilities[index][predicted].into());
-        let loss = -f64::from(right(&index)).max(1e-12).ln();
+        let loss = -f64::from(evaluation.probabilities[index][truth]).max(1e-12).ln();
         let (name, taken) = (report.class_name(truth), report.class_name(predicted));
-        let said = if truth == predicted {
-            format!("{name}, {probability}")
-        } else {
-            format!("{name} → {taken}, {probability}")
-        };
-        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.file(index)), truth != predicted);
+        let said = format!("{name} → {taken}, {probability}");
+        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.file(index)), true);
     }
-    let intro =
-        "The pictures with the greatest loss: the true class, what it was taken for, and how sure the network was.";
-    let maps = " Beside each, what spoke for the answer (Grad-CAM): the brighter, the more. Labels that are wrong in the \
-                data turn up here first.";
+    let intro = "The misclassified images with the most confident predictions: the true class, the predicted one and its \
+                 probability.";
+    let maps = " Beside each, the evidence for the predicted class (Grad-CAM): the brighter, the more. Labels that are wrong \
+                in the data turn up here first.";
     let intro = if explained { format!("{intro}{maps}") } else { intro.to_owned() };
     Content::new().paragraph(&intro).gallery(&gallery)
 }

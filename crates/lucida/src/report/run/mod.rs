@@ -7,9 +7,10 @@ mod problems;
 mod tests;
 
 use crate::data::{Augment, Dataset, Filter, Fit, Folder, Picture};
+use crate::files::decimals;
 use crate::nn::{summary, thousands};
 use crate::plot::{CellMatrix, Chart, Confusion, Content, Gallery, Grid, Report, Table};
-use crate::train::{Confusion as Counts, Evaluation, History, evaluate};
+use crate::train::{Confusion as Counts, Evaluation, History, Origin, evaluate};
 use crate::weights::Model;
 use crate::{Cpu, Result};
 
@@ -34,8 +35,8 @@ pub struct RunReport<'a> {
     pub folder: &'a Folder,
     /// How pictures were augmented.
     pub augment: &'a Augment,
-    /// The seed of the run.
-    pub seed: u64,
+    /// What the run was trained on, and how.
+    pub origin: &'a Origin,
     /// What to run on.
     pub cpu: Cpu,
 }
@@ -60,12 +61,12 @@ impl RunReport<'_> {
             .subtitle(subtitle)
             .section("In short", self.in_short(&evaluation))
             .section("How it learned", self.curves())
-            .section("What it takes for what", self.confusion(&evaluation)?)
+            .section("Confusion matrix", self.confusion(&evaluation)?)
             .section("Class by class", self.classes(&evaluation)?)
-            .section("How sure it is", self.calibration(&evaluation))
-            .section("The worst mistakes", losses::content(self, &evaluation)?)
+            .section("Calibration", self.calibration(&evaluation))
+            .section("Most confident mistakes", losses::content(self, &evaluation)?)
             .section("What it was shown", self.augmentation()?)
-            .section("The data", problems::content(self))
+            .section("The data", problems::content(self, &evaluation))
             .section("The network", self.network())
             .footer(format!("Made by lucida {} report.", env!("CARGO_PKG_VERSION"))))
     }
@@ -106,16 +107,30 @@ impl RunReport<'_> {
         let epochs = self.history.epochs.len();
         let seconds: f64 = self.history.epochs.iter().map(|epoch| epoch.seconds).sum();
         let best = self.best_epoch().map_or("–".to_owned(), |best| format!("{best} of {epochs}"));
-        Content::new().facts([
+        let features = self.origin.feature_seconds.unwrap_or(0.0);
+        let (all, trained) = self.model.network.parameters();
+        let facts = Content::new().facts([
             ("Accuracy", percent(evaluation.accuracy)),
             ("Mistakes", format!("{} of {}", thousands(wrong), thousands(confusion.total() as usize))),
             ("ROC AUC", evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"))),
-            ("Mean F1", share(confusion.macro_mean(Counts::f1))),
+            ("Macro F1", share(confusion.macro_mean(Counts::f1))),
             ("Calibration error", percent(evaluation.calibration().error)),
             ("Best epoch", best),
-            ("Trained in", duration(seconds)),
-            ("Parameters", thousands(self.model.network.parameters().0)),
-        ])
+            ("Trained in", duration(seconds + features)),
+            ("Parameters", thousands(all)),
+            ("of them trained", thousands(trained)),
+        ]);
+        match self.origin.feature_seconds {
+            None => facts,
+            Some(0.0) => {
+                facts.paragraph("The features of the frozen layers were computed before: their time is not in it.")
+            }
+            Some(features) => facts.paragraph(&format!(
+                "Of the time, {} computed the features of the frozen layers, once; the epochs took {}.",
+                duration(features),
+                duration(seconds)
+            )),
+        }
     }
 
     fn curves(&self) -> Content {
@@ -179,9 +194,27 @@ impl RunReport<'_> {
                 evaluation.roc_auc(class).map_or("–".to_owned(), |auc| format!("{auc:.4}")),
             ])
         });
+        let table = table.row([
+            "macro average".to_owned(),
+            thousands(trained.iter().sum()),
+            thousands(confusion.total() as usize),
+            share(confusion.macro_mean(Counts::precision)),
+            share(confusion.macro_mean(Counts::recall)),
+            share(confusion.macro_mean(Counts::f1)),
+            evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}")),
+        ]);
+        let never: Vec<&str> = confusion.never_predicted().map(|class| self.class_name(class)).collect();
+        let content = Content::new().table(&table);
+        let content = match never.is_empty() {
+            true => content,
+            false => content.paragraph(&format!(
+                "Never predicted, so that the precision is undefined and counts as 0: {}.",
+                never.join(", ")
+            )),
+        };
         let figure = Confusion::new(self.model.class_names.clone(), confusion.counts().to_vec())?;
         let details = Content::new().figure(&figure.title("Confusion").figure(), "");
-        Ok(Content::new().table(&table).details("The confusion matrix as a drawing", details))
+        Ok(content.details("The confusion matrix as a drawing", details))
     }
 
     fn calibration(&self, evaluation: &Evaluation) -> Content {
@@ -198,8 +231,16 @@ impl RunReport<'_> {
             Some(auc) => roc.note(format!("area under the curve {auc:.4}")),
             None => roc,
         };
-        let charts = [evaluation.calibration().chart(), roc];
-        Content::new().paragraph(intro).beside(charts.iter().map(|chart| Content::new().figure(&chart.figure(), "")))
+        let calibration = evaluation.calibration();
+        let charts = [calibration.chart(), roc];
+        let head = Table::new(["confidence", "accuracy", "images"]);
+        let table = calibration
+            .merged()
+            .iter()
+            .fold(head, |table, bin| table.row([percent(bin.confidence), percent(bin.accuracy), thousands(bin.count)]));
+        let charts = charts.iter().map(|chart| Content::new().figure(&chart.figure(), ""));
+        let numbers = "The numbers of the calibration: bins of fewer than ten images are merged with their neighbors";
+        Content::new().paragraph(intro).beside(charts).details(numbers, Content::new().table(&table))
     }
 
     fn augmentation(&self) -> Result<Content> {
@@ -224,17 +265,36 @@ impl RunReport<'_> {
             self.augment.to_string().replace(',', ", ")
         );
         let size = preprocessing.height.min(128);
-        let examples = self.augment.examples(&pictures, size, EXAMPLES, self.seed)?;
+        let examples = self.augment.examples(&pictures, size, EXAMPLES, self.origin.seed)?;
         let sheet = Grid::new(examples.into_iter().flatten()).columns(EXAMPLES + 1).padding(8).margin(4).render()?;
         let alternative = "Training pictures, each followed by augmented versions of it";
         Content::new().paragraph(&intro).picture(&sheet, 1, alternative, "The first of each row is the picture itself.")
     }
 
     fn network(&self) -> Content {
-        let training = serde_json::to_string_pretty(&self.model.training).unwrap_or_default();
+        let training = serde_json::to_string_pretty(&decimals(self.model.training.clone())).unwrap_or_default();
         Content::new()
+            .table(&self.settings())
             .preformatted("Layers of the network", summary(&self.model.network).trim_end())
             .details("Settings of the training", Content::new().preformatted("Settings", &training))
+    }
+
+    /// What was trained, on what, and how it is done again.
+    fn settings(&self) -> Table {
+        let origin = self.origin;
+        let rows = [
+            ("Model", origin.model.clone()),
+            ("Height and width", origin.size.map(|[height, width]| format!("{height} x {width} pixels"))),
+            ("Last layer of the base", origin.cut.clone()),
+            ("Head", origin.head.clone()),
+            ("Unfrozen from", origin.unfreeze.clone()),
+            ("Augmentation", origin.augment.clone().filter(|augment| !augment.is_empty())),
+            ("Data", Some(origin.data.display().to_string())),
+            ("Seed", Some(origin.seed.to_string())),
+            ("Command", origin.command.clone()),
+        ];
+        let rows = rows.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        rows.fold(Table::new(["setting", "value"]), Table::row)
     }
 }
 

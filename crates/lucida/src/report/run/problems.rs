@@ -4,11 +4,72 @@ use super::RunReport;
 use crate::data::{Dataset, FolderSet};
 use crate::nn::thousands;
 use crate::plot::{Content, Table};
+use crate::train::Evaluation;
 
 /// Rows of a table of problems.
 const ROWS: usize = 200;
 
-pub(super) fn content(report: &RunReport) -> Content {
+/// Training images of a class, below which it has few; and those to try the model on.
+const FEW: usize = 100;
+/// How many times as many images the largest class has as the smallest, from which on classes are imbalanced.
+const IMBALANCE: usize = 3;
+
+/// What makes the numbers of the report worse or less sure than they look, a sentence each.
+fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
+    let (folder, confusion) = (report.folder, &evaluation.confusion);
+    let counts = folder.train.counts();
+    let mut found = Vec::new();
+    let by_count = |class: &usize| counts[*class];
+    let (most, least) = ((0..counts.len()).max_by_key(by_count), (0..counts.len()).min_by_key(by_count));
+    if let (Some(most), Some(least)) = (most, least)
+        && counts[most] >= IMBALANCE * counts[least].max(1)
+    {
+        found.push(format!(
+            "Imbalanced classes: {} training images of {}, {} of {}. Accuracy says little then: look at macro F1 and the \
+             recall of each class. --class-weights balanced lets rare classes count more, --monitor f1 keeps the epoch with \
+             the highest macro F1.",
+            thousands(counts[most]),
+            report.class_name(most),
+            thousands(counts[least]),
+            report.class_name(least)
+        ));
+    }
+    let never: Vec<&str> = confusion.never_predicted().map(|class| report.class_name(class)).collect();
+    if !never.is_empty() {
+        found.push(format!("Never predicted: {}. Precision and F1 count as 0.", never.join(", ")));
+    }
+    let leaks = folder.duplicates().iter().filter(|duplicate| duplicate.across_parts).count();
+    if leaks > 0 {
+        found.push(format!(
+            "Leakage: {} validation or test images are exact copies of images in another part. The network has seen the \
+             answers: the numbers here are too good.",
+            thousands(leaks)
+        ));
+    }
+    let few: Vec<String> = (0..counts.len())
+        .filter(|&class| counts[class] < FEW)
+        .map(|class| format!("{} of {}", counts[class], report.class_name(class)))
+        .collect();
+    if !few.is_empty() {
+        let more = if few.len() > 5 { format!(" and {} classes more", few.len() - 5) } else { String::new() };
+        let some = few[..few.len().min(5)].join(", ");
+        found.push(format!(
+            "Few training images: {some}{more}. --augment and a pretrained base (--model vgg16) help most then."
+        ));
+    }
+    let tried = confusion.total() as f64;
+    if tried < 2.0 * FEW as f64 {
+        // The normal approximation of a 95 % interval, at a share that is never quite sure.
+        let share = evaluation.accuracy.clamp(1.0 / (tried + 2.0), (tried + 1.0) / (tried + 2.0));
+        let half = 196.0 * (share * (1.0 - share) / tried).sqrt();
+        found.push(format!(
+            "Few images to evaluate on: {tried}. The accuracy is uncertain by ±{half:.0} % (95 % interval)."
+        ));
+    }
+    found
+}
+
+pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     let folder = report.folder;
     let parts =
         [("training", Some(&folder.train)), ("validation", Some(&folder.validation)), ("test", folder.test.as_ref())];
@@ -24,9 +85,13 @@ pub(super) fn content(report: &RunReport) -> Content {
     table = table.row(["all".to_owned()].into_iter().chain(total));
     let mut content = Content::new().table(&table);
 
+    let problems = problems(report, evaluation);
     let (skipped, duplicates) = (folder.skipped(), folder.duplicates());
-    if folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
+    if problems.is_empty() && folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
         return content.paragraph("No problems were found: every file is a whole picture, and none is there twice.");
+    }
+    for problem in &problems {
+        content = content.paragraph(problem);
     }
     for note in folder.notes() {
         content = content.paragraph(&format!("{}.", capitalised(note)));

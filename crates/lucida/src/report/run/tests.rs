@@ -1,6 +1,6 @@
 use super::*;
 use crate::nn::zoo::{self, Options};
-use crate::train::EpochRecord;
+use crate::train::{EpochRecord, Origin};
 
 /// Pictures of two colours, with a copy and a damaged file among them.
 fn pictures(folder: &std::path::Path) {
@@ -34,13 +34,24 @@ fn everything_is_on_the_page() {
         val_accuracy: Some(0.5),
         learning_rate: 1e-3,
         seconds: 90.0,
+        ..EpochRecord::default()
     };
     let history = History { epochs: vec![record] };
+    let origin = Origin {
+        data: data.path().to_path_buf(),
+        seed: 1,
+        model: Some("basic-cnn".to_owned()),
+        size: Some([32, 32]),
+        command: Some("lucida train 'my <photos>'".to_owned()),
+        feature_seconds: Some(16.0),
+        ..Origin::default()
+    };
     let augment = "flip,rotation=20".parse().unwrap();
     let report = |augment: &Augment| {
         let name = "Report of a <run>".to_owned();
         let cpu = Cpu::detect();
-        RunReport { name, model: &model, history: &history, folder: &folder, augment, seed: 1, cpu }.make().unwrap()
+        let origin = &origin;
+        RunReport { name, model: &model, history: &history, folder: &folder, augment, origin, cpu }.make().unwrap()
     };
     let html = report(&augment).html();
     for part in [
@@ -56,11 +67,63 @@ fn everything_is_on_the_page() {
         "copy.png",
         "Calibration",
         "ROC",
-        "90 s",
+        // The features of a frozen base took time, too.
+        "106 s",
+        "16 s computed the features",
+        "Most confident mistakes",
+        "macro average",
+        "Few training images: 6 of &lt;cats&gt;, ",
+        "Few images to evaluate on: 8. The accuracy is uncertain by ±",
+        "32 x 32 pixels",
+        "lucida train &#39;my &lt;photos&gt;&#39;",
         "data:image/jpeg;base64,",
     ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("<script") && !html.contains("<cats>"));
     assert!(report(&Augment::default()).html().contains("They were not augmented"));
+}
+
+/// A network that calls everything the first class, tried on imbalanced images with a leak.
+#[test]
+fn what_makes_numbers_misleading_is_a_problem() {
+    let data = tempfile::tempdir().unwrap();
+    let write = |name: String, colour: [u8; 3]| {
+        let path = data.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        Picture::filled(30, 30, &colour).save_png(&path).unwrap();
+    };
+    (0..12).for_each(|i| write(format!("train/cats/{i}.png"), [200, 40, i]));
+    (0..3).for_each(|i| write(format!("train/dogs/{i}.png"), [30, 60, i]));
+    (0..4).for_each(|i| write(format!("validation/cats/{i}.png"), [210, 40, i]));
+    (0..2).for_each(|i| write(format!("validation/dogs/{i}.png"), [30, 60, i]));
+    let folder = Folder::builder(data.path()).open().unwrap();
+    let options = Options::default().size(30, 30).classes(2).seed(1);
+    let mut model = Model {
+        class_names: folder.class_names().to_vec(),
+        ..Model::of_architecture(zoo::find("basic-cnn").unwrap(), &options).unwrap()
+    };
+    let last = model.network.output().unwrap().name().to_owned();
+    let bias = model.network.weights_mut().iter_mut().find(|weight| *weight.name() == format!("{last}/bias"));
+    bias.unwrap().values_mut().fill(-100.0);
+    let (history, augment, origin) = (History::default(), Augment::default(), Origin::default());
+    let name = "Report".to_owned();
+    let cpu = Cpu::detect();
+    let report =
+        RunReport { name, model: &model, history: &history, folder: &folder, augment: &augment, origin: &origin, cpu };
+    let html = report.make().unwrap().html();
+    for part in [
+        "Imbalanced classes: 12 training images of cats, 3 of dogs.",
+        "Never predicted: dogs.",
+        "Leakage: 2 validation or test images are exact copies",
+        "Few training images: 12 of cats, 3 of dogs.",
+        "counts as 0: dogs.",
+        // 0.8 of cats, 0 of dogs.
+        "40.0 %",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    // What is right is not listed among the mistakes.
+    let mistakes = html.split("Most confident mistakes").last().unwrap().split("<section").next().unwrap();
+    assert!(mistakes.contains("dogs → cats") && !mistakes.contains("cats/0.png"), "{mistakes}");
 }

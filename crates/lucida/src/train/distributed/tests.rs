@@ -11,7 +11,7 @@ use crate::nn::layers::{
 };
 use crate::nn::{HandOver, Network, Optimizer, Plan, Schedule, Share, StepSeed, Team};
 use crate::train::BatchReport;
-use crate::train::{Checkpoints, Fit, Fitted, Flow, Observer, Options, Settings, Silent};
+use crate::train::{Checkpoints, Fit, Fitted, Flow, Monitor, Observer, Options, Settings, Silent};
 use crate::weights::Model;
 
 /// Where the members of a team of threads meet.
@@ -138,8 +138,9 @@ fn distance(a: &Network, b: &Network) -> f64 {
 fn a_team_learns_what_one_process_learns() {
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false };
     // 55 steps.
-    let training =
-        Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..Options::default() });
+    let class_weights = (0..10).map(|class| if class == 3 { 2.0 } else { 1.0 }).collect();
+    let options = Options { monitor: Monitor::Auc, class_weights, ..Options::default() };
+    let training = Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..options });
     let (one, alone) = fit(&training, None, &mut Silent);
     for size in [2, 4] {
         let all = team(size, |team| fit(&training, Some(team), &mut Silent));
@@ -150,6 +151,9 @@ fn a_team_learns_what_one_process_learns() {
             let (ours, theirs) = (fitted.history.epochs[4], alone.history.epochs[4]);
             assert!((ours.loss - theirs.loss).abs() < 1e-5 * theirs.loss, "{ours:?} {theirs:?}");
             assert!((ours.val_loss.unwrap() - theirs.val_loss.unwrap()).abs() < 1e-5 * theirs.val_loss.unwrap());
+            let (weighted, expected) = (ours.val_weighted_loss.unwrap(), theirs.val_weighted_loss.unwrap());
+            assert!((weighted - expected).abs() < 1e-5 * expected);
+            assert!((ours.val_auc.unwrap() - theirs.val_auc.unwrap()).abs() < 1e-5, "{ours:?} {theirs:?}");
             assert_eq!((ours.accuracy, ours.val_accuracy), (theirs.accuracy, theirs.val_accuracy));
         }
         // The members agree to the bit.

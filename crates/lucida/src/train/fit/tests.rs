@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::{Augment, Augmented, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::zoo;
-use crate::train::{Plateau, Slow, evaluate};
+use crate::train::{Confusion, Evaluation, Monitor, Plateau, Slow, evaluate};
 
 fn model(seed: u64) -> Model {
     Model {
@@ -230,4 +230,66 @@ fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
     assert!(moved(&slow, 4) > 0.3 * moved(&plain, 4));
     let clipped = after(Options { clip_norm: Some(1e-6), weight_decay: 0.5, ..Options::default() });
     assert!(moved(&clipped, 0) > 0.0);
+}
+
+#[test]
+fn the_monitor_decides_which_epoch_is_kept() {
+    let (train, validation) = digits();
+    let train = Subset::new(&train, (0..640).collect()).unwrap();
+    type Value = fn(&EpochRecord) -> Option<f64>;
+    type Measure = fn(&Evaluation) -> Option<f64>;
+    let cases: [(Monitor, Value, Measure); 2] = [
+        (Monitor::F1, |epoch| epoch.val_f1, |found| found.confusion.macro_mean(Confusion::f1)),
+        (Monitor::Auc, |epoch| epoch.val_auc, Evaluation::mean_roc_auc),
+    ];
+    for (monitor, value, measure) in cases {
+        let mut model = model(1);
+        let options = Options { monitor, ..Options::default() };
+        let fitted = Fit::new(settings(4)).options(options.clone());
+        let fitted = fitted.run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+        let values: Vec<f64> = fitted.history.epochs.iter().map(|epoch| value(epoch).unwrap()).collect();
+        let best = fitted.best_epoch.unwrap();
+        assert!(values.iter().all(|other| *other <= values[best - 1]), "{monitor:?} {values:?} {best}");
+        let found = evaluate(&model, &validation, Cpu::detect()).unwrap();
+        assert_eq!(measure(&found), Some(values[best - 1]));
+        let message = Fit::new(settings(1)).options(options).run(&mut model, &train, None, &mut Silent);
+        assert!(message.unwrap_err().to_string().contains("needs validation data"));
+    }
+}
+
+#[test]
+fn the_weighted_loss_decides_with_class_weights() {
+    let (train, validation) = digits();
+    let train = Subset::new(&train, (0..640).collect()).unwrap();
+    let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 20.0 } else { 0.5 }).collect();
+    let mut model = model(1);
+    let options = Options { class_weights: weights.clone(), ..Options::default() };
+    let fitted =
+        Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let losses: Vec<f64> = fitted.history.epochs.iter().map(|epoch| epoch.val_weighted_loss.unwrap()).collect();
+    let best = fitted.best_epoch.unwrap();
+    assert!(losses.iter().all(|other| *other >= losses[best - 1]), "{losses:?} {best}");
+    assert_eq!(fitted.history.best().unwrap().epoch, best);
+    // The mean of weight times loss, as Keras has it.
+    let found = evaluate(&model, &validation, Cpu::detect()).unwrap();
+    let loss = |(row, &label): (&Vec<f32>, &usize)| -f64::from(weights[label]) * f64::from(row[label]).ln();
+    let mean = found.probabilities.iter().zip(&found.labels).map(loss).sum::<f64>() / found.labels.len() as f64;
+    assert!((mean - losses[best - 1]).abs() < 1e-4 * mean, "{mean} {losses:?}");
+    assert_eq!(fitted.history.epochs[best - 1].val_loss, Some(found.loss));
+    assert!((mean - found.loss).abs() > 0.05 * mean);
+}
+
+/// The history's values are of the mean of the weights: so is the network of the last epoch.
+#[test]
+fn with_a_mean_of_the_weights_the_last_network_has_the_historys_loss() {
+    let (train, validation) = digits();
+    let train = Subset::new(&train, (0..640).collect()).unwrap();
+    let mut model = model(1);
+    let options = Options { ema: Some(0.9), ..Options::default() };
+    let fitted =
+        Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let last = Model { network: fitted.last.clone(), ..model };
+    let found = evaluate(&last, &validation, Cpu::detect()).unwrap();
+    let epoch = fitted.history.epochs[1];
+    assert_eq!((epoch.val_loss, epoch.val_accuracy, epoch.ema), (Some(found.loss), Some(found.accuracy), Some(0.9)));
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::assign::{flat_paths, keras_class};
 use super::order::keras_order;
+use crate::files::decimal;
 use crate::nn::layers::{ActivationKind, Padding};
 use crate::nn::{Initializer, Layer, Network, Node, Shape};
 use crate::{Error, Result};
@@ -242,9 +243,4 @@ fn initializer(kind: Initializer) -> &'static str {
         Initializer::HeUniform => "he_uniform",
         Initializer::HeNormal => "he_normal",
     }
-}
-
-/// A 32-bit number as people write it: 0.99, and not the nearest 32-bit number in all its digits.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
 }

@@ -43,6 +43,22 @@ fn a_model_survives_a_round_to_the_bit() {
 }
 
 #[test]
+fn frozen_layers_stay_frozen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut first = model();
+    first.network.set_trainable("conv2d", false).unwrap();
+    save_model(&first, &path).unwrap();
+    let again = load_model(&path).unwrap().network;
+    assert_eq!(again.parameters(), first.network.parameters());
+    assert!(again.parameters().1 < again.parameters().0);
+    assert_eq!(again.frozen().collect::<Vec<_>>(), ["conv2d"]);
+    // A file that says nothing of it, as older ones do, has none.
+    save_model(&model(), &path).unwrap();
+    assert_eq!(load_model(&path).unwrap().network.frozen().count(), 0);
+}
+
+#[test]
 fn the_reference_implementation_reads_it() {
     let (_folder, path) = saved();
     let bytes = fs::read(&path).unwrap();

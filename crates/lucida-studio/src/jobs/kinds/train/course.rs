@@ -45,6 +45,11 @@ impl Course<'_> {
         }
     }
 
+    /// The training without its checkpoints.
+    fn plan(&self) -> Fit {
+        Fit::new(self.settings())
+    }
+
     /// Trains, and tells how it goes.
     pub(super) fn fit(&self, network: &mut Network, lesson: &Lesson) -> lucida::Result<Fitted> {
         let samples = choose(lesson.pictures.len(), SAMPLES, self.request.seed);
@@ -66,12 +71,7 @@ impl Course<'_> {
         let checkpoints = Checkpoints { path: self.run.checkpoint(), every: None, resume: self.resume, identity };
         let mut watch =
             Watch { job: self.job, epochs: self.request.epochs, validation: lesson.validation, samples, cpu: self.cpu };
-        Fit::new(self.settings()).checkpoints(checkpoints).run_on(
-            network,
-            lesson.train,
-            Some(lesson.validation),
-            &mut watch,
-        )
+        self.plan().checkpoints(checkpoints).run_on(network, lesson.train, Some(lesson.validation), &mut watch)
     }
 
     /// Keeps what a run leaves; the value is the result of the job. `base` is the record of a network with a frozen base.
@@ -83,7 +83,7 @@ impl Course<'_> {
         evaluation: &Evaluation,
     ) -> lucida::Result<Value> {
         let (job, run) = (self.job, self.run);
-        model.training = fitted.record(&self.settings());
+        model.training = fitted.record(&self.plan());
         if let (Some(base), Some(record)) = (base, model.training.as_object_mut()) {
             record.insert("base".to_owned(), base);
         }

@@ -84,7 +84,17 @@ pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), &course.run.skipped())?;
     }
-    let origin = Origin { data: path.clone(), validation_split: VALIDATION, seed: request.seed, augment: None };
+    let mut origin = Origin {
+        data: path.clone(),
+        validation_split: VALIDATION,
+        seed: request.seed,
+        model: Some(name.to_owned()),
+        size: Some([preprocessing.height, preprocessing.width]),
+        head: base.as_ref().map(|_| Head::default().to_string()),
+        cut: base.as_ref().and_then(|_| cut(name)),
+        images: Some([folder.train.len(), folder.validation.len()]),
+        ..Origin::default()
+    };
     origin.save(&course.run.origin())?;
     let Some(base) = base else {
         let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
@@ -103,21 +113,29 @@ pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&
     let transfer = Transfer { cut: cut(name), head: Head::default(), unfreeze: None };
     let features = features
         .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
-    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, &folder, &features)
+    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, (&folder, &mut origin), &features)
 }
 
 /// The head learns from what the frozen layers say of each photo, which is found out once.
-fn on_base(course: &Course, mut network: Transferred, folder: &Folder, features: &Path) -> Result<Value> {
+fn on_base(
+    course: &Course,
+    mut network: Transferred,
+    (folder, origin): (&Folder, &mut Origin),
+    features: &Path,
+) -> Result<Value> {
     let (cpu, job) = (course.cpu, course.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
     let watch = |done, total| job.progress(done, total, "what the frozen layers see");
+    let (started, mut computed) = (std::time::Instant::now(), 0);
     let mut see = |set: &lucida::data::FolderSet| {
         let keys = picture_keys(set);
-        features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &watch)?;
+        computed += features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &watch)?;
         Ok::<_, Error>(keys)
     };
     let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);
+    origin.feature_seconds = Some(if computed > 0 { started.elapsed().as_secs_f64() } else { 0.0 });
+    origin.save(&course.run.origin())?;
     let train = FeatureSet::new(&store, &folder.train, &train)?;
     network.standardize(&train, cpu)?;
     let base = network.record();
