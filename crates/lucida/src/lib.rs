@@ -5,6 +5,7 @@ pub mod data;
 pub mod error;
 pub mod explain;
 pub mod files;
+mod guard;
 pub mod nn;
 pub mod plot;
 pub mod report;

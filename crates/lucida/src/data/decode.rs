@@ -4,6 +4,8 @@
 //! converted, transparency is laid over white (as paper, and as most viewers show it), and the turn that a camera
 //! notes in EXIF is made. The format is told by the content; the name of a file is never trusted.
 
+mod tiff;
+
 use std::io::Cursor;
 use std::path::Path;
 
@@ -12,13 +14,16 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::{Limits, Picture};
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, guard};
 
 /// What the decoders may allocate for a pixel: four channels of 16 bits, twice.
 const BYTES_PER_PIXEL: u64 = 16;
 
 /// What they may allocate besides, for tables and metadata.
 const BYTES_BESIDES: u64 = 16 << 20;
+
+/// A picture, its opacity in gray and its ICC profile, where it has them.
+pub(crate) type Parts = (Picture, Option<Picture>, Option<Vec<u8>>);
 
 impl Picture {
     /// Reads a picture file, with the default limits.
@@ -40,7 +45,8 @@ impl Picture {
     /// Decodes the bytes of a picture file; `name` is the file that errors name.
     ///
     /// # Errors
-    /// [`Error::File`] when the bytes are not a picture, or a damaged one, or one cut short; [`Error::Unsupported`]
+    /// [`Error::File`] when the bytes are not a picture, or a damaged one, or one cut short, or the decoder fails on them;
+    /// [`Error::Unsupported`]
     /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
     /// `limits.pixels`, before anything is allocated for them.
     pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Self> {
@@ -48,29 +54,27 @@ impl Picture {
     }
 
     /// As [`Picture::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
-    #[allow(clippy::type_complexity)] // the three parts of a file, used in one place
-    pub(crate) fn decode_all(
-        bytes: &[u8],
-        name: &Path,
-        limits: &Limits,
-    ) -> Result<(Self, Option<Self>, Option<Vec<u8>>)> {
+    pub(crate) fn decode_all(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
         let format = recognise(bytes, name)?;
+        guard::decoder(name, &format!("{format:?}"), || Self::decode_as(format, bytes, name, limits))
+    }
+
+    fn decode_as(format: ImageFormat, bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
         let failed = |error| explain(error, format, name, limits);
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut allowed = image::Limits::no_limits();
         allowed.max_alloc = Some(limits.pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_BESIDES));
         reader.limits(allowed);
-        let mut decoder = reader.into_decoder().map_err(failed)?;
-
+        let mut decoder = match reader.into_decoder() {
+            Err(ImageError::Unsupported(unsupported)) if format == ImageFormat::Tiff => {
+                let image = tiff::read(bytes, name, limits)?;
+                let image = image.ok_or_else(|| failed(ImageError::Unsupported(unsupported)))?;
+                return Self::of_decoded(image, name, None);
+            }
+            decoder => decoder.map_err(failed)?,
+        };
         let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > limits.pixels {
-            let what = format!("{}: pixels of a picture of {width}x{height}", name.display());
-            return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
-        }
-        if pixels == 0 {
-            return Err(Error::file(name, format!("is not a picture to look at: its size is {width}x{height}")));
-        }
+        check_size(width, height, name, limits)?;
         if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
             return Err(Error::file(name, "is a JPEG picture cut short: its end marker is missing"));
         }
@@ -85,10 +89,27 @@ impl Picture {
         let profile = profile.ok().flatten();
         let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
         image.apply_orientation(orientation);
+        Self::of_decoded(image, name, profile)
+    }
+
+    fn of_decoded(image: DynamicImage, name: &Path, profile: Option<Vec<u8>>) -> Result<Parts> {
         let alpha = opacity(&image);
         let missing = || Error::Bug(format!("{}: a colour type without a conversion", name.display()));
         Ok((from_image(image).ok_or_else(missing)?, alpha, profile))
     }
+}
+
+/// Checks the size that a header declares, before anything is allocated for it.
+fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<()> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.pixels {
+        let what = format!("{}: pixels of a picture of {width}x{height}", name.display());
+        return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
+    }
+    if pixels == 0 {
+        return Err(Error::file(name, format!("is not a picture to look at: its size is {width}x{height}")));
+    }
+    Ok(())
 }
 
 /// The format of a picture, from its first bytes.

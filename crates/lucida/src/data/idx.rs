@@ -9,7 +9,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use super::Limits;
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, guard};
 
 /// The type code of unsigned bytes, the only elements that pictures and labels need.
 const UNSIGNED_BYTES: u8 = 0x08;
@@ -66,7 +66,8 @@ pub fn parse(bytes: &[u8], name: &Path, content: Content, limits: &Limits) -> Re
         return Err(Error::file(name, "is empty, not an IDX file"));
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        Source { name, input: MultiGzDecoder::new(bytes), unpacked: 0 }.parse(content, limits)
+        let unpacked = Source { name, input: MultiGzDecoder::new(bytes), unpacked: 0 };
+        guard::decoder(name, "gzip", || unpacked.parse(content, limits))
     } else {
         Source { name, input: bytes, unpacked: 0 }.parse(content, limits)
     }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 
 /// What a zip archive begins with. (An empty one begins otherwise, and is none that holds weights.)
 pub(crate) const MAGIC: [u8; 4] = *b"PK\x03\x04";
+/// What errors call it.
+const FORMAT: &str = "zip";
 /// Members of an archive.
 const MAX_MEMBERS: usize = 100_000;
 /// How much larger than its packed size a member may be. Trained weights hardly shrink at all; a bomb shrinks a
@@ -55,8 +57,10 @@ impl Archive {
         // them: when the directory's first entry has 76 bytes, too (a member name of 30), the second passes for the
         // first and all places are off by one entry.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
-        let zip = ZipArchive::with_config(config, bytes).map_err(|problem| {
-            Error::file(path, format!("is not a usable zip archive: {problem}: it may be cut short or damaged"))
+        let zip = guard::decoder(path, FORMAT, || {
+            ZipArchive::with_config(config, bytes).map_err(|problem| {
+                Error::file(path, format!("is not a usable zip archive: {problem}: it may be cut short or damaged"))
+            })
         })?;
         if zip.len() > MAX_MEMBERS {
             let what = format!("{}: members of the archive", path.display());
@@ -84,6 +88,10 @@ impl Archive {
     /// The place in the file of a member that is not compressed, after its checksum was found to be right; `None` for one
     /// that is.
     pub(crate) fn in_place(&mut self, name: &str) -> Result<Option<(u64, u64)>> {
+        guard::decoder(&self.path.clone(), FORMAT, || self.find_in_place(name))
+    }
+
+    fn find_in_place(&mut self, name: &str) -> Result<Option<(u64, u64)>> {
         let (path, len) = (self.path.clone(), self.len);
         let mut member = self.zip.by_name(name).map_err(|problem| damaged(&path, name, &problem.to_string()))?;
         if member.compression() != CompressionMethod::Stored {
@@ -104,6 +112,10 @@ impl Archive {
 
     /// Reads a member of at most `limit` bytes.
     pub(crate) fn read(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
+        guard::decoder(&self.path.clone(), FORMAT, || self.unpack(name, limit))
+    }
+
+    fn unpack(&mut self, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.path.clone();
         let mut member = self.zip.by_name(name).map_err(|problem| damaged(&path, name, &problem.to_string()))?;
         let packed = member.compressed_size().min(self.len);

@@ -29,7 +29,7 @@ use super::modules::{self, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
 use crate::nn::zoo::Architecture;
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, guard};
 
 /// Bytes a header may have. That of InceptionV3 has 90,000.
 const MAX_HEADER: u64 = 8 << 20;
@@ -221,8 +221,9 @@ impl<'a> Source<'a> {
         }
         let mut text = vec![0; header as usize];
         file.read_exact(&mut text).map_err(failed)?;
-        let metadata: Metadata =
-            serde_json::from_slice(&text).map_err(|problem| bad(&format!("its header cannot be read: {problem}")))?;
+        let metadata: Metadata = guard::decoder(path, "safetensors", || {
+            serde_json::from_slice(&text).map_err(|problem| bad(&format!("its header cannot be read: {problem}")))
+        })?;
         let named = metadata.tensors();
         let entries = named.len() + metadata.metadata().as_ref().map_or(0, |texts| texts.len());
         if entries > MAX_ENTRIES {

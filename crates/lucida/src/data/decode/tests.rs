@@ -291,6 +291,100 @@ fn photos_of_the_shared_set_are_read() {
     }
 }
 
+/// A JPEG file on which zune-jpeg 0.5.15 panics: one of CMYK with some bytes changed.
+const PANICS: &[u8] = include_bytes!("../../../tests/pictures/damaged-cmyk.jpg");
+
+#[test]
+fn a_panic_of_a_decoder_is_an_error() {
+    let error = decoded(PANICS).unwrap_err();
+    assert!(matches!(error, Error::File { .. }));
+    assert!(message(PANICS).starts_with("cannot decode: the Jpeg decoder failed"), "{error}");
+}
+
+/// A TIFF file of one strip.
+fn tiff_of<C>(width: u32, height: u32, samples: &[C::Inner]) -> Vec<u8>
+where
+    C: ::tiff::encoder::colortype::ColorType,
+    [C::Inner]: ::tiff::encoder::TiffValue,
+{
+    let mut bytes = Cursor::new(Vec::new());
+    ::tiff::encoder::TiffEncoder::new(&mut bytes).unwrap().write_image::<C>(width, height, samples).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn tiff_of_every_depth_is_read() {
+    use ::tiff::encoder::colortype::{Gray16, Gray32, Gray32Float, Gray64Float, RGB16, RGB32, RGB32Float, RGBA32Float};
+    let check = |bytes: &[u8], channels, expected: &[u8]| {
+        let picture = decoded(bytes).unwrap();
+        assert_eq!(picture, Picture::new(2, 2, channels, expected.to_vec()).unwrap());
+    };
+    // What lies outside 0 to 1 is clipped, and what is not a number is black.
+    check(&tiff_of::<Gray32Float>(2, 2, &[0.0, 0.5, 1.0, 0.2]), 1, &[0, 128, 255, 51]);
+    check(&tiff_of::<Gray32Float>(2, 2, &[-3.0, 7.0, f32::NAN, f32::INFINITY]), 1, &[0, 255, 0, 255]);
+    check(&tiff_of::<Gray64Float>(2, 2, &[0.0, 0.5, 1.0, 0.2]), 1, &[0, 128, 255, 51]);
+    check(&tiff_of::<Gray16>(2, 2, &[0, 32768, 65535, 13107]), 1, &[0, 128, 255, 51]);
+    check(&tiff_of::<Gray32>(2, 2, &[0, 1 << 31, u32::MAX, u32::MAX / 5]), 1, &[0, 128, 255, 51]);
+    let rgb = [0, 128, 255, 51, 51, 51, 255, 255, 255, 0, 0, 0];
+    check(&tiff_of::<RGB32Float>(2, 2, &rgb.map(|value| f32::from(value) / 255.0)), 3, &rgb);
+    check(&tiff_of::<RGB16>(2, 2, &rgb.map(|value| u16::from(value) * 257)), 3, &rgb);
+    check(&tiff_of::<RGB32>(2, 2, &rgb.map(|value| u32::from(value) * 0x0101_0101)), 3, &rgb);
+    let rgba = [0.0, 0.4, 1.0, 1.0, 0.2, 0.2, 0.2, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    check(&tiff_of::<RGBA32Float>(2, 2, &rgba), 3, &[0, 102, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0]);
+}
+
+#[test]
+fn a_wide_tiff_is_held_to_the_limit_and_to_its_length() {
+    let bytes = tiff_of::<::tiff::encoder::colortype::Gray32Float>(40, 40, &[0.5; 1600]);
+    let limits = Limits { pixels: 1000, ..Limits::default() };
+    let error = Picture::decode(&bytes, Path::new("x"), &limits).unwrap_err();
+    assert!(matches!(error, Error::Limit { got: 1600, limit: 1000, .. }), "{error}");
+    for len in [9, bytes.len() / 2, bytes.len() * 3 / 4] {
+        assert!(matches!(decoded(&bytes[..len]), Err(Error::File { .. })), "{len}");
+    }
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    use ::tiff::encoder::colortype::{Gray32Float, RGB16};
+    use rand::{RngExt, SeedableRng};
+    let deep = ImageBuffer::<Rgb<u16>, _>::from_fn(9, 7, |x, y| Rgb([(x * 7000) as u16, (y * 9000) as u16, 99]));
+    let mut webp = Vec::new();
+    image::codecs::webp::WebPEncoder::new_lossless(&mut webp)
+        .encode(&quarters(), 32, 32, ColorType::Rgb8.into())
+        .unwrap();
+    let files = [
+        cmyk_jpeg([200, 100, 50, 128]),
+        PANICS.to_vec(),
+        jpeg(),
+        with_orientation(&jpeg(), 6),
+        encoded(quarters(), ImageFormat::Png),
+        encoded(deep, ImageFormat::Png),
+        encoded(quarters(), ImageFormat::Gif),
+        encoded(quarters(), ImageFormat::Tiff),
+        tiff_of::<Gray32Float>(8, 8, &[0.5; 64]),
+        tiff_of::<RGB16>(4, 4, &[30_000; 48]),
+        webp,
+        encoded(quarters(), ImageFormat::Bmp),
+    ];
+    let rounds = std::env::var("LUCIDA_FUZZ_ROUNDS").map_or(400, |text| text.parse().unwrap());
+    let limits = Limits { pixels: 100_000, ..Limits::default() };
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    for _ in 0..rounds {
+        for file in &files {
+            let mut bytes = file.clone();
+            for _ in 0..random.random_range(1..8) {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.random();
+            }
+            match Picture::decode(&bytes, Path::new("x"), &limits) {
+                Ok(picture) => assert!(picture.width() * picture.height() <= 100_000),
+                Err(error) => assert!(!matches!(error, Error::Bug(_)), "{error}"),
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn damaged_files_never_panic(

@@ -19,11 +19,13 @@ use hdf5_reader::messages::layout::DataLayout;
 use hdf5_reader::{ByteOrder, Datatype, Hdf5File, OpenOptions};
 
 use super::floats::Float;
-use crate::{Error, Result};
+use crate::{Error, Result, guard};
 use window::Window;
 
 /// What an HDF5 file begins with.
 pub(crate) const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
+/// What errors call it.
+const FORMAT: &str = "HDF5";
 /// Groups within groups. Keras nests a group for each model in a model.
 const MAX_DEPTH: usize = 40;
 /// Groups and tensors of a file, and names in its lists of them. InceptionV3 has 875.
@@ -97,8 +99,10 @@ impl Hdf5 {
             max_object_header_bytes: 16 << 20,
             ..OpenOptions::default()
         };
-        let file = Hdf5File::from_storage_with_options(window.clone(), options)
-            .map_err(|problem| Error::file(path, format!("is not a usable HDF5 file: {problem}")))?;
+        let file = guard::decoder(path, FORMAT, || {
+            Hdf5File::from_storage_with_options(window.clone(), options)
+                .map_err(|problem| Error::file(path, format!("is not a usable HDF5 file: {problem}")))
+        })?;
         Ok(Self { path: path.to_path_buf(), window, file, objects: Cell::new(0), text: Cell::new(0) })
     }
 
@@ -110,6 +114,11 @@ impl Hdf5 {
     /// An error of the reader about this file.
     fn damaged(&self, problem: &hdf5_reader::error::Error) -> Error {
         self.bad(format_args!("is a damaged HDF5 file: {problem}"))
+    }
+
+    /// Runs a part of the reader on this file.
+    fn guarded<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        guard::decoder(&self.path, FORMAT, read)
     }
 
     /// Counts groups and tensors, and bytes of text.
@@ -135,12 +144,18 @@ impl Hdf5 {
 
     /// Whether there is a group of this name in the root.
     pub(crate) fn has_group(&self, name: &str) -> Result<bool> {
-        let (groups, _) = self.group("")?.member_names().map_err(|problem| self.damaged(&problem))?;
-        Ok(groups.iter().any(|group| group == name))
+        self.guarded(|| {
+            let (groups, _) = self.group("")?.member_names().map_err(|problem| self.damaged(&problem))?;
+            Ok(groups.iter().any(|group| group == name))
+        })
     }
 
     /// The attributes of a group that are strings, each with all its values.
     pub(crate) fn attributes(&self, group: &str) -> Result<Vec<(String, Vec<String>)>> {
+        self.guarded(|| self.attributes_of(group))
+    }
+
+    fn attributes_of(&self, group: &str) -> Result<Vec<(String, Vec<String>)>> {
         let attributes = self.group(group)?.attributes().map_err(|problem| self.damaged(&problem))?;
         self.count(1, group.len())?;
         let mut found = Vec::new();
@@ -163,7 +178,7 @@ impl Hdf5 {
 
     /// The tensors of a group whose names an attribute lists, in its order.
     pub(crate) fn listed_tensors(&self, group: &str, names: &[String]) -> Result<Vec<Tensor>> {
-        names.iter().map(|name| self.tensor(&format!("{group}/{name}"))).collect()
+        self.guarded(|| names.iter().map(|name| self.tensor(&format!("{group}/{name}"))).collect())
     }
 
     /// The tensor of this path.
@@ -218,7 +233,7 @@ impl Hdf5 {
     /// All groups below (and with) `start` that hold tensors, in the order of their names.
     pub(crate) fn walk(&self, start: &str) -> Result<Vec<Node>> {
         let mut walk = Walk { seen: HashSet::new(), nodes: Vec::new() };
-        self.visit(&self.group(start)?, start.trim_matches('/'), 0, &mut walk)?;
+        self.guarded(|| self.visit(&self.group(start)?, start.trim_matches('/'), 0, &mut walk))?;
         Ok(walk.nodes)
     }
 
@@ -263,14 +278,16 @@ impl Hdf5 {
         if let Some(at) = tensor.at {
             return self.window.floats(at, kind, values).map_err(|source| Error::io(&self.path, "read", source));
         }
-        let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
-        if kind == Float::F32 {
-            return dataset.read_into(values).map_err(|problem| self.damaged(&problem));
-        }
-        let mut bytes = vec![0; kind.size() * values.len()];
-        dataset.read_native_bytes_into(&mut bytes).map_err(|problem| self.damaged(&problem))?;
-        kind.decode_native(&bytes, values);
-        Ok(())
+        self.guarded(|| {
+            let dataset = self.file.dataset(&tensor.name).map_err(|problem| self.damaged(&problem))?;
+            if kind == Float::F32 {
+                return dataset.read_into(values).map_err(|problem| self.damaged(&problem));
+            }
+            let mut bytes = vec![0; kind.size() * values.len()];
+            dataset.read_native_bytes_into(&mut bytes).map_err(|problem| self.damaged(&problem))?;
+            kind.decode_native(&bytes, values);
+            Ok(())
+        })
     }
 }
 

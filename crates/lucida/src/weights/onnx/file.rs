@@ -11,7 +11,7 @@ use prost::bytes::Bytes;
 use super::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto};
 use super::scan::{Fault, scan};
 use super::tensor::{Constant, short, type_of};
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, guard};
 
 /// Bytes of a file. No message of Protocol Buffers can be larger than 2 GiB.
 pub(super) const MAX_FILE: u64 = 1 << 31;
@@ -44,7 +44,9 @@ impl OnnxFile {
                 Error::Limit { what: format!("{}: {what}", path.display()), got: limit + 1, limit }
             }
         })?;
-        let mut model = ModelProto::decode(bytes).map_err(|problem| damaged(&one_line(&problem.to_string())))?;
+        let mut model = guard::decoder(path, "ONNX", || {
+            ModelProto::decode(bytes).map_err(|problem| damaged(&one_line(&problem.to_string())))
+        })?;
         let graph = model.graph.take().ok_or_else(|| damaged("it has no graph"))?;
         if model.opset_import.is_empty() {
             return Err(damaged("it does not say which version of the operators it uses (opset_import)"));
