@@ -1,6 +1,8 @@
 //! Reading and writing whole files: nothing half-written, every error with its path.
 
+mod leftovers;
 mod npy;
+mod set_aside;
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -9,6 +11,8 @@ use std::path::Path;
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
+pub use set_aside::SetAside;
+pub(crate) use set_aside::heal;
 
 use crate::{Error, Result};
 
@@ -22,8 +26,10 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    leftovers::sweep(folder);
+    let prefix = format!("{}{}-", leftovers::PREFIX, leftovers::own_tag());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".lucida-").suffix(".part");
+    builder.prefix(&prefix).suffix(leftovers::SUFFIX);
     #[cfg(unix)]
     {
         // A temporary file is private by default; a result is as readable as any other file, less the umask.
@@ -119,12 +125,19 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     tempfile::tempfile_in(folder).map(drop).map_err(|source| Error::io(path, "write", source))
 }
 
-/// Creates a folder for the files of these names, and checks that it can be written to before any long work.
+/// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
+/// these names are set aside until the new ones are complete, and come back if the command fails.
 ///
 /// # Errors
-/// [`Error::Argument`] when one of them is there already and `force` is not given; [`Error::Io`] when the folder cannot
-/// be created or written to.
-pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
+/// [`Error::Argument`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
+/// created or written to.
+pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
+    heal(path, || false);
+    claim_healed_folder(path, names, force)
+}
+
+/// As [`claim_folder`], in a folder where nothing is to be healed.
+pub(crate) fn claim_healed_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
         return Err(Error::argument(format!(
@@ -133,7 +146,8 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
         )));
     }
     create_folder(path)?;
-    tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
+    tempfile::tempfile_in(path).map_err(|source| Error::io(path, "write to the folder", source))?;
+    SetAside::new(path, names)
 }
 
 #[cfg(test)]

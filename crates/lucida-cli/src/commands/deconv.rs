@@ -78,7 +78,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
     let layout = deconvnet.field().layout();
     let filters =
         arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
-    files::claim_folder(&arguments.out, &[FIGURE, FIELDS], arguments.force)?;
+    let earlier = files::claim_folder(&arguments.out, &[FIGURE, FIELDS], arguments.force)?;
     let values = deconvnet.activations(network, &input.values)?.to_vec();
     let top = arguments.top.map(usize::from);
     let targets: Vec<Target> = match &filters {
@@ -132,6 +132,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
             })
             .collect(),
     };
+    earlier.discard()?;
     tell(&answer, &[FIGURE, FIELDS], arguments, context)
 }
 
@@ -145,7 +146,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
     };
     let count = arguments.top.map_or(TOP, usize::from);
     limited(filters.len().saturating_mul(count))?;
-    files::claim_folder(&arguments.out, &[FIGURE], arguments.force)?;
+    let earlier = files::claim_folder(&arguments.out, &[FIGURE], arguments.force)?;
     interrupt::catch()?;
     let bar = Bar::new(context.output, "Pictures");
     let len = set.set().len();
@@ -190,6 +191,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
             })
             .collect(),
     };
+    earlier.discard()?;
     tell(&answer, &[FIGURE], arguments, context)
 }
 

@@ -13,7 +13,7 @@ use crate::{cli, interrupt};
 pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     let output = context.output;
     let folder = &arguments.out;
-    Demo::claim_folder(folder, arguments.force)?;
+    let earlier = Demo::claim_folder(folder, arguments.force)?;
     interrupt::catch()?;
     let demo = Demo::new(arguments.seed)?;
     let parts = demo.parts();
@@ -27,6 +27,7 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     let result = demo.run(&settings, &mut Progress::new(output, settings.epochs))?;
     output.info("Taking the network apart");
     result.save(folder, &Depth::default())?;
+    earlier.discard()?;
 
     output.result(&format!(
         "Accuracy {} on {} digits held out; {} parameters, trained in {:.1} s",

@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     };
     model.network.find(layer)?;
     let expected = expected_files(arguments);
-    files::claim_folder(&arguments.out, &expected, arguments.force)?;
+    let earlier = files::claim_folder(&arguments.out, &expected, arguments.force)?;
     // Before the long work: a name that is wrong shows at once.
     let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     interrupt::catch()?;
@@ -149,6 +149,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let neighbours = work.neighbours(&model, &features, &queries)?;
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
     written.extend(save_if_any(&pictures.skipped, &arguments.out)?);
+    earlier.discard()?;
     if arguments.json {
         return output.json(&Answer {
             model: &arguments.model.model,

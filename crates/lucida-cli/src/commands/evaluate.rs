@@ -1,14 +1,13 @@
 //! `lucida evaluate`
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lucida::data::save_skipped;
 use lucida::nn::thousands;
 use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, RunFolder, evaluate,
-    evaluate_remembered,
+    CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, evaluate, evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{Model, Top};
@@ -16,7 +15,7 @@ use lucida::{files, plot};
 use serde::Serialize;
 
 use super::source::Pictures;
-use super::{Context, open_model};
+use super::{Context, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
 
@@ -91,7 +90,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
-    let origin = Origin::load(&run_of(&arguments.model.model)).ok();
+    let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
         output.note(
@@ -148,13 +147,6 @@ fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context:
         }
     }
     Ok(evaluate(model, pictures.set(), context.cpu)?)
-}
-
-/// The record of the run that a model is of, should it be one: `run.json` in its folder, or beside its file.
-fn run_of(model: &str) -> PathBuf {
-    let path = Path::new(model);
-    let folder = if path.is_file() { path.parent().unwrap_or(path) } else { path };
-    RunFolder::at(folder).origin()
 }
 
 fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a Evaluation) -> Answer<'a> {

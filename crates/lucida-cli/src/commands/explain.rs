@@ -158,7 +158,8 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     drop(picture);
 
     let names = file_names(arguments, &methods);
-    files::claim_folder(&arguments.out, &names.iter().map(String::as_str).collect::<Vec<_>>(), arguments.force)?;
+    let earlier =
+        files::claim_folder(&arguments.out, &names.iter().map(String::as_str).collect::<Vec<_>>(), arguments.force)?;
     interrupt::catch()?;
 
     let probabilities = explainer.probabilities(&input)?;
@@ -210,6 +211,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
             output.result(&table(checks))?;
         }
     }
+    earlier.discard()?;
     if arguments.json {
         return output.json(&Answer {
             model: &arguments.model.model,

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let learned = learned.map(|(name, layer)| answer(name, layer, arguments, context)).transpose()?;
     let files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
-    files::claim_folder(folder, &claimed, arguments.force)?;
+    let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
 
     // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller picture.
     let small = tile(&picture)?;
@@ -73,6 +73,7 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     }
     let columns = cells.len().min(4);
     Grid::new(cells).columns(columns).margin(12).padding(14).render()?.save_png(&folder.join(SHEET))?;
+    earlier.discard()?;
     output.result(&format!("Written to {}: {SHEET}, {}", folder.display(), files.join(", ")))
 }
 

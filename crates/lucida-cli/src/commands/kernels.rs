@@ -28,9 +28,10 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     };
     let names: Vec<String> = layers.iter().map(|layer| format!("kernels_{}.png", file_name(None, layer))).collect();
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
-    files::claim_folder(folder, &claimed, arguments.force)?;
+    let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
     for (layer, name) in layers.iter().zip(&names) {
         kernel_sheet(&network, layer, &style)?.save_png(&folder.join(name))?;
     }
+    earlier.discard()?;
     output.result(&format!("Written to {}: {}", folder.display(), names.join(", ")))
 }

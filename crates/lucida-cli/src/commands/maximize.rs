@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
 use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
-use lucida::files;
+use lucida::files::{self, SetAside};
 use lucida::nn::zoo;
 use lucida::plot::{Cell, Grid};
 use lucida::weights::{BUILTIN, Model, Top};
@@ -146,10 +146,11 @@ impl Work<'_> {
         files::claim_file(&out, making.force)?;
         let variants = making.diversity as usize;
         let names = self.names(variants);
-        if let Some(folder) = &making.each {
+        let claim = |folder| {
             let files: Vec<&str> = names.iter().map(String::as_str).collect();
-            files::claim_folder(folder, &files, making.force)?;
-        }
+            files::claim_folder(folder, &files, making.force)
+        };
+        let earlier = making.each.as_deref().map(claim).transpose()?;
         let method = self.method(making)?;
         let objectives: Vec<Objective> = self.parts.iter().map(|(_, objective)| objective.clone()).collect();
         let bar = Bar::new(context.output, "Steps");
@@ -172,6 +173,7 @@ impl Work<'_> {
                 found.picture.save_png(&folder.join(name))?;
             }
         }
+        earlier.map_or(Ok(()), SetAside::discard)?;
         let seconds_taken = started.elapsed().as_secs_f64();
         self.report(&made, &probabilities, &out, seconds_taken, making, context)?;
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }

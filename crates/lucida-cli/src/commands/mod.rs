@@ -30,8 +30,11 @@ mod train;
 mod weights;
 mod zoo;
 
+use std::path::Path;
+
 use anyhow::Result;
 use lucida::Cpu;
+use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 
 use crate::cli::{Cli, Command, Global};
@@ -64,6 +67,11 @@ pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<M
     let model = open(spec)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
+}
+
+/// The run that a model may be of: the folder, or that of the file.
+fn run_of(model: &Path) -> RunFolder {
+    RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })
 }
 
 /// A note with the option that changes what it says.

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     };
     let mut answers: Vec<LayerAnswer> = shown.iter().map(|&index| answer(&fields[index])).collect();
     if let Some(model) = &measured {
-        files::claim_folder(&arguments.out, &[PICTURE], arguments.force)?;
+        let earlier = files::claim_folder(&arguments.out, &[PICTURE], arguments.force)?;
         let layers = if chosen.is_empty() { default_layers(network) } else { chosen };
         let found = measure(model, &layers, arguments, context)?;
         for effective in &found {
@@ -78,6 +78,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
             }
         }
         sheet(&found, arguments)?;
+        earlier.discard()?;
     }
     if arguments.json {
         let input = network.input_shape()?.sizes();

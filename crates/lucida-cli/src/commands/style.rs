@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         files::claim_file(gif, arguments.force)?;
     }
     if let Some(folder) = &arguments.preview {
-        files::claim_folder(folder, &[&preview_name(1)], arguments.force)?;
+        files::claim_folder(folder, &[&preview_name(1)], arguments.force)?.discard()?;
     }
     let original = Original::open(&arguments.content)?;
     let job = job(arguments, &original)?;

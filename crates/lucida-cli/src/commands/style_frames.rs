@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     if same {
         bail!("{}: the painted frames need a folder of their own", arguments.out.display());
     }
-    files::claim_folder(&arguments.out, &named, arguments.force)?;
+    let earlier = files::claim_folder(&arguments.out, &named, arguments.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
     Picture::open(&frames[0])?;
     let (network, settings) = arguments.painting.open(context)?;
@@ -59,14 +59,18 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     };
     let mut written = 0;
     let read = |index: usize| Picture::open(&frames[index]);
-    paint_frames(network, total, &styles, &sequence, read, &mut watch, |index, made| {
+    let outcome = paint_frames(network, total, &styles, &sequence, read, &mut watch, |index, made| {
         let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&arguments.out.join(&names[index]), 8)?;
         written += 1;
         output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total));
         Ok(())
-    })
-    .with_context(|| frames[written.min(total - 1)].display().to_string())?;
+    });
+    if written > 0 {
+        // Each frame is a result of its own: those that are done stay.
+        earlier.discard()?;
+    }
+    outcome.with_context(|| frames[written.min(total - 1)].display().to_string())?;
     let taken = seconds(started.elapsed().as_secs_f64());
     context.output.result(&format!("{}: {total} frames in {taken}", arguments.out.display()))
 }

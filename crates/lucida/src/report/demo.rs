@@ -6,10 +6,11 @@ use std::time::Instant;
 use super::apart::{Apart, Depth};
 use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::files::{self, SetAside};
 use crate::nn::{Optimizer, Schedule, zoo};
 use crate::train::{Evaluation, Fit, Fitted, Observer, Settings, evaluate, fit};
 use crate::weights::{Model, safetensors};
-use crate::{Cpu, Error, Result, files};
+use crate::{Cpu, Error, Result};
 
 /// The part of the built-in digits that is held out: 2,000.
 const HELD_OUT: f64 = 0.2;
@@ -106,7 +107,7 @@ impl Demo {
     ///
     /// # Errors
     /// As [`files::claim_folder`].
-    pub fn claim_folder(folder: &Path, force: bool) -> Result<()> {
+    pub fn claim_folder(folder: &Path, force: bool) -> Result<SetAside> {
         files::claim_folder(folder, &Self::FILES, force)
     }
 

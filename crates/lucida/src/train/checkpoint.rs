@@ -134,8 +134,8 @@ pub(super) fn load(
 /// Refuses a checkpoint that was made with other settings, by the first one that differs.
 fn same(path: &Path, before: &Value, now: &Value) -> Result<()> {
     // Older files have 32-bit numbers in all the digits of 64 bits.
-    let found = difference(&decimals(before.clone()), &decimals(now.clone()));
-    let Some(Difference { keys, before, now }) = found else { return Ok(()) };
+    let (before, now) = (decimals(before.clone()), decimals(now.clone()));
+    let Some(Difference { keys, before, now }) = difference(&before, &now) else { return Ok(()) };
     let containers = ["run", "options", "layers", "config", "rate"];
     let names = keys.iter().filter(|key| !containers.contains(&key.as_str()));
     let names: Vec<String> = names.map(|name| name.replace("pictures", "images")).collect();
@@ -223,6 +223,16 @@ mod tests {
 
     fn message(before: &Value, now: &Value) -> String {
         same(Path::new("c"), before, now).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn numbers_of_32_bits_in_the_digits_of_64_are_the_same() {
+        let before = json!({"options": {"ema": 0.9_f32}, "optimizer": {"beta_1": 0.9_f32, "beta_2": 0.999_f32}});
+        assert!(before.to_string().contains("0.8999999761581421"), "{before}");
+        let now = json!({"options": {"ema": 0.9}, "optimizer": {"beta_1": 0.9, "beta_2": 0.999}});
+        same(Path::new("c"), &before, &now).unwrap();
+        let other = json!({"options": {"ema": 0.99}, "optimizer": {"beta_1": 0.9, "beta_2": 0.999}});
+        assert!(message(&before, &other).contains("(ema: 0.9 then, 0.99 now)"), "{}", message(&before, &other));
     }
 
     #[test]

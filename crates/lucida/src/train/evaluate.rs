@@ -64,6 +64,21 @@ pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize
     Ok(evaluate_weighted(network, samples, order, &[], cpu)?.0)
 }
 
+/// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
+/// with class weights minimizes; the plain loss where there are no weights.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(super) fn evaluate_weighted(
+    network: &Network,
+    samples: &dyn Samples,
+    order: &[usize],
+    class_weights: &[f32],
+    cpu: Cpu,
+) -> Result<(Evaluation, f64)> {
+    evaluate_in_batches(network, (samples, order), batch_of(network)?, class_weights, cpu)
+}
+
 /// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
 /// them there: the same numbers, without running the base. None when the model has no frozen base, or when the cache does
 /// not have all images.
@@ -80,9 +95,8 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     let samples = FeatureSet::new(&store, data, &[keys])?;
     let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
-    let tail = model.network.tail(seam)?;
-    let how = Batches { size: batch_of(&model.network)?, class_weights: &[] };
-    Ok(Some(evaluate_in_batches(&tail, &samples, &order, how, cpu)?.0))
+    let (tail, size) = (model.network.tail(seam)?, batch_of(&model.network)?);
+    Ok(Some(evaluate_in_batches(&tail, (&samples, &order), size, &[], cpu)?.0))
 }
 
 /// Samples that are computed at once.
@@ -90,35 +104,12 @@ fn batch_of(network: &Network) -> Result<usize> {
     Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
 }
 
-/// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
-/// with class weights minimizes; the plain loss where there are no weights.
-///
-/// # Errors
-/// As [`evaluate`].
-pub(super) fn evaluate_weighted(
-    network: &Network,
-    samples: &dyn Samples,
-    order: &[usize],
-    class_weights: &[f32],
-    cpu: Cpu,
-) -> Result<(Evaluation, f64)> {
-    let how = Batches { size: batch_of(network)?, class_weights };
-    evaluate_in_batches(network, samples, order, how, cpu)
-}
-
-/// How samples are evaluated.
-struct Batches<'a> {
-    /// Samples at once.
-    size: usize,
-    /// The weight of each class in the weighted loss; none for the plain one.
-    class_weights: &'a [f32],
-}
-
+/// As [`evaluate_weighted`], the samples at the positions `order`, `size` at once.
 fn evaluate_in_batches(
     network: &Network,
-    samples: &dyn Samples,
-    order: &[usize],
-    Batches { size, class_weights }: Batches<'_>,
+    (samples, order): (&dyn Samples, &[usize]),
+    size: usize,
+    class_weights: &[f32],
     cpu: Cpu,
 ) -> Result<(Evaluation, f64)> {
     let classifier = Classifier::of(network)?;

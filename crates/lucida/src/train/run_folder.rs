@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::files::{self, SetAside};
 use crate::nn::Network;
 use crate::weights::{Model, safetensors};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 use super::History;
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const SKIPPED: &str = "skipped.csv";
+const ORIGIN: &str = "run.json";
 
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
@@ -24,20 +26,34 @@ impl RunFolder {
     pub const FILES: [&str; 6] =
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
-    /// Creates the folder of a new run, and checks that files can be written there before any long work.
+    /// Creates the folder of a new run, and checks that files can be written there before any long work. The files of an
+    /// earlier run are set aside: they come back unless they are discarded.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
     /// created or written to.
-    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
-        let path = path.into();
-        files::claim_folder(&path, &Self::FILES, force)?;
-        let run = Self { path };
-        // Nobody shall go on from what another run has left.
-        for old in [run.checkpoint(), run.skipped()] {
-            remove(&old)?;
+    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<(Self, SetAside)> {
+        let run = Self { path: path.into() };
+        run.heal();
+        let mut names = Self::FILES.to_vec();
+        let free = !names.iter().any(|name| run.path.join(name).exists());
+        if free || force {
+            // They are no reason to refuse, but those of another run are not to be mixed with the files of this one.
+            names.extend([SKIPPED, ORIGIN]);
         }
-        Ok(run)
+        let earlier = files::claim_healed_folder(&run.path, &names, free || force)?;
+        Ok((run, earlier))
+    }
+
+    /// Ends what a killed training has begun here: a run that it was to replace comes back, unless the new one has a
+    /// complete epoch.
+    fn heal(&self) {
+        files::heal(&self.path, || self.has_epoch());
+    }
+
+    /// Whether there is anything of a complete epoch.
+    pub fn has_epoch(&self) -> bool {
+        self.model().exists() || self.checkpoint().exists()
     }
 
     /// The folder of a run that another process writes; nothing is looked at.
@@ -50,9 +66,10 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        files::claim_folder(&path, &[], false)?;
-        Ok(Self { path })
+        let run = Self { path: path.into() };
+        run.heal();
+        files::claim_healed_folder(&run.path, &[], false)?.discard()?;
+        Ok(run)
     }
 
     /// The folder.
@@ -101,7 +118,7 @@ impl RunFolder {
 
     /// The file that says what the run was trained on.
     pub fn origin(&self) -> PathBuf {
-        self.path.join("run.json")
+        self.path.join(ORIGIN)
     }
 
     /// Writes the model with the weights of its best epoch.
@@ -149,16 +166,25 @@ mod tests {
     fn a_run_is_not_overwritten_without_being_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/one");
-        let run = RunFolder::create(&path, false).unwrap();
-        RunFolder::create(&path, false).unwrap();
+        let (run, _) = RunFolder::create(&path, false).unwrap();
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
         std::fs::write(run.checkpoint(), "old").unwrap();
         RunFolder::reopen(&path).unwrap();
         assert!(run.checkpoint().exists());
-        RunFolder::create(&path, true).unwrap();
-        assert!(!run.checkpoint().exists());
+        // The old run is out of the way, and comes back when the new one fails before it has anything to keep.
+        std::fs::write(run.origin(), "old").unwrap();
+        let (_, earlier) = RunFolder::create(&path, true).unwrap();
+        assert!(!run.checkpoint().exists() && !run.origin().exists());
+        std::fs::write(run.origin(), "new").unwrap();
+        drop(earlier);
+        let read = |path: PathBuf| std::fs::read_to_string(path).ok();
+        assert_eq!([run.checkpoint(), run.origin()].map(read), [Some("old".to_owned()), Some("old".to_owned())]);
+        let (_, earlier) = RunFolder::create(&path, true).unwrap();
+        std::fs::write(run.model(), "new").unwrap();
+        earlier.discard().unwrap();
+        assert_eq!([run.model(), run.checkpoint()].map(read), [Some("new".to_owned()), None]);
     }
 
     #[test]

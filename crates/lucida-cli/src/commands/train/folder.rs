@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{Team, summary, thousands};
-use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transferred};
+use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transfer, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
-use super::super::Context;
+use super::super::{Context, run_of};
 use super::ending::Ending;
 use super::network::Source;
 use super::rate;
@@ -54,10 +54,11 @@ fn run_in(
 ) -> Result<()> {
     let TrainFolder { seed, training, .. } = arguments;
     let mut folder = open(arguments, path, source.preprocessing()?, context)?;
+    let mut origin = origin(arguments, path, &source, &folder)?;
+    let mut network = source.build(folder.class_names(), *seed)?;
     if !folder.skipped().is_empty() && wanted.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
-    let mut origin = origin(arguments, path, &source, &folder)?;
     if training.resume {
         // What was computed before the interruption is in the cache now.
         origin.feature_seconds = Origin::load(&run.origin()).ok().and_then(|before| before.feature_seconds);
@@ -65,7 +66,6 @@ fn run_in(
     if !training.find_lr && wanted.leads() {
         origin.save(&run.origin())?;
     }
-    let mut network = source.build(folder.class_names(), *seed)?;
     let settings = wanted.settings(folder.train.len(), context);
     let slow = network.unfrozen.as_ref().map(|_| Slow {
         through: network.end_of_base().to_owned(),
@@ -92,7 +92,7 @@ fn run_in(
     };
     ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
     context.output.info(&format!("See lucida report {}", run.path().display()));
-    let pretrained = origin.head.is_some();
+    let pretrained = network.head > 0;
     if let Some(advice) = advice(&fitted, &folder.validation.counts(), [arguments.augment.is_some(), pretrained]) {
         context.output.info(&advice);
     }
@@ -114,16 +114,16 @@ fn train(
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
     let how = copies.map(|copies| (&augment, copies, arguments.seed));
     let remembered = wanted.first_alone(|| remember(arguments, network, folder, how, context))?;
-    let (Some(remembered), Some(_)) = (remembered, copies) else {
-        return train_on_images(arguments, wanted, fit, run, network, folder, context);
-    };
-    remembered.tell();
-    if wanted.leads() {
-        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds());
+    if let Some(remembered) = remembered.as_ref().filter(|_| wanted.leads()) {
+        origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds);
         if !arguments.training.find_lr {
             origin.save(&run.origin())?;
         }
     }
+    let (Some(remembered), Some(_)) = (remembered, copies) else {
+        return train_on_images(arguments, wanted, fit, run, network, folder, context);
+    };
+    remembered.tell();
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
@@ -202,22 +202,27 @@ fn train_on_images(
 /// What is kept of the command line, for the report and for evaluations.
 fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder) -> Result<Origin> {
     let preprocessing = source.preprocessing()?;
-    let transfer = match source {
-        Source::Scratch(..) | Source::Continued(..) => None,
-        Source::Base(_, transfer) => Some(transfer),
+    let model = arguments.continued.as_ref().or(arguments.base.as_ref());
+    let [cut, head, unfreeze] = match source {
+        Source::Scratch(..) => [None, None, None],
+        Source::Base(_, Transfer { cut, head, unfreeze }) => [cut.clone(), Some(head.to_string()), unfreeze.clone()],
+        // The layers are those of the run before, as far as it says.
+        Source::Continued(_, unfreeze) => {
+            let before = arguments.continued.as_ref().and_then(|run| Origin::load(&run_of(run).origin()).ok());
+            let before = before.unwrap_or_default();
+            [before.cut, before.head, unfreeze.clone().or(before.unfreeze)]
+        }
     };
-    let file = arguments.continued.as_ref().or(arguments.base.as_ref());
-    let model = file.map_or_else(|| arguments.model.clone(), |file| file.display().to_string());
     Ok(Origin {
         data: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
         validation_split: arguments.validation_split,
         seed: arguments.seed,
         augment: arguments.augment.as_ref().map(ToString::to_string),
-        model: Some(model),
+        model: Some(model.map_or_else(|| arguments.model.clone(), |path| path.display().to_string())),
         size: Some([preprocessing.height, preprocessing.width]),
-        cut: transfer.and_then(|transfer| transfer.cut.clone()),
-        head: transfer.map(|transfer| transfer.head.to_string()),
-        unfreeze: transfer.and_then(|transfer| transfer.unfreeze.clone()),
+        cut,
+        head,
+        unfreeze,
         images: Some([folder.train.len(), folder.validation.len()]),
         feature_seconds: None,
         command: Some(command_line(std::env::args())),

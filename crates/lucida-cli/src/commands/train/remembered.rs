@@ -20,7 +20,8 @@ pub(super) struct Remembered {
     train: Vec<Vec<Key>>,
     validation: Vec<Key>,
     computed: usize,
-    started: Instant,
+    /// How long it took to compute them; 0 when all were in the cache.
+    pub(super) seconds: f64,
     context: Context,
 }
 
@@ -33,7 +34,7 @@ impl Remembered {
             train: Vec::new(),
             validation: Vec::new(),
             computed: 0,
-            started: Instant::now(),
+            seconds: 0.0,
             context,
         })
     }
@@ -43,7 +44,12 @@ impl Remembered {
         let counter = Counter::new(self.context.output, "Features");
         let watch = |done, total| counter.at(done, total);
         let images = (set, pass, keys);
-        self.computed += features_of_base(&mut self.store, model, &self.layer, images, self.context.cpu, &watch)?;
+        let started = Instant::now();
+        let computed = features_of_base(&mut self.store, model, &self.layer, images, self.context.cpu, &watch)?;
+        if computed > 0 {
+            self.computed += computed;
+            self.seconds += started.elapsed().as_secs_f64();
+        }
         Ok(())
     }
 
@@ -82,22 +88,17 @@ impl Remembered {
         Ok(())
     }
 
-    /// How long it took so far; 0 when all were in the cache.
-    pub(super) fn seconds(&self) -> f64 {
-        if self.computed > 0 { self.started.elapsed().as_secs_f64() } else { 0.0 }
-    }
-
     /// Says what was computed, and where it is.
     pub(super) fn tell(&self) {
-        let Self { layer, computed, started, .. } = self;
-        let (all, time) = (self.train.iter().map(Vec::len).sum::<usize>() + self.validation.len(), started.elapsed());
+        let Self { layer, computed, .. } = self;
+        let all = self.train.iter().map(Vec::len).sum::<usize>() + self.validation.len();
         let place = self.store.folder().display();
         self.context.output.info(&match *computed {
             0 => format!("The features of all {} images at {layer} are in {place}", thousands(all)),
             computed => format!(
                 "Computed the features of {} images at {layer} in {}, kept in {place}",
                 thousands(computed),
-                seconds(time.as_secs_f64())
+                seconds(self.seconds)
             ),
         });
     }

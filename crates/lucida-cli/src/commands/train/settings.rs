@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
+use lucida::files::SetAside;
 use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
@@ -56,8 +57,11 @@ impl Wanted<'_> {
     pub(super) fn in_run(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<()>) -> Result<()> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
-        let run = self.open_run(path)?;
+        let (run, earlier) = self.open_run(path)?;
         let result = work(&run);
+        if let Some(earlier) = earlier.filter(|_| run.has_epoch()) {
+            earlier.discard()?;
+        }
         if result.is_err() && !made.is_empty() && self.leads() {
             run.remove_if_unused();
             // A folder with something in it stays.
@@ -110,11 +114,16 @@ impl Wanted<'_> {
     }
 
     /// Opens the folder of the run: a new one, or that of a run that is resumed.
-    fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+    /// The folder, and the files of an earlier run that are set aside until there is a complete epoch.
+    fn open_run(&self, path: &Path) -> lucida::Result<(RunFolder, Option<SetAside>)> {
         if !self.leads() {
-            return Ok(RunFolder::at(path));
+            return Ok((RunFolder::at(path), None));
         }
-        if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
+        if self.arguments.resume {
+            return Ok((RunFolder::reopen(path)?, None));
+        }
+        let (run, earlier) = RunFolder::create(path, self.arguments.force)?;
+        Ok((run, Some(earlier)))
     }
 
     fn epochs(&self) -> usize {

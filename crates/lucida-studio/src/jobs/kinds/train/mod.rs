@@ -94,7 +94,13 @@ impl Train {
 impl Work for Training {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { request, source, resume } = *self;
-        let run = if resume { RunFolder::reopen(job.folder())? } else { RunFolder::create(job.folder(), true)? };
+        let run = if resume {
+            RunFolder::reopen(job.folder())?
+        } else {
+            let (run, earlier) = RunFolder::create(job.folder(), true)?;
+            earlier.discard()?;
+            run
+        };
         let course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume };
         match request.data {
             Material::Digits => digits::learn(&course, source.as_ref()),
