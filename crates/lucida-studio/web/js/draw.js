@@ -242,7 +242,6 @@ function bars(probabilities) {
   if (probabilities.length > 12) order.sort((a, b) => probabilities[b] - probabilities[a]).splice(8);
   if (list.children.length !== order.length) {
     list.replaceChildren(...order.map(() => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'track' }, el('span', { class: 'fill' })), el('span', { class: 'value' }))));
-    for (const fill of list.querySelectorAll('.fill')) fill.style.display = 'block';
   }
   const best = probabilities.indexOf(Math.max(...probabilities));
   const blank = source === 'pad' && isEmpty();
