@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lucida::explain::{ReceptiveField, receptive_fields};
+use lucida::explain::{ClassScore, ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::zoo::{self, Architecture, Options};
 use lucida::weights::{BUILTIN, Model, ModelSettings, ModelSpec, Task, Top, locate, open, open_with, settings_file};
@@ -66,6 +66,11 @@ impl Loaded {
         lucida::explain::class_name(&self.model, class)
     }
 
+    /// The number of classes that the outputs are; 0 when they are something else.
+    pub(crate) fn classes(&self) -> usize {
+        classes_of(&self.model, self.task)
+    }
+
     /// Whether it reads digits.
     pub(crate) fn is_digits(&self) -> bool {
         self.model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit)
@@ -75,6 +80,14 @@ impl Loaded {
     pub(crate) fn node(&self, layer: &str) -> Result<usize> {
         self.model.network.find(layer).map_err(|error| Problem::missing(error.to_string()))
     }
+}
+
+/// As [`Loaded::classes`], of a model with this task; `None` leaves it to the network.
+pub(crate) fn classes_of(model: &Model, task: Option<Task>) -> usize {
+    if matches!(task, Some(Task::Regress | Task::Features)) {
+        return 0;
+    }
+    ClassScore::classes(&model.network).unwrap_or(0)
 }
 
 /// The list, and what of it is in memory.
@@ -99,7 +112,8 @@ impl Models {
             let name = Path::new(&spec.model).file_name().map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_else(|| spec.model.clone());
             let origin = Origin::Spec(spec.clone());
-            let stamp = spec.file().ok().flatten().map_or(0, |file| stamp_of(format!("{spec:?}").as_bytes(), written(&file)));
+            let stamp =
+                spec.file().ok().flatten().map_or(0, |file| stamp_of(format!("{spec:?}").as_bytes(), written(&file)));
             entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp });
         }
         let mut runs = runs_in(&self.runs, "run");
@@ -174,11 +188,9 @@ impl Entry {
     /// The model with these settings, or with those of its file and of the command line; and the task that these say.
     pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<(Model, Option<Task>)> {
         match (&self.origin, settings) {
-            (Origin::Untrained(known), _) => {
-                Ok((Model::of_architecture(known, &Options::default().seed(SEED))?, None))
-            }
+            (Origin::Untrained(known), _) => Ok((Model::of_architecture(known, &Options::default().seed(SEED))?, None)),
             (Origin::Spec(spec), Some(settings)) => {
-                // They were chosen with those of the command line before the eyes.
+                // The card shows the values of the command line to begin with: what it sends replaces them.
                 let spec = ModelSpec { preprocessing: None, classes: None, task: None, ..spec.clone() };
                 let task = settings.task;
                 Ok((open_with(&spec, settings)?, task))

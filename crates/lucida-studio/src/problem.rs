@@ -30,7 +30,7 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
-    /// The same with 400 in place of 422, for the parts of the API that do not tell the two apart.
+    /// The same with 400 in place of 422, for requests where either is the fault of a setting.
     pub(crate) fn refused(self) -> Self {
         match self.status {
             StatusCode::UNPROCESSABLE_ENTITY => Self { status: StatusCode::BAD_REQUEST, ..self },

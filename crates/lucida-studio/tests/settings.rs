@@ -132,9 +132,19 @@ fn the_task_decides_what_outputs_mean() {
     assert_eq!(put(&studio, SETTINGS, &body("unit", "", "regress".into(), false)).json()["task"], "regress");
     assert_eq!(studio.get("/api/models/given").json()["classes"], json!([]));
     assert_eq!(studio.get("/api/models/given/prediction?image=cat").json()["probabilities"], json!([]));
+    // No decision is left to explain, and no loss to follow back.
+    let explain = r#"{"kind":"explain","model":"given","image":"cat","methods":["gradient"]}"#;
+    assert_eq!(studio.post("/api/jobs", explain).status, 422);
+    let layer = &studio.get("/api/models/given").json()["layers"][1]["name"];
+    let mechanics = json!({
+        "image": "cat", "layer": layer, "filter": 0, "position": [1, 1], "channel": 0, "place": [0, 0]
+    });
+    let mechanics = || studio.post("/api/models/given/mechanics", &mechanics.to_string()).json()["back"].clone();
+    assert!(mechanics().is_null());
     // Back to what follows from the network.
     assert_eq!(put(&studio, SETTINGS, &body("unit", "", Value::Null, false)).json()["task"], Value::Null);
     assert_eq!(studio.get("/api/models/given").json()["classes"], json!(["0", "1", "2"]));
+    assert!(!mechanics().is_null());
 }
 
 #[test]
@@ -157,7 +167,10 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         (body("unit", "{\"cat\": 0", none(), true), "not valid JSON"),
         (body("unit", &long, none(), true), "200 characters"),
         (body("unit", "", "guess".into(), true), "guess"),
-        (json!({ "settings": { "preprocessing": "unit", "classes": "", "task": null }, "save": true, "path": "/tmp/x" }), "path"),
+        (
+            json!({ "settings": { "preprocessing": "unit", "classes": "", "task": null }, "save": true, "path": "/tmp/x" }),
+            "path",
+        ),
         (json!([]), "request"),
     ] {
         let answer = put(&studio, SETTINGS, &bad);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use lucida::weights::{Model, Task};
 use serde::Serialize;
 
 use super::settings::is_assumed;
@@ -71,20 +70,6 @@ pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Pat
     studio.compute(describe).await
 }
 
-/// How many classes a model tells apart, if it tells any.
-pub(crate) fn classes(loaded: &Loaded) -> usize {
-    classes_of(&loaded.model, loaded.task)
-}
-
-/// The same for a model with this task; `None` leaves it to the network.
-pub(crate) fn classes_of(model: &Model, task: Option<Task>) -> usize {
-    if matches!(task, Some(Task::Regress | Task::Features)) {
-        return 0;
-    }
-    // A network of features ends in maps, or says nothing about classes.
-    lucida::explain::ClassScore::classes(&model.network).unwrap_or(0)
-}
-
 fn described(loaded: &Loaded, assumed: bool) -> Described {
     let network = &loaded.model.network;
     let (blocks, wires) = arrange(network);
@@ -98,7 +83,7 @@ fn described(loaded: &Loaded, assumed: bool) -> Described {
         assumed,
         parameters: network.parameters().0,
         input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
-        classes: (0..classes(loaded)).map(|class| loaded.class_name(class)).collect(),
+        classes: (0..loaded.classes()).map(|class| loaded.class_name(class)).collect(),
         layers: nodes
             .map(|(index, node)| LayerItem {
                 name: node.name().to_owned(),

@@ -20,8 +20,7 @@ use serde_json::Value;
 
 use super::encoded::data_url;
 use super::jobs::read;
-use super::models::classes_of;
-use crate::models::{Entry, Loaded};
+use crate::models::{Entry, Loaded, classes_of};
 use crate::pictures::smaller;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -185,7 +184,8 @@ impl Chosen {
         let Some(expected) = expected_classes(model) else {
             return Err(Problem::wrong("class names: the output of this network is not a list of classes"));
         };
-        let names = parse_class_names(&self.classes).map_err(|error| Problem::wrong(format!("class names: {error}")))?;
+        let names =
+            parse_class_names(&self.classes).map_err(|error| Problem::wrong(format!("class names: {error}")))?;
         if names.len() != expected {
             let got = names.len();
             return Err(Problem::wrong(format!("class names: {got} given, {expected} expected")));
@@ -236,8 +236,10 @@ fn expected_classes(model: &Model) -> Option<usize> {
 /// All tasks, unless the output says what it means.
 fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
     let Ok(output) = loaded.model.network.output() else { return Vec::new() };
-    let is_plain =
-        matches!((output.activation(), output.shape().len()), (ActivationKind::Softmax, 2..) | (ActivationKind::Sigmoid, 1));
+    let is_plain = matches!(
+        (output.activation(), output.shape().len()),
+        (ActivationKind::Softmax, 2..) | (ActivationKind::Sigmoid, 1)
+    );
     let was_changed = loaded.task.is_some() || loaded.model.notes.iter().any(|note| matches!(note, Note::Task(_)));
     if output.shape().as_flat().is_none() || (is_plain && !was_changed) {
         return Vec::new();
@@ -268,7 +270,9 @@ fn can_write(folder: &FilePath) -> bool {
 
 fn not_saved(error: Error) -> Problem {
     match error {
-        Error::Io { source, .. } => Problem::new(StatusCode::CONFLICT, format!("the settings cannot be saved: {source}")),
+        Error::Io { source, .. } => {
+            Problem::new(StatusCode::CONFLICT, format!("the settings cannot be saved: {source}"))
+        }
         other => other.into(),
     }
 }

@@ -27,6 +27,7 @@ export function settings(reload) {
   const [loadTurn, previewTurn] = [turns(), turns()];
   let later;
   let tried = null;
+  let sending = false;
 
   /** Fetches the settings, and shows them. */
   async function open() {
@@ -146,8 +147,9 @@ export function settings(reload) {
   }
 
   async function apply(save) {
+    if (sending) return;
+    sending = true;
     const target = model;
-    for (const button of [part('use'), part('save')]) button.setAttribute('aria-disabled', 'true');
     try {
       const now = await put(path`/api/models/${target.id}/settings`, { settings: chosen(), save });
       if (model !== target) return;
@@ -157,7 +159,7 @@ export function settings(reload) {
     } catch (error) {
       part('problem').textContent = error.message;
     } finally {
-      for (const button of [part('use'), part('save')]) button.removeAttribute('aria-disabled');
+      sending = false;
     }
   }
 

@@ -61,8 +61,7 @@ fn names_files_and_folders() {
 fn settings_in_place_of_those_beside_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("small.safetensors");
-    let layers: [crate::nn::Layer; 2] =
-        [crate::nn::layers::Flatten {}.into(), crate::nn::layers::Dense::new(2).into()];
+    let layers: [crate::nn::Layer; 2] = [crate::nn::layers::Flatten {}.into(), crate::nn::layers::Dense::new(2).into()];
     let network = crate::nn::Network::sequential("small", [4, 4, 3], layers, 1).unwrap();
     safetensors::save_model(&Model::new(network), &file).unwrap();
     let prepared = |text: &str| {
@@ -80,8 +79,11 @@ fn settings_in_place_of_those_beside_the_file() {
     let text = |model: &Model| model.preprocessing.as_ref().unwrap().to_string();
     let found = open(&spec).unwrap();
     assert_eq!((text(&found).as_str(), &found.class_names), ("tf", &beside.class_names));
-    let given =
-        ModelSettings { preprocessing: prepared("caffe,pad"), class_names: names(["c", "d"]), task: Some(Task::Regress) };
+    let given = ModelSettings {
+        preprocessing: prepared("caffe,pad"),
+        class_names: names(["c", "d"]),
+        task: Some(Task::Regress),
+    };
     let found = open_with(&spec, given).unwrap();
     assert_eq!((text(&found).as_str(), found.class_names), ("caffe,pad", names(["c", "d"])));
     assert_eq!(found.preprocessing.unwrap().output_shape(), [4, 4, 3]);
