@@ -106,6 +106,11 @@ test('it is used for now, everywhere, and opened again with the keyboard', async
   await shown.goto(`${served.url}/explain`);
   await shown.waitForSelector(`.class:has-text("${LONG[0]}")`);
   assert.ok(await shown.isHidden('#settings'));
+  // Long names leave room for the bars.
+  await shown.setViewportSize({ width: 390, height: 860 });
+  const track = await shown.locator('.class .track').first().boundingBox();
+  assert.ok(track.width > 20, `${track.width} pixels`);
+  await shown.setViewportSize({ width: 1280, height: 860 });
   await shown.focus('#settings-toggle');
   await shown.keyboard.press('Enter');
   await settled(shown);
@@ -136,6 +141,8 @@ test('a card that was closed stays closed, until it is wanted', async () => {
   await shown.waitForFunction(() => location.search.includes('vgg16-builtin'));
   await shown.click('#settings-toggle');
   await shown.waitForSelector(card);
+  assert.equal(await shown.locator('#settings-bars li').count(), 0);
+  assert.match(await shown.textContent('#settings-note'), /is known/);
   assert.ok(await shown.isDisabled('#settings-use'));
   assert.equal(await shown.inputValue('#settings-format'), 'caffe');
   clean(shown);
@@ -153,6 +160,8 @@ test('nothing sticks out, and no one is shut out', async () => {
         await one.waitForFunction((name) => document.querySelector('#settings-bars').textContent.includes(name), LONG[2]);
         const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(over <= 0, `${path} is ${over} pixels too wide at ${width}`);
+        const bar = await one.evaluate(() => [...document.querySelectorAll('.mark, #model, #settings-toggle')].map((part) => part.getBoundingClientRect()).map(({ top, bottom }) => Math.round((top + bottom) / 2)));
+        assert.ok(Math.max(...bar) - Math.min(...bar) <= 2, `the bar wraps at ${width}: ${bar}`);
         const overlap = await one.evaluate(() => {
           const box = document.querySelector('#settings').getBoundingClientRect();
           const others = [document.querySelector('.bar'), document.querySelector('main').lastElementChild].map((other) => other.getBoundingClientRect());

@@ -181,7 +181,10 @@ impl Entry {
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {
             Origin::Spec(spec) if ["Given", "Runs"].contains(&self.group) => Ok(spec),
-            _ => Err(format!("{} comes with Lucida: its preprocessing and class names are known", self.name)),
+            _ => Err(format!(
+                "the preprocessing of {} is known: only that of a model of your own can be changed",
+                self.name
+            )),
         }
     }
 

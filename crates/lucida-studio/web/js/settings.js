@@ -71,13 +71,20 @@ export function settings(reload) {
     part('task-row').hidden = tasks.length === 0;
     part('task').replaceChildren(el('option', { value: '' }, 'Detect'), ...tasks.map((name) => el('option', { value: name }, TASKS[name])));
     part('task').value = task ?? '';
-    part('classes').hidden = classes === null;
+    part('classes').hidden = classes === null || (fixed !== null && names.length === 0);
     part('names').value = names.join('\n');
     part('names-note').textContent = `${classes} expected: one per line, a JSON list, or Keras's class_indices.`;
-    part('problem').textContent = '';
+    clear();
     part('use').disabled = fixed !== null;
     part('save').disabled = unsaved !== null;
     part('unsaved').textContent = fixed === null && unsaved !== null ? `Cannot be saved: ${unsaved}.` : '';
+  }
+
+  /** What was shown for another model goes. */
+  function clear() {
+    part('problem').textContent = '';
+    part('image').removeAttribute('src');
+    for (const place of [part('size'), $('tbody', part('channels')), part('bars'), part('outputs')]) place.replaceChildren();
   }
 
   function choosePreprocessing(text, channels) {
@@ -125,8 +132,11 @@ export function settings(reload) {
       if (!last()) return;
       show(found);
       part('problem').textContent = '';
+      $('.settings-preview', card).classList.remove('stale');
     } catch (error) {
-      if (last()) part('problem').textContent = error.message;
+      if (!last()) return;
+      part('problem').textContent = error.message;
+      $('.settings-preview', card).classList.add('stale');
     }
   }
 
