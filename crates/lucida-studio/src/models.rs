@@ -1,14 +1,16 @@
 //! The models that can be looked at: the one that was given, those of the runs, and what is known or built in.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lucida::explain::{ReceptiveField, receptive_fields};
+use lucida::explain::{ClassScore, ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::zoo::{self, Architecture, Options};
-use lucida::weights::{BUILTIN, Model, ModelSpec, Top, locate, open};
+use lucida::weights::{BUILTIN, Model, ModelSettings, ModelSpec, Task, Top, locate, open, open_with, settings_file};
+use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Result};
 
@@ -50,7 +52,9 @@ pub(crate) struct Loaded {
     pub(crate) fields: Vec<ReceptiveField>,
     /// Whether its weights mean anything.
     pub(crate) trained: bool,
-    /// Changes when the file of the model does.
+    /// What its outputs mean, where somebody said so.
+    pub(crate) task: Option<Task>,
+    /// Changes when the file of the model does, and when its settings do.
     pub(crate) stamp: u128,
     /// The plan of the live view, made when it is first wanted.
     pub(crate) live: Mutex<Option<Plan>>,
@@ -60,6 +64,11 @@ impl Loaded {
     /// What a class is called.
     pub(crate) fn class_name(&self, class: usize) -> String {
         lucida::explain::class_name(&self.model, class)
+    }
+
+    /// The number of classes that the outputs are; 0 when they are something else.
+    pub(crate) fn classes(&self) -> usize {
+        classes_of(&self.model, self.task)
     }
 
     /// Whether it reads digits.
@@ -73,17 +82,27 @@ impl Loaded {
     }
 }
 
+/// As [`Loaded::classes`], of a model with this task; `None` leaves it to the network.
+pub(crate) fn classes_of(model: &Model, task: Option<Task>) -> usize {
+    if matches!(task, Some(Task::Regress | Task::Features)) {
+        return 0;
+    }
+    ClassScore::classes(&model.network).unwrap_or(0)
+}
+
 /// The list, and what of it is in memory.
 #[derive(Default)]
 pub(crate) struct Models {
     given: Option<ModelSpec>,
     runs: PathBuf,
     loaded: Mutex<Vec<Arc<Loaded>>>,
+    /// Settings of this process, by the identifier of their model.
+    settings: Mutex<HashMap<String, ModelSettings>>,
 }
 
 impl Models {
     pub(crate) fn new(given: Option<ModelSpec>, runs: &Path) -> Self {
-        Self { given, runs: runs.to_owned(), loaded: Mutex::default() }
+        Self { given, runs: runs.to_owned(), ..Self::default() }
     }
 
     /// All models, the one to begin with first.
@@ -93,7 +112,9 @@ impl Models {
             let name = Path::new(&spec.model).file_name().map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_else(|| spec.model.clone());
             let origin = Origin::Spec(spec.clone());
-            entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp: 0 });
+            let stamp =
+                spec.file().ok().flatten().map_or(0, |file| stamp_of(format!("{spec:?}").as_bytes(), written(&file)));
+            entries.push(Entry { id: "given".into(), name, group: "Given", origin, stamp });
         }
         let mut runs = runs_in(&self.runs, "run");
         runs.extend(runs_in(&self.runs.join("studio"), "job"));
@@ -119,30 +140,92 @@ impl Models {
         entries
     }
 
+    /// A model of the list.
+    pub(crate) fn find(&self, id: &str) -> Result<Entry> {
+        let entry = self.list().into_iter().find(|entry| entry.id == id);
+        entry.ok_or_else(|| Problem::missing("there is no such model"))
+    }
+
     /// A model, from memory or from its file.
     pub(crate) fn get(&self, id: &str) -> Result<Arc<Loaded>> {
-        let entry = self.list().into_iter().find(|entry| entry.id == id);
-        let entry = entry.ok_or_else(|| Problem::missing("there is no such model"))?;
+        let mut entry = self.find(id)?;
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        entry.stamp = entry.stamp_with(settings.as_ref());
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = loaded.iter().position(|model| model.id == id && model.stamp == entry.stamp) {
             let model = loaded.remove(at);
             loaded.push(Arc::clone(&model));
             return Ok(model);
         }
-        let (model, trained) = match &entry.origin {
-            Origin::Spec(spec) => (open(spec)?, true),
-            Origin::Untrained(known) => (Model::of_architecture(known, &Options::default().seed(SEED))?, false),
-        };
+        let (model, task) = entry.open(settings)?;
+        let trained = matches!(entry.origin, Origin::Spec(_));
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;
         loaded.retain(|model| model.id != id);
-        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live: Mutex::default() });
+        let model = Arc::new(Loaded { id, name, model, fields, trained, task, stamp, live: Mutex::default() });
         loaded.push(Arc::clone(&model));
         if loaded.len() > LOADED {
             loaded.remove(0);
         }
         Ok(model)
     }
+
+    /// Uses settings for a model from now on, until the studio ends.
+    pub(crate) fn set(&self, id: &str, settings: ModelSettings) {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), settings);
+    }
+}
+
+impl Entry {
+    /// Where the model is, if it is a person's own: one that was given, or a run.
+    pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
+        match &self.origin {
+            Origin::Spec(spec) if ["Given", "Runs"].contains(&self.group) => Ok(spec),
+            _ => Err(format!(
+                "the preprocessing of {} is known: only that of a model of your own can be changed",
+                self.name
+            )),
+        }
+    }
+
+    /// The model with these settings, or with those of its file and of the command line; and the task that these say.
+    pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<(Model, Option<Task>)> {
+        match (&self.origin, settings) {
+            (Origin::Untrained(known), _) => Ok((Model::of_architecture(known, &Options::default().seed(SEED))?, None)),
+            (Origin::Spec(spec), Some(settings)) => {
+                // The card shows the values of the command line to begin with: what it sends replaces them.
+                let spec = ModelSpec { preprocessing: None, classes: None, task: None, ..spec.clone() };
+                let task = settings.task;
+                Ok((open_with(&spec, settings)?, task))
+            }
+            (Origin::Spec(spec), None) => {
+                let beside = spec.file()?.map(|file| ModelSettings::load(&file)).transpose()?.flatten();
+                Ok((open(spec)?, spec.task.or(beside.and_then(|settings| settings.task))))
+            }
+        }
+    }
+
+    /// The stamp of the model with its settings.
+    fn stamp_with(&self, settings: Option<&ModelSettings>) -> u128 {
+        let Origin::Spec(spec) = &self.origin else { return self.stamp };
+        if let Some(settings) = settings {
+            return stamp_of(&serde_json::to_vec(settings).unwrap_or_default(), self.stamp);
+        }
+        let beside = spec.file().ok().flatten().map_or(0, |file| written(&settings_file(&file)));
+        if beside == 0 { self.stamp } else { stamp_of(b"settings", self.stamp ^ beside) }
+    }
+}
+
+/// When a file was written, in nanoseconds; 0 when there is none.
+fn written(file: &Path) -> u128 {
+    let time = fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
+}
+
+/// A number for what a model is made of.
+fn stamp_of(bytes: &[u8], number: u128) -> u128 {
+    let hash = Sha256::new().chain_update(bytes).chain_update(number.to_le_bytes()).finalize();
+    hash.iter().take(16).fold(0, |stamp, &byte| stamp << 8 | u128::from(byte))
 }
 
 /// The folders that hold a model.

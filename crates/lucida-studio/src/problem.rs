@@ -30,6 +30,14 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
+    /// The same with 400 in place of 422, for requests where either is the fault of a setting.
+    pub(crate) fn refused(self) -> Self {
+        match self.status {
+            StatusCode::UNPROCESSABLE_ENTITY => Self { status: StatusCode::BAD_REQUEST, ..self },
+            _ => self,
+        }
+    }
+
     /// The server has enough to do.
     pub(crate) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded::Maps;
 use super::images::ImageQuery;
-use super::models::classes;
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -82,7 +81,7 @@ pub(crate) async fn prediction(
 ) -> Result<Json<Prediction>> {
     let predict = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
-        let count = classes(&loaded);
+        let count = loaded.classes();
         if count == 0 {
             return Ok(Json(Prediction { probabilities: Vec::new(), classes: Vec::new() }));
         }
@@ -109,7 +108,7 @@ fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
     let Some(plan) = kept.as_mut() else { return Err(Problem::missing("the network cannot be run")) };
     plan.input_mut().copy_from_slice(input);
     plan.forward(network)?;
-    let probabilities = match classes(loaded) {
+    let probabilities = match loaded.classes() {
         0 => Vec::new(),
         _ => probabilities(output.activation(), plan.output(0)),
     };

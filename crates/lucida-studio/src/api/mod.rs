@@ -11,5 +11,6 @@ pub(crate) mod layers;
 pub(crate) mod mechanics;
 pub(crate) mod models;
 pub(crate) mod openapi;
+pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

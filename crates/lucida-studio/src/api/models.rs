@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
+use super::settings::is_assumed;
 use crate::graph::{Block, Wire, arrange};
 use crate::models::{Entry, Loaded};
 use crate::problem::Result;
@@ -28,6 +29,8 @@ pub(crate) struct Described {
     trained: bool,
     /// Whether it reads handwritten digits.
     digits: bool,
+    /// Whether the model does not say how images are prepared, and its owner has not either.
+    assumed: bool,
     parameters: usize,
     /// Height, width and channels of its input; nothing when it takes no picture.
     input: Option<[usize; 3]>,
@@ -59,17 +62,15 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<I
 }
 
 pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Described>> {
-    studio.compute(move |studio| Ok(Json(described(&*studio.models.get(&model)?)))).await
+    let describe = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let assumed = is_assumed(&studio.models.find(&model)?, &loaded);
+        Ok(Json(described(&loaded, assumed)))
+    };
+    studio.compute(describe).await
 }
 
-/// How many classes a model tells apart, if it tells any.
-pub(crate) fn classes(loaded: &Loaded) -> usize {
-    let model = &loaded.model;
-    // A network of features ends in maps, or says nothing about classes.
-    lucida::explain::ClassScore::classes(&model.network).unwrap_or(0)
-}
-
-fn described(loaded: &Loaded) -> Described {
+fn described(loaded: &Loaded, assumed: bool) -> Described {
     let network = &loaded.model.network;
     let (blocks, wires) = arrange(network);
     let nodes = network.nodes().iter().enumerate();
@@ -79,9 +80,10 @@ fn described(loaded: &Loaded) -> Described {
         network: network.name().to_owned(),
         trained: loaded.trained,
         digits: loaded.is_digits(),
+        assumed,
         parameters: network.parameters().0,
         input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
-        classes: (0..classes(loaded)).map(|class| loaded.class_name(class)).collect(),
+        classes: (0..loaded.classes()).map(|class| loaded.class_name(class)).collect(),
         layers: nodes
             .map(|(index, node)| LayerItem {
                 name: node.name().to_owned(),

@@ -94,7 +94,23 @@ async fn answers_are_as_described() {
     let style =
         json!({ "kind": "style", "content": "cat", "styles": [{ "image": "brushwork", "weight": 1 }], "size": 64 });
     let train = json!({ "kind": "train", "data": "digits", "epochs": 1, "batch_size": 64, "learning_rate": 0.001 });
+    let chosen = json!({ "preprocessing": "unit", "classes": "", "task": null });
+    let preview = json!({ "image": "digit-0", "settings": chosen });
+    let change = |save: bool| json!({ "settings": chosen, "save": save }).to_string().into_bytes();
+    let settings = "/api/models/{model}/settings";
     let asked: Vec<Asked> = vec![
+        ("GET", settings, "/api/models/run-digits/settings", "", none(), 200),
+        ("GET", settings, "/api/models/vgg16-builtin/settings", "", none(), 200),
+        ("PUT", settings, "/api/models/run-digits/settings", "application/json", change(false), 200),
+        ("PUT", settings, "/api/models/lenet5/settings", "application/json", change(true), 400),
+        (
+            "POST",
+            "/api/models/{model}/settings/preview",
+            "/api/models/run-digits/settings/preview",
+            "application/json",
+            preview.to_string().into(),
+            200,
+        ),
         ("GET", "/api/openapi.json", "/api/openapi.json", "", none(), 200),
         ("GET", "/api/data", "/api/data", "", none(), 200),
         ("GET", "/api/models", "/api/models", "", none(), 200),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Router, middleware};
 
 use super::guard::{self, Guard};
 use super::{assets, headers};
-use crate::api::{data, draw, events, explain, images, jobs, layers, mechanics, models, openapi};
+use crate::api::{data, draw, events, explain, images, jobs, layers, mechanics, models, openapi, settings};
 use crate::pages;
 use crate::state::Studio;
 
@@ -23,6 +23,9 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/data", get(data::overview)),
         (Method::GET, "/api/models", get(models::list)),
         (Method::GET, "/api/models/{model}", get(models::describe)),
+        (Method::GET, "/api/models/{model}/settings", get(settings::show)),
+        (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
+        (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
         (Method::GET, "/api/models/{model}/pictures", get(data::list)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),

@@ -37,8 +37,10 @@ export async function ask(path, options = {}) {
   return answer;
 }
 
-export const post = (path, value) =>
-  ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) });
+const send = (method) => (path, value) =>
+  ask(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) });
+export const post = send('POST');
+export const put = send('PUT');
 
 /** A path whose parts may hold any character. */
 export const path = (parts, ...values) =>
@@ -69,6 +71,7 @@ const KEYS = ['model', 'image', 'layer', 'channel'];
 const kept = () => JSON.parse(sessionStorage.getItem('lucida') ?? '{}');
 export const view = { ...kept(), ...Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key))) };
 
+/** Changes what is looked at; the event `look` of the document says so to others. */
 export function look(changes) {
   Object.assign(view, changes);
   const query = new URLSearchParams();
@@ -78,6 +81,7 @@ export function look(changes) {
   }
   sessionStorage.setItem('lucida', JSON.stringify(view));
   history.replaceState(null, '', `${location.pathname}?${query}`);
+  document.dispatchEvent(new Event('look'));
 }
 
 /** A number as people read it. */

@@ -8,6 +8,8 @@ import { bytes, drawMap, extent, filmColour, signedColour } from './pixels.js';
 /** The side of what is sent: small enough to be quick, large enough to be made 28 x 28 well. */
 const SENT = 140;
 const CAMERA = 224;
+/** The most characters of a class name that fit beside its bar. */
+const LONG = 14;
 
 const pad = $('#pad');
 const pen = pad.getContext('2d', { willReadFrequently: true });
@@ -242,8 +244,8 @@ function bars(probabilities) {
   if (probabilities.length > 12) order.sort((a, b) => probabilities[b] - probabilities[a]).splice(8);
   if (list.children.length !== order.length) {
     list.replaceChildren(...order.map(() => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'track' }, el('span', { class: 'fill' })), el('span', { class: 'value' }))));
-    for (const fill of list.querySelectorAll('.fill')) fill.style.display = 'block';
   }
+  list.classList.toggle('long', model.classes.some((name) => name.length > LONG));
   const best = probabilities.indexOf(Math.max(...probabilities));
   const blank = source === 'pad' && isEmpty();
   order.forEach((which, at) => {

@@ -2,6 +2,7 @@
 
 import { $, ask, attempt, el, look, path, say, view } from './core.js';
 import { ended, listen } from './events.js';
+import { settings } from './settings.js';
 
 let models = [];
 
@@ -13,12 +14,19 @@ export async function frame(changed = () => {}) {
     watchJobs(() => {});
     return {};
   }
+  const card = settings(() => show(view.model));
   select.addEventListener('change', () => choose(select.value));
   async function choose(id) {
     look({ model: id, layer: undefined, channel: undefined });
     select.value = id;
+    await show(id);
+  }
+  async function show(id, viewed = {}) {
     const model = await attempt(() => ask(path`/api/models/${id}`));
-    if (model && view.model === id) await changed(model);
+    if (!model || view.model !== id) return;
+    Object.assign(view, viewed);
+    card.use(model);
+    await changed(model);
   }
   await fill(select);
   watchJobs(async () => fill(select));
@@ -28,11 +36,7 @@ export async function frame(changed = () => {}) {
   const id = known ? view.model : models[0].id;
   look({ model: id });
   select.value = id;
-  const model = await attempt(() => ask(path`/api/models/${id}`));
-  if (model) {
-    Object.assign(view, { layer, channel });
-    await changed(model);
-  }
+  await show(id, { layer, channel });
   return { choose };
 }
 

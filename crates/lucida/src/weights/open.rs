@@ -66,19 +66,35 @@ enum Meaning {
 /// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
 /// fetches them. Else as [`load_model`] and [`load_weights`].
 pub fn open(spec: &ModelSpec) -> Result<Model> {
+    open_as(spec, None)
+}
+
+/// As [`open`], with these settings in place of those in the file beside the model.
+///
+/// # Errors
+/// As [`open`]; [`Error::Argument`] when the settings do not fit the model.
+pub fn open_with(spec: &ModelSpec, settings: ModelSettings) -> Result<Model> {
+    open_as(spec, Some(settings))
+}
+
+fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     let (model, file) = match spec.meaning()? {
         Meaning::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
         Meaning::Builtin => (builtin(spec)?, None),
         Meaning::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
         Meaning::Known(known, None) => (open_known(known, &locate(known, spec.top)?, spec)?, None),
     };
-    complete(model, file.as_deref(), spec)
+    let settings = match (settings, &file) {
+        (Some(settings), _) => settings,
+        (None, Some(file)) => ModelSettings::load(file)?.unwrap_or_default(),
+        (None, None) => ModelSettings::default(),
+    };
+    complete(model, file.as_deref(), settings, spec)
 }
 
 /// A model with what its file does not say: how images are prepared, the names of its classes, and, where the classifier is
 /// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
-fn complete(mut model: Model, file: Option<&Path>, spec: &ModelSpec) -> Result<Model> {
-    let settings = file.map(ModelSettings::load).transpose()?.flatten().unwrap_or_default();
+fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec: &ModelSpec) -> Result<Model> {
     let task = spec.task.or(settings.task);
     settings.apply(&mut model)?;
     match (&spec.classes, file) {
@@ -136,6 +152,19 @@ impl ModelSpec {
     /// What a name or a path means on its own.
     pub fn new(model: impl Into<String>) -> Self {
         Self { model: model.into(), ..Self::default() }
+    }
+
+    /// The model's own file, beside which its settings are; none for what is built in, and for a known network whose weights
+    /// are in the cache.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is no such file and no such network.
+    pub fn file(&self) -> Result<Option<PathBuf>> {
+        Ok(match self.meaning()? {
+            Meaning::File(path) => Some(path),
+            Meaning::Known(_, weights) => weights,
+            Meaning::Builtin => None,
+        })
     }
 
     fn meaning(&self) -> Result<Meaning> {

@@ -166,7 +166,7 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
     let bias = weights.get(1).map_or(0.0, |bias| bias.values()[question.filter]);
 
     // Without classes there is no loss to follow back.
-    let classifier = Classifier::of(network).ok();
+    let classifier = Classifier::of(network).ok().filter(|_| loaded.classes() > 0);
     let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
     let from_input = network.nodes()[site.from].inputs().is_empty();
     let before = Point::before_activation(name);

@@ -80,7 +80,7 @@ impl Work for Maximizing {
         let model = &self.loaded.model;
         let preprocessing = model.preprocessing.as_ref();
         let is_output = model.network.output()?.name() == layer;
-        let (target, fourier) = match is_output && lucida::explain::ClassScore::classes(&model.network).is_ok() {
+        let (target, fourier) = match is_output && self.loaded.classes() > 0 {
             true => (Target::classes(&model.network)?, Fourier::classes(preprocessing)),
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };

@@ -31,19 +31,30 @@ pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
     }
     let bytes = fs::read(path).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not text in UTF-8"))?;
+    names_in(&text).map_err(|problem| Error::file(path, problem))
+}
+
+/// The names of classes in a text, in any of the forms that [`read_class_names`] reads.
+///
+/// # Errors
+/// [`Error::Argument`] says what is wrong with it.
+pub fn parse_class_names(text: &str) -> Result<Vec<String>> {
+    names_in(text).map_err(|problem| Error::argument(format!("the text {problem}")))
+}
+
+fn names_in(text: &str) -> Result<Vec<String>, String> {
     let text = text.trim_start_matches('\u{feff}');
     let names = match text.trim_start().chars().next() {
-        Some('[' | '{') => of_json(text),
-        _ => Ok(of_lines(text)),
+        Some('[' | '{') => of_json(text)?,
+        _ => of_lines(text),
     };
-    let names = names.map_err(|problem| Error::file(path, problem))?;
     if names.is_empty() {
-        return Err(Error::file(path, "holds no class names: expected one per line, or JSON"));
+        return Err("holds no class names: expected one per line, or JSON".to_owned());
     }
     let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::file(path, format!("names the class {:?} twice", pair[0]))),
+        Some(pair) => Err(format!("names the class {:?} twice", pair[0])),
         None => Ok(names),
     }
 }
@@ -61,7 +72,7 @@ fn of_lines(text: &str) -> Vec<String> {
 
 fn of_json(text: &str) -> Result<Vec<String>, String> {
     let not = |value: &Value| format!("is not a list of names, or an object of names and indices: {value}");
-    match json::parse(text.as_bytes())? {
+    match json::parse(text.as_bytes()).map_err(|problem| format!("is not valid JSON: {problem}"))? {
         Value::Array(values) => {
             values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(|| not(value))).collect()
         }
@@ -161,10 +172,12 @@ mod tests {
             (r#"{"cat": 0, "dog": 2}"#, "0 to 1"),
             (r#"{"cat": 0, "dog": 0}"#, "two names"),
             (r#"{"cat": {}}"#, "not a list of names"),
-            ("[", "names"),
+            ("[", "not valid JSON"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
+            let error = parse_class_names(text).unwrap_err().to_string();
+            assert!(error.starts_with("the text ") && error.contains(expected), "{text}: {error}");
         }
     }
 }

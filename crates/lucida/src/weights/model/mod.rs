@@ -14,7 +14,7 @@ use crate::nn::Network;
 use crate::nn::zoo::{Architecture, Options};
 use crate::{Error, Result};
 
-pub use class_names::read_class_names;
+pub use class_names::{parse_class_names, read_class_names};
 pub use settings::{ModelSettings, settings_file};
 pub use task::Task;
 
@@ -118,7 +118,10 @@ impl Model {
     }
 
     /// The number of classes that the outputs could mean: one output stands for two classes.
-    fn classes_by_shape(&self) -> Result<usize> {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the network has several outputs.
+    pub fn classes_by_shape(&self) -> Result<usize> {
         let outputs = self.network.output()?.shape().len();
         Ok(if outputs == 1 { 2 } else { outputs })
     }

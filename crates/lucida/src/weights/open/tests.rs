@@ -56,6 +56,45 @@ fn names_files_and_folders() {
     assert_eq!(builtin.preprocessing.unwrap().output_shape(), [40, 64, 3]);
 }
 
+/// Settings of the caller count before those in the file beside the model, and nothing is written.
+#[test]
+fn settings_in_place_of_those_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.safetensors");
+    let layers: [crate::nn::Layer; 2] = [crate::nn::layers::Flatten {}.into(), crate::nn::layers::Dense::new(2).into()];
+    let network = crate::nn::Network::sequential("small", [4, 4, 3], layers, 1).unwrap();
+    safetensors::save_model(&Model::new(network), &file).unwrap();
+    let prepared = |text: &str| {
+        let unit = crate::data::Preprocessing::unit(9, 9, crate::data::Colour::Rgb);
+        Some(text.parse::<PreprocessingChoice>().unwrap().apply(unit).unwrap())
+    };
+    let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+    let beside = ModelSettings { preprocessing: prepared("tf"), class_names: names(["a", "b"]), task: None };
+    beside.save(&file).unwrap();
+    let spec = spec(&file);
+    assert_eq!(spec.file().unwrap(), Some(file.clone()));
+    assert_eq!(ModelSpec::new(BUILTIN).file().unwrap(), None);
+    assert_eq!(ModelSpec::new("vgg16").file().unwrap(), None);
+    assert!(ModelSpec::new("none.keras").file().is_err());
+    let text = |model: &Model| model.preprocessing.as_ref().unwrap().to_string();
+    let found = open(&spec).unwrap();
+    assert_eq!((text(&found).as_str(), &found.class_names), ("tf", &beside.class_names));
+    let given = ModelSettings {
+        preprocessing: prepared("caffe,pad"),
+        class_names: names(["c", "d"]),
+        task: Some(Task::Regress),
+    };
+    let found = open_with(&spec, given).unwrap();
+    assert_eq!((text(&found).as_str(), found.class_names), ("caffe,pad", names(["c", "d"])));
+    assert_eq!(found.preprocessing.unwrap().output_shape(), [4, 4, 3]);
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
+    let found = open_with(&spec, ModelSettings::default()).unwrap();
+    assert!(found.class_names.is_empty() && found.notes.contains(&Note::Preprocessing));
+    let three = ModelSettings { class_names: vec!["a".into(); 3], ..ModelSettings::default() };
+    assert!(open_with(&spec, three).is_err());
+    assert_eq!(ModelSettings::load(&file).unwrap(), Some(beside));
+}
+
 /// A file decides whether there is a classifier and of how many classes; a command, whether one is needed.
 #[test]
 fn weights_with_and_without_a_classifier() {

@@ -1,0 +1,342 @@
+//! What a model's file does not say: how images are prepared, what its classes are called, and what its outputs mean. It is
+//! shown, tried on an image, used, and kept in the settings file beside the model.
+
+use std::fs::{self, OpenOptions};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use lucida::Error;
+use lucida::data::{Colour, Preprocessing, PreprocessingChoice};
+use lucida::explain::ClassScore;
+use lucida::nn::layers::ActivationKind;
+use lucida::nn::{Network, Plan};
+use lucida::weights::{Model, ModelSettings, ModelSpec, Note, Task, parse_class_names, settings_file};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::encoded::data_url;
+use super::jobs::read;
+use crate::models::{Entry, Loaded, classes_of};
+use crate::pictures::smaller;
+use crate::problem::{Problem, Result};
+use crate::state::Studio;
+
+/// The most characters of a preprocessing, and of the name of a class.
+const TEXT: usize = 200;
+/// Predictions of a preview, and outputs of a network without classes.
+const SHOWN: usize = 5;
+/// The longest side of the image of a preview.
+const SIDE: usize = 384;
+
+/// The settings of a model.
+#[derive(Serialize)]
+pub(crate) struct Current {
+    /// As `--preprocessing` reads it; nothing when the network takes no images.
+    preprocessing: Option<String>,
+    /// In words.
+    description: Option<String>,
+    /// Channels of the input.
+    channels: Option<usize>,
+    /// Whether the preprocessing is only assumed.
+    assumed: bool,
+    notes: Vec<String>,
+    class_names: Vec<String>,
+    /// How many class names are expected; nothing when the output cannot be classes.
+    classes: Option<usize>,
+    task: Option<Task>,
+    /// The tasks that the output leaves open; empty when it says what it means.
+    tasks: Vec<&'static str>,
+    /// Why the settings cannot be changed.
+    fixed: Option<String>,
+    /// Why they cannot be saved.
+    unsaved: Option<String>,
+    /// The name of the file that they are saved in.
+    file: Option<String>,
+}
+
+/// The settings of a request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Chosen {
+    preprocessing: String,
+    /// One name per line, or JSON; blank for those that the model has.
+    classes: String,
+    task: Option<Task>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreviewRequest {
+    image: String,
+    settings: Chosen,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    settings: Chosen,
+    /// Whether to write them beside the model.
+    save: bool,
+}
+
+/// What a network would get, and what it would predict.
+#[derive(Serialize)]
+pub(crate) struct Preview {
+    width: usize,
+    height: usize,
+    /// A data URL.
+    image: String,
+    description: String,
+    channels: Vec<Channel>,
+    /// The most probable classes; empty when the network is not a classifier.
+    predictions: Vec<Prediction>,
+    /// The first outputs of a network that is not a classifier.
+    outputs: Vec<f32>,
+}
+
+/// The values of one channel of an input.
+#[derive(Serialize)]
+struct Channel {
+    name: &'static str,
+    low: f32,
+    mean: f32,
+    high: f32,
+}
+
+#[derive(Serialize)]
+struct Prediction {
+    name: String,
+    probability: f32,
+}
+
+/// What is known of a model.
+pub(crate) async fn show(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Current>> {
+    let show = move |studio: &Studio| current(studio, &model).map(Json);
+    studio.compute(show).await.map_err(Problem::refused)
+}
+
+/// What other settings would do; nothing is changed.
+pub(crate) async fn preview(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Result<Json<Preview>> {
+    let PreviewRequest { image, settings } = read(body).map_err(Problem::refused)?;
+    let preview = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let settings = settings.read(&loaded.model)?;
+        let named = settings.class_names.is_empty() || settings.class_names == loaded.model.class_names;
+        if named && settings.task == loaded.task {
+            let preprocessing = settings.preprocessing.as_ref();
+            return previewed(studio, &loaded.model, loaded.task, preprocessing, &image).map(Json);
+        }
+        // The task changes the network's end, and names may change the task.
+        let (other, task) = studio.models.find(&model)?.open(Some(settings))?;
+        previewed(studio, &other, task, other.preprocessing.as_ref(), &image).map(Json)
+    };
+    studio.compute(preview).await.map_err(Problem::refused)
+}
+
+/// Uses settings for a model from now on, and saves them if that is asked for.
+pub(crate) async fn change(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    body: Result<Json<Value>, JsonRejection>,
+) -> Result<Json<Current>> {
+    let Change { settings, save } = read(body).map_err(Problem::refused)?;
+    let change = move |studio: &Studio| {
+        let entry = studio.models.find(&model)?;
+        let spec = entry.own().map_err(Problem::wrong)?;
+        let settings = settings.read(&studio.models.get(&model)?.model)?;
+        // What does not fit the model is refused before anything is kept.
+        entry.open(Some(settings.clone()))?;
+        if save {
+            let file = own_file(spec).map_err(Problem::wrong)?;
+            settings.save(&file).map_err(not_saved)?;
+        }
+        studio.models.set(&model, settings);
+        current(studio, &model).map(Json)
+    };
+    studio.compute(change).await.map_err(Problem::refused)
+}
+
+impl Chosen {
+    /// The settings, if they fit the model.
+    fn read(&self, model: &Model) -> Result<ModelSettings> {
+        if self.preprocessing.len() > TEXT {
+            return Err(Problem::wrong(format!("preprocessing: more than {TEXT} characters")));
+        }
+        let base = model.preprocessing()?;
+        let changed = self.preprocessing.parse::<PreprocessingChoice>()?.apply(base.clone())?;
+        // A choice does not say whether images are to look like MNIST's.
+        let preprocessing = Some(Preprocessing { digit: base.digit, ..changed });
+        Ok(ModelSettings { preprocessing, class_names: self.class_names(model)?, task: self.task })
+    }
+
+    fn class_names(&self, model: &Model) -> Result<Vec<String>> {
+        if self.classes.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(expected) = expected_classes(model) else {
+            return Err(Problem::wrong("class names: the output of this network is not a list of classes"));
+        };
+        let names =
+            parse_class_names(&self.classes).map_err(|error| Problem::wrong(format!("class names: {error}")))?;
+        if names.len() != expected {
+            let got = names.len();
+            return Err(Problem::wrong(format!("class names: {got} given, {expected} expected")));
+        }
+        match names.iter().any(|name| name.chars().count() > TEXT) {
+            true => Err(Problem::wrong(format!("class names: a name has more than {TEXT} characters"))),
+            false => Ok(names),
+        }
+    }
+}
+
+fn current(studio: &Studio, id: &str) -> Result<Current> {
+    let entry = studio.models.find(id)?;
+    let loaded = studio.models.get(id)?;
+    let model = &loaded.model;
+    let own = match model.preprocessing() {
+        Ok(_) => entry.own(),
+        Err(problem) => Err(problem.to_string()),
+    };
+    let file = own.clone().and_then(own_file);
+    let name = |file: &PathBuf| settings_file(file).file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(Current {
+        preprocessing: model.preprocessing.as_ref().map(Preprocessing::to_string),
+        description: model.preprocessing.as_ref().map(Preprocessing::describe),
+        channels: model.preprocessing.as_ref().map(|preprocessing| preprocessing.colour.channels()),
+        assumed: is_assumed(&entry, &loaded),
+        notes: model.notes.iter().map(Note::to_string).collect(),
+        class_names: model.class_names.clone(),
+        classes: expected_classes(model),
+        task: loaded.task,
+        tasks: open_tasks(&loaded),
+        fixed: own.err(),
+        file: file.as_ref().ok().and_then(name),
+        unsaved: file.err(),
+    })
+}
+
+/// Whether a person's own model does not say how images are prepared.
+pub(crate) fn is_assumed(entry: &Entry, loaded: &Loaded) -> bool {
+    entry.own().is_ok() && loaded.model.notes.contains(&Note::Preprocessing)
+}
+
+fn expected_classes(model: &Model) -> Option<usize> {
+    model.network.output().ok()?.shape().as_flat()?;
+    model.classes_by_shape().ok()
+}
+
+/// All tasks, unless the output says what it means.
+fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
+    let Ok(output) = loaded.model.network.output() else { return Vec::new() };
+    let is_plain = matches!(
+        (output.activation(), output.shape().len()),
+        (ActivationKind::Softmax, 2..) | (ActivationKind::Sigmoid, 1)
+    );
+    let was_changed = loaded.task.is_some() || loaded.model.notes.iter().any(|note| matches!(note, Note::Task(_)));
+    if output.shape().as_flat().is_none() || (is_plain && !was_changed) {
+        return Vec::new();
+    }
+    Task::ALL.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The file of a model that settings can be saved beside; else why they cannot.
+fn own_file(spec: &ModelSpec) -> Result<PathBuf, String> {
+    let found = spec.file().map_err(|problem| problem.to_string())?;
+    let file = found.ok_or_else(|| format!("{} has no file of its own", spec.model))?;
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => FilePath::new("."),
+    };
+    if can_write(folder) { Ok(file) } else { Err("the folder of the model is read-only".to_owned()) }
+}
+
+/// Only trying tells: permissions say nothing of a file system that is read-only, or of other lists of rights.
+fn can_write(folder: &FilePath) -> bool {
+    if fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        return false;
+    }
+    let probe = folder.join(format!(".lucida-{}.part", std::process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&probe).is_ok();
+    made && fs::remove_file(&probe).is_ok()
+}
+
+fn not_saved(error: Error) -> Problem {
+    match error {
+        Error::Io { source, .. } => {
+            Problem::new(StatusCode::CONFLICT, format!("the settings cannot be saved: {source}"))
+        }
+        other => other.into(),
+    }
+}
+
+fn previewed(
+    studio: &Studio,
+    model: &Model,
+    task: Option<Task>,
+    preprocessing: Option<&Preprocessing>,
+    image: &str,
+) -> Result<Preview> {
+    let picture = studio.picture(image)?;
+    let Some(preprocessing) = preprocessing else { return Err(Problem::wrong("the network takes no images")) };
+    let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+    preprocessing.apply(&picture, &mut input)?;
+    let shown = preprocessing.to_picture(&input)?;
+    let (width, height) = (shown.width(), shown.height());
+    let is_classifier = classes_of(model, task) > 0;
+    Ok(Preview {
+        width,
+        height,
+        image: data_url(&smaller(shown, SIDE)?)?,
+        description: preprocessing.describe(),
+        channels: channels(&input, preprocessing.colour),
+        predictions: if is_classifier { predictions(studio, model, &input)? } else { Vec::new() },
+        outputs: if is_classifier { Vec::new() } else { outputs(studio, &model.network, &input)? },
+    })
+}
+
+fn channels(input: &[f32], colour: Colour) -> Vec<Channel> {
+    let names: &[&str] = match colour {
+        Colour::Grayscale => &["Gray"],
+        Colour::Rgb => &["Red", "Green", "Blue"],
+        Colour::Bgr => &["Blue", "Green", "Red"],
+    };
+    let values = |channel| input.iter().skip(channel).step_by(names.len()).copied();
+    let of = |(channel, &name)| Channel {
+        name,
+        low: values(channel).fold(f32::INFINITY, f32::min),
+        mean: (values(channel).map(f64::from).sum::<f64>() / values(channel).count() as f64) as f32,
+        high: values(channel).fold(f32::NEG_INFINITY, f32::max),
+    };
+    names.iter().enumerate().map(of).collect()
+}
+
+fn predictions(studio: &Studio, model: &Model, input: &[f32]) -> Result<Vec<Prediction>> {
+    let found = ClassScore::probabilities(&model.network, &[input], studio.cpu)?.pop().unwrap_or_default();
+    let mut all: Vec<(usize, f32)> = found.into_iter().enumerate().collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let named = |&(class, probability): &(usize, f32)| Prediction {
+        name: lucida::explain::class_name(model, class),
+        probability,
+    };
+    Ok(all.iter().take(SHOWN).map(named).collect())
+}
+
+/// The first values of a flat output.
+fn outputs(studio: &Studio, network: &Network, input: &[f32]) -> Result<Vec<f32>> {
+    let Ok(output) = network.output() else { return Ok(Vec::new()) };
+    if output.shape().as_flat().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut plan = Plan::builder(network).cpu(studio.cpu).output(output.name()).build()?;
+    plan.input_mut().copy_from_slice(input);
+    plan.forward(network)?;
+    Ok(plan.output(0).iter().take(SHOWN).copied().collect())
+}
