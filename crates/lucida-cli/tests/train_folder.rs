@@ -446,3 +446,68 @@ fn gray_networks_are_trained_and_other_channels_refused() {
         }
     }
 }
+
+#[test]
+fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pictures(&path("photos"), &["a", "b"], 12);
+    let (photos, out) = (path("photos"), path("run"));
+    let train = ["train", text(&photos), "--size", "32", "--epochs", "1", "--keep-checkpoint", "--quiet", "--out"];
+    run(train.into_iter().chain([text(&out)]));
+    let files = || {
+        let names = names(&out);
+        names.into_iter().map(|name| (fs::read(out.join(&name)).unwrap(), name)).collect::<Vec<_>>()
+    };
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    let before = files();
+    // Only one class: found out after the run folder was taken.
+    write_pictures(&path("one"), &["a"], 12);
+    let one = path("one");
+    fail(1, ["train", text(&one), "--size", "32", "--quiet", "--force", "--out", text(&out)]);
+    assert!(files() == before, "{:?}", names(&out));
+    // One that succeeds replaces it whole, and leaves what is not its own.
+    run([
+        "train",
+        text(&photos),
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+        "--seed",
+        "7",
+        "--quiet",
+        "--force",
+        "--out",
+        text(&out),
+    ]);
+    let after = names(&out);
+    assert!(
+        after.contains(&"notes.txt".to_owned()) && !after.contains(&"checkpoint.safetensors".to_owned()),
+        "{after:?}"
+    );
+    assert!(after.iter().all(|name| !name.starts_with(".lucida-")), "{after:?}");
+}
+
+#[test]
+fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_pictures(&path("photos"), &["a", "b"], 16);
+    let (photos, whole, parts) = (path("photos"), path("whole"), path("parts"));
+    let train = |epochs: &str, out: &Path, more: &[&str]| {
+        let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
+        let arguments = arguments.into_iter().chain(["--ema", "0.9", "--epochs", epochs, "--out", text(out)]);
+        run(arguments.chain(more.iter().copied()));
+        let table = fs::read_to_string(out.join("history.csv")).unwrap();
+        let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
+        let without = |line: &str| {
+            let fields = line.split(',').enumerate().filter(|&(index, _)| index != at);
+            fields.map(|(_, field)| field.to_owned()).collect::<Vec<_>>()
+        };
+        table.lines().map(without).collect::<Vec<_>>()
+    };
+    let expected = train("4", &whole, &[]);
+    train("2", &parts, &[]);
+    assert_eq!(train("4", &parts, &["--resume"]), expected);
+}

@@ -66,7 +66,7 @@ fn a_demonstration_writes_its_files() {
 
     let message = Demo::claim_folder(folder.path(), false).unwrap_err().to_string();
     assert!(message.contains("index.html is there already"), "{message}");
-    Demo::claim_folder(folder.path(), true).unwrap();
+    Demo::claim_folder(folder.path(), true).unwrap().discard().unwrap();
 }
 
 /// Stops after so many epochs.
