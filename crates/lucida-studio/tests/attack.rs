@@ -161,6 +161,9 @@ fn bodies_that_are_no_json_and_no_form() {
     assert_eq!(studio.upload(b"GIF89a\x02\0\x02\0\0\0\0 and no more").status, 422);
     assert_eq!(studio.upload(b"RIFF and no more").status, 422);
     assert_eq!(studio.upload(b"").status, 422);
+    // On this one the decoder panics.
+    let panics = studio.upload(include_bytes!("../../lucida/tests/pictures/damaged-cmyk.jpg"));
+    assert_eq!((panics.status, panics.text().contains("cannot decode")), (422, true), "{}", panics.text());
     assert_eq!(studio.ask("PUT", "/api/jobs", &[], &[]).status, 405);
     assert_eq!(studio.ask("POST", "/api/models/lenet5/look?width=1&height=1&channels=1", &[], b"12345").status, 422);
     assert_eq!(

@@ -305,6 +305,13 @@ impl Objective {
             for (number, region) in self.regions.iter_mut().enumerate() {
                 let (sums, means) = (&mut layer.sums[number], &mut layer.means[number]);
                 let mass = region.mass[index];
+                if mass == 0.0 {
+                    // Nothing of the region is left: all of it is preserved, or it is too small for this layer. The mean
+                    // over no pixels would not be a number.
+                    sums.fill(0.0);
+                    means.fill(0.0);
+                    continue;
+                }
                 let got = Moments::of_sums(sums, means, mass);
                 let weight = f64::from(self.look.style_weight) * f64::from(weighted.weight) * region.share;
                 let slopes = (&mut sums[..], &mut means[..]);

@@ -205,6 +205,37 @@ fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
 }
 
 #[test]
+fn what_is_wholly_preserved_is_the_content() {
+    let white = Picture::filled(80, 60, &[255]);
+    for preset in [Preset::Best, Preset::Gatys] {
+        for style_loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
+            let mut settings = preset.settings(&network(), Cpu::detect()).unwrap();
+            (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, Some(44), 3, 3);
+            settings.look.style_loss = style_loss;
+            let job = Job { preserve: Some(white.clone()), ..job() };
+            let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap();
+            let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
+            assert_eq!(made.canvas.to_picture().unwrap(), content.to_picture().unwrap(), "{preset:?} {style_loss:?}");
+        }
+    }
+}
+
+#[test]
+fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
+    let half = |left: u8, right: u8| {
+        Picture::new(80, 60, 1, (0..80 * 60).map(|i| if i % 80 < 40 { left } else { right }).collect()).unwrap()
+    };
+    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
+    (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, None, 3, 3);
+    let styles = vec![(picture([64, 50], 1.7), 1.0), (picture([64, 50], 0.4), 1.0)];
+    let job = Job { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..job() };
+    let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap();
+    let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
+    let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
+    assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
+}
+
+#[test]
 fn what_cannot_be_painted_is_refused() {
     let settings = Settings { size: 64, ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
     let refused = |job: &Job, settings: &Settings| {
