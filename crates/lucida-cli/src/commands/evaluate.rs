@@ -1,17 +1,18 @@
 //! `lucida evaluate`
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use lucida::data::save_skipped;
+use lucida::files::{self, SetAside};
 use lucida::nn::thousands;
+use lucida::plot;
 use lucida::train::{
     CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, evaluate, evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{Model, Top};
-use lucida::{files, plot};
 use serde::Serialize;
 
 use super::source::Pictures;
@@ -85,11 +86,16 @@ struct Class<'a> {
 }
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
+    let context = match &arguments.csv {
+        Some(path) => context.claim_file(path, arguments.force)?,
+        None => context,
+    };
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
-    if let Some(folder) = &arguments.out {
-        files::create_folder(folder)?;
-    }
+    let names = [PICTURE, CALIBRATION].map(|name| [format!("{name}.png"), format!("{name}.svg")]).concat();
+    let claimed: Vec<&str> = names.iter().map(String::as_str).chain([SKIPPED]).collect();
+    let claim = |folder: &PathBuf| files::claim_folder(folder, &claimed, arguments.force);
+    let earlier = arguments.out.as_ref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
@@ -100,8 +106,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let evaluation =
         evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
+    let mut written = names;
     let names = pictures.set().class_names();
-    let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
         let figure = matrix.title(format!("Confusion of {}", pictures.origin)).figure();
@@ -110,7 +116,6 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         let figure = evaluation.calibration().chart().figure();
         figure.save_svg(&folder.join(CALIBRATION).with_extension("svg"))?;
         figure.picture(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
-        written.extend([PICTURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
         if !pictures.skipped.is_empty() {
             save_skipped(&pictures.skipped, &folder.join(SKIPPED))?;
             written.push(SKIPPED.to_owned());
@@ -119,6 +124,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     if let Some(path) = &arguments.csv {
         table(&pictures, &evaluation).save(path)?;
     }
+    earlier.map_or(Ok(()), SetAside::discard)?;
     if arguments.json {
         return output.json(&answer(arguments, &pictures, &evaluation));
     }

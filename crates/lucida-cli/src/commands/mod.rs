@@ -33,9 +33,9 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::Cpu;
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
+use lucida::{Cpu, files};
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
@@ -60,18 +60,42 @@ impl Context {
         let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
         Ok(Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen })
     }
+
+    /// Checks that a file can be written, before any long work. If it is standard output, all else that is printed goes to
+    /// standard error.
+    fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
+        files::claim_file(path, force)?;
+        Ok(Self { output: self.output.beside(files::is_stdout(path)), ..self })
+    }
 }
 
 /// Opens a model for a command, and says what was assumed about it.
 pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
-    let model = open(spec)?;
+    let model = open_bare(spec, context)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
+}
+
+/// As [`open_model`], for a command to which it does not matter what was assumed.
+pub(crate) fn open_bare(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
+    let path = Path::new(&spec.model);
+    heal_run(if path.is_dir() { path } else { path.parent().unwrap_or(path) }, context);
+    open(spec)
 }
 
 /// The run that a model may be of: the folder, or that of the file.
 fn run_of(model: &Path) -> RunFolder {
     RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })
+}
+
+/// Ends what a killed training has begun in the folder of a run, and says if an earlier run came back.
+pub(crate) fn heal_run(path: &Path, context: Context) {
+    if RunFolder::heal(path) {
+        context.output.note(&format!(
+            "{}: the training that was to replace this run ended before its first complete epoch: the earlier run is back",
+            path.display()
+        ));
+    }
 }
 
 /// A note with the option that changes what it says.

@@ -70,6 +70,10 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
+    let context = match &arguments.csv {
+        Some(path) => context.claim_file(path, arguments.force)?,
+        None => context,
+    };
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table: None };
     let errors = match &arguments.data {

@@ -2,12 +2,11 @@
 
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Folder, memory_to_keep};
-use lucida::files;
 use lucida::report::RunReport;
 use lucida::train::{History, Origin, RunFolder};
 use lucida::weights::load_model;
 
-use super::Context;
+use super::{Context, heal_run};
 use crate::cli::ReportArguments;
 use crate::interrupt;
 use crate::progress::Counter;
@@ -17,6 +16,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder; expected that of a run of `lucida train FOLDER`", folder.display());
     }
+    heal_run(folder, context);
     let run = RunFolder::reopen(folder)?;
     if !run.origin().exists() {
         bail!("{}: holds no run.json: only runs of `lucida train FOLDER` have a report", folder.display());
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         origin.data.clone_from(data);
     }
     let out = arguments.out.clone().unwrap_or_else(|| folder.join("report.html"));
-    files::claim_file(&out, arguments.force)?;
+    let context = context.claim_file(&out, arguments.force)?;
     let model = load_model(&run.model())?;
     let history = History::load_csv(&run.history())?;
     let augment: Augment = origin.augment.as_deref().unwrap_or_default().parse().unwrap_or_default();

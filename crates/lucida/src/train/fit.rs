@@ -77,6 +77,14 @@ pub trait Observer {
     fn epoch(&mut self, _record: &EpochRecord, _network: &Network, _best: bool) -> Result<Flow> {
         Ok(Flow::Continue)
     }
+
+    /// After each epoch, when it is in the checkpoint, where there is one.
+    ///
+    /// # Errors
+    /// An error ends the training.
+    fn saved(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Watches without a word.

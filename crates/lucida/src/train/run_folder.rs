@@ -1,6 +1,7 @@
 //! The folder of a run.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::files::{self, SetAside};
 use crate::nn::Network;
@@ -16,9 +17,13 @@ const ORIGIN: &str = "run.json";
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
 /// `skipped.csv` with the files that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// The files of an earlier run that is replaced are set aside until the new run has a complete epoch. Dropped before that,
+/// it puts them back.
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    earlier: Mutex<Option<SetAside>>,
 }
 
 impl RunFolder {
@@ -26,39 +31,53 @@ impl RunFolder {
     pub const FILES: [&str; 6] =
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
+    /// What else belongs to a run: of an earlier one it is no reason to refuse, but it must not be mixed with a new one.
+    const BESIDES: [&str; 4] = [SKIPPED, ORIGIN, "report.html", "tensorboard"];
+
     /// Creates the folder of a new run, and checks that files can be written there before any long work. The files of an
-    /// earlier run are set aside: they come back unless they are discarded.
+    /// earlier run are set aside.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
     /// created or written to.
-    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<(Self, SetAside)> {
-        let run = Self { path: path.into() };
-        run.heal();
+    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
+        let path = path.into();
+        Self::heal(&path);
+        let free = !Self::FILES.iter().any(|name| path.join(name).exists());
         let mut names = Self::FILES.to_vec();
-        let free = !names.iter().any(|name| run.path.join(name).exists());
         if free || force {
-            // They are no reason to refuse, but those of another run are not to be mixed with the files of this one.
-            names.extend([SKIPPED, ORIGIN]);
+            names.extend(Self::BESIDES);
         }
-        let earlier = files::claim_healed_folder(&run.path, &names, free || force)?;
-        Ok((run, earlier))
+        let earlier = files::claim_folder(&path, &names, free || force)?;
+        Ok(Self { path, earlier: Mutex::new(Some(earlier)) })
     }
 
-    /// Ends what a killed training has begun here: a run that it was to replace comes back, unless the new one has a
-    /// complete epoch.
-    fn heal(&self) {
-        files::heal(&self.path, || self.has_epoch());
+    /// Ends what a killed training has begun in a folder: a run that it was to replace comes back, unless the new one has a
+    /// complete epoch. Whether one came back. All that open the folder of a run do this first.
+    pub fn heal(path: &Path) -> bool {
+        files::heal(path)
     }
 
-    /// Whether there is anything of a complete epoch.
-    pub fn has_epoch(&self) -> bool {
-        self.model().exists() || self.checkpoint().exists()
+    /// Removes the files of the earlier run: the new one has a complete epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when they cannot be removed.
+    pub fn discard_earlier(&self) -> Result<()> {
+        self.earlier().take().map_or(Ok(()), SetAside::discard)
+    }
+
+    /// Whether the files of an earlier run are set aside, which come back if this run gets no further.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier().as_ref().is_some_and(SetAside::is_pending)
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, Option<SetAside>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder of a run that another process writes; nothing is looked at.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), earlier: Mutex::new(None) }
     }
 
     /// Opens the folder of a run that goes on, or begins if nothing is there.
@@ -66,10 +85,9 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
-        let run = Self { path: path.into() };
-        run.heal();
-        files::claim_healed_folder(&run.path, &[], false)?.discard()?;
-        Ok(run)
+        let path = path.into();
+        files::claim_folder(&path, &[], false)?.discard()?;
+        Ok(Self::at(path))
     }
 
     /// The folder.
@@ -166,25 +184,34 @@ mod tests {
     fn a_run_is_not_overwritten_without_being_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/one");
-        let (run, _) = RunFolder::create(&path, false).unwrap();
+        let run = RunFolder::create(&path, false).unwrap();
+        assert!(!run.has_earlier());
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
         std::fs::write(run.checkpoint(), "old").unwrap();
         RunFolder::reopen(&path).unwrap();
         assert!(run.checkpoint().exists());
-        // The old run is out of the way, and comes back when the new one fails before it has anything to keep.
-        std::fs::write(run.origin(), "old").unwrap();
-        let (_, earlier) = RunFolder::create(&path, true).unwrap();
-        assert!(!run.checkpoint().exists() && !run.origin().exists());
+    }
+
+    #[test]
+    fn an_earlier_run_comes_back_unless_the_new_one_has_an_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = RunFolder::at(folder.path());
+        let files = [old.checkpoint(), old.origin(), folder.path().join("report.html")];
+        let read = || files.each_ref().map(|path| std::fs::read_to_string(path).unwrap_or_default());
+        files.iter().for_each(|path| std::fs::write(path, "old").unwrap());
+        let run = RunFolder::create(folder.path(), true).unwrap();
+        assert_eq!((run.has_earlier(), read()), (true, ["", "", ""].map(String::from)));
         std::fs::write(run.origin(), "new").unwrap();
-        drop(earlier);
-        let read = |path: PathBuf| std::fs::read_to_string(path).ok();
-        assert_eq!([run.checkpoint(), run.origin()].map(read), [Some("old".to_owned()), Some("old".to_owned())]);
-        let (_, earlier) = RunFolder::create(&path, true).unwrap();
-        std::fs::write(run.model(), "new").unwrap();
-        earlier.discard().unwrap();
-        assert_eq!([run.model(), run.checkpoint()].map(read), [Some("new".to_owned()), None]);
+        std::fs::write(run.skipped(), "new").unwrap();
+        drop(run);
+        assert_eq!((old.skipped().exists(), read()), (false, ["old", "old", "old"].map(String::from)));
+        let run = RunFolder::create(folder.path(), true).unwrap();
+        std::fs::write(run.checkpoint(), "new").unwrap();
+        run.discard_earlier().unwrap();
+        drop(run);
+        assert_eq!(read(), ["new", "", ""].map(String::from));
     }
 
     #[test]

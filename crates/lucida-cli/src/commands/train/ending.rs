@@ -32,6 +32,13 @@ impl Ending<'_> {
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
         let Self { run, fitted, fit, .. } = self;
         let output = context.output;
+        if fitted.history.epochs.is_empty() && run.has_earlier() {
+            output.info(&format!(
+                "Stopped before the first epoch was complete: the earlier run in {} is put back",
+                run.path().display()
+            ));
+            return Err(lucida::Error::Interrupted.into());
+        }
         model.training = fitted.record(fit);
         if let Some(record) = model.training.as_object_mut() {
             record.extend(self.augment.map(|augment| ("augment".to_owned(), augment.to_string().into())));

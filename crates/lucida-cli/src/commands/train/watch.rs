@@ -8,7 +8,8 @@ use crate::dashboard::Dashboard;
 use crate::progress::Progress;
 
 /// Watches a training.
-pub(super) struct Watch {
+pub(super) struct Watch<'a> {
+    run: &'a RunFolder,
     display: Display,
     events: Option<EventFiles>,
     /// A file that cannot be written ends the training after the epoch.
@@ -22,22 +23,22 @@ enum Display {
     Nothing(Silent),
 }
 
-impl Watch {
-    pub(super) fn lines(progress: Progress) -> Self {
-        Self { display: Display::Lines(Box::new(progress)), events: None, failed: None }
+impl<'a> Watch<'a> {
+    pub(super) fn lines(progress: Progress, run: &'a RunFolder) -> Self {
+        Self { run, display: Display::Lines(Box::new(progress)), events: None, failed: None }
     }
 
-    pub(super) fn dashboard(dashboard: Dashboard) -> Self {
-        Self { display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None }
+    pub(super) fn dashboard(dashboard: Dashboard, run: &'a RunFolder) -> Self {
+        Self { run, display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None }
     }
 
-    pub(super) fn nothing() -> Self {
-        Self { display: Display::Nothing(Silent), events: None, failed: None }
+    pub(super) fn nothing(run: &'a RunFolder) -> Self {
+        Self { run, display: Display::Nothing(Silent), events: None, failed: None }
     }
 
     /// Writes event files for TensorBoard as well, where that is wanted.
-    pub(super) fn with_events(self, wanted: bool, run: &RunFolder) -> Result<Self> {
-        let events = wanted.then(|| EventFiles::create(&run.path().join("tensorboard"))).transpose()?;
+    pub(super) fn with_events(self, wanted: bool) -> Result<Self> {
+        let events = wanted.then(|| EventFiles::create(&self.run.path().join("tensorboard"))).transpose()?;
         Ok(Self { events, ..self })
     }
 
@@ -50,7 +51,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for Watch<'_> {
     fn resumed(&mut self, history: &History, steps: usize) {
         self.display().resumed(history, steps);
     }
@@ -73,5 +74,10 @@ impl Observer for Watch {
             events.epoch(record)?;
         }
         self.display().epoch(record, network, best)
+    }
+
+    /// From now on there is something of the new run to resume from.
+    fn saved(&mut self) -> lucida::Result<()> {
+        self.run.discard_earlier()
     }
 }
