@@ -97,7 +97,7 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let count = ClassScore::classes(&model.network)?;
     let name = |class: usize| model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let sigmoid = model.network.output()?.shape().len() == 1;
-    let parts = chosen(&arguments.classes, count, arguments.making.seed, "class", &arguments.model.model)?
+    let parts = chosen(&arguments.class, count, arguments.making.seed, "class", &arguments.model.model)?
         .into_iter()
         .map(|class| {
             // One sigmoid speaks for the second class and against the first.

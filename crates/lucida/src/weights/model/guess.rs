@@ -1,7 +1,7 @@
 //! How images are prepared for a network that does not say so: by what its first layers do, by its name, else from 0 to 1.
 
 use super::{Model, Note};
-use crate::nn::layers::{Layer, Rescaling};
+use crate::nn::layers::{Activation, ActivationKind, Layer, Rescaling};
 use crate::nn::zoo::{self, PixelFormat};
 use crate::nn::{Network, Node};
 
@@ -55,6 +55,8 @@ fn by_first_layers(network: &Network) -> Option<PixelFormat> {
         let node = &network.nodes()[next];
         match node.layer() {
             Layer::Dropout(_) | Layer::ZeroPadding2D(_) => {}
+            // What augments images in training alone is a linear activation here.
+            Layer::Activation(Activation { activation: ActivationKind::Linear }) => {}
             _ => match largest_scale(network, node) {
                 Some(factor) => scale = Some(scale.unwrap_or(1.0) * factor),
                 None => break,
@@ -119,6 +121,8 @@ mod tests {
         // EfficientNet: by 255, then by the means and deviations of ImageNet.
         let std = Rescaling { scale: vec![4.37, 4.46, 4.44], offset: vec![-2.1, -2.0, -1.8] };
         assert_eq!(guessed("a", vec![Rescaling::new(1.0 / 255.0, 0.0).into(), std.clone().into()], 3), (raw(), 0));
+        let flip = Activation::new(ActivationKind::Linear).into();
+        assert_eq!(guessed("a", vec![flip, Rescaling::new(1.0 / 255.0, 0.0).into()], 3), (raw(), 0));
         // A second scaling alone takes pixels that are scaled already.
         assert_eq!(guessed("a", vec![std.into()], 3), (Some("unit".to_owned()), 0));
         assert_eq!(guessed("a", vec![Rescaling::new(2.0, -1.0).into()], 1), (Some("unit".to_owned()), 0));
