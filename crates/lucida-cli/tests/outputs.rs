@@ -14,8 +14,8 @@ use lucida::data::Picture;
 /// The commands that write one file, up to its name, and the ending of that.
 fn commands(folder: &Path) -> Vec<(Vec<String>, &'static str)> {
     let image = folder.join("image.png");
-    let pixels = (0..40 * 40 * 3).map(|i: usize| (i * i % 251) as u8).collect();
-    Picture::new(40, 40, 3, pixels).unwrap().save_png(&image).unwrap();
+    let pixels = (0..60 * 60 * 3).map(|i: usize| (i * i % 251) as u8).collect();
+    Picture::new(60, 60, 3, pixels).unwrap().save_png(&image).unwrap();
     let (model, image, data) = (shared().run(), text(&image), format!("mnist:{}", shared().data().display()));
     let model = text(&model);
     let style = ["style", image, "brushwork", "--size", "32", "--steps", "1", "--coarsest", "0", "--out"];

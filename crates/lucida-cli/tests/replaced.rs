@@ -79,7 +79,19 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     // Each command that opens or writes the run puts it right.
     let open = [
         &["predict", text(&out), "--data", "mnist", "--index", "0"][..],
-        &["train", "mnist", "--data", text(&data), "--out", text(&out), "--epochs", "1", "--batch-size", "32", "--resume"],
+        &[
+            "train",
+            "mnist",
+            "--data",
+            text(&data),
+            "--out",
+            text(&out),
+            "--epochs",
+            "1",
+            "--batch-size",
+            "32",
+            "--resume",
+        ],
         &["summary", text(&out)],
     ];
     for command in open {

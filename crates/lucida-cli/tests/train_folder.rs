@@ -208,13 +208,13 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
 
 /// The table of a run without the column of seconds, which alone may differ.
 fn history_without_times(run: &Path) -> Vec<Vec<String>> {
-    let history = fs::read_to_string(run.join("history.csv")).unwrap();
-    let seconds = history.lines().next().unwrap().split(',').position(|name| name == "seconds").unwrap();
-    let row = |line: &str| {
-        let fields = line.split(',').enumerate().filter(|(column, _)| *column != seconds);
-        fields.map(|(_, field)| field.to_owned()).collect()
+    let table = fs::read_to_string(run.join("history.csv")).unwrap();
+    let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
+    let without = |line: &str| {
+        let fields = line.split(',').enumerate().filter(|&(index, _)| index != at);
+        fields.map(|(_, field)| field.to_owned()).collect::<Vec<_>>()
     };
-    history.lines().map(row).collect()
+    table.lines().map(without).collect()
 }
 
 /// A process that is killed at any step goes on to the same bytes as one that was never stopped.
@@ -511,13 +511,7 @@ fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
         let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
         let arguments = arguments.into_iter().chain(["--ema", "0.9", "--epochs", epochs, "--out", text(out)]);
         run(arguments.chain(more.iter().copied()));
-        let table = fs::read_to_string(out.join("history.csv")).unwrap();
-        let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
-        let without = |line: &str| {
-            let fields = line.split(',').enumerate().filter(|&(index, _)| index != at);
-            fields.map(|(_, field)| field.to_owned()).collect::<Vec<_>>()
-        };
-        table.lines().map(without).collect::<Vec<_>>()
+        history_without_times(out)
     };
     let expected = train("4", &whole, &[]);
     train("2", &parts, &[]);

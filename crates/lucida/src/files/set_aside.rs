@@ -140,6 +140,8 @@ pub(crate) fn heal(folder: &Path) -> bool {
             PREVIOUS => {
                 aside.put_back();
                 healed = true;
+                // Its half-written files too.
+                leftovers::sweep(folder);
             }
             // What cannot be removed now is tried again by the next one.
             _ => drop(fs::remove_dir_all(&aside.path)),

@@ -9,7 +9,7 @@ use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vg
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::zoo::{self, Architecture, Options};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
 pub const BUILTIN: &str = "vgg16-builtin";
@@ -204,6 +204,8 @@ impl ModelSpec {
 /// The model file that an argument means, if there is one. In the folder of a run, it is that of the best epoch.
 fn file(argument: &str) -> Option<PathBuf> {
     let path = Path::new(argument);
+    // What a killed training has set aside in a run comes back before anybody looks for it.
+    files::heal(if path.is_dir() { path } else { path.parent().unwrap_or(path) });
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             let in_run = path.join(IN_RUN);
