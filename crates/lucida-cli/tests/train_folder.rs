@@ -206,6 +206,17 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     assert!(fail(1, refused.iter().map(String::as_str)).contains("leave out mixup"));
 }
 
+/// The table of epochs of a run as it is, but for the column of the seconds.
+fn history(run: &Path) -> Vec<Vec<String>> {
+    let table = fs::read_to_string(run.join("history.csv")).unwrap();
+    let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
+    let without = |line: &str| {
+        let fields = line.split(',').enumerate().filter(|&(index, _)| index != at);
+        fields.map(|(_, field)| field.to_owned()).collect::<Vec<_>>()
+    };
+    table.lines().map(without).collect()
+}
+
 /// A process that is killed at any step goes on to the same bytes as one that was never stopped.
 #[cfg(unix)]
 #[test]
@@ -258,6 +269,8 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     for name in ["model.safetensors", "last.safetensors"] {
         assert!(fs::read(path("whole").join(name)).unwrap() == fs::read(killed.join(name)).unwrap(), "{name}");
     }
+    // Killed within epochs, it has the same numbers.
+    assert_eq!(history(&killed), history(&path("whole")));
     // Going on when all is done changes nothing; going on otherwise is refused.
     run(arguments.iter().copied());
     assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
@@ -499,13 +512,7 @@ fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
         let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
         let arguments = arguments.into_iter().chain(["--ema", "0.9", "--epochs", epochs, "--out", text(out)]);
         run(arguments.chain(more.iter().copied()));
-        let table = fs::read_to_string(out.join("history.csv")).unwrap();
-        let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
-        let without = |line: &str| {
-            let fields = line.split(',').enumerate().filter(|&(index, _)| index != at);
-            fields.map(|(_, field)| field.to_owned()).collect::<Vec<_>>()
-        };
-        table.lines().map(without).collect::<Vec<_>>()
+        history(out)
     };
     let expected = train("4", &whole, &[]);
     train("2", &parts, &[]);
