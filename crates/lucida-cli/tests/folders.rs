@@ -118,3 +118,30 @@ fn folders_that_cannot_be_used() {
     let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
     assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
 }
+
+#[test]
+fn the_files_of_a_command_are_replaced_together() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let path = |name: &str| folder.path().join(name);
+    let (out, maps, good, bad) = (path("out"), path("maps"), path("good"), path("bad"));
+    write_folder(&good, 20);
+    write_folder(&bad, 20);
+    fs::write(bad.join("3/notes.png"), "x").unwrap();
+    let evaluate = |data: &Path| run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet"]);
+    evaluate(&bad);
+    fs::write(out.join("mine.txt"), "mine").unwrap();
+    assert!(names(&out).contains(&"skipped.csv".to_owned()));
+    // Nothing was skipped this time: no table of the last time is left.
+    evaluate(&good);
+    let expected = ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "mine.txt"];
+    assert_eq!(names(&out), expected);
+
+    let activations = ["activations", text(&model), "--data", "mnist", "--index", "0", "--out", text(&maps), "--quiet"];
+    let all = ["--npy", "--force"];
+    run(activations.iter().copied().chain(all));
+    let first = names(&maps);
+    run(activations.iter().copied().chain(all));
+    assert_eq!(names(&maps), first);
+    let message = fail(1, activations);
+    assert!(message.contains("overview.png"), "{message}");
+}

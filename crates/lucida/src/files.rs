@@ -11,8 +11,7 @@ use std::path::Path;
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
-pub use set_aside::SetAside;
-pub(crate) use set_aside::heal;
+pub use set_aside::{SetAside, heal};
 
 use crate::{Error, Result};
 
@@ -132,12 +131,16 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
 /// [`Error::Argument`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
 /// created or written to.
 pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
-    heal(path, || false);
-    claim_healed_folder(path, names, force)
+    check_folder(path, names, force)?;
+    SetAside::new(path, names)
 }
 
-/// As [`claim_folder`], in a folder where nothing is to be healed.
-pub(crate) fn claim_healed_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
+/// As [`claim_folder`], but leaves all files where they are.
+///
+/// # Errors
+/// As [`claim_folder`].
+pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
+    heal(path);
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
         return Err(Error::argument(format!(
@@ -146,8 +149,7 @@ pub(crate) fn claim_healed_folder(path: &Path, names: &[&str], force: bool) -> R
         )));
     }
     create_folder(path)?;
-    tempfile::tempfile_in(path).map_err(|source| Error::io(path, "write to the folder", source))?;
-    SetAside::new(path, names)
+    tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lucida::data::save_skipped;
+use lucida::files::{self, SetAside};
 use lucida::nn::thousands;
+use lucida::plot;
 use lucida::train::{
     CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, evaluate, evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{Model, Top};
-use lucida::{files, plot};
 use serde::Serialize;
 
 use super::source::Pictures;
@@ -24,6 +25,8 @@ const PICTURE: &str = "confusion";
 const CALIBRATION: &str = "calibration";
 /// The table of the files that were skipped.
 const SKIPPED: &str = "skipped.csv";
+/// The files of `--out`.
+const OUT_FILES: [&str; 5] = ["confusion.png", "confusion.svg", "calibration.png", "calibration.svg", SKIPPED];
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -87,9 +90,8 @@ struct Class<'a> {
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
-    if let Some(folder) = &arguments.out {
-        files::create_folder(folder)?;
-    }
+    let claim = |folder| files::claim_folder(folder, &OUT_FILES, true);
+    let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
@@ -116,6 +118,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
             written.push(SKIPPED.to_owned());
         }
     }
+    earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if let Some(path) = &arguments.csv {
         table(&pictures, &evaluation).save(path)?;
     }

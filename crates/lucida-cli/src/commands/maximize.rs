@@ -173,7 +173,7 @@ impl Work<'_> {
                 found.picture.save_png(&folder.join(name))?;
             }
         }
-        earlier.map_or(Ok(()), SetAside::discard)?;
+        earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
         let seconds_taken = started.elapsed().as_secs_f64();
         self.report(&made, &probabilities, &out, seconds_taken, making, context)?;
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }

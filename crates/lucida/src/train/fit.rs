@@ -77,6 +77,15 @@ pub trait Observer {
     fn epoch(&mut self, _record: &EpochRecord, _network: &Network, _best: bool) -> Result<Flow> {
         Ok(Flow::Continue)
     }
+
+    /// When the checkpoint is written, if there is to be one, after an epoch or where the training is stopped; with the
+    /// numbers of the complete epochs.
+    ///
+    /// # Errors
+    /// An error ends the training.
+    fn saved(&mut self, _history: &History) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Watches without a word.

@@ -16,9 +16,11 @@ const ORIGIN: &str = "run.json";
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
 /// `skipped.csv` with the files that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The run that this one replaces, until this one has a complete epoch.
+    earlier: Option<SetAside>,
 }
 
 impl RunFolder {
@@ -27,38 +29,36 @@ impl RunFolder {
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
     /// Creates the folder of a new run, and checks that files can be written there before any long work. The files of an
-    /// earlier run are set aside: they come back unless they are discarded.
+    /// earlier run are set aside: they come back when this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
     /// created or written to.
-    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<(Self, SetAside)> {
-        let run = Self { path: path.into() };
-        run.heal();
-        let mut names = Self::FILES.to_vec();
-        let free = !names.iter().any(|name| run.path.join(name).exists());
-        if free || force {
-            // They are no reason to refuse, but those of another run are not to be mixed with the files of this one.
-            names.extend([SKIPPED, ORIGIN]);
-        }
-        let earlier = files::claim_healed_folder(&run.path, &names, free || force)?;
-        Ok((run, earlier))
+    pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
+        let path = path.into();
+        files::check_folder(&path, &Self::FILES, force)?;
+        // The others are no reason to refuse, but those of another run are not to be mixed with the files of this one.
+        let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, "report.html", "tensorboard/"]].concat();
+        let earlier = Some(SetAside::new(&path, &names)?);
+        Ok(Self { path, earlier })
     }
 
-    /// Ends what a killed training has begun here: a run that it was to replace comes back, unless the new one has a
-    /// complete epoch.
-    fn heal(&self) {
-        files::heal(&self.path, || self.has_epoch());
+    /// Whether this run replaces another one, which would come back.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.as_ref().is_some_and(SetAside::is_pending)
     }
 
-    /// Whether there is anything of a complete epoch.
-    pub fn has_epoch(&self) -> bool {
-        self.model().exists() || self.checkpoint().exists()
+    /// Removes the run that this one replaces: this one has a complete epoch.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when it cannot be removed.
+    pub fn discard_earlier(&self) -> Result<()> {
+        self.earlier.as_ref().map_or(Ok(()), SetAside::discard)
     }
 
     /// The folder of a run that another process writes; nothing is looked at.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), earlier: None }
     }
 
     /// Opens the folder of a run that goes on, or begins if nothing is there.
@@ -66,10 +66,9 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
-        let run = Self { path: path.into() };
-        run.heal();
-        files::claim_healed_folder(&run.path, &[], false)?.discard()?;
-        Ok(run)
+        let path = path.into();
+        files::check_folder(&path, &[], false)?;
+        Ok(Self { path, earlier: None })
     }
 
     /// The folder.
@@ -166,7 +165,7 @@ mod tests {
     fn a_run_is_not_overwritten_without_being_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/one");
-        let (run, _) = RunFolder::create(&path, false).unwrap();
+        let run = RunFolder::create(&path, false).unwrap();
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
@@ -175,15 +174,16 @@ mod tests {
         assert!(run.checkpoint().exists());
         // The old run is out of the way, and comes back when the new one fails before it has anything to keep.
         std::fs::write(run.origin(), "old").unwrap();
-        let (_, earlier) = RunFolder::create(&path, true).unwrap();
-        assert!(!run.checkpoint().exists() && !run.origin().exists());
-        std::fs::write(run.origin(), "new").unwrap();
-        drop(earlier);
+        let new = RunFolder::create(&path, true).unwrap();
+        assert!(new.has_earlier() && !run.checkpoint().exists() && !run.origin().exists());
+        std::fs::write(new.origin(), "new").unwrap();
+        drop(new);
         let read = |path: PathBuf| std::fs::read_to_string(path).ok();
         assert_eq!([run.checkpoint(), run.origin()].map(read), [Some("old".to_owned()), Some("old".to_owned())]);
-        let (_, earlier) = RunFolder::create(&path, true).unwrap();
-        std::fs::write(run.model(), "new").unwrap();
-        earlier.discard().unwrap();
+        let new = RunFolder::create(&path, true).unwrap();
+        std::fs::write(new.model(), "new").unwrap();
+        new.discard_earlier().unwrap();
+        assert!(!new.has_earlier());
         assert_eq!([run.model(), run.checkpoint()].map(read), [Some("new".to_owned()), None]);
     }
 

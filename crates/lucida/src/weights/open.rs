@@ -9,7 +9,7 @@ use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vg
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
 use crate::nn::zoo::{self, Architecture, Options};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
 pub const BUILTIN: &str = "vgg16-builtin";
@@ -206,6 +206,8 @@ fn file(argument: &str) -> Option<PathBuf> {
     let path = Path::new(argument);
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
+            // A training that was killed may have set the model aside.
+            files::heal(path);
             let in_run = path.join(IN_RUN);
             // A folder that happens to have the name of a network is not in its way.
             let known = argument == BUILTIN || zoo::find(argument).is_ok();

@@ -32,6 +32,11 @@ impl Ending<'_> {
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
         let Self { run, fitted, fit, .. } = self;
         let output = context.output;
+        if fitted.interrupted && run.has_earlier() {
+            let path = run.path().display();
+            output.info(&format!("Stopped within the first epoch: {path} keeps the run that was there before"));
+            return Err(lucida::Error::Interrupted.into());
+        }
         model.training = fitted.record(fit);
         if let Some(record) = model.training.as_object_mut() {
             record.extend(self.augment.map(|augment| ("augment".to_owned(), augment.to_string().into())));

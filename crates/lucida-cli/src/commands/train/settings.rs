@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
-use lucida::files::SetAside;
+use lucida::files;
 use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
@@ -57,11 +57,8 @@ impl Wanted<'_> {
     pub(super) fn in_run(&self, path: &Path, work: impl FnOnce(&RunFolder) -> Result<()>) -> Result<()> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
-        let (run, earlier) = self.open_run(path)?;
+        let run = self.open_run(path)?;
         let result = work(&run);
-        if let Some(earlier) = earlier.filter(|_| run.has_epoch()) {
-            earlier.discard()?;
-        }
         if result.is_err() && !made.is_empty() && self.leads() {
             run.remove_if_unused();
             // A folder with something in it stays.
@@ -74,6 +71,9 @@ impl Wanted<'_> {
     pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
         if !self.arguments.resume {
             return Ok(false);
+        }
+        if self.leads() {
+            files::heal(path);
         }
         let run = RunFolder::at(path);
         let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
@@ -114,16 +114,11 @@ impl Wanted<'_> {
     }
 
     /// Opens the folder of the run: a new one, or that of a run that is resumed.
-    /// The folder, and the files of an earlier run that are set aside until there is a complete epoch.
-    fn open_run(&self, path: &Path) -> lucida::Result<(RunFolder, Option<SetAside>)> {
+    fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
         if !self.leads() {
-            return Ok((RunFolder::at(path), None));
+            return Ok(RunFolder::at(path));
         }
-        if self.arguments.resume {
-            return Ok((RunFolder::reopen(path)?, None));
-        }
-        let (run, earlier) = RunFolder::create(path, self.arguments.force)?;
-        Ok((run, Some(earlier)))
+        if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
     }
 
     fn epochs(&self) -> usize {
@@ -156,13 +151,13 @@ impl Wanted<'_> {
     }
 
     /// How the training is shown; the dashboard shows some of the validation data.
-    pub(super) fn watch(
+    pub(super) fn watch<'r>(
         &self,
         model: &Model,
         (set, samples): (&dyn Dataset, &dyn Samples),
-        run: &RunFolder,
+        run: &'r RunFolder,
         context: Context,
-    ) -> Result<Watch> {
+    ) -> Result<Watch<'r>> {
         if !self.leads() {
             return Ok(Watch::nothing());
         }
@@ -182,7 +177,7 @@ impl Wanted<'_> {
         } else {
             Watch::lines(Progress::new(context.output, epochs))
         };
-        watch.with_events(self.arguments.tensorboard, run)
+        watch.in_run(run, self.arguments.tensorboard)
     }
 
     /// The training, which goes on from a checkpoint where that is wanted.

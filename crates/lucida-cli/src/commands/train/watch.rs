@@ -8,11 +8,13 @@ use crate::dashboard::Dashboard;
 use crate::progress::Progress;
 
 /// Watches a training.
-pub(super) struct Watch {
+pub(super) struct Watch<'r> {
     display: Display,
     events: Option<EventFiles>,
     /// A file that cannot be written ends the training after the epoch.
     failed: Option<lucida::Error>,
+    /// The run, which replaces an earlier one when it has a complete epoch.
+    run: Option<&'r RunFolder>,
 }
 
 enum Display {
@@ -22,23 +24,23 @@ enum Display {
     Nothing(Silent),
 }
 
-impl Watch {
+impl<'r> Watch<'r> {
     pub(super) fn lines(progress: Progress) -> Self {
-        Self { display: Display::Lines(Box::new(progress)), events: None, failed: None }
+        Self { display: Display::Lines(Box::new(progress)), events: None, failed: None, run: None }
     }
 
     pub(super) fn dashboard(dashboard: Dashboard) -> Self {
-        Self { display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None }
+        Self { display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None, run: None }
     }
 
     pub(super) fn nothing() -> Self {
-        Self { display: Display::Nothing(Silent), events: None, failed: None }
+        Self { display: Display::Nothing(Silent), events: None, failed: None, run: None }
     }
 
-    /// Writes event files for TensorBoard as well, where that is wanted.
-    pub(super) fn with_events(self, wanted: bool, run: &RunFolder) -> Result<Self> {
-        let events = wanted.then(|| EventFiles::create(&run.path().join("tensorboard"))).transpose()?;
-        Ok(Self { events, ..self })
+    /// Of a training that leaves its files in this folder; event files for TensorBoard as well, where that is wanted.
+    pub(super) fn in_run(self, run: &'r RunFolder, events: bool) -> Result<Self> {
+        let events = events.then(|| EventFiles::create(&run.path().join("tensorboard"))).transpose()?;
+        Ok(Self { events, run: Some(run), ..self })
     }
 
     fn display(&mut self) -> &mut dyn Observer {
@@ -50,7 +52,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for Watch<'_> {
     fn resumed(&mut self, history: &History, steps: usize) {
         self.display().resumed(history, steps);
     }
@@ -73,5 +75,12 @@ impl Observer for Watch {
             events.epoch(record)?;
         }
         self.display().epoch(record, network, best)
+    }
+
+    fn saved(&mut self, history: &History) -> lucida::Result<()> {
+        match self.run {
+            Some(run) if !history.epochs.is_empty() => run.discard_earlier(),
+            _ => Ok(()),
+        }
     }
 }

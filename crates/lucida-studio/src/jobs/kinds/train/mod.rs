@@ -97,8 +97,8 @@ impl Work for Training {
         let run = if resume {
             RunFolder::reopen(job.folder())?
         } else {
-            let (run, earlier) = RunFolder::create(job.folder(), true)?;
-            earlier.discard()?;
+            let run = RunFolder::create(job.folder(), true)?;
+            run.discard_earlier()?;
             run
         };
         let course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume };
