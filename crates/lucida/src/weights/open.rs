@@ -64,7 +64,7 @@ enum Meaning {
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
-/// fetches them. Else as [`load_model`] and [`load_weights`].
+/// fetches them. Else as [`load_model_at`] and [`load_weights`](super::load_weights).
 pub fn open(spec: &ModelSpec) -> Result<Model> {
     open_as(spec, None)
 }
