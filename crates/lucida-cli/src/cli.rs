@@ -363,4 +363,19 @@ mod tests {
     fn the_definition_is_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    /// Two options of one name in a command, one of them flattened in, would panic when the command runs, not before: clap
+    /// only looks for them in builds with debug assertions.
+    #[test]
+    fn every_option_has_a_name_of_its_own() {
+        fn check(command: &clap::Command) {
+            let mut names: Vec<&str> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{}: {names:?}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
+    }
 }

@@ -47,15 +47,15 @@ pub(crate) struct Filters {
 #[command(after_help = "\
 Examples:
   lucida classes runs/mnist
-  lucida classes runs/mnist --classes 3,5,8 --diversity 4
+  lucida classes runs/mnist --class 3,5,8 --diversity 4
   lucida classes runs/mnist --method keras-vis --out classes.png")]
 pub(crate) struct Classes {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Which classes, by number: all, 0,3,8, 0..5 (without 5), or random:8
+    /// Which classes, labels, or values, by number: all, 0,3,8, 0..5 (without 5), or random:8
     #[arg(long, value_name = "CLASSES", default_value = "all")]
-    pub(crate) classes: Choice,
+    pub(crate) class: Choice,
 
     #[command(flatten)]
     pub(crate) making: Making,

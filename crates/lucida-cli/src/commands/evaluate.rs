@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Skipped, save_skipped};
 use lucida::nn::thousands;
 use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Prediction, PredictionTable, evaluate, evaluate_remembered,
+    CalibrationBin, Confusion, Evaluation, Predicted, Prediction, PredictionTable, evaluate, evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
-use lucida::weights::{Model, Top};
+use lucida::weights::{Model, OutputKind, Outputs, Top};
 use lucida::{files, plot};
 use serde::Serialize;
 
@@ -82,6 +82,11 @@ struct Class<'a> {
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    // What is wrong with the model is said before images are looked for.
+    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    if outputs.kind() == OutputKind::Labels {
+        output.note("the model has labels of which several can hold, an image of a folder has one: the most probable counts");
+    }
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;
     }
@@ -183,11 +188,11 @@ fn answer<'a>(
 
 /// What the model says about each picture.
 fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
-    let mut table = PredictionTable::new(pictures.set().class_names());
+    let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
         let probabilities = probabilities.clone();
         let prediction = Prediction { class, probability: probabilities[class], probabilities };
-        table.push(&pictures.name(index), pictures.label(index), &prediction);
+        table.push(&pictures.name(index), pictures.label(index), &Predicted::Class(prediction));
     }
     table
 }

@@ -87,8 +87,7 @@ pub(crate) async fn prediction(
             return Ok(Json(Prediction { probabilities: Vec::new(), classes: Vec::new() }));
         }
         let input = studio.input(&loaded, &query.image)?;
-        let network = &loaded.model.network;
-        let mut found = lucida::explain::ClassScore::probabilities(network, &[&input], studio.cpu)?;
+        let mut found = lucida::explain::ClassScore::outputs(&loaded.model, &[&input], studio.cpu)?;
         let classes = (0..count).map(|class| loaded.class_name(class)).collect();
         Ok(Json(Prediction { probabilities: found.pop().unwrap_or_default(), classes }))
     };

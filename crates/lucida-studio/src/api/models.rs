@@ -66,7 +66,7 @@ pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Pat
 pub(crate) fn classes(loaded: &Loaded) -> usize {
     let model = &loaded.model;
     // A network of features ends in maps, or says nothing about classes.
-    lucida::explain::ClassScore::classes(&model.network).unwrap_or(0)
+    lucida::weights::Outputs::of(model).map_or(0, |outputs| outputs.count())
 }
 
 fn described(loaded: &Loaded) -> Described {

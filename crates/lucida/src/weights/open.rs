@@ -79,7 +79,9 @@ pub fn open(spec: &ModelSpec) -> Result<Model> {
 /// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
 fn complete(mut model: Model, file: Option<&Path>, spec: &ModelSpec) -> Result<Model> {
     let settings = file.map(ModelSettings::load).transpose()?.flatten().unwrap_or_default();
-    let task = spec.task.or(settings.task);
+    // Names are counted by what the outputs mean.
+    model.task = spec.task.or(settings.task).or(model.task);
+    let task = model.task;
     settings.apply(&mut model)?;
     match (&spec.classes, file) {
         (Some(classes), _) => model.set_class_names(classes)?,

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lucida::Error;
-use lucida::explain::{ClassScore, Explainer, Method, Settings, overlay};
+use lucida::explain::{Explainer, Method, Settings, overlay};
+use lucida::weights::Outputs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,7 +39,7 @@ struct Explaining {
 impl Explain {
     pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
         let loaded = studio.models.get(&self.model)?;
-        let classes = ClassScore::classes(&loaded.model.network)?;
+        let classes = Outputs::of(&loaded.model)?.count();
         if let Some(class) = self.class.filter(|&class| class >= classes) {
             return Err(Problem::wrong(format!("there is no class {class}: they are 0 to {}", classes - 1)));
         }

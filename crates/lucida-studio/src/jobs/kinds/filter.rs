@@ -80,8 +80,8 @@ impl Work for Maximizing {
         let model = &self.loaded.model;
         let preprocessing = model.preprocessing.as_ref();
         let is_output = model.network.output()?.name() == layer;
-        let (target, fourier) = match is_output && lucida::explain::ClassScore::classes(&model.network).is_ok() {
-            true => (Target::classes(&model.network)?, Fourier::classes(preprocessing)),
+        let (target, fourier) = match is_output && lucida::weights::Outputs::of(model).is_ok() {
+            true => (Target::classes(model)?, Fourier::classes(preprocessing)),
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
         // A look, not a print: half of the steps show the same.

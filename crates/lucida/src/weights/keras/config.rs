@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::assign::Counts;
-use super::layers::{SUPPORTED, layer, short};
+use super::layers::{augments, SUPPORTED, layer, short};
 use crate::nn::layers::Input;
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
@@ -356,7 +356,10 @@ impl<'a> Item<'a> {
         }
         let frozen = options.iter().any(|options| options.get("training") == Some(&Value::Bool(false)));
         for (name, value) in options.into_iter().flat_map(Map::iter) {
-            let harmless = value.is_null() || (name == "training" && *value == false);
+            // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict() and
+            // evaluate(); Keras 2, whose calls are lists, does not.
+            let trained = *value == true && (call.is_object() || augments(self.class));
+            let harmless = value.is_null() || (name == "training" && (*value == false || trained));
             if !harmless {
                 return Err(bad(format!("is called with {name}={}, which is not supported", short(value))));
             }
