@@ -85,7 +85,9 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     // What is wrong with the model is said before images are looked for.
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     if outputs.kind() == OutputKind::Labels {
-        output.note("the model has labels of which several can hold, an image of a folder has one: the most probable counts");
+        output.note(
+            "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
+        );
     }
     if let Some(folder) = &arguments.out {
         files::create_folder(folder)?;

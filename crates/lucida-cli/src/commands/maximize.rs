@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
-use lucida::explain::{ClassScore, class_name};
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
+use lucida::explain::{ClassScore, class_name};
 use lucida::files;
 use lucida::nn::zoo;
 use lucida::plot::{Cell, Grid};

@@ -141,9 +141,7 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     job.share(context, |context, ask| {
         let model = open_model(&arguments.model.spec(Top::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| {
-            answer(&Said::new(&model, predictor.predict(picture)?))
-        })
+        ask(&mut |picture, _| answer(&Said::new(&model, predictor.predict(picture)?)))
     })
 }
 

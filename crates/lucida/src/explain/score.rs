@@ -52,11 +52,8 @@ impl ClassScore {
     pub fn outputs(model: &Model, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
         let (network, outputs) = (&model.network, Outputs::of(model)?);
         let len = network.input_shape()?.len();
-        let mut plan = Plan::builder(network)
-            .cpu(cpu)
-            .batch_size(inputs.len().clamp(1, BATCH))
-            .output(outputs.point())
-            .build()?;
+        let mut plan =
+            Plan::builder(network).cpu(cpu).batch_size(inputs.len().clamp(1, BATCH)).output(outputs.point()).build()?;
         let mut found = Vec::with_capacity(inputs.len());
         for inputs in inputs.chunks(BATCH) {
             plan.set_batch(inputs.len());

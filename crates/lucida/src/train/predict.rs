@@ -199,7 +199,9 @@ mod tests {
         assert_eq!(predicted(&[0.25, -3.0], Linear, Some(Task::Regress)).unwrap(), Predicted::Values(vec![0.25, -3.0]));
         assert_eq!(predicted(&[7.5], Relu, None).unwrap(), Predicted::Values(vec![7.5]));
         for activation in [Softmax, Linear] {
-            let Ok(Predicted::Class(class)) = predicted(&[0.0, 3.0_f32.ln()], activation, None) else { panic!("no class") };
+            let Ok(Predicted::Class(class)) = predicted(&[0.0, 3.0_f32.ln()], activation, None) else {
+                panic!("no class")
+            };
             assert_eq!(class.class, 1);
             assert!((class.probability - 0.75).abs() < 1e-6, "{class:?}");
         }

@@ -90,8 +90,16 @@ mod tests {
     fn labels_and_values_have_columns_of_their_own() {
         let names = ["a", "b"].map(String::from);
         let mut table = PredictionTable::new(OutputKind::Labels, &names);
-        table.push("x", None, &Predicted::Labels(Prediction { class: 1, probability: 0.75, probabilities: vec![0.5, 0.75] }));
-        table.push("y", None, &Predicted::Labels(Prediction { class: 0, probability: 0.25, probabilities: vec![0.25, 0.0] }));
+        table.push(
+            "x",
+            None,
+            &Predicted::Labels(Prediction { class: 1, probability: 0.75, probabilities: vec![0.5, 0.75] }),
+        );
+        table.push(
+            "y",
+            None,
+            &Predicted::Labels(Prediction { class: 0, probability: 0.25, probabilities: vec![0.25, 0.0] }),
+        );
         assert_eq!(table.text(), "file,class,labels,p_a,p_b\nx,,b;a,0.5,0.75\ny,,,0.25,0\n");
         let mut table = PredictionTable::new(OutputKind::Values, &names[..1]);
         table.push("x", Some("cat"), &Predicted::Values(vec![-1.5]));

@@ -74,7 +74,8 @@ pub fn sanity_check(
         group.iter().for_each(|&node| randomise(&mut network, node, settings.seed));
         let Some(&lowest) = group.last() else { continue };
         let layer = network.nodes()[lowest].name().to_owned();
-        let mut explainer = Explainer::of_network(&network, outputs.clone(), black.clone(), settings)?.watched(&mut watcher);
+        let mut explainer =
+            Explainer::of_network(&network, outputs.clone(), black.clone(), settings)?.watched(&mut watcher);
         for check in &mut checks {
             let map = explainer.explain(input, class, check.original.method)?;
             check.stages.push(compare(&check.original, map, layer.clone()));

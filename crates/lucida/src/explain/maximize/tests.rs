@@ -1,6 +1,6 @@
 use super::*;
-use crate::weights::Model;
 use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, MaxPooling2D, Padding};
+use crate::weights::Model;
 
 fn small(channels: usize) -> Network {
     let layers = [

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::assign::Counts;
-use super::layers::{augments, SUPPORTED, layer, short};
+use super::layers::{SUPPORTED, augments, layer, short};
 use crate::nn::layers::Input;
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
