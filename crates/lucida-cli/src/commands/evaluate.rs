@@ -9,10 +9,11 @@ use lucida::files::{self, SetAside};
 use lucida::nn::thousands;
 use lucida::plot;
 use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, evaluate, evaluate_remembered,
+    CalibrationBin, Confusion, Evaluation, Origin, Predicted, Prediction, PredictionTable, evaluate,
+    evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
-use lucida::weights::{Model, Top};
+use lucida::weights::{Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
 use super::source::Pictures;
@@ -90,6 +91,13 @@ struct Class<'a> {
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    // What is wrong with the model is said before images are looked for.
+    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    if outputs.kind() == OutputKind::Labels {
+        output.note(
+            "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
+        );
+    }
     let claim = |folder| files::claim_folder(folder, &OUT_FILES, true);
     let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
@@ -190,11 +198,11 @@ fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a E
 
 /// What the model says about each picture.
 fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
-    let mut table = PredictionTable::new(pictures.set().class_names());
+    let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
         let probabilities = probabilities.clone();
         let prediction = Prediction { class, probability: probabilities[class], probabilities };
-        table.push(&pictures.name(index), pictures.label(index), &prediction);
+        table.push(&pictures.name(index), pictures.label(index), &Predicted::Class(prediction));
     }
     table
 }

@@ -95,7 +95,9 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
 /// A model with what its file does not say: how images are prepared, the names of its classes, and, where the classifier is
 /// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
 fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec: &ModelSpec) -> Result<Model> {
-    let task = spec.task.or(settings.task);
+    // Names are counted by what the outputs mean.
+    model.task = spec.task.or(settings.task).or(model.task);
+    let task = model.task;
     settings.apply(&mut model)?;
     match (&spec.classes, file) {
         (Some(classes), _) => model.set_class_names(classes)?,
@@ -226,7 +228,8 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
         Ok(found) if found.architecture.is_none() => Error::file(
             path,
             format!(
-                "holds weights but no network: say whose they are with --network NAME, one of {}",
+                "holds weights but no network: say whose they are with --network NAME, one of {}; a network of your \
+                 own opens from ONNX",
                 zoo::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             ),
         ),
