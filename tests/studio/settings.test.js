@@ -200,3 +200,16 @@ test('saved with the model, it is found after a restart', async () => {
   assert.equal(await shown.inputValue('#settings-format'), 'tf');
   clean(shown);
 });
+
+test('every label that holds is marked, not the most probable one alone', async () => {
+  const labels = await studio(folder(), model, '--task', 'multilabel');
+  const seen = await page(chrome, labels.url);
+  await seen.goto(`${labels.url}/draw`);
+  await seen.waitForSelector('#bars li.best');
+  const rows = await seen.$$eval('#bars li', (items) => items.map((item) => [item.classList.contains('best'), parseFloat(item.querySelector('.value').textContent)]));
+  assert.equal(rows.length, 3);
+  for (const [best, value] of rows) assert.equal(best, value >= 50);
+  clean(seen);
+  await seen.context().close();
+  await labels.stop();
+});

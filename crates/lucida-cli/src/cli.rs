@@ -393,4 +393,22 @@ mod tests {
     fn the_definition_is_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    /// The check above does nothing in builds without debug assertions, as those of the tests.
+    #[test]
+    fn every_option_has_a_name_of_its_own() {
+        fn check(command: &clap::Command) {
+            let mut names: Vec<String> = Vec::new();
+            for argument in command.get_arguments() {
+                names.push(format!("<{}>", argument.get_id()));
+                names.extend(argument.get_long().map(|long| format!("--{long}")));
+                names.extend(argument.get_all_aliases().unwrap_or_default().iter().map(|alias| format!("--{alias}")));
+            }
+            names.sort();
+            let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+            assert!(twice.is_none(), "{}: {twice:?}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&super::Cli::command());
+    }
 }

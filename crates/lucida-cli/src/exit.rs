@@ -73,7 +73,16 @@ pub(crate) fn report(error: &anyhow::Error) {
 
 /// What to type where the library's error can only say what is wrong.
 fn hint(error: &Error) -> Option<String> {
-    let Error::Changed { field, before, .. } = error else { return None };
+    let (field, before) = match error {
+        Error::Changed { field, before, .. } => (field, before),
+        Error::Outputs { .. } => {
+            return Some(
+                "--task says what the outputs mean: classify, multilabel, or regress; `lucida embed` uses features"
+                    .to_owned(),
+            );
+        }
+        _ => return None,
+    };
     let what = field.split(", ").next().unwrap_or(field);
     Some(match what {
         "classes" | "training images" | "validation images" => {

@@ -46,8 +46,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert!(table.starts_with("file,class,predicted,probability,p_0,p_1,"), "{table}");
 
     // The same digits in MNIST's own files give the same numbers.
-    assert!(fail(1, arguments).contains("all.csv already exists: use --force"));
-    let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet", "--force"])));
+    let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet"])));
     assert_eq!(answer["images"], 60);
     assert_eq!(answer["skipped"].as_array().unwrap().len(), 1);
     let data = format!("mnist:{}", shared().data().display());
@@ -60,7 +59,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     });
     assert_eq!(wrong.count(), 60 - right);
 
-    let strict = fail(1, arguments.into_iter().chain(["--strict", "--force"]));
+    let strict = fail(1, arguments.into_iter().chain(["--strict"]));
     assert!(strict.contains("3/notes.png: is not a picture"), "{strict}");
 }
 
@@ -118,4 +117,31 @@ fn folders_that_cannot_be_used() {
     assert!(part(text(folder.path())).contains("is not in parts"));
     let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
     assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
+}
+
+#[test]
+fn the_files_of_a_command_are_replaced_together() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let path = |name: &str| folder.path().join(name);
+    let (out, maps, good, bad) = (path("out"), path("maps"), path("good"), path("bad"));
+    write_folder(&good, 20);
+    write_folder(&bad, 20);
+    fs::write(bad.join("3/notes.png"), "x").unwrap();
+    let evaluate = |data: &Path| run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet"]);
+    evaluate(&bad);
+    fs::write(out.join("mine.txt"), "mine").unwrap();
+    assert!(names(&out).contains(&"skipped.csv".to_owned()));
+    // Nothing was skipped this time: no table of the last time is left.
+    evaluate(&good);
+    let expected = ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "mine.txt"];
+    assert_eq!(names(&out), expected);
+
+    let activations = ["activations", text(&model), "--data", "mnist", "--index", "0", "--out", text(&maps), "--quiet"];
+    let all = ["--npy", "--force"];
+    run(activations.iter().copied().chain(all));
+    let first = names(&maps);
+    run(activations.iter().copied().chain(all));
+    assert_eq!(names(&maps), first);
+    let message = fail(1, activations);
+    assert!(message.contains("overview.png"), "{message}");
 }

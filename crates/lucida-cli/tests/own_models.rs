@@ -144,6 +144,86 @@ fn every_ending_of_a_classifier_gives_the_same_probabilities() {
 }
 
 #[test]
+fn labels_of_which_several_can_hold() {
+    let place = Place::new();
+    let model = place.classifier("labels.keras", vec![Dense::new(3).activation(ActivationKind::Sigmoid).into()]);
+    let logits = place.classifier("logits.onnx", vec![Dense::new(3).into()]);
+    let (photo, names) = (place.at("photo.png"), place.at("names.txt"));
+    fs::write(&names, "day\nsea\nsnow\n").unwrap();
+    let answer = |model: &str, task: &[&str]| -> Value {
+        let arguments = ["predict", model, &photo, "--classes", &names, "--json", "--quiet"];
+        serde_json::from_str(&run(arguments.into_iter().chain(task.iter().copied()))).unwrap()
+    };
+    let found = answer(&model, &[]);
+    let of = |found: &Value| -> Vec<f64> {
+        let probabilities = found["predictions"][0]["probabilities"].as_array().unwrap();
+        probabilities.iter().map(|p| p.as_f64().unwrap()).collect()
+    };
+    // As logits they are the same labels, when that is what they are said to be.
+    assert!(close(&of(&found), &of(&answer(&logits, &["--task", "multilabel"]))), "{found}");
+    let mut above: Vec<(f64, &str)> = of(&found).into_iter().zip(["day", "sea", "snow"]).collect();
+    above.retain(|(probability, _)| *probability >= 0.5);
+    above.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let labels: Vec<&str> = above.iter().map(|(_, name)| *name).collect();
+    assert_eq!(found["predictions"][0]["labels"], Value::from(labels.clone()));
+    let printed = run(["predict", &model, &photo, "--classes", &names, "--quiet"]);
+    assert!(labels.iter().all(|label| printed.contains(&format!("{label} ("))), "{printed}");
+    // Each is explained by itself.
+    for (number, name) in ["day", "sea", "snow"].into_iter().enumerate() {
+        let out = place.at(name);
+        let options = ["--classes", &names, "--class", name, "--method", "gradient", "--out", &out, "--json"];
+        let explained = run(["explain", &model, &photo, "--quiet"].into_iter().chain(options));
+        let explained: Value = serde_json::from_str(&explained).unwrap();
+        assert!((explained["probability"].as_f64().unwrap() - of(&found)[number]).abs() < 1e-5, "{explained}");
+    }
+    let message = fail(1, ["explain", &model, &photo, "--classes", &names, "--class", "3", "--out", &place.at("no")]);
+    assert!(message.contains("its labels are 0 to 2"), "{message}");
+    let csv = place.at("labels.csv");
+    run(["predict", &model, &photo, "--classes", &names, "--quiet", "--csv", &csv]);
+    assert!(fs::read_to_string(&csv).unwrap().starts_with("file,class,labels,p_day,p_sea,p_snow\n"));
+}
+
+#[test]
+fn numbers_and_features() {
+    let place = Place::new();
+    let model = place.classifier("number.keras", vec![Dense::new(1).into()]);
+    let photo = place.at("photo.png");
+    let value = |extra: &[&str]| -> Value {
+        let arguments = ["predict", &model, &photo, "--json", "--quiet"];
+        let answer: Value = serde_json::from_str(&run(arguments.into_iter().chain(extra.iter().copied()))).unwrap();
+        answer["predictions"][0].clone()
+    };
+    let number = value(&["--task", "regress"])["values"][0].as_f64().unwrap();
+    let two = value(&[])["probabilities"].clone();
+    assert!((1.0 / (1.0 + (-number).exp()) - two[1].as_f64().unwrap()).abs() < 1e-5, "{number} {two}");
+    // A converted model keeps what it is for.
+    let kept = place.at("kept.onnx");
+    run(["weights", "convert", &model, &kept, "--task", "regress"]);
+    let printed = run(["predict", &kept, &photo, "--quiet"]);
+    let last: f64 = printed.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((last - number).abs() < 1e-5, "{printed}");
+    let out = place.at("explained");
+    let explained = run(["explain", &kept, &photo, "--method", "gradient", "--out", &out, "--json", "--quiet"]);
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    assert!((explained["value"].as_f64().unwrap() - number).abs() < 1e-5, "{explained}");
+    assert!(explained.get("probability").is_none());
+    let message = fail(1, ["evaluate", &kept, "--data", &place.at("")]);
+    assert!(message.contains("predicts a number, which cannot be compared with classes"), "{message}");
+    let features =
+        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
+    let out = place.at("none");
+    for command in [
+        &["predict", &features, &photo][..],
+        &["explain", &features, &photo, "--out", &out],
+        &["classes", &features],
+        &["evaluate", &features, "--data", &place.at("")],
+    ] {
+        let message = fail(1, command.iter().copied());
+        assert!(message.contains("ends in 5 features, not in classes; --task says what"), "{command:?}: {message}");
+    }
+}
+
+#[test]
 fn class_names_come_from_a_file() {
     let place = Place::new();
     let model = place.classifier("two.keras", vec![Dense::new(2).activation(ActivationKind::Softmax).into()]);

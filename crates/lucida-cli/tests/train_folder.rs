@@ -206,8 +206,8 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     assert!(fail(1, refused.iter().map(String::as_str)).contains("leave out mixup"));
 }
 
-/// The table of a run without the column of seconds, which alone may differ.
-fn history_without_times(run: &Path) -> Vec<Vec<String>> {
+/// The table of epochs of a run as it is, but for the column of the seconds.
+fn history(run: &Path) -> Vec<Vec<String>> {
     let table = fs::read_to_string(run.join("history.csv")).unwrap();
     let at = table.lines().next().unwrap().split(',').position(|column| column == "seconds").unwrap();
     let without = |line: &str| {
@@ -269,7 +269,8 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     for name in ["model.safetensors", "last.safetensors"] {
         assert!(fs::read(path("whole").join(name)).unwrap() == fs::read(killed.join(name)).unwrap(), "{name}");
     }
-    assert_eq!(history_without_times(&path("whole")), history_without_times(&killed));
+    // Killed within epochs, it has the same numbers.
+    assert_eq!(history(&killed), history(&path("whole")));
     // Going on when all is done changes nothing; going on otherwise is refused.
     run(arguments.iter().copied());
     assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
@@ -511,9 +512,135 @@ fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
         let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
         let arguments = arguments.into_iter().chain(["--ema", "0.9", "--epochs", epochs, "--out", text(out)]);
         run(arguments.chain(more.iter().copied()));
-        history_without_times(out)
+        history(out)
     };
     let expected = train("4", &whole, &[]);
     train("2", &parts, &[]);
     assert_eq!(train("4", &parts, &["--resume"]), expected);
+}
+
+/// A run that is replaced, and a training that replaces it: on more images than a fast machine has trained on when its first
+/// files are there.
+#[cfg(unix)]
+struct Replaced {
+    folder: tempfile::TempDir,
+}
+
+#[cfg(unix)]
+impl Replaced {
+    fn new(more: &[&str]) -> Self {
+        let replaced = Self { folder: tempfile::tempdir().unwrap() };
+        write_pictures(&replaced.path("few"), &["a", "b"], 12);
+        run(train(text(&replaced.path("few")), text(&replaced.path("run")), &[&["--quiet"], more].concat()));
+        fs::write(replaced.path("run/notes.txt"), "mine").unwrap();
+        fs::write(replaced.path("run/report.html"), "old").unwrap();
+        replaced
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The names and contents of all files of the run.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let read = |name: String| (name.clone(), fs::read(self.path("run").join(name)).unwrap_or_default());
+        names(&self.path("run")).into_iter().map(read).collect()
+    }
+
+    /// Starts the new training, and waits until it is in its first epoch: it has a checkpoint after a step of thousands.
+    fn in_first_epoch(&self) -> std::process::Child {
+        let (few, out) = (self.path("few"), self.path("run"));
+        let more =
+            ["--force", "--epochs", "1", "--steps-per-epoch", "1000000", "--checkpoint-every", "1", "--tensorboard"];
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("lucida"));
+        command.args(train(text(&few), text(&out), &more)).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let aside = || names(&out).iter().any(|name| name.starts_with(".lucida-") && name.ends_with("-previous"));
+        while !(aside() && out.join("checkpoint.safetensors").exists() && out.join("tensorboard").exists()) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_comes_back_when_its_successor_is_killed_in_its_first_epoch() {
+    let replaced = Replaced::new(&["--epochs", "1"]);
+    let (before, out) = (replaced.files(), replaced.path("run"));
+    let image = replaced.path("few/a/photo 000.png");
+    let kill = || {
+        let mut child = replaced.in_first_epoch();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!out.join("model.safetensors").exists());
+    };
+    // By a command that reads the run, by one that resumes it, and by one that writes there.
+    kill();
+    run(["predict", text(&out), text(&image)]);
+    assert!(replaced.files() == before, "{:?}", names(&out));
+    kill();
+    let few = replaced.path("few");
+    let printed = run(train(text(&few), text(&out), &["--epochs", "1", "--resume"]));
+    assert!(printed.contains("this run of 1 epochs is finished"), "{printed}");
+    assert!(replaced.files() == before, "{:?}", names(&out));
+    kill();
+    assert!(fail(1, train(text(&few), text(&out), &["--quiet"])).contains("--force"));
+    assert!(replaced.files() == before, "{:?}", names(&out));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_comes_back_when_its_successor_is_interrupted_in_its_first_epoch() {
+    let replaced = Replaced::new(&["--epochs", "1"]);
+    let before = replaced.files();
+    let child = replaced.in_first_epoch();
+    let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(stdout(&output).contains("keeps the run that was there before"), "{}", stdout(&output));
+    assert!(replaced.files() == before, "{:?}", names(&replaced.path("run")));
+}
+
+/// Files may have so many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
+#[cfg(target_os = "linux")]
+fn with_small_files(blocks: u32, arguments: &[&str]) -> std::process::Output {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let program = assert_cmd::cargo::cargo_bin("lucida");
+    std::process::Command::new("bash").args(["-c", &script]).arg(program).args(arguments).output().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_comes_back_when_the_disk_is_full() {
+    let replaced = Replaced::new(&["--epochs", "2", "--keep-checkpoint"]);
+    let (before, few, out) = (replaced.files(), replaced.path("few"), replaced.path("run"));
+    for blocks in [0, 1, 20] {
+        let more = ["--force", "--quiet", "--epochs", "2", "--seed", "7"];
+        let output = with_small_files(blocks, &train(text(&few), text(&out), &more));
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("cannot "), "{}", stderr(&output));
+        assert!(replaced.files() == before, "{blocks} blocks: {:?}", names(&out));
+    }
+    // What came back can be resumed.
+    run(train(text(&few), text(&out), &["--epochs", "3", "--keep-checkpoint", "--resume", "--quiet"]));
+}
+
+#[test]
+fn a_new_run_has_nothing_of_the_run_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
+    write_pictures(&photos, &["a", "b"], 12);
+    fs::write(photos.join("a/broken.png"), "x").unwrap();
+    let data = text(&photos);
+    run(train(data, text(&out), &["--epochs", "1", "--tensorboard", "--keep-checkpoint", "--quiet"]));
+    fs::write(out.join("report.html"), "old").unwrap();
+    fs::write(out.join("notes.txt"), "mine").unwrap();
+    fs::remove_file(photos.join("a/broken.png")).unwrap();
+    run(train(data, text(&out), &["--epochs", "1", "--force", "--quiet"]));
+    let expected =
+        ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors", "notes.txt", "run.json"];
+    assert_eq!(names(&out), expected);
 }

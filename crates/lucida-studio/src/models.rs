@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lucida::explain::{ClassScore, ReceptiveField, receptive_fields};
+use lucida::explain::{ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::zoo::{self, Architecture, Options};
-use lucida::weights::{BUILTIN, Model, ModelSettings, ModelSpec, Task, Top, locate, open, open_with, settings_file};
+use lucida::weights::{
+    BUILTIN, Model, ModelSettings, ModelSpec, OutputKind, Outputs, Top, locate, open, open_with, settings_file,
+};
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Result};
@@ -52,8 +54,6 @@ pub(crate) struct Loaded {
     pub(crate) fields: Vec<ReceptiveField>,
     /// Whether its weights mean anything.
     pub(crate) trained: bool,
-    /// What its outputs mean, where somebody said so.
-    pub(crate) task: Option<Task>,
     /// Changes when the file of the model does, and when its settings do.
     pub(crate) stamp: u128,
     /// The plan of the live view, made when it is first wanted.
@@ -66,9 +66,9 @@ impl Loaded {
         lucida::explain::class_name(&self.model, class)
     }
 
-    /// The number of classes that the outputs are; 0 when they are something else.
+    /// The number of classes or labels that the outputs are; 0 when they are something else.
     pub(crate) fn classes(&self) -> usize {
-        classes_of(&self.model, self.task)
+        classes_of(&self.model)
     }
 
     /// Whether it reads digits.
@@ -82,12 +82,10 @@ impl Loaded {
     }
 }
 
-/// As [`Loaded::classes`], of a model with this task; `None` leaves it to the network.
-pub(crate) fn classes_of(model: &Model, task: Option<Task>) -> usize {
-    if matches!(task, Some(Task::Regress | Task::Features)) {
-        return 0;
-    }
-    ClassScore::classes(&model.network).unwrap_or(0)
+/// As [`Loaded::classes`].
+pub(crate) fn classes_of(model: &Model) -> usize {
+    let outputs = Outputs::of(model).ok().filter(|outputs| outputs.kind() != OutputKind::Values);
+    outputs.map_or(0, |outputs| outputs.count())
 }
 
 /// The list, and what of it is in memory.
@@ -157,12 +155,12 @@ impl Models {
             loaded.push(Arc::clone(&model));
             return Ok(model);
         }
-        let (model, task) = entry.open(settings)?;
+        let model = entry.open(settings)?;
         let trained = matches!(entry.origin, Origin::Spec(_));
         let fields = receptive_fields(&model.network).unwrap_or_default();
         let Entry { id, name, stamp, .. } = entry;
         loaded.retain(|model| model.id != id);
-        let model = Arc::new(Loaded { id, name, model, fields, trained, task, stamp, live: Mutex::default() });
+        let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live: Mutex::default() });
         loaded.push(Arc::clone(&model));
         if loaded.len() > LOADED {
             loaded.remove(0);
@@ -188,20 +186,16 @@ impl Entry {
         }
     }
 
-    /// The model with these settings, or with those of its file and of the command line; and the task that these say.
-    pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<(Model, Option<Task>)> {
+    /// The model with these settings, or with those of its file and of the command line.
+    pub(crate) fn open(&self, settings: Option<ModelSettings>) -> Result<Model> {
         match (&self.origin, settings) {
-            (Origin::Untrained(known), _) => Ok((Model::of_architecture(known, &Options::default().seed(SEED))?, None)),
+            (Origin::Untrained(known), _) => Ok(Model::of_architecture(known, &Options::default().seed(SEED))?),
             (Origin::Spec(spec), Some(settings)) => {
                 // The card shows the values of the command line to begin with: what it sends replaces them.
                 let spec = ModelSpec { preprocessing: None, classes: None, task: None, ..spec.clone() };
-                let task = settings.task;
-                Ok((open_with(&spec, settings)?, task))
+                Ok(open_with(&spec, settings)?)
             }
-            (Origin::Spec(spec), None) => {
-                let beside = spec.file()?.map(|file| ModelSettings::load(&file)).transpose()?.flatten();
-                Ok((open(spec)?, spec.task.or(beside.and_then(|settings| settings.task))))
-            }
+            (Origin::Spec(spec), None) => Ok(open(spec)?),
         }
     }
 

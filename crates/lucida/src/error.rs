@@ -84,6 +84,15 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
 
+    /// The outputs of a network do not mean what they are to be used for.
+    #[error("network {network} {found}")]
+    Outputs {
+        /// The network's name.
+        network: String,
+        /// What its outputs are: `ends in 64 features, not in classes`.
+        found: String,
+    },
+
     /// The work was stopped on request.
     #[error("interrupted")]
     Interrupted,
@@ -140,7 +149,7 @@ impl Error {
             Self::File { .. } => Blame::File,
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
-            Self::Argument(_) | Self::Changed { .. } | Self::Layer { .. } => Blame::Argument,
+            Self::Argument(_) | Self::Changed { .. } | Self::Layer { .. } | Self::Outputs { .. } => Blame::Argument,
             Self::Limit { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,
             Self::Bug(_) => Blame::Bug,

@@ -12,8 +12,7 @@ use std::path::Path;
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
-pub use set_aside::SetAside;
-pub(crate) use set_aside::heal;
+pub use set_aside::{SetAside, heal};
 use target::Target;
 
 use crate::{Error, Result};
@@ -62,7 +61,7 @@ fn write_to(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
     leftovers::sweep(folder);
-    let prefix = leftovers::own_prefix();
+    let prefix = format!("{}{}-", leftovers::PREFIX, leftovers::own_tag());
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(leftovers::SUFFIX);
     #[cfg(unix)]
@@ -164,6 +163,15 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
 /// [`Error::Argument`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
 /// created or written to.
 pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
+    check_folder(path, names, force)?;
+    SetAside::new(path, names)
+}
+
+/// As [`claim_folder`], but leaves all files where they are.
+///
+/// # Errors
+/// As [`claim_folder`].
+pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     heal(path);
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
@@ -173,8 +181,7 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside
         )));
     }
     create_folder(path)?;
-    tempfile::tempfile_in(path).map_err(|source| Error::io(path, "write to the folder", source))?;
-    SetAside::new(path, names)
+    tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
 }
 
 #[cfg(test)]

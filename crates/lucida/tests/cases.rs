@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use lucida::Cpu;
 use lucida::data::Picture;
 use lucida::nn::{Network, Plan};
-use lucida::train::predict;
+use lucida::train::{Predicted, predict};
 use lucida::weights::{self, Format, ModelSpec, Note};
 
 /// A file of the cases; `None`, and a word on why, where that folder does not exist.
@@ -76,7 +76,9 @@ fn predicted(name: &str, size: Option<[usize; 2]>) -> Option<(Vec<f32>, Vec<Note
     let model = weights::open(&spec).unwrap_or_else(|problem| panic!("{problem}"));
     let pixels = (0..40 * 32 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
     let photo = Picture::new(40, 32, 3, pixels).unwrap();
-    let prediction = predict(&model, &[photo], Cpu::detect()).unwrap().remove(0);
+    let Predicted::Class(prediction) = predict(&model, &[photo], Cpu::detect()).unwrap().remove(0) else {
+        panic!("{name} is no classifier of one class")
+    };
     let sum: f32 = prediction.probabilities.iter().sum();
     assert!((sum - 1.0).abs() < 1e-5, "{name}: {sum}");
     Some((prediction.probabilities, model.notes))

@@ -53,7 +53,7 @@ pub(crate) struct Classes {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Which classes, by number: all, 0,3,8, 0..5 (without 5), or random:8
+    /// Which classes, labels, or values, by number: all, 0,3,8, 0..5 (without 5), or random:8
     #[arg(long, value_name = "CLASSES", default_value = "all")]
     pub(crate) class: Choice,
 

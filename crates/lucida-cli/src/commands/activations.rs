@@ -41,12 +41,13 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     let input = Input::load(&arguments.subject, &model, context)?;
     // Names and places first: a network may take long.
     let layers = layer_names(&model.network, &arguments.layers)?;
-    let earlier_overview = files::claim_folder(folder, &[OVERVIEW], arguments.force)?;
+    files::check_folder(folder, &[OVERVIEW], arguments.force)?;
     let found = activations(&model.network, &layers, &input.values, context.cpu)?;
     let names: Vec<String> =
         found.iter().enumerate().map(|(index, layer)| file_name(Some(index + 1), &layer.layer)).collect();
     let pictures: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
-    let claimed: Vec<&str> = pictures.iter().map(String::as_str).collect();
+    let arrays: Vec<String> = names.iter().filter(|_| arguments.npy).map(|name| format!("{name}.npy")).collect();
+    let claimed: Vec<&str> = pictures.iter().chain(&arrays).map(String::as_str).chain([OVERVIEW]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
 
     let style =
@@ -59,7 +60,6 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     }
     overview(&found, &style)?.save_png(&folder.join(OVERVIEW))?;
     earlier.discard()?;
-    earlier_overview.discard()?;
 
     let answers: Vec<LayerAnswer> = found.iter().zip(&pictures).map(|(layer, file)| answer(layer, file)).collect();
     if arguments.json {

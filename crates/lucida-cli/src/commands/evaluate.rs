@@ -1,7 +1,7 @@
 //! `lucida evaluate`
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lucida::data::save_skipped;
@@ -9,10 +9,11 @@ use lucida::files::{self, SetAside};
 use lucida::nn::thousands;
 use lucida::plot;
 use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Origin, Prediction, PredictionTable, evaluate, evaluate_remembered,
+    CalibrationBin, Confusion, Evaluation, Origin, Predicted, Prediction, PredictionTable, evaluate,
+    evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
-use lucida::weights::{Model, Top};
+use lucida::weights::{Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
 use super::source::Pictures;
@@ -25,6 +26,8 @@ const PICTURE: &str = "confusion";
 const CALIBRATION: &str = "calibration";
 /// The table of the files that were skipped.
 const SKIPPED: &str = "skipped.csv";
+/// The files of `--out`.
+const OUT_FILES: [&str; 5] = ["confusion.png", "confusion.svg", "calibration.png", "calibration.svg", SKIPPED];
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -92,10 +95,15 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     };
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
-    let names = [PICTURE, CALIBRATION].map(|name| [format!("{name}.png"), format!("{name}.svg")]).concat();
-    let claimed: Vec<&str> = names.iter().map(String::as_str).chain([SKIPPED]).collect();
-    let claim = |folder: &PathBuf| files::claim_folder(folder, &claimed, arguments.force);
-    let earlier = arguments.out.as_ref().map(claim).transpose()?;
+    // What is wrong with the model is said before images are looked for.
+    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    if outputs.kind() == OutputKind::Labels {
+        output.note(
+            "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
+        );
+    }
+    let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
+    let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;
     if pictures.are_builtin() {
@@ -106,8 +114,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let evaluation =
         evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
-    let mut written = names;
     let names = pictures.set().class_names();
+    let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
         let figure = matrix.title(format!("Confusion of {}", pictures.origin)).figure();
@@ -116,15 +124,16 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         let figure = evaluation.calibration().chart().figure();
         figure.save_svg(&folder.join(CALIBRATION).with_extension("svg"))?;
         figure.picture(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
+        written.extend([PICTURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
         if !pictures.skipped.is_empty() {
             save_skipped(&pictures.skipped, &folder.join(SKIPPED))?;
             written.push(SKIPPED.to_owned());
         }
     }
+    earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if let Some(path) = &arguments.csv {
         table(&pictures, &evaluation).save(path)?;
     }
-    earlier.map_or(Ok(()), SetAside::discard)?;
     if arguments.json {
         return output.json(&answer(arguments, &pictures, &evaluation));
     }
@@ -193,11 +202,11 @@ fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a E
 
 /// What the model says about each picture.
 fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
-    let mut table = PredictionTable::new(pictures.set().class_names());
+    let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
         let probabilities = probabilities.clone();
         let prediction = Prediction { class, probability: probabilities[class], probabilities };
-        table.push(&pictures.name(index), pictures.label(index), &prediction);
+        table.push(&pictures.name(index), pictures.label(index), &Predicted::Class(prediction));
     }
     table
 }

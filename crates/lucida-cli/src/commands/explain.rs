@@ -10,7 +10,7 @@ use lucida::explain::{
     find_class, sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
-use lucida::weights::{Model, Top};
+use lucida::weights::{Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,16 +32,33 @@ const CHECK: &str = "check.png";
 struct Answer<'a> {
     model: &'a str,
     picture: &'a str,
-    /// The class that is explained, and its probability.
+    /// The class, label, or value that is explained.
     class: String,
     class_number: usize,
-    probability: f32,
-    predicted: String,
+    #[serde(flatten)]
+    found: Found,
     methods: Vec<Answered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Vec<Checked>>,
     folder: String,
     files: Vec<String>,
+}
+
+/// What the model says of what is explained.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found {
+    Class { probability: f32, predicted: String },
+    Value { value: f32 },
+}
+
+impl Found {
+    fn new(model: &Model, outputs: &Outputs, class: usize, found: &[f32]) -> Self {
+        match outputs.kind() {
+            OutputKind::Values => Self::Value { value: found[class] },
+            _ => Self::Class { probability: found[class], predicted: class_name(model, outputs.best(found)) },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -79,6 +96,16 @@ struct Stage {
     rank_correlation: f64,
     rank_correlation_of_magnitudes: f64,
     structural_similarity: f64,
+}
+
+/// The result of one of many images.
+#[derive(Serialize)]
+struct Shared<'a> {
+    class: String,
+    #[serde(flatten)]
+    found: Found,
+    methods: Vec<Answered>,
+    sheet: &'a Path,
 }
 
 /// The maps of all pictures of a folder or list, by all processes: a sheet beside each result.
@@ -125,16 +152,15 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
                 let faithfulness = explainer.faithfulness(&input, &map)?;
                 explained.push(Explained { map, faithfulness });
             }
-            let meant = format!("{} ({})", class_name(&model, class), percent(probabilities[class]));
+            let meant = named(&model, explainer.outputs(), class, probabilities[class]);
             let sheet = place.ready("png")?;
             comparison(&preprocessing.to_picture(&input)?, &meant, &explained)?.save_png(&sheet)?;
-            answer(&json!({
-                "class": class_name(&model, class),
-                "probability": probabilities[class],
-                "predicted": class_name(&model, predicted),
-                "methods": explained.into_iter().map(answered).collect::<Vec<_>>(),
-                "sheet": sheet.strip_prefix(&arguments.out).unwrap_or(&sheet),
-            }))
+            answer(&Shared {
+                class: class_name(&model, class),
+                found: Found::new(&model, explainer.outputs(), class, &probabilities),
+                methods: explained.into_iter().map(answered).collect(),
+                sheet: sheet.strip_prefix(&arguments.out).unwrap_or(&sheet),
+            })
         })
     })
 }
@@ -171,12 +197,14 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
         if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let mut explainer = explainer.watched(watch);
-    let meant = format!("{} ({})", class_name(&model, class), percent(probabilities[class]));
+    let outputs = explainer.outputs().clone();
+    let meant = named(&model, &outputs, class, probabilities[class]);
     let talks = !arguments.json;
     if talks {
-        let remark = match predicted == class {
+        // Of values none is predicted rather than another.
+        let remark = match predicted == class || outputs.kind() == OutputKind::Values {
             true => String::new(),
-            false => format!(", taken for {} ({})", class_name(&model, predicted), percent(probabilities[predicted])),
+            false => format!(", predicted {}", named(&model, &outputs, predicted, probabilities[predicted])),
         };
         output.result(&format!("{name}: {meant}{remark}\n"))?;
         output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
@@ -218,8 +246,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
             picture: &name,
             class: class_name(&model, class),
             class_number: class,
-            probability: probabilities[class],
-            predicted: class_name(&model, predicted),
+            found: Found::new(&model, &outputs, class, &probabilities),
             methods: explained.into_iter().map(answered).collect(),
             check: checks.map(|checks| checks.into_iter().map(checked).collect()),
             folder: arguments.out.display().to_string(),
@@ -228,6 +255,15 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     }
     output.info(&format!("\nWritten to {}: {}", arguments.out.display(), names.join(", ")));
     Ok(())
+}
+
+/// A class or label with its probability, or a value.
+fn named(model: &Model, outputs: &Outputs, class: usize, found: f32) -> String {
+    let name = class_name(model, class);
+    match outputs.kind() {
+        OutputKind::Values => format!("value {name}: {found:.4}"),
+        _ => format!("{name} ({})", percent(found)),
+    }
 }
 
 fn settings(arguments: &Explain, context: Context) -> Settings {

@@ -7,11 +7,11 @@ use lucida::data::{Filter as Resampling, Picture};
 use lucida::explain::{CannyThresholds, Kernel, activation_before, canny, filtered};
 use lucida::files;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{ModelSpec, Top};
+use lucida::weights::{ModelSpec, Top, open};
 
+use super::Context;
 use super::subject::Input;
 use super::tables::file_name;
-use super::{Context, open_bare};
 use crate::cli::Filter;
 
 const SHEET: &str = "filters.png";
@@ -93,7 +93,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
 
 /// What a learned filter answers to the picture.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
-    let model = open_bare(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) }, context)?;
+    let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
     let input = Input::open(&arguments.image, &model)?;
     let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
         .with_context(|| name.to_owned())?;

@@ -4,15 +4,15 @@ use anyhow::{Result, bail};
 use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
 use lucida::files;
 use lucida::plot::Scope;
-use lucida::weights::Top;
+use lucida::weights::{Top, open};
 
+use super::Context;
 use super::tables::{file_name, layer_names};
-use super::{Context, open_bare};
 use crate::cli::Kernels;
 
 pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     let (output, folder) = (context.output, &arguments.out);
-    let network = open_bare(&arguments.model.spec(Top::Unneeded), context)?.network;
+    let network = open(&arguments.model.spec(Top::Unneeded))?.network;
     let layers = match arguments.layer.as_slice() {
         [] => layers_with_kernels(&network),
         some => layer_names(&network, some)?,

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
-use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
+use lucida::explain::{ClassScore, class_name};
 use lucida::files::{self, SetAside};
 use lucida::nn::zoo;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{BUILTIN, Model, Top};
+use lucida::weights::{BUILTIN, Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
 use super::{Context, open_model};
@@ -94,10 +94,10 @@ fn takes_any_size(model: &str) -> bool {
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
-    let count = ClassScore::classes(&model.network)?;
-    let name = |class: usize| model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let sigmoid = model.network.output()?.shape().len() == 1;
-    let parts = chosen(&arguments.class, count, arguments.making.seed, "class", &arguments.model.model)?
+    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    let sigmoid = outputs.kind() == OutputKind::TwoClasses;
+    let seed = arguments.making.seed;
+    let parts = chosen(&arguments.class, outputs.count(), seed, outputs.noun(), &arguments.model.model)?
         .into_iter()
         .map(|class| {
             // One sigmoid speaks for the second class and against the first.
@@ -106,10 +106,10 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
                 (true, _) => Objective::Channel(0),
                 (false, class) => Objective::Channel(class),
             };
-            (Of::Class(name(class)), objective)
+            (Of::Class(class_name(&model, class)), objective)
         })
         .collect();
-    let target = Target::classes(&model.network)?;
+    let target = Target::classes(&model)?;
     let fourier = Fourier::classes(model.preprocessing.as_ref());
     let work =
         Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: "classes.png".into() };
@@ -173,7 +173,7 @@ impl Work<'_> {
                 found.picture.save_png(&folder.join(name))?;
             }
         }
-        earlier.map_or(Ok(()), SetAside::discard)?;
+        earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
         let seconds_taken = started.elapsed().as_secs_f64();
         self.report(&made, &probabilities, &out, seconds_taken, making, context)?;
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
@@ -216,10 +216,14 @@ impl Work<'_> {
             return Ok(vec![None; made.len()]);
         }
         let inputs: Vec<&[f32]> = made.iter().map(|(_, found)| found.input.as_slice()).collect();
-        let all = ClassScore::probabilities(&self.model.network, &inputs, context.cpu)?;
+        let outputs = Outputs::of(self.model)?;
+        if outputs.kind() == OutputKind::Values {
+            return Ok(vec![None; made.len()]);
+        }
+        let all = ClassScore::outputs(self.model, &inputs, context.cpu)?;
         let class = |index: usize| match &self.parts[index / variants].1 {
             // The second of the two classes of a sigmoid has the objective of its only unit.
-            Objective::Channel(0) if all[index].len() == 2 && self.model.network.output().is_ok_and(one) => 1,
+            Objective::Channel(0) if outputs.kind() == OutputKind::TwoClasses => 1,
             Objective::Channel(class) => *class,
             _ => 0,
         };
@@ -279,16 +283,12 @@ impl Work<'_> {
             });
         }
         let what = match (made.first(), made.len()) {
-            (Some((Of::Class(_), _)), 1) => "picture of a class".to_owned(),
-            (Some((Of::Class(_), _)), n) => format!("{n} pictures of classes"),
+            (Some((Of::Class(_), _)), 1) => format!("picture of a {}", Outputs::of(self.model)?.noun()),
+            (Some((Of::Class(_), _)), n) => format!("{n} pictures of {}", Outputs::of(self.model)?.nouns()),
             (_, 1) => "picture".to_owned(),
             (_, n) => format!("{n} pictures"),
         };
         let of = self.target.name();
         context.output.result(&format!("{}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
     }
-}
-
-fn one(node: &lucida::nn::Node) -> bool {
-    node.shape().len() == 1
 }

@@ -71,31 +71,14 @@ impl Context {
 
 /// Opens a model for a command, and says what was assumed about it.
 pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
-    let model = open_bare(spec, context)?;
+    let model = open(spec)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
-}
-
-/// As [`open_model`], for a command to which it does not matter what was assumed.
-pub(crate) fn open_bare(spec: &ModelSpec, context: Context) -> lucida::Result<Model> {
-    let path = Path::new(&spec.model);
-    heal_run(if path.is_dir() { path } else { path.parent().unwrap_or(path) }, context);
-    open(spec)
 }
 
 /// The run that a model may be of: the folder, or that of the file.
 fn run_of(model: &Path) -> RunFolder {
     RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })
-}
-
-/// Ends what a killed training has begun in the folder of a run, and says if an earlier run came back.
-pub(crate) fn heal_run(path: &Path, context: Context) {
-    if RunFolder::heal(path) {
-        context.output.note(&format!(
-            "{}: the training that was to replace this run ended before its first complete epoch: the earlier run is back",
-            path.display()
-        ));
-    }
 }
 
 /// A note with the option that changes what it says.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Error, Result};
 use lucida::data::Picture;
-use lucida::train::{Prediction, PredictionTable, Predictor, predict, predict_set};
-use lucida::weights::{Model, Top};
+use lucida::explain::class_name;
+use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
+use lucida::weights::{Model, Outputs, Top};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
@@ -36,10 +37,43 @@ struct Answer<'a> {
 struct Answered {
     #[serde(flatten)]
     input: Input,
-    class: String,
-    probability: f32,
-    /// In the order of `class_names`.
-    probabilities: Vec<f32>,
+    #[serde(flatten)]
+    said: Said,
+}
+
+/// What the model says about an image.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said {
+    Class {
+        class: String,
+        probability: f32,
+        /// In the order of `class_names`.
+        probabilities: Vec<f32>,
+    },
+    Labels {
+        labels: Vec<String>,
+        /// In the order of `class_names`.
+        probabilities: Vec<f32>,
+    },
+    Values {
+        values: Vec<f32>,
+    },
+}
+
+impl Said {
+    fn new(model: &Model, predicted: Predicted) -> Self {
+        match predicted {
+            Predicted::Class(Prediction { class, probability, probabilities }) => {
+                Self::Class { class: class_name(model, class), probability, probabilities }
+            }
+            Predicted::Labels(found) => {
+                let labels = found.labels().into_iter().map(|label| class_name(model, label)).collect();
+                Self::Labels { labels, probabilities: found.probabilities }
+            }
+            Predicted::Values(values) => Self::Values { values },
+        }
+    }
 }
 
 /// What was classified.
@@ -75,7 +109,10 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         None => context,
     };
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
-    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table: None };
+    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
+    let table = arguments.csv.as_ref().map(|_| PredictionTable::new(outputs.kind(), &class_names));
+    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table };
     let errors = match &arguments.data {
         Some(source) => {
             session.set(source, arguments.index.as_ref())?;
@@ -84,12 +121,10 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         None => session.images(&arguments.images)?,
     };
     let failed = !errors.is_empty();
-    if let Some(path) = &arguments.csv {
-        let table = session.table.take();
-        table.unwrap_or_else(|| PredictionTable::new(&session.class_names())).save(path)?;
+    if let (Some(path), Some(table)) = (&arguments.csv, session.table.take()) {
+        table.save(path)?;
     }
     if arguments.json {
-        let class_names = session.class_names();
         let predictions = session.answers;
         context.output.json(&Answer { model: &arguments.model.model, class_names, predictions, errors })?;
     }
@@ -110,11 +145,7 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     job.share(context, |context, ask| {
         let model = open_model(&arguments.model.spec(Top::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| {
-            let Prediction { class, probability, probabilities } = predictor.predict(picture)?;
-            let class = model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
-            answer(&json!({"class": class, "probability": probability, "probabilities": probabilities}))
-        })
+        ask(&mut |picture, _| answer(&Said::new(&model, predictor.predict(picture)?)))
     })
 }
 
@@ -124,7 +155,7 @@ struct Session<'a> {
     model: &'a Model,
     /// What is to be printed as JSON.
     answers: Vec<Answered>,
-    /// What is to be written as a table, once there is a row.
+    /// What is to be written as a table, if one is.
     table: Option<PredictionTable>,
 }
 
@@ -138,14 +169,14 @@ impl Session<'_> {
         let (mut right, mut known) = (0, 0);
         // What is printed as it goes may fail on its own account; the library's error would not hold it.
         let mut failed = None;
-        predict_set(self.model, pictures.set(), &indices, self.context.cpu, |index, prediction| {
-            let class = self.class_name(prediction.class);
-            // A label that the model does not know says nothing about it.
+        predict_set(self.model, pictures.set(), &indices, self.context.cpu, |index, predicted| {
+            // A label that the model does not know says nothing about it, and a number says nothing about a class.
             let label = pictures.label(index).filter(|label| self.knows(label)).map(str::to_owned);
-            known += usize::from(label.is_some());
-            right += usize::from(label.as_ref() == Some(&class));
-            let remark = match &label {
-                Some(label) if *label != class => format!(" - wrong, it is {label}"),
+            let agrees = label.as_ref().and_then(|label| self.agrees(&predicted, label));
+            known += usize::from(agrees.is_some());
+            right += usize::from(agrees == Some(true));
+            let remark = match (&label, agrees) {
+                (Some(label), Some(false)) => format!(" - wrong, it is {label}"),
                 _ => String::new(),
             };
             let name = pictures.name(index);
@@ -153,10 +184,10 @@ impl Session<'_> {
                 Some(label) if pictures.are_digits() => Input::Digit { index, label },
                 label => Input::Image { image: name.clone(), label },
             };
-            if pictures.are_digits() {
-                classes.push(class);
+            if let (true, Predicted::Class(found)) = (pictures.are_digits(), &predicted) {
+                classes.push(class_name(self.model, found.class));
             }
-            self.answer(&name, &remark, input, prediction).map_err(|error| {
+            self.answer(&name, &remark, input, predicted).map_err(|error| {
                 failed = Some(error);
                 lucida::Error::Interrupted
             })
@@ -166,7 +197,7 @@ impl Session<'_> {
         })?;
         if self.arguments.json {
             Ok(())
-        } else if pictures.are_digits() {
+        } else if !classes.is_empty() {
             self.context.output.result(&classes.join(" "))
         } else if known > 0 {
             let share = percent(right as f64 / known as f64);
@@ -176,7 +207,17 @@ impl Session<'_> {
         }
     }
 
-    /// Whether a class of this name is one that the model tells apart; without names it numbers them.
+    /// Whether what the model says agrees with the label of an image; unknown for numbers.
+    fn agrees(&self, predicted: &Predicted, label: &str) -> Option<bool> {
+        let is = |class: usize| class_name(self.model, class) == label;
+        match predicted {
+            Predicted::Class(found) => Some(is(found.class)),
+            Predicted::Labels(found) => Some(found.labels().into_iter().any(is)),
+            Predicted::Values(_) => None,
+        }
+    }
+
+    /// Whether a class of this name is one that the model knows; without names it numbers them.
     fn knows(&self, label: &str) -> bool {
         let names = &self.model.class_names;
         if names.is_empty() { label.parse::<usize>().is_ok() } else { names.iter().any(|name| name == label) }
@@ -201,8 +242,8 @@ impl Session<'_> {
             }
             let last = number + 1 == paths.len();
             if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
-                for (name, prediction) in names.drain(..).zip(self.predict(&pictures)?) {
-                    self.answer(&name.clone(), "", Input::Image { image: name, label: None }, prediction)?;
+                for (name, predicted) in names.drain(..).zip(self.predict(&pictures)?) {
+                    self.answer(&name.clone(), "", Input::Image { image: name, label: None }, predicted)?;
                 }
                 pictures.clear();
                 bytes = 0;
@@ -211,71 +252,73 @@ impl Session<'_> {
         Ok(errors)
     }
 
-    fn predict(&self, pictures: &[Picture]) -> Result<Vec<Prediction>> {
+    fn predict(&self, pictures: &[Picture]) -> Result<Vec<Predicted>> {
         predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
-    /// Prints a prediction, or keeps it for the JSON at the end.
-    fn answer(&mut self, name: &str, remark: &str, input: Input, prediction: Prediction) -> Result<()> {
-        if self.arguments.csv.is_some() {
-            let class_names = match self.model.class_names.is_empty() {
-                true => (0..prediction.probabilities.len()).map(|class| class.to_string()).collect(),
-                false => self.model.class_names.clone(),
-            };
+    /// Prints what the model says, or keeps it for the JSON at the end.
+    fn answer(&mut self, name: &str, remark: &str, input: Input, predicted: Predicted) -> Result<()> {
+        if let Some(table) = &mut self.table {
             let label = match &input {
                 Input::Image { label, .. } => label.as_deref(),
                 Input::Digit { label, .. } => Some(label.as_str()),
             };
-            self.table.get_or_insert_with(|| PredictionTable::new(&class_names)).push(name, label, &prediction);
+            table.push(name, label, &predicted);
         }
         if self.arguments.json {
-            let Prediction { class, probability, probabilities } = prediction;
-            self.answers.push(Answered { input, class: self.class_name(class), probability, probabilities });
+            self.answers.push(Answered { input, said: Said::new(self.model, predicted) });
             return Ok(());
         }
-        let ranking = ranking(&prediction);
-        let share = |class: usize| format!("{} ({})", self.class_name(class), percent(prediction.probabilities[class]));
-        let mut line = format!("{name}: {}", share(prediction.class));
-        let others = || ranking.iter().copied().filter(|&class| class != prediction.class);
-        if let Some(runner_up) = others().next() {
-            let _ = write!(line, ", then {}", share(runner_up));
-        }
-        line += remark;
-        self.context.output.result(&line)?;
-        if self.context.output.verbose() {
-            self.context.output.result(&self.table(&ranking, &prediction))
-        } else {
-            Ok(())
+        let said = self.sentence(&predicted);
+        self.context.output.result(&format!("{name}: {said}{remark}"))?;
+        match &predicted {
+            Predicted::Class(found) | Predicted::Labels(found) if self.context.output.verbose() => {
+                self.context.output.result(&self.table(found))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// All classes, the likeliest first.
-    fn table(&self, ranking: &[usize], prediction: &Prediction) -> String {
-        let width = ranking.iter().map(|&class| self.class_name(class).chars().count()).max().unwrap_or(0);
+    /// The class and the runner-up, the labels that hold, or the values.
+    fn sentence(&self, predicted: &Predicted) -> String {
+        let name = |class: usize| class_name(self.model, class);
+        let with_share =
+            |found: &Prediction, class: usize| format!("{} ({})", name(class), percent(found.probabilities[class]));
+        match predicted {
+            Predicted::Class(found) => {
+                let mut line = with_share(found, found.class);
+                if let Some(runner_up) = found.ranking().into_iter().find(|&class| class != found.class) {
+                    let _ = write!(line, ", then {}", with_share(found, runner_up));
+                }
+                line
+            }
+            Predicted::Labels(found) => {
+                let labels: Vec<String> = found.labels().into_iter().map(|label| with_share(found, label)).collect();
+                match labels.is_empty() {
+                    true => format!("none above {LABEL_THRESHOLD}, highest: {}", with_share(found, found.class)),
+                    false => labels.join(", "),
+                }
+            }
+            Predicted::Values(values) if self.model.class_names.is_empty() => {
+                values.iter().map(f32::to_string).collect::<Vec<_>>().join(" ")
+            }
+            Predicted::Values(values) => {
+                let named = values.iter().enumerate().map(|(at, value)| format!("{} {value}", name(at)));
+                named.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// All classes or labels, the likeliest first.
+    fn table(&self, found: &Prediction) -> String {
+        let ranking = found.ranking();
+        let name = |class: usize| class_name(self.model, class);
+        let width = ranking.iter().map(|&class| name(class).chars().count()).max().unwrap_or(0);
         let row = |&class: &usize| {
-            let probability = prediction.probabilities[class];
+            let probability = found.probabilities[class];
             let bar = "█".repeat((30.0 * probability).round() as usize);
-            format!("  {:<width$}  {:>8}  {bar}", self.class_name(class), percent(probability)).trim_end().to_owned()
+            format!("  {:<width$}  {:>8}  {bar}", name(class), percent(probability)).trim_end().to_owned()
         };
         ranking.iter().map(row).collect::<Vec<_>>().join("\n")
     }
-
-    fn class_name(&self, class: usize) -> String {
-        self.model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
-    }
-
-    fn class_names(&self) -> Vec<String> {
-        if !self.model.class_names.is_empty() {
-            return self.model.class_names.clone();
-        }
-        let classes = self.answers.first().map_or(0, |answer| answer.probabilities.len());
-        (0..classes).map(|class| class.to_string()).collect()
-    }
-}
-
-/// The classes, the likeliest first; the lower one of equal ones.
-fn ranking(prediction: &Prediction) -> Vec<usize> {
-    let mut ranking: Vec<usize> = (0..prediction.probabilities.len()).collect();
-    ranking.sort_by(|&a, &b| prediction.probabilities[b].total_cmp(&prediction.probabilities[a]));
-    ranking
 }

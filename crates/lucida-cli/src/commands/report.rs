@@ -6,7 +6,7 @@ use lucida::report::RunReport;
 use lucida::train::{History, Origin, RunFolder};
 use lucida::weights::load_model;
 
-use super::{Context, heal_run};
+use super::Context;
 use crate::cli::ReportArguments;
 use crate::interrupt;
 use crate::progress::Counter;
@@ -16,7 +16,6 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder; expected that of a run of `lucida train FOLDER`", folder.display());
     }
-    heal_run(folder, context);
     let run = RunFolder::reopen(folder)?;
     if !run.origin().exists() {
         bail!("{}: holds no run.json: only runs of `lucida train FOLDER` have a report", folder.display());

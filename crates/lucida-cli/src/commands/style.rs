@@ -132,7 +132,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         Painted { canvas: &canvas, alpha: original.alpha.as_ref(), profile: original.profile.as_deref(), note: &note };
     painted.save(out, bits)?;
     way.finish(&canvas)?;
-    earlier.map_or(Ok(()), SetAside::discard)?;
+    earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     let [height, width] = canvas.size;
     context.output.result(&format!(
         "{}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",

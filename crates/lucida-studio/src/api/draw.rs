@@ -8,8 +8,8 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use lucida::data::Picture;
 use lucida::explain::LayerActivation;
-use lucida::nn::layers::ActivationKind;
 use lucida::nn::{Layer, Network, Plan};
+use lucida::weights::Outputs;
 use serde::{Deserialize, Serialize};
 
 use super::encoded::Maps;
@@ -86,8 +86,7 @@ pub(crate) async fn prediction(
             return Ok(Json(Prediction { probabilities: Vec::new(), classes: Vec::new() }));
         }
         let input = studio.input(&loaded, &query.image)?;
-        let network = &loaded.model.network;
-        let mut found = lucida::explain::ClassScore::probabilities(network, &[&input], studio.cpu)?;
+        let mut found = lucida::explain::ClassScore::outputs(&loaded.model, &[&input], studio.cpu)?;
         let classes = (0..count).map(|class| loaded.class_name(class)).collect();
         Ok(Json(Prediction { probabilities: found.pop().unwrap_or_default(), classes }))
     };
@@ -110,7 +109,7 @@ fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
     plan.forward(network)?;
     let probabilities = match loaded.classes() {
         0 => Vec::new(),
-        _ => probabilities(output.activation(), plan.output(0)),
+        _ => Outputs::of(&loaded.model)?.read(plan.output(0)),
     };
     let of = |name: &str, class_name, shape, values: &[f32]| {
         let activation = LayerActivation { layer: name.to_owned(), class_name, shape, values: values.to_vec() };
@@ -155,20 +154,6 @@ fn shown(network: &Network) -> Vec<usize> {
     (0..LAYERS).map(|at| some[at * last / (LAYERS - 1)]).collect()
 }
 
-/// The probabilities of all classes, from the output of the last layer.
-fn probabilities(activation: ActivationKind, output: &[f32]) -> Vec<f32> {
-    match (activation, output) {
-        (ActivationKind::Sigmoid, &[second]) => vec![1.0 - second, second],
-        (ActivationKind::Softmax | ActivationKind::Sigmoid, _) => output.to_vec(),
-        _ => {
-            let most = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let parts: Vec<f32> = output.iter().map(|value| (value - most).exp()).collect();
-            let sum: f32 = parts.iter().sum();
-            parts.into_iter().map(|part| part / sum).collect()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,12 +166,5 @@ mod tests {
         let layers = shown(&network);
         assert!((8..=LAYERS).contains(&layers.len()));
         assert!(layers.iter().any(|&node| network.nodes()[node].name() == "mixed7"), "{layers:?}");
-    }
-
-    #[test]
-    fn probabilities_of_every_ending() {
-        assert_eq!(probabilities(ActivationKind::Sigmoid, &[0.25]), [0.75, 0.25]);
-        assert_eq!(probabilities(ActivationKind::Softmax, &[0.25, 0.75]), [0.25, 0.75]);
-        assert_eq!(probabilities(ActivationKind::Linear, &[1.0, 1.0]), [0.5, 0.5]);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use lucida::weights::{OutputKind, Outputs};
 use serde::Serialize;
 
 use super::settings::is_assumed;
@@ -34,8 +35,10 @@ pub(crate) struct Described {
     parameters: usize,
     /// Height, width and channels of its input; nothing when it takes no picture.
     input: Option<[usize; 3]>,
-    /// Names of the classes; nothing when it tells none apart.
+    /// Names of the classes or labels; nothing when it tells none apart.
     classes: Vec<String>,
+    /// Whether they are labels, of which any number can hold at once.
+    multilabel: bool,
     layers: Vec<LayerItem>,
     blocks: Vec<Block>,
     wires: Vec<Wire>,
@@ -84,6 +87,7 @@ fn described(loaded: &Loaded, assumed: bool) -> Described {
         parameters: network.parameters().0,
         input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
         classes: (0..loaded.classes()).map(|class| loaded.class_name(class)).collect(),
+        multilabel: Outputs::of(&loaded.model).is_ok_and(|outputs| outputs.kind() == OutputKind::Labels),
         layers: nodes
             .map(|(index, node)| LayerItem {
                 name: node.name().to_owned(),

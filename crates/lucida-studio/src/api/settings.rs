@@ -130,13 +130,13 @@ pub(crate) async fn preview(
         let loaded = studio.models.get(&model)?;
         let settings = settings.read(&loaded.model)?;
         let named = settings.class_names.is_empty() || settings.class_names == loaded.model.class_names;
-        if named && settings.task == loaded.task {
+        if named && settings.task == loaded.model.task {
             let preprocessing = settings.preprocessing.as_ref();
-            return previewed(studio, &loaded.model, loaded.task, preprocessing, &image).map(Json);
+            return previewed(studio, &loaded.model, preprocessing, &image).map(Json);
         }
         // The task changes the network's end, and names may change the task.
-        let (other, task) = studio.models.find(&model)?.open(Some(settings))?;
-        previewed(studio, &other, task, other.preprocessing.as_ref(), &image).map(Json)
+        let other = studio.models.find(&model)?.open(Some(settings))?;
+        previewed(studio, &other, other.preprocessing.as_ref(), &image).map(Json)
     };
     studio.compute(preview).await.map_err(Problem::refused)
 }
@@ -215,7 +215,7 @@ fn current(studio: &Studio, id: &str) -> Result<Current> {
         notes: model.notes.iter().map(Note::to_string).collect(),
         class_names: model.class_names.clone(),
         classes: expected_classes(model),
-        task: loaded.task,
+        task: model.task,
         tasks: open_tasks(&loaded),
         fixed: own.err(),
         file: file.as_ref().ok().and_then(name),
@@ -240,7 +240,8 @@ fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
         (output.activation(), output.shape().len()),
         (ActivationKind::Softmax, 2..) | (ActivationKind::Sigmoid, 1)
     );
-    let was_changed = loaded.task.is_some() || loaded.model.notes.iter().any(|note| matches!(note, Note::Task(_)));
+    let was_changed =
+        loaded.model.task.is_some() || loaded.model.notes.iter().any(|note| matches!(note, Note::Task(_)));
     if output.shape().as_flat().is_none() || (is_plain && !was_changed) {
         return Vec::new();
     }
@@ -277,20 +278,14 @@ fn not_saved(error: Error) -> Problem {
     }
 }
 
-fn previewed(
-    studio: &Studio,
-    model: &Model,
-    task: Option<Task>,
-    preprocessing: Option<&Preprocessing>,
-    image: &str,
-) -> Result<Preview> {
+fn previewed(studio: &Studio, model: &Model, preprocessing: Option<&Preprocessing>, image: &str) -> Result<Preview> {
     let picture = studio.picture(image)?;
     let Some(preprocessing) = preprocessing else { return Err(Problem::wrong("the network takes no images")) };
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
     preprocessing.apply(&picture, &mut input)?;
     let shown = preprocessing.to_picture(&input)?;
     let (width, height) = (shown.width(), shown.height());
-    let is_classifier = classes_of(model, task) > 0;
+    let is_classifier = classes_of(model) > 0;
     Ok(Preview {
         width,
         height,
@@ -319,7 +314,7 @@ fn channels(input: &[f32], colour: Colour) -> Vec<Channel> {
 }
 
 fn predictions(studio: &Studio, model: &Model, input: &[f32]) -> Result<Vec<Prediction>> {
-    let found = ClassScore::probabilities(&model.network, &[input], studio.cpu)?.pop().unwrap_or_default();
+    let found = ClassScore::outputs(model, &[input], studio.cpu)?.pop().unwrap_or_default();
     let mut all: Vec<(usize, f32)> = found.into_iter().enumerate().collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     let named = |&(class, probability): &(usize, f32)| Prediction {

@@ -248,15 +248,15 @@ function bars(probabilities) {
   list.classList.toggle('long', model.classes.some((name) => name.length > LONG));
   const best = probabilities.indexOf(Math.max(...probabilities));
   const blank = source === 'pad' && isEmpty();
+  const read = blank || best < 0 ? [] : model.multilabel ? [...probabilities.keys()].filter((which) => probabilities[which] >= 0.5) : [best];
   order.forEach((which, at) => {
     const row = list.children[at];
-    row.classList.toggle('best', which === best && !blank);
+    row.classList.toggle('best', read.includes(which));
     $('.name', row).textContent = model.classes[which];
     $('.fill', row).style.transform = `scaleX(${blank ? 0 : probabilities[which]})`;
     $('.value', row).textContent = blank ? '' : percent(probabilities[which]);
   });
-  const verdict = blank || best < 0 ? '' : model.classes[best];
-  list.dataset.best = verdict;
+  list.dataset.best = read.map((which) => model.classes[which]).join(', ');
   tell();
 }
 

@@ -1,41 +1,37 @@
 //! The class that somebody means.
 
-use super::ClassScore;
+use super::score::no_such;
 use crate::nn::network::edit_distance;
-use crate::weights::Model;
+use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
-/// The number of the class that a text means: a name of the model's classes, in upper or lower case, else a number from 0.
+/// The number of the class, label, or value that a text means: a name of the model's, in upper or lower case, else a number
+/// from 0.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network has no classes; [`Error::Argument`] when it has no such class, with the nearest
-/// name.
+/// As [`Outputs::of`]; [`Error::Argument`] when there is none, with the nearest name.
 pub fn find_class(model: &Model, text: &str) -> Result<usize> {
-    let classes = ClassScore::classes(&model.network)?;
+    let outputs = Outputs::of(model)?;
     let names = &model.class_names;
     let position = |same: fn(&str, &str) -> bool| names.iter().position(|name| same(name, text));
     if let Some(class) = position(|a, b| a == b).or_else(|| position(|a, b| a.to_lowercase() == b.to_lowercase())) {
         return Ok(class);
     }
     match text.parse::<usize>() {
-        Ok(class) if class < classes => return Ok(class),
+        Ok(class) if class < outputs.count() => return Ok(class),
         Ok(_) => {}
         Err(_) => {
             if let Some(name) =
                 names.iter().min_by_key(|name| edit_distance(&name.to_lowercase(), &text.to_lowercase()))
             {
+                let (network, noun) = (outputs.network(), outputs.noun());
                 return Err(Error::argument(format!(
-                    "network {} has no class {text:?}; did you mean {name:?}?",
-                    model.network.name()
+                    "network {network} has no {noun} {text:?}; did you mean {name:?}?"
                 )));
             }
         }
     }
-    Err(Error::argument(format!(
-        "network {} has no class {text:?}: its classes are 0 to {}",
-        model.network.name(),
-        classes - 1
-    )))
+    Err(no_such(&outputs, &format!("{text:?}")))
 }
 
 /// The name of a class; its number when nobody has named it.

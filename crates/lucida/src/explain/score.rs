@@ -1,8 +1,7 @@
 //! What a network says for a class, as one number.
 
-use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Plan, Point};
-use crate::train::Classifier;
+use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Error, Result};
 
 /// Inputs computed at once.
@@ -12,7 +11,7 @@ const BATCH: usize = 32;
 /// after it would not do: it also rises when another class loses, and its gradient vanishes where it nears one.
 ///
 /// A network that ends in one sigmoid has two classes: the score of the second is the value before the sigmoid, that of
-/// the first its negative.
+/// the first its negative. The score of a label is the value before its sigmoid, and a number is its own score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassScore {
     point: Point,
@@ -22,60 +21,40 @@ pub struct ClassScore {
 }
 
 impl ClassScore {
-    /// The score of class number `class`.
+    /// The score of class number `class` of a network of which nothing else is known.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network does not end in a flat layer of classes; [`Error::Argument`] when it has no
-    /// such class.
+    /// As [`Outputs::of_network`]; [`Error::Argument`] when it has no such class.
     pub fn of(network: &Network, class: usize) -> Result<Self> {
-        let classes = Self::classes(network)?;
-        if class >= classes {
-            return Err(Error::argument(format!(
-                "network {} has no class {class}: its classes are 0 to {}",
-                network.name(),
-                classes - 1
-            )));
+        Self::of_outputs(&Outputs::of_network(network)?, class)
+    }
+
+    /// The score of a class, a label, or a value.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when there is none of this number.
+    pub fn of_outputs(outputs: &Outputs, class: usize) -> Result<Self> {
+        if class >= outputs.count() {
+            return Err(no_such(outputs, &class.to_string()));
         }
-        let output = network.output()?;
-        let units = output.shape().len();
-        let point = Point::before_activation(output.name());
-        Ok(match units {
-            1 => Self { point, unit: 0, units, sign: if class == 1 { 1.0 } else { -1.0 } },
+        let (point, units) = (outputs.score_point(), outputs.units());
+        Ok(match outputs.kind() {
+            OutputKind::TwoClasses => Self { point, unit: 0, units, sign: if class == 1 { 1.0 } else { -1.0 } },
             _ => Self { point, unit: class, units, sign: 1.0 },
         })
     }
 
-    /// The number of classes of a network.
+    /// What a model says about inputs, each (height, width, channels) and prepared already: the probability of every class
+    /// or label, or the values.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it does not end in a flat layer of classes.
-    pub fn classes(network: &Network) -> Result<usize> {
-        let output = network.output()?;
-        let no_classes = |why: String| {
-            let name = network.name();
-            Err(Error::Unsupported(format!("network {name} has no layer of classes: {why}")))
-        };
-        match (output.shape().as_flat(), output.activation()) {
-            (None, _) => no_classes(format!("its last layer, {:?}, has the shape {}", output.name(), output.shape())),
-            (Some(1), ActivationKind::Sigmoid) => Ok(2),
-            (Some(1), other) => no_classes(format!("its only output ends in {other:?}, not in a sigmoid")),
-            (Some(units), _) => Ok(units),
-        }
-    }
-
-    /// The probability of every class for inputs of a network, each (height, width, channels) and prepared already.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] when the network is no classifier, [`Error::Argument`] when an input has another length.
-    pub fn probabilities(network: &Network, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
-        let classifier = Classifier::of(network)?;
+    /// As [`Outputs::of`]; [`Error::Argument`] when an input has another length.
+    pub fn outputs(model: &Model, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
+        let (network, outputs) = (&model.network, Outputs::of(model)?);
         let len = network.input_shape()?.len();
-        let mut plan = Plan::builder(network)
-            .cpu(cpu)
-            .batch_size(inputs.len().clamp(1, BATCH))
-            .output(classifier.probabilities.clone())
-            .build()?;
-        let mut probabilities = Vec::with_capacity(inputs.len());
+        let mut plan =
+            Plan::builder(network).cpu(cpu).batch_size(inputs.len().clamp(1, BATCH)).output(outputs.point()).build()?;
+        let mut found = Vec::with_capacity(inputs.len());
         for inputs in inputs.chunks(BATCH) {
             plan.set_batch(inputs.len());
             for (&input, to) in inputs.iter().zip(plan.input_mut().chunks_exact_mut(len)) {
@@ -85,9 +64,9 @@ impl ClassScore {
                 to.copy_from_slice(input);
             }
             plan.forward(network)?;
-            probabilities.extend(plan.output(0).chunks_exact(classifier.units).map(|row| classifier.spread(row)));
+            found.extend(plan.output(0).chunks_exact(outputs.units()).map(|row| outputs.read(row)));
         }
-        Ok(probabilities)
+        Ok(found)
     }
 
     /// Where the score is: to be wanted of a plan, and to be seeded.
@@ -108,10 +87,17 @@ impl ClassScore {
     }
 }
 
+/// The error of a class that a network does not have.
+pub(super) fn no_such(outputs: &Outputs, class: &str) -> Error {
+    let (noun, all, last) = (outputs.noun(), outputs.nouns(), outputs.count() - 1);
+    Error::argument(format!("network {} has no {noun} {class}: its {all} are 0 to {last}", outputs.network()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::layers::{Dense, Flatten};
+    use crate::nn::layers::{ActivationKind, Dense, Flatten};
+    use crate::weights::Task;
 
     fn network(units: usize, activation: ActivationKind) -> Network {
         let layers = [Flatten {}.into(), Dense::new(units).activation(activation).into()];
@@ -135,10 +121,21 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_classes_says_why() {
-        let picture = Network::sequential("headless", [4, 4, 1], [], 1).unwrap();
-        let message = ClassScore::classes(&picture).unwrap_err().to_string();
-        assert!(message.contains("headless") && message.contains("(4, 4, 1)"), "{message}");
-        assert!(ClassScore::classes(&network(1, ActivationKind::Linear)).is_err());
+    fn labels_and_numbers_have_scores() {
+        let labels = network(3, ActivationKind::Sigmoid);
+        assert_eq!(ClassScore::of(&labels, 2).unwrap().read(&[1.0, 2.0, 3.0]).collect::<Vec<_>>(), [3.0]);
+        // One number is one output; as a logit it would stand for two classes.
+        let linear = network(1, ActivationKind::Linear);
+        assert_eq!(ClassScore::of(&linear, 0).unwrap().read(&[2.0]).collect::<Vec<_>>(), [-2.0]);
+        let model = Model { task: Some(Task::Regress), ..Model::new(linear) };
+        let outputs = Outputs::of(&model).unwrap();
+        assert_eq!(ClassScore::of_outputs(&outputs, 0).unwrap().read(&[2.0]).collect::<Vec<_>>(), [2.0]);
+        let message = ClassScore::of_outputs(&outputs, 1).unwrap_err().to_string();
+        assert_eq!(message, "network small has no value 1: its values are 0 to 0");
+        let inputs: [&[f32]; 1] = [&[1.0, -2.0, 0.5, 3.0]];
+        let kernel = model.network.weights()[0].values();
+        let expected: f32 = kernel.iter().zip(inputs[0]).map(|(w, x)| w * x).sum();
+        let found = ClassScore::outputs(&model, &inputs, Cpu::detect()).unwrap();
+        assert!((found[0][0] - expected).abs() < 1e-5, "{found:?} {expected}");
     }
 }

@@ -1,153 +1,125 @@
 //! Replacing several files that belong together: all are new in the end, or all are the old ones.
-//!
-//! The old files lie in a folder of their own within the folder, whose name says how far the replacement is. Each step
-//! from one name to the next is one renaming, so that a process may be killed at any time:
-//!
-//! - `.lucida-TAG-XXXXXX.moving`: files are on their way into it or back; all others in the folder are old ones too.
-//! - `.lucida-TAG-XXXXXX.previous`: all old files are in it; those of the same names in the folder are new, incomplete.
-//! - `.lucida-TAG-XXXXXX.discarded`: the new files are complete; it is being removed.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::leftovers::{self, is_abandoned};
+use super::leftovers::{PREFIX, is_abandoned, own_tag, sweep};
 use crate::{Error, Result};
 
-const MOVING: &str = "moving";
-const PREVIOUS: &str = "previous";
-const DISCARDED: &str = "discarded";
-/// In the folder of old files: the names that the new result has, a JSON list.
-const NAMES: &str = ".lucida-names.json";
+/// What the names of folders with old files end with.
+const PREVIOUS: &str = "-previous";
+/// ... and of those whose files are not wanted any more. Renaming a folder is one step, removing its files is not.
+const DISCARDED: &str = "-discarded";
+/// The list, in such a folder, of the names that no earlier file had.
+const ADDED: &str = ".added";
 
 /// The files of an earlier result, set aside while a new result is written in their place.
 ///
-/// Dropped, it puts them back: a command that fails leaves what was there. What a killed process has set aside is put back
-/// by the next one that opens the folder. Other files in the folder stay where they are.
+/// Dropped, it puts them back: a command that fails leaves what was there. Other files in the folder stay where they are.
 #[must_use = "the earlier files come back unless they are discarded"]
 #[derive(Debug)]
 pub struct SetAside {
-    /// Where the earlier files are; `None` when there were none, or they are discarded.
-    aside: Option<Aside>,
-}
-
-/// A folder of old files.
-#[derive(Debug)]
-struct Aside {
-    /// The folder that they belong to.
     folder: PathBuf,
-    path: PathBuf,
+    /// Where the earlier files are; `None` when there were none.
+    aside: Option<PathBuf>,
 }
 
 impl SetAside {
-    /// Sets the files and folders of these names aside, as far as they exist.
+    /// Sets the files of these names aside, as far as they exist; a name that ends with `/` is that of a folder.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be moved; then they are where they were.
     pub(crate) fn new(folder: &Path, names: &[&str]) -> Result<Self> {
-        let existing: Vec<&str> = names.iter().copied().filter(|name| folder.join(name).exists()).collect();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let exists = |name: &&str| {
+            let path = folder.join(name);
+            if name.ends_with('/') { path.is_dir() } else { !path.is_dir() && path.symlink_metadata().is_ok() }
+        };
+        let (existing, added): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| exists(name));
         if existing.is_empty() {
-            return Ok(Self { aside: None });
+            return Ok(Self { folder: folder.to_owned(), aside: None });
         }
-        let failed = |source| Error::io(folder, "set earlier files aside in the folder", source);
-        let prefix = leftovers::own_prefix();
-        let mut builder = tempfile::Builder::new();
-        let path = builder.prefix(&prefix).suffix(&format!(".{MOVING}")).tempdir_in(folder).map_err(failed)?.keep();
-        let mut aside = Aside { folder: folder.to_owned(), path };
-        let moved = fs::write(aside.path.join(NAMES), serde_json::json!(names).to_string())
-            .and_then(|()| existing.iter().try_for_each(|name| fs::rename(folder.join(name), aside.path.join(name))))
-            .and_then(|()| aside.becomes(PREVIOUS));
-        if let Err(problem) = moved {
-            aside.move_back();
-            return Err(failed(problem));
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = folder.join(format!("{PREFIX}{}-{number}{PREVIOUS}", own_tag()));
+        fs::create_dir(&aside).map_err(|source| Error::io(&aside, "create the folder", source))?;
+        // From here on, dropping it undoes what was done so far.
+        let claim = Self { folder: folder.to_owned(), aside: Some(aside.clone()) };
+        let list = aside.join(ADDED);
+        let listed = serde_json::to_vec(&added).map_err(io::Error::from).and_then(|list_of| fs::write(&list, list_of));
+        listed.map_err(|source| Error::io(&list, "write", source))?;
+        for name in existing {
+            let from = folder.join(name);
+            fs::rename(&from, aside.join(name)).map_err(|source| Error::io(&from, "set aside", source))?;
         }
-        Ok(Self { aside: Some(aside) })
+        Ok(claim)
     }
 
-    /// Whether there are earlier files, which come back.
+    /// Whether there are earlier files that would come back.
     pub fn is_pending(&self) -> bool {
-        self.aside.is_some()
+        self.aside.as_ref().is_some_and(|aside| aside.exists())
     }
 
-    /// The new result is complete: removes the earlier files.
+    /// The new result is complete: removes the earlier files. Nothing happens the second time.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be removed.
-    pub fn discard(mut self) -> Result<()> {
-        self.aside.take().map_or(Ok(()), Aside::discard)
+    pub fn discard(&self) -> Result<()> {
+        let Some(aside) = self.aside.as_ref().filter(|_| self.is_pending()) else { return Ok(()) };
+        let discarded = PathBuf::from(aside.to_string_lossy().replace(PREVIOUS, DISCARDED));
+        fs::rename(aside, &discarded)
+            .and_then(|()| fs::remove_dir_all(&discarded))
+            .map_err(|source| Error::io(aside, "remove", source))
     }
 }
 
 impl Drop for SetAside {
     fn drop(&mut self) {
-        if let Some(aside) = self.aside.take() {
-            aside.put_back();
+        if let Some(aside) = self.aside.as_ref().filter(|_| self.is_pending()) {
+            put_back(aside, &self.folder);
         }
     }
 }
 
-impl Aside {
-    /// Gives the folder the name of the next step.
-    fn becomes(&mut self, step: &str) -> std::io::Result<()> {
-        let next = self.path.with_extension(step);
-        fs::rename(&self.path, &next)?;
-        self.path = next;
-        Ok(())
-    }
-
-    fn discard(mut self) -> Result<()> {
-        self.becomes(DISCARDED)
-            .and_then(|()| fs::remove_dir_all(&self.path))
-            .map_err(|source| Error::io(&self.path, "remove", source))
-    }
-
-    /// Removes what there is of the new result, and moves the old files back. What cannot be moved stays where it is:
-    /// nothing of an earlier result is lost.
-    fn put_back(mut self) {
-        let names = fs::read(self.path.join(NAMES)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let names: Vec<String> = names.unwrap_or_default();
-        // A list that somebody else has written must not reach out of the folder.
-        for name in names.iter().filter(|name| Path::new(name).file_name() == Some(name.as_ref())) {
-            let path = self.folder.join(name);
-            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        }
-        if self.becomes(MOVING).is_ok() {
-            self.move_back();
+/// Removes what a result that is not complete has added to a folder, and moves the earlier files back. What cannot be moved
+/// stays where it is: nothing of an earlier result is lost. Ended halfway, it can be done again.
+fn put_back(aside: &Path, folder: &Path) {
+    let list = aside.join(ADDED);
+    let added: Vec<String> =
+        fs::read(&list).ok().and_then(|list| serde_json::from_slice(&list).ok()).unwrap_or_default();
+    added.iter().for_each(|name| remove(&folder.join(name), name.ends_with('/')));
+    for entry in fs::read_dir(aside).into_iter().flatten().flatten() {
+        let (from, to) = (entry.path(), folder.join(entry.file_name()));
+        if from != list {
+            remove(&to, from.is_dir());
+            let _ = fs::rename(from, to);
         }
     }
-
-    fn move_back(&self) {
-        let moved = fs::read_dir(&self.path).into_iter().flatten().flatten().filter(|entry| entry.file_name() != NAMES);
-        if moved.map(|entry| fs::rename(entry.path(), self.folder.join(entry.file_name()))).all(|moved| moved.is_ok()) {
-            let _ = fs::remove_file(self.path.join(NAMES));
-            let _ = fs::remove_dir(&self.path);
-        }
+    // Not while a file is left in there, which could not be moved.
+    if fs::read_dir(aside).is_ok_and(|left| left.count() <= 1) {
+        let _ = fs::remove_dir_all(aside);
     }
 }
 
-/// Ends what killed processes have begun in a folder: puts earlier files back, unless the new result was complete. Whether
-/// files came back.
-pub(crate) fn heal(folder: &Path) -> bool {
-    let mut healed = false;
+/// Removes a file or a folder that a command has written; of the other kind, it is somebody else's.
+fn remove(path: &Path, is_folder: bool) {
+    let _ = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+}
+
+/// Ends what killed processes have begun in a folder: earlier files come back, unless the new ones were complete, and
+/// temporary files go. A folder that cannot be read has nothing to heal.
+pub fn heal(folder: &Path) {
+    sweep(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let step = path.extension().and_then(|step| step.to_str()).unwrap_or_default().to_owned();
-        if ![MOVING, PREVIOUS, DISCARDED].contains(&step.as_str()) || !is_abandoned(&path) {
-            continue;
-        }
-        let aside = Aside { folder: folder.to_owned(), path };
-        match step.as_str() {
-            MOVING => aside.move_back(),
-            PREVIOUS => {
-                aside.put_back();
-                healed = true;
-                // Its half-written files too.
-                leftovers::sweep(folder);
-            }
-            // What cannot be removed now is tried again by the next one.
-            _ => drop(fs::remove_dir_all(&aside.path)),
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| is_abandoned(name)) else { continue };
+        if name.ends_with(PREVIOUS) {
+            put_back(&entry.path(), folder);
+        } else if name.ends_with(DISCARDED) {
+            remove(&entry.path(), true);
         }
     }
-    healed
 }
 
 #[cfg(test)]
@@ -158,103 +130,103 @@ mod tests {
         fs::read_to_string(folder.join(name)).ok()
     }
 
-    fn found(folder: &Path) -> Vec<(String, String)> {
-        let mut found: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .map(|name| (name.clone(), read(folder, &name).unwrap_or_default()))
-            .collect();
-        found.sort();
-        found
-    }
-
-    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
-    }
-
     #[test]
     fn earlier_files_come_back_unless_they_are_discarded() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
-        let names = ["a", "b", "c", "sub"];
-        ["a", "b", "mine"].iter().for_each(|name| write(name, "old"));
-        fs::create_dir(folder.join("sub")).unwrap();
-        write("sub/x", "old");
-        let claim = SetAside::new(folder, &names).unwrap();
-        assert!(claim.is_pending());
+        for name in ["a", "b", "mine"] {
+            write(name, "old");
+        }
+        let claim = SetAside::new(folder, &["a", "b", "c"]).unwrap();
         assert_eq!((read(folder, "a"), read(folder, "mine").as_deref()), (None, Some("old")));
         write("a", "new");
         write("c", "new");
-        fs::create_dir(folder.join("sub")).unwrap();
-        write("sub/y", "new");
         drop(claim);
-        assert_eq!(found(folder), pairs(&[("a", "old"), ("b", "old"), ("mine", "old"), ("sub", "")]));
-        assert_eq!([read(folder, "sub/x"), read(folder, "sub/y")], [Some("old".to_owned()), None]);
-        // Two at once do not disturb each other.
-        let first = SetAside::new(folder, &["a"]).unwrap();
-        let second = SetAside::new(folder, &names).unwrap();
+        let found = ["a", "b", "c", "mine"].map(|name| read(folder, name));
+        assert_eq!(found.each_ref().map(Option::as_deref), [Some("old"), Some("old"), None, Some("old")]);
+        let claim = SetAside::new(folder, &["a", "b", "c"]).unwrap();
         write("a", "new");
-        second.discard().unwrap();
-        first.discard().unwrap();
-        assert_eq!(found(folder), pairs(&[("a", "new"), ("mine", "old")]));
-        assert!(!SetAside::new(folder, &["b"]).unwrap().is_pending());
-    }
-
-    /// The folder of a process that is gone, with an old `a` in it, and names in the list.
-    #[cfg(target_os = "linux")]
-    fn abandoned(folder: &Path, step: &str) -> PathBuf {
-        let aside = folder.join(format!("{}x{step}", leftovers::tests::prefix_of_a_dead_process()));
-        fs::create_dir(&aside).unwrap();
-        fs::write(aside.join("a"), "old").unwrap();
-        fs::write(aside.join(NAMES), r#"["a", "b", "../outside"]"#).unwrap();
-        aside
+        claim.discard().unwrap();
+        assert_eq!(["a", "b"].map(|name| read(folder, name)), [Some("new".to_owned()), None]);
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 2);
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn what_a_killed_process_has_begun_is_ended() {
-        let outer = tempfile::tempdir().unwrap();
-        let folder = &outer.path().join("run");
-        fs::create_dir(folder).unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
-        write("../outside", "mine");
-        // Killed while it moved files: `b` is an old one.
-        write("b", "old");
-        abandoned(folder, ".moving");
-        assert!(!heal(folder));
-        assert_eq!(found(folder), pairs(&[("a", "old"), ("b", "old")]));
-        // Killed while it wrote the new result, of which there is `b` and half of `a`.
-        fs::remove_file(folder.join("a")).unwrap();
-        write("a", "new");
-        write("b", "new");
-        abandoned(folder, ".previous");
-        assert!(heal(folder));
-        assert_eq!(found(folder), pairs(&[("a", "old")]));
-        assert_eq!(read(folder, "../outside").as_deref(), Some("mine"));
-        // Killed while it removed the old one.
-        write("a", "new");
-        abandoned(folder, ".discarded");
-        assert!(!heal(folder));
-        assert_eq!(found(folder), pairs(&[("a", "new")]));
-        // A living one is left alone.
-        let claim = SetAside::new(folder, &["a"]).unwrap();
-        assert!(!heal(folder) && read(folder, "a").is_none());
-        drop(claim);
-        assert_eq!(read(folder, "a").as_deref(), Some("new"));
-    }
-
-    #[test]
-    fn files_that_cannot_be_moved_stay() {
+    fn two_claims_in_a_folder_do_not_meet() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        fs::write(folder.join("a"), "old").unwrap();
-        // The second one cannot be moved: its folder is missing where it should go.
-        fs::create_dir(folder.join("b")).unwrap();
-        fs::write(folder.join("b/c"), "old").unwrap();
-        let failed = SetAside::new(folder, &["a", "b/c"]);
-        assert!(failed.is_err());
-        assert_eq!((read(folder, "a").as_deref(), read(folder, "b/c").as_deref()), (Some("old"), Some("old")));
+        ["a", "b"].iter().for_each(|name| fs::write(folder.join(name), "old").unwrap());
+        let claims = ["a", "b"].map(|name| SetAside::new(folder, &[name]).unwrap());
+        fs::write(folder.join("a"), "new").unwrap();
+        claims[0].discard().unwrap();
+        claims[0].discard().unwrap();
+        drop(claims);
+        assert_eq!(["a", "b"].map(|name| read(folder, name)), [Some("new".to_owned()), Some("old".to_owned())]);
         assert_eq!(fs::read_dir(folder).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_folder_is_set_aside_where_a_folder_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for (name, text) in [("events/one", "old"), ("report/mine", "mine"), ("a", "old")] {
+            fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let claim = SetAside::new(folder, &["events/", "report", "a"]).unwrap();
+        assert!(!folder.join("events").exists() && folder.join("report/mine").exists());
+        fs::create_dir(folder.join("events")).unwrap();
+        fs::write(folder.join("events/two"), "new").unwrap();
+        drop(claim);
+        let found = ["events/one", "events/two", "report/mine"].map(|name| read(folder, name));
+        assert_eq!(found.each_ref().map(Option::as_deref), [Some("old"), None, Some("mine")]);
+    }
+
+    /// Gives the folder that this process has made to one that is gone, as if it had been killed.
+    #[cfg(target_os = "linux")]
+    fn killed(claim: SetAside) -> PathBuf {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let own = claim.aside.clone().unwrap();
+        let name = own.file_name().unwrap().to_str().unwrap();
+        let gone =
+            name.replace(own_tag(), &own_tag().replace(&std::process::id().to_string(), &child.id().to_string()));
+        let gone = own.with_file_name(gone);
+        fs::rename(&own, &gone).unwrap();
+        gone
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_killed_process_has_set_aside_is_healed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        let found = || (["a", "b"].map(|name| read(folder, name)), fs::read_dir(folder).unwrap().count());
+        write("a", "old");
+        // Before the first of the new files, and after the last: what no earlier file is for goes too.
+        for new in [&[][..], &["a", "b"]] {
+            let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
+            new.iter().for_each(|name| write(name, "new"));
+            assert!(aside.exists());
+            heal(folder);
+            assert_eq!(found(), ([Some("old".to_owned()), None], 1));
+        }
+        // While earlier files were set aside: the list is there, and none was moved.
+        let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
+        fs::rename(aside.join("a"), folder.join("a")).unwrap();
+        heal(folder);
+        assert_eq!(found(), ([Some("old".to_owned()), None], 1));
+        // While the files of a complete result were removed.
+        let aside = killed(SetAside::new(folder, &["a", "b"]).unwrap());
+        write("a", "new");
+        fs::rename(&aside, aside.to_str().unwrap().replace(PREVIOUS, DISCARDED)).unwrap();
+        heal(folder);
+        assert_eq!(found(), ([Some("new".to_owned()), None], 1));
+        // One whose process is alive stays.
+        let claim = SetAside::new(folder, &["a"]).unwrap();
+        heal(folder);
+        assert!(claim.is_pending() && read(folder, "a").is_none());
     }
 }

@@ -10,7 +10,7 @@ use crate::explain::{
 };
 use crate::nn::Network;
 use crate::plot::{Cell, Content, Gallery, Grid};
-use crate::weights::builtin_vgg16_at;
+use crate::weights::{Outputs, builtin_vgg16_at};
 use crate::{Cpu, Result};
 
 pub(super) const CAT: &[u8] = include_bytes!("../../../../assets/chelsea.png");
@@ -225,10 +225,10 @@ fn made(
 fn classes(result: &DemoResult, depth: &Depth, cpu: Cpu) -> Result<Vec<(Maximized, String, f32)>> {
     let (network, preprocessing) = (&result.model.network, result.model.preprocessing.as_ref());
     let settings = Fourier { steps: depth.class_steps, ..Fourier::classes(preprocessing) };
-    let all: Vec<usize> = (0..ClassScore::classes(network)?).collect();
-    let found = made(network, preprocessing, &Target::classes(network)?, &all, settings, cpu)?;
+    let all: Vec<usize> = (0..Outputs::of(&result.model)?.count()).collect();
+    let found = made(network, preprocessing, &Target::classes(&result.model)?, &all, settings, cpu)?;
     let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
-    let probabilities = ClassScore::probabilities(network, &inputs, cpu)?;
+    let probabilities = ClassScore::outputs(&result.model, &inputs, cpu)?;
     let each = found.into_iter().zip(probabilities).enumerate();
     Ok(each.map(|(class, (found, all))| (found, result.class_name(class).to_owned(), all[class])).collect())
 }

@@ -3,6 +3,7 @@
 use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Loss, Network, Point};
+use crate::weights::argmax;
 use crate::{Error, Result};
 
 /// The output of a classifier: where its loss is computed, and how its numbers are read.
@@ -86,14 +87,7 @@ impl Classifier {
         if self.units == 1 {
             return usize::from(row[0] > threshold);
         }
-        // The first of equal ones, as everywhere.
-        let mut best = 0;
-        for (class, value) in row.iter().enumerate() {
-            if *value > row[best] {
-                best = class;
-            }
-        }
-        best
+        argmax(row)
     }
 
     /// The class, and its probability, of one row of the network's output.

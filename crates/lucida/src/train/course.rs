@@ -169,9 +169,7 @@ impl<'a> Course<'a> {
                 self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
             }
             self.save(network)?;
-            if complete {
-                observer.saved()?;
-            }
+            observer.saved(&self.state.numbers.history)?;
             interrupted = flow == Flow::Stop && (!complete || epoch < self.fit.settings.epochs);
         }
         let mut last = network.clone();

@@ -78,11 +78,12 @@ pub trait Observer {
         Ok(Flow::Continue)
     }
 
-    /// After each epoch, when it is in the checkpoint, where there is one.
+    /// When the checkpoint is written, if there is to be one, after an epoch or where the training is stopped; with the
+    /// numbers of the complete epochs.
     ///
     /// # Errors
     /// An error ends the training.
-    fn saved(&mut self) -> Result<()> {
+    fn saved(&mut self, _history: &History) -> Result<()> {
         Ok(())
     }
 }

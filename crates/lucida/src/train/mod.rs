@@ -2,7 +2,7 @@
 //!
 //! - [`fit`]: epochs of forward, loss, backward, optimizer; keeps the best epoch by validation loss, and the last.
 //! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labelled data.
-//! - [`predict`], [`predict_set`]: the class of pictures.
+//! - [`predict`], [`predict_set`]: the class or labels of images, or the values that a model computes from them.
 //! - [`RunFolder`]: where a run leaves its files.
 
 mod checkpoint;
@@ -38,7 +38,7 @@ pub use history::{EpochRecord, History};
 pub use metrics::{Calibration, CalibrationBin};
 pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};
 pub use origin::Origin;
-pub use predict::{Prediction, Predictor, predict, predict_set};
+pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
 pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;

@@ -1,32 +1,74 @@
-//! The class of pictures.
+//! What a model says about images: their class, their labels, or numbers.
 
 use crate::data::{Dataset, Loader, Picture, Preprocessing};
 use crate::nn::Plan;
-use crate::weights::Model;
+use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Result};
-
-use super::Classifier;
 
 /// Pictures computed at once.
 const BATCH: usize = 32;
 
-/// What a model says about one picture.
+/// A label holds when its probability is at least this.
+pub const LABEL_THRESHOLD: f32 = 0.5;
+
+/// What a classifier says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// The most probable class.
+    /// The most probable class or label.
     pub class: usize,
     /// Its probability.
     pub probability: f32,
-    /// The probability of each class.
+    /// The probability of each class or label.
     pub probabilities: Vec<f32>,
 }
 
-/// Classifies pictures of any size, prepared as the model says.
+/// What a model says about one image, by what its [outputs](Outputs) are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predicted {
+    /// One of several classes.
+    Class(Prediction),
+    /// Any number of labels: see [`Prediction::labels`].
+    Labels(Prediction),
+    /// Numbers.
+    Values(Vec<f32>),
+}
+
+impl Prediction {
+    /// The labels that hold, the most probable first: those with a probability of at least [`LABEL_THRESHOLD`].
+    pub fn labels(&self) -> Vec<usize> {
+        self.ranking().into_iter().filter(|&label| self.probabilities[label] >= LABEL_THRESHOLD).collect()
+    }
+
+    /// The classes or labels, the most probable first; the lower one of equal ones.
+    pub fn ranking(&self) -> Vec<usize> {
+        let mut ranking: Vec<usize> = (0..self.probabilities.len()).collect();
+        ranking.sort_by(|&a, &b| self.probabilities[b].total_cmp(&self.probabilities[a]));
+        ranking
+    }
+}
+
+impl Predicted {
+    /// What one row of a network's output says.
+    fn of(outputs: &Outputs, row: &[f32]) -> Self {
+        let probabilities = outputs.read(row);
+        if outputs.kind() == OutputKind::Values {
+            return Self::Values(probabilities);
+        }
+        let class = outputs.best(&probabilities);
+        let prediction = Prediction { class, probability: probabilities[class], probabilities };
+        match outputs.kind() {
+            OutputKind::Labels => Self::Labels(prediction),
+            _ => Self::Class(prediction),
+        }
+    }
+}
+
+/// Runs a model on images of any size, prepared as the model says.
 ///
 /// # Errors
-/// [`crate::Error::Unsupported`] when the network is no classifier, [`crate::Error::Argument`] when the model does not say
-/// how pictures are prepared, and those of preparing a picture.
-pub fn predict(model: &Model, pictures: &[Picture], cpu: Cpu) -> Result<Vec<Prediction>> {
+/// As [`Outputs::of`]; [`crate::Error::Argument`] when the model does not say how images are prepared, and those of
+/// preparing an image.
+pub fn predict(model: &Model, pictures: &[Picture], cpu: Cpu) -> Result<Vec<Predicted>> {
     let mut predictor = Predictor::new(model, pictures.len(), cpu)?;
     let mut predictions = Vec::with_capacity(pictures.len());
     for pictures in pictures.chunks(BATCH) {
@@ -40,7 +82,7 @@ pub fn predict(model: &Model, pictures: &[Picture], cpu: Cpu) -> Result<Vec<Pred
     Ok(predictions)
 }
 
-/// Classifies the images of a data set at some positions, and hands each to `each` with its position: memory does not
+/// Runs a model on the images of a data set at some positions, and hands each to `each` with its position: memory does not
 /// grow with the set.
 ///
 /// # Errors
@@ -50,7 +92,7 @@ pub fn predict_set(
     set: &dyn Dataset,
     indices: &[usize],
     cpu: Cpu,
-    mut each: impl FnMut(usize, Prediction) -> Result<()>,
+    mut each: impl FnMut(usize, Predicted) -> Result<()>,
 ) -> Result<()> {
     let mut predictor = Predictor::new(model, indices.len(), cpu)?;
     let preprocessing = predictor.preprocessing;
@@ -67,24 +109,24 @@ pub fn predict_set(
     Ok(())
 }
 
-/// A model ready to classify picture after picture, or batch after batch.
+/// A model ready to run on image after image, or batch after batch.
 pub struct Predictor<'a> {
     model: &'a Model,
     preprocessing: &'a Preprocessing,
-    classifier: Classifier,
+    outputs: Outputs,
     plan: Plan,
 }
 
 impl<'a> Predictor<'a> {
     fn new(model: &'a Model, pictures: usize, cpu: Cpu) -> Result<Self> {
-        let classifier = Classifier::of(&model.network)?;
+        let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
         let plan = Plan::builder(&model.network)
             .cpu(cpu)
             .batch_size(pictures.clamp(1, BATCH))
-            .output(classifier.probabilities.clone())
+            .output(outputs.point())
             .build()?;
-        Ok(Self { model, preprocessing, classifier, plan })
+        Ok(Self { model, preprocessing, outputs, plan })
     }
 
     /// For one picture at a time.
@@ -95,11 +137,11 @@ impl<'a> Predictor<'a> {
         Self::new(model, 1, cpu)
     }
 
-    /// Classifies a picture of any size.
+    /// Runs the model on an image of any size.
     ///
     /// # Errors
     /// Those of preparing it.
-    pub fn predict(&mut self, picture: &Picture) -> Result<Prediction> {
+    pub fn predict(&mut self, picture: &Picture) -> Result<Predicted> {
         let found = self.batch(1, |preprocessing, input| preprocessing.apply(picture, input))?;
         Ok(found.into_iter().next().expect("one picture has one prediction"))
     }
@@ -108,16 +150,62 @@ impl<'a> Predictor<'a> {
         &mut self,
         count: usize,
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
-    ) -> Result<Vec<Prediction>> {
+    ) -> Result<Vec<Predicted>> {
         self.plan.set_batch(count);
         fill(self.preprocessing, self.plan.input_mut())?;
         self.plan.forward(&self.model.network)?;
-        let rows = self.plan.output(0).chunks_exact(self.classifier.units);
-        let predictions = rows.map(|row| {
-            let class = self.classifier.class_of(row, 0.5);
-            let probabilities = self.classifier.spread(row);
-            Prediction { class, probability: probabilities[class], probabilities }
-        });
-        Ok(predictions.collect())
+        let rows = self.plan.output(0).chunks_exact(self.outputs.units());
+        Ok(rows.map(|row| Predicted::of(&self.outputs, row)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Colour, Preprocessing};
+    use crate::nn::Network;
+    use crate::nn::layers::{ActivationKind, Dense, Flatten};
+    use crate::weights::Task;
+
+    /// A model whose outputs are these numbers before their activation, whatever the image.
+    fn model(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Model {
+        let layers = [Flatten {}.into(), Dense::new(scores.len()).activation(activation).into()];
+        let mut network = Network::sequential("small", [2, 2, 3], layers, 1).unwrap();
+        network.weights_mut()[0].values_mut().fill(0.0);
+        network.weights_mut()[1].values_mut().copy_from_slice(scores);
+        Model { preprocessing: Some(Preprocessing::unit(2, 2, Colour::Rgb)), task, ..Model::new(network) }
+    }
+
+    fn predicted(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Result<Predicted> {
+        let image = Picture::new(5, 4, Colour::Rgb.channels(), vec![9; 60]).unwrap();
+        let model = model(scores, activation, task);
+        let found = predict(&model, &[image.clone()], Cpu::detect())?;
+        assert_eq!(Predictor::of_one(&model, Cpu::detect())?.predict(&image)?, found[0]);
+        Ok(found[0].clone())
+    }
+
+    #[test]
+    fn every_kind_of_output_is_answered() {
+        use ActivationKind::{Linear, Relu, Sigmoid, Softmax};
+        let Ok(Predicted::Labels(labels)) = predicted(&[0.5, -2.0, 1.5], Sigmoid, None) else { panic!("no labels") };
+        assert_eq!((labels.labels(), labels.class, labels.ranking()), (vec![2, 0], 2, vec![2, 0, 1]));
+        assert!((labels.probability - 0.817_574_5).abs() < 1e-6);
+        let Ok(Predicted::Labels(none)) = predicted(&[-1.0, -2.0], Sigmoid, None) else { panic!("no labels") };
+        assert_eq!((none.labels(), none.class), (vec![], 0));
+        // Exactly one half holds.
+        let Ok(Predicted::Labels(half)) = predicted(&[0.0, -2.0], Sigmoid, None) else { panic!("no labels") };
+        assert_eq!(half.labels(), [0]);
+        assert_eq!(predicted(&[0.25], Linear, Some(Task::Regress)).unwrap(), Predicted::Values(vec![0.25]));
+        assert_eq!(predicted(&[0.25, -3.0], Linear, Some(Task::Regress)).unwrap(), Predicted::Values(vec![0.25, -3.0]));
+        assert_eq!(predicted(&[7.5], Relu, None).unwrap(), Predicted::Values(vec![7.5]));
+        for activation in [Softmax, Linear] {
+            let Ok(Predicted::Class(class)) = predicted(&[0.0, 3.0_f32.ln()], activation, None) else {
+                panic!("no class")
+            };
+            assert_eq!(class.class, 1);
+            assert!((class.probability - 0.75).abs() < 1e-6, "{class:?}");
+        }
+        let message = predicted(&[1.0, 2.0], Relu, None).unwrap_err().to_string();
+        assert_eq!(message, "network small ends in 2 features, not in classes");
     }
 }

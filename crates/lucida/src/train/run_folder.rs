@@ -1,7 +1,6 @@
 //! The folder of a run.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::files::{self, SetAside};
 use crate::nn::Network;
@@ -17,13 +16,11 @@ const ORIGIN: &str = "run.json";
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
 /// `skipped.csv` with the files that cannot be used.
-///
-/// The files of an earlier run that is replaced are set aside until the new run has a complete epoch. Dropped before that,
-/// it puts them back.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    earlier: Mutex<Option<SetAside>>,
+    /// The run that this one replaces, until this one has a complete epoch.
+    earlier: Option<SetAside>,
 }
 
 impl RunFolder {
@@ -31,53 +28,37 @@ impl RunFolder {
     pub const FILES: [&str; 6] =
         ["model.safetensors", "last.safetensors", CHECKPOINT, "history.csv", "curves.svg", "curves.png"];
 
-    /// What else belongs to a run: of an earlier one it is no reason to refuse, but it must not be mixed with a new one.
-    const BESIDES: [&str; 4] = [SKIPPED, ORIGIN, "report.html", "tensorboard"];
-
     /// Creates the folder of a new run, and checks that files can be written there before any long work. The files of an
-    /// earlier run are set aside.
+    /// earlier run are set aside: they come back when this is dropped before [`discard_earlier`](Self::discard_earlier).
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is a run already and `force` is not given; [`Error::Io`](crate::Error::Io) when the folder cannot be
     /// created or written to.
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
-        Self::heal(&path);
-        let free = !Self::FILES.iter().any(|name| path.join(name).exists());
-        let mut names = Self::FILES.to_vec();
-        if free || force {
-            names.extend(Self::BESIDES);
-        }
-        let earlier = files::claim_folder(&path, &names, free || force)?;
-        Ok(Self { path, earlier: Mutex::new(Some(earlier)) })
+        files::check_folder(&path, &Self::FILES, force)?;
+        // The others are no reason to refuse, but those of another run are not to be mixed with the files of this one.
+        let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, "report.html", "tensorboard/"]].concat();
+        let earlier = Some(SetAside::new(&path, &names)?);
+        Ok(Self { path, earlier })
     }
 
-    /// Ends what a killed training has begun in a folder: a run that it was to replace comes back, unless the new one has a
-    /// complete epoch. Whether one came back. All that open the folder of a run do this first.
-    pub fn heal(path: &Path) -> bool {
-        files::heal(path)
+    /// Whether this run replaces another one, which would come back.
+    pub fn has_earlier(&self) -> bool {
+        self.earlier.as_ref().is_some_and(SetAside::is_pending)
     }
 
-    /// Removes the files of the earlier run: the new one has a complete epoch.
+    /// Removes the run that this one replaces: this one has a complete epoch.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when they cannot be removed.
+    /// [`Error::Io`](crate::Error::Io) when it cannot be removed.
     pub fn discard_earlier(&self) -> Result<()> {
-        self.earlier().take().map_or(Ok(()), SetAside::discard)
-    }
-
-    /// Whether the files of an earlier run are set aside, which come back if this run gets no further.
-    pub fn has_earlier(&self) -> bool {
-        self.earlier().as_ref().is_some_and(SetAside::is_pending)
-    }
-
-    fn earlier(&self) -> MutexGuard<'_, Option<SetAside>> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+        self.earlier.as_ref().map_or(Ok(()), SetAside::discard)
     }
 
     /// The folder of a run that another process writes; nothing is looked at.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), earlier: Mutex::new(None) }
+        Self { path: path.into(), earlier: None }
     }
 
     /// Opens the folder of a run that goes on, or begins if nothing is there.
@@ -86,8 +67,8 @@ impl RunFolder {
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
     pub fn reopen(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        files::claim_folder(&path, &[], false)?.discard()?;
-        Ok(Self::at(path))
+        files::check_folder(&path, &[], false)?;
+        Ok(Self { path, earlier: None })
     }
 
     /// The folder.
@@ -185,33 +166,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/one");
         let run = RunFolder::create(&path, false).unwrap();
-        assert!(!run.has_earlier());
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
         assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
         std::fs::write(run.checkpoint(), "old").unwrap();
         RunFolder::reopen(&path).unwrap();
         assert!(run.checkpoint().exists());
-    }
-
-    #[test]
-    fn an_earlier_run_comes_back_unless_the_new_one_has_an_epoch() {
-        let folder = tempfile::tempdir().unwrap();
-        let old = RunFolder::at(folder.path());
-        let files = [old.checkpoint(), old.origin(), folder.path().join("report.html")];
-        let read = || files.each_ref().map(|path| std::fs::read_to_string(path).unwrap_or_default());
-        files.iter().for_each(|path| std::fs::write(path, "old").unwrap());
-        let run = RunFolder::create(folder.path(), true).unwrap();
-        assert_eq!((run.has_earlier(), read()), (true, ["", "", ""].map(String::from)));
-        std::fs::write(run.origin(), "new").unwrap();
-        std::fs::write(run.skipped(), "new").unwrap();
-        drop(run);
-        assert_eq!((old.skipped().exists(), read()), (false, ["old", "old", "old"].map(String::from)));
-        let run = RunFolder::create(folder.path(), true).unwrap();
-        std::fs::write(run.checkpoint(), "new").unwrap();
-        run.discard_earlier().unwrap();
-        drop(run);
-        assert_eq!(read(), ["new", "", ""].map(String::from));
+        // The old run is out of the way, and comes back when the new one fails before it has anything to keep.
+        std::fs::write(run.origin(), "old").unwrap();
+        let new = RunFolder::create(&path, true).unwrap();
+        assert!(new.has_earlier() && !run.checkpoint().exists() && !run.origin().exists());
+        std::fs::write(new.origin(), "new").unwrap();
+        drop(new);
+        let read = |path: PathBuf| std::fs::read_to_string(path).ok();
+        assert_eq!([run.checkpoint(), run.origin()].map(read), [Some("old".to_owned()), Some("old".to_owned())]);
+        let new = RunFolder::create(&path, true).unwrap();
+        std::fs::write(new.model(), "new").unwrap();
+        new.discard_earlier().unwrap();
+        assert!(!new.has_earlier());
+        assert_eq!([run.model(), run.checkpoint()].map(read), [Some("new".to_owned()), None]);
     }
 
     #[test]

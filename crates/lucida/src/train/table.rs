@@ -3,12 +3,14 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Prediction;
+use super::Predicted;
 use crate::files::{self, csv_field};
+use crate::weights::OutputKind;
 use crate::{Error, Result};
 
-/// A table of comma-separated values: a row for each picture, with its file (or its number), its class if that is known,
-/// the class it was taken for, the probability of that, and the probabilities of all classes.
+/// A table of comma-separated values, a row for each image: its file (or number), its class if that is known, what the model
+/// says, and the probabilities of all classes or labels. What it says is the class and its probability; the labels that hold,
+/// joined by semicolons; or the values.
 #[derive(Debug, Clone)]
 pub struct PredictionTable {
     class_names: Vec<String>,
@@ -16,24 +18,37 @@ pub struct PredictionTable {
 }
 
 impl PredictionTable {
-    /// A table without rows; a class without a name has its number for one.
-    pub fn new(class_names: &[String]) -> Self {
-        let mut text = "file,class,predicted,probability".to_owned();
+    /// A table without rows for outputs of this kind, each with its name or number.
+    pub fn new(kind: OutputKind, class_names: &[String]) -> Self {
+        let (columns, prefix) = match kind {
+            OutputKind::Classes | OutputKind::TwoClasses => (",predicted,probability", "p_"),
+            OutputKind::Labels => (",labels", "p_"),
+            OutputKind::Values => ("", "value_"),
+        };
+        let mut text = format!("file,class{columns}");
         for name in class_names {
-            let _ = write!(text, ",{}", csv_field(&format!("p_{name}")));
+            let _ = write!(text, ",{}", csv_field(&format!("{prefix}{name}")));
         }
         text.push('\n');
         Self { class_names: class_names.to_vec(), text }
     }
 
     /// Adds a row.
-    pub fn push(&mut self, file: &str, class: Option<&str>, prediction: &Prediction) {
-        let number = prediction.class.to_string();
-        let predicted = self.class_names.get(prediction.class).unwrap_or(&number);
-        let (file, class, predicted) = (csv_field(file), csv_field(class.unwrap_or("")), csv_field(predicted));
-        let _ = write!(self.text, "{file},{class},{predicted},{}", prediction.probability);
-        for probability in &prediction.probabilities {
-            let _ = write!(self.text, ",{probability}");
+    pub fn push(&mut self, file: &str, class: Option<&str>, predicted: &Predicted) {
+        let name = |class: usize| self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
+        let (said, numbers) = match predicted {
+            Predicted::Class(found) => {
+                (format!(",{},{}", csv_field(&name(found.class)), found.probability), &found.probabilities)
+            }
+            Predicted::Labels(found) => {
+                let labels: Vec<String> = found.labels().into_iter().map(name).collect();
+                (format!(",{}", csv_field(&labels.join(";"))), &found.probabilities)
+            }
+            Predicted::Values(values) => (String::new(), values),
+        };
+        let _ = write!(self.text, "{},{}{said}", csv_field(file), csv_field(class.unwrap_or("")));
+        for number in numbers {
+            let _ = write!(self.text, ",{number}");
         }
         self.text.push('\n');
     }
@@ -54,13 +69,14 @@ impl PredictionTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Prediction;
     use super::*;
 
     #[test]
     fn names_are_quoted_where_they_must() {
         let names = ["cat, big", "dog"].map(String::from);
-        let mut table = PredictionTable::new(&names);
-        let prediction = Prediction { class: 0, probability: 0.75, probabilities: vec![0.75, 0.25] };
+        let mut table = PredictionTable::new(OutputKind::Classes, &names);
+        let prediction = Predicted::Class(Prediction { class: 0, probability: 0.75, probabilities: vec![0.75, 0.25] });
         table.push("a \"b\".png", Some("dog"), &prediction);
         table.push("c.png", None, &prediction);
         assert_eq!(
@@ -68,5 +84,25 @@ mod tests {
             "file,class,predicted,probability,\"p_cat, big\",p_dog\n\
              \"a \"\"b\"\".png\",dog,\"cat, big\",0.75,0.75,0.25\nc.png,,\"cat, big\",0.75,0.75,0.25\n"
         );
+    }
+
+    #[test]
+    fn labels_and_values_have_columns_of_their_own() {
+        let names = ["a", "b"].map(String::from);
+        let mut table = PredictionTable::new(OutputKind::Labels, &names);
+        table.push(
+            "x",
+            None,
+            &Predicted::Labels(Prediction { class: 1, probability: 0.75, probabilities: vec![0.5, 0.75] }),
+        );
+        table.push(
+            "y",
+            None,
+            &Predicted::Labels(Prediction { class: 0, probability: 0.25, probabilities: vec![0.25, 0.0] }),
+        );
+        assert_eq!(table.text(), "file,class,labels,p_a,p_b\nx,,b;a,0.5,0.75\ny,,,0.25,0\n");
+        let mut table = PredictionTable::new(OutputKind::Values, &names[..1]);
+        table.push("x", Some("cat"), &Predicted::Values(vec![-1.5]));
+        assert_eq!(table.text(), "file,class,value_a\nx,cat,-1.5\n");
     }
 }

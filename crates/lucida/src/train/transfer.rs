@@ -175,7 +175,8 @@ impl Transfer {
         network.initialize(head, seed);
         let output = network.nodes()[network.find(network.output()?.name())?].weights();
         network.weights_mut()[output].iter_mut().for_each(|weight| weight.values_mut().fill(0.0));
-        let model = Model { network, class_names: class_names.to_vec(), ..base };
+        // The task of the base, features perhaps, is not that of the new head.
+        let model = Model { network, class_names: class_names.to_vec(), task: None, ..base };
         Ok(Transferred { fresh: true, ..Transferred::new(model, head, self.unfreeze.as_deref())? })
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Model, json};
+use super::{Model, Task, json};
 use crate::data::Preprocessing;
 use crate::nn::Network;
 use crate::{Error, Result};
@@ -23,6 +23,8 @@ struct Description {
     preprocessing: Option<Preprocessing>,
     #[serde(default)]
     class_names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<Task>,
     #[serde(default)]
     training: Value,
     /// The layers that were frozen while it was trained.
@@ -37,6 +39,7 @@ pub(super) fn to_text(model: &Model) -> Result<String> {
         network: model.network.architecture(),
         preprocessing: model.preprocessing.clone(),
         class_names: model.class_names.clone(),
+        task: model.task,
         training: model.training.clone(),
         frozen: model.network.frozen().map(str::to_owned).collect(),
     };
@@ -64,6 +67,7 @@ pub(super) fn from_text(text: &str) -> Result<Model, String> {
         network,
         preprocessing: description.preprocessing,
         class_names: description.class_names,
+        task: description.task,
         training: description.training,
         notes: Vec::new(),
     };

@@ -28,5 +28,7 @@ pub mod torch;
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
-pub use model::{Model, ModelSettings, Note, Task, parse_class_names, read_class_names, settings_file};
+pub use model::{
+    Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names, read_class_names, settings_file,
+};
 pub use open::{BUILTIN, ModelSpec, Top, locate, open, open_network, open_with};

@@ -64,7 +64,7 @@ enum Meaning {
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such file and no such network, or its weights are not there: with the command that
-/// fetches them. Else as [`load_model`] and [`load_weights`].
+/// fetches them. Else as [`load_model_at`] and [`load_weights`](super::load_weights).
 pub fn open(spec: &ModelSpec) -> Result<Model> {
     open_as(spec, None)
 }
@@ -95,7 +95,9 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
 /// A model with what its file does not say: how images are prepared, the names of its classes, and, where the classifier is
 /// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
 fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec: &ModelSpec) -> Result<Model> {
-    let task = spec.task.or(settings.task);
+    // Names are counted by what the outputs mean.
+    model.task = spec.task.or(settings.task).or(model.task);
+    let task = model.task;
     settings.apply(&mut model)?;
     match (&spec.classes, file) {
         (Some(classes), _) => model.set_class_names(classes)?,
@@ -204,10 +206,10 @@ impl ModelSpec {
 /// The model file that an argument means, if there is one. In the folder of a run, it is that of the best epoch.
 fn file(argument: &str) -> Option<PathBuf> {
     let path = Path::new(argument);
-    // What a killed training has set aside in a run comes back before anybody looks for it.
-    files::heal(if path.is_dir() { path } else { path.parent().unwrap_or(path) });
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
+            // A training that was killed may have set the model aside.
+            files::heal(path);
             let in_run = path.join(IN_RUN);
             // A folder that happens to have the name of a network is not in its way.
             let known = argument == BUILTIN || zoo::find(argument).is_ok();
@@ -226,7 +228,8 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
         Ok(found) if found.architecture.is_none() => Error::file(
             path,
             format!(
-                "holds weights but no network: say whose they are with --network NAME, one of {}",
+                "holds weights but no network: say whose they are with --network NAME, one of {}; a network of your \
+                 own opens from ONNX",
                 zoo::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             ),
         ),

@@ -32,11 +32,9 @@ impl Ending<'_> {
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
         let Self { run, fitted, fit, .. } = self;
         let output = context.output;
-        if fitted.history.epochs.is_empty() && run.has_earlier() {
-            output.info(&format!(
-                "Stopped before the first epoch was complete: the earlier run in {} is put back",
-                run.path().display()
-            ));
+        if fitted.interrupted && run.has_earlier() {
+            let path = run.path().display();
+            output.info(&format!("Stopped within the first epoch: {path} keeps the run that was there before"));
             return Err(lucida::Error::Interrupted.into());
         }
         model.training = fitted.record(fit);

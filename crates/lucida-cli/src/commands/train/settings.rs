@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
+use lucida::files;
 use lucida::nn::{Optimizer, Schedule, Team, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
@@ -11,7 +12,7 @@ use lucida::train::{
 use lucida::weights::{Model, load_model};
 use serde_json::Value;
 
-use super::super::{Context, heal_run};
+use super::super::Context;
 use super::watch::Watch;
 use crate::arguments::ClassWeights;
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
@@ -72,7 +73,7 @@ impl Wanted<'_> {
             return Ok(false);
         }
         if self.leads() {
-            heal_run(path, context);
+            files::heal(path);
         }
         let run = RunFolder::at(path);
         let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
@@ -150,15 +151,15 @@ impl Wanted<'_> {
     }
 
     /// How the training is shown; the dashboard shows some of the validation data.
-    pub(super) fn watch<'a>(
+    pub(super) fn watch<'r>(
         &self,
         model: &Model,
         (set, samples): (&dyn Dataset, &dyn Samples),
-        run: &'a RunFolder,
+        run: &'r RunFolder,
         context: Context,
-    ) -> Result<Watch<'a>> {
+    ) -> Result<Watch<'r>> {
         if !self.leads() {
-            return Ok(Watch::nothing(run));
+            return Ok(Watch::nothing());
         }
         let epochs = self.epochs();
         let watch = if self.arguments.tui {
@@ -172,11 +173,11 @@ impl Wanted<'_> {
             let facts = format!("{} parameters{frozen} · {threads} threads with {isa}", thousands(all));
             let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
             let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
-            Watch::dashboard(Dashboard::new(board, context.cpu)?, run)
+            Watch::dashboard(Dashboard::new(board, context.cpu)?)
         } else {
-            Watch::lines(Progress::new(context.output, epochs), run)
+            Watch::lines(Progress::new(context.output, epochs))
         };
-        watch.with_events(self.arguments.tensorboard)
+        watch.in_run(run, self.arguments.tensorboard)
     }
 
     /// The training, which goes on from a checkpoint where that is wanted.

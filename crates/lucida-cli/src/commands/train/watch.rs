@@ -8,12 +8,13 @@ use crate::dashboard::Dashboard;
 use crate::progress::Progress;
 
 /// Watches a training.
-pub(super) struct Watch<'a> {
-    run: &'a RunFolder,
+pub(super) struct Watch<'r> {
     display: Display,
     events: Option<EventFiles>,
     /// A file that cannot be written ends the training after the epoch.
     failed: Option<lucida::Error>,
+    /// The run, which replaces an earlier one when it has a complete epoch.
+    run: Option<&'r RunFolder>,
 }
 
 enum Display {
@@ -23,23 +24,23 @@ enum Display {
     Nothing(Silent),
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn lines(progress: Progress, run: &'a RunFolder) -> Self {
-        Self { run, display: Display::Lines(Box::new(progress)), events: None, failed: None }
+impl<'r> Watch<'r> {
+    pub(super) fn lines(progress: Progress) -> Self {
+        Self { display: Display::Lines(Box::new(progress)), events: None, failed: None, run: None }
     }
 
-    pub(super) fn dashboard(dashboard: Dashboard, run: &'a RunFolder) -> Self {
-        Self { run, display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None }
+    pub(super) fn dashboard(dashboard: Dashboard) -> Self {
+        Self { display: Display::Dashboard(Box::new(dashboard)), events: None, failed: None, run: None }
     }
 
-    pub(super) fn nothing(run: &'a RunFolder) -> Self {
-        Self { run, display: Display::Nothing(Silent), events: None, failed: None }
+    pub(super) fn nothing() -> Self {
+        Self { display: Display::Nothing(Silent), events: None, failed: None, run: None }
     }
 
-    /// Writes event files for TensorBoard as well, where that is wanted.
-    pub(super) fn with_events(self, wanted: bool) -> Result<Self> {
-        let events = wanted.then(|| EventFiles::create(&self.run.path().join("tensorboard"))).transpose()?;
-        Ok(Self { events, ..self })
+    /// Of a training that leaves its files in this folder; event files for TensorBoard as well, where that is wanted.
+    pub(super) fn in_run(self, run: &'r RunFolder, events: bool) -> Result<Self> {
+        let events = events.then(|| EventFiles::create(&run.path().join("tensorboard"))).transpose()?;
+        Ok(Self { events, run: Some(run), ..self })
     }
 
     fn display(&mut self) -> &mut dyn Observer {
@@ -76,8 +77,10 @@ impl Observer for Watch<'_> {
         self.display().epoch(record, network, best)
     }
 
-    /// From now on there is something of the new run to resume from.
-    fn saved(&mut self) -> lucida::Result<()> {
-        self.run.discard_earlier()
+    fn saved(&mut self, history: &History) -> lucida::Result<()> {
+        match self.run {
+            Some(run) if !history.epochs.is_empty() => run.discard_earlier(),
+            _ => Ok(()),
+        }
     }
 }

@@ -269,7 +269,7 @@ impl Run<'_> {
         let first = if self.from_input { 2 } else { 3 };
         let raw = plan.output(first).to_vec();
         let probabilities = if raw.len() == 1 { vec![1.0 - raw[0], raw[0]] } else { raw.clone() };
-        let best = (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+        let best = (!probabilities.is_empty()).then(|| lucida::weights::argmax(&probabilities));
         let class = question.class.or(best).unwrap_or(0);
         if class >= probabilities.len() {
             return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
@@ -322,8 +322,7 @@ impl Run<'_> {
         if self.question.changes.is_empty() {
             return Ok(now.to_vec());
         }
-        let network = &self.loaded.model.network;
-        let found = lucida::explain::ClassScore::probabilities(network, &[self.picture], self.studio.cpu)?.pop();
+        let found = lucida::explain::ClassScore::outputs(&self.loaded.model, &[self.picture], self.studio.cpu)?.pop();
         Ok(found.unwrap_or_default())
     }
 

@@ -81,7 +81,7 @@ impl Work for Maximizing {
         let preprocessing = model.preprocessing.as_ref();
         let is_output = model.network.output()?.name() == layer;
         let (target, fourier) = match is_output && self.loaded.classes() > 0 {
-            true => (Target::classes(&model.network)?, Fourier::classes(preprocessing)),
+            true => (Target::classes(model)?, Fourier::classes(preprocessing)),
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
         // A look, not a print: half of the steps show the same.

@@ -38,8 +38,6 @@ pub(super) fn read(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Option<
     let mut allowed = tiff::decoder::Limits::default();
     let pixels = usize::try_from(limits.pixels).unwrap_or(usize::MAX);
     allowed.decoding_buffer_size = pixels.saturating_mul(usize::from(bits / 8) * usize::from(channels));
-    // A file may be one strip.
-    allowed.intermediate_buffer_size = allowed.decoding_buffer_size;
     let samples = match decoder.with_limits(allowed).read_image().map_err(failed)? {
         DecodingResult::F16(values) => bytes_of(&values, |value| value.to_f32()),
         DecodingResult::F32(values) => bytes_of(&values, |value| value),

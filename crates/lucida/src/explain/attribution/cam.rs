@@ -17,6 +17,7 @@ use super::passes::{Readout, plan_back};
 use super::{Account, Method};
 use crate::nn::layers::Layer;
 use crate::nn::{Network, Plan};
+use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
 
 /// A pass forward and back to a layer.
@@ -85,9 +86,9 @@ pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&
 }
 
 impl CamPass {
-    fn new(network: &Network, layer: Option<&str>, cpu: Cpu) -> Result<Self> {
+    fn new(network: &Network, outputs: &Outputs, layer: Option<&str>, cpu: Cpu) -> Result<Self> {
         let (layer, shape) = spatial_layer(network, layer)?;
-        let plan = plan_back(network, cpu, 1)?.output(layer).gradient(layer).build()?;
+        let plan = plan_back(network, outputs, cpu, 1).output(layer).gradient(layer).build()?;
         if plan.gradient(0).is_none() {
             return Err(Error::layer(layer, format!("the classes of network {} do not depend on it", network.name())));
         }
@@ -98,10 +99,10 @@ impl CamPass {
 impl Explainer<'_> {
     /// Runs the picture and keeps the layer's output and its gradient in the plan.
     fn run_to_layer(&mut self, input: &[f32], readout: &Readout) -> Result<(&CamPass, f32)> {
-        let Self { network, settings, cam, .. } = self;
+        let Self { network, outputs, settings, cam, .. } = self;
         let cam = match cam {
             Some(cam) => cam,
-            none => none.insert(CamPass::new(network, settings.layer.as_deref(), settings.cpu)?),
+            none => none.insert(CamPass::new(network, outputs, settings.layer.as_deref(), settings.cpu)?),
         };
         cam.plan.input_mut().copy_from_slice(input);
         cam.plan.forward(network)?;

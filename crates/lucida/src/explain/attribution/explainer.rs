@@ -6,11 +6,10 @@ use super::cam::CamPass;
 use super::faithfulness::Faithfulness;
 use super::heat_map::Found;
 use super::lrp::RelevancePass;
-use super::passes::{Gradients, Progress, Readout, Scorer, Watch, probabilities};
+use super::passes::{Gradients, Progress, Readout, Scorer, Watch};
 use super::{Baseline, HeatMap, Method, Settings};
-use crate::explain::ClassScore;
 use crate::nn::{Network, Plan};
-use crate::weights::Model;
+use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
 /// Computes attributions of one model, for any number of pictures.
@@ -36,6 +35,7 @@ use crate::{Error, Result};
 /// ```
 pub struct Explainer<'a> {
     pub(super) network: &'a Network,
+    pub(super) outputs: Outputs,
     pub(super) settings: Settings,
     pub(super) shape: [usize; 3],
     /// A black pixel as the network takes it.
@@ -52,8 +52,8 @@ impl<'a> Explainer<'a> {
     /// Prepares to explain what a model says.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network does not end in a flat layer of classes, or does not take one picture;
-    /// [`Error::Argument`] when a setting cannot be used.
+    /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one picture; [`Error::Argument`] when a
+    /// setting cannot be used.
     pub fn new(model: &'a Model, settings: &Settings) -> Result<Self> {
         let black = match &model.preprocessing {
             Some(preprocessing) => {
@@ -63,13 +63,17 @@ impl<'a> Explainer<'a> {
             }
             None => Vec::new(),
         };
-        Self::of_network(&model.network, black, settings)
+        Self::of_network(&model.network, Outputs::of(model)?, black, settings)
     }
 
     /// As [`Explainer::new`]; `black` is a black pixel as the network takes it, zeros when empty.
-    pub(super) fn of_network(network: &'a Network, black: Vec<f32>, settings: &Settings) -> Result<Self> {
+    pub(super) fn of_network(
+        network: &'a Network,
+        outputs: Outputs,
+        black: Vec<f32>,
+        settings: &Settings,
+    ) -> Result<Self> {
         settings.check()?;
-        ClassScore::classes(network)?;
         let shape = network.input_shape()?;
         let no_picture = || {
             let what = format!("network {} takes values of shape {shape}, not pictures to explain", network.name());
@@ -82,7 +86,8 @@ impl<'a> Explainer<'a> {
             settings: settings.clone(),
             shape,
             black,
-            scorer: Scorer::new(network, settings.cpu)?,
+            scorer: Scorer::new(network, &outputs, settings.cpu)?,
+            outputs,
             gradients: None,
             guided: None,
             relevance: None,
@@ -98,36 +103,31 @@ impl<'a> Explainer<'a> {
         Self { watch: Watch { watcher: Some(Box::new(watcher)), what }, ..self }
     }
 
-    /// The number of classes.
-    ///
-    /// # Errors
-    /// None in practice: the network has been looked at.
-    pub fn classes(&self) -> Result<usize> {
-        ClassScore::classes(self.network)
+    /// What is explained: classes, labels, or values.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
     }
 
-    /// The probability of each class.
+    /// The probability of each class or label, or the values.
     ///
     /// # Errors
     /// [`Error::Argument`] when `input` has not the length of the network's input.
     pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
         self.check_input(input)?;
-        let activation = self.network.output()?.activation();
-        let Self { network, scorer, .. } = self;
+        let Self { network, outputs, scorer, .. } = self;
         let mut found = Vec::new();
         let fill = |_, to: &mut [f32]| to.copy_from_slice(input);
-        scorer.run(network, 1, &mut Watch::default(), fill, |_, row| found = probabilities(activation, row))?;
+        scorer.run(network, 1, &mut Watch::default(), fill, |_, row| found = outputs.of_scores(row))?;
         Ok(found)
     }
 
-    /// The most probable class and its probability.
+    /// The most probable class or label and its probability; of values, the first.
     ///
     /// # Errors
     /// As [`Explainer::probabilities`].
     pub fn predict(&mut self, input: &[f32]) -> Result<(usize, f32)> {
         let all = self.probabilities(input)?;
-        // The first of equal ones, as everywhere.
-        let best = (0..all.len()).rev().max_by(|&a, &b| all[a].total_cmp(&all[b])).unwrap_or(0);
+        let best = self.outputs.best(&all);
         Ok((best, all[best]))
     }
 
@@ -138,7 +138,7 @@ impl<'a> Explainer<'a> {
     /// does not exist or has no places to tell apart; [`Error::Interrupted`] when the watcher stopped it.
     pub fn explain(&mut self, input: &[f32], class: usize, method: Method) -> Result<HeatMap> {
         self.check_input(input)?;
-        let readout = Readout::of(self.network, class)?;
+        let readout = Readout::of(&self.outputs, class)?;
         self.watch.what = method.name();
         let Found { score, raw_shape, raw, values, account } = match method {
             Method::Gradient => self.gradient(input, &readout)?,
@@ -168,7 +168,7 @@ impl<'a> Explainer<'a> {
             let got = map.values.len();
             return Err(Error::argument(format!("a map of {got} values for a picture of {height} x {width} pixels")));
         }
-        let readout = Readout::of(self.network, map.class)?;
+        let readout = Readout::of(&self.outputs, map.class)?;
         self.curves(input, &readout, &map.values)
     }
 

@@ -36,10 +36,10 @@ impl Explainer<'_> {
         fill: impl FnMut(usize, &mut [f32]),
         mut each: impl FnMut(usize, &[f32], &[f32]),
     ) -> Result<()> {
-        let Self { network, settings, gradients, watch, .. } = self;
+        let Self { network, outputs, settings, gradients, watch, .. } = self;
         let gradients = match gradients {
             Some(gradients) => gradients,
-            none => none.insert(Gradients::new(network, settings.cpu)?),
+            none => none.insert(Gradients::new(network, outputs, settings.cpu)?),
         };
         gradients.run(network, readout, count, watch, fill, |i, slope| each(i, slope.row, slope.gradient))
     }
@@ -129,12 +129,12 @@ impl Explainer<'_> {
     }
 
     pub(super) fn guided_backprop(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
-        let Self { network, settings, guided, watch, shape, .. } = self;
+        let Self { network, outputs, settings, guided, watch, shape, .. } = self;
         watch.tell(0, 1)?;
         let plan = match guided {
             Some(plan) => plan,
             none => {
-                let builder = plan_back(network, settings.cpu, 1)?.rule(BackwardRule::GuidedBackprop);
+                let builder = plan_back(network, outputs, settings.cpu, 1).rule(BackwardRule::GuidedBackprop);
                 none.insert(builder.input_gradient().build()?)
             }
         };

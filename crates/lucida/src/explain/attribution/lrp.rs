@@ -17,6 +17,7 @@ use super::heat_map::Found;
 use super::passes::{Readout, plan_back};
 use crate::nn::layers::{BatchNormalization, Layer, Rescaling};
 use crate::nn::{BackwardRule, Network, Node, Plan};
+use crate::weights::Outputs;
 use crate::{Cpu, Result};
 
 /// The pass that hands relevance down.
@@ -28,9 +29,9 @@ pub(super) struct RelevancePass<'a> {
 }
 
 impl<'a> RelevancePass<'a> {
-    fn new(network: &'a Network, cpu: Cpu, epsilon: f32) -> Result<Self> {
+    fn new(network: &'a Network, outputs: &Outputs, cpu: Cpu, epsilon: f32) -> Result<Self> {
         let network = with_shifts(network)?;
-        let plan = plan_back(&network, cpu, 1)?.rule(BackwardRule::Relevance { epsilon });
+        let plan = plan_back(&network, outputs, cpu, 1).rule(BackwardRule::Relevance { epsilon });
         let mut plan = plan.input_gradient().shift_gradients();
         let mut starts = Vec::new();
         for node in network.nodes() {
@@ -46,11 +47,11 @@ impl<'a> RelevancePass<'a> {
 
 impl Explainer<'_> {
     pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
-        let Self { network, settings, relevance, watch, shape, .. } = self;
+        let Self { network, outputs, settings, relevance, watch, shape, .. } = self;
         watch.tell(0, 1)?;
         let RelevancePass { network, plan, starts } = match relevance {
             Some(pass) => pass,
-            none => none.insert(RelevancePass::new(network, settings.cpu, settings.epsilon)?),
+            none => none.insert(RelevancePass::new(network, outputs, settings.cpu, settings.epsilon)?),
         };
         plan.input_mut().copy_from_slice(input);
         plan.forward(network)?;

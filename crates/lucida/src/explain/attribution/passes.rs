@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use crate::explain::ClassScore;
-use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Plan, PlanBuilder};
+use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
 
 /// The most values that the activations of a batch should take: 32 million, 128 MB.
@@ -40,17 +40,17 @@ impl Watch<'_> {
     }
 }
 
-/// How the score and the probability of a class are read from the values before the last activation.
+/// How the score and the probability of a class are read from the scores of all.
 #[derive(Debug, Clone)]
 pub(super) struct Readout {
     pub(super) score: ClassScore,
     class: usize,
-    activation: ActivationKind,
+    outputs: Outputs,
 }
 
 impl Readout {
-    pub(super) fn of(network: &Network, class: usize) -> Result<Self> {
-        Ok(Self { score: ClassScore::of(network, class)?, class, activation: network.output()?.activation() })
+    pub(super) fn of(outputs: &Outputs, class: usize) -> Result<Self> {
+        Ok(Self { score: ClassScore::of_outputs(outputs, class)?, class, outputs: outputs.clone() })
     }
 
     /// The score of one sample.
@@ -58,25 +58,9 @@ impl Readout {
         self.score.read(row).next().unwrap_or(f32::NAN)
     }
 
-    /// The probability of the class for one sample.
+    /// The probability of the class for one sample; of a number, itself.
     pub(super) fn probability(&self, row: &[f32]) -> f32 {
-        probabilities(self.activation, row)[self.class]
-    }
-}
-
-/// The probability of each class, from the values before the last activation: two for one sigmoid, independent ones for
-/// several; else a softmax, which a network that leaves it out is meant to be followed by.
-pub(super) fn probabilities(activation: ActivationKind, row: &[f32]) -> Vec<f32> {
-    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
-    match (activation, row) {
-        (ActivationKind::Sigmoid, &[x]) => vec![sigmoid(-x), sigmoid(x)],
-        (ActivationKind::Sigmoid, _) => row.iter().map(|&x| sigmoid(x)).collect(),
-        _ => {
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let powers: Vec<f64> = row.iter().map(|&x| f64::from(x - most).exp()).collect();
-            let sum: f64 = powers.iter().sum();
-            powers.into_iter().map(|power| (power / sum) as f32).collect()
-        }
+        self.outputs.of_scores(row)[self.class]
     }
 }
 
@@ -87,11 +71,10 @@ pub(super) struct Scorer {
 }
 
 impl Scorer {
-    pub(super) fn new(network: &Network, cpu: Cpu) -> Result<Self> {
-        let score = ClassScore::of(network, 0)?;
+    pub(super) fn new(network: &Network, outputs: &Outputs, cpu: Cpu) -> Result<Self> {
         let largest = network.nodes().iter().map(|node| node.shape().len()).max().unwrap_or(1);
-        let plan = Plan::builder(network).cpu(cpu).batch_size(batch(largest)).output(score.point()).build()?;
-        Ok(Self { plan, units: network.output()?.shape().len() })
+        let plan = Plan::builder(network).cpu(cpu).batch_size(batch(largest)).output(outputs.score_point()).build()?;
+        Ok(Self { plan, units: outputs.units() })
     }
 
     /// Runs `count` pictures: `fill` writes number `i`, `each` gets what the network says about it.
@@ -135,10 +118,10 @@ pub(super) struct Slope<'a> {
 }
 
 impl Gradients {
-    pub(super) fn new(network: &Network, cpu: Cpu) -> Result<Self> {
+    pub(super) fn new(network: &Network, outputs: &Outputs, cpu: Cpu) -> Result<Self> {
         let all: usize = network.nodes().iter().map(|node| node.shape().len()).fold(0, usize::saturating_add);
-        let plan = plan_back(network, cpu, batch(all))?.input_gradient().build()?;
-        Ok(Self { plan, units: network.output()?.shape().len() })
+        let plan = plan_back(network, outputs, cpu, batch(all)).input_gradient().build()?;
+        Ok(Self { plan, units: outputs.units() })
     }
 
     /// Runs `count` pictures, which are number `offset` and on of `total`: `fill` writes number `i`, from 0, `each` gets
@@ -174,9 +157,9 @@ impl Gradients {
 }
 
 /// A plan that goes back from the score of a class: its value is output 0, its gradient seed 0.
-pub(super) fn plan_back(network: &Network, cpu: Cpu, batch: usize) -> Result<PlanBuilder<'_>> {
-    let point = ClassScore::of(network, 0)?.point();
-    Ok(Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).seed(point))
+pub(super) fn plan_back<'a>(network: &'a Network, outputs: &Outputs, cpu: Cpu, batch: usize) -> PlanBuilder<'a> {
+    let point = outputs.score_point();
+    Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).seed(point)
 }
 
 /// As many samples as fit, of so many values each.
@@ -187,19 +170,6 @@ fn batch(values: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn probabilities_of_all_kinds_of_ends() {
-        let close = |got: Vec<f32>, expected: &[f32]| {
-            assert_eq!(got.len(), expected.len());
-            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}");
-        };
-        close(probabilities(ActivationKind::Sigmoid, &[2.0]), &[0.119_202_92, 0.880_797_1]);
-        close(probabilities(ActivationKind::Sigmoid, &[2.0, 0.0]), &[0.880_797_1, 0.5]);
-        for kind in [ActivationKind::Softmax, ActivationKind::Linear] {
-            close(probabilities(kind, &[1000.0, 1000.0, -1000.0]), &[0.5, 0.5, 0.0]);
-        }
-    }
 
     #[test]
     fn batches_stay_within_memory() {

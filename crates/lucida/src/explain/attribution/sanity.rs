@@ -64,7 +64,7 @@ pub fn sanity_check(
     mut watcher: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Vec<SanityCheck>> {
     let mut trained = Explainer::new(model, settings)?.watched(&mut watcher);
-    let black = trained.black().to_vec();
+    let (black, outputs) = (trained.black().to_vec(), trained.outputs().clone());
     let explained = methods.iter().map(|&method| trained.explain(input, class, method));
     let mut checks =
         explained.map(|map| Ok(SanityCheck { original: map?, stages: Vec::new() })).collect::<Result<Vec<_>>>()?;
@@ -74,7 +74,8 @@ pub fn sanity_check(
         group.iter().for_each(|&node| randomise(&mut network, node, settings.seed));
         let Some(&lowest) = group.last() else { continue };
         let layer = network.nodes()[lowest].name().to_owned();
-        let mut explainer = Explainer::of_network(&network, black.clone(), settings)?.watched(&mut watcher);
+        let mut explainer =
+            Explainer::of_network(&network, outputs.clone(), black.clone(), settings)?.watched(&mut watcher);
         for check in &mut checks {
             let map = explainer.explain(input, class, check.original.method)?;
             check.stages.push(compare(&check.original, map, layer.clone()));

@@ -2,6 +2,7 @@
 
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Point, Shape};
+use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
 /// A part of a layer.
@@ -47,13 +48,13 @@ impl Target {
         Self { layer: name.into(), logits: false }
     }
 
-    /// The classes of a network: what comes before its softmax or sigmoid.
+    /// The classes, labels, or values of a model: what comes before its last activation, where the gradient does not vanish.
     ///
     /// # Errors
-    /// As [`ClassScore::classes`](crate::explain::ClassScore::classes).
-    pub fn classes(network: &Network) -> Result<Self> {
-        crate::explain::ClassScore::classes(network)?;
-        Ok(Self { layer: network.output()?.name().to_owned(), logits: true })
+    /// As [`Outputs::of`].
+    pub fn classes(model: &Model) -> Result<Self> {
+        Outputs::of(model)?;
+        Ok(Self { layer: model.network.output()?.name().to_owned(), logits: true })
     }
 
     /// The layer's name.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, MaxPooling2D, Padding};
+use crate::weights::Model;
 
 fn small(channels: usize) -> Network {
     let layers = [
@@ -97,7 +98,7 @@ fn every_objective_grows() {
     for ((early, late), objective) in early.iter().zip(&late).zip(&objectives) {
         assert!(late.value > early.value + 1e-3, "{objective:?}: {} to {}", early.value, late.value);
     }
-    let classes = Target::classes(&network).unwrap();
+    let classes = Target::classes(&Model::new(network.clone())).unwrap();
     let of = |steps_made| run(&network, &classes, &[Objective::Channel(2)], &steps(steps_made)).unwrap()[0].value;
     assert!(of(60) > of(1) + 0.2, "{} to {}", of(1), of(60));
 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::assign::Counts;
-use super::layers::{SUPPORTED, layer, short};
+use super::layers::{SUPPORTED, augments, layer, short};
 use crate::nn::layers::Input;
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
@@ -356,7 +356,10 @@ impl<'a> Item<'a> {
         }
         let frozen = options.iter().any(|options| options.get("training") == Some(&Value::Bool(false)));
         for (name, value) in options.into_iter().flat_map(Map::iter) {
-            let harmless = value.is_null() || (name == "training" && *value == false);
+            // Layers that augment are called with training=True by default. Keras 3 overrules it for any layer in predict() and
+            // evaluate(); Keras 2, whose calls are lists, does not.
+            let trained = *value == true && (call.is_object() || augments(self.class));
+            let harmless = value.is_null() || (name == "training" && (*value == false || trained));
             if !harmless {
                 return Err(bad(format!("is called with {name}={}, which is not supported", short(value))));
             }
@@ -502,6 +505,21 @@ mod tests {
         assert_eq!([path_of(1), path_of(3)], ["layers/conv2d", "layers/conv2d_1"]);
         let early = described(&layers, ("relu", 0)).unwrap();
         assert_eq!(early.network.output().unwrap().name(), "relu");
+    }
+
+    /// Keras writes `training=True` for layers that augment. Its own `predict` overrules it in version 3 alone.
+    #[test]
+    fn called_as_in_training() {
+        let trained =
+            |class: &str, call: Value| described(&[layer(class, "end", json!({ "rate": 0.5 }), &[call])], ("end", 0));
+        let mut keras3 = call(&[("in", 0)]);
+        keras3["kwargs"]["training"] = true.into();
+        let keras2 = json!([["in", 0, 0, { "training": true }]]);
+        for (class, call) in [("RandomFlip", &keras3), ("RandomFlip", &keras2), ("Dropout", &keras3)] {
+            assert!(trained(class, call.clone()).is_ok(), "{class} {call}");
+        }
+        let message = trained("Dropout", keras2).unwrap_err().to_string();
+        assert!(message.contains("is called with training=true"), "{message}");
     }
 
     #[test]

@@ -43,6 +43,11 @@ const AUGMENTATION: [&str; 21] = [
     "GaussianDropout",
 ];
 
+/// Whether layers of a class do nothing outside of training.
+pub(super) fn augments(class: &str) -> bool {
+    AUGMENTATION.contains(&class)
+}
+
 /// The layer of this class and configuration, for inputs of this many dimensions (without the batch).
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::data::Preprocessing;
-use crate::weights::Model;
+use crate::weights::{Model, Task};
 
 /// The name.
 pub(in crate::weights) const LUCIDA: &str = "lucida";
@@ -15,16 +15,22 @@ struct Own {
     #[serde(default)]
     class_names: Vec<String>,
     #[serde(default)]
+    task: Option<Task>,
+    #[serde(default)]
     training: Value,
 }
 
 /// The preprocessing, the names of the classes and the record of the training.
 pub(in crate::weights) fn own(model: &Model) -> Value {
-    json!({
+    let mut own = json!({
         "preprocessing": model.preprocessing,
         "class_names": model.class_names,
         "training": model.training,
-    })
+    });
+    if let Some(task) = model.task {
+        own["task"] = task.to_string().into();
+    }
+    own
 }
 
 /// Takes over what [`own`] has written.
@@ -35,6 +41,7 @@ pub(in crate::weights) fn adopt(model: &mut Model, own: Value) -> Result<(), Str
     let own: Own = serde_json::from_value(own).map_err(|problem| problem.to_string())?;
     model.preprocessing = own.preprocessing;
     model.class_names = own.class_names;
+    model.task = own.task;
     if !own.training.is_null() {
         model.training = own.training;
     }

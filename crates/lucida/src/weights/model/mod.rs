@@ -2,6 +2,7 @@
 
 mod class_names;
 mod guess;
+mod outputs;
 mod settings;
 mod task;
 
@@ -15,6 +16,7 @@ use crate::nn::zoo::{Architecture, Options};
 use crate::{Error, Result};
 
 pub use class_names::{parse_class_names, read_class_names};
+pub use outputs::{OutputKind, Outputs, argmax};
 pub use settings::{ModelSettings, settings_file};
 pub use task::Task;
 
@@ -30,6 +32,8 @@ pub struct Model {
     pub preprocessing: Option<Preprocessing>,
     /// The names of the classes, in the order of the outputs; empty when they are unknown.
     pub class_names: Vec<String>,
+    /// What the network is for, where that is known; else it follows from its last layers.
+    pub task: Option<Task>,
     /// How it was trained: settings and results, for people to read.
     pub training: Value,
     /// What was assumed or changed when it was opened.
@@ -69,7 +73,14 @@ impl fmt::Display for Note {
 impl Model {
     /// A network of which nothing else is known.
     pub fn new(network: Network) -> Self {
-        Self { network, preprocessing: None, class_names: Vec::new(), training: Value::Null, notes: Vec::new() }
+        Self {
+            network,
+            preprocessing: None,
+            class_names: Vec::new(),
+            task: None,
+            training: Value::Null,
+            notes: Vec::new(),
+        }
     }
 
     /// A known network, with the preprocessing it is meant for.
@@ -117,13 +128,14 @@ impl Model {
         Ok(())
     }
 
-    /// The number of classes that the outputs could mean: one output stands for two classes.
+    /// The number of names that the outputs could have: one output stands for two classes, or for one number.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has several outputs.
     pub fn classes_by_shape(&self) -> Result<usize> {
         let outputs = self.network.output()?.shape().len();
-        Ok(if outputs == 1 { 2 } else { outputs })
+        let one = matches!(self.task, Some(Task::Regress | Task::Multilabel));
+        Ok(if outputs == 1 && !one { 2 } else { outputs })
     }
 
     /// How an image becomes the network's input.

@@ -58,11 +58,12 @@ impl fmt::Display for Task {
 
 impl Model {
     /// Gives the network the activation that its task needs; which task that is follows from the network when `task` is
-    /// `None`. What was added is noted.
+    /// `None`. What was added is noted, and a task that is given is kept.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has several outputs, or an output that is not flat, and a task needs one.
     pub(in crate::weights) fn set_task(mut self, task: Option<Task>) -> Result<Self> {
+        self.task = task;
         let output = match self.network.output() {
             Ok(output) => output,
             // Of several outputs none can be read as classes; what asks for them says so.
@@ -117,7 +118,7 @@ fn name_of(activation: ActivationKind) -> &'static str {
 }
 
 /// What a network is for, by its end. `named`: its classes have names.
-fn task_of(network: &Network, output: &Node, named: bool) -> Task {
+pub(super) fn task_of(network: &Network, output: &Node, named: bool) -> Task {
     let units = output.shape().len();
     match (output.activation(), units) {
         (ActivationKind::Softmax | ActivationKind::LogSoftmax, 2..) | (ActivationKind::Sigmoid, 1) => Task::Classify,
