@@ -176,7 +176,8 @@ fn labels_of_which_several_can_hold() {
         let explained: Value = serde_json::from_str(&explained).unwrap();
         assert!((explained["probability"].as_f64().unwrap() - of(&found)[number]).abs() < 1e-5, "{explained}");
     }
-    let message = fail(1, ["explain", &model, &photo, "--classes", &names, "--class", "3", "--out", &place.at("no")]);
+    let options = ["--classes", &names, "--class", "3", "--out", &place.at("no"), "--quiet"];
+    let message = fail(1, ["explain", &model, &photo].into_iter().chain(options));
     assert!(message.contains("its labels are 0 to 2"), "{message}");
     let csv = place.at("labels.csv");
     run(["predict", &model, &photo, "--classes", &names, "--quiet", "--csv", &csv]);
@@ -207,7 +208,7 @@ fn numbers_and_features() {
     let explained: Value = serde_json::from_str(&explained).unwrap();
     assert!((explained["value"].as_f64().unwrap() - number).abs() < 1e-5, "{explained}");
     assert!(explained.get("probability").is_none());
-    let message = fail(1, ["evaluate", &kept, "--data", &place.at("")]);
+    let message = fail(1, ["evaluate", &kept, "--data", &place.at(""), "--quiet"]);
     assert!(message.contains("predicts a number, which cannot be compared with classes"), "{message}");
     let features =
         place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
@@ -218,7 +219,7 @@ fn numbers_and_features() {
         &["classes", &features],
         &["evaluate", &features, "--data", &place.at("")],
     ] {
-        let message = fail(1, command.iter().copied());
+        let message = fail(1, command.iter().copied().chain(["--quiet"]));
         assert!(message.contains("ends in 5 features, not in classes; --task says what"), "{command:?}: {message}");
     }
 }

@@ -68,12 +68,12 @@ fn means(network: &Network, layer: &str, inputs: impl Iterator<Item = Vec<f32>>)
 #[test]
 fn every_class_recognises_its_picture_by_both_methods() {
     let Trained { model, .. } = trained();
-    let target = Target::classes(&model).unwrap();
+    let target = Target::classes(model).unwrap();
     let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));
     for method in [fourier, Method::KerasVis(KerasVis::default())] {
         let found = pictures(model, &target, 10, &method);
         let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
-        let probabilities = ClassScore::outputs(&model, &inputs, Cpu::detect()).unwrap();
+        let probabilities = ClassScore::outputs(model, &inputs, Cpu::detect()).unwrap();
         for (class, probabilities) in probabilities.iter().enumerate() {
             assert!(probabilities[class] > 0.99, "{class} with {}", probabilities[class]);
         }

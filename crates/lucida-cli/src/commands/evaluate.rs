@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     // What is wrong with the model is said before images are looked for.
-    let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
+    let outputs = Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
     if outputs.kind() == OutputKind::Labels {
         output.note(
             "the model has labels of which several can hold, an image of a folder has one: the most probable counts",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::{Dataset, FolderSet};
 use crate::nn::{Network, Plan};
-use crate::weights::{Model, OutputKind, Outputs};
+use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
 use super::samples::set_input;
@@ -51,22 +51,10 @@ impl Evaluation {
 /// [`crate::Error::Outputs`] when the model is not a classifier.
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
     model.check()?;
-    check_task(model)?;
+    Outputs::of_classes(model)?;
     let samples = Pictures::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
     evaluate_samples(&model.network, &samples, &order, cpu)
-}
-
-/// Images of a folder have classes: numbers and features cannot be compared with them. Of several labels, the most probable
-/// one is the class.
-fn check_task(model: &Model) -> Result<()> {
-    let outputs = Outputs::of(model)?;
-    if outputs.kind() != OutputKind::Values {
-        return Ok(());
-    }
-    let (network, units) = (outputs.network().to_owned(), outputs.units());
-    let what = if units == 1 { "a number" } else { "numbers" };
-    Err(Error::Outputs { network, found: format!("predicts {what}, which cannot be compared with classes") })
 }
 
 /// Classifies the samples at some positions and compares with their labels.
@@ -99,7 +87,7 @@ pub(super) fn evaluate_weighted(
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: Cpu) -> Result<Option<Evaluation>> {
-    check_task(model)?;
+    Outputs::of_classes(model)?;
     let Some(seam) = frozen_seam(model)? else { return Ok(None) };
     let layer = model.network.nodes()[seam].name();
     let keys = picture_keys(data);

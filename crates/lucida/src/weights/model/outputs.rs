@@ -39,6 +39,20 @@ impl Outputs {
         Self::find(&model.network, model.task, !model.class_names.is_empty())
     }
 
+    /// Those of a model whose answers are to be compared with classes. Of several labels, the most probable one is the class.
+    ///
+    /// # Errors
+    /// As [`Outputs::of`]; [`Error::Outputs`] when they are values.
+    pub fn of_classes(model: &Model) -> Result<Self> {
+        let outputs = Self::of(model)?;
+        if outputs.kind != OutputKind::Values {
+            return Ok(outputs);
+        }
+        let what = if outputs.units == 1 { "a number" } else { "numbers" };
+        let found = format!("predicts {what}, which cannot be compared with classes");
+        Err(Error::Outputs { network: outputs.network, found })
+    }
+
     /// Those of a network of which nothing else is known.
     ///
     /// # Errors
