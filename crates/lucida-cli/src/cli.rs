@@ -190,7 +190,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR", default_value = "runs/demo", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite a report that is there already
+    /// Overwrite a report that already exists
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -238,9 +238,13 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
-    /// Write a table: file, class, predicted class, probabilities
+    /// Write a table: file, class, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub(crate) csv: Option<PathBuf>,
+
+    /// Overwrite files that already exist
+    #[arg(long)]
+    pub(crate) force: bool,
 
     /// A file that is no whole picture is an error, rather than skipped
     #[arg(long)]
@@ -297,9 +301,13 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "INDICES", requires = "data")]
     pub(crate) index: Option<Indices>,
 
-    /// Write a table: file, class if it is known, predicted class, probabilities
+    /// Write a table: file, class if it is known, predicted class, probabilities; - is standard output
     #[arg(long, value_name = "FILE.csv", value_hint = ValueHint::FilePath)]
     pub(crate) csv: Option<PathBuf>,
+
+    /// Overwrite the table if it already exists
+    #[arg(long)]
+    pub(crate) force: bool,
 
     /// A file of the folder that is no whole picture is an error, rather than skipped
     #[arg(long, requires = "data")]
@@ -352,6 +360,10 @@ pub(crate) struct DataShow {
     /// Write a PNG picture instead of drawing in the terminal
     #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
+
+    /// Overwrite the file if it already exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// The data sets that can be shown.

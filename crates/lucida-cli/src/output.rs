@@ -11,17 +11,19 @@ pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
     silent: bool,
+    /// Whether standard output is for a file that was asked for.
+    taken: bool,
 }
 
 impl Output {
     pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
-        Self { quiet, verbose, silent: false }
+        Self { quiet, verbose, silent: false, taken: false }
     }
 
     /// Prints nothing at all: somebody else does.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub(crate) fn silenced(self) -> Self {
-        Self { quiet: true, verbose: false, silent: true }
+        Self { quiet: true, verbose: false, silent: true, ..self }
     }
 
     /// Whether details are wanted.
@@ -44,12 +46,22 @@ impl Output {
         Self { quiet: self.quiet || !self.is_watched(), ..self }
     }
 
+    /// The same, but on standard error if standard output is `taken` by a file that was asked for.
+    pub(crate) fn beside(self, taken: bool) -> Self {
+        Self { taken: self.taken || taken, ..self }
+    }
+
+    /// Where results go.
+    fn stream(self) -> Box<dyn Write> {
+        if self.taken { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) }
+    }
+
     /// Prints a part of the result.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
+        let mut out = self.stream();
         out.write_all(text.as_bytes())
             .and_then(|()| out.write_all(b"\n"))
             .and_then(|()| out.flush())
@@ -65,7 +77,7 @@ impl Output {
     /// its results are in files.
     pub(crate) fn info(self, text: &str) {
         if !self.quiet {
-            let mut out = io::stdout().lock();
+            let mut out = self.stream();
             let _ = writeln!(out, "{text}").and_then(|()| out.flush());
         }
     }

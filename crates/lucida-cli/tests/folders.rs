@@ -46,7 +46,8 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert!(table.starts_with("file,class,predicted,probability,p_0,p_1,"), "{table}");
 
     // The same digits in MNIST's own files give the same numbers.
-    let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet"])));
+    assert!(fail(1, arguments).contains("all.csv already exists: use --force"));
+    let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet", "--force"])));
     assert_eq!(answer["images"], 60);
     assert_eq!(answer["skipped"].as_array().unwrap().len(), 1);
     let data = format!("mnist:{}", shared().data().display());
@@ -59,7 +60,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     });
     assert_eq!(wrong.count(), 60 - right);
 
-    let strict = fail(1, arguments.into_iter().chain(["--strict"]));
+    let strict = fail(1, arguments.into_iter().chain(["--strict", "--force"]));
     assert!(strict.contains("3/notes.png: is not a picture"), "{strict}");
 }
 
@@ -127,7 +128,9 @@ fn the_files_of_a_command_are_replaced_together() {
     write_folder(&good, 20);
     write_folder(&bad, 20);
     fs::write(bad.join("3/notes.png"), "x").unwrap();
-    let evaluate = |data: &Path| run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet"]);
+    let evaluate = |data: &Path| {
+        run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet", "--force"])
+    };
     evaluate(&bad);
     fs::write(out.join("mine.txt"), "mine").unwrap();
     assert!(names(&out).contains(&"skipped.csv".to_owned()));

@@ -77,7 +77,7 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
     painted(folder, "content.png style.png -o again.png --seed 7");
     assert_eq!(Picture::open(&folder.join("again.png")).unwrap(), Picture::open(&folder.join("out.png")).unwrap());
     let message = fail(1, paint(folder, "content.png style.png -o out.png").iter().map(String::as_str));
-    assert!(message.contains("out.png is there already: use --force"), "{message}");
+    assert!(message.contains("out.png already exists: use --force"), "{message}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn frames_hold_together() {
     assert!(printed.contains("frame8.png (1/3)") && printed.contains("3 frames in"), "{printed}");
     assert_eq!(names(&out), ["frame10.png", "frame8.png", "frame9.png"]);
     let message = fail(1, all.iter().copied().chain(more));
-    assert!(message.contains("is there already"), "{message}");
+    assert!(message.contains("already exists"), "{message}");
     fs::write(frames.join("title.png"), "").unwrap();
     let message = fail(1, all.iter().copied().chain(more));
     assert!(message.contains("title.png: has no number in its name"), "{message}");

@@ -305,7 +305,7 @@ fn conversions_that_cannot_be() {
 
     let there = path("there.keras");
     fs::write(&there, "mine").unwrap();
-    assert!(convert(&there).contains("there.keras is there already: use --force to overwrite it"));
+    assert!(convert(&there).contains("there.keras already exists: use --force to overwrite it"));
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     run(["weights", "convert", text(&model), text(&there), "--force"]);
     assert!(fs::metadata(&there).unwrap().len() > 400_000);

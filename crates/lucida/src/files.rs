@@ -3,28 +3,63 @@
 mod leftovers;
 mod npy;
 mod set_aside;
+mod target;
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
 pub use set_aside::{SetAside, heal};
+use target::Target;
 
 use crate::{Error, Result};
 
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether a path means standard output: `-`, `/dev/stdout`, or a link to that.
+pub fn is_stdout(path: &Path) -> bool {
+    matches!(Target::of(path), Ok(Target::Stdout))
+}
+
+/// Whether a path means a device, a pipe or standard output, whose name need not say what is in it.
+pub fn is_stream(path: &Path) -> bool {
+    matches!(Target::of(path), Ok(Target::Stdout | Target::Stream(_)))
+}
+
 /// Writes a file beside its target, syncs it and renames it, so that the target is either as it was or complete.
+///
+/// That is for regular files, and those that do not exist yet. Symbolic links are followed, and stay; a device or a pipe is
+/// written to as it is, and `-` is standard output.
 ///
 /// # Errors
 /// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    let failed = |source| Error::io(path, "write", source);
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let written = match Target::of(path) {
+        Ok(Target::Stdout) => write_to(io::stdout().lock(), write),
+        Ok(Target::Stream(path)) => File::options().append(true).open(path).and_then(|stream| write_to(stream, write)),
+        Ok(Target::File(path)) => replace(&path, write),
+        Err(problem) => Err(problem),
     };
+    written.map_err(|source| Error::io(path, "write", source))
+}
+
+fn write_to(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut buffered = BufWriter::with_capacity(1 << 16, out);
+    write(&mut buffered)?;
+    buffered.flush()
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = folder_of(path);
     leftovers::sweep(folder);
     let prefix = format!("{}{}-", leftovers::PREFIX, leftovers::own_tag());
     let mut builder = tempfile::Builder::new();
@@ -35,14 +70,10 @@ pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut beside = builder.tempfile_in(folder).map_err(failed)?;
-    {
-        let mut buffered = BufWriter::with_capacity(1 << 16, beside.as_file_mut());
-        write(&mut buffered).map_err(failed)?;
-        buffered.flush().map_err(failed)?;
-    }
-    beside.as_file().sync_all().map_err(failed)?;
-    beside.persist(path).map_err(|e| failed(e.error))?;
+    let mut beside = builder.tempfile_in(folder)?;
+    write_to(beside.as_file_mut(), write)?;
+    beside.as_file().sync_all()?;
+    beside.persist(path)?;
     Ok(())
 }
 
@@ -105,23 +136,24 @@ pub fn create_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
 }
 
-/// Checks that a file can be written before any long work.
+/// Checks that a file can be written before any long work: the rule for every file that a command line names.
+///
+/// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as nothing
+/// is lost.
 ///
 /// # Errors
-/// [`Error::Argument`] when it is there already and `force` is not given; [`Error::Io`] when its folder is not there or
+/// [`Error::Argument`] when it already exists and `force` is not given; [`Error::Io`] when its folder does not exist or
 /// cannot be written to, [`Error::File`] when it is a folder itself.
 pub fn claim_file(path: &Path, force: bool) -> Result<()> {
-    if path.is_dir() {
+    let failed = |source| Error::io(path, "write", source);
+    let Target::File(target) = Target::of(path).map_err(failed)? else { return Ok(()) };
+    if target.is_dir() {
         return Err(Error::file(path, "is a folder, not a file"));
     }
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(Error::argument(format!("{} is there already: use --force to overwrite it", path.display())));
+    if !force && target.exists() {
+        return Err(Error::argument(format!("{} already exists: use --force to overwrite it", path.display())));
     }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    tempfile::tempfile_in(folder).map(drop).map_err(|source| Error::io(path, "write", source))
+    tempfile::tempfile_in(folder_of(&target)).map(drop).map_err(failed)
 }
 
 /// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
@@ -144,7 +176,7 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
         return Err(Error::argument(format!(
-            "{} is there already: use --force to overwrite it, or --out for another folder",
+            "{} already exists: use --force to overwrite it, or --out for another folder",
             file.display()
         )));
     }

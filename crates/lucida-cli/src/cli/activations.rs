@@ -52,7 +52,7 @@ pub(crate) struct Activations {
     #[arg(long, value_name = "DIR", default_value = "runs/activations", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite pictures that are there already
+    /// Overwrite pictures that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -45,7 +45,7 @@ pub(crate) struct DataAugment {
     #[arg(long, value_name = "FILE.png", default_value = "augmented.png", value_hint = ValueHint::FilePath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite the file if it is there already
+    /// Overwrite the file if it already exists
     #[arg(long)]
     pub(crate) force: bool,
 }

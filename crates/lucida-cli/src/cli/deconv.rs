@@ -75,7 +75,7 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "DIR", default_value = "runs/deconv", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite pictures that are there already
+    /// Overwrite pictures that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

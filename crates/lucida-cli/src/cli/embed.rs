@@ -77,7 +77,7 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "DIR", default_value = "runs/embed", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite files that are there already
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -66,7 +66,7 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "DIR", default_value = "runs/explain", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite pictures that are there already
+    /// Overwrite pictures that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

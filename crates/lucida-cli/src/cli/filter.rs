@@ -55,7 +55,7 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "DIR", default_value = "runs/filter", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite pictures that are there already
+    /// Overwrite pictures that already exist
     #[arg(long)]
     pub(crate) force: bool,
 }

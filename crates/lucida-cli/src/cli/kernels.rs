@@ -46,7 +46,7 @@ pub(crate) struct Kernels {
     #[arg(long, value_name = "DIR", default_value = "runs/kernels", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite pictures that are there already
+    /// Overwrite pictures that already exist
     #[arg(long)]
     pub(crate) force: bool,
 }

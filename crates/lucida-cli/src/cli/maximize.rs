@@ -119,7 +119,7 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "FILE.png", default_value = "dream.png", value_hint = ValueHint::FilePath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite the file if it is there already
+    /// Overwrite the file if it already exists
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -156,7 +156,7 @@ pub(crate) struct Making {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) each: Option<PathBuf>,
 
-    /// Overwrite files that are there already
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -53,7 +53,7 @@ pub(crate) struct ReceptiveField {
     #[arg(long, value_name = "DIR", default_value = "runs/receptive-field", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite a picture that is there already
+    /// Overwrite a picture that already exists
     #[arg(long)]
     pub(crate) force: bool,
 

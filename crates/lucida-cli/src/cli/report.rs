@@ -26,7 +26,7 @@ pub(crate) struct ReportArguments {
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
-    /// Overwrite a page that is there already
+    /// Overwrite a page that already exists
     #[arg(long)]
     pub(crate) force: bool,
 }

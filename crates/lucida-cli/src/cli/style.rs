@@ -39,7 +39,7 @@ pub(crate) struct Style {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite files that are there already
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -106,7 +106,7 @@ pub(crate) struct StyleFrames {
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
-    /// Overwrite files that are there already
+    /// Overwrite files that already exist
     #[arg(long)]
     pub(crate) force: bool,
 

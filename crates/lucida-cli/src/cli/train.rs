@@ -198,7 +198,7 @@ pub(crate) struct TrainMnist {
 /// What can be said about every training.
 #[derive(Debug, Args)]
 pub(crate) struct TrainingArguments {
-    /// Overwrite a run that is there already
+    /// Overwrite a run that already exists
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use lucida::data::Picture;
-use lucida::files;
 use lucida::plot::{Cell, Grid};
 
 use super::Context;
@@ -12,7 +11,7 @@ use crate::cli::DataAugment;
 const COLUMNS: usize = 6;
 
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
-    files::claim_file(&arguments.out, arguments.force)?;
+    let context = context.claim_file(&arguments.out, arguments.force)?;
     let pictures = arguments.images.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     let (size, count) = (arguments.size as usize, arguments.count as usize);
     let examples = arguments.augment.examples(&pictures, size, count, arguments.seed)?;

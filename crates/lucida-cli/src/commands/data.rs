@@ -25,6 +25,10 @@ pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
 
 fn show(arguments: &DataShow, context: Context) -> Result<()> {
     let SetName::Mnist = arguments.set;
+    let context = match &arguments.out {
+        Some(path) => context.claim_file(path, arguments.force)?,
+        None => context,
+    };
     let (set, origin) = load(arguments)?;
     let count = arguments.first as usize;
     if count > set.len() {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Picture};
 use lucida::explain::maximize::{Dream, Objective, Target, dream};
-use lucida::files;
 use lucida::nn::Network;
 use lucida::weights::{Model, ModelSpec, Top};
 
@@ -17,7 +16,7 @@ use crate::output::seconds;
 
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let started = Instant::now();
-    files::claim_file(&arguments.out, arguments.force)?;
+    let context = context.claim_file(&arguments.out, arguments.force)?;
     interrupt::catch()?;
     let picture = picture(arguments)?;
     let spec = ModelSpec {

@@ -89,6 +89,10 @@ struct Class<'a> {
 }
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
+    let context = match &arguments.csv {
+        Some(path) => context.claim_file(path, arguments.force)?,
+        None => context,
+    };
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     // What is wrong with the model is said before images are looked for.
@@ -98,7 +102,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
             "the model has labels of which several can hold, an image of a folder has one: the most probable counts",
         );
     }
-    let claim = |folder| files::claim_folder(folder, &OUT_FILES, true);
+    let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
     let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
     let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model)?;

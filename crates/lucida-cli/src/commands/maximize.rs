@@ -143,7 +143,7 @@ impl Work<'_> {
         let started = Instant::now();
         interrupt::catch()?;
         let out = making.out.clone().unwrap_or_else(|| self.default.clone());
-        files::claim_file(&out, making.force)?;
+        let context = context.claim_file(&out, making.force)?;
         let variants = making.diversity as usize;
         let names = self.names(variants);
         let claim = |folder| {

@@ -33,9 +33,9 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::Cpu;
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
+use lucida::{Cpu, files};
 
 use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
@@ -59,6 +59,13 @@ impl Context {
         }
         let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
         Ok(Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen })
+    }
+
+    /// Checks that a file can be written, before any long work. If it is standard output, all else that is printed goes to
+    /// standard error.
+    fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
+        files::claim_file(path, force)?;
+        Ok(Self { output: self.output.beside(files::is_stdout(path)), ..self })
     }
 }
 

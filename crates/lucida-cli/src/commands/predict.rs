@@ -104,6 +104,10 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
+    let context = match &arguments.csv {
+        Some(path) => context.claim_file(path, arguments.force)?,
+        None => context,
+    };
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();

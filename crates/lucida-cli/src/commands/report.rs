@@ -2,7 +2,6 @@
 
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Folder, memory_to_keep};
-use lucida::files;
 use lucida::report::RunReport;
 use lucida::train::{History, Origin, RunFolder};
 use lucida::weights::load_model;
@@ -26,7 +25,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         origin.data.clone_from(data);
     }
     let out = arguments.out.clone().unwrap_or_else(|| folder.join("report.html"));
-    files::claim_file(&out, arguments.force)?;
+    let context = context.claim_file(&out, arguments.force)?;
     let model = load_model(&run.model())?;
     let history = History::load_csv(&run.history())?;
     let augment: Augment = origin.augment.as_deref().unwrap_or_default().parse().unwrap_or_default();

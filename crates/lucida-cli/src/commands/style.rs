@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Picture, free_memory};
-use lucida::files;
+use lucida::files::{self, SetAside};
 use lucida::style::{
     self, Canvas, Colours, FileKind, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings,
     Start, StyleLoss, StyleNetwork, transfer,
@@ -92,13 +92,21 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let out = &arguments.out;
     let bits: u8 = arguments.bits.parse()?;
     FileKind::of_path(out, bits)?;
-    files::claim_file(out, arguments.force)?;
+    let mut context = context.claim_file(out, arguments.force)?;
     if let Some(gif) = &arguments.gif {
-        files::claim_file(gif, arguments.force)?;
+        context = context.claim_file(gif, arguments.force)?;
     }
-    if let Some(folder) = &arguments.preview {
-        files::claim_folder(folder, &[&preview_name(1)], arguments.force)?.discard()?;
-    }
+    let earlier = match &arguments.preview {
+        Some(folder) => {
+            // All images of an earlier run: this one may write fewer.
+            let mut names: Vec<String> =
+                (1..).map(preview_name).take_while(|name| folder.join(name).exists()).collect();
+            names.push(preview_name(names.len() + 1));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            Some(files::claim_folder(folder, &names, arguments.force)?)
+        }
+        None => None,
+    };
     let original = Original::open(&arguments.content)?;
     let job = job(arguments, &original)?;
     let (network, settings) = arguments.painting.open(context)?;
@@ -124,6 +132,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
         Painted { canvas: &canvas, alpha: original.alpha.as_ref(), profile: original.profile.as_deref(), note: &note };
     painted.save(out, bits)?;
     way.finish(&canvas)?;
+    earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     let [height, width] = canvas.size;
     context.output.result(&format!(
         "{}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",

@@ -62,6 +62,7 @@ impl FileKind {
             "png" => Self::Png,
             "tif" | "tiff" => Self::Tiff,
             "jpg" | "jpeg" => Self::Jpeg,
+            _ if files::is_stream(path) => Self::Png,
             _ => {
                 let problem = "the name of the result must end in .png, .tif or .jpg";
                 return Err(Error::argument(format!("{}: {problem}", path.display())));

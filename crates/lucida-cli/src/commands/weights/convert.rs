@@ -1,7 +1,6 @@
 //! `lucida weights convert`
 
 use anyhow::Result;
-use lucida::files;
 use lucida::nn::thousands;
 use lucida::weights::{Model, ModelSpec, Note, Top, describe_format, save_model};
 
@@ -13,7 +12,7 @@ const NAMED: usize = 10;
 
 pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
     let format = describe_format(&arguments.output)?;
-    files::claim_file(&arguments.output, arguments.force)?;
+    let context = context.claim_file(&arguments.output, arguments.force)?;
     let spec = ModelSpec {
         model: arguments.input.clone(),
         network: arguments.network.clone(),

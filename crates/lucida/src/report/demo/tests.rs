@@ -65,7 +65,7 @@ fn a_demonstration_writes_its_files() {
     assert_eq!(evaluate(&model, &result.held_out().unwrap(), settings.cpu).unwrap(), result.evaluation);
 
     let message = Demo::claim_folder(folder.path(), false).unwrap_err().to_string();
-    assert!(message.contains("index.html is there already"), "{message}");
+    assert!(message.contains("index.html already exists"), "{message}");
     Demo::claim_folder(folder.path(), true).unwrap().discard().unwrap();
 }
 
