@@ -10,6 +10,7 @@ mod explain;
 mod filter;
 mod kernels;
 mod maximize;
+pub(crate) mod place;
 mod receptive_field;
 mod report;
 mod studio;
@@ -186,9 +187,9 @@ Examples:
 
 The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
 pub(crate) struct Demo {
-    /// Folder for the report: index.html, pictures, and the model
-    #[arg(long, value_name = "DIR", default_value = "runs/demo", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
+    /// Folder for the report: index.html, pictures, and the model [default: runs/demo, or runs/demo-2, and so on]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
 
     /// Overwrite a report that already exists
     #[arg(long)]
@@ -204,10 +205,15 @@ pub(crate) struct Demo {
 Examples:
   lucida summary mnist-cnn
   lucida summary runs/mnist/model.safetensors
-  lucida summary inception-v3 --size 150")]
+  lucida summary inception-v3 --size 150
+  lucida summary model.keras --json | jq '.layers[].name'")]
 pub(crate) struct Summary {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -235,7 +241,7 @@ pub(crate) struct Evaluate {
     pub(crate) part: Option<PartName>,
 
     /// Folder for pictures of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Write a table: file, class, predicted class, probabilities; - is standard output
@@ -278,6 +284,8 @@ pub(crate) enum PartName {
 Examples:
   lucida predict runs/mnist seven.png photo.jpg              pictures of any size
   lucida predict runs/mnist seven.png --verbose              with all probabilities
+  lucida predict runs/cats-dogs photos                       all images of a folder
+  find . -name '*.jpg' | lucida predict runs/cats-dogs -     a list from standard input
   lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
   lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
@@ -287,8 +295,9 @@ pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Pictures: JPEG, PNG, BMP, GIF, TIFF or WebP
-    #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    /// Images (JPEG, PNG, BMP, GIF, TIFF or WebP), folders of images, or - for standard input: an image, or a list of paths,
+    /// one on each line
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) images: Vec<PathBuf>,
 
@@ -320,10 +329,10 @@ pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Folder for the results of --distributed
-    #[arg(long, value_name = "DIR", default_value = "runs/predict", value_hint = ValueHint::DirPath)]
+    /// Folder for the results of --distributed [default: named after the images, as in photos-predict]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(requires = "distributed", help_heading = "Several machines")]
-    pub(crate) out: PathBuf,
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -358,7 +367,7 @@ pub(crate) struct DataShow {
     pub(crate) test: bool,
 
     /// Write a PNG picture instead of drawing in the terminal
-    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite the file if it already exists

@@ -46,6 +46,11 @@ impl Output {
         Self { quiet: self.quiet || !self.is_watched(), ..self }
     }
 
+    /// The same, for results and errors alone if `quiet`.
+    pub(crate) fn quieted(self, quiet: bool) -> Self {
+        Self { quiet: self.quiet || quiet, ..self }
+    }
+
     /// The same, but on standard error if standard output is `taken` by a file that was asked for.
     pub(crate) fn beside(self, taken: bool) -> Self {
         Self { taken: self.taken || taken, ..self }

@@ -128,9 +128,8 @@ fn the_files_of_a_command_are_replaced_together() {
     write_folder(&good, 20);
     write_folder(&bad, 20);
     fs::write(bad.join("3/notes.png"), "x").unwrap();
-    let evaluate = |data: &Path| {
-        run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet", "--force"])
-    };
+    let evaluate =
+        |data: &Path| run(["evaluate", text(&model), "--data", text(data), "--out", text(&out), "--quiet", "--force"]);
     evaluate(&bad);
     fs::write(out.join("mine.txt"), "mine").unwrap();
     assert!(names(&out).contains(&"skipped.csv".to_owned()));

@@ -116,7 +116,7 @@ fn wrong_command_lines_end_with_2() {
         (&["filter", "a.png"], "--kernel"),
         (&["filter", "a.png", "--kernel", "canny", "--layer", "l"], "--model"),
         (&["style", "a.png", "-o", "b.png"], "<STYLES>"),
-        (&["style", "a.png", "b.png"], "--out"),
+        (&["style", "a.png"], "<STYLES>"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--memory", "much"], "as in 800M or 2G"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--init", "rubbish"], "expected content, noise"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "possible values: vgg19, vgg16"),

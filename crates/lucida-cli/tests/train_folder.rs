@@ -92,7 +92,9 @@ fn a_folder_becomes_a_classifier() {
     assert!(page.contains("Report of run") && page.contains("Kühe and big dogs"));
     // All are right: none is listed as a mistake.
     assert!(page.contains("every image was classified correctly"));
-    assert!(fail(1, ["report", run_folder]).contains("--force"));
+    assert!(run(["report", run_folder]).ends_with("run/report-2.html\n"));
+    let page = out.join("report.html");
+    assert!(fail(1, ["report", run_folder, "--out", text(&page)]).contains("--force"));
     assert!(fail(1, ["report", data]).contains("holds no run.json"));
 }
 

@@ -111,6 +111,13 @@ pub fn csv_field(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A number for a table, in six significant digits: 0.25, 0.333333, 1.23457e-12.
+pub fn csv_number(value: f32) -> String {
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(f64::from(value));
+    let small = rounded != 0.0 && rounded.abs() < 1e-4;
+    if small || rounded.abs() >= 1e15 { format!("{rounded:e}") } else { rounded.to_string() }
+}
+
 /// A 32-bit number as people write it: 0.99, and not the nearest 32-bit number in all its digits.
 pub(crate) fn decimal(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
@@ -187,6 +194,13 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_tables_have_six_digits() {
+        let numbers = [0.0, 0.25, 1.0 / 3.0, 0.999_999_9, 1.234_567_8e-12, 0.000_1, -123_456.79, f32::NAN];
+        let texts = numbers.map(csv_number);
+        assert_eq!(texts, ["0", "0.25", "0.333333", "1", "1.23457e-12", "0.0001", "-123457", "NaN"]);
+    }
 
     #[test]
     fn numbers_of_32_bits_are_written_as_short_as_they_are() {

@@ -1,13 +1,12 @@
 //! `lucida activations`
 
-use std::path::PathBuf;
-
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueEnum};
 use lucida::explain::MapScale;
 use lucida::plot::Colormap;
 
 use super::Subject;
+use super::place::FolderPlace;
 use crate::arguments::{Amount, ModelArguments};
 
 #[derive(Debug, Args)]
@@ -48,13 +47,8 @@ pub(crate) struct Activations {
     #[arg(long)]
     pub(crate) npy: bool,
 
-    /// Folder for the pictures
-    #[arg(long, value_name = "DIR", default_value = "runs/activations", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite pictures that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Print one JSON object and nothing else: statistics of each layer and its dead channels
     #[arg(long)]

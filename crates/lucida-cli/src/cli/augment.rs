@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use lucida::data::Augment;
 
+use super::place::FilePlace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,11 +42,6 @@ pub(crate) struct DataAugment {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// The sheet
-    #[arg(long, value_name = "FILE.png", default_value = "augmented.png", value_hint = ValueHint::FilePath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite the file if it already exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FilePlace,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
+use super::place::FolderPlace;
 use crate::arguments::{Choice, ModelArguments, Position, Source};
 
 #[derive(Debug, Args)]
@@ -71,13 +72,8 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the pictures
-    #[arg(long, value_name = "DIR", default_value = "runs/deconv", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite pictures that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Print one JSON object and nothing else: filters, activations, places and fields
     #[arg(long)]

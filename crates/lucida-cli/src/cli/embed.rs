@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
+use super::place::FolderPlace;
 use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
@@ -73,13 +74,8 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the maps and the tables
-    #[arg(long, value_name = "DIR", default_value = "runs/embed", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite files that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Print one JSON object and nothing else
     #[arg(long)]

@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use lucida::explain::{Baseline, Method};
 
 use super::Bulk;
+use super::place::FolderPlace;
 use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
@@ -62,13 +63,8 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// Folder for the pictures
-    #[arg(long, value_name = "DIR", default_value = "runs/explain", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite pictures that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Write the raw maps too, as NumPy arrays: METHOD.npy
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
+use super::place::FolderPlace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -51,11 +52,6 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "N", requires = "model", default_value = "0")]
     pub(crate) filter: usize,
 
-    /// Folder for the pictures
-    #[arg(long, value_name = "DIR", default_value = "runs/filter", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite pictures that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 }

@@ -1,11 +1,10 @@
 //! `lucida kernels`
 
-use std::path::PathBuf;
-
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueHint};
 use lucida::plot::Colormap;
 
+use super::place::FolderPlace;
 use crate::arguments::{Amount, ModelArguments};
 
 #[derive(Debug, Args)]
@@ -42,11 +41,6 @@ pub(crate) struct Kernels {
     #[arg(long, value_name = "NAME", default_value = "RdBu_r")]
     pub(crate) colormap: Colormap,
 
-    /// Folder for the pictures
-    #[arg(long, value_name = "DIR", default_value = "runs/kernels", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite pictures that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::place::FilePlace;
 use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position, positive};
 
 #[derive(Debug, Args)]
@@ -115,13 +116,8 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// The result, a PNG
-    #[arg(long, value_name = "FILE.png", default_value = "dream.png", value_hint = ValueHint::FilePath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite the file if it already exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FilePlace,
 }
 
 /// How pictures are made, and where they go.
@@ -148,17 +144,12 @@ pub(crate) struct Making {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) columns: Option<u32>,
 
-    /// The grid of pictures, a PNG [default: filters-LAYER.png, classes.png]
-    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
-    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: FilePlace,
 
     /// Also write each picture alone into this folder, in the size of the network's input
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) each: Option<PathBuf>,
-
-    /// Overwrite files that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
 
     /// Print one JSON object and nothing else
     #[arg(long)]

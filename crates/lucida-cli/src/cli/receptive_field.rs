@@ -1,11 +1,10 @@
 //! `lucida receptive-field`
 
-use std::path::PathBuf;
-
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 use lucida::plot::Colormap;
 
+use super::place::FolderPlace;
 use crate::arguments::{ModelArguments, Source};
 
 #[derive(Debug, Args)]
@@ -49,13 +48,8 @@ pub(crate) struct ReceptiveField {
     #[arg(long, value_name = "NAME", default_value = "inferno")]
     pub(crate) colormap: Colormap,
 
-    /// Folder for effective.png
-    #[arg(long, value_name = "DIR", default_value = "runs/receptive-field", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite a picture that already exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Print one JSON object and nothing else
     #[arg(long)]

@@ -23,7 +23,7 @@ pub(crate) struct ReportArguments {
     pub(crate) data: Option<PathBuf>,
 
     /// The page [default: report.html in the folder of the run]
-    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE.html", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite a page that already exists

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
+use super::place::{FilePlace, FolderPlace};
 use crate::arguments::{Bytes, StartArgument, positive};
 
 #[derive(Debug, Args)]
@@ -35,13 +36,8 @@ pub(crate) struct Style {
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
-    /// The result: .png, .tif or .jpg
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite files that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FilePlace,
 
     #[command(flatten)]
     pub(crate) painting: Painting,
@@ -102,13 +98,8 @@ pub(crate) struct StyleFrames {
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
-    /// Folder for the painted frames, PNG files of the same names
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
-
-    /// Overwrite files that already exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) place: FolderPlace,
 
     /// Steps for each frame after the first
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::place::about_image;
 use crate::arguments::Source;
 
 /// One picture: a file, or one of a data set.
@@ -22,4 +23,11 @@ pub(crate) struct Subject {
     /// Which picture of the data set, from 0
     #[arg(long, value_name = "N", requires = "data")]
     pub(crate) index: Option<usize>,
+}
+
+impl Subject {
+    /// What it is called in the names of results.
+    pub(crate) fn about(&self) -> String {
+        about_image(self.image.as_deref(), self.data.as_ref(), self.index)
+    }
 }

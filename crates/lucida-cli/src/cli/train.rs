@@ -146,8 +146,8 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the run [default: runs/NAME-OF-FOLDER]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Folder for the run [default: runs/NAME-OF-FOLDER, or runs/NAME-OF-FOLDER-2, and so on]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]
@@ -187,9 +187,9 @@ pub(crate) struct TrainMnist {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Folder for the model, the table and the curves
-    #[arg(long, value_name = "DIR", default_value = "runs/mnist", value_hint = ValueHint::DirPath)]
-    pub(crate) out: PathBuf,
+    /// Folder for the run [default: runs/mnist, or runs/mnist-2, and so on]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) training: TrainingArguments,
@@ -218,6 +218,10 @@ pub(crate) struct TrainingArguments {
     /// Show the training as a dashboard: curves, throughput, pictures
     #[arg(long)]
     pub(crate) tui: bool,
+
+    /// Print one JSON object about the training when it is done, and nothing else
+    #[arg(long, conflicts_with_all = ["tui", "find_lr"])]
+    pub(crate) json: bool,
 
     /// Write event files for TensorBoard, into tensorboard/ in the folder of the run
     #[arg(long)]

@@ -114,4 +114,8 @@ pub(crate) struct WeightsConvert {
     /// Overwrite OUT
     #[arg(long)]
     pub(crate) force: bool,
+
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
 }

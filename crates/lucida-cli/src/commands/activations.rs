@@ -36,19 +36,20 @@ struct LayerAnswer {
 }
 
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
-    let (output, folder) = (context.output, &arguments.out);
+    let output = context.output;
+    let folder = &arguments.place.of(&arguments.subject.about(), "activations");
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     let input = Input::load(&arguments.subject, &model, context)?;
     // Names and places first: a network may take long.
     let layers = layer_names(&model.network, &arguments.layers)?;
-    files::check_folder(folder, &[OVERVIEW], arguments.force)?;
+    files::check_folder(folder, &[OVERVIEW], arguments.place.force)?;
     let found = activations(&model.network, &layers, &input.values, context.cpu)?;
     let names: Vec<String> =
         found.iter().enumerate().map(|(index, layer)| file_name(Some(index + 1), &layer.layer)).collect();
     let pictures: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let arrays: Vec<String> = names.iter().filter(|_| arguments.npy).map(|name| format!("{name}.npy")).collect();
     let claimed: Vec<&str> = pictures.iter().chain(&arrays).map(String::as_str).chain([OVERVIEW]).collect();
-    let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
+    let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
     let style =
         MapStyle { scale: arguments.normalize.into(), colormap: arguments.colormap, channels: arguments.channels.0 };
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     }
     output.result(&text(&answers))?;
     let (count, folder) = (answers.len(), folder.display());
-    output.info(&format!("{} in {count} layers, written to {folder}: {OVERVIEW} and a sheet for each", input.name));
+    output.info(&format!("Written to {folder}: {OVERVIEW} and a sheet for each of {count} layers of {}", input.name));
     Ok(())
 }
 

@@ -6,12 +6,15 @@ use lucida::plot::{Cell, Grid};
 
 use super::Context;
 use crate::cli::DataAugment;
+use crate::cli::place::name_of;
 
 /// Pictures side by side on the sheet.
 const COLUMNS: usize = 6;
 
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
-    let context = context.claim_file(&arguments.out, arguments.force)?;
+    let about = arguments.images.first().map_or_else(String::new, |image| name_of(image));
+    let out = &arguments.place.of(&format!("{about}-augmented"), "png");
+    let context = context.claim_file(out, arguments.place.force)?;
     let pictures = arguments.images.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     let (size, count) = (arguments.size as usize, arguments.count as usize);
     let examples = arguments.augment.examples(&pictures, size, count, arguments.seed)?;
@@ -24,7 +27,7 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let columns = COLUMNS.min(count + 1);
     let sheet =
         Grid::new(cells).columns(columns).padding(10).margin(8).title(arguments.augment.to_string()).render()?;
-    sheet.save_png(&arguments.out)?;
-    context.output.info(&format!("Written to {}", arguments.out.display()));
+    sheet.save_png(out)?;
+    context.output.info(&format!("Written to {}", out.display()));
     Ok(())
 }

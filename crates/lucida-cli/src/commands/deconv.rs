@@ -19,6 +19,7 @@ use super::{Context, open_model};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::Deconv;
+use crate::cli::place::about_image;
 use crate::interrupt;
 
 const FIGURE: &str = "deconv.png";
@@ -60,25 +61,27 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     model.preprocessing()?;
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
+    let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index);
+    let out = &arguments.place.of(&about, "deconv");
     match (&arguments.image, &set, arguments.index) {
-        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, context),
-        (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, context),
+        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, out, context),
+        (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, out, context),
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one picture: give IMAGE, or --index")
         }
-        (None, Some(set), None) => many(arguments, &model, set, context),
+        (None, Some(set), None) => many(arguments, &model, set, out, context),
         (None, None, _) => bail!("neither a picture nor a data set was given"),
     }
 }
 
 /// What excites the filters in one picture.
-fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Result<()> {
+fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<()> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
     let layout = deconvnet.field().layout();
     let filters =
         arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
-    let earlier = files::claim_folder(&arguments.out, &[FIGURE, FIELDS], arguments.force)?;
+    let earlier = files::claim_folder(out, &[FIGURE, FIELDS], arguments.place.force)?;
     let values = deconvnet.activations(network, &input.values)?.to_vec();
     let top = arguments.top.map(usize::from);
     let targets: Vec<Target> = match &filters {
@@ -113,8 +116,8 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
     let inputs = vec![input.values.as_slice(); targets.len()];
     let projections = deconvnet.project(network, &inputs, &targets)?;
     let (field, preprocessing) = (deconvnet.field(), model.preprocessing()?);
-    save(&arguments.out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
-    save(&arguments.out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
+    save(out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
+    save(out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
     let is_dead = |projection: &&lucida::explain::Projection| projection.activation == 0.0;
     let answer = Answer {
         model: &arguments.model.model,
@@ -133,11 +136,11 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE, FIELDS], arguments, context)
+    tell(&answer, out, &[FIGURE, FIELDS], arguments, context)
 }
 
 /// The paper's figure over a data set.
-fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> Result<()> {
+fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: Context) -> Result<()> {
     let network = &model.network;
     let field = lucida::explain::receptive_field(network, &arguments.layer)?;
     let filters = match &arguments.filters {
@@ -146,7 +149,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
     };
     let count = arguments.top.map_or(TOP, usize::from);
     limited(filters.len().saturating_mul(count))?;
-    let earlier = files::claim_folder(&arguments.out, &[FIGURE], arguments.force)?;
+    let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
     interrupt::catch()?;
     let bar = Bar::new(context.output, "Pictures");
     let len = set.set().len();
@@ -174,7 +177,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
     if figure.skipped.len() > NAMED {
         context.output.note(&format!("{} pictures skipped in all", figure.skipped.len()));
     }
-    save(&arguments.out, FIGURE, &figure.render()?)?;
+    save(out, FIGURE, &figure.render()?)?;
     let projected = figure.filters.iter().flat_map(|filter| filter.examples.iter().map(|e| (filter.filter, e)));
     let answer = Answer {
         model: &arguments.model.model,
@@ -192,14 +195,14 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE], arguments, context)
+    tell(&answer, out, &[FIGURE], arguments, context)
 }
 
 fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::Result<()> {
     picture.save_png(&folder.join(name))
 }
 
-fn tell(answer: &Answer, names: &[&str], arguments: &Deconv, context: Context) -> Result<()> {
+fn tell(answer: &Answer, out: &Path, names: &[&str], arguments: &Deconv, context: Context) -> Result<()> {
     if arguments.json {
         return context.output.json(answer);
     }
@@ -213,7 +216,7 @@ fn tell(answer: &Answer, names: &[&str], arguments: &Deconv, context: Context) -
         let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
     }
-    context.output.info(&format!("Written to {}: {}", arguments.out.display(), names.join(", ")));
+    context.output.info(&format!("Written to {}: {}", out.display(), names.join(", ")));
     Ok(())
 }
 

@@ -6,13 +6,14 @@ use lucida::nn::thousands;
 use lucida::report::{Demo, Depth};
 
 use super::Context;
+use crate::cli::place::free;
 use crate::output::percent;
 use crate::progress::Progress;
 use crate::{cli, interrupt};
 
 pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     let output = context.output;
-    let folder = &arguments.out;
+    let folder = &free(arguments.out.as_deref(), arguments.force, "runs/demo".into());
     let earlier = Demo::claim_folder(folder, arguments.force)?;
     interrupt::catch()?;
     let demo = Demo::new(arguments.seed)?;

@@ -11,12 +11,14 @@ use lucida::weights::{Model, ModelSpec, Top};
 use super::{Context, open_model};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
+use crate::cli::place::name_of;
 use crate::interrupt;
 use crate::output::seconds;
 
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let started = Instant::now();
-    let context = context.claim_file(&arguments.out, arguments.force)?;
+    let out = &arguments.place.of(&format!("{}-dream", name_of(&arguments.image)), "png");
+    let context = context.claim_file(out, arguments.place.force)?;
     interrupt::catch()?;
     let picture = picture(arguments)?;
     let spec = ModelSpec {
@@ -55,10 +57,10 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut watch)
         .with_context(|| arguments.model.clone())?;
     drop(bar);
-    dreamt.save_png(&arguments.out)?;
-    let (out, size) = (arguments.out.display(), (dreamt.width(), dreamt.height()));
+    dreamt.save_png(out)?;
+    let (out, size) = (out.display(), (dreamt.width(), dreamt.height()));
     let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.result(&format!("{out}: {}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
+    context.output.result(&format!("Written to {out}: {}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
     if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 

@@ -65,10 +65,11 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
     let Source::Folder(source) = &arguments.data else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
     };
+    let out = &arguments.place.fixed(&arguments.data.about(), "embed");
     let job = Job {
         command: "embed",
         source: source.display().to_string(),
-        out: &arguments.out,
+        out,
         options: json!({"model": format!("{:?}", arguments.model), "layer": arguments.layer}),
     };
     job.share(context, |context, ask| {
@@ -97,7 +98,8 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     };
     model.network.find(layer)?;
     let expected = expected_files(arguments);
-    let earlier = files::claim_folder(&arguments.out, &expected, arguments.force)?;
+    let out = &arguments.place.of(&arguments.data.about(), "embed");
+    let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long work: a name that is wrong shows at once.
     let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     interrupt::catch()?;
@@ -122,7 +124,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
     }
 
-    let work = Work { arguments, context, pictures: &pictures, chosen: &chosen, layer };
+    let work = Work { arguments, out, context, pictures: &pictures, chosen: &chosen, layer };
     let mut places: Vec<(&str, Vec<[f64; 2]>)> = Vec::new();
     if arguments.method != Map::Tsne {
         places.push(("pca", pca.plane()));
@@ -141,14 +143,14 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         work.draw(name, points)?;
     }
     work.save_points(&places)?;
-    features.save_npy(&arguments.out.join("features.npy"))?;
+    features.save_npy(&out.join("features.npy"))?;
     if arguments.csv {
         let names: Vec<String> = chosen.iter().map(|&index| pictures.name(index)).collect();
-        features.save_csv(&names, &arguments.out.join("features.csv"))?;
+        features.save_csv(&names, &out.join("features.csv"))?;
     }
     let neighbours = work.neighbours(&model, &features, &queries)?;
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
-    written.extend(save_if_any(&pictures.skipped, &arguments.out)?);
+    written.extend(save_if_any(&pictures.skipped, out)?);
     earlier.discard()?;
     if arguments.json {
         return output.json(&Answer {
@@ -171,7 +173,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
             output.result(&format!("  {likeness:.4}  {picture}{class}"))?;
         }
     }
-    output.info(&format!("Written to {}: {}", arguments.out.display(), written.join(", ")));
+    output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
     Ok(())
 }
 
@@ -204,6 +206,7 @@ fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
 /// What all results need.
 struct Work<'a> {
     arguments: &'a Embed,
+    out: &'a Path,
     context: Context,
     pictures: &'a Pictures,
     /// The positions of the pictures that were chosen.
@@ -239,7 +242,7 @@ impl Work<'_> {
                 return Err(lucida::Error::Interrupted.into());
             }
         }
-        let out = &self.arguments.out;
+        let out = self.out;
         scatter.picture(&thumbnails)?.save_png(&out.join(name).with_extension("png"))?;
         files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
         Ok(())
@@ -247,7 +250,7 @@ impl Work<'_> {
 
     /// Writes where each picture lies on each map.
     fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)]) -> Result<()> {
-        files::write_atomic(&self.arguments.out.join("points.csv"), |out| {
+        files::write_atomic(&self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
             places.iter().try_for_each(|(name, _)| write!(out, ",{name}_x,{name}_y"))?;
             for (row, &index) in self.chosen.iter().enumerate() {
@@ -295,7 +298,7 @@ impl Work<'_> {
         let columns = cells.len() / queries.len();
         let title = format!("The nearest at layer {}", self.layer);
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
-        grid.save_png(&self.arguments.out.join("neighbours.png"))?;
+        grid.save_png(&self.out.join("neighbours.png"))?;
         Ok(all)
     }
 }

@@ -18,6 +18,7 @@ use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::{Context, open_model};
 use crate::cli::Explain;
+use crate::cli::place::{about_image, name_of};
 use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::percent;
@@ -116,10 +117,11 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
         )
         .into());
     };
+    let out = &arguments.place.fixed(&name_of(source), "explain");
     let job = Job {
         command: "explain",
         source: source.display().to_string(),
-        out: &arguments.out,
+        out,
         options: json!({
             "model": format!("{:?}", arguments.model),
             "methods": arguments.method.0.iter().map(|method| method.name()).collect::<Vec<_>>(),
@@ -159,7 +161,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
                 class: class_name(&model, class),
                 found: Found::new(&model, explainer.outputs(), class, &probabilities),
                 methods: explained.into_iter().map(answered).collect(),
-                sheet: sheet.strip_prefix(&arguments.out).unwrap_or(&sheet),
+                sheet: sheet.strip_prefix(out).unwrap_or(&sheet),
             })
         })
     })
@@ -184,8 +186,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     drop(picture);
 
     let names = file_names(arguments, &methods);
-    let earlier =
-        files::claim_folder(&arguments.out, &names.iter().map(String::as_str).collect::<Vec<_>>(), arguments.force)?;
+    let image = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index);
+    let out = &arguments.place.of(&image, "explain");
+    let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let earlier = files::claim_folder(out, &claimed, arguments.place.force)?;
     interrupt::catch()?;
 
     let probabilities = explainer.probabilities(&input)?;
@@ -223,10 +227,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     drop(explainer);
 
     let seen = preprocessing.to_picture(&input)?;
-    let save = |name: &str, picture: Picture| picture.save_png(&arguments.out.join(name));
+    let save = |name: &str, picture: Picture| picture.save_png(&out.join(name));
     save(&names[0], comparison(&seen, &meant, &explained)?)?;
     if arguments.npy {
-        explained.iter().try_for_each(|one| save_raw(&arguments.out, &one.map))?;
+        explained.iter().try_for_each(|one| save_raw(out, &one.map))?;
     }
     let checks = match arguments.check {
         true => Some(sanity_check(&model, &input, class, &methods, &settings, watch)?),
@@ -249,11 +253,11 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
             found: Found::new(&model, &outputs, class, &probabilities),
             methods: explained.into_iter().map(answered).collect(),
             check: checks.map(|checks| checks.into_iter().map(checked).collect()),
-            folder: arguments.out.display().to_string(),
+            folder: out.display().to_string(),
             files: names,
         });
     }
-    output.info(&format!("\nWritten to {}: {}", arguments.out.display(), names.join(", ")));
+    output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::Context;
 use super::subject::Input;
 use super::tables::file_name;
 use crate::cli::Filter;
+use crate::cli::place::name_of;
 
 const SHEET: &str = "filters.png";
 /// The longest side of a picture on the sheet.
@@ -39,7 +40,8 @@ impl Step {
 }
 
 pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
-    let (output, folder) = (context.output, &arguments.out);
+    let output = context.output;
+    let folder = &arguments.place.of(&name_of(&arguments.image), "filter");
     let steps = arguments.kernel.iter().map(|name| step(name, arguments.sigma)).collect::<Result<Vec<_>>>()?;
     let mut names: Vec<String> = arguments
         .kernel
@@ -57,7 +59,7 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let learned = learned.map(|(name, layer)| answer(name, layer, arguments, context)).transpose()?;
     let files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
-    let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
+    let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
     // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller picture.
     let small = tile(&picture)?;

@@ -11,7 +11,8 @@ use super::tables::{file_name, layer_names};
 use crate::cli::Kernels;
 
 pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
-    let (output, folder) = (context.output, &arguments.out);
+    let output = context.output;
+    let folder = &arguments.place.of(&arguments.model.about(), "kernels");
     let network = open(&arguments.model.spec(Top::Unneeded))?.network;
     let layers = match arguments.layer.as_slice() {
         [] => layers_with_kernels(&network),
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     };
     let names: Vec<String> = layers.iter().map(|layer| format!("kernels_{}.png", file_name(None, layer))).collect();
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
-    let earlier = files::claim_folder(folder, &claimed, arguments.force)?;
+    let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
     for (layer, name) in layers.iter().zip(&names) {
         kernel_sheet(&network, layer, &style)?.save_png(&folder.join(name))?;
     }

@@ -1,6 +1,6 @@
 //! `lucida filters` and `lucida classes`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,6 +13,7 @@ use lucida::plot::{Cell, Grid};
 use lucida::weights::{BUILTIN, Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
+use super::tables::file_name;
 use super::{Context, open_model};
 use crate::arguments::Choice;
 use crate::bar::Bar;
@@ -81,8 +82,8 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
     };
     let target = Target::layer(&arguments.layer);
     let fourier = Fourier::filters(model.preprocessing.as_ref());
-    let default = format!("filters-{}.png", arguments.layer.replace(['/', '\\', ':'], "_"));
-    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: default.into() };
+    let about = format!("{}-{}-filters", arguments.model.about(), file_name(None, &arguments.layer));
+    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
     work.run(&arguments.making, context)
 }
 
@@ -111,8 +112,8 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
         .collect();
     let target = Target::classes(&model)?;
     let fourier = Fourier::classes(model.preprocessing.as_ref());
-    let work =
-        Work { name: &arguments.model.model, model: &model, target, parts, fourier, default: "classes.png".into() };
+    let about = format!("{}-classes", arguments.model.about());
+    let work = Work { name: &arguments.model.model, model: &model, target, parts, fourier, about };
     work.run(&arguments.making, context)
 }
 
@@ -135,20 +136,21 @@ struct Work<'a> {
     target: Target,
     parts: Vec<(Of, Objective)>,
     fourier: Fourier,
-    default: PathBuf,
+    /// What the file of the grid is called, without its ending.
+    about: String,
 }
 
 impl Work<'_> {
     fn run(self, making: &Making, context: Context) -> Result<()> {
         let started = Instant::now();
         interrupt::catch()?;
-        let out = making.out.clone().unwrap_or_else(|| self.default.clone());
-        let context = context.claim_file(&out, making.force)?;
+        let out = making.place.of(&self.about, "png");
+        let context = context.claim_file(&out, making.place.force)?;
         let variants = making.diversity as usize;
         let names = self.names(variants);
         let claim = |folder| {
             let files: Vec<&str> = names.iter().map(String::as_str).collect();
-            files::claim_folder(folder, &files, making.force)
+            files::claim_folder(folder, &files, making.place.force)
         };
         let earlier = making.each.as_deref().map(claim).transpose()?;
         let method = self.method(making)?;
@@ -289,6 +291,6 @@ impl Work<'_> {
             (_, n) => format!("{n} pictures"),
         };
         let of = self.target.name();
-        context.output.result(&format!("{}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
+        context.output.result(&format!("Written to {}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
     }
 }

@@ -1,10 +1,11 @@
 //! `lucida predict`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
-use lucida::data::Picture;
+use lucida::data::{Limits, Picture};
 use lucida::explain::class_name;
 use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
 use lucida::weights::{Model, Outputs, Top};
@@ -16,6 +17,7 @@ use super::source::Pictures;
 use super::{Context, open_model};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
+use crate::cli::place::{free, name_of};
 use crate::exit::{self, Reported, Usage};
 use crate::output::percent;
 
@@ -118,7 +120,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
             session.set(source, arguments.index.as_ref())?;
             Vec::new()
         }
-        None => session.images(&arguments.images)?,
+        None => session.named(&arguments.images)?,
     };
     let failed = !errors.is_empty();
     if let (Some(path), Some(table)) = (&arguments.csv, session.table.take()) {
@@ -136,10 +138,11 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     let Some(Source::Folder(source)) = &arguments.data else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
     };
+    let out = free(arguments.out.as_deref(), true, format!("{}-predict", name_of(source)).into());
     let job = Job {
         command: "predict",
         source: source.display().to_string(),
-        out: &arguments.out,
+        out: &out,
         options: Value::from(format!("{:?}", arguments.model)),
     };
     job.share(context, |context, ask| {
@@ -147,6 +150,46 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
         ask(&mut |picture, _| answer(&Said::new(&model, predictor.predict(picture)?)))
     })
+}
+
+/// What standard input is called.
+const STANDARD_INPUT: &str = "standard input";
+/// Names that a note lists.
+const NAMED: usize = 3;
+
+/// An image of a command line.
+enum Image {
+    File(PathBuf),
+    Decoded(Picture),
+}
+
+/// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with `#`,
+/// are left out.
+fn standard_input() -> Result<Vec<Image>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
+    let not_an_image = match Picture::decode(&bytes, Path::new(STANDARD_INPUT), &Limits::default()) {
+        Ok(picture) => return Ok(vec![Image::Decoded(picture)]),
+        Err(problem) => problem,
+    };
+    let lines = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0')).map(str::lines);
+    let paths: Vec<Image> = lines
+        .into_iter()
+        .flatten()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| Image::File(line.into()))
+        .collect();
+    if paths.is_empty() {
+        return Err(Error::new(not_an_image).context("expected an image, or a list of paths of images"));
+    }
+    Ok(paths)
+}
+
+/// Some names, the first of many.
+fn few(names: &[String]) -> String {
+    let more = if names.len() > NAMED { ", ..." } else { "" };
+    format!("{}{more}", names[..names.len().min(NAMED)].join(", "))
 }
 
 struct Session<'a> {
@@ -165,14 +208,16 @@ impl Session<'_> {
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let pictures = Pictures::load(source, self.model, self.arguments.strict, self.context)?;
         let indices = pictures.positions(indices)?;
+        self.tell_unknown(&pictures);
         let mut classes = Vec::new();
         let (mut right, mut known) = (0, 0);
         // What is printed as it goes may fail on its own account; the library's error would not hold it.
         let mut failed = None;
         predict_set(self.model, pictures.set(), &indices, self.context.cpu, |index, predicted| {
-            // A label that the model does not know says nothing about it, and a number says nothing about a class.
-            let label = pictures.label(index).filter(|label| self.knows(label)).map(str::to_owned);
-            let agrees = label.as_ref().and_then(|label| self.agrees(&predicted, label));
+            // A class that the model does not have says nothing about it, and a number says nothing about a class.
+            let label = pictures.label(index).map(str::to_owned);
+            let agrees =
+                label.as_ref().filter(|label| self.knows(label)).and_then(|label| self.agrees(&predicted, label));
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
@@ -207,6 +252,22 @@ impl Session<'_> {
         }
     }
 
+    /// Says when the folders of images are not named like the model's classes: nothing is compared then.
+    fn tell_unknown(&self, pictures: &Pictures) {
+        let names = pictures.set().class_names();
+        let labelled = (0..pictures.set().len()).any(|index| pictures.label(index).is_some());
+        if !labelled || names.iter().any(|name| self.knows(name)) {
+            return;
+        }
+        let classes: Vec<String> = (0..names.len().max(2)).map(|class| class_name(self.model, class)).collect();
+        self.context.output.note(&format!(
+            "the folders ({}) are not named like the model's classes ({}), so nothing is compared; --classes names the \
+             classes",
+            few(names),
+            few(&classes)
+        ));
+    }
+
     /// Whether what the model says agrees with the label of an image; unknown for numbers.
     fn agrees(&self, predicted: &Predicted, label: &str) -> Option<bool> {
         let is = |class: usize| class_name(self.model, class) == label;
@@ -223,24 +284,46 @@ impl Session<'_> {
         if names.is_empty() { label.parse::<usize>().is_ok() } else { names.iter().any(|name| name == label) }
     }
 
-    /// Classifies picture files. Those that cannot be read are reported at once and returned.
-    fn images(&mut self, paths: &[PathBuf]) -> Result<Vec<Failed>> {
+    /// Classifies what a command line names: image files, folders, and what comes from standard input.
+    fn named(&mut self, paths: &[PathBuf]) -> Result<Vec<Failed>> {
+        let mut errors = Vec::new();
+        let mut images = Vec::new();
+        for path in paths {
+            if path.is_dir() {
+                errors.extend(self.images(&std::mem::take(&mut images))?);
+                self.set(&Source::Folder(path.clone()), None)?;
+            } else if path.as_os_str() == "-" {
+                images.extend(standard_input()?);
+            } else {
+                images.push(Image::File(path.clone()));
+            }
+        }
+        errors.extend(self.images(&images)?);
+        Ok(errors)
+    }
+
+    /// Classifies images. Those that cannot be read are reported at once and returned.
+    fn images(&mut self, images: &[Image]) -> Result<Vec<Failed>> {
         let mut errors = Vec::new();
         let (mut names, mut pictures, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for (number, path) in paths.iter().enumerate() {
-            match Picture::open(path) {
+        for (number, image) in images.iter().enumerate() {
+            let (name, picture) = match image {
+                Image::File(path) => (path.display().to_string(), Picture::open(path)),
+                Image::Decoded(picture) => (STANDARD_INPUT.to_owned(), Ok(picture.clone())),
+            };
+            match picture {
                 Ok(picture) => {
                     bytes += picture.pixels().len();
-                    names.push(path.display().to_string());
+                    names.push(name);
                     pictures.push(picture);
                 }
                 Err(error) => {
                     let error = Error::new(error);
                     exit::report(&error);
-                    errors.push(Failed { image: path.display().to_string(), error: exit::one_line(&error) });
+                    errors.push(Failed { image: name, error: exit::one_line(&error) });
                 }
             }
-            let last = number + 1 == paths.len();
+            let last = number + 1 == images.len();
             if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
                 for (name, predicted) in names.drain(..).zip(self.predict(&pictures)?) {
                     self.answer(&name.clone(), "", Input::Image { image: name, label: None }, predicted)?;

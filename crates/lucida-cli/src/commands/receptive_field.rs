@@ -1,5 +1,7 @@
 //! `lucida receptive-field`
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use lucida::explain::{EffectiveField, Measurement, ReceptiveField, effective_field, noise, receptive_fields};
 use lucida::nn::Network;
@@ -66,8 +68,9 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
         _ => chosen.clone(),
     };
     let mut answers: Vec<LayerAnswer> = shown.iter().map(|&index| answer(&fields[index])).collect();
+    let out = &arguments.place.of(&arguments.model.about(), "receptive-field");
     if let Some(model) = &measured {
-        let earlier = files::claim_folder(&arguments.out, &[PICTURE], arguments.force)?;
+        let earlier = files::claim_folder(out, &[PICTURE], arguments.place.force)?;
         let layers = if chosen.is_empty() { default_layers(network) } else { chosen };
         let found = measure(model, &layers, arguments, context)?;
         for effective in &found {
@@ -77,7 +80,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
                 answer.effective = Some(Effective { unit: effective.position, side: effective.side(), deviation });
             }
         }
-        sheet(&found, arguments)?;
+        sheet(&found, out, arguments)?;
         earlier.discard()?;
     }
     if arguments.json {
@@ -87,7 +90,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     }
     context.output.result(&text(&answers, arguments.effective))?;
     if arguments.effective {
-        context.output.info(&format!("Written to {}: {PICTURE}", arguments.out.display()));
+        context.output.info(&format!("Written to {}: {PICTURE}", out.display()));
     }
     Ok(())
 }
@@ -138,7 +141,7 @@ fn measure(
         .collect()
 }
 
-fn sheet(found: &[EffectiveField], arguments: &cli::ReceptiveField) -> Result<()> {
+fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) -> Result<()> {
     let cells = found
         .iter()
         .map(|field| {
@@ -150,7 +153,7 @@ fn sheet(found: &[EffectiveField], arguments: &cli::ReceptiveField) -> Result<()
         .collect::<lucida::Result<Vec<_>>>()?;
     let columns = cells.len().min(4);
     let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
-    Ok(grid.title("What the unit in the middle sees").render()?.save_png(&arguments.out.join(PICTURE))?)
+    Ok(grid.title("What the unit in the middle sees").render()?.save_png(&out.join(PICTURE))?)
 }
 
 fn answer(field: &ReceptiveField) -> LayerAnswer {

@@ -8,6 +8,7 @@ use lucida::weights::load_model;
 
 use super::Context;
 use crate::cli::ReportArguments;
+use crate::cli::place::free;
 use crate::interrupt;
 use crate::progress::Counter;
 
@@ -24,7 +25,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     if let Some(data) = &arguments.data {
         origin.data.clone_from(data);
     }
-    let out = arguments.out.clone().unwrap_or_else(|| folder.join("report.html"));
+    let out = free(arguments.out.as_deref(), arguments.force, folder.join("report.html"));
     let context = context.claim_file(&out, arguments.force)?;
     let model = load_model(&run.model())?;
     let history = History::load_csv(&run.history())?;
@@ -58,5 +59,5 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
         cpu: context.cpu,
     };
     report.make()?.save(&out)?;
-    context.output.result(&format!("Report: {}", out.display()))
+    context.output.result(&format!("Written to {}", out.display()))
 }

@@ -1,9 +1,10 @@
 //! `lucida style`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use lucida::bulk;
 use lucida::data::{Filter, Picture, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::style::{
@@ -16,8 +17,9 @@ use serde_json::json;
 use super::Context;
 use super::bulk::answer;
 use crate::arguments::StartArgument;
+use crate::cli::place::{free, name_of};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
-use crate::exit::Usage;
+use crate::exit::{Reported, Usage};
 use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
@@ -33,10 +35,11 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
         .into());
     }
     let bits: u8 = arguments.bits.parse()?;
+    let out = &free(arguments.place.out.as_deref(), true, style_name(&arguments.content, &arguments.styles).into());
     let shared = super::bulk::Job {
         command: "style",
         source: arguments.content.display().to_string(),
-        out: &arguments.out,
+        out,
         options: json!({
             "styles": arguments.styles,
             "blend": arguments.blend,
@@ -70,7 +73,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             Painted { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
             let [height, width] = canvas.size;
             answer(&json!({
-                "picture": path.strip_prefix(&arguments.out).unwrap_or(&path),
+                "picture": path.strip_prefix(out).unwrap_or(&path),
                 "size": [height, width],
                 "steps": made.steps,
                 "loss": made.end.total,
@@ -88,13 +91,16 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
-    let started = Instant::now();
-    let out = &arguments.out;
+    if arguments.content.is_dir() {
+        return folder(arguments, context);
+    }
     let bits: u8 = arguments.bits.parse()?;
+    let out = &arguments.place.of(&style_name(&arguments.content, &arguments.styles), "png");
     FileKind::of_path(out, bits)?;
-    let mut context = context.claim_file(out, arguments.force)?;
+    let force = arguments.place.force;
+    let mut context = context.claim_file(out, force)?;
     if let Some(gif) = &arguments.gif {
-        context = context.claim_file(gif, arguments.force)?;
+        context = context.claim_file(gif, force)?;
     }
     let earlier = match &arguments.preview {
         Some(folder) => {
@@ -103,7 +109,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
                 (1..).map(preview_name).take_while(|name| folder.join(name).exists()).collect();
             names.push(preview_name(names.len() + 1));
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            Some(files::claim_folder(folder, &names, arguments.force)?)
+            Some(files::claim_folder(folder, &names, force)?)
         }
         None => None,
     };
@@ -112,37 +118,103 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let (network, settings) = arguments.painting.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
-
-    let network_name = network.name().to_owned();
-    let bar = StrokeBar::new(context.output);
-    let mut way = Way::new(arguments, &job, &settings)?;
-    let made = transfer(network, &job, &settings, &mut |report: &Report| {
-        bar.show(report);
-        bar.suspend(|| way.step(report))?;
-        Ok(!interrupt::is_requested())
-    })?;
-    drop(bar);
-
-    let canvas = match arguments.keep_size {
-        true => enlarged(&made.canvas, &original.picture)?,
-        false => made.canvas,
-    };
-    let note = note(arguments, &network_name, &settings);
-    let painted =
-        Painted { canvas: &canvas, alpha: original.alpha.as_ref(), profile: original.profile.as_deref(), note: &note };
-    painted.save(out, bits)?;
-    way.finish(&canvas)?;
+    let brush = Brush { arguments, network, settings, bits };
+    let stopped = brush.paint(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
-    let [height, width] = canvas.size;
-    context.output.result(&format!(
-        "{}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",
-        out.display(),
-        made.steps,
-        seconds(started.elapsed().as_secs_f64()),
-        made.start.total,
-        made.end.total
-    ))?;
-    if made.stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+    if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+}
+
+/// Paints all images of a folder, one after the other.
+fn folder(arguments: &Style, context: Context) -> Result<()> {
+    let Style { mask, preserve, preview, gif, show, .. } = arguments;
+    if mask.is_some() || preserve.is_some() || preview.is_some() || gif.is_some() || *show {
+        return Err(Usage("a folder has many images: no --mask, --preserve, --preview, --gif or --show".into()).into());
+    }
+    let bits: u8 = arguments.bits.parse()?;
+    let source = bulk::Source::of(&arguments.content.display().to_string())?;
+    let items = source.list()?;
+    let names: Vec<String> =
+        items.iter().map(|item| Path::new(item).with_extension("png").display().to_string()).collect();
+    if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
+        bail!("{}: two images would have one name as results: {}", arguments.content.display(), names[twice]);
+    }
+    let force = arguments.place.force;
+    let out = &free(arguments.place.out.as_deref(), force, style_name(&arguments.content, &arguments.styles).into());
+    let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let earlier = files::claim_folder(out, &claimed, force)?;
+    let (network, settings) = arguments.painting.open(context)?;
+    // What is wrong with the styles is wrong with all images.
+    check(&job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
+    interrupt::catch()?;
+    let brush = Brush { arguments, network, settings, bits };
+    let mut failed = 0;
+    for (item, name) in items.iter().zip(&names) {
+        let result = source.open(item).map_err(anyhow::Error::from).and_then(|picture| {
+            let (original, path) = (unframed(picture), out.join(name));
+            path.parent().map_or(Ok(()), files::create_folder)?;
+            brush.paint(&original, &job(arguments, &original)?, &path, context)
+        });
+        match result {
+            Ok(false) => {}
+            Ok(true) => return Err(lucida::Error::Interrupted.into()),
+            Err(problem) => {
+                failed += 1;
+                eprintln!("error: {item}: {problem:#}");
+            }
+        }
+    }
+    // Each painting is a result of its own: those that are done stay.
+    if failed < items.len() {
+        earlier.discard()?;
+    }
+    if failed > 0 { Err(Reported.into()) } else { Ok(()) }
+}
+
+/// What all paintings of a command have in common.
+struct Brush<'a> {
+    arguments: &'a Style,
+    network: StyleNetwork,
+    settings: Settings,
+    bits: u8,
+}
+
+impl Brush<'_> {
+    /// Paints, and writes the file; whether it was stopped before its end.
+    fn paint(&self, original: &Original, job: &Job, out: &Path, context: Context) -> Result<bool> {
+        let Self { arguments, network, settings, bits } = self;
+        let started = Instant::now();
+        let note = note(arguments, network.name(), settings);
+        let bar = StrokeBar::new(context.output);
+        let mut way = Way::new(arguments, job, settings)?;
+        let made = transfer(network.clone(), job, settings, &mut |report: &Report| {
+            bar.show(report);
+            bar.suspend(|| way.step(report))?;
+            Ok(!interrupt::is_requested())
+        })?;
+        drop(bar);
+        let canvas = match arguments.keep_size {
+            true => enlarged(&made.canvas, &original.picture)?,
+            false => made.canvas,
+        };
+        let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
+        Painted { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
+        way.finish(&canvas)?;
+        let [height, width] = canvas.size;
+        context.output.result(&format!(
+            "Written to {}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",
+            out.display(),
+            made.steps,
+            seconds(started.elapsed().as_secs_f64()),
+            made.start.total,
+            made.end.total
+        ))?;
+        Ok(made.stopped)
+    }
+}
+
+/// What a painting is called where the command line does not say: `photo-starry_night`.
+pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
+    format!("{}-{}", name_of(content), styles.first().map_or_else(String::new, |style| name_of(style)))
 }
 
 /// The pictures of a command line.
@@ -153,7 +225,7 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
         count => bail!("--blend: {count} weights for {} styles", arguments.styles.len()),
     };
     let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
-    let open = |path: &Option<std::path::PathBuf>| path.as_deref().map(Picture::open).transpose();
+    let open = |path: &Option<PathBuf>| path.as_deref().map(Picture::open).transpose();
     Ok(Job {
         mask: open(&arguments.mask)?,
         preserve: open(&arguments.preserve)?,

@@ -9,8 +9,9 @@ use lucida::files;
 use lucida::style::{Painted, Report, Sequence, paint_frames};
 
 use super::Context;
-use super::style::open_style;
+use super::style::{open_style, style_name};
 use crate::cli::StyleFrames;
+use crate::cli::place::free;
 use crate::interrupt;
 use crate::output::seconds;
 use crate::stroke_bar::StrokeBar;
@@ -29,12 +30,16 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     if let Some(pair) = frames.windows(2).find(|pair| painted_name(&pair[0]) == painted_name(&pair[1])) {
         bail!("{} and {} would have one name as results", pair[0].display(), pair[1].display());
     }
-    let same =
-        arguments.out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out));
+    let out = &free(
+        arguments.place.out.as_deref(),
+        arguments.place.force,
+        style_name(&arguments.frames, &arguments.styles).into(),
+    );
+    let same = out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out));
     if same {
-        bail!("{}: the painted frames need a folder of their own", arguments.out.display());
+        bail!("{}: the painted frames need a folder of their own", out.display());
     }
-    let earlier = files::claim_folder(&arguments.out, &named, arguments.force)?;
+    let earlier = files::claim_folder(out, &named, arguments.place.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
     Picture::open(&frames[0])?;
     let (network, settings) = arguments.painting.open(context)?;
@@ -61,7 +66,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let read = |index: usize| Picture::open(&frames[index]);
     let outcome = paint_frames(network, total, &styles, &sequence, read, &mut watch, |index, made| {
         let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
-        painted.save(&arguments.out.join(&names[index]), 8)?;
+        painted.save(&out.join(&names[index]), 8)?;
         written += 1;
         output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total));
         Ok(())
@@ -72,7 +77,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     }
     outcome.with_context(|| frames[written.min(total - 1)].display().to_string())?;
     let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.result(&format!("{}: {total} frames in {taken}", arguments.out.display()))
+    context.output.result(&format!("Written to {}: {total} frames in {taken}", out.display()))
 }
 
 /// The pictures of a folder in the order of the last number in their names.

@@ -1,13 +1,51 @@
 //! `lucida summary`
 
 use anyhow::Result;
-use lucida::nn;
+use lucida::nn::{self, Network};
 use lucida::weights::{Top, open_network};
+use serde::Serialize;
 
 use super::Context;
 use crate::cli::Summary;
 
+/// What `--json` prints. Shapes are without the batch.
+#[derive(Serialize)]
+struct Answer<'a> {
+    network: &'a str,
+    parameters: usize,
+    trainable: usize,
+    layers: Vec<Layer<'a>>,
+    outputs: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Layer<'a> {
+    name: &'a str,
+    class_name: &'static str,
+    shape: &'a [usize],
+    parameters: usize,
+    /// The layers that it takes.
+    inputs: Vec<&'a str>,
+}
+
 pub(super) fn run(arguments: &Summary, context: Context) -> Result<()> {
     let network = open_network(&arguments.model.spec(Top::Unneeded))?;
+    if arguments.json {
+        return context.output.json(&answer(&network));
+    }
     context.output.result(nn::summary(&network).trim_end())
+}
+
+fn answer(network: &Network) -> Answer<'_> {
+    let (parameters, trainable) = network.parameters();
+    let name = |&node: &usize| network.nodes()[node].name();
+    let layers = network.nodes().iter().enumerate().map(|(index, node)| Layer {
+        name: node.name(),
+        class_name: node.layer().class_name(),
+        shape: node.shape().sizes(),
+        parameters: network.parameters_of(index),
+        inputs: node.inputs().iter().map(name).collect(),
+    });
+    let outputs = network.outputs().iter().map(name).collect();
+    Answer { network: network.name(), parameters, trainable, layers: layers.collect(), outputs }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::Predicted;
-use crate::files::{self, csv_field};
+use crate::files::{self, csv_field, csv_number};
 use crate::weights::OutputKind;
 use crate::{Error, Result};
 
@@ -38,7 +38,7 @@ impl PredictionTable {
         let name = |class: usize| self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let (said, numbers) = match predicted {
             Predicted::Class(found) => {
-                (format!(",{},{}", csv_field(&name(found.class)), found.probability), &found.probabilities)
+                (format!(",{},{}", csv_field(&name(found.class)), csv_number(found.probability)), &found.probabilities)
             }
             Predicted::Labels(found) => {
                 let labels: Vec<String> = found.labels().into_iter().map(name).collect();
@@ -48,7 +48,7 @@ impl PredictionTable {
         };
         let _ = write!(self.text, "{},{}{said}", csv_field(file), csv_field(class.unwrap_or("")));
         for number in numbers {
-            let _ = write!(self.text, ",{number}");
+            let _ = write!(self.text, ",{}", csv_number(*number));
         }
         self.text.push('\n');
     }
@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(table.text(), "file,class,labels,p_a,p_b\nx,,b;a,0.5,0.75\ny,,,0.25,0\n");
         let mut table = PredictionTable::new(OutputKind::Values, &names[..1]);
         table.push("x", Some("cat"), &Predicted::Values(vec![-1.5]));
-        assert_eq!(table.text(), "file,class,value_a\nx,cat,-1.5\n");
+        table.push("y", None, &Predicted::Values(vec![1.0 / 3.0]));
+        assert_eq!(table.text(), "file,class,value_a\nx,cat,-1.5\ny,,0.333333\n");
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
 use crate::nn::Network;
 use crate::nn::zoo::Architecture;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The formats of model files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,8 +205,11 @@ const WRITERS: &[Writer] = &[
     },
 ];
 
-/// The way to write a file, by the ending of its name.
+/// The way to write a file, by the ending of its name: the first one for standard output and other streams.
 fn writer(path: &Path) -> Result<&'static Writer> {
+    if files::is_stream(path) {
+        return Ok(&WRITERS[0]);
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let fitting = WRITERS.iter().filter(|writer| name.ends_with(writer.ending) && name != writer.ending);
     fitting.max_by_key(|writer| writer.ending.len()).ok_or_else(|| {
@@ -270,6 +273,7 @@ mod tests {
     #[test]
     fn endings_mean_formats() {
         let what = |name: &str| describe_format(Path::new(name));
+        assert!(what("-").unwrap().starts_with("Lucida's own"));
         assert_eq!(what("a/b.weights.h5").unwrap(), "Keras 3's weights alone");
         assert_eq!(what("B.H5").unwrap(), "Keras's legacy model");
         assert_eq!(what("weights.h5").unwrap(), "Keras's legacy model");

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use lucida::data::{Augment, Dataset};
 use lucida::nn::thousands;
-use lucida::train::{EpochRecord, Fit, Fitted, RunFolder, evaluate};
+use lucida::train::{EpochRecord, Evaluation, Fit, Fitted, RunFolder, evaluate};
 use lucida::weights::Model;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::Context;
 use crate::output::percent;
@@ -20,6 +20,8 @@ pub(super) struct Ending<'a> {
     pub(super) base: Option<Value>,
     /// Whether a finished run keeps the file to resume from.
     pub(super) keep_checkpoint: bool,
+    /// Whether one JSON object is all that is printed.
+    pub(super) json: bool,
     /// What is classified: digits or images.
     pub(super) samples: &'a str,
 }
@@ -55,19 +57,40 @@ impl Ending<'_> {
         }
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
+        let tested = test.filter(|test| !test.is_empty() && !fitted.interrupted);
+        let tested =
+            tested.map(|test| Ok::<_, anyhow::Error>((evaluate(model, test, context.cpu)?, test.len()))).transpose()?;
+        if self.json {
+            output.json(&self.answer(&files, tested.as_ref()))?;
+        }
         if fitted.interrupted {
             output.info(&format!("Stopped after {epochs} of {} epochs", fit.settings().epochs));
             output.info(&written);
             output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());
         }
-        if let Some(test) = test.filter(|test| !test.is_empty()) {
-            let result = evaluate(model, test, context.cpu)?;
-            let (accuracy, loss, count) = (percent(result.accuracy), result.loss, thousands(test.len()));
+        if let Some((result, count)) = tested.filter(|_| !self.json) {
+            let (accuracy, loss, count) = (percent(result.accuracy), result.loss, thousands(count));
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
         Ok(())
+    }
+
+    /// What `--json` prints.
+    fn answer(&self, files: &[&str], tested: Option<&(Evaluation, usize)>) -> Value {
+        let fitted = self.fitted;
+        json!({
+            "run": self.run.path().display().to_string(),
+            "best_epoch": fitted.best_epoch,
+            "stopped_early": fitted.stopped_early,
+            "interrupted": fitted.interrupted,
+            "epochs": fitted.history.epochs,
+            "test": tested.map(|(result, count)| {
+                json!({ "images": count, "accuracy": result.accuracy, "loss": result.loss })
+            }),
+            "files": files,
+        })
     }
 
     /// Says which epoch is the best, by what, and with which weights.

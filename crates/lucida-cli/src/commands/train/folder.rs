@@ -16,6 +16,7 @@ use super::rate;
 use super::remembered::Remembered;
 use super::settings::{Defaults, Wanted};
 use crate::cli::TrainFolder;
+use crate::cli::place::name_of;
 use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::{Output, percent};
@@ -25,6 +26,7 @@ use crate::progress::Counter;
 const NAMED: usize = 5;
 
 pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Context) -> Result<()> {
+    let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
     // A bare word that is no folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
@@ -32,11 +34,11 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
         return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
-    let out = arguments.out.clone().unwrap_or_else(|| default_out(path, arguments));
     let source = Source::of(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
     let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, team };
+    let out = wanted.place(arguments.out.as_deref(), &default_out(path));
     if wanted.is_finished(&out, context)? {
         return Ok(());
     }
@@ -88,6 +90,7 @@ fn run_in(
         augment: arguments.augment.as_ref(),
         base: network.record(),
         keep_checkpoint: training.keep_checkpoint,
+        json: training.json,
         samples: "images",
     };
     ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
@@ -274,18 +277,9 @@ fn advice(fitted: &Fitted, counts: &[usize], [augmented, pretrained]: [bool; 2])
     })
 }
 
-/// `runs/photos` for `/data/photos/`; `runs/photos-2` where a run is continued that may lie there.
-fn default_out(folder: &Path, arguments: &TrainFolder) -> PathBuf {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    let name = whole.file_name().map_or_else(|| "photos".to_owned(), |name| name.to_string_lossy().into_owned());
-    let first = Path::new("runs").join(&name);
-    if arguments.continued.is_none() || !first.exists() {
-        return first;
-    }
-    let numbered = |number: u32| Path::new("runs").join(format!("{name}-{number}"));
-    let free = (2..).find(|&number| !numbered(number).exists()).unwrap_or(2);
-    // A run that is resumed is the last one.
-    numbered(if arguments.training.resume && free > 2 { free - 1 } else { free })
+/// `runs/photos` for `/data/photos/`.
+fn default_out(folder: &Path) -> PathBuf {
+    Path::new("runs").join(name_of(folder))
 }
 
 /// What must be the same for a training to go on, beside its settings.

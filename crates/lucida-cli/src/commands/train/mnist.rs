@@ -1,5 +1,7 @@
 //! `lucida train mnist`
 
+use std::path::Path;
+
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Team, summary, thousands, zoo};
@@ -18,6 +20,7 @@ use crate::interrupt;
 const VALIDATION: f64 = 0.2;
 
 pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Context) -> Result<()> {
+    let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let (digits, origin) = match &arguments.data {
         Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
@@ -31,10 +34,11 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         seed: *seed,
         team,
     };
-    if wanted.is_finished(&arguments.out, context)? {
+    let out = wanted.place(arguments.out.as_deref(), Path::new("runs/mnist"));
+    if wanted.is_finished(&out, context)? {
         return Ok(());
     }
-    wanted.in_run(&arguments.out, |run| run_in(arguments, &wanted, (digits, &origin), run, context))
+    wanted.in_run(&out, |run| run_in(arguments, &wanted, (digits, &origin), run, context))
 }
 
 /// A run in its folder.
@@ -106,6 +110,7 @@ fn run_in(
         augment: arguments.augment.as_ref(),
         base: None,
         keep_checkpoint: training.keep_checkpoint,
+        json: training.json,
         samples: "digits",
     };
     ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)

@@ -1,6 +1,6 @@
 //! What a command line says about every training.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::super::Context;
 use super::watch::Watch;
 use crate::arguments::ClassWeights;
+use crate::cli::place::numbered;
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
 use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
@@ -50,6 +51,29 @@ impl Wanted<'_> {
     /// Whether this process writes and shows: it is alone, or the first of its team.
     pub(super) fn leads(&self) -> bool {
         self.team.is_none_or(|team| team.rank() == 0)
+    }
+
+    /// The folder of the run: the one that is given, else `default`, or where that exists, the first of `default-2`,
+    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a team take what the first
+    /// one finds.
+    pub(super) fn place(&self, given: Option<&Path>, default: &Path) -> PathBuf {
+        let of = |number: u32| if number == 1 { default.to_owned() } else { numbered(default, number) };
+        if let Some(given) = given {
+            return given.to_owned();
+        }
+        let mut number = [0.0];
+        if self.leads() {
+            let free = (1..).find(|&number| of(number).symlink_metadata().is_err()).unwrap_or(1);
+            number[0] = f64::from(match (self.arguments.resume, self.arguments.force) {
+                (true, _) => (free - 1).max(1),
+                (false, true) => 1,
+                (false, false) => free,
+            });
+        }
+        if let Some(team) = self.team {
+            team.sum(&mut number);
+        }
+        of(number[0] as u32)
     }
 
     /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again

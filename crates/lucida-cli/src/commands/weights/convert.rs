@@ -1,8 +1,12 @@
 //! `lucida weights convert`
 
+use std::path::Path;
+
 use anyhow::Result;
-use lucida::nn::thousands;
+use lucida::data::Preprocessing;
+use lucida::nn::{Node, thousands};
 use lucida::weights::{Model, ModelSpec, Note, Top, describe_format, save_model};
+use serde::Serialize;
 
 use crate::cli::WeightsConvert;
 use crate::commands::{Context, open_model};
@@ -27,28 +31,79 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         model.preprocessing = None;
     }
     save_model(&model, &arguments.output)?;
-    let parameters = thousands(model.network.parameters().0);
+    let about = About::of(&model);
+    if arguments.json {
+        return context.output.json(&Answer { file: &arguments.output, format, about });
+    }
+    let parameters = thousands(about.parameters);
     context.output.info(&format!("Written to {}: {format}, {parameters} parameters", arguments.output.display()));
-    describe(&model, context);
+    about.tell(context);
     Ok(())
 }
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    file: &'a Path,
+    format: &'static str,
+    #[serde(flatten)]
+    about: About<'a>,
+}
+
 /// What goes into the model and what comes out: who uses it in another program has to know.
-fn describe(model: &Model, context: Context) {
-    let network = &model.network;
-    let input = network.inputs().next().map(|input| network.nodes()[input].name()).unwrap_or_default();
-    let shape = network.input_shape().map(ToString::to_string).unwrap_or_default();
-    let prepared = match &model.preprocessing {
-        Some(preprocessing) => format!("{}; --preprocessing {preprocessing}", preprocessing.describe()),
-        None => "how images are prepared is not stored: --preprocessing does that".to_owned(),
-    };
-    context.output.info(&format!("Input {input:?} {shape}, batch first, channels last: {prepared}"));
-    if let Ok(output) = network.output() {
-        context.output.info(&format!("Output {:?} {}", output.name(), output.shape()));
+#[derive(Serialize)]
+struct About<'a> {
+    parameters: usize,
+    input: Tensor<'a>,
+    /// As `--preprocessing` takes it; none when it is not stored.
+    preprocessing: Option<String>,
+    #[serde(skip)]
+    prepared: String,
+    output: Option<Tensor<'a>>,
+    class_names: &'a [String],
+}
+
+/// Batch first, channels last.
+#[derive(Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    /// Without the batch.
+    shape: &'a [usize],
+}
+
+impl<'a> About<'a> {
+    fn of(model: &'a Model) -> Self {
+        let network = &model.network;
+        let tensor = |node: &'a Node| Tensor { name: node.name(), shape: node.shape().sizes() };
+        let input = network.inputs().next().map(|input| tensor(&network.nodes()[input]));
+        Self {
+            parameters: network.parameters().0,
+            input: input.unwrap_or(Tensor { name: "", shape: &[] }),
+            preprocessing: model.preprocessing.as_ref().map(ToString::to_string),
+            prepared: model.preprocessing.as_ref().map(Preprocessing::describe).unwrap_or_default(),
+            output: network.output().ok().map(tensor),
+            class_names: &model.class_names,
+        }
     }
-    if !model.class_names.is_empty() {
-        let more = if model.class_names.len() > NAMED { ", ..." } else { "" };
-        let names: Vec<&str> = model.class_names.iter().take(NAMED).map(String::as_str).collect();
-        context.output.info(&format!("Classes, in the order of the outputs: {}{more}", names.join(", ")));
+
+    fn tell(&self, context: Context) {
+        let shape = |tensor: &Tensor| {
+            let sizes: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+            format!("({})", sizes.join(", "))
+        };
+        let prepared = match &self.preprocessing {
+            Some(choice) => format!("{}; --preprocessing {choice}", self.prepared),
+            None => "how images are prepared is not stored: --preprocessing does that".to_owned(),
+        };
+        let (name, input) = (self.input.name, shape(&self.input));
+        context.output.info(&format!("Input {name:?} {input}, batch first, channels last: {prepared}"));
+        if let Some(output) = &self.output {
+            context.output.info(&format!("Output {:?} {}", output.name, shape(output)));
+        }
+        if !self.class_names.is_empty() {
+            let more = if self.class_names.len() > NAMED { ", ..." } else { "" };
+            let names: Vec<&str> = self.class_names.iter().take(NAMED).map(String::as_str).collect();
+            context.output.info(&format!("Classes, in the order of the outputs: {}{more}", names.join(", ")));
+        }
     }
 }
