@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use lucida::Error;
+use lucida::{Error, Unfit};
 
 /// The run failed.
 const FAILED: u8 = 1;
@@ -75,11 +75,14 @@ pub(crate) fn report(error: &anyhow::Error) {
 fn hint(error: &Error) -> Option<String> {
     let (field, before) = match error {
         Error::Changed { field, before, .. } => (field, before),
-        Error::Outputs { .. } => {
-            return Some(
-                "--task says what the outputs mean: classify, multilabel, or regress; `lucida embed` uses features"
-                    .to_owned(),
-            );
+        Error::Outputs { found, .. } => {
+            let advice = match found {
+                Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
+                Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",
+                Unfit::Values(_) => "--task classify or multilabel reads them as classes",
+                _ => return None,
+            };
+            return Some(advice.to_owned());
         }
         _ => return None,
     };

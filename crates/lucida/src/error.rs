@@ -4,11 +4,47 @@
 //! do where there is something to do. [`Error::blame`] tells a caller whom to address: the binary uses it for nothing
 //! but the wording, a server would map it to a status code.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// The result of every fallible call of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the outputs of a network are, where something else is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// Maps of this layer and shape.
+    Maps {
+        /// The last layer.
+        layer: String,
+        /// Its shape, without the batch.
+        shape: String,
+    },
+    /// So many features, as far as the network tells.
+    Features(usize),
+    /// So many features, as somebody said.
+    ChosenFeatures(usize),
+    /// So many numbers, which cannot be compared with classes.
+    Values(usize),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let features = |count: usize| if count == 1 { "1 feature".to_owned() } else { format!("{count} features") };
+        match self {
+            Self::Maps { layer, shape } => {
+                write!(f, "has no layer of classes: its last layer, {layer:?}, has the shape {shape}")
+            }
+            Self::Features(count) => write!(f, "ends in {}, not in classes", features(*count)),
+            Self::ChosenFeatures(count) => {
+                write!(f, "has {} as its outputs, which have no meaning one by one", features(*count))
+            }
+            Self::Values(1) => f.write_str("predicts a number, which cannot be compared with classes"),
+            Self::Values(_) => f.write_str("predicts numbers, which cannot be compared with classes"),
+        }
+    }
+}
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -89,8 +125,8 @@ pub enum Error {
     Outputs {
         /// The network's name.
         network: String,
-        /// What its outputs are: `ends in 64 features, not in classes`.
-        found: String,
+        /// What its outputs are.
+        found: Unfit,
     },
 
     /// The work was stopped on request.

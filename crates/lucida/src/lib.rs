@@ -13,5 +13,5 @@ pub mod style;
 pub mod train;
 pub mod weights;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, Unfit};
 pub use lucida_kernels::Cpu;

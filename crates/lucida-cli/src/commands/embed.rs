@@ -77,7 +77,7 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         let model = open_model(&arguments.model.spec(top), context)?;
         let layer = match &arguments.layer {
             Some(layer) => layer.as_str(),
-            None => last_features(&model.network)?,
+            None => last_features(&model)?,
         };
         let mut reader =
             FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(top), context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.as_str(),
-        None => last_features(&model.network)?,
+        None => last_features(&model)?,
     };
     model.network.find(layer)?;
     let expected = expected_files(arguments);

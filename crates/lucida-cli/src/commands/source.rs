@@ -184,10 +184,19 @@ impl Pictures {
     }
 
     /// The same with the labels of the classes that a model tells apart, to compare with what it says.
-    pub(super) fn labelled_for(self, model: &Model) -> Result<Self> {
+    pub(super) fn labelled_for(self, model: &Model, output: Output) -> Result<Self> {
+        let numbered = |set: &FolderSet| set.class_names().iter().enumerate().all(|(at, name)| *name == at.to_string());
+        if let (Set::Folder(set), true) = (&self.set, model.class_names.is_empty())
+            && !numbered(set)
+        {
+            output.note(&format!(
+                "the model does not name its classes: taking the folders in alphabetical order ({}); --classes names them",
+                set.class_names().join(", ")
+            ));
+        }
         let set = match self.set {
             Set::Folder(set) if !set.is_classified() => bail!(
-                "{}: has no sub-folders, so nobody knows the classes of its pictures; expected one for each class",
+                "{}: has no sub-folders, which name the classes of the images; expected one for each class",
                 set.root().display()
             ),
             Set::Folder(set) if !model.class_names.is_empty() => Set::Folder(set.with_classes(&model.class_names)?),

@@ -316,10 +316,18 @@ fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> 
         if model.network.input_shape()?.as_picture().is_some_and(|[height, width, _]| [height, width] == size) {
             return Ok(model);
         }
+        if let Ok(whole) = resized(model.clone(), path, spec.size) {
+            return Ok(whole);
+        }
+        // A classifier that is tied to its size stays behind.
         let mut network = known.build(&Options { size: spec.size, ..Options::without_top() })?;
         network.adopt(model.network)?;
         let preprocessing = model.preprocessing.map(|preprocessing| preprocessing.with_size(size[0], size[1]));
-        return Ok(Model { network, preprocessing, class_names: Vec::new(), ..model });
+        let [height, width] = size;
+        let note =
+            Note::Other(format!("the classifier of {} does not take {height}x{width}: it is left out", known.name));
+        let notes = [model.notes, vec![note]].concat();
+        return Ok(Model { network, preprocessing, class_names: Vec::new(), notes, ..model });
     }
     resized(model, path, spec.size)
 }

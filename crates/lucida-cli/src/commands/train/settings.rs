@@ -100,6 +100,9 @@ impl Wanted<'_> {
             files::heal(path);
         }
         let run = RunFolder::at(path);
+        if self.leads() && !run.model().exists() && !run.checkpoint().exists() {
+            context.output.note(&format!("{}: there is no run to resume: this is a new one", path.display()));
+        }
         let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
         let mut finished = [f64::from(u8::from(found))];
         if let Some(team) = self.team {

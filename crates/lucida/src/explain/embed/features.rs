@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::data::{Dataset, Loader, Picture, Preprocessing};
 use crate::files;
-use crate::nn::{Layer, Network, Plan};
-use crate::weights::Model;
+use crate::nn::{Layer, Plan};
+use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
 /// The most memory for features: 2 GiB.
@@ -134,8 +134,12 @@ impl Features {
 ///
 /// # Errors
 /// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.
-pub fn last_features(network: &Network) -> Result<&str> {
+pub fn last_features(model: &Model) -> Result<&str> {
+    let network = &model.network;
     let mut node = network.output()?;
+    if Outputs::are_features(model)? {
+        return Ok(node.name());
+    }
     loop {
         let Some(&before) = node.inputs().first() else {
             return Err(Error::Unsupported(format!("network {} has no layer before its output", network.name())));

@@ -18,7 +18,7 @@ fn digits(count: usize) -> LabelledImages {
 #[test]
 fn features_are_the_outputs_of_a_layer() {
     let (model, set) = (model(), digits(12));
-    let layer = last_features(&model.network).unwrap();
+    let layer = last_features(&model).unwrap();
     let indices: Vec<usize> = (0..12).rev().collect();
     let all = features(&model, &set, &indices, layer, Cpu::detect(), &|_, _| true).unwrap();
     let node = &model.network.nodes()[model.network.find(layer).unwrap()];

@@ -5,7 +5,7 @@
 //! rest can be [taken out](Network::tail) and trained on their remembered outputs.
 
 use super::{Layer, Network};
-use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input};
+use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input, Rescaling};
 use crate::{Error, Result};
 
 impl Network {
@@ -54,6 +54,72 @@ impl Network {
             }
         }
         Ok(self.with_head([Activation::new(activation).into()])?.0)
+    }
+
+    /// The network with its softmax or sigmoid as the last layer, where only layers follow it that change nothing of
+    /// probabilities: dropout, flattening, pooling over one pixel, limits at 0 and 1. Other networks stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it has several outputs.
+    pub(crate) fn with_activation_last(mut self) -> Result<Self> {
+        let end = self.find(self.output()?.name())?;
+        let Some((found, passed)) = self.activation_behind(end) else { return Ok(self) };
+        let kind = self.nodes[found].activation();
+        match &mut self.nodes[found].layer {
+            Layer::Dense(Dense { activation, .. })
+            | Layer::Conv2D(Conv2D { activation, .. })
+            | Layer::Activation(Activation { activation }) => *activation = ActivationKind::Linear,
+            _ => return Ok(self),
+        }
+        for node in passed {
+            // Of logits, these would change the values.
+            if let layer @ (Layer::Activation(_) | Layer::Rescaling(_)) = &mut self.nodes[node].layer {
+                *layer = Activation::new(ActivationKind::Linear).into();
+            }
+        }
+        self.with_output_activation(kind)
+    }
+
+    /// The softmax or sigmoid before the output, and the layers after it, none of which changes probabilities.
+    fn activation_behind(&self, end: usize) -> Option<(usize, Vec<usize>)> {
+        let (mut at, mut passed) = (end, Vec::new());
+        loop {
+            let (node, consumers) =
+                (&self.nodes[at], self.nodes.iter().filter(|node| node.inputs.contains(&at)).count());
+            if consumers > usize::from(at != end) {
+                return None;
+            }
+            let kind = node.activation();
+            if matches!(kind, ActivationKind::Softmax | ActivationKind::Sigmoid | ActivationKind::LogSoftmax) {
+                return (at != end).then_some((at, passed));
+            }
+            let &[before] = node.inputs.as_slice() else { return None };
+            let one_pixel = match self.nodes[before].shape.as_picture() {
+                Some([height, width, _]) => height * width == 1,
+                None => self.nodes[before].shape.as_flat().is_some(),
+            };
+            let keeps = match &node.layer {
+                Layer::Dropout(_) | Layer::Activation(Activation { activation: ActivationKind::Linear }) => true,
+                Layer::Activation(Activation { activation: ActivationKind::Relu | ActivationKind::Relu6 }) => true,
+                Layer::Activation(Activation { activation: ActivationKind::Clip { min, max } }) => {
+                    *min <= 0.0 && *max >= 1.0
+                }
+                Layer::Rescaling(Rescaling { scale, offset }) => {
+                    scale.iter().all(|&scale| scale == 1.0) && offset.iter().all(|&offset| offset == 0.0)
+                }
+                Layer::Flatten(_)
+                | Layer::GlobalAveragePooling2D(_)
+                | Layer::GlobalMaxPooling2D(_)
+                | Layer::AdaptiveAveragePooling2D(_)
+                | Layer::AveragePooling2D(_) => one_pixel,
+                _ => false,
+            };
+            if !keeps {
+                return None;
+            }
+            passed.push(at);
+            at = before;
+        }
     }
 
     /// The network with its only output flattened.

@@ -5,6 +5,7 @@ use super::{
     resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
     vgg19_bn,
 };
+use crate::nn::layers::ActivationKind;
 use crate::nn::network::edit_distance;
 use crate::nn::{Network, NetworkBuilder};
 use crate::{Error, Result};
@@ -57,6 +58,11 @@ impl Options {
     #[must_use]
     pub fn channels(self, channels: usize) -> Self {
         Self { channels: Some(channels), ..self }
+    }
+
+    /// The activation of the classifier: one output is the sigmoid of two classes.
+    pub(super) fn top_activation(&self) -> ActivationKind {
+        if self.classes == Some(1) { ActivationKind::Sigmoid } else { ActivationKind::Softmax }
     }
 
     /// With this many classes.

@@ -47,7 +47,7 @@ pub fn inception_v3(options: &Options) -> Result<Network> {
     }
     if options.top {
         x = net.builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
-        let dense = Dense::new(options.classes.unwrap_or(1000)).activation(ActivationKind::Softmax);
+        let dense = Dense::new(options.classes.unwrap_or(1000)).activation(options.top_activation());
         x = net.builder.add_named("predictions", dense, &[x])?;
     }
     options.build(net.builder, x)

@@ -26,7 +26,7 @@ pub fn lenet5(options: &Options) -> Result<Network> {
         Flatten {}.into(),
         Dense::new(120).activation(tanh).into(),
         Dense::new(84).activation(tanh).into(),
-        Dense::new(options.classes.unwrap_or(10)).activation(ActivationKind::Softmax).into(),
+        Dense::new(options.classes.unwrap_or(10)).activation(options.top_activation()).into(),
     ];
     let mut builder = Network::builder("lenet5");
     let mut last = builder.add(Input::new([height, width, options.channels.unwrap_or(1)]), &[])?;

@@ -62,7 +62,7 @@ fn squeezenet(
         x = builder.add(Dropout::new(0.5), &[x])?;
         x = builder.add_named("conv10", conv, &[x])?;
         x = builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
-        x = builder.add_named("predictions", Activation::new(ActivationKind::Softmax), &[x])?;
+        x = builder.add_named("predictions", Activation::new(options.top_activation()), &[x])?;
     }
     options.build(builder, x)
 }

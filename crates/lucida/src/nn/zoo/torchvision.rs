@@ -62,6 +62,6 @@ pub(super) fn classifier(builder: &mut NetworkBuilder, before: bool, options: &O
 
 /// The last layer.
 pub(super) fn predictions(builder: &mut NetworkBuilder, options: &Options, x: usize) -> Result<usize> {
-    let dense = Dense::new(options.classes.unwrap_or(1000)).activation(ActivationKind::Softmax);
+    let dense = Dense::new(options.classes.unwrap_or(1000)).activation(options.top_activation());
     builder.add_named("predictions", dense, &[x])
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::assign::Counts;
 use super::layers::{SUPPORTED, augments, layer, short};
-use crate::nn::layers::Input;
+use crate::nn::layers::{Input, Rescaling};
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
@@ -223,8 +223,12 @@ impl Reader {
         let first = inputs.first().map(|&input| self.builder.shape(input).clone());
         let first = first.ok_or_else(|| Error::layer(item.name, "is not connected to any layer"))?;
         let mut notes = Vec::new();
-        let layer =
-            layer(item.class, options, &first, &mut notes).map_err(|problem| Error::layer(item.name, problem))?;
+        let layer = match item.arithmetic() {
+            Some(rescaling) => rescaling.into(),
+            None => {
+                layer(item.class, options, &first, &mut notes).map_err(|problem| Error::layer(item.name, problem))?
+            }
+        };
         let name = self.free_name(item.name);
         let node = self.builder.add_named(name.clone(), layer, inputs)?;
         self.notes.extend(notes.into_iter().map(|note| format!("{name}: {note}")));
@@ -334,6 +338,30 @@ impl<'a> Item<'a> {
         self.whole["inbound_nodes"].as_array().map_or(&[], Vec::as_slice)
     }
 
+    /// `x / 255.0`, `x * 2`, `x - 1`, `x + 1` with a number or one for each channel, which are operations in Keras 3: what a
+    /// rescaling layer does.
+    fn arithmetic(&self) -> Option<Rescaling> {
+        let [call] = self.calls() else { return None };
+        let [tensor, constant] = call.get("args")?.as_array()?.as_slice() else { return None };
+        if tensor["class_name"] != "__keras_tensor__" {
+            return None;
+        }
+        let number = |value: &Value| value.as_f64().map(|value| value as f32);
+        let numbers: Vec<f32> = match constant {
+            Value::Array(values) if !values.is_empty() => values.iter().map(number).collect::<Option<_>>()?,
+            value => vec![number(value)?],
+        };
+        let all = |value: f32| vec![value; numbers.len()];
+        let (scale, offset) = match self.class {
+            "TrueDivide" | "Divide" => (numbers.iter().map(|number| 1.0 / number).collect(), all(0.0)),
+            "Multiply" => (numbers.clone(), all(0.0)),
+            "Subtract" => (all(1.0), numbers.iter().map(|number| -number).collect()),
+            "Add" => (all(1.0), numbers.clone()),
+            _ => return None,
+        };
+        Some(Rescaling { scale, offset })
+    }
+
     /// The outputs that a call takes, and whether it is called with `training=False`.
     fn sources(&self, call: &'a Value) -> Result<(Vec<Reference<'a>>, bool)> {
         let bad = |problem: String| Error::layer(self.name, problem);
@@ -349,7 +377,9 @@ impl<'a> Item<'a> {
                 }
             }
             (_, Some(new)) => {
-                tensors(new.get("args").unwrap_or(&Value::Null), &mut sources).map_err(bad)?;
+                let arguments = new.get("args").unwrap_or(&Value::Null);
+                let arguments = if self.arithmetic().is_some() { &arguments[0] } else { arguments };
+                tensors(arguments, &mut sources).map_err(bad)?;
                 options.extend(new.get("kwargs").and_then(Value::as_object));
             }
             _ => return Err(bad(format!("has a connection {}", short(call)))),
@@ -464,6 +494,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::nn::Layer;
 
     fn call(sources: &[(&str, usize)]) -> Value {
         let tensor = |&(name, call): &(&str, usize)| json!({ "class_name": "__keras_tensor__", "config": { "keras_history": [name, call, 0] } });
@@ -505,6 +536,27 @@ mod tests {
         assert_eq!([path_of(1), path_of(3)], ["layers/conv2d", "layers/conv2d_1"]);
         let early = described(&layers, ("relu", 0)).unwrap();
         assert_eq!(early.network.output().unwrap().name(), "relu");
+    }
+
+    #[test]
+    fn arithmetic_with_constants_is_a_rescaling() {
+        let with = |class: &str, constant: Value| {
+            let mut call = call(&[("in", 0)]);
+            call["args"].as_array_mut().unwrap().push(constant);
+            described(&[layer(class, "end", json!({}), &[call])], ("end", 0))
+        };
+        for (class, constant, scale, offset) in [
+            ("TrueDivide", json!(2.0), 0.5, 0.0),
+            ("Multiply", json!(3), 3.0, 0.0),
+            ("Subtract", json!(1.5), 1.0, -1.5),
+            ("Add", json!([2.0, 2.0]), 1.0, 2.0),
+        ] {
+            let found = with(class, constant).unwrap();
+            let Layer::Rescaling(rescaling) = found.network.output().unwrap().layer() else { panic!("{class}") };
+            assert!(rescaling.scale.iter().all(|&value| value == scale), "{class}: {rescaling:?}");
+            assert!(rescaling.offset.iter().all(|&value| value == offset), "{class}: {rescaling:?}");
+        }
+        assert!(with("GetItem", json!(["..."])).is_err());
     }
 
     /// Keras writes `training=True` for layers that augment. Its own `predict` overrules it in version 3 alone.

@@ -19,7 +19,7 @@ pub(super) const SUPPORTED: &str = "InputLayer, Conv2D, Dense, MaxPooling2D, Ave
      Softmax, Dropout, Flatten, ZeroPadding2D, Concatenate, Add, layers that augment images (RandomFlip and others), and models within models (Sequential, Functional)";
 
 /// Layers that do nothing outside of training.
-const AUGMENTATION: [&str; 21] = [
+const AUGMENTATION: [&str; 25] = [
     "RandomFlip",
     "RandomRotation",
     "RandomZoom",
@@ -41,6 +41,10 @@ const AUGMENTATION: [&str; 21] = [
     "RandomShear",
     "GaussianNoise",
     "GaussianDropout",
+    "SpatialDropout2D",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
 ];
 
 /// Whether layers of a class do nothing outside of training.

@@ -104,16 +104,23 @@ impl Model {
         let Ok(expected) = self.classes_by_shape() else { return };
         let own = model_file.with_extension("labels.txt");
         let shared = BESIDE.iter().map(|name| model_file.with_file_name(name));
-        let Some(path) = std::iter::once(own).chain(shared).find(|path: &PathBuf| path.is_file()) else { return };
-        let shown = path.display();
-        match read_class_names(&path) {
-            Ok(names) if names.len() == expected => self.class_names = names,
-            Ok(names) => self.notes.push(Note::ClassNames(format!(
-                "{shown} has {} class names, the network has {expected} classes: it is ignored",
-                names.len()
-            ))),
-            Err(problem) => self.notes.push(Note::ClassNames(format!("ignored: {problem}"))),
+        let mut ignored = None;
+        for path in std::iter::once(own).chain(shared).filter(|path: &PathBuf| path.is_file()) {
+            let problem = match read_class_names(&path) {
+                Ok(names) if names.len() == expected => {
+                    self.class_names = names;
+                    return;
+                }
+                Ok(names) => format!(
+                    "{} has {} class names, the network has {expected} classes: it is ignored",
+                    path.display(),
+                    names.len()
+                ),
+                Err(problem) => format!("ignored: {problem}"),
+            };
+            ignored.get_or_insert(problem);
         }
+        self.notes.extend(ignored.map(Note::ClassNames));
     }
 
     /// Takes the names of the classes from this file.

@@ -50,49 +50,75 @@ impl Model {
 /// By a factor and an offset at the start of the network: Keras's `Rescaling` and `Normalization`, constants of an ONNX graph.
 fn by_first_layers(network: &Network) -> Option<PixelFormat> {
     let mut at = network.inputs().next()?;
-    let mut scale: Option<f32> = None;
+    let mut first: Option<Affine> = None;
     while let Some(next) = only_consumer(network, at) {
         let node = &network.nodes()[next];
         match node.layer() {
             Layer::Dropout(_) | Layer::ZeroPadding2D(_) => {}
             // What augments images in training alone is a linear activation here.
             Layer::Activation(Activation { activation: ActivationKind::Linear }) => {}
-            _ => match largest_scale(network, node) {
-                Some(factor) => scale = Some(scale.unwrap_or(1.0) * factor),
+            _ => match Affine::of(network, node) {
+                Some(next) => first = Some(first.map_or(next, |first| first.then(next))),
                 None => break,
             },
         }
         at = next;
     }
-    let range = 255.0 * scale?;
-    Some(if range <= WIDEST { PixelFormat::Raw } else { PixelFormat::Unit })
+    first?.pixels()
+}
+
+/// What the first layers do to pixel values, on average over the channels.
+#[derive(Debug, Clone, Copy)]
+struct Affine {
+    scale: f32,
+    offset: f32,
+}
+
+impl Affine {
+    /// That of a layer that only scales and shifts, and does not learn to.
+    fn of(network: &Network, node: &Node) -> Option<Self> {
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
+        match node.layer() {
+            Layer::Rescaling(Rescaling { scale, offset }) => Some(Self { scale: mean(scale), offset: mean(offset) }),
+            Layer::BatchNormalization(norm) => {
+                let weights = &network.weights()[node.weights()];
+                if weights.iter().any(|weight| weight.trainable()) {
+                    return None;
+                }
+                let mut values = weights.iter().map(|weight| weight.values());
+                let gamma = if norm.scale { values.next()? } else { &[1.0] };
+                let beta = if norm.center { values.next()? } else { &[0.0] };
+                let (centers, variances) = (values.next()?, values.next()?);
+                let scale = mean(gamma) / (mean(variances) + norm.epsilon).sqrt();
+                Some(Self { scale, offset: mean(beta) - mean(centers) * scale })
+            }
+            _ => None,
+        }
+    }
+
+    fn then(self, next: Self) -> Self {
+        Self { scale: self.scale * next.scale, offset: self.offset * next.scale + next.offset }
+    }
+
+    /// The pixel values that this makes small ones of. What is subtracted is the middle of the values that are meant.
+    fn pixels(self) -> Option<PixelFormat> {
+        if self.scale.abs() < f32::EPSILON || (self.scale == 1.0 && self.offset == 0.0) {
+            return None;
+        }
+        let middle = -self.offset / self.scale;
+        let small = 255.0 * self.scale.abs() <= WIDEST;
+        Some(match middle {
+            _ if small || middle > 1.5 => PixelFormat::Raw,
+            _ if middle < -0.02 => PixelFormat::Tf,
+            _ => PixelFormat::Unit,
+        })
+    }
 }
 
 /// The only layer that takes a layer's output.
 fn only_consumer(network: &Network, at: usize) -> Option<usize> {
     let mut consumers = (0..network.nodes().len()).filter(|&node| network.nodes()[node].inputs().contains(&at));
     consumers.next().filter(|_| consumers.next().is_none())
-}
-
-/// The largest factor of a layer that only scales and shifts, and does not learn to.
-fn largest_scale(network: &Network, node: &Node) -> Option<f32> {
-    let largest = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
-    match node.layer() {
-        Layer::Rescaling(Rescaling { scale, .. }) => Some(largest(&mut scale.iter().copied())),
-        Layer::BatchNormalization(norm) => {
-            let weights = &network.weights()[node.weights()];
-            if weights.iter().any(|weight| weight.trainable()) {
-                return None;
-            }
-            let variance = weights.last()?.values();
-            let gamma = norm.scale.then(|| weights[0].values());
-            let scale = |(channel, variance): (usize, &f32)| {
-                gamma.map_or(1.0, |gamma| gamma[channel]) / (variance + norm.epsilon).sqrt()
-            };
-            Some(largest(&mut variance.iter().enumerate().map(scale)))
-        }
-        _ => None,
-    }
 }
 
 fn by_name(name: &str) -> Option<PixelFormat> {
@@ -126,6 +152,11 @@ mod tests {
         // A second scaling alone takes pixels that are scaled already.
         assert_eq!(guessed("a", vec![std.into()], 3), (Some("unit".to_owned()), 0));
         assert_eq!(guessed("a", vec![Rescaling::new(2.0, -1.0).into()], 1), (Some("unit".to_owned()), 0));
+        // The means of ImageNet alone; values from -1 to 1 whose mean is a little below zero; nothing at all.
+        let caffe = Rescaling { scale: vec![1.0; 3], offset: vec![-123.68, -116.78, -103.94] };
+        assert_eq!(guessed("a", vec![caffe.into()], 3), (raw(), 0));
+        assert_eq!(guessed("a", vec![Rescaling::new(2.1, 0.2).into()], 3), (Some("tf".to_owned()), 0));
+        assert_eq!(guessed("a", vec![Rescaling::new(1.0, 0.0).into()], 3), (Some("unit".to_owned()), 1));
     }
 
     #[test]

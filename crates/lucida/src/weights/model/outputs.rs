@@ -4,7 +4,7 @@ use super::task::task_of;
 use super::{Model, Task};
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Point};
-use crate::{Error, Result};
+use crate::{Error, Result, Unfit};
 
 /// The kinds of outputs that can be read one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,17 @@ impl Outputs {
         if outputs.kind != OutputKind::Values {
             return Ok(outputs);
         }
-        let what = if outputs.units == 1 { "a number" } else { "numbers" };
-        let found = format!("predicts {what}, which cannot be compared with classes");
-        Err(Error::Outputs { network: outputs.network, found })
+        Err(Error::Outputs { network: outputs.network, found: Unfit::Values(outputs.units) })
+    }
+
+    /// Whether they are features, which have no meaning one by one.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the network has several outputs.
+    pub fn are_features(model: &Model) -> Result<bool> {
+        let output = model.network.output()?;
+        let task = model.task.unwrap_or_else(|| task_of(&model.network, output, !model.class_names.is_empty()));
+        Ok(task == Task::Features)
     }
 
     /// Those of a network of which nothing else is known.
@@ -64,12 +72,13 @@ impl Outputs {
     fn find(network: &Network, task: Option<Task>, named: bool) -> Result<Self> {
         let output = network.output()?;
         let (layer, shape) = (output.name().to_owned(), output.shape());
-        let refused = |found: String| Err(Error::Outputs { network: network.name().to_owned(), found });
+        let refused = |found: Unfit| Err(Error::Outputs { network: network.name().to_owned(), found });
         let Some(units) = shape.as_flat() else {
-            return refused(format!("has no layer of classes: its last layer, {layer:?}, has the shape {shape}"));
+            return refused(Unfit::Maps { layer, shape: shape.to_string() });
         };
         let (kind, activation) = match (task.unwrap_or_else(|| task_of(network, output, named)), units) {
-            (Task::Features, _) => return refused(format!("ends in {units} features, not in classes")),
+            (Task::Features, _) if task.is_some() => return refused(Unfit::ChosenFeatures(units)),
+            (Task::Features, _) => return refused(Unfit::Features(units)),
             (Task::Classify, 1) => (OutputKind::TwoClasses, Some(ActivationKind::Sigmoid)),
             (Task::Classify, _) => (OutputKind::Classes, Some(ActivationKind::Softmax)),
             (Task::Multilabel, _) => (OutputKind::Labels, Some(ActivationKind::Sigmoid)),

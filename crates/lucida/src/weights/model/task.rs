@@ -64,11 +64,12 @@ impl Model {
     /// [`Error::Unsupported`] when the network has several outputs, or an output that is not flat, and a task needs one.
     pub(in crate::weights) fn set_task(mut self, task: Option<Task>) -> Result<Self> {
         self.task = task;
-        let output = match self.network.output() {
-            Ok(output) => output,
+        if let Err(problem) = self.network.output() {
             // Of several outputs none can be read as classes; what asks for them says so.
-            Err(problem) => return if task.is_some() { Err(problem) } else { Ok(self) },
-        };
+            return if task.is_some() { Err(problem) } else { Ok(self) };
+        }
+        self.network = self.network.with_activation_last()?;
+        let output = self.network.output()?;
         let named = !self.class_names.is_empty();
         let task_of_network = task.unwrap_or_else(|| task_of(&self.network, output, named));
         let units = output.shape().len();
@@ -80,11 +81,11 @@ impl Model {
         };
         if !flat {
             if output.shape().as_picture().is_some_and(|[height, width, _]| height * width == 1) {
-                self.network = self.network.with_flat_output()?;
+                self.network = self.network.with_flat_output()?.with_activation_last()?;
             } else if task.is_some() {
                 let (name, shape) = (self.network.name(), output.shape());
                 return Err(Error::Unsupported(format!(
-                    "network {name} cannot {task_of_network}: its output has the shape {shape}, which is not flat"
+                    "network {name} ends in maps of the shape {shape}: --task {task_of_network} needs one number for each class"
                 )));
             } else {
                 return Ok(self);
@@ -134,17 +135,24 @@ pub(super) fn task_of(network: &Network, output: &Node, named: bool) -> Task {
 /// Whether linear outputs are those of a layer that classifies: a dense layer, or a 1x1 convolution with a bias whose maps are
 /// averaged, which is what NiN and SqueezeNet end in. A base without its classifier ends in pooled maps of other layers.
 fn ends_in_classifier(network: &Network, output: &Node) -> bool {
-    let mut node = output;
+    let (mut node, mut rectified) = (output, false);
     loop {
         match node.layer() {
-            Layer::Dense(_) => return true,
-            Layer::Conv2D(conv) => return conv.kernel_size == [1, 1] && conv.use_bias,
+            Layer::Dense(dense) => return dense.activation == ActivationKind::Linear && !rectified,
+            Layer::Conv2D(conv) => {
+                let logits = matches!(conv.activation, ActivationKind::Linear | ActivationKind::Relu);
+                return logits && conv.kernel_size == [1, 1] && conv.use_bias;
+            }
+            Layer::Activation(activation) => match activation.activation {
+                ActivationKind::Linear => {}
+                ActivationKind::Relu => rectified = true,
+                _ => return false,
+            },
             Layer::Flatten(_)
             | Layer::GlobalAveragePooling2D(_)
             | Layer::AveragePooling2D(_)
             | Layer::AdaptiveAveragePooling2D(_)
-            | Layer::Dropout(_)
-            | Layer::Activation(_) => {}
+            | Layer::Dropout(_) => {}
             _ => return false,
         }
         let &[before] = node.inputs() else { return false };
@@ -206,6 +214,47 @@ mod tests {
             let found = outputs(&dense(3, given).set_task(None).unwrap().network);
             found.iter().zip(&logits).for_each(|(p, z)| assert!((p - z.exp() / sum).abs() < 1e-6));
         }
+    }
+
+    #[test]
+    fn layers_that_keep_probabilities_may_follow_the_activation() {
+        use crate::nn::layers::Dropout;
+        let linear = || Layer::from(Activation::new(ActivationKind::Linear));
+        let limits = || Layer::from(Activation::new(ActivationKind::Clip { min: 0.0, max: 1.0 }));
+        let map = |units, activation| Layer::from(Conv2D::new(units, [4, 4]).activation(activation));
+        for (units, kind) in [(3, ActivationKind::Softmax), (1, ActivationKind::Sigmoid), (3, ActivationKind::Sigmoid)]
+        {
+            let dense = || vec![Flatten {}.into(), Dense::new(units).activation(kind).into()];
+            let ends: [Vec<Layer>; 6] = [
+                [dense(), vec![Dropout::new(0.5).into()]].concat(),
+                [dense(), vec![linear(), Flatten {}.into()]].concat(),
+                [dense(), vec![limits(), Rescaling::new(1.0, 0.0).into()]].concat(),
+                vec![map(units, kind)],
+                vec![map(units, kind), Flatten {}.into()],
+                vec![map(units, kind), GlobalAveragePooling2D {}.into()],
+            ];
+            for (number, layers) in ends.into_iter().enumerate() {
+                let before = model(layers);
+                let expected = outputs(&before.network);
+                let after = before.set_task(None).unwrap();
+                assert_eq!(ending(&after), kind, "{number}");
+                assert!(after.notes.is_empty(), "{number}: {:?}", after.notes);
+                let found = outputs(&after.network);
+                found.iter().zip(&expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{number}"));
+            }
+        }
+        // The mean of the probabilities of several places is no softmax of anything.
+        let mean = model(vec![
+            Conv2D::new(3, [1, 1]).activation(ActivationKind::Softmax).into(),
+            GlobalAveragePooling2D {}.into(),
+        ]);
+        assert_eq!(ending(&mean.set_task(None).unwrap()), ActivationKind::Linear);
+        let features = model(vec![
+            Flatten {}.into(),
+            Dense::new(8).activation(ActivationKind::Relu).into(),
+            Dropout::new(0.5).into(),
+        ]);
+        assert_eq!(ending(&features.set_task(None).unwrap()), ActivationKind::Linear);
     }
 
     #[test]
