@@ -8,6 +8,9 @@ use super::{Layer, Network};
 use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input, Rescaling};
 use crate::{Error, Result};
 
+/// How far from 0 and 1 limits may be that keep probabilities: they are there against logarithms of zero.
+const TINY: f32 = 1e-6;
+
 impl Network {
     /// The network with more layers, one after another, behind its only output. Their weights are zero; returns the index of
     /// the first of them as well.
@@ -102,7 +105,7 @@ impl Network {
                 Layer::Dropout(_) | Layer::Activation(Activation { activation: ActivationKind::Linear }) => true,
                 Layer::Activation(Activation { activation: ActivationKind::Relu | ActivationKind::Relu6 }) => true,
                 Layer::Activation(Activation { activation: ActivationKind::Clip { min, max } }) => {
-                    *min <= 0.0 && *max >= 1.0
+                    *min <= TINY && *max >= 1.0 - TINY
                 }
                 Layer::Rescaling(Rescaling { scale, offset }) => {
                     scale.iter().all(|&scale| scale == 1.0) && offset.iter().all(|&offset| offset == 0.0)
