@@ -48,6 +48,7 @@ pub(crate) use train::{
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
 use crate::arguments::{Indices, ModelArguments, Source};
+use crate::numbers::whole;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +88,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Number of threads [default: all cores, or LUCIDA_THREADS]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = whole::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
 
     /// Print results and errors only
@@ -108,7 +109,7 @@ pub(crate) enum Command {
     #[command(arg_required_else_help = true)]
     Train(Box<Train>),
 
-    /// Write a page about a training on a folder of photos: curves, mistakes, what the network looked at
+    /// Write an HTML report for a training run: curves, mistakes, what the network looked at
     Report(ReportArguments),
 
     /// Print the layers of a network: types, output shapes, parameters
@@ -195,7 +196,7 @@ pub(crate) struct Demo {
     pub(crate) force: bool,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }
 
@@ -338,7 +339,7 @@ pub(crate) struct DataShow {
     pub(crate) set: SetName,
 
     /// How many digits
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) first: u32,
 
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
@@ -375,7 +376,10 @@ pub(crate) struct Completions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::any::TypeId;
+    use std::path::PathBuf;
+
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_definition_is_consistent() {
@@ -398,5 +402,40 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&super::Cli::command());
+    }
+
+    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was given.
+    #[test]
+    fn every_option_says_what_it_expects() {
+        const WRONG: &str = "?!";
+        fn check(command: &clap::Command, path: &[&str], count: &mut usize) {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let Some(long) = argument.get_long() else { continue };
+                let option = format!("--{long}={WRONG}");
+                let line = path.iter().copied().chain([option.as_str()]);
+                let message = match super::Cli::try_parse_from(line) {
+                    Err(error) => crate::exit::in_plain_words(error).to_string(),
+                    Ok(_) => String::new(),
+                };
+                // Any text and any path is taken; what is then missing are other arguments.
+                if message.is_empty() || message.contains("required arguments") {
+                    let takes = argument.get_value_parser().type_id();
+                    let is_free = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|free| takes == *free);
+                    assert!(is_free, "{path:?} {option}: {message}");
+                    continue;
+                }
+                let says = ["expected ", "there are ", "there is no "].iter().any(|words| message.contains(words));
+                let clean = ["invalid", "digit found", "possible values"].iter().all(|words| !message.contains(words));
+                assert!(says && clean && message.contains(WRONG), "{path:?} {option}: {message}");
+                *count += 1;
+            }
+            for inner in command.get_subcommands() {
+                let path: Vec<&str> = path.iter().copied().chain([inner.get_name()]).collect();
+                check(inner, &path, count);
+            }
+        }
+        let mut count = 0;
+        check(&super::Cli::command(), &["lucida"], &mut count);
+        assert!(count > 100, "{count}");
     }
 }

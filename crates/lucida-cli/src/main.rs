@@ -9,6 +9,7 @@ mod commands;
 mod dashboard;
 mod exit;
 mod interrupt;
+mod numbers;
 mod output;
 mod progress;
 mod show;
@@ -22,6 +23,6 @@ use clap::Parser;
 fn main() -> ExitCode {
     match cli::Cli::try_parse() {
         Ok(cli) => exit::of_run(commands::run(&cli)),
-        Err(answer) => exit::of_parsing(&answer),
+        Err(answer) => exit::of_parsing(answer),
     }
 }

@@ -9,7 +9,8 @@ use common::{TEST, TRAIN, lucida, names, run, shared, stderr, stdout, text, writ
 use lucida::data::{Dataset, Mnist, Picture};
 use serde_json::Value;
 
-const RUN_FILES: [&str; 5] = ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors"];
+const RUN_FILES: [&str; 6] =
+    ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors", "run.json"];
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
@@ -32,7 +33,8 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert!(lines[4].starts_with("Best epoch ") && lines[4].contains(": validation loss "), "{}", lines[4]);
     assert!(lines[5].starts_with("Test accuracy ") && lines[5].ends_with(" on 100 digits"), "{}", lines[5]);
     assert!(lines[6].starts_with(&format!("Written to {}: model.safetensors, ", out.display())), "{}", lines[6]);
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines[7], format!("See lucida report {}", out.display()));
+    assert_eq!(lines.len(), 8);
     assert_eq!(names(&out), RUN_FILES);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3);

@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["demo"],
     &["train"],
@@ -17,6 +17,8 @@ const COMMANDS: [&[&str]; 33] = [
     &["weights"],
     &["weights", "fetch"],
     &["weights", "list"],
+    &["weights", "remove"],
+    &["weights", "clean"],
     &["weights", "inspect"],
     &["weights", "convert"],
     &["activations"],

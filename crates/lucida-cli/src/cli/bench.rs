@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::arguments::ModelArguments;
+use crate::numbers::whole;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
@@ -27,7 +28,7 @@ pub(crate) struct BenchPlan {
     pub(crate) model: ModelArguments,
 
     /// Pictures in a batch
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, visible_alias = "batch-size", alias = "bs", value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch: u32,
 
     /// Time a training step: forward, and back to the weights
@@ -43,7 +44,7 @@ pub(crate) struct BenchPlan {
     pub(crate) cut: Option<String>,
 
     /// Runs; the table has the medians
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<u32>(1..=10_000))]
     pub(crate) rounds: u32,
 
     /// Print one JSON object and nothing else

@@ -8,7 +8,8 @@ use clap::{Args, ValueHint};
 use lucida::explain::{Baseline, Method};
 
 use super::Bulk;
-use crate::arguments::{ModelArguments, Source};
+use crate::arguments::{Indices, ModelArguments, Source};
+use crate::numbers::{not_negative_f32, positive_f32, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -41,9 +42,9 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which picture of the data set, from 0
-    #[arg(long, value_name = "N", requires = "data")]
-    pub(crate) index: Option<usize>,
+    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
 
     /// Class to explain, by name or number [default: the predicted one]
     #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new())]
@@ -83,31 +84,31 @@ pub(crate) struct Explain {
     pub(crate) baseline: Baseline,
 
     /// SmoothGrad: noisy copies
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
     pub(crate) samples: usize,
 
     /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
-    #[arg(long, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = not_negative_f32, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
     pub(crate) noise: f32,
 
     /// RISE: random masks
-    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
     pub(crate) masks: usize,
 
     /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
-    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) patch: Option<usize>,
 
     /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
-    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) stride: Option<usize>,
 
     /// LRP: what keeps small sums from blowing up
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = positive_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
     pub(crate) epsilon: f32,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
     pub(crate) seed: u64,
 }
 

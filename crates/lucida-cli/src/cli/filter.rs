@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::numbers::{not_negative, positive, whole};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
@@ -28,15 +29,15 @@ pub(crate) struct Filter {
     pub(crate) kernel: Vec<String>,
 
     /// Deviation of the Gaussian, also of that in canny, in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "1.4")]
+    #[arg(long, value_parser = positive, value_name = "PIXELS", default_value = "1.4")]
     pub(crate) sigma: f64,
 
     /// Canny: the slope from which an edge goes on, as a part of the steepest
-    #[arg(long, value_name = "PART", default_value = "0.08")]
+    #[arg(long, value_parser = not_negative, value_name = "PART", default_value = "0.08")]
     pub(crate) low: f64,
 
     /// Canny: the slope from which an edge begins, as a part of the steepest
-    #[arg(long, value_name = "PART", default_value = "0.2")]
+    #[arg(long, value_parser = not_negative, value_name = "PART", default_value = "0.2")]
     pub(crate) high: f64,
 
     /// Model file, or folder of a run, whose learned filter is to be compared
@@ -48,7 +49,7 @@ pub(crate) struct Filter {
     pub(crate) layer: Option<String>,
 
     /// Number of the learned filter, from 0
-    #[arg(long, value_name = "N", requires = "model", default_value = "0")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", requires = "model", default_value = "0")]
     pub(crate) filter: usize,
 
     /// Folder for the pictures

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position, positive};
+use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
+use crate::numbers::{positive, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -92,7 +93,7 @@ pub(crate) struct DreamArguments {
     pub(crate) filters: Option<Indices>,
 
     /// Sizes to go through
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u32>(1..=32))]
     pub(crate) octaves: u32,
 
     /// How much larger each size is than the one before
@@ -100,7 +101,7 @@ pub(crate) struct DreamArguments {
     pub(crate) octave_scale: f64,
 
     /// Steps for each size
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
     /// How far a step goes, where pixels go from 0 to 1
@@ -108,11 +109,11 @@ pub(crate) struct DreamArguments {
     pub(crate) rate: f64,
 
     /// Longer side of the result in pixels; a smaller picture is not enlarged
-    #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = clap::value_parser!(u32).range(48..=8192))]
+    #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// The result, a PNG
@@ -133,19 +134,19 @@ pub(crate) struct Making {
 
     /// Steps, from each of the starts [default: 512, for the classes of digits 320; for keras-vis 600, half of them without
     /// the variation]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,
 
     /// Pictures of each filter or class, pushed apart to show different things (fourier only)
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=64))]
     pub(crate) diversity: u32,
 
     /// Seed of all random numbers: equal seeds give equal pictures
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Pictures in a row [default: 8; for keras-vis 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1000))]
     pub(crate) columns: Option<u32>,
 
     /// The grid of pictures, a PNG [default: filters-LAYER.png, classes.png]

@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use lucida::plot::Colormap;
 
 use crate::arguments::{ModelArguments, Source};
+use crate::numbers::whole;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -38,11 +39,11 @@ pub(crate) struct ReceptiveField {
     pub(crate) data: Option<Source>,
 
     /// Pictures to measure with
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) samples: u32,
 
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Colours

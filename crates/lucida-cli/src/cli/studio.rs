@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
 use crate::arguments::{MeaningArguments, Size, Source, known_networks};
+use crate::numbers::whole;
 
 /// A local web page to look into networks with.
 #[derive(Debug, Args)]
@@ -51,11 +52,11 @@ pub(crate) struct Studio {
     pub(crate) runs: PathBuf,
 
     /// Port; 0 for any that is free
-    #[arg(long, default_value_t = 7860)]
+    #[arg(long, value_parser = whole::<u16>(0..=65_535), default_value_t = 7860)]
     pub(crate) port: u16,
 
     /// Address to listen on; one that other machines reach demands a token
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_parser = address, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) listen: IpAddr,
 
     /// A name under which other machines know this one; may be given several times
@@ -65,4 +66,9 @@ pub(crate) struct Studio {
     /// Open it in a browser
     #[arg(long)]
     pub(crate) open: bool,
+}
+
+/// An address of this machine.
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IP address, as in 127.0.0.1 or ::1".to_owned())
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
-use crate::arguments::{Bytes, StartArgument, positive};
+use crate::arguments::{Bytes, StartArgument};
+use crate::numbers::{not_negative, positive, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -80,7 +81,7 @@ pub(crate) struct Style {
     pub(crate) show: bool,
 
     /// Steps from one preview, frame of the animation or picture in the terminal to the next
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) every: u32,
 }
 
@@ -111,7 +112,7 @@ pub(crate) struct StyleFrames {
     pub(crate) force: bool,
 
     /// Steps for each frame after the first
-    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "60", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) frame_steps: u32,
 
     /// How firmly a frame is held to the one before; 0 lets it flicker
@@ -131,7 +132,7 @@ pub(crate) struct Painting {
     pub(crate) preset: PresetName,
 
     /// Longer side of the result in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = clap::value_parser!(u32).range(32..=16_384))]
+    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = whole::<u32>(32..=16_384))]
     pub(crate) size: u32,
 
     /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
@@ -155,12 +156,12 @@ pub(crate) struct Painting {
     pub(crate) weights: Option<PathBuf>,
 
     /// Steps, in each size if there are several [default: that of the preset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
 
     /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 256
     /// for the preset best (64 with the built-in network), else 0]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=16_384))]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
 
     /// How pixels are changed [default: that of the preset]
@@ -188,7 +189,7 @@ pub(crate) struct Painting {
     pub(crate) memory: Option<Bytes>,
 
     /// Seed of all random numbers: equal seeds give equal pictures
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }
 
@@ -232,10 +233,4 @@ pub(crate) enum StyleLossName {
     Gram,
     /// Gaussians: the Wasserstein-2 distance
     Wasserstein,
-}
-
-/// A number that may be zero.
-fn not_negative(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
-    number.ok_or_else(|| "expected a number that is not negative".to_owned())
 }

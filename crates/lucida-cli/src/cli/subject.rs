@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::arguments::Source;
+use crate::arguments::{Indices, Source};
 
 /// One picture: a file, or one of a data set.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Subject {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which picture of the data set, from 0
-    #[arg(long, value_name = "N", requires = "data")]
-    pub(crate) index: Option<usize>,
+    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
 }

@@ -27,6 +27,12 @@ pub(crate) enum Weights {
     /// List the weights that can be fetched, and which of them are there
     List(WeightsList),
 
+    /// Remove the fetched weights of a network from the cache
+    Remove(WeightsRemove),
+
+    /// Remove all fetched weights from the cache, unfinished downloads too
+    Clean(WeightsClean),
+
     /// Say what is in a file: tensors with their types and shapes, attributes, the network if it has one
     Inspect(WeightsInspect),
 
@@ -65,6 +71,36 @@ pub(crate) struct WeightsList {
     /// Print one JSON object and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida weights remove vgg19 --dry-run   what would be removed, and how much that frees
+  lucida weights remove vgg19
+
+Removes the weights with the classifier and those without it, and what has arrived of an unfinished download.")]
+pub(crate) struct WeightsRemove {
+    /// Network
+    #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
+    pub(crate) network: String,
+
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida weights clean --dry-run   what would be removed, and how much that frees
+  lucida weights clean
+
+Files of other names or sizes stay: they were not fetched.")]
+pub(crate) struct WeightsClean {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use lucida::{Error, files};
 use serde::Serialize;
 
 use super::source::Pictures;
-use super::subject::Input;
+use super::subject::{Input, places};
 use super::tables::table;
 use super::{Context, open_model};
 use crate::arguments::Choice;
@@ -60,9 +60,13 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     model.preprocessing()?;
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
-    match (&arguments.image, &set, arguments.index) {
-        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, context),
-        (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, context),
+    match (&arguments.image, &set, &arguments.index) {
+        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, &arguments.out, context),
+        (None, Some(set), Some(indices)) => {
+            let mut places = places(set, indices, &arguments.out)?.into_iter();
+            places
+                .try_for_each(|(index, out)| one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context))
+        }
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one picture: give IMAGE, or --index")
         }
@@ -72,13 +76,13 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
 }
 
 /// What excites the filters in one picture.
-fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Result<()> {
+fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<()> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
     let layout = deconvnet.field().layout();
     let filters =
         arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
-    let earlier = files::claim_folder(&arguments.out, &[FIGURE, FIELDS], arguments.force)?;
+    let earlier = files::claim_folder(out, &[FIGURE, FIELDS], arguments.force)?;
     let values = deconvnet.activations(network, &input.values)?.to_vec();
     let top = arguments.top.map(usize::from);
     let targets: Vec<Target> = match &filters {
@@ -113,8 +117,8 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
     let inputs = vec![input.values.as_slice(); targets.len()];
     let projections = deconvnet.project(network, &inputs, &targets)?;
     let (field, preprocessing) = (deconvnet.field(), model.preprocessing()?);
-    save(&arguments.out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
-    save(&arguments.out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
+    save(out, FIGURE, &projection_sheet(&input.values, &projections, field, preprocessing)?)?;
+    save(out, FIELDS, &outlined_fields(&input.values, &projections, field, preprocessing)?)?;
     let is_dead = |projection: &&lucida::explain::Projection| projection.activation == 0.0;
     let answer = Answer {
         model: &arguments.model.model,
@@ -133,7 +137,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, context: Context) -> Re
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE, FIELDS], arguments, context)
+    tell(&answer, &[FIGURE, FIELDS], out, arguments.json, context)
 }
 
 /// The paper's figure over a data set.
@@ -192,15 +196,15 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, context: Context) -> 
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, &[FIGURE], arguments, context)
+    tell(&answer, &[FIGURE], &arguments.out, arguments.json, context)
 }
 
 fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::Result<()> {
     picture.save_png(&folder.join(name))
 }
 
-fn tell(answer: &Answer, names: &[&str], arguments: &Deconv, context: Context) -> Result<()> {
-    if arguments.json {
+fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<()> {
+    if json {
         return context.output.json(answer);
     }
     let rows = answer.projections.iter().map(|projection| {
@@ -213,7 +217,7 @@ fn tell(answer: &Answer, names: &[&str], arguments: &Deconv, context: Context) -
         let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
     }
-    context.output.info(&format!("Written to {}: {}", arguments.out.display(), names.join(", ")));
+    context.output.info(&format!("Written to {}: {}", out.display(), names.join(", ")));
     Ok(())
 }
 

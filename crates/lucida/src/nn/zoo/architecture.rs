@@ -5,8 +5,8 @@ use super::{
     resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
     vgg19_bn,
 };
-use crate::nn::network::edit_distance;
 use crate::nn::{Network, NetworkBuilder};
+use crate::similar::edit_distance;
 use crate::{Error, Result};
 
 /// How a network starts.
