@@ -52,21 +52,32 @@ use crate::numbers::whole;
 
 const EXAMPLES: &str = "\
 Examples:
-  lucida demo                                   train on the built-in digits, write a report
-  lucida train mnist --data DIR                 train on MNIST's files in DIR
-  lucida train photos                           train a classifier on a folder of photos
-  lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
-  lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
-  lucida explain runs/mnist photo-of-a-7.jpg    and why
-  lucida summary mnist-cnn                      the layers of a network
-  lucida activations runs/mnist photo.jpg       what each layer makes of a picture
-  lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
-  lucida weights fetch vgg16                    download what ImageNet has taught VGG16
-  lucida studio --open                          look into networks in a web page
+  lucida demo
+      train on the built-in digits, write a report
+  lucida train mnist --data DIR
+      train on MNIST's files in DIR
+  lucida train photos
+      train a classifier on a folder of photos
+  lucida evaluate runs/mnist --data mnist:DIR
+      how good the trained model is
+  lucida predict runs/mnist photo-of-a-7.jpg
+      what it takes a picture for
+  lucida explain runs/mnist photo-of-a-7.jpg
+      and why
+  lucida summary mnist-cnn
+      the layers of a network
+  lucida activations runs/mnist photo.jpg
+      what each layer makes of a picture
+  lucida style photo.jpg painting.jpg -o out.png
+      a painting of the photo
+  lucida weights fetch vgg16
+      download what ImageNet has taught VGG16
+  lucida studio --open
+      look into networks in a web page
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
-  LUCIDA_SIMD     instruction set to use: scalar, avx2, avx512 or neon, as far as the processor has them
+  LUCIDA_SIMD     instruction set: scalar, avx2, avx512 or neon
   LUCIDA_CACHE    folder for downloaded weights
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
@@ -214,12 +225,16 @@ pub(crate) struct Summary {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
-  lucida evaluate runs/mnist --data mnist:DIR --out plots  with pictures of confusion and calibration
-  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
-  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
+  lucida evaluate runs/mnist --data mnist:DIR
+      the test digits in DIR
+  lucida evaluate runs/mnist --data mnist:DIR --out plots
+      with pictures of confusion and calibration
+  lucida evaluate runs/mnist --data mnist --json
+      the built-in digits, one JSON object
+  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv
+      a sub-folder for each class
 
-Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures
+Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures \
 are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
@@ -273,13 +288,20 @@ pub(crate) enum PartName {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida predict runs/mnist seven.png photo.jpg              pictures of any size
-  lucida predict runs/mnist seven.png --verbose              with all probabilities
-  lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
-  lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
-  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
-  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them
-  lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all  by all processes that mpirun starts")]
+  lucida predict runs/mnist seven.png photo.jpg
+      pictures of any size
+  lucida predict runs/mnist seven.png --verbose
+      with all probabilities
+  lucida predict vgg16 dog.jpg
+      after lucida weights fetch vgg16 --with-top
+  lucida predict runs/mnist --data mnist:DIR --index 0..10
+      the first ten test digits in DIR
+  lucida predict runs/mnist --data mnist --index 3,5 --json
+      two built-in digits, one JSON object
+  lucida predict runs/cats-dogs --data ./photos --csv all.csv
+      all pictures of a folder, and a table of them
+  lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
+      by all processes that mpirun starts")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,

@@ -7,6 +7,7 @@ mod bar;
 mod cli;
 mod commands;
 mod dashboard;
+mod estimate;
 mod exit;
 mod interrupt;
 mod numbers;

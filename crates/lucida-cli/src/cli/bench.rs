@@ -19,9 +19,9 @@ Examples:
   lucida bench plan vgg19 --size 512 --style --cut block5_conv2
   lucida bench plan mnist-cnn --json
 
-The weights are random, and so are the pictures. A rate counts the multiplications and additions of a convolution by its
-definition; Winograd's algorithm does with a quarter of them, so its share of the processor's peak may exceed 100 %; what its
-matrix products reach by themselves, without the transforms around them, is in the last column. Layers joined by + are
+The weights are random, and so are the pictures. A rate counts the multiplications and additions of a convolution by its \
+definition; Winograd's algorithm does with a quarter of them, so its share of the processor's peak may exceed 100 %; what its \
+matrix products reach by themselves, without the transforms around them, is in the last column. Layers joined by + are \
 computed in one pass. With --training the pass back to the weights is timed, with --style that to the picture.")]
 pub(crate) struct BenchPlan {
     #[command(flatten)]

@@ -11,12 +11,15 @@ use crate::numbers::whole;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida deconv runs/mnist seven.png --layer conv2d_2               the nine strongest filters
-  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12   the strongest place of one
+  lucida deconv runs/mnist seven.png --layer conv2d_2
+      the nine strongest filters
+  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12
+      the strongest place of one
   lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12 --position 3,4
   lucida deconv runs/mnist --data mnist --index 51 --layer conv2d_1
   lucida deconv runs/mnist --data mnist:DIR --layer conv2d_2 --filters 0..8
-  lucida deconv vgg16 --data ./photos --sample 500 --layer block3_conv3 --filters random:8
+  lucida deconv vgg16 --data ./photos --sample 500 --layer block3_conv3 \\
+      --filters random:8
 
 The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, \
 rectified, and filtered with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each \

@@ -12,12 +12,13 @@ use crate::numbers::{perplexity, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida embed runs/mnist --data mnist                        the features that it decides by
+  lucida embed runs/mnist --data mnist   the features that it decides by
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
-  lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi --out runs/all
+  lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi \\
+      --out runs/all
 
 The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours \
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]

@@ -14,13 +14,18 @@ use crate::numbers::{not_negative_f32, positive_f32, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida explain runs/mnist seven.png                            all methods on one sheet
-  lucida explain runs/mnist --data mnist --index 7               a built-in digit
-  lucida explain runs/mnist seven.png --class 1 --method lrp     what speaks for a 1
+  lucida explain runs/mnist seven.png
+      all methods on one sheet
+  lucida explain runs/mnist --data mnist --index 7
+      a built-in digit
+  lucida explain runs/mnist seven.png --class 1 --method lrp
+      what speaks for a 1
   lucida explain model.keras cat.jpg --method grad-cam --layer block4_conv3
   lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
-  lucida explain runs/mnist seven.png --json --npy               all numbers, and the raw maps
-  lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi --out runs/all
+  lucida explain runs/mnist seven.png --json --npy
+      all numbers, and the raw maps
+  lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi \\
+      --out runs/all
 
 Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
 calls important are deleted (less is better), and while they are inserted into a blurred picture (more is \

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::numbers::{not_negative, positive, whole};
+use crate::numbers::{not_negative, whole};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
@@ -10,10 +10,12 @@ use clap::{Args, ValueHint};
 #[command(after_help = "\
 Examples:
   lucida filter photo.jpg --kernel sobel-x
-  lucida filter photo.jpg --kernel sobel-x,sobel-y,laplacian,gaussian,sharpen,canny
+  lucida filter photo.jpg \\
+      --kernel sobel-x,sobel-y,laplacian,gaussian,sharpen,canny
   lucida filter photo.jpg --kernel canny --sigma 2 --low 0.05 --high 0.15
   lucida filter photo.jpg --kernel emboss.txt
-  lucida filter seven.png --kernel sobel-x --model runs/mnist --layer conv2d --filter 3
+  lucida filter seven.png --kernel sobel-x --model runs/mnist --layer conv2d \\
+      --filter 3
 
 A picture for each kernel, sobel-x.png and so on, and filters.png with all of them at work on a smaller copy. A file of a kernel \
 has a line of numbers for each row. Answers to differences (sobel, laplacian) are shown around gray. With a model, one of its learned \
@@ -29,7 +31,7 @@ pub(crate) struct Filter {
     pub(crate) kernel: Vec<String>,
 
     /// Deviation of the Gaussian, also of that in canny, in pixels
-    #[arg(long, value_parser = positive, value_name = "PIXELS", default_value = "1.4")]
+    #[arg(long, value_parser = not_negative, value_name = "PIXELS", default_value = "1.4")]
     pub(crate) sigma: f64,
 
     /// Canny: the slope from which an edge goes on, as a part of the steepest

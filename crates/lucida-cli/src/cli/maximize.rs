@@ -11,9 +11,10 @@ use crate::numbers::{positive, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida filters runs/mnist --layer conv2d_1                    every filter of a layer
+  lucida filters runs/mnist --layer conv2d_1   every filter of a layer
   lucida filters runs/mnist --layer conv2d_1 --filters 0,3,11
-  lucida filters runs/mnist --layer conv2d_2 --filters random:8 --method keras-vis
+  lucida filters runs/mnist --layer conv2d_2 --filters random:8 \\
+      --method keras-vis
   lucida filters runs/mnist --layer conv2d --filters 5 --diversity 4
   lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
   lucida filters vgg16-builtin --layer block3_conv1 --filters random:8
@@ -65,8 +66,10 @@ pub(crate) struct Classes {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida dream photo.jpg                                      the built-in blocks of VGG16
-  lucida dream photo.jpg --model vgg16 --layer block4_conv2   all of it: see `lucida weights`
+  lucida dream photo.jpg
+      the built-in blocks of VGG16
+  lucida dream photo.jpg --model vgg16 --layer block4_conv2
+      all of it: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
 pub(crate) struct DreamArguments {
     /// The picture to dream about

@@ -15,7 +15,8 @@ Examples:
   lucida receptive-field vgg16
   lucida receptive-field inception-v3 --json
   lucida receptive-field runs/mnist --effective
-  lucida receptive-field runs/mnist --effective --data mnist --layers conv2d_1,conv2d_2
+  lucida receptive-field runs/mnist --effective --data mnist \\
+      --layers conv2d_1,conv2d_2
 
 For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows \
 and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies. \

@@ -13,14 +13,20 @@ use crate::numbers::whole;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida studio                              the built-in network, and the runs in runs/
-  lucida studio --open                       the same, and a browser with it
-  lucida studio runs/mnist                   a model of yours
-  lucida studio vgg16 --data ./photos        after lucida weights fetch vgg16; with pictures to look at
-  lucida studio --data mnist:DIR             train on MNIST's files in DIR
-  lucida studio --listen 0.0.0.0             for other machines too: prints an address with a token
+  lucida studio
+      the built-in network, and the runs in runs/
+  lucida studio --open
+      the same, and a browser with it
+  lucida studio runs/mnist
+      a model of yours
+  lucida studio vgg16 --data ./photos
+      after lucida weights fetch vgg16; with pictures to look at
+  lucida studio --data mnist:DIR
+      train on MNIST's files in DIR
+  lucida studio --listen 0.0.0.0
+      for other machines too: prints an address with a token
 
-The studio serves this machine alone unless --listen says otherwise. What it computes in the background is kept in the
+The studio serves this machine alone unless --listen says otherwise. What it computes in the background is kept in the \
 folder studio of the runs, a folder for each job. Ctrl-C ends it.")]
 pub(crate) struct Studio {
     /// Model file, folder of a run, or name of a known network [default: the newest run, else what is built in]

@@ -11,18 +11,26 @@ use crate::numbers::{not_negative, positive, whole};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style photo.jpg painting.jpg -o out.png           at once, with the built-in network
-  lucida style photo.jpg brushwork -o out.png              in the built-in style
+  lucida style photo.jpg painting.jpg -o out.png
+      at once, with the built-in network
+  lucida style photo.jpg brushwork -o out.png
+      in the built-in style
   lucida style photo.jpg painting.jpg -o out.png --weights vgg16.h5 --size 1024
-  lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1           two styles mixed
-  lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png       or each in its place
-  lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance --style-scale 0.5
-  lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 --memory 4G
-  lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps --every 20
+  lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1
+      two styles mixed
+  lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png
+      or each in its place
+  lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance \\
+      --style-scale 0.5
+  lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 \\
+      --memory 4G
+  lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps \\
+      --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
-  lucida style photos/ painting.jpg -o painted/ --distributed mpi     many, by all processes that mpirun starts
+  lucida style photos/ painting.jpg -o painted/ --distributed mpi
+      many, by all processes that mpirun starts
 
-Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3
+Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3 \
 of VGG16. Ctrl-C writes the best picture so far. The file says in its metadata how it was made.")]
 pub(crate) struct Style {
     #[command(flatten)]
@@ -89,10 +97,11 @@ pub(crate) struct Style {
 #[command(after_help = "\
 Examples:
   lucida style-frames frames/ painting.jpg -o painted/
-  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 --temporal-weight 300
+  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 \\
+      --temporal-weight 300
 
-The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved
-to where its parts are now, and held near to that. A film becomes frames, and frames a film, with
+The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved \
+to where its parts are now, and held near to that. A film becomes frames, and frames a film, with \
 ffmpeg -i film.mp4 frames/%05d.png and ffmpeg -i painted/%05d.png painted.mp4")]
 pub(crate) struct StyleFrames {
     /// Folder with the frames

@@ -14,24 +14,36 @@ use crate::numbers::{part, positive, whole};
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
-  lucida train photos                             a sub-folder of pictures for each class
+  lucida train photos
+      a sub-folder of pictures for each class
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
-  lucida train photos --steps-per-epoch 100 --validation-steps 50 --early-stopping 5
-  lucida train photos --model vgg16               a new head on VGG16: lucida weights fetch vgg16
-  lucida train photos --model inception-v3 --cut mixed7 --head flatten,dense:1024,dropout:0.2
+  lucida train photos --steps-per-epoch 100 --validation-steps 50 \\
+      --early-stopping 5
+  lucida train photos --model vgg16
+      a new head on VGG16: lucida weights fetch vgg16
+  lucida train photos --model inception-v3 --cut mixed7 \\
+      --head flatten,dense:1024,dropout:0.2
   lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
-  lucida train photos --base runs/mine --cut dense  a new head on a model of your own
-  lucida train photos --find-lr                   which learning rate to take
-  lucida train photos --tui                       a dashboard: curves, throughput, pictures
-  lucida train photos --out runs/a --resume       resume where it was stopped, or killed
-  lucida train photos --continue runs/a           more photos or other classes: start from the weights of a run
-  lucida train photos --channels 1 --size 64      a network for gray images
-  lucida train mnist --epochs 5                   digits: see lucida train mnist --help
-  lucida train ./mnist                            a folder of your own that is called mnist
+  lucida train photos --base runs/mine --cut dense
+      a new head on a model of your own
+  lucida train photos --find-lr
+      which learning rate to take
+  lucida train photos --tui
+      a dashboard: curves, throughput, pictures
+  lucida train photos --out runs/a --resume
+      resume where it was stopped, or killed
+  lucida train photos --continue runs/a
+      more photos or other classes: start from the weights of a run
+  lucida train photos --channels 1 --size 64
+      a network for gray images
+  lucida train mnist --epochs 5
+      digits: see lucida train mnist --help
+  lucida train ./mnist
+      a folder of your own that is called mnist
 
-A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
-are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
-validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
+A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes \
+are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least \
+validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files \
 cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
 pub(crate) struct Train {
     #[command(subcommand)]
@@ -158,14 +170,15 @@ pub(crate) struct TrainFolder {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida train mnist                                   the 10,000 built-in digits
-  lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
+  lucida train mnist                      the 10,000 built-in digits
+  lucida train mnist --data DIR           MNIST's files in DIR, gzipped or not
   lucida train mnist --epochs 5 --seed 1 --out runs/a
-  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
-  lucida train mnist | tee training.log                one line an epoch
+  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 \\
+      --epochs 30
+  lucida train mnist | tee training.log   one line an epoch
 
-A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with
+A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least \
+validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with \
 checkpoint.safetensors to resume from.")]
 pub(crate) struct TrainMnist {
     /// Folder with MNIST's files [default: the built-in 10,000 digits]

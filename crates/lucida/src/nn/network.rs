@@ -167,7 +167,7 @@ impl Network {
         let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
         let layers = match names.len() {
             0 => String::new(),
-            1..=LISTED => format!(" its layers are {}", names.join(", ")),
+            1..=LISTED => format!(" Its layers are {}", names.join(", ")),
             count => format!(" `lucida summary` lists its {count} layers"),
         };
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
