@@ -25,7 +25,7 @@ impl Estimate {
 
     /// Of the work, this part is done: from 0 to 1.
     pub(crate) fn at(&self, done: f64) {
-        if self.told.get() || !(done > 0.0) {
+        if self.told.get() || done <= 0.0 {
             return;
         }
         let passed = self.started.elapsed();

@@ -179,7 +179,7 @@ mod tests {
     fn predicted(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Result<Predicted> {
         let image = Picture::new(5, 4, Colour::Rgb.channels(), vec![9; 60]).unwrap();
         let model = model(scores, activation, task);
-        let found = predict(&model, &[image.clone()], Cpu::detect())?;
+        let found = predict(&model, std::slice::from_ref(&image), Cpu::detect())?;
         assert_eq!(Predictor::of_one(&model, Cpu::detect())?.predict(&image)?, found[0]);
         Ok(found[0].clone())
     }
