@@ -11,6 +11,8 @@ use lucida::data::PreprocessingChoice;
 use lucida::nn::zoo;
 use lucida::weights::{ModelSpec, Task, Top};
 
+use crate::exit;
+
 /// The model of a command, whatever it does with it.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ModelArguments {
@@ -128,9 +130,11 @@ impl FromStr for Source {
             // A bare word that is no folder is a mistake in the command line; a path is looked at when it is opened.
             _ if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() => Ok(Self::Folder(text.into())),
             _ => {
-                Err("there is no such folder; expected mnist (the built-in digits), mnist:DIR (a folder with MNIST's \
-                      files) or a folder of pictures"
-                    .to_owned())
+                let near = exit::did_you_mean(Path::new(text)).map(|near| format!("; {near}")).unwrap_or_default();
+                Err(format!(
+                    "there is no folder {text:?}; expected mnist (the built-in digits), mnist:DIR (a folder with MNIST's \
+                     files) or a folder of images{near}"
+                ))
             }
         }
     }
@@ -151,6 +155,14 @@ impl fmt::Display for Source {
 pub(crate) struct Indices(Vec<Range<usize>>);
 
 impl Indices {
+    /// The position, where it is a single one.
+    pub(crate) fn only(&self) -> Option<usize> {
+        match self.0.as_slice() {
+            [one] if one.len() == 1 => Some(one.start),
+            _ => None,
+        }
+    }
+
     /// The positions in the order given, if all lie below `len`; else the first that does not.
     pub(crate) fn below(&self, len: usize) -> Result<Vec<usize>, usize> {
         for range in &self.0 {
@@ -169,7 +181,9 @@ impl FromStr for Indices {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| -> Result<usize, String> {
             let number = text.parse().ok().filter(|&number| number < usize::MAX);
-            number.ok_or_else(|| format!("{text:?} is not a position; expected as in 3, 0..10 or 0,5,9"))
+            number.ok_or_else(|| {
+                format!("expected positions from 0 up, as in 3, 0..10 (without 10) or 0,5,9; {text:?} is not one")
+            })
         };
         let ranges = text.split(',').map(|part| {
             let Some((start, end)) = part.split_once("..") else {
@@ -177,7 +191,11 @@ impl FromStr for Indices {
                 return Ok(at..at + 1);
             };
             let range = number(start)?..number(end)?;
-            if range.is_empty() { Err(format!("{part} holds no position")) } else { Ok(range) }
+            if range.is_empty() {
+                Err(format!("{part} holds no position; expected the smaller number first, as in 0..10"))
+            } else {
+                Ok(range)
+            }
         });
         ranges.collect::<Result<_, _>>().map(Self)
     }
@@ -199,7 +217,9 @@ impl FromStr for Choice {
             None if text == "all" => Ok(Self::All),
             Some(("random", count)) => {
                 let count = count.parse().ok().filter(|&count| count > 0);
-                count.map(Self::Random).ok_or_else(|| "expected a number above 0 after `random:`".to_owned())
+                count
+                    .map(Self::Random)
+                    .ok_or_else(|| "expected a number of 1 or more after random:, as in random:8".to_owned())
             }
             _ => text.parse().map(Self::These).map_err(|problem| format!("{problem}; or all, or random:8")),
         }
@@ -252,7 +272,7 @@ impl FromStr for Amount {
         match text.parse() {
             _ if text == "all" => Ok(Self(None)),
             Ok(count @ 1..) => Ok(Self(Some(count))),
-            _ => Err("expected a number, or all".to_owned()),
+            _ => Err("expected a number of 1 or more, or all, as in 8".to_owned()),
         }
     }
 }
@@ -278,12 +298,6 @@ impl FromStr for ClassWeights {
         let all = text.split(',').map(one).collect::<Option<Vec<_>>>();
         all.map(Self::Named).ok_or_else(|| "expected balanced, or NAME=WEIGHT,... as in cats=1,dogs=2.5".to_owned())
     }
-}
-
-/// A part of a whole: from 0 up, less than 1.
-pub(crate) fn part(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| (0.0..1.0).contains(number));
-    number.ok_or_else(|| "expected a number from 0 up, less than 1".to_owned())
 }
 
 /// A number of bytes: `800M`, `2G`, `1.5G`.
@@ -323,15 +337,9 @@ impl FromStr for StartArgument {
             "content" => Ok(Self::Content),
             "noise" => Ok(Self::Noise),
             _ if text.contains(['/', '\\', '.']) => Ok(Self::File(text.into())),
-            _ => Err("expected content, noise, or the file of a picture".to_owned()),
+            _ => Err("expected content, noise, or an image file, as in start.png".to_owned()),
         }
     }
-}
-
-/// A positive number: a learning rate.
-pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-    number.ok_or_else(|| "expected a positive number".to_owned())
 }
 
 #[cfg(test)]
@@ -411,7 +419,6 @@ mod tests {
         for wrong in ["", "cats", "cats=", "cats=-1", "cats=nan", "cats=1,"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-        assert!(part("1").is_err() && part("-0.1").is_err() && part("0.5") == Ok(0.5));
     }
 
     #[test]
@@ -430,13 +437,5 @@ mod tests {
         assert_eq!("noise".parse(), Ok(StartArgument::Noise));
         assert_eq!("a.png".parse(), Ok(StartArgument::File("a.png".into())));
         assert!("random".parse::<StartArgument>().is_err());
-    }
-
-    #[test]
-    fn rates() {
-        assert_eq!(positive("1e-3"), Ok(0.001));
-        for wrong in ["0", "-1", "nan", "inf", "fast", ""] {
-            assert!(positive(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -1,16 +1,19 @@
 //! A bar for work of known length.
 
 use std::fmt::Write;
+use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use crate::estimate::Estimate;
 use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
 
-/// A bar on a terminal; nothing when piped, where a line at the end says what was done.
+/// A bar on a terminal; when piped, a note on the time of long work, and a line at the end says what was done.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
+    estimate: Mutex<Estimate>,
 }
 
 impl Bar {
@@ -18,14 +21,22 @@ impl Bar {
     pub(crate) fn new(output: Output, what: &'static str) -> Self {
         let shown = output.is_watched() && !output.quiet();
         let bar = shown.then(|| ProgressBar::new(0).with_style(style(what)).with_prefix(what));
-        Self { bar }
+        Self { bar, estimate: Mutex::new(Estimate::new(output)) }
     }
 
     /// `done` of `total` are done.
     pub(crate) fn set(&self, done: usize, total: usize) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+            }
+            // The threads that count wait for nobody.
+            None => {
+                if let Ok(estimate) = self.estimate.try_lock() {
+                    estimate.at(done as f64 / total.max(1) as f64);
+                }
+            }
         }
     }
 }

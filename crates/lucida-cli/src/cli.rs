@@ -49,24 +49,36 @@ pub(crate) use train::{
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
 use crate::arguments::{Indices, ModelArguments, Source};
+use crate::numbers::whole;
 
 const EXAMPLES: &str = "\
 Examples:
-  lucida demo                                   train on the built-in digits, write a report
-  lucida train mnist --data DIR                 train on MNIST's files in DIR
-  lucida train photos                           train a classifier on a folder of photos
-  lucida evaluate runs/mnist --data mnist:DIR   how good the trained model is
-  lucida predict runs/mnist photo-of-a-7.jpg    what it takes a picture for
-  lucida explain runs/mnist photo-of-a-7.jpg    and why
-  lucida summary mnist-cnn                      the layers of a network
-  lucida activations runs/mnist photo.jpg       what each layer makes of a picture
-  lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
-  lucida weights fetch vgg16                    download what ImageNet has taught VGG16
-  lucida studio --open                          look into networks in a web page
+  lucida demo
+      train on the built-in digits, write a report
+  lucida train mnist --data DIR
+      train on MNIST's files in DIR
+  lucida train photos
+      train a classifier on a folder of photos
+  lucida evaluate runs/mnist --data mnist:DIR
+      how good the trained model is
+  lucida predict runs/mnist photo-of-a-7.jpg
+      what it takes a picture for
+  lucida explain runs/mnist photo-of-a-7.jpg
+      and why
+  lucida summary mnist-cnn
+      the layers of a network
+  lucida activations runs/mnist photo.jpg
+      what each layer makes of a picture
+  lucida style photo.jpg painting.jpg -o out.png
+      a painting of the photo
+  lucida weights fetch vgg16
+      download what ImageNet has taught VGG16
+  lucida studio --open
+      look into networks in a web page
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
-  LUCIDA_SIMD     instruction set to use: scalar, avx2, avx512 or neon, as far as the processor has them
+  LUCIDA_SIMD     instruction set: scalar, avx2, avx512 or neon
   LUCIDA_CACHE    folder for downloaded weights
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
@@ -88,7 +100,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Number of threads [default: all cores, or LUCIDA_THREADS]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = whole::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
 
     /// Print results and errors only
@@ -109,7 +121,7 @@ pub(crate) enum Command {
     #[command(arg_required_else_help = true)]
     Train(Box<Train>),
 
-    /// Write a page about a training on a folder of photos: curves, mistakes, what the network looked at
+    /// Write an HTML report for a training run: curves, mistakes, what the network looked at
     Report(ReportArguments),
 
     /// Print the layers of a network: types, output shapes, parameters
@@ -196,7 +208,7 @@ pub(crate) struct Demo {
     pub(crate) force: bool,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }
 
@@ -219,12 +231,16 @@ pub(crate) struct Summary {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida evaluate runs/mnist --data mnist:DIR              the test digits in DIR
-  lucida evaluate runs/mnist --data mnist:DIR --out plots  with pictures of confusion and calibration
-  lucida evaluate runs/mnist --data mnist --json           the built-in digits, one JSON object
-  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv  a sub-folder for each class
+  lucida evaluate runs/mnist --data mnist:DIR
+      the test digits in DIR
+  lucida evaluate runs/mnist --data mnist:DIR --out plots
+      with pictures of confusion and calibration
+  lucida evaluate runs/mnist --data mnist --json
+      the built-in digits, one JSON object
+  lucida evaluate runs/cats-dogs --data ./photos --csv all.csv
+      a sub-folder for each class
 
-Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures
+Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures \
 are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
@@ -282,15 +298,24 @@ pub(crate) enum PartName {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida predict runs/mnist seven.png photo.jpg              pictures of any size
-  lucida predict runs/mnist seven.png --verbose              with all probabilities
-  lucida predict runs/cats-dogs photos                       all images of a folder
-  find . -name '*.jpg' | lucida predict runs/cats-dogs -     a list from standard input
-  lucida predict vgg16 dog.jpg                               after lucida weights fetch vgg16 --with-top
-  lucida predict runs/mnist --data mnist:DIR --index 0..10   the first ten test digits in DIR
-  lucida predict runs/mnist --data mnist --index 3,5 --json  two built-in digits, one JSON object
-  lucida predict runs/cats-dogs --data ./photos --csv all.csv  all pictures of a folder, and a table of them
-  lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all  by all processes that mpirun starts")]
+  lucida predict runs/mnist seven.png photo.jpg
+      pictures of any size
+  lucida predict runs/mnist seven.png --verbose
+      with all probabilities
+  lucida predict runs/cats-dogs photos
+      all images of a folder
+  find . -name '*.jpg' | lucida predict runs/cats-dogs -
+      a list from standard input
+  lucida predict vgg16 dog.jpg
+      after lucida weights fetch vgg16 --with-top
+  lucida predict runs/mnist --data mnist:DIR --index 0..10
+      the first ten test digits in DIR
+  lucida predict runs/mnist --data mnist --index 3,5 --json
+      two built-in digits, one JSON object
+  lucida predict runs/cats-dogs photos --csv all.csv
+      all images of a folder, and a table of them
+  lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
+      by all processes that mpirun starts")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -355,7 +380,7 @@ pub(crate) struct DataShow {
     pub(crate) set: SetName,
 
     /// How many digits
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) first: u32,
 
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
@@ -396,7 +421,10 @@ pub(crate) struct Completions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::any::TypeId;
+    use std::path::PathBuf;
+
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_definition_is_consistent() {
@@ -419,5 +447,40 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&super::Cli::command());
+    }
+
+    /// Whatever the option, a value that it cannot take gets an answer in plain words: what was expected, and what was given.
+    #[test]
+    fn every_option_says_what_it_expects() {
+        const WRONG: &str = "?!";
+        fn check(command: &clap::Command, path: &[&str], count: &mut usize) {
+            for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+                let Some(long) = argument.get_long() else { continue };
+                let option = format!("--{long}={WRONG}");
+                let line = path.iter().copied().chain([option.as_str()]);
+                let message = match super::Cli::try_parse_from(line) {
+                    Err(error) => crate::exit::in_plain_words(error).to_string(),
+                    Ok(_) => String::new(),
+                };
+                // Any text and any path is taken; what is then missing are other arguments.
+                if message.is_empty() || message.contains("required arguments") {
+                    let takes = argument.get_value_parser().type_id();
+                    let is_free = [TypeId::of::<String>(), TypeId::of::<PathBuf>()].iter().any(|free| takes == *free);
+                    assert!(is_free, "{path:?} {option}: {message}");
+                    continue;
+                }
+                let says = ["expected ", "there are ", "there is no "].iter().any(|words| message.contains(words));
+                let clean = ["invalid", "digit found", "possible values"].iter().all(|words| !message.contains(words));
+                assert!(says && clean && message.contains(WRONG), "{path:?} {option}: {message}");
+                *count += 1;
+            }
+            for inner in command.get_subcommands() {
+                let path: Vec<&str> = path.iter().copied().chain([inner.get_name()]).collect();
+                check(inner, &path, count);
+            }
+        }
+        let mut count = 0;
+        check(&super::Cli::command(), &["lucida"], &mut count);
+        assert!(count > 100, "{count}");
     }
 }

@@ -1,10 +1,16 @@
 //! From a result to an exit code, and to the one line that says what went wrong.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use lucida::{Error, Unfit};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
+use lucida::{Error, Unfit, files};
+
+use crate::cli::Cli;
 
 /// The run failed.
 const FAILED: u8 = 1;
@@ -58,17 +64,54 @@ pub(crate) fn of_run(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// The code of a command line that asks for help or the version, or that cannot be understood.
-pub(crate) fn of_parsing(answer: &clap::Error) -> ExitCode {
+pub(crate) fn of_parsing(answer: clap::Error) -> ExitCode {
+    let answer = in_plain_words(answer);
     match answer.print().and_then(|()| io::stdout().flush()) {
         Ok(()) => u8::try_from(answer.exit_code()).unwrap_or(USAGE).into(),
         Err(error) => of_run(Err(crate::output::unwritable(error))),
     }
 }
 
-/// One line on standard error. If that is closed too, there is nobody left to tell.
+/// The same error, but of a value that cannot be used it says the option, what was expected, and what was given.
+pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let value = text(ContextKind::InvalidValue);
+    let expected = match error.kind() {
+        Kind::ValueValidation => error.source().map(ToString::to_string),
+        Kind::InvalidValue if !value.is_empty() => match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(valid)) => Some(format!("expected {}", or(valid))),
+            _ => None,
+        },
+        _ => None,
+    };
+    let Some(expected) = expected else { return error };
+    // `--epochs <N>`: the name is enough.
+    let option = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
+    let got = if expected.contains(&format!("{value:?}")) { String::new() } else { format!(", got {value:?}") };
+    let near = match text(ContextKind::SuggestedValue) {
+        "" => String::new(),
+        near => format!("; did you mean {near}?"),
+    };
+    let message = format!("{option}: {expected}{got}{near}\n\nFor more information, try '--help'.\n");
+    clap::Error::raw(error.kind(), message).with_cmd(&Cli::command())
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn or(words: &[String]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// One line on standard error, in the colors of the parser's. If that is closed too, there is nobody left to tell.
 pub(crate) fn report(error: &anyhow::Error) {
     let hint = error.downcast_ref().and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
-    let _ = writeln!(io::stderr(), "error: {}{hint}", one_line(error));
+    let line = format!("{}{hint}\n", one_line(error));
+    let _ = clap::Error::raw(Kind::Io, line).with_cmd(&Cli::command()).print();
 }
 
 /// What to type where the library's error can only say what is wrong.
@@ -84,6 +127,8 @@ fn hint(error: &Error) -> Option<String> {
             };
             return Some(advice.to_owned());
         }
+        Error::File { path, .. } | Error::Io { path, .. } => return did_you_mean(path),
+        Error::Memory { needed, largest, .. } => return Some(what_fits(*needed, *largest)),
         _ => return None,
     };
     let what = field.split(", ").next().unwrap_or(field);
@@ -112,6 +157,19 @@ fn hint(error: &Error) -> Option<String> {
             format!("resume with --{option} {value}, or start over with --force")
         }
     })
+}
+
+/// The options that make a result fit the memory.
+fn what_fits(needed: u64, largest: Option<usize>) -> String {
+    // A little more than needed, in whole units of 100 MiB.
+    let memory = (needed >> 20).next_multiple_of(100) + 100;
+    let size = largest.map(|side| format!(", or --size {side}, will do")).unwrap_or_else(|| " will do".to_owned());
+    format!("--memory {memory}M{size}")
+}
+
+/// The name of a file that is there, for one that is not.
+pub(crate) fn did_you_mean(path: &Path) -> Option<String> {
+    files::similar(path).map(|near| format!("did you mean {}?", near.display()))
 }
 
 /// An error with its causes in one line. The library's messages tell their cause themselves.

@@ -7,8 +7,10 @@ mod bar;
 mod cli;
 mod commands;
 mod dashboard;
+mod estimate;
 mod exit;
 mod interrupt;
+mod numbers;
 mod output;
 mod progress;
 mod show;
@@ -22,6 +24,6 @@ use clap::Parser;
 fn main() -> ExitCode {
     match cli::Cli::try_parse() {
         Ok(cli) => exit::of_run(commands::run(&cli)),
-        Err(answer) => exit::of_parsing(&answer),
+        Err(answer) => exit::of_parsing(answer),
     }
 }

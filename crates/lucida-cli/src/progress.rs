@@ -9,6 +9,7 @@ use lucida::nn::Network;
 use lucida::train::{BatchReport, EpochRecord, Flow, History, Observer};
 
 use crate::bar::Bar;
+use crate::estimate::Estimate;
 use crate::interrupt;
 use crate::output::Output;
 
@@ -25,20 +26,26 @@ pub(crate) struct Progress {
     before: usize,
     started: Instant,
     bar: Option<ProgressBar>,
+    estimate: Estimate,
 }
 
 impl Progress {
     /// For a training of so many epochs, which begins now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
-        Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar }
+        Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar, estimate: Estimate::new(output) }
     }
 
     /// The time left of all epochs, if they go on as they went.
     fn time_left(&self, report: &BatchReport) -> Duration {
+        let [done, all] = self.steps_done(report);
+        self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64)
+    }
+
+    /// The steps that this process has done, and all that it is to do.
+    fn steps_done(&self, report: &BatchReport) -> [usize; 2] {
         let done = (report.epoch - 1).saturating_sub(self.before) * report.steps + report.step;
-        let left = (self.epochs * report.steps).saturating_sub(self.before * report.steps + done);
-        self.started.elapsed().mul_f64(left as f64 / done.max(1) as f64)
+        [done, self.epochs.saturating_sub(self.before) * report.steps]
     }
 }
 
@@ -61,6 +68,9 @@ impl Observer for Progress {
             bar.set_position(report.step as u64);
             let (left, loss, accuracy) = (clock(self.time_left(report)), report.loss, report.accuracy);
             bar.set_message(format!("{left} left - loss: {loss:.4} - accuracy: {accuracy:.4}"));
+        } else {
+            let [done, all] = self.steps_done(report);
+            self.estimate.at(done as f64 / all.max(1) as f64);
         }
         if interrupt::is_requested() { Flow::Stop } else { Flow::Continue }
     }

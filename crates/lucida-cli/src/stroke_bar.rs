@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use lucida::style::Report;
 
+use crate::estimate::Estimate;
 use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {percent}% - {msg} - {eta} left";
@@ -13,12 +14,14 @@ const PARTS: f64 = 10_000.0;
 pub(crate) struct StrokeBar {
     output: Output,
     bar: Option<ProgressBar>,
+    estimate: Estimate,
 }
 
 impl StrokeBar {
     pub(crate) fn new(output: Output) -> Self {
         let shown = output.is_watched() && !output.quiet();
-        Self { output, bar: shown.then(|| ProgressBar::new(PARTS as u64).with_style(style())) }
+        let bar = shown.then(|| ProgressBar::new(PARTS as u64).with_style(style()));
+        Self { output, bar, estimate: Estimate::new(output) }
     }
 
     /// A step was made.
@@ -36,7 +39,7 @@ impl StrokeBar {
                 let line = format!("{width}x{height}: {} steps - loss {:.4}", report.step[1], losses.total);
                 self.output.info(&format!("{line} - content {:.4} - style {style:.4}", losses.content));
             }
-            None => {}
+            None => self.estimate.at(report.done),
         }
     }
 

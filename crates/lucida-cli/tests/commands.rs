@@ -9,7 +9,8 @@ use common::{TEST, TRAIN, lucida, names, run, shared, stderr, stdout, text, writ
 use lucida::data::{Dataset, Mnist, Picture};
 use serde_json::Value;
 
-const RUN_FILES: [&str; 5] = ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors"];
+const RUN_FILES: [&str; 6] =
+    ["curves.png", "curves.svg", "history.csv", "last.safetensors", "model.safetensors", "run.json"];
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
@@ -32,7 +33,12 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert!(lines[4].starts_with("Best epoch ") && lines[4].contains(": validation loss "), "{}", lines[4]);
     assert!(lines[5].starts_with("Test accuracy ") && lines[5].ends_with(" on 100 digits"), "{}", lines[5]);
     assert!(lines[6].starts_with(&format!("Written to {}: model.safetensors, ", out.display())), "{}", lines[6]);
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines[7], format!("See lucida report {}", out.display()));
+    // So short a training may get advice besides.
+    assert!(
+        lines.len() == 8 || lines.len() == 9 && lines[8].contains("What may help: --augment rotation=10"),
+        "{lines:?}"
+    );
     assert_eq!(names(&out), RUN_FILES);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3);
@@ -281,4 +287,24 @@ fn a_demonstration_that_is_stopped_shows_what_it_has() {
     let page = fs::read_to_string(out.join("index.html")).unwrap();
     assert!(page.contains("The training was stopped after"));
     assert!(Path::new(&out.join("model.safetensors")).exists());
+}
+
+#[test]
+fn a_report_of_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run_folder, page) = (shared().run(), folder.path().join("report.html"));
+    let printed = run(["report", text(&run_folder), "--out", text(&page)]);
+    assert_eq!(printed, format!("Report: {}\n", page.display()));
+    let html = fs::read_to_string(&page).unwrap();
+    for part in ["mnist-cnn", "28 x 28 pixels", "lucida train mnist --epochs 1", "on 100 test", "number ", "Confusion"]
+    {
+        assert!(html.contains(part), "{part}");
+    }
+    let described: Value = json(&fs::read_to_string(run_folder.join("run.json")).unwrap());
+    assert_eq!(described["data"], format!("mnist:{}", shared().data().canonicalize().unwrap().display()));
+    assert_eq!((&described["model"], &described["images"]), (&"mnist-cnn".into(), &serde_json::json!([320, 80])));
+    // On other digits: the built-in ones have no test part.
+    let other = folder.path().join("other.html");
+    run(["report", text(&run_folder), "--data", "mnist", "--out", text(&other)]);
+    assert!(fs::read_to_string(other).unwrap().contains("validation"));
 }

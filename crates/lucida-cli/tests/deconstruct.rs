@@ -29,6 +29,37 @@ fn picture(folder: &Path, name: &str) -> Picture {
     Picture::open(&folder.join(name)).unwrap()
 }
 
+/// Of several images, each gets a folder of its own.
+#[test]
+fn ranges_of_a_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = shared().run();
+    for (command, options, file) in [
+        ("activations", &["--layers", "conv2d"][..], "overview.png"),
+        ("deconv", &["--layer", "conv2d_1", "--filters", "3"], "deconv.png"),
+        ("explain", &["--method", "gradient"], "gradient.png"),
+    ] {
+        let out = folder.path().join(command);
+        let start = [command, text(&model), "--data", "mnist", "--out", text(&out), "--json", "--index"];
+        let printed = run(start.into_iter().chain(["0..2,7"]).chain(options.iter().copied()));
+        assert_eq!(printed.lines().count(), 3, "{command}: {printed}");
+        assert_eq!(names(&out), ["0", "1", "7"], "{command}");
+        for index in ["0", "1", "7"] {
+            assert!(out.join(index).join(file).is_file(), "{command} {index}");
+        }
+        let one = folder.path().join("one").join(command);
+        run([command, text(&model), "--data", "mnist", "--index", "7", "--out", text(&one)]
+            .into_iter()
+            .chain(options.iter().copied()));
+        assert!(
+            std::fs::read(one.join(file)).unwrap() == std::fs::read(out.join("7").join(file)).unwrap(),
+            "{command}"
+        );
+        let message = fail(1, start.into_iter().chain(["9999..10001"]).chain(options.iter().copied()));
+        assert!(message.contains("there is no digit 10000"), "{message}");
+    }
+}
+
 #[test]
 fn activations_of_every_layer() {
     let (folder, digit) = digit();

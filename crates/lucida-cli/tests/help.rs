@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 35] = [
     &[],
     &["demo"],
     &["train"],
@@ -17,6 +17,8 @@ const COMMANDS: [&[&str]; 33] = [
     &["weights"],
     &["weights", "fetch"],
     &["weights", "list"],
+    &["weights", "remove"],
+    &["weights", "clean"],
     &["weights", "inspect"],
     &["weights", "convert"],
     &["activations"],
@@ -47,10 +49,21 @@ fn every_command_has_help_with_its_options_and_examples() {
         assert!(long.contains("Usage: lucida") && long.contains("--threads <N>"), "{command:?}: {long}");
         let is_leaf = !["weights", "data", "bench"].contains(&command.last().copied().unwrap_or_default());
         assert_eq!(long.contains("Examples:\n  lucida "), is_leaf, "{command:?}: {long}");
-        assert!(long.lines().all(|line| line.chars().count() <= 100), "{command:?}: {long}");
+        check_wrapped(&long, 100, command);
+        let narrow = lucida(command.iter().copied().chain(["--help"])).env("COLUMNS", "80").output().unwrap();
+        check_wrapped(&stdout(&narrow), 80, command);
         assert!(run(command.iter().copied().chain(["-h"])).contains("Usage: lucida"));
     }
     assert_eq!(run(["--version"]), format!("lucida {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// No line is longer than the terminal, and none of the examples was broken by it.
+fn check_wrapped(help: &str, width: usize, command: &[&str]) {
+    assert!(help.lines().all(|line| line.chars().count() <= width), "{command:?}: {help}");
+    let examples = help.lines().skip_while(|line| *line != "Examples:").skip(1).take_while(|line| !line.is_empty());
+    for line in examples {
+        assert!(line.starts_with("  lucida ") || line.starts_with("      "), "{command:?} at {width}: {line}");
+    }
 }
 
 /// The examples in the help are understood: they fail for want of files at most, not for their form.
@@ -58,7 +71,7 @@ fn every_command_has_help_with_its_options_and_examples() {
 fn the_examples_in_the_help_can_be_parsed() {
     let mut count = 0;
     for command in COMMANDS {
-        let help = run(command.iter().copied().chain(["--help"]));
+        let help = run(command.iter().copied().chain(["--help"])).replace("\\\n", "");
         let examples = help.lines().filter_map(|line| line.strip_prefix("  lucida "));
         for example in examples {
             let words: Vec<&str> =
@@ -77,13 +90,22 @@ fn wrong_command_lines_end_with_2() {
     for (arguments, expected) in [
         (&["no-such-command"][..], "unrecognized subcommand"),
         (&["train", "mnist", "--epochs", "0"], "--epochs"),
-        (&["train", "mnist", "--epochs", "many"], "--epochs"),
+        (
+            &["train", "mnist", "--epochs", "many"],
+            "error: --epochs: expected a whole number from 1 to 100000, as in 8, got \"many\"\n",
+        ),
+        (&["train", "mnist", "--optimizer", "adan"], "got \"adan\"; did you mean adam?"),
+        (
+            &["filter", "a.png", "--kernel", "canny", "--sigma", "x"],
+            "--sigma: expected a number that is not negative, as in 0 or 1.5",
+        ),
+        (&["explain", "m", "--data", "mnist", "--index", "x"], "--index: expected positions from 0 up, as in 3, 0..10"),
         (&["train", "mnist", "--batch-size=-1"], "--batch-size"),
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
-        (&["train", "cats"], "there is no such folder; expected a folder of pictures, or mnist"),
+        (&["train", "cats"], "there is no such folder; expected a folder of images, or mnist"),
         (&["train", "./cats", "--cut", "flatten"], "--cut is for a network that has learned something before"),
-        (&["train", "./cats", "--model", "vgg"], "possible values: mnist-cnn"),
+        (&["train", "./cats", "--model", "vgg"], "--model: expected mnist-cnn, "),
         (&["train", "./cats", "--head", "conv:3"], "there are flatten, gap, gmp, dense:UNITS"),
         (&["train", "./cats", "--augment-copies", "3"], "--augment"),
         (&["train", "./cats", "--unfreeze-rate", "1e-4"], "--unfreeze"),
@@ -104,9 +126,12 @@ fn wrong_command_lines_end_with_2() {
         (&["predict", "", "a.png"], "value is required"),
         (&["activations", "m"], "<IMAGE>"),
         (&["activations", "m", "--data", "mnist"], "--index"),
-        (&["activations", "m", "a.png", "--channels", "0"], "expected a number, or all"),
+        (&["activations", "m", "a.png", "--channels", "0"], "expected a number of 1 or more, or all, as in 8"),
         (&["activations", "m", "a.png", "--colormap", "jet"], "viridis"),
-        (&["activations", "m", "a.png", "--normalize", "l2"], "possible values: notebook, minmax, none"),
+        (
+            &["activations", "m", "a.png", "--normalize", "l2"],
+            "--normalize: expected notebook, minmax or none, got \"l2\"",
+        ),
         (&["deconv", "m", "a.png"], "--layer"),
         (&["deconv", "m", "--layer", "l"], "<IMAGE>"),
         (&["deconv", "m", "a.png", "--layer", "l", "--filters", "random:0"], "random:"),
@@ -119,23 +144,23 @@ fn wrong_command_lines_end_with_2() {
         (&["style", "a.png"], "<STYLES>"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--memory", "much"], "as in 800M or 2G"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--init", "rubbish"], "expected content, noise"),
-        (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "possible values: vgg19, vgg16"),
+        (&["style", "a.png", "b.png", "-o", "c.png", "--network", "resnet"], "--network: expected vgg19, vgg16"),
         (&["style", "a.png", "b.png", "-o", "c.png", "--size", "8"], "--size"),
         (&["style-frames", "a"], "<STYLES>"),
-        (&["data", "show", "cifar"], "possible values: mnist"),
+        (&["data", "show", "cifar"], "<SET>: expected mnist, got \"cifar\""),
         (&["data", "show", "mnist", "--first", "0"], "--first"),
         (&["data", "show", "mnist", "--test"], "--data"),
-        (&["weights", "fetch", "lenet5"], "possible values: vgg16, vgg19, inception-v3"),
+        (&["weights", "fetch", "lenet5"], "expected vgg16, vgg19 or inception-v3, got \"lenet5\""),
         (&["weights", "fetch"], "<NETWORK>"),
         (&["weights", "convert", "a"], "<OUT>"),
-        (&["weights", "convert", "a", "b.keras", "--network", "vgg"], "possible values: mnist-cnn"),
+        (&["weights", "convert", "a", "b.keras", "--network", "vgg"], "--network: expected mnist-cnn, "),
         (&["weights", "inspect"], "<FILE>"),
         (&["summary", "a", "--size", "big"], "as in 224 or 480x640"),
         (&["summary", "a", "--size", "0x5"], "as in 224 or 480x640"),
         (&["summary", "a", "--network", "vgg16", "--weights", "b"], "cannot be used with"),
         (&["studio", "--listen", "somewhere"], "--listen"),
         (&["studio", "--size", "224"], "<MODEL>"),
-        (&["completions", "cmd"], "possible values: bash"),
+        (&["completions", "cmd"], "expected bash, "),
         (&["summary", "mnist-cnn", "--threads", "0"], "--threads"),
         (&["summary", "mnist-cnn", "--quiet", "--verbose"], "cannot be used with"),
     ] {
@@ -148,6 +173,34 @@ fn wrong_command_lines_end_with_2() {
     let output = lucida([]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("Usage: lucida"));
+}
+
+/// What is there is suggested for what is not, by every kind of command.
+#[test]
+fn files_with_nearly_the_name_are_suggested() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    for name in ["model.keras", "cat.jpg"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    for (arguments, expected) in [
+        (&["train", "phtos"][..], "did you mean photos?"),
+        (&["train", "./phtos"], "did you mean ./photos?"),
+        (&["predict", "modl.keras", "cat.jpg"], "did you mean model.keras?"),
+        (&["summary", "model.kers"], "did you mean model.keras?"),
+        (&["evaluate", "vgg16-builtin", "--data", "foto"], "expected mnist"),
+        (&["evaluate", "vgg16-builtin", "--data", "photo"], "did you mean photos?"),
+        (&["dream", "cta.jpg"], "did you mean cat.jpg?"),
+        (&["activations", "vgg16-builtin", "cat.jpeg"], "did you mean cat.jpg?"),
+        (&["filter", "cats.jpg", "--kernel", "canny"], "did you mean cat.jpg?"),
+        (&["style", "cut.jpg", "brushwork", "-o", "out.png"], "did you mean cat.jpg?"),
+        (&["weights", "inspect", "model.kears"], "did you mean model.keras?"),
+        (&["report", "photo"], "did you mean photos?"),
+    ] {
+        let output = lucida(arguments.iter().copied()).current_dir(folder.path()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
 }
 
 #[test]
@@ -227,4 +280,38 @@ fn a_reader_that_has_read_enough_is_no_error() {
             .unwrap();
         assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{arguments:?}");
     }
+}
+
+/// Of a small network all layers are named, of a large one their count; wherever a layer is asked for.
+#[test]
+fn a_layer_that_is_not_there_is_answered_with_those_that_are() {
+    for arguments in [
+        &["filters", "vgg16-builtin", "--layer", "conv9"][..],
+        &["receptive-field", "vgg16-builtin", "--layers", "conv9"],
+        &["kernels", "vgg16-builtin", "--layer", "conv9"],
+        &["bench", "plan", "vgg16-builtin", "--cut", "conv9"],
+    ] {
+        let message = fail(1, arguments.iter().copied());
+        assert!(
+            message.contains("did you mean") && message.contains("Its layers are input_layer, block1_conv1, "),
+            "{message}"
+        );
+    }
+    let message = fail(1, ["receptive-field", "vgg16", "--layers", "conv9"]);
+    assert!(message.contains("`lucida summary` lists its 23 layers"), "{message}");
+}
+
+/// The names that Keras and PyTorch have for the options of a training.
+#[test]
+fn options_have_the_usual_names_too() {
+    let help = run(["train", "mnist", "--help"]);
+    for alias in ["--lr", "--bs", "--patience", "--warmup", "--wd", "--class-weight", "--clip-grad"] {
+        assert!(
+            help.contains(&format!("aliases: {alias}")) || help.contains(&format!("alias: {alias}")),
+            "{alias}: {help}"
+        );
+    }
+    let message =
+        fail(1, ["train", "mnist", "--data", "no/such", "--lr", "1e-3", "--bs", "8", "--patience", "3", "--wd", "0.1"]);
+    assert!(message.contains("no/such"), "{message}");
 }

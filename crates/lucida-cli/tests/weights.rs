@@ -117,6 +117,30 @@ fn the_list_of_weights() {
 }
 
 #[test]
+fn the_cache_is_cleaned() {
+    let vgg19 = "vgg19_weights_tf_dim_ordering_tf_kernels.h5";
+    let part = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5.part";
+    let cache = Cache::new(&[(NOTOP, NOTOP_SIZE), (part, 2_500_000), (vgg19, 22), ("notes.txt", 3)]);
+    let run = |arguments: &[&str]| {
+        let output = cache.lucida(arguments, "").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    };
+    let here = cache.folder().display().to_string();
+    let (printed, notes) = run(&["weights", "clean", "--dry-run"]);
+    assert!(printed.ends_with(&format!("Would free 61.4 MB in {here}\n")), "{printed}");
+    assert!(printed.contains(&format!("would remove {here}/{NOTOP} (58.9 MB)")), "{printed}");
+    assert!(notes.contains(&format!("{vgg19} is not the published file, and stays")), "{notes}");
+    assert_eq!(names(&cache.folder()), [part, "notes.txt", NOTOP, vgg19]);
+    assert!(run(&["weights", "remove", "vgg19"]).0.starts_with("Nothing to remove: no fetched weights of vgg19"));
+    assert_eq!(run(&["weights", "remove", "vgg16", "--quiet"]).0, format!("Freed 58.9 MB in {here}\n"));
+    assert!(cache.folder().join(part).exists() && !cache.folder().join(NOTOP).exists());
+    assert!(run(&["weights", "clean"]).0.ends_with(&format!("Freed 2.5 MB in {here}\n")));
+    let left: Vec<String> = names(&cache.folder()).into_iter().filter(|name| !name.ends_with(".lock")).collect();
+    assert_eq!(left, ["notes.txt", vgg19]);
+}
+
+#[test]
 fn a_server_that_is_not_there() {
     let cache = Cache::new(&[]);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -116,6 +116,22 @@ pub enum Error {
         limit: u64,
     },
 
+    /// The work needs more memory than it may take.
+    #[error(
+        "{what} needs at least {:.2} GB of memory, and may take {:.2} GB{}",
+        *needed as f64 / 1e9, *allowed as f64 / 1e9, what_fits(*largest)
+    )]
+    Memory {
+        /// What is made, and its size.
+        what: String,
+        /// The memory in bytes for it, in the smallest parts that it can be made in.
+        needed: u64,
+        /// The memory in bytes that there is for it.
+        allowed: u64,
+        /// The longer side in pixels of the largest that could be made, if any could.
+        largest: Option<usize>,
+    },
+
     /// The input is valid, but this version cannot handle it.
     #[error("{0}")]
     Unsupported(String),
@@ -136,6 +152,14 @@ pub enum Error {
     /// An invariant of the library does not hold.
     #[error("{0} (this is a bug in lucida, please report it)")]
     Bug(String),
+}
+
+/// The end of a message about memory.
+fn what_fits(largest: Option<usize>) -> String {
+    match largest {
+        Some(side) => format!("; the largest that fits has a longer side of {side} pixels"),
+        None => String::new(),
+    }
 }
 
 /// Whose fault an error is.
@@ -186,7 +210,7 @@ impl Error {
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
             Self::Argument(_) | Self::Changed { .. } | Self::Layer { .. } | Self::Outputs { .. } => Blame::Argument,
-            Self::Limit { .. } | Self::Unsupported(_) => Blame::Library,
+            Self::Limit { .. } | Self::Memory { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,
             Self::Bug(_) => Blame::Bug,
         }

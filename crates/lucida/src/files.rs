@@ -8,13 +8,14 @@ mod target;
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use npy::{npy_bytes, write_npy};
 use serde_json::Value;
 pub use set_aside::{SetAside, heal};
 use target::Target;
 
+use crate::similar::similar_path;
 use crate::{Error, Result};
 
 /// The folder that a file is in.
@@ -189,6 +190,11 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     }
     create_folder(path)?;
     tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
+}
+
+/// The path of a file or folder that is there, for one that is not and differs in a few letters: what was meant.
+pub fn similar(path: impl AsRef<Path>) -> Option<PathBuf> {
+    similar_path(path.as_ref())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod guard;
 pub mod nn;
 pub mod plot;
 pub mod report;
+mod similar;
 pub mod style;
 pub mod train;
 pub mod weights;

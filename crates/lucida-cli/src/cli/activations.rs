@@ -14,7 +14,8 @@ use crate::arguments::{Amount, ModelArguments};
 Examples:
   lucida activations runs/mnist --data mnist --index 51
   lucida activations runs/mnist seven.png --layers conv2d,dense_1 --npy
-  lucida activations runs/mnist seven.png --channels 8 --colormap magma --normalize minmax
+  lucida activations runs/mnist seven.png --channels 8 --colormap magma \\
+      --normalize minmax
 
 A sheet for each layer, 01_conv2d.png and so on, and overview.png with the first maps of all. A map that is zero everywhere \
 is hatched, and called dead. Scales: notebook takes the mean of each map from it, divides by its deviation and shows two \

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::numbers::whole;
 use clap::{Args, ValueHint};
 use lucida::data::Augment;
 
@@ -31,15 +32,15 @@ pub(crate) struct DataAugment {
     pub(crate) augment: Augment,
 
     /// How many examples of each picture
-    #[arg(long, value_name = "N", default_value = "11", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value = "11", value_parser = whole::<u32>(1..=1000))]
     pub(crate) count: u32,
 
     /// Height and width in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "150", value_parser = clap::value_parser!(u32).range(8..=2048))]
+    #[arg(long, value_name = "PIXELS", default_value = "150", value_parser = whole::<u32>(8..=2048))]
     pub(crate) size: u32,
 
     /// Seed of all random numbers: example 1 is what the first epoch of a training with this seed sees
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::arguments::ModelArguments;
+use crate::numbers::whole;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
@@ -18,16 +19,16 @@ Examples:
   lucida bench plan vgg19 --size 512 --style --cut block5_conv2
   lucida bench plan mnist-cnn --json
 
-The weights are random, and so are the pictures. A rate counts the multiplications and additions of a convolution by its
-definition; Winograd's algorithm does with a quarter of them, so its share of the processor's peak may exceed 100 %; what its
-matrix products reach by themselves, without the transforms around them, is in the last column. Layers joined by + are
+The weights are random, and so are the pictures. A rate counts the multiplications and additions of a convolution by its \
+definition; Winograd's algorithm does with a quarter of them, so its share of the processor's peak may exceed 100 %; what its \
+matrix products reach by themselves, without the transforms around them, is in the last column. Layers joined by + are \
 computed in one pass. With --training the pass back to the weights is timed, with --style that to the picture.")]
 pub(crate) struct BenchPlan {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
     /// Pictures in a batch
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, visible_alias = "batch-size", alias = "bs", value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch: u32,
 
     /// Time a training step: forward, and back to the weights
@@ -43,7 +44,7 @@ pub(crate) struct BenchPlan {
     pub(crate) cut: Option<String>,
 
     /// Runs; the table has the medians
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<u32>(1..=10_000))]
     pub(crate) rounds: u32,
 
     /// Print one JSON object and nothing else

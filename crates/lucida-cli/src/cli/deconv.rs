@@ -6,17 +6,21 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
 use super::place::FolderPlace;
-use crate::arguments::{Choice, ModelArguments, Position, Source};
+use crate::arguments::{Choice, Indices, ModelArguments, Position, Source};
+use crate::numbers::whole;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida deconv runs/mnist seven.png --layer conv2d_2               the nine strongest filters
-  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12   the strongest place of one
+  lucida deconv runs/mnist seven.png --layer conv2d_2
+      the nine strongest filters
+  lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12
+      the strongest place of one
   lucida deconv runs/mnist seven.png --layer conv2d_2 --filter 12 --position 3,4
   lucida deconv runs/mnist --data mnist --index 51 --layer conv2d_1
   lucida deconv runs/mnist --data mnist:DIR --layer conv2d_2 --filters 0..8
-  lucida deconv vgg16 --data ./photos --sample 500 --layer block3_conv3 --filters random:8
+  lucida deconv vgg16 --data ./photos --sample 500 --layer block3_conv3 \\
+      --filters random:8
 
 The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, \
 rectified, and filtered with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each \
@@ -37,18 +41,19 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// One picture of the data set, from 0, as IMAGE
-    #[arg(long, value_name = "N", requires = "data")]
-    pub(crate) index: Option<usize>,
+    /// Images of the data set, from 0, each as IMAGE: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in
+    /// --out
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
 
     /// Only the first pictures of the data set
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "index")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) first: Option<u32>,
 
     /// Only so many pictures of the data set, chosen at random
     #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["first", "index"])]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) sample: Option<u32>,
 
     /// Layer whose activations are projected
@@ -61,7 +66,7 @@ pub(crate) struct Deconv {
 
     /// How many: pictures for each filter of a data set; filters of a picture, or with --filters places of each
     /// [default: 9; with IMAGE and --filters 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=400))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=400))]
     pub(crate) top: Option<u16>,
 
     /// Row and column of the activation in its map, from 0, or middle, rather than the strongest
@@ -69,7 +74,7 @@ pub(crate) struct Deconv {
     pub(crate) position: Option<Position>,
 
     /// Seed of random filters and pictures
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     #[command(flatten)]

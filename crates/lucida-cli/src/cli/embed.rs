@@ -8,16 +8,18 @@ use clap::{Args, ValueEnum, ValueHint};
 use super::Bulk;
 use super::place::FolderPlace;
 use crate::arguments::{ModelArguments, Source};
+use crate::numbers::{perplexity, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida embed runs/mnist --data mnist                        the features that it decides by
+  lucida embed runs/mnist --data mnist   the features that it decides by
   lucida embed runs/mnist --data mnist:DIR --layer conv2d_2 --sample 2000
   lucida embed vgg16 --data ./photos --layer block5_conv3 --method pca
   lucida embed runs/mnist --data mnist --neighbours 7.png --count 12
   lucida embed runs/mnist --data mnist --csv --out runs/features
-  lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi --out runs/all
+  lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi \\
+      --out runs/all
 
 The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours \
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
@@ -43,7 +45,7 @@ pub(crate) struct Embed {
     pub(crate) method: Map,
 
     /// The most pictures, chosen at random
-    #[arg(long, value_name = "N", default_value = "5000", value_parser = clap::value_parser!(u32).range(2..=50_000))]
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = whole::<u32>(2..=50_000))]
     pub(crate) sample: u32,
 
     /// How many neighbours a picture has on the map of t-SNE, roughly
@@ -51,15 +53,15 @@ pub(crate) struct Embed {
     pub(crate) perplexity: f64,
 
     /// Steps of t-SNE
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
     /// Show the pictures most like this one; may be given several times
-    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "IMAGE", visible_alias = "neighbors", value_hint = ValueHint::FilePath)]
     pub(crate) neighbours: Vec<PathBuf>,
 
     /// How many of them
-    #[arg(long, value_name = "N", default_value = "9", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value = "9", value_parser = whole::<u32>(1..=1000))]
     pub(crate) count: u32,
 
     /// Write the features as features.csv too
@@ -71,7 +73,7 @@ pub(crate) struct Embed {
     pub(crate) strict: bool,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     #[command(flatten)]
@@ -91,9 +93,4 @@ pub(crate) enum Map {
     Tsne,
     /// One of each
     Both,
-}
-
-fn perplexity(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (1.0..=1000.0).contains(number));
-    number.ok_or_else(|| "expected a number from 1 to 1000".to_owned())
 }

@@ -9,18 +9,24 @@ use lucida::explain::{Baseline, Method};
 
 use super::Bulk;
 use super::place::FolderPlace;
-use crate::arguments::{ModelArguments, Source};
+use crate::arguments::{Indices, ModelArguments, Source};
+use crate::numbers::{not_negative_f32, positive_f32, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida explain runs/mnist seven.png                            all methods on one sheet
-  lucida explain runs/mnist --data mnist --index 7               a built-in digit
-  lucida explain runs/mnist seven.png --class 1 --method lrp     what speaks for a 1
+  lucida explain runs/mnist seven.png
+      all methods on one sheet
+  lucida explain runs/mnist --data mnist --index 7
+      a built-in digit
+  lucida explain runs/mnist seven.png --class 1 --method lrp
+      what speaks for a 1
   lucida explain model.keras cat.jpg --method grad-cam --layer block4_conv3
   lucida explain runs/mnist seven.png --method gradient,guided-backprop --check
-  lucida explain runs/mnist seven.png --json --npy               all numbers, and the raw maps
-  lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi --out runs/all
+  lucida explain runs/mnist seven.png --json --npy
+      all numbers, and the raw maps
+  lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi \\
+      --out runs/all
 
 Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
 calls important are deleted (less is better), and while they are inserted into a blurred picture (more is \
@@ -42,9 +48,9 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which picture of the data set, from 0
-    #[arg(long, value_name = "N", requires = "data")]
-    pub(crate) index: Option<usize>,
+    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
 
     /// Class to explain, by name or number [default: the predicted one]
     #[arg(long, value_name = "CLASS", value_parser = NonEmptyStringValueParser::new())]
@@ -79,31 +85,31 @@ pub(crate) struct Explain {
     pub(crate) baseline: Baseline,
 
     /// SmoothGrad: noisy copies
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
     pub(crate) samples: usize,
 
     /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
-    #[arg(long, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = not_negative_f32, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
     pub(crate) noise: f32,
 
     /// RISE: random masks
-    #[arg(long, value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
     pub(crate) masks: usize,
 
     /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
-    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) patch: Option<usize>,
 
     /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
-    #[arg(long, value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) stride: Option<usize>,
 
     /// LRP: what keeps small sums from blowing up
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = positive_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
     pub(crate) epsilon: f32,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42, help_heading = "Settings of the methods")]
     pub(crate) seed: u64,
 }
 

@@ -6,14 +6,16 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::place::FilePlace;
-use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position, positive};
+use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
+use crate::numbers::{positive, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida filters runs/mnist --layer conv2d_1                    every filter of a layer
+  lucida filters runs/mnist --layer conv2d_1   every filter of a layer
   lucida filters runs/mnist --layer conv2d_1 --filters 0,3,11
-  lucida filters runs/mnist --layer conv2d_2 --filters random:8 --method keras-vis
+  lucida filters runs/mnist --layer conv2d_2 --filters random:8 \\
+      --method keras-vis
   lucida filters runs/mnist --layer conv2d --filters 5 --diversity 4
   lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
   lucida filters vgg16-builtin --layer block3_conv1 --filters random:8
@@ -65,8 +67,10 @@ pub(crate) struct Classes {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida dream photo.jpg                                      the built-in blocks of VGG16
-  lucida dream photo.jpg --model vgg16 --layer block4_conv2   all of it: see `lucida weights`
+  lucida dream photo.jpg
+      the built-in blocks of VGG16
+  lucida dream photo.jpg --model vgg16 --layer block4_conv2
+      all of it: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
 pub(crate) struct DreamArguments {
     /// The picture to dream about
@@ -93,7 +97,7 @@ pub(crate) struct DreamArguments {
     pub(crate) filters: Option<Indices>,
 
     /// Sizes to go through
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=32))]
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole::<u32>(1..=32))]
     pub(crate) octaves: u32,
 
     /// How much larger each size is than the one before
@@ -101,7 +105,7 @@ pub(crate) struct DreamArguments {
     pub(crate) octave_scale: f64,
 
     /// Steps for each size
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
     /// How far a step goes, where pixels go from 0 to 1
@@ -109,11 +113,11 @@ pub(crate) struct DreamArguments {
     pub(crate) rate: f64,
 
     /// Longer side of the result in pixels; a smaller picture is not enlarged
-    #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = clap::value_parser!(u32).range(48..=8192))]
+    #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
     /// Seed of all random numbers
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     #[command(flatten)]
@@ -129,19 +133,19 @@ pub(crate) struct Making {
 
     /// Steps, from each of the starts [default: 512, for the classes of digits 320; for keras-vis 600, half of them without
     /// the variation]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,
 
     /// Pictures of each filter or class, pushed apart to show different things (fourier only)
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=64))]
     pub(crate) diversity: u32,
 
     /// Seed of all random numbers: equal seeds give equal pictures
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Pictures in a row [default: 8; for keras-vis 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1000))]
     pub(crate) columns: Option<u32>,
 
     #[command(flatten)]

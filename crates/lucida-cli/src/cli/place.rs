@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use crate::arguments::{ModelArguments, Source};
+use crate::arguments::{Indices, ModelArguments, Source};
 
 /// Several files, in a folder.
 #[derive(Debug, Args)]
@@ -110,11 +110,13 @@ impl Source {
 }
 
 /// What an image is called in the names of results: a file, or one of a data set.
-pub(crate) fn about_image(image: Option<&Path>, data: Option<&Source>, index: Option<usize>) -> String {
+pub(crate) fn about_image(image: Option<&Path>, data: Option<&Source>, index: Option<&Indices>) -> String {
     match (image, data, index) {
         (Some(image), ..) => name_of(image),
-        (None, Some(data), Some(index)) => format!("{}-{index}", data.about()),
-        (None, Some(data), None) => data.about(),
+        (None, Some(data), index) => match index.and_then(Indices::only) {
+            Some(index) => format!("{}-{index}", data.about()),
+            None => data.about(),
+        },
         (None, None, _) => "image".to_owned(),
     }
 }
@@ -148,7 +150,7 @@ mod tests {
         std::fs::write(run.join("model.safetensors"), "").unwrap();
         assert_eq!(about_model(run.to_str().unwrap()), "cats.dogs");
         assert_eq!(about_model(run.join("model.safetensors").to_str().unwrap()), "cats.dogs");
-        let index = about_image(None, Some(&Source::Mnist(None)), Some(3));
+        let index = about_image(None, Some(&Source::Mnist(None)), Some(&"3".parse().unwrap()));
         assert_eq!((index.as_str(), name_of(Path::new("-"))), ("mnist-3", "-".to_owned()));
         assert_eq!(name_of(Path::new("..")), name_of(&Path::new("..").canonicalize().unwrap()));
     }

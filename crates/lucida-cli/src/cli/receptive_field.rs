@@ -6,6 +6,7 @@ use lucida::plot::Colormap;
 
 use super::place::FolderPlace;
 use crate::arguments::{ModelArguments, Source};
+use crate::numbers::whole;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -13,7 +14,8 @@ Examples:
   lucida receptive-field vgg16
   lucida receptive-field inception-v3 --json
   lucida receptive-field runs/mnist --effective
-  lucida receptive-field runs/mnist --effective --data mnist --layers conv2d_1,conv2d_2
+  lucida receptive-field runs/mnist --effective --data mnist \\
+      --layers conv2d_1,conv2d_2
 
 For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows \
 and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies. \
@@ -37,11 +39,11 @@ pub(crate) struct ReceptiveField {
     pub(crate) data: Option<Source>,
 
     /// Pictures to measure with
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) samples: u32,
 
     /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Colours

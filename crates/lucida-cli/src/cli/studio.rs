@@ -7,19 +7,26 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 
 use crate::arguments::{MeaningArguments, Size, Source, known_networks};
+use crate::numbers::whole;
 
 /// A local web page to look into networks with.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida studio                              the built-in network, and the runs in runs/
-  lucida studio --open                       the same, and a browser with it
-  lucida studio runs/mnist                   a model of yours
-  lucida studio vgg16 --data ./photos        after lucida weights fetch vgg16; with pictures to look at
-  lucida studio --data mnist:DIR             train on MNIST's files in DIR
-  lucida studio --listen 0.0.0.0             for other machines too: prints an address with a token
+  lucida studio
+      the built-in network, and the runs in runs/
+  lucida studio --open
+      the same, and a browser with it
+  lucida studio runs/mnist
+      a model of yours
+  lucida studio vgg16 --data ./photos
+      after lucida weights fetch vgg16; with pictures to look at
+  lucida studio --data mnist:DIR
+      train on MNIST's files in DIR
+  lucida studio --listen 0.0.0.0
+      for other machines too: prints an address with a token
 
-The studio serves this machine alone unless --listen says otherwise. What it computes in the background is kept in the
+The studio serves this machine alone unless --listen says otherwise. What it computes in the background is kept in the \
 folder studio of the runs, a folder for each job. Ctrl-C ends it.")]
 pub(crate) struct Studio {
     /// Model file, folder of a run, or name of a known network [default: the newest run, else what is built in]
@@ -51,11 +58,11 @@ pub(crate) struct Studio {
     pub(crate) runs: PathBuf,
 
     /// Port; 0 for any that is free
-    #[arg(long, default_value_t = 7860)]
+    #[arg(long, value_parser = whole::<u16>(0..=65_535), default_value_t = 7860)]
     pub(crate) port: u16,
 
     /// Address to listen on; one that other machines reach demands a token
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_parser = address, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) listen: IpAddr,
 
     /// A name under which other machines know this one; may be given several times
@@ -65,4 +72,9 @@ pub(crate) struct Studio {
     /// Open it in a browser
     #[arg(long)]
     pub(crate) open: bool,
+}
+
+/// An address of this machine.
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IP address, as in 127.0.0.1 or ::1".to_owned())
 }

@@ -6,23 +6,32 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace};
-use crate::arguments::{Bytes, StartArgument, positive};
+use crate::arguments::{Bytes, StartArgument};
+use crate::numbers::{not_negative, positive, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style photo.jpg painting.jpg -o out.png           at once, with the built-in network
-  lucida style photo.jpg brushwork -o out.png              in the built-in style
+  lucida style photo.jpg painting.jpg -o out.png
+      at once, with the built-in network
+  lucida style photo.jpg brushwork -o out.png
+      in the built-in style
   lucida style photo.jpg painting.jpg -o out.png --weights vgg16.h5 --size 1024
-  lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1           two styles mixed
-  lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png       or each in its place
-  lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance --style-scale 0.5
-  lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 --memory 4G
-  lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps --every 20
+  lucida style photo.jpg a.jpg b.jpg -o out.png --blend 2,1
+      two styles mixed
+  lucida style photo.jpg a.jpg b.jpg -o out.png --mask mask.png
+      or each in its place
+  lucida style photo.jpg painting.jpg -o out.png --keep-colors luminance \\
+      --style-scale 0.5
+  lucida style photo.jpg painting.jpg -o out.tif --bits 16 --size 4000 \\
+      --memory 4G
+  lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps \\
+      --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
-  lucida style photos/ painting.jpg -o painted/ --distributed mpi     many, by all processes that mpirun starts
+  lucida style photos/ painting.jpg -o painted/ --distributed mpi
+      many, by all processes that mpirun starts
 
-Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3
+Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3 \
 of VGG16. Ctrl-C writes the best picture so far. The file says in its metadata how it was made.")]
 pub(crate) struct Style {
     #[command(flatten)]
@@ -76,7 +85,7 @@ pub(crate) struct Style {
     pub(crate) show: bool,
 
     /// Steps from one preview, frame of the animation or picture in the terminal to the next
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) every: u32,
 }
 
@@ -84,10 +93,11 @@ pub(crate) struct Style {
 #[command(after_help = "\
 Examples:
   lucida style-frames frames/ painting.jpg -o painted/
-  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 --temporal-weight 300
+  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 \\
+      --temporal-weight 300
 
-The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved
-to where its parts are now, and held near to that. A film becomes frames, and frames a film, with
+The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved \
+to where its parts are now, and held near to that. A film becomes frames, and frames a film, with \
 ffmpeg -i film.mp4 frames/%05d.png and ffmpeg -i painted/%05d.png painted.mp4")]
 pub(crate) struct StyleFrames {
     /// Folder with the frames
@@ -102,7 +112,7 @@ pub(crate) struct StyleFrames {
     pub(crate) place: FolderPlace,
 
     /// Steps for each frame after the first
-    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "60", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) frame_steps: u32,
 
     /// How firmly a frame is held to the one before; 0 lets it flicker
@@ -122,7 +132,7 @@ pub(crate) struct Painting {
     pub(crate) preset: PresetName,
 
     /// Longer side of the result in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = clap::value_parser!(u32).range(32..=16_384))]
+    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = whole::<u32>(32..=16_384))]
     pub(crate) size: u32,
 
     /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
@@ -146,12 +156,12 @@ pub(crate) struct Painting {
     pub(crate) weights: Option<PathBuf>,
 
     /// Steps, in each size if there are several [default: that of the preset]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
 
     /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 256
     /// for the preset best (64 with the built-in network), else 0]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(0..=16_384))]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
 
     /// How pixels are changed [default: that of the preset]
@@ -179,7 +189,7 @@ pub(crate) struct Painting {
     pub(crate) memory: Option<Bytes>,
 
     /// Seed of all random numbers: equal seeds give equal pictures
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }
 
@@ -223,10 +233,4 @@ pub(crate) enum StyleLossName {
     Gram,
     /// Gaussians: the Wasserstein-2 distance
     Wasserstein,
-}
-
-/// A number that may be zero.
-fn not_negative(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
-    number.ok_or_else(|| "expected a number that is not negative".to_owned())
 }

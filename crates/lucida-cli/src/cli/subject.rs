@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::place::about_image;
-use crate::arguments::Source;
+use crate::arguments::{Indices, Source};
 
 /// One picture: a file, or one of a data set.
 #[derive(Debug, Args)]
@@ -20,14 +20,14 @@ pub(crate) struct Subject {
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
-    /// Which picture of the data set, from 0
-    #[arg(long, value_name = "N", requires = "data")]
-    pub(crate) index: Option<usize>,
+    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
+    #[arg(long, value_name = "INDICES", requires = "data")]
+    pub(crate) index: Option<Indices>,
 }
 
 impl Subject {
     /// What it is called in the names of results.
     pub(crate) fn about(&self) -> String {
-        about_image(self.image.as_deref(), self.data.as_ref(), self.index)
+        about_image(self.image.as_deref(), self.data.as_ref(), self.index.as_ref())
     }
 }

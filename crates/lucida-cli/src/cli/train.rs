@@ -7,30 +7,43 @@ use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::train::Head;
 
 use super::distributed::Together;
-use crate::arguments::{ClassWeights, Size, known_networks, part, positive};
+use crate::arguments::{ClassWeights, Size, known_networks};
+use crate::numbers::{part, positive, whole};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
-  lucida train photos                             a sub-folder of pictures for each class
+  lucida train photos
+      a sub-folder of pictures for each class
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
-  lucida train photos --steps-per-epoch 100 --validation-steps 50 --early-stopping 5
-  lucida train photos --model vgg16               a new head on VGG16: lucida weights fetch vgg16
-  lucida train photos --model inception-v3 --cut mixed7 --head flatten,dense:1024,dropout:0.2
+  lucida train photos --steps-per-epoch 100 --validation-steps 50 \\
+      --early-stopping 5
+  lucida train photos --model vgg16
+      a new head on VGG16: lucida weights fetch vgg16
+  lucida train photos --model inception-v3 --cut mixed7 \\
+      --head flatten,dense:1024,dropout:0.2
   lucida train photos --model vgg16 --unfreeze block5_conv1 --learning-rate 1e-4
-  lucida train photos --base runs/mine --cut dense  a new head on a model of your own
-  lucida train photos --find-lr                   which learning rate to take
-  lucida train photos --tui                       a dashboard: curves, throughput, pictures
-  lucida train photos --out runs/a --resume       resume where it was stopped, or killed
-  lucida train photos --continue runs/a           more photos or other classes: start from the weights of a run
-  lucida train photos --channels 1 --size 64      a network for gray images
-  lucida train mnist --epochs 5                   digits: see lucida train mnist --help
-  lucida train ./mnist                            a folder of your own that is called mnist
+  lucida train photos --base runs/mine --cut dense
+      a new head on a model of your own
+  lucida train photos --find-lr
+      which learning rate to take
+  lucida train photos --tui
+      a dashboard: curves, throughput, pictures
+  lucida train photos --out runs/a --resume
+      resume where it was stopped, or killed
+  lucida train photos --continue runs/a
+      more photos or other classes: start from the weights of a run
+  lucida train photos --channels 1 --size 64
+      a network for gray images
+  lucida train mnist --epochs 5
+      digits: see lucida train mnist --help
+  lucida train ./mnist
+      a folder of your own that is called mnist
 
-A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes
-are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least
-validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files
+A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes \
+are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least \
+validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files \
 cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
 pub(crate) struct Train {
     #[command(subcommand)]
@@ -67,7 +80,7 @@ pub(crate) struct TrainFolder {
 
     /// Size of the images in pixels, as in 224, or HEIGHTxWIDTH [default: 150; 28 for lenet5 and mnist-cnn; that of the
     /// model with --base]
-    #[arg(long)]
+    #[arg(long, visible_alias = "image-size")]
     pub(crate) size: Option<Size>,
 
     /// Train a model further: a run folder or model file whose weights are the start. Its classes keep what they have
@@ -77,7 +90,7 @@ pub(crate) struct TrainFolder {
     pub(crate) continued: Option<PathBuf>,
 
     /// Input channels of a network trained from scratch: 1 (gray) or 3 (color) [default: what the network was made for]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(1..=3))]
     pub(crate) channels: Option<u8>,
 
     /// The last layer that is kept of a base [default: its last one; of --base, the last one before its classes]
@@ -94,13 +107,13 @@ pub(crate) struct TrainFolder {
     pub(crate) unfreeze: Option<String>,
 
     /// Learning rate of the unfrozen layers
-    #[arg(long, value_name = "RATE", default_value = "1e-5", value_parser = positive, requires = "unfreeze")]
+    #[arg(long, visible_alias = "unfreeze-lr", value_name = "RATE", default_value = "1e-5", value_parser = positive, requires = "unfreeze")]
     #[arg(help_heading = "Transfer learning")]
     pub(crate) unfreeze_rate: f64,
 
     /// Run a frozen base over so many augmented copies of each picture and remember what it says, rather than anew in
     /// each epoch
-    #[arg(long, value_name = "N", requires = "augment", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", requires = "augment", value_parser = whole::<u32>(1..=1000))]
     #[arg(help_heading = "Transfer learning")]
     pub(crate) augment_copies: Option<u32>,
 
@@ -131,19 +144,19 @@ pub(crate) struct TrainFolder {
     pub(crate) strict: bool,
 
     /// Memory for decoded pictures in MB [default: a quarter of the free memory]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N")]
     pub(crate) cache_mb: Option<u64>,
 
     /// Epochs: passes over the training images, or --steps-per-epoch [default: 15; 50 for a head on a frozen base]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: Option<u32>,
 
     /// Pictures in a step
-    #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, visible_alias = "bs", value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
     /// Seed of all random numbers: equal seeds give equal models
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/NAME-OF-FOLDER, or runs/NAME-OF-FOLDER-2, and so on]
@@ -157,14 +170,15 @@ pub(crate) struct TrainFolder {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida train mnist                                   the 10,000 built-in digits
-  lucida train mnist --data DIR                        MNIST's files in DIR, gzipped or not
+  lucida train mnist                      the 10,000 built-in digits
+  lucida train mnist --data DIR           MNIST's files in DIR, gzipped or not
   lucida train mnist --epochs 5 --seed 1 --out runs/a
-  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 --epochs 30
-  lucida train mnist | tee training.log                one line an epoch
+  lucida train mnist --augment rotation=10,width=0.1,height=0.1,zoom=0.1 \\
+      --epochs 30
+  lucida train mnist | tee training.log   one line an epoch
 
-A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least
-validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with
+A fifth of the training digits validates. The run folder then holds model.safetensors (the epoch of the least \
+validation loss), last.safetensors, history.csv, curves.png and curves.svg. Ctrl-C stops and saves what there is, with \
 checkpoint.safetensors to resume from.")]
 pub(crate) struct TrainMnist {
     /// Folder with MNIST's files [default: the built-in 10,000 digits]
@@ -172,11 +186,11 @@ pub(crate) struct TrainMnist {
     pub(crate) data: Option<PathBuf>,
 
     /// Passes over the training digits
-    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: u32,
 
     /// Digits in a step
-    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, visible_alias = "bs", value_name = "N", default_value = "256", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
     /// Augment the training digits, as in rotation=10,width=0.1,height=0.1,zoom=0.1; `lucida data augment --help` names all
@@ -184,7 +198,7 @@ pub(crate) struct TrainMnist {
     pub(crate) augment: Option<Augment>,
 
     /// Seed of all random numbers: equal seeds give equal models
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/mnist, or runs/mnist-2, and so on]
@@ -228,15 +242,15 @@ pub(crate) struct TrainingArguments {
     pub(crate) tensorboard: bool,
 
     /// Write a checkpoint after so many steps too, not only after each epoch
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) checkpoint_every: Option<u32>,
 
     /// Steps of an epoch [default: a pass over the data]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) steps_per_epoch: Option<u32>,
 
     /// Batches to validate with after each epoch, the same each time [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) validation_steps: Option<u32>,
 
     /// Rule that changes the weights
@@ -244,15 +258,15 @@ pub(crate) struct TrainingArguments {
     pub(crate) optimizer: OptimizerName,
 
     /// Learning rate [default: 1e-3; 3e-4 for a head on a frozen base]
-    #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Training")]
+    #[arg(long, visible_alias = "lr", value_name = "RATE", value_parser = positive, help_heading = "Training")]
     pub(crate) learning_rate: Option<f64>,
 
     /// How the rate changes: cosine falls to nothing over all epochs
-    #[arg(long, value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
+    #[arg(long, visible_alias = "lr-schedule", value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
     pub(crate) schedule: ScheduleName,
 
     /// Steps over which the rate rises from nothing
-    #[arg(long, value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
+    #[arg(long, visible_alias = "warmup", value_parser = whole::<u32>(..), value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
     pub(crate) warm_up: u32,
 
     /// Value that decides which epoch is the best: the loss is class-weighted with --class-weights
@@ -260,11 +274,11 @@ pub(crate) struct TrainingArguments {
     pub(crate) monitor: MonitorName,
 
     /// Stop after this many epochs without a better one; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
-    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
+    #[arg(long, visible_alias = "patience", value_parser = whole::<u32>(..), value_name = "EPOCHS", help_heading = "Training")]
     pub(crate) early_stopping: Option<u32>,
 
     /// Lower the rate after so many epochs without a better one
-    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Training")]
+    #[arg(long, value_name = "EPOCHS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) reduce_on_plateau: Option<u32>,
 
     /// What --reduce-on-plateau multiplies the rate with
@@ -272,7 +286,7 @@ pub(crate) struct TrainingArguments {
     pub(crate) plateau_factor: f64,
 
     /// Let rare classes count more: balanced, or a weight for each, as in cats=1,dogs=2.5
-    #[arg(long, value_name = "balanced|NAME=WEIGHT,...", help_heading = "Training")]
+    #[arg(long, visible_alias = "class-weight", value_name = "balanced|NAME=WEIGHT,...", help_heading = "Training")]
     pub(crate) class_weights: Option<ClassWeights>,
 
     /// Share of each target that is spread over all classes
@@ -280,11 +294,11 @@ pub(crate) struct TrainingArguments {
     pub(crate) label_smoothing: Option<f64>,
 
     /// Share of the weights, times the rate, that each step takes away
-    #[arg(long, value_name = "PART", value_parser = positive, help_heading = "Training")]
+    #[arg(long, visible_alias = "wd", value_name = "PART", value_parser = positive, help_heading = "Training")]
     pub(crate) weight_decay: Option<f64>,
 
     /// Scale gradients down whose norm, all together, is larger
-    #[arg(long, value_name = "NORM", value_parser = positive, help_heading = "Training")]
+    #[arg(long, visible_alias = "clip-grad", alias = "clipnorm", value_name = "NORM", value_parser = positive, help_heading = "Training")]
     pub(crate) clip_norm: Option<f64>,
 
     /// Try and keep a running mean of the weights with this decay, as in 0.999

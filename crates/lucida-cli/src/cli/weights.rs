@@ -27,6 +27,12 @@ pub(crate) enum Weights {
     /// List the weights that can be fetched, and which of them are there
     List(WeightsList),
 
+    /// Remove the fetched weights of a network from the cache
+    Remove(WeightsRemove),
+
+    /// Remove all fetched weights from the cache, unfinished downloads too
+    Clean(WeightsClean),
+
     /// Say what is in a file: tensors with their types and shapes, attributes, the network if it has one
     Inspect(WeightsInspect),
 
@@ -43,8 +49,8 @@ Examples:
 A download that was cut off goes on where it ended. The checksum is that which Keras publishes.
 
 Environment:
-  LUCIDA_CACHE   folder of the cache [default: lucida in the platform's folder for caches]
-  LUCIDA_HUB     address of a mirror, as in https://mirror.example/keras-applications
+  LUCIDA_CACHE   folder of the cache [default: as the platform has it]
+  LUCIDA_HUB     address of a mirror, as in https://mirror.example/keras
   SSL_CERT_FILE  file of the certificates to trust, as for other programs")]
 pub(crate) struct WeightsFetch {
     /// Network
@@ -70,6 +76,38 @@ pub(crate) struct WeightsList {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  lucida weights remove vgg19 --dry-run
+      what would be removed, and how much that frees
+  lucida weights remove vgg19
+
+Removes the weights with the classifier and those without it, and what has arrived of an unfinished download.")]
+pub(crate) struct WeightsRemove {
+    /// Network
+    #[arg(value_parser = PossibleValuesParser::new(hub::networks()))]
+    pub(crate) network: String,
+
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lucida weights clean --dry-run
+      what would be removed, and how much that frees
+  lucida weights clean
+
+Files of other names or sizes stay: they were not fetched.")]
+pub(crate) struct WeightsClean {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   lucida weights inspect runs/mnist/model.safetensors
   lucida weights inspect model.keras --json")]
 pub(crate) struct WeightsInspect {
@@ -90,7 +128,8 @@ Examples:
   lucida weights convert vgg16_notop.h5 vgg16.safetensors --network vgg16
   lucida weights convert vgg16-builtin start-of-vgg16.keras
   lucida weights convert resnet18.onnx resnet18.keras
-  lucida weights convert mine.keras mine.onnx --preprocessing torch --classes labels.txt")]
+  lucida weights convert mine.keras mine.onnx --preprocessing torch \\
+      --classes labels.txt")]
 pub(crate) struct WeightsConvert {
     /// Model file, folder of a run, name of a network whose weights are in the cache, or vgg16-builtin
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]

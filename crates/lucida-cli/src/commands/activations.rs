@@ -1,9 +1,11 @@
 //! `lucida activations`
 
+use std::path::Path;
+
 use anyhow::Result;
 use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
 use lucida::files;
-use lucida::weights::Top;
+use lucida::weights::{Model, Top};
 use serde::Serialize;
 
 use super::subject::Input;
@@ -36,14 +38,27 @@ struct LayerAnswer {
 }
 
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
-    let output = context.output;
-    let folder = &arguments.place.of(&arguments.subject.about(), "activations");
+    let out = &arguments.place.of(&arguments.subject.about(), "activations");
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
-    let input = Input::load(&arguments.subject, &model, context)?;
+    let inputs = Input::load(&arguments.subject, out, &model, context)?;
     // Names and places first: a network may take long.
     let layers = layer_names(&model.network, &arguments.layers)?;
-    files::check_folder(folder, &[OVERVIEW], arguments.place.force)?;
-    let found = activations(&model.network, &layers, &input.values, context.cpu)?;
+    for (_, folder) in &inputs {
+        files::check_folder(folder, &[OVERVIEW], arguments.place.force)?;
+    }
+    inputs.into_iter().try_for_each(|(input, folder)| one(arguments, &model, &layers, (input, &folder), context))
+}
+
+/// The maps of one image, in a folder.
+fn one(
+    arguments: &Activations,
+    model: &Model,
+    layers: &[&str],
+    (input, folder): (Input, &Path),
+    context: Context,
+) -> Result<()> {
+    let output = context.output;
+    let found = activations(&model.network, layers, &input.values, context.cpu)?;
     let names: Vec<String> =
         found.iter().enumerate().map(|(index, layer)| file_name(Some(index + 1), &layer.layer)).collect();
     let pictures: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();

@@ -79,6 +79,9 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
         context.cpu.threads(),
         peak / 1e9
     ));
+    if let Some(why) = why_above_peak(&answers) {
+        context.output.info(why);
+    }
     Ok(())
 }
 
@@ -150,6 +153,21 @@ impl StepAnswer {
     }
 }
 
+/// Why a share of the peak is above 100 %, where one is.
+fn why_above_peak(steps: &[StepAnswer]) -> Option<&'static str> {
+    let passes = || steps.iter().flat_map(StepAnswer::passes).map(|(_, pass)| pass);
+    let above = |share: f64| share > 1.0;
+    if passes().any(|pass| pass.product_share_of_peak.is_some() && above(pass.share_of_peak)) {
+        return Some(
+            "above 100 %: Winograd's algorithm needs fewer operations than the definition of a convolution, which is counted",
+        );
+    }
+    let measured = passes().any(|pass| above(pass.share_of_peak) || pass.product_share_of_peak.is_some_and(above));
+    measured.then_some(
+        "above 100 %: the peak is a measurement of 60 ms before the run, and the clock of the processor may be higher in it",
+    )
+}
+
 fn text(steps: &[StepAnswer]) -> String {
     let mut rows = Vec::new();
     for step in steps {
@@ -177,4 +195,25 @@ fn text(steps: &[StepAnswer]) -> String {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_peak_is_explained() {
+        let step = |share_of_peak, product_share_of_peak| StepAnswer {
+            step: "conv2d".to_owned(),
+            pack_ms: 0.0,
+            gate_ms: 0.0,
+            forward: PassAnswer { algorithm: None, ms: 1.0, gflops: 1.0, share_of_peak, product_share_of_peak },
+            backward_input: None,
+            backward_weights: None,
+        };
+        assert_eq!(why_above_peak(&[step(0.9, None), step(0.5, Some(0.99))]), None);
+        assert!(why_above_peak(&[step(1.4, Some(0.8))]).unwrap().contains("Winograd"));
+        assert!(why_above_peak(&[step(0.9, None), step(1.02, None)]).unwrap().contains("60 ms"));
+        assert!(why_above_peak(&[step(0.9, Some(1.01))]).unwrap().contains("60 ms"));
+    }
 }

@@ -13,7 +13,7 @@ use lucida::{Error, files};
 use serde::Serialize;
 
 use super::source::Pictures;
-use super::subject::Input;
+use super::subject::{Input, places};
 use super::tables::table;
 use super::{Context, open_model};
 use crate::arguments::Choice;
@@ -61,11 +61,15 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     model.preprocessing()?;
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
-    let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index);
+    let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "deconv");
-    match (&arguments.image, &set, arguments.index) {
+    match (&arguments.image, &set, &arguments.index) {
         (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, out, context),
-        (None, Some(set), Some(index)) => one(arguments, &model, &Input::of_set(set, index, &model)?, out, context),
+        (None, Some(set), Some(indices)) => {
+            let mut places = places(set, indices, out)?.into_iter();
+            places
+                .try_for_each(|(index, out)| one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context))
+        }
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one picture: give IMAGE, or --index")
         }
@@ -136,7 +140,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, out, &[FIGURE, FIELDS], arguments, context)
+    tell(&answer, &[FIGURE, FIELDS], out, arguments.json, context)
 }
 
 /// The paper's figure over a data set.
@@ -195,15 +199,15 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
             .collect(),
     };
     earlier.discard()?;
-    tell(&answer, out, &[FIGURE], arguments, context)
+    tell(&answer, &[FIGURE], out, arguments.json, context)
 }
 
 fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::Result<()> {
     picture.save_png(&folder.join(name))
 }
 
-fn tell(answer: &Answer, out: &Path, names: &[&str], arguments: &Deconv, context: Context) -> Result<()> {
-    if arguments.json {
+fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<()> {
+    if json {
         return context.output.json(answer);
     }
     let rows = answer.projections.iter().map(|projection| {

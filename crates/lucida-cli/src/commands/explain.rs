@@ -1,7 +1,7 @@
 //! `lucida explain`
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
+use super::subject::places;
 use super::{Context, open_model};
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
@@ -171,94 +172,119 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
-    let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
     // What is wrong with the model or the class is said before a picture is looked for.
-    let mut explainer = Explainer::new(&model, &settings).with_context(about)?;
-    let preprocessing = model.preprocessing().with_context(about)?;
+    let explainer = Explainer::new(&model, &settings).with_context(about)?;
+    model.preprocessing().with_context(about)?;
     let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
     let methods = methods(arguments, &model, context)?;
-    let (name, picture) = picture(arguments, context)?;
-    let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-    preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
-    drop(picture);
-
-    let names = file_names(arguments, &methods);
-    let image = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index);
-    let out = &arguments.place.of(&image, "explain");
-    let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
-    let earlier = files::claim_folder(out, &claimed, arguments.place.force)?;
-    interrupt::catch()?;
-
-    let probabilities = explainer.probabilities(&input)?;
-    let (predicted, _) = explainer.predict(&input)?;
-    let class = class.unwrap_or(predicted);
-    let bar = WorkBar::new(output);
-    let watch = |progress: Progress| {
-        bar.show(progress.what, progress.done, progress.total);
-        if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let mut explainer = explainer.watched(watch);
-    let outputs = explainer.outputs().clone();
-    let meant = named(&model, &outputs, class, probabilities[class]);
-    let talks = !arguments.json;
-    if talks {
-        // Of values none is predicted rather than another.
-        let remark = match predicted == class || outputs.kind() == OutputKind::Values {
-            true => String::new(),
-            false => format!(", predicted {}", named(&model, &outputs, predicted, probabilities[predicted])),
-        };
-        output.result(&format!("{name}: {meant}{remark}\n"))?;
-        output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
-    }
-    let mut explained = Vec::new();
-    for &method in &methods {
-        let map = explainer.explain(&input, class, method).with_context(about)?;
-        let faithfulness = explainer.faithfulness(&input, &map)?;
-        let one = Explained { map, faithfulness };
-        bar.hide();
-        if talks {
-            output.result(&row(&one))?;
-        }
-        explained.push(one);
-    }
     drop(explainer);
+    let work = Work { arguments, model: &model, settings, methods, class, context };
+    for_each_image(arguments, context, |one| work.explain(one))
+}
 
-    let seen = preprocessing.to_picture(&input)?;
-    let save = |name: &str, picture: Picture| picture.save_png(&out.join(name));
-    save(&names[0], comparison(&seen, &meant, &explained)?)?;
-    if arguments.npy {
-        explained.iter().try_for_each(|one| save_raw(out, &one.map))?;
-    }
-    let checks = match arguments.check {
-        true => Some(sanity_check(&model, &input, class, &methods, &settings, watch)?),
-        false => None,
-    };
-    bar.hide();
-    if let Some(checks) = &checks {
-        save(CHECK, sanity_strips(&seen, checks)?)?;
+/// An image to explain, what to call it, and the folder for its maps.
+struct One {
+    name: String,
+    picture: Picture,
+    out: PathBuf,
+}
+
+/// What is the same for all images.
+struct Work<'a> {
+    arguments: &'a Explain,
+    model: &'a Model,
+    settings: Settings,
+    methods: Vec<Method>,
+    class: Option<usize>,
+    context: Context,
+}
+
+impl Work<'_> {
+    fn explain(&self, One { name, picture, out }: One) -> Result<()> {
+        let Self { arguments, model, settings, methods, class, context } = self;
+        let (output, about) = (context.output, || arguments.model.model.clone());
+        let mut explainer = Explainer::new(model, settings).with_context(about)?;
+        let preprocessing = model.preprocessing().with_context(about)?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
+        drop(picture);
+
+        let names = file_names(arguments, methods);
+        let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
+        let earlier = files::claim_folder(&out, &claimed, arguments.place.force)?;
+        interrupt::catch()?;
+
+        let probabilities = explainer.probabilities(&input)?;
+        let (predicted, _) = explainer.predict(&input)?;
+        let class = class.unwrap_or(predicted);
+        let bar = WorkBar::new(output);
+        let watch = |progress: Progress| {
+            bar.show(progress.what, progress.done, progress.total);
+            if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut explainer = explainer.watched(watch);
+        let outputs = explainer.outputs().clone();
+        let meant = named(model, &outputs, class, probabilities[class]);
+        let talks = !arguments.json;
         if talks {
-            output.result(&table(checks))?;
+            // Of values none is predicted rather than another.
+            let remark = match predicted == class || outputs.kind() == OutputKind::Values {
+                true => String::new(),
+                false => format!(", predicted {}", named(model, &outputs, predicted, probabilities[predicted])),
+            };
+            output.result(&format!("{name}: {meant}{remark}\n"))?;
+            output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
+        let mut explained = Vec::new();
+        for &method in methods {
+            let map = explainer.explain(&input, class, method).with_context(about)?;
+            let faithfulness = explainer.faithfulness(&input, &map)?;
+            let one = Explained { map, faithfulness };
+            bar.hide();
+            if talks {
+                output.result(&row(&one))?;
+            }
+            explained.push(one);
+        }
+        drop(explainer);
+
+        let seen = preprocessing.to_picture(&input)?;
+        let save = |name: &str, picture: Picture| picture.save_png(&out.join(name));
+        save(&names[0], comparison(&seen, &meant, &explained)?)?;
+        if arguments.npy {
+            explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
+        }
+        let checks = match arguments.check {
+            true => Some(sanity_check(model, &input, class, methods, settings, watch)?),
+            false => None,
+        };
+        bar.hide();
+        if let Some(checks) = &checks {
+            save(CHECK, sanity_strips(&seen, checks)?)?;
+            if talks {
+                output.result(&table(checks))?;
+            }
+        }
+        earlier.discard()?;
+        if arguments.json {
+            return output.json(&Answer {
+                model: &arguments.model.model,
+                picture: &name,
+                class: class_name(model, class),
+                class_number: class,
+                found: Found::new(model, &outputs, class, &probabilities),
+                methods: explained.into_iter().map(answered).collect(),
+                check: checks.map(|checks| checks.into_iter().map(checked).collect()),
+                folder: out.display().to_string(),
+                files: names,
+            });
+        }
+        output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
+        Ok(())
     }
-    earlier.discard()?;
-    if arguments.json {
-        return output.json(&Answer {
-            model: &arguments.model.model,
-            picture: &name,
-            class: class_name(&model, class),
-            class_number: class,
-            found: Found::new(&model, &outputs, class, &probabilities),
-            methods: explained.into_iter().map(answered).collect(),
-            check: checks.map(|checks| checks.into_iter().map(checked).collect()),
-            folder: out.display().to_string(),
-            files: names,
-        });
-    }
-    output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
-    Ok(())
 }
 
 /// A class or label with its probability, or a value.
@@ -302,13 +328,19 @@ fn methods(arguments: &Explain, model: &Model, context: Context) -> Result<Vec<M
     Ok(methods)
 }
 
-/// The picture and what to call it.
-fn picture(arguments: &Explain, context: Context) -> Result<(String, Picture)> {
-    if let (Some(source), Some(index)) = (&arguments.data, arguments.index) {
-        return Pictures::list(source, context)?.picture(index);
+/// Reads the images of a command line, one after another.
+fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(One) -> Result<()>) -> Result<()> {
+    let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
+    let out = &arguments.place.of(&about, "explain");
+    if let (Some(source), Some(indices)) = (&arguments.data, &arguments.index) {
+        let pictures = Pictures::list(source, context)?;
+        return places(&pictures, indices, out)?.into_iter().try_for_each(|(index, out)| {
+            let (name, picture) = pictures.picture(index)?;
+            each(One { name, picture, out })
+        });
     }
-    let Some(path) = &arguments.image else { bail!("there is no picture to explain") };
-    Ok((path.display().to_string(), Picture::open(path)?))
+    let Some(path) = &arguments.image else { bail!("there is no image to explain") };
+    each(One { name: path.display().to_string(), picture: Picture::open(path)?, out: out.clone() })
 }
 
 /// The files that will be written; the sheet, or the picture of the only method, first.

@@ -1,12 +1,15 @@
 //! `lucida report`
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
-use lucida::data::{Augment, Folder, memory_to_keep};
-use lucida::report::RunReport;
+use lucida::data::{Augment, Dataset, Folder, Mnist, Subset, memory_to_keep, stratified_split};
+use lucida::report::{RunData, RunReport};
 use lucida::train::{History, Origin, RunFolder};
-use lucida::weights::load_model;
+use lucida::weights::{Model, load_model};
 
 use super::Context;
+use crate::arguments::Source;
 use crate::cli::ReportArguments;
 use crate::cli::place::free;
 use crate::interrupt;
@@ -15,49 +18,77 @@ use crate::progress::Counter;
 pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     let folder = &arguments.run;
     if !folder.is_dir() {
-        bail!("{}: there is no such folder; expected that of a run of `lucida train FOLDER`", folder.display());
+        return Err(
+            lucida::Error::file(folder, "there is no such folder; expected that of a run of `lucida train`").into()
+        );
     }
     let run = RunFolder::reopen(folder)?;
     if !run.origin().exists() {
-        bail!("{}: holds no run.json: only runs of `lucida train FOLDER` have a report", folder.display());
+        bail!("{}: holds no run.json; expected the folder of a run of `lucida train`", folder.display());
     }
     let mut origin = Origin::load(&run.origin())?;
     if let Some(data) = &arguments.data {
-        origin.data.clone_from(data);
+        origin.data = data.to_string().into();
     }
     let out = free(arguments.out.as_deref(), arguments.force, folder.join("report.html"));
     let context = context.claim_file(&out, arguments.force)?;
     let model = load_model(&run.model())?;
     let history = History::load_csv(&run.history())?;
-    let augment: Augment = origin.augment.as_deref().unwrap_or_default().parse().unwrap_or_default();
     interrupt::catch()?;
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
+    let make = |data: RunData| {
+        check_classes(data.train.class_names(), &model, &origin)?;
+        let augment: Augment = origin.augment.as_deref().unwrap_or_default().parse().unwrap_or_default();
+        let report = RunReport {
+            name: format!("Report of {name}"),
+            model: &model,
+            history: &history,
+            data,
+            augment: &augment,
+            origin: &origin,
+            cpu: context.cpu,
+        };
+        report.make()?.save(&out)?;
+        context.output.result(&format!("Written to {}", out.display()))
+    };
+    match source(&origin.data) {
+        Source::Mnist(data) => of_digits(data.as_deref(), &origin, make),
+        Source::Folder(data) => make(RunData::of_folder(&images(&data, &origin, &model, context)?)),
+    }
+}
+
+/// The data of a run: what is not MNIST is a folder, whatever its name, there or not.
+fn source(data: &Path) -> Source {
+    let text = data.to_str().filter(|text| *text == "mnist" || text.starts_with("mnist:"));
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| Source::Folder(data.to_owned()))
+}
+
+/// The images of a folder, split as for the run.
+fn images(data: &Path, origin: &Origin, model: &Model, context: Context) -> Result<Folder> {
     let counter = Counter::new(context.output, "Files");
     let watch = |done, total| counter.at(done, total);
-    let pictures = Folder::builder(&origin.data)
-        .split(origin.validation_split, origin.seed)
-        .cpu(context.cpu)
-        .keep(model.preprocessing()?, memory_to_keep())
-        .watch(&watch)
-        .open()?;
-    drop(counter);
-    if pictures.class_names() != model.class_names {
-        bail!(
-            "{}: its classes ({}) are not those of the run ({})",
-            origin.data.display(),
-            pictures.class_names().join(", "),
-            model.class_names.join(", ")
-        );
+    let builder = Folder::builder(data).split(origin.validation_split, origin.seed).cpu(context.cpu);
+    Ok(builder.keep(model.preprocessing()?, memory_to_keep()).watch(&watch).open()?)
+}
+
+/// Digits, split as for the run.
+fn of_digits(folder: Option<&Path>, origin: &Origin, make: impl FnOnce(RunData) -> Result<()>) -> Result<()> {
+    let digits = folder.map_or_else(Mnist::builtin, Mnist::from_folder)?;
+    let classes = digits.train.class_names().len();
+    let split = stratified_split(&digits.train.labels(), classes, origin.validation_split, origin.seed)?;
+    let (train, validation) = (Subset::new(&digits.train, split.train)?, Subset::new(&digits.train, split.validation)?);
+    let test = digits.test.as_ref().map(|test| test as &dyn Dataset);
+    make(RunData { train: &train, validation: &validation, test, folder: None })
+}
+
+fn check_classes(names: &[String], model: &Model, origin: &Origin) -> Result<()> {
+    if names == model.class_names {
+        return Ok(());
     }
-    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy();
-    let report = RunReport {
-        name: format!("Report of {name}"),
-        model: &model,
-        history: &history,
-        folder: &pictures,
-        augment: &augment,
-        origin: &origin,
-        cpu: context.cpu,
-    };
-    report.make()?.save(&out)?;
-    context.output.result(&format!("Written to {}", out.display()))
+    bail!(
+        "{}: its classes ({}) are not those of the run ({})",
+        origin.data.display(),
+        names.join(", "),
+        model.class_names.join(", ")
+    )
 }

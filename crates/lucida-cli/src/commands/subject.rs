@@ -1,6 +1,6 @@
 //! The picture that a command looks at.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
@@ -8,6 +8,7 @@ use lucida::weights::Model;
 
 use super::Context;
 use super::source::Pictures;
+use crate::arguments::Indices;
 use crate::cli::Subject;
 
 /// One picture as a network takes it, and what to call it.
@@ -16,13 +17,25 @@ pub(super) struct Input {
     pub(super) values: Vec<f32>,
 }
 
+/// The positions of images in a data set, and the folder for the results of each: the one of `--out` itself, or, of several
+/// images, one in it that is named after the position.
+pub(super) fn places(pictures: &Pictures, indices: &Indices, out: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let positions = pictures.positions(Some(indices))?;
+    let folder = |index: usize| if positions.len() == 1 { out.to_owned() } else { out.join(index.to_string()) };
+    Ok(positions.iter().map(|&index| (index, folder(index))).collect())
+}
+
 impl Input {
-    /// The picture that a command line means.
-    pub(super) fn load(subject: &Subject, model: &Model, context: Context) -> Result<Self> {
-        match (&subject.image, &subject.data, subject.index) {
-            (Some(path), _, _) => Self::open(path, model),
-            (None, Some(source), Some(index)) => Self::of_set(&Pictures::list(source, context)?, index, model),
-            _ => bail!("neither a picture nor a data set and a position were given"),
+    /// The images that a command line means, and the folder for the results of each.
+    pub(super) fn load(subject: &Subject, out: &Path, model: &Model, context: Context) -> Result<Vec<(Self, PathBuf)>> {
+        match (&subject.image, &subject.data, &subject.index) {
+            (Some(path), _, _) => Ok(vec![(Self::open(path, model)?, out.to_owned())]),
+            (None, Some(source), Some(indices)) => {
+                let pictures = Pictures::list(source, context)?;
+                let places = places(&pictures, indices, out)?.into_iter();
+                places.map(|(index, folder)| Ok((Self::of_set(&pictures, index, model)?, folder))).collect()
+            }
+            _ => bail!("neither an image nor a data set and a position were given"),
         }
     }
 

@@ -5,6 +5,8 @@
 //! middle; white ink on black. A network that was trained on such images knows no others: without this step a digit
 //! drawn black on white, or small in a corner, is taken for anything.
 
+mod ink;
+
 use super::{Filter, Picture};
 use crate::Result;
 
@@ -18,32 +20,39 @@ const BOX: usize = 20;
 /// the 13.5 between the middle pixels.
 const MIDDLE: f64 = 14.0;
 
-/// What differs less than this from the paper is no ink, however faint the strongest stroke is.
-const LEAST_INK: u8 = 24;
+/// Photos are made smaller than this before anything is looked for: a digit of a thirtieth of the photo is still larger
+/// than its box.
+const LONGEST_SIDE: usize = 640;
 
-/// Turns a picture of one digit into a gray image of 28x28, white on black.
+/// Turns an image of one digit into a gray image of 28x28, white on black.
 ///
-/// A picture with a bright border is dark ink on light paper and is inverted. One of 28x28 is otherwise taken as it
-/// is; in any other the ink (what stands out from the border by at least a fifth of the strongest stroke) is cut out,
-/// scaled and centred. A picture without ink gives a black image.
+/// One of 28x28 is taken as it is, inverted if its border is bright. In any other the ink is found, dark on light or light
+/// on dark and under uneven light (see [`mod@ink`]), cut out, scaled and centered. An image without ink gives a black one.
 ///
 /// # Errors
-/// Those of [`Picture::resize`], when the picture has no pixels.
+/// Those of [`Picture::resize`].
 pub fn normalise_digit(picture: &Picture) -> Result<Picture> {
     let mut gray = picture.to_gray();
-    if has_bright_border(gray.pixels(), gray.width(), gray.height()) {
-        gray.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
-    }
     if (gray.width(), gray.height()) == (SIDE, SIDE) {
+        if has_bright_border(gray.pixels(), SIDE, SIDE) {
+            gray.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
+        }
         return Ok(gray);
     }
-    remove_paper(&mut gray);
-    let Some([x, y, width, height]) = ink_box(&gray) else {
-        return Ok(Picture::filled(SIDE, SIDE, &[0]));
-    };
+    let blank = || Ok(Picture::filled(SIDE, SIDE, &[0]));
+    if gray.pixels().is_empty() {
+        return blank();
+    }
+    let longest = gray.width().max(gray.height());
+    if longest > LONGEST_SIDE {
+        let side = |side: usize| (side * LONGEST_SIDE / longest).max(1);
+        gray = gray.resize(side(gray.width()), side(gray.height()), Filter::Bilinear)?;
+    }
+    let ink = ink::ink(&gray)?;
+    let Some([x, y, width, height]) = ink_box(&ink) else { return blank() };
     let longer = width.max(height);
     let scaled = |side: usize| ((side * BOX + longer / 2) / longer).max(1);
-    let mut digit = gray.crop(x, y, width, height)?.resize(scaled(width), scaled(height), Filter::Bilinear)?;
+    let mut digit = ink.crop(x, y, width, height)?.resize(scaled(width), scaled(height), Filter::Bilinear)?;
     stretch_to_white(&mut digit);
     let (x, y) = centred(&digit);
     digit.pad(SIDE, SIDE, x, y)
@@ -59,29 +68,6 @@ pub(super) fn has_bright_border(pixels: &[u8], width: usize, height: usize) -> b
     let sides = pixels.chunks_exact(width).flat_map(|row| [&row[0], &row[width - 1]]);
     let (count, total) = sum(&mut rows.chain(sides));
     total * 2 > count * 255
-}
-
-/// Makes the paper black: takes its shade (the median of the border) from every pixel, and clears what is then fainter
-/// than a fifth of the strongest ink, such as the grain of paper and the traces of JPEG.
-fn remove_paper(gray: &mut Picture) {
-    let (width, height) = (gray.width(), gray.height());
-    let (last_x, last_y) = (width.saturating_sub(1), height.saturating_sub(1));
-    let mut border: Vec<u8> = Vec::with_capacity(2 * (width + height));
-    for (y, row) in gray.pixels().chunks_exact(width.max(1)).enumerate() {
-        if y == 0 || y == last_y {
-            border.extend(row);
-        } else {
-            border.extend([row[0], row[last_x]]);
-        }
-    }
-    border.sort_unstable();
-    let paper = border.get(border.len() / 2).copied().unwrap_or(0);
-    let strongest = gray.pixels().iter().max().copied().unwrap_or(0).saturating_sub(paper);
-    let faintest = (strongest / 5).max(LEAST_INK);
-    for value in gray.pixels_mut() {
-        let ink = value.saturating_sub(paper);
-        *value = if ink < faintest { 0 } else { ink };
-    }
 }
 
 /// Left, top, width and height of what is not black.

@@ -1,7 +1,7 @@
 //! The class that somebody means.
 
 use super::score::no_such;
-use crate::nn::network::edit_distance;
+use crate::similar::edit_distance;
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 

@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{ActivationKind, Input};
 use super::{Layer, Shape, Weight};
+use crate::similar::edit_distance;
 use crate::{Error, Result};
+
+/// Networks of at most this many layers are listed where a layer is asked for that they do not have.
+const LISTED: usize = 20;
 
 /// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is taken for damaged.
 const MAX_PARAMETERS: usize = 1 << 31;
@@ -153,14 +157,20 @@ impl Network {
     /// The index of the layer of this name.
     ///
     /// # Errors
-    /// [`Error::Argument`] suggests the nearest name.
+    /// [`Error::Argument`] suggests the nearest name, and has all of a small network.
     pub fn find(&self, name: &str) -> Result<usize> {
         if let Some(index) = self.nodes.iter().position(|node| node.name == name) {
             return Ok(index);
         }
         let nearest = self.nodes.iter().min_by_key(|node| edit_distance(&node.name, name));
         let hint = nearest.map(|node| format!("; did you mean {:?}?", node.name)).unwrap_or_default();
-        Err(Error::argument(format!("network {} has no layer {name:?}{hint}", self.name)))
+        let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        let layers = match names.len() {
+            0 => String::new(),
+            1..=LISTED => format!(" Its layers are {}", names.join(", ")),
+            count => format!(" `lucida summary` lists its {count} layers"),
+        };
+        Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
     }
 
     /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the names
@@ -390,22 +400,6 @@ impl Node {
 
 fn numbered(base: &str, n: usize) -> String {
     if n == 0 { base.to_owned() } else { format!("{base}_{n}") }
-}
-
-/// The least number of letters to insert, delete or replace (Levenshtein, 1966).
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(256).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(256).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

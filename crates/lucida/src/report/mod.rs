@@ -11,4 +11,4 @@ mod run;
 
 pub use apart::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};
-pub use run::RunReport;
+pub use run::{RunData, RunReport};

@@ -251,5 +251,5 @@ fn what_cannot_be_painted_is_refused() {
     let unknown = Look { style: vec![Layer::new("block5_conv1", 1.0)], ..settings.look.clone() };
     assert!(refused(&job(), &Settings { look: unknown, ..settings.clone() }).contains("block5_conv1"));
     let poor = Settings { memory: Some(1 << 20), ..settings };
-    assert!(refused(&job(), &poor).contains("memory in bytes for the smallest tile"));
+    assert!(refused(&job(), &poor).contains("GB of memory, and may take 0.00 GB"));
 }

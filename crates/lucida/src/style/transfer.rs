@@ -105,8 +105,8 @@ pub struct Transferred {
 /// Paints.
 ///
 /// # Errors
-/// [`Error::Argument`] when a picture is too small, a setting makes no sense or a layer does not exist; [`Error::Limit`]
-/// when the memory is too small for any tile.
+/// [`Error::Argument`] when a picture is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
+/// the memory is too small for the smallest tiles.
 pub fn transfer(network: StyleNetwork, job: &Job, settings: &Settings, watch: &mut dyn Watch) -> Result<Transferred> {
     Ok(transfer_near(network, job, settings, None, watch)?.0)
 }
@@ -289,24 +289,53 @@ impl Painting<'_> {
     fn check_memory(&mut self, last: [usize; 2]) -> Result<()> {
         let geometry = Geometry::new(last, self.unit);
         let (settings, memory) = (self.settings, self.memory_for(geometry.canvas));
-        if memory.is_some()
-            && let Some(network) = self.network.take()
-        {
-            let eye = Eye { cpu: settings.cpu, exact: false, memory };
-            let sight = Sight::new(network, &settings.look.layers(), geometry.canvas, eye, Back::Written)?;
-            self.network = Some(sight.into_network());
+        let (Some(allowed), Some(memory)) = (settings.memory, memory) else { return Ok(()) };
+        let Some(network) = self.network.take() else { return Ok(()) };
+        let eye = Eye { cpu: settings.cpu, exact: false, memory: Some(memory) };
+        match Sight::new(network, &settings.look.layers(), geometry.canvas, eye, Back::Written) {
+            Ok(sight) => {
+                self.network = Some(sight.into_network());
+                Ok(())
+            }
+            Err(Error::Limit { got, .. }) => Err(self.too_large(last, got, allowed)),
+            Err(other) => Err(other),
         }
-        Ok(())
+    }
+
+    /// The error of a picture that does not fit the memory, of which its smallest tile needs so much.
+    fn too_large(&self, last: [usize; 2], tile: u64, allowed: u64) -> Error {
+        let longer = last[0].max(last[1]);
+        let needed = |side: usize| {
+            let size = last.map(|of| (of * side).div_ceil(longer));
+            self.held(Geometry::new(size, self.unit).canvas) + tile
+        };
+        // What is held grows with the side, so the largest that fits is found by halving.
+        let (mut fits, mut fails) = (0, longer);
+        while fails - fits > 1 {
+            let middle = usize::midpoint(fits, fails);
+            *(if needed(middle) <= allowed { &mut fits } else { &mut fails }) = middle;
+        }
+        let shorter = last[0].min(last[1]) * fits / longer;
+        Error::Memory {
+            what: format!("a result of {}x{} pixels", last[1], last[0]),
+            needed: needed(longer),
+            allowed,
+            largest: (shorter >= LEAST_SIDE).then_some(fits),
+        }
     }
 
     /// What is left for the network after the pictures.
     fn memory_for(&self, canvas: [usize; 2]) -> Option<u64> {
+        self.settings.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
+    }
+
+    /// What is held besides the network, in bytes.
+    fn held(&self, canvas: [usize; 2]) -> u64 {
         let history = match self.settings.optimizer {
             Optimizer::Adam(_) => 0,
             Optimizer::Lbfgs(constants) => 2 * constants.history + 4,
         };
-        let pictures = 12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64;
-        self.settings.memory.map(|memory| memory.saturating_sub(pictures + HELD_BESIDES))
+        12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + HELD_BESIDES
     }
 
     /// A picture on a canvas.

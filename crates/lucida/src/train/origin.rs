@@ -9,7 +9,7 @@ use crate::{Error, Result, files};
 /// Where the data of a run are and how they were taken, as `run.json` in its folder has it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Origin {
-    /// The folder of pictures.
+    /// The folder of images; `mnist` for the built-in digits, `mnist:DIR` for those of a folder.
     pub data: PathBuf,
     /// The share that validates where the folder has no part for it.
     pub validation_split: f64,

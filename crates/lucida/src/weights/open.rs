@@ -176,7 +176,10 @@ impl ModelSpec {
                 return Err(Error::argument(format!("{BUILTIN} has its weights; --network is for files of weights")));
             }
             let known = zoo::find(name)?;
-            let missing = || Error::argument(format!("{}: there is no such file of weights", self.model));
+            let missing = || {
+                let near = did_you_mean(&self.model);
+                Error::argument(format!("{}: there is no such file of weights{near}", self.model))
+            };
             return Ok(Meaning::Known(known, Some(file.ok_or_else(missing)?)));
         }
         let meaning = match file {
@@ -187,7 +190,10 @@ impl ModelSpec {
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
-                    let hint = if as_path { String::new() } else { format!(", and {unknown}") };
+                    let hint = match did_you_mean(name) {
+                        near if as_path || !near.is_empty() => near,
+                        _ => format!(", and {unknown}"),
+                    };
                     return Err(Error::argument(format!("{name}: there is no such model file or run folder{hint}")));
                 }
             },
@@ -220,6 +226,11 @@ fn file(argument: &str) -> Option<PathBuf> {
         Err(error) if error.kind() != ErrorKind::NotFound => Some(path.to_path_buf()),
         Err(_) => None,
     }
+}
+
+/// What was meant, if a file or folder of nearly this name is there.
+fn did_you_mean(name: &str) -> String {
+    files::similar(name).map(|near| format!("; did you mean {}?", near.display())).unwrap_or_default()
 }
 
 /// Reads a model file; the error of one that has weights only says what is missing.

@@ -24,6 +24,10 @@ pub(super) struct Ending<'a> {
     pub(super) json: bool,
     /// What is classified: digits or images.
     pub(super) samples: &'a str,
+    /// How many of each class validate.
+    pub(super) validation: Vec<usize>,
+    /// What might help, if the training went badly.
+    pub(super) remedies: [Option<&'static str>; 2],
 }
 
 impl Ending<'_> {
@@ -74,6 +78,11 @@ impl Ending<'_> {
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
+        output.info(&format!("See lucida report {}", run.path().display()));
+        let remedies: Vec<&str> = self.remedies.into_iter().flatten().collect();
+        if let Some(advice) = advice(fitted, &self.validation, &remedies) {
+            output.info(&advice);
+        }
         Ok(())
     }
 
@@ -110,6 +119,37 @@ impl Ending<'_> {
     }
 }
 
+/// What would help a training that overfits, or that hardly learns. `counts` are the validation images of each class,
+/// `remedies` what was not tried.
+fn advice(fitted: &Fitted, counts: &[usize], remedies: &[&str]) -> Option<String> {
+    let epochs = &fitted.history.epochs;
+    let (best, last) = (fitted.history.best()?, epochs.last()?);
+    let accuracy = epochs.get(fitted.best_epoch? - 1)?.val_accuracy?;
+    if remedies.is_empty() {
+        return None;
+    }
+    let help = remedies.join(", or ");
+    let chance = counts.iter().copied().max()? as f64 / counts.iter().sum::<usize>().max(1) as f64;
+    // The loss on the validation data rises while that on the training data falls on.
+    let overfits = last.val_loss? > 1.1 * best.val_loss? && last.loss < best.loss;
+    if overfits {
+        return Some(format!(
+            "Overfitting: after epoch {} the validation loss rose from {:.4} to {:.4} while the training loss fell to {:.4}. \
+             What may help: {help}",
+            best.epoch, best.val_loss?, last.val_loss?, last.loss
+        ));
+    }
+    // Less than two fifths of the way from always naming the largest class to being always right.
+    let learned = (accuracy - chance) / (1.0 - chance).max(f64::MIN_POSITIVE);
+    (learned < 0.4 && chance < 1.0).then(|| {
+        format!(
+            "Low accuracy: {} on the validation images, where always naming the largest class gives {}. What may help: {help}",
+            percent(accuracy),
+            percent(chance)
+        )
+    })
+}
+
 /// The numbers of an epoch.
 fn measured(record: &EpochRecord) -> String {
     let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) else {
@@ -122,4 +162,44 @@ fn measured(record: &EpochRecord) -> String {
     ];
     let more: String = more.into_iter().flatten().collect();
     format!("validation loss {loss:.4}, accuracy {}{more}", percent(accuracy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lucida::train::History;
+
+    fn history(epochs: &[[f64; 3]]) -> Fitted {
+        let record = |(index, &[loss, val_loss, val_accuracy]): (usize, &[f64; 3])| EpochRecord {
+            epoch: index + 1,
+            loss,
+            val_loss: Some(val_loss),
+            val_accuracy: Some(val_accuracy),
+            ..EpochRecord::default()
+        };
+        let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
+        let best_epoch = history.best().map(|best| best.epoch);
+        let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
+        Fitted { history, best_epoch, last, interrupted: false, stopped_early: false }
+    }
+
+    #[test]
+    fn a_training_that_overfits_or_stalls_is_told_what_helps() {
+        let overfits = history(&[[0.6, 0.6, 0.7], [0.4, 0.5, 0.75], [0.1, 0.9, 0.74]]);
+        let text = advice(&overfits, &[50, 50], &["--augment flip", "--model vgg16"]).unwrap();
+        assert!(text.starts_with("Overfitting: after epoch 2") && text.contains("--augment"), "{text}");
+        assert!(text.contains("--model vgg16"), "{text}");
+        assert!(!advice(&overfits, &[50, 50], &["--model vgg16"]).unwrap().contains("--augment"));
+        assert_eq!(advice(&overfits, &[50, 50], &[]), None);
+        let stalls = history(&[[0.69, 0.69, 0.55], [0.66, 0.66, 0.6]]);
+        assert!(
+            advice(&stalls, &[50, 50], &["--augment flip", "--model vgg16"])
+                .unwrap()
+                .starts_with("Low accuracy: 60.00 %")
+        );
+        // As good as always naming the class of nine in ten.
+        assert!(advice(&history(&[[0.3, 0.3, 0.9]]), &[90, 10], &["--augment flip", "--model vgg16"]).is_some());
+        assert_eq!(advice(&history(&[[0.2, 0.2, 0.93]]), &[50, 50], &["--augment flip", "--model vgg16"]), None);
+        assert_eq!(advice(&history(&[]), &[50, 50], &["--augment flip", "--model vgg16"]), None);
+    }
 }

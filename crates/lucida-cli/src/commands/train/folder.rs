@@ -10,6 +10,7 @@ use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::{Context, run_of};
+use super::command_line;
 use super::ending::Ending;
 use super::network::Source;
 use super::rate;
@@ -17,9 +18,9 @@ use super::remembered::Remembered;
 use super::settings::{Defaults, Wanted};
 use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::interrupt;
-use crate::output::{Output, percent};
+use crate::output::Output;
 use crate::progress::Counter;
 
 /// How many skipped files are named on standard error; all of them are in the table.
@@ -30,8 +31,10 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
     // A bare word that is no folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
-        let word = path.display();
-        return Err(Usage(format!("{word}: there is no such folder; expected a folder of pictures, or mnist")).into());
+        let near = exit::did_you_mean(path).map(|near| format!("; {near}")).unwrap_or_default();
+        let message =
+            format!("{}: there is no such folder; expected a folder of images, or mnist{near}", path.display());
+        return Err(Usage(message).into());
     }
     let TrainFolder { epochs, batch_size, seed, training, .. } = arguments;
     let source = Source::of(arguments, context)?;
@@ -92,14 +95,13 @@ fn run_in(
         keep_checkpoint: training.keep_checkpoint,
         json: training.json,
         samples: "images",
+        validation: folder.validation.counts(),
+        remedies: [
+            arguments.augment.is_none().then_some("--augment flip,rotation=20,zoom=0.2"),
+            (network.head == 0).then_some("a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
+        ],
     };
-    ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)?;
-    context.output.info(&format!("See lucida report {}", run.path().display()));
-    let pretrained = network.head > 0;
-    if let Some(advice) = advice(&fitted, &folder.validation.counts(), [arguments.augment.is_some(), pretrained]) {
-        context.output.info(&advice);
-    }
-    Ok(())
+    ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)
 }
 
 /// Trains on images, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
@@ -232,51 +234,6 @@ fn origin(arguments: &TrainFolder, path: &Path, source: &Source, folder: &Folder
     })
 }
 
-/// A command line that a shell reads as these arguments; the program by its name alone.
-fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
-    let quoted = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    ["lucida".to_owned()].into_iter().chain(arguments.skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
-}
-
-/// What would help a training that overfits, or that hardly learns; `tried` says whether images were augmented, and whether
-/// the base was pretrained. `counts` are the validation images of each class.
-fn advice(fitted: &Fitted, counts: &[usize], [augmented, pretrained]: [bool; 2]) -> Option<String> {
-    let epochs = &fitted.history.epochs;
-    let (best, last) = (fitted.history.best()?, epochs.last()?);
-    let accuracy = epochs.get(fitted.best_epoch? - 1)?.val_accuracy?;
-    let options: Vec<&str> = [
-        (!augmented, "--augment flip,rotation=20,zoom=0.2"),
-        (!pretrained, "a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
-    ]
-    .into_iter()
-    .filter_map(|(missing, option)| missing.then_some(option))
-    .collect();
-    if options.is_empty() {
-        return None;
-    }
-    let help = options.join(", or ");
-    let chance = counts.iter().copied().max()? as f64 / counts.iter().sum::<usize>().max(1) as f64;
-    // The loss on the validation data rises while that on the training data falls on.
-    let overfits = last.val_loss? > 1.1 * best.val_loss? && last.loss < best.loss;
-    if overfits {
-        return Some(format!(
-            "Overfitting: after epoch {} the validation loss rose from {:.4} to {:.4} while the training loss fell to {:.4}. \
-             What may help: {help}",
-            best.epoch, best.val_loss?, last.val_loss?, last.loss
-        ));
-    }
-    // Less than two fifths of the way from always naming the largest class to being always right.
-    let learned = (accuracy - chance) / (1.0 - chance).max(f64::MIN_POSITIVE);
-    (learned < 0.4 && chance < 1.0).then(|| {
-        format!(
-            "Low accuracy: {} on the validation images, where always naming the largest class gives {}. What may help: {help}",
-            percent(accuracy),
-            percent(chance)
-        )
-    })
-}
-
 /// `runs/photos` for `/data/photos/`.
 fn default_out(folder: &Path) -> PathBuf {
     Path::new("runs").join(name_of(folder))
@@ -349,48 +306,5 @@ fn tell_skipped(skipped: &[Skipped], output: Output) {
     }
     if skipped.len() > NAMED {
         output.note(&format!("{} files skipped in all: see skipped.csv", skipped.len()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lucida::train::{EpochRecord, History};
-
-    fn history(epochs: &[[f64; 3]]) -> Fitted {
-        let record = |(index, &[loss, val_loss, val_accuracy]): (usize, &[f64; 3])| EpochRecord {
-            epoch: index + 1,
-            loss,
-            val_loss: Some(val_loss),
-            val_accuracy: Some(val_accuracy),
-            ..EpochRecord::default()
-        };
-        let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
-        let best_epoch = history.best().map(|best| best.epoch);
-        let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
-        Fitted { history, best_epoch, last, interrupted: false, stopped_early: false }
-    }
-
-    #[test]
-    fn a_training_that_overfits_or_stalls_is_told_what_helps() {
-        let overfits = history(&[[0.6, 0.6, 0.7], [0.4, 0.5, 0.75], [0.1, 0.9, 0.74]]);
-        let text = advice(&overfits, &[50, 50], [false, false]).unwrap();
-        assert!(text.starts_with("Overfitting: after epoch 2") && text.contains("--augment"), "{text}");
-        assert!(text.contains("--model vgg16"), "{text}");
-        assert!(!advice(&overfits, &[50, 50], [true, false]).unwrap().contains("--augment"));
-        assert_eq!(advice(&overfits, &[50, 50], [true, true]), None);
-        let stalls = history(&[[0.69, 0.69, 0.55], [0.66, 0.66, 0.6]]);
-        assert!(advice(&stalls, &[50, 50], [false, false]).unwrap().starts_with("Low accuracy: 60.00 %"));
-        // As good as always naming the class of nine in ten.
-        assert!(advice(&history(&[[0.3, 0.3, 0.9]]), &[90, 10], [false, false]).is_some());
-        assert_eq!(advice(&history(&[[0.2, 0.2, 0.93]]), &[50, 50], [false, false]), None);
-        assert_eq!(advice(&history(&[]), &[50, 50], [false, false]), None);
-    }
-
-    #[test]
-    fn a_command_line_can_be_typed_again() {
-        let line = ["/usr/bin/lucida", "train", "my photos", "--augment", "flip,zoom=0.2", "it's"];
-        let text = command_line(line.into_iter().map(str::to_owned));
-        assert_eq!(text, r"lucida train 'my photos' --augment flip,zoom=0.2 'it'\''s'");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Team, summary, thousands, zoo};
-use lucida::train::{Pictures, RunFolder};
+use lucida::train::{Origin, Pictures, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
 
@@ -13,11 +13,10 @@ use super::super::Context;
 use super::ending::Ending;
 use super::rate;
 use super::settings::{Defaults, Wanted};
+use super::{MNIST_VALIDATION, command_line};
+use crate::arguments::Source;
 use crate::cli::TrainMnist;
 use crate::interrupt;
-
-/// The part of the training digits that validates.
-const VALIDATION: f64 = 0.2;
 
 pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
@@ -51,7 +50,7 @@ fn run_in(
 ) -> Result<()> {
     let (output, training, team) = (context.output, &arguments.training, wanted.team);
     let classes = digits.train.class_names().len();
-    let split = stratified_split(&digits.train.labels(), classes, VALIDATION, arguments.seed)?;
+    let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
     let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
     let validation = Subset::new(&digits.train, split.validation)?;
@@ -88,6 +87,9 @@ fn run_in(
     }
 
     interrupt::catch()?;
+    if !training.find_lr && wanted.leads() {
+        describe(arguments, [train.len(), validation.len()]).save(&run.origin())?;
+    }
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
         let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
@@ -112,6 +114,35 @@ fn run_in(
         keep_checkpoint: training.keep_checkpoint,
         json: training.json,
         samples: "digits",
+        validation: counts(&validation),
+        // A digit that is flipped is another one, or none.
+        remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
     };
     ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
+}
+
+/// What is kept of the command line, for the report.
+fn describe(arguments: &TrainMnist, images: [usize; 2]) -> Origin {
+    let data = match &arguments.data {
+        Some(folder) => Source::Mnist(Some(folder.canonicalize().unwrap_or_else(|_| folder.clone()))),
+        None => Source::Mnist(None),
+    };
+    Origin {
+        data: data.to_string().into(),
+        validation_split: MNIST_VALIDATION,
+        seed: arguments.seed,
+        augment: arguments.augment.as_ref().map(ToString::to_string),
+        model: Some("mnist-cnn".to_owned()),
+        size: Some([28, 28]),
+        images: Some(images),
+        command: Some(command_line(std::env::args())),
+        ..Origin::default()
+    }
+}
+
+/// How many digits of each class there are.
+fn counts(digits: &dyn Dataset) -> Vec<usize> {
+    let mut counts = vec![0; digits.class_names().len()];
+    digits.labels().into_iter().for_each(|label| counts[label] += 1);
+    counts
 }

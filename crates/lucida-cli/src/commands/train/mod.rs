@@ -14,6 +14,9 @@ use anyhow::Result;
 use super::{Context, distributed};
 use crate::cli::{Train, TrainKnown};
 
+/// The part of MNIST's training digits that validates.
+const MNIST_VALIDATION: f64 = 0.2;
+
 pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
     match &arguments.known {
         Some(TrainKnown::Mnist(arguments)) => {
@@ -22,5 +25,24 @@ pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
         None => distributed::run(arguments.folder.training.together, context, |team, context| {
             folder::run(&arguments.folder, team, context)
         }),
+    }
+}
+
+/// A command line as a shell reads it; the program by its name alone.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
+    let quoted = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
+    ["lucida".to_owned()].into_iter().chain(arguments.skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_typed_again() {
+        let line = ["/usr/bin/lucida", "train", "my photos", "--augment", "flip,zoom=0.2", "it's"];
+        let text = command_line(line.into_iter().map(str::to_owned));
+        assert_eq!(text, r"lucida train 'my photos' --augment flip,zoom=0.2 'it'\''s'");
     }
 }

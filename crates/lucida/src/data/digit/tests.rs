@@ -141,3 +141,32 @@ fn a_blank_or_tiny_picture_gives_a_black_image() {
     let digit = normalise_digit(&stroke).unwrap();
     assert_eq!(ink_box(&digit).unwrap()[2..], [20, 1]);
 }
+
+/// Dust and the edge of the sheet are left out, the bar of a five that is not joined is kept.
+#[test]
+fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
+    let reference = normalise_digit(&seven(100, 60, 100, (300, 220), &[30], &[230])).unwrap();
+    let mut photo = seven(100, 60, 100, (300, 220), &[30], &[230]);
+    for (x, y) in [(20, 30), (21, 30), (20, 31), (270, 200), (271, 201), (150, 5)] {
+        photo.pixel_mut(x, y)[0] = 40;
+    }
+    for y in 0..220 {
+        for x in 290..300 {
+            photo.pixel_mut(x, y)[0] = 60;
+        }
+    }
+    assert!(distance(normalise_digit(&photo).unwrap().pixels(), reference.pixels()) < 784);
+    let mut in_two = Picture::filled(200, 200, &[230]);
+    for y in 60..150 {
+        for x in 60..72 {
+            in_two.pixel_mut(x, y)[0] = 30;
+        }
+    }
+    for x in 80..110 {
+        for y in 60..70 {
+            in_two.pixel_mut(x, y)[0] = 30;
+        }
+    }
+    let [_, _, width, height] = ink_box(&normalise_digit(&in_two).unwrap()).unwrap();
+    assert_eq!((width, height), (11, 20));
+}

@@ -6,8 +6,8 @@ use super::{
     vgg19_bn,
 };
 use crate::nn::layers::ActivationKind;
-use crate::nn::network::edit_distance;
 use crate::nn::{Network, NetworkBuilder};
+use crate::similar::edit_distance;
 use crate::{Error, Result};
 
 /// How a network starts.

@@ -1,7 +1,7 @@
 //! The most confident mistakes, and what the network looked at.
 
 use super::{RunReport, percent};
-use crate::data::{Dataset, Picture};
+use crate::data::Picture;
 use crate::explain::{Explainer, Method, Settings};
 use crate::plot::{Content, Gallery, Heat, HeatOverlay};
 use crate::train::Evaluation;
@@ -26,7 +26,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
     };
     let preprocessing = report.model.preprocessing()?;
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-    let mut gallery = Gallery::new(1).photos();
+    let mut gallery = Gallery::new(report.zoom()).photos();
     let mut explained = false;
     for &index in &order {
         let (truth, predicted) = (evaluation.labels[index], evaluation.predicted[index]);
@@ -53,7 +53,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         let loss = -f64::from(evaluation.probabilities[index][truth]).max(1e-12).ln();
         let (name, taken) = (report.class_name(truth), report.class_name(predicted));
         let said = format!("{name} → {taken}, {probability}");
-        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.file(index)), true);
+        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.data.name(index)), true);
     }
     let intro = "The misclassified images with the most confident predictions: the true class, the predicted one and its \
                  probability.";

@@ -23,6 +23,55 @@ const THUMBNAIL: usize = 112;
 const AUGMENTED: usize = 4;
 const EXAMPLES: usize = 7;
 
+/// The images of a run.
+#[derive(Clone, Copy)]
+pub struct RunData<'a> {
+    /// To train on.
+    pub train: &'a dyn Dataset,
+    /// To choose the best epoch with.
+    pub validation: &'a dyn Dataset,
+    /// Neither trained on nor chosen with, where there are such.
+    pub test: Option<&'a dyn Dataset>,
+    /// The folder that they are files of, with what is wrong with it; digits are in none.
+    pub folder: Option<&'a Folder>,
+}
+
+impl<'a> RunData<'a> {
+    /// The images of a folder.
+    pub fn of_folder(folder: &'a Folder) -> Self {
+        Self {
+            train: &folder.train,
+            validation: &folder.validation,
+            test: folder.test.as_ref().map(|test| test as &dyn Dataset),
+            folder: Some(folder),
+        }
+    }
+
+    /// The images that a report is about.
+    fn set(&self) -> &'a dyn Dataset {
+        self.test.unwrap_or(self.validation)
+    }
+
+    /// What to call one of them: its file, without the folder of the set, or its number.
+    fn name(&self, index: usize) -> String {
+        match self.folder {
+            Some(folder) => {
+                let set = folder.test.as_ref().unwrap_or(&folder.validation);
+                let path = set.path(index);
+                path.strip_prefix(set.root()).unwrap_or(path).display().to_string()
+            }
+            None => format!("number {index}"),
+        }
+    }
+}
+
+/// How many images of each class a set has.
+fn counts(set: &dyn Dataset) -> Vec<usize> {
+    let mut counts = vec![0; set.class_names().len()];
+    set.labels().into_iter().for_each(|label| counts[label] += 1);
+    counts
+}
+
 /// What a report is made of.
 pub struct RunReport<'a> {
     /// What to call the run.
@@ -31,8 +80,8 @@ pub struct RunReport<'a> {
     pub model: &'a Model,
     /// How the training went.
     pub history: &'a History,
-    /// The pictures; the report is about those that validate, or those to test with if there are any.
-    pub folder: &'a Folder,
+    /// The images; the report is about those that validate, or those to test with if there are any.
+    pub data: RunData<'a>,
     /// How pictures were augmented.
     pub augment: &'a Augment,
     /// What the run was trained on, and how.
@@ -49,12 +98,12 @@ impl RunReport<'_> {
     pub fn make(&self) -> Result<Report> {
         let set = self.set();
         let evaluation = evaluate(self.model, set, self.cpu)?;
-        let part = if self.folder.test.is_some() { "test" } else { "validation" };
+        let part = if self.data.test.is_some() { "test" } else { "validation" };
         let subtitle = format!(
             "The network {} tells {} apart: trained on {} pictures, tried on {} {part} pictures.",
             self.model.network.name(),
             classes(&self.model.class_names),
-            thousands(self.folder.train.len()),
+            thousands(self.data.train.len()),
             thousands(set.len())
         );
         Ok(Report::new(&self.name)
@@ -71,9 +120,9 @@ impl RunReport<'_> {
             .footer(format!("Made by lucida {} report.", env!("CARGO_PKG_VERSION"))))
     }
 
-    /// The pictures that the report is about.
-    fn set(&self) -> &crate::data::FolderSet {
-        self.folder.test.as_ref().unwrap_or(&self.folder.validation)
+    /// The images that the report is about.
+    fn set(&self) -> &dyn Dataset {
+        self.data.set()
     }
 
     /// The epoch that was kept, as the model says; the one of least loss if it does not.
@@ -95,10 +144,10 @@ impl RunReport<'_> {
         picture.fit(side(width), side(height), Fit::Stretch, Filter::Bilinear)
     }
 
-    /// A picture's file, without the folder of the set.
-    fn file(&self, index: usize) -> String {
-        let path = self.set().path(index);
-        path.strip_prefix(self.set().root()).unwrap_or(path).display().to_string()
+    /// How many times as large small inputs of the network are shown, as those for digits.
+    fn zoom(&self) -> usize {
+        let side = self.model.preprocessing().map_or(THUMBNAIL, |preprocessing| preprocessing.height);
+        (THUMBNAIL / side.max(1)).max(1)
     }
 
     fn in_short(&self, evaluation: &Evaluation) -> Content {
@@ -165,7 +214,7 @@ impl RunReport<'_> {
             left -= inside.len();
             let mut gallery = Gallery::new(1).photos();
             for &index in &inside {
-                let caption = format!("{}\n{}", self.file(index), percent(sure(&index).into()));
+                let caption = format!("{}\n{}", self.data.name(index), percent(sure(&index).into()));
                 gallery = gallery.item(self.thumbnail(index)?, caption, truth != predicted);
             }
             let (name, taken) = (self.class_name(truth), self.class_name(predicted));
@@ -181,7 +230,7 @@ impl RunReport<'_> {
 
     fn classes(&self, evaluation: &Evaluation) -> Result<Content> {
         let confusion = &evaluation.confusion;
-        let trained = self.folder.train.counts();
+        let trained = counts(self.data.train);
         let head = Table::new(["class", "trained on", "tried on", "precision", "recall", "F1", "ROC AUC"]);
         let table = (0..confusion.classes()).fold(head, |table, class| {
             table.row([
@@ -244,7 +293,7 @@ impl RunReport<'_> {
     }
 
     fn augmentation(&self) -> Result<Content> {
-        let train = &self.folder.train;
+        let train = self.data.train;
         let preprocessing = self.model.preprocessing()?;
         // Some of every class, if there are not too many.
         let step = (train.len() / AUGMENTED).max(1);
@@ -255,9 +304,10 @@ impl RunReport<'_> {
                          same pixels in each epoch.";
             let fitted = pictures.iter().map(|picture| Ok(preprocessing.fitted(picture)?.into_owned()));
             let fitted = fitted.collect::<Result<Vec<_>>>()?;
-            let gallery = fitted.into_iter().zip(&some).fold(Gallery::new(1).photos(), |gallery, (picture, &index)| {
-                gallery.item(picture, self.class_name(train.label(index)), false)
-            });
+            let gallery =
+                fitted.into_iter().zip(&some).fold(Gallery::new(self.zoom()).photos(), |gallery, (picture, &index)| {
+                    gallery.item(picture, self.class_name(train.label(index)), false)
+                });
             return Content::new().paragraph(intro).gallery(&gallery);
         }
         let intro = format!(

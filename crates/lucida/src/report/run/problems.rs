@@ -1,7 +1,7 @@
 //! What was found in the data, and what is wrong with them.
 
-use super::RunReport;
-use crate::data::{Dataset, FolderSet};
+use super::{RunData, RunReport, counts};
+use crate::data::{Dataset, Folder};
 use crate::nn::thousands;
 use crate::plot::{Content, Table};
 use crate::train::Evaluation;
@@ -16,8 +16,8 @@ const IMBALANCE: usize = 3;
 
 /// What makes the numbers of the report worse or less sure than they look, a sentence each.
 fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
-    let (folder, confusion) = (report.folder, &evaluation.confusion);
-    let counts = folder.train.counts();
+    let confusion = &evaluation.confusion;
+    let counts = counts(report.data.train);
     let mut found = Vec::new();
     let by_count = |class: &usize| counts[*class];
     let (most, least) = ((0..counts.len()).max_by_key(by_count), (0..counts.len()).min_by_key(by_count));
@@ -38,7 +38,8 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
     if !never.is_empty() {
         found.push(format!("Never predicted: {}. Precision and F1 count as 0.", never.join(", ")));
     }
-    let leaks = folder.duplicates().iter().filter(|duplicate| duplicate.across_parts).count();
+    let duplicates = report.data.folder.map_or(&[][..], Folder::duplicates);
+    let leaks = duplicates.iter().filter(|duplicate| duplicate.across_parts).count();
     if leaks > 0 {
         found.push(format!(
             "Leakage: {} validation or test images are exact copies of images in another part. The network has seen the \
@@ -70,14 +71,13 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
 }
 
 pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
-    let folder = report.folder;
-    let parts =
-        [("training", Some(&folder.train)), ("validation", Some(&folder.validation)), ("test", folder.test.as_ref())];
-    let parts: Vec<(&str, &FolderSet)> = parts.into_iter().filter_map(|(name, set)| Some((name, set?))).collect();
+    let RunData { train, validation, test, folder } = report.data;
+    let parts = [("training", Some(train)), ("validation", Some(validation)), ("test", test)];
+    let parts: Vec<(&str, &dyn Dataset)> = parts.into_iter().filter_map(|(name, set)| Some((name, set?))).collect();
     let head = ["class".to_owned()].into_iter().chain(parts.iter().map(|(name, _)| (*name).to_owned()));
-    let counts: Vec<Vec<usize>> = parts.iter().map(|(_, set)| set.counts()).collect();
+    let counts: Vec<Vec<usize>> = parts.iter().map(|(_, set)| counts(*set)).collect();
     let mut table = Table::new(head);
-    for (class, name) in folder.class_names().iter().enumerate() {
+    for (class, name) in train.class_names().iter().enumerate() {
         let row = counts.iter().map(|counts| thousands(counts[class]));
         table = table.row([name.clone()].into_iter().chain(row));
     }
@@ -86,6 +86,9 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     let mut content = Content::new().table(&table);
 
     let problems = problems(report, evaluation);
+    let Some(folder) = folder else {
+        return problems.iter().fold(content, |content, problem| content.paragraph(problem));
+    };
     let (skipped, duplicates) = (folder.skipped(), folder.duplicates());
     if problems.is_empty() && folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
         return content.paragraph("No problems were found: every file is a whole picture, and none is there twice.");

@@ -50,8 +50,8 @@ fn everything_is_on_the_page() {
     let report = |augment: &Augment| {
         let name = "Report of a <run>".to_owned();
         let cpu = Cpu::detect();
-        let origin = &origin;
-        RunReport { name, model: &model, history: &history, folder: &folder, augment, origin, cpu }.make().unwrap()
+        let (origin, data) = (&origin, RunData::of_folder(&folder));
+        RunReport { name, model: &model, history: &history, data, augment, origin, cpu }.make().unwrap()
     };
     let html = report(&augment).html();
     for part in [
@@ -109,8 +109,8 @@ fn what_makes_numbers_misleading_is_a_problem() {
     let (history, augment, origin) = (History::default(), Augment::default(), Origin::default());
     let name = "Report".to_owned();
     let cpu = Cpu::detect();
-    let report =
-        RunReport { name, model: &model, history: &history, folder: &folder, augment: &augment, origin: &origin, cpu };
+    let data = RunData::of_folder(&folder);
+    let report = RunReport { name, model: &model, history: &history, data, augment: &augment, origin: &origin, cpu };
     let html = report.make().unwrap().html();
     for part in [
         "Imbalanced classes: 12 training images of cats, 3 of dogs.",

@@ -184,6 +184,28 @@ impl Hub {
         }
     }
 
+    /// Removes a file from the cache, or what has arrived of it; one of its name but of another size stays, as somebody has
+    /// put it there. Returns how many bytes that frees; with `dry_run` nothing is removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `watch` breaks off, told while another process
+    /// fetches the file.
+    pub fn remove(&self, file: &Published, dry_run: bool, watch: &mut Watch<'_>) -> Result<u64> {
+        let target = self.path(file);
+        let part = Part::beside(&target);
+        let is_present = self.state(file) == State::Present;
+        let freed = part.len() + if is_present { file.size } else { 0 };
+        if freed == 0 || dry_run {
+            return Ok(freed);
+        }
+        let _lock = part.lock(watch)?;
+        part.discard()?;
+        if is_present {
+            part::remove(&target)?;
+        }
+        Ok(freed)
+    }
+
     /// The file of a network's weights in the cache.
     ///
     /// # Errors

@@ -134,7 +134,8 @@ pub(super) fn checksum(path: &Path, watch: &mut Watch<'_>) -> Result<String> {
     Ok(md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file that may be missing.
+pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, "remove", error)),
         _ => Ok(()),

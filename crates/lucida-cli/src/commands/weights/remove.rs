@@ -1,0 +1,35 @@
+//! `lucida weights remove` and `lucida weights clean`
+
+use anyhow::Result;
+use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+
+use crate::commands::Context;
+use crate::interrupt;
+use crate::transfer::Transfer;
+
+/// Removes the fetched weights of a network, or of all.
+pub(super) fn run(network: Option<&str>, dry_run: bool, context: Context) -> Result<()> {
+    let (hub, output) = (Hub::from_env()?, context.output);
+    interrupt::catch()?;
+    let mut transfer = Transfer::new(output);
+    let mut freed = 0;
+    for file in PUBLISHED.iter().filter(|file| network.is_none_or(|network| network == file.network)) {
+        let path = hub.path(file).display().to_string();
+        if matches!(hub.state(file), State::Foreign(_)) {
+            output.note(&format!("{path} is not the published file, and stays"));
+        }
+        let bytes = hub.remove(file, dry_run, &mut |event| transfer.show(event))?;
+        freed += bytes;
+        if bytes > 0 {
+            let would = if dry_run { "would remove" } else { "removed" };
+            output.info(&format!("{would} {path} ({})", megabytes(bytes)));
+        }
+    }
+    let of = network.map(|network| format!(" of {network}")).unwrap_or_default();
+    let folder = hub.folder().display();
+    output.result(&match (freed, dry_run) {
+        (0, _) => format!("Nothing to remove: no fetched weights{of} in {folder}"),
+        (_, true) => format!("Would free {} in {folder}", megabytes(freed)),
+        (_, false) => format!("Freed {} in {folder}", megabytes(freed)),
+    })
+}

@@ -1,0 +1,60 @@
+//! How long work will take that shows no bar: a note, once, as soon as its first steps tell.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::output::{Output, seconds};
+
+/// The first steps are waited for so long; where one takes longer, it is enough.
+const FIRST: Duration = Duration::from_secs(2);
+/// Shorter work needs no note.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Tells how much time is left of some work.
+pub(crate) struct Estimate {
+    output: Output,
+    started: Instant,
+    told: Cell<bool>,
+}
+
+impl Estimate {
+    /// For work that begins now.
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, started: Instant::now(), told: Cell::new(false) }
+    }
+
+    /// Of the work, this part is done: from 0 to 1.
+    pub(crate) fn at(&self, done: f64) {
+        if self.told.get() || done <= 0.0 {
+            return;
+        }
+        let passed = self.started.elapsed();
+        if passed < FIRST {
+            return;
+        }
+        self.told.set(true);
+        if let Some(left) = left(passed, done) {
+            self.output.note(&format!("about {} left", seconds(left.as_secs_f64())));
+        }
+    }
+}
+
+/// The time left, where it is long.
+fn left(passed: Duration, done: f64) -> Option<Duration> {
+    let left = Duration::try_from_secs_f64(passed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()?;
+    (left >= LONG).then_some(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_work_is_told() {
+        let of = |passed, done| left(Duration::from_secs(passed), done);
+        assert_eq!(of(3, 0.01), Some(Duration::from_secs(297)));
+        assert_eq!(of(3, 0.5), None);
+        assert_eq!(of(3, 1.0), None);
+        assert_eq!(of(3, f64::MIN_POSITIVE), None);
+    }
+}
