@@ -1,22 +1,24 @@
-// The picture at hand, and others to take instead.
+// The image at hand, and others to take instead.
 
-import { $, ask, attempt, el, look, path, turns, view } from './core.js';
+import { ask, attempt, el, look, path, turns, upload, view } from './core.js';
 
 const STEP = 24;
 
 /** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
 export function picker(place, changed) {
-  const image = el('img', { alt: 'The picture as the network sees it' });
+  const image = el('img', { alt: 'The image as the network gets it' });
   const field = el('div', { class: 'field', hidden: true });
-  const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Pictures to choose from', tabindex: '0' });
+  const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Images to choose from', tabindex: '0' });
   const title = el('p', { class: 'fine' });
-  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => upload(file.files[0]) });
+  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => take(file.files[0]) });
   const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'Others');
   place.replaceChildren(
     el('div', { class: 'picker-now' }, image, field),
     el('div', { class: 'picker-side' }, strip,
-      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open a picture'), file, more, title)));
+      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open an image'), file, more, title)));
   let [model, first, total] = [null, 0, 0];
+  // Uploads, which stand before the images of the server.
+  let [own, others] = [[], []];
   let size = [1, 1];
   const [listTurn, showTurn] = [turns(), turns()];
 
@@ -25,16 +27,17 @@ export function picker(place, changed) {
   place.addEventListener('drop', (event) => {
     event.preventDefault();
     place.classList.remove('drop');
-    upload(event.dataTransfer.files[0]);
+    take(event.dataTransfer.files[0]);
   });
 
-  async function upload(picture) {
+  async function take(picture) {
     if (!picture) return;
-    const form = new FormData();
-    form.append('picture', picture);
-    const kept = await attempt(() => ask('/api/images', { method: 'POST', body: form }));
+    const kept = await attempt(() => upload(picture));
     file.value = '';
-    if (kept) await choose(kept.id);
+    if (!kept) return;
+    own = [{ id: kept.id, label: 'Your image' }, ...own.filter(({ id }) => id !== kept.id)];
+    fill();
+    await choose(kept.id);
   }
 
   async function list(from) {
@@ -45,15 +48,20 @@ export function picker(place, changed) {
     [first, total] = [from, part.total];
     title.textContent = `From ${part.title}`;
     more.hidden = total <= STEP;
-    strip.replaceChildren(...part.pictures.map(({ id, label }) => {
+    others = part.pictures;
+    fill();
+    return part;
+  }
+
+  function fill() {
+    strip.replaceChildren(...[...own, ...others].map(({ id, label }) => {
       const name = label === null ? id : `${label} (${id})`;
       return el('button', { class: 'thumb', 'data-image': id, 'aria-pressed': String(id === view.image), 'aria-label': name, title: name, onclick: () => choose(id) },
         el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy' }));
     }));
-    return part;
   }
 
-  /** Shows the picture at hand; false where another was chosen meanwhile. */
+  /** Shows the image at hand; false where another was chosen meanwhile. */
   async function show() {
     const current = showTurn();
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
@@ -85,17 +93,19 @@ export function picker(place, changed) {
   return {
     mark,
     choose,
-    /** Another model: its pictures, and one of them unless the one at hand will do. */
+    /** Another model: its images, and one of them unless the one at hand will do. */
     async use(next) {
       const digits = model === null ? null : model.digits;
       model = next;
       more.hidden = true;
+      own = ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
       const part = await list(0);
       if (!part) return;
-      const own = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
-      if (!own(view.image) || (digits !== null && digits !== next.digits)) look({ image: part.pictures[0].id });
+      const suits = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
+      const first = { image: part.pictures[0]?.id ?? 'cat' };
+      if (!suits(view.image) || (digits !== null && digits !== next.digits && !view.image.startsWith('up-'))) look(first, { quietly: true });
       if ((await attempt(show)) === undefined) {
-        look({ image: part.pictures[0].id });
+        look(first, { quietly: true });
         await attempt(show);
       }
       for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === view.image));

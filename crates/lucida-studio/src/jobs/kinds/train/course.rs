@@ -24,6 +24,8 @@ pub(super) struct Course<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) cpu: Cpu,
     pub(super) resume: bool,
+    /// Images that could not be read, found when the data were opened.
+    pub(super) skipped: usize,
 }
 
 /// What a network is shown: samples to learn from and samples to be tried on, and the pictures of the latter.
@@ -103,6 +105,7 @@ impl Course<'_> {
             "confusion": evaluation.confusion.counts(),
             "cells": cells,
             "sheet": sheet,
+            "skipped": self.skipped,
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.history.epochs.len(),
         }))
