@@ -13,7 +13,7 @@ export const folder = () => mkdtempSync(join(tmpdir(), 'lucida-studio-'));
 
 /** A studio over a folder of runs. */
 export async function studio(runs, ...more) {
-  const child = spawn(binary, ['studio', '--runs', runs, '--port', '0', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(binary, ['studio', '--runs', runs, ...(more.includes('--port') ? [] : ['--port', '0']), ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await new Promise((found, failed) => {
     let printed = '';
     child.stdout.on('data', (data) => {
