@@ -61,7 +61,7 @@ Examples:
   lucida activations runs/mnist photo.jpg       what each layer makes of a picture
   lucida style photo.jpg painting.jpg -o out.png   a painting of the photo
   lucida weights fetch vgg16                    download what ImageNet has taught VGG16
-  lucida studio --open                          look into networks in a web page
+  lucida studio --open                          start the web studio
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
@@ -163,7 +163,7 @@ pub(crate) enum Command {
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),
 
-    /// Look into networks in a web page
+    /// Start the web studio
     Studio(Studio),
 
     /// Look at data sets

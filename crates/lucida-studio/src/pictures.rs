@@ -57,7 +57,7 @@ impl Pictures {
     /// Decodes a picture, and keeps it under an identifier that is made of its pixels.
     pub(crate) fn add(&self, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
-        let picture = Picture::decode(bytes, Path::new("the picture"), &limits)?;
+        let picture = Picture::decode(bytes, Path::new("the image"), &limits)?;
         self.keep(smaller(picture, SIDE)?)
     }
 

@@ -57,14 +57,15 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
     [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The input that maximizes ${what} of ${layer.name}` }),
       el('p', { class: 'fine' }, 'Gradient ascent on the input: the image with the highest activation found.')]);
   start(examples, 'Search the images', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
-    const { examples: list, images, title } = done.result;
-    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} images activates it: a dead filter.`)];
+    const { examples: list, images, skipped = 0, title } = done.result;
+    const broken = skipped ? ` ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
+    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} images activates it: a dead filter.${broken}`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
       const name = `${example.label === null ? example.image : example.label}, ${number(example.activation)}`;
       return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => pictures.choose(example.image) },
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.patch}`, alt: '' }),
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.projection}`, alt: '' }));
-    })), el('p', { class: 'fine' }, `The strongest activations in ${images} of ${title}, each above its projection.`)];
+    })), el('p', { class: 'fine' }, `The strongest activations in ${images} of ${title}, each above its projection.${broken}`)];
   });
 }
 

@@ -19,6 +19,7 @@ export function picker(place, changed) {
   let [model, first, total] = [null, 0, 0];
   // Uploads, which stand before the images of the server.
   let [own, others] = [[], []];
+  let source = '';
   let size = [1, 1];
   const [listTurn, showTurn] = [turns(), turns()];
 
@@ -46,7 +47,8 @@ export function picker(place, changed) {
     if (!part || !current()) return;
     if (part.pictures.length === 0 && from > 0) return list(0);
     [first, total] = [from, part.total];
-    title.textContent = `From ${part.title}`;
+    source = part.title;
+    title.textContent = `From ${source}`;
     more.hidden = total <= STEP;
     others = part.pictures;
     fill();
@@ -57,8 +59,19 @@ export function picker(place, changed) {
     strip.replaceChildren(...[...own, ...others].map(({ id, label }) => {
       const name = label === null ? id : `${label} (${id})`;
       return el('button', { class: 'thumb', 'data-image': id, 'aria-pressed': String(id === view.image), 'aria-label': name, title: name, onclick: () => choose(id) },
-        el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy' }));
+        el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: (event) => spoil(event.target.parentElement, name) }));
     }));
+  }
+
+  /** A file that is damaged, or no image, is shown as such. */
+  function spoil(thumb, name) {
+    thumb.classList.add('broken');
+    thumb.disabled = true;
+    thumb.title = `${name}: cannot be read`;
+    thumb.setAttribute('aria-label', thumb.title);
+    thumb.replaceChildren('×');
+    const broken = strip.querySelectorAll('.broken').length;
+    title.textContent = `From ${source}; ${broken} of these cannot be read`;
   }
 
   /** Shows the image at hand; false where another was chosen meanwhile. */

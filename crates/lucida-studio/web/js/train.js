@@ -150,7 +150,9 @@ function showOpen() {
   $('#run-title').textContent = job.title;
   const last = run.news.filter(({ type }) => type === 'epoch').pop();
   const { result } = job;
-  $('#run-note').textContent = job.error ?? (result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}${result.skipped ? `; ${result.skipped} ${result.skipped === 1 ? 'image' : 'images'} could not be read (see skipped.txt in Jobs)` : ''}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : job.progress.doing);
+  const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
+  const broken = skipped ? `; ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
+  $('#run-note').textContent = (job.error ?? (result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : job.progress.doing)) + broken;
   showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));

@@ -150,7 +150,9 @@ impl Work for Searching {
                 "projection": names[1],
             }));
         }
-        Ok(json!({ "examples": examples, "images": figure.images, "title": shelf.title }))
+        Ok(
+            json!({ "examples": examples, "images": figure.images, "skipped": figure.skipped.len(), "title": shelf.title }),
+        )
     }
 }
 

@@ -128,7 +128,7 @@ impl Work for Painter {
         let picture = painted.canvas.to_picture()?;
         job.save("painting.png", &picture.png_bytes()?)?;
         if picture.width() == 0 {
-            return Err(Error::Bug("an empty painting".into()));
+            return Err(Error::Bug("an empty style transfer".into()));
         }
         // A quick painting is done before there is time for a second picture of the way; the curves want an end, too.
         job.news(news("painting.png", 1.0, painted.canvas.size, &painted.end));

@@ -59,6 +59,7 @@ impl Course<'_> {
             self.job.news(json!({
                 "type": "start",
                 "classes": lesson.validation.class_names(),
+                "skipped": self.skipped,
                 "labels": samples.iter().map(|&index| lesson.validation.label(index)).collect::<Vec<_>>(),
                 "samples": sheet::save(self.job, "samples.png", lesson.pictures, &samples)?,
             }));
@@ -105,7 +106,6 @@ impl Course<'_> {
             "confusion": evaluation.confusion.counts(),
             "cells": cells,
             "sheet": sheet,
-            "skipped": self.skipped,
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.history.epochs.len(),
         }))
