@@ -60,6 +60,16 @@ test('an image has the same prediction on Draw, Explain and Mechanics', async ()
   await shown.waitForSelector('#mech-verdict:has-text("Prediction")');
   const best = drawn.map((text) => text.match(/^(\D+)([\d.]+ %)$/)).sort((a, b) => parseFloat(b[2]) - parseFloat(a[2]))[0];
   assert.equal(await shown.textContent('#mech-verdict'), `Prediction: ${best[1]}, ${best[2]}.`);
+  await shown.goto(`${served.url}/`);
+  await shown.waitForSelector('.node');
+  await shown.click('.node >> nth=-1');
+  await shown.waitForSelector('.strongest-units li');
+  const strongest = await shown.$$eval('.strongest-units li', (rows) => rows.map((row) => [row.querySelector('.name').textContent, Number(row.querySelector('.value').textContent)]));
+  assert.equal(strongest[0][0], best[1]);
+  for (const [name, value] of strongest) {
+    const [, , share] = drawn.map((text) => text.match(/^(\D+)([\d.]+) %$/)).find(([, other]) => other === name);
+    assert.ok(Math.abs(100 * value - Number(share)) < 0.11, `${name}: ${value}, ${share} %`);
+  }
   // The upload is among the images to choose from, everywhere.
   assert.equal(await shown.locator(`.thumb[data-image="${upload}"]`).count(), 1);
   clean();
@@ -292,7 +302,7 @@ test('the values of a chart are read under the pointer and with the arrow keys',
   await shown.mouse.move(5, 5);
   await shown.focus('#charts svg >> nth=1');
   await shown.keyboard.press('ArrowRight');
-  assert.match(await shown.textContent('.chart-values >> nth=1'), /^Epoch 1\.00: .*\d/);
+  assert.match(await shown.textContent('.chart-values >> nth=1'), /^Epoch 1\.00\. .*: \d/);
   // No value is cut off: the highest point of a line is not above its chart, and no two lie on its upper edge.
   const loss = await shown.getAttribute('#charts figure:nth-child(2) path.line', 'd');
   const ys = [...loss.matchAll(/ ([\d.]+)/g)].map(([, y]) => Number(y));

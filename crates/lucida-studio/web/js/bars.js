@@ -16,7 +16,7 @@ export function showBars(list, rows, text = percent) {
   list.classList.toggle('long', rows.some(({ name }) => String(name).length > LONG));
   rows.forEach(({ name, value, best, blank = false }, at) => {
     const row = list.children[at];
-    row.classList.toggle('best', best);
+    row.classList.toggle('best', Boolean(best));
     $('.name', row).textContent = name;
     $('.fill', row).style.transform = `scaleX(${blank ? 0 : Math.max(0, Math.min(1, value))})`;
     $('.value', row).textContent = blank ? '' : text(value);

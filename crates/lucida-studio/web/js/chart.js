@@ -78,7 +78,7 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
     const nearest = filled.map((line) => [line, line.points.reduce((best, point) => (Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best))]);
     rule.replaceChildren(svg('line', { x1: x(wanted), x2: x(wanted), y1: TOP, y2: HEIGHT - BOTTOM, class: 'rule' }),
       ...nearest.map(([line, [at, value]]) => svg('circle', { cx: x(at), cy: y(value), r: 3, class: `point ${line.colour}` })));
-    values.textContent = `${unit} ${number(wanted)}: ${nearest.map(([line, [, value]]) => `${line.name} ${show(value)}`).join('; ')}`;
+    values.textContent = `${unit} ${number(wanted)}. ${nearest.map(([line, [, value]]) => `${line.name}: ${show(value)}`).join('; ')}`;
   };
   drawing.addEventListener('pointermove', (event) => {
     const box = drawing.getBoundingClientRect();

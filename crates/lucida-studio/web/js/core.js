@@ -194,12 +194,12 @@ export function whenBack(changed) {
   });
 }
 
-/** A number as people read it. */
+/** A number as people read it, with `digits` digits after the point where it is below 1; what would vanish there has an exponent. */
 export function number(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-4) return value.toExponential(1).replace('-', '−').replace('e-', 'e−').replace('e+', 'e');
+  if (size >= 1e5 || size < 10 ** -digits) return value.toExponential(1).replace('-', '−').replace('e-', 'e−').replace('e+', 'e');
   const places = size >= 100 ? 0 : size >= 10 ? Math.max(0, digits - 2) : size >= 1 ? digits - 1 : digits;
   return value.toFixed(places).replace('-', '−');
 }

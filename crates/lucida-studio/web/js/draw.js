@@ -4,7 +4,7 @@ import { $, ask, attempt, el, greatest, look, number, path, percent, post, say, 
 import { showBars } from './bars.js';
 import { ended, follow } from './events.js';
 import { frame, knownModels } from './frame.js';
-import { bytes, drawMap, extent, filmColour, signedColour } from './pixels.js';
+import { bytes, drawMap, extent, filmColour, floats, signedColour } from './pixels.js';
 
 /** The side of what is sent: small enough to be quick, large enough to be made 28 x 28 well. */
 const SENT = 140;
@@ -50,7 +50,6 @@ let finger = null;
 pad.addEventListener('pointerdown', (event) => {
   event.preventDefault();
   if (finger !== null) return;
-  pad.focus({ preventScroll: true });
   if (source === 'image') clear();
   finger = event.pointerId;
   pad.setPointerCapture(event.pointerId);
@@ -277,16 +276,15 @@ async function send() {
 function show({ probabilities, layers }) {
   bars(probabilities);
   for (const maps of layers) {
-    const data = bytes(maps.data);
     let row = rows.get(maps.layer);
     if (!row) {
       row = makeRow(maps);
       rows.set(maps.layer, row);
       $('#layers').append(row.section);
     }
-    if (maps.shape.length === 1 || maps.height * maps.width === 1) drawUnits(row, maps, data);
+    if (maps.shape.length === 1 || maps.height * maps.width === 1) drawUnits(row, maps);
     else {
-      const range = extent(maps);
+      const [range, data] = [extent(maps), bytes(maps.data)];
       row.canvases.forEach((canvas, at) => drawMap(canvas, maps, data, at, range));
     }
   }
@@ -305,20 +303,19 @@ function makeRow(maps) {
 }
 
 /** A vector as squares in rows. */
-function drawUnits({ canvases: [canvas], strongest, names }, maps, data) {
-  const across = Math.min(64, data.length);
-  const down = Math.ceil(data.length / across);
+function drawUnits({ canvases: [canvas], strongest, names }, maps) {
+  const values = Array.from(floats(maps.values));
+  const across = Math.min(64, values.length);
+  const down = Math.ceil(values.length / across);
   canvas.width = across * 10;
   canvas.height = down * 10;
   const context = canvas.getContext('2d');
-  const value = (at) => maps.low[0] + ((maps.high[0] - maps.low[0]) * data[at]) / 255;
   const most = Math.max(Math.abs(maps.low[0]), Math.abs(maps.high[0])) || 1;
-  for (let at = 0; at < data.length; at += 1) {
-    context.fillStyle = maps.low[0] < 0 ? signedColour(value(at) / most) : filmColour(value(at) / most);
+  for (let at = 0; at < values.length; at += 1) {
+    context.fillStyle = maps.low[0] < 0 ? signedColour(values[at] / most) : filmColour(values[at] / most);
     context.fillRect((at % across) * 10, Math.floor(at / across) * 10, 9, 9);
   }
   canvas.style.maxWidth = `${across * 14}px`;
-  const values = Array.from(data, (_, at) => value(at));
   strongest.textContent = `Strongest: ${greatest(values, 3).map((at) => `${names ? names[at] : `unit ${at}`} (${number(values[at])})`).join(', ')}`;
 }
 

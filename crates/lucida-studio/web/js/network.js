@@ -149,7 +149,7 @@ async function loadMaps(first) {
   const total = maps.shape[maps.shape.length - 1];
   const place = $('#maps');
   if (flat) {
-    const values = Array.from(data, (value) => maps.low[0] + ((maps.high[0] - maps.low[0]) * value) / 255);
+    const values = Array.from(floats(maps.values));
     const order = greatest(values, NAMED);
     const list = el('ol', { class: 'bars strongest-units', 'aria-label': 'Strongest units' });
     const [low, high] = [Math.min(0, ...values), Math.max(...values)];

@@ -133,7 +133,7 @@ function draw() {
     const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
       { name: `${run.job.title}, training`, colour: run.colour, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },
-      { name: run.job.title, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
+      { name: `${run.job.title}, validation`, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
     ];
   });
   $('#charts').replaceChildren(
