@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { classifier, names, photos } from './made.js';
+import { classifier, names, photos, png } from './made.js';
 import { browser, folder, page, studio } from './studio.js';
 
 const WIDTHS = [390, 768, 900, 1100, 1280, 1920];
@@ -124,7 +124,10 @@ const STATES = {
     async (shown) => { await shown.waitForSelector('.map'); await shown.click('.map >> nth=0'); await shown.waitForSelector('.pair img'); },
     async (shown) => { await shown.click('.node >> nth=-1'); await shown.waitForSelector('.units'); await shown.click('.unit >> nth=0'); },
   ],
-  '/draw': [(shown) => shown.waitForSelector('#bars li.best')],
+  '/draw': [
+    (shown) => shown.waitForSelector('#bars li.best'),
+    async (shown) => { await shown.click('#settings-toggle'); await shown.waitForSelector('#settings-bars li'); },
+  ],
   '/mechanics': [
     (shown) => shown.waitForSelector('.cell'),
     ...[3, 4, 6, 7, 8].map((step) => (shown) => shown.click(`.steps li:nth-child(${step}) button`)),
@@ -135,8 +138,23 @@ const STATES = {
     await shown.waitForFunction(() => document.querySelectorAll('.card').length >= 9 && document.querySelector('#stop').hidden, null, { timeout: 120_000 });
   }],
   '/train': [(shown) => shown.waitForSelector('#charts svg')],
-  '/style': [(shown) => shown.waitForSelector('#styles img')],
+  '/style': [
+    (shown) => shown.waitForSelector('#styles img'),
+    // Four styles, and a result with its settings.
+    async (shown) => {
+      for (const at of [1, 2, 3, 4]) {
+        await shown.setInputFiles('#style-file', { name: `${at}.png`, mimeType: 'image/png', buffer: png(64, 40 * at, (x, y) => [x * 4, (y * at) % 256, 60 * at]) });
+        await shown.waitForFunction((count) => document.querySelectorAll('#styles img').length === count, at);
+      }
+      await shown.fill('#size', '128');
+      await shown.fill('#effort', '0.2');
+      await shown.click('#paint');
+      await shown.waitForSelector('#after[src$="painting.png"]', { timeout: 60_000 });
+    },
+  ],
   '/jobs': [(shown) => shown.waitForSelector('.job')],
+  // Last: the pages after it would be about the same model.
+  '/?model=inception-v3': [(shown) => shown.waitForSelector('.map')],
   '/no-such-page': [(shown) => shown.waitForSelector('h1')],
 };
 

@@ -1,6 +1,6 @@
 // What the server tells of its jobs. One stream for a page, shared by all who listen.
 
-import { ask, offline, path } from './core.js';
+import { $, ask, offline, path } from './core.js';
 
 const listeners = new Set();
 /** The time until a stream that the browser has given up is opened again, in milliseconds. */
@@ -26,7 +26,10 @@ function connect() {
   source.addEventListener('error', () => {
     if (leaving) return;
     offline(true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // A studio that was started again for other machines asks for its new token.
+    fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was started again with another token. Open the address that it printed.'; }, () => {});
+    setTimeout(connect, RETRY);
   });
 }
 

@@ -51,11 +51,11 @@ export async function frame(changed = () => {}) {
 /** While the server is gone, what would ask it for something waits; reading and the navigation go on. */
 function waitWhileOffline() {
   const stop = (event) => {
-    if (!isOffline() || !event.target.closest('main') || !event.target.closest('button, input, select, textarea, label, form, canvas')) return;
+    if (!isOffline() || event.key === 'Tab' || !event.target.closest('main') || !event.target.closest('button, input, select, textarea, label, form, canvas')) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   };
-  for (const kind of ['click', 'submit', 'change', 'pointerdown']) document.addEventListener(kind, stop, { capture: true });
+  for (const kind of ['click', 'submit', 'input', 'change', 'pointerdown', 'mousedown', 'keydown']) document.addEventListener(kind, stop, { capture: true });
 }
 
 async function fill(select) {
