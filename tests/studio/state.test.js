@@ -146,6 +146,13 @@ test('Back undoes a step, and a link keeps the place', async () => {
   await shown.waitForSelector('.map[data-channel="2"][aria-pressed="true"]');
   await shown.goForward();
   await shown.waitForSelector('.map[data-channel="1"][aria-pressed="true"]');
+  // Another image, and back.
+  const before = await image();
+  await shown.setInputFiles('#picture-file', wide);
+  await shown.waitForFunction((old) => document.querySelector('.picker-now img').getAttribute('src') !== old, before);
+  await shown.goBack();
+  await shown.waitForFunction((old) => document.querySelector('.picker-now img').getAttribute('src') === old, before);
+  await shown.waitForSelector('#filter-body a');
   // To a place of the filter, there another, and back.
   await shown.click('#filter-body a');
   await shown.waitForSelector('.cell');
@@ -280,6 +287,14 @@ test('the focus is never lost', async () => {
   assert.notEqual(await focused(), 'BODY');
   await shown.goto(`${served.url}/?model=given&image=cat`);
   await shown.waitForSelector('.map');
+  await shown.waitForTimeout(300);
+  // "Skip to content" moves the focus, and draws nothing anew.
+  await shown.evaluate(() => { document.querySelector('.map').dataset.mine = 'yes'; });
+  await shown.focus('.skip');
+  await shown.keyboard.press('Enter');
+  await shown.waitForTimeout(400);
+  assert.equal(await focused(), 'main');
+  assert.equal(await shown.locator('.map[data-mine]').count(), 1);
   await shown.focus('.node >> nth=-1');
   await shown.keyboard.press('Enter');
   await shown.waitForSelector('.units');

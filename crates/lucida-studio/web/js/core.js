@@ -151,6 +151,7 @@ const KEYS = {
 const remembered = stored('lucida', sessionStorage);
 const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));
 export const view = remembered.get() ?? {};
+let shown = location.search;
 readAddress();
 
 /** An address that says anything says all that its page shows; another one takes what was looked at last. */
@@ -179,6 +180,7 @@ export function look(changes, { quietly = false } = {}) {
   remembered.set(view);
   const address = `${location.pathname}?${next}`;
   if (address === location.pathname + location.search) return;
+  shown = `?${next}`;
   if (quietly) history.replaceState(null, '', address);
   else history.pushState(null, '', address);
   document.dispatchEvent(new Event('look'));
@@ -187,6 +189,9 @@ export function look(changes, { quietly = false } = {}) {
 /** Calls `changed()` when Back or Forward led to another address of this page; `view` is that of the address. */
 export function whenBack(changed) {
   addEventListener('popstate', () => {
+    // A way to a part of the page, such as its main content, is no other thing to look at.
+    if (location.search === shown) return;
+    shown = location.search;
     readAddress();
     remembered.set(view);
     changed();
