@@ -213,6 +213,12 @@ test('the forms, a result and its settings survive a restart, and numbers of job
   await shown.goto(`${served.url}/style`);
   await shown.setInputFiles('#style-file', wide);
   await shown.waitForSelector('#styles img[src*="up-"]');
+  // The upload is among the images to choose from, for the content too.
+  const upload = (await shown.getAttribute('#styles img', 'src')).match(/up-[0-9a-f]+/)[0];
+  await shown.click(`#content-tray .thumb[data-image="${upload}"]`);
+  await shown.waitForSelector(`#content-image[src*="${upload}"]`);
+  await shown.click('#content-tray .thumb[data-image="cat"]');
+  await shown.waitForSelector('#content-image[src*="/cat"]');
   await shown.fill('#size', '128');
   await shown.fill('#effort', '0.2');
   await shown.fill('#keep', '1');

@@ -4,6 +4,16 @@ import { ask, attempt, el, look, path, turns, upload, view } from './core.js';
 
 const STEP = 24;
 
+/** A small image to choose; `spoiled(thumb)` is called for a file that is damaged, or no image. */
+export function thumb(id, name, pressed, choose, spoiled) {
+  const button = el('button', { type: 'button', class: 'thumb', 'data-image': id, 'aria-pressed': pressed === null ? null : String(pressed), 'aria-label': name, title: name, onclick: () => choose(id) },
+    el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: () => spoiled(button) }));
+  return button;
+}
+
+/** The images that were uploaded before. */
+export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
+
 /** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
 export function picker(place, changed) {
   const image = el('img', { alt: 'The image as the network gets it' });
@@ -58,18 +68,17 @@ export function picker(place, changed) {
   function fill() {
     strip.replaceChildren(...[...own, ...others].map(({ id, label }) => {
       const name = label === null ? id : `${label} (${id})`;
-      return el('button', { class: 'thumb', 'data-image': id, 'aria-pressed': String(id === view.image), 'aria-label': name, title: name, onclick: () => choose(id) },
-        el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: (event) => spoil(event.target.parentElement, name) }));
+      return thumb(id, name, id === view.image, choose, (broken) => spoil(broken, name));
     }));
   }
 
   /** A file that is damaged, or no image, is shown as such. */
-  function spoil(thumb, name) {
-    thumb.classList.add('broken');
-    thumb.disabled = true;
-    thumb.title = `${name}: cannot be read`;
-    thumb.setAttribute('aria-label', thumb.title);
-    thumb.replaceChildren('×');
+  function spoil(button, name) {
+    button.classList.add('broken');
+    button.disabled = true;
+    button.title = `${name}: cannot be read`;
+    button.setAttribute('aria-label', button.title);
+    button.replaceChildren('×');
     const broken = strip.querySelectorAll('.broken').length;
     title.textContent = `From ${source}; ${broken} of these cannot be read`;
   }
@@ -88,7 +97,7 @@ export function picker(place, changed) {
 
   async function choose(id) {
     look({ image: id });
-    for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === id));
+    for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === id));
     if (await attempt(show)) await changed();
   }
 
@@ -111,7 +120,7 @@ export function picker(place, changed) {
       const digits = model === null ? null : model.digits;
       model = next;
       more.hidden = true;
-      own = ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
+      own = await uploads();
       const part = await list(0);
       if (!part) return;
       const suits = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
@@ -121,7 +130,7 @@ export function picker(place, changed) {
         look(first, { quietly: true });
         await attempt(show);
       }
-      for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === view.image));
+      for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === view.image));
     },
   };
 }

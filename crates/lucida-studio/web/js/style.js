@@ -4,6 +4,7 @@ import { $, ask, attempt, el, look, number, path, percent, post, rememberForm, s
 import { chart } from './chart.js';
 import { ended, follow, listen } from './events.js';
 import { frame } from './frame.js';
+import { thumb, uploads } from './picker.js';
 
 /** The images that were chosen last. */
 const images = stored('lucida-style-images');
@@ -17,7 +18,9 @@ frame();
 function takes(place, input, use) {
   const taken = async (file) => {
     const kept = file && await attempt(() => upload(file));
-    if (kept) use(kept.id);
+    if (!kept) return;
+    use(kept.id);
+    await showTrays();
   };
   input.addEventListener('change', () => { taken(input.files[0]); input.value = ''; });
   place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
@@ -28,11 +31,23 @@ function takes(place, input, use) {
     [...event.dataTransfer.files].forEach(taken);
   });
 }
-takes($('#content-slot'), $('#content-file'), (id) => { content = id; showImages(); });
-takes($('#styles').parentElement, $('#style-file'), (id) => {
-  styles = [...styles.filter(({ image }) => image !== 'brushwork'), { image: id, weight: 1 }].slice(-4);
+const useContent = (id) => { content = id; showImages(); };
+/** Adds a style; the first takes the place of the one that is built in. */
+function addStyle(id) {
+  styles = [...styles.filter(({ image }) => image !== 'brushwork' && image !== id), { image: id, weight: 1 }].slice(-4);
   showImages();
-});
+}
+takes($('#content-slot'), $('#content-file'), useContent);
+takes($('#styles').parentElement, $('#style-file'), addStyle);
+
+/** Earlier uploads and what is built in, to choose from: below the content, and below the styles. */
+async function showTrays() {
+  const own = await uploads();
+  for (const [place, builtin, choose] of [[$('#content-tray'), { id: 'cat', label: 'Chelsea, a cat' }, useContent], [$('#style-tray'), { id: 'brushwork', label: 'Brush strokes' }, addStyle]]) {
+    place.hidden = own.length === 0;
+    place.replaceChildren(...[...own, builtin].map(({ id, label }) => thumb(id, label, null, choose, (broken) => broken.remove())));
+  }
+}
 
 function showImages() {
   images.set({ content, styles });
@@ -192,4 +207,5 @@ listen(async (event) => {
 
 whenBack(() => { if (paintings.has(view.result)) show(view.result, { quietly: true }); });
 showImages();
+showTrays();
 divide();
