@@ -13,7 +13,7 @@ export const folder = () => mkdtempSync(join(tmpdir(), 'lucida-studio-'));
 
 /** A studio over a folder of runs. */
 export async function studio(runs, ...more) {
-  const child = spawn(binary, ['studio', '--runs', runs, '--port', '0', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(binary, ['studio', '--runs', runs, ...(more.includes('--port') ? [] : ['--port', '0']), ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await new Promise((found, failed) => {
     let printed = '';
     child.stdout.on('data', (data) => {
@@ -34,6 +34,8 @@ export const browser = () =>
 /** A page that remembers what must not happen: errors on the console, and requests to any other host. */
 export async function page(of, url, options = {}) {
   const context = await of.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  // While working on the pages: style sheets and scripts from this folder, without a build.
+  if (process.env.WEB) await context.route('**/assets/**', (route) => route.fulfill({ path: join(process.env.WEB, new URL(route.request().url()).pathname.split('/').slice(3).join('/')) }));
   const opened = await context.newPage();
   const wrong = [];
   opened.on('console', (message) => { if (['error', 'warning'].includes(message.type())) wrong.push(message.text()); });

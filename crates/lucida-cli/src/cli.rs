@@ -74,7 +74,7 @@ Examples:
   lucida weights fetch vgg16
       download what ImageNet has taught VGG16
   lucida studio --open
-      look into networks in a web page
+      start the web studio
 
 Environment:
   LUCIDA_THREADS  number of threads, as --threads
@@ -176,7 +176,7 @@ pub(crate) enum Command {
     /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
     Explain(Explain),
 
-    /// Look into networks in a web page
+    /// Start the web studio
     Studio(Studio),
 
     /// Look at data sets

@@ -8,16 +8,29 @@ use crate::exit;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
+/// What a command says whose work goes on for a while.
+pub(crate) const STOPPING: &str =
+    "stopping after this step and saving what there is; press Ctrl-C again to stop at once";
+
 /// Takes over Ctrl-C (and, where there are signals, SIGTERM and SIGHUP) for work that asks [`is_requested`].
 ///
 /// Whoever started the program with one of them ignored (`nohup`, or `&` in a script) wants that it goes on: then all of
 /// them are left as they are.
 pub(crate) fn catch() -> Result<()> {
-    let caught = ctrlc::try_set_handler(|| {
+    install(|| eprintln_safely(&format!("\n{STOPPING}")))
+}
+
+/// As [`catch`], for a command that may have nothing to stop: it says so itself, with [`STOPPING`], where there is something.
+pub(crate) fn catch_quietly() -> Result<()> {
+    install(|| {})
+}
+
+fn install(tell: impl Fn() + Send + 'static) -> Result<()> {
+    let caught = ctrlc::try_set_handler(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(exit::INTERRUPTED.into());
         }
-        eprintln_safely("\nstopping after this step and saving what there is; press Ctrl-C again to stop at once");
+        tell();
     });
     match caught {
         Err(ctrlc::Error::MultipleHandlers) => Ok(()),

@@ -259,6 +259,30 @@ fn an_interrupted_training_is_saved() {
     assert!(fs::read_to_string(out.join("history.csv")).unwrap().lines().count() >= 2);
 }
 
+/// A studio that does nothing has nothing to save: it ends without a word.
+#[cfg(unix)]
+#[test]
+fn a_studio_without_a_running_job_ends_quietly() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    for signal in ["-INT", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+            .args(["studio", "--port", "0", "--runs", text(folder.path())])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.by_ref().map(Result::unwrap).any(|line| line.starts_with("The studio is at http://127.0.0.1:")));
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{signal}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("stopping") && !stderr(&output).contains("error"), "{}", stderr(&output));
+    }
+}
+
 /// The demonstration trains for its full length only where there is an optimised build; here it is stopped early.
 #[cfg(unix)]
 #[test]

@@ -8,6 +8,7 @@ use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Limits, Mnist, Pi
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
 
+use crate::pictures::is_upload;
 use crate::problem::{Problem, Result};
 
 /// Chelsea, a photo to begin with.
@@ -41,10 +42,10 @@ impl Named {
             None if name == BRUSHWORK => Some(Self::Brushwork),
             Some(("digit", at)) => number(at).map(Self::Digit),
             Some(("photo", at)) => number(at).map(Self::Photo),
-            Some(("up", hash)) if hash.len() <= 64 => Some(Self::Uploaded(name.to_owned())),
+            Some(("up", _)) if is_upload(name) => Some(Self::Uploaded(name.to_owned())),
             _ => None,
         };
-        found.ok_or_else(|| Problem::missing("there is no such picture"))
+        found.ok_or_else(|| Problem::missing("there is no such image"))
     }
 }
 
@@ -110,7 +111,7 @@ impl Data {
         }
         Ok(self.photos()?.map(|set| Shelf {
             prefix: "photo",
-            title: format!("the pictures of {}", self.folder_name()),
+            title: format!("the images of {}", self.folder_name()),
             set,
             labelled: set.is_classified(),
         }))
@@ -120,7 +121,7 @@ impl Data {
     pub(crate) fn picture(&self, named: &Named) -> Result<Option<Picture>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
             true => Ok(Some(set.picture(index)?)),
-            false => Err(Problem::missing(format!("there are only {} pictures", set.len()))),
+            false => Err(Problem::missing(format!("there are only {} images", set.len()))),
         };
         match *named {
             Named::Cat => Ok(Some(Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),

@@ -66,6 +66,11 @@ impl Loaded {
         lucida::explain::class_name(&self.model, class)
     }
 
+    /// What people call it, with what they must know of its predictions.
+    pub(crate) fn title(&self) -> String {
+        if self.trained { self.name.clone() } else { format!("{} (not trained)", self.name) }
+    }
+
     /// The number of classes or labels that the outputs are; 0 when they are something else.
     pub(crate) fn classes(&self) -> usize {
         classes_of(&self.model)

@@ -1,31 +1,63 @@
-//! Uploaded pictures: decoded under limits, made smaller, kept in memory for a while, and never given out as they came.
+//! Uploaded images: decoded under limits, made smaller, kept in a folder, and never given out as they came.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lucida::data::{Filter, Limits, Picture};
+use lucida::files;
 use sha2::{Digest, Sha256};
 
 use crate::problem::Result;
 
 /// The longer side of a kept picture.
 const SIDE: usize = 1024;
-/// The most bytes of pixels that are kept, and the most pictures.
+/// The most bytes of pixels that are kept in memory, and the most pictures that are kept at all.
 const BYTES: usize = 64 << 20;
 const COUNT: usize = 64;
 
-/// The pictures, the newest last.
-#[derive(Debug, Default)]
+/// An upload: in its file always, in memory when it was used not long ago.
+#[derive(Debug)]
+struct Kept {
+    name: String,
+    picture: Option<Arc<Picture>>,
+}
+
+/// The pictures, the one used last at the end.
+#[derive(Debug)]
 pub(crate) struct Pictures {
-    kept: Mutex<VecDeque<(String, Arc<Picture>)>>,
+    folder: PathBuf,
+    kept: Mutex<VecDeque<Kept>>,
 }
 
 impl Pictures {
+    /// The pictures of a folder, which is made when there is something to keep.
+    pub(crate) fn open(folder: PathBuf) -> Self {
+        let of = |entry: fs::DirEntry| {
+            let name = entry.file_name().to_str()?.strip_suffix(".png")?.to_owned();
+            is_upload(&name).then_some((entry.metadata().ok()?.modified().ok()?, name))
+        };
+        let mut found: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(of).collect();
+        found.sort();
+        let kept = found.into_iter().map(|(_, name)| Kept { name, picture: None }).collect();
+        Self { folder, kept: Mutex::new(kept) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.png"))
+    }
+
+    /// The identifiers of all pictures, the one used last first.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().rev().map(|one| one.name.clone()).collect()
+    }
+
     /// Decodes a picture, and keeps it under an identifier that is made of its pixels.
     pub(crate) fn add(&self, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
-        let picture = Picture::decode(bytes, Path::new("the picture"), &limits)?;
+        let picture = Picture::decode(bytes, Path::new("the image"), &limits)?;
         self.keep(smaller(picture, SIDE)?)
     }
 
@@ -37,23 +69,53 @@ impl Pictures {
         let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         let (name, picture) = (format!("up-{hex}"), Arc::new(picture));
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(other, _)| *other != name);
-        kept.push_back((name.clone(), Arc::clone(&picture)));
-        while kept.len() > COUNT || kept.iter().map(|(_, picture)| picture.pixels().len()).sum::<usize>() > BYTES {
-            kept.pop_front();
+        if !self.file(&name).exists() {
+            files::create_folder(&self.folder)?;
+            files::write_bytes(&self.file(&name), &picture.png_bytes()?)?;
         }
+        kept.retain(|other| other.name != name);
+        kept.push_back(Kept { name: name.clone(), picture: Some(Arc::clone(&picture)) });
+        self.make_room(&mut kept);
         Ok((name, picture))
+    }
+
+    /// Forgets the files of the oldest beyond the count, and the pixels of the oldest beyond the bytes.
+    fn make_room(&self, kept: &mut VecDeque<Kept>) {
+        while kept.len() > COUNT {
+            let Some(oldest) = kept.pop_front() else { return };
+            // A file that stays is found again at the next start.
+            let _ = fs::remove_file(self.file(&oldest.name));
+        }
+        let mut bytes = 0;
+        for one in kept.iter_mut().rev() {
+            bytes += one.picture.as_ref().map_or(0, |picture| picture.pixels().len());
+            if bytes > BYTES {
+                one.picture = None;
+            }
+        }
     }
 
     /// A kept picture.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Picture>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(other, _)| other == name)?;
+        let at = kept.iter().position(|other| other.name == name)?;
         // What is in use stays longest.
-        let entry = kept.remove(at)?;
-        kept.push_back(entry.clone());
-        Some(entry.1)
+        let mut entry = kept.remove(at)?;
+        let picture = match entry.picture.take() {
+            Some(picture) => picture,
+            None => Arc::new(Picture::open(&self.file(name)).ok()?),
+        };
+        entry.picture = Some(Arc::clone(&picture));
+        kept.push_back(entry);
+        self.make_room(&mut kept);
+        Some(picture)
     }
+}
+
+/// Whether a text is the identifier of an upload: it names a file, so nothing else will do.
+pub(crate) fn is_upload(name: &str) -> bool {
+    let hash = name.strip_prefix("up-").unwrap_or_default();
+    hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The picture with its longer side at most `side` pixels.
@@ -72,7 +134,8 @@ mod tests {
 
     #[test]
     fn pictures_are_kept_for_a_while_and_made_smaller() {
-        let pictures = Pictures::default();
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = Pictures::open(folder.path().join("images"));
         let png = Picture::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
         let (name, kept) = pictures.add(&png, 40_000_000).unwrap();
         assert_eq!((kept.width(), kept.height()), (1024, 341));
@@ -82,6 +145,11 @@ mod tests {
             pictures.keep(Picture::filled(4, 4, &[shade])).unwrap();
         }
         assert!(pictures.get(&name).is_some());
+        // A restart finds them, and they have the same pixels.
+        let again = Pictures::open(folder.path().join("images"));
+        assert_eq!(again.names().len(), COUNT);
+        assert_eq!(again.get(&name).unwrap().pixels(), kept.pixels());
+        assert_eq!(again.names()[0], name);
         for shade in 0..COUNT as u8 {
             pictures.keep(Picture::filled(5, 4, &[shade])).unwrap();
         }

@@ -25,7 +25,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
-    /// The request makes no sense.
+    /// The request is invalid.
     pub(crate) fn wrong(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }

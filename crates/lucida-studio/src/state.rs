@@ -40,7 +40,7 @@ impl Studio {
             features: options.features.clone(),
             models: Models::new(options.model.clone(), &options.runs),
             data: Data::new(options.data.clone(), options.cpu),
-            pictures: Pictures::default(),
+            pictures: Pictures::open(options.runs.join("studio").join("images")),
             jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
             computing: Arc::new(Semaphore::new(limits.computations)),
             waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),
@@ -75,7 +75,7 @@ impl Studio {
         if let Some(picture) = self.data.picture(&named)? {
             return Ok(Arc::new(picture));
         }
-        let gone = "this picture is no longer there: choose or upload it again";
+        let gone = "this image is no longer kept: choose or upload it again";
         self.pictures.get(name).ok_or_else(|| Problem::missing(gone))
     }
 

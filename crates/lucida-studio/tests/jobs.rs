@@ -174,3 +174,52 @@ fn a_picture_is_painted() {
     assert!(file(news[0]["file"].as_str().unwrap()).starts_with(b"\x89PNG"));
     assert!(job["result"]["style"].as_f64().unwrap() < news[0]["style"].as_f64().unwrap(), "{job}");
 }
+
+/// A link to a job that was removed must not lead to another one, after a restart either.
+#[test]
+fn the_number_of_a_removed_job_is_not_used_again() {
+    let studio = Studio::start();
+    let add = |studio: &Studio| {
+        let id = studio.post("/api/jobs", TRAIN).json()["id"].as_str().unwrap().to_owned();
+        studio.post(&format!("/api/jobs/{id}/cancel"), "{}");
+        studio.wait_for(&id);
+        id
+    };
+    assert_eq!(add(&studio), "0001");
+    assert_eq!(add(&studio), "0002");
+    assert_eq!(studio.ask("DELETE", "/api/jobs/0002", &[], &[]).status, 204);
+    assert_eq!(add(&studio), "0003");
+    assert_eq!(studio.ask("DELETE", "/api/jobs/0003", &[], &[]).status, 204);
+    let studio = Studio::over(studio.stop(), |_| {});
+    assert_eq!(add(&studio), "0004");
+}
+
+/// An upload is found again after a restart, among the images to choose from; nothing but an upload's identifier is.
+#[test]
+fn uploads_are_kept() {
+    let studio = Studio::start();
+    let png = lucida::data::Picture::filled(30, 20, &[200, 100, 50]).png_bytes().unwrap();
+    let id = studio.upload(&png).json()["id"].as_str().unwrap().to_owned();
+    let studio = Studio::over(studio.stop(), |_| {});
+    assert_eq!(studio.get("/api/images").json(), serde_json::json!([{ "id": id }]));
+    assert_eq!(studio.get(&format!("/api/images/{id}")).status, 200);
+    for wrong in
+        ["up-", "up-..%2Fjob", "up-..%2F..%2F0001%2Fjob", "up-ABCDEF0123456789ABCDEF01", "up-0123456789abcdef01234567"]
+    {
+        assert_eq!(studio.get(&format!("/api/images/{wrong}")).status, 404, "{wrong}");
+    }
+}
+
+/// A damaged file among the photos is left out, and counted.
+#[test]
+fn broken_photos_are_counted() {
+    let folder = photos();
+    let class = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(class.join("broken.png"), "not an image").unwrap();
+    let data = folder.path().to_owned();
+    let studio = Studio::with(|options| options.data = Some(lucida_studio::Source::Folder(data)));
+    let request = r#"{"kind":"train","data":"photos","epochs":1,"batch_size":16,"learning_rate":0.001}"#;
+    let job = studio.wait_for(studio.post("/api/jobs", request).json()["id"].as_str().unwrap());
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(job["news"][0]["skipped"], 1, "{}", job["news"][0]);
+}

@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 use crate::arguments::{MeaningArguments, Size, Source, known_networks};
 use crate::numbers::whole;
 
-/// A local web page to look into networks with.
+/// Start the web studio.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,11 +20,11 @@ Examples:
   lucida studio runs/mnist
       a model of yours
   lucida studio vgg16 --data ./photos
-      after lucida weights fetch vgg16; with pictures to look at
+      after lucida weights fetch vgg16; with your own images
   lucida studio --data mnist:DIR
       train on MNIST's files in DIR
   lucida studio --listen 0.0.0.0
-      for other machines too: prints an address with a token
+      for other machines too: prints this machine's address with a token
 
 The studio serves this machine alone unless --listen says otherwise. What it computes in the background is kept in the \
 folder studio of the runs, a folder for each job. Ctrl-C ends it.")]
@@ -48,7 +48,7 @@ pub(crate) struct Studio {
     #[command(flatten)]
     pub(crate) meaning: MeaningArguments,
 
-    /// Pictures to look at and to train on: mnist:DIR (MNIST's files in a folder), or a folder of pictures [default: the
+    /// Images to show and to train on: mnist:DIR (MNIST's files in a folder), or a folder of images [default: the
     /// built-in digits]
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,

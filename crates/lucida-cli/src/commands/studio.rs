@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         limits: Limits::default(),
     };
     let server = Server::bind(&options)?;
-    interrupt::catch()?;
+    interrupt::catch_quietly()?;
     let address = server.address().clone();
     context.output.result(&format!("The studio is at {}", address.url))?;
     if address.open_to_others {
@@ -53,8 +53,14 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
     if arguments.open && !open_browser(&address.url) {
         context.output.note("no browser could be opened; copy the address");
     }
-    server.run(interrupt::is_requested);
-    Err(lucida::Error::Interrupted.into())
+    let mut stopped = 0;
+    server.run(interrupt::is_requested, |running| {
+        stopped = running;
+        if running > 0 {
+            context.output.note(interrupt::STOPPING);
+        }
+    });
+    if stopped == 0 { Ok(()) } else { Err(lucida::Error::Interrupted.into()) }
 }
 
 /// Asks the desktop to open an address.

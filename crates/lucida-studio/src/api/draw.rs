@@ -60,7 +60,7 @@ pub(crate) async fn look(
     let Raw { width, height, channels } = raw;
     if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) || ![1, 3].contains(&channels) {
         return Err(Problem::wrong(format!(
-            "a picture of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3"
+            "an image of {width}x{height} with {channels} channels: 1 to {PIXELS}, 1 or 3"
         )));
     }
     let look = move |studio: &Studio| {
@@ -69,6 +69,20 @@ pub(crate) async fn look(
         let preprocessing = loaded.model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut input)?;
+        Ok(Json(looked(studio, &loaded, &input)?))
+    };
+    studio.compute(look).await
+}
+
+/// The same for an image that has an identifier: whole, so that the model's own preprocessing decides what becomes of it.
+pub(crate) async fn look_at(
+    State(studio): State<Arc<Studio>>,
+    Path(model): Path<String>,
+    Query(query): Query<ImageQuery>,
+) -> Result<Json<Look>> {
+    let look = move |studio: &Studio| {
+        let loaded = studio.models.get(&model)?;
+        let input = studio.input(&loaded, &query.image)?;
         Ok(Json(looked(studio, &loaded, &input)?))
     };
     studio.compute(look).await

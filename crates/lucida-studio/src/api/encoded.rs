@@ -46,6 +46,8 @@ pub(crate) struct Maps {
     pub(crate) low: Vec<f32>,
     pub(crate) high: Vec<f32>,
     pub(crate) data: String,
+    /// The values of a vector as they are, as 32-bit floats: they are read as numbers, not seen as shades.
+    pub(crate) values: Option<String>,
 }
 
 impl Maps {
@@ -81,6 +83,7 @@ impl Maps {
             low,
             high,
             data: base64(&data),
+            values: layout.is_none().then(|| floats(&activation.values)),
         }
     }
 }
@@ -143,5 +146,7 @@ mod tests {
         };
         let vector = Maps::of(&vector, 0, 9, 2);
         assert_eq!((vector.height, vector.width, vector.high[0]), (1, 3, 2.0));
+        assert_eq!(vector.values, Some(floats(&[0.0, f32::NAN, 2.0])));
+        assert_eq!(small.values, None);
     }
 }

@@ -27,6 +27,12 @@ pub(crate) struct Uploaded {
     height: usize,
 }
 
+/// An image that was uploaded before.
+#[derive(Serialize)]
+pub(crate) struct Kept {
+    id: String,
+}
+
 /// The size of a picture in an answer.
 #[derive(Deserialize)]
 pub(crate) struct Size {
@@ -75,6 +81,11 @@ fn broken(error: MultipartError) -> Problem {
         StatusCode::INTERNAL_SERVER_ERROR => Problem::new(StatusCode::BAD_REQUEST, "the upload broke off"),
         status => Problem::new(status, error.body_text()),
     }
+}
+
+/// The uploads, the one used last first.
+pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Kept>> {
+    Json(studio.pictures.names().into_iter().map(|id| Kept { id }).collect())
 }
 
 /// A picture as a PNG file: always the server's own bytes.

@@ -80,5 +80,5 @@ pub(crate) async fn file(
 /// reader of both at once would have stumbled first.
 pub(crate) fn read<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T> {
     let Json(value) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    serde_json::from_value(value).map_err(|error| Problem::wrong(format!("this is no such request: {error}")))
+    serde_json::from_value(value).map_err(|error| Problem::wrong(format!("the request is invalid: {error}")))
 }

@@ -215,7 +215,7 @@ pub(crate) async fn kernels(
         let mut weights = network.weights()[node.weights()].iter();
         let kernel = weights.find_map(|weight| Some((weight, <[usize; 4]>::try_from(weight.shape()).ok()?)));
         let (weight, [rows, columns, inputs, filters]) =
-            kernel.ok_or_else(|| Problem::missing("this layer has no kernels to look at"))?;
+            kernel.ok_or_else(|| Problem::missing("this layer has no kernels"))?;
         let channels = inputs.min(KERNELS);
         let (first, last) = (first.min(filters), first.saturating_add(count).min(filters));
         let mut data = Vec::with_capacity((last - first) * rows * columns * channels);
@@ -302,7 +302,7 @@ pub(crate) async fn deconv(
 
 /// What the units of a layer see.
 pub(crate) fn field<'a>(loaded: &'a Loaded, layer: &str) -> Result<&'a ReceptiveField> {
-    let none = || Problem::wrong("this network does not take one picture");
+    let none = || Problem::wrong("this network does not take one image");
     loaded.fields.get(loaded.node(layer)?).ok_or_else(none)
 }
 

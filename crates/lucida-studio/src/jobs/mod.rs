@@ -150,7 +150,7 @@ impl Jobs {
             return Ok(record.clone());
         }
         self.has_room(&inner)?;
-        let mut record = Record::new(self.store.next(&inner.records), plan.kind, plan.title, value);
+        let mut record = Record::new(self.store.next(&inner.records)?, plan.kind, plan.title, value);
         record.stamp = plan.stamp;
         self.store.create(&record)?;
         self.make_room(&mut inner);
@@ -242,11 +242,13 @@ impl Jobs {
         vec![lane(Lane::Quick), lane(Lane::Long)]
     }
 
-    /// Asks all running jobs to stop, and the threads to end.
-    pub(crate) fn stop(&self) {
+    /// Asks all running jobs to stop, and the threads to end; the value is the number of those jobs.
+    pub(crate) fn stop(&self) -> usize {
         self.stopping.store(true, Ordering::SeqCst);
-        self.lock().running.values().for_each(|stop| stop.store(true, Ordering::SeqCst));
+        let inner = self.lock();
+        inner.running.values().for_each(|stop| stop.store(true, Ordering::SeqCst));
         self.wake.notify_all();
+        inner.running.len()
     }
 
     fn next(&self, lane: Lane) -> Option<Waiting> {

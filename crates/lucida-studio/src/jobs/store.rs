@@ -11,6 +11,8 @@ use super::{Record, State};
 
 const RECORD: &str = "job.json";
 const NEWS: &str = "news.jsonl";
+/// Holds the number of the newest job, also when that job was removed.
+const LAST: &str = "last-job";
 /// The most bytes of a record, and of what a job told.
 const BYTES: u64 = 64 << 20;
 
@@ -50,12 +52,15 @@ impl Store {
         records
     }
 
-    /// The identifier of the next job: one more than any that was used.
-    pub(super) fn next(&self, records: &[Record]) -> String {
-        let last = records.iter().filter_map(|record| number(&record.id)).max().unwrap_or(0);
+    /// The identifier of the next job: one more than any that was ever used, so that an old link never leads to a new job.
+    pub(super) fn next(&self, records: &[Record]) -> Result<String> {
+        let used = files::read_limited(&self.folder.join(LAST), 64).ok();
+        let used = used.and_then(|text| number(String::from_utf8(text).ok()?.trim())).unwrap_or(0);
+        let last = records.iter().filter_map(|record| number(&record.id)).max().unwrap_or(0).max(used);
         let free = |number: &u64| !self.folder.join(format!("{number:04}")).exists();
         let number = (last + 1..).find(free).unwrap_or(last + 1);
-        format!("{number:04}")
+        files::write_bytes(&self.folder.join(LAST), format!("{number}\n").as_bytes())?;
+        Ok(format!("{number:04}"))
     }
 
     pub(super) fn create(&self, record: &Record) -> Result<()> {

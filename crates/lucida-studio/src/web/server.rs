@@ -3,7 +3,7 @@
 //! Every connection has a limit on its head, its idle time and its requests, and there is a limit on connections: a client
 //! that is slow on purpose holds a place for seconds, and no other client notices.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Server {
         let open_to_others = !options.listen.is_loopback();
         let token = open_to_others.then(Token::random).transpose()?;
         let shown = match options.listen {
-            address if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            address if address.is_unspecified() => own_address(address),
             address => address,
         };
         let query = token.as_ref().map(|token| format!("?token={}", token.text())).unwrap_or_default();
@@ -80,8 +80,8 @@ impl Server {
         &self.address
     }
 
-    /// Serves until `stop` says so; running jobs are asked to end, and are waited for.
-    pub fn run(self, stop: impl Fn() -> bool) {
+    /// Serves until `stop` says so. Running jobs are asked to end, and are waited for; `ending` is given their number first.
+    pub fn run(self, stop: impl Fn() -> bool, ending: impl FnOnce(usize)) {
         let Self { studio, runtime, listener, guard, .. } = self;
         let threads = Jobs::start(&studio);
         let service = TowerToHyperService::new(router(&studio, guard));
@@ -109,10 +109,39 @@ impl Server {
         while !stop() {
             std::thread::sleep(TICK);
         }
-        studio.jobs.stop();
+        ending(studio.jobs.stop());
         for thread in threads {
             let _ = thread.join();
         }
         runtime.shutdown_timeout(Duration::from_secs(2));
+    }
+}
+
+/// The address under which others reach this machine: that of the interface which the system would send from. Connecting a
+/// datagram socket only asks for the route, nothing is sent; the destinations are those reserved for documentation.
+fn own_address(unspecified: IpAddr) -> IpAddr {
+    let (destination, loopback) = match unspecified {
+        IpAddr::V4(_) => ("192.0.2.1:9", IpAddr::from([127, 0, 0, 1])),
+        IpAddr::V6(_) => ("[2001:db8::1]:9", IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
+    };
+    let route = || {
+        let socket = UdpSocket::bind(SocketAddr::new(unspecified, 0))?;
+        socket.connect(destination)?;
+        socket.local_addr()
+    };
+    route().map_or(loopback, |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_shown_can_be_connected_to() {
+        let shown = own_address(IpAddr::from([0, 0, 0, 0]));
+        assert!(!shown.is_unspecified());
+        let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect(SocketAddr::new(shown, port)).unwrap();
     }
 }

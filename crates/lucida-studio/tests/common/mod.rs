@@ -38,7 +38,7 @@ impl Studio {
         let at = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || server.run(|| asked.load(Ordering::SeqCst)));
+        let thread = std::thread::spawn(move || server.run(|| asked.load(Ordering::SeqCst), |_| {}));
         Self { address: at.parse().unwrap(), url, folder, stop, thread: Some(thread) }
     }
 

@@ -1,10 +1,12 @@
-// A chart of lines, drawn as SVG. Colours come from the style sheet.
+// A chart of lines, drawn as SVG, with the values under the pointer. Colors come from the style sheet.
 
 import { el, number } from './core.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const [WIDTH, HEIGHT] = [560, 300];
-const [LEFT, RIGHT, TOP, BOTTOM] = [46, 12, 14, 30];
+const [LEFT, RIGHT, TOP, BOTTOM] = [56, 12, 14, 30];
+/** Where each chart is read, by its title: it stays when the chart is drawn anew. */
+const readAt = new Map();
 
 function svg(tag, attributes, text) {
   const element = document.createElementNS(SVG, tag);
@@ -23,28 +25,29 @@ function ticks(low, high, wanted) {
   return list;
 }
 
+/** The extent of the values, all of them: what is cut off would look like a plateau. */
+function range(ys, percent, free) {
+  const [least, most] = ys.length ? [Math.min(...ys), Math.max(...ys)] : [0, 1];
+  if (percent) return [Math.min(0.99, Math.floor(20 * least) / 20), 1];
+  const [low, high] = free ? [Math.floor(least), Math.ceil(most)] : [0, most];
+  return [low, high - low < 1e-9 ? low + 1 : high];
+}
+
 /**
- * A chart with a title. `lines`: each with `name`, `colour` (a class), `thin`, and `points` as [x, y].
- * With `free` the values are logarithms.
+ * A chart with a title. `lines`: each with `name`, `colour` (a class), `thin`, and `points` as [x, y]; `unit` says what
+ * the x are. With `free` the values are logarithms.
  */
-export function chart({ title, lines, across, percent = false, free = false }) {
-  const filled = lines.filter((line) => line.points.length > 0);
-  const xs = filled.flatMap((line) => line.points.map(([x]) => x));
-  const ys = filled.flatMap((line) => line.points.map(([, y]) => y)).filter(Number.isFinite).sort((a, b) => a - b);
-  const most = Math.max(1, ...xs);
-  // The first steps of a run would press everything else flat.
-  let [low, high] = ys.length ? [ys[0], ys[Math.min(ys.length - 1, Math.ceil(0.97 * ys.length))]] : [0, 1];
-  if (percent) [low, high] = [Math.max(0, ys.length ? ys[Math.floor(0.05 * ys.length)] : 0), 1];
-  else if (free) [low, high] = [Math.floor(low), Math.ceil(ys[ys.length - 1] ?? 1)];
-  else low = 0;
-  if (high - low < 1e-9) high = low + 1;
+export function chart({ title, lines, across, unit = 'Epoch', percent = false, free = false }) {
+  const filled = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => Number.isFinite(value)) })).filter((line) => line.points.length > 0);
+  const most = Math.max(1, ...filled.flatMap((line) => line.points.map(([x]) => x)));
+  const [low, high] = range(filled.flatMap((line) => line.points.map(([, value]) => value)), percent, free);
   const x = (value) => LEFT + (value / most) * (WIDTH - LEFT - RIGHT);
-  const y = (value) => TOP + (1 - (Math.max(low, Math.min(high, value)) - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+  const y = (value) => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
   const show = (value) => (percent ? `${number(100 * value)} %` : number(free ? 10 ** value : value));
 
-  const drawing = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', class: 'chart' });
+  const drawing = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', tabindex: 0, class: 'chart', 'data-key': title });
   const last = filled.filter((line) => !line.thin).map((line) => `${line.name}: ${show(line.points[line.points.length - 1][1])}`);
-  drawing.append(svg('title', {}, `${title}. ${last.join('; ')}`));
+  drawing.setAttribute('aria-label', `${title}. ${last.join('; ')}. Arrow keys read the values.`);
   for (const value of ticks(low, high, 4)) {
     drawing.append(svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'grid' }),
       svg('text', { x: LEFT - 8, y: y(value) + 4, class: 'tick end' }, percent ? `${Math.round(1000 * value) / 10} %` : free ? String(Number((10 ** value).toPrecision(2))) : String(value)));
@@ -52,14 +55,48 @@ export function chart({ title, lines, across, percent = false, free = false }) {
   const steps = ticks(0, most, 6).filter((value) => Number.isInteger(value));
   for (const value of steps) drawing.append(svg('text', { x: x(value), y: HEIGHT - 10, class: 'tick middle' }, String(value)));
   for (const line of filled) {
-    const points = line.points.filter(([, value]) => Number.isFinite(value));
-    const path = points.map(([at, value], index) => `${index ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
+    const path = line.points.map(([at, value], index) => `${index ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
     drawing.append(svg('path', { d: path, class: `line ${line.colour}${line.thin ? ' thin' : ''}`, 'data-line': line.name }));
-    if (!line.thin && points.length) {
-      const [at, value] = points[points.length - 1];
+    if (!line.thin) {
+      const [at, value] = line.points[line.points.length - 1];
       drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.colour}` }));
     }
   }
-  if (filled.length === 0) drawing.append(svg('text', { x: WIDTH / 2, y: HEIGHT / 2, class: 'tick middle' }, 'No run is chosen'));
-  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, ...[].concat(across))), drawing);
+  if (filled.length === 0) drawing.append(svg('text', { x: WIDTH / 2, y: HEIGHT / 2, class: 'tick middle' }, 'No run is selected'));
+
+  const values = el('p', { class: 'fine chart-values', 'aria-live': 'polite' });
+  const rule = svg('g', { class: 'reading' });
+  drawing.append(rule);
+  const read = (wanted) => {
+    if (wanted === null || filled.length === 0) {
+      readAt.delete(title);
+      rule.replaceChildren();
+      values.textContent = '';
+      return;
+    }
+    readAt.set(title, wanted);
+    const nearest = filled.map((line) => [line, line.points.reduce((best, point) => (Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best))]);
+    rule.replaceChildren(svg('line', { x1: x(wanted), x2: x(wanted), y1: TOP, y2: HEIGHT - BOTTOM, class: 'rule' }),
+      ...nearest.map(([line, [at, value]]) => svg('circle', { cx: x(at), cy: y(value), r: 3, class: `point ${line.colour}` })));
+    values.textContent = `${unit} ${number(wanted)}. ${nearest.map(([line, [, value]]) => `${line.name}: ${show(value)}`).join('; ')}`;
+  };
+  drawing.addEventListener('pointermove', (event) => {
+    const box = drawing.getBoundingClientRect();
+    const at = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    read(Math.max(0, Math.min(1, at)) * most);
+  });
+  drawing.addEventListener('pointerleave', () => read(null));
+  drawing.addEventListener('blur', () => { if (drawing.isConnected) read(null); });
+  drawing.addEventListener('keydown', (event) => {
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const thick = filled.some((line) => !line.thin) ? filled.filter((line) => !line.thin) : filled;
+    const stops = [...new Set(thick.flatMap((line) => line.points.map(([at]) => at)))].sort((a, b) => a - b);
+    const now = readAt.get(title) ?? (move > 0 ? -Infinity : Infinity);
+    const next = move > 0 ? stops.find((at) => at > now + 1e-9) : stops.findLast((at) => at < now - 1e-9);
+    if (next !== undefined) read(next);
+  });
+  if (readAt.has(title)) read(readAt.get(title));
+  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, ...[].concat(across))), drawing, values);
 }

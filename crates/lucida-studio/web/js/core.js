@@ -15,18 +15,53 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Says something to the person, for some seconds. */
+/** Says something to the person, for some seconds; with `undo`, a button beside it takes back what was done. */
 let quiet;
-export function say(text) {
+export function say(text, undo = null) {
   const status = $('#status');
-  status.textContent = text;
+  const button = undo && el('button', { onclick: () => { status.textContent = ''; undo(); } }, 'Undo');
+  status.replaceChildren(...[text, button].filter(Boolean));
   clearTimeout(quiet);
-  quiet = setTimeout(() => { status.textContent = ''; }, 8000);
+  quiet = setTimeout(() => { status.textContent = ''; }, undo ? 15_000 : 8000);
 }
 
-/** Asks the server. An error is thrown with the server's own sentence. */
+/** Asks before something is removed for good; the answer is whether to go on. */
+export function sure(question, verb) {
+  return new Promise((answer) => {
+    const dialog = el('dialog', { class: 'sure', 'aria-labelledby': 'sure-question', onclose: () => { dialog.remove(); answer(dialog.returnValue === 'yes'); } },
+      el('form', { method: 'dialog' }, el('p', { id: 'sure-question' }, question),
+        el('div', { class: 'picker-actions' }, el('button', { class: 'primary', value: 'yes' }, verb), el('button', { value: 'no' }, 'Cancel'))));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+// Whether the server responds. While it does not, what is asked for waits; events.js notices when it is back.
+
+let back = null;
+let open = () => {};
+export const isOffline = () => back !== null;
+export function offline(gone) {
+  if (gone === isOffline()) return;
+  if (gone) back = new Promise((ready) => { open = ready; });
+  else { back = null; open(); }
+  $('#offline').hidden = !gone;
+  $('#main').setAttribute('aria-busy', String(gone));
+  document.body.classList.toggle('offline', gone);
+}
+
+/** Asks the server. An error is thrown with the server's own sentence. Reading waits for a server that is gone. */
 export async function ask(path, options = {}) {
-  const response = await fetch(path, options);
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === 'AbortError' || leaving) throw error;
+    offline(true);
+    if ((options.method ?? 'GET') !== 'GET') throw new Error('The studio does not respond; nothing was changed.');
+    await back;
+    return ask(path, options);
+  }
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
   if (!response.ok) {
@@ -36,11 +71,21 @@ export async function ask(path, options = {}) {
   }
   return answer;
 }
+let leaving = false;
+addEventListener('pagehide', () => { leaving = true; });
+addEventListener('pageshow', () => { leaving = false; });
 
 const send = (method) => (path, value) =>
   ask(path, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) });
 export const post = send('POST');
 export const put = send('PUT');
+
+/** Uploads an image; the answer has its identifier. */
+export function upload(file) {
+  const form = new FormData();
+  form.append('picture', file);
+  return ask('/api/images', { method: 'POST', body: form });
+}
 
 /** A path whose parts may hold any character. */
 export const path = (parts, ...values) =>
@@ -51,7 +96,7 @@ export async function attempt(work) {
   try {
     return await work();
   } catch (error) {
-    if (error.name !== 'AbortError') say(error.message);
+    if (error.name !== 'AbortError' && !leaving) say(error.message);
     return undefined;
   }
 }
@@ -66,30 +111,100 @@ export function turns() {
   };
 }
 
-/** What is looked at: in the address, and remembered for the next page. */
-const KEYS = ['model', 'image', 'layer', 'channel'];
-const kept = () => JSON.parse(sessionStorage.getItem('lucida') ?? '{}');
-export const view = { ...kept(), ...Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key))) };
+/** A value that a later visit finds again: in this browser, or with `sessionStorage` in this tab. */
+export function stored(name, storage = localStorage) {
+  return {
+    get: () => { try { return JSON.parse(storage.getItem(name)); } catch { return null; } },
+    // A value that there is no room for is not remembered.
+    set: (value) => { try { storage.setItem(name, JSON.stringify(value)); } catch { storage.removeItem(name); } },
+  };
+}
 
-/** Changes what is looked at; the event `look` of the document says so to others. */
-export function look(changes) {
+/** Fills the controls of a form, those with an identifier, with what was chosen before, and remembers each change. */
+export function rememberForm(form, name) {
+  const kept = stored(name);
+  const controls = [...form.elements].filter((control) => control.id && control.type !== 'file' && control.type !== 'submit' && control.type !== 'button');
+  const part = (control) => (control.type === 'checkbox' ? 'checked' : 'value');
+  const fill = (values) => {
+    for (const control of controls) if (values?.[control.id] !== undefined && !(control.tagName === 'SELECT' && ![...control.options].some(({ value }) => value === values[control.id]))) control[part(control)] = values[control.id];
+    for (const control of controls) for (const kind of ['input', 'change']) control.dispatchEvent(new Event(kind));
+  };
+  const keep = () => kept.set(Object.fromEntries(controls.map((control) => [control.id, control[part(control)]])));
+  // Twice: what follows from one control, such as a suggestion for another, comes before what was chosen there.
+  const before = kept.get();
+  fill(before);
+  fill(before);
+  form.addEventListener('input', keep);
+  form.addEventListener('change', keep);
+  return { fill: (values) => { fill(values); keep(); } };
+}
+
+/** What each page shows, in its address; `view` remembers that of all pages for the next page of this tab. */
+const KEYS = {
+  '/': ['model', 'image', 'layer', 'channel', 'at'],
+  '/draw': ['model', 'image'],
+  '/mechanics': ['model', 'image', 'layer', 'channel', 'at'],
+  '/explain': ['model', 'image', 'job'],
+  '/train': ['run'],
+  '/style': ['result'],
+}[location.pathname] ?? [];
+const remembered = stored('lucida', sessionStorage);
+const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));
+export const view = remembered.get() ?? {};
+let shown = location.search;
+readAddress();
+
+/** An address that says anything says all that its page shows; another one takes what was looked at last. */
+function readAddress() {
+  const addressed = query();
+  if (Object.keys(addressed).length === 0) return;
+  if (addressed.model !== undefined && addressed.model !== view.model) for (const key of ['layer', 'channel', 'at', 'job']) delete view[key];
+  for (const key of KEYS) delete view[key];
+  Object.assign(view, addressed);
+}
+
+/**
+ * Changes what is looked at; the event `look` of the document says so to others. Each choice of the person is a step that
+ * Back undoes; with `quietly`, the address changes without one: for what follows from a choice.
+ */
+export function look(changes, { quietly = false } = {}) {
+  const before = { ...view };
   Object.assign(view, changes);
-  const query = new URLSearchParams();
-  for (const key of KEYS) {
-    if (view[key] !== undefined && view[key] !== null) query.set(key, view[key]);
-    else delete view[key];
-  }
-  sessionStorage.setItem('lucida', JSON.stringify(view));
-  history.replaceState(null, '', `${location.pathname}?${query}`);
+  const differs = (...keys) => keys.some((key) => String(view[key]) !== String(before[key]));
+  // A place is one of its map, a job one about its image: another map or image has others.
+  if (!('at' in changes) && differs('model', 'layer', 'channel')) view.at = undefined;
+  if (!('job' in changes) && differs('model', 'image')) view.job = undefined;
+  const next = new URLSearchParams();
+  for (const key of Object.keys(view)) if (view[key] === undefined || view[key] === null) delete view[key];
+  for (const key of KEYS) if (key in view) next.set(key, view[key]);
+  remembered.set(view);
+  const address = `${location.pathname}?${next}`;
+  if (address === location.pathname + location.search) return;
+  shown = `?${next}`;
+  if (quietly) history.replaceState(null, '', address);
+  else history.pushState(null, '', address);
   document.dispatchEvent(new Event('look'));
 }
 
-/** A number as people read it. */
+/** Calls `changed()` when Back or Forward led to another address of this page; `view` is that of the address. */
+export function whenBack(changed) {
+  addEventListener('popstate', () => {
+    // A way to a part of the page, such as its main content, is no other thing to look at.
+    if (location.search === shown) return;
+    shown = location.search;
+    readAddress();
+    remembered.set(view);
+    changed();
+    document.dispatchEvent(new Event('look'));
+  });
+}
+
+/** A number as people read it, with `digits` digits after the point where it is below 1; what would vanish there has an exponent. */
 export function number(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-4) return value.toExponential(1).replace('-', '−').replace('e−', 'e−').replace('e+', 'e');
+  if (size >= 1e5 || size < 10 ** -digits) return value.toExponential(1).replace('-', '−').replace('e-', 'e−').replace('e+', 'e');
   const places = size >= 100 ? 0 : size >= 10 ? Math.max(0, digits - 2) : size >= 1 ? digits - 1 : digits;
   return value.toFixed(places).replace('-', '−');
 }
@@ -97,3 +212,5 @@ export function number(value, digits = 3) {
 export const count = (value) => value.toLocaleString('en-US').replaceAll(',', '\u202f');
 export const percent = (value, places = 1) => `${(100 * value).toFixed(places)} %`;
 export const shape = (sizes) => sizes.join(' × ');
+/** Of values and the place of each, the greatest ones. */
+export const greatest = (values, most) => [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, most);

@@ -1,21 +1,25 @@
-// The draw page: strokes, a photo or a camera on one side, the network on the other.
+// The draw page: strokes, an image or a camera on one side, the network on the other.
 
-import { $, ask, attempt, el, path, percent, post, say, shape } from './core.js';
+import { $, ask, attempt, el, greatest, look, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
+import { showBars } from './bars.js';
 import { ended, follow } from './events.js';
 import { frame, knownModels } from './frame.js';
-import { bytes, drawMap, extent, filmColour, signedColour } from './pixels.js';
+import { bytes, drawMap, extent, filmColour, floats, signedColour } from './pixels.js';
 
 /** The side of what is sent: small enough to be quick, large enough to be made 28 x 28 well. */
 const SENT = 140;
-const CAMERA = 224;
-/** The most characters of a class name that fit beside its bar. */
-const LONG = 14;
+/** The longer side of what the camera sends. */
+const CAMERA = 384;
 
 const pad = $('#pad');
 const pen = pad.getContext('2d', { willReadFrequently: true });
 let model = null;
 let [busy, again] = [false, false];
 let source = 'pad';
+/** The identifier of the image that is shown, where one is. */
+let shown = null;
+/** The drawing or the image, for when this page is opened again. */
+const kept = stored('lucida-draw', sessionStorage);
 let rows = new Map();
 let stream = null;
 let choose = null;
@@ -41,22 +45,33 @@ function line(from, to) {
   send();
 }
 
+// One finger draws: a second one does not continue its line.
+let finger = null;
 pad.addEventListener('pointerdown', (event) => {
-  if (source === 'picture') clear();
+  event.preventDefault();
+  if (finger !== null) return;
+  if (source === 'image') clear();
+  finger = event.pointerId;
   pad.setPointerCapture(event.pointerId);
   stroke = place(event);
   line(stroke, stroke);
-  event.preventDefault();
 });
 pad.addEventListener('pointermove', (event) => {
-  if (stroke === null) return;
+  if (stroke === null || event.pointerId !== finger) return;
   for (const part of event.getCoalescedEvents?.() ?? [event]) {
     const to = place(part);
     line(stroke, to);
     stroke = to;
   }
 });
-for (const end of ['pointerup', 'pointercancel']) pad.addEventListener(end, () => { stroke = null; tell(); });
+for (const end of ['pointerup', 'pointercancel']) {
+  pad.addEventListener(end, (event) => {
+    if (event.pointerId !== finger) return;
+    [finger, stroke] = [null, null];
+    keep();
+    tell();
+  });
+}
 
 let cursor = [140, 60];
 pad.addEventListener('keydown', (event) => {
@@ -64,47 +79,81 @@ pad.addEventListener('keydown', (event) => {
   if (!step) return;
   event.preventDefault();
   const to = [Math.max(0, Math.min(280, cursor[0] + step[0])), Math.max(0, Math.min(280, cursor[1] + step[1]))];
-  if (event.shiftKey) line(cursor, to);
+  if (event.shiftKey) {
+    if (source === 'image') clear();
+    line(cursor, to);
+    keep();
+  }
   cursor = to;
 });
 
 function clear() {
   stopCamera();
-  source = 'pad';
+  [source, shown] = ['pad', null];
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, pad.width, pad.height);
   $('#pad-hint').hidden = false;
+}
+
+/** Remembers what is on the pad. */
+function keep() {
+  if (source !== 'camera') kept.set(source === 'image' ? { image: shown } : isEmpty() ? {} : { drawing: pad.toDataURL() });
+}
+
+/** Shows what was on the pad; whether anything was. */
+async function restore() {
+  const { image, drawing } = kept.get() ?? {};
+  // An image suits a network for photos, a drawing one for digits.
+  if (image && !model.digits) return Boolean(await attempt(() => showImage(image)));
+  if (!drawing) return false;
+  await paste(drawing);
+  [source, shown] = ['pad', null];
+  return true;
 }
 
 function isEmpty() {
   return pen.getImageData(0, 0, pad.width, pad.height).data.every((value, at) => at % 4 === 3 || value === 0);
 }
 
-$('#clear').addEventListener('click', () => { clear(); send(); });
+$('#clear').addEventListener('click', () => {
+  keep();
+  const before = kept.get();
+  clear();
+  keep();
+  send();
+  if (before.image || before.drawing) say('Cleared.', async () => { kept.set(before); await restore(); keep(); send(); });
+});
 
-// A picture, a camera.
+// An image, a camera.
 
-async function showPicture(address) {
+/** Draws a whole image into the pad, whatever its aspect ratio. */
+async function paste(address) {
   const image = new Image();
   image.src = address;
   await image.decode();
   stopCamera();
-  source = 'picture';
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, pad.width, pad.height);
-  const scale = Math.max(pad.width / image.width, pad.height / image.height);
+  const scale = Math.min(pad.width / image.width, pad.height / image.height);
   const [width, height] = [image.width * scale, image.height * scale];
   pen.drawImage(image, (pad.width - width) / 2, (pad.height - height) / 2, width, height);
   $('#pad-hint').hidden = true;
 }
 
+/** Shows one of the server's images. The network gets the image itself: its own preprocessing makes it fit. */
+async function showImage(id) {
+  await paste(`${path`/api/images/${id}`}?side=560`);
+  [source, shown] = ['image', id];
+  look({ image: id }, { quietly: true });
+  keep();
+  return true;
+}
+
 async function open(file) {
   if (!file) return;
-  const form = new FormData();
-  form.append('picture', file);
-  const kept = await attempt(() => ask('/api/images', { method: 'POST', body: form }));
-  if (!kept) return;
-  await attempt(() => showPicture(path`/api/images/${kept.id}`));
+  const uploaded = await attempt(() => upload(file));
+  if (!uploaded) return;
+  await attempt(() => showImage(uploaded.id));
   await send();
 }
 $('#draw-file').addEventListener('change', (event) => { open(event.target.files[0]); event.target.value = ''; });
@@ -137,7 +186,8 @@ $('#camera-toggle').addEventListener('click', async () => {
   camera.hidden = false;
   pad.hidden = true;
   $('#pad-hint').hidden = true;
-  $('#camera-toggle').textContent = 'Stop the camera';
+  $('#camera-toggle').textContent = 'Stop camera';
+  shown = null;
   await camera.play();
   const tick = async () => {
     if (source !== 'camera') return;
@@ -147,28 +197,58 @@ $('#camera-toggle').addEventListener('click', async () => {
   tick();
 });
 
-// To the server and back. While an answer is on its way, only the newest picture waits.
+// To the server and back. While an answer is on its way, only the newest image waits.
 
 const small = document.createElement('canvas');
 const shrink = small.getContext('2d', { willReadFrequently: true });
 
+/** Puts what is sent into the small canvas. */
+function scaleDown() {
+  const from = source === 'camera' ? $('#camera') : pad;
+  const [width, height] = source === 'camera' ? [from.videoWidth, from.videoHeight] : [pad.width, pad.height];
+  const longest = source === 'camera' ? CAMERA : model.digits ? SENT : 280;
+  const scale = Math.min(1, longest / Math.max(width, height));
+  small.width = Math.max(1, Math.round(width * scale));
+  small.height = Math.max(1, Math.round(height * scale));
+  shrink.drawImage(from, 0, 0, small.width, small.height);
+}
+
 function pixels() {
-  const [from, side] = source === 'camera' ? [$('#camera'), CAMERA] : [pad, model.digits ? SENT : 280];
-  small.width = side;
-  small.height = side;
-  if (source === 'camera') {
-    const { videoWidth: width, videoHeight: height } = from;
-    const least = Math.min(width, height);
-    shrink.drawImage(from, (width - least) / 2, (height - least) / 2, least, least, 0, 0, side, side);
-  } else shrink.drawImage(from, 0, 0, side, side);
-  const { data } = shrink.getImageData(0, 0, side, side);
+  scaleDown();
+  const { width, height } = small;
+  const { data } = shrink.getImageData(0, 0, width, height);
   const channels = model.digits && source === 'pad' ? 1 : 3;
-  const raw = new Uint8Array(side * side * channels);
-  for (let at = 0; at < side * side; at += 1) {
+  const raw = new Uint8Array(width * height * channels);
+  for (let at = 0; at < width * height; at += 1) {
     for (let channel = 0; channel < channels; channel += 1) raw[at * channels + channel] = data[4 * at + channel];
   }
-  return { raw, side, channels };
+  return { raw, width, height, channels };
 }
+
+/** Asks for the activations of what is on the pad. */
+function activations(of) {
+  const address = path`/api/models/${of}/look`;
+  if (source === 'image') return ask(`${address}?image=${encodeURIComponent(shown)}`);
+  const { raw, width, height, channels } = pixels();
+  return ask(`${address}?width=${width}&height=${height}&channels=${channels}`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: raw });
+}
+
+// The image of this page in the others: a drawing becomes an upload, of the same pixels that were sent.
+
+async function take(event) {
+  event.preventDefault();
+  const to = event.currentTarget.dataset.to;
+  const id = source === 'image' ? shown : await attempt(async () => {
+    scaleDown();
+    const blob = await new Promise((made) => { small.toBlob(made, 'image/png'); });
+    return (await upload(new File([blob], 'drawing.png', { type: 'image/png' }))).id;
+  });
+  if (!id) return;
+  keep();
+  look({ image: id }, { quietly: true });
+  location.href = `${to}?${new URLSearchParams({ model: model.id, image: id })}`;
+}
+for (const link of document.querySelectorAll('#take a')) link.addEventListener('click', take);
 
 async function send() {
   if (model === null || model.input === null) return;
@@ -178,14 +258,13 @@ async function send() {
   }
   busy = true;
   const started = performance.now();
-  const { raw, side, channels } = pixels();
   const asked = model.id;
-  const answer = await attempt(() => ask(`${path`/api/models/${asked}/look`}?width=${side}&height=${side}&channels=${channels}`, { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: raw }));
+  const answer = await attempt(() => activations(asked));
   if (answer && asked === model.id) {
     show(answer);
     const time = performance.now() - started;
     pad.dataset.milliseconds = time.toFixed(1);
-    $('#speed').textContent = `${Math.round(time)} ms from the pen to here, ${answer.milliseconds.toFixed(1)} of them in the network`;
+    $('#speed').textContent = `${Math.round(time)} ms per update, ${answer.milliseconds.toFixed(1)} ms of it in the network`;
   }
   busy = false;
   if (again) {
@@ -197,16 +276,15 @@ async function send() {
 function show({ probabilities, layers }) {
   bars(probabilities);
   for (const maps of layers) {
-    const data = bytes(maps.data);
     let row = rows.get(maps.layer);
     if (!row) {
       row = makeRow(maps);
       rows.set(maps.layer, row);
       $('#layers').append(row.section);
     }
-    if (maps.shape.length === 1 || maps.height * maps.width === 1) drawUnits(row, maps, data);
+    if (maps.shape.length === 1 || maps.height * maps.width === 1) drawUnits(row, maps);
     else {
-      const range = extent(maps);
+      const [range, data] = [extent(maps), bytes(maps.data)];
       row.canvases.forEach((canvas, at) => drawMap(canvas, maps, data, at, range));
     }
   }
@@ -214,48 +292,42 @@ function show({ probabilities, layers }) {
 
 function makeRow(maps) {
   const flat = maps.shape.length === 1 || maps.height * maps.width === 1;
+  const names = maps.layer === model.layers[model.layers.length - 1].name && maps.shape[0] === model.classes.length ? model.classes : null;
+  const strongest = flat ? el('p', { class: 'fine units-note' }) : null;
   const canvases = flat ? [el('canvas', { 'aria-hidden': 'true' })] : Array.from({ length: maps.channels }, () => el('canvas', { 'aria-hidden': 'true' }));
   const all = maps.shape[maps.shape.length - 1];
   const note = `${shape(maps.shape)}${!flat && maps.channels < all ? `, the first ${maps.channels}` : ''}`;
-  const title = maps.layer === 'input' ? 'What the network is given' : maps.layer;
-  const section = el('section', { 'aria-label': `${title}, ${note}` }, el('h3', { class: 'row-title' }, title, el('span', { class: 'fine' }, note)), el('div', { class: `row-maps${flat ? ' flat' : ''}${maps.layer === 'input' ? ' input' : ''}` }, ...canvases));
-  return { section, canvases };
+  const title = maps.layer === 'input' ? 'Input' : maps.layer;
+  const section = el('section', { 'aria-label': `${title}, ${note}` }, el('h3', { class: 'row-title' }, title, el('span', { class: 'fine' }, note)), el('div', { class: `row-maps${flat ? ' flat' : ''}${maps.layer === 'input' ? ' input' : ''}` }, ...canvases), strongest);
+  return { section, canvases, strongest, names };
 }
 
 /** A vector as squares in rows. */
-function drawUnits({ canvases: [canvas] }, maps, data) {
-  const across = Math.min(64, data.length);
-  const down = Math.ceil(data.length / across);
+function drawUnits({ canvases: [canvas], strongest, names }, maps) {
+  const values = Array.from(floats(maps.values));
+  const across = Math.min(64, values.length);
+  const down = Math.ceil(values.length / across);
   canvas.width = across * 10;
   canvas.height = down * 10;
   const context = canvas.getContext('2d');
-  const value = (at) => maps.low[0] + ((maps.high[0] - maps.low[0]) * data[at]) / 255;
   const most = Math.max(Math.abs(maps.low[0]), Math.abs(maps.high[0])) || 1;
-  for (let at = 0; at < data.length; at += 1) {
-    context.fillStyle = maps.low[0] < 0 ? signedColour(value(at) / most) : filmColour(value(at) / most);
+  for (let at = 0; at < values.length; at += 1) {
+    context.fillStyle = maps.low[0] < 0 ? signedColour(values[at] / most) : filmColour(values[at] / most);
     context.fillRect((at % across) * 10, Math.floor(at / across) * 10, 9, 9);
   }
   canvas.style.maxWidth = `${across * 14}px`;
+  strongest.textContent = `Strongest: ${greatest(values, 3).map((at) => `${names ? names[at] : `unit ${at}`} (${number(values[at])})`).join(', ')}`;
 }
 
 function bars(probabilities) {
   const list = $('#bars');
-  const order = [...probabilities.keys()];
-  if (probabilities.length > 12) order.sort((a, b) => probabilities[b] - probabilities[a]).splice(8);
-  if (list.children.length !== order.length) {
-    list.replaceChildren(...order.map(() => el('li', {}, el('span', { class: 'name' }), el('span', { class: 'track' }, el('span', { class: 'fill' })), el('span', { class: 'value' }))));
-  }
-  list.classList.toggle('long', model.classes.some((name) => name.length > LONG));
+  const order = probabilities.length > 12 ? greatest(probabilities, 8) : [...probabilities.keys()];
   const best = probabilities.indexOf(Math.max(...probabilities));
   const blank = source === 'pad' && isEmpty();
   const read = blank || best < 0 ? [] : model.multilabel ? [...probabilities.keys()].filter((which) => probabilities[which] >= 0.5) : [best];
-  order.forEach((which, at) => {
-    const row = list.children[at];
-    row.classList.toggle('best', read.includes(which));
-    $('.name', row).textContent = model.classes[which];
-    $('.fill', row).style.transform = `scaleX(${blank ? 0 : probabilities[which]})`;
-    $('.value', row).textContent = blank ? '' : percent(probabilities[which]);
-  });
+  showBars(list, order.map((which) => ({ name: model.classes[which], value: probabilities[which], best: read.includes(which), blank })));
+  $('#pad-verdict').textContent = read.map((which) => `${model.classes[which]}: ${percent(probabilities[which])}`).join(', ');
+  $('#take').hidden = blank;
   list.dataset.best = read.map((which) => model.classes[which]).join(', ');
   tell();
 }
@@ -263,7 +335,7 @@ function bars(probabilities) {
 /** Says what is read, for those who hear the page; not before the pen is lifted. */
 function tell() {
   const verdict = $('#bars').dataset.best ?? '';
-  const spoken = verdict === '' ? '' : `It reads ${verdict}`;
+  const spoken = verdict === '' ? '' : `Prediction: ${verdict}`;
   if (stroke === null && $('#verdict').textContent !== spoken) $('#verdict').textContent = spoken;
 }
 
@@ -279,7 +351,7 @@ $('#learn').addEventListener('click', async () => {
   $('#learn-track').hidden = false;
   follow(job.id, { change: async (now) => {
     $('#learn-track span').style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
-    $('#draw-none-text').textContent = now.state === 'running' ? `It learns: ${now.progress.doing}` : 'It waits for its turn';
+    $('#draw-none-text').textContent = now.state === 'running' ? `Training: ${now.progress.doing}` : 'Queued';
     if (!ended(now)) return;
     $('#learn').disabled = false;
     $('#learn-track').hidden = true;
@@ -287,7 +359,7 @@ $('#learn').addEventListener('click', async () => {
       clear();
       await choose(`job-${now.id}`);
       $('#draw-none').hidden = true;
-    } else $('#draw-none-text').textContent = now.error ?? 'It was stopped.';
+    } else $('#draw-none-text').textContent = now.error ?? 'The training was stopped.';
   } });
 });
 
@@ -296,18 +368,23 @@ clear();
   model = next;
   const usable = model.input !== null;
   const reads = model.digits;
-  $('#draw-title').textContent = reads ? 'Draw a digit' : 'Show it a picture';
+  $('#draw-title').textContent = reads ? 'Draw a digit' : 'Classify an image';
   $('#draw-lead').textContent = reads
-    ? 'Every stroke goes through the network at once: the bars are its verdict, the maps what each layer sees.'
-    : 'A photo, the camera, or a drawing: the maps are what each layer sees in it.';
+    ? 'The prediction and the feature maps of every layer follow each stroke.'
+    : 'The prediction and the feature maps of every layer, for an image, the camera or a drawing.';
   $('#draw-none').hidden = (reads && model.trained) || knownModels().some((known) => known.group === 'Runs' || known.group === 'Given');
   $('#draw').hidden = !usable;
   rows = new Map();
   $('#layers').replaceChildren();
   $('#bars').replaceChildren();
   $('#says-title').hidden = model.classes.length === 0;
-  $('#pad-hint').textContent = reads ? 'Draw a digit' : 'Draw, or open a picture';
-  if (!reads && source === 'pad' && isEmpty()) await showPicture('/api/images/cat?side=280');
-  else if (reads && source === 'picture') clear();
+  $('#pad-hint').textContent = reads ? 'Draw a digit' : 'Draw, or open an image';
+  $('#take').hidden = reads;
+  if (source === 'pad' && isEmpty()) await restore();
+  if (reads && source === 'image') clear();
+  if (!reads && source === 'pad' && isEmpty()) {
+    const suits = view.image !== undefined && !view.image.startsWith('digit-');
+    if (!suits || !(await attempt(() => showImage(view.image)))) await attempt(() => showImage('cat'));
+  }
   await send();
 }));

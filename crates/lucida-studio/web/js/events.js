@@ -1,10 +1,16 @@
 // What the server tells of its jobs. One stream for a page, shared by all who listen.
 
-import { ask, path } from './core.js';
+import { $, ask, offline, path } from './core.js';
 
 const listeners = new Set();
+/** The time until a stream that the browser has given up is opened again, in milliseconds. */
+const RETRY = 2000;
 let source = null;
 let greeted = false;
+
+let leaving = false;
+addEventListener('pagehide', () => { leaving = true; source?.close(); });
+addEventListener('pageshow', ({ persisted }) => { leaving = false; if (persisted && source !== null) connect(); });
 
 function connect() {
   source = new EventSource('/api/events');
@@ -14,8 +20,17 @@ function connect() {
   };
   // After a break the server's state may be another: whoever listens asks again.
   const again = () => { for (const listener of [...listeners]) listener({ type: 'again' }); };
-  source.addEventListener('hello', () => { greeted = true; again(); });
+  source.addEventListener('hello', () => { greeted = true; offline(false); again(); });
   source.addEventListener('lagged', again);
+  // The browser tries again by itself, unless what it got was an answer of another kind.
+  source.addEventListener('error', () => {
+    if (leaving) return;
+    offline(true);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // A studio that was started again for other machines asks for its new token.
+    fetch('/api/models').then(({ status }) => { if (status === 401) $('#offline').textContent = 'The studio was started again with another token. Open the address that it printed.'; }, () => {});
+    setTimeout(connect, RETRY);
+  });
 }
 
 /**

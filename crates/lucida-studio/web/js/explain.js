@@ -1,6 +1,6 @@
-// The explain page: a picture, a class, and all methods side by side.
+// The explain page: an image, a class, and all methods side by side.
 
-import { $, ask, attempt, el, number, path, percent, post, turns, view } from './core.js';
+import { $, ask, attempt, el, greatest, look, number, path, percent, post, stored, turns, view } from './core.js';
 import { ended, follow } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
@@ -12,6 +12,8 @@ let current = null;
 let stop = () => {};
 const turn = turns();
 const pictures = picker($('#picker'), () => predict());
+/** The methods that were chosen last, by whether they were for digits: those for photos take longer. */
+const chosenMethods = () => stored(`lucida-methods${model.digits ? '-digits' : ''}`);
 
 frame(async (next) => {
   model = next;
@@ -22,21 +24,25 @@ frame(async (next) => {
   await attempt(() => pictures.use(model));
   if (none) return;
   const methods = (await attempt(() => ask(path`/api/models/${model.id}/methods`))) ?? [];
+  const before = chosenMethods().get();
   $('#methods').replaceChildren(...methods.map((method) => el('label', { class: 'check', title: method.description },
-    el('input', { type: 'checkbox', name: 'method', value: method.name, checked: model.digits || !method.slow }), method.title,
-    method.slow && !model.digits ? el('span', { class: 'fine' }, 'takes long') : null)));
+    el('input', { type: 'checkbox', name: 'method', value: method.name, checked: before ? before.includes(method.name) : model.digits || !method.slow }), method.title,
+    method.slow && !model.digits ? el('span', { class: 'fine' }, 'slow') : null)));
   $('#class').replaceChildren(...model.classes.map((name, at) => el('option', { value: at }, name)));
   $('#class-label').hidden = model.classes.length <= 5;
   await predict();
 });
 
-/** The classes that the picture may be of, the likely ones to choose from at once. */
+$('#methods').addEventListener('change', () => chosenMethods().set(checked()));
+const checked = () => [...document.querySelectorAll('input[name="method"]:checked')].map((box) => box.value);
+
+/** The most probable classes, to choose from at once; and the maps of the job that the address names. */
 async function predict() {
   if (model.classes.length === 0) return;
   const last = turn();
   const found = await attempt(() => ask(`${path`/api/models/${model.id}/prediction`}?image=${encodeURIComponent(view.image)}`));
   if (!found || !last()) return;
-  const order = [...found.probabilities.keys()].sort((a, b) => found.probabilities[b] - found.probabilities[a]).slice(0, 5);
+  const order = greatest(found.probabilities, 5);
   choose(order[0]);
   $('#classes').replaceChildren(...order.map((which) => {
     const fill = el('span', { class: 'fill' });
@@ -44,24 +50,32 @@ async function predict() {
     const input = el('input', { type: 'radio', name: 'class', value: which, checked: which === chosen, onchange: () => choose(which) });
     return el('label', { class: 'class' }, input, el('span', {}, model.classes[which]), el('span', { class: 'track' }, fill), el('span', { class: 'fine' }, percent(found.probabilities[which])));
   }));
-  $('#class').value = order[0];
   reset();
+  if (view.job === undefined) return;
+  const job = await ask(path`/api/jobs/${view.job}`).catch(() => null);
+  if (!last()) return;
+  const { request } = job ?? {};
+  if (job?.kind !== 'explain' || request.model !== model.id || request.image !== view.image) {
+    look({ job: undefined }, { quietly: true });
+    return;
+  }
+  choose(request.class ?? order[0]);
+  for (const box of document.querySelectorAll('input[name="method"]')) box.checked = request.methods.includes(box.value);
+  watch(job.id);
 }
 
 function choose(which) {
   chosen = Number(which);
   $('#class').value = String(chosen);
-}
-$('#class').addEventListener('change', () => {
-  chosen = Number($('#class').value);
   for (const radio of document.querySelectorAll('input[name="class"]')) radio.checked = Number(radio.value) === chosen;
-});
+}
+$('#class').addEventListener('change', () => choose($('#class').value));
 
 function reset() {
   stop();
   [answers, current] = [[], null];
   $('#cards').replaceChildren();
-  $('#answers-note').textContent = 'Nothing asked yet.';
+  $('#answers-note').textContent = 'Not computed yet.';
   $('#explain-track').hidden = true;
   $('#stop').hidden = true;
   $('#go').disabled = false;
@@ -69,24 +83,29 @@ function reset() {
 
 $('#explain-form').addEventListener('submit', async (event) => {
   event.preventDefault();
-  const methods = [...document.querySelectorAll('input[name="method"]:checked')].map((box) => box.value);
   reset();
-  const job = await attempt(() => post('/api/jobs', { kind: 'explain', model: model.id, image: view.image, class: chosen, methods }));
+  const job = await attempt(() => post('/api/jobs', { kind: 'explain', model: model.id, image: view.image, class: chosen, methods: checked() }));
   if (!job) return;
-  current = job.id;
+  look({ job: job.id });
+  watch(job.id);
+});
+
+/** Follows a job, and shows its maps as they come. */
+function watch(id) {
+  current = id;
   $('#go').disabled = true;
   $('#stop').hidden = false;
   const track = $('#explain-track');
   track.hidden = false;
   const name = model.classes[chosen];
-  stop = follow(job.id, {
+  stop = follow(id, {
     news: (answer) => {
       answers.push(answer);
       show();
     },
     change: (now) => {
       $('span', track).style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
-      $('#answers-note').textContent = now.state === 'queued' ? 'Waiting for its turn' : `What speaks for ${name}${ended(now) ? '' : `: ${now.progress.doing}`}`;
+      $('#answers-note').textContent = now.state === 'queued' ? 'Queued' : `Evidence for ${name}${ended(now) ? '' : `: ${now.progress.doing}`}`;
       if (!ended(now)) return;
       track.hidden = true;
       $('#stop').hidden = true;
@@ -94,7 +113,7 @@ $('#explain-form').addEventListener('submit', async (event) => {
       if (now.state !== 'done') $('#answers-note').textContent = now.error ?? 'Stopped.';
     },
   });
-});
+}
 
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 $('#order').addEventListener('change', show);
@@ -110,7 +129,7 @@ function show() {
     if (answer.error) return el('figure', { class: 'card' }, el('figcaption', {}, el('h3', {}, answer.title), el('p', { class: 'fine' }, answer.error)));
     const measure = (title, key) => el('div', { class: answer[key] === best[key] ? 'best' : '' }, el('dt', {}, title), el('dd', {}, number(answer[key])));
     return el('figure', { class: 'card' },
-      el('img', { class: 'pixels', src: path`/api/jobs/${current}/files/${answer.picture}`, alt: `What speaks for the class by ${answer.title}` }),
+      el('img', { class: 'pixels', src: path`/api/jobs/${current}/files/${answer.picture}`, alt: `Attribution map: ${answer.title}` }),
       el('figcaption', {}, el('h3', {}, answer.title), el('dl', { class: 'measures' }, measure('Deletion', 'deletion'), measure('Insertion', 'insertion'))));
   }));
 }

@@ -1,4 +1,4 @@
-// One filter: its map of the picture at hand, what it sees there, what it looks for, and where that is found.
+// One filter: its feature map, what it responds to in this image, what maximizes it, and its top activations.
 
 import { $, ask, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
 import { ended, follow } from './events.js';
@@ -17,25 +17,25 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
   const current = () => last() && view.layer === layer.name;
   if (!current()) return;
   const isMap = found.height * found.width > 1;
+  pictures.mark(found.field);
   const isClass = layer.shape.length === 1 && model.classes.length === layer.shape[0] && layer.name === model.layers[model.layers.length - 1].name;
   const body = $('#filter-body');
   const what = isClass ? `Class ${model.classes[channel]}` : isMap ? `Filter ${channel}` : `Unit ${channel}`;
   const head = el('header', { class: 'figure' }, el('p', { class: 'eyebrow' }, layer.name), el('h2', { class: 'display', id: 'filter-name' }, what),
-    el('p', { class: 'fine' }, isMap ? `From ${number(found.least)} to ${number(found.most)}; ${percent(found.active, 0)} of the places answer` : `Its value is ${number(found.most)}`));
+    el('p', { class: 'fine' }, isMap ? `From ${number(found.least)} to ${number(found.most)}; ${percent(found.active, 0)} of the pixels are active` : `Its value is ${number(found.most)}`));
   const parts = [head];
   if (isMap) parts.push(mapFigure(layer, found, pictures));
-  const projected = el('div', { class: 'figure' }, el('h3', {}, 'What excites it here'));
-  const dreamed = el('div', { class: 'figure' }, el('h3', {}, 'What would excite it most'));
-  const examples = el('div', { class: 'figure' }, el('h3', {}, 'Where it is found'));
+  const projected = el('div', { class: 'figure' }, el('h3', {}, 'Deconvnet projection'));
+  const dreamed = el('div', { class: 'figure' }, el('h3', {}, 'Activation maximization'));
+  const examples = el('div', { class: 'figure' }, el('h3', {}, 'Top activations'));
   parts.push(projected, dreamed, examples);
   if (layer.kind === 'Conv2D') {
-    const place = found.strongest.join(',');
-    parts.push(el('p', {}, el('a', { href: `/mechanics?model=${model.id}&image=${view.image}&layer=${layer.name}&channel=${channel}&at=${place}` }, 'Take one of its numbers apart')));
+    const address = () => `/mechanics?${new URLSearchParams({ model: model.id, image: view.image, layer: layer.name, channel, at: view.at ?? found.strongest.join(',') })}`;
+    parts.push(el('p', {}, el('a', { href: address(), onclick: (event) => { event.currentTarget.href = address(); } }, 'Show the convolution step by step')));
   }
   body.replaceChildren(...parts);
   body.hidden = false;
   $('#filter-empty').hidden = true;
-  pictures.mark(found.field);
 
   if (layer.kind === 'Input') {
     [projected, dreamed, examples].forEach((part) => part.remove());
@@ -44,27 +44,28 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
   attempt(async () => {
     const answer = await ask(`${base}/deconv?${image}`);
     if (!current()) return;
-    projected.append(el('div', { class: 'pair' }, picture(answer.patch, 'The part of the picture it sees'), picture(answer.projection, 'What of it excites the filter, projected back')),
-      el('p', { class: 'fine' }, answer.activation > 0 ? 'Its strongest place: the picture there, and its answer projected back to the pixels.' : 'It has no answer to this picture.'));
+    projected.append(el('div', { class: 'pair' }, picture(answer.patch, 'Its receptive field in the image'), picture(answer.projection, 'The activation projected back to the pixels')),
+      el('p', { class: 'fine' }, answer.activation > 0 ? 'Its strongest activation: the receptive field, and the activation projected back to the pixels.' : 'It is not active for this image.'));
   });
   if (!model.trained) {
-    dreamed.append(el('p', { class: 'fine' }, 'This network is not trained: its filters look for nothing yet.'));
+    dreamed.append(el('p', { class: 'fine' }, 'This model is not trained: its filters have random weights.'));
     examples.remove();
     return;
   }
   const start = begin ? (place, title, ...job) => work(place, ...job) : offer;
-  start(dreamed, 'Make this picture', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
-    [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The picture that excites ${what} of ${layer.name} most` }),
-      el('p', { class: 'fine' }, 'Made by climbing: this picture excites it more than any other found.')]);
-  start(examples, 'Search the pictures', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
-    const { examples: list, images, title } = done.result;
-    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} pictures excites it: a dead filter.`)];
+  start(dreamed, 'Maximize its activation', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
+    [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The input that maximizes ${what} of ${layer.name}` }),
+      el('p', { class: 'fine' }, 'Gradient ascent on the input: the image with the highest activation found.')]);
+  start(examples, 'Search the images', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
+    const { examples: list, images, skipped = 0, title } = done.result;
+    const broken = skipped ? ` ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
+    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} images activates it: a dead filter.${broken}`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
       const name = `${example.label === null ? example.image : example.label}, ${number(example.activation)}`;
-      return el('button', { 'aria-label': `Look at ${name}`, title: name, onclick: () => pictures.choose(example.image) },
+      return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => pictures.choose(example.image) },
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.patch}`, alt: '' }),
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.projection}`, alt: '' }));
-    })), el('p', { class: 'fine' }, `Its strongest answers in ${images} of ${title}, each over its projection.`)];
+    })), el('p', { class: 'fine' }, `The strongest activations in ${images} of ${title}, each above its projection.${broken}`)];
   });
 }
 
@@ -79,7 +80,9 @@ function mapFigure(layer, found, pictures) {
   drawFloats(canvas, values, found.width, found.height);
   const strongest = `Strongest at row ${found.strongest[0]}, column ${found.strongest[1]}`;
   const note = el('p', { class: 'fine', 'aria-live': 'polite' }, strongest);
-  let at = [...found.strongest];
+  const given = String(view.at ?? '').split(',').map(Number);
+  const inMap = given.length === 2 && given[0] >= 0 && given[0] < found.height && given[1] >= 0 && given[1] < found.width;
+  let at = inMap ? given : [...found.strongest];
   const { size, stride, start } = layer.field ?? {};
   const show = () => {
     note.textContent = `Row ${at[0]}, column ${at[1]}: ${number(values[at[0] * found.width + at[1]])}`;
@@ -92,6 +95,7 @@ function mapFigure(layer, found, pictures) {
     show();
   });
   canvas.addEventListener('pointerleave', () => { note.textContent = strongest; pictures.mark(found.field); });
+  canvas.addEventListener('click', () => look({ at: at.join(',') }));
   canvas.addEventListener('keydown', (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!step) return;
@@ -99,10 +103,11 @@ function mapFigure(layer, found, pictures) {
     at = [Math.max(0, Math.min(found.height - 1, at[0] + step[0])), Math.max(0, Math.min(found.width - 1, at[1] + step[1]))];
     show();
   });
+  if (inMap) show();
   return el('div', { class: 'figure' }, canvas, note);
 }
 
-/** A field without the padding before the picture. */
+/** A field without the padding before the image. */
 function inside({ top, left, height, width }) {
   return { top: Math.max(0, top), left: Math.max(0, left), height: height + Math.min(0, top), width: width + Math.min(0, left) };
 }
@@ -125,7 +130,7 @@ async function work(place, request, current, result) {
     following.push(follow(started.id, { change: (job) => {
       if (!current()) return;
       if (!ended(job)) {
-        text.textContent = job.state === 'queued' ? 'Waiting for its turn' : 'Looking';
+        text.textContent = job.state === 'queued' ? 'Queued' : 'Computing';
         fill.style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
       } else if (job.state === 'done') wait.replaceWith(...result(job));
       else text.textContent = job.error ?? `This was ${job.state}.`;

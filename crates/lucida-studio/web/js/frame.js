@@ -1,7 +1,8 @@
 // What is around every page: the list of models, and what works in the background.
 
-import { $, ask, attempt, el, look, path, say, view } from './core.js';
+import { $, ask, attempt, el, isOffline, look, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
+import { keepFocus } from './focus.js';
 import { settings } from './settings.js';
 
 let models = [];
@@ -9,6 +10,8 @@ let models = [];
 /** Fills the list of models, where there is one, and calls `changed(description)` for the chosen one now and whenever it is another. */
 export async function frame(changed = () => {}) {
   $('.bar nav [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
+  keepFocus();
+  waitWhileOffline();
   const select = $('#model');
   if (!select) {
     watchJobs(() => {});
@@ -21,23 +24,38 @@ export async function frame(changed = () => {}) {
     select.value = id;
     await show(id);
   }
-  async function show(id, viewed = {}) {
+  async function show(id) {
     const model = await attempt(() => ask(path`/api/models/${id}`));
     if (!model || view.model !== id) return;
-    Object.assign(view, viewed);
+    $('#untrained').hidden = model.trained;
     card.use(model);
     await changed(model);
   }
   await fill(select);
-  watchJobs(async () => fill(select));
+  watchJobs(() => fill(select));
   const known = models.some((model) => model.id === view.model);
   // A layer is one of the model that was looked at; where none was named, of the one to begin with.
-  const { layer, channel } = known || view.model === undefined ? view : {};
+  const { layer, channel, at, job } = known || view.model === undefined ? view : {};
   const id = known ? view.model : models[0].id;
-  look({ model: id });
+  look({ model: id, layer, channel, at, job }, { quietly: true });
   select.value = id;
-  await show(id, { layer, channel });
+  whenBack(() => {
+    if (!models.some((model) => model.id === view.model)) return;
+    select.value = view.model;
+    show(view.model);
+  });
+  await show(id);
   return { choose };
+}
+
+/** While the server is gone, what would ask it for something waits; reading and the navigation go on. */
+function waitWhileOffline() {
+  const stop = (event) => {
+    if (!isOffline() || event.key === 'Tab' || !event.target.closest('main') || !event.target.closest('button, input, select, textarea, label, form, canvas')) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  for (const kind of ['click', 'submit', 'input', 'change', 'pointerdown', 'mousedown', 'keydown']) document.addEventListener(kind, stop, { capture: true });
 }
 
 async function fill(select) {
@@ -63,8 +81,8 @@ function watchJobs(refill) {
     badge.hidden = busy.length === 0;
     const running = busy.find((job) => job.state === 'running');
     const part = running && running.progress.total ? Math.floor((100 * running.progress.done) / running.progress.total) : 0;
-    $('#busy-text').textContent = busy.length === 1 && running ? `${part} %` : `${busy.length} at work`;
-    badge.setAttribute('aria-label', `${busy.length} jobs at work: see all`);
+    $('#busy-text').textContent = busy.length === 1 && running ? `${part} %` : `${busy.length} jobs`;
+    badge.setAttribute('aria-label', `${busy.length} active jobs: show all`);
   };
   listen(async (event) => {
     if (event.type === 'again') {

@@ -1,6 +1,6 @@
 // The jobs page: all jobs, the newest first.
 
-import { $, ask, attempt, el, path, percent, post } from './core.js';
+import { $, ask, attempt, el, path, percent, post, sure } from './core.js';
 import { ended, listen } from './events.js';
 import { frame } from './frame.js';
 
@@ -8,7 +8,7 @@ frame();
 const jobs = new Map();
 const rows = new Map();
 
-const WORDS = { queued: 'Waiting', running: 'At work', done: 'Done', failed: 'Failed', cancelled: 'Stopped', interrupted: 'Interrupted' };
+const WORDS = { queued: 'Queued', running: 'Running', done: 'Done', failed: 'Failed', cancelled: 'Stopped', interrupted: 'Interrupted' };
 
 listen(async (event) => {
   if (event.type === 'again') {
@@ -42,6 +42,10 @@ function show(job) {
   rows.set(job.id, row);
 }
 
+async function remove(job) {
+  if (await sure(`Remove ${job.title} (${job.kind} ${job.id}) and all its files?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
+}
+
 const part = (job) => percent(job.progress.total ? job.progress.done / job.progress.total : 0);
 
 function note(job) {
@@ -52,8 +56,10 @@ function note(job) {
 }
 
 function make(job) {
-  // Sheets of many small pictures are for the pages that show parts of them.
-  const pictures = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file)).slice(0, 6);
+  // Sheets of many small images and images on the way are for the pages that show them; the result stands first.
+  const isResult = (file) => file === job.result?.picture;
+  const pictures = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file) && !/^step-\d+\.png$/.test(file))
+    .sort((a, b) => isResult(b) - isResult(a)).slice(0, 6);
   const others = job.files.filter((file) => !file.endsWith('.png'));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
   $('span', track).style.width = part(job);
@@ -63,7 +69,7 @@ function make(job) {
     job.state === 'running' ? track : null,
     pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
     el('div', { class: 'picker-actions' },
-      ended(job) ? el('button', { 'aria-label': `Remove ${job.title}`, onclick: () => attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' })) }, 'Remove')
+      ended(job) ? el('button', { 'aria-label': `Remove ${job.title}`, onclick: () => remove(job) }, 'Remove')
         : el('button', { 'aria-label': `Stop ${job.title}`, onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'),
       ...(ended(job) ? others.map((file) => el('a', { class: 'button', download: file, href: path`/api/jobs/${job.id}/files/${file}` }, file)) : [])));
 }

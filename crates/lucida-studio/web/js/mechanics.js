@@ -1,6 +1,6 @@
-// The mechanics page: a convolution and its way back, number by number.
+// The mechanics page: a convolution and its backward pass, number by number.
 
-import { $, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
+import { $, ask, attempt, el, look, number, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
@@ -12,7 +12,9 @@ let step = 0;
 let playing = null;
 let changes = new Map();
 let question = { filter: 0, channel: 0, position: null, place: null };
-const turn = turns();
+/** The step, the input map and the changed weights, for when this page is opened again. */
+const kept = stored('lucida-mechanics', sessionStorage);
+const [turn, layerTurn] = [turns(), turns()];
 const pictures = picker($('#picker'), () => compute());
 
 frame(async (next) => {
@@ -25,29 +27,54 @@ frame(async (next) => {
   $('#layer').replaceChildren(...layers.map(({ name }) => el('option', {}, name)));
   const known = layers.some(({ name }) => name === view.layer);
   $('#layer').value = known ? view.layer : layers[0].name;
-  const at = known ? new URLSearchParams(location.search).get('at')?.split(',').map(Number) : null;
-  await useLayer(known ? Number(view.channel) || 0 : 0, at);
+  const filter = known && view.channel !== undefined ? Number(view.channel) || 0 : null;
+  const at = known && filter !== null ? view.at?.split(',').map(Number) : null;
+  await attempt(() => useLayer(filter, at, { quietly: true }));
 });
 
-$('#layer').addEventListener('change', () => useLayer(0, null));
-$('#filter-select').addEventListener('change', () => { changes = new Map(); question.filter = Number($('#filter-select').value); compute(); });
+$('#layer').addEventListener('change', () => attempt(() => useLayer(null, null)));
+$('#filter-select').addEventListener('change', () => attempt(() => useLayer(Number($('#filter-select').value), null)));
 $('#channel').addEventListener('change', () => { question.channel = Number($('#channel').value); compute(); });
 
-async function useLayer(filter, position) {
+/** What is remembered belongs to one filter of one layer. */
+const key = () => JSON.stringify([model.id, $('#layer').value, question.filter]);
+function keep() {
+  kept.set({ key: key(), step, channel: question.channel, place: question.place, changes: [...changes] });
+}
+
+/** Shows a filter, by default the most active one, at a place, by default where it is most active. */
+async function useLayer(wanted, position, how = {}) {
+  const last = layerTurn();
+  const base = path`/api/models/${model.id}/layers/${$('#layer').value}`;
+  const image = `image=${encodeURIComponent(view.image)}`;
+  let filter = wanted;
+  if (filter === null) {
+    const { high } = await ask(`${base}/maps?${image}&first=0&count=64`);
+    filter = high.indexOf(Math.max(...high));
+  }
+  const { strongest } = position ? { strongest: position } : await ask(`${base}/channels/${filter}?${image}`).catch(() => ({ strongest: null }));
+  if (!last()) return;
   const layer = model.layers.find(({ name }) => name === $('#layer').value);
   const [height, width, filters] = layer.shape;
   changes = new Map();
-  const ok = position && position.length === 2 && position[0] < height && position[1] < width;
-  question = { filter: Math.min(filter, filters - 1), channel: 0, position: ok ? position : [Math.floor(height / 2), Math.floor(width / 2)], place: [0, 0] };
+  const ok = strongest?.length === 2 && strongest.every((at, axis) => Number.isInteger(at) && at >= 0 && at < [height, width][axis]);
+  question = { filter: Math.min(filter, filters - 1), channel: 0, position: ok ? strongest : [Math.floor(height / 2), Math.floor(width / 2)], place: [0, 0] };
   $('#filter-select').replaceChildren(...Array.from({ length: filters }, (_, at) => el('option', { value: at }, String(at))));
   $('#filter-select').value = String(question.filter);
   $('#channel').replaceChildren();
-  await compute();
+  const before = kept.get();
+  if (before?.key === key()) {
+    step = before.step;
+    [question.channel, question.place] = [before.channel, before.place];
+    changes = new Map(before.changes);
+  }
+  await compute(how);
 }
 
-async function compute() {
+async function compute(how = {}) {
   const layer = $('#layer').value;
-  look({ layer, channel: question.filter });
+  look({ layer, channel: question.filter, at: question.position.join(',') }, how);
+  keep();
   const last = turn();
   const found = await attempt(() => post(path`/api/models/${model.id}/mechanics`, { image: view.image, layer, ...question, changes: [...changes.values()] }));
   if (!found || !last()) return;
@@ -88,10 +115,13 @@ function showVerdict() {
   const [now, before] = [back.probabilities[back.class], back.probabilities_before[back.class]];
   const best = back.probabilities.indexOf(Math.max(...back.probabilities));
   $('#mech-verdict').textContent = changes.size === 0
-    ? `The network says ${model.classes[best]}, with ${percent(back.probabilities[best])}.`
-    : `With ${changes.size === 1 ? 'the changed weight' : `${changes.size} changed weights`} the network says ${model.classes[best]}, with ${percent(back.probabilities[best])}; ${model.classes[back.class]} went from ${percent(before)} to ${percent(now)}.`;
+    ? `Prediction: ${model.classes[best]}, ${percent(back.probabilities[best])}.`
+    : `Prediction with ${changes.size === 1 ? 'the changed weight' : `${changes.size} changed weights`}: ${model.classes[best]}, ${percent(back.probabilities[best])}; ${model.classes[back.class]} went from ${percent(before)} to ${percent(now)}.`;
 }
 
+/** Milliseconds after a move with the keys in which another one belongs to it. */
+const PAUSE = 1000;
+let moved = -PAUSE;
 const output = $('#output-map');
 output.addEventListener('click', (event) => {
   const box = output.getBoundingClientRect();
@@ -105,7 +135,9 @@ output.addEventListener('keydown', (event) => {
   if (!move || !answer) return;
   event.preventDefault();
   question.position = question.position.map((value, axis) => Math.max(0, Math.min(answer.output_size[axis] - 1, value + move[axis])));
-  compute();
+  // Moves in a row are one step for Back.
+  compute({ quietly: performance.now() - moved < PAUSE });
+  moved = performance.now();
 });
 
 // The steps.
@@ -128,6 +160,7 @@ function show() {
 
 function go(to) {
   step = to;
+  keep();
   show();
 }
 $('#back-step').addEventListener('click', () => { pause(); go(step - 1); });
@@ -149,7 +182,7 @@ function pause() {
   $('#play').textContent = 'Play';
 }
 
-/** A grid of numbers, coloured by their size; `kernel` can be changed, and in those of the way back a place can be chosen. */
+/** A grid of numbers, colored by their size; `kernel` can be changed, and in those of the backward pass a place can be chosen. */
 function grid(kind) {
   const [rows, columns] = answer.kernel_shape;
   const { back } = answer;
@@ -170,7 +203,9 @@ function grid(kind) {
   const film = kind === 'patch' && values.every((value) => value >= 0);
   const follows = kind.endsWith('Gradient');
   const table = el('div', { class: 'numbers', role: 'group', 'aria-label': `${title}, ${rows} by ${columns}` });
-  table.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  const texts = values.map((value) => (kind === 'kernel' ? String(Number(value.toPrecision(3))) : number(value, 2)));
+  table.style.setProperty('--columns', columns);
+  table.style.setProperty('--digits', Math.max(...texts.map((text) => text.length)));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
     const dark = film ? value / most < 0.5 : signedIsDark(value / most);
@@ -179,16 +214,16 @@ function grid(kind) {
     const key = `${row},${column},${question.channel}`;
     let cell;
     if (kind === 'kernel') {
-      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, value: Number(value.toPrecision(3)), onchange: (event) => change(row, column, event.target.value) });
+      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, value: texts[at], onchange: (event) => change(row, column, event.target.value) });
     } else if (follows) {
-      cell = el('button', { class: 'cell', 'aria-label': `${name}: ${number(value, 2)}`, 'aria-pressed': String(chosen), onclick: () => { question.place = [row, column]; compute(); } }, number(value, 2));
-    } else cell = el('span', { class: 'cell' }, number(value, 2));
+      cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
+    } else cell = el('span', { class: 'cell' }, texts[at]);
     cell.style.background = film ? filmColour(value / most) : signedColour(value / most);
     cell.style.color = dark ? '#fff' : '#1d1c1a';
     table.append(cell);
   });
-  const tools = kind === 'kernel' && changes.size > 0 ? el('button', { class: 'quiet', onclick: () => { changes = new Map(); compute(); } }, 'As it was') : null;
-  return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), table, tools);
+  const tools = kind === 'kernel' && changes.size > 0 ? el('button', { class: 'quiet', onclick: () => { changes = new Map(); compute(); } }, 'Reset weights') : null;
+  return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), el('div', { class: 'scroll-x' }, table), tools);
 }
 
 function change(row, column, text) {

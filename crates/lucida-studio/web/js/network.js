@@ -1,13 +1,16 @@
 // The network page: a graph, a layer, a filter.
 
-import { $, ask, attempt, count, el, look, number, path, shape, turns, view } from './core.js';
+import { $, ask, attempt, count, el, greatest, look, number, path, shape, stored, turns, view } from './core.js';
+import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
 import { picker } from './picker.js';
-import { bytes, drawColour, drawMap, drawSigned, extent, filmColour, floats, signedColour } from './pixels.js';
+import { bytes, drawColour, drawMap, drawSigned, extent, filmColour, floats, signedColour, signedIsDark } from './pixels.js';
 import { showFilter } from './filter.js';
 
 const STEP = 64;
+/** The strongest units of a vector that are named. */
+const NAMED = 8;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
 const [layerTurn, kernelTurn, mapTurn] = [turns(), turns(), turns()];
@@ -24,10 +27,12 @@ frame(async (next) => {
   if (model !== next) return;
   // A layer may have been chosen in the meantime.
   const known = model.layers.some(({ name }) => name === view.layer);
-  await showLayer(known ? view.layer : first.name, known ? view.channel : undefined);
+  await showLayer(known ? view.layer : first.name, known ? view.channel : undefined, { quietly: true });
 });
 
-$('#scale-shared').addEventListener('change', drawAll);
+const sharedScale = stored('lucida-shared-scale');
+$('#scale-shared').checked = sharedScale.get() === true;
+$('#scale-shared').addEventListener('change', () => { sharedScale.set($('#scale-shared').checked); drawAll(); });
 $('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
 
 /** What a kind of layer does, in a sentence. */
@@ -38,20 +43,20 @@ const SAYS = {
   AveragePooling2D: 'Each window is replaced by its mean.',
   GlobalAveragePooling2D: 'Each map is replaced by its mean: one number for a map.',
   GlobalMaxPooling2D: 'Each map is replaced by its greatest number.',
-  AdaptiveAveragePooling2D: 'The picture is divided into a fixed number of parts, each replaced by its mean.',
-  BatchNormalization: 'Each map is shifted and scaled by what was usual in training.',
+  AdaptiveAveragePooling2D: 'Each map is divided into a fixed number of parts, each replaced by its mean.',
+  BatchNormalization: 'Each map is normalized with the mean and variance of the training, then scaled and shifted.',
   Activation: 'A function of each number on its own.',
   Concatenate: 'The maps of several branches, one after the other.',
   Add: 'The sum of several branches.',
   Flatten: 'The same numbers, in one row.',
   Dropout: 'In training, some numbers are set to zero at random; here it does nothing.',
   ZeroPadding2D: 'A border of zeros.',
-  Input: 'The picture, as the network takes it.',
+  Input: 'The image after preprocessing.',
 };
 
-async function showLayer(name, channel) {
+async function showLayer(name, channel, how = {}) {
   const current = layerTurn();
-  look({ layer: name, channel });
+  look({ layer: name, channel }, how);
   drawing.select(name);
   const described = await attempt(() => ask(path`/api/models/${model.id}/layers/${name}`));
   if (!described || !current()) return;
@@ -83,7 +88,7 @@ async function showLayer(name, channel) {
 
 function showWeights() {
   $('#weights-block').hidden = layer.weights.length === 0;
-  const head = el('tr', {}, ...['Weight', 'Shape', 'Mean', 'Deviation', 'Least', 'Greatest'].map((title) => el('th', { scope: 'col' }, title)));
+  const head = el('tr', {}, ...['Weight', 'Shape', 'Mean', 'Std', 'Min', 'Max'].map((title) => el('th', { scope: 'col' }, title)));
   const row = (weight) => el('tr', {}, el('td', {}, weight.name.split('/').pop()), el('td', {}, shape(weight.shape)),
     ...[weight.mean, weight.deviation, weight.least, weight.most].map((value) => el('td', { class: 'number' }, number(value))));
   $('#weights').replaceChildren(el('thead', {}, head), el('tbody', {}, ...layer.weights.map(row)));
@@ -103,8 +108,8 @@ async function showKernels() {
   const place = $('#kernels');
   place.classList.toggle('deep', deep);
   $('#kernels-note').textContent = deep
-    ? `${rows} × ${columns} over ${all} channels${across < all ? `, the first ${across} of them` : ''}; ${filters < total ? `${filters} of ${total}` : total} filters, one in a row`
-    : `${total} of ${rows} × ${columns}${all === 3 ? ', in colour' : '; blue is negative, red positive'}`;
+    ? `${rows} × ${columns} over ${all} channels${across < all ? `, the first ${across} of them` : ''}; ${filters < total ? `${filters} of ${total}` : total} filters, one per row`
+    : `${total} of ${rows} × ${columns}${all === 3 ? ', in color' : '; blue is negative, red positive'}`;
   place.replaceChildren(...Array.from({ length: filters }, (_, filter) => {
     const kernel = values.subarray(filter * size, (filter + 1) * size);
     const canvas = el('canvas', { role: 'img', 'aria-label': `Kernel of filter ${filter}` });
@@ -144,14 +149,18 @@ async function loadMaps(first) {
   const total = maps.shape[maps.shape.length - 1];
   const place = $('#maps');
   if (flat) {
-    const values = Array.from(data, (value) => maps.low[0] + ((maps.high[0] - maps.low[0]) * value) / 255);
-    place.replaceChildren(el('div', { class: 'vector' }, units(values)));
+    const values = Array.from(floats(maps.values));
+    const order = greatest(values, NAMED);
+    const list = el('ol', { class: 'bars strongest-units', 'aria-label': 'Strongest units' });
+    const [low, high] = [Math.min(0, ...values), Math.max(...values)];
+    showBars(list, order.map((unit) => ({ name: nameOf(unit), value: high > low ? (values[unit] - low) / (high - low) : 0 })), (value) => number(low + value * (high - low)));
+    place.replaceChildren(el('div', { class: 'vector' }, units(values), el('h4', {}, 'Strongest units'), list));
     $('#maps-note').textContent = `${count(total)} numbers from ${number(maps.low[0])} to ${number(maps.high[0])}`;
     $('#maps-more').hidden = true;
     return true;
   }
   const quiet = maps.high.filter((high, at) => high === maps.low[at]).length;
-  $('#maps-note').textContent = `${count(total)} maps of ${layer.field ? `${layer.field.layout[0]} × ${layer.field.layout[1]}` : ''}${quiet ? `; ${quiet} are the same everywhere` : ''}`;
+  $('#maps-note').textContent = `${count(total)} maps of ${layer.field ? `${layer.field.layout[0]} × ${layer.field.layout[1]}` : ''}${quiet ? `; ${quiet} constant` : ''}`;
   for (let at = 0; at < maps.channels; at += 1) {
     const channel = first + at;
     const canvas = el('canvas', { 'aria-hidden': 'true' });
@@ -180,11 +189,17 @@ function units(values) {
   const most = Math.max(...values.map(Math.abs), 1e-9);
   const signed = values.some((value) => value < 0);
   return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
-    const name = model.classes[unit] && layer.shape[0] === model.classes.length ? model.classes[unit] : unit;
-    const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `Unit ${name}: ${number(value)}`, title: `${name}: ${number(value)}`, onclick: () => openFilter(unit) });
+    const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `${nameOf(unit)}: ${number(value)}`, title: `${nameOf(unit)}: ${number(value)}`, onclick: () => openFilter(unit) }, String(unit));
     square.style.background = signed ? signedColour(value / most) : filmColour(value / most);
+    square.style.color = (signed ? signedIsDark(value / most) : value / most < 0.5) ? '#fff' : '#1d1c1a';
     return square;
   }));
+}
+
+/** What a unit is called: in the last layer of a classifier, its class. */
+function nameOf(unit) {
+  const isOutput = layer.name === model.layers[model.layers.length - 1].name && layer.shape[0] === model.classes.length;
+  return isOutput ? model.classes[unit] : `Unit ${unit}`;
 }
 
 function closeFilter() {
@@ -198,7 +213,7 @@ const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
 
 /** Shows a filter; what takes time is begun at once only for one that was chosen. */
 async function openFilter(channel, begin = true) {
-  look({ channel: begin ? channel : undefined });
+  look({ channel: begin ? channel : undefined }, { quietly: !begin });
   for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));
   await attempt(() => showFilter({ model, layer, channel, pictures, begin }));
 }

@@ -1,22 +1,35 @@
-// The picture at hand, and others to take instead.
+// The image at hand, and others to take instead.
 
-import { $, ask, attempt, el, look, path, turns, view } from './core.js';
+import { ask, attempt, el, look, path, turns, upload, view } from './core.js';
 
 const STEP = 24;
 
+/** A small image to choose; `spoiled(thumb)` is called for a file that is damaged, or no image. */
+export function thumb(id, name, pressed, choose, spoiled) {
+  const button = el('button', { type: 'button', class: 'thumb', 'data-image': id, 'aria-pressed': pressed === null ? null : String(pressed), 'aria-label': name, title: name, onclick: () => choose(id) },
+    el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: () => spoiled(button) }));
+  return button;
+}
+
+/** The images that were uploaded before. */
+export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
+
 /** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
 export function picker(place, changed) {
-  const image = el('img', { alt: 'The picture as the network sees it' });
+  const image = el('img', { alt: 'The image as the network gets it' });
   const field = el('div', { class: 'field', hidden: true });
-  const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Pictures to choose from', tabindex: '0' });
+  const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Images to choose from', tabindex: '0' });
   const title = el('p', { class: 'fine' });
-  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => upload(file.files[0]) });
+  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => take(file.files[0]) });
   const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'Others');
   place.replaceChildren(
     el('div', { class: 'picker-now' }, image, field),
     el('div', { class: 'picker-side' }, strip,
-      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open a picture'), file, more, title)));
+      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open an image'), file, more, title)));
   let [model, first, total] = [null, 0, 0];
+  // Uploads, which stand before the images of the server.
+  let [own, others] = [[], []];
+  let source = '';
   let size = [1, 1];
   const [listTurn, showTurn] = [turns(), turns()];
 
@@ -25,16 +38,17 @@ export function picker(place, changed) {
   place.addEventListener('drop', (event) => {
     event.preventDefault();
     place.classList.remove('drop');
-    upload(event.dataTransfer.files[0]);
+    take(event.dataTransfer.files[0]);
   });
 
-  async function upload(picture) {
+  async function take(picture) {
     if (!picture) return;
-    const form = new FormData();
-    form.append('picture', picture);
-    const kept = await attempt(() => ask('/api/images', { method: 'POST', body: form }));
+    const kept = await attempt(() => upload(picture));
     file.value = '';
-    if (kept) await choose(kept.id);
+    if (!kept) return;
+    own = [{ id: kept.id, label: 'Your image' }, ...own.filter(({ id }) => id !== kept.id)];
+    fill();
+    await choose(kept.id);
   }
 
   async function list(from) {
@@ -43,17 +57,33 @@ export function picker(place, changed) {
     if (!part || !current()) return;
     if (part.pictures.length === 0 && from > 0) return list(0);
     [first, total] = [from, part.total];
-    title.textContent = `From ${part.title}`;
+    source = part.title;
+    title.textContent = `From ${source}`;
     more.hidden = total <= STEP;
-    strip.replaceChildren(...part.pictures.map(({ id, label }) => {
-      const name = label === null ? id : `${label} (${id})`;
-      return el('button', { class: 'thumb', 'data-image': id, 'aria-pressed': String(id === view.image), 'aria-label': name, title: name, onclick: () => choose(id) },
-        el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy' }));
-    }));
+    others = part.pictures;
+    fill();
     return part;
   }
 
-  /** Shows the picture at hand; false where another was chosen meanwhile. */
+  function fill() {
+    strip.replaceChildren(...[...own, ...others].map(({ id, label }) => {
+      const name = label === null ? id : `${label} (${id})`;
+      return thumb(id, name, id === view.image, choose, (broken) => spoil(broken, name));
+    }));
+  }
+
+  /** A file that is damaged, or no image, is shown as such. */
+  function spoil(button, name) {
+    button.classList.add('broken');
+    button.disabled = true;
+    button.title = `${name}: cannot be read`;
+    button.setAttribute('aria-label', button.title);
+    button.replaceChildren('×');
+    const broken = strip.querySelectorAll('.broken').length;
+    title.textContent = `From ${source}; ${broken} of these cannot be read`;
+  }
+
+  /** Shows the image at hand; false where another was chosen meanwhile. */
   async function show() {
     const current = showTurn();
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
@@ -67,7 +97,7 @@ export function picker(place, changed) {
 
   async function choose(id) {
     look({ image: id });
-    for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === id));
+    for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === id));
     if (await attempt(show)) await changed();
   }
 
@@ -85,20 +115,22 @@ export function picker(place, changed) {
   return {
     mark,
     choose,
-    /** Another model: its pictures, and one of them unless the one at hand will do. */
+    /** Another model: its images, and one of them unless the one at hand will do. */
     async use(next) {
       const digits = model === null ? null : model.digits;
       model = next;
       more.hidden = true;
+      own = await uploads();
       const part = await list(0);
       if (!part) return;
-      const own = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
-      if (!own(view.image) || (digits !== null && digits !== next.digits)) look({ image: part.pictures[0].id });
+      const suits = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
+      const first = { image: part.pictures[0]?.id ?? 'cat' };
+      if (!suits(view.image) || (digits !== null && digits !== next.digits && !view.image.startsWith('up-'))) look(first, { quietly: true });
       if ((await attempt(show)) === undefined) {
-        look({ image: part.pictures[0].id });
+        look(first, { quietly: true });
         await attempt(show);
       }
-      for (const thumb of strip.children) thumb.setAttribute('aria-pressed', String(thumb.dataset.image === view.image));
+      for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === view.image));
     },
   };
 }

@@ -1,6 +1,7 @@
 // The card "How are images prepared?": what a model's file does not say, with a preview, on every page about a model.
 
-import { $, ask, el, number, path, percent, post, put, say, turns, view } from './core.js';
+import { $, ask, el, number, path, post, put, say, turns, view } from './core.js';
+import { showBars } from './bars.js';
 
 /** The time after the last change until the preview follows, in milliseconds. */
 const PAUSE = 250;
@@ -147,11 +148,7 @@ export function settings(reload) {
     part('size').title = `${height} × ${width} pixels`;
     $('tbody', part('channels')).replaceChildren(...channels.map(({ name, low, mean, high }) =>
       el('tr', {}, el('th', { scope: 'row' }, name), ...[low, mean, high].map((value) => el('td', { class: 'number' }, number(value))))));
-    part('bars').replaceChildren(...predictions.map(({ name, probability }, at) => {
-      const fill = el('span', { class: 'fill' });
-      fill.style.transform = `scaleX(${probability})`;
-      return el('li', { class: at === 0 ? 'best' : '' }, el('span', { class: 'name' }, name), el('span', { class: 'track' }, fill), el('span', { class: 'value' }, percent(probability)));
-    }));
+    showBars(part('bars'), predictions.map(({ name, probability }, at) => ({ name, value: probability, best: at === 0 })));
     part('outputs').hidden = predictions.length > 0;
     part('outputs').textContent = outputs.length > 0 ? `Not classes; the first outputs: ${outputs.map((value) => number(value)).join(', ')}` : 'The outputs are not classes.';
   }

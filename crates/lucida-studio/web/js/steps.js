@@ -14,7 +14,7 @@ function written(terms, rest, total) {
   return `${shown.join('')}${rest > 0 ? ` + ${rest} more` : ''} = ${number(total)}`;
 }
 
-/** All steps for an answer of the server; those of the way back only where there is a loss. */
+/** All steps for an answer of the server; those of the backward pass only where there is a loss. */
 export function steps(a) {
   const [rows, columns, channels] = a.kernel_shape;
   const sum = a.products.reduce((total, product) => total + product, 0);
@@ -23,13 +23,13 @@ export function steps(a) {
     {
       name: 'Patch',
       title: 'The patch',
-      text: `The number at row ${a.position[0]}, column ${a.position[1]} sees ${rows} × ${columns} numbers of each input map${a.corner.some((value) => value < 0) ? '; outside of the picture there are zeros' : ''}.`,
+      text: `The number at row ${a.position[0]}, column ${a.position[1]} is computed from ${rows} × ${columns} numbers of each input map${a.corner.some((value) => value < 0) ? '; outside of the image there are zeros' : ''}.`,
       grids: ['patch'],
     },
     {
       name: 'Kernel',
       title: 'The kernel',
-      text: 'The same weights at every place of the picture. Change one to see what follows: everything here, the map and the verdict are computed again.',
+      text: 'The same weights at every position. Change one: the map, the numbers here and the prediction are computed again.',
       grids: ['patch', 'kernel'],
     },
     {
@@ -52,7 +52,7 @@ export function steps(a) {
     {
       name: 'Activation',
       title: a.activation === 'relu' ? 'The ReLU' : `The activation: ${a.activation}`,
-      text: a.activation === 'relu' ? 'What is negative becomes zero: the filter has either found something, or it is silent.' : a.activation === 'linear' ? 'There is none here: the sum goes on as it is.' : 'A function of the sum.',
+      text: a.activation === 'relu' ? 'Negative sums become zero.' : a.activation === 'linear' ? 'This layer has none: the sum is the output.' : 'A function of the sum.',
       grids: ['products'],
       equation: [math(a.activation === 'relu' ? `max(0, ${number(a.sum, 4)}) = ` : `${a.activation}(${number(a.sum, 4)}) = `, el('b', {}, number(a.output, 4)))],
     },
@@ -64,17 +64,17 @@ export function steps(a) {
   list.push(
     {
       name: 'Loss',
-      title: 'The way back begins',
-      text: `The loss is how surprised the network is by the class ${back.class_name}. Its gradient comes back through all later layers; at this number it says by how much the loss would change with it.`,
+      title: 'The backward pass begins',
+      text: `The loss is the cross-entropy for the class ${back.class_name}. Its gradient is propagated back through all later layers; at this number it is the derivative of the loss with respect to it.`,
       grids: ['gradient'],
       equation: [
         math('L = −ln p', sub(back.class_name), ' = ', el('b', {}, number(back.loss, 4))),
-        math('dL/dO = ', el('b', {}, number(back.at, 4)), a.output === 0 && a.activation === 'relu' ? ' (the ReLU is silent here, and lets nothing back)' : ''),
+        math('dL/dO = ', el('b', {}, number(back.at, 4)), a.output === 0 && a.activation === 'relu' ? ' (the ReLU is inactive here, so its gradient is zero)' : ''),
       ],
     },
     {
-      name: 'To the kernel',
-      title: 'Back to the kernel',
+      name: 'Kernel gradient',
+      title: 'The gradient of the kernel',
       text: 'A weight took part in every number of the map, so its gradient is a sum over all of them: the convolution of the input with the gradient of the output. Choose a weight.',
       grids: ['kernel', 'kernelGradient'],
       equation: [
@@ -84,9 +84,9 @@ export function steps(a) {
       terms: { head: ['Output pixel', 'X', 'dL/dO', 'Product'], rows: back.weight_terms.map((term) => [term.output.join(', '), number(term.value), number(term.gradient), number(term.value * term.gradient)]), of: back.weight_count },
     },
     {
-      name: 'To the input',
-      title: 'Back to the input',
-      text: 'An input pixel took part in every number whose patch holds it, in all filters: its gradient is the full convolution of the gradient of the output with the kernel turned by half a turn. Choose a pixel.',
+      name: 'Input gradient',
+      title: 'The gradient of the input',
+      text: 'An input pixel took part in every number whose patch holds it, in all filters: its gradient is the full convolution of the gradient of the output with the kernel rotated by 180°. Choose a pixel.',
       grids: ['patch', 'patchGradient'],
       equation: back.pixel === null ? [math('This place lies in the padding: there is no pixel.')] : [
         math('dL/dX', sub('u,v,c'), ' = ', el('span', { class: 'big' }, 'Σ'), sub('i,j,f'), ' dL/dO', sub('u−i, v−j, f'), ' K', sub('i,j,c,f')),

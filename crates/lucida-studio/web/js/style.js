@@ -1,29 +1,26 @@
-// The style page: a content, styles, sliders, and the picture as it comes about.
+// The style page: a content, styles, sliders, and the image as it develops.
 
-import { $, ask, attempt, el, number, path, percent, post } from './core.js';
+import { $, ask, attempt, el, look, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
 import { ended, follow, listen } from './events.js';
 import { frame } from './frame.js';
+import { thumb, uploads } from './picker.js';
 
-let content = 'cat';
-let styles = [{ image: 'brushwork', weight: 1 }];
+/** The images that were chosen last. */
+const images = stored('lucida-style-images');
+let { content, styles } = images.get() ?? { content: 'cat', styles: [{ image: 'brushwork', weight: 1 }] };
 let current = null;
 let stop = () => {};
 let news = [];
 
 frame();
 
-async function upload(file) {
-  if (!file) return null;
-  const form = new FormData();
-  form.append('picture', file);
-  return attempt(() => ask('/api/images', { method: 'POST', body: form }));
-}
-
 function takes(place, input, use) {
   const taken = async (file) => {
-    const kept = await upload(file);
-    if (kept) use(kept.id);
+    const kept = file && await attempt(() => upload(file));
+    if (!kept) return;
+    use(kept.id);
+    await showTrays();
   };
   input.addEventListener('change', () => { taken(input.files[0]); input.value = ''; });
   place.addEventListener('dragover', (event) => { event.preventDefault(); place.classList.add('drop'); });
@@ -34,24 +31,53 @@ function takes(place, input, use) {
     [...event.dataTransfer.files].forEach(taken);
   });
 }
-takes($('#content-slot'), $('#content-file'), (id) => { content = id; showContent(); });
-takes($('#styles').parentElement, $('#style-file'), (id) => {
-  styles = [...styles.filter(({ image }) => image !== 'brushwork'), { image: id, weight: 1 }].slice(-4);
-  showStyles();
-});
+const useContent = (id) => { content = id; showImages(); };
+/** Adds a style; the first takes the place of the one that is built in. */
+function addStyle(id) {
+  styles = [...styles.filter(({ image }) => image !== 'brushwork' && image !== id), { image: id, weight: 1 }].slice(-4);
+  showImages();
+}
+takes($('#content-slot'), $('#content-file'), useContent);
+takes($('#styles').parentElement, $('#style-file'), addStyle);
 
-function showContent() {
-  $('#content-image').src = `${path`/api/images/${content}`}?side=512`;
+/** Earlier uploads and what is built in, to choose from: below the content, and below the styles. */
+async function showTrays() {
+  const own = await uploads();
+  for (const [place, builtin, choose] of [[$('#content-tray'), { id: 'cat', label: 'Chelsea, a cat' }, useContent], [$('#style-tray'), { id: 'brushwork', label: 'Brush strokes' }, addStyle]]) {
+    place.hidden = own.length === 0;
+    place.replaceChildren(...[...own, builtin].map(({ id, label }) => thumb(id, label, null, choose, (broken) => broken.remove())));
+  }
 }
 
-function showStyles() {
+function showImages() {
+  images.set({ content, styles });
+  $('#content-image').src = `${path`/api/images/${content}`}?side=512`;
+  $('#styles').classList.toggle('several', styles.length > 1);
   $('#styles').replaceChildren(...styles.map((style, at) => {
-    const weight = el('input', { type: 'range', min: 0.1, max: 2, step: 0.1, value: style.weight, 'aria-label': `How much of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); } });
-    return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}` }),
+    const weight = el('input', { type: 'range', min: 0.1, max: 2, step: 0.1, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
+    return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
       styles.length > 1 ? weight : null,
-      styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => { styles.splice(at, 1); showStyles(); } }, 'Remove') : null);
+      styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
   }));
 }
+
+function remove(at) {
+  const before = [...styles];
+  styles.splice(at, 1);
+  showImages();
+  say('Style removed.', () => { styles = before; showImages(); });
+}
+
+/** An upload that the studio no longer keeps makes room for what is built in. */
+function gone(image) {
+  if (image === content && image !== 'cat') content = 'cat';
+  else if (styles.some((style) => style.image === image) && image !== 'brushwork') {
+    styles = styles.filter((style) => style.image !== image);
+    if (styles.length === 0) styles = [{ image: 'brushwork', weight: 1 }];
+  } else return;
+  showImages();
+}
+$('#content-image').addEventListener('error', () => gone(content));
 
 const power = (id) => 2 ** Number($(id).value);
 const words = {
@@ -65,6 +91,7 @@ for (const [name, say] of Object.entries(words)) {
   $(`#${name}`).addEventListener('input', show);
   show();
 }
+const form = rememberForm($('#style-form'), 'lucida-style');
 
 $('#style-form').addEventListener('submit', async (event) => {
   event.preventDefault();
@@ -75,8 +102,9 @@ $('#style-form').addEventListener('submit', async (event) => {
 });
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 
-/** Shows a job: the picture as it is, and what became of it. */
-function show(id) {
+/** Shows a job: the image as it is, its settings, and what became of it. */
+function show(id, how = {}) {
+  look({ result: id }, how);
   stop();
   [current, news] = [id, []];
   $('#compare').hidden = true;
@@ -86,6 +114,19 @@ function show(id) {
     news: (one) => { news.push(one); later(); },
     change: (job) => { last = job; later(); },
   });
+}
+
+/** Puts the settings of a job into the form. */
+function use({ request }) {
+  content = request.content;
+  styles = request.styles.map((style) => ({ ...style }));
+  showImages();
+  form.fill({ keep: String(Math.log10(request.keep)), strokes: String(Math.log2(request.strokes)), size: String(request.size), effort: String(request.effort), 'own-colours': request.own_colours });
+}
+
+function showFacts({ keep, strokes, size, effort, own_colours: own, styles: list, seed }) {
+  const facts = [['Content weight', `× ${number(keep, 2)}`], ['Stroke size', `× ${number(strokes, 2)}`], ['Longer side', `${size} pixels`], ['Steps', `× ${number(effort, 2)}`], ['Colors', own ? 'of the content' : 'of the style'], ['Styles', list.length === 1 ? '1' : list.map(({ weight }) => number(weight, 2)).join(' : ')], ['Seed', seed]];
+  $('#style-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
 }
 
 const key = (colour, name) => el('span', { class: 'key' }, el('span', { class: `swatch ${colour}` }), name);
@@ -108,7 +149,7 @@ function draw() {
   const newest = news[news.length - 1];
   const file = job.result?.picture ?? newest?.file;
   const { result } = job;
-  $('#painting-note').textContent = job.error ?? (result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}${result.stopped ? ', stopped' : ''}` : job.state === 'queued' ? 'Waiting for its turn' : job.state === 'cancelled' ? 'Stopped' : job.progress.doing);
+  $('#painting-note').textContent = job.error ?? (result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}${result.stopped ? ', stopped' : ''}` : job.state === 'queued' ? 'Queued' : job.state === 'cancelled' ? 'Stopped' : job.progress.doing);
   if (file) {
     $('#compare').hidden = false;
     $('#compare-label').hidden = false;
@@ -117,12 +158,14 @@ function draw() {
     const before = path`/api/jobs/${job.id}/files/content.png`;
     if ($('#before').getAttribute('src') !== before) $('#before').src = before;
   }
-  if (result?.picture && $('#painting-actions').children.length === 0) {
-    $('#painting-actions').replaceChildren(el('a', { class: 'button', download: 'painting.png', href: path`/api/jobs/${job.id}/files/painting.png` }, 'Download'));
+  showFacts(job.request);
+  if (ended(job) && $('#painting-actions').children.length === 0) {
+    $('#painting-actions').replaceChildren(...[result?.picture ? el('a', { class: 'button', download: 'style-transfer.png', href: path`/api/jobs/${job.id}/files/${result.picture}` }, 'Download') : null,
+      el('button', { onclick: () => use(job) }, 'Use these settings')].filter(Boolean));
   }
   const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
   const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
-  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), 'over per cent of the work; each jump is a larger picture'], lines, free: true })] : []));
+  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), 'percent of the steps; each jump is a larger image'], unit: 'Percent', lines, free: true })] : []));
 }
 
 $('#part').addEventListener('input', divide);
@@ -142,7 +185,7 @@ for (const kind of ['pointerdown', 'pointermove']) {
   });
 }
 
-// Earlier paintings.
+// Earlier results.
 
 const paintings = new Map();
 listen(async (event) => {
@@ -150,17 +193,19 @@ listen(async (event) => {
     paintings.clear();
     ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => paintings.set(job.id, job));
     const running = [...paintings.values()].find((job) => !ended(job));
-    if (current === null && running) show(running.id);
-    else if (current === null && paintings.size > 0) show(paintings.keys().next().value);
+    if (current === null && paintings.has(view.result)) show(view.result, { quietly: true });
+    else if (current === null && running) show(running.id, { quietly: true });
+    else if (current === null && paintings.size > 0) show(paintings.keys().next().value, { quietly: true });
   } else if (event.type === 'job' && event.job.kind === 'style') paintings.set(event.job.id, event.job);
   else if (event.type === 'removed') paintings.delete(event.id);
   const done = [...paintings.values()].filter((job) => job.files.includes('painting.png')).sort((a, b) => b.created - a.created);
   const state = done.map(({ id }) => id).join();
   if ($('#gallery').dataset.state === state) return;
   $('#gallery').dataset.state = state;
-  $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Painting ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'None yet.')]));
+  $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'There are none yet.')]));
 });
 
-showContent();
-showStyles();
+whenBack(() => { if (paintings.has(view.result)) show(view.result, { quietly: true }); });
+showImages();
+showTrays();
 divide();

@@ -1,13 +1,20 @@
-// The train page: start a run, see it learn, compare runs.
+// The train page: start a run, follow its curves, compare runs.
 
-import { $, ask, attempt, count, el, number, path, percent, post } from './core.js';
+import { $, ask, attempt, count, el, greatest, look, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
 import { chart } from './chart.js';
 import { ended, follow, listen } from './events.js';
 import { frame } from './frame.js';
 
 const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
+/** More classes than this are no matrix that anybody could read: the most frequent confusions are listed instead. */
+const MATRIX = 40;
+const CONFUSIONS = 30;
+/** A class name of more characters stands upright above its column. */
+const LONG = 3;
 const runs = new Map();
 let open = null;
+/** The runs whose curves are shown. */
+const shownRuns = stored('lucida-runs', sessionStorage);
 let known = { digits: '', photos: null, networks: [] };
 
 frame();
@@ -21,13 +28,17 @@ listen(async (event) => {
   if (event.type === 'again') {
     const list = (await attempt(() => ask('/api/jobs'))) ?? [];
     list.filter(({ kind }) => kind === 'train').reverse().forEach(add);
-    if (open === null && runs.size > 0) choose([...runs.keys()].pop());
+    for (const id of shownRuns.get() ?? []) if (runs.has(id)) showCurves(runs.get(id), true);
+    if (open === null && runs.size > 0) choose(runs.has(view.run) ? view.run : [...runs.keys()].pop(), { quietly: true });
     showRuns();
   } else if (event.type === 'job' && event.job.kind === 'train') {
     add(event.job);
     showRuns();
   } else if (event.type === 'removed' && runs.delete(event.id)) {
-    if (open === event.id) [open, $('#run').hidden] = [null, true];
+    if (open === event.id) {
+      [open, $('#run').hidden] = [null, true];
+      look({ run: undefined }, { quietly: true });
+    }
     showRuns();
     draw();
   }
@@ -65,11 +76,17 @@ function later() {
   requestAnimationFrame(() => { waiting = false; draw(); showRuns(); showOpen(); });
 }
 
-function choose(id) {
+function choose(id, how = {}) {
   open = id;
-  const run = runs.get(id);
-  run.shown = true;
-  if (run.stop === null) load(run);
+  look({ run: id }, how);
+  showCurves(runs.get(id), true);
+}
+whenBack(() => { if (runs.has(view.run)) choose(view.run, { quietly: true }); });
+
+function showCurves(run, shown) {
+  run.shown = shown;
+  if (shown && run.stop === null) load(run);
+  shownRuns.set([...runs.values()].filter((one) => one.shown).map(({ job }) => job.id));
   later();
 }
 
@@ -82,6 +99,8 @@ function suggestRate() {
 }
 $('#network').addEventListener('change', suggestRate);
 $('#data').addEventListener('change', suggestRate);
+
+rememberForm($('#train-form'), 'lucida-train');
 
 $('#train-form').addEventListener('submit', async (event) => {
   event.preventDefault();
@@ -96,16 +115,14 @@ $('#train-form').addEventListener('submit', async (event) => {
 function showRuns() {
   const list = [...runs.values()].reverse();
   $('#runs-none').hidden = list.length > 0;
-  const focused = document.activeElement?.id;
   $('#runs').replaceChildren(...list.map((run) => {
     const { job } = run;
-    const box = el('input', { type: 'checkbox', id: `show-${job.id}`, 'aria-label': `Show the curves of ${job.title}`, onchange: () => { run.shown = box.checked; if (run.shown && run.stop === null) load(run); later(); } });
+    const box = el('input', { type: 'checkbox', id: `show-${job.id}`, 'aria-label': `Show the curves of ${job.title}`, onchange: () => showCurves(run, box.checked) });
     box.checked = run.shown;
-    const words = { running: `${job.progress.doing}, ${percent(job.progress.total ? job.progress.done / job.progress.total : 0, 0)}`, queued: 'waiting', done: job.result?.accuracy ? percent(job.result.accuracy, 2) : 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
+    const words = { running: `${job.progress.doing}, ${percent(job.progress.total ? job.progress.done / job.progress.total : 0, 0)}`, queued: 'queued', done: job.result?.accuracy ? percent(job.result.accuracy, 2) : 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
     return el('li', { class: `run-item${open === job.id ? ' open' : ''}`, 'data-run': job.id }, box, el('span', { class: `swatch ${run.colour}`, 'aria-hidden': 'true' }),
       el('button', { class: 'run-name', id: `open-${job.id}`, 'aria-pressed': String(open === job.id), onclick: () => choose(job.id) }, el('b', {}, job.title), el('span', { class: 'fine' }, words[job.state])));
   }));
-  if (focused) document.getElementById(focused)?.focus();
 }
 
 function draw() {
@@ -116,12 +133,12 @@ function draw() {
     const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
       { name: `${run.job.title}, training`, colour: run.colour, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },
-      { name: run.job.title, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
+      { name: `${run.job.title}, validation`, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
     ];
   });
   $('#charts').replaceChildren(
-    chart({ title: 'Accuracy', across: 'over epochs', percent: true, lines: lines('accuracy', 'val_accuracy') }),
-    chart({ title: 'Loss', across: 'over epochs', lines: lines('loss', 'val_loss') }),
+    chart({ title: 'Accuracy', across: 'epoch', percent: true, lines: lines('accuracy', 'val_accuracy') }),
+    chart({ title: 'Loss', across: 'epoch', lines: lines('loss', 'val_loss') }),
   );
 }
 
@@ -133,15 +150,18 @@ function showOpen() {
   $('#run-title').textContent = job.title;
   const last = run.news.filter(({ type }) => type === 'epoch').pop();
   const { result } = job;
-  $('#run-note').textContent = job.error ?? (result?.accuracy ? `${percent(result.accuracy, 2)} right, loss ${number(result.loss)}; the best of ${result.epochs} epochs is number ${result.best_epoch}` : last ? `Epoch ${last.epoch}: ${percent(last.val_accuracy, 2)} right, ${number(last.seconds)} s` : job.progress.doing);
+  const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
+  const broken = skipped ? `; ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
+  $('#run-note').textContent = (job.error ?? (result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : job.progress.doing)) + broken;
+  showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
-  if (['cancelled', 'interrupted', 'failed'].includes(job.state)) actions.push(el('button', { class: 'primary', onclick: () => attempt(async () => add(await post(path`/api/jobs/${job.id}/resume`, {}))) }, 'Go on'));
+  if (['cancelled', 'interrupted', 'failed'].includes(job.state)) actions.push(el('button', { class: 'primary', onclick: () => attempt(async () => add(await post(path`/api/jobs/${job.id}/resume`, {}))) }, 'Resume'));
   if (result?.accuracy) {
-    actions.push(el('a', { class: 'button', href: `/?model=job-${job.id}` }, 'Look inside'));
+    actions.push(el('a', { class: 'button', href: `/?model=job-${job.id}` }, 'Inspect'));
     actions.push(el('a', { class: 'button', download: 'model.safetensors', href: path`/api/jobs/${job.id}/files/model.safetensors` }, 'Download'));
   }
-  if (ended(job)) actions.push(el('button', { onclick: () => attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' })) }, 'Remove'));
+  if (ended(job)) actions.push(el('button', { onclick: () => remove(job) }, 'Remove'));
   const state = `${job.id} ${job.state}`;
   if ($('#run-actions').dataset.state !== state) {
     $('#run-actions').dataset.state = state;
@@ -152,7 +172,18 @@ function showOpen() {
   showConfusion(run);
 }
 
-/** Part `at` of a picture that holds many side by side. */
+async function remove(job) {
+  if (await sure(`Remove the run ${job.title} (${job.id}) and its model?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
+}
+
+/** The settings of a run. */
+function showFacts({ data, network, epochs, batch_size: batch, learning_rate: rate, seed }) {
+  const facts = [['Data', data === 'photos' ? known.photos ?? 'photos' : known.digits], ['Network', known.networks.find(({ name }) => name === network)?.title ?? network ?? (data === 'photos' ? 'basic-cnn' : 'mnist-cnn')],
+    ['Epochs', epochs], ['Batch size', batch], ['Learning rate', rate], ['Optimizer', 'Adam'], ['Seed', seed]];
+  $('#run-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
+}
+
+/** Part `at` of an image that holds many side by side. */
 function tile(job, { file, side, columns }, at, label) {
   const part = el('span', { class: 'tile', role: 'img', 'aria-label': label });
   const zoom = 56 / side;
@@ -170,8 +201,8 @@ function showSamples(run) {
   $('#samples').replaceChildren(...(start && told ? told.samples.map((sample, at) => {
     const [is, says] = [start.classes[start.labels[at]], start.classes[sample.class]];
     const right = is === says;
-    return el('figure', { class: right ? '' : 'wrong' }, tile(run.job, start.samples, at, `${is}, taken for ${says}`), el('figcaption', {}, says, el('span', { class: 'fine' }, percent(sample.probability, 0))));
-  }) : [el('p', { class: 'fine' }, 'They come after the first epoch.')]));
+    return el('figure', { class: right ? '' : 'wrong' }, tile(run.job, start.samples, at, `${is}, predicted ${says}`), el('figcaption', {}, el('span', {}, says), el('span', { class: 'fine' }, percent(sample.probability, 0)), right ? null : el('span', { class: 'fine' }, `true: ${is}`)));
+  }) : [el('p', { class: 'fine' }, 'Predictions follow after the first epoch.')]));
 }
 
 function showConfusion(run) {
@@ -183,12 +214,20 @@ function showConfusion(run) {
   $('#cell').replaceChildren();
   const { classes, confusion } = result;
   const size = classes.length;
-  const head = el('tr', {}, el('th', { scope: 'col' }, el('span', { class: 'hidden-text' }, 'What it is')), ...classes.map((name) => el('th', { scope: 'col' }, name)));
+  const isMatrix = size <= MATRIX;
+  $('#confusion').classList.toggle('confusions', !isMatrix);
+  $('#confusion').classList.toggle('long', classes.some((name) => name.length > LONG));
+  $('#confusion-note').textContent = isMatrix ? 'Rows: true class. Columns: predicted class. Choose a cell to see its images.' : `The most frequent confusions of ${size} classes. Choose a count to see its images.`;
+  if (!isMatrix) {
+    showConfusions(job);
+    return;
+  }
+  const head = el('tr', {}, el('th', { scope: 'col' }, el('span', { class: 'hidden-text' }, 'True class')), ...classes.map((name) => el('th', { scope: 'col', title: name }, el('span', {}, name))));
   const rows = classes.map((name, truth) => {
     const row = confusion.slice(truth * size, (truth + 1) * size);
     const total = row.reduce((sum, value) => sum + value, 0) || 1;
     return el('tr', {}, el('th', { scope: 'row' }, name), ...row.map((value, taken) => {
-      const cell = el('button', { class: `${taken === truth ? 'right' : 'wrong'}${value === 0 ? ' none' : ''}`, disabled: value === 0, 'aria-label': `${name} taken for ${classes[taken]}: ${value}`, onclick: () => showCell(job, truth, taken) }, value === 0 ? '' : count(value));
+      const cell = el('button', { class: `${taken === truth ? 'right' : 'wrong'}${value === 0 ? ' none' : ''}`, disabled: value === 0, 'aria-label': `${name} predicted as ${classes[taken]}: ${value}`, onclick: () => showCell(job, truth, taken) }, value === 0 ? '' : count(value));
       cell.style.setProperty('--share', Math.min(1, taken === truth ? value / total : (6 * value) / total));
       return el('td', {}, cell);
     }));
@@ -196,10 +235,21 @@ function showConfusion(run) {
   $('#confusion').replaceChildren(el('thead', {}, head), el('tbody', {}, ...rows));
 }
 
+/** The confusions of many classes, the most frequent ones first. */
+function showConfusions(job) {
+  const { classes, confusion } = job.result;
+  const wrong = confusion.map((value, at) => (at % (classes.length + 1) === 0 ? 0 : value));
+  const rows = greatest(wrong, CONFUSIONS).filter((at) => wrong[at] > 0).map((at) => {
+    const [truth, taken] = [Math.floor(at / classes.length), at % classes.length];
+    return el('tr', {}, el('td', {}, classes[truth]), el('td', {}, classes[taken]), el('td', {}, el('button', { 'aria-label': `${classes[truth]} predicted as ${classes[taken]}: ${wrong[at]}`, onclick: () => showCell(job, truth, taken) }, count(wrong[at]))));
+  });
+  $('#confusion').replaceChildren(el('thead', {}, el('tr', {}, ...['True class', 'Predicted class', 'Count'].map((title) => el('th', { scope: 'col' }, title)))), el('tbody', {}, ...rows));
+}
+
 function showCell(job, truth, taken) {
   const { classes, cells, sheet } = job.result;
   const found = cells.filter((cell) => cell.truth === truth && cell.predicted === taken);
-  const title = truth === taken ? `${classes[truth]}, rightly` : `${classes[truth]}, taken for ${classes[taken]}`;
+  const title = truth === taken ? `${classes[truth]}, predicted correctly` : `${classes[truth]}, predicted as ${classes[taken]}`;
   $('#cell').replaceChildren(el('p', { class: 'fine' }, title), ...found.map((cell) => el('figure', {}, tile(job, sheet, cell.tile, title), el('figcaption', {}, el('span', { class: 'fine' }, percent(cell.probability, 0))))));
 }
 

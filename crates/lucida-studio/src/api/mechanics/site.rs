@@ -23,7 +23,7 @@ impl<'a> Site<'a> {
             return Err(Problem::wrong(format!("{} is no convolution: choose a layer that is one", this.name())));
         };
         let shapes = network.nodes()[from].shape().as_picture().zip(this.shape().as_picture());
-        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no picture"))?;
+        let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no image"))?;
         let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
         let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);
         let padding = padding.ok_or_else(|| Problem::wrong("the kernel does not fit the input"))?;

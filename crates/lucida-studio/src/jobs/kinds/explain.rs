@@ -41,7 +41,7 @@ impl Explain {
         let classes = match loaded.classes() {
             0 => {
                 return Err(Problem::wrong(
-                    "the outputs of this network are not classes: there is no decision to explain",
+                    "the outputs of this network are not classes: there is no prediction to explain",
                 ));
             }
             classes => classes,
@@ -56,7 +56,7 @@ impl Explain {
         let input = studio.input(&loaded, &self.image)?;
         Ok(Plan {
             kind: "explain",
-            title: format!("Why {} sees this in {}", loaded.name, self.image),
+            title: format!("Explain {}: {}", loaded.title(), self.image),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Explaining { loaded, input, class: self.class, methods }),

@@ -66,7 +66,7 @@ impl Maximize {
         let loaded = find(studio, &self.model, &self.layer, self.channel)?;
         Ok(Plan {
             kind: "maximize",
-            title: format!("What excites {} · {} most", self.layer, self.channel),
+            title: format!("Activation maximization: {}, {} · {}", loaded.title(), self.layer, self.channel),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Maximizing { loaded, request: self.clone() }),
@@ -108,7 +108,7 @@ impl Examples {
         }
         Ok(Plan {
             kind: "examples",
-            title: format!("Pictures that excite {} · {}", self.layer, self.channel),
+            title: format!("Top activations: {}, {} · {}", loaded.title(), self.layer, self.channel),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Searching { loaded, request: self.clone() }),
@@ -150,7 +150,9 @@ impl Work for Searching {
                 "projection": names[1],
             }));
         }
-        Ok(json!({ "examples": examples, "images": figure.images, "title": shelf.title }))
+        Ok(
+            json!({ "examples": examples, "images": figure.images, "skipped": figure.skipped.len(), "title": shelf.title }),
+        )
     }
 }
 

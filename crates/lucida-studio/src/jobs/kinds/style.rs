@@ -71,14 +71,14 @@ impl Style {
             && self.styles.iter().all(|part| within(part.weight, 0.01, 100.0));
         if !fits {
             let limits = "64 to 1024 pixels, 1 to 4 styles, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
-            return Err(Problem::wrong(format!("a painting takes {limits}")));
+            return Err(Problem::wrong(format!("a style transfer takes {limits}")));
         }
         let picture = |name: &str| Ok::<_, Problem>(studio.picture(name)?.to_rgb());
         let content = picture(&self.content)?;
         let styles = self.styles.iter().map(|part| Ok((picture(&part.image)?, part.weight)));
         let styles = styles.collect::<Result<Vec<_>>>()?;
         let work = Box::new(Painter { request: self.clone(), content, styles });
-        Ok(Plan { kind: "style", title: "A painting".into(), lane: Lane::Long, stamp: None, work })
+        Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
     }
 }
 
@@ -128,7 +128,7 @@ impl Work for Painter {
         let picture = painted.canvas.to_picture()?;
         job.save("painting.png", &picture.png_bytes()?)?;
         if picture.width() == 0 {
-            return Err(Error::Bug("an empty painting".into()));
+            return Err(Error::Bug("an empty style transfer".into()));
         }
         // A quick painting is done before there is time for a second picture of the way; the curves want an end, too.
         job.news(news("painting.png", 1.0, painted.canvas.size, &painted.end));

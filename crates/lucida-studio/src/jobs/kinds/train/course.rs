@@ -24,6 +24,8 @@ pub(super) struct Course<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) cpu: Cpu,
     pub(super) resume: bool,
+    /// Images that could not be read, found when the data were opened.
+    pub(super) skipped: usize,
 }
 
 /// What a network is shown: samples to learn from and samples to be tried on, and the pictures of the latter.
@@ -57,6 +59,7 @@ impl Course<'_> {
             self.job.news(json!({
                 "type": "start",
                 "classes": lesson.validation.class_names(),
+                "skipped": self.skipped,
                 "labels": samples.iter().map(|&index| lesson.validation.label(index)).collect::<Vec<_>>(),
                 "samples": sheet::save(self.job, "samples.png", lesson.pictures, &samples)?,
             }));

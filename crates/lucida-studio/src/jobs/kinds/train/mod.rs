@@ -68,7 +68,7 @@ impl Train {
             && self.learning_rate <= 10.0
             && self.name.chars().count() <= 60;
         if !fits {
-            let limits = "1 to 1000 epochs, 1 to 4096 pictures in a step, a learning rate above 0 and up to 10";
+            let limits = "1 to 1000 epochs, a batch size of 1 to 4096, a learning rate above 0 and up to 10";
             return Err(Problem::wrong(format!("a run takes {limits}, and a name of up to 60 characters")));
         }
         let what = match (self.data, self.network.as_deref()) {
@@ -101,10 +101,10 @@ impl Work for Training {
             run.discard_earlier()?;
             run
         };
-        let course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume };
+        let mut course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume, skipped: 0 };
         match request.data {
             Material::Digits => digits::learn(&course, source.as_ref()),
-            Material::Photos => photos::learn(&course, source.as_ref(), studio.features.as_deref()),
+            Material::Photos => photos::learn(&mut course, source.as_ref(), studio.features.as_deref()),
         }
     }
 }

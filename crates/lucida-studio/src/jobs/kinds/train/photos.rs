@@ -66,7 +66,7 @@ pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<(
     }
 }
 
-pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
+pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
     let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
     let (request, cpu, job) = (course.request, course.cpu, course.job);
     let name = request.network.as_deref().unwrap_or(SCRATCH);
@@ -83,7 +83,10 @@ pub(super) fn learn(course: &Course, source: Option<&Source>, features: Option<&
     let folder = builder.open()?;
     if !folder.skipped().is_empty() {
         save_skipped(folder.skipped(), &course.run.skipped())?;
+        course.run.skipped().file_name().and_then(|name| name.to_str()).into_iter().for_each(|name| job.offer(name));
     }
+    course.skipped = folder.skipped().len();
+    let course = &*course;
     let mut origin = Origin {
         data: path.clone(),
         validation_split: VALIDATION,
