@@ -89,7 +89,7 @@ pub(crate) struct Explain {
     pub(crate) baseline: Baseline,
 
     /// SmoothGrad: noisy copies
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
     pub(crate) samples: usize,
 
     /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
@@ -97,15 +97,15 @@ pub(crate) struct Explain {
     pub(crate) noise: f32,
 
     /// RISE: random masks
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
     pub(crate) masks: usize,
 
     /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) patch: Option<usize>,
 
     /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) stride: Option<usize>,
 
     /// LRP: what keeps small sums from blowing up
