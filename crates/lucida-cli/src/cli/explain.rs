@@ -9,7 +9,7 @@ use lucida::explain::{Baseline, Method};
 
 use super::Bulk;
 use crate::arguments::{Indices, ModelArguments, Source};
-use crate::numbers::{not_negative_f32, positive_f32, whole};
+use crate::numbers::{not_negative_f32, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -109,7 +109,7 @@ pub(crate) struct Explain {
     pub(crate) stride: Option<usize>,
 
     /// LRP: what keeps small sums from blowing up
-    #[arg(long, value_parser = positive_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = not_negative_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
     pub(crate) epsilon: f32,
 
     /// Seed of all random numbers
