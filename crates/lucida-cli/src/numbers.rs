@@ -36,11 +36,6 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     real(text, |number| number > 0.0, "a positive number, as in 0.5 or 1e-3")
 }
 
-/// As [`positive`].
-pub(crate) fn positive_f32(text: &str) -> Result<f32, String> {
-    positive(text).map(|number| number as f32)
-}
-
 /// A number that may be zero.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     real(text, |number| number >= 0.0, "a number that is not negative, as in 0 or 1.5")

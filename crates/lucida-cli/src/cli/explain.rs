@@ -10,7 +10,7 @@ use lucida::explain::{Baseline, Method};
 use super::Bulk;
 use super::place::FolderPlace;
 use crate::arguments::{Indices, ModelArguments, Source};
-use crate::numbers::{not_negative_f32, positive_f32, whole};
+use crate::numbers::{not_negative_f32, whole};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -85,7 +85,7 @@ pub(crate) struct Explain {
     pub(crate) baseline: Baseline,
 
     /// SmoothGrad: noisy copies
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
     pub(crate) samples: usize,
 
     /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
@@ -93,19 +93,19 @@ pub(crate) struct Explain {
     pub(crate) noise: f32,
 
     /// RISE: random masks
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 2000, help_heading = "Settings of the methods")]
     pub(crate) masks: usize,
 
     /// Occlusion: side of a patch in pixels of the network's input [default: a seventh of the shorter side]
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) patch: Option<usize>,
 
     /// Occlusion: pixels from one patch to the next [default: a quarter of a patch]
-    #[arg(long, value_parser = whole::<usize>(1..), value_name = "PIXELS", help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = whole::<usize>(..), value_name = "PIXELS", help_heading = "Settings of the methods")]
     pub(crate) stride: Option<usize>,
 
     /// LRP: what keeps small sums from blowing up
-    #[arg(long, value_parser = positive_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
+    #[arg(long, value_parser = not_negative_f32, value_name = "NUMBER", default_value_t = 1e-4, help_heading = "Settings of the methods")]
     pub(crate) epsilon: f32,
 
     /// Seed of all random numbers
