@@ -6,12 +6,12 @@ use super::diversity::{push_apart, push_pictures_apart};
 use super::random::{generator, normal};
 use super::rivals::against_rivals;
 use super::spectrum::Spectrum;
-use super::transform::{Affine, Movement};
+use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
-/// The last part of the steps, in which movements, noise and pull die away.
+/// The last part of the steps, in which movements, noise, pull and the learning rate die away.
 const REST: f32 = 0.25;
 /// Steps in which a filter that says nothing at all is shown random pictures, to wake it.
 const WAKING: usize = 64;
@@ -39,6 +39,12 @@ pub struct Fourier {
     pub rotation: f32,
     /// The largest change of size, as a part of it.
     pub zoom: f32,
+    /// Whether images are made to repeat themselves. Where the objective does not ask for a place, they are then rolled by
+    /// any distance, so that every pixel is as often at the edge, where a convolution's zero padding answers, as any other.
+    pub wrap: bool,
+    /// The largest contrast: the deviation from `start`, before the sigmoid that makes values from 0 to 1. Photographs
+    /// have about 1.
+    pub contrast: Option<f32>,
     /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
     /// patterns, so that strokes remain.
     pub noise: f32,
@@ -71,13 +77,15 @@ impl Default for Fourier {
     /// For photographs.
     fn default() -> Self {
         Self {
-            steps: 512,
+            steps: 256,
             rate: 0.05,
-            epsilon: 1e-12,
+            epsilon: 0.2,
             decay: 1.0,
             shift: 0.06,
             rotation: 10.0,
             zoom: 0.1,
+            wrap: true,
+            contrast: Some(1.0),
             noise: 0.0,
             samples: 1,
             start: 0.0,
@@ -116,6 +124,8 @@ impl Fourier {
                 shift: 0.04,
                 rotation: 5.0,
                 zoom: 0.05,
+                wrap: false,
+                contrast: None,
                 start: -3.0,
                 spread: 1.0,
                 starts: 3,
@@ -131,10 +141,13 @@ impl Fourier {
         match preprocessing {
             Some(digits) if digits.digit => Self {
                 steps: 320,
+                epsilon: 1e-12,
                 decay: 1.5,
                 shift: 0.12,
                 rotation: 15.0,
                 zoom: 0.2,
+                wrap: false,
+                contrast: None,
                 noise: 0.3,
                 samples: 4,
                 start: -0.5,
@@ -227,6 +240,8 @@ impl Run<'_> {
         let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
         let variants = settings.diversity;
         let objectives: Vec<Objective> = tried.iter().map(|&at| objectives[at].clone()).collect();
+        let rolls = settings.wrap && self.seen.is_anywhere(&objectives);
+        let edge = if rolls { Edge::Wrap } else { Edge::Background(spectrum.background()) };
         let count = objectives.len();
         let batch = count * settings.samples;
         self.plan.set_batch(batch);
@@ -253,7 +268,7 @@ impl Run<'_> {
             // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
             let left = (settings.steps - step) as f32 / settings.steps as f32;
             let calm = (left / REST).min(1.0);
-            let movement = movement.scaled(calm);
+            let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
             spectrum.pictures(cpu, &coefficients, &mut pictures);
             // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
@@ -265,7 +280,7 @@ impl Run<'_> {
             cpu.parallel_chunks(&mut seen, len, |index, seen| {
                 let (affine, mut rng) = draw(index);
                 let picture = &pictures[index % count * len..][..len];
-                affine.apply(picture, size, channels, spectrum.background(), seen);
+                affine.apply(picture, size, channels, edge, seen);
                 if settings.noise > 0.0 {
                     seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
                 }
@@ -286,7 +301,7 @@ impl Run<'_> {
                 gradient.fill(0.0);
                 for index in (picture..batch).step_by(count) {
                     let affine: Affine = draw(index).0;
-                    affine.back(&seen[index * len..][..len], size, channels, gradient);
+                    affine.back(&seen[index * len..][..len], size, channels, edge, gradient);
                 }
                 normalize(gradient);
             });
@@ -302,9 +317,12 @@ impl Run<'_> {
             spectrum.back(cpu, &pictures, &gradients, &mut descent);
             let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
             let t = step as i32 + 1;
-            let rate = settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+            let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
             let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
             adam(cpu, adam_step, &mut coefficients, &descent, &mut moments, &mut squares);
+            if let Some(limit) = settings.contrast {
+                coefficients.chunks_exact_mut(len).for_each(|c| spectrum.limit_contrast(c, limit));
+            }
             for picture in silent {
                 let mut rng = generator(settings.seed, number_of(picture));
                 rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);

@@ -63,6 +63,28 @@ impl Spectrum {
         sigmoid(self.start)
     }
 
+    /// Scales the coefficients of one picture down until its contrast, the root mean square of what the sigmoid is given
+    /// less `start`, is at most `limit`.
+    pub(super) fn limit_contrast(&self, coefficients: &mut [f32], limit: f32) {
+        let area = self.height * self.width;
+        let energy: f64 = (0..area).map(|at| self.energy(coefficients, at)).sum();
+        let contrast = (energy / self.len() as f64).sqrt();
+        if contrast > f64::from(limit) {
+            let scale = (f64::from(limit) / contrast) as f32;
+            coefficients.iter_mut().for_each(|c| *c *= scale);
+        }
+    }
+
+    /// The squares of what frequency `at` gives the channels of a picture (the transform keeps the sum of squares).
+    fn energy(&self, coefficients: &[f32], at: usize) -> f64 {
+        let area = self.height * self.width;
+        let part = |channel: usize| f64::from(self.scales[at] * coefficients[channel * area + at]);
+        match self.channels {
+            3 => COLOURS.iter().map(|row| (0..3).map(|c| f64::from(row[c]) * part(c)).sum::<f64>().powi(2)).sum(),
+            _ => (0..self.channels).map(|channel| part(channel).powi(2)).sum(),
+        }
+    }
+
     /// Pictures (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
     pub(super) fn pictures(&self, cpu: Cpu, coefficients: &[f32], pictures: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
