@@ -4,7 +4,7 @@
 //! colour of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
 //! picture is seen as it is.
 
-use super::{Colormap, Rgb, check_size};
+use super::{Colormap, Rgb, check_size, color_scale, short_number};
 use crate::data::Picture;
 use crate::{Error, Result};
 
@@ -60,6 +60,22 @@ impl<'a> HeatOverlay<'a> {
     /// The value of the full colour.
     pub fn full(&self) -> f32 {
         extent(self.values, self.heat).1
+    }
+
+    /// The color scale of the map, `width` pixels wide, over mid-gray: from 0, or the negated value of the full color for
+    /// signed maps, to that value. Values beyond it have its color.
+    pub fn scale(&self, width: usize) -> Picture {
+        let (low, full) = extent(self.values, self.heat);
+        let color = |part: f32| match self.heat {
+            Heat::Signed => self.colour(2.0 * part - 1.0, 0.5),
+            Heat::Positive => self.colour(part, 0.5),
+        };
+        let (low, full) = match self.heat {
+            Heat::Signed => (short_number(-full), short_number(full)),
+            Heat::Positive => (short_number(low), short_number(full)),
+        };
+        let middle = if self.heat == Heat::Signed { "0" } else { "" };
+        color_scale(width, [255; 3], color, [&low, middle, &full])
     }
 
     /// The map and the picture as one RGB picture.

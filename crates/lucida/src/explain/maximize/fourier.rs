@@ -11,8 +11,6 @@ use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
-/// The last part of the steps, in which movements, noise, pull and the learning rate die away.
-const REST: f32 = 0.25;
 /// Steps in which a filter that says nothing at all is shown random pictures, to wake it.
 const WAKING: usize = 64;
 
@@ -45,6 +43,10 @@ pub struct Fourier {
     /// The largest contrast: the deviation from `start`, before the sigmoid that makes values from 0 to 1. Photographs
     /// have about 1.
     pub contrast: Option<f32>,
+    /// The last part of the steps, in which movements, noise, pull and the learning rate die away.
+    pub rest: f32,
+    /// Whether the network sees images moved so that their center of mass is in the middle, as MNIST's digits are.
+    pub centered: bool,
     /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
     /// patterns, so that strokes remain.
     pub noise: f32,
@@ -86,6 +88,8 @@ impl Default for Fourier {
             zoom: 0.1,
             wrap: true,
             contrast: Some(1.0),
+            rest: 0.25,
+            centered: false,
             noise: 0.0,
             samples: 1,
             start: 0.0,
@@ -141,17 +145,19 @@ impl Fourier {
         match preprocessing {
             Some(digits) if digits.digit => Self {
                 steps: 320,
-                epsilon: 1e-12,
+                epsilon: 0.03,
                 decay: 1.5,
                 shift: 0.12,
                 rotation: 15.0,
                 zoom: 0.2,
                 wrap: false,
                 contrast: None,
-                noise: 0.3,
+                rest: 0.75,
+                centered: true,
+                noise: 0.4,
                 samples: 4,
                 start: -0.5,
-                pull: 0.2,
+                pull: 0.3,
                 frame: 2.0,
                 rivals: RIVALS,
                 ..Self::default()
@@ -166,6 +172,8 @@ impl Fourier {
             ("epsilon", self.epsilon, 1e6),
             ("spread", self.spread, 100.0),
             ("decay", self.decay, 4.0),
+            ("part of rest", self.rest, 1.0),
+            ("contrast", self.contrast.unwrap_or(0.0), 100.0),
             ("shift", self.shift, 1.0),
             ("rotation", self.rotation, 180.0),
             ("zoom", self.zoom, 0.9),
@@ -241,7 +249,12 @@ impl Run<'_> {
         let variants = settings.diversity;
         let objectives: Vec<Objective> = tried.iter().map(|&at| objectives[at].clone()).collect();
         let rolls = settings.wrap && self.seen.is_anywhere(&objectives);
-        let edge = if rolls { Edge::Wrap } else { Edge::Background(spectrum.background()) };
+        let edge = match rolls {
+            true => Edge::Wrap,
+            // Digits lie on black.
+            false if settings.centered => Edge::Background(0.0),
+            false => Edge::Background(spectrum.background()),
+        };
         let count = objectives.len();
         let batch = count * settings.samples;
         self.plan.set_batch(batch);
@@ -267,14 +280,18 @@ impl Run<'_> {
         for step in 0..settings.steps {
             // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
             let left = (settings.steps - step) as f32 / settings.steps as f32;
-            let calm = (left / REST).min(1.0);
+            let calm = (left / settings.rest).min(1.0);
             let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
             spectrum.pictures(cpu, &coefficients, &mut pictures);
+            let centers: Vec<[f32; 2]> = pictures
+                .chunks_exact(len)
+                .map(|picture| if settings.centered { off_center(picture, size, channels) } else { [0.0; 2] })
+                .collect();
             // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
                 let mut rng = generator(settings.seed, number_of(index % count));
                 rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
-                (movement.draw(size[0], size[1], &mut rng), rng)
+                (movement.draw(size[0], size[1], &mut rng).moved(centers[index % count]), rng)
             };
             self.plan.set_batch(batch);
             cpu.parallel_chunks(&mut seen, len, |index, seen| {
@@ -337,6 +354,13 @@ impl Run<'_> {
         }
 
         spectrum.pictures(cpu, &coefficients, &mut pictures);
+        if settings.centered {
+            for picture in pictures.chunks_exact_mut(len) {
+                let still = Movement::default().draw(size[0], size[1], &mut generator(settings.seed, 0));
+                let from = picture.to_vec();
+                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, edge, picture);
+            }
+        }
         let mut inputs = vec![0.0; count * len];
         pixels.to_input(&pictures, &mut inputs);
         let values = self.values(&objectives, &inputs)?;
@@ -379,6 +403,22 @@ fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
     along(row, height).max(along(column, width))
 }
 
+/// How far, in whole pixels (x, y), the center of an image's mass lies from its middle.
+fn off_center(picture: &[f32], [height, width]: [usize; 2], channels: usize) -> [f32; 2] {
+    let mass = |at: usize| picture[at * channels..][..channels].iter().sum::<f32>();
+    let (mut total, mut across, mut down) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for at in 0..height * width {
+        total += mass(at);
+        across += mass(at) * (at % width) as f32;
+        down += mass(at) * (at / width) as f32;
+    }
+    if total <= 0.0 {
+        return [0.0; 2];
+    }
+    let off = |sum: f32, size: usize| (sum / total - (size as f32 - 1.0) / 2.0).round();
+    [off(across, width), off(down, height)]
+}
+
 /// Divides a gradient by its root mean square; one of zeros stays.
 pub(super) fn normalize(gradient: &mut [f32]) {
     let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
@@ -393,6 +433,14 @@ pub(super) fn normalize(gradient: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_center_of_mass_is_that_of_the_ink() {
+        let mut picture = vec![0.0; 8 * 10];
+        (picture[8 * 1 + 6], picture[8 * 3 + 6]) = (1.0, 1.0);
+        assert_eq!(off_center(&picture, [10, 8], 1), [3.0, -3.0]);
+        assert_eq!(off_center(&[0.0; 80], [10, 8], 1), [0.0; 2]);
+    }
 
     #[test]
     fn the_frame_of_a_digit_is_four_pixels_wide() {

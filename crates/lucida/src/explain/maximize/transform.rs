@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::random::uniform;
 
 /// How far a picture moves at random.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Movement {
     /// The largest shift, as a part of the side.
     pub(super) shift: f32,
@@ -53,6 +53,13 @@ impl Movement {
 }
 
 impl Affine {
+    /// The same, of the image shifted by as many pixels to the left and up.
+    pub(super) fn moved(mut self, [across, down]: [f32; 2]) -> Self {
+        self.offset[0] += across;
+        self.offset[1] += down;
+        self
+    }
+
     /// The four pixels that pixel (x, y) is made of, and their parts. Those outside are left out, or wrap around.
     fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2], edge: Edge) -> [(usize, f32); 4] {
         let (x, y) = (x as f32, y as f32);
