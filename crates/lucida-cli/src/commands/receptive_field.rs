@@ -150,7 +150,10 @@ fn sheet(found: &[EffectiveField], arguments: &cli::ReceptiveField) -> Result<()
         .collect::<lucida::Result<Vec<_>>>()?;
     let columns = cells.len().min(4);
     let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
-    Ok(grid.title("Receptive field of the center unit (box) and its gradient (bright)").render()?.save_png(&arguments.out.join(PICTURE))?)
+    Ok(grid
+        .title("Receptive field of the center unit (box) and its gradient (bright)")
+        .render()?
+        .save_png(&arguments.out.join(PICTURE))?)
 }
 
 fn answer(field: &ReceptiveField) -> LayerAnswer {

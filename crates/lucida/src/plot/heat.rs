@@ -72,6 +72,8 @@ impl<'a> HeatOverlay<'a> {
         };
         let (low, full) = match self.heat {
             Heat::Signed => (short_number(-full), short_number(full)),
+            // What is nothing next to the largest value is 0 to a reader.
+            Heat::Positive if low.abs() < 5e-3 * full => ("0".to_owned(), short_number(full)),
             Heat::Positive => (short_number(low), short_number(full)),
         };
         let middle = if self.heat == Heat::Signed { "0" } else { "" };
@@ -200,6 +202,17 @@ mod tests {
         assert_eq!(map.pixel(0, 0), [84; 3], "the least value shows the picture");
         let reds: Vec<u8> = (0..5).map(|x| map.pixel(x, 0)[0]).collect();
         assert!(reds.windows(2).all(|pair| pair[0] < pair[1]), "{reds:?}");
+    }
+
+    #[test]
+    fn scales_have_the_colors_of_their_maps() {
+        let picture = gray(&[128; 3]);
+        let signed = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale(101);
+        let [blue, middle, red] = [0, 50, 100].map(|x| signed.pixel(x, 5));
+        assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
+        assert_eq!(middle[0], middle[2]);
+        let positive = HeatOverlay::new(&picture, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
+        assert!(positive.pixel(100, 5)[0] > positive.pixel(0, 5)[0] + 60);
     }
 
     #[test]

@@ -49,7 +49,10 @@ mod tests {
     fn colors_run_from_end_to_end_and_labels_stand_below() {
         let gray = |part: f32| [(255.0 * part) as u8; 3];
         let scale = color_scale(101, [255; 3], gray, ["0", "", "7.5"]);
-        assert_eq!((scale.pixel(0, 5), scale.pixel(50, 5), scale.pixel(100, 5)), (&[0; 3][..], &[127; 3][..], &[255; 3][..]));
+        assert_eq!(
+            (scale.pixel(0, 5), scale.pixel(50, 5), scale.pixel(100, 5)),
+            (&[0; 3][..], &[127; 3][..], &[255; 3][..])
+        );
         let inked = |columns: std::ops::Range<usize>| {
             columns.into_iter().any(|x| (STRIP + 2..scale.height()).any(|y| scale.pixel(x, y)[0] < 128))
         };

@@ -17,8 +17,6 @@ const FIGURE: usize = 1800;
 const GRAY: u8 = 128;
 /// The part of a patch's values that may be off the scale.
 const OUTLIERS: f64 = 0.01;
-/// The power of a projection's values that is shown: most are faint next to the strongest.
-const POWER: f32 = 0.7;
 
 /// One picture that excites a filter, and why.
 #[derive(Debug, Clone)]
@@ -194,9 +192,11 @@ pub fn projection_sheet(
         .zip(projections)
         .map(|(example, projection)| {
             let pair = [enlarged_patch(&example.patch, zoom)?, enlarged_patch(&example.projection, zoom)?];
-            let mut caption = format!("filter {}, activation {}", projection.filter, short_number(projection.activation));
+            let mut caption =
+                format!("filter {}, activation {}", projection.filter, short_number(projection.activation));
             if field.is_map() {
-                caption += &format!("\nat row {}, column {} of the map", projection.position[0], projection.position[1]);
+                caption +=
+                    &format!("\nat row {}, column {} of the map", projection.position[0], projection.position[1]);
             }
             if projection.values.iter().all(|&value| value == 0.0) {
                 caption += ", nothing comes down";
@@ -277,8 +277,7 @@ fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Re
         most if most > 0.0 => most,
         _ => 1.0,
     };
-    let contrast = |part: f32| part.signum() * part.abs().powf(POWER);
-    let level = |value: f32| (f32::from(GRAY) + 127.0 * contrast((value / most).clamp(-1.0, 1.0))).round() as u8;
+    let level = |value: f32| (f32::from(GRAY) + 127.0 * value / most).round() as u8;
     let pixels = (0..height * width).flat_map(|pixel| (0..channels).map(move |channel| level(value(pixel, channel))));
     Picture::new(width, height, channels, pixels.collect())
 }
