@@ -109,7 +109,7 @@ pub(crate) struct DreamArguments {
     pub(crate) steps: u32,
 
     /// How far a step goes, where pixels go from 0 to 1
-    #[arg(long, value_name = "RATE", default_value = "0.006", value_parser = positive)]
+    #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
     /// Longer side of the result in pixels; a smaller picture is not enlarged
@@ -131,7 +131,7 @@ pub(crate) struct Making {
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
-    /// Steps, from each of the starts [default: 512, for the classes of digits 320; for keras-vis 600, half of them without
+    /// Steps, from each of the starts [default: 256, for filters of digits 512, for their classes 320; for keras-vis 600, half of them without
     /// the variation]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{Dataset, Subset, choose};
+use lucida::data::{Dataset, Picture, Subset, choose};
 use lucida::explain::{
     DeconvFigure, Deconvnet, Field, Question, ReceptiveField, Target, outlined_fields, peaks, projection_sheet,
     strongest_filters,
@@ -12,6 +12,7 @@ use lucida::weights::{Model, Top};
 use lucida::{Error, files};
 use serde::Serialize;
 
+use super::maximize::takes_any_size;
 use super::source::Pictures;
 use super::subject::{Input, places};
 use super::tables::table;
@@ -58,7 +59,11 @@ struct Projected {
 }
 
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
-    let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
+    let mut spec = arguments.model.spec(Top::Unneeded);
+    if let (None, Some(path), true) = (spec.size, &arguments.image, takes_any_size(&spec.model)) {
+        spec.size = Some(size_in_shape(&Picture::open(path)?));
+    }
+    let model = open_model(&spec, context)?;
     model.preprocessing()?;
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
@@ -76,6 +81,12 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
         (None, Some(set), None) => many(arguments, &model, set, out, context),
         (None, None, _) => bail!("neither a picture nor a data set was given"),
     }
+}
+
+/// Height and width with the area of 224x224 pixels and the shape of an image, so that the image is not stretched.
+fn size_in_shape(image: &Picture) -> [usize; 2] {
+    let aspect = (image.width() as f64 / image.height() as f64).clamp(0.25, 4.0).sqrt();
+    [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
 
 /// What excites the filters in one picture.

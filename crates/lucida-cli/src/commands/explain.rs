@@ -73,6 +73,9 @@ struct Answered {
     insertion: Vec<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     layer: Option<String>,
+    /// Said of a map that is zero everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<&'static str>,
     /// What should be a sum, and what it should be: of integrated gradients and LRP.
     #[serde(skip_serializing_if = "Option::is_none")]
     sum: Option<Sum>,
@@ -368,6 +371,7 @@ fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
 fn row(Explained { map, faithfulness }: &Explained) -> String {
     let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
     let remark = match &map.account {
+        _ if map.zero_reason().is_some() => map.zero_reason().unwrap_or_default().to_owned(),
         Account::Layer(layer) => format!("of {layer}"),
         Account::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
         Account::Conservation { score, inputs, biases } => {
@@ -407,6 +411,7 @@ fn table(checks: &[SanityCheck]) -> String {
 }
 
 fn answered(Explained { map, faithfulness }: Explained) -> Answered {
+    let remark = map.zero_reason();
     let (layer, sum) = match map.account {
         Account::Layer(layer) => (Some(layer), None),
         Account::Completeness { sum, difference, .. } => {
@@ -425,6 +430,7 @@ fn answered(Explained { map, faithfulness }: Explained) -> Answered {
         deletion: faithfulness.deletion,
         insertion: faithfulness.insertion,
         layer,
+        remark,
         sum,
     }
 }

@@ -9,7 +9,7 @@ use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective,
 use lucida::explain::{ClassScore, class_name};
 use lucida::files::{self, SetAside};
 use lucida::nn::zoo;
-use lucida::plot::{Cell, Grid};
+use lucida::plot::{Cell, Grid, short_number};
 use lucida::weights::{BUILTIN, Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
@@ -88,7 +88,7 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
 }
 
 /// Whether a name means a known network that can do without its classifier.
-fn takes_any_size(model: &str) -> bool {
+pub(super) fn takes_any_size(model: &str) -> bool {
     let known = || zoo::find(model).is_ok_and(|known| known.parameters_without_top.is_some());
     !Path::new(model).exists() && (model == BUILTIN || known())
 }
@@ -247,7 +247,7 @@ impl Work<'_> {
             };
             let value = match probability {
                 Some(probability) => percent(*probability),
-                None => format!("{:.3}", found.value),
+                None => short_number(found.value),
             };
             // A filter that its own picture does not wake is dead.
             let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;

@@ -147,13 +147,14 @@ fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) 
         .map(|field| {
             let (height, width) = (field.field.rows.len(), field.field.columns.len());
             let caption =
-                format!("{}\nsees {width}x{height}, really {side:.0}x{side:.0}", field.layer, side = field.side());
+                format!("{}\n{height}x{width} px, effective {side:.0}x{side:.0}", field.layer, side = field.side());
             Ok(Cell::new(field.picture(arguments.colormap)?).caption(caption))
         })
         .collect::<lucida::Result<Vec<_>>>()?;
     let columns = cells.len().min(4);
     let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
-    Ok(grid.title("What the unit in the middle sees").render()?.save_png(&out.join(PICTURE))?)
+    let title = "Receptive field of the center unit (box) and its gradient (bright)";
+    Ok(grid.title(title).render()?.save_png(&out.join(PICTURE))?)
 }
 
 fn answer(field: &ReceptiveField) -> LayerAnswer {

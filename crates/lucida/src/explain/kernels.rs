@@ -1,15 +1,17 @@
 //! The kernels of a convolution as pictures: what a network has learned, as it is.
 
-use super::sheet::{hatched, zoom_to};
+use super::sheet::{enlarged, hatched, paste, stack, zoom_to};
 use crate::data::Picture;
 use crate::nn::{Network, Weight};
-use crate::plot::{Cell, Colormap, Grid, Normalize, Scope, kernel_maps};
+use crate::plot::{Cell, Colormap, Grid, Normalize, Scope, color_scale, kernel_maps, short_number};
 use crate::{Error, Result};
 
 /// The size to which a kernel is enlarged.
 const KERNEL: usize = 48;
-/// The width that a sheet of single kernels has at most.
+/// The width that a sheet has at most.
 const SHEET: usize = 1200;
+/// The width of the color scale.
+const SCALE: usize = 400;
 
 /// How kernels are shown.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,7 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 }
 
 /// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in colour. Over more: a row
-/// for each filter, a column for each input channel. A filter whose kernel is zero everywhere is hatched.
+/// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A filter whose kernel is zero everywhere is hatched.
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels to look at;
@@ -64,6 +66,8 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     let dead = |filter: usize| weight.values().iter().skip(filter).step_by(outputs).all(|&value| value == 0.0);
     let per_filter = if inputs == 3 { 1 } else { inputs };
     let alone = per_filter == 1;
+    let columns = (SHEET / (width * zoom + 20)).clamp(1, 16);
+    let columns = if alone { columns } else { channels.min(columns) };
     let mut cells = Vec::new();
     for filter in 0..filters {
         for input in 0..per_filter.min(channels) {
@@ -71,10 +75,15 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
                 true => (hatched(width, height, zoom), " dead"),
                 false => (maps[filter * per_filter + input].clone(), ""),
             };
+            let picture = framed(&picture, zoom)?;
             cells.push(match alone {
                 true => Cell::new(picture).caption(format!("{filter}{remark}")),
                 false => Cell::new(picture).caption(format!("{filter} · {input}{remark}")),
             });
+        }
+        // Each filter begins a row.
+        while !alone && cells.len() % columns != 0 {
+            cells.push(Cell::new(Picture::filled(1, 1, &[255; 3])));
         }
     }
     let part = |shown: usize, all: usize, what: &str| {
@@ -85,10 +94,32 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     if !alone {
         title += &part(channels, inputs, "channels");
     }
-    let columns = if alone { (SHEET / (width * zoom + 8)).clamp(1, 16) } else { channels };
-    // A kernel's white must not be lost on the sheet's.
-    let grid = Grid::new(cells).columns(columns).zoom(zoom).margin(8).padding(14).background([222, 225, 230]);
-    grid.text_size(10.0).title(title).render()
+    let grid = Grid::new(cells).columns(columns).margin(8).padding(14).text_size(10.0).title(title).render()?;
+    match inputs {
+        3 => Ok(grid),
+        _ => stack(&[grid, scale(weight.values(), style)], 0, 0),
+    }
+}
+
+/// A kernel enlarged, with a gray frame: its white must not be lost on the sheet's.
+fn framed(kernel: &Picture, zoom: usize) -> Result<Picture> {
+    let kernel = enlarged(&kernel.to_rgb(), zoom)?;
+    let mut framed = Picture::filled(kernel.width() + 2, kernel.height() + 2, &[190, 195, 202]);
+    paste(&mut framed, &kernel, 1, 1);
+    Ok(framed)
+}
+
+/// The color scale of a sheet, with the padding of its grid.
+fn scale(values: &[f32], style: &KernelStyle) -> Picture {
+    let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    let (least, most) = match style.scope {
+        Scope::Shared => (short_number(-most), short_number(most)),
+        Scope::Each => ("-max".to_owned(), "max of |weight| in each kernel".to_owned()),
+    };
+    let scale = color_scale(SCALE, [255; 3], |part| style.colormap.rgb(part), [&least, "0", &most]);
+    let mut padded = Picture::filled(scale.width() + 2 * 14, scale.height() + 14, &[255; 3]);
+    paste(&mut padded, &scale, 14, 0);
+    padded
 }
 
 /// A layer's kernel, if it has one over pictures: (row, column, channel, filter).
@@ -121,7 +152,13 @@ mod tests {
         let deep = kernel_sheet(&network, "conv2d_1", &KernelStyle { filters: Some(3), ..style }).unwrap();
         assert!(deep.width() > 16 * 48 && deep.height() < 4 * 80, "{}x{}", deep.width(), deep.height());
         let all = KernelStyle { filters: None, channels: None, scope: Scope::Shared, ..style };
-        assert!(kernel_sheet(&network, "conv2d_1", &all).unwrap().height() > 48 * 48);
+        let wide = kernel_sheet(&network, "conv2d_2", &all).unwrap();
+        assert!(wide.height() > 64 * 48 && wide.width() <= SHEET, "{} wide", wide.width());
+        assert_eq!(wide.pixel(2, 2), [255; 3], "white ground, as all sheets");
+        // The scale runs from blue to red below the kernels.
+        let row = wide.height() - 14 - 18 - 5;
+        let [blue, red] = [20, 400].map(|x| wide.pixel(x, row));
+        assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
 
         let colour = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
         assert!(kernel_sheet(&colour, "conv2d", &style).unwrap().width() > 4 * 27);

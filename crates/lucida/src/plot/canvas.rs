@@ -28,6 +28,11 @@ impl Canvas {
         Self { picture: Picture::filled(width, height, &background) }
     }
 
+    /// To draw on an RGB picture.
+    pub(super) fn on(picture: Picture) -> Self {
+        Self { picture }
+    }
+
     pub(super) fn into_picture(self) -> Picture {
         self.picture
     }

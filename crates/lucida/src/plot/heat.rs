@@ -4,7 +4,7 @@
 //! colour of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
 //! picture is seen as it is.
 
-use super::{Colormap, Rgb, check_size};
+use super::{Colormap, Rgb, check_size, color_scale, short_number};
 use crate::data::Picture;
 use crate::{Error, Result};
 
@@ -60,6 +60,24 @@ impl<'a> HeatOverlay<'a> {
     /// The value of the full colour.
     pub fn full(&self) -> f32 {
         extent(self.values, self.heat).1
+    }
+
+    /// The color scale of the map, `width` pixels wide, over mid-gray: from 0, or the negated value of the full color for
+    /// signed maps, to that value. Values beyond it have its color.
+    pub fn scale(&self, width: usize) -> Picture {
+        let (low, full) = extent(self.values, self.heat);
+        let color = |part: f32| match self.heat {
+            Heat::Signed => self.colour(2.0 * part - 1.0, 0.5),
+            Heat::Positive => self.colour(part, 0.5),
+        };
+        let (low, full) = match self.heat {
+            Heat::Signed => (short_number(-full), short_number(full)),
+            // What is nothing next to the largest value is 0 to a reader.
+            Heat::Positive if low.abs() < 5e-3 * full => ("0".to_owned(), short_number(full)),
+            Heat::Positive => (short_number(low), short_number(full)),
+        };
+        let middle = if self.heat == Heat::Signed { "0" } else { "" };
+        color_scale(width, [255; 3], color, [&low, middle, &full])
     }
 
     /// The map and the picture as one RGB picture.
@@ -184,6 +202,17 @@ mod tests {
         assert_eq!(map.pixel(0, 0), [84; 3], "the least value shows the picture");
         let reds: Vec<u8> = (0..5).map(|x| map.pixel(x, 0)[0]).collect();
         assert!(reds.windows(2).all(|pair| pair[0] < pair[1]), "{reds:?}");
+    }
+
+    #[test]
+    fn scales_have_the_colors_of_their_maps() {
+        let picture = gray(&[128; 3]);
+        let signed = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale(101);
+        let [blue, middle, red] = [0, 50, 100].map(|x| signed.pixel(x, 5));
+        assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
+        assert_eq!(middle[0], middle[2]);
+        let positive = HeatOverlay::new(&picture, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
+        assert!(positive.pixel(100, 5)[0] > positive.pixel(0, 5)[0] + 60);
     }
 
     #[test]

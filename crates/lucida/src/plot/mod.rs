@@ -20,6 +20,7 @@ mod heat;
 mod normalize;
 mod png;
 mod report;
+mod scale;
 mod scatter;
 mod text;
 mod ticks;
@@ -36,7 +37,9 @@ pub use heat::{Heat, HeatOverlay};
 pub use normalize::{Normalize, Scope, channel_maps, float_map, float_rgb, kernel_maps};
 pub use png::{jpeg_bytes, png_bytes};
 pub use report::{CellMatrix, Content, Gallery, Report, Table};
+pub use scale::{box_label, color_scale};
 pub use scatter::Scatter;
+pub use ticks::short_number;
 
 /// A colour: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];

@@ -42,9 +42,30 @@ pub(super) fn whole_ticks(first: usize, last: usize, most: usize) -> Vec<usize> 
     (first.div_ceil(step)..=last / step).map(|k| k * step).collect()
 }
 
+/// A number for a caption: three significant digits, more only before the point, and none that carry nothing: 4641,
+/// 12.3, 0.0457, 1.2e-7.
+pub fn short_number(value: f32) -> String {
+    let size = value.abs();
+    if value == 0.0 || !value.is_finite() {
+        return value.abs().to_string();
+    }
+    if !(1e-4..1e7).contains(&size) {
+        return format!("{value:.1e}");
+    }
+    let decimals = (2 - size.log10().floor() as i32).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_captions_have_three_digits() {
+        let of = |values: &[f32]| values.iter().map(|&value| short_number(value)).collect::<Vec<_>>();
+        assert_eq!(of(&[4641.2, 993.826, 12.345, 1.0, 0.04567]), ["4641", "994", "12.3", "1.00", "0.0457"]);
+        assert_eq!(of(&[0.0, -0.0, -3.14159, 1.234e-7, 2.5e9]), ["0", "0", "-3.14", "1.2e-7", "2.5e9"]);
+    }
 
     fn labels(low: f64, high: f64) -> Vec<String> {
         ticks(low, high, 6).into_iter().map(|(_, label)| label).collect()

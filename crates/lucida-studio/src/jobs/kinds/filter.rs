@@ -84,9 +84,7 @@ impl Work for Maximizing {
             true => (Target::classes(model)?, Fourier::classes(preprocessing)),
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
-        // A look, not a print: half of the steps show the same.
-        let steps = if self.loaded.is_digits() { fourier.steps } else { fourier.steps / 2 };
-        let method = Method::Fourier(Fourier { steps, ..fourier });
+        let method = Method::Fourier(fourier);
         let mut watch = |done, total| job.progress(done, total, "climbing");
         let objectives = [Objective::Channel(*channel)];
         let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut watch)?;

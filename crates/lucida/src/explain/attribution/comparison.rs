@@ -3,10 +3,14 @@
 use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
 use crate::data::Picture;
+use crate::explain::sheet::{hatched, stack};
 use crate::plot::{Cell, Grid, Heat, HeatOverlay};
 
 /// Maps in a row of a sheet.
 const COLUMNS: usize = 5;
+
+/// Pixels between a map and its color scale.
+const SCALE_GAP: usize = 4;
 
 /// A map and how well it tells what the class depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,14 +22,35 @@ pub struct Explained {
 }
 
 /// The map over the picture that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small picture is
-/// enlarged.
+/// enlarged. A map that is zero everywhere is hatched.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the picture.
 ///
 /// [`Preprocessing::to_picture`]: crate::data::Preprocessing::to_picture
 pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
-    heat(picture, map).zoom(HeatOverlay::zoom_for(picture)).render()
+    drawn(picture, map, HeatOverlay::zoom_for(picture))
+}
+
+fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
+    // Rendered in any case, for its checks.
+    let rendered = heat(picture, map).zoom(zoom).render()?;
+    Ok(match map.zero_reason() {
+        Some(_) => hatched(rendered.width(), rendered.height(), 1),
+        None => rendered,
+    })
+}
+
+/// The map and under it its color scale, if it has any values.
+fn with_scale(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
+    let drawn = drawn(picture, map, zoom)?;
+    let scale = heat(picture, map).scale(drawn.width());
+    let scale = if map.zero_reason().is_some() { blank(&scale) } else { scale };
+    stack(&[drawn, scale], SCALE_GAP, 0)
+}
+
+fn blank(scale: &Picture) -> Picture {
+    Picture::filled(scale.width(), scale.height(), &[255; 3])
 }
 
 fn heat<'a>(picture: &'a Picture, map: &'a HeatMap) -> HeatOverlay<'a> {
@@ -44,11 +69,19 @@ pub fn comparison(picture: &Picture, class: &str, explained: &[Explained]) -> Re
         small if small > 1 && explained.len() == 1 => 2 * small,
         zoom => zoom,
     };
-    let mut cells = vec![Cell::new(enlarged(picture, zoom)?).caption(format!("The picture\n{class}"))];
+    let image = enlarged(picture, zoom)?;
+    // As high as the maps with their scales, so that all are level.
+    let space = explained.first().map(|one| blank(&heat(picture, &one.map).scale(image.width())));
+    let image = stack(&[Some(image), space].into_iter().flatten().collect::<Vec<_>>(), SCALE_GAP, 0)?;
+    let mut cells = vec![Cell::new(image).caption(format!("The image\n{class}"))];
     for Explained { map, faithfulness } in explained {
         let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
-        let caption = format!("{}\ndeletion {deletion:.3}, insertion {insertion:.3}", map.method.title());
-        cells.push(Cell::new(heat(picture, map).zoom(zoom).render()?).caption(caption));
+        let caption = match map.zero_reason() {
+            Some(reason) => format!("{}\n{}", map.method.title(), reason.replace(": ", ":\n")),
+            None => format!("{}\ndeletion {deletion:.3}, insertion {insertion:.3}", map.method.title()),
+        };
+        let cell = Cell::new(with_scale(picture, map, zoom)?).caption(caption);
+        cells.push(cell.flagged(map.zero_reason().is_some()));
     }
     let alone = match explained {
         [Explained { map, .. }] => Some(map.method.description()),
@@ -75,12 +108,12 @@ pub fn sanity_strips(picture: &Picture, checks: &[SanityCheck]) -> Result<Pictur
     let mut cells = Vec::new();
     for check in checks {
         let caption = format!("{}\ntrained", check.original.method.title());
-        cells.push(Cell::new(heat(picture, &check.original).zoom(zoom).render()?).caption(caption));
+        cells.push(Cell::new(drawn(picture, &check.original, zoom)?).caption(caption));
         for (number, stage) in check.stages.iter().enumerate() {
             let (rank, similarity) = (stage.rank_correlation, stage.structural_similarity);
             let caption = format!("{} random\nrank {rank:.2}, SSIM {similarity:.2}", stage.layer);
             let last = number + 1 == check.stages.len();
-            let picture = heat(picture, &stage.map).zoom(zoom).render()?;
+            let picture = drawn(picture, &stage.map, zoom)?;
             cells.push(Cell::new(picture).caption(caption).flagged(last && check.is_suspicious()));
         }
     }
@@ -116,6 +149,13 @@ mod tests {
         let sheet = comparison(&picture, "3 (9.80 %)", &all).unwrap();
         assert_eq!(sheet.width(), 5 * 224 + 4 * 16 + 2 * 20);
         assert!(sheet.height() > 3 * 250 && sheet.height() < 3 * 300, "{}", sheet.height());
+        let zero = HeatMap { values: vec![0.0; 784], ..all[5].map.clone() };
+        assert_eq!(zero.zero_reason(), Some("the map is zero everywhere: no pixel raises the class's score"));
+        assert_eq!(all[5].map.zero_reason(), None);
+        let hatch = overlay(&picture, &zero).unwrap();
+        assert!(hatch.pixels().iter().all(|&byte| byte > 150), "a map of zeros is hatched, not black");
+        let zeros = Explained { map: zero, ..all[5].clone() };
+        assert!(comparison(&picture, "3", &[zeros]).unwrap().height() > 448);
         let pair = comparison(&picture, "3 (9.80 %)", &all[5..6]).unwrap();
         assert_eq!(pair.width(), 2 * 448 + 16 + 2 * 20);
         let methods = [Method::Gradient, Method::GradCam];

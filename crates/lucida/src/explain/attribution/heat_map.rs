@@ -52,6 +52,19 @@ pub enum Account {
     Layer(String),
 }
 
+impl HeatMap {
+    /// Why a map that is zero everywhere is: it shows nothing, and says so. `None` for any other map.
+    pub fn zero_reason(&self) -> Option<&'static str> {
+        if self.values.iter().any(|&value| value != 0.0) {
+            return None;
+        }
+        Some(match self.method.is_signed() {
+            true => "the map is zero everywhere: no pixel changes the class's score",
+            false => "the map is zero everywhere: no pixel raises the class's score",
+        })
+    }
+}
+
 impl Account {
     /// How far sums that should be equal are apart, as a part of what they should be; `None` where there are none.
     pub fn error(&self) -> Option<f64> {

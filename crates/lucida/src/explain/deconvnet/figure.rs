@@ -6,7 +6,7 @@ use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
 use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
 use crate::explain::top_activations::{Question, top_activations};
-use crate::plot::{Cell, Grid};
+use crate::plot::{Cell, Grid, short_number};
 use crate::{Error, Result};
 
 /// The size to which small patches are enlarged, or about that.
@@ -16,7 +16,7 @@ const FIGURE: usize = 1800;
 /// What lies outside of a picture, and no signal at all.
 const GRAY: u8 = 128;
 /// The part of a patch's values that may be off the scale.
-const OUTLIERS: f64 = 0.002;
+const OUTLIERS: f64 = 0.01;
 
 /// One picture that excites a filter, and why.
 #[derive(Debug, Clone)]
@@ -128,7 +128,11 @@ impl DeconvFigure {
             let (pair, caption) = match (examples.first(), examples.last()) {
                 (Some(first), Some(last)) => (
                     Grid::new([projections, patches]).columns(2).margin(6).render()?,
-                    format!("filter {filter}: {} to {}", number(first.activation), number(last.activation)),
+                    format!(
+                        "filter {filter}, activation from {} (top left) to {} (last)",
+                        short_number(first.activation),
+                        short_number(last.activation)
+                    ),
                 ),
                 _ => {
                     let (width, height) = (2 * projections.width() + 6, projections.height());
@@ -138,7 +142,10 @@ impl DeconvFigure {
             cells.push(Cell::new(pair).caption(caption));
         }
         let block = 2 * (columns * (size * zoom + 2)) + 24;
-        let title = format!("{}: what excites its filters most in {} pictures", self.layer, self.images);
+        let title = format!(
+            "{}: the parts of {} images with the strongest activations (right), and what in them activates the filter (left)",
+            self.layer, self.images
+        );
         Grid::new(cells).columns((FIGURE / block).max(1)).margin(18).padding(18).title(title).render()
     }
 }
@@ -185,9 +192,11 @@ pub fn projection_sheet(
         .zip(projections)
         .map(|(example, projection)| {
             let pair = [enlarged_patch(&example.patch, zoom)?, enlarged_patch(&example.projection, zoom)?];
-            let mut caption = format!("filter {}: {}", projection.filter, number(projection.activation));
+            let mut caption =
+                format!("filter {}, activation {}", projection.filter, short_number(projection.activation));
             if field.is_map() {
-                caption += &format!(" at ({}, {})", projection.position[0], projection.position[1]);
+                caption +=
+                    &format!("\nat row {}, column {} of the map", projection.position[0], projection.position[1]);
             }
             if projection.values.iter().all(|&value| value == 0.0) {
                 caption += ", nothing comes down";
@@ -195,7 +204,7 @@ pub fn projection_sheet(
             Ok(Cell::new(Grid::new(pair).columns(2).margin(4).render()?).caption(caption))
         })
         .collect::<Result<Vec<_>>>()?;
-    let title = format!("{}: the picture and what excites the filter in it", field.layer());
+    let title = format!("{}: part of the image (left), and what in it activates the filter (right)", field.layer());
     let columns = (FIGURE / (2 * size * zoom + 24)).clamp(1, 3);
     Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
 }
@@ -298,15 +307,6 @@ fn cropped(picture: &Picture, window: Field) -> Picture {
         }
     }
     part
-}
-
-/// A number in four figures or so.
-fn number(value: f32) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::keras_vis::roll;
 use super::objective::Objective;
 use super::pixels::PixelSpace;
 use super::random::{generator, whole};
+use super::spectrum::Spectrum;
 use super::{Run, Target, Watch, positive};
 use crate::data::{Picture, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
@@ -16,6 +17,12 @@ use crate::{Cpu, Error, Result};
 const LEAST_SIDE: usize = 48;
 /// The most that the buffers of a plan may take.
 const MEMORY: usize = 8 << 30;
+
+/// How fast the weight of a frequency falls in a step, as [`Spectrum`] counts it. Along the bare gradient of pixels a dream is
+/// a lattice in neon colors: that is where a network's gradient is large, but no photograph is.
+const DECAY: f32 = 0.25;
+/// Waves over the longer side below which the photograph keeps its light and shade.
+const LOWEST: f32 = 6.0;
 
 /// How to dream.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +43,7 @@ pub struct Dream {
 
 impl Default for Dream {
     fn default() -> Self {
-        Self { octaves: 4, octave_scale: 1.4, steps: 20, rate: 0.006, jitter: 16, seed: 42 }
+        Self { octaves: 4, octave_scale: 1.4, steps: 20, rate: 0.002, jitter: 16, seed: 42 }
     }
 }
 
@@ -143,6 +150,7 @@ impl Run<'_> {
         let shape = [pixels.height, pixels.width, pixels.channels()];
         let mut rng = generator(settings.seed, self.first);
         let mut gradient = vec![0.0; picture.len()];
+        let spectrum = Spectrum::new(shape[0], shape[1], shape[2], DECAY, 0.0);
         let mut value = [0.0];
         for step in 0..settings.steps {
             let by = [0, 1].map(|axis| whole(settings.jitter.min(shape[axis] / 4), &mut rng));
@@ -150,6 +158,7 @@ impl Run<'_> {
             pixels.to_input(picture, self.plan.input_mut());
             let input_gradient = self.ascend(objectives, &mut value, |_, _, _| {})?;
             pixels.gradient(input_gradient, &mut gradient);
+            spectrum.precondition(&mut gradient, LOWEST);
             let mean = gradient.iter().map(|g| f64::from(g.abs())).sum::<f64>() / gradient.len() as f64;
             if mean > 0.0 {
                 let rate = (f64::from(settings.rate) / mean) as f32;

@@ -6,13 +6,11 @@ use super::diversity::{push_apart, push_pictures_apart};
 use super::random::{generator, normal};
 use super::rivals::against_rivals;
 use super::spectrum::Spectrum;
-use super::transform::{Affine, Movement};
+use super::transform::{Affine, Cover, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
-/// The last part of the steps, in which movements, noise and pull die away.
-const REST: f32 = 0.25;
 /// Steps in which a filter that says nothing at all is shown random pictures, to wake it.
 const WAKING: usize = 64;
 
@@ -39,9 +37,22 @@ pub struct Fourier {
     pub rotation: f32,
     /// The largest change of size, as a part of it.
     pub zoom: f32,
+    /// Whether images are made to repeat themselves. Where the objective does not ask for a place, they are then rolled by
+    /// any distance, so that every pixel is as often at the edge, where a convolution's zero padding answers, as any other.
+    pub wrap: bool,
+    /// The largest contrast: the deviation from `start`, before the sigmoid that makes values from 0 to 1. Photographs
+    /// have about 1.
+    pub contrast: Option<f32>,
+    /// The last part of the steps, in which movements, noise, pull and the learning rate die away.
+    pub rest: f32,
+    /// Whether the network sees images moved so that their center of mass is in the middle, as MNIST's digits are.
+    pub centered: bool,
     /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
     /// patterns, so that strokes remain.
     pub noise: f32,
+    /// The side of the square that is covered with the background in what the network sees, as a part of the image's side, at
+    /// another place each time: no single part may carry a class, so that strokes are whole.
+    pub cover: f32,
     /// How often a picture is seen in one step, each time moved differently.
     pub samples: usize,
     /// What the picture is before anything is in it: 0 is mid-gray, -2 nearly black.
@@ -71,14 +82,19 @@ impl Default for Fourier {
     /// For photographs.
     fn default() -> Self {
         Self {
-            steps: 512,
+            steps: 256,
             rate: 0.05,
-            epsilon: 1e-12,
+            epsilon: 0.2,
             decay: 1.0,
             shift: 0.06,
             rotation: 10.0,
             zoom: 0.1,
+            wrap: true,
+            contrast: Some(1.0),
+            rest: 0.25,
+            centered: false,
             noise: 0.0,
+            cover: 0.0,
             samples: 1,
             start: 0.0,
             spread: 0.01,
@@ -116,6 +132,8 @@ impl Fourier {
                 shift: 0.04,
                 rotation: 5.0,
                 zoom: 0.05,
+                wrap: false,
+                contrast: None,
                 start: -3.0,
                 spread: 1.0,
                 starts: 3,
@@ -131,14 +149,20 @@ impl Fourier {
         match preprocessing {
             Some(digits) if digits.digit => Self {
                 steps: 320,
+                epsilon: 0.03,
                 decay: 1.5,
                 shift: 0.12,
                 rotation: 15.0,
                 zoom: 0.2,
-                noise: 0.3,
+                wrap: false,
+                contrast: None,
+                rest: 0.75,
+                centered: true,
+                noise: 0.4,
+                cover: 0.5,
                 samples: 4,
                 start: -0.5,
-                pull: 0.2,
+                pull: 0.3,
                 frame: 2.0,
                 rivals: RIVALS,
                 ..Self::default()
@@ -153,10 +177,13 @@ impl Fourier {
             ("epsilon", self.epsilon, 1e6),
             ("spread", self.spread, 100.0),
             ("decay", self.decay, 4.0),
+            ("part of rest", self.rest, 1.0),
+            ("contrast", self.contrast.unwrap_or(0.0), 100.0),
             ("shift", self.shift, 1.0),
             ("rotation", self.rotation, 180.0),
             ("zoom", self.zoom, 0.9),
             ("noise", self.noise, 10.0),
+            ("part covered", self.cover, 1.0),
             ("pull", self.pull, 100.0),
             ("frame", self.frame, 100.0),
             ("weight of the rivals", self.rivals, 1000.0),
@@ -227,6 +254,13 @@ impl Run<'_> {
         let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
         let variants = settings.diversity;
         let objectives: Vec<Objective> = tried.iter().map(|&at| objectives[at].clone()).collect();
+        let rolls = settings.wrap && self.seen.is_anywhere(&objectives);
+        let edge = match rolls {
+            true => Edge::Wrap,
+            // Digits lie on black.
+            false if settings.centered => Edge::Background(0.0),
+            false => Edge::Background(spectrum.background()),
+        };
         let count = objectives.len();
         let batch = count * settings.samples;
         self.plan.set_batch(batch);
@@ -252,20 +286,27 @@ impl Run<'_> {
         for step in 0..settings.steps {
             // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
             let left = (settings.steps - step) as f32 / settings.steps as f32;
-            let calm = (left / REST).min(1.0);
-            let movement = movement.scaled(calm);
+            let calm = (left / settings.rest).min(1.0);
+            let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
             spectrum.pictures(cpu, &coefficients, &mut pictures);
+            let centers: Vec<[f32; 2]> = pictures
+                .chunks_exact(len)
+                .map(|picture| if settings.centered { off_center(picture, size, channels) } else { [0.0; 2] })
+                .collect();
             // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
                 let mut rng = generator(settings.seed, number_of(index % count));
                 rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
-                (movement.draw(size[0], size[1], &mut rng), rng)
+                let affine = movement.draw(size[0], size[1], &mut rng).moved(centers[index % count]);
+                let cover = Cover::draw(calm * settings.cover, size, &mut rng);
+                (affine, cover, rng)
             };
             self.plan.set_batch(batch);
             cpu.parallel_chunks(&mut seen, len, |index, seen| {
-                let (affine, mut rng) = draw(index);
+                let (affine, cover, mut rng) = draw(index);
                 let picture = &pictures[index % count * len..][..len];
-                affine.apply(picture, size, channels, spectrum.background(), seen);
+                affine.apply(picture, size, channels, edge, seen);
+                cover.fill(seen, size[1], channels, edge.background());
                 if settings.noise > 0.0 {
                     seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
                 }
@@ -282,11 +323,12 @@ impl Run<'_> {
                 }
             })?;
             pixels.gradient(input_gradients, &mut seen);
+            cpu.parallel_chunks(&mut seen, len, |index, seen| draw(index).1.fill(seen, size[1], channels, 0.0));
             cpu.parallel_chunks(&mut gradients, len, |picture, gradient| {
                 gradient.fill(0.0);
                 for index in (picture..batch).step_by(count) {
                     let affine: Affine = draw(index).0;
-                    affine.back(&seen[index * len..][..len], size, channels, gradient);
+                    affine.back(&seen[index * len..][..len], size, channels, edge, gradient);
                 }
                 normalize(gradient);
             });
@@ -302,9 +344,12 @@ impl Run<'_> {
             spectrum.back(cpu, &pictures, &gradients, &mut descent);
             let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
             let t = step as i32 + 1;
-            let rate = settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+            let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
             let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
             adam(cpu, adam_step, &mut coefficients, &descent, &mut moments, &mut squares);
+            if let Some(limit) = settings.contrast {
+                coefficients.chunks_exact_mut(len).for_each(|c| spectrum.limit_contrast(c, limit));
+            }
             for picture in silent {
                 let mut rng = generator(settings.seed, number_of(picture));
                 rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
@@ -319,6 +364,13 @@ impl Run<'_> {
         }
 
         spectrum.pictures(cpu, &coefficients, &mut pictures);
+        if settings.centered {
+            for picture in pictures.chunks_exact_mut(len) {
+                let still = Movement::default().draw(size[0], size[1], &mut generator(settings.seed, 0));
+                let from = picture.to_vec();
+                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, edge, picture);
+            }
+        }
         let mut inputs = vec![0.0; count * len];
         pixels.to_input(&pictures, &mut inputs);
         let values = self.values(&objectives, &inputs)?;
@@ -361,6 +413,22 @@ fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
     along(row, height).max(along(column, width))
 }
 
+/// How far, in whole pixels (x, y), the center of an image's mass lies from its middle.
+fn off_center(picture: &[f32], [height, width]: [usize; 2], channels: usize) -> [f32; 2] {
+    let mass = |at: usize| picture[at * channels..][..channels].iter().sum::<f32>();
+    let (mut total, mut across, mut down) = (0.0_f32, 0.0_f32, 0.0_f32);
+    for at in 0..height * width {
+        total += mass(at);
+        across += mass(at) * (at % width) as f32;
+        down += mass(at) * (at / width) as f32;
+    }
+    if total <= 0.0 {
+        return [0.0; 2];
+    }
+    let off = |sum: f32, size: usize| (sum / total - (size as f32 - 1.0) / 2.0).round();
+    [off(across, width), off(down, height)]
+}
+
 /// Divides a gradient by its root mean square; one of zeros stays.
 pub(super) fn normalize(gradient: &mut [f32]) {
     let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
@@ -375,6 +443,14 @@ pub(super) fn normalize(gradient: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_center_of_mass_is_that_of_the_ink() {
+        let mut picture = vec![0.0; 8 * 10];
+        (picture[8 * 1 + 6], picture[8 * 3 + 6]) = (1.0, 1.0);
+        assert_eq!(off_center(&picture, [10, 8], 1), [3.0, -3.0]);
+        assert_eq!(off_center(&[0.0; 80], [10, 8], 1), [0.0; 2]);
+    }
 
     #[test]
     fn the_frame_of_a_digit_is_four_pixels_wide() {

@@ -137,6 +137,12 @@ impl Seen {
         self.rivals
     }
 
+    /// Whether what the objectives ask for may be anywhere in an image.
+    pub(super) fn is_anywhere(&self, objectives: &[Objective]) -> bool {
+        let placed = |objective: &Objective| matches!(objective, Objective::Neuron { .. });
+        self.shape.as_picture().is_some() && !objectives.iter().any(placed)
+    }
+
     /// The shape of the layer.
     pub(super) fn shape(&self) -> &Shape {
         &self.shape

@@ -34,12 +34,9 @@ impl Spectrum {
     /// For pictures of `height` x `width` pixels with `channels` of 1 or 3. The coefficient of frequency `f` (in waves
     /// over the longer side) counts as `f` to the power of `-decay`.
     pub(super) fn new(height: usize, width: usize, channels: usize, decay: f32, start: f32) -> Self {
-        let longer = height.max(width) as f32;
-        let waves = |index: usize, size: usize| index.min(size - index) as f32 / size as f32 * longer;
         let scale = |index: usize| {
-            let (down, across) = (waves(index / width, height), waves(index % width, width));
             let area = (height * width) as f32;
-            0.25 * area.sqrt() * down.hypot(across).max(1.0).powf(-decay)
+            0.25 * area.sqrt() * waves(index, height, width).max(1.0).powf(-decay)
         };
         let mut planner = FftPlanner::new();
         Self {
@@ -53,6 +50,11 @@ impl Spectrum {
         }
     }
 
+    /// The frequency of a coefficient, in waves over the longer side.
+    fn waves(&self, index: usize) -> f32 {
+        waves(index, self.height, self.width)
+    }
+
     /// The number of coefficients, and of values of a picture.
     pub(super) fn len(&self) -> usize {
         self.height * self.width * self.channels
@@ -61,6 +63,28 @@ impl Spectrum {
     /// What a picture without any structure is made of.
     pub(super) fn background(&self) -> f32 {
         sigmoid(self.start)
+    }
+
+    /// Scales the coefficients of one picture down until its contrast, the root mean square of what the sigmoid is given
+    /// less `start`, is at most `limit`.
+    pub(super) fn limit_contrast(&self, coefficients: &mut [f32], limit: f32) {
+        let area = self.height * self.width;
+        let energy: f64 = (0..area).map(|at| self.energy(coefficients, at)).sum();
+        let contrast = (energy / self.len() as f64).sqrt();
+        if contrast > f64::from(limit) {
+            let scale = (f64::from(limit) / contrast) as f32;
+            coefficients.iter_mut().for_each(|c| *c *= scale);
+        }
+    }
+
+    /// The squares of what frequency `at` gives the channels of a picture (the transform keeps the sum of squares).
+    fn energy(&self, coefficients: &[f32], at: usize) -> f64 {
+        let area = self.height * self.width;
+        let part = |channel: usize| f64::from(self.scales[at] * coefficients[channel * area + at]);
+        match self.channels {
+            3 => COLOURS.iter().map(|row| (0..3).map(|c| f64::from(row[c]) * part(c)).sum::<f64>().powi(2)).sum(),
+            _ => (0..self.channels).map(|channel| part(channel).powi(2)).sum(),
+        }
     }
 
     /// Pictures (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
@@ -104,6 +128,30 @@ impl Spectrum {
         });
     }
 
+    /// The direction in pixels, for an image (height, width, channel), of a step along the gradient of the coefficients: its
+    /// frequencies and colors are weighted as they vary in photographs. Frequencies below `lowest` waves over the longer side
+    /// are left out.
+    pub(super) fn precondition(&self, gradient: &mut [f32], lowest: f32) {
+        let count = self.channels;
+        let mixed = |pixel: &mut [f32], transposed: bool| {
+            if let [red, green, blue] = pixel {
+                let parts = [*red, *green, *blue];
+                let at = |to: usize, from: usize| if transposed { COLOURS[from][to] } else { COLOURS[to][from] };
+                [*red, *green, *blue] = [0, 1, 2].map(|to| (0..3).map(|from| at(to, from) * parts[from]).sum());
+            }
+        };
+        gradient.chunks_exact_mut(count).for_each(|pixel| mixed(pixel, true));
+        for channel in 0..count {
+            let plane = gradient.iter().skip(channel).step_by(count).copied();
+            let weighted = self.hartley(plane).zip(&self.scales).enumerate();
+            let weighted: Vec<f32> =
+                weighted.map(|(at, (c, s))| if self.waves(at) < lowest { 0.0 } else { c * s * s }).collect();
+            let smooth: Vec<f32> = self.hartley(weighted.into_iter()).collect();
+            gradient.iter_mut().skip(channel).step_by(count).zip(smooth).for_each(|(to, value)| *to = value);
+        }
+        gradient.chunks_exact_mut(count).for_each(|pixel| mixed(pixel, false));
+    }
+
     /// The two-dimensional Hartley transform, orthonormal:
     /// `h(u, v) = sum over y, x of p(y, x) cas(2 pi (u y / height + v x / width)) / sqrt(height width)` with
     /// `cas t = cos t + sin t`; it is the real less the imaginary part of Fourier's transform.
@@ -119,6 +167,12 @@ impl Spectrum {
             (value.re - value.im) * scale
         })
     }
+}
+
+fn waves(index: usize, height: usize, width: usize) -> f32 {
+    let longer = height.max(width) as f32;
+    let along = |index: usize, size: usize| index.min(size - index) as f32 / size as f32 * longer;
+    along(index / width, height).hypot(along(index % width, width))
 }
 
 fn sigmoid(value: f32) -> f32 {
@@ -151,6 +205,44 @@ mod tests {
         }
         let back: Vec<f32> = spectrum.hartley(transformed.into_iter()).collect();
         assert!(back.iter().zip(&picture).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_limit_scales_contrast_and_keeps_less() {
+        let spectrum = Spectrum::new(8, 6, 3, 1.0, 0.0);
+        let contrast = |coefficients: &[f32]| {
+            let mut picture = vec![0.0; 144];
+            spectrum.pictures(Cpu::detect(), coefficients, &mut picture);
+            let logits = picture.iter().map(|p| f64::from(p / (1.0 - p)).ln());
+            (logits.map(|logit| logit * logit).sum::<f64>() / 144.0).sqrt()
+        };
+        let coefficients: Vec<f32> = draws(144, 6).iter().map(|c| 2.0 * c).collect();
+        let mut limited = coefficients.clone();
+        assert!(contrast(&coefficients) > 0.6);
+        spectrum.limit_contrast(&mut limited, 0.5);
+        assert!((contrast(&limited) - 0.5).abs() < 1e-3, "{}", contrast(&limited));
+        let before = limited.clone();
+        spectrum.limit_contrast(&mut limited, 0.6);
+        assert_eq!(limited, before);
+    }
+
+    #[test]
+    fn a_preconditioned_step_is_the_step_of_the_coefficients() {
+        let spectrum = Spectrum::new(4, 6, 3, 1.0, 0.0);
+        // Where all coefficients are zero, the sigmoid's slope is a quarter everywhere: once to them, once back.
+        let (gradient, zero) = (draws(72, 7), vec![0.0; 72]);
+        let (mut even, mut step) = (vec![0.0; 72], vec![0.0; 72]);
+        spectrum.pictures(Cpu::detect(), &zero, &mut even);
+        spectrum.back(Cpu::detect(), &even, &gradient, &mut step);
+        step.iter_mut().for_each(|step| *step *= 1e-3);
+        let mut moved = vec![0.0; 72];
+        spectrum.pictures(Cpu::detect(), &step, &mut moved);
+        let mut found = gradient.clone();
+        spectrum.precondition(&mut found, 0.0);
+        for (found, moved) in found.iter().zip(&moved) {
+            let expected = (moved - 0.5) / 1e-3 * 16.0;
+            assert!((found - expected).abs() < 0.02, "{found}, not {expected}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::random::uniform;
 
 /// How far a picture moves at random.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Movement {
     /// The largest shift, as a part of the side.
     pub(super) shift: f32,
@@ -22,6 +22,52 @@ pub(super) struct Movement {
 pub(super) struct Affine {
     matrix: [[f32; 2]; 2],
     offset: [f32; 2],
+}
+
+/// What lies beyond the edges of an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Edge {
+    /// A constant.
+    Background(f32),
+    /// The image again: it repeats itself, as its frequencies do.
+    Wrap,
+}
+
+impl Edge {
+    /// What is there when it is a constant.
+    pub(super) fn background(self) -> f32 {
+        match self {
+            Self::Background(value) => value,
+            Self::Wrap => 0.0,
+        }
+    }
+}
+
+/// A square of an image that is covered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cover {
+    top: usize,
+    left: usize,
+    side: usize,
+}
+
+impl Cover {
+    /// A square whose side is a `part` of the image's shorter one, anywhere inside.
+    pub(super) fn draw(part: f32, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Self {
+        let side = (part * height.min(width) as f32).round() as usize;
+        if side == 0 {
+            return Self { top: 0, left: 0, side };
+        }
+        let mut within = |size: usize| ((uniform(rng) * (size - side + 1) as f32) as usize).min(size - side);
+        Self { top: within(height), left: within(width), side }
+    }
+
+    /// Sets the values of the square in an image `width` pixels wide.
+    pub(super) fn fill(self, image: &mut [f32], width: usize, channels: usize, value: f32) {
+        for row in image.chunks_exact_mut(width * channels).skip(self.top).take(self.side) {
+            row[self.left * channels..(self.left + self.side) * channels].fill(value);
+        }
+    }
 }
 
 impl Movement {
@@ -44,8 +90,15 @@ impl Movement {
 }
 
 impl Affine {
-    /// The four pixels that pixel (x, y) is made of, and their parts. Those outside are left out.
-    fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2]) -> [(usize, f32); 4] {
+    /// The same, of the image shifted by as many pixels to the left and up.
+    pub(super) fn moved(mut self, [across, down]: [f32; 2]) -> Self {
+        self.offset[0] += across;
+        self.offset[1] += down;
+        self
+    }
+
+    /// The four pixels that pixel (x, y) is made of, and their parts. Those outside are left out, or wrap around.
+    fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2], edge: Edge) -> [(usize, f32); 4] {
         let (x, y) = (x as f32, y as f32);
         let from_x = self.matrix[0][0] * x + self.matrix[0][1] * y + self.offset[0];
         let from_y = self.matrix[1][0] * x + self.matrix[1][1] * y + self.offset[1];
@@ -53,7 +106,10 @@ impl Affine {
         let (right_part, bottom_part) = (from_x - left, from_y - top);
         let (left, top) = (left as isize, top as isize);
         let part = |dx: isize, dy: isize, part: f32| {
-            let (x, y) = (left + dx, top + dy);
+            let (mut x, mut y) = (left + dx, top + dy);
+            if edge == Edge::Wrap {
+                (x, y) = (x.rem_euclid(width as isize), y.rem_euclid(height as isize));
+            }
             let inside = x >= 0 && y >= 0 && x < width as isize && y < height as isize;
             if inside { (y as usize * width + x as usize, part) } else { (0, 0.0) }
         };
@@ -65,10 +121,11 @@ impl Affine {
         ]
     }
 
-    /// The picture as it is seen: (height, width, channels). Outside of it is `background`.
-    pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, background: f32, seen: &mut [f32]) {
+    /// The picture as it is seen: (height, width, channels), and `edge` outside of it.
+    pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
+        let background = edge.background();
         for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
-            let parts = self.parts(index % size[1], index / size[1], size);
+            let parts = self.parts(index % size[1], index / size[1], size, edge);
             let outside = 1.0 - parts.iter().map(|(_, part)| part).sum::<f32>();
             for (channel, seen) in seen.iter_mut().enumerate() {
                 let inside: f32 = parts.iter().map(|&(at, part)| part * picture[at * channels + channel]).sum();
@@ -78,9 +135,9 @@ impl Affine {
     }
 
     /// The gradient of the picture from that of what is seen, added to `picture`.
-    pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, picture: &mut [f32]) {
+    pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, edge: Edge, picture: &mut [f32]) {
         for (index, seen) in seen.chunks_exact(channels).enumerate() {
-            for (at, part) in self.parts(index % size[1], index / size[1], size) {
+            for (at, part) in self.parts(index % size[1], index / size[1], size, edge) {
                 for (channel, seen) in seen.iter().enumerate() {
                     picture[at * channels + channel] += part * seen;
                 }
@@ -100,7 +157,7 @@ mod tests {
     fn without_movement_the_picture_stays() {
         let picture: Vec<f32> = (0..5 * 7 * 3).map(|i| i as f32).collect();
         let mut seen = vec![0.0; picture.len()];
-        STILL.draw(5, 7, &mut generator(1, 0)).apply(&picture, [5, 7], 3, 9.0, &mut seen);
+        STILL.draw(5, 7, &mut generator(1, 0)).apply(&picture, [5, 7], 3, Edge::Background(9.0), &mut seen);
         assert_eq!(seen, picture);
     }
 
@@ -111,12 +168,36 @@ mod tests {
         let mut values = |len: usize| (0..len).map(|_| uniform(&mut rng) - 0.5).collect::<Vec<f32>>();
         let (picture, gradient) = (values(60), values(60));
         let affine = movement.draw(6, 5, &mut generator(4, 0));
-        let (mut seen, mut back) = (vec![0.0; 60], vec![0.0; 60]);
-        affine.apply(&picture, size, 2, 0.0, &mut seen);
-        affine.back(&gradient, size, 2, &mut back);
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        assert!((dot(&seen, &gradient) - dot(&picture, &back)).abs() < 1e-5);
-        assert!(dot(&seen, &seen) > 0.1);
+        for edge in [Edge::Background(0.0), Edge::Wrap] {
+            let (mut seen, mut back) = (vec![0.0; 60], vec![0.0; 60]);
+            affine.apply(&picture, size, 2, edge, &mut seen);
+            affine.back(&gradient, size, 2, edge, &mut back);
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            assert!((dot(&seen, &gradient) - dot(&picture, &back)).abs() < 1e-5, "{edge:?}");
+            assert!(dot(&seen, &seen) > 0.1);
+        }
+    }
+
+    #[test]
+    fn a_wrapped_image_is_rolled() {
+        let affine = Affine { matrix: [[1.0, 0.0], [0.0, 1.0]], offset: [1.0, -4.0] };
+        let picture: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let mut seen = vec![0.0; 9];
+        affine.apply(&picture, [3, 3], 1, Edge::Wrap, &mut seen);
+        assert_eq!(seen, [7.0, 8.0, 6.0, 1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
+    }
+
+    #[test]
+    fn a_cover_is_a_square_inside() {
+        for number in 0..20 {
+            let cover = Cover::draw(0.5, [6, 9], &mut generator(7, number));
+            let mut image = vec![1.0; 6 * 9 * 2];
+            cover.fill(&mut image, 9, 2, 0.0);
+            assert_eq!(image.iter().filter(|&&value| value == 0.0).count(), 3 * 3 * 2);
+        }
+        let mut image = vec![1.0; 54];
+        Cover::draw(0.0, [6, 9], &mut generator(7, 0)).fill(&mut image, 9, 1, 0.0);
+        assert_eq!(image, [1.0; 54]);
     }
 
     #[test]
@@ -124,7 +205,7 @@ mod tests {
         let affine = Affine { matrix: [[0.0, -1.0], [1.0, 0.0]], offset: [2.0, 0.0] };
         let picture: Vec<f32> = (0..9).map(|i| i as f32).collect();
         let mut seen = vec![0.0; 9];
-        affine.apply(&picture, [3, 3], 1, 0.0, &mut seen);
+        affine.apply(&picture, [3, 3], 1, Edge::Background(0.0), &mut seen);
         assert_eq!(seen, [2.0, 5.0, 8.0, 1.0, 4.0, 7.0, 0.0, 3.0, 6.0]);
     }
 }

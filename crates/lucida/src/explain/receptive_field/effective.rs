@@ -15,7 +15,7 @@ use crate::data::{Picture, Preprocessing};
 use crate::explain::deconvnet::point;
 use crate::explain::sheet::{enlarged, outline, zoom_to};
 use crate::nn::{Network, Plan};
-use crate::plot::{Colormap, Normalize, float_map};
+use crate::plot::{Colormap, Normalize, box_label, float_map};
 use crate::{Cpu, Error, Result};
 
 /// The part of the greatest gradient from which on a pixel counts as seen: what a Gaussian has at two deviations and a half
@@ -148,7 +148,8 @@ impl EffectiveField {
         [along(|index, width| index / width), along(|index, width| index % width)]
     }
 
-    /// The map as a picture, bright where pixels matter, with the edge of the receptive field.
+    /// The map as a picture, bright where pixels matter, with the edge of the receptive field, labeled with the layer and
+    /// the field's height and width.
     ///
     /// # Errors
     /// [`Error::Limit`] when the picture is too large to be enlarged.
@@ -160,7 +161,9 @@ impl EffectiveField {
         let mut picture = enlarged(&plain, zoom)?;
         let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
         outline(&mut picture, scaled(self.field.rows), scaled(self.field.columns), [255; 3]);
-        Ok(picture)
+        let label = format!("{} {}x{}", self.layer, self.field.rows.len(), self.field.columns.len());
+        let corner = [self.field.rows, self.field.columns].map(|span| span.start.max(0) as usize * zoom);
+        Ok(box_label(picture, &label, corner, [255; 3]))
     }
 }
 
