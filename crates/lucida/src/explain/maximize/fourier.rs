@@ -6,7 +6,7 @@ use super::diversity::{push_apart, push_pictures_apart};
 use super::random::{generator, normal};
 use super::rivals::against_rivals;
 use super::spectrum::Spectrum;
-use super::transform::{Affine, Cover, Edge, Movement};
+use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
@@ -50,9 +50,6 @@ pub struct Fourier {
     /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
     /// patterns, so that strokes remain.
     pub noise: f32,
-    /// The side of the square that is covered with the background in what the network sees, as a part of the image's side, at
-    /// another place each time: no single part may carry a class, so that strokes are whole.
-    pub cover: f32,
     /// How often a picture is seen in one step, each time moved differently.
     pub samples: usize,
     /// What the picture is before anything is in it: 0 is mid-gray, -2 nearly black.
@@ -94,7 +91,6 @@ impl Default for Fourier {
             rest: 0.25,
             centered: false,
             noise: 0.0,
-            cover: 0.0,
             samples: 1,
             start: 0.0,
             spread: 0.01,
@@ -159,7 +155,6 @@ impl Fourier {
                 rest: 0.75,
                 centered: true,
                 noise: 0.4,
-                cover: 0.5,
                 samples: 4,
                 start: -0.5,
                 pull: 0.3,
@@ -183,7 +178,6 @@ impl Fourier {
             ("rotation", self.rotation, 180.0),
             ("zoom", self.zoom, 0.9),
             ("noise", self.noise, 10.0),
-            ("part covered", self.cover, 1.0),
             ("pull", self.pull, 100.0),
             ("frame", self.frame, 100.0),
             ("weight of the rivals", self.rivals, 1000.0),
@@ -297,16 +291,13 @@ impl Run<'_> {
             let draw = |index: usize| {
                 let mut rng = generator(settings.seed, number_of(index % count));
                 rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
-                let affine = movement.draw(size[0], size[1], &mut rng).moved(centers[index % count]);
-                let cover = Cover::draw(calm * settings.cover, size, &mut rng);
-                (affine, cover, rng)
+                (movement.draw(size[0], size[1], &mut rng).moved(centers[index % count]), rng)
             };
             self.plan.set_batch(batch);
             cpu.parallel_chunks(&mut seen, len, |index, seen| {
-                let (affine, cover, mut rng) = draw(index);
+                let (affine, mut rng) = draw(index);
                 let picture = &pictures[index % count * len..][..len];
                 affine.apply(picture, size, channels, edge, seen);
-                cover.fill(seen, size[1], channels, edge.background());
                 if settings.noise > 0.0 {
                     seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
                 }
@@ -323,7 +314,6 @@ impl Run<'_> {
                 }
             })?;
             pixels.gradient(input_gradients, &mut seen);
-            cpu.parallel_chunks(&mut seen, len, |index, seen| draw(index).1.fill(seen, size[1], channels, 0.0));
             cpu.parallel_chunks(&mut gradients, len, |picture, gradient| {
                 gradient.fill(0.0);
                 for index in (picture..batch).step_by(count) {

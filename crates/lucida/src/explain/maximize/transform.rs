@@ -33,43 +33,6 @@ pub(super) enum Edge {
     Wrap,
 }
 
-impl Edge {
-    /// What is there when it is a constant.
-    pub(super) fn background(self) -> f32 {
-        match self {
-            Self::Background(value) => value,
-            Self::Wrap => 0.0,
-        }
-    }
-}
-
-/// A square of an image that is covered.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Cover {
-    top: usize,
-    left: usize,
-    side: usize,
-}
-
-impl Cover {
-    /// A square whose side is a `part` of the image's shorter one, anywhere inside.
-    pub(super) fn draw(part: f32, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Self {
-        let side = (part * height.min(width) as f32).round() as usize;
-        if side == 0 {
-            return Self { top: 0, left: 0, side };
-        }
-        let mut within = |size: usize| ((uniform(rng) * (size - side + 1) as f32) as usize).min(size - side);
-        Self { top: within(height), left: within(width), side }
-    }
-
-    /// Sets the values of the square in an image `width` pixels wide.
-    pub(super) fn fill(self, image: &mut [f32], width: usize, channels: usize, value: f32) {
-        for row in image.chunks_exact_mut(width * channels).skip(self.top).take(self.side) {
-            row[self.left * channels..(self.left + self.side) * channels].fill(value);
-        }
-    }
-}
-
 impl Movement {
     /// A part of it.
     pub(super) fn scaled(self, by: f32) -> Self {
@@ -123,7 +86,7 @@ impl Affine {
 
     /// The picture as it is seen: (height, width, channels), and `edge` outside of it.
     pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
-        let background = edge.background();
+        let background = if let Edge::Background(value) = edge { value } else { 0.0 };
         for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
             let parts = self.parts(index % size[1], index / size[1], size, edge);
             let outside = 1.0 - parts.iter().map(|(_, part)| part).sum::<f32>();
@@ -185,19 +148,6 @@ mod tests {
         let mut seen = vec![0.0; 9];
         affine.apply(&picture, [3, 3], 1, Edge::Wrap, &mut seen);
         assert_eq!(seen, [7.0, 8.0, 6.0, 1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
-    }
-
-    #[test]
-    fn a_cover_is_a_square_inside() {
-        for number in 0..20 {
-            let cover = Cover::draw(0.5, [6, 9], &mut generator(7, number));
-            let mut image = vec![1.0; 6 * 9 * 2];
-            cover.fill(&mut image, 9, 2, 0.0);
-            assert_eq!(image.iter().filter(|&&value| value == 0.0).count(), 3 * 3 * 2);
-        }
-        let mut image = vec![1.0; 54];
-        Cover::draw(0.0, [6, 9], &mut generator(7, 0)).fill(&mut image, 9, 1, 0.0);
-        assert_eq!(image, [1.0; 54]);
     }
 
     #[test]
