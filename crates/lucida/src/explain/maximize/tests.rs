@@ -27,8 +27,13 @@ fn value(network: &Network, layer: &str, channel: usize, input: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len() as f32
 }
 
+/// Without what keeps images of photographs' networks natural: here the ascent itself is tested.
+fn unbounded(steps: usize) -> Method {
+    Method::Fourier(Fourier { steps, epsilon: 1e-12, contrast: None, wrap: false, ..Fourier::default() })
+}
+
 fn quick() -> Method {
-    Method::Fourier(Fourier { steps: 60, ..Fourier::default() })
+    unbounded(60)
 }
 
 #[test]
@@ -66,6 +71,20 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
 }
 
 #[test]
+fn contrast_stays_within_its_bound_however_long_the_ascent() {
+    let network = small(3);
+    let contrast = |method: &Method| {
+        let found = run(&network, &Target::layer("conv2d_1"), &[Objective::Channel(0)], method).unwrap();
+        let logits = found[0].input.iter().map(|&p| f64::from(p / (1.0 - p)).ln().powi(2));
+        (logits.sum::<f64>() / found[0].input.len() as f64).sqrt()
+    };
+    let bounded = Fourier { steps: 300, epsilon: 1e-12, contrast: Some(0.5), ..Fourier::default() };
+    let bounded = Method::Fourier(bounded);
+    assert!(contrast(&bounded) < 0.51, "{}", contrast(&bounded));
+    assert!(contrast(&unbounded(300)) > 1.0, "the bound is what holds it: {}", contrast(&unbounded(300)));
+}
+
+#[test]
 fn pictures_do_not_depend_on_what_is_made_beside_them() {
     let network = small(3);
     let target = Target::layer("conv2d_1");
@@ -90,7 +109,7 @@ fn every_objective_grows() {
         Objective::Layer,
         Objective::Direction(vec![(0, 1.0), (2, -0.5)]),
     ];
-    let steps = |steps| Method::Fourier(Fourier { steps, ..Fourier::default() });
+    let steps = unbounded;
     let (early, late) = (
         run(&network, &layer, &objectives, &steps(1)).unwrap(),
         run(&network, &layer, &objectives, &steps(60)).unwrap(),
