@@ -127,9 +127,8 @@ fn check(page: &str, first: &[&str]) {
                 continue;
             }
             count += 1;
-            match problem(folder.path(), &words(&example)) {
-                Some(message) => failed.push(format!("{example}{}: {message}", if again { " (again)" } else { "" })),
-                None => {}
+            if let Some(message) = problem(folder.path(), &words(&example)) {
+                failed.push(format!("{example}{}: {message}", if again { " (again)" } else { "" }));
             }
         }
     }

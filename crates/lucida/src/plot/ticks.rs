@@ -64,7 +64,7 @@ mod tests {
     fn numbers_of_captions_have_three_digits() {
         let of = |values: &[f32]| values.iter().map(|&value| short_number(value)).collect::<Vec<_>>();
         assert_eq!(of(&[4641.2, 993.826, 12.345, 1.0, 0.04567]), ["4641", "994", "12.3", "1.00", "0.0457"]);
-        assert_eq!(of(&[0.0, -0.0, -3.14159, 1.234e-7, 2.5e9]), ["0", "0", "-3.14", "1.2e-7", "2.5e9"]);
+        assert_eq!(of(&[0.0, -0.0, -3.14961, 1.234e-7, 2.5e9]), ["0", "0", "-3.15", "1.2e-7", "2.5e9"]);
     }
 
     fn labels(low: f64, high: f64) -> Vec<String> {

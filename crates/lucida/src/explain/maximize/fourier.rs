@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn the_center_of_mass_is_that_of_the_ink() {
         let mut picture = vec![0.0; 8 * 10];
-        (picture[8 * 1 + 6], picture[8 * 3 + 6]) = (1.0, 1.0);
+        (picture[8 + 6], picture[8 * 3 + 6]) = (1.0, 1.0);
         assert_eq!(off_center(&picture, [10, 8], 1), [3.0, -3.0]);
         assert_eq!(off_center(&[0.0; 80], [10, 8], 1), [0.0; 2]);
     }
