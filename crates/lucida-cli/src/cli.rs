@@ -304,8 +304,8 @@ Examples:
       with all probabilities
   lucida predict runs/cats-dogs photos
       all images of a folder
-  find . -name '*.jpg' | lucida predict runs/cats-dogs -
-      a list from standard input
+  lucida predict runs/cats-dogs -
+      what comes from standard input: find . -name '*.jpg' | lucida predict runs/cats-dogs -
   lucida predict vgg16 dog.jpg
       after lucida weights fetch vgg16 --with-top
   lucida predict runs/mnist --data mnist:DIR --index 0..10

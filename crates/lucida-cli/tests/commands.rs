@@ -318,7 +318,7 @@ fn a_report_of_digits() {
     let folder = tempfile::tempdir().unwrap();
     let (run_folder, page) = (shared().run(), folder.path().join("report.html"));
     let printed = run(["report", text(&run_folder), "--out", text(&page)]);
-    assert_eq!(printed, format!("Report: {}\n", page.display()));
+    assert_eq!(printed, format!("Written to {}\n", page.display()));
     let html = fs::read_to_string(&page).unwrap();
     for part in ["mnist-cnn", "28 x 28 pixels", "lucida train mnist --epochs 1", "on 100 test", "number ", "Confusion"]
     {

@@ -199,7 +199,7 @@ pub(crate) enum PresetName {
     Best,
     /// Gatys, Ecker and Bethge (2016)
     Gatys,
-    /// TensorFlow's tutorial
+    /// TensorFlow's tutorial, which leaves gray fog in large images: best has none
     Tensorflow,
 }
 
