@@ -54,10 +54,10 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     let before = contents(&out);
     let data = shared().data();
     // An epoch that does not end, with a checkpoint after each of its steps.
-    let begin = |more: &[&str]| -> Child {
+    let begin = |steps: &str, more: &[&str]| -> Child {
         let child = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
             .args(["train", "mnist", "--data", text(&data), "--out", text(&out), "--force", "--batch-size", "4"])
-            .args(["--steps-per-epoch", "1000000", "--checkpoint-every", "1"])
+            .args(["--steps-per-epoch", steps, "--checkpoint-every", "1"])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -68,7 +68,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
         }
         child
     };
-    let child = begin(&[]);
+    let child = begin("1000000", &[]);
     assert!(!out.join("model.safetensors").exists(), "the earlier run is set aside");
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
@@ -95,7 +95,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
         &["summary", text(&out)],
     ];
     for command in open {
-        let mut child = begin(&["--quiet"]);
+        let mut child = begin("1000000", &["--quiet"]);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!out.join("model.safetensors").exists());
@@ -105,7 +105,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
     }
 
     // After the first epoch the new run stays.
-    let mut child = begin(&["--quiet", "--steps-per-epoch", "2", "--epochs", "100000"]);
+    let mut child = begin("2", &["--quiet", "--epochs", "100000"]);
     while names(&out).iter().any(|name| name.contains(".previous") || name.contains(".discarded")) {
         std::thread::sleep(Duration::from_millis(2));
     }
