@@ -106,7 +106,7 @@ fn an_interrupted_or_killed_first_epoch_leaves_the_earlier_run() {
 
     // After the first epoch the new run stays.
     let mut child = begin("2", &["--quiet", "--epochs", "100000"]);
-    while names(&out).iter().any(|name| name.contains(".previous") || name.contains(".discarded")) {
+    while names(&out).iter().any(|name| name.contains("previous") || name.contains("discarded")) {
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
