@@ -1,13 +1,14 @@
 //! Activation maximisation on a network that has learned to read the built-in digits.
 
+mod common;
+
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Dataset, LabelledImages, Mnist, Preprocessing};
+use lucida::data::{Dataset, LabelledImages, Mnist};
 use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
-use lucida::nn::{Network, Optimizer, Plan, Schedule, zoo};
-use lucida::train::{Settings, Silent, fit};
+use lucida::nn::{Network, Plan};
 use lucida::weights::Model;
 
 const SEED: u64 = 3;
@@ -23,20 +24,7 @@ fn trained() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| {
         let digits = Mnist::builtin().unwrap().train;
-        let mut model = Model {
-            preprocessing: Some(Preprocessing::mnist()),
-            class_names: (0..10).map(|digit| digit.to_string()).collect(),
-            ..Model::new(zoo::mnist_cnn(SEED).unwrap())
-        };
-        let settings = Settings {
-            epochs: 4,
-            batch_size: 128,
-            schedule: Schedule::constant(1e-3),
-            optimizer: Optimizer::adam(),
-            seed: SEED,
-            cpu: Cpu::detect(),
-        };
-        fit(&mut model, &digits, None, &settings, &mut Silent).unwrap();
+        let model = common::digit_reader(&digits, 4, SEED);
         Trained { model, digits }
     })
 }

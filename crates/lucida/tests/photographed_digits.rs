@@ -1,12 +1,13 @@
 //! Digits as a camera sees them (on paper, unevenly lit, noisy, off-center, slightly rotated), read by a network that has
 //! learned from the built-in digits. None of the photographed digits was trained on.
 
+mod common;
+
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Affine, Dataset, FillMode, Filter, LabelledImages, Mnist, Picture, Preprocessing, Subset};
-use lucida::nn::{Optimizer, Schedule, zoo};
-use lucida::train::{Predicted, Settings, Silent, fit, predict};
+use lucida::data::{Affine, Dataset, FillMode, Filter, LabelledImages, Mnist, Picture, Subset};
+use lucida::train::{Predicted, predict};
 use lucida::weights::Model;
 
 const TRAINED_ON: usize = 9000;
@@ -21,21 +22,8 @@ fn trained() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| {
         let digits = Mnist::builtin().unwrap().train;
-        let mut model = Model {
-            preprocessing: Some(Preprocessing::mnist()),
-            class_names: (0..10).map(|digit| digit.to_string()).collect(),
-            ..Model::new(zoo::mnist_cnn(1).unwrap())
-        };
-        let settings = Settings {
-            epochs: 6,
-            batch_size: 128,
-            schedule: Schedule::constant(1e-3),
-            optimizer: Optimizer::adam(),
-            seed: 1,
-            cpu: Cpu::detect(),
-        };
         let set = Subset::new(digits.clone(), (0..TRAINED_ON).collect()).unwrap();
-        fit(&mut model, &set, None, &settings, &mut Silent).unwrap();
+        let model = common::digit_reader(&set, 6, 1);
         Trained { model, digits }
     })
 }

@@ -5,7 +5,31 @@ pub(crate) mod hostile;
 
 use std::path::PathBuf;
 
+use lucida::Cpu;
+use lucida::data::{Dataset, Preprocessing};
+use lucida::nn::{Optimizer, Schedule, zoo};
+use lucida::train::{Settings, Silent, fit};
+use lucida::weights::Model;
 use safetensors::SafeTensors;
+
+/// A network that has learned to read these digits.
+pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Model {
+    let mut model = Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: (0..10).map(|digit| digit.to_string()).collect(),
+        ..Model::new(zoo::mnist_cnn(seed).unwrap())
+    };
+    let settings = Settings {
+        epochs,
+        batch_size: 128,
+        schedule: Schedule::constant(1e-3),
+        optimizer: Optimizer::adam(),
+        seed,
+        cpu: Cpu::detect(),
+    };
+    fit(&mut model, digits, None, &settings, &mut Silent).unwrap();
+    model
+}
 
 /// A file of the shared folder; `None`, and a word on why, where that folder does not exist.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
