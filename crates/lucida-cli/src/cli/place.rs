@@ -56,16 +56,23 @@ impl FilePlace {
 /// The place that is given; else `default`, or where that exists and is not to be overwritten, the first of `default-2`,
 /// `default-3`, … that does not.
 pub(crate) fn free(given: Option<&Path>, force: bool, default: PathBuf) -> PathBuf {
-    let exists = |path: &Path| path.symlink_metadata().is_ok();
     match given {
         Some(given) => given.to_owned(),
-        None if force || !exists(&default) => default,
-        None => (2..).map(|number| numbered(&default, number)).find(|path| !exists(path)).unwrap_or(default),
+        None if force => default,
+        None => numbered(&default, first_free(&default)),
     }
 }
 
-/// `photo-2.png` of `photo.png`.
+/// The number of the first free name of `path`, `path-2`, `path-3`, …
+pub(crate) fn first_free(path: &Path) -> u32 {
+    (1..).find(|&number| numbered(path, number).symlink_metadata().is_err()).unwrap_or(1)
+}
+
+/// `photo-2.png` of `photo.png`; the first is the path itself.
 pub(crate) fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
     let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let (stem, ending) = (part(path.file_stem()), part(path.extension()));
     let name = if ending.is_empty() { format!("{stem}-{number}") } else { format!("{stem}-{number}.{ending}") };

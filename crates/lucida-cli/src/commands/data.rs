@@ -25,10 +25,7 @@ pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
 
 fn show(arguments: &DataShow, context: Context) -> Result<()> {
     let SetName::Mnist = arguments.set;
-    let context = match &arguments.out {
-        Some(path) => context.claim_file(path, arguments.force)?,
-        None => context,
-    };
+    let context = context.claim_named(arguments.out.as_deref(), arguments.force)?;
     let (set, origin) = load(arguments)?;
     let count = arguments.first as usize;
     if count > set.len() {

@@ -89,10 +89,7 @@ struct Class<'a> {
 }
 
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
-    let context = match &arguments.csv {
-        Some(path) => context.claim_file(path, arguments.force)?,
-        None => context,
-    };
+    let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let output = context.output;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     // What is wrong with the model is said before images are looked for.

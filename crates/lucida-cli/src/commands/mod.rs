@@ -67,6 +67,11 @@ impl Context {
         files::claim_file(path, force)?;
         Ok(Self { output: self.output.beside(files::is_stdout(path)), ..self })
     }
+
+    /// As [`claim_file`](Self::claim_file), for a file that is only written where the command line names it.
+    fn claim_named(self, path: Option<&Path>, force: bool) -> lucida::Result<Self> {
+        path.map_or(Ok(self), |path| self.claim_file(path, force))
+    }
 }
 
 /// Opens a model for a command, and says what was assumed about it.

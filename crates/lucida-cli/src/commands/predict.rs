@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
+use lucida::bulk::lines;
 use lucida::data::{Limits, Picture};
 use lucida::explain::class_name;
 use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
@@ -106,10 +107,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
-    let context = match &arguments.csv {
-        Some(path) => context.claim_file(path, arguments.force)?,
-        None => context,
-    };
+    let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
@@ -172,14 +170,8 @@ fn standard_input() -> Result<Vec<Image>> {
         Ok(picture) => return Ok(vec![Image::Decoded(picture)]),
         Err(problem) => problem,
     };
-    let lines = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0')).map(str::lines);
-    let paths: Vec<Image> = lines
-        .into_iter()
-        .flatten()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| Image::File(line.into()))
-        .collect();
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0')).unwrap_or_default();
+    let paths: Vec<Image> = lines(text).into_iter().map(|line| Image::File(line.into())).collect();
     if paths.is_empty() {
         return Err(Error::new(not_an_image).context("expected an image, or a list of paths of images"));
     }

@@ -27,13 +27,7 @@ use crate::stroke_bar::StrokeBar;
 
 /// Paints all pictures of a folder or list, by all processes.
 fn share(arguments: &Style, context: Context) -> Result<()> {
-    let Style { mask, preserve, preview, gif, show, .. } = arguments;
-    if mask.is_some() || preserve.is_some() || preview.is_some() || gif.is_some() || *show {
-        return Err(Usage(
-            "--distributed paints many pictures: no --mask, --preserve, --preview, --gif or --show".into(),
-        )
-        .into());
-    }
+    refuse_options_of_one(arguments, "--distributed paints many pictures")?;
     let bits: u8 = arguments.bits.parse()?;
     let out = &free(arguments.place.out.as_deref(), true, style_name(&arguments.content, &arguments.styles).into());
     let shared = super::bulk::Job {
@@ -124,12 +118,18 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
-/// Paints all images of a folder, one after the other.
-fn folder(arguments: &Style, context: Context) -> Result<()> {
+/// Refuses options that are about one image, and says `why` there are many.
+fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
     let Style { mask, preserve, preview, gif, show, .. } = arguments;
     if mask.is_some() || preserve.is_some() || preview.is_some() || gif.is_some() || *show {
-        return Err(Usage("a folder has many images: no --mask, --preserve, --preview, --gif or --show".into()).into());
+        return Err(Usage(format!("{why}: no --mask, --preserve, --preview, --gif or --show")).into());
     }
+    Ok(())
+}
+
+/// Paints all images of a folder, one after the other.
+fn folder(arguments: &Style, context: Context) -> Result<()> {
+    refuse_options_of_one(arguments, "a folder has many images")?;
     let bits: u8 = arguments.bits.parse()?;
     let source = bulk::Source::of(&arguments.content.display().to_string())?;
     let items = source.list()?;

@@ -17,7 +17,7 @@ use std::cell::Cell;
 use serde_json::{Map, Value};
 
 pub use results::{Place, Results, Tally};
-pub use source::Source;
+pub use source::{Source, lines};
 
 use crate::data::Picture;
 use crate::{Error, Result};

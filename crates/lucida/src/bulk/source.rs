@@ -101,7 +101,8 @@ fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::file(name, "is no list: a text in UTF-8 is expected"))
 }
 
-fn lines(text: &str) -> Vec<String> {
+/// The items of a list: one on each line, without empty lines and those that start with `#`.
+pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::super::Context;
 use super::watch::Watch;
 use crate::arguments::ClassWeights;
-use crate::cli::place::numbered;
+use crate::cli::place::{first_free, numbered};
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
 use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
@@ -57,13 +57,12 @@ impl Wanted<'_> {
     /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a team take what the first
     /// one finds.
     pub(super) fn place(&self, given: Option<&Path>, default: &Path) -> PathBuf {
-        let of = |number: u32| if number == 1 { default.to_owned() } else { numbered(default, number) };
         if let Some(given) = given {
             return given.to_owned();
         }
         let mut number = [0.0];
         if self.leads() {
-            let free = (1..).find(|&number| of(number).symlink_metadata().is_err()).unwrap_or(1);
+            let free = first_free(default);
             number[0] = f64::from(match (self.arguments.resume, self.arguments.force) {
                 (true, _) => (free - 1).max(1),
                 (false, true) => 1,
@@ -73,7 +72,7 @@ impl Wanted<'_> {
         if let Some(team) = self.team {
             team.sum(&mut number);
         }
-        of(number[0] as u32)
+        numbered(default, number[0] as u32)
     }
 
     /// Does something in the folder of the run. A folder that was made for it and holds nothing to keep is removed again

@@ -268,7 +268,7 @@ impl Run<'_> {
         let Self { site, question, .. } = *self;
         let first = if self.from_input { 2 } else { 3 };
         let raw = plan.output(first).to_vec();
-        let probabilities = if raw.len() == 1 { vec![1.0 - raw[0], raw[0]] } else { raw.clone() };
+        let probabilities = lucida::weights::Outputs::of(&self.loaded.model)?.read(&raw);
         let best = (!probabilities.is_empty()).then(|| lucida::weights::argmax(&probabilities));
         let class = question.class.or(best).unwrap_or(0);
         if class >= probabilities.len() {
