@@ -35,7 +35,9 @@ function successor({ element, key: wanted, around, at }) {
 
 function restore() {
   const { activeElement } = document;
-  if (last === null || (activeElement && activeElement !== document.body) || usable(last.element)) return;
+  // A browser takes the focus from a disabled or hidden element only when it draws next: until then that element still has it.
+  const held = activeElement !== null && activeElement !== document.body && usable(activeElement);
+  if (last === null || held || usable(last.element)) return;
   const next = successor(last);
   // Its parts may be on their way: `main` is where the next key begins meanwhile.
   next.focus({ preventScroll: true });
