@@ -1,36 +1,35 @@
 //! What speaks for a class and against the others.
 //!
-//! The picture of a class follows its logit, not its probability, which can grow by what the other classes dislike (Simonyan,
-//! Vedaldi and Zisserman, 2014, "Deep Inside Convolutional Networks"). But what raises one logit can raise another more: all
-//! that a network knows of a 1 may be strokes that a 7 and a 4 have too. So the logarithm of the probability is followed beside
-//! the logit. Its gradient by the logits,
+//! The image of a class follows its logit, not its probability, which can grow by what the other classes dislike (Simonyan,
+//! Vedaldi and Zisserman, 2014, "Deep Inside Convolutional Networks"). But a softmax sees differences of logits only: what
+//! raises one may raise another more, and all that a network knows of a 1 may be strokes that a 7 and a 4 have too. So what
+//! is followed is the margin to the other classes, the nearest ones first:
 //!
 //! ```text
-//! d log p_c / d z_k = (k == c) - p_k,
+//! m_c = z_c - t log sum over k != c of exp(z_k / t),    d m_c / d z_k = -softmax over k != c of (z_k / t).
 //! ```
 //!
-//! is zero where the class is certain, and there the picture remains that of the logit alone.
+//! With a high temperature `t` all rivals count alike; with a low one, the strongest alone, and it changes from step to step.
 
 use super::Objective;
 
-/// Adds `weight` times the gradient of the logarithm of each sample's probability to the gradients of its `classes` logits.
-/// Sample `i` follows objective `i` modulo their number; those that are no single class stay as they are.
+/// Subtracts the gradient of what the rivals of each sample's class have together, at a `temperature`, from the gradients of
+/// its `classes` logits. Sample `i` follows objective `i` modulo their number; those that are no single class stay as they are.
 pub(super) fn against_rivals(
     objectives: &[Objective],
     classes: usize,
     logits: &[f32],
     gradients: &mut [f32],
-    weight: f32,
+    temperature: f32,
 ) {
     let samples = logits.chunks_exact(classes).zip(gradients.chunks_exact_mut(classes));
     for (index, (logits, gradient)) in samples.enumerate() {
         let Objective::Channel(class) = objectives[index % objectives.len()] else { continue };
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-        for (gradient, logit) in gradient.iter_mut().zip(logits) {
-            *gradient -= weight * (logit - largest).exp() / sum;
-        }
-        gradient[class] += weight;
+        let rivals = || logits.iter().enumerate().filter(|(k, _)| *k != class);
+        let largest = rivals().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
+        let part = |logit: f32| ((logit - largest) / temperature).exp();
+        let sum: f32 = rivals().map(|(_, logit)| part(*logit)).sum();
+        rivals().for_each(|(k, logit)| gradient[k] -= part(*logit) / sum);
     }
 }
 
@@ -39,22 +38,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_gradient_of_the_logarithm_of_the_probability() {
-        let log_probability =
-            |logits: &[f64; 3], class: usize| logits[class] - logits.iter().map(|logit| logit.exp()).sum::<f64>().ln();
-        let (logits, weight) = ([0.3_f64, -1.2, 0.9], 2.0);
+    fn it_is_the_gradient_of_the_margin() {
+        let (logits, temperature) = ([0.3_f64, -1.2, 0.9], 2.0);
+        let margin = |logits: &[f64; 3], class: usize| {
+            let rivals = (0..3).filter(|k| *k != class).map(|k| (logits[k] / temperature).exp());
+            logits[class] - temperature * rivals.sum::<f64>().ln()
+        };
         let objectives = [Objective::Channel(1), Objective::Channel(2), Objective::Layer];
         let seen: Vec<f32> = objectives.iter().flat_map(|_| logits.map(|logit| logit as f32)).collect();
-        let mut gradients = vec![10.0; 9];
-        against_rivals(&objectives, 3, &seen, &mut gradients, weight);
+        // As the logit alone leaves them.
+        let mut gradients = vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 10.0, 10.0, 10.0];
+        against_rivals(&objectives, 3, &seen, &mut gradients, temperature as f32);
         for (sample, class) in [(0, 1), (1, 2)] {
             for k in 0..3 {
                 let moved = |by: f64| {
                     let mut logits = logits;
                     logits[k] += by;
-                    log_probability(&logits, class)
+                    margin(&logits, class)
                 };
-                let expected = 10.0 + f64::from(weight) * (moved(1e-4) - moved(-1e-4)) / 2e-4;
+                let expected = (moved(1e-4) - moved(-1e-4)) / 2e-4;
                 let found = f64::from(gradients[3 * sample + k]);
                 assert!((found - expected).abs() < 1e-5, "sample {sample}, logit {k}: {found}, not {expected}");
             }
@@ -63,9 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn a_certain_class_has_no_rivals() {
-        let mut gradients = vec![0.0; 2];
-        against_rivals(&[Objective::Channel(0)], 2, &[90.0, -90.0], &mut gradients, 3.0);
-        assert_eq!(gradients, [0.0; 2]);
+    fn a_class_alone_has_no_rivals_and_large_logits_are_no_danger() {
+        let mut gradients = vec![1.0];
+        against_rivals(&[Objective::Channel(0)], 1, &[3.0], &mut gradients, 1.0);
+        assert_eq!(gradients, [1.0]);
+        let mut gradients = vec![1.0, 0.0, 0.0];
+        against_rivals(&[Objective::Channel(0)], 3, &[9e4, 8e4, -9e4], &mut gradients, 1.0);
+        assert_eq!(gradients, [1.0, -1.0, 0.0]);
     }
 }
