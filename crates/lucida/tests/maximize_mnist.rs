@@ -68,6 +68,22 @@ fn every_class_recognises_its_picture_by_both_methods() {
     }
 }
 
+/// What one network takes for a digit, a person need not. What another one reads too, is one.
+#[test]
+fn a_network_of_another_seed_reads_the_images_of_classes() {
+    let Trained { model: reader, digits } = trained();
+    for seed in [5, 6] {
+        let model = common::digit_reader(digits, 4, seed);
+        let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));
+        let found = pictures(&model, &Target::classes(&model).unwrap(), 10, &fourier);
+        let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
+        let probabilities = ClassScore::outputs(reader, &inputs, Cpu::detect()).unwrap();
+        for (class, probabilities) in probabilities.iter().enumerate() {
+            assert!(probabilities[class] > 0.5, "seed {seed}: {class} with {}", probabilities[class]);
+        }
+    }
+}
+
 #[test]
 fn every_live_filter_answers_its_picture_more_than_any_of_ten_thousand_digits() {
     let Trained { model, digits } = trained();
