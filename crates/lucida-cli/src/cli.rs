@@ -5,6 +5,7 @@ mod augment;
 mod bench;
 mod deconv;
 mod distributed;
+mod doctor;
 mod embed;
 mod explain;
 mod filter;
@@ -32,6 +33,7 @@ pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
 #[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
 pub(crate) use distributed::{Bulk, Together, WireName};
+pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
@@ -186,6 +188,9 @@ pub(crate) enum Command {
     /// Measure how fast this machine computes
     #[command(subcommand, arg_required_else_help = true)]
     Bench(Bench),
+
+    /// Check what this machine has for Lucida: processor, memory, cache, weights, terminal
+    Doctor(Doctor),
 
     /// Print a script that completes lucida's command lines in a shell
     Completions(Completions),

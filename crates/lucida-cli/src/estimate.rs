@@ -13,6 +13,8 @@ const LONG: Duration = Duration::from_secs(20);
 /// Tells how much time is left of some work.
 pub(crate) struct Estimate {
     output: Output,
+    /// The part of the work that is meant, or none for all of it.
+    what: Option<&'static str>,
     started: Instant,
     told: Cell<bool>,
 }
@@ -20,7 +22,12 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// For work that begins now.
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, started: Instant::now(), told: Cell::new(false) }
+        Self { output, what: None, started: Instant::now(), told: Cell::new(false) }
+    }
+
+    /// For a part of some work, which begins now.
+    pub(crate) fn of(output: Output, what: &'static str) -> Self {
+        Self { what: Some(what), ..Self::new(output) }
     }
 
     /// Of the work, this part is done: from 0 to 1.
@@ -34,7 +41,8 @@ impl Estimate {
         }
         self.told.set(true);
         if let Some(left) = left(passed, done) {
-            self.output.note(&format!("about {} left", seconds(left.as_secs_f64())));
+            let what = self.what.map_or_else(String::new, |what| format!("{what}: "));
+            self.output.note(&format!("{what}about {} left", seconds(left.as_secs_f64())));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a training shows itself: a bar for each epoch on a terminal, a line for each epoch when piped.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -111,27 +112,37 @@ impl Counter {
     }
 }
 
-/// A bar for work of several parts, one after another, on a terminal.
+/// A bar for work of several parts, one after another, on a terminal; elsewhere a note for each part that takes long.
 pub(crate) struct WorkBar {
+    output: Output,
     bar: Option<ProgressBar>,
+    part: RefCell<Option<(&'static str, Estimate)>>,
 }
 
 impl WorkBar {
     pub(crate) fn new(output: Output) -> Self {
         let style = || ProgressStyle::with_template(WORK_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         let draw = || ProgressBar::new(0).with_style(style().progress_chars("━╸─"));
-        Self { bar: (output.is_watched() && !output.quiet()).then(draw) }
+        Self { output, bar: (output.is_watched() && !output.quiet()).then(draw), part: RefCell::new(None) }
     }
 
     /// How far a part has come.
     pub(crate) fn show(&self, what: &'static str, done: usize, total: usize) {
-        let Some(bar) = &self.bar else { return };
+        let Some(bar) = &self.bar else { return self.estimate(what, done as f64 / total.max(1) as f64) };
         if done == 0 || bar.message() != what {
             bar.reset();
             bar.set_message(what);
         }
         bar.set_length(total as u64);
         bar.set_position(done as u64);
+    }
+
+    fn estimate(&self, what: &'static str, done: f64) {
+        let mut part = self.part.borrow_mut();
+        match &*part {
+            Some((same, estimate)) if *same == what => estimate.at(done),
+            _ => *part = Some((what, Estimate::of(self.output, what))),
+        }
     }
 
     /// Clears the line, for something to be printed there.

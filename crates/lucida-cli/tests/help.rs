@@ -4,7 +4,7 @@ mod common;
 
 use common::{fail, lucida, run, stderr, stdout};
 
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 36] = [
     &[],
     &["demo"],
     &["train"],
@@ -39,6 +39,7 @@ const COMMANDS: [&[&str]; 35] = [
     &["style"],
     &["style-frames"],
     &["studio"],
+    &["doctor"],
     &["completions"],
 ];
 

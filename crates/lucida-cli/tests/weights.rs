@@ -89,6 +89,34 @@ fn the_zoo() {
 }
 
 #[test]
+fn the_doctor_finds_what_would_fail() {
+    let cache = Cache::new(&[(NOTOP, NOTOP_SIZE)]);
+    let well = cache.lucida(&["doctor"], "").output().unwrap();
+    assert!(well.status.success(), "{}", stdout(&well));
+    let printed = stdout(&well);
+    for expected in ["\nInstruction set  ", "vgg16 without its classifier\n", "\nNo problems found."] {
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    let answer = json(&stdout(&cache.lucida(&["doctor", "--json", "--threads", "1"], "").output().unwrap()));
+    assert_eq!((&answer["threads"], answer["problems"].as_array().unwrap().len()), (&1.into(), 0));
+    assert_eq!(answer["weights"][0]["network"], "vgg16");
+
+    // A file that somebody else has put there, and a cache in a file.
+    let cache = Cache::new(&[(NOTOP, 5)]);
+    let ill = cache.lucida(&["doctor"], "").output().unwrap();
+    assert_eq!((ill.status.code(), stderr(&ill)), (Some(1), String::new()));
+    assert!(
+        stdout(&ill).contains("Problem: ") && stdout(&ill).contains("`lucida weights fetch vgg16`"),
+        "{}",
+        stdout(&ill)
+    );
+    let nowhere = cache.folder().join(NOTOP);
+    let ill = lucida(["doctor", "--json"]).env("LUCIDA_CACHE", &nowhere).output().unwrap();
+    assert_eq!(ill.status.code(), Some(1));
+    assert!(json(&stdout(&ill))["problems"][0].as_str().unwrap().contains("cannot be written to"), "{}", stdout(&ill));
+}
+
+#[test]
 fn the_list_of_weights() {
     let inception = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5";
     let cache = Cache::new(&[

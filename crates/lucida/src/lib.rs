@@ -15,4 +15,4 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result, Unfit};
-pub use lucida_kernels::Cpu;
+pub use lucida_kernels::{Cpu, Isa};

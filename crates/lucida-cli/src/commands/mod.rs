@@ -9,6 +9,7 @@ mod data;
 mod deconv;
 mod demo;
 mod distributed;
+mod doctor;
 mod dream;
 mod embed;
 mod evaluate;
@@ -125,6 +126,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Studio(arguments) => studio::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Bench(command) => bench::run(command, context),
+        Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments, context),
     }
 }

@@ -1,0 +1,201 @@
+//! `lucida doctor`
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::Result;
+use lucida::data::free_memory;
+use lucida::nn::Plan;
+use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
+use lucida::weights::{BUILTIN, builtin_vgg16_at};
+use lucida::{Cpu, Isa};
+use serde::Serialize;
+
+use super::Context;
+use crate::cli::Doctor;
+use crate::exit::Reported;
+use crate::show::Screen;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer {
+    version: &'static str,
+    platform: String,
+    processor: Option<String>,
+    isa: &'static str,
+    isas: Vec<&'static str>,
+    threads: usize,
+    cores: usize,
+    peak_gflops: f64,
+    /// The largest difference from the plain loops, in parts of the largest output of three blocks of VGG16.
+    error: f32,
+    free_memory_bytes: u64,
+    cache: Option<PathBuf>,
+    /// Networks whose weights are here, and whether with their classifier.
+    weights: Vec<Here>,
+    terminal: &'static str,
+    /// What makes other commands fail.
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Here {
+    network: &'static str,
+    with_top: bool,
+    #[serde(skip)]
+    title: String,
+}
+
+/// Differences of sums of a few thousand products of 32 bits, in another order, stay far below.
+const MOST_ERROR: f32 = 1e-3;
+
+pub(super) fn run(arguments: &Doctor, context: Context) -> Result<()> {
+    let answer = examine(context.cpu)?;
+    if arguments.json {
+        context.output.json(&answer)?;
+    } else {
+        context.output.result(&answer.text())?;
+    }
+    if answer.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
+}
+
+fn examine(cpu: Cpu) -> Result<Answer> {
+    let mut problems = Vec::new();
+    let error = error(cpu)?;
+    if error.is_nan() || error > MOST_ERROR {
+        problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
+    }
+    let (mut cache, mut weights) = (None, Vec::new());
+    match Hub::from_env() {
+        Ok(hub) => {
+            weights = fetched(&hub, &mut problems);
+            problems.extend(unwritable(hub.folder()).map(|why| format!("{why}; LUCIDA_CACHE names another folder")));
+            cache = Some(hub.folder().to_path_buf());
+        }
+        Err(error) => problems.push(error.to_string()),
+    }
+    problems.extend(env::current_dir().map_or_else(
+        |error| Some(format!("the working folder cannot be read: {error}")),
+        |folder| unwritable(&folder).map(|why| format!("{why}; --out names another folder for results")),
+    ));
+    Ok(Answer {
+        version: env!("CARGO_PKG_VERSION"),
+        platform: format!("{} {}", env::consts::OS, env::consts::ARCH),
+        processor: processor(),
+        isa: cpu.isa().name(),
+        isas: Isa::available().into_iter().map(Isa::name).collect(),
+        threads: cpu.threads(),
+        cores: Cpu::detect().threads(),
+        peak_gflops: cpu.peak() / 1e9,
+        error,
+        free_memory_bytes: free_memory(),
+        cache,
+        weights,
+        terminal: match Screen::detect() {
+            Some(Screen::Kitty) => "images, by the protocol of kitty",
+            Some(Screen::Iterm) => "images, by the protocol of iTerm2",
+            Some(Screen::Blocks) => "images as colored blocks",
+            None => "none: the output is not shown in one",
+        },
+        problems,
+    })
+}
+
+/// The weights that are in the cache; those that are no use are a problem.
+fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
+    let mut here = Vec::new();
+    for file in &PUBLISHED {
+        match hub.state(file) {
+            State::Present => here.push(Here { network: file.network, with_top: file.with_top, title: file.title() }),
+            State::Foreign(bytes) => problems.push(format!(
+                "{} has {bytes} bytes, the published file {}: remove it, then `{}`",
+                hub.path(file).display(),
+                file.size,
+                file.command()
+            )),
+            State::Partial(bytes) => problems.push(format!(
+                "only {} of the weights of {} have arrived: `{}` goes on",
+                megabytes(bytes),
+                file.title(),
+                file.command()
+            )),
+            _ => {}
+        }
+    }
+    here
+}
+
+/// Why nothing can be written to a folder, or to the nearest one above it that is there.
+fn unwritable(folder: &Path) -> Option<String> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let trial = there.join(format!(".lucida-doctor-{}", std::process::id()));
+    let written = fs::write(&trial, b"").and_then(|()| fs::remove_file(&trial));
+    written.err().map(|error| format!("{} cannot be written to: {error}", there.display()))
+}
+
+/// The largest difference of the built-in network's output from that of the plain loops, in parts of the largest output.
+fn error(cpu: Cpu) -> Result<f32> {
+    let network = builtin_vgg16_at(32, 32)?.network;
+    let scalar = Isa::from_name("scalar").expect("every processor has it");
+    let output = |cpu: Cpu| -> Result<Vec<f32>> {
+        let mut plan = Plan::builder(&network).cpu(cpu).build()?;
+        let pixels = plan.input_mut().iter_mut().enumerate();
+        pixels.for_each(|(at, value)| *value = (at * 7919 % 251) as f32 - 125.0);
+        plan.forward(&network)?;
+        Ok(plan.output(0).to_vec())
+    };
+    let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
+    let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+    // `f32::max` passes over what is not a number.
+    let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
+    Ok(apart.fold(0.0, |most, apart| if apart > most || apart.is_nan() { apart } else { most }) / largest)
+}
+
+/// The name of the processor, where the system says it.
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let (_, name) = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?;
+    Some(name.trim().to_owned())
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        let mut text = format!("Lucida {}, {}\n\n", self.version, self.platform);
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<16} {value}");
+        };
+        line("Processor", self.processor.clone().unwrap_or_else(|| env::consts::ARCH.to_owned()));
+        line("Instruction set", format!("{}, of {}", self.isa, self.isas.join(", ")));
+        line("Threads", format!("{}, on {} cores", self.threads, self.cores));
+        line("Peak", format!("{:.0} GFLOP/s", self.peak_gflops));
+        line("Convolution", format!("within {:.0e} of plain loops", self.error));
+        line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));
+        line("Cache", self.cache.as_ref().map_or_else(|| "none".to_owned(), |folder| folder.display().to_string()));
+        let built_in = format!("{BUILTIN} (built in)");
+        let here: Vec<&str> = self.weights.iter().map(|here| here.title.as_str()).collect();
+        line("Weights", [&[built_in.as_str()], here.as_slice()].concat().join(", "));
+        line("Terminal", self.terminal.to_owned());
+        match self.problems.as_slice() {
+            [] => text.push_str("\nNo problems found."),
+            problems => problems.iter().for_each(|problem| {
+                let _ = write!(text, "\nProblem: {problem}");
+            }),
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_computes_as_plain_loops_do() {
+        for isa in Isa::available() {
+            let error = error(Cpu::detect().with_isa(isa)).unwrap();
+            assert!(error <= MOST_ERROR, "{}: {error}", isa.name());
+            assert!(isa.name() != "scalar" || error == 0.0);
+        }
+    }
+}
