@@ -2,9 +2,9 @@
 
 use lucida_kernels::ops::{AdamStep, adam};
 
+use super::competing_classes::subtract_competing_classes;
 use super::diversity::{push_apart, push_pictures_apart};
 use super::random::{generator, normal};
-use super::rivals::against_rivals;
 use super::spectrum::Spectrum;
 use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
@@ -67,7 +67,7 @@ pub struct Fourier {
     pub frame: f32,
     /// The temperature at which the other classes count against a class: high, all alike; low, the most probable one alone.
     /// `None` follows the logit, whatever the others have.
-    pub rivals: Option<f32>,
+    pub competing_temperature: Option<f32>,
     /// How many pictures are made of each objective. They are pushed apart, to show different things that excite it.
     pub diversity: usize,
     /// How strongly they are pushed apart, relative to the objective.
@@ -98,7 +98,7 @@ impl Default for Fourier {
             starts: 1,
             pull: 0.0,
             frame: 0.0,
-            rivals: None,
+            competing_temperature: None,
             diversity: 1,
             diversity_weight: 0.3,
             seed: 42,
@@ -114,12 +114,12 @@ const GROUNDS: [f32; 3] = [0.0, 2.0, -3.5];
 /// ten thousand digits hardly wake (1.5e-4 at most) was silent after three starts, and spoke after 5 of 9 more.
 const MORE_STARTS: usize = 6;
 
-/// [`Fourier::rivals`] for digits. By the logit alone, the image of a 1 was in two pieces for 3 of 6 networks that had read all
+/// [`Fourier::competing_temperature`] for digits. By the logit alone, the image of a 1 was in two pieces for 3 of 6 networks that had read all
 /// of MNIST, and other networks took some for a 2; at a temperature of 1, a 5 fell apart.
-const DIGIT_RIVALS: f32 = 8.0;
+const DIGIT_TEMPERATURE: f32 = 8.0;
 
-/// [`Fourier::rivals`] for photos. A thousand classes have many nearly alike: breeds of dogs.
-const PHOTO_RIVALS: f32 = 2.0;
+/// [`Fourier::competing_temperature`] for photos. A thousand classes have many nearly alike: breeds of dogs.
+const PHOTO_TEMPERATURE: f32 = 2.0;
 
 impl Fourier {
     /// For filters of a network that takes what `preprocessing` makes.
@@ -163,10 +163,10 @@ impl Fourier {
                 start: -0.5,
                 pull: 0.3,
                 frame: 2.0,
-                rivals: Some(DIGIT_RIVALS),
+                competing_temperature: Some(DIGIT_TEMPERATURE),
                 ..Self::default()
             },
-            _ => Self { rivals: Some(PHOTO_RIVALS), ..Self::default() },
+            _ => Self { competing_temperature: Some(PHOTO_TEMPERATURE), ..Self::default() },
         }
     }
 
@@ -191,7 +191,8 @@ impl Fourier {
                 return Err(Error::argument(format!("the {name} is {value}, it must be 0 to {most}")));
             }
         }
-        self.rivals.map_or(Ok(()), |temperature| positive("the temperature of the rivals", temperature))?;
+        self.competing_temperature
+            .map_or(Ok(()), |temperature| positive("the temperature of the competing classes", temperature))?;
         if !(-20.0..=20.0).contains(&self.start) {
             return Err(Error::argument(format!("the start is {}, it must be -20 to 20", self.start)));
         }
@@ -313,8 +314,8 @@ impl Run<'_> {
                 if weight > 0.0 {
                     push_apart(layer, activations, gradients, variants, weight);
                 }
-                if let Some(temperature) = settings.rivals.filter(|_| layer.has_rivals()) {
-                    against_rivals(&objectives, layer.shape().len(), activations, gradients, temperature);
+                if let Some(temperature) = settings.competing_temperature.filter(|_| layer.has_competing_classes()) {
+                    subtract_competing_classes(&objectives, layer.shape().len(), activations, gradients, temperature);
                 }
             })?;
             pixels.gradient(input_gradients, &mut seen);

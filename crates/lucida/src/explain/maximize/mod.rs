@@ -10,6 +10,7 @@
 //!
 //! All pictures of a layer are made together, as one batch, by a plan that ends at that layer.
 
+mod competing_classes;
 mod diversity;
 mod dream;
 
@@ -18,7 +19,6 @@ mod keras_vis;
 mod objective;
 mod pixels;
 mod random;
-mod rivals;
 mod spectrum;
 mod transform;
 

@@ -38,7 +38,7 @@ pub(super) struct Seen {
     /// Whether they come from before a ReLU that is still to be applied.
     rectify: bool,
     /// Whether they are logits of classes of which only one is right.
-    rivals: bool,
+    competing: bool,
     shape: Shape,
 }
 
@@ -96,10 +96,10 @@ impl Target {
             true => Point::before_activation(&self.layer),
             false => Point::output(&self.layer),
         };
-        let rivals = self.logits
+        let competing = self.logits
             && matches!(node.activation(), ActivationKind::Softmax | ActivationKind::LogSoftmax)
             && shape.as_flat().is_some();
-        Ok(Seen { point, rectify, rivals, shape: shape.clone() })
+        Ok(Seen { point, rectify, competing, shape: shape.clone() })
     }
 }
 
@@ -133,8 +133,8 @@ impl Seen {
     }
 
     /// Whether the values are logits of classes of which only one is right.
-    pub(super) fn has_rivals(&self) -> bool {
-        self.rivals
+    pub(super) fn has_competing_classes(&self) -> bool {
+        self.competing
     }
 
     /// Whether what the objectives ask for may be anywhere in an image.

@@ -9,13 +9,13 @@
 //! m_c = z_c - t log sum over k != c of exp(z_k / t),    d m_c / d z_k = -softmax over k != c of (z_k / t).
 //! ```
 //!
-//! With a high temperature `t` all rivals count alike; with a low one, the strongest alone, and it changes from step to step.
+//! With a high temperature `t` all other classes count alike; with a low one, the strongest alone, and it changes from step to step.
 
 use super::Objective;
 
-/// Subtracts the gradient of what the rivals of each sample's class have together, at a `temperature`, from the gradients of
+/// Subtracts the gradient of the soft maximum of the other classes of each sample, at a `temperature`, from the gradients of
 /// its `classes` logits. Sample `i` follows objective `i` modulo their number; those that are no single class stay as they are.
-pub(super) fn against_rivals(
+pub(super) fn subtract_competing_classes(
     objectives: &[Objective],
     classes: usize,
     logits: &[f32],
@@ -25,11 +25,11 @@ pub(super) fn against_rivals(
     let samples = logits.chunks_exact(classes).zip(gradients.chunks_exact_mut(classes));
     for (index, (logits, gradient)) in samples.enumerate() {
         let Objective::Channel(class) = objectives[index % objectives.len()] else { continue };
-        let rivals = || logits.iter().enumerate().filter(|(k, _)| *k != class);
-        let largest = rivals().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
+        let others = || logits.iter().enumerate().filter(|(k, _)| *k != class);
+        let largest = others().map(|(_, logit)| *logit).fold(f32::NEG_INFINITY, f32::max);
         let part = |logit: f32| ((logit - largest) / temperature).exp();
-        let sum: f32 = rivals().map(|(_, logit)| part(*logit)).sum();
-        rivals().for_each(|(k, logit)| gradient[k] -= part(*logit) / sum);
+        let sum: f32 = others().map(|(_, logit)| part(*logit)).sum();
+        others().for_each(|(k, logit)| gradient[k] -= part(*logit) / sum);
     }
 }
 
@@ -41,14 +41,14 @@ mod tests {
     fn it_is_the_gradient_of_the_margin() {
         let (logits, temperature) = ([0.3_f64, -1.2, 0.9], 2.0);
         let margin = |logits: &[f64; 3], class: usize| {
-            let rivals = (0..3).filter(|k| *k != class).map(|k| (logits[k] / temperature).exp());
-            logits[class] - temperature * rivals.sum::<f64>().ln()
+            let others = (0..3).filter(|k| *k != class).map(|k| (logits[k] / temperature).exp());
+            logits[class] - temperature * others.sum::<f64>().ln()
         };
         let objectives = [Objective::Channel(1), Objective::Channel(2), Objective::Layer];
         let seen: Vec<f32> = objectives.iter().flat_map(|_| logits.map(|logit| logit as f32)).collect();
         // As the logit alone leaves them.
         let mut gradients = vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 10.0, 10.0, 10.0];
-        against_rivals(&objectives, 3, &seen, &mut gradients, temperature as f32);
+        subtract_competing_classes(&objectives, 3, &seen, &mut gradients, temperature as f32);
         for (sample, class) in [(0, 1), (1, 2)] {
             for k in 0..3 {
                 let moved = |by: f64| {
@@ -65,12 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn a_class_alone_has_no_rivals_and_large_logits_are_no_danger() {
+    fn a_single_class_has_no_competition_and_large_logits_are_no_danger() {
         let mut gradients = vec![1.0];
-        against_rivals(&[Objective::Channel(0)], 1, &[3.0], &mut gradients, 1.0);
+        subtract_competing_classes(&[Objective::Channel(0)], 1, &[3.0], &mut gradients, 1.0);
         assert_eq!(gradients, [1.0]);
         let mut gradients = vec![1.0, 0.0, 0.0];
-        against_rivals(&[Objective::Channel(0)], 3, &[9e4, 8e4, -9e4], &mut gradients, 1.0);
+        subtract_competing_classes(&[Objective::Channel(0)], 3, &[9e4, 8e4, -9e4], &mut gradients, 1.0);
         assert_eq!(gradients, [1.0, -1.0, 0.0]);
     }
 }
