@@ -131,9 +131,9 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
     pub(crate) preset: PresetName,
 
-    /// Longer side of the result in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = whole::<u32>(32..=16_384))]
-    pub(crate) size: u32,
+    /// Longer side of the result in pixels [default: 512 for an image, that of the frames for frames]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=16_384))]
+    pub(crate) size: Option<u32>,
 
     /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
     #[arg(long, value_name = "STRENGTH", default_value = "1", value_parser = positive)]
@@ -199,7 +199,7 @@ pub(crate) enum PresetName {
     Best,
     /// Gatys, Ecker and Bethge (2016)
     Gatys,
-    /// TensorFlow's tutorial, which leaves gray fog in large images: best has none
+    /// TensorFlow's tutorial; at 512 pixels it leaves gray fog, which --smoothness 0.1 removes
     Tensorflow,
 }
 

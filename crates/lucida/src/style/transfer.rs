@@ -161,7 +161,7 @@ pub(super) fn transfer_near(
 }
 
 /// The work of all steps: pixels.
-fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
+pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
     let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as f64).sum();
     [0.0, all]
