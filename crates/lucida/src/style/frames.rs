@@ -173,6 +173,76 @@ mod tests {
         assert!(held < 0.7 * free, "{held} {free}");
     }
 
+    fn sequence(steps: [usize; 2]) -> (StyleNetwork, Sequence) {
+        let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
+        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
+        let settings = Settings { size: 64, smallest: Some(44), steps: steps[0], first_steps: steps[0], ..settings };
+        (network, Sequence { settings, steps: steps[1], temporal_weight: 1.0 })
+    }
+
+    /// A window on a wide scene, from column `left`.
+    fn window(left: usize) -> Canvas {
+        let value = |at: usize| {
+            let (y, x) = ((at / 128) as f32, (at % 128 + left) as f32);
+            let v = 110.0 + 40.0 * (y * 0.21 + (x * 0.05).sin() * 3.0).sin() + 40.0 * (x * 0.17 + y * y * 0.002).cos();
+            [v, 0.7 * v, 220.0 - v]
+        };
+        Canvas { size: [96, 128], values: (0..96 * 128).flat_map(value).collect() }
+    }
+
+    /// How much neighbors in a row differ in some columns.
+    fn texture(canvas: &Canvas, columns: std::ops::Range<usize>) -> f32 {
+        let at = |y: usize, x: usize| canvas.values[3 * (128 * y + x)];
+        let count = (96 * columns.len()) as f32;
+        columns.map(|x| (0..96).map(|y| (at(y, x) - at(y, x - 1)).abs()).sum::<f32>()).sum::<f32>() / count
+    }
+
+    #[test]
+    fn uncovered_areas_start_from_what_is_stylized() {
+        let (_, sequence) = sequence([1, 1]);
+        let (mut seen, mut painted) = (window(0), window(0));
+        // Strokes of 2 columns.
+        painted.values.iter_mut().enumerate().for_each(|(i, v)| *v += if i / 3 % 4 < 2 { 30.0 } else { -30.0 });
+        for left in [8, 16, 24] {
+            let now = window(left);
+            let (settings, near) = sequence.over(&now, &seen, &painted).unwrap().unwrap();
+            let Start::Canvas(start) = settings.start else { panic!("{:?}", settings.start) };
+            // Nothing holds the columns that have come in, and the border is no staircase.
+            let held = (0..96).map(|y| near.mask[128 * y + 124]).sum::<f32>() / 96.0;
+            assert!(held < 0.2, "{left}: {held}");
+            assert!(
+                near.mask.windows(2).enumerate().all(|(at, pair)| at % 128 == 127 || (pair[0] - pair[1]).abs() < 0.4)
+            );
+            (seen, painted) = (now, start);
+        }
+        let (came_in, rest) = (texture(&painted, 106..127), texture(&painted, 20..90));
+        assert!(came_in > 0.7 * rest && texture(&seen, 106..127) < 0.3 * rest, "{came_in} {rest}");
+    }
+
+    #[test]
+    fn a_cut_begins_anew_and_the_work_is_that_of_all_frames() {
+        let (network, sequence) = sequence([4, 3]);
+        let picture = |index: usize| {
+            let scene = window(8 * index).to_picture()?;
+            let noise = (0..96 * 128 * 3).map(|i: usize| (i.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+            if index < 2 { Ok(scene) } else { Picture::new(128, 96, 3, noise) }
+        };
+        let (mut done, mut steps) = (Vec::new(), Vec::new());
+        let styles = [(frame(0), 1.0)];
+        let mut watch = |_, report: &Report| {
+            done.push(report.done);
+            Ok(true)
+        };
+        paint_frames(network, 3, &styles, &sequence, picture, &mut watch, |_, made| {
+            steps.push(made.steps);
+            Ok(())
+        })
+        .unwrap();
+        // Two sizes, one, and two again.
+        assert_eq!(steps, [8, 3, 8]);
+        assert!((done.last().unwrap() - 1.0).abs() < 1e-9 && done[7] < 0.6, "{done:?}");
+    }
+
     #[test]
     fn frames_of_other_shapes_are_refused() {
         let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
