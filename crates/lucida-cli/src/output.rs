@@ -41,11 +41,6 @@ impl Output {
         io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// The same, but nothing is printed where nobody watches.
-    pub(crate) fn only_watched(self) -> Self {
-        Self { quiet: self.quiet || !self.is_watched(), ..self }
-    }
-
     /// The same, for results and errors alone if `quiet`.
     pub(crate) fn quieted(self, quiet: bool) -> Self {
         Self { quiet: self.quiet || quiet, ..self }

@@ -26,19 +26,23 @@ impl StrokeBar {
 
     /// A step was made.
     pub(crate) fn show(&self, report: &Report) {
-        let losses = report.losses;
         let ([height, width], [number, scales]) = (report.size, report.scale);
-        let style: f64 = losses.style.iter().sum();
         match &self.bar {
-            Some(bar) => {
-                bar.set_prefix(format!("{width}x{height} ({number}/{scales})"));
-                bar.set_message(format!("loss {:.4} (content {:.4}, style {style:.4})", losses.total, losses.content));
-                bar.set_position((PARTS * report.done) as u64);
-            }
+            Some(bar) => draw(bar, format!("{width}x{height} ({number}/{scales})"), report),
             None if report.step[0] == report.step[1] => {
+                let (losses, style) = (report.losses, style_loss(report));
                 let line = format!("{width}x{height}: {} steps - loss {:.4}", report.step[1], losses.total);
                 self.output.info(&format!("{line} - content {:.4} - style {style:.4}", losses.content));
             }
+            None => self.estimate.at(report.done),
+        }
+    }
+
+    /// A step was made for frame `number`, from 1, of `count`; the report's `done` is that of the sequence.
+    pub(crate) fn show_frame(&self, [number, count]: [usize; 2], report: &Report) {
+        let [height, width] = report.size;
+        match &self.bar {
+            Some(bar) => draw(bar, format!("frame {number}/{count}, {width}x{height}"), report),
             None => self.estimate.at(report.done),
         }
     }
@@ -58,6 +62,18 @@ impl Drop for StrokeBar {
             bar.finish_and_clear();
         }
     }
+}
+
+fn draw(bar: &ProgressBar, prefix: String, report: &Report) {
+    let (losses, style) = (report.losses, style_loss(report));
+    bar.set_prefix(prefix);
+    bar.set_message(format!("loss {:.4} (content {:.4}, style {style:.4})", losses.total, losses.content));
+    bar.set_position((PARTS * report.done) as u64);
+}
+
+/// That of all layers.
+fn style_loss(report: &Report) -> f64 {
+    report.losses.style.iter().sum()
 }
 
 fn style() -> ProgressStyle {

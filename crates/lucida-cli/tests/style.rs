@@ -177,6 +177,11 @@ fn frames_hold_together() {
     assert_eq!(names(&out), ["frame10.png", "frame8.png", "frame9.png"]);
     let message = fail(1, all.iter().copied().chain(more));
     assert!(message.contains("already exists"), "{message}");
+    // Without --size frames keep theirs.
+    let same = folder.path().join("same");
+    run(["style-frames", text(&frames), text(&style), "-o", text(&same), "--steps", "1"].into_iter().chain(more));
+    let first = Picture::open(&same.join("frame8.png")).unwrap();
+    assert_eq!([first.width(), first.height()], [80, 60]);
     fs::write(frames.join("title.png"), "").unwrap();
     let message = fail(1, all.iter().copied().chain(more));
     assert!(message.contains("title.png: has no number in its name"), "{message}");

@@ -93,11 +93,12 @@ pub(crate) struct Style {
 #[command(after_help = "\
 Examples:
   lucida style-frames frames/ painting.jpg -o painted/
-  lucida style-frames frames/ painting.jpg -o painted/ --frame-steps 40 \\
-      --temporal-weight 300
+  lucida style-frames frames/ painting.jpg -o painted/ --size 512 \\
+      --frame-steps 40 --temporal-weight 300
 
-The pictures of the folder are taken in the order of the numbers in their names. Each is painted over the one before, moved \
-to where its parts are now, and held near to that. A film becomes frames, and frames a film, with \
+The pictures of the folder are taken in the order of the numbers in their names. Each starts from the one before, moved \
+to where its parts are now, and is held near to that. The results have the size of the frames; large frames take long: --size \
+512 is faster. A video becomes frames, and frames a video, with \
 ffmpeg -i film.mp4 frames/%05d.png and ffmpeg -i painted/%05d.png painted.mp4")]
 pub(crate) struct StyleFrames {
     /// Folder with the frames
@@ -115,7 +116,7 @@ pub(crate) struct StyleFrames {
     #[arg(long, value_name = "N", default_value = "60", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) frame_steps: u32,
 
-    /// How firmly a frame is held to the one before; 0 lets it flicker
+    /// Temporal-consistency weight: how near a frame stays to the one before; 0 disables it
     #[arg(long, value_name = "WEIGHT", default_value = "100", value_parser = not_negative)]
     pub(crate) temporal_weight: f64,
 
@@ -131,9 +132,9 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
     pub(crate) preset: PresetName,
 
-    /// Longer side of the result in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "512", value_parser = whole::<u32>(32..=16_384))]
-    pub(crate) size: u32,
+    /// Longer side of the result in pixels [default: 512; with style-frames that of the frames]
+    #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=16_384))]
+    pub(crate) size: Option<u32>,
 
     /// Strength of the style: 1 is the usual look, 10 hides the content, 0.1 the style
     #[arg(long, value_name = "STRENGTH", default_value = "1", value_parser = positive)]
@@ -199,7 +200,7 @@ pub(crate) enum PresetName {
     Best,
     /// Gatys, Ecker and Bethge (2016)
     Gatys,
-    /// TensorFlow's tutorial, which leaves gray fog in large images: best has none
+    /// TensorFlow's tutorial; at 512 pixels it leaves gray fog, which --smoothness 0.1 removes
     Tensorflow,
 }
 

@@ -287,7 +287,7 @@ impl Painting {
             PresetName::Tensorflow => Preset::TensorFlow,
         };
         let mut settings = preset.settings(&network, context.cpu)?;
-        settings.size = self.size as usize;
+        settings.size = self.size.map_or(settings.size, |size| size as usize);
         settings.style_scale = self.style_scale as f32;
         settings.seed = self.seed;
         settings.memory = Some(self.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0));
@@ -327,10 +327,10 @@ impl Painting {
     }
 
     /// The options that make a picture what it is, for its metadata.
-    pub(super) fn note(&self, network: &str) -> String {
+    pub(super) fn note(&self, network: &str, settings: &Settings) -> String {
         format!(
             "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
-            self.preset, self.size, self.style_weight, self.style_scale, self.seed
+            self.preset, settings.size, self.style_weight, self.style_scale, self.seed
         )
         .to_lowercase()
     }
@@ -345,7 +345,7 @@ fn note(arguments: &Style, network: &str, settings: &Settings) -> String {
         env!("CARGO_PKG_VERSION"),
         name(&arguments.content),
         styles.join(" and "),
-        arguments.painting.note(network),
+        arguments.painting.note(network, settings),
         settings.steps,
         settings.optimizer
     )

@@ -41,25 +41,23 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     }
     let earlier = files::claim_folder(out, &named, arguments.place.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
-    Picture::open(&frames[0])?;
-    let (network, settings) = arguments.painting.open(context)?;
+    let first = Picture::open(&frames[0])?;
+    let (network, mut settings) = arguments.painting.open(context)?;
+    if arguments.painting.size.is_none() {
+        settings.size = first.width().max(first.height());
+    }
     interrupt::catch()?;
-    let sequence =
-        Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
-    let (output, total) = (context.output, frames.len());
     let note = format!(
         "Lucida {}, neural style transfer of frames; {}",
         env!("CARGO_PKG_VERSION"),
-        arguments.painting.note(network.name())
+        arguments.painting.note(network.name(), &settings)
     );
-    let mut bar: Option<(usize, StrokeBar)> = None;
+    let sequence =
+        Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
+    let (output, total) = (context.output, frames.len());
+    let bar = StrokeBar::new(output);
     let mut watch = |index: usize, report: &Report| {
-        if bar.as_ref().is_none_or(|(number, _)| *number != index) {
-            bar = Some((index, StrokeBar::new(output.only_watched())));
-        }
-        if let Some((_, bar)) = &bar {
-            bar.show(report);
-        }
+        bar.show_frame([index + 1, total], report);
         Ok(!interrupt::is_requested())
     };
     let mut written = 0;
@@ -68,7 +66,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
         let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&out.join(&names[index]), 8)?;
         written += 1;
-        output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total));
+        bar.suspend(|| output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total)));
         Ok(())
     });
     if written > 0 {

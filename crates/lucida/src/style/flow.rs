@@ -1,8 +1,9 @@
 //! How a picture moved from one frame to the next, by matching blocks.
 //!
 //! From coarse to fine each block of 8x8 pixels looks for its like in the other frame, near where the coarser block found
-//! its own; the vectors of the blocks are then interpolated. A pixel whose like is not found, because it was hidden or has
-//! changed, has no trust.
+//! its own. A pixel moves as the blocks around it, interpolated, or as one of them where that matches better: at the edge of
+//! an object. A pixel was hidden in the other frame where it has no match, where the movement back does not return to it
+//! (N. Sundaram, T. Brox, K. Keutzer, 2010), or at a motion boundary.
 
 use super::Canvas;
 use super::colours::gray;
@@ -14,6 +15,18 @@ const BLOCK: usize = 8;
 const REACH: isize = 3;
 /// The mean difference of gray levels at which a match is believed half.
 const HALF_TRUST: f32 = 10.0;
+/// The share of its difference that a block must gain for each pixel that it moves away from its guess. Without it the
+/// noise of a camera would move what is blank.
+const GAIN: f32 = 0.03;
+/// A vector of a single block must match so much better than the interpolated one to be taken.
+const BETTER: f32 = 0.7;
+/// Neighbors whose vectors differ by more pixels are at a motion boundary.
+const JUMP: f32 = 1.5;
+/// Single pixels are noise: hidden is where more than this share of the pixels around is.
+const CROWD: f32 = 1.0 / 3.0;
+/// How far the hidden area is widened, and how far its rim is softened, in pixels.
+const WIDEN: usize = 3;
+const SOFTEN: usize = 3;
 
 /// For each pixel where it was in the other frame, and how much that is to be believed.
 #[derive(Debug, Clone)]
@@ -21,9 +34,14 @@ pub(super) struct Flow {
     size: [usize; 2],
     /// Rows and columns to add.
     vectors: Vec<[f32; 2]>,
-    /// From 0 to 1.
+    /// From 0 to 1: 0 where hidden, less than 1 where the pixel has changed.
     pub(super) trust: Vec<f32>,
+    /// From 0 to 1: how much the pixel was hidden in the other frame.
+    pub(super) hidden: Vec<f32>,
 }
+
+/// Both frames, from fine to coarse.
+type Levels<'a> = Vec<(&'a Plane, &'a Plane)>;
 
 struct Plane {
     size: [usize; 2],
@@ -61,23 +79,14 @@ impl Flow {
             };
             levels.push((now.halved(), before.halved()));
         }
-        let mut found: Option<([usize; 2], Vec<Match>)> = None;
-        for (now, before) in levels.iter().rev() {
-            let blocks = now.size.map(|side| side.div_ceil(BLOCK));
-            let mut matches = vec![Match::default(); blocks[0] * blocks[1]];
-            cpu.parallel_chunks(&mut matches, blocks[1], |row, matches| {
-                for (column, own) in matches.iter_mut().enumerate() {
-                    let guess = found.as_ref().map_or([0, 0], |(coarse, matches)| {
-                        let at = (row / 2).min(coarse[0] - 1) * coarse[1] + (column / 2).min(coarse[1] - 1);
-                        matches[at].vector.map(|v| 2 * v)
-                    });
-                    *own = search(now, before, [row, column], guess);
-                }
-            });
-            found = Some((blocks, matches));
-        }
-        let (blocks, matches) = found.unwrap_or(([1, 1], vec![Match::default()]));
-        interpolate(now.size, blocks, &matches, &levels[0])
+        let forth = levels.iter().map(|(now, before)| (now, before)).collect();
+        let back = levels.iter().map(|(now, before)| (before, now)).collect();
+        let [vectors, returns] = [forth, back].map(|levels| vectors(&levels, cpu));
+        let matched = matched(&vectors, &levels[0]);
+        let hidden = hidden(now.size, &vectors, &returns, &matched);
+        let smooth = box_mean(&matched, now.size, 2);
+        let trust = smooth.iter().zip(&hidden).map(|(matched, hidden)| matched * (1.0 - hidden)).collect();
+        Self { size: now.size, vectors, trust, hidden }
     }
 
     /// The picture that belongs to the frame before, moved to where its parts are now.
@@ -101,6 +110,27 @@ impl Flow {
     }
 }
 
+/// Where each pixel of the first frames was in the second ones.
+fn vectors(levels: &Levels, cpu: Cpu) -> Vec<[f32; 2]> {
+    let mut found: Option<([usize; 2], Vec<Match>)> = None;
+    for (now, before) in levels.iter().rev() {
+        let blocks = now.size.map(|side| side.div_ceil(BLOCK));
+        let mut matches = vec![Match::default(); blocks[0] * blocks[1]];
+        cpu.parallel_chunks(&mut matches, blocks[1], |row, matches| {
+            for (column, own) in matches.iter_mut().enumerate() {
+                let guess = found.as_ref().map_or([0, 0], |(coarse, matches)| {
+                    let at = (row / 2).min(coarse[0] - 1) * coarse[1] + (column / 2).min(coarse[1] - 1);
+                    matches[at].vector.map(|v| 2 * v)
+                });
+                *own = search(now, before, [row, column], guess);
+            }
+        });
+        found = Some((blocks, matches));
+    }
+    let (blocks, matches) = found.unwrap_or(([1, 1], vec![Match::default()]));
+    interpolate(blocks, &matches, levels[0])
+}
+
 /// What a block found.
 #[derive(Debug, Clone, Copy, Default)]
 struct Match {
@@ -120,15 +150,16 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
                 sum += (now.at(y, x) - before.at(y + vector[0], x + vector[1])).abs();
             }
         }
-        // A pixel's movement must be worth something: in a blank area nothing moves.
-        sum + 2.0 * ((vector[0] - guess[0]).abs() + (vector[1] - guess[1]).abs()) as f32
+        sum
     };
     let mut best = (cost(guess), guess);
+    let price = 2.0 + GAIN * best.0;
     for centre in [guess, [0, 0]] {
         for dy in -REACH..=REACH {
             for dx in -REACH..=REACH {
                 let vector = [centre[0] + dy, centre[1] + dx];
-                let cost = cost(vector);
+                let away = (vector[0] - guess[0]).abs() + (vector[1] - guess[1]).abs();
+                let cost = cost(vector) + price * away as f32;
                 if cost < best.0 {
                     best = (cost, vector);
                 }
@@ -141,10 +172,10 @@ fn search(now: &Plane, before: &Plane, [row, column]: [usize; 2], guess: [isize;
     Match { vector: best.1 }
 }
 
-/// Vectors of pixels from those of blocks, which belong to their centres.
-fn interpolate(size: [usize; 2], blocks: [usize; 2], matches: &[Match], (now, before): &(Plane, Plane)) -> Flow {
-    let [height, width] = size;
-    let (mut vectors, mut trust) = (Vec::with_capacity(height * width), Vec::with_capacity(height * width));
+/// Vectors of pixels from those of blocks, which belong to their centers.
+fn interpolate(blocks: [usize; 2], matches: &[Match], frames: (&Plane, &Plane)) -> Vec<[f32; 2]> {
+    let [height, width] = frames.0.size;
+    let mut vectors = Vec::with_capacity(height * width);
     let place = |at: usize, count: usize| {
         let along = ((at as f32 + 0.5) / BLOCK as f32 - 0.5).clamp(0.0, count as f32 - 1.0);
         (along as usize, (along as usize + 1).min(count - 1), along.fract())
@@ -153,27 +184,93 @@ fn interpolate(size: [usize; 2], blocks: [usize; 2], matches: &[Match], (now, be
         let (top, below, fy) = place(y, blocks[0]);
         for x in 0..width {
             let (left, right, fx) = place(x, blocks[1]);
-            let vector = [0, 1].map(|axis: usize| {
-                let get = |y: usize, x: usize| matches[y * blocks[1] + x].vector[axis] as f32;
-                let upper = get(top, left) + fx * (get(top, right) - get(top, left));
-                let lower = get(below, left) + fx * (get(below, right) - get(below, left));
+            let of = |y: usize, x: usize| matches[y * blocks[1] + x].vector.map(|v| v as f32);
+            let around = [of(top, left), of(top, right), of(below, left), of(below, right)];
+            let mixed = [0, 1].map(|axis: usize| {
+                let [a, b, c, d] = around.map(|vector| vector[axis]);
+                let (upper, lower) = (a + fx * (b - a), c + fx * (d - c));
                 upper + fy * (lower - upper)
             });
-            vectors.push(vector);
-            let mut apart = 0.0;
-            for dy in -1..=1 {
-                for dx in -1..=1 {
-                    let (y, x) = (y as isize + dy, x as isize + dx);
-                    apart += (now.at(y, x) - before.at(y + vector[0].round() as isize, x + vector[1].round() as isize))
-                        .abs();
+            if around.iter().all(|vector| *vector == around[0]) {
+                vectors.push(mixed);
+                continue;
+            }
+            let mut best = (BETTER * difference(frames, [y, x], mixed), mixed);
+            for vector in around {
+                let apart = difference(frames, [y, x], vector);
+                if apart < best.0 {
+                    best = (apart, vector);
                 }
             }
-            let outside = |at: f32, len: usize| at < 0.0 || at > len as f32 - 1.0;
-            let gone = outside(y as f32 + vector[0], height) || outside(x as f32 + vector[1], width);
-            trust.push(if gone { 0.0 } else { 1.0 / (1.0 + (apart / 9.0 / HALF_TRUST).powi(2)) });
+            vectors.push(best.1);
         }
     }
-    Flow { size, vectors, trust }
+    vectors
+}
+
+/// The mean difference of gray levels of 3x3 pixels of one frame and those of the other.
+fn difference((now, before): (&Plane, &Plane), [y, x]: [usize; 2], vector: [f32; 2]) -> f32 {
+    let [dy, dx] = vector.map(|v| v.round() as isize);
+    let mut sum = 0.0;
+    for y in y as isize - 1..=y as isize + 1 {
+        for x in x as isize - 1..=x as isize + 1 {
+            sum += (now.at(y, x) - before.at(y + dy, x + dx)).abs();
+        }
+    }
+    sum / 9.0
+}
+
+/// How much each pixel looks like its match, from 0 to 1; 0 where it was outside of the frame.
+fn matched(vectors: &[[f32; 2]], (now, before): &(Plane, Plane)) -> Vec<f32> {
+    let [height, width] = now.size;
+    let of = |(at, vector): (usize, &[f32; 2])| {
+        let (y, x) = (at / width, at % width);
+        let outside = |at: usize, by: f32, len: usize| at as f32 + by < 0.0 || at as f32 + by > len as f32 - 1.0;
+        if outside(y, vector[0], height) || outside(x, vector[1], width) {
+            return 0.0;
+        }
+        1.0 / (1.0 + (difference((now, before), [y, x], *vector) / HALF_TRUST).powi(2))
+    };
+    vectors.iter().enumerate().map(of).collect()
+}
+
+/// How much each pixel was hidden in the other frame, with a soft rim.
+fn hidden(size: [usize; 2], vectors: &[[f32; 2]], returns: &[[f32; 2]], matched: &[f32]) -> Vec<f32> {
+    let [height, width] = size;
+    let squared = |[y, x]: [f32; 2]| y * y + x * x;
+    let is_hidden = |at: usize| {
+        let (y, x, own) = (at / width, at % width, vectors[at]);
+        let there = [(y, own[0], height), (x, own[1], width)]
+            .map(|(at, by, side)| (at as f32 + by).round().clamp(0.0, side as f32 - 1.0) as usize);
+        let back = returns[there[0] * width + there[1]];
+        let lost = squared([own[0] + back[0], own[1] + back[1]]) > 0.01 * (squared(own) + squared(back)) + 1.0;
+        let jump = |other: [f32; 2]| squared([own[0] - other[0], own[1] - other[1]]) > JUMP * JUMP;
+        let boundary = (x + 1 < width && jump(vectors[at + 1])) || (y + 1 < height && jump(vectors[at + width]));
+        matched[at] < 0.5 || lost || boundary
+    };
+    let plane: Vec<f32> = (0..vectors.len()).map(|at| f32::from(u8::from(is_hidden(at)))).collect();
+    let above = |plane: Vec<f32>, least: f32| plane.iter().map(|&v| f32::from(u8::from(v > least))).collect::<Vec<_>>();
+    let crowded = above(box_mean(&plane, size, 2), CROWD);
+    let wide = above(box_mean(&crowded, size, WIDEN), 0.0);
+    // Twice, so that the rim has no corners.
+    box_mean(&box_mean(&wide, size, SOFTEN), size, SOFTEN)
+}
+
+/// The mean of the pixels of a plane that are at most `radius` rows and columns away, as far as they are in it.
+pub(super) fn box_mean(plane: &[f32], [height, width]: [usize; 2], radius: usize) -> Vec<f32> {
+    let range = |at: usize, side: usize| at.saturating_sub(radius)..(at + radius + 1).min(side);
+    let mean = |count: usize, sum: f32| sum / count.max(1) as f32;
+    let across = (0..height * width).map(|at| {
+        let columns = range(at % width, width);
+        let row = at / width * width;
+        mean(columns.len(), plane[row + columns.start..row + columns.end].iter().sum())
+    });
+    let across: Vec<f32> = across.collect();
+    let down = (0..height * width).map(|at| {
+        let rows = range(at / width, height);
+        mean(rows.len(), rows.map(|y| across[y * width + at % width]).sum())
+    });
+    down.collect()
 }
 
 #[cfg(test)]
@@ -207,6 +304,42 @@ mod tests {
         let warped = flow.warp(&before).unwrap();
         assert!(error(&warped) < 0.05 * error(&before), "{} of {}", error(&warped), error(&before));
         assert!(flow.trust[48 * 128 + 64] > 0.9);
+    }
+
+    /// An object moves to the right over a background that stands still.
+    #[test]
+    fn what_an_object_uncovers_was_hidden_and_has_a_soft_rim() {
+        let background = frame([96, 128], [0.0, 0.0]);
+        let object = frame([96, 128], [31.0, 57.0]);
+        let at = |left: usize| {
+            let mut now = background.clone();
+            for y in 20..76 {
+                for x in left..left + 60 {
+                    let from = 3 * (y * 128 + x - left);
+                    (0..3).for_each(|c| now.values[3 * (y * 128 + x) + c] = 255.0 - object.values[from + c]);
+                }
+            }
+            now
+        };
+        let (before, now) = (at(30), at(36));
+        let flow = Flow::between(&now, &before, Cpu::detect());
+        let row = |y: usize| &flow.hidden[y * 128..(y + 1) * 128];
+        // Columns 30 to 35 were under the object; its inside and what is far from it were not.
+        assert!(row(48)[31..35].iter().all(|&hidden| hidden > 0.8), "{:?}", row(48));
+        assert!(row(48)[56..80].iter().chain(&row(48)[..16]).all(|&hidden| hidden < 0.1), "{:?}", row(48));
+        for y in 0..96 {
+            assert!(row(y).windows(2).all(|pair| (pair[0] - pair[1]).abs() < 0.2), "{:?}", row(y));
+        }
+        let warped = flow.warp(&before).unwrap();
+        let off = (56..80).map(|x| (warped.values[3 * (48 * 128 + x)] - now.values[3 * (48 * 128 + x)]).abs());
+        assert!(off.sum::<f32>() < 24.0);
+    }
+
+    #[test]
+    fn the_mean_of_a_box() {
+        let plane: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let means = box_mean(&plane, [3, 4], 1);
+        assert_eq!((means[0], means[5], means[11]), (2.5, 5.0, 8.5));
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! Sequences: frames that hold together in time.
 //!
 //! Each frame is painted over the one before, moved to where its parts are now; and where the movement is known it is held
-//! near to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). The first frame is
-//! painted from coarse to fine as any picture, the others in the final size only.
+//! near to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was hidden in the frame
+//! before is filled with pieces of the stylized parts whose content is alike. The first frame, and one that has little in
+//! common with the one before, is painted from coarse to fine as any picture, the others in the final size only.
 
+use super::fill::fill;
 use super::flow::Flow;
-use super::pyramid::scaled;
-use super::transfer::{Near, transfer_near};
-use super::{Canvas, Job, Report, Settings, Start, StyleNetwork, Transferred, Watch};
+use super::pyramid::{scaled, sizes};
+use super::transfer::{Near, transfer_near, work};
+use super::{Canvas, Job, Report, Settings, Start, StyleNetwork, Transferred};
 use crate::data::Picture;
 use crate::{Error, Result};
+
+/// Where more of a frame than this was hidden in the one before, it is a cut.
+const CUT: f32 = 0.6;
 
 /// How a sequence is painted.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +28,7 @@ pub struct Sequence {
 }
 
 /// Paints frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
-/// painted, and says whether to go on.
+/// painted, and says whether to go on. What is done of all the work, in a report, is that of the sequence.
 ///
 /// # Errors
 /// As [`transfer`](super::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
@@ -39,37 +44,25 @@ pub fn paint_frames(
 ) -> Result<()> {
     let mut network = network;
     let mut before: Option<(Canvas, Canvas)> = None;
+    let mut share = Share::default();
     for index in 0..count {
         let content = frame(index)?;
         let size = scaled("a frame", [content.height(), content.width()], sequence.settings.size)?;
         let seen = Canvas::of_picture_at(&content, size)?;
-        let job = Job::new(content, styles.to_vec());
-        let mut watching = |report: &Report| watch(index, report);
-        let (made, back) = match before.take() {
-            None => transfer_near(network, &job, &sequence.settings, None, &mut watching)?,
+        let again = match before.take() {
             Some((last_seen, last_painted)) => {
-                if last_seen.size != size {
-                    let [height, width] = size;
-                    let problem = format!(
-                        "frame {} has another shape than the one before: {width}x{height} and not {}x{}",
-                        index + 1,
-                        last_seen.size[1],
-                        last_seen.size[0]
-                    );
-                    return Err(Error::argument(problem));
-                }
-                let flow = Flow::between(&seen, &last_seen, sequence.settings.cpu);
-                let moved = flow.warp(&last_painted)?;
-                let near = Near { canvas: moved.clone(), mask: flow.trust.clone(), weight: sequence.temporal_weight };
-                let settings = Settings {
-                    start: Start::Canvas(over(&moved, &seen, &flow.trust)),
-                    smallest: None,
-                    steps: sequence.steps,
-                    ..sequence.settings.clone()
-                };
-                transfer_near(network, &job, &settings, Some(&near), &mut watching as &mut dyn Watch)?
+                same_shape(index, size, last_seen.size)?;
+                sequence.over(&seen, &last_seen, &last_painted)?
             }
+            None => None,
         };
+        let (settings, near) = again.map_or((None, None), |(settings, near)| (Some(settings), Some(near)));
+        let settings = settings.as_ref().unwrap_or(&sequence.settings);
+        share.begin(sequence, count, index, work(&sizes(size, settings.smallest), settings)[1], size);
+        let job = Job::new(content, styles.to_vec());
+        let mut watching = |report: &Report| watch(index, &Report { done: share.of(report.done), ..*report });
+        let (made, back) = transfer_near(network, &job, settings, near.as_ref(), &mut watching)?;
+        share.end();
         network = back;
         done(index, &made)?;
         if made.stopped {
@@ -80,11 +73,57 @@ pub fn paint_frames(
     Ok(())
 }
 
-/// One picture where it is trusted, the other elsewhere.
-fn over(canvas: &Canvas, other: &Canvas, trust: &[f32]) -> Canvas {
-    let pixels = canvas.values.chunks_exact(3).zip(other.values.chunks_exact(3)).zip(trust);
-    let mix = pixels.flat_map(|((a, b), &trust)| [0, 1, 2].map(|c: usize| b[c] + trust * (a[c] - b[c])));
-    Canvas { size: canvas.size, values: mix.collect() }
+fn same_shape(index: usize, [height, width]: [usize; 2], last: [usize; 2]) -> Result<()> {
+    if last == [height, width] {
+        return Ok(());
+    }
+    let problem = "has another shape than the one before";
+    Err(Error::argument(format!("frame {} {problem}: {width}x{height} and not {}x{}", index + 1, last[1], last[0])))
+}
+
+impl Sequence {
+    /// How a frame is painted over the one before; nothing where they have little in common.
+    fn over(&self, seen: &Canvas, last_seen: &Canvas, last_painted: &Canvas) -> Result<Option<(Settings, Near)>> {
+        let flow = Flow::between(seen, last_seen, self.settings.cpu);
+        if flow.hidden.iter().sum::<f32>() > CUT * flow.hidden.len() as f32 {
+            return Ok(None);
+        }
+        let moved = flow.warp(last_painted)?;
+        let settings = Settings {
+            start: Start::Canvas(fill(seen, &moved, &flow.hidden, self.settings.seed)),
+            smallest: None,
+            steps: self.steps,
+            first_steps: self.steps,
+            ..self.settings.clone()
+        };
+        Ok(Some((settings, Near { canvas: moved, mask: flow.trust, weight: self.temporal_weight })))
+    }
+}
+
+/// How much of the work of a sequence is done: pixels in all steps.
+#[derive(Debug, Default)]
+struct Share {
+    spent: f64,
+    frame: f64,
+    /// That of the frames to come.
+    later: f64,
+}
+
+impl Share {
+    /// Frame `index` begins, which takes so much work.
+    fn begin(&mut self, sequence: &Sequence, count: usize, index: usize, frame: f64, size: [usize; 2]) {
+        let each = (sequence.steps * size[0] * size[1]) as f64;
+        (self.frame, self.later) = (frame, (count - 1 - index) as f64 * each);
+    }
+
+    /// What is done of the sequence when so much is done of the frame.
+    fn of(&self, done: f64) -> f64 {
+        (self.spent + done * self.frame) / (self.spent + self.frame + self.later)
+    }
+
+    fn end(&mut self) {
+        self.spent += self.frame;
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +171,76 @@ mod tests {
     fn the_temporal_loss_holds_flicker_down() {
         let (held, free) = (flicker(100.0), flicker(0.0));
         assert!(held < 0.7 * free, "{held} {free}");
+    }
+
+    fn sequence(steps: [usize; 2]) -> (StyleNetwork, Sequence) {
+        let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
+        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
+        let settings = Settings { size: 64, smallest: Some(44), steps: steps[0], first_steps: steps[0], ..settings };
+        (network, Sequence { settings, steps: steps[1], temporal_weight: 1.0 })
+    }
+
+    /// A window on a wide scene, from column `left`.
+    fn window(left: usize) -> Canvas {
+        let value = |at: usize| {
+            let (y, x) = ((at / 128) as f32, (at % 128 + left) as f32);
+            let v = 110.0 + 40.0 * (y * 0.21 + (x * 0.05).sin() * 3.0).sin() + 40.0 * (x * 0.17 + y * y * 0.002).cos();
+            [v, 0.7 * v, 220.0 - v]
+        };
+        Canvas { size: [96, 128], values: (0..96 * 128).flat_map(value).collect() }
+    }
+
+    /// How much neighbors in a row differ in some columns.
+    fn texture(canvas: &Canvas, columns: std::ops::Range<usize>) -> f32 {
+        let at = |y: usize, x: usize| canvas.values[3 * (128 * y + x)];
+        let count = (96 * columns.len()) as f32;
+        columns.map(|x| (0..96).map(|y| (at(y, x) - at(y, x - 1)).abs()).sum::<f32>()).sum::<f32>() / count
+    }
+
+    #[test]
+    fn uncovered_areas_start_from_what_is_stylized() {
+        let (_, sequence) = sequence([1, 1]);
+        let (mut seen, mut painted) = (window(0), window(0));
+        // Strokes of 2 columns.
+        painted.values.iter_mut().enumerate().for_each(|(i, v)| *v += if i / 3 % 4 < 2 { 30.0 } else { -30.0 });
+        for left in [8, 16, 24] {
+            let now = window(left);
+            let (settings, near) = sequence.over(&now, &seen, &painted).unwrap().unwrap();
+            let Start::Canvas(start) = settings.start else { panic!("{:?}", settings.start) };
+            // Nothing holds the columns that have come in, and the border is no staircase.
+            let held = (0..96).map(|y| near.mask[128 * y + 124]).sum::<f32>() / 96.0;
+            assert!(held < 0.2, "{left}: {held}");
+            assert!(
+                near.mask.windows(2).enumerate().all(|(at, pair)| at % 128 == 127 || (pair[0] - pair[1]).abs() < 0.4)
+            );
+            (seen, painted) = (now, start);
+        }
+        let (came_in, rest) = (texture(&painted, 106..127), texture(&painted, 20..90));
+        assert!(came_in > 0.7 * rest && texture(&seen, 106..127) < 0.3 * rest, "{came_in} {rest}");
+    }
+
+    #[test]
+    fn a_cut_begins_anew_and_the_work_is_that_of_all_frames() {
+        let (network, sequence) = sequence([4, 3]);
+        let picture = |index: usize| {
+            let scene = window(8 * index).to_picture()?;
+            let noise = (0..96 * 128 * 3).map(|i: usize| (i.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+            if index < 2 { Ok(scene) } else { Picture::new(128, 96, 3, noise) }
+        };
+        let (mut done, mut steps) = (Vec::new(), Vec::new());
+        let styles = [(frame(0), 1.0)];
+        let mut watch = |_, report: &Report| {
+            done.push(report.done);
+            Ok(true)
+        };
+        paint_frames(network, 3, &styles, &sequence, picture, &mut watch, |_, made| {
+            steps.push(made.steps);
+            Ok(())
+        })
+        .unwrap();
+        // Two sizes, one, and two again.
+        assert_eq!(steps, [8, 3, 8]);
+        assert!((done.last().unwrap() - 1.0).abs() < 1e-9 && done[7] < 0.6, "{done:?}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod choose;
 mod colours;
 mod content;
 mod features;
+mod fill;
 mod film;
 mod flow;
 mod frames;

@@ -62,6 +62,9 @@ pub struct Settings {
     pub clip: bool,
     /// What is painted over.
     pub start: Start,
+    /// The largest gray noise, in levels of 0 to 255, that is added to [`Start::Content`]: flat areas have no texture to
+    /// start from.
+    pub dither: f32,
     /// The longer side of a style picture, in parts of that of the result.
     pub style_scale: f32,
     /// The seed of all random numbers.
@@ -117,6 +120,7 @@ impl Preset {
             averaging: 0.0,
             clip: false,
             start: Start::Content,
+            dither: 0.0,
             style_scale: 1.0,
             seed: 42,
             memory: None,
@@ -170,6 +174,7 @@ impl Preset {
                     first_steps: 100,
                     averaging: 0.9,
                     clip: true,
+                    dither: 8.0,
                     ..settings
                 }
             }
@@ -193,6 +198,9 @@ impl Settings {
         }
         if !(0.0..1.0).contains(&self.averaging) {
             return refuse(format!("an averaging of {}; it must be 0 or more and below 1", self.averaging));
+        }
+        if !(0.0..=255.0).contains(&self.dither) {
+            return refuse(format!("a dither of {}; it must be 0 to 255", self.dither));
         }
         if !(0.05..=20.0).contains(&self.style_scale) {
             return refuse(format!("a style scale of {}; it must be 0.05 to 20", self.style_scale));

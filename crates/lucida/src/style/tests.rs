@@ -253,3 +253,49 @@ fn what_cannot_be_painted_is_refused() {
     let poor = Settings { memory: Some(1 << 20), ..settings };
     assert!(refused(&job(), &poor).contains("GB of memory, and may take 0.00 GB"));
 }
+
+/// How two canvases differ, on average.
+fn apart(a: &Canvas, b: &Canvas) -> f32 {
+    let sum: f32 = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).sum();
+    sum / a.values.len() as f32
+}
+
+/// A photo of a painting shows bare canvas at its edges, which no style asks for.
+#[test]
+fn the_edge_of_a_style_image_is_not_painted() {
+    let side = 400;
+    let framed = |width: usize| {
+        let style = painted([side, side], 1.7);
+        let edge = |i: usize| [i / side, i % side].iter().any(|&at| at < width || at >= side - width);
+        let value = |(i, value): (usize, &f32)| if edge(i / 3) { 250.0 } else { *value };
+        Canvas { size: style.size, values: style.values.iter().enumerate().map(value).collect() }
+    };
+    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
+    (settings.size, settings.smallest, settings.first_steps) = (96, None, 10);
+    let made = |width: usize| {
+        let styles = vec![(framed(width).to_picture().unwrap(), 1.0)];
+        let job = Job { styles, ..job() };
+        transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap().canvas
+    };
+    let (bare, thin, thick) = (made(0), made(4), made(40));
+    // A frame that is wider than what is cut off is part of the style: cut it off the file.
+    assert!(apart(&bare, &thin) < 0.1 * apart(&bare, &thick), "{} {}", apart(&bare, &thin), apart(&bare, &thick));
+}
+
+/// In a flat area all pixels of a pooling window are its maximum.
+#[test]
+fn flat_areas_are_not_painted_in_blocks() {
+    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
+    (settings.size, settings.smallest, settings.first_steps) = (96, None, 6);
+    for colours in [Colours::Luminance, Colours::Style] {
+        let job = Job { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..job() };
+        let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap().canvas;
+        // Far from the border: a grid repeats itself with the stride of the deepest layer.
+        let part = |left: usize| super::colours::gray(&made.crop([32, left], [24, 24]));
+        let (inner, shifted) = (part(32), part(36));
+        let mean = inner.iter().sum::<f32>() / inner.len() as f32;
+        let apart = |to: &dyn Fn(usize) -> f32| (0..inner.len()).map(|i| (inner[i] - to(i)).abs()).sum::<f32>();
+        let (texture, repeated) = (apart(&|_| mean), apart(&|i| shifted[i]));
+        assert!(texture > inner.len() as f32 && repeated > 0.5 * texture, "{texture} {repeated}");
+    }
+}

@@ -16,6 +16,10 @@ use crate::{Error, Result};
 /// Pictures of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
 /// of the content, which is as much as six at the most.
 const HELD_CANVASES: usize = 18;
+/// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
+/// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
+/// [`Colours::Luminance`], they appear as streaks.
+const STYLE_EDGE: f32 = 0.03;
 /// Bytes of the program itself, of files on their way in and out, and of smaller pictures.
 const HELD_BESIDES: u64 = 128 << 20;
 
@@ -157,7 +161,7 @@ pub(super) fn transfer_near(
 }
 
 /// The work of all steps: pixels.
-fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
+pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
     let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as f64).sum();
     [0.0, all]
@@ -343,6 +347,14 @@ impl Painting<'_> {
         Ok(Canvas::of_picture_at(picture, geometry.picture)?.mirrored(geometry.margins()))
     }
 
+    /// A style image at a size, without its edge, on a canvas.
+    fn style_canvas(&self, style: &Picture, size: [usize; 2]) -> Result<Canvas> {
+        let cut = size.map(|side| (STYLE_EDGE * side as f32).ceil() as usize);
+        let inner = [size[0] - 2 * cut[0], size[1] - 2 * cut[1]];
+        let margins = Geometry::new(inner, self.unit).margins();
+        Ok(Canvas::of_picture_at(style, size)?.crop(cut, inner).mirrored(margins))
+    }
+
     /// The styles at a size of the result, and where each is painted.
     fn regions(&self, network: StyleNetwork, geometry: Geometry, eye: Eye) -> Result<(Vec<Region>, StyleNetwork)> {
         let mut network = network;
@@ -353,7 +365,7 @@ impl Painting<'_> {
             let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
             let longer = style_side(geometry.picture, self.settings).max(least);
             let size = scaled("the style", [height, width], longer)?;
-            let canvas = self.on_canvas(style, Geometry::new(size, self.unit))?;
+            let canvas = self.style_canvas(style, size)?;
             let (target, back) = StyleTarget::measure(network, &self.settings.look, &canvas, eye)?;
             targets.push((target, *weight));
             network = back;
@@ -380,7 +392,7 @@ impl Painting<'_> {
 
     fn start(&self, geometry: Geometry, content: &Canvas) -> Result<Canvas> {
         Ok(match &self.settings.start {
-            Start::Content => content.clone(),
+            Start::Content => self.dithered(content),
             Start::Picture(picture) => self.on_canvas(picture, geometry)?,
             Start::Canvas(canvas) => canvas.resize(geometry.picture)?.mirrored(geometry.margins()),
             Start::Noise => {
@@ -390,5 +402,21 @@ impl Painting<'_> {
                 Canvas { size: geometry.canvas, values }
             }
         })
+    }
+
+    /// A canvas with gray noise. Where an image is flat, all pixels of a pooling window are the maximum, and the first
+    /// one gets the whole gradient: without noise such an area would be painted on a grid of blocks, as large as the
+    /// stride of the deepest layer.
+    fn dithered(&self, canvas: &Canvas) -> Canvas {
+        let amplitude = f64::from(self.settings.dither);
+        if amplitude == 0.0 {
+            return canvas.clone();
+        }
+        let mut random = generator(self.settings.seed, Purpose::Canvas, 2);
+        let pixels = canvas.values.chunks_exact(3).flat_map(|pixel| {
+            let noise = (amplitude * (2.0 * unit(&mut random) - 1.0)) as f32;
+            [0, 1, 2].map(|c: usize| pixel[c] + noise)
+        });
+        Canvas { size: canvas.size, values: pixels.collect() }
     }
 }

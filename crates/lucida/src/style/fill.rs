@@ -1,0 +1,217 @@
+//! The start for the uncovered parts of a frame: pieces of what is already stylized, from where the content is alike.
+//!
+//! The style loss compares Gram matrices of the whole frame. Once most of a frame is stylized, its matrices are near to
+//! those of the style, whatever the few pixels look like that were just uncovered, so no gradient would stylize raw content
+//! there. The patches are searched as in PatchMatch (C. Barnes et al., 2009) and used as in image analogies (A. Hertzmann
+//! et al., 2001).
+
+use rand_chacha::ChaCha8Rng;
+
+use super::Canvas;
+use super::flow::box_mean;
+use crate::data::random::{Purpose, below, generator};
+
+/// How far a patch reaches from its center, in pixels.
+const REACH: usize = 4;
+/// Pixels from the center of a patch to that of the next one.
+const STEP: usize = 4;
+/// How many times each patch is compared with what its neighbors found, and with random places.
+const ROUNDS: usize = 6;
+
+/// `stylized` with the uncovered parts filled in; `content` is the plain frame, `uncovered` says how much each pixel is,
+/// from 0 to 1. All have one size, as does the result. Where nothing is left to copy from, it stays as it is.
+pub(super) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
+    let mut filling = Filling::new(content, uncovered);
+    let mut random = generator(seed, Purpose::Canvas, 3);
+    if !filling.start(&mut random) {
+        return stylized.clone();
+    }
+    for round in 0..ROUNDS {
+        filling.improve(round % 2 == 1, &mut random);
+    }
+    filling.blended(stylized, uncovered)
+}
+
+/// A patch to be filled.
+#[derive(Debug, Clone, Copy)]
+struct Patch {
+    center: [usize; 2],
+    source: [usize; 2],
+    cost: f32,
+}
+
+struct Filling<'a> {
+    content: &'a Canvas,
+    /// Whether a patch can be copied from around a pixel.
+    usable: Vec<bool>,
+    /// A grid of patches, with something where there are uncovered pixels.
+    grid: Vec<Option<Patch>>,
+    columns: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn new(content: &'a Canvas, uncovered: &[f32]) -> Self {
+        let [height, width] = content.size;
+        let around = box_mean(uncovered, content.size, REACH);
+        let inside = |at: usize, side: usize| at >= REACH && at + REACH < side;
+        let usable = |at: usize| inside(at / width, height) && inside(at % width, width) && around[at] < 1e-4;
+        let [rows, columns] = content.size.map(|side| side.div_ceil(STEP));
+        let patch = |cell: usize| {
+            let center = [cell / columns * STEP, cell % columns * STEP];
+            let center = [(center[0] + STEP / 2).min(height - 1), (center[1] + STEP / 2).min(width - 1)];
+            let is_needed = around[center[0] * width + center[1]] >= 1e-4;
+            is_needed.then_some(Patch { center, source: [0, 0], cost: f32::INFINITY })
+        };
+        let usable = (0..height * width).map(usable).collect();
+        Self { content, usable, grid: (0..rows * columns).map(patch).collect(), columns }
+    }
+
+    /// Gives each patch a random source; whether there is any.
+    fn start(&mut self, random: &mut ChaCha8Rng) -> bool {
+        let width = self.content.size[1];
+        let sources: Vec<usize> = (0..self.usable.len()).filter(|&at| self.usable[at]).collect();
+        if sources.is_empty() {
+            return false;
+        }
+        for cell in 0..self.grid.len() {
+            let Some(mut patch) = self.grid[cell] else { continue };
+            let at = sources[below(sources.len() as u64, random) as usize];
+            patch.source = [at / width, at % width];
+            patch.cost = self.cost(patch.center, patch.source);
+            self.grid[cell] = Some(patch);
+        }
+        true
+    }
+
+    /// Visits all patches, from the last to the first if `backward`.
+    fn improve(&mut self, backward: bool, random: &mut ChaCha8Rng) {
+        let count = self.grid.len();
+        for number in 0..count {
+            let cell = if backward { count - 1 - number } else { number };
+            let Some(mut patch) = self.grid[cell] else { continue };
+            // The neighbors that were visited just before.
+            let beside = (cell % self.columns != if backward { self.columns - 1 } else { 0 }).then_some(1);
+            for away in [beside, Some(self.columns)].into_iter().flatten() {
+                let neighbor = if backward { cell.checked_add(away) } else { cell.checked_sub(away) };
+                let Some(Some(found)) = neighbor.and_then(|cell| self.grid.get(cell)) else { continue };
+                let source = [0, 1].map(|axis: usize| {
+                    found.source[axis] as isize + patch.center[axis] as isize - found.center[axis] as isize
+                });
+                self.consider(&mut patch, source);
+            }
+            let mut reach = self.content.size[0].max(self.content.size[1]);
+            while reach > 0 {
+                let from = patch.source;
+                let source = from.map(|at| at as isize + below(2 * reach as u64 + 1, random) as isize - reach as isize);
+                self.consider(&mut patch, source);
+                reach /= 2;
+            }
+            self.grid[cell] = Some(patch);
+        }
+    }
+
+    /// Takes the source if it is usable and better.
+    fn consider(&self, patch: &mut Patch, source: [isize; 2]) {
+        let [height, width] = self.content.size;
+        let [Ok(y), Ok(x)] = source.map(usize::try_from) else { return };
+        if y >= height || x >= width || !self.usable[y * width + x] {
+            return;
+        }
+        let cost = self.cost(patch.center, [y, x]);
+        if cost < patch.cost {
+            (patch.source, patch.cost) = ([y, x], cost);
+        }
+    }
+
+    /// How the content differs between a patch, as far as it is in the frame, and a source.
+    fn cost(&self, center: [usize; 2], source: [usize; 2]) -> f32 {
+        let values = &self.content.values;
+        let differences = self.pairs(center, source).flat_map(|[to, from]| {
+            [0, 1, 2].map(|channel: usize| (values[3 * to + channel] - values[3 * from + channel]).abs())
+        });
+        differences.sum()
+    }
+
+    /// The pixels of a patch in the frame, and those of a source.
+    fn pairs(&self, center: [usize; 2], source: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
+        let [height, width] = self.content.size;
+        let range = |at: usize, side: usize| at.saturating_sub(REACH)..(at + REACH + 1).min(side);
+        range(center[0], height).flat_map(move |y| {
+            range(center[1], width).map(move |x| {
+                let from = (source[0] + y - center[0]) * width + source[1] + x - center[1];
+                [y * width + x, from]
+            })
+        })
+    }
+
+    /// The copies over the uncovered parts, each pixel mostly from the patch whose center is the nearest.
+    fn blended(&self, stylized: &Canvas, uncovered: &[f32]) -> Canvas {
+        let width = self.content.size[1];
+        let mut sums = vec![[0.0_f32; 4]; uncovered.len()];
+        for patch in self.grid.iter().flatten() {
+            let shift = self.shift(patch);
+            for [to, from] in self.pairs(patch.center, patch.source) {
+                let away = (to / width).abs_diff(patch.center[0]).max((to % width).abs_diff(patch.center[1]));
+                let weight = ((REACH + 1 - away) as f32).powi(4);
+                for channel in 0..3 {
+                    sums[to][channel] += weight * (stylized.values[3 * from + channel] + shift[channel]);
+                }
+                sums[to][3] += weight;
+            }
+        }
+        let pixels = stylized.values.chunks_exact(3).zip(&sums).zip(uncovered);
+        let values = pixels.flat_map(|((pixel, sum), &share)| {
+            let share = if sum[3] > 0.0 { share } else { 0.0 };
+            [0, 1, 2].map(|c: usize| pixel[c] + share * (sum[c] / sum[3].max(f32::MIN_POSITIVE) - pixel[c]))
+        });
+        Canvas { size: stylized.size, values: values.collect() }
+    }
+
+    /// The mean color of the content at a patch, less that at its source: a copy keeps the strokes and gets this color.
+    fn shift(&self, patch: &Patch) -> [f32; 3] {
+        let values = &self.content.values;
+        let (mut sums, mut count) = ([0.0; 3], 0.0_f32);
+        for [to, from] in self.pairs(patch.center, patch.source) {
+            (0..3).for_each(|channel| sums[channel] += values[3 * to + channel] - values[3 * from + channel]);
+            count += 1.0;
+        }
+        sums.map(|sum| sum / count.max(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Left half dark, right half bright, stylized by dark stripes and bright dots.
+    #[test]
+    fn gaps_get_the_texture_of_like_content() {
+        let size = [48, 64];
+        let of = |value: &dyn Fn(usize, usize) -> f32| Canvas {
+            size,
+            values: (0..48 * 64).flat_map(|at| [value(at / 64, at % 64); 3]).collect(),
+        };
+        let content = of(&|_, x| if x < 32 { 60.0 } else { 180.0 });
+        let stylized = of(&|y, x| match x < 32 {
+            true => 60.0 + if y % 4 < 2 { 20.0 } else { -20.0 },
+            false => 180.0 + if (x + y) % 4 == 0 { 40.0 } else { 0.0 },
+        });
+        let uncovered: Vec<f32> = (0..48 * 64).map(|at| f32::from(u8::from((20..30).contains(&(at / 64))))).collect();
+        let gap = |canvas: &Canvas, x: usize| {
+            (20..30)
+                .map(|y| canvas.values[3 * (y * 64 + x)])
+                .fold([f32::MAX, f32::MIN], |[a, b], v| [a.min(v), b.max(v)])
+        };
+        let mut holed = stylized.clone();
+        for (pixel, share) in holed.values.chunks_exact_mut(3).zip(&uncovered) {
+            pixel.iter_mut().for_each(|value| *value *= 1.0 - share);
+        }
+        let filled = fill(&content, &holed, &uncovered, 7);
+        let (dark, bright) = (gap(&filled, 12), gap(&filled, 52));
+        assert!(dark[0] < 55.0 && dark[1] > 65.0 && dark[1] < 85.0, "{dark:?}");
+        assert!(bright[0] > 170.0 && bright[1] > 190.0, "{bright:?}");
+        let outside = |at: usize| uncovered[at / 3] == 0.0;
+        assert!((0..filled.values.len()).filter(|&at| outside(at)).all(|at| filled.values[at] == holed.values[at]));
+        assert_eq!(fill(&content, &holed, &[1.0; 48 * 64], 7), holed);
+    }
+}
