@@ -96,10 +96,10 @@ Examples:
   lucida style-frames frames/ painting.jpg -o painted/ --size 512 \\
       --frame-steps 40 --temporal-weight 300
 
-The pictures of the folder are taken in the order of the numbers in their names. Each starts from the one before, moved \
-to where its parts are now, and is held near to that. The results have the size of the frames; large frames take long: --size \
-512 is faster. A video becomes frames, and frames a video, with \
-ffmpeg -i film.mp4 frames/%05d.png and ffmpeg -i painted/%05d.png painted.mp4")]
+Frames are read in the order of the numbers in their names. Each starts from the result for the frame before, warped by the \
+motion between the two, and stays close to it. Results have the size of the frames; large frames take long, and --size 512 is \
+faster. ffmpeg turns a video into frames, and frames into a video: \
+ffmpeg -i video.mp4 frames/%05d.png, ffmpeg -i painted/%05d.png painted.mp4")]
 pub(crate) struct StyleFrames {
     /// Folder with the frames
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
