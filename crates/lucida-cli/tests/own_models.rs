@@ -276,3 +276,35 @@ fn convert_stores_what_was_chosen_and_nothing_that_was_assumed() {
         |model: &str| stderr(&lucida(["predict", model, &photo]).output().unwrap()).contains("softmax was added");
     assert!(noted(&raw) && !noted(&classifier));
 }
+
+#[test]
+fn a_map_that_is_zero_is_said_to_be() {
+    let place = Place::new();
+    let convolution = Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu);
+    let layers = [
+        convolution.into(),
+        GlobalAveragePooling2D {}.into(),
+        Dense::new(2).activation(ActivationKind::Softmax).into(),
+    ];
+    let mut network = Network::sequential("mine", [16, 16, 3], layers, 3).unwrap();
+    // Every map lowers the score of the first class.
+    for weight in network.weights_mut().into_iter().filter(|weight| weight.name() == "dense/kernel") {
+        weight
+            .values_mut()
+            .iter_mut()
+            .enumerate()
+            .for_each(|(at, value)| *value = if at % 2 == 0 { -1.0 } else { 1.0 });
+    }
+    let model = place.at("negative.keras");
+    save_model(&Model::new(network), Path::new(&model)).unwrap();
+    let explain = |class: &str, more: &[&str]| {
+        let (photo, out) = (place.at("photo.png"), place.at("out"));
+        let line =
+            ["explain", &model, &photo, "--method", "grad-cam", "--class", class, "--out", &out, "--force", "-q"];
+        run(line.iter().chain(more).copied())
+    };
+    let why = "the map is zero everywhere: no pixel raises the class's score";
+    assert!(explain("0", &[]).contains(why) && !explain("1", &[]).contains("zero"), "{}", explain("0", &[]));
+    let answer: Value = serde_json::from_str(&explain("0", &["--json"])).unwrap();
+    assert_eq!(answer["methods"][0]["remark"], why);
+}
