@@ -90,7 +90,7 @@ pub(crate) fn known_networks() -> PossibleValuesParser {
     PossibleValuesParser::new(zoo::ALL.iter().map(|known| known.name))
 }
 
-/// The size of pictures: `224`, or `480x640`, which is the height and the width.
+/// The size of images: `224`, or `480x640`, which is the height and the width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) height: usize,
@@ -110,12 +110,12 @@ impl FromStr for Size {
     }
 }
 
-/// A data set: `mnist`, the built-in one, `mnist:DIR`, that of a folder, or a folder of pictures.
+/// A data set: `mnist`, the built-in one, `mnist:DIR`, that of a folder, or a folder of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// MNIST, built in or from the folder with its files.
     Mnist(Option<PathBuf>),
-    /// A folder of pictures, with a sub-folder for each class or without.
+    /// A folder of images, with a sub-folder for each class or without.
     Folder(PathBuf),
 }
 
@@ -321,7 +321,7 @@ impl FromStr for Bytes {
     }
 }
 
-/// What is painted over: `content`, `noise`, or a picture file.
+/// The initial image: `content`, `noise`, or an image file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StartArgument {
     Content,

@@ -64,17 +64,17 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR
       how good the trained model is
   lucida predict runs/mnist photo-of-a-7.jpg
-      what it takes a picture for
+      classify a photo
   lucida explain runs/mnist photo-of-a-7.jpg
-      and why
+      which pixels decided
   lucida summary mnist-cnn
       the layers of a network
   lucida activations runs/mnist photo.jpg
-      what each layer makes of a picture
+      each layer's feature maps
   lucida style photo.jpg painting.jpg -o out.png
-      a painting of the photo
+      the photo in the style of the painting
   lucida weights fetch vgg16
-      download what ImageNet has taught VGG16
+      download VGG16's ImageNet weights
   lucida studio --open
       start the web studio
 
@@ -116,7 +116,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train on the built-in digits and write a report about it: one HTML page and its pictures
+    /// Train on the built-in digits and write an HTML report
     Demo(Demo),
 
     /// Train a classifier on a folder of photos, or on digits
@@ -129,63 +129,63 @@ pub(crate) enum Command {
     /// Print the layers of a network: types, output shapes, parameters
     Summary(Summary),
 
-    /// Measure a model on labelled data: loss, accuracy, precision and recall, confusion matrix
+    /// Evaluate a model on labeled data: loss, accuracy, precision and recall, confusion matrix
     Evaluate(Evaluate),
 
-    /// Tell the class of pictures
+    /// Classify images
     Predict(Predict),
 
-    /// Make the pictures that the filters of a layer respond to most (activation maximisation)
+    /// Synthesize the input that maximizes each filter of a layer (activation maximization)
     Filters(Filters),
 
-    /// Make the picture that a model takes for each class with the most confidence
+    /// Synthesize the input that maximizes each class score
     Classes(Classes),
 
-    /// Draw a map of pictures by what a layer makes of them, and find those most like another
+    /// Embed images with a layer's features (PCA, t-SNE), and find nearest neighbors
     Embed(Embed),
 
-    /// Show what each layer makes of a picture: its feature maps
+    /// Show each layer's feature maps
     Activations(Activations),
 
-    /// Project what excites a filter back to pixels (deconvnet), in a picture or over a data set
+    /// Project a filter's strongest activations back to pixels (deconvnet), of an image or a data set
     Deconv(Deconv),
 
-    /// Print what the units of each layer see of a picture, and measure what of it matters
+    /// Print theoretical and effective receptive fields
     ReceptiveField(ReceptiveField),
 
-    /// Show the kernels that a network has learned
+    /// Show the kernels of convolutions
     Kernels(Kernels),
 
-    /// Run classic filters over a picture: Sobel, Laplace, Gauss, Canny
+    /// Apply classic filters to an image: Sobel, Laplace, Gauss, Canny
     Filter(Filter),
 
     /// List the known networks
     Zoo(Zoo),
 
-    /// Fetch published weights, look into files of weights, convert them
+    /// Fetch published weights, inspect and convert weight files
     #[command(subcommand, arg_required_else_help = true)]
     Weights(Weights),
 
-    /// Draw into a picture what a layer sees in it (DeepDream)
+    /// Amplify what a layer responds to in an image (DeepDream)
     Dream(DreamArguments),
 
-    /// Paint a picture with the content of one and the style of others
+    /// Render an image in the style of others (neural style transfer)
     Style(Style),
 
-    /// Paint the frames of a film, so that they hold together
+    /// Stylize video frames with temporal consistency
     StyleFrames(StyleFrames),
 
-    /// Show which pixels a class owes its score to: heat maps by twelve methods, and how far to believe them
+    /// Explain a prediction: attribution maps and faithfulness scores
     Explain(Explain),
 
     /// Start the web studio
     Studio(Studio),
 
-    /// Look at data sets
+    /// Inspect data sets
     #[command(subcommand, arg_required_else_help = true)]
     Data(Data),
 
-    /// Measure how fast this machine computes
+    /// Measure the speed of networks on this machine
     #[command(subcommand, arg_required_else_help = true)]
     Bench(Bench),
 
@@ -204,7 +204,7 @@ Examples:
 
 The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
 pub(crate) struct Demo {
-    /// Folder for the report: index.html, pictures, and the model [default: runs/demo, or runs/demo-2, and so on]
+    /// Folder for the report: index.html, images, and the model [default: runs/demo, or runs/demo-2, and so on]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
@@ -239,19 +239,19 @@ Examples:
   lucida evaluate runs/mnist --data mnist:DIR
       the test digits in DIR
   lucida evaluate runs/mnist --data mnist:DIR --out plots
-      with pictures of confusion and calibration
+      with images of confusion and calibration
   lucida evaluate runs/mnist --data mnist --json
       the built-in digits, one JSON object
   lucida evaluate runs/cats-dogs --data ./photos --csv all.csv
       a sub-folder for each class
 
-Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are no pictures \
+Of a folder with the parts train, validation (or val) and test, the last of these is taken. Files that are not images \
 are skipped and named; with --out, in skipped.csv.")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Labelled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures with
+    /// Labeled data: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of images with
     /// a sub-folder for each class
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
@@ -261,7 +261,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_enum)]
     pub(crate) part: Option<PartName>,
 
-    /// Folder for pictures of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
+    /// Folder for images of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
 
@@ -273,7 +273,7 @@ pub(crate) struct Evaluate {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// A file that is no whole picture is an error, rather than skipped
+    /// Fail on unreadable images instead of skipping them
     #[arg(long)]
     pub(crate) strict: bool,
 
@@ -304,7 +304,7 @@ pub(crate) enum PartName {
 #[command(after_help = "\
 Examples:
   lucida predict runs/mnist seven.png photo.jpg
-      pictures of any size
+      images of any size
   lucida predict runs/mnist seven.png --verbose
       with all probabilities
   lucida predict runs/cats-dogs photos
@@ -331,12 +331,12 @@ pub(crate) struct Predict {
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) images: Vec<PathBuf>,
 
-    /// Data set to take pictures from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of
-    /// pictures, with a sub-folder for each class or without
+    /// Data set to take images from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of
+    /// images, with a sub-folder for each class or without
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Which pictures of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
+    /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
     #[arg(long, value_name = "INDICES", requires = "data")]
     pub(crate) index: Option<Indices>,
 
@@ -348,7 +348,7 @@ pub(crate) struct Predict {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// A file of the folder that is no whole picture is an error, rather than skipped
+    /// Fail on unreadable images of the folder instead of skipping them
     #[arg(long, requires = "data")]
     pub(crate) strict: bool,
 
@@ -370,7 +370,7 @@ pub(crate) enum Data {
     /// Show the first digits of a data set with their labels
     Show(DataShow),
 
-    /// Show what augmentation makes of pictures: a sheet of examples
+    /// Show augmented images: a sheet of examples
     Augment(DataAugment),
 }
 
@@ -396,7 +396,7 @@ pub(crate) struct DataShow {
     #[arg(long, requires = "data")]
     pub(crate) test: bool,
 
-    /// Write a PNG picture instead of drawing in the terminal
+    /// Write a PNG image instead of drawing in the terminal
     #[arg(short, long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 

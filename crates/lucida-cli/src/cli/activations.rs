@@ -36,11 +36,11 @@ pub(crate) struct Activations {
     #[arg(long, value_name = "all|N", default_value = "all")]
     pub(crate) channels: Amount,
 
-    /// Colours: viridis, magma, inferno, plasma, cividis, turbo, gray, RdBu or RdBu_r
+    /// Colors: viridis, magma, inferno, plasma, cividis, turbo, gray, RdBu or RdBu_r
     #[arg(long, value_name = "NAME", default_value = "viridis")]
     pub(crate) colormap: Colormap,
 
-    /// How values become colours
+    /// Color map
     #[arg(long, value_enum, value_name = "SCALE", default_value = "notebook")]
     pub(crate) normalize: Scale,
 

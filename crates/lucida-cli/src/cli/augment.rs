@@ -19,7 +19,7 @@ Names and values: rotation=DEGREES, width=PART, height=PART, shear=DEGREES, zoom
 flip, vflip, brightness=LEAST:MOST, fill=nearest|reflect|constant|wrap, cval=VALUE, with Keras's meaning; crop=PART, \
 jitter=PART, hue=PART, cutout=PART, mixup=ALPHA, cutmix=ALPHA; auto is RandAugment.")]
 pub(crate) struct DataAugment {
-    /// Pictures; mixup and cutmix mix each with one of the others
+    /// Images; mixup and cutmix mix each with one of the others
     #[arg(value_name = "IMAGE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) images: Vec<PathBuf>,
 
@@ -31,7 +31,7 @@ pub(crate) struct DataAugment {
     )]
     pub(crate) augment: Augment,
 
-    /// How many examples of each picture
+    /// How many examples of each image
     #[arg(long, value_name = "N", default_value = "11", value_parser = whole::<u32>(1..=1000))]
     pub(crate) count: u32,
 

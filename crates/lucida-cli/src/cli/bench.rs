@@ -19,15 +19,15 @@ Examples:
   lucida bench plan vgg19 --size 512 --style --cut block5_conv2
   lucida bench plan mnist-cnn --json
 
-The weights are random, and so are the pictures. A rate counts the multiplications and additions of a convolution by its \
+Weights and images are random. A rate counts the multiplications and additions of a convolution by its \
 definition; Winograd's algorithm does with a quarter of them, so its share of the processor's peak may exceed 100 %; what its \
 matrix products reach by themselves, without the transforms around them, is in the last column. Layers joined by + are \
-computed in one pass. With --training the pass back to the weights is timed, with --style that to the picture.")]
+computed in one pass. With --training the backward pass to the weights is timed, with --style that to the image.")]
 pub(crate) struct BenchPlan {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Pictures in a batch
+    /// Images in a batch
     #[arg(long, visible_alias = "batch-size", alias = "bs", value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch: u32,
 
@@ -35,7 +35,7 @@ pub(crate) struct BenchPlan {
     #[arg(long, conflicts_with = "style")]
     pub(crate) training: bool,
 
-    /// Time a step of style transfer: forward, and back to the picture
+    /// Time a step of style transfer: forward and backward pass to the image
     #[arg(long)]
     pub(crate) style: bool,
 

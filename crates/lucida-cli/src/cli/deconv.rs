@@ -24,19 +24,19 @@ Examples:
 
 The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, \
 rectified, and filtered with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each \
-projection beside the part of the picture that the unit sees, fields.png where these parts lie. With a data set \
-alone: deconv.png is the paper's figure, for each filter the pictures that excite it most, cropped to what the \
+projection beside the part of the image that the unit sees, fields.png where these parts lie. With a data set \
+alone: deconv.png is the paper's figure, for each filter the images that excite it most, cropped to what the \
 unit sees, and beside them their projections.")]
 pub(crate) struct Deconv {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
 
-    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with
+    /// Data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of images, with
     /// sub-folders or without
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
@@ -46,12 +46,12 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "INDICES", requires = "data")]
     pub(crate) index: Option<Indices>,
 
-    /// Only the first pictures of the data set
+    /// Only the first N images of the data set
     #[arg(long, value_name = "N", requires = "data", conflicts_with = "index")]
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) first: Option<u32>,
 
-    /// Only so many pictures of the data set, chosen at random
+    /// A random subset of this size
     #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["first", "index"])]
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) sample: Option<u32>,
@@ -60,11 +60,11 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: String,
 
-    /// Filters: 3, 0..8 (without 8), 0,3,11, all, random:8 [default: the strongest in a picture; the first 8 for a data set]
+    /// Filters: 3, 0..8 (without 8), 0,3,11, all, random:8 [default: the strongest in an image; the first 8 for a data set]
     #[arg(long, value_name = "FILTERS", visible_alias = "filter")]
     pub(crate) filters: Option<Choice>,
 
-    /// How many: pictures for each filter of a data set; filters of a picture, or with --filters places of each
+    /// How many: images for each filter of a data set; filters of an image, or with --filters places of each
     /// [default: 9; with IMAGE and --filters 1]
     #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=400))]
     pub(crate) top: Option<u16>,
@@ -73,7 +73,7 @@ pub(crate) struct Deconv {
     #[arg(long, value_name = "POSITION", requires = "filters", conflicts_with = "top")]
     pub(crate) position: Option<Position>,
 
-    /// Seed of random filters and pictures
+    /// Seed of random filters and images
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 

@@ -21,7 +21,7 @@ Examples:
   lucida embed vgg16 --data ./photos --layer block5_pool --distributed mpi \\
       --out runs/all
 
-The folder then holds a map of the pictures by their main directions (pca.png, pca.svg), one that keeps neighbours \
+The folder then holds a map of the images by their main directions (pca.png, pca.svg), one that keeps neighbors \
 together (tsne.png, tsne.svg), points.csv with the places and features.npy; with --neighbours, neighbours.png.")]
 pub(crate) struct Embed {
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub(crate) struct Embed {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Pictures: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of pictures, with a
+    /// Images: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder of images, with a
     /// sub-folder for each class or without
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) data: Source,
@@ -44,11 +44,11 @@ pub(crate) struct Embed {
     #[arg(long, value_enum, default_value_t = Map::Both)]
     pub(crate) method: Map,
 
-    /// The most pictures, chosen at random
+    /// The most images, chosen at random
     #[arg(long, value_name = "N", default_value = "5000", value_parser = whole::<u32>(2..=50_000))]
     pub(crate) sample: u32,
 
-    /// How many neighbours a picture has on the map of t-SNE, roughly
+    /// Perplexity of t-SNE: roughly the number of neighbors of an image
     #[arg(long, value_name = "N", default_value = "30", value_parser = perplexity)]
     pub(crate) perplexity: f64,
 
@@ -56,7 +56,7 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: u32,
 
-    /// Show the pictures most like this one; may be given several times
+    /// Show the nearest neighbors of this image; may be given several times
     #[arg(long, value_name = "IMAGE", visible_alias = "neighbors", value_hint = ValueHint::FilePath)]
     pub(crate) neighbours: Vec<PathBuf>,
 
@@ -68,7 +68,7 @@ pub(crate) struct Embed {
     #[arg(long)]
     pub(crate) csv: bool,
 
-    /// A file of the folder that is no whole picture is an error, rather than skipped
+    /// Fail on unreadable images of the folder instead of skipping them
     #[arg(long)]
     pub(crate) strict: bool,
 
@@ -89,7 +89,7 @@ pub(crate) struct Embed {
 pub(crate) enum Map {
     /// By the two main directions
     Pca,
-    /// By neighbourhoods
+    /// By neighborhoods
     Tsne,
     /// One of each
     Both,

@@ -29,7 +29,7 @@ Examples:
       --out runs/all
 
 Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
-calls important are deleted (less is better), and while they are inserted into a blurred picture (more is \
+calls important are deleted (less is better), and while they are inserted into a blurred image (more is \
 better).")]
 pub(crate) struct Explain {
     #[command(flatten)]
@@ -38,13 +38,13 @@ pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Data set to take a picture from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
-    /// of pictures
+    /// Data set to take an image from: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// of images
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 
@@ -61,11 +61,11 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "METHOD", default_value = "all")]
     pub(crate) method: Methods,
 
-    /// Layer of the class activation maps [default: the last one with places to tell apart]
+    /// Layer of the class activation maps [default: the last layer with spatial extent]
     #[arg(long, value_name = "LAYER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Option<String>,
 
-    /// Check that the maps depend on the weights: randomise them layer by layer (one more picture and table)
+    /// Check that the maps depend on the weights: randomize them layer by layer (one more image and table)
     #[arg(long)]
     pub(crate) check: bool,
 
@@ -80,15 +80,15 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// What the picture is compared with: black, or mean (its own mean colour)
-    #[arg(long, value_name = "COLOUR", default_value = "black", help_heading = "Settings of the methods")]
+    /// What the image is compared with: black, or mean (its own mean color)
+    #[arg(long, value_name = "COLOR", default_value = "black", help_heading = "Settings of the methods")]
     pub(crate) baseline: Baseline,
 
     /// SmoothGrad: noisy copies
     #[arg(long, value_parser = whole::<usize>(..), value_name = "N", default_value_t = 50, help_heading = "Settings of the methods")]
     pub(crate) samples: usize,
 
-    /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values
+    /// SmoothGrad: the deviation of the noise, as a part of the range of the image's values
     #[arg(long, value_parser = not_negative_f32, value_name = "PART", default_value_t = 0.15, help_heading = "Settings of the methods")]
     pub(crate) noise: f32,
 

@@ -18,11 +18,11 @@ Examples:
   lucida filter seven.png --kernel sobel-x --model runs/mnist --layer conv2d \\
       --filter 3
 
-A picture for each kernel, sobel-x.png and so on, and filters.png with all of them at work on a smaller copy. A file of a kernel \
+An image for each kernel, sobel-x.png and so on, and filters.png with all of them at work on a smaller copy. A file of a kernel \
 has a line of numbers for each row. Answers to differences (sobel, laplacian) are shown around gray. With a model, one of its learned \
 filters joins them: what it answers, before its activation, at the network's own size.")]
 pub(crate) struct Filter {
-    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     pub(crate) image: PathBuf,
 

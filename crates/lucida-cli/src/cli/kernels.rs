@@ -14,7 +14,7 @@ Examples:
   lucida kernels runs/mnist --layer conv2d_1 --filters all --channels all
   lucida kernels runs/mnist --layer conv2d --shared --colormap gray
 
-A sheet for each layer, kernels_conv2d.png and so on. Kernels over three channels are shown in colour; those over more have \
+A sheet for each layer, kernels_conv2d.png and so on. Kernels over three channels are shown in color; those over more have \
 a row for each filter and a column for each of its input channels.")]
 pub(crate) struct Kernels {
     #[command(flatten)]
@@ -33,11 +33,11 @@ pub(crate) struct Kernels {
     #[arg(long, value_name = "all|N", default_value = "16")]
     pub(crate) channels: Amount,
 
-    /// One scale for all kernels of a layer: equal colours are equal weights
+    /// One scale for all kernels of a layer: equal colors are equal weights
     #[arg(long)]
     pub(crate) shared: bool,
 
-    /// Colours of kernels that are not over three channels: zero is in the middle
+    /// Colors of kernels that are not over three channels: zero is in the middle
     #[arg(long, value_name = "NAME", default_value = "RdBu_r")]
     pub(crate) colormap: Colormap,
 

@@ -20,8 +20,8 @@ Examples:
   lucida filters runs/mnist --layer conv2d_2 --direction 3:1,7:-0.5
   lucida filters vgg16-builtin --layer block3_conv1 --filters random:8
 
-A live filter answers its picture more strongly than any real one; a dead one stays dead, its value is 0. \
-Where a known network takes any size, pictures have 128x128 pixels unless --size says otherwise.")]
+A live filter has a higher activation for its image than for any real one; that of a dead filter stays 0. \
+Where a known network takes any size, images have 128x128 pixels unless --size says otherwise.")]
 pub(crate) struct Filters {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -73,7 +73,7 @@ Examples:
       all of it: see `lucida weights`
   lucida dream photo.jpg --filters 12,55 --octaves 6 --steps 40")]
 pub(crate) struct DreamArguments {
-    /// The picture to dream about
+    /// Image to start from
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) image: PathBuf,
 
@@ -112,7 +112,7 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// Longer side of the result in pixels; a smaller picture is not enlarged
+    /// Longer side of the result in pixels; a smaller image is not enlarged
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
@@ -124,10 +124,10 @@ pub(crate) struct DreamArguments {
     pub(crate) place: FilePlace,
 }
 
-/// How pictures are made, and where they go.
+/// How images are synthesized, and where they are written.
 #[derive(Debug, Args)]
 pub(crate) struct Making {
-    /// How pictures are looked for
+    /// Optimization method
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,
 
@@ -136,22 +136,22 @@ pub(crate) struct Making {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) steps: Option<u32>,
 
-    /// Pictures of each filter or class, pushed apart to show different things (fourier only)
+    /// Images of each filter or class, pushed apart to show different things (fourier only)
     #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1..=64))]
     pub(crate) diversity: u32,
 
-    /// Seed of all random numbers: equal seeds give equal pictures
+    /// Seed of all random numbers: equal seeds give equal images
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Pictures in a row [default: 8; for keras-vis 4]
+    /// Images in a row [default: 8; for keras-vis 4]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1000))]
     pub(crate) columns: Option<u32>,
 
     #[command(flatten)]
     pub(crate) place: FilePlace,
 
-    /// Also write each picture alone into this folder, in the size of the network's input
+    /// Also write each image alone into this folder, in the size of the network's input
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) each: Option<PathBuf>,
 

@@ -17,10 +17,10 @@ Examples:
   lucida receptive-field runs/mnist --effective --data mnist \\
       --layers conv2d_1,conv2d_2
 
-For each layer: how many pixels a unit sees (size), how far apart the fields of neighbouring units lie (stride), how many rows \
-and columns of padding before the picture the first unit's field takes in (padding), and where the centre of that field lies. \
+For each layer: how many pixels a unit sees (size), how far apart the fields of neighboring units lie (stride), how many rows \
+and columns of padding before the image the first unit's field takes in (padding), and where the center of that field lies. \
 Two numbers are height and width. With --effective the gradient of the unit in the middle is measured, over noise or the \
-pictures of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a \
+images of a data set (Luo et al., 2016): effective.png shows how much each pixel matters, and the table has the side of a \
 square as large as the area that does.")]
 pub(crate) struct ReceptiveField {
     #[command(flatten)]
@@ -34,11 +34,11 @@ pub(crate) struct ReceptiveField {
     #[arg(long)]
     pub(crate) effective: bool,
 
-    /// Data set to measure with: mnist:DIR, mnist, or a folder of pictures [default: noise]
+    /// Data set to measure with: mnist:DIR, mnist, or a folder of images [default: noise]
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "effective", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<Source>,
 
-    /// Pictures to measure with
+    /// Images to measure with
     #[arg(long, value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) samples: u32,
 
@@ -46,7 +46,7 @@ pub(crate) struct ReceptiveField {
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Colours
+    /// Colors
     #[arg(long, value_name = "NAME", default_value = "inferno")]
     pub(crate) colormap: Colormap,
 

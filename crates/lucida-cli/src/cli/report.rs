@@ -13,9 +13,9 @@ Examples:
   lucida report runs/mnist
   lucida report runs/photos --out photos.html --force
   lucida report runs/photos --data elsewhere/photos
-      the pictures have been moved
+      the images have been moved
 
-One page that needs no other file and no network: curves, the confusion matrix, whose numbers open the pictures, the \
+One page that needs no other file and no network: curves, the confusion matrix, whose numbers open the images, the \
 worst mistakes and what the network looked at (Grad-CAM), each class, calibration, augmentation, problems of the data.")]
 pub(crate) struct ReportArguments {
     /// Folder of a run of `lucida train`

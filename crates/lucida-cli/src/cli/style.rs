@@ -32,16 +32,16 @@ Examples:
       many, by all processes that mpirun starts
 
 Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3 \
-of VGG16. Ctrl-C writes the best picture so far. The file says in its metadata how it was made.")]
+of VGG16. Ctrl-C writes the best image so far. The file says in its metadata how it was made.")]
 pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// The picture whose content is kept
+    /// Content image
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) content: PathBuf,
 
-    /// The picture whose style is taken, or brushwork, which is built in; several are mixed, or put where a mask says
+    /// Style images, or brushwork, which is built in; several are mixed, or placed by a mask
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
@@ -55,12 +55,12 @@ pub(crate) struct Style {
     #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = positive, conflicts_with = "mask")]
     pub(crate) blend: Vec<f64>,
 
-    /// Which style where, a picture in the size of the content: grays from the first style (black) to the last (white), or
-    /// colours: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is painted
+    /// Which style where, an image in the size of the content: grays from the first style (black) to the last (white), or
+    /// colors: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is painted
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) mask: Option<PathBuf>,
 
-    /// What is left as it is (white), a picture in the size of the content
+    /// What is left as it is (white), an image in the size of the content
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) preserve: Option<PathBuf>,
 
@@ -72,7 +72,7 @@ pub(crate) struct Style {
     #[arg(long, value_name = "BITS", default_value = "8", value_parser = ["8", "16"])]
     pub(crate) bits: String,
 
-    /// Write the picture as it becomes into this folder, numbered
+    /// Save intermediate images to this folder, numbered
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) preview: Option<PathBuf>,
 
@@ -80,11 +80,11 @@ pub(crate) struct Style {
     #[arg(long, value_name = "FILE.gif", value_hint = ValueHint::FilePath)]
     pub(crate) gif: Option<PathBuf>,
 
-    /// Show the picture in the terminal as it becomes
+    /// Show intermediate images in the terminal
     #[arg(long)]
     pub(crate) show: bool,
 
-    /// Steps from one preview, frame of the animation or picture in the terminal to the next
+    /// Steps from one preview, frame of the animation or image in the terminal to the next
     #[arg(long, value_name = "N", default_value = "10", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) every: u32,
 }
@@ -105,7 +105,7 @@ pub(crate) struct StyleFrames {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) frames: PathBuf,
 
-    /// The picture whose style is taken, or brushwork, which is built in; several are mixed
+    /// Style images, or brushwork, which is built in; several are mixed
     #[arg(value_hint = ValueHint::FilePath, required = true)]
     pub(crate) styles: Vec<PathBuf>,
 
@@ -124,7 +124,7 @@ pub(crate) struct StyleFrames {
     pub(crate) painting: Painting,
 }
 
-/// How pictures are painted.
+/// How images are stylized.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Painting")]
 pub(crate) struct Painting {
@@ -140,15 +140,15 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "STRENGTH", default_value = "1", value_parser = positive)]
     pub(crate) style_weight: f64,
 
-    /// Longer side of the style picture, in parts of that of the result: smaller gives smaller strokes
+    /// Longer side of the style image, in parts of that of the result: smaller gives smaller strokes
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
     pub(crate) style_scale: f64,
 
-    /// Keep the content's colours: only its lightness is painted, or the style is given colours like them
+    /// Preserve the content's colors: stylize luminance only, or match the style's color histogram first
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) keep_colors: Option<KeepColors>,
 
-    /// Network that looks [default: vgg19 or vgg16 if fetched, else vgg16-builtin]
+    /// Feature network [default: vgg19 or vgg16 if fetched, else vgg16-builtin]
     #[arg(long, value_name = "NETWORK", value_parser = lucida::style::NETWORKS)]
     pub(crate) network: Option<String>,
 
@@ -165,7 +165,7 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
 
-    /// How pixels are changed [default: that of the preset]
+    /// Optimizer [default: that of the preset]
     #[arg(long, value_name = "NAME", value_enum)]
     pub(crate) optimizer: Option<StyleOptimizerName>,
 
@@ -173,30 +173,30 @@ pub(crate) struct Painting {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = PoolingName::Max)]
     pub(crate) pooling: PoolingName,
 
-    /// What the style loss compares
+    /// Statistics that the style loss compares
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = StyleLossName::Gram)]
     pub(crate) style_loss: StyleLossName,
 
-    /// What is painted over: content, noise, or a picture
+    /// Initial image: content, noise, or an image file
     #[arg(long, value_name = "WHAT", default_value = "content")]
     pub(crate) init: StartArgument,
 
-    /// Smoothness: how many times the preset's total variation counts
+    /// Factor on the preset's total-variation weight
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
     pub(crate) smoothness: f64,
 
-    /// Memory to use, as in 800M or 2G; larger pictures are painted in tiles [default: half of what is free]
+    /// Memory to use, as in 800M or 2G; larger images are painted in tiles [default: half of what is free]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
 
-    /// Seed of all random numbers: equal seeds give equal pictures
+    /// Seed of all random numbers: equal seeds give equal images
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetName {
-    /// From coarse to fine, tuned by looking
+    /// Coarse to fine; the settings judged best by eye
     Best,
     /// Gatys, Ecker and Bethge (2016)
     Gatys,
@@ -206,25 +206,25 @@ pub(crate) enum PresetName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeepColors {
-    /// Exactly: only the lightness is painted
+    /// Keep the content's colors exactly: only luminance is stylized
     Luminance,
-    /// In the large: the style is given their mean and spread
+    /// Match the style's color mean and covariance to the content's first
     Histogram,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StyleOptimizerName {
-    /// Small steps
+    /// Adam: many small steps
     Adam,
-    /// Fewer and larger ones, with more memory
+    /// L-BFGS: fewer, larger steps, and more memory
     Lbfgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PoolingName {
-    /// By the largest value
+    /// Max pooling
     Max,
-    /// By the mean: smoother pictures
+    /// Average pooling: smoother images
     Average,
 }
 

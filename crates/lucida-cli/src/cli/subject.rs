@@ -1,4 +1,4 @@
-//! The picture that a command looks at.
+//! The image that a command looks at.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use clap::{Args, ValueHint};
 use super::place::about_image;
 use crate::arguments::{Indices, Source};
 
-/// One picture: a file, or one of a data set.
+/// One image: a file, or one of a data set.
 #[derive(Debug, Args)]
 pub(crate) struct Subject {
-    /// Picture: JPEG, PNG, BMP, GIF, TIFF or WebP
+    /// Image: JPEG, PNG, BMP, GIF, TIFF or WebP
     #[arg(value_name = "IMAGE", value_hint = ValueHint::FilePath)]
     #[arg(required_unless_present = "data", conflicts_with = "data")]
     pub(crate) image: Option<PathBuf>,
 
-    /// Take the picture from a data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
-    /// of pictures
+    /// Take the image from a data set: mnist:DIR (the test digits in a folder), mnist (the built-in digits), or a folder
+    /// of images
     #[arg(long, value_name = "mnist[:DIR]|FOLDER", requires = "index")]
     pub(crate) data: Option<Source>,
 

@@ -15,7 +15,7 @@ use crate::numbers::{part, positive, whole};
 #[command(after_help = "\
 Examples:
   lucida train photos
-      a sub-folder of pictures for each class
+      a sub-folder of images for each class
   lucida train photos --augment width=0.2,height=0.2,shear=0.2,zoom=0.2,flip
   lucida train photos --steps-per-epoch 100 --validation-steps 50 \\
       --early-stopping 5
@@ -29,7 +29,7 @@ Examples:
   lucida train photos --find-lr
       which learning rate to take
   lucida train photos --tui
-      a dashboard: curves, throughput, pictures
+      a dashboard: curves, throughput, images
   lucida train photos --out runs/a --resume
       resume where it was stopped, or killed
   lucida train photos --continue runs/a
@@ -61,7 +61,7 @@ pub(crate) enum TrainKnown {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainFolder {
-    /// Folder of pictures with a sub-folder for each class
+    /// Folder of images with a sub-folder for each class
     #[arg(value_name = "FOLDER", required = true, value_hint = ValueHint::DirPath)]
     pub(crate) folder: Option<PathBuf>,
 
@@ -102,7 +102,7 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "LAYER,...", help_heading = "Transfer learning")]
     pub(crate) head: Option<Head>,
 
-    /// Train the base from this layer on as well; its batch normalisations stay as they are
+    /// Train the base from this layer on as well; its batch normalizations stay as they are
     #[arg(long, value_name = "LAYER", help_heading = "Transfer learning")]
     pub(crate) unfreeze: Option<String>,
 
@@ -111,13 +111,13 @@ pub(crate) struct TrainFolder {
     #[arg(help_heading = "Transfer learning")]
     pub(crate) unfreeze_rate: f64,
 
-    /// Run a frozen base over so many augmented copies of each picture and remember what it says, rather than anew in
+    /// Run a frozen base over so many augmented copies of each image and cache its features, rather than anew in
     /// each epoch
     #[arg(long, value_name = "N", requires = "augment", value_parser = whole::<u32>(1..=1000))]
     #[arg(help_heading = "Transfer learning")]
     pub(crate) augment_copies: Option<u32>,
 
-    /// Folder for what a frozen base says about pictures, so that it is run once [default: features in the cache folder]
+    /// Folder for the cached features of a frozen base [default: features in the cache folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Transfer learning")]
     pub(crate) features: Option<PathBuf>,
 
@@ -131,19 +131,19 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "FORMAT", alias = "pixels")]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
 
-    /// Augment the training pictures; `lucida data augment --help` names all
+    /// Augment the training images; `lucida data augment --help` names all
     #[arg(long, value_name = "NAME[=VALUE],...")]
     pub(crate) augment: Option<Augment>,
 
-    /// Share of the pictures that validates, if the folder has no part for it
+    /// Fraction of the images for validation, if the folder has no part for it
     #[arg(long, value_name = "PART", default_value = "0.2", value_parser = part)]
     pub(crate) validation_split: f64,
 
-    /// A file that is no whole picture is an error, rather than skipped
+    /// Fail on unreadable images instead of skipping them
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Memory for decoded pictures in MB [default: a quarter of the free memory]
+    /// Memory for decoded images in MB [default: a quarter of the free memory]
     #[arg(long, value_parser = whole::<u64>(..), value_name = "N")]
     pub(crate) cache_mb: Option<u64>,
 
@@ -151,7 +151,7 @@ pub(crate) struct TrainFolder {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: Option<u32>,
 
-    /// Pictures in a step
+    /// Batch size
     #[arg(long, visible_alias = "bs", value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
@@ -185,11 +185,11 @@ pub(crate) struct TrainMnist {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Passes over the training digits
+    /// Epochs: passes over the training digits
     #[arg(long, value_name = "N", default_value = "20", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) epochs: u32,
 
-    /// Digits in a step
+    /// Batch size
     #[arg(long, visible_alias = "bs", value_name = "N", default_value = "256", value_parser = whole::<u32>(1..=65_536))]
     pub(crate) batch_size: u32,
 
@@ -209,7 +209,7 @@ pub(crate) struct TrainMnist {
     pub(crate) training: TrainingArguments,
 }
 
-/// What can be said about every training.
+/// Options of every training.
 #[derive(Debug, Args)]
 pub(crate) struct TrainingArguments {
     /// Overwrite a run that already exists
@@ -225,11 +225,11 @@ pub(crate) struct TrainingArguments {
     #[arg(long)]
     pub(crate) keep_checkpoint: bool,
 
-    /// Look for a learning rate instead of training: the loss at rates from 1e-7 up, in lr-finder.csv, .png and .svg
+    /// Find a learning rate instead of training: the loss at learning rates from 1e-7 up, in lr-finder.csv, .png and .svg
     #[arg(long, conflicts_with = "resume")]
     pub(crate) find_lr: bool,
 
-    /// Show the training as a dashboard: curves, throughput, pictures
+    /// Show the training as a dashboard: curves, throughput, images
     #[arg(long)]
     pub(crate) tui: bool,
 
@@ -245,15 +245,15 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) checkpoint_every: Option<u32>,
 
-    /// Steps of an epoch [default: a pass over the data]
+    /// Steps per epoch [default: one pass over the data]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) steps_per_epoch: Option<u32>,
 
-    /// Batches to validate with after each epoch, the same each time [default: all]
+    /// Validation batches after each epoch, the same each time [default: all]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) validation_steps: Option<u32>,
 
-    /// Rule that changes the weights
+    /// Optimizer
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam, help_heading = "Training")]
     pub(crate) optimizer: OptimizerName,
 
@@ -261,47 +261,47 @@ pub(crate) struct TrainingArguments {
     #[arg(long, visible_alias = "lr", value_name = "RATE", value_parser = positive, help_heading = "Training")]
     pub(crate) learning_rate: Option<f64>,
 
-    /// How the rate changes: cosine falls to nothing over all epochs
+    /// Learning rate schedule: cosine falls to 0 over all epochs
     #[arg(long, visible_alias = "lr-schedule", value_enum, default_value_t = ScheduleName::Constant, help_heading = "Training")]
     pub(crate) schedule: ScheduleName,
 
-    /// Steps over which the rate rises from nothing
+    /// Linear warm-up steps of the learning rate
     #[arg(long, visible_alias = "warmup", value_parser = whole::<u32>(..), value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
     pub(crate) warm_up: u32,
 
-    /// Value that decides which epoch is the best: the loss is class-weighted with --class-weights
+    /// Metric that selects the best epoch; the loss is class-weighted with --class-weights
     #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
     pub(crate) monitor: MonitorName,
 
-    /// Stop after this many epochs without a better one; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
+    /// Stop after this many epochs without improvement; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
     #[arg(long, visible_alias = "patience", value_parser = whole::<u32>(..), value_name = "EPOCHS", help_heading = "Training")]
     pub(crate) early_stopping: Option<u32>,
 
-    /// Lower the rate after so many epochs without a better one
+    /// Reduce the learning rate after this many epochs without improvement
     #[arg(long, value_name = "EPOCHS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) reduce_on_plateau: Option<u32>,
 
-    /// What --reduce-on-plateau multiplies the rate with
+    /// Factor of --reduce-on-plateau
     #[arg(long, value_name = "FACTOR", default_value = "0.1", value_parser = part, help_heading = "Training")]
     pub(crate) plateau_factor: f64,
 
-    /// Let rare classes count more: balanced, or a weight for each, as in cats=1,dogs=2.5
+    /// Class weights: balanced, or a weight for each, as in cats=1,dogs=2.5
     #[arg(long, visible_alias = "class-weight", value_name = "balanced|NAME=WEIGHT,...", help_heading = "Training")]
     pub(crate) class_weights: Option<ClassWeights>,
 
-    /// Share of each target that is spread over all classes
+    /// Label smoothing: the fraction of each target that is distributed over all classes
     #[arg(long, value_name = "PART", value_parser = part, help_heading = "Training")]
     pub(crate) label_smoothing: Option<f64>,
 
-    /// Share of the weights, times the rate, that each step takes away
+    /// Decoupled weight decay
     #[arg(long, visible_alias = "wd", value_name = "PART", value_parser = positive, help_heading = "Training")]
     pub(crate) weight_decay: Option<f64>,
 
-    /// Scale gradients down whose norm, all together, is larger
+    /// Clip gradients to this global norm
     #[arg(long, visible_alias = "clip-grad", alias = "clipnorm", value_name = "NORM", value_parser = positive, help_heading = "Training")]
     pub(crate) clip_norm: Option<f64>,
 
-    /// Try and keep a running mean of the weights with this decay, as in 0.999
+    /// Keep an exponential moving average (EMA) of the weights with this decay, as in 0.999
     #[arg(long, value_name = "DECAY", value_parser = part, help_heading = "Training")]
     pub(crate) ema: Option<f64>,
 
@@ -309,7 +309,7 @@ pub(crate) struct TrainingArguments {
     pub(crate) together: Together,
 }
 
-/// The rules that change weights, with Keras's constants.
+/// Optimizers, with Keras's constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OptimizerName {
     Adam,
@@ -342,9 +342,9 @@ pub(crate) enum MonitorName {
 pub(crate) enum FitName {
     /// To the size, whatever becomes of the proportions, as Keras does
     Stretch,
-    /// The middle of the picture
+    /// The middle of the image
     Crop,
-    /// The whole picture with a border
+    /// The whole image with a border
     Pad,
 }
 
