@@ -1,4 +1,4 @@
-//! Pictures of all formats.
+//! Images of all formats.
 #![no_main]
 
 use std::path::Path;

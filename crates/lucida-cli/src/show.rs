@@ -1,4 +1,4 @@
-//! Pictures in the terminal: as such where it can show them, else as blocks of two colours.
+//! Images in the terminal: as such where it can show them, else as blocks of two colors.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -8,7 +8,7 @@ use lucida::data::{Filter, Picture};
 
 use crate::output::unwritable;
 
-/// Columns of a picture made of blocks, and the width of one that is sent as such.
+/// Columns of an image made of blocks, and the width of one that is sent as such.
 const COLUMNS: usize = 72;
 const LONGEST: usize = 480;
 /// The most characters of a piece that kitty takes.
@@ -21,7 +21,7 @@ pub(crate) enum Screen {
     Kitty,
     /// That of iTerm2.
     Iterm,
-    /// Colours.
+    /// Colors.
     Blocks,
 }
 
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Prints a picture; with `again` over the one printed before it.
+    /// Prints an image; with `again` over the one printed before it.
     pub(crate) fn show(self, picture: &Picture, again: bool) -> Result<()> {
         let text = self.text(picture, again)?;
         let mut out = io::stdout().lock();

@@ -25,9 +25,9 @@ fn a_sheet_of_examples() {
         run(arguments.into_iter().chain(["--force"]).chain(other.iter().copied()));
         assert_ne!(fs::read(&sheet).unwrap(), first, "{other:?}");
     }
-    fs::write(at("text.png"), "no picture").unwrap();
+    fs::write(at("text.png"), "no image").unwrap();
     let message = fail(1, ["data", "augment", text(&at("text.png")), "--out", text(&at("x.png"))]);
-    assert!(message.contains("text.png: is not a picture") && !at("x.png").exists(), "{message}");
+    assert!(message.contains("text.png: is not an image") && !at("x.png").exists(), "{message}");
     let message = fail(1, ["data", "augment", text(&a), "--out", text(&at("none/x.png"))]);
     assert!(message.contains("none/x.png: cannot write"), "{message}");
 }

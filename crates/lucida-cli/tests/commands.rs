@@ -154,7 +154,7 @@ fn predict_reads_pictures_of_any_size_and_goes_on_after_a_bad_one() {
     let digit = Mnist::test_only(&shared().data()).unwrap().picture(0).unwrap();
     digit.save_png(&at("digit.png")).unwrap();
     Picture::filled(300, 200, &[255, 255, 255]).save_png(&at("white.png")).unwrap();
-    fs::write(at("text.png"), "I am not a picture").unwrap();
+    fs::write(at("text.png"), "I am not an image").unwrap();
     fs::write(at("empty.png"), "").unwrap();
     let mut half = fs::read(at("digit.png")).unwrap();
     half.truncate(half.len() / 2);
@@ -170,8 +170,8 @@ fn predict_reads_pictures_of_any_size_and_goes_on_after_a_bad_one() {
     assert!(good.starts_with(&format!("{}: ", paths[0].display())), "{good}");
     assert_eq!(bad.lines().count(), 4, "{bad}");
     for ((line, name), problem) in bad.lines().zip(["text.png", "empty.png", "half.png", "none.png"]).zip([
-        "is not a picture: it begins with",
-        "is not a picture: it is empty",
+        "is not an image: it begins with",
+        "is not an image: it is empty",
         "cut short",
         "No such file",
     ]) {
@@ -283,7 +283,7 @@ fn a_studio_without_a_running_job_ends_quietly() {
     }
 }
 
-/// The demonstration trains for its full length only where there is an optimised build; here it is stopped early.
+/// The demonstration trains for its full length only where there is an optimized build; here it is stopped early.
 #[cfg(unix)]
 #[test]
 fn a_demonstration_that_is_stopped_shows_what_it_has() {

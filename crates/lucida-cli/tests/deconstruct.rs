@@ -95,7 +95,7 @@ fn activations_of_every_layer() {
     assert!(set.contains("built-in digit 51"), "{set}");
 }
 
-/// A filter with a bias far below zero: hatched in the picture, and named in the numbers.
+/// A filter with a bias far below zero: hatched in the image, and named in the numbers.
 #[test]
 fn dead_channels_are_named() {
     let (folder, digit) = digit();
@@ -165,7 +165,7 @@ fn deconv_over_a_folder_skips_what_is_no_picture() {
     for index in 0..6 {
         digits.picture(index).unwrap().save_png(&pictures.join(format!("{index}.png"))).unwrap();
     }
-    fs::write(pictures.join("bad.jpg"), "no picture").unwrap();
+    fs::write(pictures.join("bad.jpg"), "no image").unwrap();
     fs::write(pictures.join("notes.txt"), "nothing").unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.path(), pictures.join("loop")).unwrap();
@@ -282,7 +282,7 @@ fn what_cannot_be_used_is_said_in_one_line() {
         (&["deconv", model, "none.png", "--layer", "conv2d"], "none.png"),
         (&["deconv", model, "--data", "mnist", "--index", "99999", "--layer", "conv2d"], "no digit 99999"),
         (&["deconv", model, "--data", "no/folder", "--layer", "conv2d"], "no/folder: there is no such folder"),
-        (&["deconv", model, "--data", text(&empty), "--layer", "conv2d"], "holds no picture"),
+        (&["deconv", model, "--data", text(&empty), "--layer", "conv2d"], "holds no image"),
         (&["deconv", model, "--data", "mnist", "--layer", "dense", "--filters", "all", "--top", "99"], "4096 at most"),
         (
             &["deconv", text(&bare), &digit, "--layer", "conv2d"],

@@ -50,7 +50,7 @@ fn folders_layers_and_what_cannot_be() {
     for index in 0..8 {
         digits.picture(index).unwrap().save_png(&photos.join(format!("{index}.png"))).unwrap();
     }
-    fs::write(photos.join("x.png"), "no picture").unwrap();
+    fs::write(photos.join("x.png"), "no image").unwrap();
     let base = ["embed", text(&model), "--data", text(&photos), "--out", text(&out), "--quiet"];
     run(base.into_iter().chain(["--layer", "conv2d_1", "--method", "pca"]));
     assert_eq!(names(&out), ["features.npy", "pca.png", "pca.svg", "points.csv", "skipped.csv"]);
@@ -59,9 +59,9 @@ fn folders_layers_and_what_cannot_be() {
     assert!(message.contains("has no layer \"conv2d_9\"; did you mean \"conv2d_"), "{message}");
     let message = fail(1, again().chain(["--neighbours", "none.png"]));
     assert!(message.contains("none.png: cannot read"), "{message}");
-    assert!(fail(1, again().chain(["--strict"])).contains("x.png: is not a picture"));
+    assert!(fail(1, again().chain(["--strict"])).contains("x.png: is not an image"));
     for index in 1..8 {
         fs::remove_file(photos.join(format!("{index}.png"))).unwrap();
     }
-    assert!(fail(1, again()).contains("cannot be found from the features of 1 (it takes two pictures)"));
+    assert!(fail(1, again()).contains("cannot be found from the features of 1 (it takes two images)"));
 }

@@ -85,14 +85,14 @@ fn numbers_and_raw_maps() {
     );
 }
 
-/// Pictures of other kinds than MNIST's: their file is told from its bytes, and its size is brought to the network's.
+/// Images of other kinds than MNIST's: their file is told from its bytes, and its size is brought to the network's.
 #[test]
 fn pictures_of_any_kind() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let at = |name: &str| folder.path().join(name);
     Picture::filled(1, 1, &[200, 10, 10]).save_png(&at("one.png")).unwrap();
     Picture::filled(300, 40, &[255, 250, 245]).save_png(&at("wide.png")).unwrap();
-    // Eight bits a pixel, with a palette of two colours.
+    // Eight bits a pixel, with a palette of two colors.
     fs::write(at("palette.bmp"), bmp(4, 4, 8, &[[0, 0, 0, 0], [90, 200, 255, 0]], &[[1, 0, 0, 1]; 4].concat()))
         .unwrap();
     let out = at("out");
@@ -107,10 +107,10 @@ fn pictures_of_any_kind() {
     }
     // What is too large is refused by its header alone.
     fs::write(at("huge.bmp"), bmp(20_000, 20_000, 24, &[], &[])).unwrap();
-    fs::write(at("text.png"), "I am not a picture").unwrap();
+    fs::write(at("text.png"), "I am not an image").unwrap();
     for (name, expected) in [
-        ("huge.bmp", "pixels of a picture of 20000x20000: 400000000 is over the limit of 100000000"),
-        ("text.png", "is not a picture"),
+        ("huge.bmp", "pixels of an image of 20000x20000: 400000000 is over the limit of 100000000"),
+        ("text.png", "is not an image"),
         ("none.png", "No such file"),
     ] {
         let message = fail(1, explain(&at(name)).iter().map(String::as_str));

@@ -1,4 +1,4 @@
-//! Folders of pictures as data sets: `evaluate` and `predict`.
+//! Folders of images as data sets: `evaluate` and `predict`.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let photos = folder.path().join("my photos");
     write_folder(&photos, 60);
-    fs::write(photos.join("3/notes.png"), "no picture").unwrap();
+    fs::write(photos.join("3/notes.png"), "no image").unwrap();
     let out = folder.path().join("out");
     let csv = folder.path().join("all.csv");
     let arguments = ["evaluate", text(&model), "--data", text(&photos), "--out", text(&out), "--csv", text(&csv)];
@@ -37,7 +37,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let notes = stderr(&output);
     assert!(notes.contains("note: Found 60 images belonging to 10 classes.\n"), "{notes}");
-    assert!(notes.contains("notes.png: is not a picture: it begins with"), "{notes}");
+    assert!(notes.contains("notes.png: is not an image: it begins with"), "{notes}");
     assert!(stdout(&output).contains(&format!("on 60 images of {}", photos.display())), "{}", stdout(&output));
     assert_eq!(names(&out), ["calibration.png", "calibration.svg", "confusion.png", "confusion.svg", "skipped.csv"]);
     assert_eq!(fs::read_to_string(out.join("skipped.csv")).unwrap().lines().count(), 2);
@@ -61,7 +61,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert_eq!(wrong.count(), 60 - right);
 
     let strict = fail(1, arguments.into_iter().chain(["--strict", "--force"]));
-    assert!(strict.contains("3/notes.png: is not a picture"), "{strict}");
+    assert!(strict.contains("3/notes.png: is not an image"), "{strict}");
 }
 
 #[test]
@@ -92,15 +92,15 @@ fn predict_takes_a_folder_with_classes_or_without() {
 fn folders_that_cannot_be_used() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let evaluate = |code: i32| fail(code, ["evaluate", text(&model), "--data", text(folder.path()), "--quiet"]);
-    assert!(evaluate(1).ends_with(": holds no picture\n"), "{}", evaluate(1));
+    assert!(evaluate(1).ends_with(": holds no image\n"), "{}", evaluate(1));
     fs::create_dir(folder.path().join("cats")).unwrap();
     fs::write(folder.path().join("cats/x.jpg"), "x").unwrap();
-    assert!(evaluate(1).contains("holds no picture (1 file cannot be used, the first is "), "{}", evaluate(1));
+    assert!(evaluate(1).contains("holds no image (1 file cannot be used, the first is "), "{}", evaluate(1));
     let digits = Mnist::builtin().unwrap().train;
     digits.picture(0).unwrap().save_png(&folder.path().join("cats/1.png")).unwrap();
     assert!(evaluate(1).contains("cats: is not one of the 10 classes (0, 1, 2, "), "{}", evaluate(1));
     let message = fail(1, ["predict", text(&model), "--data", text(folder.path()), "--index", "1", "--quiet"]);
-    assert!(message.contains("there is no picture 1: the pictures of "), "{message}");
+    assert!(message.contains("there is no image 1: the images of "), "{message}");
     // A folder in parts has the part that is asked for.
     let parts = tempfile::tempdir().unwrap();
     for (part, index) in [("train", 0), ("train", 1), ("validation", 2)] {

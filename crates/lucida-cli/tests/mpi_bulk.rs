@@ -70,7 +70,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     let folder = tempfile::tempdir().unwrap();
     let (model, count) = (model(folder.path()), 3000);
     let root = pictures(folder.path(), count);
-    fs::write(root.join("broken.png"), b"no picture").unwrap();
+    fs::write(root.join("broken.png"), b"no image").unwrap();
     let arguments = format!("predict {} --data {} --threads 1", model.display(), root.display());
     let out = folder.path().join("out");
     let mut done_before = 0;
@@ -105,7 +105,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     };
     let before = stamps();
     let output = mpirun(3, &arguments, &out).output().unwrap();
-    // One picture is broken.
+    // One image is broken.
     assert!(!output.status.success() && text(&output).contains("1 failed"), "{}", text(&output));
     let after = stamps();
     assert!(before.is_subset(&after), "what was done is not done again");
@@ -119,7 +119,7 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     // Nothing is left to do but to try it again.
     fs::remove_file(root.join("broken.png")).unwrap();
     let text = done(mpirun(2, &arguments, &out));
-    assert!(text.contains(&format!("{count} of {count} pictures are done, {count} were before")), "{text}");
+    assert!(text.contains(&format!("{count} of {count} images are done, {count} were before")), "{text}");
     assert!(!out.join("failures.csv").exists() && stamps() == after);
 }
 
@@ -174,7 +174,7 @@ fn features_maps_and_paintings_in_bulk() {
         assert_eq!((painted.width(), painted.height()), (64, 48));
     }
 
-    // Another job has no place where there is one, and results none among the pictures.
+    // Another job has no place where there is one, and results none among the images.
     let output = mpirun(2, &format!("embed {model} --data {photos} --layer dense"), &out).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("another job"), "{}", text(&output));
     let output = mpirun(2, &format!("embed {model} --data {photos}"), &root.join("out")).output().unwrap();
@@ -222,19 +222,19 @@ fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
     port
 }
 
-/// A small picture as a file has it.
+/// A small image as a file has it.
 fn png(folder: &Path, gray: u8) -> Vec<u8> {
     let path = folder.join("one.png");
     Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
     fs::read(path).unwrap()
 }
 
-/// Predicts what is listed at an address: of three pictures these two are there, and the last is not.
+/// Predicts what is listed at an address: of three images these two are there, and the last is not.
 fn two_of_three_are_done(folder: &Path, address: &str, there: [&str; 2], missing: &str) {
     let out = folder.join("out");
     let arguments = format!("predict {} --data {address}", model(folder).display());
     let output = mpirun(2, &arguments, &out).output().unwrap();
-    assert!(!output.status.success() && text(&output).contains("2 of 3 pictures are done"), "{}", text(&output));
+    assert!(!output.status.success() && text(&output).contains("2 of 3 images are done"), "{}", text(&output));
     let names: Vec<String> = results(&out).iter().map(|result| result["item"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, there);
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
@@ -254,7 +254,7 @@ fn pictures_of_a_bucket_are_fetched() {
 fn pictures_of_a_list_on_a_server_are_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // A path from the list's own folder, the address of a picture on another server, and one that is not there.
+    // A path from the list's own folder, the address of an image on another server, and one that is not there.
     let elsewhere = format!("http://127.0.0.1:{}/photos/far.png", bucket(vec![("far.png", png(folder, 90))]));
     let list = format!("# two servers\nsub/near.png\n{elsewhere}\nlost.png\n").into_bytes();
     let port = bucket(vec![("list.txt", list), ("sub/near.png", png(folder, 3))]);

@@ -288,7 +288,7 @@ fn a_map_that_is_zero_is_said_to_be() {
     ];
     let mut network = Network::sequential("mine", [16, 16, 3], layers, 3).unwrap();
     // Every map lowers the score of the first class.
-    for weight in network.weights_mut().into_iter().filter(|weight| weight.name() == "dense/kernel") {
+    for weight in network.weights_mut().iter_mut().filter(|weight| weight.name() == "dense/kernel") {
         weight
             .values_mut()
             .iter_mut()

@@ -1,4 +1,4 @@
-//! `lucida style` and `lucida style-frames`, on small pictures and the built-in network.
+//! `lucida style` and `lucida style-frames`, on small images and the built-in network.
 
 mod common;
 
@@ -10,7 +10,7 @@ use lucida::data::Picture;
 use lucida::style::Original;
 use tempfile::TempDir;
 
-/// Waves of colour.
+/// Waves of color.
 fn picture(width: usize, height: usize, seed: f32) -> Picture {
     let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * width)) as f32 * 0.2).sin()) as u8;
     Picture::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
@@ -107,7 +107,7 @@ fn styles_masks_colours_sizes_and_the_way_there() {
     assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
     painted(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
     assert_eq!(Original::open(&folder.join("deep.tif")).unwrap().picture.width(), 64);
-    // Half a picture that is not opaque stays so.
+    // Half an image that is not opaque stays so.
     let mut bytes = Vec::new();
     for y in 0..60_u8 {
         (0..80_u8).for_each(|x| bytes.extend([x, y, 9, if x < 40 { 0 } else { 255 }]));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{fail, lucida, names, run, stderr, stdout, text};
 use lucida::data::Picture;
 
-/// Red and blue pictures of 28x28 pixels, each with a gradient of its own, so many of each class.
+/// Red and blue images of 28x28 pixels, each with a gradient of its own, so many of each class.
 fn write_pictures(folder: &Path, classes: &[&str], count: usize) {
     for (number, class) in classes.iter().enumerate() {
         let folder = folder.join(class);
@@ -39,7 +39,7 @@ fn a_folder_becomes_a_classifier() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("my photos"), folder.path().join("run"));
     write_pictures(&photos, &["Kühe", "big dogs"], 30);
-    fs::write(photos.join("Kühe/notes.jpg"), "no picture").unwrap();
+    fs::write(photos.join("Kühe/notes.jpg"), "no image").unwrap();
     let (data, run_folder) = (text(&photos), text(&out));
     let output =
         lucida(train(data, run_folder, &["--epochs", "3", "--tensorboard", "--augment", "flip"])).output().unwrap();
@@ -48,13 +48,13 @@ fn a_folder_becomes_a_classifier() {
     let found = "Found 60 images belonging to 2 classes: 48 training, 12 validation; 1 file skipped.\n";
     assert!(printed.starts_with(found), "{printed}");
     assert!(printed.contains("Epoch 3/3") && printed.contains("Augmentation flip"), "{printed}");
-    assert!(notes.contains("notes.jpg: is not a picture"), "{notes}");
+    assert!(notes.contains("notes.jpg: is not an image"), "{notes}");
     for name in ["model.safetensors", "last.safetensors", "history.csv", "curves.png", "skipped.csv"] {
         assert!(out.join(name).exists(), "{name}");
     }
     assert!(!out.join("checkpoint.safetensors").exists(), "of a finished run nobody needs it");
     assert_eq!(names(&out.join("tensorboard")), ["train", "validation"]);
-    // The model knows how its pictures are prepared.
+    // The model knows how its images are prepared.
     let printed = run(["predict", run_folder, text(&photos.join("big dogs/photo 000.png"))]);
     assert!(printed.contains("big dogs ("), "{printed}");
     let printed = run(["evaluate", run_folder, "--data", data, "--json"]);
@@ -295,7 +295,7 @@ fn what_cannot_be_trained_on_is_named() {
     refused("images of one class only");
     write_pictures(&photos, &["one"], 1);
     let output = lucida(train(data, text(&out), &["--epochs", "1", "--force"])).output().unwrap();
-    assert!(stderr(&output).contains("class \"one\" has a single picture to train on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("class \"one\" has a single image to train on"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(0));
     let whole = fs::read(photos.join("only/photo 000.png")).unwrap();
     fs::write(photos.join("only/cut.png"), &whole[..whole.len() / 2]).unwrap();

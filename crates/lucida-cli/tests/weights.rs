@@ -387,7 +387,7 @@ fn models_by_name() {
         (&["predict", "lenet5", "a.png"], "lenet5: this is the name of a network without weights"),
         (&["predict", "vgg16", "a.png", "--weights", "none.h5"], "none.h5: cannot read"),
         (&["predict", "x.keras", "a.png", "--weights", "none.h5"], "x.keras: there is no such model file"),
-        (&["summary", "vgg16", "--size", "16"], "vgg16 takes pictures of 32x32 pixels or more, not 16x16"),
+        (&["summary", "vgg16", "--size", "16"], "vgg16 takes images of 32x32 pixels or more, not 16x16"),
     ] {
         let message = cache.fail(arguments, "");
         assert!(message.contains(expected), "{arguments:?}: {message}");

@@ -9,7 +9,7 @@ use common::{cpu, group, id, numbers};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::{Conv2d, Conv2dGradients, Conv2dShape};
 
-/// A convolution of square pictures, with or without ("valid") zeros around them.
+/// A convolution of square images, with or without ("valid") zeros around them.
 fn layer(size: usize, same: bool, channels: usize, filters: usize, kernel: [usize; 2], stride: usize) -> Conv2dShape {
     let padding = kernel.map(|taps| if same { (taps - 1) / 2 } else { 0 });
     let output = [0, 1].map(|axis| (size + 2 * padding[axis] - kernel[axis]) / stride + 1);

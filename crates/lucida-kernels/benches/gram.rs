@@ -10,7 +10,7 @@ use common::{cpu, group, id, numbers};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::{ChannelMap, Gram};
 
-/// Side of the picture and channels.
+/// Side of the image and channels.
 const LAYERS: [(usize, usize); 5] = [(512, 64), (256, 128), (128, 256), (64, 512), (32, 512)];
 
 fn gram_matrices(criterion: &mut Criterion) {

@@ -11,7 +11,7 @@ use lucida_kernels::ops::{
     sum_rows_workspace, transfer, transfer_columns,
 };
 
-/// Values of a map of the cats-and-dogs network: 32 pictures of 36x36 pixels and 64 channels.
+/// Values of a map of the cats-and-dogs network: 32 images of 36x36 pixels and 64 channels.
 const VALUES: usize = 32 * 36 * 36 * CHANNELS;
 const CHANNELS: usize = 64;
 

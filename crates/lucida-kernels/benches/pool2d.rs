@@ -6,7 +6,7 @@ use common::{cpu, group, id, numbers};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lucida_kernels::{Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 
-/// Windows without padding over square pictures.
+/// Windows without padding over square images.
 fn windows(size: usize, channels: usize, pool: usize, stride: usize) -> Pool2dShape {
     let output = [(size - pool) / stride + 1; 2];
     Pool2dShape { height: size, width: size, channels, pool: [pool; 2], strides: [stride; 2], padding: [0; 2], output }

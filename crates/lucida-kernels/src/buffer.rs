@@ -61,7 +61,7 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `len` floats, initialised to zero, owned by this buffer; aligned and not null even when empty.
+        // SAFETY: `len` floats, initialized to zero, owned by this buffer; aligned and not null even when empty.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -1,6 +1,6 @@
 //! A dense layer whose weights change at each step: `y = x W + b`, and back to `x`.
 //!
-//! As the 1x1 convolution of a 1x1 picture its weights would be packed twice for each step, once for each of two products,
+//! As the 1x1 convolution of a 1x1 image its weights would be packed twice for each step, once for each of two products,
 //! and with a small batch there is so little to multiply that this takes as long as the products. Here nothing of the size
 //! of the weights is copied: both products read them as they are, once, from the first float to the last.
 //!

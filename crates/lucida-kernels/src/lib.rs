@@ -1,6 +1,6 @@
 //! The CPU kernels of Lucida: numbers in, numbers out.
 //!
-//! Everything here works on slices of `f32` in plain layouts: pictures as (batch, height, width, channel), kernels as
+//! Everything here works on slices of `f32` in plain layouts: images as (batch, height, width, channel), kernels as
 //! (row, column, channel, filter). There are no graphs, files or names in this crate, and it is the only one of the
 //! workspace with `unsafe`. Each kernel runs on a [`Cpu`]: an [`Isa`] found on this processor and a number of threads.
 //!

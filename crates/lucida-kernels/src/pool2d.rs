@@ -32,18 +32,18 @@ pub struct Pool2dShape {
 }
 
 impl Pool2dShape {
-    /// One window over the whole picture.
+    /// One window over the whole image.
     pub fn global(height: usize, width: usize, channels: usize) -> Self {
         let pool = [height, width];
         Self { height, width, channels, pool, strides: [1, 1], padding: [0, 0], output: [1, 1] }
     }
 
-    /// Floats of one input picture.
+    /// Floats of one input image.
     pub fn input_len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// Floats of one output picture.
+    /// Floats of one output image.
     pub fn output_len(&self) -> usize {
         self.output[0] * self.output[1] * self.channels
     }
@@ -114,7 +114,7 @@ multiversion! {
                         for x in xs.clone() {
                             let at = (y * shape.width + x) * channels + start;
                             debug_assert!(at + count <= picture.len());
-                            // SAFETY: the window lies within the picture, `start + count` within its channels.
+                            // SAFETY: the window lies within the image, `start + count` within its channels.
                             let next = unsafe { load(simd, picture.as_ptr().add(at), count) };
                             value = match kind {
                                 Pooling::Max => simd.max(next, value),
@@ -193,8 +193,8 @@ pub fn average_pool2d_backward(
     });
 }
 
-/// Shares pictures, and where there are few of them groups of channels, among the threads: windows may overlap, so two
-/// threads must not meet in one channel of a picture. `one(image, channels, grad_input of all pictures, add)`.
+/// Shares images, and where there are few of them groups of channels, among the threads: windows may overlap, so two
+/// threads must not meet in one channel of an image. `one(image, channels, grad_input of all pictures, add)`.
 fn backward(
     cpu: Cpu,
     shape: &Pool2dShape,
@@ -219,7 +219,7 @@ fn backward(
         if clear {
             for pixel in 0..shape.height * shape.width {
                 let at = image * shape.input_len() + pixel * shape.channels;
-                // SAFETY: these channels of this picture belong to this item.
+                // SAFETY: these channels of this image belong to this item.
                 unsafe { shared.slice(at + channels.start..at + channels.end) }.fill(0.0);
             }
         }
@@ -247,7 +247,7 @@ multiversion! {
                 for start in channels.clone().step_by(S::LANES) {
                     let count = S::LANES.min(channels.end - start);
                     debug_assert!(pixel + start + count <= output.len());
-                    // SAFETY: the output pixel and the window's pixels lie within their pictures, `start + count` within
+                    // SAFETY: the output pixel and the window's pixels lie within their images, `start + count` within
                     // their channels, which no other thread writes.
                     unsafe {
                         let maximum = load(simd, output.as_ptr().add(pixel + start), count);

@@ -1,4 +1,4 @@
-//! Pictures that the server has: digits, the photos of a folder, a cat and brush strokes.
+//! Images that the server has: digits, the photos of a folder, a cat and brush strokes.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,11 +19,11 @@ const CAT: &[u8] = include_bytes!("../../../assets/chelsea.png");
 pub enum Source {
     /// The test digits among MNIST's files in a folder.
     Mnist(PathBuf),
-    /// A folder of pictures, with a sub-folder for each class or without.
+    /// A folder of images, with a sub-folder for each class or without.
     Folder(PathBuf),
 }
 
-/// A picture that a request names.
+/// An image that a request names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Named {
     Cat,
@@ -49,7 +49,7 @@ impl Named {
     }
 }
 
-/// A set, and what the identifiers of its pictures begin with.
+/// A set, and what the identifiers of its images begin with.
 pub(crate) struct Shelf<'a> {
     pub(crate) prefix: &'static str,
     pub(crate) title: String,
@@ -93,14 +93,14 @@ impl Data {
         of(self.digits.get_or_init(|| open().map_err(|error| error.to_string())))
     }
 
-    /// The pictures of the folder that was given.
+    /// The images of the folder that was given.
     pub(crate) fn photos(&self) -> Result<Option<&FolderSet>> {
         let Some(Source::Folder(folder)) = &self.source else { return Ok(None) };
         let list = || Folder::builder(folder).cpu(self.cpu).list().map(|(set, _)| set);
         of(self.photos.get_or_init(|| list().map_err(|error| error.to_string()))).map(Some)
     }
 
-    /// The set whose pictures suit a model.
+    /// The set whose images suit a model.
     pub(crate) fn shelf(&self, model: &Model) -> Result<Option<Shelf<'_>>> {
         if model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit) {
             let title = match &self.source {
@@ -117,7 +117,7 @@ impl Data {
         }))
     }
 
-    /// One of the server's own pictures.
+    /// One of the server's own images.
     pub(crate) fn picture(&self, named: &Named) -> Result<Option<Picture>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
             true => Ok(Some(set.picture(index)?)),

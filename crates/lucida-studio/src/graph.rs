@@ -1,6 +1,6 @@
 //! Where the layers of a network lie in its drawing.
 //!
-//! A convolution and what only it feeds (its normalisation, its activation, dropout) are one block. Blocks lie in rows, each
+//! A convolution and what only it feeds (its normalization, its activation, dropout) are one block. Blocks lie in rows, each
 //! below all that it takes from; a wire that passes rows keeps a place in each of them, so that it runs between blocks and
 //! not behind them. Within a row the order is that of the means of what they are connected to, after a few sweeps down and
 //! up (Sugiyama, Tagawa and Toda, 1981).

@@ -4,7 +4,7 @@
 //! excites a filter, a convolution number by number, attributions; long work runs as jobs whose results survive a
 //! restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets and ES modules.
 //!
-//! Nothing that a client sends ever names a file: models, pictures and jobs are looked up by identifiers in lists that the
+//! Nothing that a client sends ever names a file: models, images and jobs are looked up by identifiers in lists that the
 //! server makes, and `web` refuses requests that other pages or other machines send.
 
 mod api;
@@ -34,7 +34,7 @@ pub use web::{Address, Server};
 pub struct Options {
     /// The model to begin with; without one, the newest run of `runs`, or what is built in.
     pub model: Option<ModelSpec>,
-    /// The data set to take pictures from, besides the built-in digits.
+    /// The data set to take images from, besides the built-in digits.
     pub data: Option<Source>,
     /// The folder of runs: its models can be looked at, and jobs keep their results in its sub-folder `studio`.
     pub runs: PathBuf,

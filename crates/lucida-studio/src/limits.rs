@@ -9,9 +9,9 @@ pub struct Limits {
     pub connections: usize,
     /// Streams of events at a time; more are refused.
     pub streams: usize,
-    /// The most bytes of an uploaded picture.
+    /// The most bytes of an uploaded image.
     pub upload_bytes: usize,
-    /// The most pixels of an uploaded picture.
+    /// The most pixels of an uploaded image.
     pub upload_pixels: u64,
     /// The most bytes of any other request's body.
     pub body_bytes: usize,

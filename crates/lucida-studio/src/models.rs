@@ -50,7 +50,7 @@ pub(crate) struct Loaded {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) model: Model,
-    /// The receptive fields of all layers; none when the network does not take one picture.
+    /// The receptive fields of all layers; none when the network does not take one image.
     pub(crate) fields: Vec<ReceptiveField>,
     /// Whether its weights mean anything.
     pub(crate) trained: bool,

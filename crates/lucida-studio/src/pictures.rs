@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Result;
 
-/// The longer side of a kept picture.
+/// The longer side of a kept image.
 const SIDE: usize = 1024;
-/// The most bytes of pixels that are kept in memory, and the most pictures that are kept at all.
+/// The most bytes of pixels that are kept in memory, and the most images that are kept at all.
 const BYTES: usize = 64 << 20;
 const COUNT: usize = 64;
 
@@ -24,7 +24,7 @@ struct Kept {
     picture: Option<Arc<Picture>>,
 }
 
-/// The pictures, the one used last at the end.
+/// The images, the one used last at the end.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     folder: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// The pictures of a folder, which is made when there is something to keep.
+    /// The images of a folder, which is made when there is something to keep.
     pub(crate) fn open(folder: PathBuf) -> Self {
         let of = |entry: fs::DirEntry| {
             let name = entry.file_name().to_str()?.strip_suffix(".png")?.to_owned();
@@ -48,20 +48,20 @@ impl Pictures {
         self.folder.join(format!("{name}.png"))
     }
 
-    /// The identifiers of all pictures, the one used last first.
+    /// The identifiers of all images, the one used last first.
     pub(crate) fn names(&self) -> Vec<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().rev().map(|one| one.name.clone()).collect()
     }
 
-    /// Decodes a picture, and keeps it under an identifier that is made of its pixels.
+    /// Decodes an image, and keeps it under an identifier that is made of its pixels.
     pub(crate) fn add(&self, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
         let picture = Picture::decode(bytes, Path::new("the image"), &limits)?;
         self.keep(smaller(picture, SIDE)?)
     }
 
-    /// Keeps a picture.
+    /// Keeps an image.
     pub(crate) fn keep(&self, picture: Picture) -> Result<(String, Arc<Picture>)> {
         let mut hash = Sha256::new();
         hash.update([picture.width() as u64, picture.height() as u64].map(u64::to_le_bytes).concat());
@@ -95,7 +95,7 @@ impl Pictures {
         }
     }
 
-    /// A kept picture.
+    /// A kept image.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Picture>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|other| other.name == name)?;
@@ -118,7 +118,7 @@ pub(crate) fn is_upload(name: &str) -> bool {
     hash.len() == 24 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The picture with its longer side at most `side` pixels.
+/// The image with its longer side at most `side` pixels.
 pub(crate) fn smaller(picture: Picture, side: usize) -> Result<Picture> {
     let longer = picture.width().max(picture.height());
     if longer <= side {
@@ -155,6 +155,6 @@ mod tests {
         }
         assert!(pictures.get(&name).is_none());
         assert!(pictures.add(&png, 2_999_999).is_err());
-        assert!(pictures.add(b"not a picture", 10).is_err());
+        assert!(pictures.add(b"not an image", 10).is_err());
     }
 }

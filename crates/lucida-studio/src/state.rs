@@ -69,7 +69,7 @@ impl Studio {
             .unwrap_or_else(|_| Err(lucida::Error::Bug("a request ended in a panic; please report it".into()).into()))
     }
 
-    /// The picture of an identifier.
+    /// The image of an identifier.
     pub(crate) fn picture(&self, name: &str) -> Result<Arc<Picture>> {
         let named = Named::parse(name)?;
         if let Some(picture) = self.data.picture(&named)? {
@@ -79,7 +79,7 @@ impl Studio {
         self.pictures.get(name).ok_or_else(|| Problem::missing(gone))
     }
 
-    /// A picture as a model takes it.
+    /// An image as a model takes it.
     pub(crate) fn input(&self, model: &Loaded, name: &str) -> Result<Vec<f32>> {
         let picture = self.picture(name)?;
         let preprocessing = model.model.preprocessing()?;

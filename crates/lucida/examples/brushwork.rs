@@ -1,4 +1,4 @@
-//! Draws the built-in picture of style, `assets/brushwork.png`: brush strokes along a field of whirls, in a strong palette.
+//! Draws the built-in image of style, `assets/brushwork.png`: brush strokes along a field of whirls, in a strong palette.
 //! `cargo run --release --example brushwork [-- FILE.png]`.
 
 use std::error::Error;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use lucida::data::{Filter, Picture};
 
-/// The picture is drawn twice as large, and made smaller: its edges are then smooth.
+/// The image is drawn twice as large, and made smaller: its edges are then smooth.
 const SIZE: usize = 400;
 const SCALE: usize = 2;
-/// Whirls of the field: where, how wide (in parts of the picture), how strong.
+/// Whirls of the field: where, how wide (in parts of the image), how strong.
 const WHIRLS: [([f32; 2], f32, f32); 5] = [
     ([0.3, 0.28], 0.2, 2.4),
     ([0.76, 0.22], 0.14, -2.6),
@@ -55,7 +55,7 @@ fn field(x: f32, y: f32) -> ([f32; 2], f32) {
     (direction.map(|part| part / length), within)
 }
 
-/// A colour of the palette: warm and light in the whirls, blue between them.
+/// A color of the palette: warm and light in the whirls, blue between them.
 fn colour(x: f32, y: f32, within: f32, random: &mut Random) -> [f32; 3] {
     let bands = (9.0 * within + 3.0 * (4.0 * x - 3.0 * y).sin() + 1.2 * random.next()).rem_euclid(10.0);
     let index = match within {

@@ -1,4 +1,4 @@
-//! Times activation maximisation and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
+//! Times activation maximization and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
 //! `cargo run --release --example maximize -- mnist|vgg16 [THREADS]`.
 //!
 //! The weights are random: what a step costs does not depend on them.
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 make(&network, layer, filters, Method::KerasVis(KerasVis::default()))?;
             }
         }
-        // Sixteen filters in the middle of VGG16, pictures of 128x128, by frequencies.
+        // Sixteen filters in the middle of VGG16, images of 128x128, by frequencies.
         "vgg16" => {
             let options = zoo::Options::without_top().size(128, 128).seed(42);
             let network = zoo::find("vgg16")?.build(&options)?;

@@ -1,4 +1,4 @@
-//! Times training steps of the digit classifier on random pictures and prints the milliseconds as JSON: the side of Lucida
+//! Times training steps of the digit classifier on random images and prints the milliseconds as JSON: the side of Lucida
 //! in `bench/run`. `cargo run --release --example mnist_step -- BATCH [THREADS]`.
 
 use std::time::Instant;

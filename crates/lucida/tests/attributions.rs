@@ -45,7 +45,7 @@ fn chain(kind: ActivationKind, units: usize, end: ActivationKind) -> Network {
     settle(Network::sequential(format!("{kind:?}"), [8, 8, 2], layers, 3).unwrap())
 }
 
-/// Branches that are added and concatenated, batch normalisations with and without a shift, averages.
+/// Branches that are added and concatenated, batch normalizations with and without a shift, averages.
 fn branches() -> Network {
     let mut b = Network::builder("branches");
     let input = b.add(Input::new([8, 8, 2]), &[]).unwrap();
@@ -512,7 +512,7 @@ fn what_cannot_be_explained() {
     refused(&flat, &input, 0, Method::GradCam, &plain, "network flat has no layer whose output has places");
     map(&flat, 0, Method::Lrp, &input, &plain);
     let vector = model(Network::sequential("vector", [9], [Dense::new(3).into()], 1).unwrap());
-    refused(&vector, &input[..9], 0, Method::Lrp, &plain, "takes values of shape (9), not pictures");
+    refused(&vector, &input[..9], 0, Method::Lrp, &plain, "takes values of shape (9), not images");
 
     // A branch that the classes do not depend on.
     let mut b = Network::builder("two");
@@ -529,7 +529,7 @@ fn what_cannot_be_explained() {
     assert!(matches!(explainer.explain(&input, 0, Method::Rise), Err(Error::Interrupted)));
 }
 
-/// One pixel, and a picture that is nothing but its baseline: no division by zero.
+/// One pixel, and an image that is nothing but its baseline: no division by zero.
 #[test]
 fn pictures_with_nothing_in_them() {
     let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
@@ -547,7 +547,7 @@ fn pictures_with_nothing_in_them() {
     }
 }
 
-/// The same plans serve all pictures: what one leaves behind does not change the next.
+/// The same plans serve all images: what one leaves behind does not change the next.
 #[test]
 fn one_explainer_for_many_pictures() {
     let model = Model::new(branches());

@@ -1,4 +1,4 @@
-//! Taking networks apart: against values that Keras recorded, and on pictures of every kind.
+//! Taking networks apart: against values that Keras recorded, and on images of every kind.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn feature_maps_are_those_of_keras() {
     agree("its activation", &[projection.activation], &[map[strongest]]);
 }
 
-/// The file of a picture of every kind that a camera or a scanner makes; `pictures/make.py` made them.
+/// The file of an image of every kind that a camera or a scanner makes; `pictures/make.py` made them.
 fn picture(name: &str) -> Picture {
     Picture::open(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
 }
@@ -70,12 +70,12 @@ fn pictures_of_every_kind_are_explained_alike() {
     let sixteen = explained(&picture("sixteen.png"));
     assert_eq!(sixteen.position, gray.position);
     assert!((sixteen.activation / gray.activation - 1.0).abs() < 0.01);
-    // One pixel is a picture too.
+    // One pixel is an image too.
     let dot = explained(&Picture::filled(1, 1, &[200, 30, 60]));
     assert!(dot.values.iter().all(|value| value.is_finite()));
 }
 
-/// Pictures of a set that is not in memory: each is made when it is asked for.
+/// Images of a set that is not in memory: each is made when it is asked for.
 struct Endless(usize);
 
 impl Dataset for Endless {

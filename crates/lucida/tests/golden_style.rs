@@ -11,7 +11,7 @@ use lucida::weights::{self, Model};
 
 /// With generated image `0.7 content + 0.3 style`, alpha 1, beta 1000 and five style layers of weight 0.2.
 ///
-/// The pictures are mixed before the mean colour is subtracted. The other way round differs in the last bits only, but one
+/// The images are mixed before the mean color is subtracted. The other way round differs in the last bits only, but one
 /// pixel's features then change sides of a ReLU, and its gradient by 0.2 % of the largest.
 #[test]
 fn losses_and_gradient_are_those_of_keras() {

@@ -1,4 +1,4 @@
-//! Activation maximisation on a network that has learned to read the built-in digits.
+//! Activation maximization on a network that has learned to read the built-in digits.
 
 mod common;
 
@@ -105,7 +105,7 @@ fn every_live_filter_answers_its_picture_more_than_any_of_ten_thousand_digits() 
         assert!(live.len() > filters / 2, "{layer}: {} of {filters} live", live.len());
         for filter in live {
             let (own, digit) = (own[filter][filter], most[filter]);
-            assert!(own > digit, "{layer}, filter {filter}: {own} for its picture, {digit} for a digit");
+            assert!(own > digit, "{layer}, filter {filter}: {own} for its image, {digit} for a digit");
         }
     }
 }

@@ -91,7 +91,7 @@ fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
     let finite = || layer.values.iter().copied().filter(|value| value.is_finite());
     let channels = layer.shape.channels();
     let is_dead = |channel: &usize| Liveliness::of(&layer.map(*channel)) == Liveliness::Dead;
-    // A unit of a vector is off for this picture, and not dead for that.
+    // A unit of a vector is off for this image, and not dead for that.
     let dead = if layer.shape.as_picture().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
     LayerAnswer {
         layer: layer.layer.clone(),

@@ -8,7 +8,7 @@ use super::Context;
 use crate::cli::DataAugment;
 use crate::cli::place::name_of;
 
-/// Pictures side by side on the sheet.
+/// Images side by side on the sheet.
 const COLUMNS: usize = 6;
 
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {

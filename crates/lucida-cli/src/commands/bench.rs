@@ -96,7 +96,7 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
         builder = builder.seed(end).input_gradient().exact(false);
     }
     let mut plan = builder.build()?;
-    // The pictures are noise, and so is the gradient at the end.
+    // The images are noise, and so is the gradient at the end.
     let noise = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
     for round in 0..=arguments.rounds {
         if round == 1 {

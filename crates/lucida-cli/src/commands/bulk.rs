@@ -1,4 +1,4 @@
-//! The bulk forms of commands: the same question about very many pictures, by all processes that were started together.
+//! The bulk forms of commands: the same question about very many images, by all processes that were started together.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ pub(super) struct Job<'a> {
     /// A folder, a list or an address.
     pub(super) source: String,
     pub(super) out: &'a Path,
-    /// What decides the results beside the pictures.
+    /// What decides the results beside the images.
     pub(super) options: Value,
 }
 
 impl Job<'_> {
     /// Shares the job among all processes. `work` makes what is needed once, and calls the function that it gets with the
-    /// question to ask about each picture.
+    /// question to ask about each image.
     pub(super) fn share(
         &self,
         context: Context,
@@ -39,7 +39,7 @@ impl Job<'_> {
             && let (Ok(folder), Ok(out)) = (folder.canonicalize(), std::path::absolute(self.out))
             && out.starts_with(&folder)
         {
-            bail!("--out: {} is within {}: results would become pictures", self.out.display(), folder.display());
+            bail!("--out: {} is within {}: results would become images", self.out.display(), folder.display());
         }
         let results = match deal.leads() {
             true => Results::create(
@@ -56,7 +56,7 @@ impl Job<'_> {
         let out = self.out.display();
         context
             .output
-            .result(&format!("{done} of {items} pictures are done, {before} were before: {out}/results.jsonl"))?;
+            .result(&format!("{done} of {items} images are done, {before} were before: {out}/results.jsonl"))?;
         if failed > 0 {
             context.output.result(&format!("{failed} failed: {out}/failures.csv"))?;
             return Err(Reported.into());

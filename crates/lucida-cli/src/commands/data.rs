@@ -50,7 +50,7 @@ fn load(arguments: &DataShow) -> Result<(LabelledImages, String)> {
     })
 }
 
-/// Writes a picture of the digits with their labels.
+/// Writes an image of the digits with their labels.
 fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
     let cells = (0..count).map(|index| {
         let label = &set.class_names()[set.label(index)];

@@ -25,13 +25,13 @@ use crate::interrupt;
 
 const FIGURE: &str = "deconv.png";
 const FIELDS: &str = "fields.png";
-/// Pictures for each filter, or filters of a picture.
+/// Images for each filter, or filters of an image.
 const TOP: usize = 9;
 /// Filters of a data set's figure.
 const FILTERS: usize = 8;
-/// Projections, of one picture or of a figure, that are kept in memory at most.
+/// Projections, of one image or of a figure, that are kept in memory at most.
 const MOST: usize = 4096;
-/// How many pictures that could not be read are named.
+/// How many images that could not be read are named.
 const NAMED: usize = 5;
 
 /// What `--json` prints.
@@ -39,10 +39,10 @@ const NAMED: usize = 5;
 struct Answer<'a> {
     model: &'a str,
     layer: &'a str,
-    /// Pictures that were looked at.
+    /// Images that were looked at.
     images: usize,
     projections: Vec<Projected>,
-    /// Filters that no picture excites.
+    /// Filters that no image excites.
     dead: Vec<usize>,
 }
 
@@ -76,10 +76,10 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
                 .try_for_each(|(index, out)| one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context))
         }
         (None, Some(_), None) if arguments.position.is_some() => {
-            bail!("--position is for one picture: give IMAGE, or --index")
+            bail!("--position is for one image: give IMAGE, or --index")
         }
         (None, Some(set), None) => many(arguments, &model, set, out, context),
-        (None, None, _) => bail!("neither a picture nor a data set was given"),
+        (None, None, _) => bail!("neither an image nor a data set was given"),
     }
 }
 
@@ -89,7 +89,7 @@ fn size_in_shape(image: &Picture) -> [usize; 2] {
     [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
 
-/// What excites the filters in one picture.
+/// What excites the filters in one image.
 fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<()> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
@@ -190,7 +190,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         context.output.note(&format!("skipped {error}"));
     }
     if figure.skipped.len() > NAMED {
-        context.output.note(&format!("{} pictures skipped in all", figure.skipped.len()));
+        context.output.note(&format!("{} images skipped in all", figure.skipped.len()));
     }
     save(out, FIGURE, &figure.render()?)?;
     let projected = figure.filters.iter().flat_map(|filter| filter.examples.iter().map(|e| (filter.filter, e)));
@@ -226,7 +226,7 @@ fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Contex
         let (filter, activation) = (projection.filter.to_string(), format!("{:.4}", projection.activation));
         vec![filter, activation, format!("{row}, {column}"), projection.image.clone()]
     });
-    context.output.result(&table(&[">filter", ">activation", ">place", "picture"], rows))?;
+    context.output.result(&table(&[">filter", ">activation", ">place", "image"], rows))?;
     if !answer.dead.is_empty() {
         let dead: Vec<String> = answer.dead.iter().map(usize::to_string).collect();
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
@@ -252,7 +252,7 @@ fn chosen(choice: &Choice, field: &ReceptiveField, seed: u64) -> Result<Vec<usiz
 
 fn limited(count: usize) -> Result<()> {
     if count > MOST {
-        bail!("{count} projections are more than one picture can show: {MOST} at most; choose --filters or --top");
+        bail!("{count} projections are more than one image can show: {MOST} at most; choose --filters or --top");
     }
     Ok(())
 }

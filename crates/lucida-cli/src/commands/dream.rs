@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
-/// The picture, no larger than wanted.
+/// The image, no larger than wanted.
 fn picture(arguments: &DreamArguments) -> Result<Picture> {
     let picture = Picture::open(&arguments.image)?;
     let (longer, most) = (picture.width().max(picture.height()), arguments.size as usize);

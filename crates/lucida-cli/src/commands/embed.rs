@@ -22,7 +22,7 @@ use crate::interrupt;
 use crate::output::percent;
 use crate::progress::Counter;
 
-/// The side of a picture among the neighbours, in pixels.
+/// The side of an image among the neighbors, in pixels.
 const SHOWN: usize = 96;
 
 /// What `--json` prints.
@@ -42,7 +42,7 @@ struct Answer<'a> {
     files: Vec<String>,
 }
 
-/// A picture and those most like it.
+/// An image and those most like it.
 #[derive(Serialize)]
 struct Neighbours {
     image: String,
@@ -60,7 +60,7 @@ struct Neighbour {
     index: usize,
 }
 
-/// The features of all pictures of a folder or list, by all processes.
+/// The features of all images of a folder or list, by all processes.
 fn share(arguments: &Embed, context: Context) -> Result<()> {
     let Source::Folder(source) = &arguments.data else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
@@ -209,7 +209,7 @@ struct Work<'a> {
     out: &'a Path,
     context: Context,
     pictures: &'a Pictures,
-    /// The positions of the pictures that were chosen.
+    /// The positions of the images that were chosen.
     chosen: &'a [usize],
     layer: &'a str,
 }
@@ -219,7 +219,7 @@ impl Work<'_> {
         self.pictures.set()
     }
 
-    /// Draws a map as a picture and as an SVG.
+    /// Draws a map as an image and as an SVG.
     fn draw(&self, name: &str, points: &[[f64; 2]]) -> Result<()> {
         let kind = if name == "pca" { "main directions" } else { "t-SNE" };
         let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
@@ -248,7 +248,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes where each picture lies on each map.
+    /// Writes where each image lies on each map.
     fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)]) -> Result<()> {
         files::write_atomic(&self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
@@ -265,7 +265,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Finds the pictures most like others, and draws them side by side.
+    /// Finds the images most like others, and draws them side by side.
     fn neighbours(&self, model: &Model, features: &Features, queries: &[Picture]) -> Result<Vec<Neighbours>> {
         if queries.is_empty() {
             return Ok(Vec::new());
@@ -294,7 +294,7 @@ impl Work<'_> {
             }
             all.push(Neighbours { image: path.display().to_string(), nearest });
         }
-        // A row for each query, however few pictures there are.
+        // A row for each query, however few images there are.
         let columns = cells.len() / queries.len();
         let title = format!("The nearest at layer {}", self.layer);
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
@@ -303,7 +303,7 @@ impl Work<'_> {
     }
 }
 
-/// A picture at the size of those beside it.
+/// An image at the size of those beside it.
 fn shown(picture: &Picture) -> lucida::Result<Picture> {
     picture.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
 }

@@ -21,7 +21,7 @@ use super::{Context, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
 
-/// The names of the pictures, without their endings.
+/// The names of the images, without their endings.
 const PICTURE: &str = "confusion";
 const CALIBRATION: &str = "calibration";
 /// The table of the files that were skipped.
@@ -197,7 +197,7 @@ fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a E
     }
 }
 
-/// What the model says about each picture.
+/// What the model says about each image.
 fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
     let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {

@@ -113,13 +113,12 @@ struct Shared<'a> {
     sheet: &'a Path,
 }
 
-/// The maps of all pictures of a folder or list, by all processes: a sheet beside each result.
+/// The maps of all images of a folder or list, by all processes: a sheet beside each result.
 fn share(arguments: &Explain, context: Context) -> Result<()> {
     let Some(source) = &arguments.image else {
-        return Err(Usage(
-            "--distributed: a folder, a list or an address stands in the place of the picture".to_owned(),
-        )
-        .into());
+        return Err(
+            Usage("--distributed: a folder, a list or an address stands in the place of the image".to_owned()).into()
+        );
     };
     let out = &arguments.place.fixed(&name_of(source), "explain");
     let job = Job {
@@ -178,7 +177,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
-    // What is wrong with the model or the class is said before a picture is looked for.
+    // What is wrong with the model or the class is said before an image is looked for.
     let explainer = Explainer::new(&model, &settings).with_context(about)?;
     model.preprocessing().with_context(about)?;
     let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
@@ -346,7 +345,7 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
     each(One { name: path.display().to_string(), picture: Picture::open(path)?, out: out.clone() })
 }
 
-/// The files that will be written; the sheet, or the picture of the only method, first.
+/// The files that will be written; the sheet, or the image of the only method, first.
 fn file_names(arguments: &Explain, methods: &[Method]) -> Vec<String> {
     let mut names = vec![match methods {
         [method] => format!("{method}.png"),
@@ -404,7 +403,7 @@ fn table(checks: &[SanityCheck]) -> String {
             );
         }
         if check.is_suspicious() {
-            text += "  much the same with random weights: it shows the picture more than what was learned\n";
+            text += "  much the same with random weights: it shows the image more than what was learned\n";
         }
     }
     text.trim_end().to_owned()

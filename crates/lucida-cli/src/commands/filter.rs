@@ -16,12 +16,12 @@ use crate::cli::Filter;
 use crate::cli::place::name_of;
 
 const SHEET: &str = "filters.png";
-/// The longest side of a picture on the sheet.
+/// The longest side of an image on the sheet.
 const TILE: usize = 420;
 /// Smaller ones are enlarged to about this.
 const SMALL: usize = 280;
 
-/// What to run the picture through.
+/// What to run the image through.
 enum Step {
     Canny,
     Kernel(Kernel),
@@ -61,9 +61,9 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
-    // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller picture.
+    // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller image.
     let small = tile(&picture)?;
-    let mut cells = vec![Cell::new(enlarged(&small)?).caption("the picture")];
+    let mut cells = vec![Cell::new(enlarged(&small)?).caption("the image")];
     for ((step, name), file) in steps.iter().zip(&names).zip(&files) {
         step.run(&picture, arguments, context)?.save_png(&folder.join(file))?;
         cells.push(Cell::new(enlarged(&step.run(&small, arguments, context)?)?).caption(name));
@@ -93,7 +93,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
     bail!("--kernel {name}: there is no such kernel and no such file; known are {}, canny", Kernel::NAMES.join(", "))
 }
 
-/// What a learned filter answers to the picture.
+/// What a learned filter answers to the image.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
     let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
     let input = Input::open(&arguments.image, &model)?;
@@ -102,13 +102,13 @@ fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Resu
     Ok(plane.signed_picture(0.0))
 }
 
-/// A small picture with larger pixels.
+/// A small image with larger pixels.
 fn enlarged(picture: &Picture) -> Result<Picture> {
     let zoom = (SMALL / picture.width().max(picture.height())).max(1);
     Ok(picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)?)
 }
 
-/// The picture at a size that fits on the sheet.
+/// The image at a size that fits on the sheet.
 fn tile(picture: &Picture) -> Result<Picture> {
     let (width, height) = (picture.width(), picture.height());
     let longest = width.max(height);

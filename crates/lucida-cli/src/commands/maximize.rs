@@ -21,7 +21,7 @@ use crate::cli::{Classes, Filters, Making, MethodName};
 use crate::interrupt;
 use crate::output::{percent, seconds};
 
-/// Pictures are enlarged to about this many pixels, so that those of small networks can be seen.
+/// Images are enlarged to about this many pixels, so that those of small networks can be seen.
 const SHOWN: usize = 112;
 
 /// Height and width of what is made for filters where the network takes any size: enough for a few repetitions of what
@@ -43,14 +43,14 @@ struct Answer<'a> {
 struct Answered {
     #[serde(flatten)]
     of: Of,
-    /// The objective for the picture.
+    /// The objective for the image.
     value: f32,
     /// For a class: the probability that the network gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f32>,
 }
 
-/// What a picture was made of.
+/// What an image was made of.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Of {
@@ -129,7 +129,7 @@ fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Res
     })
 }
 
-/// Pictures to be made.
+/// Images to be made.
 struct Work<'a> {
     name: &'a str,
     model: &'a Model,
@@ -181,7 +181,7 @@ impl Work<'_> {
         if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// The names of the files of single pictures.
+    /// The names of the files of single images.
     fn names(&self, variants: usize) -> Vec<String> {
         let name = |of: &Of| match of {
             Of::Filter(filter) => format!("filter-{filter}"),
@@ -212,7 +212,7 @@ impl Work<'_> {
         })
     }
 
-    /// For classes: the probabilities that the network gives them for their pictures.
+    /// For classes: the probabilities that the network gives them for their images.
     fn probabilities(&self, made: &[(Of, &Maximized)], variants: usize, context: Context) -> Result<Vec<Option<f32>>> {
         if !matches!(made.first(), Some((Of::Class(_), _))) {
             return Ok(vec![None; made.len()]);
@@ -235,7 +235,7 @@ impl Work<'_> {
     fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &Making) -> Result<Picture> {
         let keras_vis = making.method == MethodName::KerasVis;
         let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
-        // The grid of the package has no captions, and pictures as they are.
+        // The grid of the package has no captions, and images as they are.
         if keras_vis {
             return Ok(Grid::new(made.iter().map(|(_, found)| found.picture.clone())).columns(columns).render()?);
         }
@@ -249,7 +249,7 @@ impl Work<'_> {
                 Some(probability) => percent(*probability),
                 None => short_number(found.value),
             };
-            // A filter that its own picture does not wake is dead.
+            // A filter that its own image does not wake is dead.
             let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;
             let value = if dead { "dead".to_owned() } else { value };
             Cell::new(found.picture.clone()).caption(format!("{name}\n{value}")).flagged(dead)
@@ -285,10 +285,10 @@ impl Work<'_> {
             });
         }
         let what = match (made.first(), made.len()) {
-            (Some((Of::Class(_), _)), 1) => format!("picture of a {}", Outputs::of(self.model)?.noun()),
-            (Some((Of::Class(_), _)), n) => format!("{n} pictures of {}", Outputs::of(self.model)?.nouns()),
-            (_, 1) => "picture".to_owned(),
-            (_, n) => format!("{n} pictures"),
+            (Some((Of::Class(_), _)), 1) => format!("image of a {}", Outputs::of(self.model)?.noun()),
+            (Some((Of::Class(_), _)), n) => format!("{n} images of {}", Outputs::of(self.model)?.nouns()),
+            (_, 1) => "image".to_owned(),
+            (_, n) => format!("{n} images"),
         };
         let of = self.target.name();
         context.output.result(&format!("Written to {}: {what}, layer {of}, in {}", out.display(), seconds(taken)))

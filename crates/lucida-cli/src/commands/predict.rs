@@ -22,7 +22,7 @@ use crate::cli::place::{free, name_of};
 use crate::exit::{self, Reported, Usage};
 use crate::output::percent;
 
-/// Pictures held at once are bounded in number and in bytes: photos are large, digits many.
+/// Images held at once are bounded in number and in bytes: photos are large, digits many.
 const MAX_PICTURES: usize = 256;
 const MAX_BYTES: usize = 256 << 20;
 
@@ -32,7 +32,7 @@ struct Answer<'a> {
     model: &'a str,
     class_names: Vec<String>,
     predictions: Vec<Answered>,
-    /// The pictures that could not be read.
+    /// The images that could not be read.
     errors: Vec<Failed>,
 }
 
@@ -131,7 +131,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if failed { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// All pictures of a folder or list, by all processes.
+/// All images of a folder or list, by all processes.
 fn share(arguments: &Predict, context: Context) -> Result<()> {
     let Some(Source::Folder(source)) = &arguments.data else {
         return Err(Usage("--distributed: --data says which folder, list or address".to_owned()).into());
@@ -195,7 +195,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Classifies pictures of a data set. The last line has just the classes of digits, and how many of the pictures of a
+    /// Classifies images of a data set. The last line has just the classes of digits, and how many of the images of a
     /// folder were taken for what they are.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let pictures = Pictures::load(source, self.model, self.arguments.strict, self.context)?;

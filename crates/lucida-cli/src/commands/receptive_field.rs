@@ -185,7 +185,7 @@ fn text(answers: &[LayerAnswer], effective: bool) -> String {
         }
         row
     });
-    let mut headings = vec!["layer", "type", "output", ">size", ">stride", ">padding", ">centre"];
+    let mut headings = vec!["layer", "type", "output", ">size", ">stride", ">padding", ">center"];
     if effective {
         headings.push(">effective");
     }

@@ -1,4 +1,4 @@
-//! Pictures to use a model on: digits, or the pictures of a folder.
+//! Images to use a model on: digits, or the images of a folder.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn split_of_run(
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
 
-/// Pictures that a model is tried on, and what to call them.
+/// Images that a model is tried on, and what to call them.
 pub(super) struct Pictures {
     set: Set,
     /// Where they are from: `test digits of DIR`.
@@ -68,7 +68,7 @@ enum Set {
 }
 
 impl Pictures {
-    /// The test digits of MNIST in a folder, else the built-in digits; or the pictures of a folder, kept in memory as a
+    /// The test digits of MNIST in a folder, else the built-in digits; or the images of a folder, kept in memory as a
     /// model wants them as far as there is room.
     pub(super) fn load(source: &Source, model: &Model, strict: bool, context: Context) -> Result<Self> {
         let folder = match source {
@@ -82,7 +82,7 @@ impl Pictures {
             builder = builder.keep(preprocessing, memory_to_keep());
         }
         let (set, skipped) = builder.open_set()?;
-        let origin = format!("pictures of {}", set.root().display());
+        let origin = format!("images of {}", set.root().display());
         let pictures = Self { set: Set::Folder(set), origin, skipped, part: None };
         pictures.tell(context.output);
         Ok(pictures)
@@ -156,7 +156,7 @@ impl Pictures {
             Source::Folder(folder) => folder,
         };
         let (set, skipped) = Folder::builder(folder).cpu(context.cpu).list()?;
-        let origin = format!("pictures of {}", set.root().display());
+        let origin = format!("images of {}", set.root().display());
         Ok(Self { set: Set::Folder(set), origin, skipped, part: None })
     }
 
@@ -229,7 +229,7 @@ impl Pictures {
         matches!(self.set, Set::Digits { .. })
     }
 
-    /// What to call a picture: `test digit 3`, or its file.
+    /// What to call an image: `test digit 3`, or its file.
     pub(super) fn name(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, .. } => format!("{name} {index}"),
@@ -237,23 +237,23 @@ impl Pictures {
         }
     }
 
-    /// Whether there is a picture at a position.
+    /// Whether there is an image at a position.
     pub(super) fn check(&self, index: usize) -> Result<()> {
         let len = self.set().len();
         if index >= len {
-            let one = if self.are_digits() { "digit" } else { "picture" };
+            let one = if self.are_digits() { "digit" } else { "image" };
             bail!("--index: there is no {one} {index}: the {} are 0..{len}", self.origin);
         }
         Ok(())
     }
 
-    /// A picture as it is, and what to call it.
+    /// An image as it is, and what to call it.
     pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
         self.check(index)?;
         Ok((self.name(index), self.set().picture(index)?))
     }
 
-    /// The name of a picture's class; `None` where nobody knows.
+    /// The name of an image's class; `None` where nobody knows.
     pub(super) fn label(&self, index: usize) -> Option<&str> {
         let known = match &self.set {
             Set::Digits { .. } => true,
@@ -268,7 +268,7 @@ impl Pictures {
         let Some(indices) = indices else { return Ok((0..len).collect()) };
         match indices.below(len) {
             Ok(indices) => Ok(indices),
-            Err(index) => Err(self.check(index).err().unwrap_or_else(|| anyhow!("there is no picture {index}"))),
+            Err(index) => Err(self.check(index).err().unwrap_or_else(|| anyhow!("there is no image {index}"))),
         }
     }
 }

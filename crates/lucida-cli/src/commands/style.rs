@@ -25,9 +25,9 @@ use crate::output::seconds;
 use crate::show::Screen;
 use crate::stroke_bar::StrokeBar;
 
-/// Paints all pictures of a folder or list, by all processes.
+/// Paints all images of a folder or list, by all processes.
 fn share(arguments: &Style, context: Context) -> Result<()> {
-    refuse_options_of_one(arguments, "--distributed paints many pictures")?;
+    refuse_options_of_one(arguments, "--distributed paints many images")?;
     let bits: u8 = arguments.bits.parse()?;
     let out = &free(arguments.place.out.as_deref(), true, style_name(&arguments.content, &arguments.styles).into());
     let shared = super::bulk::Job {
@@ -45,7 +45,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
     shared.share(context, |context, ask| {
         let (network, settings) = arguments.painting.open(context)?;
         let name = network.name().to_owned();
-        // What is wrong with the styles is wrong with all pictures.
+        // What is wrong with the styles is wrong with all images.
         job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?;
         let told = |problem: anyhow::Error| match problem.downcast() {
             Ok(problem) => problem,
@@ -76,7 +76,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
     })
 }
 
-/// A picture without what a file may have around it.
+/// An image without what a file may have around it.
 fn unframed(picture: Picture) -> Original {
     Original { picture, alpha: None, profile: None }
 }
@@ -217,7 +217,7 @@ pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
     format!("{}-{}", name_of(content), styles.first().map_or_else(String::new, |style| name_of(style)))
 }
 
-/// The pictures of a command line.
+/// The images of a command line.
 fn job(arguments: &Style, original: &Original) -> Result<Job> {
     let weights = match arguments.blend.len() {
         0 => vec![1.0; arguments.styles.len()],
@@ -234,13 +234,13 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
     })
 }
 
-/// A picture of style: a file, or the built-in one by its name.
+/// An image of style: a file, or the built-in one by its name.
 pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
     let builtin = path.as_os_str() == style::BRUSHWORK && !path.exists();
     if builtin { style::brushwork() } else { Picture::open(path) }
 }
 
-/// The library's words on pictures and masks, with the names of the files.
+/// The library's words on images and masks, with the names of the files.
 fn check(job: &Job, settings: &Settings, arguments: &Style) -> Result<()> {
     job.check(settings).map(drop).map_err(|problem| {
         let mut text = problem.to_string();
@@ -326,7 +326,7 @@ impl Painting {
         }
     }
 
-    /// The options that make a picture what it is, for its metadata.
+    /// The options that make an image what it is, for its metadata.
     pub(super) fn note(&self, network: &str, settings: &Settings) -> String {
         format!(
             "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
@@ -336,7 +336,7 @@ impl Painting {
     }
 }
 
-/// How a picture was made.
+/// How an image was made.
 fn note(arguments: &Style, network: &str, settings: &Settings) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let styles: Vec<String> = arguments.styles.iter().map(|path| name(path)).collect();
@@ -397,7 +397,7 @@ impl<'a> Way<'a> {
             picture.save_png(&folder.join(preview_name(self.written)))?;
         }
         if let Some(screen) = self.screen {
-            // Where nobody looks any more, the picture still goes into its file.
+            // Where nobody looks any more, the image still goes into its file.
             if screen.show(&picture, self.shown).is_err() {
                 self.screen = None;
             }

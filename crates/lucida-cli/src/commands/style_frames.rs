@@ -16,13 +16,13 @@ use crate::interrupt;
 use crate::output::seconds;
 use crate::stroke_bar::StrokeBar;
 
-/// The endings of the names of pictures.
+/// The endings of the names of images.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp"];
 
 pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let started = Instant::now();
     if arguments.painting.keep_colors.is_some() {
-        bail!("--keep-colors is for single pictures: colours matched to each frame would flicker");
+        bail!("--keep-colors is for single images: colors matched to each frame would flicker");
     }
     let frames = frames(&arguments.frames)?;
     let names: Vec<String> = frames.iter().map(|path| painted_name(path)).collect();
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     context.output.result(&format!("Written to {}: {total} frames in {taken}", out.display()))
 }
 
-/// The pictures of a folder in the order of the last number in their names.
+/// The images of a folder in the order of the last number in their names.
 fn frames(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot read the folder", folder.display()))?;
     let mut found = Vec::new();
@@ -94,7 +94,7 @@ fn frames(folder: &Path) -> Result<Vec<PathBuf>> {
         found.push((number, path));
     }
     if found.is_empty() {
-        bail!("{}: there are no pictures in this folder", folder.display());
+        bail!("{}: there are no images in this folder", folder.display());
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())

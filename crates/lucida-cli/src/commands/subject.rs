@@ -1,4 +1,4 @@
-//! The picture that a command looks at.
+//! The image that a command looks at.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::source::Pictures;
 use crate::arguments::Indices;
 use crate::cli::Subject;
 
-/// One picture as a network takes it, and what to call it.
+/// One image as a network takes it, and what to call it.
 pub(super) struct Input {
     pub(super) name: String,
     pub(super) values: Vec<f32>,
@@ -39,7 +39,7 @@ impl Input {
         }
     }
 
-    /// A picture file.
+    /// An image file.
     pub(super) fn open(path: &Path, model: &Model) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         let picture = Picture::open(path)?;
@@ -48,7 +48,7 @@ impl Input {
         Ok(Self { name: path.display().to_string(), values })
     }
 
-    /// One picture of a set.
+    /// One image of a set.
     pub(super) fn of_set(pictures: &Pictures, index: usize, model: &Model) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         pictures.check(index)?;

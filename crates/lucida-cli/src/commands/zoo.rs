@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Zoo, context: Context) -> Result<()> {
     let builtin = builtin_vgg16()?;
     networks.push(Known {
         name: BUILTIN,
-        description: "the first three blocks of VGG16 with their weights, for pictures of any size",
+        description: "the first three blocks of VGG16 with their weights, for images of any size",
         input: builtin.preprocessing()?.output_shape(),
         parameters: builtin.network.parameters().0,
         parameters_without_top: None,

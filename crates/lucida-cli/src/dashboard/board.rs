@@ -6,7 +6,7 @@ use std::time::Instant;
 use lucida::data::{Dataset, Filter, Fit, Picture, choose};
 use lucida::train::{BatchReport, EpochRecord, History, Samples};
 
-/// Pictures that are shown with what the network makes of them, at most.
+/// Images that are shown with what the network makes of them, at most.
 const EXAMPLES: usize = 12;
 /// Seconds whose throughput is shown.
 const SECONDS: usize = 120;
@@ -31,7 +31,7 @@ pub(crate) struct Board {
     steps: usize,
 }
 
-/// A picture, its class, and what the network says.
+/// An image, its class, and what the network says.
 pub(super) struct Example {
     pub(super) picture: Picture,
     pub(super) label: usize,
@@ -58,7 +58,7 @@ impl Board {
         }
     }
 
-    /// Takes pictures to show: some of the validation data, to look at and as the network takes them.
+    /// Takes images to show: some of the validation data, to look at and as the network takes them.
     pub(crate) fn with_examples(mut self, set: &dyn Dataset, samples: &dyn Samples) -> lucida::Result<Self> {
         let order = choose(set.len(), EXAMPLES, 0);
         samples.each(None, &order, 1, &mut |batch| {

@@ -170,7 +170,7 @@ fn draw_facts(frame: &mut Frame, area: Rect, board: &Board) {
     let rate = board.rate();
     let report = board.report;
     let rows = vec![
-        row("pictures/s", format!("{rate:.0}")),
+        row("images/s", format!("{rate:.0}")),
         row(
             "ms/step",
             report
@@ -189,7 +189,7 @@ fn draw_facts(frame: &mut Frame, area: Rect, board: &Board) {
     frame.render_widget(Sparkline::default().data(values).style(Style::new().fg(TRAIN)), line);
 }
 
-/// As many pictures as there is room for.
+/// As many images as there is room for.
 fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
     let inner = block("validation pictures");
     let space = inner.inner(area);
@@ -208,7 +208,7 @@ fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
     }
 }
 
-/// A picture in half blocks, two pixels to a character, and under it what the network says.
+/// An image in half blocks, two pixels to a character, and under it what the network says.
 fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &[String]) {
     let picture = &example.picture;
     let colour = |x: usize, y: usize| match *picture.pixel(x, y) {

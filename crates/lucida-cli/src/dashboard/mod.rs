@@ -1,4 +1,4 @@
-//! A training as a dashboard in the terminal: curves, throughput, and what the network makes of a few pictures.
+//! A training as a dashboard in the terminal: curves, throughput, and what the network makes of a few images.
 
 mod board;
 mod draw;
@@ -19,7 +19,7 @@ pub(crate) use board::Board;
 
 use crate::interrupt;
 
-/// The shortest time between two pictures of the screen.
+/// The shortest time between two images of the screen.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// Watches a training and draws it. The terminal is as it was when this is dropped, also after a panic.

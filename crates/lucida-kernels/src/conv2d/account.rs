@@ -31,7 +31,7 @@ impl Conv2d {
         ]
     }
 
-    /// Multiplications and additions of a pass by the definition, for one picture.
+    /// Multiplications and additions of a pass by the definition, for one image.
     pub fn operations(&self) -> f64 {
         2.0 * (self.shape.output[0] * self.shape.output[1] * self.shape.kernel_len()) as f64
     }

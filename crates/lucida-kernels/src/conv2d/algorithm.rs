@@ -26,7 +26,7 @@
 //!
 //! So it pays from 8 to 12 channels on, and not for a single tile; the channels on the other side hardly matter. The
 //! gradient of the kernel crosses over at the same number of input channels, and needs about 16 tiles for each thread. Of
-//! the 600 passes measured on 28x28 and 7x7 pictures the model misjudges 23 by more than a tenth with AVX-512 and 5 with
+//! the 600 passes measured on 28x28 and 7x7 images the model misjudges 23 by more than a tenth with AVX-512 and 5 with
 //! AVX2, none by more than a third. NEON has not been measured.
 
 use crate::cpu::Cpu;
@@ -60,7 +60,7 @@ const PACKING: usize = 500;
 const GATHER: usize = 500;
 /// Adding one product to the input's gradient.
 const SCATTER: usize = 2;
-/// Pictures that passes without gradients are chosen for.
+/// Images that passes without gradients are chosen for.
 const USUAL_BATCH: usize = 8;
 /// Rows of a typical tile of the micro-kernels.
 const TILE_ROWS: usize = 8;
@@ -87,9 +87,9 @@ impl Algorithms {
         Self { backward_input, ..Self::all(Algorithm::Direct) }
     }
 
-    /// The one expected to be faster, for each pass, at `batch` pictures.
+    /// The one expected to be faster, for each pass, at `batch` images.
     ///
-    /// Without gradients it is the one for [`USUAL_BATCH`] pictures, whatever their number: what comes out for a picture
+    /// Without gradients it is the one for [`USUAL_BATCH`] images, whatever their number: what comes out for an image
     /// does not depend, not even in its last digit, on how many others are looked at with it.
     pub(crate) fn choose(cpu: Cpu, shape: &Conv2dShape, batch: usize, gradients: Conv2dGradients) -> Self {
         let batch = if gradients.input || gradients.kernel { batch } else { USUAL_BATCH };
@@ -127,13 +127,13 @@ impl Algorithms {
     }
 }
 
-/// The direct pass back to the input, for each picture.
+/// The direct pass back to the input, for each image.
 fn direct_input(cpu: Cpu, shape: &Conv2dShape) -> usize {
     let taps = shape.kernel[0] * shape.kernel[1];
     shape.output[0] * shape.output[1] * taps * shape.filters * vectors(cpu, shape.channels)
 }
 
-/// Products of all pixels and their sums, for each picture.
+/// Products of all pixels and their sums, for each image.
 fn col2im(cpu: Cpu, shape: &Conv2dShape) -> usize {
     let columns = shape.kernel[0] * shape.kernel[1] * shape.channels;
     shape.output[0] * shape.output[1] * (shape.filters * vectors(cpu, columns) + SCATTER * columns)

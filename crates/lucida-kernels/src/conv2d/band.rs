@@ -1,4 +1,4 @@
-//! Bands of pictures with their border of zeros.
+//! Bands of images with their border of zeros.
 
 use crate::cpu::Cpu;
 use crate::gemm::Segment;
@@ -17,7 +17,7 @@ const LARGE_SOURCE: usize = 1 << 12;
 pub(crate) struct Window {
     /// Height, width and channels of what is read.
     pub(crate) source: [usize; 3],
-    /// Steps between neighbouring patches.
+    /// Steps between neighboring patches.
     pub(crate) strides: [usize; 2],
     /// Rows and columns of a patch.
     pub(crate) taps: [usize; 2],
@@ -30,7 +30,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Floats of one source picture.
+    /// Floats of one source image.
     pub(crate) fn source_len(&self) -> usize {
         self.source.iter().product()
     }
@@ -81,7 +81,7 @@ impl Window {
         self.rows_under(rows) * self.row_stride()
     }
 
-    /// Copies what lies under `rows` rows of patches of a picture from row `first` on, with zeros where that is outside.
+    /// Copies what lies under `rows` rows of patches of an image from row `first` on, with zeros where that is outside.
     pub(crate) fn copy_band(
         &self,
         cpu: Cpu,
@@ -122,12 +122,12 @@ impl Window {
     }
 }
 
-/// How a pass is cut into work items: `images` whole pictures each, or `rows` rows of one.
+/// How a pass is cut into work items: `images` whole images each, or `rows` rows of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Items {
     pub(crate) images: usize,
     pub(crate) rows: usize,
-    /// Items to a picture; one when items hold whole pictures.
+    /// Items to an image; one when items hold whole images.
     pub(crate) bands: usize,
 }
 

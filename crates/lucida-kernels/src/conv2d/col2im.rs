@@ -1,6 +1,6 @@
 //! The pass back to an input of few channels: one product for each pixel of the output's gradient, added where it belongs.
 //!
-//! Turned into a correlation (see [`super::pass`]) this pass has as many columns as the input has channels: with a picture's
+//! Turned into a correlation (see [`super::pass`]) this pass has as many columns as the input has channels: with an image's
 //! three, 13 of a vector's 16 lanes are idle. Here the columns are all pairs of a tap and a channel, and what a pixel gives
 //! to each of the input's pixels under the kernel is added there afterwards: "col2im" (Chellapilla, Puri and Simard, "High
 //! Performance Convolutional Neural Networks for Document Processing", 2006).
@@ -14,7 +14,7 @@
 //!                     27 of 32 lanes         a few rows, in L2
 //! ```
 //!
-//! VGG's first layer at 512x512 pixels, back to the picture, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the gradient
+//! VGG's first layer at 512x512 pixels, back to the image, on 2 cores of an EPYC (Zen 4): 9 ms, of which reading the gradient
 //! from memory takes 3, against 13.8 by Winograd's algorithm.
 
 use std::ops::Range;
@@ -32,7 +32,7 @@ use super::switches::Source;
 const GROUP_FLOATS: usize = 1 << 14;
 /// Items for each thread.
 const ITEMS_PER_THREAD: usize = 4;
-/// The least rows of an item, as a multiple of the kernel's: neighbours compute the products between them twice.
+/// The least rows of an item, as a multiple of the kernel's: neighbors compute the products between them twice.
 const LEAST_ROWS: usize = 4;
 
 /// The pass, prepared.
@@ -108,7 +108,7 @@ impl Col2ImPass {
             let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
             let row = width * channels;
             let own = (image * height + rows.start) * row..(image * height + rows.end) * row;
-            // SAFETY: the target has all pictures, as the callers have checked; items have different rows of them.
+            // SAFETY: the target has all images, as the callers have checked; items have different rows of them.
             let to = unsafe { target.slice(own.clone()) };
             if !finish.accumulate {
                 to.fill(0.0);
@@ -127,7 +127,7 @@ impl Col2ImPass {
         first..((rows.end - 1 + padding) / stride + 1).min(output[0])
     }
 
-    /// Adds all that reaches the rows `rows` of a picture to them.
+    /// Adds all that reaches the rows `rows` of an image to them.
     fn band(&self, cpu: Cpu, source: Source, image: usize, rows: Range<usize>, to: &mut [f32], scratch: &mut [f32]) {
         let [height, width] = self.shape.output;
         let (products, copy) = scratch.split_at_mut(self.products_len());

@@ -13,7 +13,7 @@
 //!
 //! MNIST's first layer (28x28, 1 to 24 channels, batch 256) on 2 cores of an EPYC (Zen 4, 230 GFLOP/s), where its products
 //! alone take 0.5 ms: 0.81 ms instead of 0.98 by the general kernels; the first layer for cats and dogs (150x150, 3 to 32
-//! channels, batch 32) 6.6 ms instead of 7.6. With STEP, the floats between neighbouring pixels, known when it is compiled, an
+//! channels, batch 32) 6.6 ms instead of 7.6. With STEP, the floats between neighboring pixels, known when it is compiled, an
 //! address costs no instruction. What did not help: the gradient of the kernel from the maxima and their switches in the same
 //! way (1.09 ms instead of 1.08, and 11.9 instead of 9.0 with three channels, whose 27 taps are three tiles that each
 //! go over all switches).
@@ -23,7 +23,7 @@ use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::switches::Sink;
 
-/// Values of a patch up to which this pays: the packed kernel stays in the L1 cache beside the pictures.
+/// Values of a patch up to which this pays: the packed kernel stays in the L1 cache beside the images.
 pub(crate) const MOST_TAPS: usize = 64;
 /// Windows in a row that a tile may need.
 pub(crate) const LEAST_WINDOWS: usize = MAX_ROWS / 4;
@@ -42,7 +42,7 @@ pub(crate) struct Few<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) relu: bool,
     pub(crate) sink: &'a Sink<'a>,
-    /// The first window, counted over all pictures; rows of windows; all have `sink.place.windows[1]`.
+    /// The first window, counted over all images; rows of windows; all have `sink.place.windows[1]`.
     pub(crate) first: usize,
     pub(crate) rows: usize,
     pub(crate) to: *mut f32,
@@ -165,7 +165,7 @@ multiversion! {
 /// Computes rows of windows.
 ///
 /// # Safety
-/// The source is readable under all windows, `to` has room for the maxima of all pictures, no other thread writes these
+/// The source is readable under all windows, `to` has room for the maxima of all images, no other thread writes these
 /// windows, and there are [`LEAST_WINDOWS`] in a row.
 pub(crate) unsafe fn few_forward(isa: Isa, job: &Few) {
     forward(isa, job);

@@ -42,7 +42,7 @@ pub(crate) struct FewGradient<'a> {
     /// The gradient of all maxima.
     pub(crate) values: *const f32,
     pub(crate) switches: &'a Switches,
-    /// The first window, counted over all pictures, and rows of windows.
+    /// The first window, counted over all images, and rows of windows.
     pub(crate) first: usize,
     pub(crate) rows: usize,
     /// The sums, (row, column, channel, filter).

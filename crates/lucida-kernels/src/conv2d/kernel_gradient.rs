@@ -12,7 +12,7 @@ use super::band::{Items, Window};
 use super::few_gradient::{FewGradient, few_gradient, few_gradient_fits};
 use super::switches::{Source, Switches, unpool_row};
 
-/// Floats of a kernel above which its gradient is split by its rows rather than by pictures: sums of one's own for each
+/// Floats of a kernel above which its gradient is split by its rows rather than by images: sums of one's own for each
 /// thread would cost more memory than reading the input once for each thread.
 const LARGE_KERNEL: usize = 1 << 20;
 
@@ -31,14 +31,14 @@ pub(crate) struct KernelGradient {
     /// For each row of the kernel as a matrix (row, column, channel): its first float in a patch.
     offsets: Vec<usize>,
     split: Split,
-    /// The sums of each part, where the pictures are split.
+    /// The sums of each part, where the images are split.
     partial: Buffer,
 }
 
 /// How the threads share the work. Either way the sums do not depend on which thread does what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Split {
-    /// Each part takes some of the pictures (or bands of them); the parts' sums are added in order.
+    /// Each part takes some of the images (or bands of them); the parts' sums are added in order.
     Pictures(usize),
     /// Each part takes some of the rows of the kernel.
     Rows(usize),
@@ -121,7 +121,7 @@ impl KernelGradient {
         self.partial = partial;
     }
 
-    /// The pixels of `rows` rows of patches of one picture.
+    /// The pixels of `rows` rows of patches of one image.
     fn region(&self, rows: usize) -> Region {
         Region {
             rows,
@@ -134,7 +134,7 @@ impl KernelGradient {
         .merged()
     }
 
-    /// Whether nothing lies between the pixels of one picture and the next: dense layers, 1x1 convolutions.
+    /// Whether nothing lies between the pixels of one image and the next: dense layers, 1x1 convolutions.
     fn gapless(&self) -> bool {
         let region = self.region(self.window.output[0]);
         !self.bordered
@@ -145,7 +145,7 @@ impl KernelGradient {
     }
 }
 
-/// What one thread computes: some rows of the kernel's gradient, over some units (bands of pictures).
+/// What one thread computes: some rows of the kernel's gradient, over some units (bands of images).
 struct Part<'a> {
     gradient: &'a KernelGradient,
     cpu: Cpu,
@@ -196,7 +196,7 @@ impl Part<'_> {
         }
     }
 
-    /// The sums over `rows` rows of pixels of a picture from row `first` on.
+    /// The sums over `rows` rows of pixels of an image from row `first` on.
     fn few(&self, switches: &Switches, left: *const f32, image: usize, first: usize, rows: usize, accumulate: bool) {
         let window = &self.gradient.window;
         let [height, width] = switches.place().windows;
@@ -213,7 +213,7 @@ impl Part<'_> {
             out: self.out,
             accumulate,
         };
-        // SAFETY: all patches lie within the band or the picture; the lengths of the gradient and the switches have been
+        // SAFETY: all patches lie within the band or the image; the lengths of the gradient and the switches have been
         // checked by `Conv2d`; `out` has room for the kernel and belongs to this part alone.
         unsafe { few_gradient(self.cpu.isa(), &job) };
     }
@@ -231,7 +231,7 @@ impl Part<'_> {
             accumulate,
             ahead: &Cell::new(Lines::none()),
         };
-        // SAFETY: the region and the offsets were made for this window and lie within the band or the picture; `out`
+        // SAFETY: the region and the offsets were made for this window and lie within the band or the image; `out`
         // has room for the rows in `offsets` and belongs to this part alone.
         unsafe { transposed(self.cpu.isa(), &job) };
     }

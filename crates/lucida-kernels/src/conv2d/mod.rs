@@ -17,7 +17,7 @@
 //! - backward to the kernel: `dK[i, j, c, f] = sum over pixels of X[s y + i - p, s x + j - q, c] dY[y, x, f]`, the
 //!   transposed product.
 //!
-//! Where there is padding, a band of the picture that fits the L2 cache is copied with its border of zeros first, by
+//! Where there is padding, a band of the image that fits the L2 cache is copied with its border of zeros first, by
 //! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
 //! multiplications, and the micro-kernels know nothing of borders.
 //!
@@ -25,7 +25,7 @@
 //! way back to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in [`algorithm`]
 //! when a convolution is prepared.
 //!
-//! A dense layer is the 1x1 convolution of a 1x1 picture.
+//! A dense layer is the 1x1 convolution of a 1x1 image.
 
 mod account;
 mod algorithm;
@@ -75,7 +75,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// Prepares a convolution for up to `batch` pictures.
+    /// Prepares a convolution for up to `batch` images.
     ///
     /// # Panics
     /// When a size is zero.
@@ -161,7 +161,7 @@ impl Conv2d {
         Self { cpu, shape, forward, backward, kernel_gradient, switches, workspace_len }
     }
 
-    /// Floats of what comes out for one picture.
+    /// Floats of what comes out for one image.
     fn result_len(&self) -> usize {
         self.switches.as_ref().map_or(self.shape.output_len(), |switches| switches.place().len())
     }
@@ -216,7 +216,7 @@ impl Conv2d {
     }
 
     /// As [`forward`](Self::forward), but each filter's sums are multiplied with a factor before the bias is added: a
-    /// normalisation with fixed statistics.
+    /// normalization with fixed statistics.
     ///
     /// # Panics
     /// When a length does not fit.
@@ -234,7 +234,7 @@ impl Conv2d {
         for each in scale.iter().chain(&bias) {
             assert_eq!(each.len(), self.shape.filters, "bias or scale length");
         }
-        assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} pictures");
+        assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} images");
         let sink = self.switches.as_mut().map(Switches::sink);
         let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None, added: None };
         with_scratch(self.workspace_len, |workspace| {

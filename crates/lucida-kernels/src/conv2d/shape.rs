@@ -36,12 +36,12 @@ impl Conv2dShape {
         }
     }
 
-    /// Floats of one input picture.
+    /// Floats of one input image.
     pub fn input_len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// Floats of one output picture.
+    /// Floats of one output image.
     pub fn output_len(&self) -> usize {
         self.output[0] * self.output[1] * self.filters
     }

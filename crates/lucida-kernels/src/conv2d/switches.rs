@@ -38,12 +38,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Maxima of one picture.
+    /// Maxima of one image.
     pub(crate) fn len(&self) -> usize {
         self.windows[0] * self.windows[1] * self.channels
     }
 
-    /// The switch of a window, counted over all pictures, and a vector.
+    /// The switch of a window, counted over all images, and a vector.
     #[inline(always)]
     pub(crate) fn switch(&self, window: usize, vector: usize) -> usize {
         window * self.vectors + vector
@@ -51,7 +51,7 @@ impl Place {
 }
 
 impl Switches {
-    /// For pictures of `output` pixels, both numbers even.
+    /// For images of `output` pixels, both numbers even.
     pub(crate) fn new(cpu: Cpu, output: [usize; 2], channels: usize, batch: usize) -> Self {
         let windows = output.map(|pixels| pixels / 2);
         let vectors = channels.div_ceil(cpu.isa().lanes());
@@ -63,7 +63,7 @@ impl Switches {
         self.place
     }
 
-    /// Whether there are switches for this many pictures.
+    /// Whether there are switches for this many images.
     pub(crate) fn hold(&self, batch: usize) -> bool {
         self.place.switch(batch * self.place.windows[0] * self.place.windows[1], 0) <= self.switches.len()
     }
@@ -85,7 +85,7 @@ pub(crate) struct Sink<'a> {
     switches: SharedMut<'a, Switch>,
 }
 
-/// What a pass reads: pictures as they are, or the gradient of maxima, each to be taken to the pixel that held it.
+/// What a pass reads: images as they are, or the gradient of maxima, each to be taken to the pixel that held it.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) values: &'a [f32],
@@ -93,7 +93,7 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Pictures as they are.
+    /// Images as they are.
     pub(crate) fn plain(values: &'a [f32]) -> Self {
         Self { values, switches: None }
     }
@@ -103,7 +103,7 @@ impl Sink<'_> {
     /// Writes one window: `values` in rows, of the vector that begins at `channel`.
     ///
     /// # Safety
-    /// `to` has room for all the maxima of all pictures, and no other thread writes this window.
+    /// `to` has room for all the maxima of all images, and no other thread writes this window.
     #[inline(always)]
     pub(crate) unsafe fn put<S: Simd>(
         &self,
@@ -115,7 +115,7 @@ impl Sink<'_> {
     ) {
         let (largest, switch) = simd.largest(values, relu);
         let count = (self.place.channels - channel).min(S::LANES);
-        // SAFETY: the window lies within the maxima and the switches, which were made for the same pictures.
+        // SAFETY: the window lies within the maxima and the switches, which were made for the same images.
         unsafe {
             store_vector(simd, to.wrapping_add(window * self.place.channels + channel), count, largest);
             self.switches.at(self.place.switch(window, channel / S::LANES)).write(switch);
@@ -150,10 +150,10 @@ multiversion! {
     }
 }
 
-/// Writes the maxima of `rows` rows of windows, from window `first` (counted over all pictures) on.
+/// Writes the maxima of `rows` rows of windows, from window `first` (counted over all images) on.
 ///
 /// # Safety
-/// `to` has room for all the maxima of all pictures, and no other thread writes these windows.
+/// `to` has room for all the maxima of all images, and no other thread writes these windows.
 pub(crate) unsafe fn pool_rows(
     cpu: Cpu,
     sink: &Sink,
@@ -193,7 +193,7 @@ multiversion! {
     }
 }
 
-/// Takes the gradient of maxima to the pixels of row `row` of picture `image`, from column `column` on.
+/// Takes the gradient of maxima to the pixels of row `row` of image `image`, from column `column` on.
 pub(crate) fn unpool_row(
     cpu: Cpu,
     source: &[f32],

@@ -253,7 +253,7 @@ fn every_padding_and_any_size_of_output() {
 #[test]
 fn bands_of_large_pictures_and_deep_kernels() {
     for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
-        check(cpu, same(70, 300, 24, 5, [3, 3], [1, 1]), 1, 1); // several bands of one picture
+        check(cpu, same(70, 300, 24, 5, [3, 3], [1, 1]), 1, 1); // several bands of one image
         check(cpu, same(70, 300, 24, 5, [3, 3], [2, 2]), 1, 1);
         check(cpu, same(4, 4, 300, 70, [3, 3], [1, 1]), 1, 2); // several blocks of depth
         check(cpu, same(3, 3, 520, 240, [3, 3], [1, 1]), 1, 1); // a kernel large enough to be split by rows

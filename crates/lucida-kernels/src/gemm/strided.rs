@@ -1,7 +1,7 @@
 //! Small products in large numbers: what is between Winograd's transforms.
 //!
 //! The matrices of one position are at most a few dozen rows by a few hundred columns, so a tile lasts only some
-//! hundred cycles and what is around its inner loop counts. Unlike a picture's patches their rows lie a constant
+//! hundred cycles and what is around its inner loop counts. Unlike an image's patches their rows lie a constant
 //! distance apart: a tile needs one address and one step on either side, and neither bias, ReLU nor pieces of a row.
 //! One kernel serves a left-hand side with rows (Winograd's correlations) and a transposed one (its kernel gradient).
 //!

@@ -1,6 +1,6 @@
 //! The kernels that are bound by memory: one pass over slices.
 //!
-//! They are plain loops; the compiler vectorises them for each instruction set.
+//! They are plain loops; the compiler vectorizes them for each instruction set.
 
 mod activation;
 mod elementwise;

@@ -1,4 +1,4 @@
-//! The pieces of batch normalisation (Ioffe and Szegedy, 2015): moments of each channel over the rows of a matrix, and
+//! The pieces of batch normalization (Ioffe and Szegedy, 2015): moments of each channel over the rows of a matrix, and
 //! channel-wise affine maps. A row is a pixel, a column a channel.
 
 use crate::cpu::{Cpu, SharedMut, part_range, parts_of};
@@ -63,7 +63,7 @@ pub fn moments(cpu: Cpu, input: &[f32], mean: &mut [f32], variance: &mut [f32], 
     let rows = input.len() / channels;
     let of = |range: std::ops::Range<usize>| &input[range.start * channels..range.end * channels];
     let (centre, workspace) = workspace.split_at_mut(channels);
-    // Any centre near the data will do for the first pass: the first row is.
+    // Any center near the data will do for the first pass: the first row is.
     centre.copy_from_slice(&input[..channels]);
     for _ in 0..2 {
         reduce(cpu, rows, channels, workspace, mean, variance, |range, sums, squares| {
@@ -162,7 +162,7 @@ multiversion! {
     }
 }
 
-/// `output = a * grad + b * input + c` in each channel (or added to `output`): the gradient that a normalisation passes
+/// `output = a * grad + b * input + c` in each channel (or added to `output`): the gradient that a normalization passes
 /// back has this form.
 ///
 /// # Panics

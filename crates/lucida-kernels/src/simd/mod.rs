@@ -6,7 +6,7 @@
 //!
 //! Rejected: one binary for each processor (what users download must run everywhere), and `#[cfg(target_feature)]`
 //! (needs `-C target-cpu`, which `cargo install` does not set). Plain loops over slices are enough for the kernels that
-//! are bound by memory, because the compiler vectorises them inside a version; the explicit vectors of [`Simd`] are for
+//! are bound by memory, because the compiler vectorizes them inside a version; the explicit vectors of [`Simd`] are for
 //! the micro-kernels, where the accumulators have to stay in registers.
 
 #[cfg(target_arch = "aarch64")]

@@ -1,4 +1,4 @@
-//! The pictures that suit a model.
+//! The images that suit a model.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::jobs::{Choice, networks};
 use crate::problem::Result;
 use crate::state::Studio;
 
-/// The most pictures in an answer.
+/// The most images in an answer.
 const COUNT: usize = 96;
 
 /// A part of the list.
@@ -22,7 +22,7 @@ pub(crate) struct Part {
     count: Option<usize>,
 }
 
-/// A part of the pictures.
+/// A part of the images.
 #[derive(Serialize)]
 pub(crate) struct Listed {
     title: String,

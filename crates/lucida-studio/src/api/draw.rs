@@ -1,4 +1,4 @@
-//! What a network says of a picture, at once: for every stroke of a pen, and every picture of a camera.
+//! What a network says of an image, at once: for every stroke of a pen, and every image of a camera.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -22,19 +22,19 @@ use crate::state::Studio;
 const LAYERS: usize = 14;
 const MAPS: usize = 32;
 const SIDE: usize = 48;
-/// The longest side of a picture in pixels, as it is sent.
+/// The longest side of an image in pixels, as it is sent.
 const PIXELS: usize = 512;
 
-/// The size of the picture in the body: its bytes are pixels, row by row.
+/// The size of the image in the body: its bytes are pixels, row by row.
 #[derive(Deserialize)]
 pub(crate) struct Raw {
     width: usize,
     height: usize,
-    /// 1: gray, 3: colours.
+    /// 1: gray, 3: colors.
     channels: usize,
 }
 
-/// What a network makes of a picture.
+/// What a network makes of an image.
 #[derive(Serialize)]
 pub(crate) struct Look {
     /// One for each class; empty when the network tells none apart.
@@ -44,7 +44,7 @@ pub(crate) struct Look {
     milliseconds: f64,
 }
 
-/// What a network says of a picture.
+/// What a network says of an image.
 #[derive(Serialize)]
 pub(crate) struct Prediction {
     probabilities: Vec<f32>,

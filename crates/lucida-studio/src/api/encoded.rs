@@ -1,4 +1,4 @@
-//! Numbers and pictures as they travel inside JSON.
+//! Numbers and images as they travel inside JSON.
 
 use lucida::data::Picture;
 use lucida::explain::LayerActivation;
@@ -25,7 +25,7 @@ pub(super) fn floats(values: &[f32]) -> String {
     base64(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// A picture as an address that holds it.
+/// An image as an address that holds it.
 pub(super) fn data_url(picture: &Picture) -> Result<String> {
     Ok(format!("data:image/png;base64,{}", base64(&picture.png_bytes()?)))
 }

@@ -1,4 +1,4 @@
-//! Pictures: those the server has, and those that are uploaded.
+//! Images: those the server has, and those that are uploaded.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::state::Studio;
 /// The longest side of a thumbnail that can be asked for.
 const SIDE: usize = 1024;
 
-/// An uploaded picture.
+/// An uploaded image.
 #[derive(Serialize)]
 pub(crate) struct Uploaded {
     id: String,
@@ -33,19 +33,19 @@ pub(crate) struct Kept {
     id: String,
 }
 
-/// The size of a picture in an answer.
+/// The size of an image in an answer.
 #[derive(Deserialize)]
 pub(crate) struct Size {
     side: Option<usize>,
 }
 
-/// A picture in a query.
+/// An image in a query.
 #[derive(Deserialize)]
 pub(crate) struct ImageQuery {
     pub(crate) image: String,
 }
 
-/// What a model sees of a picture.
+/// What a model sees of an image.
 #[derive(Serialize)]
 pub(crate) struct Seen {
     width: usize,
@@ -88,7 +88,7 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Kept>> {
     Json(studio.pictures.names().into_iter().map(|id| Kept { id }).collect())
 }
 
-/// A picture as a PNG file: always the server's own bytes.
+/// An image as a PNG file: always the server's own bytes.
 pub(crate) async fn show(
     State(studio): State<Arc<Studio>>,
     Path(image): Path<String>,
@@ -99,7 +99,7 @@ pub(crate) async fn show(
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
 }
 
-/// A picture as a model takes it: cut, scaled, gray where the model sees no colour.
+/// An image as a model takes it: cut, scaled, gray where the model sees no color.
 pub(crate) async fn seen(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,

@@ -62,7 +62,7 @@ pub(crate) async fn remove(State(studio): State<Arc<Studio>>, Path(job): Path<St
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// One of a job's files. Pictures are shown, everything else is saved.
+/// One of a job's files. Images are shown, everything else is saved.
 pub(crate) async fn file(
     State(studio): State<Arc<Studio>>,
     Path((job, name)): Path<(String, String)>,

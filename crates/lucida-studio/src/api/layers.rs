@@ -1,4 +1,4 @@
-//! Layers: what they are, their kernels, and what they make of a picture.
+//! Layers: what they are, their kernels, and what they make of an image.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ struct FieldItem {
     layout: [usize; 3],
 }
 
-/// A rectangle of the picture: top, left, height and width.
+/// A rectangle of the image: top, left, height and width.
 #[derive(Serialize)]
 pub(crate) struct Rectangle {
     top: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Rectangle {
     width: usize,
 }
 
-/// A picture, and which maps.
+/// An image, and which maps.
 #[derive(Deserialize)]
 pub(crate) struct MapQuery {
     image: String,
@@ -120,7 +120,7 @@ pub(crate) struct Projected {
     position: [usize; 2],
     activation: f32,
     field: Option<Rectangle>,
-    /// The part of the picture that it sees, and what of it excites the filter.
+    /// The part of the image that it sees, and what of it excites the filter.
     patch: String,
     projection: String,
 }
@@ -174,7 +174,7 @@ fn described(loaded: &Loaded, layer: &str) -> Result<Described> {
     })
 }
 
-/// The output of one layer for a picture.
+/// The output of one layer for an image.
 fn activation(studio: &Studio, loaded: &Loaded, layer: &str, image: &str) -> Result<LayerActivation> {
     let node = loaded.node(layer)?;
     let input = studio.input(loaded, image)?;

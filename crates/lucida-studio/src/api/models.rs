@@ -33,7 +33,7 @@ pub(crate) struct Described {
     /// Whether the model does not say how images are prepared, and its owner has not either.
     assumed: bool,
     parameters: usize,
-    /// Height, width and channels of its input; nothing when it takes no picture.
+    /// Height, width and channels of its input; nothing when it takes no image.
     input: Option<[usize; 3]>,
     /// Names of the classes or labels; nothing when it tells none apart.
     classes: Vec<String>,

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
 
-/// Scripts and styles from here only, none in the pages themselves; pictures from here, or made by the page; no frame, no
+/// Scripts and styles from here only, none in the pages themselves; images from here, or made by the page; no frame, no
 /// other host.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

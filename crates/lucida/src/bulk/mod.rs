@@ -1,8 +1,8 @@
-//! Bulk work: the same question about very many pictures, by one process or several.
+//! Bulk work: the same question about very many images, by one process or several.
 //!
-//! Pictures come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](Deal), so
-//! that a slow member, or a large picture, holds up nobody else. What is found about each goes into [a file of its
-//! own](Results), written whole or not at all: that file is the only mark that the picture is done. So a job that was
+//! Images come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](Deal), so
+//! that a slow member, or a large image, holds up nobody else. What is found about each goes into [a file of its
+//! own](Results), written whole or not at all: that file is the only mark that the image is done. So a job that was
 //! killed at any moment can be run again, by as many processes as one likes: it does what has no file yet, and nothing
 //! twice.
 
@@ -52,16 +52,16 @@ impl Deal for Alone {
     }
 }
 
-/// What a question finds about a picture: the entries of its result.
+/// What a question finds about an image: the entries of its result.
 pub type Answer = Map<String, Value>;
 
-/// What is asked about each picture. It may write files of its own beside the result, see [`Place::file`].
+/// What is asked about each image. It may write files of its own beside the result, see [`Place::file`].
 pub type Question<'a> = dyn FnMut(&Picture, &Place) -> Result<Answer> + 'a;
 
 /// Who watches: called with the number of items that were dealt out, and of all that are left to do. Says whether to go on.
 pub type Watch<'a> = dyn Fn(usize, usize) -> bool + 'a;
 
-/// Asks a question about all pictures of a source that have no result yet. A picture that cannot be read, or asked about,
+/// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
 /// is a failure, which is noted, and tried again the next time. Returns the tally on the one that leads.
 ///
 /// # Errors
@@ -87,7 +87,7 @@ pub fn run(
         let place = results.place(item);
         match source.open(item).and_then(|picture| question(&picture, &place)) {
             Ok(answer) => results.finish(item, answer),
-            // What is wrong with the disk is wrong with the job, not with the picture.
+            // What is wrong with the disk is wrong with the job, not with the image.
             Err(problem @ (Error::Interrupted | Error::Io { action: "write", .. })) => Err(problem),
             Err(problem) => results.fail(item, &problem.to_string()),
         }

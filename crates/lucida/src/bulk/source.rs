@@ -1,4 +1,4 @@
-//! Where the pictures of a bulk job are.
+//! Where the images of a bulk job are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::{Error, Result, files};
 
 /// Bytes of a list.
 const LIST: u64 = 4 << 30;
-/// Bytes of a picture from a server.
+/// Bytes of an image from a server.
 const PICTURE: u64 = 256 << 20;
-/// How files of pictures end.
+/// How files of images end.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
 
-/// The pictures of a folder and its sub-folders, or those of a list. Items are named by their paths under the folder, or
+/// The images of a folder and its sub-folders, or those of a list. Items are named by their paths under the folder, or
 /// as the list has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -42,7 +42,7 @@ impl Source {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path)),
             Ok(_) => Ok(Self::List(path)),
             Err(_) => Err(Error::argument(format!(
-                "{text}: there is no such folder or list; expected a folder of pictures, a file with a path or address on \
+                "{text}: there is no such folder or list; expected a folder of images, a file with a path or address on \
                  each line, or the address of such a list or of a bucket"
             ))),
         }
@@ -71,10 +71,10 @@ impl Source {
         Ok(items)
     }
 
-    /// Reads a picture.
+    /// Reads an image.
     ///
     /// # Errors
-    /// Those of reading files, of the network and of pictures.
+    /// Those of reading files, of the network and of images.
     pub fn open(&self, item: &str) -> Result<Picture> {
         let address = match self {
             Self::Address(list) if !is_address(item) => Some(bucket::address_of(list, item)),
@@ -106,7 +106,7 @@ pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// The pictures under a folder; hidden files and links to folders are left out.
+/// The images under a folder; hidden files and links to folders are left out.
 fn walk(folder: &Path, prefix: &str, items: &mut Vec<String>) -> Result<()> {
     let failed = |source| Error::io(folder, "read", source);
     for entry in fs::read_dir(folder).map_err(failed)? {

@@ -14,8 +14,8 @@ fn folder_of_pictures(root: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         Picture::filled(2, 2, &[gray]).save_png(&path).unwrap();
     }
-    fs::write(root.join("b/broken.jpg"), b"no picture").unwrap();
-    fs::write(root.join("b/notes.txt"), b"no picture, and not called one").unwrap();
+    fs::write(root.join("b/broken.jpg"), b"no image").unwrap();
+    fs::write(root.join("b/notes.txt"), b"no image, and not called one").unwrap();
 }
 
 fn gray(picture: &Picture, _: &Place) -> Result<Answer> {

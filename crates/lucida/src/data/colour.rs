@@ -1,11 +1,11 @@
-//! From colour to gray and back.
+//! From color to gray and back.
 
 use std::borrow::Cow;
 
 use super::Picture;
 
 impl Picture {
-    /// The picture in gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as
+    /// The image in gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as
     /// Pillow does, so that Keras's `color_mode="grayscale"` gives the same bytes.
     pub fn to_gray(&self) -> Self {
         if self.channels() == 1 {
@@ -20,7 +20,7 @@ impl Picture {
         self.with_pixels(1, pixels)
     }
 
-    /// The picture in RGB; gray becomes three equal channels.
+    /// The image in RGB; gray becomes three equal channels.
     pub fn to_rgb(&self) -> Self {
         if self.channels() == 3 {
             return self.clone();

@@ -1,4 +1,4 @@
-//! A set of labelled images, wherever it is kept.
+//! A set of labeled images, wherever it is kept.
 //!
 //! Training asks for batches of indices and wants network inputs, so [`Dataset::fill_batch`] writes straight into the
 //! batch that the network reads. A set in memory converts bytes to numbers there and allocates nothing; a folder of
@@ -173,7 +173,7 @@ impl LabelledImages {
     ///
     /// # Errors
     /// [`Error::Argument`] when the counts of images and labels differ, when a label has no class name, or when the
-    /// shape is not that of a picture.
+    /// shape is not that of an image.
     pub fn new(shape: [usize; 3], pixels: Vec<u8>, labels: Vec<usize>, class_names: Vec<String>) -> Result<Self> {
         let [height, width, channels] = shape;
         let image_len = height.checked_mul(width).and_then(|n| n.checked_mul(channels));

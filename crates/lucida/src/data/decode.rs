@@ -1,4 +1,4 @@
-//! From a picture file to a [`Picture`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
+//! From an image file to a [`Picture`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
 //!
 //! Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 16 bits and floats are rounded, CMYK is
 //! converted, transparency is laid over white (as paper, and as most viewers show it), and the turn that a camera
@@ -22,11 +22,11 @@ const BYTES_PER_PIXEL: u64 = 16;
 /// What they may allocate besides, for tables and metadata.
 const BYTES_BESIDES: u64 = 16 << 20;
 
-/// A picture, its opacity in gray and its ICC profile, where it has them.
+/// An image, its opacity in gray and its ICC profile, where it has them.
 pub(crate) type Parts = (Picture, Option<Picture>, Option<Vec<u8>>);
 
 impl Picture {
-    /// Reads a picture file, with the default limits.
+    /// Reads an image file, with the default limits.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, else as [`Picture::decode`].
@@ -34,7 +34,7 @@ impl Picture {
         Self::open_with(path, &Limits::default())
     }
 
-    /// Reads a picture file of at most `limits.file_bytes` bytes and `limits.pixels` pixels.
+    /// Reads an image file of at most `limits.file_bytes` bytes and `limits.pixels` pixels.
     ///
     /// # Errors
     /// As [`Picture::open`].
@@ -42,10 +42,10 @@ impl Picture {
         Self::decode(&files::read_limited(path, limits.file_bytes)?, path, limits)
     }
 
-    /// Decodes the bytes of a picture file; `name` is the file that errors name.
+    /// Decodes the bytes of an image file; `name` is the file that errors name.
     ///
     /// # Errors
-    /// [`Error::File`] when the bytes are not a picture, or a damaged one, or one cut short, or the decoder fails on them;
+    /// [`Error::File`] when the bytes are not an image, or a damaged one, or one cut short, or the decoder fails on them;
     /// [`Error::Unsupported`]
     /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
     /// `limits.pixels`, before anything is allocated for them.
@@ -76,12 +76,12 @@ impl Picture {
         let (width, height) = decoder.dimensions();
         check_size(width, height, name, limits)?;
         if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-            return Err(Error::file(name, "is a JPEG picture cut short: its end marker is missing"));
+            return Err(Error::file(name, "is a JPEG image cut short: its end marker is missing"));
         }
-        // Unreadable metadata are no reason to refuse the picture.
+        // Unreadable metadata are no reason to refuse the image.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let profile = match format {
-            // Under limits this decoder allows a profile no more than a part of the pixels, too little for small pictures;
+            // Under limits this decoder allows a profile no more than a part of the pixels, too little for small images;
             // without them it has its own.
             ImageFormat::Tiff => TiffDecoder::new(Cursor::new(bytes)).and_then(|mut decoder| decoder.icc_profile()),
             _ => decoder.icc_profile(),
@@ -94,7 +94,7 @@ impl Picture {
 
     fn of_decoded(image: DynamicImage, name: &Path, profile: Option<Vec<u8>>) -> Result<Parts> {
         let alpha = opacity(&image);
-        let missing = || Error::Bug(format!("{}: a colour type without a conversion", name.display()));
+        let missing = || Error::Bug(format!("{}: a color type without a conversion", name.display()));
         Ok((from_image(image).ok_or_else(missing)?, alpha, profile))
     }
 }
@@ -103,19 +103,19 @@ impl Picture {
 fn check_size(width: u32, height: u32, name: &Path, limits: &Limits) -> Result<()> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limits.pixels {
-        let what = format!("{}: pixels of a picture of {width}x{height}", name.display());
+        let what = format!("{}: pixels of an image of {width}x{height}", name.display());
         return Err(Error::Limit { what, got: pixels, limit: limits.pixels });
     }
     if pixels == 0 {
-        return Err(Error::file(name, format!("is not a picture to look at: its size is {width}x{height}")));
+        return Err(Error::file(name, format!("is not an image to look at: its size is {width}x{height}")));
     }
     Ok(())
 }
 
-/// The format of a picture, from its first bytes.
+/// The format of an image, from its first bytes.
 fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     if bytes.is_empty() {
-        return Err(Error::file(name, "is not a picture: it is empty"));
+        return Err(Error::file(name, "is not an image: it is empty"));
     }
     if let Some(kind) = phone_format(bytes) {
         return Err(Error::Unsupported(format!(
@@ -127,7 +127,7 @@ fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
     match image::guess_format(bytes) {
         Ok(format) if format.reading_enabled() => Ok(format),
         Ok(format) => Err(Error::Unsupported(format!(
-            "{}: {format:?} pictures are not supported; use JPEG, PNG, BMP, GIF, TIFF or WebP",
+            "{}: {format:?} images are not supported; use JPEG, PNG, BMP, GIF, TIFF or WebP",
             name.display()
         ))),
         Err(_) => {
@@ -138,7 +138,7 @@ fn recognise(bytes: &[u8], name: &Path) -> Result<ImageFormat> {
                 start.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
             };
             let problem =
-                format!("is not a picture: it begins with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
+                format!("is not an image: it begins with {shown}; expected JPEG, PNG, BMP, GIF, TIFF or WebP");
             Err(Error::file(name, problem))
         }
     }
@@ -159,14 +159,14 @@ fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits)
     let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::file(name, format!("is a {format:?} picture cut short"))
+            Error::file(name, format!("is a {format:?} image cut short"))
         }
         ImageError::Limits(_) => Error::file(
             name,
             format!("needs more memory than its {format:?} decoder is given for {} pixels: {detail}", limits.pixels),
         ),
         ImageError::Unsupported(_) => Error::Unsupported(format!("{}: {detail}", name.display())),
-        _ => Error::file(name, format!("is a damaged {format:?} picture: {detail}")),
+        _ => Error::file(name, format!("is a damaged {format:?} image: {detail}")),
     }
 }
 
@@ -193,7 +193,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     false
 }
 
-/// Gray or RGB of 8 bits; `None` for a colour type that this version of the decoder does not have yet.
+/// Gray or RGB of 8 bits; `None` for a color type that this version of the decoder does not have yet.
 fn from_image(image: DynamicImage) -> Option<Picture> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (channels, pixels) = match image.color() {

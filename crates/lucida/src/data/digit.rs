@@ -1,7 +1,7 @@
 //! From a photo or a drawing of a digit to what MNIST's images look like.
 //!
 //! As the authors of MNIST describe their own making of it: the digit fits in a box of 20x20 pixels, its proportions
-//! kept, with gray levels from antialiasing, and lies in an image of 28x28 so that its centre of mass is in the
+//! kept, with gray levels from antialiasing, and lies in an image of 28x28 so that its center of mass is in the
 //! middle; white ink on black. A network that was trained on such images knows no others: without this step a digit
 //! drawn black on white, or small in a corner, is taken for anything.
 
@@ -16,7 +16,7 @@ const SIDE: usize = 28;
 /// The side of the box that a digit fills.
 const BOX: usize = 20;
 
-/// Where the centre of mass of a digit is, in pixels from the left and the top: that of MNIST's images is there, not at
+/// Where the center of mass of a digit is, in pixels from the left and the top: that of MNIST's images is there, not at
 /// the 13.5 between the middle pixels.
 const MIDDLE: f64 = 14.0;
 
@@ -92,7 +92,7 @@ fn stretch_to_white(digit: &mut Picture) {
     }
 }
 
-/// Where a digit must lie in the image for its centre of mass to be in the middle, or as near to it as it goes without
+/// Where a digit must lie in the image for its center of mass to be in the middle, or as near to it as it goes without
 /// losing ink.
 fn centred(digit: &Picture) -> (usize, usize) {
     let (mut mass, mut mass_x, mut mass_y) = (0.0_f64, 0.0, 0.0);

@@ -1,4 +1,4 @@
-//! From a [`Picture`] to a PNG file. The same picture gives the same bytes.
+//! From a [`Picture`] to a PNG file. The same image gives the same bytes.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ impl Picture {
     /// The bytes of a PNG file of 8-bit gray or RGB.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the picture is empty, or a side is too long for the format.
+    /// [`Error::Argument`] when the image is empty, or a side is too long for the format.
     pub fn png_bytes(&self) -> Result<Vec<u8>> {
         let refused = |problem: String| {
-            Error::argument(format!("a picture of {}x{} cannot be a PNG file: {problem}", self.width(), self.height()))
+            Error::argument(format!("an image of {}x{} cannot be a PNG file: {problem}", self.width(), self.height()))
         };
         let [width, height] = [self.width(), self.height()].map(u32::try_from);
         let (Ok(width @ 1..), Ok(height @ 1..)) = (width, height) else {
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn an_empty_picture_or_an_unwritable_folder_is_an_error() {
         let empty = Picture::new(0, 4, 1, vec![]).unwrap();
-        assert!(empty.png_bytes().unwrap_err().to_string().contains("a picture of 0x4 cannot be a PNG file"));
+        assert!(empty.png_bytes().unwrap_err().to_string().contains("an image of 0x4 cannot be a PNG file"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none").join("a.png");
         assert!(matches!(gradient(2, 2, 1).save_png(&path), Err(Error::Io { action: "write", .. })));

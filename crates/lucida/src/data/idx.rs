@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::Limits;
 use crate::{Error, Result, files, guard};
 
-/// The type code of unsigned bytes, the only elements that pictures and labels need.
+/// The type code of unsigned bytes, the only elements that images and labels need.
 const UNSIGNED_BYTES: u8 = 0x08;
 
 /// What is allocated at once for a header's word; more is allocated only as the bytes arrive.

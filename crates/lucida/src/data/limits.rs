@@ -9,7 +9,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// The most bytes that a compressed data file may unpack to. Default: 1 GiB.
     pub unpacked_bytes: u64,
-    /// The most pixels of a picture. Default: 100 million, as of a photo of 10,000 x 10,000.
+    /// The most pixels of an image. Default: 100 million, as of a photo of 10,000 x 10,000.
     pub pixels: u64,
 }
 

@@ -6,7 +6,7 @@
 //!
 //! The threads are not those of the kernels' pool: a pool that decodes could not multiply meanwhile.
 //!
-//! JPEG pictures are decoded whole. A decoder that scales in its inverse cosine transform (jpeg-decoder 0.3) was measured
+//! JPEG images are decoded whole. A decoder that scales in its inverse cosine transform (jpeg-decoder 0.3) was measured
 //! beside it: for photos of 200x200 both take 0.2 to 0.3 ms, as the entropy code has to be read anyway; for 12 million
 //! pixels it takes 40 ms where this takes 75. That is not worth another decoder with other pixels, as the scaled pixels
 //! of the first epoch [stay in memory](super::FolderBuilder::keep).

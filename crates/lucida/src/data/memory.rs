@@ -1,4 +1,4 @@
-//! How much memory there is to keep pictures in.
+//! How much memory there is to keep images in.
 
 /// What is assumed to be free where the system does not say: 2 GiB.
 const UNKNOWN: u64 = 2 << 30;
@@ -8,7 +8,7 @@ pub fn free_memory() -> u64 {
     free().unwrap_or(UNKNOWN)
 }
 
-/// A quarter of the memory that is free, in bytes: what pictures may be kept in unless told otherwise.
+/// A quarter of the memory that is free, in bytes: what images may be kept in unless told otherwise.
 pub fn memory_to_keep() -> u64 {
     free_memory() / 4
 }

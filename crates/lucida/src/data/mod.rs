@@ -1,4 +1,4 @@
-//! Data sets and pictures: how they are read, split, batched, and turned into what a network takes.
+//! Data sets and images: how they are read, split, batched, and turned into what a network takes.
 
 mod augment;
 mod batches;

@@ -1,8 +1,8 @@
-//! A picture in memory.
+//! An image in memory.
 
 use crate::{Error, Result};
 
-/// A picture of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
+/// An image of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     width: usize,
@@ -12,34 +12,34 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
+    /// An image from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
     ///
     /// # Errors
     /// [`Error::Argument`] when `pixels` does not hold `width * height * channels` bytes, or `channels` is another number.
     pub fn new(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Result<Self> {
         if channels != 1 && channels != 3 {
-            return Err(Error::argument(format!("a picture has 1 or 3 channels, not {channels}")));
+            return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}")));
         }
         let expected = width.checked_mul(height).and_then(|n| n.checked_mul(channels));
         if expected != Some(pixels.len()) {
             return Err(Error::argument(format!(
-                "a picture of {width}x{height} with {channels} channels cannot hold {} bytes",
+                "an image of {width}x{height} with {channels} channels cannot hold {} bytes",
                 pixels.len()
             )));
         }
         Ok(Self { width, height, channels, pixels })
     }
 
-    /// A picture of one colour, whose length (1 or 3) is the number of channels.
+    /// An image of one color, whose length (1 or 3) is the number of channels.
     ///
     /// # Panics
     /// When `colour` has neither 1 nor 3 components.
     pub fn filled(width: usize, height: usize, colour: &[u8]) -> Self {
-        assert!(colour.len() == 1 || colour.len() == 3, "a colour has 1 or 3 components");
+        assert!(colour.len() == 1 || colour.len() == 3, "a color has 1 or 3 components");
         Self { width, height, channels: colour.len(), pixels: colour.repeat(width * height) }
     }
 
-    /// Another picture of the same size, from as many pixels in other channels.
+    /// Another image of the same size, from as many pixels in other channels.
     pub(super) fn with_pixels(&self, channels: usize, pixels: Vec<u8>) -> Self {
         debug_assert_eq!(pixels.len(), self.width * self.height * channels);
         Self { width: self.width, height: self.height, channels, pixels }

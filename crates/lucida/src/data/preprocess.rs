@@ -1,6 +1,6 @@
-//! From a picture to the numbers that a network was trained on.
+//! From an image to the numbers that a network was trained on.
 //!
-//! A [`Preprocessing`] is stored with the model, so that a picture is treated in use exactly as in training. Its
+//! A [`Preprocessing`] is stored with the model, so that an image is treated in use exactly as in training. Its
 //! arithmetic is `(value / divisor - mean) / std` in 32-bit floats, in this order, because so do the programs that the
 //! known networks were trained with: the results are the same to the last bit.
 
@@ -55,7 +55,7 @@ impl Colour {
     }
 }
 
-/// How a picture becomes a network's input. Its order: digit, colour, size, numbers.
+/// How an image becomes a network's input. Its order: digit, color, size, numbers.
 ///
 /// One that was read from a file is to be [checked](Preprocessing::check).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub struct Preprocessing {
     /// How pixels are computed from those of another size.
     #[serde(default)]
     pub filter: Filter,
-    /// Whether the picture shows a digit that is first to look like those of MNIST: see [`normalise_digit`].
+    /// Whether the image shows a digit that is first to look like those of MNIST: see [`normalise_digit`].
     #[serde(default)]
     pub digit: bool,
 }
@@ -106,7 +106,7 @@ impl Preprocessing {
         Self { digit: true, ..Self::unit(28, 28, Colour::Grayscale) }
     }
 
-    /// VGG16 and VGG19: 224x224, BGR, the mean colour of ImageNet subtracted (Keras's mode `caffe`).
+    /// VGG16 and VGG19: 224x224, BGR, the mean color of ImageNet subtracted (Keras's mode `caffe`).
     pub fn vgg() -> Self {
         Self { divisor: 1.0, mean: vec![103.939, 116.779, 123.68], ..Self::unit(224, 224, Colour::Bgr) }
     }
@@ -116,7 +116,7 @@ impl Preprocessing {
         Self { divisor: 127.5, mean: vec![1.0; 3], ..Self::unit(size, size, Colour::Rgb) }
     }
 
-    /// The networks of torchvision: RGB, standardised with ImageNet's means and deviations (Keras's mode `torch`).
+    /// The networks of torchvision: RGB, standardized with ImageNet's means and deviations (Keras's mode `torch`).
     pub fn torchvision(size: usize) -> Self {
         Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225], ..Self::unit(size, size, Colour::Rgb) }
     }
@@ -185,21 +185,21 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Writes a picture of any size as a network's input: `out` has the shape [`Preprocessing::output_shape`].
+    /// Writes an image of any size as a network's input: `out` has the shape [`Preprocessing::output_shape`].
     ///
     /// # Errors
-    /// [`Error::Argument`] when `out` has another length, when the picture has no pixels, or as
+    /// [`Error::Argument`] when `out` has another length, when the image has no pixels, or as
     /// [`Preprocessing::check`].
     pub fn apply(&self, picture: &Picture, out: &mut [f32]) -> Result<()> {
         self.check()?;
         self.numbers(self.fitted(picture)?.pixels(), false, out)
     }
 
-    /// The first steps of [`Preprocessing::apply`], all but the numbers: the picture in the size and with the number of
+    /// The first steps of [`Preprocessing::apply`], all but the numbers: the image in the size and with the number of
     /// channels that the network takes (RGB where it takes BGR).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the picture has no pixels, [`Error::Limit`] when the size is absurd.
+    /// [`Error::Argument`] when the image has no pixels, [`Error::Limit`] when the size is absurd.
     pub fn fitted<'a>(&self, picture: &'a Picture) -> Result<Cow<'a, Picture>> {
         let mut picture = Cow::Borrowed(picture);
         if self.digit {
@@ -214,19 +214,19 @@ impl Preprocessing {
         Ok(picture)
     }
 
-    /// Whether another preprocessing makes the same picture in [`Preprocessing::fitted`].
+    /// Whether another preprocessing makes the same image in [`Preprocessing::fitted`].
     pub(super) fn fits_alike(&self, other: &Self) -> bool {
         let geometry = |p: &Self| (p.output_shape(), p.fit, p.filter, p.digit);
         geometry(self) == geometry(other)
     }
 
-    /// The last step of [`Preprocessing::apply`], for the bytes of a picture that is [fitted](Preprocessing::fitted).
+    /// The last step of [`Preprocessing::apply`], for the bytes of an image that is [fitted](Preprocessing::fitted).
     pub(super) fn convert_fitted(&self, pixels: &[u8], out: &mut [f32]) -> Result<()> {
         self.check()?;
         self.numbers(pixels, false, out)
     }
 
-    /// The picture of a network's input, as well as 8 bits can show it: the inverse of the last step of
+    /// The image of a network's input, as well as 8 bits can show it: the inverse of the last step of
     /// [`Preprocessing::apply`], rounded and clipped to 0 to 255.
     ///
     /// # Errors

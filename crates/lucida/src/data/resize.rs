@@ -1,4 +1,4 @@
-//! Other sizes of a picture: scaled, cropped, padded.
+//! Other sizes of an image: scaled, cropped, padded.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Limits, Picture};
 use crate::{Error, Result};
 
-/// How pixels are computed from those of another size. All but the first take in every pixel that a smaller picture
+/// How pixels are computed from those of another size. All but the first take in every pixel that a smaller image
 /// has to stand for (they are antialiased), as in Pillow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,7 +25,7 @@ pub enum Filter {
     Lanczos3,
 }
 
-/// What happens to the proportions when a picture must have a given size.
+/// What happens to the proportions when an image must have a given size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
@@ -39,7 +39,7 @@ pub enum Fit {
 }
 
 impl Picture {
-    /// The picture scaled to `width` x `height` pixels.
+    /// The image scaled to `width` x `height` pixels.
     ///
     /// # Errors
     /// [`Error::Argument`] when a side, old or new, is 0; [`Error::Limit`] when the result has more pixels than
@@ -69,12 +69,12 @@ impl Picture {
     /// The part of `width` x `height` pixels whose top left corner is at (`x`, `y`).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the part is not inside the picture.
+    /// [`Error::Argument`] when the part is not inside the image.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self> {
         let inside = |start: usize, len: usize, side: usize| start.checked_add(len).is_some_and(|end| end <= side);
         if !inside(x, width, self.width()) || !inside(y, height, self.height()) {
             return Err(Error::argument(format!(
-                "the part of {width}x{height} at ({x}, {y}) is not inside a picture of {}x{}",
+                "the part of {width}x{height} at ({x}, {y}) is not inside an image of {}x{}",
                 self.width(),
                 self.height()
             )));
@@ -88,7 +88,7 @@ impl Picture {
         Self::new(width, height, self.channels(), pixels)
     }
 
-    /// The picture on a black one of `width` x `height` pixels, its top left corner at (`x`, `y`).
+    /// The image on a black one of `width` x `height` pixels, its top left corner at (`x`, `y`).
     ///
     /// # Errors
     /// [`Error::Argument`] when it does not fit there; [`Error::Limit`] as [`Picture::resize`].
@@ -97,7 +97,7 @@ impl Picture {
         let fits = |start: usize, len: usize, side: usize| start.checked_add(len).is_some_and(|end| end <= side);
         if !fits(x, self.width(), width) || !fits(y, self.height(), height) {
             return Err(Error::argument(format!(
-                "a picture of {}x{} at ({x}, {y}) does not fit on one of {width}x{height}",
+                "an image of {}x{} at ({x}, {y}) does not fit on one of {width}x{height}",
                 self.width(),
                 self.height()
             )));
@@ -111,7 +111,7 @@ impl Picture {
         Self::new(width, height, self.channels(), pixels)
     }
 
-    /// The picture at a given size. The crop and the bars are centred, an odd pixel goes to the bottom and right.
+    /// The image at a given size. The crop and the bars are centered, an odd pixel goes to the bottom and right.
     ///
     /// # Errors
     /// As [`Picture::resize`].
@@ -152,7 +152,7 @@ pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels:
     let kind = match channels {
         1 => PixelType::F32,
         3 => PixelType::F32x3,
-        _ => return Err(Error::argument(format!("a picture has 1 or 3 channels, not {channels}"))),
+        _ => return Err(Error::argument(format!("an image has 1 or 3 channels, not {channels}"))),
     };
     if values.len() != from[0] * from[1] * channels {
         return Err(Error::argument(format!("{from:?} pixels of {channels} channels are not {} values", values.len())));
@@ -176,9 +176,9 @@ fn checked_size(width: usize, height: usize) -> Result<[u32; 2]> {
     let limit = Limits::default().pixels;
     let got = (width as u64).saturating_mul(height as u64);
     if got == 0 {
-        return Err(Error::argument(format!("a picture of {width}x{height} has no pixels to work with")));
+        return Err(Error::argument(format!("an image of {width}x{height} has no pixels to work with")));
     }
-    let too_large = || Error::Limit { what: format!("pixels of a picture of {width}x{height}"), got, limit };
+    let too_large = || Error::Limit { what: format!("pixels of an image of {width}x{height}"), got, limit };
     if got > limit {
         return Err(too_large());
     }

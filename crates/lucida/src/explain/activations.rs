@@ -1,9 +1,9 @@
-//! What the layers of a network make of a picture.
+//! What the layers of a network make of an image.
 
 use crate::nn::{Layer, Network, Plan, Shape};
 use crate::{Cpu, Error, Result};
 
-/// The output of a layer for one picture.
+/// The output of a layer for one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerActivation {
     /// The layer's name.
@@ -12,7 +12,7 @@ pub struct LayerActivation {
     pub class_name: &'static str,
     /// The shape of its output.
     pub shape: Shape,
-    /// The values: (row, column, channel) of a picture.
+    /// The values: (row, column, channel) of an image.
     pub values: Vec<f32>,
 }
 
@@ -28,19 +28,19 @@ impl LayerActivation {
     }
 }
 
-/// The outputs of some layers for one picture, in the order asked for. Without any names: of all layers in their order,
+/// The outputs of some layers for one image, in the order asked for. Without any names: of all layers in their order,
 /// but for inputs, dropout and flattening, whose output is their input.
 ///
-/// Equal patches of the picture give equal values, to the bit.
+/// Equal patches of the image give equal values, to the bit.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one picture for the
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one image for the
 /// network.
 pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) -> Result<Vec<LayerActivation>> {
     let expected = network.input_shape()?.len();
     if input.len() != expected {
         let got = input.len();
-        return Err(Error::argument(format!("a picture of {got} values for a network that takes {expected}")));
+        return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
     }
     let repeats = |layer: &Layer| matches!(layer, Layer::Input(_) | Layer::Dropout(_) | Layer::Flatten(_));
     let chosen: Vec<usize> = match layers {
@@ -71,7 +71,7 @@ pub enum Liveliness {
     Alive,
     /// All values are equal, but not zero (or none is a finite number).
     Constant,
-    /// All values are zero: the filter has nothing to say about this picture, or about any.
+    /// All values are zero: the filter has nothing to say about this image, or about any.
     Dead,
 }
 

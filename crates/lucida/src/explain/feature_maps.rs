@@ -1,4 +1,4 @@
-//! Feature maps as pictures: a sheet for each layer, and one of all layers.
+//! Feature maps as images: a sheet for each layer, and one of all layers.
 
 use super::activations::{LayerActivation, Liveliness, notebook_levels};
 use super::sheet::{hatched, zoom_to};
@@ -19,7 +19,7 @@ const MOST_UNITS: usize = 16_384;
 /// Maps of each layer in the overview.
 const ROW: usize = 8;
 
-/// How values become colours.
+/// How values become colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MapScale {
     /// Each map alone, as [`notebook_levels`] has it.
@@ -27,16 +27,16 @@ pub enum MapScale {
     Notebook,
     /// Each map alone, from its least value to its greatest.
     MinMax,
-    /// All maps of a layer together, from the least value to the greatest: equal colours are equal values.
+    /// All maps of a layer together, from the least value to the greatest: equal colors are equal values.
     None,
 }
 
 /// How feature maps are shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MapStyle {
-    /// How values become colours.
+    /// How values become colors.
     pub scale: MapScale,
-    /// Which colours.
+    /// Which colors.
     pub colormap: Colormap,
     /// The first so many channels; all when there is none.
     pub channels: Option<usize>,
@@ -65,7 +65,7 @@ impl MapStyle {
 }
 
 /// The feature maps of one layer, each with its number. A map that is zero everywhere is hatched, with the word "dead";
-/// one that has the same value everywhere is of one colour, and says which value. The units of a vector are squares, shown
+/// one that has the same value everywhere is of one color, and says which value. The units of a vector are squares, shown
 /// as one map.
 ///
 /// # Errors
@@ -144,7 +144,7 @@ fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Re
         .collect()
 }
 
-/// The units of a vector, each a picture of one pixel.
+/// The units of a vector, each an image of one pixel.
 fn unit_cells(activation: &LayerActivation, style: &MapStyle, shown: usize, numbered: bool) -> Result<Vec<Cell>> {
     let values = &activation.values;
     let all = style.picture(values, values.len(), 1, extent(values))?;
@@ -188,7 +188,7 @@ mod tests {
         let cells = map_cells(&half_dead(), &style, 2).unwrap();
         let sheet = Grid::new(cells).columns(2).zoom(8).margin(8).render().unwrap();
         assert!(colours(&sheet, 0, 0, 64, 64).len() > 40);
-        // The hatching is of two colours, neither of them gray's own black or white.
+        // The hatching is of two colors, neither of them gray's own black or white.
         let hatching = colours(&sheet, sheet.width() - 64, 0, 64, 64);
         assert_eq!(hatching.len(), 2, "{hatching:?}");
         assert!(hatching.iter().all(|rgb| (150..=250).contains(&rgb[0])), "{hatching:?}");

@@ -1,4 +1,4 @@
-//! The kernels of a convolution as pictures: what a network has learned, as it is.
+//! The kernels of a convolution as images: what a network has learned, as it is.
 
 use super::sheet::{enlarged, hatched, paste, stack, zoom_to};
 use crate::data::Picture;
@@ -16,9 +16,9 @@ const SCALE: usize = 400;
 /// How kernels are shown.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelStyle {
-    /// The colours of kernels that are not over three channels; those are shown in colour.
+    /// The colors of kernels that are not over three channels; those are shown in color.
     pub colormap: Colormap,
-    /// Whether equal colours are equal values in all kernels of the layer, or each kernel uses all colours.
+    /// Whether equal colors are equal values in all kernels of the layer, or each kernel uses all colors.
     pub scope: Scope,
     /// The first so many filters; all when there is none.
     pub filters: Option<usize>,
@@ -39,7 +39,7 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
     nodes.filter(|&(node, _)| kernel(network, node).is_some()).map(|(_, node)| node.name()).collect()
 }
 
-/// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in colour. Over more: a row
+/// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in color. Over more: a row
 /// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A filter whose kernel is zero everywhere is hatched.
 ///
 /// # Errors
@@ -122,7 +122,7 @@ fn scale(values: &[f32], style: &KernelStyle) -> Picture {
     padded
 }
 
-/// A layer's kernel, if it has one over pictures: (row, column, channel, filter).
+/// A layer's kernel, if it has one over images: (row, column, channel, filter).
 fn kernel(network: &Network, node: usize) -> Option<(&Weight, [usize; 4])> {
     let weights = &network.weights()[network.nodes()[node].weights()];
     weights.iter().find_map(|weight| {

@@ -1,6 +1,6 @@
 //! Taking networks apart: one file for each question.
 //!
-//! All of it works on any network that the tool can load, and takes pictures as the network takes them: prepared by the
+//! All of it works on any network that the tool can load, and takes images as the network takes them: prepared by the
 //! model's own [`Preprocessing`](crate::data::Preprocessing), in batches of (batch, height, width, channels).
 //!
 //! Which pixels does a class owe its score to? [`Explainer`] answers by any [`Method`], with a [`HeatMap`];

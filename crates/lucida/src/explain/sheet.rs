@@ -1,4 +1,4 @@
-//! What the pictures of several questions are put together from.
+//! What the images of several questions are put together from.
 
 use crate::data::{Filter, Picture};
 use crate::{Error, Result};
@@ -9,7 +9,7 @@ pub(super) fn zoom_to(size: usize, wanted: usize) -> usize {
     ((wanted + size / 2) / size).max(1)
 }
 
-/// The picture with each pixel `zoom` by `zoom`.
+/// The image with each pixel `zoom` by `zoom`.
 pub(super) fn enlarged(picture: &Picture, zoom: usize) -> Result<Picture> {
     picture.resize(picture.width() * zoom, picture.height() * zoom, Filter::Nearest)
 }
@@ -27,10 +27,10 @@ pub(super) fn hatched(width: usize, height: usize, zoom: usize) -> Picture {
     picture
 }
 
-/// Pictures below one another on white, `gap` pixels apart and with so much padding around.
+/// Images below one another on white, `gap` pixels apart and with so much padding around.
 pub(super) fn stack(pictures: &[Picture], gap: usize, padding: usize) -> Result<Picture> {
     let width = pictures.iter().map(Picture::width).max();
-    let width = width.ok_or_else(|| Error::argument("a sheet needs at least one picture"))? + 2 * padding;
+    let width = width.ok_or_else(|| Error::argument("a sheet needs at least one image"))? + 2 * padding;
     let height = pictures.iter().map(|picture| picture.height() + gap).sum::<usize>() - gap + 2 * padding;
     let mut sheet = Picture::filled(width, height, &[255; 3]);
     let mut top = padding;
@@ -41,7 +41,7 @@ pub(super) fn stack(pictures: &[Picture], gap: usize, padding: usize) -> Result<
     Ok(sheet)
 }
 
-/// Copies a picture onto an RGB one; what lies outside is left out.
+/// Copies an image onto an RGB one; what lies outside is left out.
 pub(super) fn paste(sheet: &mut Picture, picture: &Picture, left: usize, top: usize) {
     for y in 0..picture.height().min(sheet.height().saturating_sub(top)) {
         for x in 0..picture.width().min(sheet.width().saturating_sub(left)) {
@@ -53,8 +53,8 @@ pub(super) fn paste(sheet: &mut Picture, picture: &Picture, left: usize, top: us
     }
 }
 
-/// Draws the edge of a rectangle, two pixels wide where there is room, on an RGB picture. Its corners may lie outside;
-/// the edge is then drawn along the picture's own.
+/// Draws the edge of a rectangle, two pixels wide where there is room, on an RGB image. Its corners may lie outside;
+/// the edge is then drawn along the image's own.
 pub(super) fn outline(picture: &mut Picture, rows: (i64, i64), columns: (i64, i64), colour: [u8; 3]) {
     let clip = |(start, end): (i64, i64), size: usize| {
         let start = start.clamp(0, size as i64) as usize;

@@ -1,4 +1,4 @@
-//! Which pictures of a set excite each filter of a layer most.
+//! Which images of a set excite each filter of a layer most.
 //!
 //! The set is streamed through one plan in batches, and of each filter only the best few are kept: memory does not grow
 //! with the set.
@@ -9,15 +9,15 @@ use crate::data::{Dataset, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
-/// The most memory that the plan may take, in bytes, as long as one picture alone takes less.
+/// The most memory that the plan may take, in bytes, as long as one image alone takes less.
 const MEMORY: usize = 384 << 20;
-/// Pictures in a batch at most: more of them gain nothing.
+/// Images in a batch at most: more of them gain nothing.
 const BATCH: usize = 64;
 
-/// A filter's strongest activation in one picture.
+/// A filter's strongest activation in one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Excitation {
-    /// The number of the picture in its set.
+    /// The number of the image in its set.
     pub image: usize,
     /// The row and column of the activation in the layer's layout.
     pub position: [usize; 2],
@@ -28,12 +28,12 @@ pub struct Excitation {
 /// What was found in a set.
 #[derive(Debug)]
 pub struct TopActivations {
-    /// For each filter that was asked for: its strongest activations, at most one of each picture, the strongest first and
-    /// of equal ones that of the earlier picture. An activation of zero is none: a dead filter has an empty list.
+    /// For each filter that was asked for: its strongest activations, at most one of each image, the strongest first and
+    /// of equal ones that of the earlier image. An activation of zero is none: a dead filter has an empty list.
     pub filters: Vec<Vec<Excitation>>,
-    /// Pictures that were looked at.
+    /// Images that were looked at.
     pub images: usize,
-    /// Pictures that could not be read, and why.
+    /// Images that could not be read, and why.
     pub skipped: Vec<(usize, Error)>,
 }
 
@@ -42,24 +42,24 @@ pub struct TopActivations {
 pub struct Question<'a> {
     /// The network.
     pub network: &'a Network,
-    /// How a picture becomes its input.
+    /// How an image becomes its input.
     pub preprocessing: &'a Preprocessing,
     /// The layer.
     pub layer: &'a str,
     /// The filters.
     pub filters: &'a [usize],
-    /// How many pictures to keep for each.
+    /// How many images to keep for each.
     pub count: usize,
     /// What to run on.
     pub cpu: Cpu,
 }
 
-/// Finds the pictures of a set that excite the filters of a layer most. After each batch `progress` is told how many
-/// pictures are done; an error from it ends the search.
+/// Finds the images of a set that excite the filters of a layer most. After each batch `progress` is told how many
+/// images are done; an error from it ends the search.
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
-/// first picture's error when none can be read; and what `progress` says.
+/// first image's error when none can be read; and what `progress` says.
 pub fn top_activations(
     question: &Question,
     set: &dyn Dataset,
@@ -70,7 +70,7 @@ pub fn top_activations(
     filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
     let point = point(network, layer)?;
     if set.is_empty() {
-        return Err(Error::argument("there are no pictures to look at"));
+        return Err(Error::argument("there are no images to look at"));
     }
     let layout = field.layout();
     let (len, input_len) = (field.shape().len(), network.input_shape()?.len());
@@ -106,7 +106,7 @@ pub fn top_activations(
     }
 }
 
-/// Reads pictures into a batch, on as many threads as there are: decoding takes as long as a small network. One that
+/// Reads images into a batch, on as many threads as there are: decoding takes as long as a small network. One that
 /// cannot be read is left blank.
 fn fill(
     question: &Question,
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// A set in which some pictures cannot be read.
+    /// A set in which some images cannot be read.
     struct Spoilt(LabelledImages, fn(usize) -> bool);
 
     impl Dataset for Spoilt {

@@ -1,4 +1,4 @@
-//! What training minimises.
+//! What training minimizes.
 
 use lucida_kernels::ops::sigmoid;
 use serde::{Deserialize, Serialize};

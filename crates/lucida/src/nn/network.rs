@@ -220,7 +220,7 @@ impl Network {
         (count(false), count(true))
     }
 
-    /// Freezes a layer, or thaws it. A frozen layer's weights do not change in training; a frozen batch normalisation
+    /// Freezes a layer, or thaws it. A frozen layer's weights do not change in training; a frozen batch normalization
     /// uses its moving statistics and leaves them alone.
     ///
     /// # Errors
@@ -351,7 +351,7 @@ impl NetworkBuilder {
         &self.nodes[node].shape
     }
 
-    /// Finishes the network, with weights drawn from `seed` as each layer's initialisers say.
+    /// Finishes the network, with weights drawn from `seed` as each layer's initializers say.
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no output or no input; [`Error::Limit`] when there are too many weights.

@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The sizes of a tensor without its batch axis: `(height, width, channels)` of a picture, `(features)` of a vector.
+/// The sizes of a tensor without its batch axis: `(height, width, channels)` of an image, `(features)` of a vector.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// The shape of a picture.
+    /// The shape of an image.
     pub fn picture(height: usize, width: usize, channels: usize) -> Self {
         Self(vec![height, width, channels])
     }
@@ -36,7 +36,7 @@ impl Shape {
         self.0.iter().try_fold(1_usize, |len, &size| len.checked_mul(size))
     }
 
-    /// Height, width and channels, if it is the shape of a picture.
+    /// Height, width and channels, if it is the shape of an image.
     pub fn as_picture(&self) -> Option<[usize; 3]> {
         self.0.as_slice().try_into().ok()
     }

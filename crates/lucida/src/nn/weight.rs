@@ -13,7 +13,7 @@ pub struct WeightSpec {
     pub shape: Vec<usize>,
     /// How it starts.
     pub initializer: Initializer,
-    /// Whether gradient descent changes it. (The moving statistics of a batch normalisation are not trainable.)
+    /// Whether gradient descent changes it. (The moving statistics of a batch normalization are not trainable.)
     pub trainable: bool,
 }
 

@@ -12,7 +12,7 @@ const LENGTH: f64 = 220.0;
 const SIZE: f64 = 12.0;
 const LONGEST: f64 = 160.0;
 
-/// Probabilities by class, the likeliest in colour.
+/// Probabilities by class, the likeliest in color.
 #[derive(Debug, Clone)]
 pub struct Bars {
     classes: Vec<(String, f64)>,
@@ -42,7 +42,7 @@ impl Bars {
         self
     }
 
-    /// The true class: a likeliest class of another name is drawn in the colour of a mistake.
+    /// The true class: a likeliest class of another name is drawn in the color of a mistake.
     pub fn truth(mut self, name: impl Into<String>) -> Self {
         self.truth = Some(name.into());
         self

@@ -1,11 +1,11 @@
-//! Pictures in a terminal.
+//! Images in a terminal.
 
 use crate::data::Picture;
 
 /// The bit of each dot of a Braille character, row by row (Unicode, block `Braille Patterns`).
 const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
-/// A picture as lines of Braille characters, each of which stands for two by four pixels: a pixel whose luma is above
+/// An image as lines of Braille characters, each of which stands for two by four pixels: a pixel whose luma is above
 /// `threshold` is a dot. All lines are of one width.
 pub fn braille(picture: &Picture, threshold: u8) -> Vec<String> {
     let gray = picture.to_gray();

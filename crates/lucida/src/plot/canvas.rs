@@ -1,6 +1,6 @@
-//! Drawing on a picture: rectangles, lines, discs and text, with smooth edges.
+//! Drawing on an image: rectangles, lines, discs and text, with smooth edges.
 //!
-//! A shape's coverage of a pixel is taken from the distance between the pixel's centre and the shape's edge, which for
+//! A shape's coverage of a pixel is taken from the distance between the pixel's center and the shape's edge, which for
 //! shapes larger than a pixel cannot be told from the exact area and needs no polygon rasteriser.
 
 use super::Rgb;
@@ -18,7 +18,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// An RGB picture to draw on.
+/// An RGB image to draw on.
 pub(super) struct Canvas {
     picture: Picture,
 }
@@ -28,7 +28,7 @@ impl Canvas {
         Self { picture: Picture::filled(width, height, &background) }
     }
 
-    /// To draw on an RGB picture.
+    /// To draw on an RGB image.
     pub(super) fn on(picture: Picture) -> Self {
         Self { picture }
     }
@@ -44,7 +44,7 @@ impl Canvas {
         }
     }
 
-    /// The pixels whose centres may lie within `reach` of the box between two corners.
+    /// The pixels whose centers may lie within `reach` of the box between two corners.
     fn pixels(&self, (x0, y0): Point, (x1, y1): Point, reach: f32) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let range = |a: f32, b: f32, size: usize| {
             let from = (a.min(b) - reach).floor().max(0.0) as usize;
@@ -54,7 +54,7 @@ impl Canvas {
         (range(x0, x1, self.picture.width()), range(y0, y1, self.picture.height()))
     }
 
-    /// Copies a picture, each pixel `zoom` by `zoom`, with its top left corner at `(left, top)`; it must fit.
+    /// Copies an image, each pixel `zoom` by `zoom`, with its top left corner at `(left, top)`; it must fit.
     pub(super) fn paste(&mut self, picture: &Picture, left: usize, top: usize, zoom: usize) {
         for y in 0..picture.height() * zoom {
             for x in 0..picture.width() * zoom {
@@ -67,7 +67,7 @@ impl Canvas {
         }
     }
 
-    /// Copies an RGB picture as ink on paper: what lies under its light parts is seen through them. It must fit.
+    /// Copies an RGB image as ink on paper: what lies under its light parts is seen through them. It must fit.
     pub(super) fn paste_ink(&mut self, picture: &Picture, left: usize, top: usize) {
         for y in 0..picture.height() {
             for x in 0..picture.width() {

@@ -1,4 +1,4 @@
-//! Colour maps: a number between 0 and 1 to a colour.
+//! Color maps: a number between 0 and 1 to a color.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Rgb;
 use crate::{Error, Result};
 
-/// A colour map of 256 levels, under the name that matplotlib gives it.
+/// A color map of 256 levels, under the name that matplotlib gives it.
 ///
 /// The perceptually uniform maps (viridis, magma, inferno, plasma, cividis) suit quantities; turbo shows more detail
 /// at the price of uniformity; the diverging maps suit signed values with zero in the middle, see
@@ -52,7 +52,7 @@ impl Colormap {
         Self::RdBuR,
     ];
 
-    /// The colour of NaN in every map, magenta, which no map contains.
+    /// The color of NaN in every map, magenta, which no map contains.
     pub const NAN: Rgb = [255, 0, 255];
 
     /// The map's name in matplotlib.
@@ -78,16 +78,16 @@ impl Colormap {
         let wanted = if name.eq_ignore_ascii_case("grey") { "gray" } else { name };
         Self::ALL.into_iter().find(|map| map.name().eq_ignore_ascii_case(wanted)).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|map| map.name()).collect();
-            Error::argument(format!("no colour map is named {name:?}; there are {}", names.join(", ")))
+            Error::argument(format!("no color map is named {name:?}; there are {}", names.join(", ")))
         })
     }
 
-    /// The colour of `value`, which is clamped to 0 to 1; NaN is [`Colormap::NAN`].
+    /// The color of `value`, which is clamped to 0 to 1; NaN is [`Colormap::NAN`].
     pub fn rgb(self, value: f32) -> Rgb {
         if value.is_nan() { Self::NAN } else { self.level(index(value)) }
     }
 
-    /// The colours of many values, as [`rgb`](Self::rgb) gives them, three bytes each.
+    /// The colors of many values, as [`rgb`](Self::rgb) gives them, three bytes each.
     pub fn apply(self, values: &[f32]) -> Vec<u8> {
         let table: Vec<Rgb> = (0..LEVELS).map(|level| self.level(level)).collect();
         values.iter().flat_map(|&value| if value.is_nan() { Self::NAN } else { table[index(value)] }).collect()

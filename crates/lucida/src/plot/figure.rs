@@ -1,4 +1,4 @@
-//! A line drawing, to be written as SVG or painted as a picture.
+//! A line drawing, to be written as SVG or painted as an image.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::{Error, Result, files};
 /// The fonts of an SVG's texts. The first is the one whose widths the layout is made for; it is wider than the others.
 const FONTS: &str = "DejaVu Sans, Verdana, system-ui, Helvetica, Arial, sans-serif";
 
-/// A drawing's colours by what they are for, so that a page may change them with its own.
+/// A drawing's colors by what they are for, so that a page may change them with its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paint {
     /// What is drawn on.
@@ -26,13 +26,13 @@ pub(super) enum Paint {
     Rule,
     /// What is empty.
     Faint,
-    /// The line of a series: colours from the set of Okabe and Ito, which colour-blind readers can tell apart.
+    /// The line of a series: colors from the set of Okabe and Ito, which colour-blind readers can tell apart.
     Series(usize),
-    /// A colour that means a value and is the same everywhere.
+    /// A color that means a value and is the same everywhere.
     Fixed(Rgb),
 }
 
-/// The colours of the series, and their names on a page.
+/// The colors of the series, and their names on a page.
 const SERIES: [Rgb; 6] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233]];
 
 impl Paint {
@@ -53,7 +53,7 @@ impl Paint {
         format!("#{r:02x}{g:02x}{b:02x}")
     }
 
-    /// The colour as CSS, with the page's own colour first where `themed`.
+    /// The color as CSS, with the page's own color first where `themed`.
     fn css(self, themed: bool) -> String {
         let name = match self {
             _ if !themed => return self.hex(),
@@ -150,7 +150,7 @@ impl Figure {
     }
 
     /// The drawing as an `svg` element for a page, whose custom properties `--surface`, `--ink`, `--muted`, `--rule`,
-    /// `--page` and `--series-0` to `--series-5` set its colours.
+    /// `--page` and `--series-0` to `--series-5` set its colors.
     pub fn inline_svg(&self) -> String {
         self.element(true)
     }
@@ -181,10 +181,10 @@ impl Figure {
         files::write_bytes(path, self.svg().as_bytes())
     }
 
-    /// The drawing on white as an RGB picture, `scale` times as large.
+    /// The drawing on white as an RGB image, `scale` times as large.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `scale` is not above 0, [`Error::Limit`] when the picture would be too large.
+    /// [`Error::Argument`] when `scale` is not above 0, [`Error::Limit`] when the image would be too large.
     pub fn picture(&self, scale: f64) -> Result<Picture> {
         if !scale.is_finite() || scale <= 0.0 {
             return Err(Error::argument(format!("a figure cannot be drawn at a scale of {scale}: it must be above 0")));
@@ -216,7 +216,7 @@ impl Figure {
         Ok(canvas.into_picture())
     }
 
-    /// The texts with their colours and what lies under them, for the tests of contrast.
+    /// The texts with their colors and what lies under them, for the tests of contrast.
     #[cfg(test)]
     pub(super) fn marks(&self) -> &[Mark] {
         &self.marks

@@ -1,4 +1,4 @@
-//! Grids of pictures, with a caption under each and a title above all.
+//! Grids of images, with a caption under each and a title above all.
 
 use super::canvas::{Anchor, Canvas, Line};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, elide, width};
@@ -6,10 +6,10 @@ use super::{Rgb, check_size, luminance, more_readable};
 use crate::data::Picture;
 use crate::{Error, Result};
 
-/// A caption that is wider than its picture widens the cell up to this many times the size of the text.
+/// A caption that is wider than its image widens the cell up to this many times the size of the text.
 const CAPTION_EMS: f32 = 14.0;
 
-/// A picture of a grid and its caption.
+/// An image of a grid and its caption.
 #[derive(Debug, Clone)]
 pub struct Cell {
     picture: Picture,
@@ -18,12 +18,12 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A picture without a caption.
+    /// An image without a caption.
     pub fn new(picture: Picture) -> Self {
         Self { picture, caption: String::new(), flagged: false }
     }
 
-    /// Text under the picture; `\n` begins another line, and a line that is too wide is shortened.
+    /// Text under the image; `\n` begins another line, and a line that is too wide is shortened.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self
@@ -42,7 +42,7 @@ impl From<Picture> for Cell {
     }
 }
 
-/// Pictures in rows and columns. All cells are as large as the largest picture, and each picture lies in the middle
+/// Images in rows and columns. All cells are as large as the largest image, and each image lies in the middle
 /// of its cell. A margin lies between the cells, and a padding around them all.
 #[derive(Debug, Clone)]
 pub struct Grid {
@@ -71,7 +71,7 @@ impl Grid {
         }
     }
 
-    /// The most pictures in a row; a grid of fewer pictures is narrower.
+    /// The most images in a row; a grid of fewer images is narrower.
     pub fn columns(mut self, columns: usize) -> Self {
         self.columns = columns;
         self
@@ -89,19 +89,19 @@ impl Grid {
         self
     }
 
-    /// The colour behind the cells; the text is dark on a light one and light on a dark one.
+    /// The color behind the cells; the text is dark on a light one and light on a dark one.
     pub fn background(mut self, background: Rgb) -> Self {
         self.background = background;
         self
     }
 
-    /// How many pixels wide and high each pixel of a picture becomes.
+    /// How many pixels wide and high each pixel of an image becomes.
     pub fn zoom(mut self, zoom: usize) -> Self {
         self.zoom = zoom;
         self
     }
 
-    /// Text above all pictures.
+    /// Text above all images.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
@@ -113,10 +113,10 @@ impl Grid {
         self
     }
 
-    /// The grid as an RGB picture.
+    /// The grid as an RGB image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are no pictures, no columns, a zoom of 0 or a text size outside 4 to 400;
+    /// [`Error::Argument`] when there are no images, no columns, a zoom of 0 or a text size outside 4 to 400;
     /// [`Error::Limit`] when the grid would be too large.
     pub fn render(&self) -> Result<Picture> {
         let layout = self.layout()?;
@@ -169,7 +169,7 @@ impl Grid {
 
     fn layout(&self) -> Result<Layout> {
         if self.cells.is_empty() {
-            return Err(Error::argument("a grid needs at least one picture"));
+            return Err(Error::argument("a grid needs at least one image"));
         }
         if self.columns == 0 || self.zoom == 0 {
             let (columns, zoom) = (self.columns, self.zoom);
@@ -217,7 +217,7 @@ impl Cell {
     }
 }
 
-/// The part of the text size between a picture and its caption.
+/// The part of the text size between an image and its caption.
 const GAP: f32 = 0.3;
 
 /// Where things lie, in pixels.
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn pixels_are_where_they_belong() {
         let picture = rendered(&Grid::new(digits(10)).columns(4).background([1, 2, 3]));
-        // Picture 5 is in the second row and column.
+        // Image 5 is in the second row and column.
         assert_eq!(picture.pixel(33, 33), [100; 3]);
         assert_eq!(picture.pixel(60, 60), [100; 3]);
         assert_eq!(picture.pixel(32, 33), [1, 2, 3]);
@@ -299,7 +299,7 @@ mod tests {
         assert!(matches!(Grid::new(digits(1)).zoom(0).render(), Err(Error::Argument(_))));
         assert!(matches!(Grid::new(digits(1)).text_size(f32::NAN).render(), Err(Error::Argument(_))));
         assert!(matches!(Grid::new(digits(1)).zoom(usize::MAX).render(), Err(Error::Limit { .. })));
-        assert!(Grid::new(digits(1)).margin(usize::MAX).render().is_ok(), "one cell has no neighbour");
+        assert!(Grid::new(digits(1)).margin(usize::MAX).render().is_ok(), "one cell has no neighbor");
         assert!(matches!(Grid::new(digits(1)).padding(usize::MAX).render(), Err(Error::Limit { .. })));
         assert!(matches!(Grid::new(digits(2)).margin(usize::MAX).title("x").render(), Err(Error::Limit { .. })));
     }

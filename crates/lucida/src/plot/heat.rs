@@ -1,22 +1,22 @@
-//! Heat maps over the picture that they are about.
+//! Heat maps over the image that they are about.
 //!
-//! The picture lies beneath in gray, faded so far that colours stand out from its darkest and its lightest parts alike. The
-//! colour of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
-//! picture is seen as it is.
+//! The image lies beneath in gray, faded so far that colors stand out from its darkest and its lightest parts alike. The
+//! color of a value is laid over it, the more opaque the farther the value is from zero: where a map says nothing, the
+//! image is seen as it is.
 
 use super::{Colormap, Rgb, check_size, color_scale, short_number};
 use crate::data::Picture;
 use crate::{Error, Result};
 
-/// The part of the values that may lie beyond the full colour: one pixel far above all others would leave the rest of the map
+/// The part of the values that may lie beyond the full color: one pixel far above all others would leave the rest of the map
 /// blank.
 const OUTLIERS: f64 = 0.005;
-/// The darkest and the lightest gray beneath a map of signed values, whose colours are dark.
+/// The darkest and the lightest gray beneath a map of signed values, whose colors are dark.
 const LIGHT: [f32; 2] = [0.62, 1.0];
-/// The same beneath a map of positive values, whose strongest colours are light.
+/// The same beneath a map of positive values, whose strongest colors are light.
 const DARK: [f32; 2] = [0.04, 0.62];
 
-/// What the values of a map mean, and so how they are coloured.
+/// What the values of a map mean, and so how they are colored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heat {
     /// Negative values are blue, positive ones red, as strong as they are far from zero.
@@ -25,7 +25,7 @@ pub enum Heat {
     Positive,
 }
 
-/// A map over the picture that it is about.
+/// A map over the image that it is about.
 #[derive(Debug, Clone)]
 pub struct HeatOverlay<'a> {
     picture: &'a Picture,
@@ -41,23 +41,23 @@ impl<'a> HeatOverlay<'a> {
         Self { picture, values, heat, smooth: false, zoom: 1 }
     }
 
-    /// Whether the values between those of the pixels are interpolated, for a map that is coarser than the picture; else
+    /// Whether the values between those of the pixels are interpolated, for a map that is coarser than the image; else
     /// each pixel of a zoomed map is a square.
     pub fn smooth(self, smooth: bool) -> Self {
         Self { smooth, ..self }
     }
 
-    /// How many pixels wide and high each pixel of the picture becomes.
+    /// How many pixels wide and high each pixel of the image becomes.
     pub fn zoom(self, zoom: usize) -> Self {
         Self { zoom, ..self }
     }
 
-    /// The zoom at which a picture of few pixels is large enough to look at: its longer side at least 224 pixels.
+    /// The zoom at which an image of few pixels is large enough to look at: its longer side at least 224 pixels.
     pub fn zoom_for(picture: &Picture) -> usize {
         224_usize.div_ceil(picture.width().max(picture.height()).max(1))
     }
 
-    /// The value of the full colour.
+    /// The value of the full color.
     pub fn full(&self) -> f32 {
         extent(self.values, self.heat).1
     }
@@ -80,17 +80,17 @@ impl<'a> HeatOverlay<'a> {
         color_scale(width, [255; 3], color, [&low, middle, &full])
     }
 
-    /// The map and the picture as one RGB picture.
+    /// The map and the image as one RGB image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is not one value for each pixel, or the zoom is 0; [`Error::Limit`] when the picture
+    /// [`Error::Argument`] when there is not one value for each pixel, or the zoom is 0; [`Error::Limit`] when the image
     /// would be too large.
     pub fn render(&self) -> Result<Picture> {
         let (width, height) = (self.picture.width(), self.picture.height());
         if self.values.len() != width * height || self.zoom == 0 {
             let (values, zoom) = (self.values.len(), self.zoom);
             return Err(Error::argument(format!(
-                "a map of {values} values cannot be laid over a picture of {width}x{height} at a zoom of {zoom}"
+                "a map of {values} values cannot be laid over an image of {width}x{height} at a zoom of {zoom}"
             )));
         }
         let (wide, high) = (width.saturating_mul(self.zoom), height.saturating_mul(self.zoom));
@@ -117,13 +117,13 @@ impl<'a> HeatOverlay<'a> {
         Picture::new(wide, high, 3, pixels)
     }
 
-    /// The colour of a value, over a gray of 0 to 1.
+    /// The color of a value, over a gray of 0 to 1.
     fn colour(&self, value: f32, gray: f32) -> Rgb {
         if value.is_nan() {
             return Colormap::NAN;
         }
         let ([dark, light], colour, opacity) = match self.heat {
-            // The middle of the map is nearly white: the colour is taken from its outer parts, the opacity tells the rest.
+            // The middle of the map is nearly white: the color is taken from its outer parts, the opacity tells the rest.
             Heat::Signed => {
                 let outer = 0.5 + value.signum() * (0.28 + 0.17 * value.abs());
                 (LIGHT, Colormap::RdBuR.rgb(outer), value.abs().powf(0.7))
@@ -147,7 +147,7 @@ fn luma(pixel: &[u8]) -> f32 {
     }
 }
 
-/// The value that shows nothing, and that of the full colour.
+/// The value that shows nothing, and that of the full color.
 fn extent(values: &[f32], heat: Heat) -> (f32, f32) {
     let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite()).collect();
     if heat == Heat::Signed {
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(overlay.full(), 7.0);
         let map = overlay.render().unwrap();
         // 255 (0.04 + 128 / 255 (0.62 - 0.04)) is 84.4.
-        assert_eq!(map.pixel(0, 0), [84; 3], "the least value shows the picture");
+        assert_eq!(map.pixel(0, 0), [84; 3], "the least value shows the image");
         let reds: Vec<u8> = (0..5).map(|x| map.pixel(x, 0)[0]).collect();
         assert!(reds.windows(2).all(|pair| pair[0] < pair[1]), "{reds:?}");
     }
@@ -221,7 +221,7 @@ mod tests {
         values[3] = 1e6;
         let picture = Picture::filled(1000, 1, &[0]);
         assert!((0.98..1.0).contains(&HeatOverlay::new(&picture, &values, Heat::Signed).full()));
-        // Where nearly all is blank, what there is is the full colour.
+        // Where nearly all is blank, what there is is the full color.
         let mut point = vec![0.0; 1000];
         point[5] = 7.0;
         assert_eq!(HeatOverlay::new(&picture, &point, Heat::Positive).full(), 7.0);

@@ -1,10 +1,10 @@
-//! Pictures of numbers: colour maps, grids, curves, matrices, and the report that binds them.
+//! Images of numbers: color maps, grids, curves, matrices, and the report that binds them.
 //!
-//! Everything here draws what it is given and knows no network. Rasters are [`Picture`](crate::data::Picture)s; line
-//! drawings are [`Figure`]s, which become SVG for a page and a picture for a file from the same description.
+//! Everything here draws what it is given and knows no network. Rasters are [`Picture`](crate::data::Image)s; line
+//! drawings are [`Figure`]s, which become SVG for a page and an image for a file from the same description.
 //!
 //! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: in its
-//! pictures a label that reads upwards comes out blurred and heavy, its fitted epoch axis starts at an epoch 0 that
+//! images a label that reads upwards comes out blurred and heavy, its fitted epoch axis starts at an epoch 0 that
 //! does not exist, and its font is private, so that the captions of a grid would have needed a second one.
 
 mod bars;
@@ -41,13 +41,13 @@ pub use scale::{box_label, color_scale};
 pub use scatter::Scatter;
 pub use ticks::short_number;
 
-/// A colour: red, green, blue, each 0 to 255.
+/// A color: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];
 
-/// The most pixels that a rendered picture may have: 256 million, 768 MB.
+/// The most pixels that a rendered image may have: 256 million, 768 MB.
 const MAX_PIXELS: u64 = 1 << 28;
 
-/// Refuses a picture that is larger than [`MAX_PIXELS`].
+/// Refuses an image that is larger than [`MAX_PIXELS`].
 fn check_size(what: &str, width: usize, height: usize) -> crate::Result<()> {
     let got = (width as u64).saturating_mul(height as u64);
     if got > MAX_PIXELS {
@@ -71,7 +71,7 @@ fn contrast(a: Rgb, b: Rgb) -> f64 {
     (a.max(b) + 0.05) / (a.min(b) + 0.05)
 }
 
-/// Whichever of two colours stands out more from `background`.
+/// Whichever of two colors stands out more from `background`.
 fn more_readable(background: Rgb, first: Rgb, second: Rgb) -> Rgb {
     if contrast(background, first) >= contrast(background, second) { first } else { second }
 }

@@ -1,4 +1,4 @@
-//! From floats to pictures: activations, kernels, heat maps.
+//! From floats to images: activations, kernels, heat maps.
 
 use super::{Colormap, Rgb};
 use crate::data::Picture;
@@ -18,12 +18,12 @@ pub enum Normalize {
     Range(f32, f32),
 }
 
-/// Over which values a normalisation takes its extent.
+/// Over which values a normalization takes its extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Over each map alone: every map uses all colours.
+    /// Over each map alone: every map uses all colors.
     Each,
-    /// Over all maps together: equal colours are equal values.
+    /// Over all maps together: equal colors are equal values.
     Shared,
 }
 
@@ -67,7 +67,7 @@ fn scale(values: &[f32], low: f64, span: f64) -> Vec<f32> {
     values.iter().map(one).collect()
 }
 
-/// A picture of one map of floats, `height * width` values row by row.
+/// An image of one map of floats, `height * width` values row by row.
 ///
 /// # Errors
 /// [`Error::Argument`] when the number of values is another.
@@ -82,7 +82,7 @@ pub fn float_map(
     Picture::new(width, height, 3, colormap.apply(&normalize.apply(values)))
 }
 
-/// A picture of floats that are colours, `height * width * 3` values (height, width, channel). A pixel with a NaN
+/// An image of floats that are colors, `height * width * 3` values (height, width, channel). A pixel with a NaN
 /// among its channels is [`Colormap::NAN`].
 ///
 /// # Errors
@@ -103,7 +103,7 @@ fn rgb_picture(unit: &[f32], width: usize, height: usize) -> Result<Picture> {
     Picture::new(width, height, 3, unit.chunks_exact(3).flat_map(pixel).collect())
 }
 
-/// A picture of each channel of one activation, `height * width * channels` values (height, width, channel).
+/// An image of each channel of one activation, `height * width * channels` values (height, width, channel).
 ///
 /// # Errors
 /// [`Error::Argument`] when the number of values is another.
@@ -125,9 +125,9 @@ pub fn channel_maps(
         .collect()
 }
 
-/// Pictures of convolution kernels in Keras's layout (height, width, input channel, output channel).
+/// Images of convolution kernels in Keras's layout (height, width, input channel, output channel).
 ///
-/// Kernels over 3 channels are shown in colour, one picture per filter, and the colour map is not used. All others
+/// Kernels over 3 channels are shown in color, one image per filter, and the color map is not used. All others
 /// are shown as one map per filter and input channel: the input channels of filter 0, then those of filter 1, so that
 /// a [`Grid`](super::Grid) with as many columns as input channels has a filter in each row.
 ///

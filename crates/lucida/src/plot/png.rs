@@ -1,4 +1,4 @@
-//! A picture as the bytes of a file.
+//! An image as the bytes of a file.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -7,13 +7,13 @@ use image::{ExtendedColorType, ImageEncoder};
 use crate::data::Picture;
 use crate::{Error, Result};
 
-/// The picture as a PNG file, gray or RGB of 8 bits; equal pictures give equal bytes.
+/// The image as a PNG file, gray or RGB of 8 bits; equal images give equal bytes.
 ///
 /// # Errors
-/// [`Error::Argument`] when the picture has no pixels or too many for the format.
+/// [`Error::Argument`] when the image has no pixels or too many for the format.
 pub fn png_bytes(picture: &Picture) -> Result<Vec<u8>> {
     let (width, height) = (picture.width(), picture.height());
-    let refuse = |why: String| Error::argument(format!("a picture of {width}x{height} cannot be a PNG file: {why}"));
+    let refuse = |why: String| Error::argument(format!("an image of {width}x{height} cannot be a PNG file: {why}"));
     let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
         return Err(refuse("it is too large".into()));
     };
@@ -28,13 +28,13 @@ pub fn png_bytes(picture: &Picture) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The picture as a JPEG file of quality 85, for photos in a page.
+/// The image as a JPEG file of quality 85, for photos in a page.
 ///
 /// # Errors
-/// [`Error::Argument`] when the picture has no pixels or too many for the format.
+/// [`Error::Argument`] when the image has no pixels or too many for the format.
 pub fn jpeg_bytes(picture: &Picture) -> Result<Vec<u8>> {
     let (width, height) = (picture.width(), picture.height());
-    let refuse = |why: String| Error::argument(format!("a picture of {width}x{height} cannot be a JPEG file: {why}"));
+    let refuse = |why: String| Error::argument(format!("an image of {width}x{height} cannot be a JPEG file: {why}"));
     let (Ok(w), Ok(h)) = (u16::try_from(width), u16::try_from(height)) else {
         return Err(refuse("it is too large".into()));
     };

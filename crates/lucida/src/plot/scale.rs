@@ -29,8 +29,8 @@ pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, lab
     canvas.into_picture()
 }
 
-/// Writes the label of a box onto an RGB picture: above the box's top edge at its left one (`[top, left]`), or inside of it
-/// where there is no room above; never beyond the picture's right edge.
+/// Writes the label of a box onto an RGB image: above the box's top edge at its left one (`[top, left]`), or inside of it
+/// where there is no room above; never beyond the image's right edge.
 pub fn box_label(picture: Picture, text: &str, [top, left]: [usize; 2], color: Rgb) -> Picture {
     let (height, wide) = (TEXT * LINE_HEIGHT, width(text, TEXT, Weight::Bold));
     let baseline = if top as f32 >= height { top as f32 - 4.0 } else { top as f32 + height };

@@ -1,4 +1,4 @@
-//! Pictures as a map: points in the colours of their classes, and small pictures where there is room for them.
+//! Images as a map: points in the colors of their classes, and small images where there is room for them.
 
 use std::fmt::Write as _;
 
@@ -17,14 +17,14 @@ const PADDING: f64 = 40.0;
 const TITLE: f32 = 20.0;
 const LABEL: f32 = 15.0;
 const RADIUS: f64 = 3.0;
-/// Classes that the legend names; more cannot be told apart by their colours.
+/// Classes that the legend names; more cannot be told apart by their colors.
 const NAMED: usize = 24;
-/// The sides that a small picture may have.
+/// The sides that a small image may have.
 const THUMBNAIL: std::ops::RangeInclusive<f64> = 16.0..=64.0;
-/// The part of the map that small pictures would cover if they did not overlap.
+/// The part of the map that small images would cover if they did not overlap.
 const COVER: f64 = 0.45;
 
-/// Points with a class each, to be drawn with pictures of what they stand for.
+/// Points with a class each, to be drawn with images of what they stand for.
 #[derive(Debug, Clone)]
 pub struct Scatter {
     /// In pixels of the map.
@@ -91,12 +91,12 @@ impl Scatter {
         Self { labels, ..self }
     }
 
-    /// The side of a small picture in pixels.
+    /// The side of a small image in pixels.
     pub fn thumbnail_size(&self) -> usize {
         self.thumbnail as usize
     }
 
-    /// The points that have room for a small picture: none of these overlaps another. The first of close ones counts.
+    /// The points that have room for a small image: none of these overlaps another. The first of close ones counts.
     pub fn with_room(&self) -> Vec<usize> {
         let cells = (SIDE / self.thumbnail).ceil() as usize + 2;
         let mut taken: Vec<Vec<usize>> = vec![Vec::new(); cells * cells];
@@ -118,10 +118,10 @@ impl Scatter {
         chosen
     }
 
-    /// The map as an RGB picture; `thumbnails` are pictures of any size of points [with room](Self::with_room).
+    /// The map as an RGB image; `thumbnails` are images of any size of points [with room](Self::with_room).
     ///
     /// # Errors
-    /// [`Error::Argument`] when there is no such point or a picture is empty.
+    /// [`Error::Argument`] when there is no such point or an image is empty.
     pub fn picture(&self, thumbnails: &[(usize, Picture)]) -> Result<Picture> {
         let (width, height) = (self.width().ceil() as usize, self.height().ceil() as usize);
         check_size("map", width, height)?;
@@ -154,7 +154,7 @@ impl Scatter {
         Ok(canvas.into_picture())
     }
 
-    /// The map as an SVG file that needs no other: the pictures are inside.
+    /// The map as an SVG file that needs no other: the images are inside.
     ///
     /// # Errors
     /// As [`Scatter::picture`].
@@ -211,15 +211,15 @@ impl Scatter {
         escape(&self.labels.get(index).map_or_else(|| class.clone(), |label| format!("{label} ({class})")))
     }
 
-    /// The top left corner of a point's picture on the map, on whole pixels and inside it.
+    /// The top left corner of a point's image on the map, on whole pixels and inside it.
     fn corner(&self, index: usize) -> (f64, f64) {
         let (x, y) = self.points[index];
         let inside = |value: f64| (value - self.thumbnail / 2.0).round().clamp(0.0, SIDE - self.thumbnail);
         (inside(x), inside(y))
     }
 
-    /// A picture at the size of a small one, in the colour of its class: light ink on black, as digits are, becomes ink of
-    /// that colour on white; any other picture gets a frame.
+    /// An image at the size of a small one, in the color of its class: light ink on black, as digits are, becomes ink of
+    /// that color on white; any other image gets a frame.
     fn small(&self, index: usize, picture: &Picture) -> Result<Picture> {
         let Some(&class) = self.classes.get(index) else {
             return Err(Error::argument(format!("a map of {} points has no point {index}", self.classes.len())));
@@ -261,7 +261,7 @@ impl Scatter {
         PADDING + if self.title.is_empty() { 0.0 } else { f64::from(TITLE * LINE_HEIGHT) + PADDING / 2.0 }
     }
 
-    /// The names in the legend, their colours, and where their discs lie.
+    /// The names in the legend, their colors, and where their discs lie.
     fn legend(&self) -> Vec<(String, Rgb, (f64, f64))> {
         if !self.has_legend() {
             return Vec::new();
@@ -283,7 +283,7 @@ impl Scatter {
         legend
     }
 
-    /// The colour of a class: up to ten have strong ones, more are spread over the rainbow.
+    /// The color of a class: up to ten have strong ones, more are spread over the rainbow.
     fn colour(&self, class: usize) -> Rgb {
         let count = self.class_names.len();
         let colour = match colorous::CATEGORY10.get(class) {
@@ -294,7 +294,7 @@ impl Scatter {
     }
 }
 
-/// Whether a picture is gray and black at its edge.
+/// Whether an image is gray and black at its edge.
 fn is_ink_on_black(picture: &Picture) -> bool {
     let (width, height) = (picture.width(), picture.height());
     if picture.channels() != 1 || width < 3 || height < 3 {
@@ -311,7 +311,7 @@ fn is_ink_on_black(picture: &Picture) -> bool {
     sum < 16 * count
 }
 
-/// A colour that stays behind another.
+/// A color that stays behind another.
 fn pale(colour: Rgb) -> Rgb {
     colour.map(|value| 255 - (255 - value) / 3)
 }

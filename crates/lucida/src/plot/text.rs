@@ -1,7 +1,7 @@
-//! Text in pictures, with an embedded font.
+//! Text in images, with an embedded font.
 //!
 //! DejaVu Sans, because it is free, embeddable, legible at 10 pixels and covers Latin, Greek, Cyrillic and the
-//! mathematical signs; a picture is thus the same on every machine, with fonts installed or none.
+//! mathematical signs; an image is thus the same on every machine, with fonts installed or none.
 
 use std::sync::OnceLock;
 

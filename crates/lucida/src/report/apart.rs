@@ -32,14 +32,14 @@ const METHODS: [explain::Method; 6] = [
 const PHOTO_LAYERS: [&str; 3] = ["block1_conv2", "block2_conv2", "block3_conv3"];
 const PHOTO_FILTERS: (&str, usize) = ("block3_conv1", 6);
 
-/// How much work goes into the pictures.
+/// How much work goes into the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Steps for the picture of a class.
+    /// Steps for the image of a class.
     pub class_steps: usize,
-    /// Steps for the picture of a filter.
+    /// Steps for the image of a filter.
     pub filter_steps: usize,
-    /// Steps for the picture of a filter of the network for photos.
+    /// Steps for the image of a filter of the network for photos.
     pub photo_steps: usize,
     /// Height of the photo in pixels.
     pub photo_height: usize,
@@ -63,7 +63,7 @@ impl Default for Depth {
     }
 }
 
-/// The pictures of a network taken apart.
+/// The images of a network taken apart.
 #[derive(Debug)]
 pub(super) struct Apart {
     classes: Vec<(Maximized, String, f32)>,
@@ -108,7 +108,7 @@ impl Apart {
         })
     }
 
-    /// The pictures under the names of their files.
+    /// The images under the names of their files.
     pub(super) fn pictures(&self) -> Result<Vec<(&'static str, Picture)>> {
         let classes = self.classes.iter().map(|(found, class, probability)| {
             Cell::new(found.picture.clone()).caption(format!("{class}\n{}", percent(*probability)))
@@ -137,7 +137,7 @@ impl Apart {
     }
 
     pub(super) fn dreams(&self) -> Result<Content> {
-        let intro = "No digit was used for these pictures: each began as almost nothing and was changed, step by step, \
+        let intro = "No digit was used for these images: each began as almost nothing and was changed, step by step, \
                      until the network was as sure of its class as can be. They show what it has taken for the nature of \
                      a digit.";
         let gallery = self.classes.iter().fold(Gallery::new(3), |gallery, (found, class, probability)| {
@@ -147,7 +147,7 @@ impl Apart {
     }
 
     pub(super) fn filters(&self) -> Result<Content> {
-        let intro = "The same for single filters: the picture that each answers most strongly. From layer to layer they \
+        let intro = "The same for single filters: the image that each answers most strongly. From layer to layer they \
                      grow from edges through parallel strokes to curves and crossings. The number is the mean of its map.";
         let mut content = Content::new().paragraph(intro);
         for (layer, found) in &self.filters {
@@ -169,7 +169,7 @@ impl Apart {
     pub(super) fn explanations(&self) -> Result<Content> {
         let intro = "Which pixels decided? Several methods answer, each in its own way. Below each stands how far to believe \
                      it: the probability that is left while the pixels it calls important are deleted (less is better), and \
-                     that is reached while they are inserted into a blurred picture (more is better).";
+                     that is reached while they are inserted into a blurred image (more is better).";
         let mut content = Content::new().paragraph(intro);
         for (title, picture) in &self.explanations {
             content = content.heading(title).picture(picture, 1, title, "")?;
@@ -201,7 +201,7 @@ impl Apart {
             .paragraph("The nine filters of block3_conv3 that answer the cat most, and what in it they answer to.")
             .picture(&self.photo.projections, 1, "Projections of nine filters beside the parts of the photo", "")?
             .heading("What they would like to see")
-            .paragraph("Pictures made for the filters of block3_conv1 that the cat excites most.")
+            .paragraph("Images made for the filters of block3_conv1 that the cat excites most.")
             .gallery(&gallery)
     }
 }

@@ -1,6 +1,6 @@
-//! Reports: what was learned, on one page with its pictures.
+//! Reports: what was learned, on one page with its images.
 //!
-//! Here training, networks and pictures meet; [`plot`](crate::plot) draws them and knows none of them.
+//! Here training, networks and images meet; [`plot`](crate::plot) draws them and knows none of them.
 
 mod apart;
 mod demo;

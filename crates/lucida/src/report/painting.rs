@@ -44,8 +44,8 @@ impl Painting {
     /// The section of the report.
     pub(super) fn section(&self) -> Result<Content> {
         let intro = "The same network paints: the pixels of the photo are changed until the network sees in them the cat, \
-                     as a deep layer tells it, and the strokes of another picture, as the correlations between the \
-                     filters of its layers tell them. `lucida style` does so with pictures of yours.";
+                     as a deep layer tells it, and the strokes of another image, as the correlations between the \
+                     filters of its layers tell them. `lucida style` does so with images of yours.";
         let gallery = Gallery::new(1)
             .item(self.content.clone(), "the content".to_owned(), false)
             .item(self.style.clone(), "the style".to_owned(), false)

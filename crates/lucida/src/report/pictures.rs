@@ -1,4 +1,4 @@
-//! The pictures of the demonstration, as files and as parts of its page.
+//! The images of the demonstration, as files and as parts of its page.
 
 use super::DemoResult;
 use crate::data::{Dataset, Picture};
@@ -17,7 +17,7 @@ const FIRST: usize = 10;
 /// How many mistakes are shown.
 const WORST: usize = 20;
 
-/// All pictures under the names of their files.
+/// All images under the names of their files.
 pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Picture)>> {
     let digits = |tiles: Vec<Tile>, title: &str| {
         let cells =

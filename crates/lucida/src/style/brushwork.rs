@@ -1,4 +1,4 @@
-//! The built-in picture of style.
+//! The built-in image of style.
 
 use crate::Result;
 use crate::data::{Limits, Picture};
@@ -9,7 +9,7 @@ const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
 /// The name under which it can be had.
 pub const BRUSHWORK: &str = "brushwork";
 
-/// The built-in picture of style: brush strokes along whirls, in blue, orange and cream.
+/// The built-in image of style: brush strokes along whirls, in blue, orange and cream.
 ///
 /// # Errors
 /// None in practice.

@@ -1,9 +1,9 @@
-//! The picture that is painted: floats rather than bytes.
+//! The image that is painted: floats rather than bytes.
 
 use crate::Result;
 use crate::data::{Filter, Picture, resize_floats};
 
-/// A picture of floats: (height, width, channel), red, green and blue from 0 to 255; values outside are clipped when it
+/// An image of floats: (height, width, channel), red, green and blue from 0 to 255; values outside are clipped when it
 /// is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canvas {
@@ -14,18 +14,18 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A canvas of one colour.
+    /// A canvas of one color.
     pub fn filled(size: [usize; 2], colour: [f32; 3]) -> Self {
         Self { size, values: colour.repeat(size[0] * size[1]) }
     }
 
-    /// The floats of a picture.
+    /// The floats of an image.
     pub fn of_picture(picture: &Picture) -> Self {
         let rgb = picture.in_channels(3);
         Self { size: [rgb.height(), rgb.width()], values: rgb.pixels().iter().map(|&byte| f32::from(byte)).collect() }
     }
 
-    /// A picture in another size, by the best filter there is for bytes.
+    /// An image in another size, by the best filter there is for bytes.
     ///
     /// # Errors
     /// As [`Picture::resize`].

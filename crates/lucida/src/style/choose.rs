@@ -6,7 +6,7 @@ use crate::nn::zoo;
 use crate::weights::{self, BUILTIN, Model, ModelSpec, Top};
 use crate::{Error, Result};
 
-/// The networks that a picture can be painted by, the best first.
+/// The networks that an image can be painted by, the best first.
 pub const NETWORKS: [&str; 3] = ["vgg19", "vgg16", BUILTIN];
 
 /// A network by its name, by the file of its weights, or the best that there is: VGG19 or VGG16 where they have been

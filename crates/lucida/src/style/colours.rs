@@ -1,11 +1,11 @@
-//! The colours of the content in the style of another picture: L. Gatys et al., "Preserving Color in Neural Artistic Style
+//! The colors of the content in the style of another image: L. Gatys et al., "Preserving Color in Neural Artistic Style
 //! Transfer" (2016).
 
 use super::Canvas;
 use crate::Result;
 use crate::data::Picture;
 
-/// Whose colours a painting has.
+/// Whose colors a painting has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Colours {
     /// The style's.
@@ -13,7 +13,7 @@ pub enum Colours {
     Style,
     /// The content's, exactly: only its lightness is painted.
     Luminance,
-    /// The content's, in the large: the style is first given the mean and the covariance of the content's colours.
+    /// The content's, in the large: the style is first given the mean and the covariance of the content's colors.
     Histogram,
 }
 
@@ -42,14 +42,14 @@ impl Colours {
         }
     }
 
-    /// What was painted, with the colours that it is to have; `content` has the same size.
+    /// What was painted, with the colors that it is to have; `content` has the same size.
     pub(super) fn finish(self, painted: &mut Canvas, content: &Canvas) {
         if self != Self::Luminance {
             return;
         }
         let (new, old) = (gray(painted), gray(content));
         let pixels = painted.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
-        // Red, green and blue that change by the same amount keep both differences of colour.
+        // Red, green and blue that change by the same amount keep both differences of color.
         for ((pixel, colour), (new, old)) in pixels.zip(new.iter().zip(&old)) {
             pixel.iter_mut().zip(colour).for_each(|(value, colour)| *value = colour + new - old);
         }
@@ -71,11 +71,11 @@ fn moments(values: &[f32]) -> [f64; 2] {
 
 type Matrix = [[f64; 3]; 3];
 
-/// A picture with the mean colour and the covariance of colours of another: `A (x - m) + m'` with
+/// An image with the mean color and the covariance of colors of another: `A (x - m) + m'` with
 /// `A = S'^1/2 S^-1/2`.
 fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
     let ((mean, spread), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
-    // A colour that does not vary stays as it is, rather than being blown up to noise.
+    // A color that does not vary stays as it is, rather than being blown up to noise.
     let whiten = power(&spread, |value| 1.0 / value.max(1.0).sqrt());
     let colour = power(&new_spread, |value| value.max(0.0).sqrt());
     let transform = product(&colour, &whiten);
@@ -86,7 +86,7 @@ fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
     Canvas { size: canvas.size, values: canvas.values.chunks_exact(3).flat_map(moved).collect() }
 }
 
-/// Mean and covariance of the colours.
+/// Mean and covariance of the colors.
 fn statistics(canvas: &Canvas) -> ([f64; 3], Matrix) {
     let count = (canvas.values.len() / 3).max(1) as f64;
     let mut mean = [0.0; 3];

@@ -1,4 +1,4 @@
-//! The content loss: how far the features of the picture are from those of the content.
+//! The content loss: how far the features of the image are from those of the content.
 
 use lucida_kernels::Cpu;
 

@@ -1,4 +1,4 @@
-//! The way to a picture as an animated GIF.
+//! The way to an image as an animated GIF.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const LONGEST: usize = 480;
 /// How long a frame is shown, and the last one, in milliseconds.
 const DELAY: u32 = 80;
 const LAST_DELAY: u32 = 2000;
-/// How carefully the 256 colours of a frame are chosen, from 1 (best) to 30.
+/// How carefully the 256 colors of a frame are chosen, from 1 (best) to 30.
 const SPEED: i32 = 10;
 
 /// Frames of an animation.
@@ -25,7 +25,7 @@ pub struct Film {
 }
 
 impl Film {
-    /// An animation for a picture of a size: height and width.
+    /// An animation for an image of a size: height and width.
     pub fn new([height, width]: [usize; 2]) -> Self {
         let longer = height.max(width).max(1);
         let scaled = |side: usize| (side * longer.min(LONGEST) / longer).max(1);

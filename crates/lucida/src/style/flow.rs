@@ -1,4 +1,4 @@
-//! How a picture moved from one frame to the next, by matching blocks.
+//! How an image moved from one frame to the next, by matching blocks.
 //!
 //! From coarse to fine each block of 8x8 pixels looks for its like in the other frame, near where the coarser block found
 //! its own. A pixel moves as the blocks around it, interpolated, or as one of them where that matches better: at the edge of
@@ -89,7 +89,7 @@ impl Flow {
         Self { size: now.size, vectors, trust, hidden }
     }
 
-    /// The picture that belongs to the frame before, moved to where its parts are now.
+    /// The image that belongs to the frame before, moved to where its parts are now.
     pub(super) fn warp(&self, before: &Canvas) -> Result<Canvas> {
         let [height, width] = self.size;
         let mut values = Vec::with_capacity(before.values.len());

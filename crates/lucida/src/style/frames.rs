@@ -3,7 +3,7 @@
 //! Each frame is painted over the one before, moved to where its parts are now; and where the movement is known it is held
 //! near to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was hidden in the frame
 //! before is filled with pieces of the stylized parts whose content is alike. The first frame, and one that has little in
-//! common with the one before, is painted from coarse to fine as any picture, the others in the final size only.
+//! common with the one before, is painted from coarse to fine as any image, the others in the final size only.
 
 use super::fill::fill;
 use super::flow::Flow;

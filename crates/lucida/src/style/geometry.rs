@@ -1,19 +1,19 @@
-//! How a picture lies on the canvas that the network sees.
+//! How an image lies on the canvas that the network sees.
 
 use super::Canvas;
 
 /// Pixels added at least on each side. Convolutions see zeros beyond the border, and what lies there would be painted for
-/// a picture that ends in black; so the border is painted outside of the picture, and cut off.
+/// an image that ends in black; so the border is painted outside of the image, and cut off.
 const MARGIN: usize = 8;
 
-/// A picture and the larger canvas that is painted.
+/// An image and the larger canvas that is painted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {
-    /// Height and width of the picture.
+    /// Height and width of the image.
     pub(super) picture: [usize; 2],
     /// Those of the canvas: multiples of the unit, so that no pooling drops a row.
     pub(super) canvas: [usize; 2],
-    /// Where the picture's first pixel is.
+    /// Where the image's first pixel is.
     pub(super) origin: [usize; 2],
 }
 
@@ -25,12 +25,12 @@ impl Geometry {
         Self { picture, canvas, origin }
     }
 
-    /// The picture on a canvas.
+    /// The image on a canvas.
     pub(super) fn cropped(&self, canvas: &Canvas) -> Canvas {
         canvas.crop(self.origin, self.picture)
     }
 
-    /// A plane of the picture on the canvas, mirrored at the margins.
+    /// A plane of the image on the canvas, mirrored at the margins.
     pub(super) fn plane(&self, values: &[f32]) -> Vec<f32> {
         let rgb = Canvas { size: self.picture, values: values.iter().flat_map(|&value| [value; 3]).collect() };
         rgb.mirrored(self.margins()).values.into_iter().step_by(3).collect()

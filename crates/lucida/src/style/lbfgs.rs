@@ -12,7 +12,7 @@ use crate::Result;
 /// The constants of L-BFGS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lbfgs {
-    /// Steps that are remembered: two pictures' worth of numbers each.
+    /// Steps that are remembered: two images' worth of numbers each.
     pub history: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of a picture: which layers look at it, and how much each counts.
+//! What is asked of an image: which layers look at it, and how much each counts.
 
 use super::{ContentNorm, StyleLoss, StyleNorm, Variation};
 use crate::{Error, Result};

@@ -1,10 +1,10 @@
-//! Masks: which part of the picture has which style, and which is left alone.
+//! Masks: which part of the image has which style, and which is left alone.
 
 use super::geometry::Geometry;
 use crate::data::{Filter, Picture};
 use crate::{Error, Result};
 
-/// The colours that choose a style, by their order.
+/// The colors that choose a style, by their order.
 const COLOURS: [(&str, [u8; 3]); 8] = [
     ("red", [255, 0, 0]),
     ("green", [0, 255, 0]),
@@ -17,17 +17,17 @@ const COLOURS: [(&str, [u8; 3]); 8] = [
 ];
 /// How much the channels of a gray may differ.
 const GRAY: u8 = 12;
-/// The part of the pixels that may have another colour: the edges in a picture that was compressed.
+/// The part of the pixels that may have another color: the edges in an image that was compressed.
 const STRAY: f64 = 0.01;
 
-/// For each style how much each pixel of a mask belongs to it: a gray picture.
+/// For each style how much each pixel of a mask belongs to it: a gray image.
 ///
 /// A mask of grays goes from the first style (black) to the last (white), and blends between them; with one style, it is
-/// painted where the mask is white. In a mask of colours each pixel has one style: red the first, green the second, then
+/// painted where the mask is white. In a mask of colors each pixel has one style: red the first, green the second, then
 /// blue, yellow, magenta, cyan, black, white.
 ///
 /// # Errors
-/// [`Error::Argument`] when a colour has no style, or a style no pixel.
+/// [`Error::Argument`] when a color has no style, or a style no pixel.
 pub(super) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Picture>> {
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
@@ -53,7 +53,7 @@ pub(super) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Picture>> {
 
 fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
     if styles > COLOURS.len() {
-        let problem = format!("{styles} styles, but a mask of colours tells only {} apart", COLOURS.len());
+        let problem = format!("{styles} styles, but a mask of colors tells only {} apart", COLOURS.len());
         return Err(Error::argument(problem));
     }
     let nearest = |pixel: &[u8; 3], among: usize| {
@@ -73,7 +73,7 @@ fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
     Ok((0..styles).map(|style| chosen.iter().map(|&c| if c == style { 255 } else { 0 }).collect()).collect())
 }
 
-/// A mask must lie on its picture.
+/// A mask must lie on its image.
 ///
 /// # Errors
 /// [`Error::Argument`] gives both sizes.

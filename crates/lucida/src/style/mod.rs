@@ -1,13 +1,13 @@
-//! Neural style transfer: a picture with the content of one and the style of others.
+//! Neural style transfer: an image with the content of one and the style of others.
 //!
 //! The method of Gatys, Ecker and Bethge ("Image Style Transfer Using Convolutional Neural Networks", 2016): a network
-//! that was trained to recognise things looks at the picture, and the pixels are changed until it sees in them the
+//! that was trained to recognize things looks at the image, and the pixels are changed until it sees in them the
 //! arrangement of the content, as the features of a deep layer tell it, and the textures of the style, as the
 //! correlations between the features of several layers tell them.
 //!
-//! - what is asked of the picture: [`content`](ContentNorm), [`StyleLoss`] on Gram matrices or on Gaussians, [`Variation`],
+//! - what is asked of the image: [`content`](ContentNorm), [`StyleLoss`] on Gram matrices or on Gaussians, [`Variation`],
 //!   put together by an [`Objective`];
-//! - how the picture gets there: [`Adam`] or [`Lbfgs`], through a pyramid of sizes ([`Settings`]);
+//! - how the image gets there: [`Adam`] or [`Lbfgs`], through a pyramid of sizes ([`Settings`]);
 //! - [`transfer`] does it all for a [`Job`].
 
 mod adam;

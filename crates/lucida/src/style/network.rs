@@ -11,11 +11,11 @@ pub enum Pooling {
     /// By the largest value, as the network was trained.
     #[default]
     Max,
-    /// By the mean: Gatys et al. find that it gives smoother pictures.
+    /// By the mean: Gatys et al. find that it gives smoother images.
     Average,
 }
 
-/// A network for pictures of any size, and how it takes them.
+/// A network for images of any size, and how it takes them.
 #[derive(Debug, Clone)]
 pub struct StyleNetwork {
     pub(super) network: Network,
@@ -26,7 +26,7 @@ impl StyleNetwork {
     /// The network of a model, with this pooling.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it does not take colour pictures, or does not say how.
+    /// [`Error::Unsupported`] when it does not take color images, or does not say how.
     pub fn new(model: Model, pooling: Pooling) -> Result<Self> {
         let preprocessing = model.preprocessing()?.clone();
         preprocessing.check()?;
@@ -34,9 +34,7 @@ impl StyleNetwork {
         let takes_colour = matches!(shape.as_picture(), Some([_, _, 3]));
         if !takes_colour || preprocessing.colour == Colour::Grayscale || preprocessing.digit {
             let name = model.network.name();
-            return Err(Error::Unsupported(format!(
-                "network {name} takes {shape}; style needs one for colour pictures"
-            )));
+            return Err(Error::Unsupported(format!("network {name} takes {shape}; style needs one for color images")));
         }
         let network = match pooling {
             Pooling::Max => model.network,
@@ -68,7 +66,7 @@ impl StyleNetwork {
         Ok(Self { network: self.network.cut(&name)?, ..self })
     }
 
-    /// The same for pictures of another size.
+    /// The same for images of another size.
     ///
     /// # Errors
     /// [`Error::Argument`] or [`Error::Layer`] when the network cannot take them.
@@ -99,7 +97,7 @@ impl StyleNetwork {
         }
     }
 
-    /// For each channel of the input, that of the picture.
+    /// For each channel of the input, that of the image.
     fn order(&self) -> [usize; 3] {
         if self.preprocessing.colour == Colour::Bgr { [2, 1, 0] } else { [0, 1, 2] }
     }

@@ -24,14 +24,14 @@ pub struct Losses {
     pub total: f64,
 }
 
-/// The style of a picture, or of several: what the style layers make of it.
+/// The style of an image, or of several: what the style layers make of it.
 #[derive(Debug, Clone)]
 pub(super) struct StyleTarget {
     layers: Vec<Moments>,
 }
 
 impl StyleTarget {
-    /// Looks at a picture of style. Gives the network back.
+    /// Looks at an image of style. Gives the network back.
     ///
     /// # Errors
     /// [`Error::Argument`] when a layer does not exist; [`Error::Limit`] when the memory is too small.
@@ -67,7 +67,7 @@ impl StyleTarget {
         Ok((Self { layers }, sight.into_network()))
     }
 
-    /// The weighted mean of several styles: a picture whose Gram matrices come as near to it as they can comes as near to
+    /// The weighted mean of several styles: an image whose Gram matrices come as near to it as they can comes as near to
     /// all of them.
     pub(super) fn blend(parts: &[(&Self, f32)]) -> Self {
         let total: f32 = parts.iter().map(|(_, weight)| weight).sum();
@@ -126,7 +126,7 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// The objective of a content picture and a style picture, both as they are: for canvases of the size of the content,
+    /// The objective of a content image and a style image, both as they are: for canvases of the size of the content,
     /// without tiles. `exact` rules out the faster convolution, whose rounding differs from pixel to pixel.
     ///
     /// # Errors

@@ -21,9 +21,9 @@ pub enum Start {
     Content,
     /// Noise: each value is drawn from 0 to 255.
     Noise,
-    /// Another picture, in whatever size.
+    /// Another image, in whatever size.
     Picture(Picture),
-    /// Another picture, in floats.
+    /// Another image, in floats.
     Canvas(Canvas),
 }
 
@@ -31,7 +31,7 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preset {
     /// The best results that were found by looking at them: coarse to fine, with losses that do not depend on network and
-    /// size, and the mean of the last pictures as the result.
+    /// size, and the mean of the last images as the result.
     #[default]
     Best,
     /// The paper: Gatys, Ecker and Bethge (2016), from the content as it starts here.
@@ -40,7 +40,7 @@ pub enum Preset {
     TensorFlow,
 }
 
-/// How a picture is painted.
+/// How an image is painted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// What is asked of it.
@@ -49,14 +49,14 @@ pub struct Settings {
     pub optimizer: Optimizer,
     /// The longer side of the result in pixels.
     pub size: usize,
-    /// The longer side of the first and smallest picture that is painted; each is larger than the one before by the root of
+    /// The longer side of the first and smallest image that is painted; each is larger than the one before by the root of
     /// 2. Without it, the result is painted at once.
     pub smallest: Option<usize>,
     /// Steps in each size but the first.
     pub steps: usize,
     /// Steps in the first size, which may be the only one.
     pub first_steps: usize,
-    /// How much of the mean picture is kept in a step, from 0 (none: the result is the last picture) to below 1.
+    /// How much of the mean image is kept in a step, from 0 (none: the result is the last image) to below 1.
     pub averaging: f32,
     /// Whether values outside of 0 to 255 are clipped after each step of Adam.
     pub clip: bool,
@@ -65,11 +65,11 @@ pub struct Settings {
     /// The largest gray noise, in levels of 0 to 255, that is added to [`Start::Content`]: flat areas have no texture to
     /// start from.
     pub dither: f32,
-    /// The longer side of a style picture, in parts of that of the result.
+    /// The longer side of a style image, in parts of that of the result.
     pub style_scale: f32,
     /// The seed of all random numbers.
     pub seed: u64,
-    /// The most memory in bytes that the work may take, about; where it is not enough for the whole picture, steps are
+    /// The most memory in bytes that the work may take, about; where it is not enough for the whole image, steps are
     /// made of tiles.
     pub memory: Option<u64>,
     /// What to run on.
@@ -168,7 +168,7 @@ impl Preset {
                         ..settings.look
                     },
                     optimizer: Optimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
-                    // Deep layers dissolve what is small in a picture that is: windows, houses, a face.
+                    // Deep layers dissolve what is small in an image that is: windows, houses, a face.
                     smallest: Some(if blocks == 5 { 256 } else { 64 }),
                     steps: 50,
                     first_steps: 100,

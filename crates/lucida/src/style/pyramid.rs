@@ -1,11 +1,11 @@
-//! The sizes that a picture is painted in, from coarse to fine.
+//! The sizes that an image is painted in, from coarse to fine.
 
 use crate::{Error, Result};
 
 /// The shortest side that a network makes anything of.
 pub(super) const LEAST_SIDE: usize = 32;
 
-/// The size of a picture whose longer side is to be `longer`.
+/// The size of an image whose longer side is to be `longer`.
 ///
 /// # Errors
 /// [`Error::Argument`] when the shorter side would be too short to be looked at.
@@ -19,7 +19,7 @@ pub(super) fn scaled(what: &str, [height, width]: [usize; 2], longer: usize) -> 
     if size[0].min(size[1]) < LEAST_SIDE {
         return Err(Error::argument(format!(
             "{what} of {width}x{height} pixels would be {}x{}: its shorter side needs at least {LEAST_SIDE} pixels, so take a \
-             larger size, or cut the picture",
+             larger size, or cut the image",
             size[1], size[0]
         )));
     }

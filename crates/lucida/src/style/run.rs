@@ -38,7 +38,7 @@ impl Run<'_> {
         let mut canvas = start;
         let mut gradient = vec![0.0; canvas.values.len()];
         let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
-        // How much of a whole picture the mean has in it.
+        // How much of a whole image the mean has in it.
         let mut filled = 0.0;
         let mut phases = generator(settings.seed, Purpose::Canvas, 1);
         let mut first = None;
@@ -116,7 +116,7 @@ impl Run<'_> {
     }
 }
 
-/// The mean picture; the last one where no mean is kept.
+/// The mean image; the last one where no mean is kept.
 fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
     if filled == 0.0 {
         return last.clone();

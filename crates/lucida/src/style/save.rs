@@ -1,4 +1,4 @@
-//! Paintings as files, and what of the content's file goes along: opacity and colour profile.
+//! Paintings as files, and what of the content's file goes along: opacity and color profile.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,19 +16,19 @@ use crate::{Error, Result, files};
 /// The quality of JPEG files.
 const QUALITY: u8 = 95;
 
-/// A picture file that is painted over.
+/// An image file that is painted over.
 #[derive(Debug, Clone)]
 pub struct Original {
     /// Its pixels, turned as the camera noted.
     pub picture: Picture,
     /// Its opacity, in gray, where it has any that is not whole.
     pub alpha: Option<Picture>,
-    /// Its ICC colour profile.
+    /// Its ICC color profile.
     pub profile: Option<Vec<u8>>,
 }
 
 impl Original {
-    /// Reads a picture file.
+    /// Reads an image file.
     ///
     /// # Errors
     /// As [`Picture::open`].
@@ -78,11 +78,11 @@ impl FileKind {
 /// A painting and what is written with it.
 #[derive(Debug, Clone)]
 pub struct Painted<'a> {
-    /// The picture.
+    /// The image.
     pub canvas: &'a Canvas,
     /// Its opacity in whatever size, if it has any.
     pub alpha: Option<&'a Picture>,
-    /// Its ICC colour profile.
+    /// Its ICC color profile.
     pub profile: Option<&'a [u8]>,
     /// How it was made, for the metadata.
     pub note: &'a str,
@@ -95,7 +95,7 @@ impl Painted<'_> {
     /// [`Error::Argument`] when a side is too long for the format.
     pub fn bytes(&self, kind: FileKind, bits: u8) -> Result<Vec<u8>> {
         let [height, width] = self.canvas.size;
-        let refused = |problem: String| Error::argument(format!("a picture of {width}x{height} as a file: {problem}"));
+        let refused = |problem: String| Error::argument(format!("an image of {width}x{height} as a file: {problem}"));
         let [Ok(w), Ok(h)] = [width, height].map(u32::try_from) else {
             return Err(refused("it is too large".into()));
         };
@@ -148,7 +148,7 @@ impl Painted<'_> {
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, bits)?, bits)?)
     }
 
-    /// Colours from 0 to 255, and the opacity after them.
+    /// Colors from 0 to 255, and the opacity after them.
     fn samples(&self, opaque: bool) -> Result<Vec<f32>> {
         let colours = self.canvas.values.iter().map(|value| value.clamp(0.0, 255.0));
         let Some(alpha) = self.alpha.filter(|_| !opaque) else { return Ok(colours.collect()) };

@@ -1,9 +1,9 @@
-//! What is minimised: the objective, over the part of the picture that may change, and near to what it should be near to.
+//! What is minimized: the objective, over the part of the image that may change, and near to what it should be near to.
 
 use super::{Canvas, Losses, Objective};
 use crate::Result;
 
-/// A picture to stay near to.
+/// An image to stay near to.
 #[derive(Debug, Clone)]
 pub(super) struct Anchor {
     pub(super) canvas: Canvas,

@@ -1,7 +1,7 @@
 //! The style loss: how far the correlations between the features are from those of the style.
 //!
 //! Of the features `F` (M pixels, N channels) of a layer their second moments are kept, `G / M = F^T F / M`, so that
-//! pictures of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
+//! images of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
 //!
 //! ```text
 //! E = c sum (G / M - A / M')^2,    dE/dF = 4 c / M  F (G / M - A / M')
@@ -30,7 +30,7 @@ pub enum StyleNorm {
     Gatys,
     /// `1 / N^2`: their mean, as the tutorial of TensorFlow has it.
     Mean,
-    /// One over the sum of the squares for the style: 0 for the style itself, 1 for a picture without features.
+    /// One over the sum of the squares for the style: 0 for the style itself, 1 for an image without features.
     Relative,
 }
 

@@ -1,4 +1,4 @@
-//! The objective and the way to a picture, on the built-in network and small ones.
+//! The objective and the way to an image, on the built-in network and small ones.
 
 use super::objective::{Region, StyleTarget};
 use super::sight::{Back, Eye, Sight};
@@ -38,7 +38,7 @@ fn look(norm: StyleNorm, content_norm: ContentNorm, style_loss: StyleLoss) -> Lo
     }
 }
 
-/// Waves of colour.
+/// Waves of color.
 fn painted(size: [usize; 2], seed: f32) -> Canvas {
     let wave =
         |i: usize| 128.0 + 90.0 * ((i as f32) * 0.37 * seed).sin() + 30.0 * ((i / (3 * size[1])) as f32 * seed).cos();
@@ -246,7 +246,7 @@ fn what_cannot_be_painted_is_refused() {
     assert!(refused(&tiny, &settings).contains("the content has 1x1 pixels"));
     let thin = Job { styles: vec![(picture([4000, 40], 1.0), 1.0)], ..job() };
     assert!(refused(&thin, &settings).contains("the style of 40x4000 pixels would be"));
-    assert!(refused(&Job { styles: vec![], ..job() }, &settings).contains("a picture of style is needed"));
+    assert!(refused(&Job { styles: vec![], ..job() }, &settings).contains("an image of style is needed"));
     assert!(refused(&job(), &Settings { size: 8, ..settings.clone() }).contains("a size of 8 pixels"));
     let unknown = Look { style: vec![Layer::new("block5_conv1", 1.0)], ..settings.look.clone() };
     assert!(refused(&job(), &Settings { look: unknown, ..settings.clone() }).contains("block5_conv1"));

@@ -1,4 +1,4 @@
-//! The whole way from a content and a style to a picture.
+//! The whole way from a content and a style to an image.
 
 use super::adam::AdamState;
 use super::geometry::Geometry;
@@ -13,34 +13,34 @@ use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
 use crate::{Error, Result};
 
-/// Pictures of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
+/// Images of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
 /// of the content, which is as much as six at the most.
 const HELD_CANVASES: usize = 18;
 /// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
 /// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
 /// [`Colours::Luminance`], they appear as streaks.
 const STYLE_EDGE: f32 = 0.03;
-/// Bytes of the program itself, of files on their way in and out, and of smaller pictures.
+/// Bytes of the program itself, of files on their way in and out, and of smaller images.
 const HELD_BESIDES: u64 = 128 << 20;
 
 /// What is to be painted.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The picture whose content is kept.
+    /// The image whose content is kept.
     pub content: Picture,
-    /// The pictures whose style is taken, and how much of each.
+    /// The images whose style is taken, and how much of each.
     pub styles: Vec<(Picture, f32)>,
     /// Which part has which style, in the size of the content. In grays from the first style (black) to the last (white);
-    /// with one style, white is where it is painted. In colours: red is the first style, then green, blue, yellow, magenta,
+    /// with one style, white is where it is painted. In colors: red is the first style, then green, blue, yellow, magenta,
     /// cyan, black and white.
     pub mask: Option<Picture>,
     /// What is left as it is in the content (white), in its size.
     pub preserve: Option<Picture>,
-    /// Whose colours the result has.
+    /// Whose colors the result has.
     pub colours: Colours,
 }
 
-/// A picture that the result is to stay near to, where it is to be.
+/// An image that the result is to stay near to, where it is to be.
 #[derive(Debug, Clone)]
 pub(super) struct Near {
     /// In the size of the result.
@@ -55,7 +55,7 @@ pub(super) struct Near {
 pub struct Report<'a> {
     /// The number of the size at hand, from 1, and of all.
     pub scale: [usize; 2],
-    /// Height and width of the picture at hand.
+    /// Height and width of the image at hand.
     pub size: [usize; 2],
     /// The number of the step in this size, from 1, and of all in it.
     pub step: [usize; 2],
@@ -67,7 +67,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The picture as it is now, in the size at hand.
+    /// The image as it is now, in the size at hand.
     ///
     /// # Errors
     /// None in practice.
@@ -78,7 +78,7 @@ impl Report<'_> {
 
 /// Follows the work.
 pub trait Watch {
-    /// A step is done. Whether to go on; the picture so far is the result if not.
+    /// A step is done. Whether to go on; the image so far is the result if not.
     ///
     /// # Errors
     /// What the watcher cannot do, which ends the work.
@@ -91,14 +91,14 @@ impl<F: FnMut(&Report) -> Result<bool>> Watch for F {
     }
 }
 
-/// A picture that was painted.
+/// An image that was painted.
 #[derive(Debug, Clone)]
 pub struct Transferred {
-    /// The picture, in its final size.
+    /// The image, in its final size.
     pub canvas: Canvas,
     /// The losses of what was painted over, in the last size that was reached.
     pub start: Losses,
-    /// Those of the picture.
+    /// Those of the image.
     pub end: Losses,
     /// Steps that were taken in all sizes.
     pub steps: usize,
@@ -109,13 +109,13 @@ pub struct Transferred {
 /// Paints.
 ///
 /// # Errors
-/// [`Error::Argument`] when a picture is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
+/// [`Error::Argument`] when an image is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
 /// the memory is too small for the smallest tiles.
 pub fn transfer(network: StyleNetwork, job: &Job, settings: &Settings, watch: &mut dyn Watch) -> Result<Transferred> {
     Ok(transfer_near(network, job, settings, None, watch)?.0)
 }
 
-/// As [`transfer`], near to a picture in the last size; gives the network back.
+/// As [`transfer`], near to an image in the last size; gives the network back.
 pub(super) fn transfer_near(
     network: StyleNetwork,
     job: &Job,
@@ -168,18 +168,18 @@ pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
 }
 
 impl Job {
-    /// A content in the style of these pictures, their colours included.
+    /// A content in the style of these images, their colors included.
     pub fn new(content: Picture, styles: Vec<(Picture, f32)>) -> Self {
         Self { content, styles, mask: None, preserve: None, colours: Colours::Style }
     }
 
-    /// Checks the pictures, and returns the size of the result: height and width.
+    /// Checks the images, and returns the size of the result: height and width.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a picture is too small, a mask has not the size of the content, or there is no style.
+    /// [`Error::Argument`] when an image is too small, a mask has not the size of the content, or there is no style.
     pub fn check(&self, settings: &Settings) -> Result<[usize; 2]> {
         if self.styles.is_empty() {
-            return Err(Error::argument("a picture of style is needed"));
+            return Err(Error::argument("an image of style is needed"));
         }
         let size = scaled("the content", [self.content.height(), self.content.width()], settings.size)?;
         for (number, (style, weight)) in self.styles.iter().enumerate() {
@@ -198,14 +198,14 @@ impl Job {
     }
 }
 
-/// The longer side of a style picture for a result of a size.
+/// The longer side of a style image for a result of a size.
 fn style_side(size: [usize; 2], settings: &Settings) -> usize {
     ((size[0].max(size[1]) as f32 * settings.style_scale).round() as usize).max(1)
 }
 
 struct Painting<'a> {
     job: &'a Job,
-    /// The content and the styles with the colours that they are painted with.
+    /// The content and the styles with the colors that they are painted with.
     content: Picture,
     styles: Vec<(Picture, f32)>,
     masks: Option<Vec<Picture>>,
@@ -289,7 +289,7 @@ impl Painting<'_> {
         Ok(Scene { objective, kept, anchor })
     }
 
-    /// Whether the largest picture can be painted in the memory there is, before the small ones are.
+    /// Whether the largest image can be painted in the memory there is, before the small ones are.
     fn check_memory(&mut self, last: [usize; 2]) -> Result<()> {
         let geometry = Geometry::new(last, self.unit);
         let (settings, memory) = (self.settings, self.memory_for(geometry.canvas));
@@ -306,7 +306,7 @@ impl Painting<'_> {
         }
     }
 
-    /// The error of a picture that does not fit the memory, of which its smallest tile needs so much.
+    /// The error of an image that does not fit the memory, of which its smallest tile needs so much.
     fn too_large(&self, last: [usize; 2], tile: u64, allowed: u64) -> Error {
         let longer = last[0].max(last[1]);
         let needed = |side: usize| {
@@ -328,7 +328,7 @@ impl Painting<'_> {
         }
     }
 
-    /// What is left for the network after the pictures.
+    /// What is left for the network after the images.
     fn memory_for(&self, canvas: [usize; 2]) -> Option<u64> {
         self.settings.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
     }
@@ -342,7 +342,7 @@ impl Painting<'_> {
         12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + HELD_BESIDES
     }
 
-    /// A picture on a canvas.
+    /// An image on a canvas.
     fn on_canvas(&self, picture: &Picture, geometry: Geometry) -> Result<Canvas> {
         Ok(Canvas::of_picture_at(picture, geometry.picture)?.mirrored(geometry.margins()))
     }

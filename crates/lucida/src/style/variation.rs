@@ -1,15 +1,15 @@
-//! Total variation: how much neighbouring pixels differ. It holds noise down.
+//! Total variation: how much neighboring pixels differ. It holds noise down.
 
 use super::Canvas;
 
-/// What is summed over all pairs of neighbours, side by side and one below the other, and all three colours.
+/// What is summed over all pairs of neighbors, side by side and one below the other, and all three colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variation {
     /// The absolute differences (`tf.image.total_variation`).
     Absolute,
     /// The squared differences (Mahendran and Vedaldi, 2015, with exponent 2).
     Squared,
-    /// The mean of the squared differences where pixels go from 0 to 1: it does not grow with the picture.
+    /// The mean of the squared differences where pixels go from 0 to 1: it does not grow with the image.
     MeanSquared,
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_small_picture_by_hand() {
-        // Reds 1 4 / 3 9, other colours constant: |3| + |2| + |5| + |6| = 16; squares 9 + 4 + 25 + 36 = 74.
+        // Reds 1 4 / 3 9, other colors constant: |3| + |2| + |5| + |6| = 16; squares 9 + 4 + 25 + 36 = 74.
         let values = vec![1., 5., 5., 4., 5., 5., 3., 5., 5., 9., 5., 5.];
         let canvas = Canvas { size: [2, 2], values };
         let mut gradient = vec![0.0; 12];

@@ -1,4 +1,4 @@
-//! How good a model is on labelled data.
+//! How good a model is on labeled data.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::{Classifier, Confusion, FeatureSet, FeatureStore, Pictures, Samples, 
 const BATCH: usize = 256;
 const VALUES: usize = 1 << 21;
 
-/// What a model makes of labelled data.
+/// What a model makes of labeled data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The mean loss.

@@ -160,7 +160,7 @@ impl Fit {
         Self { checkpoints: Some(checkpoints), ..self }
     }
 
-    /// Trains a model on pictures. Afterwards it has the weights of the best epoch, or of the last step when training was
+    /// Trains a model on images. Afterwards it has the weights of the best epoch, or of the last step when training was
     /// stopped within the first epoch.
     ///
     /// The same model, data, settings and number of threads give the same weights to the bit.

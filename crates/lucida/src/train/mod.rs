@@ -1,7 +1,7 @@
 //! Training and evaluation: loops over a plan.
 //!
 //! - [`fit`]: epochs of forward, loss, backward, optimizer; keeps the best epoch by validation loss, and the last.
-//! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labelled data.
+//! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labeled data.
 //! - [`predict`], [`predict_set`]: the class or labels of images, or the values that a model computes from them.
 //! - [`RunFolder`]: where a run leaves its files.
 

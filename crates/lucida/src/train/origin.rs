@@ -15,7 +15,7 @@ pub struct Origin {
     pub validation_split: f64,
     /// The seed of the run.
     pub seed: u64,
-    /// How pictures were augmented, as a text.
+    /// How images were augmented, as a text.
     #[serde(default)]
     pub augment: Option<String>,
     /// The network: a name, or the file of a base.

@@ -5,7 +5,7 @@ use crate::nn::Plan;
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Result};
 
-/// Pictures computed at once.
+/// Images computed at once.
 const BATCH: usize = 32;
 
 /// A label holds when its probability is at least this.
@@ -129,7 +129,7 @@ impl<'a> Predictor<'a> {
         Ok(Self { model, preprocessing, outputs, plan })
     }
 
-    /// For one picture at a time.
+    /// For one image at a time.
     ///
     /// # Errors
     /// As [`predict`].
@@ -143,7 +143,7 @@ impl<'a> Predictor<'a> {
     /// Those of preparing it.
     pub fn predict(&mut self, picture: &Picture) -> Result<Predicted> {
         let found = self.batch(1, |preprocessing, input| preprocessing.apply(picture, input))?;
-        Ok(found.into_iter().next().expect("one picture has one prediction"))
+        Ok(found.into_iter().next().expect("one image has one prediction"))
     }
 
     fn batch(

@@ -14,7 +14,7 @@ const SKIPPED: &str = "skipped.csv";
 const ORIGIN: &str = "run.json";
 
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
-/// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for pictures of a folder,
+/// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
 /// `skipped.csv` with the files that cannot be used.
 #[derive(Debug)]
 pub struct RunFolder {

@@ -1,4 +1,4 @@
-//! What a network is trained on and tried on, batch by batch: pictures, or what another network has made of them.
+//! What a network is trained on and tried on, batch by batch: images, or what another network has made of them.
 
 use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
 use crate::nn::Plan;
@@ -20,7 +20,7 @@ pub(super) fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Labelled inputs of a network, in a fixed order.
+/// Labeled inputs of a network, in a fixed order.
 pub trait Samples {
     /// The number of samples.
     fn len(&self) -> usize;

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Weights in 16-bit floats; see `assets/README.md` for where they come from.
 const VGG16: &[u8] = include_bytes!("../../../../assets/vgg16-block1-3-f16.safetensors");
 
-/// The first three blocks of VGG16 (seven convolutions, to `block3_pool`) with the weights of ImageNet, for pictures of
+/// The first three blocks of VGG16 (seven convolutions, to `block3_pool`) with the weights of ImageNet, for images of
 /// 224x224 pixels. The weights were rounded to 16-bit floats.
 ///
 /// # Errors
@@ -20,10 +20,10 @@ pub fn builtin_vgg16() -> Result<Model> {
     builtin_vgg16_at(224, 224)
 }
 
-/// As [`builtin_vgg16`], for pictures of another size.
+/// As [`builtin_vgg16`], for images of another size.
 ///
 /// # Errors
-/// [`Error::Argument`] when the pictures are smaller than 8x8 pixels.
+/// [`Error::Argument`] when the images are smaller than 8x8 pixels.
 pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
     let mut network = zoo::vgg16_start([height, width])?;
     fill(&mut network)?;

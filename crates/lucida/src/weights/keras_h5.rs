@@ -22,7 +22,7 @@ use crate::{Error, Result, files};
 
 /// Reads a whole model: its network and its weights.
 ///
-/// What the description says about training alone (regularisers, constraints) is listed in [`Model::training`] under
+/// What the description says about training alone (regularizers, constraints) is listed in [`Model::training`] under
 /// `not_imported`.
 ///
 /// # Errors

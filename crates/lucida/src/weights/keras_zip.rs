@@ -29,7 +29,7 @@ const WRITTEN_FOR: &str = "3.15.0";
 
 /// Reads a model: its network and its weights.
 ///
-/// What the description says about training alone (regularisers, constraints) is listed in [`Model::training`] under
+/// What the description says about training alone (regularizers, constraints) is listed in [`Model::training`] under
 /// `not_imported`.
 ///
 /// # Errors

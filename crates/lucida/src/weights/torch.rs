@@ -38,7 +38,7 @@ pub use write::save_weights;
 /// Reads a model of one of torchvision's networks, which is told by the names and shapes of its tensors: at its default
 /// size, with as many classes as the file has, and torchvision's preprocessing.
 ///
-/// The networks are those of the zoo: VGG (11 to 19, with and without normalisation), AlexNet, SqueezeNet, ResNet (18
+/// The networks are those of the zoo: VGG (11 to 19, with and without normalization), AlexNet, SqueezeNet, ResNet (18
 /// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
 /// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///

@@ -28,7 +28,7 @@ const NAMED: usize = 5;
 
 pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
-    let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of pictures was given"))?;
+    let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of images was given"))?;
     // A bare word that is no folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
         let near = exit::did_you_mean(path).map(|near| format!("; {near}")).unwrap_or_default();
@@ -270,7 +270,7 @@ fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
         output.info(&format!("Augmentation {augment}"));
         if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {
             output.note(&format!(
-                "the frozen layers up to {layer} run in every step, as each picture is another one; --augment-copies N \
+                "the frozen layers up to {layer} run in every step, as each image is another one; --augment-copies N \
                  runs them over N copies of each, once"
             ));
         }

@@ -1,4 +1,4 @@
-//! What a frozen base says about the pictures of a folder, computed once.
+//! What a frozen base says about the images of a folder, computed once.
 
 use std::path::Path;
 use std::time::Instant;

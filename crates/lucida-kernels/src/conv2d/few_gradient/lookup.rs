@@ -1,12 +1,12 @@
 //! The gradient of [`super`] with AVX-512: one multiply-add for each tap of a window, not one for each of its four pixels.
 //!
 //! In each lane, that is for each filter, only one pixel `p` of the window held the maximum, so the sum over the pixels has one
-//! term: the gradient times the value under tap `t` of that pixel's patch. The four patches lie in four rows of the picture,
+//! term: the gradient times the value under tap `t` of that pixel's patch. The four patches lie in four rows of the image,
 //! each short enough for a register, and an instruction that looks up sixteen values at once, each by an index of its own,
 //! takes for each lane the value that it needs:
 //!
 //! ```text
-//!   registers: a row of the picture        index of a lane, tap t = (i, j, c)
+//!   registers: a row of the image        index of a lane, tap t = (i, j, c)
 //!     low   [ x0 x1 x2 x3 .. ]  row i      the maximum at a   t
 //!     high  [ x0 x1 x2 x3 .. ]  row i + 1                b   t + a pixel         +---+---+
 //!                                                        c   t + 16              | a | b |

@@ -27,7 +27,7 @@ use super::transforms::TILE;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pixels {
     pub(crate) grid: Grid,
-    /// All pictures, of `size` pixels and `channels`.
+    /// All images, of `size` pixels and `channels`.
     pub(crate) pictures: *const f32,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Pixels {
 }
 
 impl Pixels {
-    /// Asks for those under `tiles` that lie in their pictures.
+    /// Asks for those under `tiles` that lie in their images.
     pub(crate) fn ask(&self, ahead: &mut Ahead, tiles: Range<usize>) {
         let Self { grid, size: [height, width], overlap, .. } = *self;
         for ([picture, y, x], count) in grid.runs(tiles) {
@@ -78,7 +78,7 @@ mod tests {
     use super::super::grid::Height;
     use super::*;
 
-    /// The pixels asked for under `tiles`, of all in `pictures` pictures.
+    /// The pixels asked for under `tiles`, of all in `pictures` images.
     fn asked(pixels: Pixels, tiles: Range<usize>, pictures: usize) -> Vec<bool> {
         let mut ahead = Ahead::nothing();
         pixels.ask(&mut ahead, tiles);

@@ -75,7 +75,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// For the tiles of up to `batch` pictures, from `channels` to `filters`. With a kernel of more than `large` pairs of
+    /// For the tiles of up to `batch` images, from `channels` to `filters`. With a kernel of more than `large` pairs of
     /// them the threads work on the same block.
     pub(crate) fn new(grid: Grid, batch: usize, channels: usize, filters: usize, large: usize) -> Self {
         let (total, positions) = (grid.tiles() * batch, grid.height.positions());

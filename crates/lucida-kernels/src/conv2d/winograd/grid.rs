@@ -1,4 +1,4 @@
-//! The tiles that cover pictures, and how high they are.
+//! The tiles that cover images, and how high they are.
 //!
 //! ```text
 //!     4   4   4                     4   4   4
@@ -12,7 +12,7 @@
 //!   36 products for 16 outputs    48 products for 24 outputs: a ninth less
 //! ```
 //!
-//! Both in one picture save most where neither height divides it: 14 rows are 6 + 4 + 4, which is 20 rows of products where
+//! Both in one image save most where neither height divides it: 14 rows are 6 + 4 + 4, which is 20 rows of products where
 //! four tiles of 4 or three of 6 are 24. Each height is a pass of its own with a transformed kernel of its own. The three passes
 //! of MNIST's second convolution (14x14, 24 to 48 channels, batch 256) on 2 cores of an EPYC (Zen 1, AVX2) take 21.0 ms instead
 //! of the 23.0 with tiles of 4 alone.
@@ -25,7 +25,7 @@ use super::transforms::{PATCH, TAPS, TILE, TILE_SIX};
 
 /// How much of the products tiles of 6x4 outputs must save, in hundredths, to be worth the digits that they lose.
 const WORTH: usize = 3;
-/// How much both heights in one picture must save of what the better one alone takes.
+/// How much both heights in one image must save of what the better one alone takes.
 const WORTH_BOTH: usize = 10;
 /// Pairs of channels of a kernel (transformed twice 7 MB) above which it is not kept for both heights.
 const MOST_FOR_BOTH: usize = 128 * 160;
@@ -56,7 +56,7 @@ impl Height {
     }
 }
 
-/// How the rows of a picture are shared out: so many rows of tiles that are 6 high from the top on, then tiles that are 4 high.
+/// How the rows of an image are shared out: so many rows of tiles that are 6 high from the top on, then tiles that are 4 high.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stack {
     sixes: usize,
@@ -84,7 +84,7 @@ impl Stack {
         }
     }
 
-    /// The grids that cover a picture of `height x width` outputs together.
+    /// The grids that cover an image of `height x width` outputs together.
     pub(crate) fn grids(self, [height, width]: [usize; 2]) -> Vec<Grid> {
         let columns = width.div_ceil(TILE);
         let sixes = self.sixes.min(height.div_ceil(TILE_SIX));
@@ -109,7 +109,7 @@ impl Stack {
     }
 }
 
-/// The tiles of pictures: rows of each picture in rows and columns of tiles, one picture after the other.
+/// The tiles of images: rows of each image in rows and columns of tiles, one image after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) height: Height,
@@ -120,23 +120,23 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// The tiles of this height that cover a picture of `height x width` outputs.
+    /// The tiles of this height that cover an image of `height x width` outputs.
     #[cfg(test)]
     pub(crate) fn of(tile: Height, [height, width]: [usize; 2]) -> Self {
         Self { height: tile, top: 0, rows: height.div_ceil(tile.outputs()), columns: width.div_ceil(TILE) }
     }
 
-    /// Tiles in a picture.
+    /// Tiles in an image.
     pub(crate) fn tiles(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Products of each pair of channels in a picture.
+    /// Products of each pair of channels in an image.
     pub(crate) fn products(&self) -> usize {
         self.tiles() * self.height.positions()
     }
 
-    /// The picture of a tile, and the row and column of its first output there.
+    /// The image of a tile, and the row and column of its first output there.
     #[inline(always)]
     pub(super) fn place(&self, tile: usize) -> [usize; 3] {
         let (picture, place) = (tile / self.tiles(), tile % self.tiles());
@@ -154,7 +154,7 @@ impl Grid {
         })
     }
 
-    /// The outputs of a tile in pictures of this size, counted over all pictures.
+    /// The outputs of a tile in images of this size, counted over all images.
     #[inline(always)]
     pub(super) fn pixels(self, tile: usize, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
         let [picture, top, left] = self.place(tile);

@@ -12,11 +12,11 @@
 //! to kernel   dg = G^T [ sum over tiles of (B^T d B) . (A dy A^T) ] G
 //! ```
 //!
-//! A tile of 6x4 outputs comes from a patch of 8x6 and takes 48 products for 24 outputs, a ninth less, where the picture's
+//! A tile of 6x4 outputs comes from a patch of 8x6 and takes 48 products for 24 outputs, a ninth less, where the image's
 //! height does not waste it; some heights take rows of both ([`grid`]). For all tiles and channels together the 36 positions are 36 matrix products:
 //!
 //! ```text
-//!   picture          V: 36 matrices               U: 36 matrices        M: 36 matrices          result
+//!   image          V: 36 matrices               U: 36 matrices        M: 36 matrices          result
 //!   +--------+       +-------------+              +-----------+         +-----------+          +--------+
 //!   | 6x6    |  B^T  | tile x chan |+      times  | chan x    |+        | tile x    |+   A^T   | 4x4    |
 //!   | patches| ----> |             ||             |   filter  ||   =    |   filter  ||  ---->  | tiles  |
@@ -25,9 +25,9 @@
 //!                     in L2, a block of tiles      packed once           in L2              bias and ReLU on the way
 //! ```
 //!
-//! - [`grid`]: the tiles over a picture, and their heights;
+//! - [`grid`]: the tiles over an image, and their heights;
 //! - [`transforms`]: the one-dimensional transforms and their points;
-//! - [`tiles`]: from pictures to `V`, and the borders; [`pooled`]: from the gradient of maxima; [`outputs`]: from `M` to the
+//! - [`tiles`]: from images to `V`, and the borders; [`pooled`]: from the gradient of maxima; [`outputs`]: from `M` to the
 //!   result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
@@ -67,7 +67,7 @@
 //! # Accuracy
 //!
 //! Root mean square of the errors against 64 bits, relative to that of the values; inputs and kernels uniform in -1..1,
-//! pictures of 16x16 for 64 channels and 8x8 for 512 (`tests::accuracy`):
+//! images of 16x16 for 64 channels and 8x8 for 512 (`tests::accuracy`):
 //!
 //! ```text
 //!                                    64 channels                   512 channels

@@ -23,7 +23,7 @@ pub(crate) struct Gather<'a> {
     /// The matrices' rows for these tiles.
     pub(crate) from: *const f32,
     pub(crate) matrices: Matrices,
-    /// All pictures.
+    /// All images.
     pub(crate) pictures: *mut f32,
     /// Add to what is there.
     pub(crate) accumulate: bool,
@@ -32,14 +32,14 @@ pub(crate) struct Gather<'a> {
     pub(crate) relu: bool,
     /// Only the maxima of windows of 2x2 are written.
     pub(crate) pool: Option<&'a Sink<'a>>,
-    /// As long as the pictures: outputs become zero where this is not positive.
+    /// As long as the images: outputs become zero where this is not positive.
     pub(crate) gate: Option<&'a [f32]>,
 }
 
 /// Turns sums into outputs: `A^T m A`, then scale, bias and ReLU.
 ///
 /// # Safety
-/// The pictures and the matrices have all the tiles, and no other thread uses the pixels of these.
+/// The images and the matrices have all the tiles, and no other thread uses the pixels of these.
 pub(crate) unsafe fn gather_output(isa: Isa, job: &Gather) {
     output(isa, job);
 }
@@ -104,7 +104,7 @@ where
                         for k in 0..4 {
                             values[k] = affine(simd, values[k], scale, bias);
                         }
-                        // SAFETY: the pictures have even sizes, so that all windows are inside.
+                        // SAFETY: the images have even sizes, so that all windows are inside.
                         unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
                     }
                 }
@@ -122,7 +122,7 @@ where
                     }
                     let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
                     let mut value = affine(simd, row[j], scale, bias);
-                    // SAFETY: pixel (i, j) of this tile is inside the picture, and the pixel is this job's.
+                    // SAFETY: pixel (i, j) of this tile is inside the image, and the pixel is this job's.
                     unsafe {
                         if job.accumulate {
                             value = simd.add(value, simd.load_partial(at, count));

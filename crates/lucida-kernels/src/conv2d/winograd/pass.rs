@@ -65,7 +65,7 @@ impl WinogradPass {
         Stack::choose(shape).grids(size).into_iter().map(of).collect()
     }
 
-    /// From the patches of pictures of `layout.rows` channels to pictures of size `output` and `layout.columns` channels.
+    /// From the patches of images of `layout.rows` channels to images of size `output` and `layout.columns` channels.
     pub(crate) fn new(cpu: Cpu, patches: Patches, output: [usize; 2], layout: KernelLayout, blocks: Blocks) -> Self {
         let lanes = cpu.isa().lanes();
         let (channels, columns) = (layout.rows, layout.columns.next_multiple_of(lanes));

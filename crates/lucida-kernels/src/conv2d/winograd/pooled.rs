@@ -81,7 +81,7 @@ unsafe fn scatter<
     let choices = [simd.choice(0), simd.choice(1), simd.choice(2), simd.choice(3)];
     for (index, tile) in job.tiles.clone().enumerate() {
         let [picture, y, x] = grid.place(tile);
-        // Pictures have even sizes, so a window is inside or outside as a whole. Outside are zeros, and any switches.
+        // Images have even sizes, so a window is inside or outside as a whole. Outside are zeros, and any switches.
         let top = (y as isize - (padding[0] + ODD_Y) as isize) / 2;
         let left = (x as isize - (padding[1] + ODD_X) as isize) / 2;
         let outside = Window { values: job.zeros.as_ptr(), switches };

@@ -1,7 +1,7 @@
-//! Tiles of pictures: from patches of pixels to the matrices of products. The way back is in [`super::outputs`].
+//! Tiles of images: from patches of pixels to the matrices of products. The way back is in [`super::outputs`].
 //!
 //! ```text
-//!        picture (height, width, channel)                   36 matrices, one for each position of a patch,
+//!        image (height, width, channel)                   36 matrices, one for each position of a patch,
 //!                                                           or 48 where tiles are 6 high
 //!
 //!      4   4   4   4                                        row of the matrix = tile, column = channel
@@ -10,11 +10,11 @@
 //!    +---+---+---+---+   6x6 inputs that overlap          | tile 1, c 0..  |
 //!    | 4 | 5 | 6 | 7 |   by two                           +----------------+
 //!    +---+---+---+---+                                    | tile 0, c 0..  |  position 1
-//!      the next picture goes on with tile 8               |       ...      |
+//!      the next image goes on with tile 8               |       ...      |
 //! ```
 //!
 //! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.
-//! Pixels outside the picture are zeros: rows are read from a row of zeros instead, columns are left out.
+//! Pixels outside the image are zeros: rows are read from a row of zeros instead, columns are left out.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -27,7 +27,7 @@ use super::grid::{Grid, Height};
 use super::pooled::scatter_pooled;
 use super::transforms::{OfGradient, OfInput, PATCH, PATCH_SIX, TILE, TILE_SIX, Transform};
 
-/// Pictures whose patches are read: one for each tile of a grid, the first with its corner at `-padding`.
+/// Images whose patches are read: one for each tile of a grid, the first with its corner at `-padding`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patches {
     pub(crate) grid: Grid,
@@ -36,7 +36,7 @@ pub(crate) struct Patches {
     pub(crate) padding: [usize; 2],
 }
 
-/// Floats that stand for a row of a patch outside the picture.
+/// Floats that stand for a row of a patch outside the image.
 pub(crate) fn zeros_len(channels: usize) -> usize {
     PATCH * channels
 }
@@ -69,9 +69,9 @@ impl Matrices {
 /// Patches to be transformed.
 pub(crate) struct Scatter<'a> {
     pub(crate) patches: &'a Patches,
-    /// All pictures.
+    /// All images.
     pub(crate) pictures: &'a [f32],
-    /// Where the pictures are the gradient of maxima: to which pixels it goes.
+    /// Where the images are the gradient of maxima: to which pixels it goes.
     pub(crate) switches: Option<&'a Switches>,
     /// [`zeros_len`] zeros.
     pub(crate) zeros: &'a [f32],
@@ -84,7 +84,7 @@ pub(crate) struct Scatter<'a> {
 /// Transforms the patches of an input: `B^T d B`.
 ///
 /// # Safety
-/// The pictures have all the tiles; the matrices have room for them, and no other thread uses these rows.
+/// The images have all the tiles; the matrices have room for them, and no other thread uses these rows.
 pub(crate) unsafe fn scatter_input(isa: Isa, job: &Scatter) {
     input(isa, job);
 }
@@ -172,7 +172,7 @@ where
                 if inside.contains(&(j as isize)) {
                     for i in 0..HIGH {
                         let at = rows[i].wrapping_add(j * channels + channel);
-                        // SAFETY: row `top + i` and column `left + j` are inside the picture, or it is the row of zeros.
+                        // SAFETY: row `top + i` and column `left + j` are inside the image, or it is the row of zeros.
                         column[i] = unsafe { load_vector(simd, at, count) };
                     }
                 }

@@ -41,7 +41,7 @@ pub(crate) trait Transform<const FROM: usize, const TO: usize> {
     fn apply<S: Simd>(simd: S, x: [S::Vector; FROM]) -> [S::Vector; TO];
 }
 
-/// `B^T`: a patch of the picture.
+/// `B^T`: a patch of the image.
 pub(crate) struct OfInput;
 /// `A^T`: the sums of products to the outputs.
 pub(crate) struct ToOutput;

@@ -1,4 +1,4 @@
-//! Why a picture is taken for a class, by several methods, with how far to believe each.
+//! Why an image is taken for a class, by several methods, with how far to believe each.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::state::Studio;
 /// Masks of RISE for photos: what the page waits for is bounded.
 const MASKS: usize = 500;
 
-/// A picture, a class, and the methods.
+/// An image, a class, and the methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Explain {

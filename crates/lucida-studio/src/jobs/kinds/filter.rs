@@ -1,4 +1,4 @@
-//! What a filter looks for: the picture that excites it most, and the pictures of the data set that do.
+//! What a filter looks for: the image that excites it most, and the images of the data set that do.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::models::Loaded;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Pictures that are looked at: more of a set tell no more, and take minutes.
+/// Images that are looked at: more of a set tell no more, and take minutes.
 const PICTURES: usize = 10_000;
 /// Examples of a filter.
 const COUNT: usize = 9;
-/// Pictures are made at least this large.
+/// Images are made at least this large.
 const SIDE: usize = 112;
 
 /// A filter.
@@ -154,7 +154,7 @@ impl Work for Searching {
     }
 }
 
-/// A small picture, each pixel a square.
+/// A small image, each pixel a square.
 fn enlarged(picture: &Picture) -> lucida::Result<Picture> {
     let zoom = SIDE.div_ceil(picture.width().max(picture.height()).max(1)).max(1);
     picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)

@@ -19,11 +19,11 @@ use crate::state::Studio;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Request {
-    /// The picture that excites a filter, or a class, most.
+    /// The image that excites a filter, or a class, most.
     Maximize(filter::Maximize),
-    /// The pictures of the data set that excite a filter most.
+    /// The images of the data set that excite a filter most.
     Examples(filter::Examples),
-    /// Why a picture is taken for a class, by several methods.
+    /// Why an image is taken for a class, by several methods.
     Explain(explain::Explain),
     /// A training run.
     Train(train::Train),

@@ -13,7 +13,7 @@ use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Pictures on the way are shown at most so often, and so many of them.
+/// Images on the way are shown at most so often, and so many of them.
 const PICTURE: Duration = Duration::from_millis(900);
 const PICTURES: usize = 60;
 /// Styles that can be mixed.
@@ -35,14 +35,14 @@ pub(crate) struct Style {
     /// How many steps are taken, relative to what is usual.
     #[serde(default = "one")]
     effort: f32,
-    /// Whether the colours of the content are kept.
+    /// Whether the colors of the content are kept.
     #[serde(default)]
     own_colours: bool,
     #[serde(default = "super::train::seed")]
     seed: u64,
 }
 
-/// A picture of style, and how much of it.
+/// An image of style, and how much of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
@@ -130,7 +130,7 @@ impl Work for Painter {
         if picture.width() == 0 {
             return Err(Error::Bug("an empty style transfer".into()));
         }
-        // A quick painting is done before there is time for a second picture of the way; the curves want an end, too.
+        // A quick painting is done before there is time for a second image of the way; the curves want an end, too.
         job.news(news("painting.png", 1.0, painted.canvas.size, &painted.end));
         Ok(json!({
             "picture": "painting.png",
@@ -146,7 +146,7 @@ impl Work for Painter {
     }
 }
 
-/// What those who watch are told of a picture on the way, or of the last one.
+/// What those who watch are told of an image on the way, or of the last one.
 fn news(file: &str, done: f64, size: [usize; 2], losses: &Losses) -> Value {
     json!({
         "file": file,

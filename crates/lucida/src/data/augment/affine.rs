@@ -1,8 +1,8 @@
-//! Affine maps of pictures, as Keras's `apply_affine_transform` has them: order 1, four ways to fill.
+//! Affine maps of images, as Keras's `apply_affine_transform` has them: order 1, four ways to fill.
 
 use serde::{Deserialize, Serialize};
 
-/// What is seen beyond the edges of a picture `abcd`.
+/// What is seen beyond the edges of an image `abcd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FillMode {
@@ -13,11 +13,11 @@ pub enum FillMode {
     Reflect,
     /// One value: `kkkk|abcd|kkkk`.
     Constant,
-    /// The picture again, its last pixel on its first as SciPy has it: `abc|abcd|bcd`.
+    /// The image again, its last pixel on its first as SciPy has it: `abc|abcd|bcd`.
     Wrap,
 }
 
-/// For each pixel of the new picture, the point of the old one that it shows: positions from the centre of the picture,
+/// For each pixel of the new image, the point of the old one that it shows: positions from the center of the image,
 /// columns before rows, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
@@ -43,18 +43,18 @@ impl Affine {
             .of(&linear(zx, 0.0, 0.0, zy))
     }
 
-    /// The part of the picture whose centre is `x` columns and `y` rows from that of the whole, and whose sides are `zx`
+    /// The part of the image whose center is `x` columns and `y` rows from that of the whole, and whose sides are `zx`
     /// and `zy` times as long.
     pub fn part([x, y]: [f64; 2], [zx, zy]: [f64; 2]) -> Self {
         Self { matrix: [[zx, 0.0, x], [0.0, zy, y]] }
     }
 
-    /// A slant along the rows and along the columns, by so many pixels for each pixel from the centre.
+    /// A slant along the rows and along the columns, by so many pixels for each pixel from the center.
     pub(super) fn slant(along_rows: f64, along_columns: f64) -> Self {
         Self { matrix: [[1.0, along_rows, 0.0], [along_columns, 1.0, 0.0]] }
     }
 
-    /// This map of what `inner` maps to: the new picture shows `inner` of what shows this.
+    /// This map of what `inner` maps to: the new image shows `inner` of what shows this.
     pub fn of(&self, inner: &Self) -> Self {
         let ([a, b], [c, d]) = (self.matrix, inner.matrix);
         let row =
@@ -62,13 +62,13 @@ impl Affine {
         Self { matrix: [row(a), row(b)] }
     }
 
-    /// A picture of `shape` (height, width, channels) seen through the map, interpolated linearly.
+    /// An image of `shape` (height, width, channels) seen through the map, interpolated linearly.
     ///
     /// # Panics
     /// When `values` is not of this shape.
     pub fn apply(&self, values: &[f32], shape: [usize; 3], fill: FillMode, fill_value: f32) -> Vec<f32> {
         let [height, width, channels] = shape;
-        assert_eq!(values.len(), height * width * channels, "a picture of {shape:?}");
+        assert_eq!(values.len(), height * width * channels, "an image of {shape:?}");
         if *self == Self::IDENTITY {
             return values.to_vec();
         }

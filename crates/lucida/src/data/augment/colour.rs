@@ -1,4 +1,4 @@
-//! What changes the colours of a picture: values of 0 to 255, one or three channels.
+//! What changes the colors of an image: values of 0 to 255, one or three channels.
 
 /// All values times a factor, clipped to 0 to 255.
 pub(super) fn brighten(values: &mut [f32], factor: f32) {
@@ -61,7 +61,7 @@ fn luma(pixel: &[f32]) -> f32 {
     }
 }
 
-/// Away from the smoothed picture (factors over 1) or towards it; the outermost pixels stay. The smoothing is Pillow's:
+/// Away from the smoothed image (factors over 1) or towards it; the outermost pixels stay. The smoothing is Pillow's:
 /// 3x3, a weight of 5 in the middle and 1 around it.
 pub(super) fn sharpen(values: &mut [f32], [height, width, channels]: [usize; 3], factor: f32) {
     let old = values.to_vec();

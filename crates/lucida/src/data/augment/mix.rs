@@ -40,7 +40,7 @@ pub(super) fn cutmix(
     1.0 - (rows.len() * columns.len()) as f64 / (height * width) as f64
 }
 
-/// Covers a square whose side is a part of the shorter side with the mean colour. Its centre may lie anywhere, so that
+/// Covers a square whose side is a part of the shorter side with the mean color. Its center may lie anywhere, so that
 /// some of it may be outside.
 pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], part: f64, generator: &mut ChaCha8Rng) {
     let mut mean = vec![0.0_f64; channels];

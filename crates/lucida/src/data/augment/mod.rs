@@ -1,12 +1,12 @@
-//! Other pictures of the same things: what training on a few photos lives on.
+//! Other images of the same things: what training on a few photos lives on.
 //!
 //! The first group has Keras's names and meaning (`ImageDataGenerator`): rotation, shifts, shear, zoom, channel shift,
-//! flips, brightness. What moves pixels is put together into one affine map about the centre of the picture, so that each
+//! flips, brightness. What moves pixels is put together into one affine map about the center of the image, so that each
 //! pixel is interpolated once. There are two differences. Keras's generator shifts columns by `height_shift_range` and rows
-//! by `width_shift_range`; here the names mean what they say. And Keras takes the centre of a picture that is not square for
-//! that of its mirror image; here it is the centre.
+//! by `width_shift_range`; here the names mean what they say. And Keras takes the center of an image that is not square for
+//! that of its mirror image; here it is the center.
 //!
-//! The second group is newer: random crops, colour jitter, cutout (T. DeVries and G. Taylor, 2017), mixup (H. Zhang and
+//! The second group is newer: random crops, color jitter, cutout (T. DeVries and G. Taylor, 2017), mixup (H. Zhang and
 //! others, 2018), CutMix (S. Yun and others, 2019), RandAugment (E. Cubuk and others, 2020).
 //!
 //! What happens to an image is drawn from the seed, the epoch and the number of the image in its set, and from nothing
@@ -45,7 +45,7 @@ pub struct Augment {
     pub height_shift: f64,
     /// `shear=DEGREES`: slanted by up to so much either way. Keras's example of 0.2 is a fifth of a degree.
     pub shear: f64,
-    /// `zoom=PART` or `zoom=LEAST:MOST`: how much of the picture is seen along each side, drawn for each; 0.2 is 0.8:1.2.
+    /// `zoom=PART` or `zoom=LEAST:MOST`: how much of the image is seen along each side, drawn for each; 0.2 is 0.8:1.2.
     pub zoom: [f64; 2],
     /// `channel=VALUE`: all values of an image up or down by up to so much (of 255), within those it has.
     pub channel_shift: f64,
@@ -65,7 +65,7 @@ pub struct Augment {
     pub jitter: f64,
     /// `hue=PART`: the hue turned by up to so much of the circle either way, at most 0.5.
     pub hue: f64,
-    /// `cutout=PART`: a square of so much of the shorter side is covered with the mean colour.
+    /// `cutout=PART`: a square of so much of the shorter side is covered with the mean color.
     pub cutout: f64,
     /// `mixup=ALPHA`: each image is laid over another one, by a share of the distribution Beta(ALPHA, ALPHA).
     pub mixup: f64,
@@ -116,7 +116,7 @@ impl Augment {
             ("rotation", self.rotation, 0.0, 360.0),
             ("width", self.width_shift, 0.0, 8192.0),
             ("height", self.height_shift, 0.0, 8192.0),
-            // At a right angle nothing is left of the picture.
+            // At a right angle nothing is left of the image.
             ("shear", self.shear, 0.0, 80.0),
             ("zoom", self.zoom[0], 0.01, 100.0),
             ("zoom", self.zoom[1], 0.01, 100.0),

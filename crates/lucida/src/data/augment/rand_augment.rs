@@ -14,7 +14,7 @@ const MAGNITUDE: f64 = 9.0 / 30.0;
 /// The number of different operations.
 const KINDS: u64 = 14;
 
-/// Augments a picture of `shape` (height, width, channels) with values of 0 to 255.
+/// Augments an image of `shape` (height, width, channels) with values of 0 to 255.
 pub(super) fn rand_augment(
     mut values: Vec<f32>,
     shape: [usize; 3],

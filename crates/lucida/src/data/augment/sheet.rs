@@ -1,17 +1,17 @@
-//! A sheet of examples: what the network is shown of each picture.
+//! A sheet of examples: what the network is shown of each image.
 
 use super::{Augment, Augmented};
 use crate::data::{Colour, Dataset, LabelledImages, Picture, Preprocessing};
 use crate::{Error, Result};
 
 impl Augment {
-    /// Each picture, scaled to `size` by `size`, and `count` augmented examples of it: those of the epochs from 1 on.
+    /// Each image, scaled to `size` by `size`, and `count` augmented examples of it: those of the epochs from 1 on.
     ///
     /// # Errors
-    /// As [`Augment::check`]; [`Error::Argument`] without pictures, and those of scaling them.
+    /// As [`Augment::check`]; [`Error::Argument`] without images, and those of scaling them.
     pub fn examples(&self, pictures: &[Picture], size: usize, count: usize, seed: u64) -> Result<Vec<Vec<Picture>>> {
         if pictures.is_empty() {
-            return Err(Error::argument("there is no picture to augment"));
+            return Err(Error::argument("there is no image to augment"));
         }
         let channels = pictures.iter().map(Picture::channels).max().unwrap_or(3);
         let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
@@ -20,7 +20,7 @@ impl Augment {
         for picture in pictures {
             pixels.extend(preprocessing.fitted(picture)?.pixels());
         }
-        // The pictures are classes of their own, so that a mixed one tells which it is mixed with.
+        // The images are classes of their own, so that a mixed one tells which it is mixed with.
         let labels: Vec<usize> = (0..pictures.len()).collect();
         let names = labels.iter().map(usize::to_string).collect();
         let set =

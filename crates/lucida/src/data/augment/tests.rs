@@ -12,7 +12,7 @@ fn parse(text: &str) -> Augment {
     text.parse().unwrap_or_else(|problem| panic!("{text}: {problem}"))
 }
 
-/// Six pictures of 6x8 in colour.
+/// Six images of 6x8 in color.
 fn pictures() -> LabelledImages {
     let pixels = (0..6 * 6 * 8 * 3).map(|i: usize| (i * i * 31 % 251) as u8).collect();
     LabelledImages::new([6, 8, 3], pixels, vec![0, 1, 2, 0, 1, 2], ["a", "b", "c"].map(String::from).to_vec()).unwrap()
@@ -83,7 +83,7 @@ fn four_ways_to_fill() {
 #[test]
 fn a_part_is_seen_at_the_size_of_the_whole() {
     let values: Vec<f32> = (0..16).map(|i| i as f32).collect();
-    // The lower right quarter; half a pixel beyond the last one's centre, it is filled.
+    // The lower right quarter; half a pixel beyond the last one's center, it is filled.
     let part = Affine::part([1.0, 1.0], [0.5, 0.5]).apply(&values, [4, 4, 1], FillMode::Nearest, 0.0);
     assert_eq!((part[0], part[3], part[15]), (8.75, 10.0, 15.0));
     // A quarter turn and back.

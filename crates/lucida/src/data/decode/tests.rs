@@ -26,7 +26,7 @@ fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A PNG file from its header's last five bytes (depth, colour type, ...), other chunks, and rows with filter bytes.
+/// A PNG file from its header's last five bytes (depth, color type, ...), other chunks, and rows with filter bytes.
 fn png(width: u32, height: u32, kind: [u8; 5], chunks: &[(&[u8; 4], &[u8])], rows: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut chunk = |name: &[u8; 4], data: &[u8]| {
@@ -65,7 +65,7 @@ fn jpeg() -> Vec<u8> {
     bytes
 }
 
-/// A JPEG file of 8x8 pixels of one colour in four components, as Photoshop writes CMYK: each is inverted.
+/// A JPEG file of 8x8 pixels of one color in four components, as Photoshop writes CMYK: each is inverted.
 fn cmyk_jpeg(components: [u8; 4]) -> Vec<u8> {
     let mut bytes = vec![0xff, 0xd8];
     let mut segment = |marker: u8, data: &[u8]| {
@@ -124,7 +124,7 @@ fn sixteen_bits_are_rounded_to_eight() {
 
 #[test]
 fn a_palette_is_looked_up() {
-    // Four pixels of two bits: 0, 1, 2, 1. The third colour is transparent.
+    // Four pixels of two bits: 0, 1, 2, 1. The third color is transparent.
     let palette = [9, 8, 7, 200, 100, 50, 1, 2, 3];
     let file = png(4, 1, [2, 3, 0, 0, 0], &[(b"PLTE", &palette)], &[0, 0b0001_1001]);
     assert_eq!(decoded(&file).unwrap().pixels(), [9, 8, 7, 200, 100, 50, 1, 2, 3, 200, 100, 50]);
@@ -223,19 +223,19 @@ fn the_turn_that_exif_notes_is_made() {
 
 #[test]
 fn what_is_no_picture_is_named() {
-    assert_eq!(message(b""), "is not a picture: it is empty");
+    assert_eq!(message(b""), "is not an image: it is empty");
     assert_eq!(
         message(b"hello, world, I am a text file"),
-        "is not a picture: it begins with \"hello, world\"; expected JPEG, PNG, BMP, GIF, TIFF or WebP"
+        "is not an image: it begins with \"hello, world\"; expected JPEG, PNG, BMP, GIF, TIFF or WebP"
     );
-    assert!(message(&[1, 2, 0xfe]).starts_with("is not a picture: it begins with 01 02 fe"));
+    assert!(message(&[1, 2, 0xfe]).starts_with("is not an image: it begins with 01 02 fe"));
     assert!(matches!(decoded(b"\0\0\0\x20ftypavif\0\0\0\0"), Err(Error::Unsupported(_))));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
     assert!(matches!(Picture::open(&path), Err(Error::Io { action: "read", .. })));
     assert!(matches!(Picture::open(folder.path()), Err(Error::File { .. })));
     std::fs::write(&path, "text").unwrap();
-    assert!(Picture::open(&path).unwrap_err().to_string().contains("a.png: is not a picture: it begins with \"text\""));
+    assert!(Picture::open(&path).unwrap_err().to_string().contains("a.png: is not an image: it begins with \"text\""));
     let limits = Limits { file_bytes: 3, ..Limits::default() };
     assert!(matches!(Picture::open_with(&path, &limits), Err(Error::Limit { .. })));
 }
@@ -255,7 +255,7 @@ fn what_is_cut_short_is_refused() {
     for len in (4..photo.len() - 1).step_by(7).chain([photo.len() - 1]) {
         assert!(matches!(decoded(&photo[..len]), Err(Error::File { .. })), "{len} of {} bytes", photo.len());
     }
-    assert_eq!(message(&photo[..photo.len() - 9]), "is a JPEG picture cut short: its end marker is missing");
+    assert_eq!(message(&photo[..photo.len() - 9]), "is a JPEG image cut short: its end marker is missing");
     // A thumbnail in the metadata has an end marker of its own, and what follows the end does not matter.
     let thumbnail = [&photo[..2], &b"\xff\xe2\x00\x06\xff\xd9\xff\xd9"[..], &photo[2..]].concat();
     assert!(decoded(&thumbnail[..thumbnail.len() - 2]).is_err());
@@ -266,10 +266,7 @@ fn what_is_cut_short_is_refused() {
 fn a_huge_picture_is_refused_by_its_header() {
     let file = png(30_000, 30_000, [8, 2, 0, 0, 0], &[], &[0]);
     let error = decoded(&file).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "x.png: pixels of a picture of 30000x30000: 900000000 is over the limit of 100000000"
-    );
+    assert_eq!(error.to_string(), "x.png: pixels of an image of 30000x30000: 900000000 is over the limit of 100000000");
     let limits = Limits { pixels: 1000, ..Limits::default() };
     for format in [ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::WebP] {
         let error = Picture::decode(&encoded(quarters(), format), Path::new("x"), &limits).unwrap_err();

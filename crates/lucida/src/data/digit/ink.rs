@@ -29,10 +29,10 @@ const LEAST_SHARE: usize = 20;
 /// Terms of a quadratic polynomial in two coordinates.
 const TERMS: usize = 6;
 
-/// The ink of a gray picture, 255 where it is strongest, on 0; all 0 when there is none.
+/// The ink of a gray image, 255 where it is strongest, on 0; all 0 when there is none.
 ///
 /// # Errors
-/// Those of [`Picture::resize`], when the picture has no pixels.
+/// Those of [`Picture::resize`], when the image has no pixels.
 pub(super) fn ink(gray: &Picture) -> Result<Picture> {
     let (width, height) = (gray.width(), gray.height());
     let contrast = contrast(gray)?;
@@ -71,7 +71,7 @@ fn contrast(gray: &Picture) -> Result<Vec<f32>> {
     Ok(difference)
 }
 
-/// The place of each pixel of a gray picture, and its value from 0 to 1.
+/// The place of each pixel of a gray image, and its value from 0 to 1.
 fn points(picture: &Picture) -> impl Iterator<Item = [f32; 3]> {
     let (width, height) = (picture.width(), picture.height());
     let pixels = picture.pixels().iter().enumerate();
@@ -117,7 +117,7 @@ impl Surface {
                 (0..TERMS).for_each(|column| matrix[row][column] += weight * terms[row] * terms[column]);
             }
         }
-        // A picture of one row does not say what happens across it: as little as possible.
+        // An image of one row does not say what happens across it: as little as possible.
         let scale = matrix[0][0];
         (1..TERMS).for_each(|term| matrix[term][term] += 1e-6 * scale);
         Self(solve(matrix, right))

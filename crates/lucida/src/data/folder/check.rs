@@ -13,7 +13,7 @@ use super::{Skipped, Watch};
 use crate::data::{Limits, Picture, Preprocessing};
 use crate::{Cpu, Error, Result, files};
 
-/// Decoded pictures that are to stay in memory, and the room for them.
+/// Decoded images that are to stay in memory, and the room for them.
 #[derive(Debug)]
 pub(super) struct Keep {
     preprocessing: Preprocessing,
@@ -25,7 +25,7 @@ impl Keep {
         Self { preprocessing, room: AtomicU64::new(bytes) }
     }
 
-    /// The pixels of a picture as the network wants them, as long as there is room. Which pictures stay depends on which
+    /// The pixels of an image as the network wants them, as long as there is room. Which images stay depends on which
     /// is first; what is computed from them does not.
     fn pixels(&self, picture: &Picture) -> Result<Option<Arc<[u8]>>> {
         let len = self.preprocessing.output_shape().iter().product::<usize>() as u64;

@@ -1,6 +1,6 @@
-//! Pictures that are in a data set twice.
+//! Images that are in a data set twice.
 //!
-//! A copy among the pictures that validate makes a network look better than it is: it has seen the answer. Only exact
+//! A copy among the images that validate makes a network look better than it is: it has seen the answer. Only exact
 //! copies are found, by their bytes.
 
 use std::collections::HashMap;
@@ -79,24 +79,24 @@ pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
         Some(format!("{}: {path} and {other}{say}", plural(count, one, many)))
     };
     let leaks = sentence(
-        "picture that validates or tests is an exact copy of one in another part",
-        "pictures that validate or test are exact copies of some in another part",
+        "image that validates or tests is an exact copy of one in another part",
+        "images that validate or test are exact copies of some in another part",
         &|d| d.across_parts,
     );
     let contradictions =
-        sentence("picture has an exact copy in another class", "pictures have exact copies in another class", &|d| {
+        sentence("image has an exact copy in another class", "images have exact copies in another class", &|d| {
             d.across_classes && !d.across_parts
         });
     let others = sentence(
-        "picture is an exact copy of another in its class",
-        "pictures are exact copies of others in their class",
+        "image is an exact copy of another in its class",
+        "images are exact copies of others in their class",
         &|d| !d.across_parts && !d.across_classes,
     );
     [leaks, contradictions, others].into_iter().flatten().collect()
 }
 
 impl FolderSet {
-    /// Pictures of this set that are there twice.
+    /// Images of this set that are there twice.
     ///
     /// # Errors
     /// As reading the files again.

@@ -6,9 +6,9 @@ use super::{FolderBuilder, Skipped, no_pictures, skipped};
 use crate::{Cpu, Error, Result};
 
 impl FolderBuilder<'_> {
-    /// Finds the pictures that [`FolderBuilder::open_set`] would open, by their names alone: for one picture of a folder,
-    /// or for one pass over it, reading all files beforehand would only cost time. A file that is no whole picture is an
-    /// error when it is read. Also returns what lies where no picture is looked for.
+    /// Finds the images that [`FolderBuilder::open_set`] would open, by their names alone: for one image of a folder,
+    /// or for one pass over it, reading all files beforehand would only cost time. A file that is no whole image is an
+    /// error when it is read. Also returns what lies where no image is looked for.
     ///
     /// # Errors
     /// [`Error::File`] when the folder is none or empty.

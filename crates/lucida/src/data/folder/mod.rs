@@ -8,11 +8,11 @@
 //! ```
 //!
 //! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs to
-//! the class. Names that begin with a dot are hidden and are left alone; every other file is taken for a picture.
+//! the class. Names that begin with a dot are hidden and are left alone; every other file is taken for an image.
 //!
-//! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that a picture is
+//! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that an image is
 //! whole, and a training that stops in its third epoch at a damaged file has helped nobody. The work is not lost: with
-//! [`FolderBuilder::keep`] the decoded pictures stay in memory at the size that the network takes, as far as the room
+//! [`FolderBuilder::keep`] the decoded images stay in memory at the size that the network takes, as far as the room
 //! goes, and are not decoded again. What cannot be decoded is skipped and [named](Folder::skipped).
 
 mod check;
@@ -43,7 +43,7 @@ pub use skipped::{Skipped, save_skipped};
 /// Is told how many of how many files have been read; whether to go on.
 pub type Watch<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
 
-/// The share of the pictures that validates, where a folder has no part for it.
+/// The share of the images that validates, where a folder has no part for it.
 const VALIDATION: f64 = 0.2;
 
 /// A part of a folder.
@@ -68,14 +68,14 @@ impl Part {
     }
 }
 
-/// The pictures of a folder in parts: to train on, to validate with, to test with.
+/// The images of a folder in parts: to train on, to validate with, to test with.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// The pictures to train on.
+    /// The images to train on.
     pub train: FolderSet,
-    /// The pictures to validate with: those of the folder's own part, else a share of the others.
+    /// The images to validate with: those of the folder's own part, else a share of the others.
     pub validation: FolderSet,
-    /// The pictures to test with, where the folder has a part for them beside one for validation.
+    /// The images to test with, where the folder has a part for them beside one for validation.
     pub test: Option<FolderSet>,
     skipped: Vec<Skipped>,
     duplicates: Vec<Duplicate>,
@@ -107,13 +107,13 @@ impl Folder {
         &self.skipped
     }
 
-    /// Pictures that are there twice, to the byte.
+    /// Images that are there twice, to the byte.
     pub fn duplicates(&self) -> &[Duplicate] {
         &self.duplicates
     }
 
-    /// What a person should know before training, a sentence each: classes without pictures or with a single one,
-    /// pictures that are in two parts.
+    /// What a person should know before training, a sentence each: classes without images or with a single one,
+    /// images that are in two parts.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -160,7 +160,7 @@ impl<'a> FolderBuilder<'a> {
     }
 
     /// The share that validates where the folder has no part for it (0.2 unless told otherwise), and the seed that
-    /// chooses the pictures.
+    /// chooses the images.
     #[must_use]
     pub fn split(self, validation: f64, seed: u64) -> Self {
         Self { validation, seed, ..self }
@@ -178,7 +178,7 @@ impl<'a> FolderBuilder<'a> {
         Self { cpu: Some(cpu), ..self }
     }
 
-    /// Keeps the pictures in memory as this preprocessing wants them, up to so many bytes of pixels.
+    /// Keeps the images in memory as this preprocessing wants them, up to so many bytes of pixels.
     #[must_use]
     pub fn keep(self, preprocessing: &Preprocessing, bytes: u64) -> Self {
         Self { keep: Some((preprocessing.clone(), bytes)), ..self }
@@ -195,7 +195,7 @@ impl<'a> FolderBuilder<'a> {
     /// Opens the folder of a classifier: two classes or more, and a part that validates.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none, when there are not two classes with pictures, when a part has a class that
+    /// [`Error::File`] when the folder is none, when there are not two classes with images, when a part has a class that
     /// the training part lacks; [`Error::Argument`] when the share that validates is not below 1 or leaves nothing to
     /// train on; [`Error::Interrupted`] when the watch says so; when strict, the error of the first file that cannot be
     /// used.
@@ -232,7 +232,7 @@ impl<'a> FolderBuilder<'a> {
         let mut sets = checked.into_iter();
         let (_, train) = sets.next().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         let (train, empty) = train.without_empty_classes();
-        notes.extend(empty.iter().map(|class| format!("class {class:?} has no picture and is left out")));
+        notes.extend(empty.iter().map(|class| format!("class {class:?} has no image and is left out")));
         at_least_two(&train, &skipped)?;
         not_all_alike(&train, &mut notes)?;
         let root = train.root().to_path_buf();
@@ -241,7 +241,7 @@ impl<'a> FolderBuilder<'a> {
             let (set, _) = set.without_empty_classes();
             let set = set.with_classes(train.class_names()).map_err(|problem| explain_classes(problem, part, &root))?;
             for class in set.missing_classes() {
-                notes.push(format!("class {class:?} has no {} picture", part.name()));
+                notes.push(format!("class {class:?} has no {} image", part.name()));
             }
             others.push((part, set));
         }
@@ -257,7 +257,7 @@ impl<'a> FolderBuilder<'a> {
         for (class, count) in train.counts().into_iter().enumerate() {
             if count == 1 {
                 let name = &train.class_names()[class];
-                notes.push(format!("class {name:?} has a single picture to train on"));
+                notes.push(format!("class {name:?} has a single image to train on"));
             }
         }
         let duplicates = duplicates::find(&[Some(&train), Some(&validation), test.as_ref()])?;
@@ -269,7 +269,7 @@ impl<'a> FolderBuilder<'a> {
     /// part, else that which validates, else that to train on. Files that cannot be used are returned too.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none or holds no picture; [`Error::Interrupted`] when the watch says so; when
+    /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when the watch says so; when
     /// strict, the error of the first file that cannot be used.
     pub fn open_set(self) -> Result<(FolderSet, Vec<Skipped>)> {
         let Layout { parts, mut skipped } = Layout::find(&self.path)?;
@@ -436,7 +436,7 @@ fn no_pictures(path: &Path, skipped: &[Skipped]) -> Error {
             format!(" ({} cannot be used, the first is {name}: {reason})", plural(skipped.len(), "file", "files"))
         }
     };
-    Error::file(path, format!("holds no picture{faults}"))
+    Error::file(path, format!("holds no image{faults}"))
 }
 
 /// A number of things.

@@ -1,4 +1,4 @@
-//! The pictures of a folder as a data set.
+//! The images of a folder as a data set.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use super::plural;
 use crate::data::{Dataset, Limits, Picture, Preprocessing};
 use crate::{Cpu, Error, Result};
 
-/// A picture file that has been decoded once.
+/// An image file that has been decoded once.
 #[derive(Debug, Clone)]
 pub(super) struct PictureFile {
     pub(super) path: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct PictureFile {
     pub(super) kept: Option<Arc<[u8]>>,
 }
 
-/// The pictures of a folder, class by class in the order of the names.
+/// The images of a folder, class by class in the order of the names.
 #[derive(Debug, Clone)]
 pub struct FolderSet {
     root: PathBuf,
@@ -50,24 +50,24 @@ impl FolderSet {
         &self.root
     }
 
-    /// Whether there are sub-folders for classes. Where there are none, all pictures are of one class, which has the name
+    /// Whether there are sub-folders for classes. Where there are none, all images are of one class, which has the name
     /// of the folder.
     pub fn is_classified(&self) -> bool {
         self.classified
     }
 
-    /// The file of a picture.
+    /// The file of an image.
     ///
     /// # Panics
-    /// When there is no such picture.
+    /// When there is no such image.
     pub fn path(&self, index: usize) -> &Path {
         &self.files[index].path
     }
 
-    /// The MD5 digest of the file of a picture.
+    /// The MD5 digest of the file of an image.
     ///
     /// # Panics
-    /// When there is no such picture.
+    /// When there is no such image.
     pub fn digest(&self, index: usize) -> [u8; 16] {
         self.files[index].digest
     }
@@ -79,14 +79,14 @@ impl FolderSet {
         self
     }
 
-    /// How many pictures each class has.
+    /// How many images each class has.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
         self.files.iter().for_each(|file| counts[file.label] += 1);
         counts
     }
 
-    /// The pictures and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
+    /// The images and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
     pub fn found(&self) -> String {
         let images = plural(self.files.len(), "image", "images");
         if !self.classified {
@@ -95,21 +95,21 @@ impl FolderSet {
         format!("Found {images} belonging to {}.", plural(self.class_names.len(), "class", "classes"))
     }
 
-    /// How many pictures are in memory, prepared.
+    /// How many images are in memory, prepared.
     pub fn kept(&self) -> usize {
         self.files.iter().filter(|file| file.kept.is_some()).count()
     }
 
-    /// The pictures at some positions.
+    /// The images at some positions.
     ///
     /// # Panics
-    /// When there is no such picture.
+    /// When there is no such image.
     #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
         Self { files: indices.iter().map(|&index| self.files[index].clone()).collect(), ..self.clone_without_files() }
     }
 
-    /// The same pictures with the labels of other classes: those that a model tells apart. Classes are found by name.
+    /// The same images with the labels of other classes: those that a model tells apart. Classes are found by name.
     ///
     /// # Errors
     /// [`Error::File`] names the first class that is not among them.
@@ -140,7 +140,7 @@ impl FolderSet {
         Ok(all)
     }
 
-    /// The set without the classes that have no picture, and the names of these.
+    /// The set without the classes that have no image, and the names of these.
     pub(super) fn without_empty_classes(mut self) -> (Self, Vec<String>) {
         let counts = self.counts();
         let mut labels = Vec::with_capacity(counts.len());
@@ -154,7 +154,7 @@ impl FolderSet {
         (self, empty)
     }
 
-    /// The names of the classes that have no picture.
+    /// The names of the classes that have no image.
     pub(super) fn missing_classes(&self) -> Vec<String> {
         let counts = self.counts();
         self.class_names.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(name, _)| name.clone()).collect()
@@ -222,7 +222,7 @@ impl Dataset for FolderSet {
         true
     }
 
-    /// Several pictures are decoded at once.
+    /// Several images are decoded at once.
     fn fill_batch(
         &self,
         indices: &[usize],
@@ -248,7 +248,7 @@ impl Dataset for FolderSet {
             let (image, outcome) = &mut *item_mut;
             *outcome = self.fill(indices[item], preprocessing, image);
         });
-        // The error of the first picture in the batch, whichever thread was first.
+        // The error of the first image in the batch, whichever thread was first.
         items.into_iter().try_for_each(|item| item.into_inner().unwrap_or_else(PoisonError::into_inner).1)
     }
 }

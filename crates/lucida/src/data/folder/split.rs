@@ -4,7 +4,7 @@ use super::{FolderSet, duplicates, plural};
 use crate::data::{Dataset, stratified_split};
 use crate::{Error, Result};
 
-/// Splits a set: each class gives the same share. Copies of a picture go with it, and a class of one picture trains.
+/// Splits a set: each class gives the same share. Copies of an image go with it, and a class of one image trains.
 pub(super) fn split(
     set: FolderSet,
     fraction: f64,
@@ -25,7 +25,7 @@ pub(super) fn split(
         }
     }
     if moved > 0 {
-        let pictures = plural(moved, "picture", "pictures");
+        let pictures = plural(moved, "image", "images");
         notes.push(format!("{pictures} with an exact copy on the training side kept there rather than validating"));
     }
     for class in 0..classes {

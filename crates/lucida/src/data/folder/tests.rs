@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::data::{Colour, Dataset, Picture};
 
-/// A picture file of one colour.
+/// An image file of one color.
 fn put(folder: &Path, name: &str, colour: [u8; 3]) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     Picture::filled(8, 6, &colour).save_png(&path).unwrap();
 }
 
-/// `classes` folders `a`, `b`, ... of `count` pictures each, all different.
+/// `classes` folders `a`, `b`, ... of `count` images each, all different.
 fn put_classes(folder: &Path, classes: u8, count: u8) {
     for class in 0..classes {
         for index in 0..count {
@@ -83,7 +83,7 @@ fn parts_are_recognised_by_their_names() {
         assert_eq!(folder.test.as_ref().map(|test| test.labels()), test.map(|_| vec![0]));
         assert_eq!(
             folder.notes()[0],
-            "class \"a\" has no validation picture".replace(
+            "class \"a\" has no validation image".replace(
                 "validation",
                 match validation {
                     "test" => "test",
@@ -154,8 +154,8 @@ fn what_is_no_picture_is_skipped_and_named() {
     let folder = open(root.path()).unwrap();
     let lines = skipped(&folder, root.path());
     let expected = [
-        ("a/empty.png", "is not a picture: it is empty"),
-        ("a/text.jpg", "is not a picture: it begins with"),
+        ("a/empty.png", "is not an image: it is empty"),
+        ("a/text.jpg", "is not an image: it begins with"),
         ("b/cut, \"short\".png", "cut short"),
         ("b/cut.jpg", "cut short"),
         ("b/huge.png", ""),
@@ -173,11 +173,11 @@ fn what_is_no_picture_is_skipped_and_named() {
     let text = fs::read_to_string(&table).unwrap();
     assert_eq!(text.lines().count(), 7);
     assert!(text.starts_with("file,reason\n"), "{text}");
-    assert!(text.contains("/cut, \"\"short\"\".png\",is a Png picture cut short\n"), "{text}");
+    assert!(text.contains("/cut, \"\"short\"\".png\",is a Png image cut short\n"), "{text}");
     fs::remove_file(table).unwrap();
 
     let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();
-    assert!(error.contains("a/empty.png: is not a picture") && error.contains("and 5 more"), "{error}");
+    assert!(error.contains("a/empty.png: is not an image") && error.contains("and 5 more"), "{error}");
     assert!(Folder::builder(root.path()).strict(true).open_set().is_err());
 }
 
@@ -188,12 +188,12 @@ fn folders_that_cannot_be_used_say_why() {
     assert!(message(&root.path().join("none")).ends_with("none: there is no such folder"));
     assert!(message(root.path()).contains("has no sub-folders"), "{}", message(root.path()));
     let nothing = Folder::builder(root.path()).open_set().unwrap_err().to_string();
-    assert!(nothing.ends_with(": holds no picture"), "{nothing}");
+    assert!(nothing.ends_with(": holds no image"), "{nothing}");
     fs::create_dir(root.path().join("a")).unwrap();
     fs::create_dir(root.path().join("b")).unwrap();
-    assert!(message(root.path()).ends_with(": holds no picture"));
+    assert!(message(root.path()).ends_with(": holds no image"));
     fs::write(root.path().join("a/x.txt"), "x").unwrap();
-    assert!(message(root.path()).contains("holds no picture (1 file cannot be used, the first is "));
+    assert!(message(root.path()).contains("holds no image (1 file cannot be used, the first is "));
     put(root.path(), "a/1.png", [1, 2, 3]);
     assert!(message(root.path()).contains("images of one class only, \"a\""), "{}", message(root.path()));
     put(root.path(), "b/1.png", [4, 2, 3]);
@@ -305,9 +305,8 @@ fn small_and_empty_classes_are_noted() {
     for seed in 0..8 {
         let folder = Folder::builder(root.path()).split(0.45, seed).open().unwrap();
         assert_eq!(folder.class_names(), ["a", "b", "single"]);
-        assert_eq!(folder.train.counts()[2], 1, "the only picture trains");
-        let notes =
-            ["class \"empty\" has no picture and is left out", "class \"single\" has a single picture to train on"];
+        assert_eq!(folder.train.counts()[2], 1, "the only image trains");
+        let notes = ["class \"empty\" has no image and is left out", "class \"single\" has a single image to train on"];
         assert_eq!(folder.notes(), notes);
     }
 }
@@ -339,8 +338,8 @@ fn copies_are_found() {
         ]
     );
     let notes = folder.notes().join("\n");
-    assert!(notes.contains("2 pictures that validate or test are exact copies of some in another part: "), "{notes}");
-    assert!(notes.contains("1 picture has an exact copy in another class: "), "{notes}");
+    assert!(notes.contains("2 images that validate or test are exact copies of some in another part: "), "{notes}");
+    assert!(notes.contains("1 image has an exact copy in another class: "), "{notes}");
 
     // A split of our own never puts copies on both sides.
     let root = temporary();
@@ -435,8 +434,8 @@ fn links_pipes_and_locked_folders() {
     assert!(one("a/self").contains("is a link that cannot be followed"), "{lines:?}");
     assert!(one("b/loop").contains("is a link") || one("b/loop").contains("loop"), "{lines:?}");
     assert!(one("b/pipe.png").ends_with("is a pipe, not a file"));
-    // The superuser reads it, and finds no picture.
-    assert!(one("b/locked.png").contains("cannot read") || one("b/locked.png").contains("not a picture"));
+    // The superuser reads it, and finds no image.
+    assert!(one("b/locked.png").contains("cannot read") || one("b/locked.png").contains("not an image"));
     assert!(lines.iter().any(|line| line.contains("(a loop)")), "{lines:?}");
     assert!(folder.train.len() < 40, "the loop was followed");
 }

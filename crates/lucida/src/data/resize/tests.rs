@@ -19,7 +19,7 @@ fn one_colour_stays_that_colour() {
 
 #[test]
 fn a_smaller_picture_is_antialiased() {
-    // A fine chessboard becomes gray, where nearest picks one of its two colours.
+    // A fine chessboard becomes gray, where nearest picks one of its two colors.
     let board = (0..64 * 64).map(|i| if (i % 64 + i / 64) % 2 == 0 { 0 } else { 255 }).collect();
     let board = Picture::new(64, 64, 1, board).unwrap();
     for filter in FILTERS {

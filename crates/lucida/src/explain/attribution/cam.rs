@@ -1,11 +1,11 @@
 //! Class activation maps: a weighted sum of the channels of a layer, what is negative dropped, brought to the size of the
-//! picture. With `A_k` channel `k` of the layer's output, `S` the score of the class and `g_k = dS/dA_k`:
+//! image. With `A_k` channel `k` of the layer's output, `S` the score of the class and `g_k = dS/dA_k`:
 //!
 //! ```text
 //! Grad-CAM     relu(sum over k of mean(g_k) A_k)
 //! Grad-CAM++   relu(sum over k of w_k A_k), w_k = sum of a_k relu(g_k), a_k = g_k^2 / (2 g_k^2 + sum(A_k) g_k^3)
 //! LayerCAM     relu(sum over k of relu(g_k) A_k)
-//! Score-CAM    relu(sum over k of w_k A_k), w_k = softmax over k of (S(the picture seen through A_k) - S(baseline))
+//! Score-CAM    relu(sum over k of w_k A_k), w_k = softmax over k of (S(the image seen through A_k) - S(baseline))
 //! ```
 //!
 //! In a network that ends in global average pooling and one dense layer, `mean(g_k)` is the dense layer's weight over the
@@ -97,7 +97,7 @@ impl CamPass {
 }
 
 impl Explainer<'_> {
-    /// Runs the picture and keeps the layer's output and its gradient in the plan.
+    /// Runs the image and keeps the layer's output and its gradient in the plan.
     fn run_to_layer(&mut self, input: &[f32], readout: &Readout) -> Result<(&CamPass, f32)> {
         let Self { network, outputs, settings, cam, .. } = self;
         let cam = match cam {
@@ -133,7 +133,7 @@ impl Explainer<'_> {
         Ok(found)
     }
 
-    /// The picture is seen through a channel: `x0 + A (x - x0)`, with the channel brought to the size of the picture and to
+    /// The image is seen through a channel: `x0 + A (x - x0)`, with the channel brought to the size of the image and to
     /// values from 0 to 1, and the baseline `x0`. A channel of equal values shows nothing and counts for nothing.
     pub(super) fn score_cam(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
         let baseline = self.baseline(input);

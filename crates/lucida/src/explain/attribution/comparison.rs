@@ -1,4 +1,4 @@
-//! Attributions as pictures to look at: one beside its picture, all on one sheet, and the strips of the sanity check.
+//! Attributions as images to look at: one beside its image, all on one sheet, and the strips of the sanity check.
 
 use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
@@ -21,11 +21,11 @@ pub struct Explained {
     pub faithfulness: Faithfulness,
 }
 
-/// The map over the picture that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small picture is
+/// The map over the image that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small image is
 /// enlarged. A map that is zero everywhere is hatched.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the picture.
+/// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the image.
 ///
 /// [`Preprocessing::to_picture`]: crate::data::Preprocessing::to_picture
 pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
@@ -58,7 +58,7 @@ fn heat<'a>(picture: &'a Picture, map: &'a HeatMap) -> HeatOverlay<'a> {
     HeatOverlay::new(picture, &map.values, heat).smooth(map.method.is_smooth())
 }
 
-/// One sheet: the picture, and beside it each map with its name and its faithfulness. `class` says which class the maps are
+/// One sheet: the image, and beside it each map with its name and its faithfulness. `class` says which class the maps are
 /// about, in the words of its reader: `7 (99.98 %)`.
 ///
 /// # Errors

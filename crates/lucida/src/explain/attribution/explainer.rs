@@ -12,10 +12,10 @@ use crate::nn::{Network, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
-/// Computes attributions of one model, for any number of pictures.
+/// Computes attributions of one model, for any number of images.
 ///
 /// The plans that the methods need are made at their first use and kept, so that memory does not grow with the number of
-/// pictures. A picture is given as the network takes it: (height, width, channels), prepared by the model's
+/// images. An image is given as the network takes it: (height, width, channels), prepared by the model's
 /// [`Preprocessing`](crate::data::Preprocessing).
 ///
 /// ```
@@ -52,7 +52,7 @@ impl<'a> Explainer<'a> {
     /// Prepares to explain what a model says.
     ///
     /// # Errors
-    /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one picture; [`Error::Argument`] when a
+    /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one image; [`Error::Argument`] when a
     /// setting cannot be used.
     pub fn new(model: &'a Model, settings: &Settings) -> Result<Self> {
         let black = match &model.preprocessing {
@@ -76,7 +76,7 @@ impl<'a> Explainer<'a> {
         settings.check()?;
         let shape = network.input_shape()?;
         let no_picture = || {
-            let what = format!("network {} takes values of shape {shape}, not pictures to explain", network.name());
+            let what = format!("network {} takes values of shape {shape}, not images to explain", network.name());
             Error::Unsupported(what)
         };
         let shape = shape.as_picture().ok_or_else(no_picture)?;
@@ -166,7 +166,7 @@ impl<'a> Explainer<'a> {
         if map.values.len() != self.shape[0] * self.shape[1] {
             let [height, width, _] = self.shape;
             let got = map.values.len();
-            return Err(Error::argument(format!("a map of {got} values for a picture of {height} x {width} pixels")));
+            return Err(Error::argument(format!("a map of {got} values for an image of {height} x {width} pixels")));
         }
         let readout = Readout::of(&self.outputs, map.class)?;
         self.curves(input, &readout, &map.values)
@@ -177,7 +177,7 @@ impl<'a> Explainer<'a> {
         &self.black
     }
 
-    /// The picture of the baseline, as the network takes it.
+    /// The image of the baseline, as the network takes it.
     pub(super) fn baseline(&self, input: &[f32]) -> Vec<f32> {
         let channels = self.shape[2];
         let pixel: Vec<f32> = match self.settings.baseline {
@@ -206,7 +206,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
-/// How much each pixel counts for the score of a class: [`Explainer`] in one call, for one picture.
+/// How much each pixel counts for the score of a class: [`Explainer`] in one call, for one image.
 ///
 /// # Errors
 /// As [`Explainer::new`] and [`Explainer::explain`].

@@ -2,11 +2,11 @@
 //! 4.2).
 //!
 //! The pixels are ordered by the map, the most important first. *Deletion* replaces them one after another by a constant
-//! colour (that of the baseline, black unless told otherwise) and watches the probability fall; *insertion* starts from a
-//! blurred picture and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is one
+//! color (that of the baseline, black unless told otherwise) and watches the probability fall; *insertion* starts from a
+//! blurred image and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is one
 //! number: a good map has a small deletion area and a large insertion area.
 //!
-//! As in the authors' programs, the blur is a Gaussian of deviation 5 pixels, cut off after 5 pixels; for pictures of more
+//! As in the authors' programs, the blur is a Gaussian of deviation 5 pixels, cut off after 5 pixels; for images of more
 //! than 224 pixels it grows with them. Pixels of equal importance come in random order, so that a map that is blank in parts
 //! gains nothing from where these lie.
 
@@ -15,7 +15,7 @@ use super::passes::Readout;
 use crate::Result;
 use crate::data::random::{Purpose, generator, shuffle};
 
-/// The deviation of the blur in pixels, and how far it reaches, for pictures of up to [`SIDE`] pixels.
+/// The deviation of the blur in pixels, and how far it reaches, for images of up to [`SIDE`] pixels.
 const BLUR: f64 = 5.0;
 const SIDE: usize = 224;
 
@@ -59,7 +59,7 @@ impl Explainer<'_> {
         Ok(Faithfulness { deletion, insertion })
     }
 
-    /// The probability while pixels in this order go over from one picture to another.
+    /// The probability while pixels in this order go over from one image to another.
     fn curve(
         &mut self,
         readout: &Readout,
@@ -91,7 +91,7 @@ fn order(map: &[f32], seed: u64) -> Vec<usize> {
     order
 }
 
-/// The picture blurred; at the border the part of the Gaussian that lies inside counts.
+/// The image blurred; at the border the part of the Gaussian that lies inside counts.
 fn blur(input: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
     let deviation = BLUR * (height.max(width) as f64 / SIDE as f64).max(1.0);
     let reach = deviation.round() as usize;

@@ -1,4 +1,4 @@
-//! Attributions from gradients of the input. With `S` the score of the class and `x` the picture:
+//! Attributions from gradients of the input. With `S` the score of the class and `x` the image:
 //!
 //! ```text
 //! gradient              dS/dx
@@ -28,7 +28,7 @@ const TOLERANCE: f64 = 2e-3;
 const FLOOR: f64 = 1e-5;
 
 impl Explainer<'_> {
-    /// The gradients of `count` variations of a picture that `fill` writes, told to `each` with the row of the last layer.
+    /// The gradients of `count` variations of an image that `fill` writes, told to `each` with the row of the last layer.
     fn gradients(
         &mut self,
         readout: &Readout,
@@ -62,7 +62,7 @@ impl Explainer<'_> {
         Ok(Found::sums(score, self.shape, gradient, Account::None))
     }
 
-    /// The deviation of the noise is a part of the range of the picture's values, as in the paper's figure 3.
+    /// The deviation of the noise is a part of the range of the image's values, as in the paper's figure 3.
     pub(super) fn smooth_grad(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
         let (seed, samples) = (self.settings.seed, self.settings.samples);
         let (low, high) = input.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));

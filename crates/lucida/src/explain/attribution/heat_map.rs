@@ -2,21 +2,21 @@
 
 use super::Method;
 
-/// How much each pixel of a picture counts for the score of a class.
+/// How much each pixel of an image counts for the score of a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
     /// How it was computed.
     pub method: Method,
     /// The class.
     pub class: usize,
-    /// The score of the class for the picture: see [`ClassScore`](crate::explain::ClassScore).
+    /// The score of the class for the image: see [`ClassScore`](crate::explain::ClassScore).
     pub score: f32,
-    /// Height and width of the picture as the network takes it.
+    /// Height and width of the image as the network takes it.
     pub size: [usize; 2],
     /// One value a pixel, row by row: the more, the more it speaks for the class. Of the methods that give a value for each
     /// channel, it is the sum over the channels or, for those that show magnitudes, the largest magnitude.
     pub values: Vec<f32>,
-    /// The shape of `raw`: (height, width, channels), of the picture or of a layer.
+    /// The shape of `raw`: (height, width, channels), of the image or of a layer.
     pub raw_shape: [usize; 3],
     /// The values as the method defines them: for each channel of the input, or for each place of a layer.
     pub raw: Vec<f32>,
@@ -30,11 +30,11 @@ pub struct HeatMap {
 pub enum Account {
     /// Nothing.
     None,
-    /// Integrated gradients: their sum, which should be the difference of the scores of the picture and the baseline.
+    /// Integrated gradients: their sum, which should be the difference of the scores of the image and the baseline.
     Completeness {
         /// The sum of all values.
         sum: f64,
-        /// The score of the picture less that of the baseline.
+        /// The score of the image less that of the baseline.
         difference: f64,
         /// The intervals of the integral.
         steps: usize,
@@ -45,7 +45,7 @@ pub enum Account {
         score: f64,
         /// What arrived at the pixels.
         inputs: f64,
-        /// What biases, the shifts of batch normalisations and the halves that sigmoids start from took.
+        /// What biases, the shifts of batch normalizations and the halves that sigmoids start from took.
         biases: f64,
     },
     /// The layer that it was computed from.

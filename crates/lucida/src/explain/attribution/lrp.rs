@@ -87,7 +87,7 @@ fn start(node: &Node) -> Option<Vec<f64>> {
     start.iter().any(|&start| start != 0.0).then(|| start.into_iter().map(f64::from).collect())
 }
 
-/// The relevance of all biases: of a batch normalisation, `y = f x + s`, it is that of the shift `s = beta - mean f` with `f =
+/// The relevance of all biases: of a batch normalization, `y = f x + s`, it is that of the shift `s = beta - mean f` with `f =
 /// gamma / sqrt(variance + epsilon)`.
 fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     let dot = |values: &mut dyn Iterator<Item = f32>, gradient: &[f32]| -> f64 {
@@ -112,7 +112,7 @@ fn taken_by_biases(network: &Network, gradients: &[Vec<f32>]) -> f64 {
     network.nodes().iter().map(of_node).sum()
 }
 
-/// The network with a shift, of zero, in each batch normalisation that has none: its mean shifts too.
+/// The network with a shift, of zero, in each batch normalization that has none: its mean shifts too.
 fn with_shifts(network: &Network) -> Result<Cow<'_, Network>> {
     let lacks = |layer: &Layer| matches!(layer, Layer::BatchNormalization(layer) if !layer.center);
     if !network.nodes().iter().any(|node| lacks(node.layer())) {

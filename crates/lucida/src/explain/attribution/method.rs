@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// A way to say which pixels of a picture a class owes its score to.
+/// A way to say which pixels of an image a class owes its score to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
     /// How much each pixel could change the score: the magnitude of the gradient, the largest of its channels (Simonyan,
     /// Vedaldi and Zisserman, 2014, "Deep inside convolutional networks", section 3.1).
     Gradient,
-    /// The mean gradient of noisy copies of the picture (Smilkov et al., 2017, "SmoothGrad: removing noise by adding
+    /// The mean gradient of noisy copies of the image (Smilkov et al., 2017, "SmoothGrad: removing noise by adding
     /// noise", equation in section 3), shown as the gradient is.
     SmoothGrad,
     /// The gradient times the input: the first-order part of the score (Shrikumar et al., 2016, "Not just a black box",
@@ -21,7 +21,7 @@ pub enum Method {
     /// The way back of the gradient, negative parts dropped at each ReLU (Springenberg et al., 2015, "Striving for
     /// simplicity", figure 1), shown as the gradient is.
     GuidedBackprop,
-    /// The gradient integrated along the straight line from a baseline to the picture, times their difference
+    /// The gradient integrated along the straight line from a baseline to the image, times their difference
     /// (Sundararajan, Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1): it sums to the
     /// difference of the scores.
     IntegratedGradients,
@@ -34,7 +34,7 @@ pub enum Method {
     /// The channels of a layer, each place weighted by its own positive gradient (Jiang et al., 2021, "LayerCAM", equations
     /// 4 to 6).
     LayerCam,
-    /// The channels of a layer, each weighted by the score of the picture seen through it (Wang et al., 2020, "Score-CAM",
+    /// The channels of a layer, each weighted by the score of the image seen through it (Wang et al., 2020, "Score-CAM",
     /// algorithm 1).
     ScoreCam,
     /// How much the score falls when a patch that covers the pixel is painted over (Zeiler and Fergus, 2014,
@@ -83,7 +83,7 @@ impl Method {
         }
     }
 
-    /// Its name under a picture: `Grad-CAM++`.
+    /// Its name under an image: `Grad-CAM++`.
     pub fn title(self) -> &'static str {
         match self {
             Self::Gradient => "Gradient",
@@ -105,14 +105,14 @@ impl Method {
     pub fn description(self) -> &'static str {
         match self {
             Self::Gradient => "where a small change would change the score most",
-            Self::SmoothGrad => "the gradient, averaged over noisy copies of the picture",
+            Self::SmoothGrad => "the gradient, averaged over noisy copies of the image",
             Self::GradientXInput => "the gradient times the input: what speaks for the class and against it",
             Self::GuidedBackprop => "the gradient through open ReLUs, positive parts only",
             Self::IntegratedGradients => "what each pixel adds to the score on the way from the baseline",
             Self::GradCam => "where a layer's channels that speak for the class are active",
             Self::GradCamPlusPlus => "as Grad-CAM, but each instance of an object counts, small ones too",
-            Self::LayerCam => "where a layer is active, place by place, in favour of the class",
-            Self::ScoreCam => "a layer's channels by the score of the picture seen through each",
+            Self::LayerCam => "where a layer is active, place by place, in favor of the class",
+            Self::ScoreCam => "a layer's channels by the score of the image seen through each",
             Self::Occlusion => "how much the score falls when the place is painted over",
             Self::Rise => "the mean probability while the place can be seen, over random masks",
             Self::Lrp => "the score, handed down layer by layer to the pixels",
@@ -129,7 +129,7 @@ impl Method {
         matches!(self, Self::GradCam | Self::GradCamPlusPlus | Self::LayerCam | Self::ScoreCam)
     }
 
-    /// Whether its map is coarser than the picture, so that what lies between its points may be interpolated.
+    /// Whether its map is coarser than the image, so that what lies between its points may be interpolated.
     pub fn is_smooth(self) -> bool {
         self.is_of_layer() || matches!(self, Self::Occlusion | Self::Rise)
     }

@@ -1,4 +1,4 @@
-//! Occlusion: a patch of the baseline is moved over the picture, and the score drops where it covers what matters.
+//! Occlusion: a patch of the baseline is moved over the image, and the score drops where it covers what matters.
 //!
 //! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered. A
 //! pixel's value is the mean drop over the patches that cover it.
@@ -28,7 +28,7 @@ impl Explainer<'_> {
                 to[from..end].copy_from_slice(&baseline[from..end]);
             }
         };
-        // The last picture is the whole one.
+        // The last image is the whole one.
         let mut scores = vec![0.0; corners.len() + 1];
         scorer.run(network, scores.len(), watch, fill, |i, row| scores[i] = readout.score(row))?;
         let whole = scores.pop().unwrap_or(f32::NAN);

@@ -1,4 +1,4 @@
-//! Many passes of one network over variations of one picture, in batches.
+//! Many passes of one network over variations of one image, in batches.
 
 use std::ops::ControlFlow;
 
@@ -64,7 +64,7 @@ impl Readout {
     }
 }
 
-/// Passes forward: from many pictures to the values before the last activation.
+/// Passes forward: from many images to the values before the last activation.
 pub(super) struct Scorer {
     plan: Plan,
     units: usize,
@@ -77,7 +77,7 @@ impl Scorer {
         Ok(Self { plan, units: outputs.units() })
     }
 
-    /// Runs `count` pictures: `fill` writes number `i`, `each` gets what the network says about it.
+    /// Runs `count` images: `fill` writes number `i`, `each` gets what the network says about it.
     pub(super) fn run(
         &mut self,
         network: &Network,
@@ -103,13 +103,13 @@ impl Scorer {
     }
 }
 
-/// Passes forward and back: from many pictures to the gradients of a score.
+/// Passes forward and back: from many images to the gradients of a score.
 pub(super) struct Gradients {
     plan: Plan,
     units: usize,
 }
 
-/// What a [`Gradients`] says about one picture.
+/// What a [`Gradients`] says about one image.
 pub(super) struct Slope<'a> {
     /// The values before the last activation.
     pub(super) row: &'a [f32],
@@ -124,7 +124,7 @@ impl Gradients {
         Ok(Self { plan, units: outputs.units() })
     }
 
-    /// Runs `count` pictures, which are number `offset` and on of `total`: `fill` writes number `i`, from 0, `each` gets
+    /// Runs `count` images, which are number `offset` and on of `total`: `fill` writes number `i`, from 0, `each` gets
     /// its gradient.
     pub(super) fn run(
         &mut self,

@@ -1,15 +1,15 @@
-//! RISE (Petsiuk, Das and Saenko, 2018): the network sees the picture through random masks, and a pixel's value is the mean
+//! RISE (Petsiuk, Das and Saenko, 2018): the network sees the image through random masks, and a pixel's value is the mean
 //! probability over the masks that let it through:
 //!
 //! ```text
-//! value = sum over n of P(picture seen through M_n) M_n / sum over n of M_n
+//! value = sum over n of P(image seen through M_n) M_n / sum over n of M_n
 //! ```
 //!
 //! The paper divides by `N E[M]` (equation 6), which is the same for many masks. For few, the sum of the masks that were drawn
 //! takes the chance out of how often a pixel was seen: where the probability is nearly the same through all masks, that
 //! chance would be all there is to see.
 //!
-//! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the picture and shifted by a
+//! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the image and shifted by a
 //! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.
 
 use rand_chacha::ChaCha8Rng;
@@ -51,7 +51,7 @@ impl Explainer<'_> {
                 to.iter_mut().zip(hidden).for_each(|(to, hidden)| *to = hidden + share * (*to - hidden));
             }
         };
-        // The last picture is seen through no mask.
+        // The last image is seen through no mask.
         scorer.run(network, masks + 1, watch, fill, |i, row| {
             if i == masks {
                 score = readout.score(row);

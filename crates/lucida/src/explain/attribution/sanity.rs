@@ -1,11 +1,11 @@
-//! The sanity check of Adebayo et al. (2018, "Sanity checks for saliency maps", section 3): cascading randomisation.
+//! The sanity check of Adebayo et al. (2018, "Sanity checks for saliency maps", section 3): cascading randomization.
 //!
 //! The weights are replaced by those of an untrained network, layer by layer from the top; a map that depends on what the
-//! network has learned has to change. One that hardly does shows the picture, not the network: guided backprop is the
+//! network has learned has to change. One that hardly does shows the image, not the network: guided backprop is the
 //! paper's example.
 //!
 //! How much a map has changed is told by Spearman's rank correlation with the original, of the values and of their
-//! magnitudes, and by the structural similarity of the magnitudes brought to values from 0 to 1. Where much of a picture is
+//! magnitudes, and by the structural similarity of the magnitudes brought to values from 0 to 1. Where much of an image is
 //! blank, these stay above zero for methods that multiply by the input, whatever the network.
 
 use super::explainer::Explainer;
@@ -17,19 +17,19 @@ use crate::nn::Network;
 use crate::weights::Model;
 use std::ops::ControlFlow;
 
-/// What became of the map of one method while the network was randomised.
+/// What became of the map of one method while the network was randomized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SanityCheck {
     /// The map of the trained network.
     pub original: HeatMap,
-    /// The maps of the randomised networks, from the top layer alone to all.
+    /// The maps of the randomized networks, from the top layer alone to all.
     pub stages: Vec<SanityStage>,
 }
 
 /// One step of the cascade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SanityStage {
-    /// The lowest layer that was randomised; so are all that come after it.
+    /// The lowest layer that was randomized; so are all that come after it.
     pub layer: String,
     /// The map.
     pub map: HeatMap,
@@ -42,7 +42,7 @@ pub struct SanityStage {
 }
 
 impl SanityCheck {
-    /// Whether the map of the wholly randomised network is still much like the original one: both the rank correlation and
+    /// Whether the map of the wholly randomized network is still much like the original one: both the rank correlation and
     /// the structural similarity are above one half.
     pub fn is_suspicious(&self) -> bool {
         let alike = |stage: &SanityStage| stage.rank_correlation.min(stage.structural_similarity) > 0.5;
@@ -50,7 +50,7 @@ impl SanityCheck {
     }
 }
 
-/// Checks methods on one picture and class. A network of more layers with weights than `settings.stages` is randomised several
+/// Checks methods on one image and class. A network of more layers with weights than `settings.stages` is randomized several
 /// layers at a time.
 ///
 /// # Errors

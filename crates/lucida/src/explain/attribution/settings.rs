@@ -4,14 +4,14 @@ use std::str::FromStr;
 
 use crate::{Cpu, Error, Result};
 
-/// What a picture is compared with: the start of integrated gradients, and what takes the place of pixels that are
+/// What an image is compared with: the start of integrated gradients, and what takes the place of pixels that are
 /// painted over (occlusion, RISE, Score-CAM, deletion).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Baseline {
-    /// A black picture, as the network takes it.
+    /// A black image, as the network takes it.
     #[default]
     Black,
-    /// The mean colour of the picture itself.
+    /// The mean color of the image itself.
     Mean,
 }
 
@@ -36,27 +36,27 @@ pub struct Settings {
     pub seed: u64,
     /// The layer of the methods that are computed from one; `None` for [`default_layer`](super::default_layer).
     pub layer: Option<String>,
-    /// What the picture is compared with.
+    /// What the image is compared with.
     pub baseline: Baseline,
-    /// SmoothGrad: the deviation of the noise, as a part of the range of the picture's values. 0.15: the paper finds 0.1 to
+    /// SmoothGrad: the deviation of the noise, as a part of the range of the image's values. 0.15: the paper finds 0.1 to
     /// 0.2 best.
     pub noise: f32,
     /// SmoothGrad: noisy copies. 50: the paper sees little change from there on.
     pub samples: usize,
-    /// RISE: random masks. 2000; the paper takes 4000 to 8000 for pictures of 224 pixels.
+    /// RISE: random masks. 2000; the paper takes 4000 to 8000 for images of 224 pixels.
     pub masks: usize,
     /// RISE: the cells of a mask along each side. 7.
     pub cells: usize,
-    /// Occlusion: the side of a patch in pixels; `None` for a seventh of the picture's shorter side.
+    /// Occlusion: the side of a patch in pixels; `None` for a seventh of the image's shorter side.
     pub patch: Option<usize>,
     /// Occlusion: the pixels from one patch to the next, at most a patch; `None` for a quarter of a patch.
     pub stride: Option<usize>,
     /// Relevance propagation: what keeps small sums from blowing up. 1e-4.
     pub epsilon: f32,
     /// Deletion and insertion: points of each curve besides the first. 28; the authors' programs take one for each row of a
-    /// picture.
+    /// image.
     pub curve_steps: usize,
-    /// The most stages of the sanity check: a network of more layers is randomised several at a time. 12.
+    /// The most stages of the sanity check: a network of more layers is randomized several at a time. 12.
     pub stages: usize,
 }
 

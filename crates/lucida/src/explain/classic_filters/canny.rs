@@ -12,7 +12,7 @@ const SOBEL_GAIN: f32 = 8.0;
 /// The least slope that can be an edge, in levels of brightness a pixel: less is the noise of 8 bits.
 const LEAST_SLOPE: f32 = 0.25;
 
-/// Which slopes are edges, as parts of the steepest one of the picture.
+/// Which slopes are edges, as parts of the steepest one of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CannyThresholds {
     /// From here on a ridge goes on with an edge.
@@ -28,7 +28,7 @@ impl Default for CannyThresholds {
     }
 }
 
-/// The edges of a picture: white lines of one pixel on black. `sigma` is the deviation of the Gaussian in pixels.
+/// The edges of an image: white lines of one pixel on black. `sigma` is the deviation of the Gaussian in pixels.
 ///
 /// # Errors
 /// [`Error::Argument`] when a threshold is not between 0 and 1 or the lower is above the higher, or as
@@ -60,7 +60,7 @@ pub fn canny(picture: &Picture, sigma: f64, thresholds: CannyThresholds, cpu: Cp
 
 /// Pixels whose slope is at least `least` and a maximum along its own direction: neither of the two places one pixel
 /// away, up the slope and down, is steeper. What the slope is there is interpolated between the two nearest pixels. Of two
-/// equal neighbours the one at the lower side is kept.
+/// equal neighbors the one at the lower side is kept.
 pub(super) fn ridges(
     magnitudes: &[f32],
     across: &[f32],
@@ -79,7 +79,7 @@ pub(super) fn ridges(
         }
         let (row, column) = ((index / width) as i64, (index % width) as i64);
         let (right, below) = (if x < 0.0 { -1 } else { 1 }, if y < 0.0 { -1 } else { 1 });
-        // The line through the pixel crosses the square of its neighbours between a corner and a side's middle.
+        // The line through the pixel crosses the square of its neighbors between a corner and a side's middle.
         let (part, side) =
             if x.abs() >= y.abs() { (y.abs() / x.abs(), (0, right)) } else { (x.abs() / y.abs(), (below, 0)) };
         let along = |sign: i64| {

@@ -1,8 +1,8 @@
 //! Filters that people made, run through the same convolution as those that networks learn.
 //!
-//! Each becomes a network of one or two [`Conv2D`] layers whose kernels are set by hand. A picture runs through it in bands
-//! of rows, so that the network stays small whatever the picture's size. At the border the outermost pixels are repeated:
-//! padding with zeros, as `same` does in a network, would draw an edge around every picture.
+//! Each becomes a network of one or two [`Conv2D`] layers whose kernels are set by hand. An image runs through it in bands
+//! of rows, so that the network stays small whatever the image's size. At the border the outermost pixels are repeated:
+//! padding with zeros, as `same` does in a network, would draw an edge around every image.
 
 mod canny;
 mod plane;
@@ -35,10 +35,10 @@ const SOBEL_X: [f32; 9] = [-1.0, 0.0, 1.0, -2.0, 0.0, 2.0, -1.0, 0.0, 1.0];
 const SOBEL_Y: [f32; 9] = [-1.0, -2.0, -1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 1.0];
 /// The sum of the second derivatives, the diagonals included.
 const LAPLACIAN: [f32; 9] = [1.0, 1.0, 1.0, 1.0, -8.0, 1.0, 1.0, 1.0, 1.0];
-/// The picture less its Laplacian (that of four neighbours).
+/// The image less its Laplacian (that of four neighbors).
 const SHARPEN: [f32; 9] = [0.0, -1.0, 0.0, -1.0, 5.0, -1.0, 0.0, -1.0, 0.0];
 
-/// A kernel, or two that follow each other. As in a network it is laid over the picture as it is written, not turned
+/// A kernel, or two that follow each other. As in a network it is laid over the image as it is written, not turned
 /// around.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
@@ -184,7 +184,7 @@ impl Kernel {
         self.passes.iter().map(|taps| (length(taps) - 1) / 2).sum()
     }
 
-    /// The convolution layers, for pictures of this size.
+    /// The convolution layers, for images of this size.
     fn network(&self, [height, width]: [usize; 2]) -> Result<Network> {
         let layers =
             self.passes.iter().map(|taps| Layer::from(Conv2D::new(1, [taps.height, taps.width]).without_bias()));
@@ -205,7 +205,7 @@ fn tap(word: &str) -> Option<f32> {
     value.is_finite().then_some(value)
 }
 
-/// A picture through a filter: each channel alone, or its brightness when the filter answers to differences. Signed results
+/// An image through a filter: each channel alone, or its brightness when the filter answers to differences. Signed results
 /// are shown around gray, as far as their greatest magnitude allows; others are cut off at black and white.
 ///
 /// # Errors

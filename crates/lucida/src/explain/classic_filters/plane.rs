@@ -2,7 +2,7 @@
 
 use crate::data::Picture;
 
-/// One channel of a picture as numbers, 0 to 255 at first.
+/// One channel of an image as numbers, 0 to 255 at first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plane {
     width: usize,
@@ -21,15 +21,15 @@ impl Plane {
         Self { width, values: vec![value; height * width] }
     }
 
-    /// The brightness of a picture: its luma.
+    /// The brightness of an image: its luma.
     pub fn gray(picture: &Picture) -> Self {
         Self::channel(&picture.to_gray(), 0)
     }
 
-    /// One channel of a picture.
+    /// One channel of an image.
     ///
     /// # Panics
-    /// When the picture has no such channel.
+    /// When the image has no such channel.
     pub fn channel(picture: &Picture, channel: usize) -> Self {
         assert!(channel < picture.channels(), "channel {channel} of {}", picture.channels());
         let values = picture.pixels().iter().skip(channel).step_by(picture.channels());
@@ -63,12 +63,12 @@ impl Plane {
         out[right..].fill(source[self.width - 1]);
     }
 
-    /// As a gray picture, rounded and cut off at 0 and 255.
+    /// As a gray image, rounded and cut off at 0 and 255.
     pub fn picture(&self) -> Picture {
         self.shown(|value| value)
     }
 
-    /// As a gray picture in which zero is gray, and black and white are the greatest magnitudes but for a few: one in 500 is
+    /// As a gray image in which zero is gray, and black and white are the greatest magnitudes but for a few: one in 500 is
     /// cut off. Magnitudes of no more than `least` are nothing but rounding: when there are no greater ones, all is gray.
     pub fn signed_picture(&self, least: f32) -> Picture {
         let most = magnitude(self.values.iter().copied(), 0.002);

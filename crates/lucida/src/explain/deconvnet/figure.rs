@@ -1,4 +1,4 @@
-//! The figures of the deconvnet: projections beside the parts of the pictures that they explain.
+//! The figures of the deconvnet: projections beside the parts of the images that they explain.
 
 use super::{Deconvnet, Projection, Target};
 use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
@@ -13,15 +13,15 @@ use crate::{Error, Result};
 const PATCH: usize = 112;
 /// The width that a figure has at most, unless one filter's part is wider.
 const FIGURE: usize = 1800;
-/// What lies outside of a picture, and no signal at all.
+/// What lies outside of an image, and no signal at all.
 const GRAY: u8 = 128;
 /// The part of a patch's values that may be off the scale.
 const OUTLIERS: f64 = 0.01;
 
-/// One picture that excites a filter, and why.
+/// One image that excites a filter, and why.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// The number of the picture in its set.
+    /// The number of the image in its set.
     pub image: usize,
     /// The row and column of the activation in the layer's layout.
     pub position: [usize; 2],
@@ -29,22 +29,22 @@ pub struct Example {
     pub activation: f32,
     /// The pixels of the network's input that it depends on.
     pub field: Option<Field>,
-    /// These pixels, and gray where the field reaches outside of the picture.
+    /// These pixels, and gray where the field reaches outside of the image.
     pub patch: Picture,
     /// The activation projected back to them.
     pub projection: Picture,
 }
 
-/// The pictures that excite one filter most, the strongest first; none for a dead filter.
+/// The images that excite one filter most, the strongest first; none for a dead filter.
 #[derive(Debug, Clone)]
 pub struct FilterExamples {
     /// The channel.
     pub filter: usize,
-    /// The pictures.
+    /// The images.
     pub examples: Vec<Example>,
 }
 
-/// Figure 2 of Zeiler and Fergus (2014): for each filter the pictures of a set that excite it most, cropped to what the
+/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set that excite it most, cropped to what the
 /// filter sees, and beside each its projection.
 #[derive(Debug)]
 pub struct DeconvFigure {
@@ -52,15 +52,15 @@ pub struct DeconvFigure {
     pub layer: String,
     /// The filters, in the order asked for.
     pub filters: Vec<FilterExamples>,
-    /// Pictures that were looked at.
+    /// Images that were looked at.
     pub images: usize,
-    /// Pictures that could not be read, and why.
+    /// Images that could not be read, and why.
     pub skipped: Vec<(usize, Error)>,
     count: usize,
 }
 
 impl DeconvFigure {
-    /// Looks at all pictures of a set, and projects the strongest activations. `progress` is told how much of how much is
+    /// Looks at all images of a set, and projects the strongest activations. `progress` is told how much of how much is
     /// done; an error from it ends the work. Memory does not grow with the set.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl DeconvFigure {
 }
 
 impl Example {
-    /// One projection of a picture: number `image` of its set, given as the network takes it.
+    /// One projection of an image: number `image` of its set, given as the network takes it.
     ///
     /// # Errors
     /// As [`projection_sheet`].
@@ -170,7 +170,7 @@ impl Example {
     }
 }
 
-/// Projections of one picture, each beside the part of the picture that it explains.
+/// Projections of one image, each beside the part of the image that it explains.
 ///
 /// # Errors
 /// [`Error::Argument`] when the input and the projections are not of the size that the preprocessing makes, or there is
@@ -209,7 +209,7 @@ pub fn projection_sheet(
     Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
 }
 
-/// The picture as the network sees it, with the fields of some projections outlined.
+/// The image as the network sees it, with the fields of some projections outlined.
 ///
 /// # Errors
 /// As [`projection_sheet`].
@@ -247,8 +247,8 @@ fn example(
     })
 }
 
-/// The part of a picture to show: the field with its padding, so that all patches are of one size; where that is larger
-/// than the picture, what of it lies inside.
+/// The part of an image to show: the field with its padding, so that all patches are of one size; where that is larger
+/// than the image, what of it lies inside.
 fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preprocessing) -> Field {
     let [height, width, _] = preprocessing.output_shape();
     let whole = Field { rows: Span { start: 0, end: height as i64 }, columns: Span { start: 0, end: width as i64 } };
@@ -258,7 +258,7 @@ fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preproce
     }
 }
 
-/// A projection as a picture: gray is nothing, and the contrast is that which makes the most of this window.
+/// A projection as an image: gray is nothing, and the contrast is that which makes the most of this window.
 fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Picture> {
     let [height, width, channels] = preprocessing.output_shape();
     if values.len() != height * width * channels {
@@ -290,7 +290,7 @@ fn enlarged_patch(picture: &Picture, zoom: usize) -> Result<Picture> {
     }
 }
 
-/// The part of a picture in a window that may reach outside, where it is gray.
+/// The part of an image in a window that may reach outside, where it is gray.
 fn cropped(picture: &Picture, window: Field) -> Picture {
     let (width, height) = (window.columns.len().max(1) as usize, window.rows.len().max(1) as usize);
     let mut part = Picture::filled(width, height, &vec![GRAY; picture.channels()]);

@@ -1,12 +1,12 @@
-//! The deconvnet: what in a picture excites a filter, projected back to pixels.
+//! The deconvnet: what in an image excites a filter, projected back to pixels.
 //!
 //! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer one is
 //! kept and the others are set to zero; then, layer by layer downwards, a pooling is undone by putting each value where
 //! the maximum came from (its switch, recorded on the way up), the result is rectified, and filtered with the transposed
 //! kernels. What arrives at the pixels is no gradient, as the signal on its way down is rectified in place of the one on
-//! its way up: it shows the pattern, of all those that the filter answers to, that this picture has.
+//! its way up: it shows the pattern, of all those that the filter answers to, that this image has.
 //!
-//! A batch normalisation is undone by its factors, a concatenation by taking it apart, and branches add up where they
+//! A batch normalization is undone by its factors, a concatenation by taking it apart, and branches add up where they
 //! part. Biases play no role on the way down.
 
 mod figure;
@@ -23,10 +23,10 @@ use crate::{Cpu, Error, Result};
 
 pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
 
-/// The most memory that a plan over several pictures may take, in bytes, as long as one picture alone takes less.
+/// The most memory that a plan over several images may take, in bytes, as long as one image alone takes less.
 const MEMORY: usize = 384 << 20;
 
-/// Which activation of a picture to project.
+/// Which activation of an image to project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     /// The channel.
@@ -44,13 +44,13 @@ pub struct Projection {
     pub position: [usize; 2],
     /// The activation.
     pub activation: f32,
-    /// What the picture contributes: (height, width, channels) of the network's input, zero outside of the receptive
+    /// What the image contributes: (height, width, channels) of the network's input, zero outside of the receptive
     /// field.
     pub values: Vec<f32>,
 }
 
 /// A network prepared to project the activations of one layer. It owns its memory, and can be used for any number of
-/// pictures.
+/// images.
 #[derive(Debug)]
 pub struct Deconvnet {
     plan: Plan,
@@ -63,7 +63,7 @@ impl Deconvnet {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or it is the input;
-    /// [`Error::Unsupported`] when the network does not take one picture.
+    /// [`Error::Unsupported`] when the network does not take one image.
     pub fn new(network: &Network, layer: &str, batch: usize, cpu: Cpu) -> Result<Self> {
         let field = receptive_field(network, layer)?;
         let point = point(network, layer)?;
@@ -96,24 +96,24 @@ impl Deconvnet {
         &self.field
     }
 
-    /// The activations of a layer for one picture, (row, column, channel) in the layer's layout.
+    /// The activations of a layer for one image, (row, column, channel) in the layer's layout.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `input` is not one picture for the network.
+    /// [`Error::Argument`] when `input` is not one image for the network.
     pub fn activations(&mut self, network: &Network, input: &[f32]) -> Result<&[f32]> {
         self.forward(network, &[input])?;
         Ok(self.plan.output(0))
     }
 
-    /// Projects one activation of each picture: target `i` is one of picture `i`.
+    /// Projects one activation of each image: target `i` is one of image `i`.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a picture has another size than the network takes, their number is not that of the
+    /// [`Error::Argument`] when an image has another size than the network takes, their number is not that of the
     /// targets, or the layer has no such filter or place.
     pub fn project(&mut self, network: &Network, inputs: &[&[f32]], targets: &[Target]) -> Result<Vec<Projection>> {
         if inputs.len() != targets.len() {
             let (pictures, targets) = (inputs.len(), targets.len());
-            return Err(Error::argument(format!("{pictures} pictures for {targets} activations to project")));
+            return Err(Error::argument(format!("{pictures} images for {targets} activations to project")));
         }
         targets.iter().try_for_each(|target| self.check(target))?;
         let mut projections = Vec::with_capacity(targets.len());
@@ -149,7 +149,7 @@ impl Deconvnet {
     fn forward(&mut self, network: &Network, inputs: &[&[f32]]) -> Result<()> {
         if let Some(wrong) = inputs.iter().find(|input| input.len() != self.input_len) {
             let (got, expected) = (wrong.len(), self.input_len);
-            return Err(Error::argument(format!("a picture of {got} values for a network that takes {expected}")));
+            return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
         }
         self.plan.set_batch(inputs.len());
         for (place, input) in self.plan.input_mut().chunks_exact_mut(self.input_len).zip(inputs) {
@@ -171,10 +171,10 @@ impl Deconvnet {
     }
 }
 
-/// What a filter answers to one picture, before its activation: its map, whatever rectifier follows.
+/// What a filter answers to one image, before its activation: its map, whatever rectifier follows.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or `input` is not one picture
+/// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or `input` is not one image
 /// for the network.
 pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &[f32], cpu: Cpu) -> Result<Plane> {
     let field = receptive_field(network, layer)?;
@@ -182,7 +182,7 @@ pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &
     let expected = network.input_shape()?.len();
     if input.len() != expected {
         let got = input.len();
-        return Err(Error::argument(format!("a picture of {got} values for a network that takes {expected}")));
+        return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
     }
     let mut plan = Plan::builder(network).cpu(cpu).exact(true).output(Point::before_activation(layer)).build()?;
     plan.input_mut().copy_from_slice(input);
@@ -227,7 +227,7 @@ pub(super) fn strongest(values: &[f32], [_, width, channels]: [usize; 3], channe
     ([best.0 / width, best.0 % width], best.1)
 }
 
-/// The places of a channel whose activation is greater than that of all eight neighbours (of equal neighbours the first
+/// The places of a channel whose activation is greater than that of all eight neighbors (of equal neighbors the first
 /// counts), the strongest first, without those of no activation; at most `count`.
 ///
 /// # Panics

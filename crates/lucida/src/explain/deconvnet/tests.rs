@@ -248,10 +248,10 @@ fn mistakes_are_refused() {
     assert!(refused(&[&input], 24, None).contains("layer conv2d has no filter 24: its filters are 0 to 23"));
     assert!(refused(&[&input], 0, Some([28, 0])).contains("(28, 0)"));
     assert!(refused(&[&input[1..]], 0, None).contains("783"));
-    assert!(refused(&[], 0, None).contains("0 pictures"));
+    assert!(refused(&[], 0, None).contains("0 images"));
 }
 
-/// The plan takes no more memory than it is given, and at least one picture.
+/// The plan takes no more memory than it is given, and at least one image.
 #[test]
 fn the_batch_is_bounded_by_memory() {
     let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top()).unwrap();

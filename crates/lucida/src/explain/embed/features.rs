@@ -1,4 +1,4 @@
-//! What a layer says about pictures.
+//! What a layer says about images.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::{Cpu, Error, Result};
 
 /// The most memory for features: 2 GiB.
 const LIMIT: u64 = 2 << 30;
-/// The most values of the pictures computed at once: 32 photos of 150x150.
+/// The most values of the images computed at once: 32 photos of 150x150.
 const VALUES: usize = 1 << 21;
 const BATCH: usize = 256;
 
-/// The features of pictures at one layer: a row for each.
+/// The features of images at one layer: a row for each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     layer: String,
@@ -49,17 +49,17 @@ impl Features {
         self.pooled
     }
 
-    /// The number of pictures.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.values.len() / self.width
     }
 
-    /// Whether there is no picture.
+    /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The number of features of a picture.
+    /// The number of features of an image.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -69,10 +69,10 @@ impl Features {
         &self.values
     }
 
-    /// The features of one picture.
+    /// The features of one image.
     ///
     /// # Panics
-    /// When there is no such picture.
+    /// When there is no such image.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.width..(index + 1) * self.width]
     }
@@ -101,7 +101,7 @@ impl Features {
         Ok(all)
     }
 
-    /// Writes the features as a NumPy array (pictures, features).
+    /// Writes the features as a NumPy array (images, features).
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written.
@@ -109,13 +109,13 @@ impl Features {
         files::write_npy(path, &[self.len(), self.width], &self.values)
     }
 
-    /// Writes the features as comma-separated values: a row for each picture, its name first.
+    /// Writes the features as comma-separated values: a row for each image, its name first.
     ///
     /// # Errors
     /// [`Error::Argument`] when there are not as many names, [`Error::Io`] when the file cannot be written.
     pub fn save_csv(&self, names: &[String], path: &Path) -> Result<()> {
         if names.len() != self.len() {
-            return Err(Error::argument(format!("{} names for the features of {} pictures", names.len(), self.len())));
+            return Err(Error::argument(format!("{} names for the features of {} images", names.len(), self.len())));
         }
         files::write_atomic(path, |out| {
             write!(out, "file")?;
@@ -155,7 +155,7 @@ pub fn last_features(model: &Model) -> Result<&str> {
 /// these are maps. `watch` is told how many are done of how many, and stops the work by returning `false`.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer or image, when the model does not say how pictures are prepared, or when
+/// [`Error::Argument`] when there is no such layer or image, when the model does not say how images are prepared, or when
 /// a feature is not a finite number; [`Error::Limit`] when the features would fill the memory; [`Error::Interrupted`]; and
 /// those of reading the set.
 pub fn features(
@@ -180,7 +180,7 @@ pub fn features(
     extractor.finish(layer, values)
 }
 
-/// The features of pictures of any size, as [`features`].
+/// The features of images of any size, as [`features`].
 ///
 /// # Errors
 /// As [`features`].
@@ -200,7 +200,7 @@ pub fn features_of(model: &Model, pictures: &[Picture], layer: &str, cpu: Cpu) -
     extractor.finish(layer, values)
 }
 
-/// A model ready to say what a layer makes of picture after picture.
+/// A model ready to say what a layer makes of image after image.
 pub struct FeatureReader<'a> {
     model: &'a Model,
     layer: String,
@@ -208,7 +208,7 @@ pub struct FeatureReader<'a> {
 }
 
 impl<'a> FeatureReader<'a> {
-    /// For one picture at a time.
+    /// For one image at a time.
     ///
     /// # Errors
     /// As [`features`].
@@ -217,7 +217,7 @@ impl<'a> FeatureReader<'a> {
         Ok(Self { model, layer: layer.to_owned(), extractor })
     }
 
-    /// The features of a picture of any size.
+    /// The features of an image of any size.
     ///
     /// # Errors
     /// As [`features`].
@@ -246,7 +246,7 @@ impl Extractor {
         let width = node.shape().channels();
         let bytes = (count as u64).saturating_mul(width as u64).saturating_mul(4);
         if bytes > LIMIT {
-            let what = format!("bytes of {count} pictures' {width} features at layer {layer}");
+            let what = format!("bytes of {count} images' {width} features at layer {layer}");
             return Err(Error::Limit { what, got: bytes, limit: LIMIT });
         }
         let image_len: usize = preprocessing.output_shape().iter().product();

@@ -1,8 +1,8 @@
-//! How a layer arranges pictures: its features of many pictures, as a map that a person can look at.
+//! How a layer arranges images: its features of many images, as a map that a person can look at.
 //!
-//! Pictures that a layer takes for alike have features that lie close together. [`features`] collects them, [`Pca`] finds
-//! the directions in which they differ most, [`Tsne`] draws a map that keeps neighbours together, and
-//! [`Features::nearest`] names the pictures that are most like a given one.
+//! Images that a layer takes for alike have features that lie close together. [`features`] collects them, [`Pca`] finds
+//! the directions in which they differ most, [`Tsne`] draws a map that keeps neighbors together, and
+//! [`Features::nearest`] names the images that are most like a given one.
 
 mod features;
 mod matrix;

@@ -13,11 +13,11 @@ const BEYOND: usize = 10;
 /// Passes over the features that sharpen the directions.
 const PASSES: usize = 6;
 
-/// The main directions of features, and where each picture lies along them.
+/// The main directions of features, and where each image lies along them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     components: usize,
-    /// (pictures, components).
+    /// (images, components).
     scores: Vec<f64>,
     /// The part of the whole variance along each direction.
     explained: Vec<f64>,
@@ -25,15 +25,15 @@ pub struct Pca {
 
 impl Pca {
     /// Finds the first `components` main directions, fewer where there are not as many. Each points to where its greatest
-    /// entry is positive, so that the same features give the same picture.
+    /// entry is positive, so that the same features give the same image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than two pictures, or no component is asked for.
+    /// [`Error::Argument`] when there are fewer than two images, or no component is asked for.
     pub fn of(features: &Features, components: usize, seed: u64, cpu: Cpu) -> Result<Self> {
         let (rows, width) = (features.len(), features.width());
         if rows < 2 || components == 0 {
             return Err(Error::argument(format!(
-                "{components} main directions cannot be found from the features of {rows} (it takes two pictures)"
+                "{components} main directions cannot be found from the features of {rows} (it takes two images)"
             )));
         }
         let components = components.min(width).min(rows - 1);
@@ -83,7 +83,7 @@ impl Pca {
         self.components
     }
 
-    /// Where each picture lies along each direction: (pictures, components).
+    /// Where each image lies along each direction: (images, components).
     pub fn scores(&self) -> &[f64] {
         &self.scores
     }
@@ -93,7 +93,7 @@ impl Pca {
         &self.explained
     }
 
-    /// Each picture's place along the first two directions; along one, where there is no second.
+    /// Each image's place along the first two directions; along one, where there is no second.
     pub fn plane(&self) -> Vec<[f64; 2]> {
         let rows = self.scores.chunks_exact(self.components);
         rows.map(|row| [row[0], row.get(1).copied().unwrap_or(0.0)]).collect()
@@ -115,7 +115,7 @@ fn column_means(features: &Features, cpu: Cpu) -> Vec<f64> {
     means
 }
 
-/// The centred features along each of `size` directions: (pictures, size).
+/// The centered features along each of `size` directions: (images, size).
 fn project(features: &Features, mean: &[f64], directions: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
     let parts = by_parts(cpu, features.len(), |range| {
         let mut out = vec![0.0_f64; range.len() * size];
@@ -130,7 +130,7 @@ fn project(features: &Features, mean: &[f64], directions: &[f64], size: usize, c
     parts.concat()
 }
 
-/// The centred features, weighted by `along` and added up: (features, size).
+/// The centered features, weighted by `along` and added up: (features, size).
 fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cpu) -> Vec<f64> {
     let parts = by_parts(cpu, features.len(), |range| {
         let mut out = vec![0.0_f64; features.width() * size];
@@ -138,7 +138,7 @@ fn gather(features: &Features, mean: &[f64], along: &[f64], size: usize, cpu: Cp
             let weights = &along[index * size..][..size];
             for ((&value, mean), sums) in features.row(index).iter().zip(mean).zip(out.chunks_exact_mut(size)) {
                 let value = f64::from(value) - mean;
-                // Behind a rectifier most features are zero, and centred they are not: nothing to skip.
+                // Behind a rectifier most features are zero, and centered they are not: nothing to skip.
                 sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += value * weight);
             }
         }

@@ -41,7 +41,7 @@ fn features_are_the_outputs_of_a_layer() {
 
     let pictures = [set.picture(4).unwrap()];
     let one = features_of(&model, &pictures, layer, Cpu::detect()).unwrap();
-    assert_eq!(all.nearest(one.row(0), 3).unwrap()[0].0, 7, "a picture is most like itself");
+    assert_eq!(all.nearest(one.row(0), 3).unwrap()[0].0, 7, "an image is most like itself");
     assert!(features(&model, &set, &[12], layer, Cpu::detect(), &|_, _| true).is_err());
     let unknown = features(&model, &set, &[0], "dens", Cpu::detect(), &|_, _| true).unwrap_err().to_string();
     assert!(unknown.contains("did you mean \"dense\"?"), "{unknown}");

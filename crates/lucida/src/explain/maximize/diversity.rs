@@ -1,8 +1,8 @@
-//! Several pictures for one objective, pushed apart.
+//! Several images for one objective, pushed apart.
 //!
-//! In layers with positions two pictures are alike when their channels go together in the same way: by the cosine of the
+//! In layers with positions two images are alike when their channels go together in the same way: by the cosine of the
 //! angle between their Gram matrices, as styles are compared (Olah, Mordvintsev and Schubert, 2017, appendix). For a flat
-//! layer it is the angle between the pictures themselves.
+//! layer it is the angle between the images themselves.
 
 use super::objective::Seen;
 
@@ -29,7 +29,7 @@ pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32]
     }
 }
 
-/// The same for pictures of `len` values, which are compared themselves.
+/// The same for images of `len` values, which are compared themselves.
 pub(super) fn push_pictures_apart(pictures: &[f32], gradients: &mut [f32], variants: usize, len: usize, weight: f32) {
     let groups = pictures.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
     for (pictures, gradients) in groups {

@@ -1,6 +1,6 @@
-//! DeepDream (Mordvintsev, Olah and Tyka, 2015): what a layer sees in a picture, drawn into the picture.
+//! DeepDream (Mordvintsev, Olah and Tyka, 2015): what a layer sees in an image, drawn into the image.
 //!
-//! The picture is changed by gradient ascent on the layer's activations, first when it is small and then in larger and
+//! The image is changed by gradient ascent on the layer's activations, first when it is small and then in larger and
 //! larger sizes (octaves), so that shapes of all sizes appear; the detail that was added is carried from one to the next.
 
 use super::keras_vis::roll;
@@ -27,7 +27,7 @@ const LOWEST: f32 = 6.0;
 /// How to dream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dream {
-    /// Sizes that are gone through, the last of them that of the picture.
+    /// Sizes that are gone through, the last of them that of the image.
     pub octaves: usize,
     /// How much larger each is than the one before.
     pub octave_scale: f32,
@@ -35,7 +35,7 @@ pub struct Dream {
     pub steps: usize,
     /// How far a step goes on the average, where pixels go from 0 to 1.
     pub rate: f32,
-    /// The most pixels that the picture is rolled by before a step.
+    /// The most pixels that the image is rolled by before a step.
     pub jitter: usize,
     /// The seed of the rolling.
     pub seed: u64,
@@ -47,12 +47,12 @@ impl Default for Dream {
     }
 }
 
-/// Dreams about a picture, which keeps its size: a part of a layer is made to respond to it more, usually
+/// Dreams about an image, which keeps its size: a part of a layer is made to respond to it more, usually
 /// [`Objective::Layer`].
 ///
 /// # Errors
-/// [`Error::Argument`] when the layer does not exist, has no such part or takes pictures of one size only, or the picture
-/// is too small; [`Error::Limit`] when it is too large; [`Error::Unsupported`] when the network takes no pictures.
+/// [`Error::Argument`] when the layer does not exist, has no such part or takes images of one size only, or the image
+/// is too small; [`Error::Limit`] when it is too large; [`Error::Unsupported`] when the network takes no images.
 #[allow(clippy::too_many_arguments)] // each is of another kind, and all are needed
 pub fn dream(
     network: &Network,
@@ -83,7 +83,7 @@ pub fn dream(
         let plan = Plan::builder(&network).cpu(cpu).output(seen.point.clone()).seed(seen.point.clone());
         let plan = plan.input_gradient().exact(false).build()?;
         if plan.memory() > MEMORY {
-            let what = format!("memory in bytes to dream in {}x{} pixels; take a smaller picture", size[1], size[0]);
+            let what = format!("memory in bytes to dream in {}x{} pixels; take a smaller image", size[1], size[0]);
             return Err(Error::Limit { what, got: plan.memory() as u64, limit: MEMORY as u64 });
         }
         let base = resize_floats(&original, full, size, channels)?;
@@ -133,7 +133,7 @@ impl Dream {
     fn sizes(&self, full: [usize; 2]) -> Result<Vec<[usize; 2]>> {
         if full[0].min(full[1]) < LEAST_SIDE {
             return Err(Error::argument(format!(
-                "a picture of {}x{} pixels is too small to dream about: {LEAST_SIDE}x{LEAST_SIDE} are needed",
+                "an image of {}x{} pixels is too small to dream about: {LEAST_SIDE}x{LEAST_SIDE} are needed",
                 full[1], full[0]
             )));
         }

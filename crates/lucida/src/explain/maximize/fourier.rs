@@ -1,4 +1,4 @@
-//! Maximisation in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
+//! Maximization in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
 
 use lucida_kernels::ops::{AdamStep, adam};
 
@@ -11,27 +11,27 @@ use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::{Error, Result};
 
-/// Steps in which a filter that says nothing at all is shown random pictures, to wake it.
+/// Steps in which a filter that says nothing at all is shown random images, to wake it.
 const WAKING: usize = 64;
 
-/// How pictures are made of frequencies.
+/// How images are made of frequencies.
 ///
-/// In each step every picture is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
+/// In each step every image is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
 /// comes back is divided by its root mean square, so that nothing depends on how large the numbers in the network are;
 /// and Adam changes the coefficients of the frequencies. A filter that is silent everywhere, so that there is no gradient,
-/// is shown random pictures first, until one of them wakes it.
+/// is shown random images first, until one of them wakes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fourier {
     /// Steps.
     pub steps: usize,
     /// The learning rate of Adam.
     pub rate: f32,
-    /// Adam's epsilon, where the gradient of a picture has a root mean square of 1. With more of it, frequencies that the
+    /// Adam's epsilon, where the gradient of an image has a root mean square of 1. With more of it, frequencies that the
     /// gradient hardly asks for stay out, and even ground stays even.
     pub epsilon: f32,
     /// How fast the weight of a frequency falls as it grows: its power, negated.
     pub decay: f32,
-    /// The largest shift, as a part of the picture's side.
+    /// The largest shift, as a part of the image's side.
     pub shift: f32,
     /// The largest turn in degrees.
     pub rotation: f32,
@@ -50,14 +50,14 @@ pub struct Fourier {
     /// The deviation of the noise that is added to what the network sees, where pixels go from 0 to 1. Noise drowns faint
     /// patterns, so that strokes remain.
     pub noise: f32,
-    /// How often a picture is seen in one step, each time moved differently.
+    /// How often an image is seen in one step, each time moved differently.
     pub samples: usize,
-    /// What the picture is before anything is in it: 0 is mid-gray, -2 nearly black.
+    /// What the image is before anything is in it: 0 is mid-gray, -2 nearly black.
     pub start: f32,
-    /// The deviation of the first coefficients: with little of it the picture grows from a few places where a filter speaks
+    /// The deviation of the first coefficients: with little of it the image grows from a few places where a filter speaks
     /// first, with more from many.
     pub spread: f32,
-    /// How many starts are tried; the best picture is kept. A filter of few pixels has hills that lead nowhere near its
+    /// How many starts are tried; the best image is kept. A filter of few pixels has hills that lead nowhere near its
     /// highest, and one that hardly ever speaks must be found first.
     pub starts: usize,
     /// How strongly every pixel is pulled towards black, in parts of the gradient's root mean square.
@@ -68,7 +68,7 @@ pub struct Fourier {
     /// The temperature at which the other classes count against a class: high, all alike; low, the most probable one alone.
     /// `None` follows the logit, whatever the others have.
     pub competing_temperature: Option<f32>,
-    /// How many pictures are made of each objective. They are pushed apart, to show different things that excite it.
+    /// How many images are made of each objective. They are pushed apart, to show different things that excite it.
     pub diversity: usize,
     /// How strongly they are pushed apart, relative to the objective.
     pub diversity_weight: f32,
@@ -205,7 +205,7 @@ impl Fourier {
 }
 
 impl Run<'_> {
-    /// The best pictures of all starts.
+    /// The best images of all starts.
     pub(super) fn fourier(&mut self, settings: &Fourier, objectives: &[Objective]) -> Result<Vec<Maximized>> {
         // One for each variant of each objective.
         let objectives: Vec<Objective> =
@@ -263,7 +263,7 @@ impl Run<'_> {
         let count = objectives.len();
         let batch = count * settings.samples;
         self.plan.set_batch(batch);
-        // What is drawn depends on the picture's number, not on those beside it.
+        // What is drawn depends on the image's number, not on those beside it.
         let first = self.first;
         let number_of = |picture: usize| first + tried[picture];
 
@@ -283,7 +283,7 @@ impl Run<'_> {
             .collect();
 
         for step in 0..settings.steps {
-            // Towards the end the picture comes to rest, so that it is made for the network as it sees it at last.
+            // Towards the end the image comes to rest, so that it is made for the network as it sees it at last.
             let left = (settings.steps - step) as f32 / settings.steps as f32;
             let calm = (left / settings.rest).min(1.0);
             let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
@@ -292,7 +292,7 @@ impl Run<'_> {
                 .chunks_exact(len)
                 .map(|picture| if settings.centered { off_center(picture, size, channels) } else { [0.0; 2] })
                 .collect();
-            // What is drawn depends on the picture, the step and the sample, not on how they are spread over threads.
+            // What is drawn depends on the image, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
                 let mut rng = generator(settings.seed, number_of(index % count));
                 rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
@@ -393,13 +393,13 @@ fn is_zero(gradient: &[f32]) -> bool {
     gradient.iter().all(|&value| value == 0.0)
 }
 
-/// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to a picture of strong
-/// contrast. In the end there is none, and the picture of a dead filter is even.
+/// The deviation of the coefficients that a silent filter is shown after a step: more and more, up to an image of strong
+/// contrast. In the end there is none, and the image of a dead filter is even.
 fn loudness(step: usize) -> f32 {
     if step < WAKING { 0.05 * 1.083_f32.powi(step as i32) } else { 0.0 }
 }
 
-/// How far a pixel is outside the middle 20 of 28 parts of a picture: 0 inside, 1 at the edge.
+/// How far a pixel is outside the middle 20 of 28 parts of an image: 0 inside, 1 at the edge.
 fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
     let along = |at: usize, size: usize| {
         let beyond = ((at as f32 + 0.5) / size as f32 - 0.5).abs() - 10.0 / 28.0;

@@ -1,14 +1,14 @@
-//! Maximisation in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its pictures can be had again.
+//! Maximization in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its images can be had again.
 //!
-//! What is minimised is, for a picture `x` of `n = height * width * channels` values,
+//! What is minimized is, for an image `x` of `n = height * width * channels` values,
 //!
 //! ```text
 //! -activation + 10 (sum |x|^6)^(1/6) / n + 10 (sum of (down^2 + across^2)) / n
 //! ```
 //!
 //! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
-//! RMSprop without a learning rate; each step begins by rolling the picture by up to 5 % of its size. The step of the least
-//! loss wins, and is at last centred on mid-gray with a deviation of a tenth of the range. A first run goes without the
+//! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the least
+//! loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes without the
 //! variation, a second starts from its result.
 
 use super::random::{generator, uniform, whole};
@@ -24,9 +24,9 @@ pub struct KerasVis {
     pub norm_weight: f32,
     /// The weight of the total variation in the second run.
     pub variation_weight: f32,
-    /// How far the picture is rolled before a step, as a part of its side.
+    /// How far the image is rolled before a step, as a part of its side.
     pub jitter: f32,
-    /// The seed of the first pictures and of the rolling.
+    /// The seed of the first images and of the rolling.
     pub seed: u64,
 }
 
@@ -54,7 +54,7 @@ impl KerasVis {
     }
 }
 
-/// A picture on its way.
+/// An image on its way.
 struct Track {
     picture: Vec<f32>,
     squares: Vec<f32>,
@@ -84,7 +84,7 @@ impl Run<'_> {
         let mut done = 0;
         'runs: for (run, &(variation_weight, steps)) in runs.iter().enumerate() {
             for track in tracks.iter_mut().filter(|_| run == 1 && settings.steps.0 > 0) {
-                // The second run starts from the picture as it is shown.
+                // The second run starts from the image as it is shown.
                 track.picture = shown(&track.best).iter().map(|value| range * value).collect();
                 track.squares.fill(0.0);
                 track.least = f32::INFINITY;
@@ -134,7 +134,7 @@ impl Run<'_> {
 }
 
 impl Track {
-    /// RMSprop along the gradient of length one; the picture after the step of the least loss is kept.
+    /// RMSprop along the gradient of length one; the image after the step of the least loss is kept.
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let length = square.max(1e-12).sqrt() as f32;
@@ -150,7 +150,7 @@ impl Track {
     }
 }
 
-/// The picture as it is shown: centred on mid-gray with a deviation of 0.1, clipped to 0 to 1.
+/// The image as it is shown: centered on mid-gray with a deviation of 0.1, clipped to 0 to 1.
 fn shown(picture: &[f32]) -> Vec<f32> {
     let mut shown = picture.to_vec();
     standardize(&mut shown);
@@ -243,7 +243,7 @@ mod tests {
             let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
             assert!((gradient[at] - expected).abs() < 2e-3, "{at}: {}, not {expected}", gradient[at]);
         }
-        // By hand: one white pixel at the top left of black ones differs from two neighbours.
+        // By hand: one white pixel at the top left of black ones differs from two neighbors.
         let mut white = vec![0.0; 4];
         white[0] = 2.0;
         assert!((variation(&white, [2, 2, 1], 1.0, &mut [0.0; 4]) - 2.0).abs() < 1e-6);

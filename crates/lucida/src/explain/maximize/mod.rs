@@ -1,14 +1,14 @@
-//! Activation maximisation: the pictures that a part of a network responds to most.
+//! Activation maximization: the images that a part of a network responds to most.
 //!
-//! The network stays as it is and the picture is trained: by gradient ascent on an [`Objective`]. Left alone that ends in
-//! noise, for a network can be excited by patterns that no camera makes; the methods differ in how they keep to pictures.
+//! The network stays as it is and the image is trained: by gradient ascent on an [`Objective`]. Left alone that ends in
+//! noise, for a network can be excited by patterns that no camera makes; the methods differ in how they keep to images.
 //!
-//! - [`Fourier`] (the default): the picture is described by its spatial frequencies, low ones first, in colours that vary
+//! - [`Fourier`] (the default): the image is described by its spatial frequencies, low ones first, in colors that vary
 //!   together as in photographs, and seen through small shifts, turns and zooms (Olah, Mordvintsev and Schubert, 2017,
-//!   "Feature visualization"). It needs no tuning for the network at hand, because the gradient is normalised.
+//!   "Feature visualization"). It needs no tuning for the network at hand, because the gradient is normalized.
 //! - [`KerasVis`]: the pixels themselves, with penalties on their norm and their variation, as the package keras-vis does.
 //!
-//! All pictures of a layer are made together, as one batch, by a plan that ends at that layer.
+//! All images of a layer are made together, as one batch, by a plan that ends at that layer.
 
 mod competing_classes;
 mod diversity;
@@ -33,10 +33,10 @@ use objective::Seen;
 pub use objective::{Objective, Target};
 use pixels::PixelSpace;
 
-/// What the buffers of one plan may take: beyond it the pictures are made in several batches.
+/// What the buffers of one plan may take: beyond it the images are made in several batches.
 const PLAN_BYTES: usize = 1 << 30;
 
-/// How pictures are looked for.
+/// How images are looked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// In frequencies, through small movements.
@@ -45,10 +45,10 @@ pub enum Method {
     KerasVis(KerasVis),
 }
 
-/// A picture that excites a part of a network.
+/// An image that excites a part of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Maximized {
-    /// The picture, to be looked at.
+    /// The image, to be looked at.
     pub picture: Picture,
     /// What the network was given at the end: (height, width, channels).
     pub input: Vec<f32>,
@@ -58,7 +58,7 @@ pub struct Maximized {
 
 /// Follows the work.
 pub trait Watch {
-    /// A step is done: number `done` of `total`. Whether to go on; the pictures so far are returned if not.
+    /// A step is done: number `done` of `total`. Whether to go on; the images so far are returned if not.
     fn step(&mut self, done: usize, total: usize) -> bool;
 }
 
@@ -68,14 +68,14 @@ impl<F: FnMut(usize, usize) -> bool> Watch for F {
     }
 }
 
-/// Looks for the pictures that excite parts of one layer most: one for each of `objectives`.
+/// Looks for the images that excite parts of one layer most: one for each of `objectives`.
 ///
-/// The pictures have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
+/// The images have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
 /// network is taken to want values from 0 to 1.
 ///
 /// # Errors
 /// [`Error::Argument`] when the layer does not exist or has no such part, or the settings make no sense;
-/// [`Error::Unsupported`] when the network's input is not a gray or a colour picture.
+/// [`Error::Unsupported`] when the network's input is not a gray or a color image.
 pub fn maximize(
     network: &Network,
     preprocessing: Option<&Preprocessing>,
@@ -101,12 +101,12 @@ pub fn maximize(
         }
     };
     let builder = |batch: usize| {
-        // Winograd's rounding is far below what the way to the picture leaves open.
+        // Winograd's rounding is far below what the way to the image leaves open.
         let plan =
             Plan::builder(network).cpu(cpu).batch_size(batch).output(seen.point.clone()).seed(seen.point.clone());
         plan.input_gradient().exact(false).build()
     };
-    // Variants of one picture are pushed apart, so they stay together.
+    // Variants of one image are pushed apart, so they stay together.
     let one = builder(samples * together)?.memory().max(1);
     let groups = (PLAN_BYTES / one).clamp(1, objectives.len());
     let batches: Vec<&[Objective]> = objectives.chunks(groups).collect();
@@ -138,7 +138,7 @@ struct Run<'a> {
     pixels: &'a PixelSpace,
     seen: &'a Seen,
     plan: Plan,
-    /// The number of the first picture among all: each draws its own random numbers.
+    /// The number of the first image among all: each draws its own random numbers.
     first: usize,
     tick: &'a mut dyn FnMut(usize) -> bool,
     /// Whether that wanted to stop.

@@ -1,4 +1,4 @@
-//! What is to be maximised.
+//! What is to be maximized.
 
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, Point, Shape};

@@ -1,19 +1,19 @@
-//! Between a picture from 0 to 1 and a network's input.
+//! Between an image from 0 to 1 and a network's input.
 
 use crate::data::{Colour, Picture, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
-/// What a network makes of pixels: each channel of its input is a channel of the picture times a factor plus an offset.
+/// What a network makes of pixels: each channel of its input is a channel of the image times a factor plus an offset.
 ///
-/// Pictures are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
+/// Images are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PixelSpace {
     pub(super) height: usize,
     pub(super) width: usize,
-    /// For each channel of the input: the channel of the picture, the factor, the offset.
+    /// For each channel of the input: the channel of the image, the factor, the offset.
     channels: Vec<(usize, f32, f32)>,
-    /// Whether pictures show digits: white ink on black.
+    /// Whether images show digits: white ink on black.
     pub(super) digit: bool,
 }
 
@@ -22,7 +22,7 @@ impl PixelSpace {
         let shape = network.input_shape()?;
         let Some([height, width, channels @ (1 | 3)]) = shape.as_picture() else {
             return Err(Error::Unsupported(format!(
-                "network {} takes an input of shape {shape}, which is no gray or colour picture",
+                "network {} takes an input of shape {shape}, which is no gray or color image",
                 network.name()
             )));
         };
@@ -33,7 +33,7 @@ impl PixelSpace {
         preprocessing.check()?;
         if preprocessing.colour.channels() != channels {
             return Err(Error::argument(format!(
-                "the preprocessing makes pictures of {} channels, network {} takes {channels}",
+                "the preprocessing makes images of {} channels, network {} takes {channels}",
                 preprocessing.colour.channels(),
                 network.name()
             )));
@@ -50,7 +50,7 @@ impl PixelSpace {
         self.channels.len()
     }
 
-    /// The number of values of a picture.
+    /// The number of values of an image.
     pub(super) fn len(&self) -> usize {
         self.height * self.width * self.channels()
     }
@@ -60,7 +60,7 @@ impl PixelSpace {
         self.channels.iter().all(|&(_, factor, offset)| factor == 1.0 && offset == 0.0)
     }
 
-    /// Pictures to inputs.
+    /// Images to inputs.
     pub(super) fn to_input(&self, pictures: &[f32], inputs: &mut [f32]) {
         let count = self.channels();
         for (picture, input) in pictures.chunks_exact(count).zip(inputs.chunks_exact_mut(count)) {
@@ -70,7 +70,7 @@ impl PixelSpace {
         }
     }
 
-    /// Gradients of inputs to gradients of pictures.
+    /// Gradients of inputs to gradients of images.
     pub(super) fn gradient(&self, inputs: &[f32], pictures: &mut [f32]) {
         let count = self.channels();
         for (input, picture) in inputs.chunks_exact(count).zip(pictures.chunks_exact_mut(count)) {
@@ -80,7 +80,7 @@ impl PixelSpace {
         }
     }
 
-    /// A picture of 8 bits.
+    /// An image of 8 bits.
     pub(super) fn picture(&self, values: &[f32]) -> Picture {
         let pixels = values.iter().map(|value| (value * 255.0).round() as u8).collect();
         Picture::new(self.width, self.height, self.channels(), pixels).expect("as many values as pixels")

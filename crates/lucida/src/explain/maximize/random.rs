@@ -1,9 +1,9 @@
-//! Random numbers for pictures: from ChaCha, so that a seed gives the same picture for ever.
+//! Random numbers for images: from ChaCha, so that a seed gives the same image for ever.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The generator for one picture: what is drawn for it depends on the seed and its number only, not on its batch.
+/// The generator for one image: what is drawn for it depends on the seed and its number only, not on its batch.
 pub(super) fn generator(seed: u64, number: usize) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(number as u64);

@@ -1,6 +1,6 @@
-//! A picture described by its spatial frequencies.
+//! An image described by its spatial frequencies.
 //!
-//! The picture is `sigmoid(start + C H(s c))`: `c` are the numbers to be trained, one for each frequency and channel;
+//! The image is `sigmoid(start + C H(s c))`: `c` are the numbers to be trained, one for each frequency and channel;
 //! `s` falls with the frequency, so that equal steps change the broad shapes most, as they dominate in photographs;
 //! `H` is the two-dimensional Hartley transform, the real-valued sibling of Fourier's and its own inverse; and `C` mixes
 //! channels as they vary together in photographs. The idea is that of Olah, Mordvintsev and Schubert (2017), section
@@ -12,26 +12,26 @@ use lucida_kernels::Cpu;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
-/// How the colours of photographs vary together: the square root of the covariance of red, green and blue (rows) over a
+/// How the colors of photographs vary together: the square root of the covariance of red, green and blue (rows) over a
 /// thousand photos of cats and dogs, its columns brightness, red against blue, green against the rest, over the length of
 /// the first.
 const COLOURS: [[f32; 3]; 3] = [[0.580, 0.152, 0.042], [0.582, -0.003, -0.085], [0.570, -0.152, 0.044]];
 
-/// The description of pictures of one size.
+/// The description of images of one size.
 pub(super) struct Spectrum {
     height: usize,
     width: usize,
     channels: usize,
     /// What each coefficient is multiplied with: (height, width).
     scales: Vec<f32>,
-    /// The picture before the sigmoid when all coefficients are zero.
+    /// The image before the sigmoid when all coefficients are zero.
     start: f32,
     rows: Arc<dyn Fft<f32>>,
     columns: Arc<dyn Fft<f32>>,
 }
 
 impl Spectrum {
-    /// For pictures of `height` x `width` pixels with `channels` of 1 or 3. The coefficient of frequency `f` (in waves
+    /// For images of `height` x `width` pixels with `channels` of 1 or 3. The coefficient of frequency `f` (in waves
     /// over the longer side) counts as `f` to the power of `-decay`.
     pub(super) fn new(height: usize, width: usize, channels: usize, decay: f32, start: f32) -> Self {
         let scale = |index: usize| {
@@ -55,17 +55,17 @@ impl Spectrum {
         waves(index, self.height, self.width)
     }
 
-    /// The number of coefficients, and of values of a picture.
+    /// The number of coefficients, and of values of an image.
     pub(super) fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// What a picture without any structure is made of.
+    /// What an image without any structure is made of.
     pub(super) fn background(&self) -> f32 {
         sigmoid(self.start)
     }
 
-    /// Scales the coefficients of one picture down until its contrast, the root mean square of what the sigmoid is given
+    /// Scales the coefficients of one image down until its contrast, the root mean square of what the sigmoid is given
     /// less `start`, is at most `limit`.
     pub(super) fn limit_contrast(&self, coefficients: &mut [f32], limit: f32) {
         let area = self.height * self.width;
@@ -77,7 +77,7 @@ impl Spectrum {
         }
     }
 
-    /// The squares of what frequency `at` gives the channels of a picture (the transform keeps the sum of squares).
+    /// The squares of what frequency `at` gives the channels of an image (the transform keeps the sum of squares).
     fn energy(&self, coefficients: &[f32], at: usize) -> f64 {
         let area = self.height * self.width;
         let part = |channel: usize| f64::from(self.scales[at] * coefficients[channel * area + at]);
@@ -87,7 +87,7 @@ impl Spectrum {
         }
     }
 
-    /// Pictures (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
+    /// Images (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
     pub(super) fn pictures(&self, cpu: Cpu, coefficients: &[f32], pictures: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
         cpu.parallel_chunks(pictures, len, |sample, picture| {
@@ -108,7 +108,7 @@ impl Spectrum {
         });
     }
 
-    /// The gradients of coefficients from those of the pictures they make.
+    /// The gradients of coefficients from those of the images they make.
     pub(super) fn back(&self, cpu: Cpu, pictures: &[f32], gradients: &[f32], coefficients: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
         cpu.parallel_chunks(coefficients, len, |sample, coefficients| {

@@ -50,7 +50,7 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
                 let at = |input: &[f32]| value(&network, "conv2d_1", channel, input);
                 assert!(
                     (own.value - at(&own.input)).abs() < 1e-3 * own.value.abs().max(1.0),
-                    "the value is the picture's"
+                    "the value is the image's"
                 );
                 // As in the package, keras-vis finds no way to a filter that the first noise leaves silent.
                 if own.value == 0.0 && matches!(method, Method::KerasVis(_)) {
@@ -59,7 +59,7 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
                 }
                 live += 1;
                 assert!(own.value > 1.5 * at(&gray), "{channel}: {} for gray {}", own.value, at(&gray));
-                // The pixels of keras-vis know no bounds, so a picture of one filter may be the brighter one for another.
+                // The pixels of keras-vis know no bounds, so an image of one filter may be the brighter one for another.
                 let bounded = matches!(method, Method::Fourier(_));
                 for (other, picture) in found.iter().enumerate().filter(|&(other, _)| bounded && other != channel) {
                     assert!(own.value > at(&picture.input), "{channel} and {other}");

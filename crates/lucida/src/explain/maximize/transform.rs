@@ -1,11 +1,11 @@
-//! Small movements of a picture: it is shifted, turned and zoomed before a network sees it, differently each time, so that
+//! Small movements of an image: it is shifted, turned and zoomed before a network sees it, differently each time, so that
 //! what excites the network does not hang on single pixels.
 
 use rand_chacha::ChaCha8Rng;
 
 use super::random::uniform;
 
-/// How far a picture moves at random.
+/// How far an image moves at random.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Movement {
     /// The largest shift, as a part of the side.
@@ -16,7 +16,7 @@ pub(super) struct Movement {
     pub(super) zoom: f32,
 }
 
-/// One movement: pixel (x, y) of what the network sees is taken from the picture at `matrix (x, y) + offset`, between
+/// One movement: pixel (x, y) of what the network sees is taken from the image at `matrix (x, y) + offset`, between
 /// pixels by bilinear interpolation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Affine {
@@ -84,7 +84,7 @@ impl Affine {
         ]
     }
 
-    /// The picture as it is seen: (height, width, channels), and `edge` outside of it.
+    /// The image as it is seen: (height, width, channels), and `edge` outside of it.
     pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
         let background = if let Edge::Background(value) = edge { value } else { 0.0 };
         for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
@@ -97,7 +97,7 @@ impl Affine {
         }
     }
 
-    /// The gradient of the picture from that of what is seen, added to `picture`.
+    /// The gradient of the image from that of what is seen, added to `picture`.
     pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, edge: Edge, picture: &mut [f32]) {
         for (index, seen) in seen.chunks_exact(channels).enumerate() {
             for (at, part) in self.parts(index % size[1], index / size[1], size, edge) {

@@ -1,11 +1,11 @@
-//! Receptive fields along one axis of a picture: rows and columns are independent of each other.
+//! Receptive fields along one axis of an image: rows and columns are independent of each other.
 
 use std::ops::Range;
 
-/// Neighbouring pixels of an axis, from `start` up to but without `end`.
+/// Neighboring pixels of an axis, from `start` up to but without `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first pixel; negative where padding before the picture belongs to it.
+    /// The first pixel; negative where padding before the image belongs to it.
     pub start: i64,
     /// The pixel after the last.
     pub end: i64,
@@ -47,12 +47,12 @@ impl Lattice {
 pub(super) struct Axis {
     /// None where branches of different strides have met.
     pub(super) lattice: Option<Lattice>,
-    /// The pixels of the picture that each unit sees, padding excluded.
+    /// The pixels of the image that each unit sees, padding excluded.
     pub(super) spans: Vec<Option<Span>>,
 }
 
 impl Axis {
-    /// Each pixel of the picture sees itself.
+    /// Each pixel of the image sees itself.
     pub(super) fn pixels(size: usize) -> Self {
         let spans = (0..size as i64).map(|start| Some(Span { start, end: start + 1 })).collect();
         Self { lattice: Some(Lattice { start: 0, stride: 1, size: 1 }), spans }
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(spans(&axis), [None, None, Some((0, 1)), Some((1, 2)), Some((2, 3)), None]);
         let strided = axis.windows(1, 2, 0, 3);
         assert_eq!(spans(&strided), [None, Some((0, 1)), Some((2, 3))]);
-        // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the picture.
+        // Units 0 and 1: the pixel between theirs, number 1 of the padded axis, is none of the image.
         assert_eq!(spans(&strided.windows(2, 1, 0, 2)), [Some((0, 1)), Some((0, 3))]);
     }
 

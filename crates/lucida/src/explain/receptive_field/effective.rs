@@ -1,11 +1,11 @@
 //! The effective receptive field: how much each pixel that a unit sees really matters to it.
 //!
 //! Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural networks"
-//! (2016): the gradient of the unit in the middle of a layer with respect to the picture. It falls off from the centre much
+//! (2016): the gradient of the unit in the middle of a layer with respect to the image. It falls off from the center much
 //! as a Gaussian does, and the part that matters is far smaller than the receptive field.
 //!
-//! All channels count alike. Each picture draws a random sign for each channel, so that the channels' gradients add up
-//! without their cancelling: over many pictures the mean square of such a sum is the sum of the channels' mean squares.
+//! All channels count alike. Each image draws a random sign for each channel, so that the channels' gradients add up
+//! without their cancelling: over many images the mean square of such a sum is the sum of the channels' mean squares.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +21,7 @@ use crate::{Cpu, Error, Result};
 /// The part of the greatest gradient from which on a pixel counts as seen: what a Gaussian has at two deviations and a half
 /// (1 - 0.9545, as the paper has it).
 const SEEN: f32 = 0.0455;
-/// The most memory of the plan, in bytes, as long as one picture takes less.
+/// The most memory of the plan, in bytes, as long as one image takes less.
 const MEMORY: usize = 384 << 20;
 /// The size to which small maps are enlarged.
 const MAP: usize = 224;
@@ -35,9 +35,9 @@ pub struct EffectiveField {
     pub position: [usize; 2],
     /// What it could see.
     pub field: Field,
-    /// The root mean square of the gradient at each pixel, over pictures and channels: (height, width).
+    /// The root mean square of the gradient at each pixel, over images and channels: (height, width).
     pub map: Vec<f32>,
-    /// Height and width of the picture.
+    /// Height and width of the image.
     pub size: [usize; 2],
 }
 
@@ -48,7 +48,7 @@ pub struct Measurement<'a> {
     pub network: &'a Network,
     /// The layer.
     pub layer: &'a str,
-    /// How many pictures.
+    /// How many images.
     pub samples: usize,
     /// What the signs are drawn from.
     pub seed: u64,
@@ -56,24 +56,24 @@ pub struct Measurement<'a> {
     pub cpu: Cpu,
 }
 
-/// Measures what the unit in the middle of a layer sees, with pictures that `fill` makes: it is handed the number of each
+/// Measures what the unit in the middle of a layer sees, with images that `fill` makes: it is handed the number of each
 /// and where to write it as the network's input.
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), it is the input, or there are no
-/// pictures; [`Error::Unsupported`] when the network does not take one picture; and what `fill` says.
+/// images; [`Error::Unsupported`] when the network does not take one image; and what `fill` says.
 pub fn effective_field(
     measurement: &Measurement,
     mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
 ) -> Result<EffectiveField> {
     let Measurement { network, layer, samples, seed, cpu } = *measurement;
     if samples == 0 {
-        return Err(Error::argument("an effective field cannot be measured with 0 pictures"));
+        return Err(Error::argument("an effective field cannot be measured with 0 images"));
     }
     let theory = receptive_field(network, layer)?;
     let shape = network.input_shape()?;
     let Some([height, width, channels]) = shape.as_picture() else {
-        return Err(Error::Unsupported(format!("network {} does not take a picture", network.name())));
+        return Err(Error::Unsupported(format!("network {} does not take an image", network.name())));
     };
     let (layout, position, field) = middle(&theory)?;
     let point = point(network, layer)?;
@@ -132,7 +132,7 @@ impl EffectiveField {
         (seen as f64).sqrt()
     }
 
-    /// The deviation of the squared gradient around its centre, down and across, in pixels: for a Gaussian gradient of
+    /// The deviation of the squared gradient around its center, down and across, in pixels: for a Gaussian gradient of
     /// deviation `s` this is `s / sqrt 2`.
     pub fn deviation(&self) -> [f64; 2] {
         let width = self.size[1];
@@ -148,11 +148,11 @@ impl EffectiveField {
         [along(|index, width| index / width), along(|index, width| index % width)]
     }
 
-    /// The map as a picture, bright where pixels matter, with the edge of the receptive field, labeled with the layer and
+    /// The map as an image, bright where pixels matter, with the edge of the receptive field, labeled with the layer and
     /// the field's height and width.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the picture is too large to be enlarged.
+    /// [`Error::Limit`] when the image is too large to be enlarged.
     pub fn picture(&self, colormap: Colormap) -> Result<Picture> {
         let [height, width] = self.size;
         let zoom = zoom_to(height.max(width), MAP);
@@ -168,7 +168,7 @@ impl EffectiveField {
 }
 
 /// Fills a network's input with noise: pixels of every brightness, all equally likely, as the preprocessing turns them into
-/// numbers; numbers between -1 and 1 when nothing is known of that. Equal numbers of equal seeds are equal pictures.
+/// numbers; numbers between -1 and 1 when nothing is known of that. Equal numbers of equal seeds are equal images.
 pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: u64, input: &mut [f32]) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(number + 1);

@@ -5,7 +5,7 @@
 //! and Sim, "Computing receptive fields of convolutional neural networks", 2019). Where branches meet, a unit sees what
 //! either of them sees.
 //!
-//! These numbers count the padding as if it were picture. Besides them the pixels of the picture that each unit sees are
+//! These numbers count the padding as if it were image. Besides them the pixels of the image that each unit sees are
 //! kept, one span for each row and column: exact at the borders, and where branches of different strides have met, so
 //! that fields are no longer shifts of one another. A pixel outside of a unit's field has no influence on it at all; inside,
 //! a stride larger than its window may leave gaps.
@@ -25,7 +25,7 @@ use crate::nn::layers::{Activation, ActivationKind, Padding, resolve_window};
 use crate::nn::{Layer, Network, Node, Shape};
 use crate::{Error, Result};
 
-/// The longest axis whose fields are computed: twice the longest side of a picture that a network is given.
+/// The longest axis whose fields are computed: twice the longest side of an image that a network is given.
 const LONGEST_AXIS: usize = 16_384;
 
 /// A rectangle of pixels that a unit sees: rows and columns.
@@ -65,7 +65,7 @@ impl ReceptiveField {
     }
 
     /// Places and channels: a value of the layer's output is at (row, column, channel), the channel counted first. A
-    /// picture has its own shape, a flattened picture that of the picture, and a vector is one place of many channels.
+    /// image has its own shape, a flattened image that of the image, and a vector is one place of many channels.
     pub fn layout(&self) -> [usize; 3] {
         self.layout
     }
@@ -85,18 +85,18 @@ impl ReceptiveField {
         self.both(|axis| axis.lattice.map(|lattice| lattice.stride))
     }
 
-    /// The rows and columns of padding before the picture that the field of the first unit takes in; negative where it
-    /// begins inside the picture.
+    /// The rows and columns of padding before the image that the field of the first unit takes in; negative where it
+    /// begins inside the image.
     pub fn padding(&self) -> Option<[i64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| -lattice.start))
     }
 
-    /// The row and column of the centre of the first unit's field, pixels having whole numbers.
+    /// The row and column of the center of the first unit's field, pixels having whole numbers.
     pub fn centre(&self) -> Option<[f64; 2]> {
         self.both(|axis| axis.lattice.map(|lattice| lattice.start as f64 + (lattice.size - 1) as f64 / 2.0))
     }
 
-    /// The pixels of the picture that the unit at this row and column sees; `None` when it sees padding only.
+    /// The pixels of the image that the unit at this row and column sees; `None` when it sees padding only.
     ///
     /// # Panics
     /// When the layer has no such place.
@@ -106,7 +106,7 @@ impl ReceptiveField {
     }
 
     /// The same with the padding, where fields are one another's shifts: all are of one size, and may reach outside of the
-    /// picture.
+    /// image.
     pub fn with_padding(&self, [row, column]: [usize; 2]) -> Option<Field> {
         let (rows, columns) = self.rows.lattice.zip(self.columns.lattice)?;
         Some(Field { rows: rows.span(row), columns: columns.span(column) })
@@ -120,19 +120,19 @@ impl ReceptiveField {
 /// The receptive fields of all layers of a network, in the order of its nodes.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the network does not take exactly one picture; [`Error::Limit`] when a side of a picture on
+/// [`Error::Unsupported`] when the network does not take exactly one image; [`Error::Limit`] when a side of an image on
 /// its way is longer than 16,384.
 pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
     let input = network.input_shape()?;
     if input.as_picture().is_none() {
         let (name, problem) = (network.name(), "there are no receptive fields");
-        return Err(Error::Unsupported(format!("network {name} takes {input} and not a picture: {problem}")));
+        return Err(Error::Unsupported(format!("network {name} takes {input} and not an image: {problem}")));
     }
     let mut fields: Vec<ReceptiveField> = Vec::new();
     for node in network.nodes() {
         let longest = node.shape().as_picture().map_or(0, |[height, width, _]| height.max(width));
         if longest > LONGEST_AXIS {
-            let what = format!("layer {}: side of its picture", node.name());
+            let what = format!("layer {}: side of its image", node.name());
             return Err(Error::Limit { what, got: longest as u64, limit: LONGEST_AXIS as u64 });
         }
         let inputs: Vec<&ReceptiveField> = node.inputs().iter().map(|&input| &fields[input]).collect();
@@ -189,7 +189,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
             (layout, Arc::new(rows), Arc::new(columns))
         }
         Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
-        // Over a vector, even one that was a picture, it takes in every feature.
+        // Over a vector, even one that was an image, it takes in every feature.
         Layer::Activation(Activation { activation: ActivationKind::Softmax | ActivationKind::LogSoftmax })
             if node.shape().as_flat().is_some() =>
         {
@@ -216,7 +216,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
                 };
                 Arc::new(rest.iter().fold(start, add))
             };
-            // Flattened pictures of different sizes side by side have no places in common: each feature is then given
+            // Flattened images of different sizes side by side have no places in common: each feature is then given
             // all that any of them sees.
             let whole = !picture && !alike && inputs.iter().any(|field| places(field) != [1, 1]);
             let layout = if alike { first.layout } else { layout };

@@ -25,7 +25,7 @@ impl Noise {
     }
 }
 
-/// The rectangle around all pixels with a gradient of any channel at `position`, over many random pictures.
+/// The rectangle around all pixels with a gradient of any channel at `position`, over many random images.
 fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize; 2]) -> Option<Field> {
     let shape = network.input_shape().unwrap().as_picture().unwrap();
     let mut plan = Plan::builder(network)
@@ -87,7 +87,7 @@ fn check(network: &Network, noise: &mut Noise) {
     }
 }
 
-/// A layer of windows over a picture of this size, or none that would fit.
+/// A layer of windows over an image of this size, or none that would fit.
 fn random_layer(noise: &mut Noise, [height, width, _]: [usize; 3]) -> Option<Layer> {
     let window = [1 + noise.below(4), 1 + noise.below(4)];
     let strides = [1 + noise.below(2), 1 + noise.below(2)];

@@ -44,7 +44,7 @@ impl Mechanics for AdaptiveAveragePooling2D {
     }
 
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
         Box::new(AdaptivePooling { layer: *self, input: [height, width], channels })
     }
 }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(layer.output_shape(&[[10, 9, 512].into()]).unwrap(), [7, 7, 512].into());
         refuses(AdaptiveAveragePooling2D::new([0, 7]), &[[10, 9, 512].into()], &["0x7"]);
         refuses(AdaptiveAveragePooling2D::new([7, usize::MAX]), &[[10, 9, 512].into()], &["7x"]);
-        refuses(layer, &[[4].into()], &["picture", "(4)"]);
+        refuses(layer, &[[4].into()], &["an image", "(4)"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Batch normalisation (Ioffe and Szegedy, 2015): each channel is brought to mean zero and variance one, then scaled and
+//! Batch normalization (Ioffe and Szegedy, 2015): each channel is brought to mean zero and variance one, then scaled and
 //! shifted by learned amounts.
 //!
 //! In training the mean `m` and the variance `v` are those of the batch, and moving averages of both are kept; otherwise
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, one_input};
 use crate::nn::{Initializer, Shape, Share, Weight, WeightSpec};
 
-/// Normalises each channel (the last axis).
+/// Normalizes each channel (the last axis).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BatchNormalization {
     /// The share of the moving averages that a step keeps.
@@ -123,7 +123,7 @@ impl Mechanics for BatchNormalization {
     }
 }
 
-/// Batch normalisation, ready to compute. All buffers have one value a channel.
+/// Batch normalization, ready to compute. All buffers have one value a channel.
 struct Normalization {
     cpu: Cpu,
     config: BatchNormalization,

@@ -20,7 +20,7 @@ use super::{
 use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A convolution over the height and width of a picture.
+/// A convolution over the height and width of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conv2D {
     /// Output channels.
@@ -126,7 +126,7 @@ impl Mechanics for Conv2D {
     }
 
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let input = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        let input = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
         let shape = self.shape(input).expect("the shape rule has accepted this input");
         Box::new(Convolution::new(setting, shape, self.use_bias))
     }
@@ -147,7 +147,7 @@ pub(super) fn kernel_and_bias(
     weights
 }
 
-/// A convolution, or a dense layer (the 1x1 convolution of a 1x1 picture), ready to compute.
+/// A convolution, or a dense layer (the 1x1 convolution of a 1x1 image), ready to compute.
 pub(super) struct Convolution {
     kernel: lucida_kernels::Conv2d,
     use_bias: bool,
@@ -158,7 +158,7 @@ pub(super) struct Convolution {
     workspace: Buffer,
 }
 
-/// A batch normalisation with fixed statistics that follows: a factor and a shift for each filter's sums.
+/// A batch normalization with fixed statistics that follows: a factor and a shift for each filter's sums.
 struct Folded {
     normalization: BatchNormalization,
     factor: Vec<f32>,
@@ -201,7 +201,7 @@ impl Operation for Convolution {
         }
     }
 
-    /// Normalisation, bias and ReLU are applied to the sums while they are still in registers.
+    /// Normalization, bias and ReLU are applied to the sums while they are still in registers.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let (scale, bias) = match &self.folded {
             Some(folded) => (Some(&folded.factor[..]), Some(&folded.shift[..])),
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn refusals_state_the_shapes() {
         refuses(Conv2D::new(8, [3, 3]), &[[2, 9, 4].into()], &["3x3", "(2, 9, 4)"]);
-        refuses(Conv2D::new(8, [3, 3]), &[[9].into()], &["picture", "(9)"]);
+        refuses(Conv2D::new(8, [3, 3]), &[[9].into()], &["an image", "(9)"]);
         refuses(Conv2D::new(0, [3, 3]), &[[9, 9, 1].into()], &["0 filters"]);
         refuses(Conv2D::new(1, [3, 3]).strides([0, 1]), &[[9, 9, 1].into()], &["[0, 1]"]);
     }

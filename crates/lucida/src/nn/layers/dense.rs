@@ -70,7 +70,7 @@ impl Mechanics for Dense {
         self.activation
     }
 
-    /// A dense layer is the 1x1 convolution of a 1x1 picture, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`.
+    /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`.
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
         let shape = Conv2dShape::dense(setting.inputs[0].len(), self.units);
         match Changing::suits(setting, shape) {

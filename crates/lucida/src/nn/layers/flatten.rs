@@ -1,4 +1,4 @@
-//! Flatten: a picture as a vector. The values stay where they are.
+//! Flatten: an image as a vector. The values stay where they are.
 
 use serde::{Deserialize, Serialize};
 

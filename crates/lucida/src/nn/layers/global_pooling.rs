@@ -1,4 +1,4 @@
-//! Global pooling: one window over the whole picture, so that one value is left of each channel.
+//! Global pooling: one window over the whole image, so that one value is left of each channel.
 
 use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ macro_rules! global_pooling_layer {
 
             fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
                 let [height, width, channels] =
-                    setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+                    setting.inputs[0].as_picture().expect("the shape rule accepts images only");
                 Box::new(PoolingOperation::new(setting, $kind, Pool2dShape::global(height, width, channels)))
             }
         }
@@ -47,6 +47,6 @@ mod tests {
         check_layer(GlobalAveragePooling2D {}, &[[4, 5, 19].into()]);
         check_layer(GlobalMaxPooling2D {}, &[[4, 5, 19].into()]);
         assert_eq!(GlobalMaxPooling2D {}.output_shape(&[[4, 5, 19].into()]).unwrap(), [19].into());
-        refuses(GlobalAveragePooling2D {}, &[[4].into()], &["picture", "(4)"]);
+        refuses(GlobalAveragePooling2D {}, &[[4].into()], &["an image", "(4)"]);
     }
 }

@@ -134,7 +134,7 @@ layers! {
     Add => "add",
 }
 
-/// What happens at the border of a picture.
+/// What happens at the border of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
@@ -145,7 +145,7 @@ pub enum Padding {
     /// right.
     Same,
     /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so many that a
-    /// window lies outside the picture. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
+    /// window lies outside the image. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
     /// has no name for it; PyTorch's pooling layers need it.
     Explicit([[usize; 2]; 2]),
 }
@@ -166,7 +166,7 @@ impl Padding {
                 let [before, after] = padding[axis];
                 let end = before.checked_add(size)?;
                 let output = end.checked_add(after)?.checked_sub(window)? / stride + 1;
-                // The first and the last window must see the picture.
+                // The first and the last window must see the image.
                 (before < window && (output - 1) * stride < end).then_some((before, output))
             }
         }
@@ -209,11 +209,11 @@ pub(crate) fn one_input(inputs: &[Shape]) -> Result<&Shape, String> {
     }
 }
 
-/// The only input of a layer that takes one picture.
+/// The only input of a layer that takes one image.
 pub(crate) fn one_picture(inputs: &[Shape]) -> Result<[usize; 3], String> {
     let input = one_input(inputs)?;
     match input.as_picture() {
         Some(picture) if picture.iter().all(|&size| size > 0) => Ok(picture),
-        _ => Err(format!("takes a picture (height, width, channels), got {input}")),
+        _ => Err(format!("takes an image (height, width, channels), got {input}")),
     }
 }

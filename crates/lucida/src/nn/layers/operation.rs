@@ -18,7 +18,7 @@ pub struct Setting<'a> {
     pub inputs: &'a [Shape],
     /// The shape of the output.
     pub output: &'a Shape,
-    /// Whether to behave as in training (dropout drops, batch normalisation uses the batch).
+    /// Whether to behave as in training (dropout drops, batch normalization uses the batch).
     pub training: bool,
     /// Whether the operation also applies the ReLU that follows; its backward passes then get the gradient from before
     /// that ReLU.
@@ -26,7 +26,7 @@ pub struct Setting<'a> {
     /// Whether the operation, a convolution, also takes the maxima of windows of 2x2 that follow the ReLU, if any; its
     /// output is theirs, and its backward passes get their gradient.
     pub pool: bool,
-    /// The batch normalisation with fixed statistics that the operation, a convolution without a bias, computes forward
+    /// The batch normalization with fixed statistics that the operation, a convolution without a bias, computes forward
     /// too; its weights come after the convolution's.
     pub normalization: Option<BatchNormalization>,
     /// Whether the only input comes straight from a ReLU whose backward pass this operation does as well.
@@ -171,6 +171,6 @@ pub trait Operation: Send {
     }
 
     /// Brings weights up to date that follow the data and not the gradient (the moving statistics of a batch
-    /// normalisation) after a forward pass in training.
+    /// normalization) after a forward pass in training.
     fn update_statistics(&mut self, _weights: &mut [Weight]) {}
 }

@@ -57,7 +57,7 @@ macro_rules! pooling_layer {
             }
 
             fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-                let input = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+                let input = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
                 let shape = self.shape(input).expect("the shape rule has accepted this input");
                 Box::new(PoolingOperation::new(setting, $kind, shape))
             }

@@ -1,4 +1,4 @@
-//! Zero padding: a border of zeros around a picture.
+//! Zero padding: a border of zeros around an image.
 
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
@@ -32,7 +32,7 @@ impl Mechanics for ZeroPadding2D {
     }
 
     fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts pictures only");
+        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
         let [[top, _], [left, right]] = self.padding;
         Box::new(ZeroBorder {
             cpu: setting.cpu,

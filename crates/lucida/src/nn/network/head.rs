@@ -1,7 +1,7 @@
 //! A new head on a network that has learned something else, and the part of a network behind a layer.
 //!
-//! Transfer learning: the first layers are kept as they are and say what is in a picture; a few new layers tell the classes
-//! apart by that. As long as the first layers do not change, what they say about a picture does not either, so that the
+//! Transfer learning: the first layers are kept as they are and say what is in an image; a few new layers tell the classes
+//! apart by that. As long as the first layers do not change, what they say about an image does not either, so that the
 //! rest can be [taken out](Network::tail) and trained on their remembered outputs.
 
 use super::{Layer, Network};
@@ -155,7 +155,7 @@ impl Network {
         Ok(changed)
     }
 
-    /// Draws the weights of the layers from number `first` on, as each layer's initialisers say.
+    /// Draws the weights of the layers from number `first` on, as each layer's initializers say.
     pub fn initialize(&mut self, first: usize, seed: u64) {
         let mut stream = 0;
         for node in first..self.nodes.len() {
@@ -227,7 +227,7 @@ impl Network {
         }
     }
 
-    /// Freezes the layers below number `first`, and thaws the others. Batch normalisations below `kept` stay frozen,
+    /// Freezes the layers below number `first`, and thaws the others. Batch normalizations below `kept` stay frozen,
     /// statistics and all: a few photos would ruin what many have taught.
     pub fn freeze_below(&mut self, first: usize, kept: usize) {
         for node in 0..self.nodes.len() {

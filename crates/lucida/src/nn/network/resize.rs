@@ -1,4 +1,4 @@
-//! A network for pictures of another size.
+//! A network for images of another size.
 
 use std::collections::HashMap;
 
@@ -7,15 +7,15 @@ use crate::nn::Shape;
 use crate::{Error, Result};
 
 impl Network {
-    /// The same network for pictures of another height and width. Convolutions and poolings do not care; a dense layer
-    /// behind a flattened picture does. Weights are moved, not copied.
+    /// The same network for images of another height and width. Convolutions and poolings do not care; a dense layer
+    /// behind a flattened image does. Weights are moved, not copied.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the network takes no pictures, or names the weight whose shape depends on their size;
+    /// [`Error::Argument`] when the network takes no images, or names the weight whose shape depends on their size;
     /// [`Error::Layer`] when they are too small for a layer.
     pub fn with_input_size(self, height: usize, width: usize) -> Result<Self> {
         let Some([old_height, old_width, channels]) = self.input_shape()?.as_picture() else {
-            return Err(Error::argument(format!("network {} takes no pictures, so they have no size", self.name)));
+            return Err(Error::argument(format!("network {} takes no images, so they have no size", self.name)));
         };
         if [old_height, old_width] == [height, width] {
             return Ok(self);
@@ -30,7 +30,7 @@ impl Network {
         }
         let mut resized = builder.finish(&self.outputs)?;
         resized.adopt(self).map_err(|problem| {
-            Error::argument(format!("{problem}: it fixes the size of the pictures at {old_height}x{old_width}"))
+            Error::argument(format!("{problem}: it fixes the size of the images at {old_height}x{old_width}"))
         })?;
         Ok(resized)
     }

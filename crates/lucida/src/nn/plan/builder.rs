@@ -101,17 +101,17 @@ impl<'a> PlanBuilder<'a> {
         Self { weight_gradients: Gradients::Trainable, ..self }
     }
 
-    /// The gradients of the biases and of the shifts of batch normalisations are wanted, of frozen layers too, and those
+    /// The gradients of the biases and of the shifts of batch normalizations are wanted, of frozen layers too, and those
     /// of no other weights.
     pub fn shift_gradients(self) -> Self {
         Self { weight_gradients: Gradients::Shifts, ..self }
     }
 
-    /// Whether equal patches of a picture must give equal sums to the bit, which rules out Winograd's convolution.
+    /// Whether equal patches of an image must give equal sums to the bit, which rules out Winograd's convolution.
     ///
     /// It matters where a maximum decides which way a gradient takes. Over the blank background of a digit all values of
     /// a pooling window are equal; rounding that differs from pixel to pixel picks another one than the first, and the
-    /// gradient of the picture moves to its neighbour. So plans are exact, unless told otherwise, when the gradient of the
+    /// gradient of the image moves to its neighbor. So plans are exact, unless told otherwise, when the gradient of the
     /// input is wanted, and take the faster algorithm when not: sums over a batch do not notice.
     pub fn exact(self, exact: bool) -> Self {
         Self { exact: Some(exact), ..self }
@@ -212,7 +212,7 @@ impl<'a> Assembly<'a> {
         let weights = &self.wish.network.weights()[self.weights(draft)];
         let normalization = draft.normalization.map(|node| match self.wish.network.nodes()[node].layer() {
             Layer::BatchNormalization(normalization) => *normalization,
-            other => unreachable!("{other:?} is no normalisation"),
+            other => unreachable!("{other:?} is no normalization"),
         });
         // The values of views keep the shape they were computed in; the layer counts on its own.
         let inputs: Vec<Shape> = match draft.activation {
@@ -264,7 +264,7 @@ impl<'a> Assembly<'a> {
         for input in self.wish.network.inputs() {
             let value = self.lowered.at((input, false));
             touch(value, 0);
-            // An input stays for the next pass, so that whoever optimises it can change it in place.
+            // An input stays for the next pass, so that whoever optimizes it can change it in place.
             touch(value, end);
             if self.wish.input_gradient && self.gradient[value] {
                 touch(values + value, end);

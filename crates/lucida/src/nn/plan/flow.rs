@@ -14,7 +14,7 @@ pub(super) enum Gradients {
     None,
     /// All that training changes.
     Trainable,
-    /// Biases and the shifts of batch normalisations, frozen or not.
+    /// Biases and the shifts of batch normalizations, frozen or not.
     Shifts,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Step {
     /// For each input: its buffer, and its length for one sample.
     pub(super) inputs: Vec<(usize, usize)>,
     pub(super) output: (usize, usize),
-    /// Its weights in the network, those of a normalisation that it computes too among them, and which versions of them
+    /// Its weights in the network, those of a normalization that it computes too among them, and which versions of them
     /// the operation has seen.
     pub(super) weights: Range<usize>,
     pub(super) versions: Vec<u64>,
@@ -53,7 +53,7 @@ pub(super) struct Draft {
     pub(super) relu: bool,
     /// The step also takes the maximum of windows of 2x2, as the layer that follows does.
     pub(super) pool: bool,
-    /// The batch normalisation with fixed statistics that the step, a convolution, computes too: its node.
+    /// The batch normalization with fixed statistics that the step, a convolution, computes too: its node.
     pub(super) normalization: Option<usize>,
     pub(super) inputs: Vec<usize>,
     pub(super) output: usize,
@@ -202,7 +202,7 @@ impl Lowered {
         }
     }
 
-    /// Lets the convolution `node`, which has no bias, compute the batch normalisation that follows it.
+    /// Lets the convolution `node`, which has no bias, compute the batch normalization that follows it.
     fn fuse_normalization(&mut self, network: &Network, node: usize, normalization: usize) -> bool {
         let nodes = network.nodes();
         let able = matches!(nodes[node].layer(), Layer::Conv2D(convolution) if !convolution.use_bias)

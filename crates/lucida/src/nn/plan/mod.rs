@@ -5,9 +5,9 @@
 //! for its way back, and owns every buffer; buffers whose lifetimes do not overlap share memory. A step then allocates
 //! nothing.
 //!
-//! Everything above is a loop over a plan: training (forward, loss, backward to the weights), activation maximisation
-//! (forward, a gradient at one neuron, backward to the picture), style transfer (forward, gradients at six layers, backward
-//! to the picture).
+//! Everything above is a loop over a plan: training (forward, loss, backward to the weights), activation maximization
+//! (forward, a gradient at one neuron, backward to the image), style transfer (forward, gradients at six layers, backward
+//! to the image).
 //!
 //! The weights stay in the network, which is handed to each pass: a plan packs those that have changed since the last
 //! one, so frozen weights are packed once.
@@ -244,7 +244,7 @@ impl Plan {
         self.pass(network, None, None)
     }
 
-    /// Computes the wanted values from the inputs as in training: dropout drops, batch normalisation uses the batch and
+    /// Computes the wanted values from the inputs as in training: dropout drops, batch normalization uses the batch and
     /// brings the moving statistics in `network` up to date.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ impl Plan {
         self.forward_shared(network, seed, None)
     }
 
-    /// The same for a member of a team, whose batch is a part of that of all: batch normalisation uses the whole batch.
+    /// The same for a member of a team, whose batch is a part of that of all: batch normalization uses the whole batch.
     ///
     /// # Errors
     /// As [`forward_training`](Self::forward_training).

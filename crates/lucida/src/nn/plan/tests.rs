@@ -13,7 +13,7 @@ fn conv(filters: usize) -> Conv2D {
     Conv2D::new(filters, [3, 3]).padding(Padding::Same)
 }
 
-/// A network with branches that join by concatenation and addition, batch normalisation followed by a ReLU of its own,
+/// A network with branches that join by concatenation and addition, batch normalization followed by a ReLU of its own,
 /// and a value with three consumers.
 fn branches() -> Network {
     let mut b = Network::builder("branches");
@@ -287,9 +287,9 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
         apart.forward(&network).unwrap();
         for (index, (layer, names)) in [
             ("sums", vec!["sums"]),
-            ("normalised", vec!["sums+normalised"]),
-            ("relu", vec!["sums+normalised+relu"]),
-            ("pool", vec!["sums+normalised+relu+pool"]),
+            ("normalised", vec!["sums+normalized"]),
+            ("relu", vec!["sums+normalized+relu"]),
+            ("pool", vec!["sums+normalized+relu+pool"]),
         ]
         .into_iter()
         .enumerate()

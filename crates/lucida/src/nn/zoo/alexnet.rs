@@ -10,7 +10,7 @@ use crate::nn::layers::{ActivationKind, Conv2D, Input, MaxPooling2D, Padding};
 use crate::nn::{Layer, Network};
 
 /// AlexNet: five convolutions and three dense layers, `conv1` to `conv5`, `fc1`, `fc2`, `predictions`; 61,100,840
-/// parameters for 1000 classes, at any size: before the dense layers the picture is brought to 6x6 pixels.
+/// parameters for 1000 classes, at any size: before the dense layers the image is brought to 6x6 pixels.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the input is smaller than 63x63.

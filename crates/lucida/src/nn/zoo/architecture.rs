@@ -27,7 +27,7 @@ pub struct Options {
     /// Channels of the input, for the networks that are small enough to be trained from scratch; the network's default
     /// when there are none.
     pub channels: Option<usize>,
-    /// Whether the classifier at the end is wanted. Without it the output is the picture of features before it.
+    /// Whether the classifier at the end is wanted. Without it the output is the image of features before it.
     pub top: bool,
     /// The number of classes; the network's default when there is none. Matters with the top only.
     pub classes: Option<usize>,
@@ -82,7 +82,7 @@ impl Options {
         let [height, width] = self.size.unwrap_or([default; 2]);
         if height.min(width) < smallest {
             return Err(Error::argument(format!(
-                "{name} takes pictures of {smallest}x{smallest} pixels or more, not {height}x{width}"
+                "{name} takes images of {smallest}x{smallest} pixels or more, not {height}x{width}"
             )));
         }
         Ok([height, width])
@@ -259,7 +259,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg11-bn",
-        description: "VGG11 with batch normalisation, of torchvision; ImageNet",
+        description: "VGG11 with batch normalization, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -270,7 +270,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg13-bn",
-        description: "VGG13 with batch normalisation, of torchvision; ImageNet",
+        description: "VGG13 with batch normalization, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -281,7 +281,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg16-bn",
-        description: "VGG16 with batch normalisation, of torchvision; ImageNet",
+        description: "VGG16 with batch normalization, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,
@@ -292,7 +292,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "vgg19-bn",
-        description: "VGG19 with batch normalisation, of torchvision; ImageNet",
+        description: "VGG19 with batch normalization, of torchvision; ImageNet",
         input: [224, 224, 3],
         smallest: 32,
         pixels: PixelFormat::Torch,

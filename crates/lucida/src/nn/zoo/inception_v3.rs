@@ -1,7 +1,7 @@
 //! InceptionV3.
 //!
 //! C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, *Rethinking the Inception Architecture for Computer Vision*,
-//! 2016, <https://arxiv.org/abs/1512.00567>. Every convolution is followed by a batch normalisation without a factor and
+//! 2016, <https://arxiv.org/abs/1512.00567>. Every convolution is followed by a batch normalization without a factor and
 //! a ReLU, and a block is several chains of them side by side, whose outputs are concatenated. The layers are made in
 //! Keras's order, so that they get Keras's names: `conv2d` to `conv2d_93`, `mixed0` to `mixed10`.
 
@@ -60,7 +60,7 @@ struct Inception {
 }
 
 impl Inception {
-    /// Convolution, batch normalisation, ReLU.
+    /// Convolution, batch normalization, ReLU.
     fn conv(&mut self, x: usize, (filters, rows, columns): Conv, padding: Padding, stride: usize) -> Result<usize> {
         let conv = Conv2D::new(filters, [rows, columns]).strides([stride; 2]).padding(padding).without_bias();
         let x = self.builder.add(conv, &[x])?;
@@ -83,7 +83,7 @@ impl Inception {
         Ok(x)
     }
 
-    /// The mean of each pixel's neighbourhood, then a 1x1 convolution.
+    /// The mean of each pixel's neighborhood, then a 1x1 convolution.
     fn pooled(&mut self, x: usize, filters: usize) -> Result<usize> {
         let pool = AveragePooling2D::new([3, 3]).strides([1, 1]).padding(Padding::Same);
         let pool = self.builder.add(pool, &[x])?;
@@ -107,7 +107,7 @@ impl Inception {
         self.mix(&branches)
     }
 
-    /// `mixed3`, which halves the picture.
+    /// `mixed3`, which halves the image.
     fn first_reduction(&mut self, x: usize) -> Result<usize> {
         let one = self.halving_conv(x, 384)?;
         let two = self.chain(x, &[(64, 1, 1), (96, 3, 3)])?;
@@ -116,7 +116,7 @@ impl Inception {
         self.mix(&[one, two, pool])
     }
 
-    /// `mixed8`, which halves the picture again.
+    /// `mixed8`, which halves the image again.
     fn second_reduction(&mut self, x: usize) -> Result<usize> {
         let one = self.chain(x, &[(192, 1, 1)])?;
         let one = self.halving_conv(one, 320)?;

@@ -1,6 +1,6 @@
 //! InceptionV3 as torchvision has it.
 //!
-//! The same blocks as [`inception_v3`](super::inception_v3()), after the same paper, with two differences: the normalisations
+//! The same blocks as [`inception_v3`](super::inception_v3()), after the same paper, with two differences: the normalizations
 //! have factors, and the poolings that average count the zeros of their border. The layers have torchvision's names in
 //! small letters, `conv2d_1a_3x3_conv`, `mixed_5b_branch1x1_conv`; the ends of the blocks have Keras's, `mixed0` to
 //! `mixed10`.
@@ -88,7 +88,7 @@ impl Inception {
         self.block = format!("mixed_{block}");
     }
 
-    /// Convolution, batch normalisation, ReLU.
+    /// Convolution, batch normalization, ReLU.
     fn conv(&mut self, name: &str, conv: Conv2D, x: usize) -> Result<usize> {
         let x = self.builder.add_named(format!("{name}_conv"), conv.without_bias(), &[x])?;
         let x = self.builder.add_named(format!("{name}_bn"), normalization(1e-3), &[x])?;
@@ -112,7 +112,7 @@ impl Inception {
         Ok(x)
     }
 
-    /// The mean of each pixel's neighbourhood, zeros beyond the border counted, then a 1x1 convolution.
+    /// The mean of each pixel's neighborhood, zeros beyond the border counted, then a 1x1 convolution.
     fn pooled(&mut self, x: usize, filters: usize) -> Result<usize> {
         let name = format!("{}_avg_pool", self.block);
         let x = self.builder.add_named(format!("{name}_pad"), ZeroPadding2D::new(1), &[x])?;
@@ -127,7 +127,7 @@ impl Inception {
         self.builder.add_named(name, Concatenate {}, branches)
     }
 
-    /// `mixed3`, which halves the picture.
+    /// `mixed3`, which halves the image.
     fn first_reduction(&mut self, x: usize) -> Result<usize> {
         self.begin("6a");
         let one = self.halving_conv("branch3x3", 384, x)?;
@@ -137,7 +137,7 @@ impl Inception {
         self.mix(&[one, two, pool])
     }
 
-    /// `mixed8`, which halves the picture again.
+    /// `mixed8`, which halves the image again.
     fn second_reduction(&mut self, x: usize) -> Result<usize> {
         self.begin("7a");
         let one = self.chain(x, &[("branch3x3_1", 192, 1, 1)])?;

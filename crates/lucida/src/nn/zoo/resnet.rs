@@ -2,7 +2,7 @@
 //!
 //! K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, 2015,
 //! <https://arxiv.org/abs/1512.03385>: each block adds to its input what a few convolutions make of it. As torchvision
-//! has them: where a block halves the picture, its 3x3 convolution does (Keras's ResNet50 halves in the 1x1 before), and
+//! has them: where a block halves the image, its 3x3 convolution does (Keras's ResNet50 halves in the 1x1 before), and
 //! convolutions have no bias. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_out`.
 
 use super::Options;
@@ -116,7 +116,7 @@ fn block(builder: &mut NetworkBuilder, name: &str, convs: &[Conv], x: usize) -> 
     builder.add_named(format!("{name}_out"), relu(), &[sum])
 }
 
-/// A convolution without a bias and its normalisation: `name_conv`, `name_bn`.
+/// A convolution without a bias and its normalization: `name_conv`, `name_bn`.
 fn normalized(builder: &mut NetworkBuilder, name: &str, (filters, size, stride): Conv, x: usize) -> Result<usize> {
     let layer = Conv2D::new(filters, [size, size]).strides([stride; 2]).without_bias();
     let x = conv(builder, &format!("{name}_conv"), layer, x)?;

@@ -8,12 +8,12 @@ use crate::nn::layers::{
 };
 use crate::nn::{Layer, NetworkBuilder};
 
-/// PyTorch's normalisation: it keeps 0.9 of the moving averages in a step, and adds this to the variance.
+/// PyTorch's normalization: it keeps 0.9 of the moving averages in a step, and adds this to the variance.
 pub(super) fn normalization(epsilon: f32) -> BatchNormalization {
     BatchNormalization { momentum: 0.9, epsilon, ..Default::default() }
 }
 
-/// A layer over a picture with a border of so many zeros. With a stride, the padding `same` of TensorFlow would put
+/// A layer over an image with a border of so many zeros. With a stride, the padding `same` of TensorFlow would put
 /// more of it to the bottom and right; PyTorch has as much on all sides.
 pub(super) fn padded(
     builder: &mut NetworkBuilder,
@@ -26,7 +26,7 @@ pub(super) fn padded(
     builder.add_named(name, layer, &[x])
 }
 
-/// A convolution that keeps the size of the picture, or divides it by the stride.
+/// A convolution that keeps the size of the image, or divides it by the stride.
 pub(super) fn conv(builder: &mut NetworkBuilder, name: &str, conv: Conv2D, x: usize) -> Result<usize> {
     if conv.strides == [1, 1] {
         return builder.add_named(name, conv.padding(Padding::Same), &[x]);
@@ -37,7 +37,7 @@ pub(super) fn conv(builder: &mut NetworkBuilder, name: &str, conv: Conv2D, x: us
     }
 }
 
-/// Brings a picture to a size, if it has another.
+/// Brings an image to a size, if it has another.
 pub(super) fn adapt(builder: &mut NetworkBuilder, size: [usize; 2], x: usize) -> Result<usize> {
     match builder.shape(x).as_picture() {
         Some([height, width, _]) if [height, width] == size => Ok(x),

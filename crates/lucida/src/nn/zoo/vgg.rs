@@ -4,8 +4,8 @@
 //! <https://arxiv.org/abs/1409.1556>: five blocks of 3x3 convolutions, each ended by a pooling. The layers have Keras's
 //! names, `block1_conv1` to `block5_pool`, `fc1`, `fc2`, `predictions`.
 //!
-//! VGG16 and VGG19 are Keras's, whose dense layers are as large as the picture makes them. The others are those of
-//! torchvision, which brings the picture before the dense layers to 7x7 pixels, so that they are the same at any size.
+//! VGG16 and VGG19 are Keras's, whose dense layers are as large as the image makes them. The others are those of
+//! torchvision, which brings the image before the dense layers to 7x7 pixels, so that they are the same at any size.
 
 use super::Options;
 use super::torchvision::{adapt, classifier, normalization, predictions};
@@ -72,16 +72,16 @@ torchvision! {
     /// VGG13, as torchvision has it: blocks of 2 convolutions. 133,047,848 parameters for 1000 classes, 9,404,992 without
     /// the classifier.
     vgg13: "vgg13", [2; 5], false;
-    /// VGG11 with batch normalisation after each convolution: 132,874,344 parameters for 1000 classes, 9,231,488 without
+    /// VGG11 with batch normalization after each convolution: 132,874,344 parameters for 1000 classes, 9,231,488 without
     /// the classifier.
     vgg11_bn: "vgg11-bn", [1, 1, 2, 2, 2], true;
-    /// VGG13 with batch normalisation after each convolution: 133,059,624 parameters for 1000 classes, 9,416,768 without
+    /// VGG13 with batch normalization after each convolution: 133,059,624 parameters for 1000 classes, 9,416,768 without
     /// the classifier.
     vgg13_bn: "vgg13-bn", [2; 5], true;
-    /// VGG16 with batch normalisation after each convolution: 138,374,440 parameters for 1000 classes, 14,731,584 without
+    /// VGG16 with batch normalization after each convolution: 138,374,440 parameters for 1000 classes, 14,731,584 without
     /// the classifier.
     vgg16_bn: "vgg16-bn", [2, 2, 3, 3, 3], true;
-    /// VGG19 with batch normalisation after each convolution: 143,689,256 parameters for 1000 classes, 20,046,400 without
+    /// VGG19 with batch normalization after each convolution: 143,689,256 parameters for 1000 classes, 20,046,400 without
     /// the classifier.
     vgg19_bn: "vgg19-bn", [2, 2, 4, 4, 4], true;
 }

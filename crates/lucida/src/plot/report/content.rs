@@ -66,29 +66,29 @@ impl Content {
         ))
     }
 
-    /// Adds a picture, shown with `zoom` pixels of the page to each of its own; `alternative` says in words what it
+    /// Adds an image, shown with `zoom` pixels of the page to each of its own; `alternative` says in words what it
     /// shows, and `caption` stands under it, if any.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when the picture is empty.
+    /// [`Error::Argument`](crate::Error::Argument) when the image is empty.
     pub fn picture(self, picture: &Picture, zoom: usize, alternative: &str, caption: &str) -> Result<Self> {
         let (image, caption) = (image(picture, zoom, alternative)?, figcaption(caption));
         Ok(self.add(format!("<figure class=\"figure\">{image}{caption}</figure>\n")))
     }
 
-    /// Adds many small pictures that fill the width and wrap.
+    /// Adds many small images that fill the width and wrap.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when a picture is empty.
+    /// [`Error::Argument`](crate::Error::Argument) when an image is empty.
     pub fn gallery(self, gallery: &Gallery) -> Result<Self> {
         let html = gallery.html()?;
         Ok(self.add(html))
     }
 
-    /// Adds a confusion matrix whose cells open their pictures.
+    /// Adds a confusion matrix whose cells open their images.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) when a picture is empty.
+    /// [`Error::Argument`](crate::Error::Argument) when an image is empty.
     pub fn matrix(self, matrix: &CellMatrix) -> Result<Self> {
         let html = matrix.html()?;
         Ok(self.add(html))
@@ -190,7 +190,7 @@ fn is_number(cell: &str) -> bool {
     cell == "–" || bare.starts_with(|c: char| c.is_ascii_digit()) && bare.chars().all(|c| "0123456789.,e-+".contains(c))
 }
 
-/// Many small pictures, each with a caption, some flagged as wrong.
+/// Many small images, each with a caption, some flagged as wrong.
 #[derive(Debug, Clone, Default)]
 pub struct Gallery {
     zoom: usize,
@@ -204,12 +204,12 @@ impl Gallery {
         Self { zoom: zoom.max(1), photos: false, items: Vec::new() }
     }
 
-    /// Stores the pictures as JPEG, a quarter the size: for photos.
+    /// Stores the images as JPEG, a quarter the size: for photos.
     pub fn photos(self) -> Self {
         Self { photos: true, ..self }
     }
 
-    /// Adds a picture. Its caption, which is its alternative text too, may have several lines; a wrong one is red.
+    /// Adds an image. Its caption, which is its alternative text too, may have several lines; a wrong one is red.
     pub fn item(mut self, picture: Picture, caption: impl Into<String>, wrong: bool) -> Self {
         self.items.push((picture, caption.into(), wrong));
         self

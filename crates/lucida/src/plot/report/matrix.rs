@@ -6,8 +6,8 @@ use super::content::Gallery;
 use super::html::escape;
 use crate::Result;
 
-/// A confusion matrix as a table: each cell that holds something opens its pictures below. It needs no script: a cell is a
-/// link to its pictures, which are shown while they are its target.
+/// A confusion matrix as a table: each cell that holds something opens its images below. It needs no script: a cell is a
+/// link to its images, which are shown while they are its target.
 #[derive(Debug, Clone)]
 pub struct CellMatrix {
     names: Vec<String>,
@@ -25,7 +25,7 @@ impl CellMatrix {
         Self { names, counts, cells: Vec::new() }
     }
 
-    /// Gives a cell its pictures, under a line of text.
+    /// Gives a cell its images, under a line of text.
     pub fn cell(mut self, truth: usize, predicted: usize, text: impl Into<String>, pictures: Gallery) -> Self {
         self.cells.push((truth, predicted, text.into(), pictures));
         self

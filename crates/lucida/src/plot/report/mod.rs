@@ -1,6 +1,6 @@
 //! The report: one HTML file that opens anywhere, without a network, scripts or other files.
 //!
-//! Pictures are `data:` URIs, drawings are inline SVG, the style sheet is inside. A content security policy in the
+//! Images are `data:` URIs, drawings are inline SVG, the style sheet is inside. A content security policy in the
 //! page forbids everything else, so that even a mistake in the escaping could neither run nor fetch anything.
 
 mod content;

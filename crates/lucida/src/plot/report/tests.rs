@@ -91,7 +91,7 @@ fn saving_is_all_or_nothing() {
     assert!(message.contains("missing"), "{message}");
 }
 
-/// The style sheet's colours of text against what they are set on, in both themes.
+/// The style sheet's colors of text against what they are set on, in both themes.
 #[test]
 fn texts_can_be_read_in_both_themes() {
     let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();

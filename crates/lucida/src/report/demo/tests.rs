@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::train::{BatchReport, EpochRecord, Flow, Silent};
 
-/// Few digits and one epoch, so that the test is quick without optimisation.
+/// Few digits and one epoch, so that the test is quick without optimization.
 fn small() -> Demo {
     let mut demo = Demo::new(42).unwrap();
     demo.parts.train.truncate(256);

@@ -7,9 +7,9 @@ use crate::plot::{Content, Gallery, Heat, HeatOverlay};
 use crate::train::Evaluation;
 use crate::{Error, Result};
 
-/// How many pictures are shown.
+/// How many images are shown.
 const WORST: usize = 12;
-/// Pixels between a picture and its map.
+/// Pixels between an image and its map.
 const GAP: usize = 4;
 
 pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Content> {
@@ -63,7 +63,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
     Content::new().paragraph(&intro).gallery(&gallery)
 }
 
-/// Two RGB pictures of one height, side by side.
+/// Two RGB images of one height, side by side.
 fn beside(left: &Picture, right: &Picture) -> Result<Picture> {
     let (height, widths) = (left.height().min(right.height()), [left.width(), right.width()]);
     let mut pixels = Vec::with_capacity(3 * height * (widths[0] + GAP + widths[1]));

@@ -1,4 +1,4 @@
-//! The report of a training on a folder of pictures.
+//! The report of a training on a folder of images.
 
 mod losses;
 mod problems;
@@ -14,12 +14,12 @@ use crate::train::{Confusion as Counts, Evaluation, History, Origin, evaluate};
 use crate::weights::Model;
 use crate::{Cpu, Result};
 
-/// Pictures of a cell of the confusion matrix, and of all cells together.
+/// Images of a cell of the confusion matrix, and of all cells together.
 const IN_CELL: usize = 24;
 const IN_MATRIX: usize = 240;
 /// The longer side of a thumbnail in pixels.
 const THUMBNAIL: usize = 112;
-/// Augmented pictures: how many, and how often each.
+/// Augmented images: how many, and how often each.
 const AUGMENTED: usize = 4;
 const EXAMPLES: usize = 7;
 
@@ -82,7 +82,7 @@ pub struct RunReport<'a> {
     pub history: &'a History,
     /// The images; the report is about those that validate, or those to test with if there are any.
     pub data: RunData<'a>,
-    /// How pictures were augmented.
+    /// How images were augmented.
     pub augment: &'a Augment,
     /// What the run was trained on, and how.
     pub origin: &'a Origin,
@@ -94,13 +94,13 @@ impl RunReport<'_> {
     /// Tries the model and makes the page.
     ///
     /// # Errors
-    /// Those of [`evaluate`] and of reading the pictures.
+    /// Those of [`evaluate`] and of reading the images.
     pub fn make(&self) -> Result<Report> {
         let set = self.set();
         let evaluation = evaluate(self.model, set, self.cpu)?;
         let part = if self.data.test.is_some() { "test" } else { "validation" };
         let subtitle = format!(
-            "The network {} tells {} apart: trained on {} pictures, tried on {} {part} pictures.",
+            "The network {} tells {} apart: trained on {} images, tried on {} {part} images.",
             self.model.network.name(),
             classes(&self.model.class_names),
             thousands(self.data.train.len()),
@@ -135,7 +135,7 @@ impl RunReport<'_> {
         self.model.class_names.get(class).map_or("?", String::as_str)
     }
 
-    /// A picture as small as it is shown, its proportions kept.
+    /// An image as small as it is shown, its proportions kept.
     fn thumbnail(&self, index: usize) -> Result<Picture> {
         let picture = self.set().picture(index)?.to_rgb();
         let (width, height) = (picture.width().max(1), picture.height().max(1));
@@ -192,7 +192,7 @@ impl RunReport<'_> {
 
     fn confusion(&self, evaluation: &Evaluation) -> Result<Content> {
         let (confusion, n) = (&evaluation.confusion, evaluation.confusion.classes());
-        let intro = "A row for each true class, a column for each answer. A number opens its pictures: the most confident \
+        let intro = "A row for each true class, a column for each answer. A number opens its images: the most confident \
                      answers first.";
         let mut matrix = CellMatrix::new(self.model.class_names.clone(), confusion.counts().to_vec());
         let mut left = IN_MATRIX;
@@ -311,14 +311,14 @@ impl RunReport<'_> {
             return Content::new().paragraph(intro).gallery(&gallery);
         }
         let intro = format!(
-            "Training pictures, and what augmentation made of them in the first epochs: {}.",
+            "Training images, and what augmentation made of them in the first epochs: {}.",
             self.augment.to_string().replace(',', ", ")
         );
         let size = preprocessing.height.min(128);
         let examples = self.augment.examples(&pictures, size, EXAMPLES, self.origin.seed)?;
         let sheet = Grid::new(examples.into_iter().flatten()).columns(EXAMPLES + 1).padding(8).margin(4).render()?;
-        let alternative = "Training pictures, each followed by augmented versions of it";
-        Content::new().paragraph(&intro).picture(&sheet, 1, alternative, "The first of each row is the picture itself.")
+        let alternative = "Training images, each followed by augmented versions of it";
+        Content::new().paragraph(&intro).picture(&sheet, 1, alternative, "The first of each row is the image itself.")
     }
 
     fn network(&self) -> Content {

@@ -91,7 +91,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Content {
     };
     let (skipped, duplicates) = (folder.skipped(), folder.duplicates());
     if problems.is_empty() && folder.notes().is_empty() && skipped.is_empty() && duplicates.is_empty() {
-        return content.paragraph("No problems were found: every file is a whole picture, and none is there twice.");
+        return content.paragraph("No problems were found: every file is a whole image, and none is there twice.");
     }
     for problem in &problems {
         content = content.paragraph(problem);

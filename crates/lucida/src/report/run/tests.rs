@@ -2,7 +2,7 @@ use super::*;
 use crate::nn::zoo::{self, Options};
 use crate::train::{EpochRecord, Origin};
 
-/// Pictures of two colours, with a copy and a damaged file among them.
+/// Images of two colors, with a copy and a damaged file among them.
 fn pictures(folder: &std::path::Path) {
     for (class, colour) in [("<cats>", [200, 40, 30]), ("dogs", [30, 60, 210])] {
         std::fs::create_dir_all(folder.join(class)).unwrap();
@@ -12,7 +12,7 @@ fn pictures(folder: &std::path::Path) {
             picture.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
         }
     }
-    std::fs::write(folder.join("dogs/note.png"), "no picture").unwrap();
+    std::fs::write(folder.join("dogs/note.png"), "no image").unwrap();
     std::fs::copy(folder.join("dogs/3.png"), folder.join("dogs/copy.png")).unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! Gradients that travel together.
 //!
 //! A message for each layer would pay for the latency of each; one message for all could not start before the pass
-//! backward has ended. So the gradients of neighbouring layers share a bucket of about a megabyte.
+//! backward has ended. So the gradients of neighboring layers share a bucket of about a megabyte.
 
 use crate::nn::{Network, Plan, Share};
 

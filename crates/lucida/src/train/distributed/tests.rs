@@ -78,10 +78,10 @@ fn team<T: Send>(size: usize, work: impl Fn(&dyn Team) -> T + Sync) -> Vec<T> {
     })
 }
 
-/// With dropout and batch normalisation, which see more than their own sample.
+/// With dropout and batch normalization, which see more than their own sample.
 ///
 /// After a hundred thousand ReLUs and maxima somewhere one of them switches over a difference in the last bit, and from
-/// there on trainings part: those of many steps are compared without. A bias before a normalisation, whose gradient is
+/// there on trainings part: those of many steps are compared without. A bias before a normalization, whose gradient is
 /// nothing but rounding, is left out for the same reason: Adam would make steps of it.
 fn network(activation: ActivationKind, pooling: Layer) -> Network {
     let layers = [

@@ -1,11 +1,11 @@
-//! What frozen layers say about pictures, computed once and remembered.
+//! What frozen layers say about images, computed once and remembered.
 //!
-//! The layers of a base that does not learn say the same about a picture in every epoch. So they are run once for each, and
+//! The layers of a base that does not learn say the same about an image in every epoch. So they are run once for each, and
 //! an epoch costs only the layers behind them. What they say stays on the disk, in a folder for each base: the next
-//! training on the same pictures, whatever its head, begins at once.
+//! training on the same images, whatever its head, begins at once.
 //!
-//! Everything is found by what it depends on: the picture by the digest of its file, the base by that of its layers, its
-//! weights and its preprocessing. Files may be renamed or moved; another file of the same name is another picture.
+//! Everything is found by what it depends on: the image by the digest of its file, the base by that of its layers, its
+//! weights and its preprocessing. Files may be renamed or moved; another file of the same name is another image.
 
 mod key;
 mod store;
@@ -25,12 +25,12 @@ use super::Samples;
 use super::samples::set_input;
 use store::Place;
 
-/// Pictures computed at once.
+/// Images computed at once.
 const BATCH: usize = 32;
 /// The bytes of features that are written at once: what is lost at most when the work is cut off.
 const SEGMENT: usize = 64 << 20;
 
-/// Remembered features as samples to train on: of pictures as they are, or of several augmented copies of each, a copy for
+/// Remembered features as samples to train on: of images as they are, or of several augmented copies of each, a copy for
 /// each pass over the data.
 pub struct FeatureSet<'a> {
     store: &'a FeatureStore,
@@ -94,12 +94,12 @@ impl Samples for FeatureSet<'_> {
     }
 }
 
-/// Runs a base over those pictures of a data set whose features are not in the store yet: the output of layer `layer`. In
-/// training pass `pass` if there is one, so that a set that augments its pictures does so. `watch` is told how many are
+/// Runs a base over those images of a data set whose features are not in the store yet: the output of layer `layer`. In
+/// training pass `pass` if there is one, so that a set that augments its images does so. `watch` is told how many are
 /// done of how many, and stops the work by returning `false`; what was done stays.
 ///
 /// # Errors
-/// [`Error::Interrupted`], those of reading the pictures and of writing the store; [`Error::Argument`] when a feature is no
+/// [`Error::Interrupted`], those of reading the images and of writing the store; [`Error::Argument`] when a feature is no
 /// number.
 pub fn features_of_base(
     store: &mut FeatureStore,

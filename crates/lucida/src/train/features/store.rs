@@ -86,12 +86,12 @@ impl FeatureStore {
         &self.folder
     }
 
-    /// The number of features of a picture.
+    /// The number of features of an image.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The number of pictures.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.places.len()
     }

@@ -6,7 +6,7 @@
 use crate::weights::floats::Float;
 use crate::weights::pickle::{Call, Node, Pickle, Rules, Value};
 
-/// What a pickle may hold. That of a batch normalisation has 500 opcodes. Any function may be named: it is not called.
+/// What a pickle may hold. That of a batch normalization has 500 opcodes. Any function may be named: it is not called.
 const RULES: Rules = Rules { opcodes: 2_000, allowed: |_, _| true };
 /// Values that are looked at for an array. Values that share parts are looked at again and again.
 const MAX_STEPS: usize = 100_000;

@@ -243,7 +243,7 @@ impl Reader {
         Ok(vec![node])
     }
 
-    /// A batch normalisation that is called with `training=False` always uses its moving statistics: as a frozen one.
+    /// A batch normalization that is called with `training=False` always uses its moving statistics: as a frozen one.
     fn freeze_statistics(&mut self, node: usize) {
         let node = self.builder.node(node);
         let name = node.name();

@@ -1,7 +1,7 @@
 //! The configuration of one layer in Keras, as a layer of Lucida.
 //!
 //! Every option is looked at. One that changes what the layer computes and that Lucida has no counterpart for is refused
-//! by name; one that matters to training alone (a regulariser, a constraint) is noted, so that nobody takes a model that
+//! by name; one that matters to training alone (a regularizer, a constraint) is noted, so that nobody takes a model that
 //! was trained with it for one that will be trained on with it.
 
 use serde_json::{Map, Value};

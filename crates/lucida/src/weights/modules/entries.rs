@@ -40,7 +40,7 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
             Order::Plain => Ok(None),
             Order::Flattened(size) => Ok(Some(size)),
             Order::Joined(by) => Err(format!(
-                "layer {} takes flattened pictures that layer {} has joined, which PyTorch orders otherwise",
+                "layer {} takes flattened images that layer {} has joined, which PyTorch orders otherwise",
                 layer.name(),
                 network.nodes()[by].name()
             )),
@@ -58,11 +58,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                     shapes = vec![vec![outputs, features]];
                     let [height, width] = picture()?.unwrap_or([1, 1]);
                     let (pixels, channels) = (height * width, features / (height * width));
-                    // A convolution that sees the whole picture is the same, and timm's choice.
+                    // A convolution that sees the whole image is the same, and timm's choice.
                     shapes.push(vec![outputs, channels, height, width]);
                     Layout::Turned { outputs, channels, pixels }
                 }
-                // The normalisation of a flattened picture.
+                // The normalization of a flattened image.
                 (Layer::BatchNormalization(_), &[features]) => match picture()? {
                     Some([height, width]) => {
                         let pixels = height * width;
@@ -82,11 +82,11 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
 /// How the values of a layer's output are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// As in PyTorch, or a picture.
+    /// As in PyTorch, or an image.
     Plain,
-    /// Those of a picture of this height and width, flattened.
+    /// Those of an image of this height and width, flattened.
     Flattened([usize; 2]),
-    /// Those of several flattened pictures, put together by this layer.
+    /// Those of several flattened images, put together by this layer.
     Joined(usize),
 }
 

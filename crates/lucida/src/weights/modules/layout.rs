@@ -4,10 +4,10 @@
 //! | --- | --- | --- |
 //! | kernel of a convolution | (filter, channel, row, column) | (row, column, channel, filter) |
 //! | kernel of a dense layer | (unit, feature) | (feature, unit) |
-//! | features of a flattened picture | channel, row, column | row, column, channel |
+//! | features of a flattened image | channel, row, column | row, column, channel |
 //!
 //! So a kernel is a matrix that is turned over, (output, input) to (input, output), and its inputs, where they are the
-//! values of a picture or of a window of one, are turned over in themselves, (channel, pixel) to (pixel, channel). A large
+//! values of an image or of a window of one, are turned over in themselves, (channel, pixel) to (pixel, channel). A large
 //! kernel passes through a piece at a time: it is never in memory twice.
 
 /// Values that are kept until a piece can be turned over.

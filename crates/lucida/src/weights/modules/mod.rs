@@ -5,7 +5,7 @@
 //! the tensors (`conv2d.weight`); and where the file has kept the order and the network is a plain chain, by the order
 //! ([`assign`]). The set of names and shapes also tells which network of the zoo a file is of ([`recognise`]).
 //!
-//! PyTorch's pictures have their channels first, so kernels have another order of axes: see [`layout`].
+//! PyTorch's images have their channels first, so kernels have another order of axes: see [`layout`].
 
 mod assign;
 mod entries;

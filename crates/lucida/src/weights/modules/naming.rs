@@ -90,7 +90,7 @@ pub(super) fn own(network: &Network) -> Modules {
 /// The module of the layer of a name.
 type Naming = Box<dyn Fn(&str) -> Option<String>>;
 
-/// VGG: the modules of a chain are counted. Each convolution has a ReLU after it, and a normalisation between if the
+/// VGG: the modules of a chain are counted. Each convolution has a ReLU after it, and a normalization between if the
 /// network has any.
 fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
     let mut modules = Vec::new();
@@ -99,7 +99,7 @@ fn vgg(network: &Network, [fc1, fc2, predictions]: [&str; 3]) -> Naming {
         let name = node.name();
         let Some((_, part)) = name.strip_prefix("block").and_then(|rest| rest.split_once('_')) else { continue };
         if part.starts_with("conv") || part.starts_with("bn") {
-            // The ReLU of the convolution before gives way to its normalisation and comes after that.
+            // The ReLU of the convolution before gives way to its normalization and comes after that.
             next -= usize::from(part.starts_with("bn"));
             modules.push((name.to_owned(), format!("features.{next}")));
             next += 2;

@@ -1,9 +1,9 @@
 //! From a network to an ONNX graph.
 //!
-//! The graph takes and gives what the network does: pictures as (batch, height, width, channels), under the names of the
-//! input and output layers. ONNX's convolutions and poolings want the channels first, so a picture is transposed as it
+//! The graph takes and gives what the network does: images as (batch, height, width, channels), under the names of the
+//! input and output layers. ONNX's convolutions and poolings want the channels first, so an image is transposed as it
 //! comes in and as it goes out; in between, the tensor of layer `x` is called `x` when it is flat and `x/nchw` when it is a
-//! picture. Weights keep their names, `conv2d/kernel`.
+//! image. Weights keep their names, `conv2d/kernel`.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::nn::{Layer, Network, Node, Shape};
 /// A network as a graph. The weights are to be written beside it: [`weight_dims`] and [`weight_values`].
 pub(super) struct Exported {
     pub(super) graph: GraphProto,
-    /// The channels of each batch normalisation without a factor or a shift, which ONNX has not: name, values.
+    /// The channels of each batch normalization without a factor or a shift, which ONNX has not: name, values.
     pub(super) filled: Vec<(String, Vec<f32>)>,
     /// Whole numbers, such as the pixels of a border.
     pub(super) numbers: Vec<TensorProto>,
@@ -39,7 +39,7 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     writer.names.extend(network.weights().iter().map(|weight| weight.name().to_owned()));
     for node in network.nodes() {
         if node.shape().as_flat().is_none() && node.shape().as_picture().is_none() {
-            return Err(format!("layer {}: an output of {} is neither flat nor a picture", node.name(), node.shape()));
+            return Err(format!("layer {}: an output of {} is neither flat nor an image", node.name(), node.shape()));
         }
         writer.layer(node);
     }
@@ -269,7 +269,7 @@ impl Writer<'_> {
     }
 
     /// Windows of equal size are an average pooling. Others differ in size: their means are those of a matrix over the
-    /// rows times the picture times a matrix over the columns.
+    /// rows times the image times a matrix over the columns.
     fn adaptive_pooling(
         &mut self,
         name: &str,
@@ -310,7 +310,7 @@ impl Writer<'_> {
         self.node(name, "MatMul", vec![pooled, columns], output, vec![]);
     }
 
-    /// Declares the outputs, pictures with their channels last.
+    /// Declares the outputs, images with their channels last.
     fn outputs(&mut self) {
         let mut declared = HashSet::new();
         for &output in self.network.outputs() {
@@ -332,7 +332,7 @@ impl Writer<'_> {
     }
 }
 
-/// `kernel_shape`, `strides` and `pads` of a window over a picture.
+/// `kernel_shape`, `strides` and `pads` of a window over an image.
 fn window(picture: &Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Vec<AttributeProto> {
     let sizes = picture.sizes();
     let pads = [0, 1].map(|axis| match padding {

@@ -2,18 +2,18 @@
 //! them.
 //!
 //! # Reading
-//! [`load_model`] makes layers of the operators of a convolutional network. PyTorch's graphs have their pictures as (batch,
+//! [`load_model`] makes layers of the operators of a convolutional network. PyTorch's graphs have their images as (batch,
 //! channels, height, width), tf2onnx's transpose them from (batch, height, width, channels) and back; the network that
 //! comes out has its channels last in any case, as all networks here, and a dense layer's weights are put into the order
-//! in which its picture is flattened here. A picture for it is therefore (height, width, channels), whatever the graph took.
+//! in which its image is flattened here. An image for it is therefore (height, width, channels), whatever the graph took.
 //! What a graph says in several nodes that is one layer in Keras becomes one: an activation goes to the convolution or
 //! dense layer before it, a product with a matrix and a sum become a dense layer with a bias. A factor or a shift for each
-//! channel becomes a frozen batch normalisation. An operator that has no layer is an error that names it, its node and
+//! channel becomes a frozen batch normalization. An operator that has no layer is an error that names it, its node and
 //! those that are supported.
 //!
 //! # Writing
 //! [`save_model`] writes any network (version 17 of the operators) as a graph that takes and gives what the network does,
-//! pictures as (batch, height, width, channels), under the names of the input and output layers, for batches of any size.
+//! images as (batch, height, width, channels), under the names of the input and output layers, for batches of any size.
 //! The metadata have an entry `lucida` with what a safetensors file of Lucida has: architecture, preprocessing, class
 //! names. [`load_model`] goes by it, if the graph is still the one that was written, and the model is the same to the bit;
 //! if another program has changed the graph, the graph counts.
@@ -42,7 +42,7 @@ use proto::GraphProto;
 /// Writes a model.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer's output is neither flat nor a picture; [`Error::Limit`] when the file would be
+/// [`Error::Unsupported`] when a layer's output is neither flat nor an image; [`Error::Limit`] when the file would be
 /// larger than the 2 GiB that the format allows; [`Error::Io`] when it cannot be written: then there is none, or still
 /// the old one.
 pub fn save_model(model: &Model, path: &Path) -> Result<()> {

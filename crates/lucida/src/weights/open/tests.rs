@@ -118,7 +118,7 @@ fn weights_with_and_without_a_classifier() {
     let with = of(Options::default().classes(5), "top.safetensors");
     assert_eq!(shape(&with), (vec![5], [299, 299]));
     assert_eq!(shape(&ModelSpec { top, ..with.clone() }), (vec![5], [299, 299]));
-    // Its classifier takes the mean over the picture, so that any size will do.
+    // Its classifier takes the mean over the image, so that any size will do.
     assert_eq!(shape(&ModelSpec { size, ..with.clone() }), (vec![5], [150, 120]));
     assert_eq!(shape(&ModelSpec { size, top, ..with }), (vec![5], [150, 120]));
 

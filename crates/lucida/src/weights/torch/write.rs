@@ -20,7 +20,7 @@ const ALIGNMENT: u16 = 64;
 /// Kernels are ordered as PyTorch has them, channels first. Needs no memory but for a piece of a tensor.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when a layer takes several flattened pictures at once, which PyTorch orders otherwise;
+/// [`Error::Unsupported`] when a layer takes several flattened images at once, which PyTorch orders otherwise;
 /// [`Error::Io`] when the file cannot be written, then there is none, or still the old one.
 pub fn save_weights(network: &Network, path: &Path) -> Result<()> {
     let entries = entries(network, &own_or_torchvision(network))

@@ -11,10 +11,10 @@ use super::watch::Watch;
 use super::{Train, sheet};
 use crate::jobs::Handle;
 
-/// Pictures of each cell of the confusion matrix, and in all.
+/// Images of each cell of the confusion matrix, and in all.
 const IN_CELL: usize = 12;
 const IN_ALL: usize = 800;
-/// Pictures whose predictions are followed.
+/// Images whose predictions are followed.
 const SAMPLES: usize = 12;
 
 /// A run at work.
@@ -28,7 +28,7 @@ pub(super) struct Course<'a> {
     pub(super) skipped: usize,
 }
 
-/// What a network is shown: samples to learn from and samples to be tried on, and the pictures of the latter.
+/// What a network is shown: samples to learn from and samples to be tried on, and the images of the latter.
 pub(super) struct Lesson<'a> {
     pub(super) train: &'a dyn Samples,
     pub(super) validation: &'a dyn Samples,
@@ -112,7 +112,7 @@ impl Course<'_> {
     }
 }
 
-/// Some pictures of each cell of the confusion matrix: the mistakes first, then what is right.
+/// Some images of each cell of the confusion matrix: the mistakes first, then what is right.
 fn cells(job: &Handle, set: &dyn Dataset, evaluation: &Evaluation) -> lucida::Result<(Value, Value)> {
     let classes = set.class_names().len();
     let mut counts = vec![0; classes * classes];

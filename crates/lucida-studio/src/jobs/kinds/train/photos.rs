@@ -1,4 +1,4 @@
-//! The photos of a folder: a small network from scratch, or a new head on one that has seen many pictures.
+//! The photos of a folder: a small network from scratch, or a new head on one that has seen many images.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::data::Source;
 use crate::problem::{self, Problem};
 use crate::state::Studio;
 
-/// Height and width of the pictures.
+/// Height and width of the images.
 const SIZE: usize = 150;
 /// The network that learns from nothing.
 const SCRATCH: &str = "basic-cnn";

@@ -1,4 +1,4 @@
-//! Many small pictures in one file: the page shows parts of it.
+//! Many small images in one file: the page shows parts of it.
 
 use lucida::Result;
 use lucida::data::{Dataset, Filter, Fit, Picture};
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::jobs::Handle;
 
-/// Pictures side by side, and the side of one where they are not smaller.
+/// Images side by side, and the side of one where they are not smaller.
 const COLUMNS: usize = 20;
 const SIDE: usize = 64;
 
-/// Saves pictures of a set as one file, and says how to find them in it.
+/// Saves images of a set as one file, and says how to find them in it.
 pub(super) fn save(job: &Handle, name: &str, set: &dyn Dataset, indices: &[usize]) -> Result<Value> {
     let side = match set.image_shape() {
         Some([height, width, _]) => height.max(width).min(SIDE),

@@ -1,8 +1,8 @@
-//! A map of points that keeps neighbours together: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE" (2008).
+//! A map of points that keeps neighbors together: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE" (2008).
 //!
-//! Each point has chosen its neighbours among the features (a bell around it, as wide as the perplexity says), and the map
-//! is moved until its own neighbourhoods are the same: neighbours attract each other, all points repel each other. Up to
-//! [`EXACT`] points all pairs are computed. Beyond, a point's neighbours are the nearest three times the perplexity, and
+//! Each point has chosen its neighbors among the features (a bell around it, as wide as the perplexity says), and the map
+//! is moved until its own neighborhoods are the same: neighbors attract each other, all points repel each other. Up to
+//! [`EXACT`] points all pairs are computed. Beyond, a point's neighbors are the nearest three times the perplexity, and
 //! far points repel as groups: L. van der Maaten, "Accelerating t-SNE using Tree-Based Algorithms" (2014), after J. Barnes
 //! and P. Hut (1986).
 //!
@@ -27,7 +27,7 @@ use crate::{Cpu, Error, Result};
 const EXACT: usize = 1000;
 /// Main directions that the distances are measured along.
 const DIRECTIONS: usize = 50;
-/// While the clusters form, neighbours attract each other so much more.
+/// While the clusters form, neighbors attract each other so much more.
 const EXAGGERATION: f64 = 12.0;
 /// Iterations for which they do, of all.
 const FORMING: f64 = 0.25;
@@ -37,7 +37,7 @@ const FEWEST: usize = 5;
 /// How a map is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tsne {
-    /// How many neighbours a point has, roughly: 30, unless told otherwise; at most a third of the points are taken.
+    /// How many neighbors a point has, roughly: 30, unless told otherwise; at most a third of the points are taken.
     pub perplexity: f64,
     /// Steps: 1000, unless told otherwise.
     pub iterations: usize,
@@ -54,16 +54,16 @@ impl Default for Tsne {
 }
 
 impl Tsne {
-    /// A place for each picture. `watch` is told how many steps are done of how many, and stops the work by returning
+    /// A place for each image. `watch` is told how many steps are done of how many, and stops the work by returning
     /// `false`.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than five pictures or a setting cannot be used; [`Error::Interrupted`].
+    /// [`Error::Argument`] when there are fewer than five images or a setting cannot be used; [`Error::Interrupted`].
     pub fn map(&self, features: &Features, cpu: Cpu, watch: &dyn Fn(usize, usize) -> bool) -> Result<Vec<[f64; 2]>> {
         let count = features.len();
         if count < FEWEST {
             return Err(Error::argument(format!(
-                "a map of {count} pictures cannot be made: t-SNE takes {FEWEST} or more"
+                "a map of {count} images cannot be made: t-SNE takes {FEWEST} or more"
             )));
         }
         if !(1.0..=1000.0).contains(&self.perplexity) || !(0.0..=0.7).contains(&self.theta) || self.iterations == 0 {
@@ -129,7 +129,7 @@ fn centre(points: &mut [[f64; 2]]) {
     }
 }
 
-/// The gradient of the divergence of Kullback and Leibler between the neighbourhoods among the features and on the map.
+/// The gradient of the divergence of Kullback and Leibler between the neighborhoods among the features and on the map.
 fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, theta: f64, cpu: Cpu) -> Vec<[f64; 2]> {
     let tree = (theta > 0.0).then(|| Tree::of(points));
     let parts = by_parts(cpu, points.len(), |range| {
@@ -155,7 +155,7 @@ fn gradient(points: &[[f64; 2]], neighbours: &Neighbours, exaggeration: f64, the
         .collect()
 }
 
-/// The pull of a point's neighbours.
+/// The pull of a point's neighbors.
 fn attraction(points: &[[f64; 2]], neighbours: &Neighbours, index: usize) -> [f64; 2] {
     let [x, y] = points[index];
     let mut sum = [0.0; 2];

@@ -1,4 +1,4 @@
-//! Whom each point takes for its neighbours.
+//! Whom each point takes for its neighbors.
 
 use crate::Cpu;
 use crate::explain::embed::matrix::by_parts;
@@ -6,17 +6,17 @@ use crate::explain::embed::matrix::by_parts;
 /// Steps of the search for the width of a bell.
 const HALVINGS: usize = 64;
 
-/// The shares of pairs of points in all neighbourhoods; they add up to one. Pairs that are not there have none.
+/// The shares of pairs of points in all neighborhoods; they add up to one. Pairs that are not there have none.
 #[derive(Debug, Clone)]
 pub(super) struct Neighbours {
-    /// Where the neighbours of each point begin.
+    /// Where the neighbors of each point begin.
     starts: Vec<usize>,
     others: Vec<u32>,
     shares: Vec<f64>,
 }
 
 impl Neighbours {
-    /// The `nearest` neighbours of each point of `width` coordinates, with shares such that their number, weighted, is the
+    /// The `nearest` neighbors of each point of `width` coordinates, with shares such that their number, weighted, is the
     /// perplexity; made symmetric.
     pub(super) fn find(points: &[f64], width: usize, nearest: usize, perplexity: f64, cpu: Cpu) -> Self {
         let count = points.len() / width;
@@ -65,14 +65,14 @@ impl Neighbours {
         Self { starts, others, shares }
     }
 
-    /// The neighbours of a point, and the share of each pair.
+    /// The neighbors of a point, and the share of each pair.
     pub(super) fn of(&self, index: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.starts[index]..self.starts[index + 1];
         self.others[range.clone()].iter().map(|&other| other as usize).zip(self.shares[range].iter().copied())
     }
 }
 
-/// The shares of neighbours at these squared distances under a bell whose width gives them the perplexity.
+/// The shares of neighbors at these squared distances under a bell whose width gives them the perplexity.
 pub(super) fn bell(distances: &[f64], perplexity: f64) -> Vec<f64> {
     let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
     let wanted = perplexity.ln();

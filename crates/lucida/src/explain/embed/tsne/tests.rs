@@ -2,7 +2,7 @@ use super::neighbours::bell;
 use super::*;
 use crate::data::random::{Purpose, generator, normal_pair};
 
-/// Points around `clusters` centres far apart, in `width` dimensions; cluster by cluster.
+/// Points around `clusters` centers far apart, in `width` dimensions; cluster by cluster.
 pub(in crate::explain::embed) fn clusters(count: usize, clusters: usize, width: usize) -> Features {
     let mut draws = generator(3, Purpose::Embed, 9);
     let mut values = Vec::new();
@@ -31,7 +31,7 @@ fn a_bell_has_the_perplexity_asked_for() {
         assert!((entropy.exp() - perplexity).abs() < 1e-3, "{}", entropy.exp());
         assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]));
     }
-    // Equal points are equal neighbours, however many are asked for.
+    // Equal points are equal neighbors, however many are asked for.
     assert!(bell(&[0.0; 8], 2.0).iter().all(|share| (share - 0.125).abs() < 1e-12));
     assert!(bell(&[1e300, 2e300], 1.5).iter().all(|share| share.is_finite()));
 }
@@ -154,7 +154,7 @@ fn odd_input_is_refused_or_drawn() {
     assert!(map(&clusters(9, 2, 3), Tsne { theta: f64::NAN, ..few }).is_err());
     assert!(map(&clusters(9, 2, 3), Tsne { iterations: 0, ..few }).is_err());
     assert_eq!(map(&clusters(6, 2, 1), few).unwrap().len(), 6);
-    // All pictures the same.
+    // All images the same.
     let same = Features::new("x", 3, [1.0, 2.0, 3.0].repeat(30)).unwrap();
     assert!(map(&same, few).unwrap().iter().flatten().all(|value| value.is_finite()));
     let stopped = few.map(&clusters(30, 3, 4), Cpu::detect(), &|done, _| done < 5);

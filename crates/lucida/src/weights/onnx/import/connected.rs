@@ -60,9 +60,9 @@ impl Importer {
         Ok(self.new_picture(draft))
     }
 
-    /// A picture (batch, channels, height, width) that a layer has made.
+    /// An image (batch, channels, height, width) that a layer has made.
     pub(super) fn new_picture(&self, draft: usize) -> Symbol {
-        let sizes = self.drafts[draft].shape.as_picture().expect("the layer makes a picture");
+        let sizes = self.drafts[draft].shape.as_picture().expect("the layer makes an image");
         Symbol::picture(draft, sizes, Order::ChannelsFirst)
     }
 

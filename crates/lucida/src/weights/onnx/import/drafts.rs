@@ -49,7 +49,7 @@ pub(super) struct Draft {
     pub(super) source: Source,
 }
 
-/// A factor and a shift of each channel, as a batch normalisation: with a variance of `1 - epsilon` the root is 1, and
+/// A factor and a shift of each channel, as a batch normalization: with a variance of `1 - epsilon` the root is 1, and
 /// nothing is rounded, for `epsilon` is a power of two.
 pub(super) fn affine() -> BatchNormalization {
     BatchNormalization { epsilon: EPSILON, ..Default::default() }

@@ -68,7 +68,7 @@ impl Importer {
             }
             _ => {
                 let problem = format!(
-                    "input {name:?} of {shown} is not supported, only pictures (batch, channels, height, width) or \
+                    "input {name:?} of {shown} is not supported, only images (batch, channels, height, width) or \
                      (batch, height, width, channels) and vectors (batch, features)"
                 );
                 return Err(Error::Unsupported(format!("{path}: {problem}")));
@@ -89,7 +89,7 @@ impl Importer {
     }
 }
 
-/// The order of a picture's axes, which a graph does not say, but shows by what it does with it first.
+/// The order of an image's axes, which a graph does not say, but shows by what it does with it first.
 fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String, Constant>) -> Order {
     let sizes: Vec<Option<usize>> = input.dims().unwrap_or_default().iter().map(|dim| dim.size()).collect();
     let mut users: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
@@ -97,7 +97,7 @@ fn order(graph: &GraphProto, input: &ValueInfoProto, constants: &HashMap<String,
         if let Some(name) = node.input.first() {
             users.entry(name).or_default().push(node);
         }
-        // The operators of two inputs take the picture as either.
+        // The operators of two inputs take the image as either.
         if let Some(name) = node.input.get(1).filter(|_| matches!(node.op_type.as_str(), "Add" | "Sub" | "Mul")) {
             users.entry(name).or_default().push(node);
         }

@@ -58,7 +58,7 @@ impl Importer {
         let misfit = |symbol: &Symbol| {
             format!("of {} along axis {} is not supported, only along the channels", symbol.shape(), axis + 1)
         };
-        // Flattened pictures side by side have no order in common; each must be in its own.
+        // Flattened images side by side have no order in common; each must be in its own.
         let mut merged = false;
         for symbol in &mut symbols {
             if symbol.axes.len() != rank {
@@ -92,8 +92,8 @@ impl Importer {
             }
         }
         let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
-        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no picture")?;
-        let order = order.ok_or("makes no picture")?;
+        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no image")?;
+        let order = order.ok_or("makes no image")?;
         Ok(Symbol::picture(draft, sizes, order))
     }
 
@@ -115,7 +115,7 @@ impl Importer {
         }
         let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_picture().is_some());
         let Some(order) = order.filter(|_| pads.len() == 8) else {
-            return unsupported(format!("of an input of {} is not supported, only of pictures", symbol.shape()));
+            return unsupported(format!("of an input of {} is not supported, only of images", symbol.shape()));
         };
         let [row, column, channel] = order.places();
         let pad = |axis: usize| [pads[axis + 1], pads[axis + 5]];
@@ -124,7 +124,7 @@ impl Importer {
         }
         let padding = [row, column].map(|axis| pad(axis).map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
         let draft = self.add((op.node, ""), ZeroPadding2D { padding }, &[symbol.draft], Source::Nothing)?;
-        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no picture")?;
+        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no image")?;
         Ok(Symbol::picture(draft, sizes, order))
     }
 }

@@ -150,7 +150,7 @@ struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
     drafts: Vec<Draft>,
-    /// The Flatten layers of pictures.
+    /// The Flatten layers of images.
     flat: HashMap<usize, usize>,
     /// The outputs of `ArgMax`.
     argmax: HashSet<String>,
@@ -289,7 +289,7 @@ impl Importer {
         Ok(Symbol { draft, ..symbol.clone() })
     }
 
-    /// The picture that an operator of pictures takes; the axes must be (batch, channels, height, width).
+    /// The image that an operator of images takes; the axes must be (batch, channels, height, width).
     fn picture(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
         let picture = self.drafts[symbol.draft].shape.as_picture();
         match (symbol.order(), picture) {
@@ -297,7 +297,7 @@ impl Importer {
             (Some(symbol::Order::ChannelsLast), Some(_)) => {
                 Err(format!("takes its input of {} as (batch, height, width, channels)", symbol.shape()).into())
             }
-            _ => unsupported(format!("of an input of {} is not supported, only of pictures", symbol.shape())),
+            _ => unsupported(format!("of an input of {} is not supported, only of images", symbol.shape())),
         }
     }
 
@@ -337,12 +337,12 @@ impl Importer {
         }
         match symbol.features() {
             Some((_, Some(_))) => Err(format!(
-                "of {} is a flattened picture with its channels first; only a dense layer can take that",
+                "of {} is a flattened image with its channels first; only a dense layer can take that",
                 symbol.shape()
             )),
             Some((_, None)) => self.flatten(symbol.draft),
             None if !picture && symbol.axes.is_empty() => Ok(symbol.draft),
-            None => Err(format!("of {} is neither a picture nor flat", symbol.shape())),
+            None => Err(format!("of {} is neither an image nor flat", symbol.shape())),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Operator<'_> {
         match sizes.as_deref() {
             Some(&[rows, columns]) => Ok([rows, columns]),
             _ if values.len() != 2 => {
-                unsupported(format!("{name} has {} values: only pictures are supported", values.len()))
+                unsupported(format!("{name} has {} values: only images are supported", values.len()))
             }
             _ => Err(format!("{name} is {values:?}").into()),
         }

@@ -1,4 +1,4 @@
-//! Windows that move over a picture: their padding, and pooling.
+//! Windows that move over an image: their padding, and pooling.
 
 use super::Importer;
 use super::drafts::Source;
@@ -100,7 +100,7 @@ impl Importer {
             let name = super::name::layer_name(op.node, "", "average_pooling2d") + "_pad";
             let border: Layer = ZeroPadding2D { padding: window.pads }.into();
             input = self.add_named(name, border, &[input], Source::Nothing)?;
-            inner = self.drafts[input].shape.as_picture().expect("a border leaves a picture");
+            inner = self.drafts[input].shape.as_picture().expect("a border leaves an image");
             window.pads = [[0; 2]; 2];
         }
         if op.int("ceil_mode", 0) != 0 {
@@ -143,7 +143,7 @@ impl Importer {
         });
         let Some(order) = spatial else {
             return unsupported(format!(
-                "of an input of {} over the axes {:?} is not supported, only over height and width of a picture",
+                "of an input of {} over the axes {:?} is not supported, only over height and width of an image",
                 symbol.shape(),
                 axes.unwrap_or_default()
             ));

@@ -1,8 +1,8 @@
 //! What flows between the operators of an ONNX graph, in terms of the layers of a network.
 //!
-//! A network's pictures are (height, width, channels) in memory, an ONNX graph's tensors have their axes in any order, and
+//! A network's images are (height, width, channels) in memory, an ONNX graph's tensors have their axes in any order, and
 //! `Transpose`, `Reshape`, `Flatten`, `Squeeze` and `Unsqueeze` move and merge them. None of these has to be computed: a
-//! [`Symbol`] remembers which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. A picture
+//! [`Symbol`] remembers which axes of the layer's output, its *atoms*, make up each axis of the ONNX tensor. An image
 //! (height 0, width 1, channels 2) is `[[2], [0], [1]]` in PyTorch's order, `[[2, 0, 1]]` when that is flattened; and a
 //! dense layer after it learns from the difference to `[[0, 1, 2]]` how to sort its kernel's rows.
 
@@ -32,7 +32,7 @@ pub(super) struct Symbol {
     pub(super) axes: Vec<Vec<usize>>,
 }
 
-/// The order of the axes of a picture.
+/// The order of the axes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     ChannelsFirst,
@@ -50,7 +50,7 @@ impl Order {
 }
 
 impl Symbol {
-    /// A picture.
+    /// An image.
     pub(super) fn picture(draft: usize, sizes: [usize; 3], order: Order) -> Self {
         let mut axes = vec![Vec::new(); 3];
         for (atom, place) in order.places().into_iter().enumerate() {
@@ -110,7 +110,7 @@ impl Symbol {
         self.axes[axis] == [atom] || (self.axes[axis].is_empty() && self.atoms[atom] == 1)
     }
 
-    /// The order of the axes, if they are those of a picture.
+    /// The order of the axes, if they are those of an image.
     pub(super) fn order(&self) -> Option<Order> {
         if self.axes.len() != 3 || self.atoms.len() != 3 {
             return None;

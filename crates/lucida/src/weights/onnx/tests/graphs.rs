@@ -259,7 +259,7 @@ fn a_negative_is_a_factor() {
 
 #[test]
 fn a_flattened_picture_is_sorted_into_a_dense_layer() {
-    // The value of unit u is the value at place u of the flattened picture (channels first).
+    // The value of unit u is the value at place u of the flattened image (channels first).
     let mut identity = vec![0.0; 36];
     (0..6).for_each(|i| identity[7 * i] = 1.0);
     for moved in ["Flatten", "Reshape", "Relu"] {
@@ -335,7 +335,7 @@ fn activations_keep_their_parameters() {
     assert_eq!(of(picture().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
     // Before version 13, axis 1 meant all that follow.
     let network = picture().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
-    network.refused(&["output", "neither a picture nor flat"]);
+    network.refused(&["output", "neither an image nor flat"]);
     picture().then("Softmax", &[], vec![int("axis", 2)]).refused(&["the_softmax", "channels alone"]);
 }
 
@@ -375,7 +375,7 @@ fn what_has_no_layer_is_named() {
     conv(x(), vec![ints("dilations", &[2, 2])]).refused(&["dilations [2, 2]"]);
     conv(Graph::new(&[0, 3, 8, 8]), vec![]).refused(&["2 channels", "(batch, 3, 8, 8)"]);
     let pool = vec![ints("kernel_shape", &[2])];
-    x().then("MaxPool", &[], pool).refused(&["1 values", "pictures"]);
+    x().then("MaxPool", &[], pool).refused(&["1 values", "images"]);
     x().ints("p", &[0, 0, 1, 1, 0, 0, 1, 1]).then("Pad", &["p"], vec![text("mode", "reflect")]).refused(&["reflect"]);
     x().ints("p", &[0, 1, 0, 0, 0, 0, 0, 0]).then("Pad", &["p"], vec![]).refused(&["height and width"]);
     x().ints("s", &[0, 4, 4, 8]).then("Reshape", &["s"], vec![]).refused(&["splits an axis"]);
@@ -383,10 +383,10 @@ fn what_has_no_layer_is_named() {
     x().then("Transpose", &[], vec![ints("perm", &[1, 0, 2, 3])]).refused(&["batch"]);
     x().then("Mul", &["x"], vec![]).refused(&["two computed inputs"]);
     x().floats("w", &[8, 8]).then("Add", &["w"], vec![]).refused(&["constant of shape [8, 8]"]);
-    x().then("Flatten", &[], vec![]).refused(&["flattened picture with its channels first"]);
+    x().then("Flatten", &[], vec![]).refused(&["flattened image with its channels first"]);
     let mut custom = x().then("Relu", &[], vec![]);
     custom.graph().node[0].domain = "com.example".into();
     custom.refused(&["com.example"]);
     x().opset(3).then("Relu", &[], vec![]).refused(&["version 3", "7 to 25"]);
-    Graph::new(&[0, 2, 8]).then("Relu", &[], vec![]).refused(&["(?, 2, 8)", "pictures"]);
+    Graph::new(&[0, 2, 8]).then("Relu", &[], vec![]).refused(&["(?, 2, 8)", "images"]);
 }
