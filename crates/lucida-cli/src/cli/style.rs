@@ -200,7 +200,7 @@ pub(crate) enum PresetName {
     Best,
     /// Gatys, Ecker and Bethge (2016)
     Gatys,
-    /// TensorFlow's tutorial; at 512 pixels it leaves gray fog, which --smoothness 0.1 removes
+    /// TensorFlow's tutorial, with its gray fog at 512 pixels and more: use best, or --smoothness 0.1 for less fog
     Tensorflow,
 }
 
