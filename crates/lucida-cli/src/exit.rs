@@ -127,7 +127,9 @@ fn hint(error: &Error) -> Option<String> {
             };
             return Some(advice.to_owned());
         }
-        Error::File { path, .. } | Error::Io { path, .. } => return did_you_mean(path),
+        Error::File { path, .. } => return did_you_mean(path),
+        // What cannot be written has the right name.
+        Error::Io { path, action: "read", .. } => return did_you_mean(path),
         Error::Memory { needed, largest, .. } => return Some(what_fits(*needed, *largest)),
         _ => return None,
     };

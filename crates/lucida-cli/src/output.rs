@@ -56,16 +56,17 @@ impl Output {
         if self.taken { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) }
     }
 
-    /// Prints a part of the result.
+    /// Prints a part of the result. Where nobody reads on, as with `| head`, the work goes on: its results may be in files.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {
             return Ok(());
         }
         let mut out = self.stream();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.write_all(b"\n"))
-            .and_then(|()| out.flush())
-            .map_err(unwritable)
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Prints a value as one JSON object, the whole of the result.

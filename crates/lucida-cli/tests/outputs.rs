@@ -94,3 +94,67 @@ fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     assert_eq!(stdout(&output).lines().count(), 4);
     assert!(stderr(&output).starts_with('{'), "{}", stderr(&output));
 }
+
+/// Runs with standard output and error into a pipe that nobody reads any more.
+fn unread(words: &[&str]) -> std::process::ExitStatus {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let program = lucida([]).get_program().to_owned();
+    Command::new(program).args(words).stdout(closed()).stderr(closed()).status().unwrap()
+}
+
+#[test]
+fn results_in_files_are_finished_where_nobody_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    commands(folder.path());
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let (run, image, table, out) = (shared().run(), at("image.png"), at("table.csv"), at("out"));
+    let model = text(&run);
+    let status = unread(&["predict", model, &image, &image, &image, "--csv", &table]);
+    assert!(status.success() && fs::read_to_string(&table).unwrap().lines().count() == 4, "{status}");
+    let status = unread(&["explain", model, &image, "--method", "gradient,grad-cam", "--out", &out]);
+    assert!(status.success() && names(Path::new(&out)).len() == 1, "{status}");
+    // One of the images fails, which is told to nobody.
+    let photos = at("photos");
+    fs::create_dir(&photos).unwrap();
+    fs::copy(&image, Path::new(&photos).join("a.png")).unwrap();
+    fs::write(Path::new(&photos).join("b.png"), "text").unwrap();
+    let styled = at("styled");
+    let status =
+        unread(&["style", &photos, "brushwork", "--size", "32", "--steps", "1", "--coarsest", "0", "--out", &styled]);
+    assert_eq!((status.code(), names(Path::new(&styled))), (Some(1), vec!["a.png".to_owned()]));
+}
+
+#[test]
+fn standard_output_is_no_folder_and_the_name_of_a_link_is_not_its_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    commands(folder.path());
+    let run = shared().run();
+    let said = |out: &str| {
+        let mut command = lucida(["kernels", text(&run), "-q", "--out", out]);
+        stderr(&command.current_dir(folder.path()).output().unwrap())
+    };
+    assert!(said("-").contains("- is standard output, which takes one file"), "{}", said("-"));
+    symlink("nowhere/file.png", folder.path().join("dangling.png")).unwrap();
+    let message =
+        fail(1, ["dream", text(&folder.path().join("image.png")), "--out", text(&folder.path().join("dangling.png"))]);
+    assert!(!message.contains("did you mean"), "{message}");
+}
+
+#[test]
+fn an_image_without_a_digit_is_said_to_be_blank() {
+    let folder = tempfile::tempdir().unwrap();
+    let white = folder.path().join("white.png");
+    Picture::filled(40, 40, &[255, 255, 255]).save_png(&white).unwrap();
+    let run = shared().run();
+    for words in [&["predict"][..], &["explain", "--method", "gradient", "--out", text(&folder.path().join("out"))]] {
+        let output = lucida([words[0], text(&run), text(&white)].iter().chain(&words[1..]).copied()).output().unwrap();
+        assert!(
+            stderr(&output).contains("white.png: no digit was found; the network takes a blank image"),
+            "{words:?}"
+        );
+    }
+}

@@ -23,16 +23,17 @@ impl Cpu {
     }
 
     /// As [`detect`](Self::detect), unless the environment says otherwise: `LUCIDA_SIMD` names an instruction set,
-    /// `LUCIDA_THREADS` is a number of threads.
+    /// `LUCIDA_THREADS` is a number of threads. Empty ones count as unset.
     ///
     /// # Errors
     /// A message that names the variable and its value, when that is not a name or not a number from 1 to 1024.
     pub fn from_env() -> Result<Self, String> {
         let mut cpu = Self::detect();
-        if let Ok(name) = std::env::var("LUCIDA_SIMD") {
-            cpu.isa = Isa::from_name(&name).map_err(|problem| format!("LUCIDA_SIMD: {problem}"))?;
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(name) = variable("LUCIDA_SIMD") {
+            cpu.isa = Isa::from_name(&name.to_lowercase()).map_err(|problem| format!("LUCIDA_SIMD: {problem}"))?;
         }
-        if let Ok(text) = std::env::var("LUCIDA_THREADS") {
+        if let Some(text) = variable("LUCIDA_THREADS") {
             let threads = text.parse().ok().filter(|n| (1..=1024).contains(n));
             cpu.threads =
                 threads.ok_or_else(|| format!("LUCIDA_THREADS: {text:?} is not a number of threads (1 to 1024)"))?;

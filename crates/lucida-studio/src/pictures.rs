@@ -54,10 +54,10 @@ impl Pictures {
         kept.iter().rev().map(|one| one.name.clone()).collect()
     }
 
-    /// Decodes an image, and keeps it under an identifier that is made of its pixels.
-    pub(crate) fn add(&self, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
+    /// Decodes an image, and keeps it under an identifier that is made of its pixels. `name` is that of its file, for errors.
+    pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
-        let picture = Picture::decode(bytes, Path::new("the image"), &limits)?;
+        let picture = Picture::decode(bytes, Path::new(name), &limits)?;
         self.keep(smaller(picture, SIDE)?)
     }
 
@@ -137,9 +137,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pictures = Pictures::open(folder.path().join("images"));
         let png = Picture::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
-        let (name, kept) = pictures.add(&png, 40_000_000).unwrap();
+        let (name, kept) = pictures.add("x.png", &png, 40_000_000).unwrap();
         assert_eq!((kept.width(), kept.height()), (1024, 341));
-        assert_eq!(pictures.add(&png, 40_000_000).unwrap().0, name);
+        assert_eq!(pictures.add("x.png", &png, 40_000_000).unwrap().0, name);
         for shade in 0..COUNT as u8 {
             pictures.get(&name).unwrap();
             pictures.keep(Picture::filled(4, 4, &[shade])).unwrap();
@@ -154,7 +154,7 @@ mod tests {
             pictures.keep(Picture::filled(5, 4, &[shade])).unwrap();
         }
         assert!(pictures.get(&name).is_none());
-        assert!(pictures.add(&png, 2_999_999).is_err());
-        assert!(pictures.add(b"not an image", 10).is_err());
+        assert!(pictures.add("x.png", &png, 2_999_999).is_err());
+        assert!(pictures.add("x.png", b"not an image", 10).is_err());
     }
 }

@@ -140,7 +140,13 @@ pub fn decimals(value: Value) -> Value {
 }
 
 /// Creates a folder and its parents.
+///
+/// # Errors
+/// [`Error::Argument`] for `-`, which means standard output; [`Error::Io`] when it cannot be created.
 pub fn create_folder(path: &Path) -> Result<()> {
+    if path.as_os_str() == "-" {
+        return Err(Error::argument("- is standard output, which takes one file: name a folder, or write ./-"));
+    }
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
 }
 

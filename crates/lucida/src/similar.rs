@@ -25,7 +25,7 @@ const MOST: usize = 10_000;
 /// The path of a file or folder that is there, for one that is not and differs in a few letters.
 pub(crate) fn similar_path(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?;
-    if path.exists() {
+    if path.symlink_metadata().is_ok() {
         return None;
     }
     let parent = match path.parent() {

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::subject::places;
-use super::{Context, open_model};
+use super::{Context, note_blank, open_model};
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
 use crate::exit::Usage;
@@ -212,6 +212,7 @@ impl Work<'_> {
         let preprocessing = model.preprocessing().with_context(about)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
+        note_blank(&name, &picture, model, *context);
         drop(picture);
 
         let names = file_names(arguments, methods);

@@ -34,6 +34,7 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::Result;
+use lucida::data::Picture;
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 use lucida::{Cpu, files};
@@ -80,6 +81,16 @@ pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<M
     let model = open(spec)?;
     model.notes.iter().for_each(|note| context.output.note(&with_option(note)));
     Ok(model)
+}
+
+/// Says of an image in which no digit is found that the network takes a blank one.
+fn note_blank(name: &str, picture: &Picture, model: &Model, context: Context) {
+    let Some(digits) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else { return };
+    let mut values = vec![0.0; digits.output_shape().iter().product()];
+    // What cannot be prepared is an error of the command itself.
+    if digits.apply(picture, &mut values).is_ok() && values.iter().all(|value| Some(value) == values.first()) {
+        context.output.note(&format!("{name}: no digit was found; the network takes a blank image"));
+    }
 }
 
 /// The run that a model may be of: the folder, or that of the file.

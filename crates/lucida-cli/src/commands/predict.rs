@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
-use super::{Context, open_model};
+use super::{Context, note_blank, open_model};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
 use crate::cli::place::{free, name_of};
@@ -251,10 +251,10 @@ impl Session<'_> {
         if !labelled || names.iter().any(|name| self.knows(name)) {
             return;
         }
-        let classes: Vec<String> = (0..names.len().max(2)).map(|class| class_name(self.model, class)).collect();
+        let count = Outputs::of(self.model).map_or(0, |outputs| outputs.count());
+        let classes: Vec<String> = (0..count).map(|class| class_name(self.model, class)).collect();
         self.context.output.note(&format!(
-            "the folders ({}) are not named like the model's classes ({}), so nothing is compared; --classes names the \
-             classes",
+            "the labels ({}) are not among the model's classes ({}), so nothing is compared; --classes names the classes",
             few(names),
             few(&classes)
         ));
@@ -305,6 +305,7 @@ impl Session<'_> {
             };
             match picture {
                 Ok(picture) => {
+                    note_blank(&name, &picture, self.model, self.context);
                     bytes += picture.pixels().len();
                     names.push(name);
                     pictures.push(picture);

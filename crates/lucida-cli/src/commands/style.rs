@@ -19,7 +19,7 @@ use super::bulk::answer;
 use crate::arguments::StartArgument;
 use crate::cli::place::{free, name_of};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
-use crate::exit::{Reported, Usage};
+use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
@@ -159,7 +159,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             Ok(true) => return Err(lucida::Error::Interrupted.into()),
             Err(problem) => {
                 failed += 1;
-                eprintln!("error: {item}: {problem:#}");
+                report(&problem.context(item.to_string()));
             }
         }
     }

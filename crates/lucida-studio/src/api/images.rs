@@ -18,6 +18,8 @@ use crate::state::Studio;
 
 /// The longest side of a thumbnail that can be asked for.
 const SIDE: usize = 1024;
+/// The most letters of a file name that an error repeats.
+const NAME: usize = 100;
 
 /// An uploaded image.
 #[derive(Serialize)]
@@ -61,15 +63,16 @@ pub(crate) async fn upload(
     let mut form = form.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let busy = |_| Problem::busy("others are uploading; try again in a moment");
     let permit = studio.uploads.try_acquire().map_err(busy)?;
-    let mut found: Option<Bytes> = None;
+    let mut found: Option<(String, Bytes)> = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if field.name() == Some("picture") && found.is_none() {
-            found = Some(field.bytes().await.map_err(broken)?);
+            let name = field.file_name().unwrap_or("the upload").chars().take(NAME).collect();
+            found = Some((name, field.bytes().await.map_err(broken)?));
         }
     }
-    let bytes = found.ok_or_else(|| Problem::wrong("the form has no field `picture`"))?;
+    let (name, bytes) = found.ok_or_else(|| Problem::wrong("the form has no field `picture`"))?;
     let pixels = studio.limits.upload_pixels;
-    let (id, picture) = studio.compute(move |studio| studio.pictures.add(&bytes, pixels)).await?;
+    let (id, picture) = studio.compute(move |studio| studio.pictures.add(&name, &bytes, pixels)).await?;
     drop(permit);
     let uploaded = Uploaded { id, width: picture.width(), height: picture.height() };
     Ok((StatusCode::CREATED, Json(uploaded)))

@@ -20,6 +20,7 @@ frame(async (next) => {
   const none = model.classes.length === 0;
   $('#explain-none').hidden = !none;
   $('#explain-form').hidden = none;
+  $('.explain-maps').hidden = none;
   reset();
   await attempt(() => pictures.use(model));
   if (none) return;
@@ -47,7 +48,7 @@ async function predict() {
   $('#classes').replaceChildren(...order.map((which) => {
     const fill = el('span', { class: 'fill' });
     fill.style.transform = `scaleX(${found.probabilities[which]})`;
-    const input = el('input', { type: 'radio', name: 'class', value: which, checked: which === chosen, onchange: () => choose(which) });
+    const input = el('input', { type: 'radio', name: 'class', value: which, checked: which === chosen, onchange: () => explainAnother(which) });
     return el('label', { class: 'class' }, input, el('span', {}, model.classes[which]), el('span', { class: 'track' }, fill), el('span', { class: 'fine' }, percent(found.probabilities[which])));
   }));
   reset();
@@ -69,7 +70,15 @@ function choose(which) {
   $('#class').value = String(chosen);
   for (const radio of document.querySelectorAll('input[name="class"]')) radio.checked = Number(radio.value) === chosen;
 }
-$('#class').addEventListener('change', () => choose($('#class').value));
+$('#class').addEventListener('change', () => explainAnother($('#class').value));
+
+/** Another class: the maps of the one before would be taken for its own. */
+function explainAnother(which) {
+  choose(which);
+  if (current === null) return;
+  reset();
+  look({ job: undefined });
+}
 
 function reset() {
   stop();

@@ -82,7 +82,7 @@ function watchJobs(refill) {
     const running = busy.find((job) => job.state === 'running');
     const part = running && running.progress.total ? Math.floor((100 * running.progress.done) / running.progress.total) : 0;
     $('#busy-text').textContent = busy.length === 1 && running ? `${part} %` : `${busy.length} jobs`;
-    badge.setAttribute('aria-label', `${busy.length} active jobs: show all`);
+    badge.setAttribute('aria-label', `${busy.length} active ${busy.length === 1 ? 'job' : 'jobs'}: show all`);
   };
   listen(async (event) => {
     if (event.type === 'again') {

@@ -165,7 +165,7 @@ function draw() {
   }
   const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
   const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
-  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), 'percent of the steps; each jump is a larger image'], unit: 'Percent', lines, free: true })] : []));
+  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), ' percent of the steps; each jump is a larger image'], unit: 'Percent', lines, free: true })] : []));
 }
 
 $('#part').addEventListener('input', divide);

@@ -154,19 +154,32 @@ fn phone_format(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// The name of a format, as its makers write it.
+fn title(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Png => "PNG",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Gif => "GIF",
+        _ => "encoded",
+    }
+}
+
 /// The decoder's complaint in one line, under the right heading.
 fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits) -> Error {
     let detail = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Error::file(name, format!("is a {format:?} image cut short"))
+            Error::file(name, format!("is a {} image cut short", title(format)))
         }
         ImageError::Limits(_) => Error::file(
             name,
             format!("needs more memory than its {format:?} decoder is given for {} pixels: {detail}", limits.pixels),
         ),
         ImageError::Unsupported(_) => Error::Unsupported(format!("{}: {detail}", name.display())),
-        _ => Error::file(name, format!("is a damaged {format:?} image: {detail}")),
+        _ => Error::file(name, format!("is a damaged {} image: {detail}", title(format))),
     }
 }
 

@@ -22,7 +22,7 @@ const PLANAR: u16 = 2;
 /// # Errors
 /// [`Error::File`] when the file is damaged, [`Error::Limit`] when it declares more than `limits.pixels`.
 pub(super) fn read(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Option<DynamicImage>> {
-    let failed = |problem: tiff::TiffError| Error::file(name, format!("is a damaged Tiff image: {problem}"));
+    let failed = |problem: tiff::TiffError| Error::file(name, format!("is a damaged TIFF image: {problem}"));
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
     super::check_size(width, height, name, limits)?;

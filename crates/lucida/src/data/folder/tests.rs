@@ -173,7 +173,7 @@ fn what_is_no_picture_is_skipped_and_named() {
     let text = fs::read_to_string(&table).unwrap();
     assert_eq!(text.lines().count(), 7);
     assert!(text.starts_with("file,reason\n"), "{text}");
-    assert!(text.contains("/cut, \"\"short\"\".png\",is a Png image cut short\n"), "{text}");
+    assert!(text.contains("/cut, \"\"short\"\".png\",is a PNG image cut short\n"), "{text}");
     fs::remove_file(table).unwrap();
 
     let error = Folder::builder(root.path()).strict(true).open().unwrap_err().to_string();

@@ -265,11 +265,11 @@ fn mistakes_are_refused() {
 #[test]
 fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
     for (filters, channels) in [(5, 3), (24, 16)] {
-        let mut b = Network::builder("normalised");
+        let mut b = Network::builder("normalized");
         let input = b.add(Input::new([12, 13, channels]), &[]).unwrap();
         let sums = b.add_named("sums", conv(filters).without_bias(), &[input]).unwrap();
-        let normalised = b.add_named("normalised", BatchNormalization::default(), &[sums]).unwrap();
-        let relu = b.add_named("relu", Activation::new(ActivationKind::Relu), &[normalised]).unwrap();
+        let normalized = b.add_named("normalized", BatchNormalization::default(), &[sums]).unwrap();
+        let relu = b.add_named("relu", Activation::new(ActivationKind::Relu), &[normalized]).unwrap();
         let pool = b.add_named("pool", MaxPooling2D::default(), &[relu]).unwrap();
         let mut network = b.build(&[pool], 3).unwrap();
         for weight in network.weights_mut().iter_mut().skip(1) {
@@ -279,15 +279,15 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
         }
         let (batch, picture) = (2, ramp(2 * 12 * 13 * channels));
         let steps = |plan: &Plan| plan.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
-        let layers = ["sums", "normalised", "relu", "pool"];
+        let layers = ["sums", "normalized", "relu", "pool"];
         let apart = layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
         let mut apart = apart.build().unwrap();
-        assert_eq!(steps(&apart), ["sums", "normalised", "relu+relu", "pool"]);
+        assert_eq!(steps(&apart), ["sums", "normalized", "relu+relu", "pool"]);
         apart.input_mut().copy_from_slice(&picture);
         apart.forward(&network).unwrap();
         for (index, (layer, names)) in [
             ("sums", vec!["sums"]),
-            ("normalised", vec!["sums+normalized"]),
+            ("normalized", vec!["sums+normalized"]),
             ("relu", vec!["sums+normalized+relu"]),
             ("pool", vec!["sums+normalized+relu+pool"]),
         ]
