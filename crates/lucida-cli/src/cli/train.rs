@@ -111,7 +111,7 @@ pub(crate) struct TrainFolder {
     #[arg(help_heading = "Transfer learning")]
     pub(crate) unfreeze_rate: f64,
 
-    /// Run a frozen base over so many augmented copies of each image and cache its features, rather than anew in
+    /// Run a frozen base over N augmented copies of each image and cache its features, rather than anew in
     /// each epoch
     #[arg(long, value_name = "N", requires = "augment", value_parser = whole::<u32>(1..=1000))]
     #[arg(help_heading = "Transfer learning")]

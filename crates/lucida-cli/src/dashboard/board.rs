@@ -6,7 +6,7 @@ use std::time::Instant;
 use lucida::data::{Dataset, Filter, Fit, Picture, choose};
 use lucida::train::{BatchReport, EpochRecord, History, Samples};
 
-/// Images that are shown with what the network makes of them, at most.
+/// Images that are shown with their predictions, at most.
 const EXAMPLES: usize = 12;
 /// Seconds whose throughput is shown.
 const SECONDS: usize = 120;

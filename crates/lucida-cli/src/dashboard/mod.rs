@@ -1,4 +1,4 @@
-//! A training as a dashboard in the terminal: curves, throughput, and what the network makes of a few images.
+//! A training as a dashboard in the terminal: curves, throughput, and the predictions for a few images.
 
 mod board;
 mod draw;
@@ -58,7 +58,7 @@ impl Dashboard {
         self.board.stopping || interrupt::is_requested()
     }
 
-    /// What the network makes of the examples now.
+    /// The predictions for the examples now.
     fn ask(&mut self, network: &Network) -> Result<(), Error> {
         let classifier = Classifier::of(network)?;
         let count = self.board.examples.len();
