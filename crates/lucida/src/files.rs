@@ -167,7 +167,7 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     if !force && target.exists() {
         return Err(Error::argument(format!("{} already exists: use --force to overwrite it", path.display())));
     }
-    tempfile::tempfile_in(folder_of(&target)).map(drop).map_err(failed)
+    check_writable(folder_of(&target)).map_err(failed)
 }
 
 /// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
@@ -195,7 +195,15 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
         )));
     }
     create_folder(path)?;
-    tempfile::tempfile_in(path).map(drop).map_err(|source| Error::io(path, "write to the folder", source))
+    check_writable(path).map_err(|source| Error::io(path, "write to the folder", source))
+}
+
+/// Checks that files can be written in a folder, by one without a name that is gone at once.
+///
+/// # Errors
+/// Those of the system.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(drop)
 }
 
 /// The path of a file or folder that is there, for one that is not and differs in a few letters: what was meant.

@@ -9,7 +9,7 @@ use lucida::data::free_memory;
 use lucida::nn::Plan;
 use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
 use lucida::weights::{BUILTIN, builtin_vgg16_at};
-use lucida::{Cpu, Isa};
+use lucida::{Cpu, Isa, files};
 use serde::Serialize;
 
 use super::Context;
@@ -129,9 +129,7 @@ fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
 /// Why nothing can be written to a folder, or to the nearest one above it that is there.
 fn unwritable(folder: &Path) -> Option<String> {
     let there = folder.ancestors().find(|folder| folder.exists())?;
-    let trial = there.join(format!(".lucida-doctor-{}", std::process::id()));
-    let written = fs::write(&trial, b"").and_then(|()| fs::remove_file(&trial));
-    written.err().map(|error| format!("{} cannot be written to: {error}", there.display()))
+    files::check_writable(there).err().map(|error| format!("{} cannot be written to: {error}", there.display()))
 }
 
 /// The largest difference of the built-in network's output from that of the plain loops, in parts of the largest output.
@@ -147,9 +145,9 @@ fn error(cpu: Cpu) -> Result<f32> {
     };
     let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
     let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    // `f32::max` passes over what is not a number.
+    // What is not a number is the largest of all; `f32::max` would pass over it.
     let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs());
-    Ok(apart.fold(0.0, |most, apart| if apart > most || apart.is_nan() { apart } else { most }) / largest)
+    Ok(apart.max_by(f32::total_cmp).unwrap_or(0.0) / largest)
 }
 
 /// The name of the processor, where the system says it.

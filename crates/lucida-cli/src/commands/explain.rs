@@ -212,7 +212,7 @@ impl Work<'_> {
         let preprocessing = model.preprocessing().with_context(about)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
-        note_blank(&name, &picture, model, *context);
+        note_blank(&name, &input, preprocessing, *context);
         drop(picture);
 
         let names = file_names(arguments, methods);

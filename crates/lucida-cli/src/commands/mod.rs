@@ -34,7 +34,7 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::data::Picture;
+use lucida::data::Preprocessing;
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 use lucida::{Cpu, files};
@@ -83,12 +83,9 @@ pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<M
     Ok(model)
 }
 
-/// Says of an image in which no digit is found that the network takes a blank one.
-fn note_blank(name: &str, picture: &Picture, model: &Model, context: Context) {
-    let Some(digits) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else { return };
-    let mut values = vec![0.0; digits.output_shape().iter().product()];
-    // What cannot be prepared is an error of the command itself.
-    if digits.apply(picture, &mut values).is_ok() && values.iter().all(|value| Some(value) == values.first()) {
+/// Says of an image in which no digit is found that the network takes a blank one. `values` are those that it takes.
+fn note_blank(name: &str, values: &[f32], preprocessing: &Preprocessing, context: Context) {
+    if preprocessing.digit && values.iter().all(|value| Some(value) == values.first()) {
         context.output.note(&format!("{name}: no digit was found; the network takes a blank image"));
     }
 }

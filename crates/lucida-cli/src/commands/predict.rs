@@ -305,7 +305,7 @@ impl Session<'_> {
             };
             match picture {
                 Ok(picture) => {
-                    note_blank(&name, &picture, self.model, self.context);
+                    self.note_blank(&name, &picture);
                     bytes += picture.pixels().len();
                     names.push(name);
                     pictures.push(picture);
@@ -326,6 +326,18 @@ impl Session<'_> {
             }
         }
         Ok(errors)
+    }
+
+    /// What the network takes of a digit is small; only of digits it is prepared here, too, to be looked at.
+    fn note_blank(&self, name: &str, picture: &Picture) {
+        let Some(digits) = self.model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
+            return;
+        };
+        let mut values = vec![0.0; digits.output_shape().iter().product()];
+        // What cannot be prepared is an error of the prediction.
+        if digits.apply(picture, &mut values).is_ok() {
+            note_blank(name, &values, digits, self.context);
+        }
     }
 
     fn predict(&self, pictures: &[Picture]) -> Result<Vec<Predicted>> {

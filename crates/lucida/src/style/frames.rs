@@ -56,7 +56,7 @@ pub fn paint_frames(
             }
             None => None,
         };
-        let (settings, near) = again.map_or((None, None), |(settings, near)| (Some(settings), Some(near)));
+        let (settings, near) = again.unzip();
         let settings = settings.as_ref().unwrap_or(&sequence.settings);
         share.begin(sequence, count, index, work(&sizes(size, settings.smallest), settings)[1], size);
         let job = Job::new(content, styles.to_vec());
