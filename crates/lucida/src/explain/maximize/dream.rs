@@ -150,7 +150,7 @@ impl Run<'_> {
         let shape = [pixels.height, pixels.width, pixels.channels()];
         let mut rng = generator(settings.seed, self.first);
         let mut gradient = vec![0.0; picture.len()];
-        let spectrum = Spectrum::new(shape[0], shape[1], shape[2], DECAY, 0.0);
+        let spectrum = Spectrum::new(shape, DECAY, 1.0, 0.0);
         let mut value = [0.0];
         for step in 0..settings.steps {
             let by = [0, 1].map(|axis| whole(settings.jitter.min(shape[axis] / 4), &mut rng));

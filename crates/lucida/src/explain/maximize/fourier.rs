@@ -9,6 +9,7 @@ use super::spectrum::Spectrum;
 use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
+use crate::explain::receptive_field;
 use crate::{Error, Result};
 
 /// Steps in which a filter that says nothing at all is shown random images, to wake it.
@@ -31,6 +32,9 @@ pub struct Fourier {
     pub epsilon: f32,
     /// How fast the weight of a frequency falls as it grows: its power, negated.
     pub decay: f32,
+    /// Whether waves longer than two receptive fields of the layer weigh no more than those: no unit sees them whole, and
+    /// broad patches of another hue would come with them. Even ground keeps its weight.
+    pub local: bool,
     /// The largest shift, as a part of the image's side.
     pub shift: f32,
     /// The largest turn in degrees.
@@ -84,6 +88,7 @@ impl Default for Fourier {
             rate: 0.05,
             epsilon: 0.2,
             decay: 1.0,
+            local: true,
             shift: 0.06,
             rotation: 10.0,
             zoom: 0.1,
@@ -129,6 +134,7 @@ impl Fourier {
                 steps: 512,
                 epsilon: 0.1,
                 decay: 0.8,
+                local: false,
                 shift: 0.04,
                 rotation: 5.0,
                 zoom: 0.05,
@@ -151,6 +157,7 @@ impl Fourier {
                 steps: 320,
                 epsilon: 0.05,
                 decay: 1.5,
+                local: false,
                 shift: 0.12,
                 rotation: 15.0,
                 zoom: 0.2,
@@ -239,6 +246,14 @@ impl Run<'_> {
         Ok(best)
     }
 
+    /// The frequency, in waves over the image's longer side, whose wave is as long as two receptive fields of the layer; 1
+    /// where these are larger than half the image or unknown.
+    fn lowest_frequency(&self) -> f32 {
+        let field = receptive_field(self.network, &self.seen.point.layer).ok().and_then(|field| field.size());
+        let side = self.pixels.height.max(self.pixels.width) as f32;
+        field.map_or(1.0, |[height, width]| (side / (2 * height.max(width)) as f32).max(1.0))
+    }
+
     /// Start `number` for those of the objectives (one for each variant) that are to be `tried`.
     fn climb(
         &mut self,
@@ -249,7 +264,8 @@ impl Run<'_> {
     ) -> Result<Vec<Maximized>> {
         let (pixels, cpu) = (self.pixels, self.plan.cpu());
         let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
-        let spectrum = Spectrum::new(size[0], size[1], channels, settings.decay, settings.start);
+        let lowest = if settings.local { self.lowest_frequency() } else { 1.0 };
+        let spectrum = Spectrum::new([size[0], size[1], channels], settings.decay, lowest, settings.start);
         let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
         let variants = settings.diversity;
         let objectives: Vec<Objective> = tried.iter().map(|&at| objectives[at].clone()).collect();

@@ -32,11 +32,13 @@ pub(super) struct Spectrum {
 
 impl Spectrum {
     /// For images of `height` x `width` pixels with `channels` of 1 or 3. The coefficient of frequency `f` (in waves
-    /// over the longer side) counts as `f` to the power of `-decay`.
-    pub(super) fn new(height: usize, width: usize, channels: usize, decay: f32, start: f32) -> Self {
+    /// over the longer side) counts as `f` to the power of `-decay`, or as `lowest` does where it is below that.
+    pub(super) fn new([height, width, channels]: [usize; 3], decay: f32, lowest: f32, start: f32) -> Self {
         let scale = |index: usize| {
             let area = (height * width) as f32;
-            0.25 * area.sqrt() * waves(index, height, width).max(1.0).powf(-decay)
+            // Even ground, frequency 0, is seen by every unit.
+            let waves = if index == 0 { 1.0 } else { waves(index, height, width).max(lowest) };
+            0.25 * area.sqrt() * waves.powf(-decay)
         };
         let mut planner = FftPlanner::new();
         Self {
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_transform_follows_its_definition_and_is_its_own_inverse() {
-        let spectrum = Spectrum::new(4, 6, 1, 1.0, 0.0);
+        let spectrum = Spectrum::new([4, 6, 1], 1.0, 1.0, 0.0);
         let picture = draws(24, 0);
         let transformed: Vec<f32> = spectrum.hartley(picture.iter().copied()).collect();
         for (index, value) in transformed.iter().enumerate() {
@@ -209,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_limit_scales_contrast_and_keeps_less() {
-        let spectrum = Spectrum::new(8, 6, 3, 1.0, 0.0);
+        let spectrum = Spectrum::new([8, 6, 3], 1.0, 1.0, 0.0);
         let contrast = |coefficients: &[f32]| {
             let mut picture = vec![0.0; 144];
             spectrum.pictures(Cpu::detect(), coefficients, &mut picture);
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_preconditioned_step_is_the_step_of_the_coefficients() {
-        let spectrum = Spectrum::new(4, 6, 3, 1.0, 0.0);
+        let spectrum = Spectrum::new([4, 6, 3], 1.0, 1.0, 0.0);
         // Where all coefficients are zero, the sigmoid's slope is a quarter everywhere: once to them, once back.
         let (gradient, zero) = (draws(72, 7), vec![0.0; 72]);
         let (mut even, mut step) = (vec![0.0; 72], vec![0.0; 72]);
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn gradients_by_finite_differences() {
         for channels in [1, 3] {
-            let spectrum = Spectrum::new(4, 6, channels, 1.2, -0.5);
+            let spectrum = Spectrum::new([4, 6, channels], 1.2, 1.0, -0.5);
             let cpu = Cpu::detect();
             let (coefficients, direction, weights) =
                 (draws(2 * spectrum.len(), 1), draws(2 * spectrum.len(), 2), draws(2 * spectrum.len(), 3));
@@ -267,5 +269,13 @@ mod tests {
             let found: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
             assert!((found - expected).abs() < 2e-3 * expected.abs().max(0.1), "{found}, not {expected}");
         }
+    }
+
+    #[test]
+    fn long_waves_weigh_as_the_lowest_does_and_even_ground_keeps_its_weight() {
+        let [all, local] = [1.0, 4.0].map(|lowest| Spectrum::new([16, 16, 3], 1.0, lowest, 0.0));
+        assert_eq!(local.scales[0], all.scales[0]);
+        assert_eq!(local.scales[1], all.scales[4]);
+        assert_eq!(local.scales[4..8], all.scales[4..8]);
     }
 }
