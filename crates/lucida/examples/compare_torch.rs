@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use lucida::nn::zoo::{self, Options};
-use lucida::nn::{Plan, Point};
+use lucida::nn::{Plan, TensorRef};
 use lucida::weights::{self, torch};
 use lucida::{Error, Result};
 use safetensors::SafeTensors;
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     if let Some(saved) = rest.get(1) {
         torch::save_weights(&network, Path::new(saved))?;
     }
-    let logits = Point::before_activation("predictions");
+    let logits = TensorRef::before_activation("predictions");
     let mut plan = Plan::builder(&network).batch_size(shape[0]).output(logits).build()?;
     plan.input_mut().copy_from_slice(&input);
     plan.forward(&network)?;

@@ -31,8 +31,12 @@ fn main() -> Result<()> {
 /// [`Error::Bug`] if the two ways to a gradient disagree.
 pub(crate) fn steps() -> Result<Vec<String>> {
     let network = layer(3, &F, BIAS)?;
-    let mut plan =
-        Plan::builder(&network).output("conv2d").seed("conv2d").input_gradient().weight_gradients().build()?;
+    let mut plan = Plan::builder(&network)
+        .output("conv2d")
+        .grad_output_at("conv2d")
+        .input_gradient()
+        .weight_gradients()
+        .build()?;
 
     plan.input_mut().copy_from_slice(&X);
     plan.forward(&network)?;
@@ -43,7 +47,7 @@ pub(crate) fn steps() -> Result<Vec<String>> {
     let before = loss(&output);
     let losses = format!("{}\n\nL = {}\n\n{}", grid("T", &TARGET, 2), number(before), grid("dL/dO", &of_output, 2));
 
-    plan.seed_mut(0).copy_from_slice(&of_output);
+    plan.grad_output_mut(0).copy_from_slice(&of_output);
     plan.backward(&network);
     let (of_filter, of_bias) = (plan.weight_gradients()[0].clone(), plan.weight_gradients()[1][0]);
     let of_input = plan.input_gradient().unwrap_or_default().to_vec();

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .batch_size(batch)
         .training()
         .output(logits.clone())
-        .seed(logits)
+        .grad_output_at(logits)
         .weight_gradients()
         .build()?;
     let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         plan.input_mut().copy_from_slice(&images);
         plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: (step * batch) as u64 })?;
-        let (values, gradient) = plan.output_and_seed_mut(0, 0);
+        let (values, gradient) = plan.output_and_grad_mut(0, 0);
         loss.evaluate(units, values, &targets, Some(gradient));
         plan.backward_and_apply(&mut network, &mut optimizer, |_| 1e-3);
         if step >= WARM_UP {

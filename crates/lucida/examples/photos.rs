@@ -68,7 +68,7 @@ fn steps(cpu: Cpu) -> Times {
     let mut network = basic_cnn()?;
     let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
     let builder = Plan::builder(&network).cpu(cpu).batch_size(BATCH).training();
-    let mut plan = builder.output(logits.clone()).seed(logits).weight_gradients().build()?;
+    let mut plan = builder.output(logits.clone()).grad_output_at(logits).weight_gradients().build()?;
     let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);
     let images: Vec<f32> = (0..BATCH * SIZE * SIZE * 3).map(|i| (i * 7919 % 1009) as f32 / 1009.0).collect();
     let targets: Vec<f32> = (0..BATCH).map(|i| (i % 2) as f32).collect();
@@ -76,7 +76,7 @@ fn steps(cpu: Cpu) -> Times {
     time(5, 25, || {
         plan.input_mut().copy_from_slice(&images);
         plan.forward_training(&mut network, StepSeed { seed: 42, first_sample: samples })?;
-        let (values, gradient) = plan.output_and_seed_mut(0, 0);
+        let (values, gradient) = plan.output_and_grad_mut(0, 0);
         loss.evaluate(units, values, &targets, Some(gradient));
         plan.backward_and_apply(&mut network, &mut optimizer, |_| 1e-3);
         samples += BATCH as u64;

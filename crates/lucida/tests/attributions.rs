@@ -9,7 +9,7 @@ use lucida::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
     GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
 };
-use lucida::nn::{Layer, Network, Optimizer, Plan, Point, Schedule, zoo};
+use lucida::nn::{Layer, Network, Optimizer, Plan, Schedule, TensorRef, zoo};
 use lucida::train::{self, Silent, fit};
 use lucida::weights::{self, Model};
 use lucida::{Cpu, Error};
@@ -560,6 +560,6 @@ fn one_explainer_for_many_pictures() {
             assert_eq!(again, explain(&model, &input, start % 3, method, &settings).unwrap(), "{method}");
         }
     }
-    let point = Point::before_activation("dense");
+    let point = TensorRef::before_activation("dense");
     assert_eq!(ClassScore::of(&model.network, 0).unwrap().point(), point);
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Expected, agree, shared};
 use lucida::data::{Limits, idx};
-use lucida::nn::{Loss, Network, Plan, Point, zoo};
+use lucida::nn::{Loss, Network, Plan, TensorRef, zoo};
 use lucida::weights;
 
 const FILES: [&str; 3] = ["golden/mnist_cnn.keras", "golden/mnist_cnn.h5", "golden/mnist_cnn.weights.h5"];
@@ -76,7 +76,7 @@ fn activations_and_the_gradient_of_the_input() {
         .output("conv2d")
         .output("conv2d_1")
         .output("conv2d_2")
-        .seed(Point::before_activation("dense_1"))
+        .grad_output_at(TensorRef::before_activation("dense_1"))
         .input_gradient()
         .build()
         .unwrap();
@@ -86,8 +86,8 @@ fn activations_and_the_gradient_of_the_input() {
         let name = format!("activation51.{}", index + 1);
         agree(&name, plan.output(index), &expected.values(&name));
     }
-    plan.seed_mut(0).fill(0.0);
-    plan.seed_mut(0)[3] = 1.0;
+    plan.grad_output_mut(0).fill(0.0);
+    plan.grad_output_mut(0)[3] = 1.0;
     plan.backward(network);
     agree("dlogit3_dinput51", plan.input_gradient().unwrap(), &expected.values("dlogit3_dinput51"));
 }
@@ -97,14 +97,19 @@ fn the_loss_and_the_gradients_of_all_weights() {
     let Some(expected) = Expected::open("mnist_cnn_expected.safetensors") else { return };
     let (Some(networks), Some((input, labels))) = (networks(), images("train", 0..8)) else { return };
     let network = &networks[0].1;
-    let logits = Point::before_activation("dense_1");
-    let mut plan =
-        Plan::builder(network).batch_size(8).output(logits.clone()).seed(logits).weight_gradients().build().unwrap();
+    let logits = TensorRef::before_activation("dense_1");
+    let mut plan = Plan::builder(network)
+        .batch_size(8)
+        .output(logits.clone())
+        .grad_output_at(logits)
+        .weight_gradients()
+        .build()
+        .unwrap();
     plan.input_mut().copy_from_slice(&input);
     plan.forward(network).unwrap();
     let mut targets = vec![0.0; 80];
     labels.iter().enumerate().for_each(|(row, &label)| targets[10 * row + usize::from(label)] = 1.0);
-    let (values, seed) = plan.output_and_seed_mut(0, 0);
+    let (values, seed) = plan.output_and_grad_mut(0, 0);
     let loss = Loss::categorical_crossentropy().evaluate(10, values, &targets, Some(seed));
     agree("loss_train8", &[loss as f32], &expected.values("loss_train8"));
     plan.backward(network);

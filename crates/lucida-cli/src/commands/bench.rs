@@ -1,7 +1,7 @@
 //! `lucida bench`
 
 use anyhow::{Context as _, Result};
-use lucida::nn::{Network, PassTime, Plan, Point, StepProfile, StepSeed};
+use lucida::nn::{Network, PassTime, Plan, StepProfile, StepSeed, TensorRef};
 use lucida::weights::{Top, open_network};
 use serde::Serialize;
 
@@ -88,12 +88,12 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
 /// The medians of all steps, and the memory of the plan.
 fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Result<(Vec<StepProfile>, usize)> {
     let last = network.nodes()[network.outputs()[0]].name().to_owned();
-    let end = if arguments.training { Point::before_activation(last) } else { Point::output(last) };
+    let end = if arguments.training { TensorRef::before_activation(last) } else { TensorRef::output(last) };
     let mut builder = Plan::builder(network).cpu(context.cpu).batch_size(arguments.batch as usize).output(end.clone());
     if arguments.training {
-        builder = builder.training().seed(end).weight_gradients();
+        builder = builder.training().grad_output_at(end).weight_gradients();
     } else if arguments.style {
-        builder = builder.seed(end).input_gradient().exact(false);
+        builder = builder.grad_output_at(end).input_gradient().exact(false);
     }
     let mut plan = builder.build()?;
     // The images are noise, and so is the gradient at the end.
@@ -113,7 +113,7 @@ fn measure(network: &mut Network, arguments: &BenchPlan, context: Context) -> Re
             plan.forward(network)?;
         }
         if arguments.training || arguments.style {
-            plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, value)| *value = noise(i));
+            plan.grad_output_mut(0).iter_mut().enumerate().for_each(|(i, value)| *value = noise(i));
             plan.backward(network);
         }
     }
@@ -134,7 +134,7 @@ fn answer(step: &StepProfile, peak: f64) -> StepAnswer {
     StepAnswer {
         step: step.name.clone(),
         pack_ms: step.pack * 1e3,
-        gate_ms: step.gate * 1e3,
+        gate_ms: step.activation_backward * 1e3,
         forward: pass(step.forward),
         backward_input: step.backward_input.map(pass),
         backward_weights: step.backward_weights.map(pass),

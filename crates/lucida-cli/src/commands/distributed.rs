@@ -2,31 +2,31 @@
 
 use anyhow::Result;
 use lucida::bulk::Deal;
-use lucida::nn::Team;
+use lucida::nn::ProcessGroup;
 
 use super::Context;
 use crate::cli::Together;
 
-/// Runs a command with the team that MPI has started, or alone where none is asked for. All but the first member keep
+/// Runs a command with the group that MPI has started, or alone where none is asked for. All but the first member keep
 /// silent. A member that fails ends the job, and says which one it is.
 pub(super) fn run(
     wanted: Together,
     context: Context,
-    work: impl FnOnce(Option<&dyn Team>, Context) -> Result<()>,
+    work: impl FnOnce(Option<&dyn ProcessGroup>, Context) -> Result<()>,
 ) -> Result<()> {
     if wanted.distributed.is_none() {
         return work(None, context);
     }
     #[cfg(feature = "mpi")]
-    return join(wanted.wire, context, |team, context| work(Some(team), context));
+    return join(wanted.wire, context, |group, context| work(Some(group), context));
     #[cfg(not(feature = "mpi"))]
     absent()
 }
 
-/// The same for bulk work, by a team in any case.
+/// The same for bulk work, by a group in any case.
 pub(super) fn share(context: Context, work: impl FnOnce(&dyn Deal, Context) -> Result<()>) -> Result<()> {
     #[cfg(feature = "mpi")]
-    return join(crate::cli::WireName::Fp32, context, |team, context| work(team, context));
+    return join(crate::cli::WireName::Fp32, context, |group, context| work(group, context));
     #[cfg(not(feature = "mpi"))]
     {
         let (_, _) = (context, work);
@@ -47,19 +47,20 @@ fn join(
     use crate::cli::WireName;
     use crate::exit::Reported;
 
-    let team = Mpi::join(match wire {
+    let group = Mpi::join(match wire {
         WireName::Fp32 => Wire::Fp32,
         WireName::Fp16 => Wire::Fp16,
     })?;
-    let (rank, size) = (team.rank(), team.size());
-    let cpu = if context.threads_chosen { context.cpu } else { context.cpu.with_threads(threads(team.on_this_host())) };
-    context.output.note(&format!("rank {rank} of {size} on {}: threads {}", team.host(), cpu.threads()));
+    let (rank, size) = (group.rank(), group.size());
+    let cpu =
+        if context.threads_chosen { context.cpu } else { context.cpu.with_threads(threads(group.on_this_host())) };
+    context.output.note(&format!("rank {rank} of {size} on {}: threads {}", group.host(), cpu.threads()));
     let output = if rank == 0 { context.output } else { context.output.silenced() };
     let failed = |problem: &str| -> ! {
-        eprintln!("error: rank {rank} of {size} on {}: {problem}", team.host());
-        team.abort(1)
+        eprintln!("error: rank {rank} of {size} on {}: {problem}", group.host());
+        group.abort(1)
     };
-    match catch_unwind(AssertUnwindSafe(|| work(&team, Context { cpu, output, ..context }))) {
+    match catch_unwind(AssertUnwindSafe(|| work(&group, Context { cpu, output, ..context }))) {
         Ok(Ok(())) => Ok(()),
         // All members stop together, or are done together.
         Ok(Err(problem)) if matches!(problem.downcast_ref(), Some(lucida::Error::Interrupted)) => Err(problem),

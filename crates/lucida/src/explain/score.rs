@@ -1,6 +1,6 @@
 //! What a network says for a class, as one number.
 
-use crate::nn::{Network, Plan, Point};
+use crate::nn::{Network, Plan, TensorRef};
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Error, Result};
 
@@ -14,7 +14,7 @@ const BATCH: usize = 32;
 /// the first its negative. The score of a label is the value before its sigmoid, and a number is its own score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassScore {
-    point: Point,
+    point: TensorRef,
     unit: usize,
     units: usize,
     sign: f32,
@@ -70,7 +70,7 @@ impl ClassScore {
     }
 
     /// Where the score is: to be wanted of a plan, and to be seeded.
-    pub fn point(&self) -> Point {
+    pub fn point(&self) -> TensorRef {
         self.point.clone()
     }
 

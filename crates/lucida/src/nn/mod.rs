@@ -9,12 +9,15 @@
 //! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
 //! channel, filter).
 
+mod backward_rule;
 mod initializer;
 pub mod layers;
 mod loss;
 pub(crate) mod network;
+mod op;
 mod optimizer;
 mod plan;
+mod process_group;
 mod schedule;
 mod shape;
 mod summary;
@@ -23,12 +26,18 @@ mod testing;
 mod weight;
 pub mod zoo;
 
+pub use backward_rule::BackwardRule;
 pub use initializer::Initializer;
 pub use layers::Layer;
 pub use loss::Loss;
 pub use network::{Network, NetworkBuilder, Node};
+pub use op::{
+    Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Inputs, LayerSeed, Op, OpConfig, OpStats,
+    ReluBefore, StepSeed, WantedGradients,
+};
 pub use optimizer::{Optimizer, OptimizerState};
-pub use plan::{BackwardRule, HandOver, PassTime, Plan, PlanBuilder, Point, Share, StepProfile, StepSeed, Team};
+pub use plan::{PassTime, Plan, PlanBuilder, StepProfile, TensorRef};
+pub use process_group::{BucketSink, ProcessGroup, Shard};
 pub use schedule::Schedule;
 pub use shape::Shape;
 pub use summary::{summary, thousands};

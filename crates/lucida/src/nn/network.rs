@@ -237,7 +237,7 @@ impl Network {
     /// Whether each of a layer's weights is one that training may change.
     fn specs_of(&self, node: usize) -> Vec<bool> {
         let inputs = self.input_shapes(node);
-        self.nodes[node].layer.mechanics().weights(&inputs).iter().map(|spec| spec.trainable).collect()
+        self.nodes[node].layer.spec().weights(&inputs).iter().map(|spec| spec.trainable).collect()
     }
 
     fn input_shapes(&self, node: usize) -> Vec<Shape> {
@@ -332,7 +332,7 @@ impl NetworkBuilder {
             ));
         }
         let shapes: Vec<Shape> = inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
-        let shape = layer.mechanics().output_shape(&shapes).map_err(|problem| Error::layer(&name, problem))?;
+        let shape = layer.spec().output_shape(&shapes).map_err(|problem| Error::layer(&name, problem))?;
         if shape.checked_len().is_none() {
             return Err(Error::layer(name, format!("an output of shape {shape} is too large")));
         }
@@ -375,7 +375,7 @@ impl NetworkBuilder {
             let node = &self.nodes[index];
             let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
             let first = specs.len();
-            for spec in node.layer.mechanics().weights(&inputs) {
+            for spec in node.layer.spec().weights(&inputs) {
                 let len = spec.shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
                 total = len.and_then(|len| total.checked_add(len)).unwrap_or(usize::MAX);
                 if total > MAX_PARAMETERS {
@@ -394,7 +394,7 @@ impl NetworkBuilder {
 impl Node {
     /// The activation at the layer's end.
     pub fn activation(&self) -> ActivationKind {
-        self.layer.mechanics().activation()
+        self.layer.spec().activation()
     }
 }
 

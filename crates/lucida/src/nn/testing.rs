@@ -3,7 +3,7 @@
 use lucida_kernels::{Cpu, Isa};
 
 use super::layers::{Add, Input};
-use super::{Layer, Network, Plan, Point, Shape, StepSeed};
+use super::{Layer, Network, Plan, Shape, StepSeed, TensorRef};
 
 const BATCH: usize = 3;
 const SEED: StepSeed = StepSeed { seed: 5, first_sample: 2 };
@@ -64,7 +64,7 @@ impl Rig {
 
     fn check(&mut self, what: &str) {
         self.loss();
-        let seed = self.plan.seed_mut(0);
+        let seed = self.plan.grad_output_mut(0);
         let weights = importance(seed.len());
         seed.copy_from_slice(&weights);
         self.plan.backward(&self.network);
@@ -130,7 +130,7 @@ pub(crate) fn check_layer(layer: impl Into<Layer>, shapes: &[Shape]) {
                 .cpu(Cpu::detect().with_isa(isa).with_threads(2))
                 .batch_size(BATCH + 1)
                 .output(&*name)
-                .seed(Point::output(name))
+                .grad_output_at(TensorRef::output(name))
                 .input_gradient()
                 .weight_gradients();
             if training {
@@ -148,7 +148,7 @@ pub(crate) fn check_layer(layer: impl Into<Layer>, shapes: &[Shape]) {
 /// Checks that a layer refuses inputs of these shapes with a message that says all of `parts`.
 pub(crate) fn refuses(layer: impl Into<Layer>, shapes: &[Shape], parts: &[&str]) {
     let layer = layer.into();
-    let message = layer.mechanics().output_shape(shapes).unwrap_err();
+    let message = layer.spec().output_shape(shapes).unwrap_err();
     for part in parts {
         assert!(message.contains(part), "{layer:?} says {message:?}, not {part:?}");
     }

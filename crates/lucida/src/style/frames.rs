@@ -44,7 +44,7 @@ pub fn paint_frames(
 ) -> Result<()> {
     let mut network = network;
     let mut before: Option<(Canvas, Canvas)> = None;
-    let mut share = Share::default();
+    let mut share = Shard::default();
     for index in 0..count {
         let content = frame(index)?;
         let size = scaled("a frame", [content.height(), content.width()], sequence.settings.size)?;
@@ -102,14 +102,14 @@ impl Sequence {
 
 /// How much of the work of a sequence is done: pixels in all steps.
 #[derive(Debug, Default)]
-struct Share {
+struct Shard {
     spent: f64,
     frame: f64,
     /// That of the frames to come.
     later: f64,
 }
 
-impl Share {
+impl Shard {
     /// Frame `index` begins, which takes so much work.
     fn begin(&mut self, sequence: &Sequence, count: usize, index: usize, frame: f64, size: [usize; 2]) {
         let each = (sequence.steps * size[0] * size[1]) as f64;

@@ -18,7 +18,7 @@ pub struct Lbfgs {
 
 /// A point with its value and gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Point {
+pub(super) struct TensorRef {
     pub(super) values: Vec<f32>,
     pub(super) loss: f64,
     pub(super) gradient: Vec<f32>,
@@ -51,7 +51,7 @@ impl LbfgsState {
     /// is forgotten, and a second failure in a row means that this is as low as it gets.
     pub(super) fn step(
         &mut self,
-        at: &mut Point,
+        at: &mut TensorRef,
         mut evaluate: impl FnMut(&[f32], &mut [f32]) -> Result<f64>,
     ) -> Result<bool> {
         let mut direction = self.direction(&at.gradient);
@@ -195,10 +195,10 @@ mod tests {
         Ok(Bowl::value(&x))
     }
 
-    fn start(values: Vec<f32>) -> Point {
+    fn start(values: Vec<f32>) -> TensorRef {
         let mut gradient = vec![0.0; values.len()];
         let loss = evaluate(&values, &mut gradient).unwrap();
-        Point { values, loss, gradient }
+        TensorRef { values, loss, gradient }
     }
 
     /// Step by step the points that argmin's L-BFGS comes to, with its line search of Moré and Thuente.

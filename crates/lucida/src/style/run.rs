@@ -2,7 +2,7 @@
 
 use super::adam::AdamState;
 use super::geometry::Geometry;
-use super::lbfgs::{LbfgsState, Point};
+use super::lbfgs::{LbfgsState, TensorRef};
 use super::scene::Scene;
 use super::{Canvas, Losses, Report, Settings, Watch};
 use crate::Result;
@@ -74,7 +74,7 @@ impl Run<'_> {
         let first = scene.evaluate(&start, [0, 0], &mut gradient)?;
         let (size, geometry) = (start.size, self.geometry);
         let mut scratch = Canvas { size, values: start.values.clone() };
-        let mut at = Point { values: start.values, loss: first.total, gradient };
+        let mut at = TensorRef { values: start.values, loss: first.total, gradient };
         let mut losses = first.clone();
         let (mut stopped, mut failed) = (false, false);
         for step in 1..=self.steps {

@@ -131,7 +131,7 @@ impl Sight {
 
     /// Sets that function: (from channel, to channel), and what is added.
     pub(super) fn set_linear(&mut self, layer: usize, matrix: &[f32], shift: &[f32]) {
-        self.plan.set_linear_seed(layer, matrix, shift);
+        self.plan.set_linear_gradient(layer, matrix, shift);
     }
 
     /// Looks at one tile of a canvas.
@@ -153,7 +153,7 @@ impl Sight {
 
     /// These, and the gradient that is to be sent back from there, where it is written down.
     pub(super) fn features_and_gradient(&mut self, layer: usize) -> Option<(&[f32], &mut [f32])> {
-        self.seeds[layer].map(|seed| self.plan.output_and_seed_mut(layer, seed))
+        self.seeds[layer].map(|seed| self.plan.output_and_grad_mut(layer, seed))
     }
 
     /// The core of a tile in the map of the tile, and in that of the whole canvas.
@@ -197,10 +197,10 @@ fn plan(network: &StyleNetwork, layers: &[&str], eye: Eye, back: Back) -> Result
     for (index, &layer) in layers.iter().enumerate() {
         plan = plan.output(layer);
         if back.writes(index) {
-            plan = plan.seed(layer);
+            plan = plan.grad_output_at(layer);
         }
         if matches!(back, Back::Linear { linear, .. } if index < linear) {
-            plan = plan.linear_seed(layer);
+            plan = plan.linear_gradient_at(layer);
         }
     }
     if back == Back::Nothing { plan } else { plan.input_gradient() }.build()

@@ -2,7 +2,7 @@
 
 use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
-use crate::nn::{Loss, Network, Point};
+use crate::nn::{Loss, Network, TensorRef};
 use crate::weights::argmax;
 use crate::{Error, Result};
 
@@ -13,9 +13,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
     /// The values that the loss takes: before the softmax or sigmoid.
-    pub logits: Point,
+    pub logits: TensorRef,
     /// The probabilities.
-    pub probabilities: Point,
+    pub probabilities: TensorRef,
     /// The loss that belongs to the activation.
     pub loss: Loss,
     /// The number of outputs.
@@ -44,7 +44,7 @@ impl Classifier {
             }
         };
         let name = output.name();
-        Ok(Self { logits: Point::before_activation(name), probabilities: Point::output(name), loss, units })
+        Ok(Self { logits: TensorRef::before_activation(name), probabilities: TensorRef::output(name), loss, units })
     }
 
     /// Whether the outputs are labels of which any number can hold at once.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::choose;
 use crate::files::decimal;
-use crate::nn::{Network, OptimizerState, Team};
+use crate::nn::{Network, OptimizerState, ProcessGroup};
 use crate::{Error, Result};
 
 use super::checkpoint;
@@ -77,8 +77,8 @@ pub(super) struct Course<'a> {
     validation: Option<(&'a dyn Samples, Vec<usize>)>,
     stream: Stream,
     trainer: Trainer<'a>,
-    team: Option<&'a dyn Team>,
-    /// The observer's wish to stop, which the next step tells the team.
+    group: Option<&'a dyn ProcessGroup>,
+    /// The observer's wish to stop, which the next step tells the group.
     stop: bool,
     /// Whether training changes a weight: those of layers that are not frozen, statistics too.
     changes: Vec<bool>,
@@ -89,7 +89,7 @@ impl<'a> Course<'a> {
     pub(super) fn new(
         fit: &'a Fit,
         network: &Network,
-        team: Option<&'a dyn Team>,
+        group: Option<&'a dyn ProcessGroup>,
         train: &'a dyn Samples,
         validation: Option<&'a dyn Samples>,
     ) -> Result<Self> {
@@ -104,7 +104,7 @@ impl<'a> Course<'a> {
         if train.is_empty() {
             return Err(Error::argument("there is no data to train on"));
         }
-        let trainer = Trainer::new(fit, network, settings.batch_size.min(train.len()), team)?;
+        let trainer = Trainer::new(fit, network, settings.batch_size.min(train.len()), group)?;
         let classifier = &trainer.classifier;
         classifier.fits(train.class_names().len())?;
         options.check(classifier.classes())?;
@@ -144,7 +144,7 @@ impl<'a> Course<'a> {
             mean: options.ema.map(|_| copy(network, &changes)),
         };
         let stream = Stream::new(train.len(), settings.batch_size, options.steps_per_epoch, settings.seed);
-        Ok(Self { fit, train, validation, stream, trainer, team, stop: false, changes, state })
+        Ok(Self { fit, train, validation, stream, trainer, group, stop: false, changes, state })
     }
 
     pub(super) fn run(mut self, network: &mut Network, observer: &mut dyn Observer) -> Result<Fitted> {
@@ -194,11 +194,11 @@ impl<'a> Course<'a> {
         started: Instant,
         observer: &mut dyn Observer,
     ) -> Result<bool> {
-        let Self { fit, train, team, stream, .. } = *self;
+        let Self { fit, train, group, stream, .. } = *self;
         let steps = stream.steps_per_epoch();
         for part in stream.parts(epoch, self.state.numbers.sums.steps) {
             let batches = (&part.order[..], fit.settings.batch_size);
-            let go_on = each(team, train, Some(part.pass), batches, &mut |part| {
+            let go_on = each(group, train, Some(part.pass), batches, &mut |part| {
                 let State { numbers, optimizer, .. } = &mut self.state;
                 let step = optimizer.steps();
                 let rate = fit.settings.schedule.at(step) * numbers.rate_factor;
@@ -226,8 +226,8 @@ impl<'a> Course<'a> {
                     samples: found.samples,
                 };
                 let wish = observer.batch(&report);
-                // A team stops together, a step after one of it wants to.
-                let go_on = if team.is_some() { !found.stop } else { wish == Flow::Continue };
+                // A group stops together, a step after one of it wants to.
+                let go_on = if group.is_some() { !found.stop } else { wish == Flow::Continue };
                 self.stop |= wish == Flow::Stop;
                 let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
                 let done = self.state.optimizer.steps();
@@ -314,9 +314,9 @@ impl<'a> Course<'a> {
             numbers.stuck = 0;
         }
         let mut flow = observer.epoch(&record, network, improved)?;
-        if let Some(team) = self.team {
+        if let Some(group) = self.group {
             let mut stop = [f64::from(u8::from(self.stop || flow == Flow::Stop))];
-            team.sum(&mut stop);
+            group.sum(&mut stop);
             flow = if stop[0] > 0.0 { Flow::Stop } else { Flow::Continue };
         }
         if let Some(current) = current {
@@ -325,14 +325,14 @@ impl<'a> Course<'a> {
         Ok(flow)
     }
 
-    /// Tries the network on the samples of an order; the members of a team try their parts.
+    /// Tries the network on the samples of an order; the members of a group try their parts.
     fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<Tried> {
         let Fit { settings, options, .. } = self.fit;
-        let Some(team) = self.team else {
+        let Some(group) = self.group else {
             let (found, weighted) = evaluate_weighted(network, samples, order, &options.class_weights, settings.cpu)?;
             return Ok(Tried::of(&found, weighted, options.monitor));
         };
-        let part = range(order.len(), team.rank(), team.size());
+        let part = range(order.len(), group.rank(), group.size());
         let classes = self.trainer.classifier.classes();
         let probabilities = if options.monitor == Monitor::Auc { order.len() * classes } else { 0 };
         // Loss, weighted loss, the confusion matrix, and the probabilities if they matter: in sums over all members.
@@ -346,7 +346,7 @@ impl<'a> Course<'a> {
             let own = rows.chunks_exact_mut(classes).skip(part.start).zip(&found.probabilities);
             own.for_each(|(row, found)| row.iter_mut().zip(found).for_each(|(to, &from)| *to = f64::from(from)));
         }
-        team.sum(&mut sums);
+        group.sum(&mut sums);
         let (counts, rows) = sums[2..].split_at(classes * classes);
         let confusion = Confusion::of_counts(classes, counts.iter().map(|&count| count as u64).collect());
         let found = Evaluation {
@@ -360,17 +360,17 @@ impl<'a> Course<'a> {
         Ok(Tried::of(&found, sums[1] / order.len() as f64, options.monitor))
     }
 
-    /// Reads the checkpoint, if there is one; of a team the first member does, and tells the others.
+    /// Reads the checkpoint, if there is one; of a group the first member does, and tells the others.
     fn load(&mut self, checkpoints: &Checkpoints, network: &mut Network) -> Result<bool> {
-        let Self { fit, changes, state, team, .. } = self;
-        let reads = team.is_none_or(|team| team.rank() == 0);
+        let Self { fit, changes, state, group, .. } = self;
+        let reads = group.is_none_or(|group| group.rank() == 0);
         let found = reads && checkpoint::load(checkpoints, fit, network, changes, state)?;
-        team.map_or(Ok(found), |team| hand_round(team, network, changes, state, found))
+        group.map_or(Ok(found), |group| hand_round(group, network, changes, state, found))
     }
 
     fn save(&self, network: &Network) -> Result<()> {
         match &self.fit.checkpoints {
-            _ if self.team.is_some_and(|team| team.rank() > 0) => Ok(()),
+            _ if self.group.is_some_and(|group| group.rank() > 0) => Ok(()),
             Some(checkpoints) => checkpoint::save(checkpoints, self.fit, network, &self.changes, &self.state),
             None => Ok(()),
         }

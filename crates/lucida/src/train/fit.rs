@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::data::Dataset;
-use crate::nn::{Network, Optimizer, Schedule, Team};
+use crate::nn::{Network, Optimizer, ProcessGroup, Schedule};
 use crate::weights::Model;
 use crate::{Cpu, Result};
 
@@ -193,7 +193,7 @@ impl Fit {
         self.run_on_in(None, network, train, validation, observer)
     }
 
-    /// As [`run`](Self::run), as a member of a [team](super::distributed): all members call it with the same model, data,
+    /// As [`run`](Self::run), as a member of a [group](super::distributed): all members call it with the same model, data,
     /// settings and options, and get the same weights. The first one writes checkpoints, and reads them. Each member has an
     /// observer of its own; when one wants to stop, all do, a step later.
     ///
@@ -201,7 +201,7 @@ impl Fit {
     /// As [`run`](Self::run). A member that returns an error leaves the others waiting for it: see to it that they end.
     pub fn run_in(
         &self,
-        team: Option<&dyn Team>,
+        group: Option<&dyn ProcessGroup>,
         model: &mut Model,
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
@@ -212,7 +212,7 @@ impl Fit {
         let pictures = |set| Pictures::new(set, &preprocessing, self.settings.cpu.threads());
         let (train, validation) = (pictures(train), validation.map(pictures));
         let validation = validation.as_ref().map(|samples| samples as &dyn Samples);
-        self.run_on_in(team, &mut model.network, &train, validation, observer)
+        self.run_on_in(group, &mut model.network, &train, validation, observer)
     }
 
     /// Trains a network on any samples, as [`run_in`](Self::run_in).
@@ -221,13 +221,13 @@ impl Fit {
     /// As [`run_in`](Self::run_in).
     pub fn run_on_in(
         &self,
-        team: Option<&dyn Team>,
+        group: Option<&dyn ProcessGroup>,
         network: &mut Network,
         train: &dyn Samples,
         validation: Option<&dyn Samples>,
         observer: &mut dyn Observer,
     ) -> Result<Fitted> {
-        Course::new(self, network, team, train, validation)?.run(network, observer)
+        Course::new(self, network, group, train, validation)?.run(network, observer)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One step of training.
 
 use crate::data::Mixed;
-use crate::nn::{Loss, Network, OptimizerState, Plan, Share, StepSeed, Team};
+use crate::nn::{Loss, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
 use crate::{Cpu, Result};
 
 use super::distributed::{Buckets, Part};
@@ -24,7 +24,7 @@ pub(super) struct Trainer<'a> {
     /// Weights below this number learn with this fraction of the rate.
     slow: (usize, f64),
     /// Those that train together, and how their gradients travel.
-    team: Option<(&'a dyn Team, Buckets)>,
+    group: Option<(&'a dyn ProcessGroup, Buckets)>,
 }
 
 /// What a step found, in the whole batch.
@@ -34,14 +34,14 @@ pub(super) struct Found {
     /// Samples that were classified correctly on the way.
     pub(super) correct: usize,
     pub(super) samples: usize,
-    /// Whether a member of the team wants to stop.
+    /// Whether a member of the group wants to stop.
     pub(super) stop: bool,
 }
 
 impl<'a> Trainer<'a> {
-    /// For batches of up to `batch` samples, of which the members of a team compute their parts.
-    pub(super) fn new(fit: &Fit, network: &Network, batch: usize, team: Option<&'a dyn Team>) -> Result<Self> {
-        let batch = team.map_or(batch, |team| batch.div_ceil(team.size()));
+    /// For batches of up to `batch` samples, of which the members of a group compute their parts.
+    pub(super) fn new(fit: &Fit, network: &Network, batch: usize, group: Option<&'a dyn ProcessGroup>) -> Result<Self> {
+        let batch = group.map_or(batch, |group| batch.div_ceil(group.size()));
         let Settings { cpu, seed, .. } = fit.settings;
         let Options { class_weights, label_smoothing, clip_norm, weight_decay, slow, .. } = &fit.options;
         let classifier = Classifier::of(network)?;
@@ -50,7 +50,7 @@ impl<'a> Trainer<'a> {
             .batch_size(batch)
             .training()
             .output(classifier.logits.clone())
-            .seed(classifier.logits.clone())
+            .grad_output_at(classifier.logits.clone())
             .weight_gradients()
             .build()?;
         let slow = match slow {
@@ -68,14 +68,14 @@ impl<'a> Trainer<'a> {
             clipped: Vec::new(),
             weight_decay: *weight_decay,
             slow,
-            team: team.map(|team| (team, Buckets::new(network, &plan))),
+            group: group.map(|group| (group, Buckets::new(network, &plan))),
             classifier,
             plan,
         })
     }
 
     /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before this batch. `stop` says that this
-    /// process would like to stop: its team gets to know.
+    /// process would like to stop: its group gets to know.
     pub(super) fn step(
         &mut self,
         network: &mut Network,
@@ -85,9 +85,9 @@ impl<'a> Trainer<'a> {
         rate: f64,
         stop: bool,
     ) -> Result<Found> {
-        let Self { classifier, plan, team, .. } = self;
+        let Self { classifier, plan, group, .. } = self;
         let Part { batch, first, whole, counts } = part;
-        let share = team.as_ref().map(|(team, _)| Share { team: *team, counts });
+        let shard = group.as_ref().map(|(group, _)| Shard { group: *group, counts });
         let samples = batch.labels.len();
         set_input(plan, &batch)?;
         let targets = &mut self.targets[..samples * classifier.units];
@@ -104,26 +104,26 @@ impl<'a> Trainer<'a> {
             self.sample_weights.extend(weights);
         }
         let first_sample = first_sample + first as u64;
-        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, share)?;
-        let (logits, gradient) = plan.output_and_seed_mut(0, 0);
+        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
+        let (logits, gradient) = plan.output_and_grad_mut(0, 0);
         let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
         let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
         let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
         let mut found = Found { loss, correct, samples, stop };
         let (slow_end, factor) = self.slow;
         let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
-        match team {
+        match group {
             None if self.clip_norm.is_none() && self.weight_decay == 0.0 => {
                 plan.backward_and_apply(network, optimizer, rate_of);
                 return Ok(found);
             }
             None => plan.backward(network),
-            Some((team, buckets)) => {
+            Some((group, buckets)) => {
                 // From the mean over this part to its share of the mean over the whole batch.
                 let factor = if counts { samples as f32 / whole as f32 } else { 0.0 };
-                plan.seed_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
-                buckets.backward(plan, network, Share { team: *team, counts });
-                found = found.of_all(*team, counts);
+                plan.grad_output_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
+                buckets.backward(plan, network, Shard { group: *group, counts });
+                found = found.of_all(*group, counts);
             }
         }
         if self.weight_decay > 0.0 {
@@ -145,12 +145,12 @@ impl<'a> Trainer<'a> {
 
 impl Found {
     /// What all members have found; that of a part which does not count is left out.
-    fn of_all(self, team: &dyn Team, counts: bool) -> Self {
+    fn of_all(self, group: &dyn ProcessGroup, counts: bool) -> Self {
         let samples = if counts { self.samples as f64 } else { 0.0 };
         let correct = if counts { self.correct as f64 } else { 0.0 };
         let mut sums =
             [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
-        team.sum(&mut sums);
+        group.sum(&mut sums);
         let [loss, correct, samples, stop] = sums;
         Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }
     }

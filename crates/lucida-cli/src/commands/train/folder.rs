@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
-use lucida::nn::{Team, summary, thousands};
+use lucida::nn::{ProcessGroup, summary, thousands};
 use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transfer, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use crate::progress::Counter;
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
 
-pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of images was given"))?;
     // A bare word that is no folder is a mistake in the command line.
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &TrainFolder, team: Option<&dyn Team>, context: Con
     let source = Source::of(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
-    let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, team };
+    let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, group };
     let out = wanted.place(arguments.out.as_deref(), &default_out(path));
     if wanted.is_finished(&out, context)? {
         return Ok(());
@@ -140,7 +140,7 @@ fn train(
     }
     let fitted = {
         let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
-        fit.run_on_in(wanted.team, &mut tail, &train, Some(&validation), &mut watch)?
+        fit.run_on_in(wanted.group, &mut tail, &train, Some(&validation), &mut watch)?
     };
     let mut last = network.model.network.clone();
     last.take_over(fitted.last)?;
@@ -201,7 +201,7 @@ fn train_on_images(
         return Ok(None);
     }
     let mut watch = wanted.watch(network, (&folder.validation, &validation), run, context)?;
-    Ok(Some(fit.run_on_in(wanted.team, &mut network.network, &samples, Some(&validation), &mut watch)?))
+    Ok(Some(fit.run_on_in(wanted.group, &mut network.network, &samples, Some(&validation), &mut watch)?))
 }
 
 /// What is kept of the command line, for the report and for evaluations.

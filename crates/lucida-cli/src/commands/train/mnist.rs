@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{Team, summary, thousands, zoo};
+use lucida::nn::{ProcessGroup, summary, thousands, zoo};
 use lucida::train::{Origin, Pictures, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::arguments::Source;
 use crate::cli::TrainMnist;
 use crate::interrupt;
 
-pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Context) -> Result<()> {
+pub(super) fn run(arguments: &TrainMnist, group: Option<&dyn ProcessGroup>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let (digits, origin) = match &arguments.data {
         Some(folder) => (Mnist::from_folder(folder)?, folder.display().to_string()),
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &TrainMnist, team: Option<&dyn Team>, context: Cont
         defaults: Defaults::WHOLE,
         batch_size: *batch_size,
         seed: *seed,
-        team,
+        group,
     };
     let out = wanted.place(arguments.out.as_deref(), Path::new("runs/mnist"));
     if wanted.is_finished(&out, context)? {
@@ -48,7 +48,7 @@ fn run_in(
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
-    let (output, training, team) = (context.output, &arguments.training, wanted.team);
+    let (output, training, group) = (context.output, &arguments.training, wanted.group);
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
@@ -100,7 +100,7 @@ fn run_in(
         let preprocessing = model.preprocessing()?.clone();
         let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
         let mut watch = wanted.watch(&model, (&validation, &samples), run, context)?;
-        fit.run_in(team, &mut model, &train, validating, &mut watch)?
+        fit.run_in(group, &mut model, &train, validating, &mut watch)?
     };
     if !wanted.leads() {
         return Ok(());

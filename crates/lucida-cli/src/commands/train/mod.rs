@@ -20,10 +20,12 @@ const MNIST_VALIDATION: f64 = 0.2;
 pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
     match &arguments.known {
         Some(TrainKnown::Mnist(arguments)) => {
-            distributed::run(arguments.training.together, context, |team, context| mnist::run(arguments, team, context))
+            distributed::run(arguments.training.together, context, |group, context| {
+                mnist::run(arguments, group, context)
+            })
         }
-        None => distributed::run(arguments.folder.training.together, context, |team, context| {
-            folder::run(&arguments.folder, team, context)
+        None => distributed::run(arguments.folder.training.together, context, |group, context| {
+            folder::run(&arguments.folder, group, context)
         }),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
 use lucida::files;
-use lucida::nn::{Optimizer, Schedule, Team, thousands};
+use lucida::nn::{Optimizer, ProcessGroup, Schedule, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };
@@ -44,17 +44,17 @@ pub(super) struct Wanted<'a> {
     pub(super) defaults: Defaults,
     pub(super) batch_size: u32,
     pub(super) seed: u64,
-    pub(super) team: Option<&'a dyn Team>,
+    pub(super) group: Option<&'a dyn ProcessGroup>,
 }
 
 impl Wanted<'_> {
-    /// Whether this process writes and shows: it is alone, or the first of its team.
+    /// Whether this process writes and shows: it is alone, or the first of its group.
     pub(super) fn leads(&self) -> bool {
-        self.team.is_none_or(|team| team.rank() == 0)
+        self.group.is_none_or(|group| group.rank() == 0)
     }
 
     /// The folder of the run: the one that is given, else `default`, or where that exists, the first of `default-2`,
-    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a team take what the first
+    /// `default-3`, … that does not; of a run that is resumed, the last that does. All members of a group take what the first
     /// one finds.
     pub(super) fn place(&self, given: Option<&Path>, default: &Path) -> PathBuf {
         if let Some(given) = given {
@@ -69,8 +69,8 @@ impl Wanted<'_> {
                 (false, false) => free,
             });
         }
-        if let Some(team) = self.team {
-            team.sum(&mut number);
+        if let Some(group) = self.group {
+            group.sum(&mut number);
         }
         numbered(default, number[0] as u32)
     }
@@ -90,7 +90,7 @@ impl Wanted<'_> {
         result
     }
 
-    /// Whether the run to be resumed has ended, and says so. All members of a team do what the first one finds.
+    /// Whether the run to be resumed has ended, and says so. All members of a group do what the first one finds.
     pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
         if !self.arguments.resume {
             return Ok(false);
@@ -104,8 +104,8 @@ impl Wanted<'_> {
         }
         let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
         let mut finished = [f64::from(u8::from(found))];
-        if let Some(team) = self.team {
-            team.sum(&mut finished);
+        if let Some(group) = self.group {
+            group.sum(&mut finished);
         }
         if finished == [0.0] || !self.leads() {
             return Ok(finished != [0.0]);
@@ -126,9 +126,9 @@ impl Wanted<'_> {
         Ok(true)
     }
 
-    /// Runs `work` in the first member of a team before the others, who then find what it has left on the disk.
+    /// Runs `work` in the first member of a group before the others, who then find what it has left on the disk.
     pub(super) fn first_alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let wait = || self.team.map_or((), Team::meet);
+        let wait = || self.group.map_or((), ProcessGroup::barrier);
         if !self.leads() {
             wait();
         }
@@ -153,7 +153,7 @@ impl Wanted<'_> {
 
     pub(super) fn settings(&self, samples: usize, context: Context) -> Settings {
         let arguments = self.arguments;
-        let ranks = if arguments.together.scale_with_ranks { self.team.map_or(1, Team::size) } else { 1 };
+        let ranks = if arguments.together.scale_with_ranks { self.group.map_or(1, ProcessGroup::size) } else { 1 };
         let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
         let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
         let (rate, warm_up) = (

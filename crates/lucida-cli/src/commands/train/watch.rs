@@ -20,7 +20,7 @@ pub(super) struct Watch<'r> {
 enum Display {
     Lines(Box<Progress>),
     Dashboard(Box<Dashboard>),
-    /// The first member of a team shows it.
+    /// The first member of a group shows it.
     Nothing(Silent),
 }
 

@@ -21,7 +21,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use lucida::nn::layers::Conv2D;
-use lucida::nn::{Network, Plan, Point};
+use lucida::nn::{Network, Plan, TensorRef};
 use lucida::train::Classifier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -169,14 +169,14 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
     let classifier = Classifier::of(network).ok().filter(|_| loaded.classes() > 0);
     let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
     let from_input = network.nodes()[site.from].inputs().is_empty();
-    let before = Point::before_activation(name);
+    let before = TensorRef::before_activation(name);
     let mut builder = Plan::builder(network).cpu(studio.cpu).exact(true).output(before.clone()).output(name);
     if !from_input {
         builder = builder.output(from);
     }
     if let Some(classifier) = &classifier {
         builder = builder.output(classifier.probabilities.clone());
-        builder = builder.seed(classifier.logits.clone()).gradient(before).weight_gradients();
+        builder = builder.grad_output_at(classifier.logits.clone()).gradient(before).weight_gradients();
         builder = if from_input { builder.input_gradient() } else { builder.gradient(from) };
     }
     let mut plan = builder.build()?;
@@ -275,7 +275,7 @@ impl Run<'_> {
             return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
         }
         // Cross-entropy of the class: its gradient at the logits is what is predicted minus what is so.
-        let seed = plan.seed_mut(0);
+        let seed = plan.grad_output_mut(0);
         if raw.len() == 1 {
             seed[0] = raw[0] - class as f32;
         } else {

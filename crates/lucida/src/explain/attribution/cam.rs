@@ -107,7 +107,7 @@ impl Explainer<'_> {
         cam.plan.input_mut().copy_from_slice(input);
         cam.plan.forward(network)?;
         let score = readout.score(cam.plan.output(0));
-        readout.score.seed(cam.plan.seed_mut(0));
+        readout.score.seed(cam.plan.grad_output_mut(0));
         cam.plan.backward(network);
         Ok((cam, score))
     }

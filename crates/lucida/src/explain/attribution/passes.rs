@@ -144,7 +144,7 @@ impl Gradients {
             let len = input.len() / batch;
             input.chunks_exact_mut(len).enumerate().for_each(|(i, input)| fill(first + i, input));
             self.plan.forward(network)?;
-            readout.score.seed(self.plan.seed_mut(0));
+            readout.score.seed(self.plan.grad_output_mut(0));
             self.plan.backward(network);
             let rows = self.plan.output(0).chunks_exact(self.units);
             let gradients = self.plan.input_gradient().unwrap_or_default().chunks_exact(len);
@@ -159,7 +159,7 @@ impl Gradients {
 /// A plan that goes back from the score of a class: its value is output 0, its gradient seed 0.
 pub(super) fn plan_back<'a>(network: &'a Network, outputs: &Outputs, cpu: Cpu, batch: usize) -> PlanBuilder<'a> {
     let point = outputs.score_point();
-    Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).seed(point)
+    Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).grad_output_at(point)
 }
 
 /// As many samples as fit, of so many values each.

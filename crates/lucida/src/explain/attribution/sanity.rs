@@ -97,7 +97,7 @@ fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
 fn randomise(network: &mut Network, node: usize, seed: u64) {
     let node = &network.nodes()[node];
     let inputs: Vec<_> = node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect();
-    let (specs, range) = (node.layer().mechanics().weights(&inputs), node.weights());
+    let (specs, range) = (node.layer().spec().weights(&inputs), node.weights());
     for (index, spec) in range.zip(specs) {
         spec.initializer.fill(&spec.shape, network.weights_mut()[index].values_mut(), seed, index as u64);
     }

@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 use crate::explain::classic_filters::Plane;
 use crate::explain::receptive_field::{ReceptiveField, receptive_field};
 use crate::nn::layers::ActivationKind;
-use crate::nn::{BackwardRule, Network, Plan, Point};
+use crate::nn::{BackwardRule, Network, Plan, TensorRef};
 use crate::{Cpu, Error, Result};
 
 pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
@@ -72,7 +72,7 @@ impl Deconvnet {
                 .cpu(cpu)
                 .batch_size(batch)
                 .output(point.clone())
-                .seed(point.clone())
+                .grad_output_at(point.clone())
                 .input_gradient()
                 .rule(BackwardRule::Deconvnet)
                 .build()
@@ -129,7 +129,7 @@ impl Deconvnet {
         let layout = self.field.layout();
         let len: usize = layout.iter().product();
         let first = projections.len();
-        let (values, seed) = self.plan.output_and_seed_mut(0, 0);
+        let (values, seed) = self.plan.output_and_grad_mut(0, 0);
         seed.fill(0.0);
         for (index, target) in targets.iter().enumerate() {
             let values = &values[index * len..][..len];
@@ -184,7 +184,7 @@ pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &
         let got = input.len();
         return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
     }
-    let mut plan = Plan::builder(network).cpu(cpu).exact(true).output(Point::before_activation(layer)).build()?;
+    let mut plan = Plan::builder(network).cpu(cpu).exact(true).output(TensorRef::before_activation(layer)).build()?;
     plan.input_mut().copy_from_slice(input);
     plan.forward(network)?;
     let [_, width, channels] = field.layout();
@@ -203,16 +203,16 @@ pub(super) fn check_filter(field: &ReceptiveField, filter: usize) -> Result<()> 
 
 /// Where a layer's activations are taken: after its rectifier, and for classes before the softmax, after which what is
 /// subtracted from one would count as much as what speaks for another.
-pub(super) fn point(network: &Network, layer: &str) -> Result<Point> {
+pub(super) fn point(network: &Network, layer: &str) -> Result<TensorRef> {
     let node = &network.nodes()[network.find(layer)?];
     if node.inputs().is_empty() {
         return Err(Error::argument(format!("layer {layer} is the input: it has no filters")));
     }
     Ok(match node.activation() {
         ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid | ActivationKind::Tanh => {
-            Point::before_activation(layer)
+            TensorRef::before_activation(layer)
         }
-        _ => Point::output(layer),
+        _ => TensorRef::output(layer),
     })
 }
 

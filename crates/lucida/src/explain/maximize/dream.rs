@@ -80,7 +80,7 @@ pub fn dream(
         network = network.with_input_size(size[0], size[1])?;
         let pixels = PixelSpace::of(&network, preprocessing)?;
         let seen = target.check(&network, &objectives, true)?;
-        let plan = Plan::builder(&network).cpu(cpu).output(seen.point.clone()).seed(seen.point.clone());
+        let plan = Plan::builder(&network).cpu(cpu).output(seen.point.clone()).grad_output_at(seen.point.clone());
         let plan = plan.input_gradient().exact(false).build()?;
         if plan.memory() > MEMORY {
             let what = format!("memory in bytes to dream in {}x{} pixels; take a smaller image", size[1], size[0]);

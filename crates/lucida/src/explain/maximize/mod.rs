@@ -102,8 +102,11 @@ pub fn maximize(
     };
     let builder = |batch: usize| {
         // Winograd's rounding is far below what the way to the image leaves open.
-        let plan =
-            Plan::builder(network).cpu(cpu).batch_size(batch).output(seen.point.clone()).seed(seen.point.clone());
+        let plan = Plan::builder(network)
+            .cpu(cpu)
+            .batch_size(batch)
+            .output(seen.point.clone())
+            .grad_output_at(seen.point.clone());
         plan.input_gradient().exact(false).build()
     };
     // Variants of one image are pushed apart, so they stay together.
@@ -155,7 +158,7 @@ impl Run<'_> {
         add: impl FnOnce(&Seen, &[f32], &mut [f32]),
     ) -> Result<&[f32]> {
         self.plan.forward(self.network)?;
-        let (activations, gradient) = self.plan.output_and_seed_mut(0, 0);
+        let (activations, gradient) = self.plan.output_and_grad_mut(0, 0);
         self.seen.follow(objectives, activations, gradient, values);
         add(self.seen, activations, gradient);
         self.plan.backward(self.network);

@@ -1,7 +1,7 @@
 //! What is to be maximized.
 
 use crate::nn::layers::ActivationKind;
-use crate::nn::{Network, Point, Shape};
+use crate::nn::{Network, Shape, TensorRef};
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
@@ -34,7 +34,7 @@ pub struct Target {
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     /// Where they are read, and where gradients are put in.
-    pub(super) point: Point,
+    pub(super) point: TensorRef,
     /// Whether they come from before a ReLU that is still to be applied.
     rectify: bool,
     /// Whether they are logits of classes of which only one is right.
@@ -93,8 +93,8 @@ impl Target {
         }
         let rectify = before && !self.logits && node.activation() == ActivationKind::Relu;
         let point = match self.logits || rectify {
-            true => Point::before_activation(&self.layer),
-            false => Point::output(&self.layer),
+            true => TensorRef::before_activation(&self.layer),
+            false => TensorRef::output(&self.layer),
         };
         let competing = self.logits
             && matches!(node.activation(), ActivationKind::Softmax | ActivationKind::LogSoftmax)

@@ -79,7 +79,7 @@ pub fn effective_field(
     let point = point(network, layer)?;
     let build = |batch| {
         let builder = Plan::builder(network).cpu(cpu).batch_size(batch).output(point.clone());
-        builder.seed(point.clone()).input_gradient().build()
+        builder.grad_output_at(point.clone()).input_gradient().build()
     };
     let mut plan = build(1)?;
     let batch = samples.min((MEMORY / plan.memory().max(1)).clamp(1, 16));
@@ -97,7 +97,7 @@ pub fn effective_field(
         }
         plan.forward(network)?;
         let unit = (position[0] * layout[1] + position[1]) * layout[2];
-        let seed = plan.seed_mut(0);
+        let seed = plan.grad_output_mut(0);
         seed.fill(0.0);
         for sample in seed.chunks_exact_mut(layout.iter().product()) {
             let channels = &mut sample[unit..unit + layout[2]];

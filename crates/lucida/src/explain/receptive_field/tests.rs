@@ -6,7 +6,7 @@ use crate::nn::layers::{
     Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, ZeroPadding2D,
 };
 use crate::nn::zoo::{self, Options};
-use crate::nn::{Plan, Point};
+use crate::nn::{Plan, TensorRef};
 
 const BATCH: usize = 96;
 
@@ -30,15 +30,15 @@ fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize;
     let shape = network.input_shape().unwrap().as_picture().unwrap();
     let mut plan = Plan::builder(network)
         .batch_size(BATCH)
-        .output(Point::before_activation(layer))
-        .seed(Point::before_activation(layer))
+        .output(TensorRef::before_activation(layer))
+        .grad_output_at(TensorRef::before_activation(layer))
         .input_gradient()
         .build()
         .unwrap();
     let mut noise = Noise(7);
     plan.input_mut().fill_with(|| noise.next());
     plan.forward(network).unwrap();
-    let seed = plan.seed_mut(0);
+    let seed = plan.grad_output_mut(0);
     seed.fill(0.0);
     for sample in seed.chunks_exact_mut(layout.iter().product()) {
         let place = (position[0] * layout[1] + position[1]) * layout[2];

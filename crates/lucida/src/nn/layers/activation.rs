@@ -6,8 +6,10 @@ use lucida_kernels::ops::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::super::BackwardRule;
-use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, Shape, one_input};
+use super::spec::{LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::backward_rule::{BackwardRule, map_gradient};
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
 /// The functions that follow a layer's sums.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -67,6 +69,49 @@ impl ActivationKind {
             _ => Ok(()),
         }
     }
+
+    /// Whether the rule's backward pass reads the input too: the output does not say where a clipped sum has been.
+    fn rule_reads_input(self, rule: BackwardRule) -> bool {
+        matches!((rule, self), (BackwardRule::Relevance { .. }, Self::Relu6 | Self::Clip { .. }))
+    }
+
+    /// Takes a gradient through an activation with this output, in place, if the rule differs from the gradient there. `input` is
+    /// read only where [`rule_reads_input`](Self::rule_reads_input) says so.
+    fn backward_by_rule(self, rule: BackwardRule, input: &[f32], output: &[f32], gradient: &mut [f32]) -> bool {
+        match (rule, self) {
+            (BackwardRule::Gradient, _) => return false,
+            (_, Self::Relu) => rule.rectify(output, gradient),
+            (BackwardRule::Relevance { epsilon }, Self::Tanh) => {
+                map_gradient(output, gradient, |y, dy| {
+                    dy * share(y, y.clamp(-1.0 + 1e-7, 1.0 - 1e-7).atanh(), epsilon)
+                });
+            }
+            (BackwardRule::Relevance { epsilon }, Self::Sigmoid) => {
+                map_gradient(output, gradient, |y, dy| {
+                    let y = y.clamp(1e-7, 1.0 - 1e-7);
+                    dy * share(y - 0.5, (y / (1.0 - y)).ln(), epsilon)
+                });
+            }
+            (BackwardRule::Relevance { epsilon }, Self::Relu6 | Self::Clip { .. }) => {
+                let start = self.at_zero();
+                for ((dy, &y), &z) in gradient.iter_mut().zip(output).zip(input) {
+                    *dy *= share(y - start, z, epsilon);
+                }
+            }
+            // A rectifier with a ceiling: beyond it nothing passes, as in its gradient.
+            (BackwardRule::GuidedBackprop, Self::Relu6) => {
+                map_gradient(output, gradient, |y, dy| if y > 0.0 && y < 6.0 { dy.max(0.0) } else { 0.0 });
+            }
+            (BackwardRule::Deconvnet, Self::Relu6) => rule.rectify(output, gradient),
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// `y / (z + eps sign z)`
+fn share(y: f32, z: f32, epsilon: f32) -> f32 {
+    y / (z + epsilon.copysign(z))
 }
 
 /// An activation as a layer of its own.
@@ -83,7 +128,7 @@ impl Activation {
     }
 }
 
-impl Mechanics for Activation {
+impl LayerSpec for Activation {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         self.activation.check()?;
         Ok(one_input(inputs)?.clone())
@@ -98,13 +143,13 @@ impl Mechanics for Activation {
         true
     }
 
-    fn prepare(&self, _setting: &Setting) -> Box<dyn Operation> {
+    fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {
         unreachable!("a view computes nothing")
     }
 }
 
 /// An activation, ready to compute.
-pub(crate) struct Activating {
+pub(crate) struct ActivationOp {
     cpu: Cpu,
     kind: ActivationKind,
     rule: BackwardRule,
@@ -114,9 +159,9 @@ pub(crate) struct Activating {
     scratch: Vec<f32>,
 }
 
-impl Activating {
-    pub(crate) fn new(setting: &Setting, kind: ActivationKind) -> Self {
-        Self { cpu: setting.cpu, kind, rule: setting.rule, classes: setting.output.channels(), scratch: Vec::new() }
+impl ActivationOp {
+    pub(crate) fn new(config: &OpConfig, kind: ActivationKind) -> Self {
+        Self { cpu: config.cpu, kind, rule: config.rule, classes: config.output.channels(), scratch: Vec::new() }
     }
 
     fn pointwise(&self) -> Option<Pointwise> {
@@ -134,8 +179,8 @@ impl Activating {
     /// Turns the gradient of the output into that of the input, in place.
     fn backward(&self, pass: &Backward, grad: &mut [f32]) {
         let output = pass.output;
-        let input = if self.rule.reads_input(self.kind) { pass.inputs.get(0) } else { &[] };
-        if self.rule.activation(self.kind, input, output, grad) {
+        let input = if self.kind.rule_reads_input(self.rule) { pass.inputs.get(0) } else { &[] };
+        if self.kind.backward_by_rule(self.rule, input, output, grad) {
             return;
         }
         match (self.pointwise(), self.kind) {
@@ -147,7 +192,7 @@ impl Activating {
     }
 }
 
-impl Operation for Activating {
+impl Op for ActivationOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let input = pass.inputs.get(0);
         match (self.pointwise(), self.kind) {
@@ -158,8 +203,8 @@ impl Operation for Activating {
         }
     }
 
-    fn backward_reads(&self) -> Reads {
-        Reads { inputs: self.rule.reads_input(self.kind), output: true }
+    fn backward_needs(&self) -> BackwardNeeds {
+        BackwardNeeds { inputs: self.kind.rule_reads_input(self.rule), output: true }
     }
 
     /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the

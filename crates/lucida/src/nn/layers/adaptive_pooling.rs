@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
+use super::spec::{LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_picture};
 
 /// The longest side of an output: what asks for more is no network.
 const LONGEST_SIDE: usize = 1 << 16;
@@ -32,7 +33,7 @@ impl AdaptiveAveragePooling2D {
     }
 }
 
-impl Mechanics for AdaptiveAveragePooling2D {
+impl LayerSpec for AdaptiveAveragePooling2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [_, _, channels] = one_picture(inputs)?;
         match self.output_size {
@@ -43,8 +44,8 @@ impl Mechanics for AdaptiveAveragePooling2D {
         }
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        let [height, width, channels] = config.inputs[0].as_picture().expect("the shape rule accepts images only");
         Box::new(AdaptivePooling { layer: *self, input: [height, width], channels })
     }
 }
@@ -79,7 +80,7 @@ impl AdaptivePooling {
     }
 }
 
-impl Operation for AdaptivePooling {
+impl Op for AdaptivePooling {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let (input, channels) = (pass.inputs.get(0), self.channels);
         output.fill(0.0);

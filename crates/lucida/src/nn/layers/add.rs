@@ -1,16 +1,17 @@
 //! Addition of inputs, as in residual networks.
 
+use super::spec::LayerSpec;
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::transfer;
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape};
 
 /// The sum of several inputs of one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Add {}
 
-impl Mechanics for Add {
+impl LayerSpec for Add {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
             return Err(format!("takes two inputs or more, got {}", inputs.len()));
@@ -21,8 +22,8 @@ impl Mechanics for Add {
         }
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        Box::new(Addition { cpu: setting.cpu })
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        Box::new(Addition { cpu: config.cpu })
     }
 }
 
@@ -30,7 +31,7 @@ struct Addition {
     cpu: Cpu,
 }
 
-impl Operation for Addition {
+impl Op for Addition {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         for index in 0..pass.inputs.count() {
             transfer(self.cpu, pass.inputs.get(index), output, index > 0);

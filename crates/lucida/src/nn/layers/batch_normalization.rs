@@ -8,14 +8,15 @@
 //! y = gamma (x - m) / sqrt(v + epsilon) + beta
 //! ```
 //!
-//! Where a team trains, the batch is that of all its members: they add up what they have counted.
+//! In distributed training the batch is that of all processes: they sum their statistics.
 
 use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 
-use super::{Backward, Forward, Mechanics, Operation, Reads, Setting, one_input};
-use crate::nn::{Initializer, Shape, Share, Weight, WeightSpec};
+use super::spec::{FusingSpec, LayerSpec, one_input};
+use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
+use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
 /// Normalizes each channel (the last axis).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -56,14 +57,7 @@ impl Default for BatchNormalization {
 impl BatchNormalization {
     /// Folds the four numbers of a channel into a factor and a shift: gamma and beta are the first of `weights`, if it has
     /// them.
-    pub(super) fn fold(
-        &self,
-        weights: &[Weight],
-        mean: &[f32],
-        variance: &[f32],
-        factor: &mut [f32],
-        shift: &mut [f32],
-    ) {
+    fn fold(&self, weights: &[Weight], mean: &[f32], variance: &[f32], factor: &mut [f32], shift: &mut [f32]) {
         let gamma = self.scale.then(|| weights[0].values());
         let beta = self.center.then(|| weights[usize::from(self.scale)].values());
         for c in 0..mean.len() {
@@ -74,7 +68,7 @@ impl BatchNormalization {
     }
 }
 
-impl Mechanics for BatchNormalization {
+impl LayerSpec for BatchNormalization {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         if !(self.epsilon > 0.0 && (0.0..=1.0).contains(&self.momentum)) {
             return Err(format!("epsilon {} and momentum {} make no sense", self.epsilon, self.momentum));
@@ -101,15 +95,41 @@ impl Mechanics for BatchNormalization {
         weights
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let channels = setting.output.channels();
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        self.prepare_fused(config, Fused::default())
+    }
+
+    fn fusing(&self) -> Option<&dyn FusingSpec> {
+        Some(self)
+    }
+
+    fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
+        Some(Box::new(*self))
+    }
+}
+
+impl ChannelAffine for BatchNormalization {
+    /// With fixed statistics: `gamma / sqrt(v + epsilon)` and `beta - m gamma / sqrt(v + epsilon)`.
+    fn factor_and_shift(&self, weights: &[Weight], factor: &mut [f32], shift: &mut [f32]) {
+        let [.., mean, variance] = weights else { return };
+        self.fold(weights, mean.values(), variance.values(), factor, shift);
+    }
+}
+
+impl FusingSpec for BatchNormalization {
+    fn fusible(&self) -> Fusible {
+        Fusible { relu: true, ..Fusible::default() }
+    }
+
+    fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
+        let channels = config.output.channels();
         let row = || Buffer::zeroed(channels);
         Box::new(Normalization {
-            cpu: setting.cpu,
+            cpu: config.cpu,
             config: *self,
-            training: setting.training,
-            relu: setting.relu,
-            grad_weights: setting.grad_weights,
+            training: config.training,
+            relu: fused.relu,
+            grad_weights: config.gradients.weights,
             mean: row(),
             variance: row(),
             factor: row(),
@@ -117,7 +137,7 @@ impl Mechanics for BatchNormalization {
             sums: row(),
             products: row(),
             coefficients: [row(), row(), row()],
-            workspace: Buffer::zeroed(channel_workspace(setting.cpu, channels)),
+            workspace: Buffer::zeroed(channel_workspace(config.cpu, channels)),
             count: 0.0,
         })
     }
@@ -141,7 +161,7 @@ struct Normalization {
     products: Buffer,
     coefficients: [Buffer; 3],
     workspace: Buffer,
-    /// The values of a channel in the batch: of all members of a team.
+    /// The values of a channel in the batch: of all processes.
     count: f32,
 }
 
@@ -151,10 +171,10 @@ impl Normalization {
         config.fold(weights, mean, variance, factor, shift);
     }
 
-    /// Makes mean and variance of one member's part those of the whole batch.
-    fn join(&mut self, share: Share<'_>) {
+    /// Makes mean and variance of one process's part those of the whole batch.
+    fn join(&mut self, shard: Shard<'_>) {
         let channels = self.mean.len();
-        let count = if share.counts { f64::from(self.count) } else { 0.0 };
+        let count = if shard.counts { f64::from(self.count) } else { 0.0 };
         let mut sums = vec![count; 1 + 2 * channels];
         let (means, squares) = sums[1..].split_at_mut(channels);
         for c in 0..channels {
@@ -162,7 +182,7 @@ impl Normalization {
             means[c] = count * mean;
             squares[c] = count * (f64::from(self.variance[c]) + mean * mean);
         }
-        share.team.sum(&mut sums);
+        shard.group.sum(&mut sums);
         let count = sums[0];
         self.count = count as f32;
         let (means, squares) = sums[1..].split_at(channels);
@@ -173,11 +193,11 @@ impl Normalization {
         }
     }
 
-    /// Makes the sums over one member's part those over the whole batch.
-    fn join_gradients(&mut self, share: Share<'_>) {
+    /// Makes the sums over one process's part those over the whole batch.
+    fn join_gradients(&mut self, shard: Shard<'_>) {
         let channels = self.sums.len();
         let mut sums: Vec<f64> = self.sums.iter().chain(self.products.iter()).map(|&value| f64::from(value)).collect();
-        share.team.sum(&mut sums);
+        shard.group.sum(&mut sums);
         let (of_sums, of_products) = sums.split_at(channels);
         for c in 0..channels {
             self.sums[c] = of_sums[c] as f32;
@@ -191,7 +211,7 @@ impl Normalization {
     }
 }
 
-impl Operation for Normalization {
+impl Op for Normalization {
     fn set_weights(&mut self, weights: &[Weight]) {
         if !self.training {
             let [.., mean, variance] = weights else { return };
@@ -206,16 +226,16 @@ impl Operation for Normalization {
         if self.training {
             moments(self.cpu, input, &mut self.mean, &mut self.variance, &mut self.workspace);
             self.count = (input.len() / self.mean.len()) as f32;
-            if let Some(share) = pass.share {
-                self.join(share);
+            if let Some(shard) = pass.shard {
+                self.join(shard);
             }
             self.fold(pass.weights);
         }
         affine(self.cpu, input, &self.factor, &self.shift, self.relu, output);
     }
 
-    fn backward_reads(&self) -> Reads {
-        Reads { inputs: self.training || self.grad_weights, output: false }
+    fn backward_needs(&self) -> BackwardNeeds {
+        BackwardNeeds { inputs: self.training || self.grad_weights, output: false }
     }
 
     /// With fixed statistics `dx = dy gamma / sqrt(v + epsilon)`. In training mean and variance depend on `x` too: over the
@@ -229,8 +249,8 @@ impl Operation for Normalization {
         let channels = self.mean.len();
         if self.training {
             self.gradient_sums(pass);
-            if let Some(share) = pass.share {
-                self.join_gradients(share);
+            if let Some(shard) = pass.shard {
+                self.join_gradients(shard);
             }
         }
         let count = self.count;
@@ -245,7 +265,7 @@ impl Operation for Normalization {
             }
         }
         // Samples that do not count have no part in mean and variance, so none in their gradients.
-        if self.training && pass.share.is_some_and(|share| !share.counts) {
+        if self.training && pass.shard.is_some_and(|shard| !shard.counts) {
             [&mut *of_grad, of_input, constant].into_iter().for_each(|row| row.fill(0.0));
         }
         let factors = (&of_grad[..], &of_input[..], &constant[..]);

@@ -1,16 +1,17 @@
 //! Concatenation of channels.
 
+use super::spec::LayerSpec;
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape};
 
 /// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Concatenate {}
 
-impl Mechanics for Concatenate {
+impl LayerSpec for Concatenate {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
             return Err(format!("takes two inputs or more, got {}", inputs.len()));
@@ -26,15 +27,15 @@ impl Mechanics for Concatenate {
         Ok(Shape::from(&sizes[..]))
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
         let mut start = 0;
-        let blocks = setting.inputs.iter().map(|input| {
+        let blocks = config.inputs.iter().map(|input| {
             let block = (start, input.channels());
             start += input.channels();
             block
         });
-        let pixels = setting.output.len() / setting.output.channels();
-        let (cpu, channels) = (setting.cpu, setting.output.channels());
+        let pixels = config.output.len() / config.output.channels();
+        let (cpu, channels) = (config.cpu, config.output.channels());
         Box::new(Concatenation { cpu, pixels, channels, blocks: blocks.collect() })
     }
 }
@@ -47,7 +48,7 @@ struct Concatenation {
     blocks: Vec<(usize, usize)>,
 }
 
-impl Operation for Concatenation {
+impl Op for Concatenation {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         for (index, &(start, width)) in self.blocks.iter().enumerate() {
             let from = (pass.inputs.get(index), Columns { start: 0, stride: width });

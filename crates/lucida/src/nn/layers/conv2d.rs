@@ -14,10 +14,12 @@ use lucida_kernels::ops::sum_rows_workspace;
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ActivationKind, Backward, BatchNormalization, Forward, Mechanics, Operation, Padding, Reads, Setting, Work,
+use super::activation::ActivationKind;
+use super::padding::{Padding, resolve_window};
+use super::spec::{FusingSpec, LayerSpec, one_picture};
+use crate::nn::op::{
+    Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore,
 };
-use super::{one_picture, resolve_window};
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
 /// A convolution over the height and width of an image.
@@ -109,7 +111,7 @@ impl Conv2D {
     }
 }
 
-impl Mechanics for Conv2D {
+impl LayerSpec for Conv2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let shape = self.shape(one_picture(inputs)?)?;
         Ok(Shape::picture(shape.output[0], shape.output[1], shape.filters))
@@ -125,10 +127,31 @@ impl Mechanics for Conv2D {
         self.activation
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let input = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        self.prepare_fused(config, Fused::default())
+    }
+
+    fn fusing(&self) -> Option<&dyn FusingSpec> {
+        Some(self)
+    }
+}
+
+impl FusingSpec for Conv2D {
+    fn fusible(&self) -> Fusible {
+        Fusible {
+            relu: true,
+            max_pooling: true,
+            // The shift takes the place of a bias.
+            affine: !self.use_bias,
+            relu_before: ReluBefore::WholeGradient,
+            linear_gradient: true,
+        }
+    }
+
+    fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
+        let input = config.inputs[0].as_picture().expect("the shape rule accepts images only");
         let shape = self.shape(input).expect("the shape rule has accepted this input");
-        Box::new(Convolution::new(setting, shape, self.use_bias))
+        Box::new(Convolution::new(config, fused, shape, self.use_bias))
     }
 }
 
@@ -153,24 +176,25 @@ pub(super) struct Convolution {
     use_bias: bool,
     relu: bool,
     grad_weights: bool,
-    through_relu: bool,
+    relu_before: bool,
     folded: Option<Folded>,
     workspace: Buffer,
 }
 
-/// A batch normalization with fixed statistics that follows: a factor and a shift for each filter's sums.
+/// A factor and a shift for each filter's sums, that follow with fixed weights.
 struct Folded {
-    normalization: BatchNormalization,
+    affine: Box<dyn ChannelAffine>,
     factor: Vec<f32>,
     shift: Vec<f32>,
 }
 
 impl Convolution {
-    pub(super) fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
-        let gradients = Conv2dGradients { input: setting.grad_input, kernel: setting.grad_weights };
-        let workspace = if setting.grad_weights { sum_rows_workspace(setting.cpu, shape.filters) } else { 0 };
-        let (cpu, batch, exact) = (setting.cpu, setting.batch, setting.exact);
-        let kernel = match setting.pool {
+    pub(super) fn new(config: &OpConfig, fused: Fused, shape: Conv2dShape, use_bias: bool) -> Self {
+        let wanted = config.gradients;
+        let gradients = Conv2dGradients { input: wanted.inputs, kernel: wanted.weights };
+        let workspace = if wanted.weights { sum_rows_workspace(config.cpu, shape.filters) } else { 0 };
+        let (cpu, batch, exact) = (config.cpu, config.batch, config.exact);
+        let kernel = match fused.max_pooling {
             true => lucida_kernels::Conv2d::pooled(cpu, shape, batch, gradients, exact),
             false if exact => lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
             false => lucida_kernels::Conv2d::new(cpu, shape, batch, gradients),
@@ -178,11 +202,11 @@ impl Convolution {
         Self {
             kernel,
             use_bias,
-            relu: setting.relu,
-            grad_weights: setting.grad_weights,
-            through_relu: setting.through_relu && setting.grad_input,
-            folded: setting.normalization.map(|normalization| Folded {
-                normalization,
+            relu: fused.relu,
+            grad_weights: wanted.weights,
+            relu_before: fused.relu_before && wanted.inputs,
+            folded: fused.affine.map(|affine| Folded {
+                affine,
                 factor: vec![0.0; shape.filters],
                 shift: vec![0.0; shape.filters],
             }),
@@ -191,17 +215,16 @@ impl Convolution {
     }
 }
 
-impl Operation for Convolution {
+impl Op for Convolution {
     fn set_weights(&mut self, weights: &[Weight]) {
         let [kernel, rest @ ..] = weights else { return };
         self.kernel.set_kernel(kernel.values());
-        if let (Some(folded), [.., mean, variance]) = (&mut self.folded, rest) {
-            let Folded { normalization, factor, shift } = folded;
-            normalization.fold(rest, mean.values(), variance.values(), factor, shift);
+        if let Some(Folded { affine, factor, shift }) = &mut self.folded {
+            affine.factor_and_shift(rest, factor, shift);
         }
     }
 
-    /// Normalization, bias and ReLU are applied to the sums while they are still in registers.
+    /// Factor, shift or bias, and ReLU are applied to the sums while they are still in registers.
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let (scale, bias) = match &self.folded {
             Some(folded) => (Some(&folded.factor[..]), Some(&folded.shift[..])),
@@ -210,18 +233,18 @@ impl Operation for Convolution {
         self.kernel.forward_scaled(pass.batch, pass.inputs.get(0), scale, bias, self.relu, output);
     }
 
-    fn backward_reads(&self) -> Reads {
-        Reads { inputs: self.grad_weights || self.through_relu, output: false }
+    fn backward_needs(&self) -> BackwardNeeds {
+        BackwardNeeds { inputs: self.grad_weights || self.relu_before, output: false }
     }
 
     /// `dX` is the full convolution of `dY` with the kernel turned by 180 degrees:
     /// `dX[y, x, c] = sum over i, j, f of dY[y - i + p, x - j + p, f] K[i, j, c, f]` for stride 1.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         let (batch, grad_output) = (pass.batch, pass.grad_output);
-        if let Some(map) = pass.added {
-            let (input, relu) = (pass.inputs.get(0), self.through_relu);
+        if let Some(map) = pass.linear_gradient {
+            let (input, relu) = (pass.inputs.get(0), self.relu_before);
             self.kernel.backward_input_mapped(batch, grad_output, input, map, relu, grad_input, accumulate);
-        } else if self.through_relu {
+        } else if self.relu_before {
             self.kernel.backward_input_through_relu(batch, grad_output, pass.inputs.get(0), grad_input, accumulate);
         } else {
             self.kernel.backward_input(batch, grad_output, grad_input, accumulate);
@@ -232,10 +255,10 @@ impl Operation for Convolution {
         self.kernel.set_timed(timed);
     }
 
-    fn work(&self) -> Work {
+    fn stats(&self) -> OpStats {
         let [forward, backward_input, backward_weights] = self.kernel.algorithms();
         let (operations, product_rates) = (self.kernel.operations(), self.kernel.product_rates());
-        Work { forward, backward_input, backward_weights, operations, product_rates }
+        OpStats { forward, backward_input, backward_weights, operations, product_rates }
     }
 
     /// `dK` is the convolution of the input with `dY`: `dK[i, j, c, f] = sum over y, x of X[s y + i - p, s x + j - p, c]

@@ -4,8 +4,10 @@ use lucida_kernels::ops::{Update, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, DenseGradient};
 use serde::{Deserialize, Serialize};
 
+use super::activation::ActivationKind;
 use super::conv2d::{Convolution, bias_gradient, kernel_and_bias, weight_gradients};
-use super::{ActivationKind, Backward, Forward, Mechanics, Operation, Reads, Setting, Work, one_input};
+use super::spec::{FusingSpec, LayerSpec, one_input};
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
 /// A layer in which each unit sees all inputs.
@@ -49,7 +51,7 @@ impl Dense {
     }
 }
 
-impl Mechanics for Dense {
+impl LayerSpec for Dense {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = one_input(inputs)?;
         self.activation.check()?;
@@ -70,12 +72,26 @@ impl Mechanics for Dense {
         self.activation
     }
 
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        self.prepare_fused(config, Fused::default())
+    }
+
+    fn fusing(&self) -> Option<&dyn FusingSpec> {
+        Some(self)
+    }
+}
+
+impl FusingSpec for Dense {
+    fn fusible(&self) -> Fusible {
+        Fusible { relu: true, relu_before: ReluBefore::WholeGradient, ..Fusible::default() }
+    }
+
     /// A dense layer is the 1x1 convolution of a 1x1 image, in all passes: `dx = dy W^T`, `dW = x^T dy`, `db = sum dy`.
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let shape = Conv2dShape::dense(setting.inputs[0].len(), self.units);
-        match Changing::suits(setting, shape) {
-            true => Box::new(Changing::new(setting, shape, self.use_bias)),
-            false => Box::new(Convolution::new(setting, shape, self.use_bias)),
+    fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
+        let shape = Conv2dShape::dense(config.inputs[0].len(), self.units);
+        match UnpackedDense::suits(config, shape) {
+            true => Box::new(UnpackedDense::new(config, &fused, shape, self.use_bias)),
+            false => Box::new(Convolution::new(config, fused, shape, self.use_bias)),
         }
     }
 }
@@ -86,49 +102,49 @@ const MANY_WEIGHTS: usize = 1 << 18;
 const UNITS_PER_SAMPLE: usize = 4;
 
 /// A dense layer in training, whose weights are others at each step: they are not packed.
-struct Changing {
+struct UnpackedDense {
     dense: lucida_kernels::Dense,
     /// For the gradients of the weights.
     gradients: lucida_kernels::Conv2d,
     use_bias: bool,
     relu: bool,
-    through_relu: bool,
+    relu_before: bool,
     workspace: Buffer,
 }
 
-impl Changing {
-    fn suits(setting: &Setting, shape: Conv2dShape) -> bool {
-        let few_samples = UNITS_PER_SAMPLE * setting.batch <= shape.filters;
-        let fits = lucida_kernels::Dense::fits(setting.cpu, shape.filters);
-        setting.grad_weights && few_samples && fits && shape.kernel_len() >= MANY_WEIGHTS
+impl UnpackedDense {
+    fn suits(config: &OpConfig, shape: Conv2dShape) -> bool {
+        let few_samples = UNITS_PER_SAMPLE * config.batch <= shape.filters;
+        let fits = lucida_kernels::Dense::fits(config.cpu, shape.filters);
+        config.gradients.weights && few_samples && fits && shape.kernel_len() >= MANY_WEIGHTS
     }
 
-    fn new(setting: &Setting, shape: Conv2dShape, use_bias: bool) -> Self {
-        let (cpu, batch) = (setting.cpu, setting.batch);
+    fn new(config: &OpConfig, fused: &Fused, shape: Conv2dShape, use_bias: bool) -> Self {
+        let (cpu, batch) = (config.cpu, config.batch);
         let gradients = Conv2dGradients { input: false, kernel: true };
         Self {
             dense: lucida_kernels::Dense::new(cpu, shape.channels, shape.filters, batch),
             gradients: lucida_kernels::Conv2d::direct(cpu, shape, batch, gradients),
             use_bias,
-            relu: setting.relu,
-            through_relu: setting.through_relu,
+            relu: fused.relu,
+            relu_before: fused.relu_before,
             workspace: Buffer::zeroed(sum_rows_workspace(cpu, shape.filters)),
         }
     }
 }
 
-impl Operation for Changing {
+impl Op for UnpackedDense {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         let bias = self.use_bias.then(|| pass.weights[1].values());
         self.dense.forward(pass.batch, pass.inputs.get(0), pass.weights[0].values(), bias, self.relu, output);
     }
 
-    fn backward_reads(&self) -> Reads {
-        Reads { inputs: true, output: false }
+    fn backward_needs(&self) -> BackwardNeeds {
+        BackwardNeeds { inputs: true, output: false }
     }
 
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        let gate = self.through_relu.then(|| pass.inputs.get(0));
+        let gate = self.relu_before.then(|| pass.inputs.get(0));
         let gradient = DenseGradient { values: grad_input, accumulate, gate };
         self.dense.backward_input(pass.batch, pass.grad_output, pass.weights[0].values(), gradient);
     }
@@ -146,11 +162,11 @@ impl Operation for Changing {
         bias_gradient(&self.gradients, pass, &mut gradients[1..], &mut self.workspace);
     }
 
-    fn work(&self) -> Work {
+    fn stats(&self) -> OpStats {
         let [_, _, backward_weights] = self.gradients.algorithms();
         let unpacked = Some("product, unpacked");
         let operations = self.gradients.operations();
-        Work { forward: unpacked, backward_input: unpacked, backward_weights, operations, ..Work::default() }
+        OpStats { forward: unpacked, backward_input: unpacked, backward_weights, operations, ..OpStats::default() }
     }
 }
 
@@ -181,13 +197,13 @@ mod tests {
         let batch = 5;
         let mut results = [batch, 512].map(|capacity| {
             let builder = Plan::builder(&network).batch_size(capacity).training().input_gradient().weight_gradients();
-            let mut plan = builder.seed(network.nodes()[output].name()).build().unwrap();
+            let mut plan = builder.grad_output_at(network.nodes()[output].name()).build().unwrap();
             let unpacked = |step: &StepProfile| step.forward.algorithm == Some("product, unpacked");
             assert!(plan.profile().iter().all(|step| unpacked(step) == (capacity == batch)));
             plan.set_batch(batch);
             plan.input_mut().iter_mut().enumerate().for_each(|(i, x)| *x = (i * 31 % 23) as f32 / 11.0 - 1.0);
             plan.forward_training(&mut network, StepSeed { seed: 1, first_sample: 0 }).unwrap();
-            plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
+            plan.grad_output_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
             let output = plan.output(0).to_vec();
             plan.backward(&network);
             let mut all = vec![output, plan.input_gradient().unwrap().to_vec()];
@@ -217,7 +233,7 @@ mod tests {
             for (at, network) in networks.iter_mut().enumerate() {
                 let last = network.nodes().last().unwrap().name().to_owned();
                 let builder = Plan::builder(network).batch_size(5).training().weight_gradients();
-                let mut plan = builder.seed(last.as_str()).build().unwrap();
+                let mut plan = builder.grad_output_at(last.as_str()).build().unwrap();
                 let mut state = OptimizerState::new(optimizer, network);
                 // The smaller rate of a frozen start.
                 let rate = |weight: usize| if weight < 2 { 1e-4 } else { 1e-3 };
@@ -229,7 +245,10 @@ mod tests {
                         .enumerate()
                         .for_each(|(i, x)| *x = ((i + step) % 23) as f32 / 11.0 - 1.0);
                     plan.forward_training(network, StepSeed { seed: 1, first_sample: 0 }).unwrap();
-                    plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
+                    plan.grad_output_mut(0)
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(i, g)| *g = (i * 17 % 13) as f32 / 6.0 - 1.0);
                     if at == 0 {
                         plan.backward_and_apply(network, &mut state, rate);
                         assert!(plan.weight_gradients()[2].iter().all(|&g| g == 0.0), "it is never whole");

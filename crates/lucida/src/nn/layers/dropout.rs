@@ -1,13 +1,13 @@
 //! Dropout (Srivastava et al., 2014): in training each value is dropped with probability `rate`, and the others are
 //! divided by `1 - rate`, so that nothing has to change when the network is used.
 
+use super::spec::{LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::ops::multiply;
 use lucida_kernels::{Buffer, Cpu};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_input};
 
 /// Drops values at random in training; does nothing otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ impl Dropout {
     }
 }
 
-impl Mechanics for Dropout {
+impl LayerSpec for Dropout {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         if !(0.0..1.0).contains(&self.rate) {
             return Err(format!("a dropout rate is at least 0 and less than 1, got {}", self.rate));
@@ -35,35 +35,30 @@ impl Mechanics for Dropout {
         !training || self.rate == 0.0
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let features = setting.inputs[0].len();
-        let factors = Buffer::zeroed(setting.batch * features);
-        Box::new(Dropping { cpu: setting.cpu, rate: self.rate, stream: setting.stream, features, factors })
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        let features = config.inputs[0].len();
+        let factors = Buffer::zeroed(config.batch * features);
+        Box::new(Dropping { cpu: config.cpu, rate: self.rate, features, factors })
     }
 }
 
 struct Dropping {
     cpu: Cpu,
     rate: f32,
-    stream: u64,
     features: usize,
     /// What each value of the batch is multiplied with: zero or `1 / (1 - rate)`.
     factors: Buffer,
 }
 
-impl Operation for Dropping {
-    /// The numbers are drawn from a position in the layer's stream that depends on nothing but the sample's number, so a
-    /// sample drops the same values however the samples are spread over batches, threads or machines.
+impl Op for Dropping {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
-        let seed = pass.seed.expect("a plan for training is given a seed for each step");
+        let mut generator =
+            pass.seed.expect("a plan for training is given a seed for each step").generator(self.features);
         let keep = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
-        let mut rng = ChaCha8Rng::seed_from_u64(seed.seed);
-        rng.set_stream(self.stream);
-        rng.set_word_pos(u128::from(seed.first_sample) * self.features as u128);
         let len = output.len();
         let factors = &mut self.factors[..len];
-        factors.iter_mut().for_each(|factor| *factor = if rng.next_u32() < threshold { 0.0 } else { keep });
+        factors.iter_mut().for_each(|factor| *factor = if generator.next_u32() < threshold { 0.0 } else { keep });
         multiply(self.cpu, pass.inputs.get(0), factors, output, false);
     }
 

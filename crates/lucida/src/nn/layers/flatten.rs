@@ -1,14 +1,15 @@
 //! Flatten: an image as a vector. The values stay where they are.
 
+use super::spec::{LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::op::{Op, OpConfig};
 use serde::{Deserialize, Serialize};
-
-use super::{Mechanics, Operation, Setting, Shape, one_input};
 
 /// All values of a sample in one axis: rows first, then columns, then channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flatten {}
 
-impl Mechanics for Flatten {
+impl LayerSpec for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::flat(one_input(inputs)?.len()))
     }
@@ -17,7 +18,7 @@ impl Mechanics for Flatten {
         true
     }
 
-    fn prepare(&self, _setting: &Setting) -> Box<dyn Operation> {
+    fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {
         unreachable!("a view computes nothing")
     }
 }

@@ -3,8 +3,10 @@
 use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
 
-use super::pooling::PoolingOperation;
-use super::{Mechanics, Operation, Setting, Shape, one_picture};
+use super::pooling::PoolingOp;
+use super::spec::{LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Op, OpConfig};
 
 macro_rules! global_pooling_layer {
     ($(#[$doc:meta])* $name:ident, $kind:expr) => {
@@ -12,16 +14,16 @@ macro_rules! global_pooling_layer {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $name {}
 
-        impl Mechanics for $name {
+        impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let [_, _, channels] = one_picture(inputs)?;
                 Ok(Shape::flat(channels))
             }
 
-            fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
+            fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
                 let [height, width, channels] =
-                    setting.inputs[0].as_picture().expect("the shape rule accepts images only");
-                Box::new(PoolingOperation::new(setting, $kind, Pool2dShape::global(height, width, channels)))
+                    config.inputs[0].as_picture().expect("the shape rule accepts images only");
+                Box::new(PoolingOp::new(config, false, $kind, Pool2dShape::global(height, width, channels)))
             }
         }
     };

@@ -1,8 +1,9 @@
 //! The input of a network.
 
+use super::spec::LayerSpec;
+use crate::nn::Shape;
+use crate::nn::op::{Op, OpConfig};
 use serde::{Deserialize, Serialize};
-
-use super::{Mechanics, Operation, Setting, Shape};
 
 /// Where the data comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ impl Input {
     }
 }
 
-impl Mechanics for Input {
+impl LayerSpec for Input {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         if !inputs.is_empty() {
             return Err(format!("an input layer has no inputs, got {}", inputs.len()));
@@ -29,7 +30,7 @@ impl Mechanics for Input {
         Ok(self.shape.clone())
     }
 
-    fn prepare(&self, _setting: &Setting) -> Box<dyn Operation> {
+    fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {
         unreachable!("the plan fills the inputs itself")
     }
 }

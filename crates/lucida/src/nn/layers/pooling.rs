@@ -1,9 +1,11 @@
 //! Pooling: each output is the maximum, or the mean, of a window of its channel.
 
+use super::padding::{Padding, resolve_window};
+use super::spec::{FusingSpec, LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 use lucida_kernels::{Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Padding, Reads, Setting, Shape, one_picture, resolve_window};
 
 macro_rules! pooling_layer {
     ($(#[$doc:meta])* $name:ident, $kind:expr) => {
@@ -50,16 +52,32 @@ macro_rules! pooling_layer {
             }
         }
 
-        impl Mechanics for $name {
+        impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let shape = self.shape(one_picture(inputs)?)?;
                 Ok(Shape::picture(shape.output[0], shape.output[1], shape.channels))
             }
 
-            fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-                let input = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
+            fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+                self.prepare_fused(config, Fused::default())
+            }
+
+            fn fusing(&self) -> Option<&dyn FusingSpec> {
+                Some(self)
+            }
+        }
+
+        impl FusingSpec for $name {
+            fn fusible(&self) -> Fusible {
+                // The gradient of a maximum that is not positive is dropped.
+                let relu_before = if $kind == Pooling::Max { ReluBefore::OwnGradient } else { ReluBefore::No };
+                Fusible { relu_before, ..Fusible::default() }
+            }
+
+            fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
+                let input = config.inputs[0].as_picture().expect("the shape rule accepts images only");
                 let shape = self.shape(input).expect("the shape rule has accepted this input");
-                Box::new(PoolingOperation::new(setting, $kind, shape))
+                Box::new(PoolingOp::new(config, fused.relu_before, $kind, shape))
             }
         }
     };
@@ -76,36 +94,36 @@ pooling_layer! {
 }
 
 /// Pooling, ready to compute.
-pub(super) struct PoolingOperation {
+pub(super) struct PoolingOp {
     cpu: Cpu,
     kind: Pooling,
     shape: Pool2dShape,
-    through_relu: bool,
+    relu_before: bool,
 }
 
-impl PoolingOperation {
-    pub(super) fn new(setting: &Setting, kind: Pooling, shape: Pool2dShape) -> Self {
-        Self { cpu: setting.cpu, kind, shape, through_relu: setting.through_relu }
+impl PoolingOp {
+    pub(super) fn new(config: &OpConfig, relu_before: bool, kind: Pooling, shape: Pool2dShape) -> Self {
+        Self { cpu: config.cpu, kind, shape, relu_before }
     }
 }
 
-impl Operation for PoolingOperation {
+impl Op for PoolingOp {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         pool2d(self.cpu, self.kind, &self.shape, pass.batch, pass.inputs.get(0), output);
     }
 
-    fn backward_reads(&self) -> Reads {
+    fn backward_needs(&self) -> BackwardNeeds {
         let switches = self.kind == Pooling::Max;
-        Reads { inputs: switches, output: switches }
+        BackwardNeeds { inputs: switches, output: switches }
     }
 
     /// Maximum: the gradient goes to the pixel that held the maximum (the first, if several do). Mean: to all pixels of
     /// the window in equal parts.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        let Self { cpu, shape, through_relu, .. } = self;
+        let Self { cpu, shape, relu_before, .. } = self;
         match self.kind {
             Pooling::Max => {
-                let options = PoolBackward { accumulate, through_relu: *through_relu };
+                let options = PoolBackward { accumulate, through_relu: *relu_before };
                 let (input, output) = (pass.inputs.get(0), pass.output);
                 max_pool2d_backward(*cpu, shape, pass.batch, input, output, pass.grad_output, grad_input, options);
             }

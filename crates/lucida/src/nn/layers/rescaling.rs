@@ -1,10 +1,11 @@
 //! Rescaling: a fixed factor and a fixed offset, as Keras's models that take raw pixels begin with.
 
+use super::spec::{LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::affine;
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_input};
 
 /// `output = scale * input + offset`, with one value for all channels or one per channel (the last axis).
 ///
@@ -30,7 +31,7 @@ impl Rescaling {
     }
 }
 
-impl Mechanics for Rescaling {
+impl LayerSpec for Rescaling {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let input = one_input(inputs)?;
         let channels = input.channels();
@@ -45,10 +46,10 @@ impl Mechanics for Rescaling {
         Ok(input.clone())
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let channels = setting.output.channels();
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        let channels = config.output.channels();
         Box::new(ScaleAndOffset {
-            cpu: setting.cpu,
+            cpu: config.cpu,
             scale: Self::per_channel(&self.scale, channels),
             offset: Self::per_channel(&self.offset, channels),
             zeros: vec![0.0; channels],
@@ -67,7 +68,7 @@ struct ScaleAndOffset {
     scratch: Vec<f32>,
 }
 
-impl Operation for ScaleAndOffset {
+impl Op for ScaleAndOffset {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         affine(self.cpu, pass.inputs.get(0), &self.scale, &self.offset, false, output);
     }

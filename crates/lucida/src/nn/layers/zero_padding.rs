@@ -1,10 +1,11 @@
 //! Zero padding: a border of zeros around an image.
 
+use super::spec::{LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
-
-use super::{Backward, Forward, Mechanics, Operation, Setting, Shape, one_picture};
 
 /// Adds rows and columns of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ impl ZeroPadding2D {
     }
 }
 
-impl Mechanics for ZeroPadding2D {
+impl LayerSpec for ZeroPadding2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [height, width, channels] = one_picture(inputs)?;
         let padded = |size: usize, [before, after]: [usize; 2]| size.checked_add(before)?.checked_add(after);
@@ -31,17 +32,17 @@ impl Mechanics for ZeroPadding2D {
             .ok_or_else(|| format!("a padding of {:?} around {} is too large", self.padding, inputs[0]))
     }
 
-    fn prepare(&self, setting: &Setting) -> Box<dyn Operation> {
-        let [height, width, channels] = setting.inputs[0].as_picture().expect("the shape rule accepts images only");
+    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
+        let [height, width, channels] = config.inputs[0].as_picture().expect("the shape rule accepts images only");
         let [[top, _], [left, right]] = self.padding;
         Box::new(ZeroBorder {
-            cpu: setting.cpu,
+            cpu: config.cpu,
             height,
             row: width * channels,
             padded_row: (left + width + right) * channels,
             left: left * channels,
             top,
-            padded_len: setting.output.len(),
+            padded_len: config.output.len(),
         })
     }
 }
@@ -68,7 +69,7 @@ impl ZeroBorder {
     }
 }
 
-impl Operation for ZeroBorder {
+impl Op for ZeroBorder {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         output.fill(0.0);
         for picture in 0..pass.batch {

@@ -30,7 +30,7 @@ impl NetworkBuilder {
 
     fn parameters_of(&self, node: &Node) -> u64 {
         let inputs: Vec<Shape> = node.inputs.iter().map(|&input| self.nodes[input].shape.clone()).collect();
-        let specs = node.layer.mechanics().weights(&inputs).into_iter();
+        let specs = node.layer.spec().weights(&inputs).into_iter();
         let sizes = specs.map(|spec| spec.shape.iter().fold(1_u64, |len, &size| len.saturating_mul(size as u64)));
         sizes.fold(0, u64::saturating_add)
     }

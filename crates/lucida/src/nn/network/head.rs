@@ -160,7 +160,7 @@ impl Network {
         let mut stream = 0;
         for node in first..self.nodes.len() {
             let inputs = self.input_shapes(node);
-            let specs = self.nodes[node].layer.mechanics().weights(&inputs);
+            let specs = self.nodes[node].layer.spec().weights(&inputs);
             for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
                 spec.initializer.fill(&spec.shape, weight.values_mut(), seed, stream);
                 stream += 1;

@@ -1,8 +1,8 @@
 //! Which tensors share a buffer.
 
-/// A tensor's life: the first and the last moment at which it is in use.
+/// A tensor's live range: the first and the last moment at which it is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Life {
+pub(super) struct LiveRange {
     pub(super) first: usize,
     pub(super) last: usize,
     pub(super) len: usize,
@@ -11,28 +11,28 @@ pub(super) struct Life {
 /// Gives each tensor a buffer so that no two that live at the same moment share one. Returns the buffer of each tensor,
 /// and the lengths of the buffers.
 ///
-/// In the order of birth, each tensor takes the free buffer that fits best: the smallest that is large enough, else the
+/// In the order of their first use, each tensor takes the free buffer that fits best: the smallest that is large enough, else the
 /// largest, which grows.
-pub(super) fn assign(lives: &[Life]) -> (Vec<usize>, Vec<usize>) {
-    let mut order: Vec<usize> = (0..lives.len()).collect();
-    order.sort_by_key(|&index| (lives[index].first, std::cmp::Reverse(lives[index].len), index));
-    let mut buffers = vec![0; lives.len()];
+pub(super) fn assign(ranges: &[LiveRange]) -> (Vec<usize>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..ranges.len()).collect();
+    order.sort_by_key(|&index| (ranges[index].first, std::cmp::Reverse(ranges[index].len), index));
+    let mut buffers = vec![0; ranges.len()];
     let mut lens: Vec<usize> = Vec::new();
     let mut busy_until: Vec<usize> = Vec::new();
     for index in order {
-        let life = lives[index];
-        let free = (0..lens.len()).filter(|&buffer| busy_until[buffer] < life.first);
+        let range = ranges[index];
+        let free = (0..lens.len()).filter(|&buffer| busy_until[buffer] < range.first);
         let best = free.min_by_key(|&buffer| {
             let len = lens[buffer];
-            if len >= life.len { (0, len) } else { (1, usize::MAX - len) }
+            if len >= range.len { (0, len) } else { (1, usize::MAX - len) }
         });
         let buffer = best.unwrap_or_else(|| {
             lens.push(0);
             busy_until.push(0);
             lens.len() - 1
         });
-        lens[buffer] = lens[buffer].max(life.len);
-        busy_until[buffer] = life.last.max(life.first);
+        lens[buffer] = lens[buffer].max(range.len);
+        busy_until[buffer] = range.last.max(range.first);
         buffers[index] = buffer;
     }
     (buffers, lens)
@@ -44,8 +44,8 @@ mod tests {
 
     #[test]
     fn a_chain_needs_two_buffers() {
-        let lives: Vec<Life> = (0..10).map(|i| Life { first: i + 1, last: i + 2, len: 100 - i }).collect();
-        let (buffers, lens) = assign(&lives);
+        let ranges: Vec<LiveRange> = (0..10).map(|i| LiveRange { first: i + 1, last: i + 2, len: 100 - i }).collect();
+        let (buffers, lens) = assign(&ranges);
         assert_eq!(lens, [100, 99]);
         assert!(buffers.windows(2).all(|pair| pair[0] != pair[1]));
     }
@@ -58,16 +58,16 @@ mod tests {
             (state >> 33) % below
         };
         for _ in 0..200 {
-            let lives: Vec<Life> = (0..30)
+            let ranges: Vec<LiveRange> = (0..30)
                 .map(|_| {
                     let first = 1 + next(40) as usize;
-                    Life { first, last: first + next(10) as usize, len: 1 + next(1000) as usize }
+                    LiveRange { first, last: first + next(10) as usize, len: 1 + next(1000) as usize }
                 })
                 .collect();
-            let (buffers, lens) = assign(&lives);
-            for (i, a) in lives.iter().enumerate() {
+            let (buffers, lens) = assign(&ranges);
+            for (i, a) in ranges.iter().enumerate() {
                 assert!(lens[buffers[i]] >= a.len);
-                for (j, b) in lives.iter().enumerate().skip(i + 1) {
+                for (j, b) in ranges.iter().enumerate().skip(i + 1) {
                     let meet = a.first <= b.last && b.first <= a.last;
                     assert!(!meet || buffers[i] != buffers[j], "{a:?} and {b:?}");
                 }

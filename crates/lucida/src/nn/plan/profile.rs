@@ -1,29 +1,7 @@
 //! How long the steps of a plan take.
 
-use std::time::Instant;
-
-use super::Plan;
-use super::builder::Assembly;
-
-/// The seconds that each pass of a step took, one entry a time.
-#[derive(Debug, Clone, Default)]
-pub(super) struct StepTimes {
-    pub(super) pack: Vec<f64>,
-    pub(super) forward: Vec<f64>,
-    pub(super) gate: Vec<f64>,
-    pub(super) backward_input: Vec<f64>,
-    pub(super) backward_weights: Vec<f64>,
-}
-
-/// Runs a pass, and takes its time if it is wanted.
-pub(super) fn timed(wanted: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
-    if !wanted {
-        return run();
-    }
-    let start = Instant::now();
-    run();
-    times.push(start.elapsed().as_secs_f64());
-}
+use super::run::Plan;
+use super::step::{Step, StepTimes};
 
 /// A pass of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,13 +26,13 @@ pub struct StepProfile {
     pub output_len: usize,
     /// Taking note of changed weights, in seconds: the median; zero if it never happened.
     pub pack: f64,
-    /// The pass forward.
+    /// The forward pass.
     pub forward: PassTime,
-    /// A ReLU on the way back that is in no other pass, in seconds; zero if there is none.
-    pub gate: f64,
-    /// The pass back to the inputs, if there is one.
+    /// A ReLU's backward pass that is in no other pass, in seconds; zero if there is none.
+    pub activation_backward: f64,
+    /// The backward pass to the inputs, if there is one.
     pub backward_input: Option<PassTime>,
-    /// The pass back to the weights, if there is one.
+    /// The backward pass to the weights, if there is one.
     pub backward_weights: Option<PassTime>,
 }
 
@@ -64,19 +42,19 @@ impl Plan {
         self.timed = timed;
         for step in &mut self.steps {
             step.times = StepTimes::default();
-            step.operation.set_timed(timed);
+            step.op.set_timed(timed);
         }
     }
 
     /// The steps in their order, with the medians of their times since [`set_timed`](Self::set_timed).
     pub fn profile(&self) -> Vec<StepProfile> {
-        let profile = |step: &super::Step| {
-            let work = step.operation.work();
-            let [forward, backward_input, backward_weights] = work.product_rates;
+        let profile = |step: &Step| {
+            let stats = step.op.stats();
+            let [forward, backward_input, backward_weights] = stats.product_rates;
             let pass = |algorithm, product_rate, times: &[f64]| PassTime {
                 algorithm,
                 seconds: median(times),
-                operations: work.operations * self.batch as f64,
+                operations: stats.operations * self.batch as f64,
                 product_rate,
             };
             let there = |algorithm, rate, times: &[f64]| (!times.is_empty()).then(|| pass(algorithm, rate, times));
@@ -84,10 +62,10 @@ impl Plan {
                 name: step.name.clone(),
                 output_len: step.output.1,
                 pack: median(&step.times.pack),
-                forward: pass(work.forward, forward, &step.times.forward),
-                gate: median(&step.times.gate),
-                backward_input: there(work.backward_input, backward_input, &step.times.backward_input),
-                backward_weights: there(work.backward_weights, backward_weights, &step.times.backward_weights),
+                forward: pass(stats.forward, forward, &step.times.forward),
+                activation_backward: median(&step.times.activation_backward),
+                backward_input: there(stats.backward_input, backward_input, &step.times.backward_input),
+                backward_weights: there(stats.backward_weights, backward_weights, &step.times.backward_weights),
             }
         };
         self.steps.iter().map(profile).collect()
@@ -100,41 +78,19 @@ fn median(times: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
-impl Assembly<'_> {
-    /// What a step is called: its layer, and what is fused into it.
-    pub(super) fn step_name(&self, step: usize) -> String {
-        let draft = &self.lowered.drafts[step];
-        let node = &self.wish.network.nodes()[draft.node];
-        let mut name = node.name().to_owned();
-        if let Some(activation) = draft.activation {
-            name += &format!("+{activation:?}").to_lowercase();
-        }
-        if let Some(normalization) = draft.normalization {
-            name += &format!("+{}", self.wish.network.nodes()[normalization].name());
-        }
-        if draft.relu {
-            name += "+relu";
-        }
-        if draft.pool {
-            name += "+pool";
-        }
-        name
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::PassTime;
-    use crate::nn::{Plan, Point, zoo};
+    use crate::nn::{Plan, TensorRef, zoo};
 
     #[test]
     fn steps_are_named_and_timed() {
         let network = zoo::mnist_cnn(1).unwrap();
-        let logits = Point::before_activation("dense_1");
+        let logits = TensorRef::before_activation("dense_1");
         let mut plan = Plan::builder(&network)
             .batch_size(2)
             .output(logits.clone())
-            .seed(logits)
+            .grad_output_at(logits)
             .weight_gradients()
             .build()
             .unwrap();

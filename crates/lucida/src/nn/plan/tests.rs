@@ -1,9 +1,10 @@
 use super::*;
+use crate::Cpu;
 use crate::nn::layers::{
     Activation, ActivationKind, Add, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalAveragePooling2D,
     Input, MaxPooling2D, Padding,
 };
-use crate::nn::{Layer, zoo};
+use crate::nn::{Layer, Network, StepSeed, zoo};
 
 fn ramp(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 31) % 23) as f32 / 11.0 - 1.0).collect()
@@ -33,7 +34,7 @@ fn branches() -> Network {
 }
 
 /// The value at one point when nothing else is asked for.
-fn value_at(network: &Network, point: Point, input: &[f32], batch: usize) -> Vec<f32> {
+fn value_at(network: &Network, point: TensorRef, input: &[f32], batch: usize) -> Vec<f32> {
     let mut plan = Plan::builder(network).batch_size(batch).output(point).build().unwrap();
     plan.input_mut().copy_from_slice(input);
     plan.forward(network).unwrap();
@@ -44,10 +45,11 @@ fn value_at(network: &Network, point: Point, input: &[f32], batch: usize) -> Vec
 fn what_is_wanted_does_not_depend_on_what_else_is() {
     let network = branches();
     let (batch, input) = (3, ramp(3 * 8 * 8 * 3));
-    let points: Vec<Point> = ["stem", "left", "left_bn", "left_relu", "right", "sum", "mixed", "pool", "gap", "out"]
-        .into_iter()
-        .flat_map(|layer| [Point::output(layer), Point::before_activation(layer)])
-        .collect();
+    let points: Vec<TensorRef> =
+        ["stem", "left", "left_bn", "left_relu", "right", "sum", "mixed", "pool", "gap", "out"]
+            .into_iter()
+            .flat_map(|layer| [TensorRef::output(layer), TensorRef::before_activation(layer)])
+            .collect();
     let mut all = Plan::builder(&network).batch_size(batch);
     for point in &points {
         all = all.output(point.clone());
@@ -67,9 +69,9 @@ fn gradients_through_branches_agree_with_finite_differences() {
     let mut input: Vec<f32> = ramp(batch * 8 * 8 * 3).iter().enumerate().map(|(i, x)| x + 1e-3 * i as f32).collect();
     let mut plan = Plan::builder(&network)
         .batch_size(batch)
-        .output(Point::before_activation("out"))
-        .seed(Point::before_activation("out"))
-        .seed("sum")
+        .output(TensorRef::before_activation("out"))
+        .grad_output_at(TensorRef::before_activation("out"))
+        .grad_output_at("sum")
         .output("sum")
         .input_gradient()
         .weight_gradients()
@@ -83,8 +85,8 @@ fn gradients_through_branches_agree_with_finite_differences() {
         part(plan.output(0)) + 0.1 * part(plan.output(1))
     };
     loss(&mut plan, &network, &input);
-    plan.seed_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = weigh(i));
-    plan.seed_mut(1).iter_mut().enumerate().for_each(|(i, g)| *g = 0.1 * weigh(i));
+    plan.grad_output_mut(0).iter_mut().enumerate().for_each(|(i, g)| *g = weigh(i));
+    plan.grad_output_mut(1).iter_mut().enumerate().for_each(|(i, g)| *g = 0.1 * weigh(i));
     plan.backward(&network);
     let gradient = plan.input_gradient().unwrap().to_vec();
     let weight_gradients = plan.weight_gradients().to_vec();
@@ -124,7 +126,7 @@ fn gradients_through_branches_agree_with_finite_differences() {
 fn small_batches_give_what_large_ones_give() {
     let network = zoo::mnist_cnn(3).unwrap();
     let input = ramp(7 * 784);
-    let whole = value_at(&network, Point::output("dense_1"), &input, 7);
+    let whole = value_at(&network, TensorRef::output("dense_1"), &input, 7);
     let mut plan = Plan::builder(&network).batch_size(7).build().unwrap();
     for (n, expected) in whole.chunks(10).enumerate() {
         plan.set_batch(1);
@@ -147,11 +149,11 @@ fn changed_weights_are_noticed() {
     network.weights_mut()[0].values_mut()[0] += 1.0;
     plan.forward(&network).unwrap();
     assert_ne!(before, plan.output(0));
-    assert_eq!(plan.output(0), value_at(&network, Point::output("dense_1"), &input, 1));
+    assert_eq!(plan.output(0), value_at(&network, TensorRef::output("dense_1"), &input, 1));
     // Another network of the same architecture.
     let other = zoo::mnist_cnn(4).unwrap();
     plan.forward(&other).unwrap();
-    assert_eq!(plan.output(0), value_at(&other, Point::output("dense_1"), &input, 1));
+    assert_eq!(plan.output(0), value_at(&other, TensorRef::output("dense_1"), &input, 1));
 }
 
 #[test]
@@ -171,11 +173,12 @@ fn frozen_layers_get_no_gradient_and_stop_its_way() {
     for layer in ["conv2d", "conv2d_1", "conv2d_2"] {
         network.set_trainable(layer, false).unwrap();
     }
-    let logits = Point::before_activation("dense_1");
-    let plan = Plan::builder(&network).output(logits.clone()).seed(logits).weight_gradients().build().unwrap();
+    let logits = TensorRef::before_activation("dense_1");
+    let plan =
+        Plan::builder(&network).output(logits.clone()).grad_output_at(logits).weight_gradients().build().unwrap();
     assert!(plan.weight_gradients()[..6].iter().all(Vec::is_empty));
     assert!(plan.weight_gradients()[6..].iter().all(|gradient| !gradient.is_empty()));
-    assert_eq!(plan.steps.iter().filter(|step| step.back.is_some()).count(), 2);
+    assert_eq!(plan.steps.iter().filter(|step| step.backward.is_some()).count(), 2);
 }
 
 /// The gradient of a bias is the sum of the gradient of the value that it is added to, over the places and the batch.
@@ -184,13 +187,14 @@ fn gradients_between_the_layers() {
     let mut network = branches();
     network.set_trainable("stem", false).unwrap();
     let (batch, input) = (3, ramp(3 * 192));
-    let logits = Point::before_activation("out");
-    let points = [Point::before_activation("stem"), Point::output("stem"), Point::output("right"), "mixed".into()];
+    let logits = TensorRef::before_activation("out");
+    let points =
+        [TensorRef::before_activation("stem"), TensorRef::output("stem"), TensorRef::output("right"), "mixed".into()];
     let gradients = |builder: PlanBuilder| {
-        let mut plan = builder.batch_size(batch).seed(logits.clone()).build().unwrap();
+        let mut plan = builder.batch_size(batch).grad_output_at(logits.clone()).build().unwrap();
         plan.input_mut().copy_from_slice(&input);
         plan.forward(&network).unwrap();
-        plan.seed_mut(0).copy_from_slice(&ramp(9));
+        plan.grad_output_mut(0).copy_from_slice(&ramp(9));
         plan.backward(&network);
         plan
     };
@@ -217,7 +221,7 @@ fn gradients_between_the_layers() {
     for (index, point) in points.iter().enumerate() {
         let alone = gradients(Plan::builder(&network).exact(true).gradient(point.clone()));
         assert_eq!(alone.gradient(0), whole.gradient(index), "{point:?}");
-        assert!(alone.steps[0].back.is_none());
+        assert!(alone.steps[0].backward.is_none());
     }
     let no_way = gradients(Plan::builder(&network).output("out").gradient("out"));
     assert_eq!((no_way.gradient(0), no_way.gradient(1)), (None, None));
@@ -231,13 +235,13 @@ fn a_step_allocates_no_buffers_and_repeats_to_the_bit() {
             .cpu(Cpu::detect().with_threads(threads))
             .batch_size(5)
             .output("out")
-            .seed("out")
+            .grad_output_at("out")
             .weight_gradients()
             .build()
             .unwrap();
         plan.input_mut().copy_from_slice(&ramp(5 * 192));
         plan.forward(&network).unwrap();
-        plan.seed_mut(0).copy_from_slice(&ramp(15));
+        plan.grad_output_mut(0).copy_from_slice(&ramp(15));
         plan.backward(&network);
         plan.weight_gradients().to_vec()
     };
@@ -254,7 +258,7 @@ fn mistakes_are_refused() {
     };
     refused(Plan::builder(&network).output("conv2d_9"), "conv2d_9");
     refused(Plan::builder(&network).batch_size(0), "0 samples");
-    refused(Plan::builder(&network).input_gradient(), "seed");
+    refused(Plan::builder(&network).input_gradient(), "no output gradient");
     refused(Plan::builder(&network).batch_size(usize::MAX / 8), "over the limit");
     let mut plan = Plan::builder(&network).build().unwrap();
     let small = Network::sequential("small", [4, 4, 1], [Layer::from(Flatten {})], 0).unwrap();
@@ -332,11 +336,14 @@ fn a_linear_seed_is_what_it_stands_for() {
                 })
                 .collect();
             let builder = || Plan::builder(&network).batch_size(batch).exact(exact).input_gradient().weight_gradients();
-            let mut plan =
-                linear.iter().fold(builder().seed(last), |plan, layer| plan.linear_seed(*layer)).build().unwrap();
+            let mut plan = linear
+                .iter()
+                .fold(builder().grad_output_at(last), |plan, layer| plan.linear_gradient_at(*layer))
+                .build()
+                .unwrap();
             let mut wanted = builder();
             for layer in &linear {
-                wanted = wanted.seed(*layer).output(*layer);
+                wanted = wanted.grad_output_at(*layer).output(*layer);
             }
             let mut wanted = wanted.build().unwrap();
             for plan in [&mut plan, &mut wanted] {
@@ -347,8 +354,8 @@ fn a_linear_seed_is_what_it_stands_for() {
             }
             let seed = |len: usize| -> Vec<f32> { ramp(len).iter().map(|x| 0.3 * x).collect() };
             for (index, (matrix, shift)) in maps.iter().enumerate() {
-                plan.set_linear_seed(index, matrix, shift);
-                let (value, gradient) = wanted.output_and_seed_mut(index, index);
+                plan.set_linear_gradient(index, matrix, shift);
+                let (value, gradient) = wanted.output_and_grad_mut(index, index);
                 let own = if linear[index] == last { seed(gradient.len()) } else { vec![0.0; gradient.len()] };
                 let channels = (matrix.len() as f64).sqrt() as usize;
                 for (at, gradient) in gradient.iter_mut().enumerate() {
@@ -357,7 +364,7 @@ fn a_linear_seed_is_what_it_stands_for() {
                     *gradient = own[at] + sum + shift.get(j).unwrap_or(&0.0);
                 }
             }
-            let own = plan.seed_mut(0);
+            let own = plan.grad_output_mut(0);
             let values = seed(own.len());
             own.copy_from_slice(&values);
             plan.backward(&network);
@@ -372,10 +379,11 @@ fn a_linear_seed_is_what_it_stands_for() {
             }
         }
     }
-    let twice = Plan::builder(&chain()).linear_seed("c1").linear_seed("c1").input_gradient().build();
+    let twice = Plan::builder(&chain()).linear_gradient_at("c1").linear_gradient_at("c1").input_gradient().build();
     assert!(twice.unwrap_err().to_string().contains("c1"));
     // A layer without an activation has the same value before and after it.
     let network = branches();
-    let twice = Plan::builder(&network).linear_seed("sum").linear_seed(Point::before_activation("sum"));
+    let twice =
+        Plan::builder(&network).linear_gradient_at("sum").linear_gradient_at(TensorRef::before_activation("sum"));
     assert!(twice.input_gradient().build().unwrap_err().to_string().contains("sum"));
 }

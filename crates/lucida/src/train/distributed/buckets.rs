@@ -3,7 +3,7 @@
 //! A message for each layer would pay for the latency of each; one message for all could not start before the pass
 //! backward has ended. So the gradients of neighboring layers share a bucket of about a megabyte.
 
-use crate::nn::{Network, Plan, Share};
+use crate::nn::{Network, Plan, Shard};
 
 /// Floats in a bucket; a weight that has more has one to itself.
 const FLOATS: usize = 1 << 18;
@@ -45,22 +45,22 @@ impl Buckets {
         Self { joined: vec![Vec::new(); groups.len()], groups, sums, ready: vec![false; gradients.len()] }
     }
 
-    /// The pass backward of a team: afterwards the plan has the sums of all members' gradients.
-    pub(in crate::train) fn backward(&mut self, plan: &mut Plan, network: &Network, share: Share<'_>) {
+    /// The pass backward of a group: afterwards the plan has the sums of all members' gradients.
+    pub(in crate::train) fn backward(&mut self, plan: &mut Plan, network: &Network, shard: Shard<'_>) {
         let Self { groups, joined, sums, ready } = self;
         ready.fill(false);
         let mut sent = 0;
-        share.team.sum_behind(sums, &mut |hand_over| {
-            plan.backward_shared(network, Some(share), &mut |weights, gradients| {
+        shard.group.sum_behind(sums, &mut |push| {
+            plan.backward_shared(network, Some(shard), &mut |weights, gradients| {
                 ready[weights].fill(true);
                 while let Some(group) = groups.get(sent).filter(|group| group.iter().all(|&weight| ready[weight])) {
-                    hand_over(bucket(group, gradients, &mut joined[sent]));
+                    push(bucket(group, gradients, &mut joined[sent]));
                     sent += 1;
                 }
             });
             // Weights that no gradient has reached.
             for (group, joined) in groups.iter().zip(joined.iter_mut()).skip(sent) {
-                hand_over(bucket(group, plan.weight_gradients_mut(), joined));
+                push(bucket(group, plan.weight_gradients_mut(), joined));
             }
         });
         let gradients = plan.weight_gradients_mut();

@@ -1,4 +1,4 @@
-//! A team of processes that MPI has started.
+//! A group of processes that MPI has started.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::*;
 
 use super::wire::{pack, packed_len, unpack};
-use crate::nn::{HandOver, Team};
+use crate::nn::{BucketSink, ProcessGroup};
 use crate::{Error, Result};
 
 /// How long members wait for each other, unless the environment says otherwise.
@@ -36,7 +36,7 @@ pub enum Wire {
     Fp16,
 }
 
-/// A team of processes that MPI has started: this one is a member.
+/// A group of processes that MPI has started: this one is a member.
 ///
 /// Nobody waits for ever: when the others do not answer for a minute (`LUCIDA_MPI_TIMEOUT` seconds), all are asked whether
 /// they are still there, and the job is ended with a message that names those who are not.
@@ -175,7 +175,7 @@ impl Mpi {
         })
     }
 
-    fn sum_fp32(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_fp32(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>)) {
         let mut floats = self.floats.borrow_mut();
         floats.resize_with(sums.len(), Vec::new);
         for (sent, sum) in floats.iter_mut().zip(&*sums) {
@@ -195,7 +195,7 @@ impl Mpi {
         });
     }
 
-    fn sum_fp16(&self, all: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_fp16(&self, all: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>)) {
         let mut halves = self.halves.borrow_mut();
         halves.resize_with(all.len(), Default::default);
         let piece_of = |sums: &Vec<f32>| sums.len().div_ceil(self.size);
@@ -249,7 +249,7 @@ fn unfinished<'a, 'b, R: ?Sized>(
     requests.into_iter().filter_map(|request| request.test().err()).collect()
 }
 
-impl Team for Mpi {
+impl ProcessGroup for Mpi {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -258,7 +258,7 @@ impl Team for Mpi {
         self.size
     }
 
-    fn meet(&self) {
+    fn barrier(&self) {
         self.world.barrier();
     }
 
@@ -270,7 +270,7 @@ impl Team for Mpi {
         });
     }
 
-    fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>)) {
         match self.wire {
             Wire::Fp32 => self.sum_fp32(sums, work),
             Wire::Fp16 => self.sum_fp16(sums, work),

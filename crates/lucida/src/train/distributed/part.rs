@@ -1,10 +1,10 @@
-//! Which part of a batch a member of a team takes.
+//! Which part of a batch a member of a group takes.
 
 use std::ops::Range;
 
 use crate::Result;
 use crate::data::Batch;
-use crate::nn::Team;
+use crate::nn::ProcessGroup;
 use crate::train::Samples;
 
 /// A batch, or one member's part of it.
@@ -33,13 +33,13 @@ pub(in crate::train) fn range(len: usize, rank: usize, size: usize) -> Range<usi
 
 /// As [`Samples::each`], but of each batch a member's part alone. Members are called equally often.
 pub(in crate::train) fn each(
-    team: Option<&dyn Team>,
+    group: Option<&dyn ProcessGroup>,
     samples: &dyn Samples,
     pass: Option<u32>,
     (order, batch_size): (&[usize], usize),
     each: &mut dyn FnMut(Part<'_>) -> Result<bool>,
 ) -> Result<bool> {
-    let Some(team) = team else {
+    let Some(group) = group else {
         return samples.each(pass, order, batch_size, &mut |batch| each(Part::whole(batch)));
     };
     // All batches but the last are equally long, and so are the parts.
@@ -48,7 +48,7 @@ pub(in crate::train) fn each(
         if order.is_empty() {
             continue;
         }
-        let part = range(whole, team.rank(), team.size());
+        let part = range(whole, group.rank(), group.size());
         let counts = !part.is_empty();
         let taken = if counts { part.clone() } else { 0..1 };
         let mine: Vec<usize> = order.chunks(whole).flat_map(|batch| &batch[taken.clone()]).copied().collect();

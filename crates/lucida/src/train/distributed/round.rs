@@ -1,6 +1,6 @@
 //! What the first member tells the others: a checkpoint that it has read.
 
-use crate::nn::{Network, Team};
+use crate::nn::{Network, ProcessGroup};
 use crate::train::course::{Numbers, State};
 use crate::{Error, Result};
 
@@ -8,20 +8,20 @@ use crate::{Error, Result};
 const BLOCK: usize = 1 << 16;
 
 /// Gives all members the values of the first one, to the bit.
-fn from_first(team: &dyn Team, values: &mut [f32]) {
+fn from_first(group: &dyn ProcessGroup, values: &mut [f32]) {
     let mut block = Vec::with_capacity(BLOCK.min(values.len()));
     for values in values.chunks_mut(BLOCK) {
         block.clear();
         // The bits as a number: a sum with zeros keeps even those of a NaN.
-        block.extend(values.iter().map(|value| if team.rank() == 0 { f64::from(value.to_bits()) } else { 0.0 }));
-        team.sum(&mut block);
+        block.extend(values.iter().map(|value| if group.rank() == 0 { f64::from(value.to_bits()) } else { 0.0 }));
+        group.sum(&mut block);
         values.iter_mut().zip(&block).for_each(|(value, &bits)| *value = f32::from_bits(bits as u32));
     }
 }
 
-fn number(team: &dyn Team, value: usize) -> usize {
-    let mut value = [if team.rank() == 0 { value as f64 } else { 0.0 }];
-    team.sum(&mut value);
+fn number(group: &dyn ProcessGroup, value: usize) -> usize {
+    let mut value = [if group.rank() == 0 { value as f64 } else { 0.0 }];
+    group.sum(&mut value);
     value[0] as usize
 }
 
@@ -30,35 +30,35 @@ fn number(team: &dyn Team, value: usize) -> usize {
 /// # Errors
 /// [`Error::Bug`] when the numbers do not survive being text.
 pub(in crate::train) fn hand_round(
-    team: &dyn Team,
+    group: &dyn ProcessGroup,
     network: &mut Network,
     changes: &[bool],
     state: &mut State,
     found: bool,
 ) -> Result<bool> {
-    if number(team, found.into()) == 0 {
+    if number(group, found.into()) == 0 {
         return Ok(false);
     }
     let bug = |problem: serde_json::Error| Error::Bug(format!("numbers of a training as text: {problem}"));
     let mut text = serde_json::to_vec(&state.numbers).map_err(bug)?;
-    text.resize(number(team, text.len()), 0);
-    let mut bytes: Vec<f64> = text.iter().map(|&byte| if team.rank() == 0 { f64::from(byte) } else { 0.0 }).collect();
-    team.sum(&mut bytes);
+    text.resize(number(group, text.len()), 0);
+    let mut bytes: Vec<f64> = text.iter().map(|&byte| if group.rank() == 0 { f64::from(byte) } else { 0.0 }).collect();
+    group.sum(&mut bytes);
     let text: Vec<u8> = bytes.into_iter().map(|byte| byte as u8).collect();
     state.numbers = serde_json::from_slice::<Numbers>(&text).map_err(bug)?;
-    let steps = number(team, state.optimizer.steps() as usize) as u64;
+    let steps = number(group, state.optimizer.steps() as usize) as u64;
 
     let weights = network.weights_mut().iter_mut().zip(changes).filter(|(_, changes)| **changes);
-    weights.for_each(|(weight, _)| from_first(team, weight.values_mut()));
+    weights.for_each(|(weight, _)| from_first(group, weight.values_mut()));
     let empty = |network: &Network| -> Vec<Vec<f32>> {
         let weights = network.weights().iter().zip(changes);
         weights.map(|(weight, changes)| vec![0.0; if *changes { weight.values().len() } else { 0 }]).collect()
     };
     if state.numbers.best_epoch.is_some() {
         let best = state.best.get_or_insert_with(|| empty(network));
-        best.iter_mut().for_each(|values| from_first(team, values));
+        best.iter_mut().for_each(|values| from_first(group, values));
     }
-    state.mean.iter_mut().flatten().for_each(|values| from_first(team, values));
-    state.optimizer.restore_with(steps, |values| from_first(team, values));
+    state.mean.iter_mut().flatten().for_each(|values| from_first(group, values));
+    state.optimizer.restore_with(steps, |values| from_first(group, values));
     Ok(true)
 }

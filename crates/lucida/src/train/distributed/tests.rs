@@ -9,12 +9,12 @@ use crate::nn::layers::{
     Activation, ActivationKind, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer,
     MaxPooling2D,
 };
-use crate::nn::{HandOver, Network, Optimizer, Plan, Schedule, Share, StepSeed, Team};
+use crate::nn::{BucketSink, Network, Optimizer, Plan, ProcessGroup, Schedule, Shard, StepSeed};
 use crate::train::BatchReport;
 use crate::train::{Checkpoints, Fit, Fitted, Flow, Monitor, Observer, Options, Settings, Silent};
 use crate::weights::Model;
 
-/// Where the members of a team of threads meet.
+/// Where the members of a group of threads meet.
 struct Table {
     barrier: Barrier,
     sums: Mutex<Vec<f64>>,
@@ -26,14 +26,14 @@ struct Member<'a> {
     size: usize,
 }
 
-impl Team for Member<'_> {
+impl ProcessGroup for Member<'_> {
     fn rank(&self) -> usize {
         self.rank
     }
     fn size(&self) -> usize {
         self.size
     }
-    fn meet(&self) {
+    fn barrier(&self) {
         self.table.barrier.wait();
     }
     fn sum(&self, values: &mut [f64]) {
@@ -52,7 +52,7 @@ impl Team for Member<'_> {
         self.table.barrier.wait();
         values.copy_from_slice(&self.table.sums.lock().unwrap());
     }
-    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut HandOver<'_>)) {
+    fn sum_behind(&self, buckets: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>)) {
         let mut next = 0;
         work(&mut |bucket: &mut Vec<f32>| {
             std::mem::swap(&mut buckets[next], bucket);
@@ -68,8 +68,8 @@ impl Team for Member<'_> {
     }
 }
 
-/// Runs `work` on each member of a team, and returns what the first one returns.
-fn team<T: Send>(size: usize, work: impl Fn(&dyn Team) -> T + Sync) -> Vec<T> {
+/// Runs `work` on each member of a group, and returns what the first one returns.
+fn group<T: Send>(size: usize, work: impl Fn(&dyn ProcessGroup) -> T + Sync) -> Vec<T> {
     let table = Table { barrier: Barrier::new(size), sums: Mutex::default() };
     std::thread::scope(|scope| {
         let (table, work) = (&table, &work);
@@ -96,7 +96,7 @@ fn network(activation: ActivationKind, pooling: Layer) -> Network {
         Dropout::new(0.4).into(),
         Dense::new(10).activation(ActivationKind::Softmax).into(),
     ];
-    Network::sequential("team", [28, 28, 1], layers, 3).unwrap()
+    Network::sequential("group", [28, 28, 1], layers, 3).unwrap()
 }
 
 fn smooth() -> Network {
@@ -116,11 +116,11 @@ fn settings(optimizer: Optimizer, epochs: usize) -> Settings {
     Settings { epochs, batch_size: 40, schedule, optimizer, seed: 5, cpu: Cpu::detect().with_threads(1) }
 }
 
-fn fit(fit: &Fit, team: Option<&dyn Team>, observer: &mut dyn Observer) -> (Network, Fitted) {
+fn fit(fit: &Fit, group: Option<&dyn ProcessGroup>, observer: &mut dyn Observer) -> (Network, Fitted) {
     let (train, validation) = digits();
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(smooth()) };
     model.class_names = (0..10).map(|digit| digit.to_string()).collect();
-    let fitted = fit.run_in(team, &mut model, &train, Some(&validation), observer).unwrap();
+    let fitted = fit.run_in(group, &mut model, &train, Some(&validation), observer).unwrap();
     (model.network, fitted)
 }
 
@@ -143,7 +143,7 @@ fn a_team_learns_what_one_process_learns() {
     let training = Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..options });
     let (one, alone) = fit(&training, None, &mut Silent);
     for size in [2, 4] {
-        let all = team(size, |team| fit(&training, Some(team), &mut Silent));
+        let all = group(size, |group| fit(&training, Some(group), &mut Silent));
         for (network, fitted) in &all {
             let (network, last) = (distance(network, &one), distance(&fitted.last, &alone.last));
             assert!(network < 1e-5 && last < 1e-5, "{size}: {network:e} {last:e}");
@@ -172,7 +172,7 @@ impl Observer for StopAt {
     }
 }
 
-/// Stopped by one member's wish, and gone on with by a team of another size.
+/// Stopped by one member's wish, and gone on with by a group of another size.
 #[test]
 fn a_team_of_another_size_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,12 +187,12 @@ fn a_team_of_another_size_goes_on() {
     };
     let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut Silent);
     let stopped =
-        team(3, |team| fit(&training(false), Some(team), &mut StopAt(if team.rank() == 1 { 16 } else { 99 })));
+        group(3, |group| fit(&training(false), Some(group), &mut StopAt(if group.rank() == 1 { 16 } else { 99 })));
     assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
     // Only the first member has read it.
-    let ended = team(2, |team| {
+    let ended = group(2, |group| {
         let mut training = training(true);
-        if team.rank() > 0 {
+        if group.rank() > 0 {
             training = training.checkpoints(Checkpoints {
                 path: "nowhere".into(),
                 every: None,
@@ -200,7 +200,7 @@ fn a_team_of_another_size_goes_on() {
                 identity: serde_json::json!({}),
             });
         }
-        fit(&training, Some(team), &mut Silent).1
+        fit(&training, Some(group), &mut Silent).1
     });
     for fitted in ended {
         let distance = distance(&fitted.last, &whole.last);
@@ -208,28 +208,28 @@ fn a_team_of_another_size_goes_on() {
     }
 }
 
-/// A pass over 6 samples, of which the members of a team have their parts; those without one run along.
+/// A pass over 6 samples, of which the members of a group have their parts; those without one run along.
 #[test]
 fn a_pass_of_a_team_is_that_of_one() {
     let network = network(ActivationKind::Relu, MaxPooling2D::default().into());
     let images: Vec<f32> = (0..6 * 784).map(|i| (i * 31 % 17) as f32 / 17.0 + (i % 101) as f32 / 50.0).collect();
     let seeds: Vec<f32> = (0..6 * 10).map(|i| (i * 7 % 5) as f32 - 2.0).collect();
-    let pass = |team: Option<&dyn Team>, bucket: usize| {
-        let part = team.map_or(0..6, |team| part::range(6, team.rank(), team.size()));
-        let (samples, share) = (part.len().max(1), team.map(|team| Share { team, counts: !part.is_empty() }));
-        let logits = crate::nn::Point::before_activation("dense_1");
+    let pass = |group: Option<&dyn ProcessGroup>, bucket: usize| {
+        let part = group.map_or(0..6, |group| part::range(6, group.rank(), group.size()));
+        let (samples, shard) = (part.len().max(1), group.map(|group| Shard { group, counts: !part.is_empty() }));
+        let logits = crate::nn::TensorRef::before_activation("dense_1");
         let plan = Plan::builder(&network).cpu(Cpu::detect().with_threads(1)).batch_size(samples).training();
-        let mut plan = plan.output(logits.clone()).seed(logits).weight_gradients().build().unwrap();
+        let mut plan = plan.output(logits.clone()).grad_output_at(logits).weight_gradients().build().unwrap();
         let mut network = network.clone();
         plan.input_mut().copy_from_slice(&images[part.start * 784..][..samples * 784]);
         let seed = StepSeed { seed: 1, first_sample: part.start as u64 };
-        plan.forward_shared(&mut network, seed, share).unwrap();
+        plan.forward_shared(&mut network, seed, shard).unwrap();
         match part.is_empty() {
-            true => plan.seed_mut(0).fill(0.0),
-            false => plan.seed_mut(0).copy_from_slice(&seeds[part.start * 10..part.end * 10]),
+            true => plan.grad_output_mut(0).fill(0.0),
+            false => plan.grad_output_mut(0).copy_from_slice(&seeds[part.start * 10..part.end * 10]),
         }
-        match share {
-            Some(share) => Buckets::of_size(&network, &plan, bucket).backward(&mut plan, &network, share),
+        match shard {
+            Some(shard) => Buckets::of_size(&network, &plan, bucket).backward(&mut plan, &network, shard),
             None => plan.backward(&network),
         }
         (plan.weight_gradients().to_vec(), network)
@@ -241,7 +241,7 @@ fn a_pass_of_a_team_is_that_of_one() {
         assert!(a.len() == b.len() && worst <= 1e-5 * largest, "{what}: {worst:e} of {largest:e}");
     };
     for (size, bucket) in [(1, 1), (1, 100), (1, 1 << 20), (2, 100), (3, 1 << 20), (4, 1000), (8, 1 << 20)] {
-        for (ours, network) in team(size, |team| pass(Some(team), bucket)) {
+        for (ours, network) in group(size, |group| pass(Some(group), bucket)) {
             for (index, weight) in network.weights().iter().enumerate() {
                 let what = format!("{size}, {bucket}: {}", weight.name());
                 close(&ours[index], &gradients[index], &what);

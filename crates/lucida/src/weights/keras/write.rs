@@ -116,7 +116,7 @@ fn frozen(network: &Network, node: &Node) -> bool {
 
 /// What Keras cannot say of a layer.
 fn inexpressible(layer: &Layer) -> Option<String> {
-    match layer.mechanics().activation() {
+    match layer.spec().activation() {
         ActivationKind::Clip { min, max } if min != 0.0 && (min, max) != (-1.0, 1.0) => {
             Some(format!("Keras has no activation that clips to {min} to {max}"))
         }

@@ -3,7 +3,7 @@
 use super::task::task_of;
 use super::{Model, Task};
 use crate::nn::layers::ActivationKind;
-use crate::nn::{Network, Point};
+use crate::nn::{Network, TensorRef};
 use crate::{Error, Result, Unfit};
 
 /// The kinds of outputs that can be read one by one.
@@ -127,16 +127,16 @@ impl Outputs {
     }
 
     /// The network's output, to be read by [`read`](Self::read).
-    pub fn point(&self) -> Point {
-        Point::output(&self.layer)
+    pub fn point(&self) -> TensorRef {
+        TensorRef::output(&self.layer)
     }
 
     /// Where scores are: before the softmax or sigmoid, to be read by [`of_scores`](Self::of_scores). Values are their own
     /// scores.
-    pub fn score_point(&self) -> Point {
+    pub fn score_point(&self) -> TensorRef {
         match self.kind {
             OutputKind::Values => self.point(),
-            _ => Point::before_activation(&self.layer),
+            _ => TensorRef::before_activation(&self.layer),
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
             assert_eq!((values.kind(), values.count(), values.noun()), (OutputKind::Values, units, "value"));
             close(&values.read(&[2.0]), &[2.0]);
             close(&values.of_scores(&[2.0]), &[2.0]);
-            assert_eq!(values.score_point(), Point::output("dense"));
+            assert_eq!(values.score_point(), TensorRef::output("dense"));
         }
     }
 

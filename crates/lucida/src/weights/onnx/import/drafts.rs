@@ -95,7 +95,7 @@ pub(super) fn simplify(drafts: &mut Vec<Draft>, outputs: &mut [usize]) {
 
 /// Lets a layer do what the next one does, if it can.
 fn absorb(layer: &mut Draft, next: &Draft) -> bool {
-    let linear = layer.layer.mechanics().activation() == ActivationKind::Linear;
+    let linear = layer.layer.spec().activation() == ActivationKind::Linear;
     match (&mut layer.layer, &mut layer.source, &next.layer, &next.source) {
         (_, Source::Affine { scale, offset }, _, Source::Affine { scale: s, offset: o }) => {
             for (((scale, offset), s), o) in scale.iter_mut().zip(offset).zip(s).zip(o) {

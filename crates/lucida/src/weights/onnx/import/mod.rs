@@ -275,7 +275,7 @@ impl Importer {
 
     fn add_named(&mut self, name: String, layer: Layer, inputs: &[usize], source: Source) -> Result<usize, String> {
         let shapes: Vec<Shape> = inputs.iter().map(|&input| self.drafts[input].shape.clone()).collect();
-        let shape = layer.mechanics().output_shape(&shapes)?;
+        let shape = layer.spec().output_shape(&shapes)?;
         if shape.checked_len().is_none_or(|len| len > 1 << 40) {
             return Err(format!("an output of shape {shape} is too large"));
         }

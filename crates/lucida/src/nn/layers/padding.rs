@@ -1,0 +1,72 @@
+//! The border of an image: padding, and how many windows fit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::nn::Shape;
+
+/// What happens at the border of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Windows lie wholly inside: the output is smaller.
+    #[default]
+    Valid,
+    /// The output has `ceil(size / stride)` pixels. As TensorFlow has it, an odd pixel of padding goes to the bottom and
+    /// right.
+    Same,
+    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so many that a
+    /// window lies outside the image. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
+    /// has no name for it; PyTorch's pooling layers need it.
+    Explicit([[usize; 2]; 2]),
+}
+
+impl Padding {
+    /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
+    /// (0 for rows, 1 for columns).
+    pub fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
+        match self {
+            _ if window == 0 || stride == 0 || size == 0 => None,
+            Self::Valid => Some((0, size.checked_sub(window)? / stride + 1)),
+            Self::Same => {
+                let output = size.div_ceil(stride);
+                let total = ((output - 1) * stride).checked_add(window)?.saturating_sub(size);
+                Some((total / 2, output))
+            }
+            Self::Explicit(padding) => {
+                let [before, after] = padding[axis];
+                let end = before.checked_add(size)?;
+                let output = end.checked_add(after)?.checked_sub(window)? / stride + 1;
+                // The first and the last window must overlap the image.
+                (before < window && (output - 1) * stride < end).then_some((before, output))
+            }
+        }
+    }
+}
+
+/// Resolves the padding of both axes: the padding at the top and left, and the output's height and width.
+pub(crate) fn resolve_window(
+    picture: [usize; 3],
+    window: [usize; 2],
+    strides: [usize; 2],
+    padding: Padding,
+) -> Result<([usize; 2], [usize; 2]), String> {
+    let axis = |i: usize| padding.resolve(i, picture[i], window[i], strides[i]);
+    match (axis(0), axis(1)) {
+        (Some((top, height)), Some((left, width))) => Ok(([top, left], [height, width])),
+        _ if window.contains(&0) || strides.contains(&0) => {
+            Err(format!("a window of {window:?} pixels with strides {strides:?} has a size of zero"))
+        }
+        _ if matches!(padding, Padding::Explicit(_)) => Err(format!(
+            "windows of {}x{} pixels with strides {strides:?} do not fit into an input of {} with a border of {padding:?}",
+            window[0],
+            window[1],
+            Shape::from(picture)
+        )),
+        _ => Err(format!(
+            "a window of {}x{} pixels does not fit into an input of {}",
+            window[0],
+            window[1],
+            Shape::from(picture)
+        )),
+    }
+}

@@ -1,0 +1,112 @@
+//! Lets an operation compute the layers that follow it, while values are in registers.
+//!
+//! A layer says what it can take along ([`Fusible`]). The value between two operations then never exists, so they stay
+//! apart where it is wanted or another operation reads it.
+
+use super::lower::{LoweredOps, OpDraft, Wanted};
+use crate::nn::Network;
+use crate::nn::layers::{ActivationKind, Layer, Padding};
+use crate::nn::op::Fusible;
+
+/// Which kinds of layers may be computed along with the one before them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fusions {
+    pub(super) max_pooling: bool,
+    pub(super) affine: bool,
+}
+
+/// Rewrites the list of operations, in the order in which the layers follow each other: factor and shift, ReLU, maxima.
+pub(super) fn fuse(network: &Network, wanted: &Wanted, fusions: Fusions, lowered: &mut LoweredOps) {
+    let mut fusion = Fusion { network, wanted, lowered };
+    if fusions.affine {
+        fusion.each_pair(|fusion, first, second| {
+            let able = fusion.fusible(first).affine && fusion.is_affine_of(first, second);
+            able.then(|| fusion.lowered.drafts[first].affine = Some(fusion.lowered.drafts[second].node))
+        });
+    }
+    fusion.each_pair(|fusion, first, second| {
+        let able = fusion.fusible(first).relu && fusion.lowered.drafts[second].activation == Some(ActivationKind::Relu);
+        able.then(|| fusion.lowered.drafts[first].relu = true)
+    });
+    if fusions.max_pooling {
+        fusion.each_pair(|fusion, first, second| {
+            let able = fusion.fusible(first).max_pooling && fusion.is_pairing(second);
+            able.then(|| fusion.lowered.drafts[first].max_pooling = true)
+        });
+    }
+}
+
+/// What the operation of a draft can take along.
+pub(super) fn fusible(network: &Network, draft: &OpDraft) -> Fusible {
+    let fusing = network.nodes()[draft.node].layer().spec().fusing();
+    fusing.filter(|_| draft.activation.is_none()).map(|layer| layer.fusible()).unwrap_or_default()
+}
+
+struct Fusion<'a> {
+    network: &'a Network,
+    wanted: &'a Wanted,
+    lowered: &'a mut LoweredOps,
+}
+
+impl Fusion<'_> {
+    /// Offers each operation with the one that alone reads its output; where that is taken along, it is removed.
+    fn each_pair(&mut self, fuse: impl Fn(&mut Self, usize, usize) -> Option<()>) {
+        let mut first = 0;
+        while first < self.lowered.drafts.len() {
+            let value = self.lowered.drafts[first].output;
+            match self.only_reader(value) {
+                Some(second) if fuse(self, first, second).is_some() => self.remove(second, value, first),
+                _ => first += 1,
+            }
+        }
+    }
+
+    /// The operation that alone reads a value, which is not wanted.
+    fn only_reader(&self, value: usize) -> Option<usize> {
+        let drafts = self.lowered.drafts.iter().enumerate();
+        let mut readers = drafts.filter(|(_, draft)| draft.inputs.contains(&value)).map(|(index, _)| index);
+        let (reader, None) = (readers.next()?, readers.next()) else { return None };
+        let wanted = self.wanted.iter().any(|&point| self.lowered.at(point) == value);
+        (!wanted).then_some(reader)
+    }
+
+    /// Removes operation `second`, whose output `first` computes now, and the value between them.
+    fn remove(&mut self, second: usize, value: usize, first: usize) {
+        let removed = self.lowered.drafts.remove(second);
+        self.lowered.drafts[first].output = removed.output;
+        for at in self.lowered.outputs.iter_mut().chain(&mut self.lowered.before) {
+            at.take_if(|at| *at == value);
+        }
+    }
+
+    /// What operation `first` can take along besides what it has taken already.
+    fn fusible(&self, first: usize) -> Fusible {
+        let draft = &self.lowered.drafts[first];
+        let able = fusible(self.network, draft);
+        Fusible {
+            relu: able.relu && !draft.relu,
+            max_pooling: able.max_pooling && !draft.max_pooling,
+            affine: able.affine && draft.affine.is_none(),
+            ..able
+        }
+    }
+
+    /// Whether operation `second` gives each channel a factor and a shift, with weights right after those of `first`.
+    fn is_affine_of(&self, first: usize, second: usize) -> bool {
+        let [first, second] = [first, second].map(|at| &self.lowered.drafts[at]);
+        let [before, after] = [first, second].map(|draft| &self.network.nodes()[draft.node]);
+        second.activation.is_none()
+            && after.layer().spec().channel_affine().is_some()
+            && before.weights().end == after.weights().start
+    }
+
+    /// Whether an operation takes the maxima of windows of 2x2, side by side, and leaves out what does not fill one.
+    fn is_pairing(&self, second: usize) -> bool {
+        let draft = &self.lowered.drafts[second];
+        let Layer::MaxPooling2D(pooling) = self.network.nodes()[draft.node].layer() else { return false };
+        draft.activation.is_none()
+            && pooling.pool_size == [2, 2]
+            && pooling.strides == [2, 2]
+            && pooling.padding == Padding::Valid
+    }
+}

@@ -1,0 +1,382 @@
+//! From the list of operations to a plan: which gradients flow where, and which tensors share a buffer.
+
+use std::ops::Range;
+
+use lucida_kernels::{Buffer, ChannelMap};
+
+use super::activation_backward::ActivationBackward;
+use super::fuse::fusible;
+use super::lower::{LoweredOps, OpDraft};
+use super::memory::{LiveRange, assign};
+use super::request::{NodeValue, Request};
+use super::run::Plan;
+use super::step::{BufferSlot, InputGradient, LinearGradient, Step, StepBackward, StepTimes};
+use crate::nn::layers::ActivationOp;
+use crate::nn::op::{Fused, Op, OpConfig, ReluBefore, WantedGradients};
+use crate::nn::{BackwardRule, Shape};
+
+/// A plan in the making: which gradient flows where.
+pub(super) struct Scheduler<'a> {
+    request: Request<'a>,
+    lowered: LoweredOps,
+    /// For each value: whether its gradient is computed.
+    gradient: Vec<bool>,
+    /// For each step, if it takes part in the backward pass: for each input, whether its gradient is computed and if so
+    /// whether it is added to one that has been written before.
+    flow: Vec<Option<Vec<Option<bool>>>>,
+}
+
+impl<'a> Scheduler<'a> {
+    pub(super) fn new(request: Request<'a>, lowered: LoweredOps) -> Self {
+        let mut scheduler = Self { request, lowered, gradient: Vec::new(), flow: Vec::new() };
+        scheduler.trace_gradients();
+        scheduler
+    }
+
+    fn has_wanted_weights(&self, draft: &OpDraft) -> bool {
+        let weights = self.request.network.nodes()[draft.node].weights();
+        let wanted = |weight| self.request.weight_gradients.include(weight);
+        draft.activation.is_none() && self.request.network.weights()[weights].iter().any(wanted)
+    }
+
+    /// A gradient flows where it comes from one that is put in and leads to one that is wanted.
+    fn trace_gradients(&mut self) {
+        let mut leads = vec![false; self.lowered.values.len()];
+        for input in self.request.network.inputs() {
+            leads[self.lowered.at((input, false))] = self.request.input_gradient;
+        }
+        for &point in &self.request.gradients {
+            leads[self.lowered.at(point)] = true;
+        }
+        let mut useful = Vec::new();
+        for draft in &self.lowered.drafts {
+            useful.push(self.has_wanted_weights(draft) || draft.inputs.iter().any(|&input| leads[input]));
+            leads[draft.output] |= useful[useful.len() - 1];
+        }
+        // Where gradients come from, last first: a step's output is behind its inputs.
+        let mut comes = vec![false; leads.len()];
+        for &point in self.request.grad_outputs.iter().chain(&self.request.linear_gradients) {
+            comes[self.lowered.at(point)] = true;
+        }
+        let flows = |step: usize, comes: &[bool]| useful[step] && comes[self.lowered.drafts[step].output];
+        for (step, draft) in self.lowered.drafts.iter().enumerate().rev() {
+            if flows(step, &comes) {
+                draft.inputs.iter().filter(|&&input| leads[input]).for_each(|&input| comes[input] = true);
+            }
+        }
+        self.flow = (0..useful.len())
+            .map(|step| {
+                let through = |&input: &usize| leads[input].then_some(false);
+                flows(step, &comes).then(|| self.lowered.drafts[step].inputs.iter().map(through).collect())
+            })
+            .collect();
+        let mut written = vec![false; leads.len()];
+        self.written_gradients().for_each(|value| written[value] = true);
+        for (draft, inputs) in self.lowered.drafts.iter().zip(&mut self.flow).rev() {
+            for (&input, accumulate) in draft.inputs.iter().zip(inputs.iter_mut().flatten()) {
+                if let Some(accumulate) = accumulate {
+                    *accumulate = std::mem::replace(&mut written[input], true);
+                }
+            }
+        }
+        // A gradient that is put in has its buffer even when it leads nowhere.
+        self.gradient = comes;
+    }
+
+    /// The values whose gradients are written before the backward pass begins.
+    fn written_gradients(&self) -> impl Iterator<Item = usize> + '_ {
+        let linear = self.request.linear_gradients.iter().filter(|&&point| self.adds_linear_gradient(point).is_none());
+        self.request.grad_outputs.iter().chain(linear).map(|&point| self.lowered.at(point))
+    }
+
+    /// The step that adds a linear gradient to that of its input, if there is one: it is able to, and alone reads the value.
+    fn adds_linear_gradient(&self, point: NodeValue) -> Option<usize> {
+        let value = self.lowered.at(point);
+        let mut consumers = self.consumers(value);
+        let (step, None) = (consumers.next()?, consumers.next()) else { return None };
+        let draft = &self.lowered.drafts[step];
+        let able = fusible(self.request.network, draft).linear_gradient;
+        let sends = self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
+        (able && sends).then_some(step)
+    }
+
+    /// The linear gradient that a step adds to that of this input.
+    fn linear_gradient(&self, step: usize, input: usize) -> Option<usize> {
+        self.request
+            .linear_gradients
+            .iter()
+            .position(|&point| self.lowered.at(point) == input && self.adds_linear_gradient(point) == Some(step))
+    }
+
+    fn consumers(&self, value: usize) -> impl Iterator<Item = usize> + '_ {
+        let takes = move |(step, draft): (usize, &OpDraft)| draft.inputs.contains(&value).then_some(step);
+        self.lowered.drafts.iter().enumerate().filter_map(takes)
+    }
+
+    /// Whether a step does the backward pass of the ReLU before it as well, which saves a pass over the tensor: a
+    /// max-pooling drops the gradient of maxima that are not positive, a convolution takes its sums to zero where its input
+    /// is not positive, and with them what was there before.
+    fn passes_relu(&self, step: usize) -> bool {
+        let draft = &self.lowered.drafts[step];
+        let able = fusible(self.request.network, draft).relu_before;
+        if able == ReluBefore::No || self.request.rule != BackwardRule::Gradient {
+            return false;
+        }
+        let value = draft.inputs[0];
+        let from_relu =
+            self.lowered.drafts.iter().any(|other| other.output == value && other.relu && !other.max_pooling);
+        let mut put_in = self.request.grad_outputs.iter().chain(&self.request.linear_gradients);
+        let alone = able == ReluBefore::WholeGradient || !put_in.any(|&point| self.lowered.at(point) == value);
+        from_relu && alone && self.consumers(value).count() == 1
+    }
+
+    /// Whether the step's own ReLU is left to the one that follows, which takes part in the pass backward.
+    fn left_to_consumer(&self, step: usize) -> bool {
+        let back = |step: usize| self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
+        self.consumers(self.lowered.drafts[step].output).any(|consumer| self.passes_relu(consumer) && back(consumer))
+    }
+
+    /// What the gradient of a step's output passes before the step takes it.
+    fn activation_backward(&self, step: usize) -> Option<ActivationBackward> {
+        let draft = &self.lowered.drafts[step];
+        match self.request.rule {
+            // A fused maximum goes through the ReLU as well.
+            _ if draft.relu && (draft.max_pooling || self.left_to_consumer(step)) => None,
+            rule if draft.relu => Some(ActivationBackward::Rectifier(rule)),
+            BackwardRule::Relevance { epsilon } if draft.activation.is_none() => {
+                let sums = !self.request.network.nodes()[draft.node].weights().is_empty();
+                sums.then_some(ActivationBackward::Sum { epsilon })
+            }
+            _ => None,
+        }
+    }
+
+    /// The weights of a step in the network.
+    fn weights(&self, draft: &OpDraft) -> Range<usize> {
+        let of = |node: usize| self.request.network.nodes()[node].weights();
+        match (draft.activation, draft.affine) {
+            (Some(_), _) => 0..0,
+            (None, None) => of(draft.node),
+            (None, Some(affine)) => of(draft.node).start..of(affine).end,
+        }
+    }
+
+    fn prepare(&self, step: usize) -> Box<dyn Op> {
+        let draft = &self.lowered.drafts[step];
+        let nodes = self.request.network.nodes();
+        let node = &nodes[draft.node];
+        // The values of views keep the shape they were computed in; the layer counts on its own.
+        let inputs: Vec<Shape> = match draft.activation {
+            Some(_) => draft.inputs.iter().map(|&input| self.lowered.values[input].clone()).collect(),
+            None => node.inputs().iter().map(|&input| nodes[input].shape().clone()).collect(),
+        };
+        let weights = &self.request.network.weights()[self.weights(draft)];
+        let frozen = !weights.is_empty() && weights.iter().all(|weight| !weight.trainable());
+        let flow = self.flow[step].as_ref();
+        let config = OpConfig {
+            cpu: self.request.cpu,
+            batch: self.request.batch,
+            inputs: &inputs,
+            output: node.shape(),
+            training: self.request.training && !frozen,
+            gradients: WantedGradients {
+                inputs: flow.is_some_and(|inputs| inputs.iter().any(Option::is_some)),
+                weights: flow.is_some() && self.has_wanted_weights(draft),
+            },
+            exact: self.request.exact,
+            rule: self.request.rule,
+        };
+        let layer = node.layer().spec();
+        match (draft.activation, layer.fusing()) {
+            (Some(kind), _) => Box::new(ActivationOp::new(&config, kind)),
+            (None, None) => layer.prepare(&config),
+            (None, Some(layer)) => {
+                let affine = draft.affine.and_then(|node| nodes[node].layer().spec().channel_affine());
+                let (relu, max_pooling, relu_before) = (draft.relu, draft.max_pooling, self.passes_relu(step));
+                layer.prepare_fused(&config, Fused { relu, max_pooling, affine, relu_before })
+            }
+        }
+    }
+
+    /// When all values, and then all their gradients, are in use. The moments: the inputs are filled at 0, step `i` runs
+    /// at `i + 1`, the loss at `steps + 1`, the backward pass of step `i` at `2 steps + 1 - i`, and at last all is read.
+    fn live_ranges(&self, ops: &[Box<dyn Op>]) -> Vec<LiveRange> {
+        let steps = self.lowered.drafts.len();
+        let (loss, end) = (steps + 1, 2 * steps + 2);
+        let back_at = |step: usize| 2 * steps + 1 - step;
+        let values = self.lowered.values.len();
+        let mut live_ranges: Vec<LiveRange> = (0..2 * values)
+            .map(|index| LiveRange {
+                first: usize::MAX,
+                last: 0,
+                len: self.lowered.values[index % values].len() * self.request.batch,
+            })
+            .collect();
+        let mut touch = |index: usize, moment: usize| {
+            live_ranges[index].first = live_ranges[index].first.min(moment);
+            live_ranges[index].last = live_ranges[index].last.max(moment);
+        };
+        for input in self.request.network.inputs() {
+            let value = self.lowered.at((input, false));
+            touch(value, 0);
+            // An input stays for the next pass, so that whoever optimizes it can change it in place.
+            touch(value, end);
+            if self.request.input_gradient && self.gradient[value] {
+                touch(values + value, end);
+            }
+        }
+        for &point in &self.request.outputs {
+            touch(self.lowered.at(point), end);
+        }
+        for value in self.written_gradients() {
+            touch(values + value, loss);
+            touch(value, loss);
+        }
+        for value in
+            self.request.gradients.iter().map(|&point| self.lowered.at(point)).filter(|&value| self.gradient[value])
+        {
+            touch(values + value, end);
+        }
+        for (step, draft) in self.lowered.drafts.iter().enumerate() {
+            touch(draft.output, step + 1);
+            draft.inputs.iter().for_each(|&input| touch(input, step + 1));
+            let Some(flow) = &self.flow[step] else { continue };
+            let (needs, moment) = (ops[step].backward_needs(), back_at(step));
+            touch(values + draft.output, moment);
+            if needs.output || self.activation_backward(step).is_some_and(ActivationBackward::reads_output) {
+                touch(draft.output, moment);
+            }
+            for (&input, through) in draft.inputs.iter().zip(flow) {
+                if needs.inputs || self.linear_gradient(step, input).is_some() {
+                    touch(input, moment);
+                }
+                if through.is_some() {
+                    touch(values + input, moment);
+                }
+            }
+        }
+        live_ranges
+    }
+
+    pub(super) fn plan(self) -> Plan {
+        let ops: Vec<_> = (0..self.lowered.drafts.len()).map(|step| self.prepare(step)).collect();
+        let live_ranges = self.live_ranges(&ops);
+        let used: Vec<usize> = (0..live_ranges.len()).filter(|&index| live_ranges[index].first != usize::MAX).collect();
+        let (assigned, lens) = assign(&used.iter().map(|&index| live_ranges[index]).collect::<Vec<_>>());
+        let mut buffer_of = vec![None; live_ranges.len()];
+        for (&index, &buffer) in used.iter().zip(&assigned) {
+            buffer_of[index] = Some(buffer);
+        }
+        let values = self.lowered.values.len();
+        let slot = |index: usize| BufferSlot {
+            buffer: buffer_of[index].expect("every tensor in use has a buffer"),
+            len: self.lowered.values[index % values].len(),
+            shape: self.lowered.values[index % values].clone(),
+        };
+        let at = |index: usize| (slot(index).buffer, slot(index).len);
+        let network = self.request.network;
+        let mut weight_gradients = vec![Vec::new(); network.weights().len()];
+        let mut steps = Vec::new();
+        for (step, op) in ops.into_iter().enumerate() {
+            let draft = &self.lowered.drafts[step];
+            let weights = self.weights(draft);
+            let backward = self.flow[step].as_ref().map(|flow| {
+                let wanted = self.has_wanted_weights(draft);
+                for index in weights.clone().filter(|_| wanted) {
+                    let weight = &network.weights()[index];
+                    let len = if self.request.weight_gradients.include(weight) { weight.values().len() } else { 0 };
+                    weight_gradients[index] = vec![0.0; len];
+                }
+                let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
+                    let accumulate = through?;
+                    let input = draft.inputs[index];
+                    let linear_gradient = self.linear_gradient(step, input);
+                    Some(InputGradient { index, gradient: slot(values + input).buffer, accumulate, linear_gradient })
+                });
+                StepBackward {
+                    gradient: slot(values + draft.output).buffer,
+                    activation: self.activation_backward(step),
+                    weights: wanted,
+                    inputs: inputs.collect(),
+                }
+            });
+            let inputs = draft.inputs.iter().map(|&input| at(input)).collect();
+            steps.push(Step {
+                op,
+                name: self.step_name(step),
+                node: draft.node,
+                times: StepTimes::default(),
+                inputs,
+                output: at(draft.output),
+                weights,
+                versions: Vec::new(),
+                backward,
+            });
+        }
+        let shaped = |mut slot: BufferSlot, shape: &Shape| {
+            slot.shape = shape.clone();
+            slot
+        };
+        let node_shape = |(node, _): NodeValue| network.nodes()[node].shape();
+        let linear_gradient = |&point: &NodeValue| {
+            let value = self.lowered.at(point);
+            LinearGradient {
+                map: ChannelMap::new(self.request.cpu, self.lowered.values[value].channels()),
+                value: slot(value),
+                gradient: self.adds_linear_gradient(point).is_none().then(|| slot(values + value).buffer),
+                accumulate: self.request.grad_outputs.iter().any(|&point| self.lowered.at(point) == value),
+            }
+        };
+        let input_values: Vec<usize> = network.inputs().map(|input| self.lowered.at((input, false))).collect();
+        Plan {
+            cpu: self.request.cpu,
+            capacity: self.request.batch,
+            batch: self.request.batch,
+            training: self.request.training,
+            timed: false,
+            steps,
+            buffers: lens.into_iter().map(Buffer::zeroed).collect(),
+            inputs: input_values.iter().map(|&value| slot(value)).collect(),
+            outputs: self.request.outputs.iter().map(|&p| shaped(slot(self.lowered.at(p)), node_shape(p))).collect(),
+            grad_outputs: self
+                .request
+                .grad_outputs
+                .iter()
+                .map(|&p| shaped(slot(values + self.lowered.at(p)), node_shape(p)))
+                .collect(),
+            linear_gradients: self.request.linear_gradients.iter().map(linear_gradient).collect(),
+            gradients: self
+                .request
+                .gradients
+                .iter()
+                .map(|&p| (self.lowered.at(p), p))
+                .map(|(value, p)| self.gradient[value].then(|| shaped(slot(values + value), node_shape(p))))
+                .collect(),
+            input_gradients: input_values
+                .iter()
+                .map(|&value| (self.request.input_gradient && self.gradient[value]).then(|| slot(values + value)))
+                .collect(),
+            weight_gradients,
+        }
+    }
+
+    /// What a step is called: its layer, and what is fused into it.
+    fn step_name(&self, step: usize) -> String {
+        let draft = &self.lowered.drafts[step];
+        let node = &self.request.network.nodes()[draft.node];
+        let mut name = node.name().to_owned();
+        if let Some(activation) = draft.activation {
+            name += &format!("+{activation:?}").to_lowercase();
+        }
+        if let Some(affine) = draft.affine {
+            name += &format!("+{}", self.request.network.nodes()[affine].name());
+        }
+        if draft.relu {
+            name += "+relu";
+        }
+        if draft.max_pooling {
+            name += "+pool";
+        }
+        name
+    }
+}

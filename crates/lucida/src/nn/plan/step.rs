@@ -1,0 +1,87 @@
+//! The steps of a plan and what they read and write.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use lucida_kernels::ChannelMap;
+
+use super::activation_backward::ActivationBackward;
+use crate::nn::Shape;
+use crate::nn::op::Op;
+
+/// An operation with its buffers.
+pub(super) struct Step {
+    pub(super) op: Box<dyn Op>,
+    /// The layers that it computes, joined by `+`, and how long each pass took.
+    pub(super) name: String,
+    pub(super) times: StepTimes,
+    /// The number of its layer in the network.
+    pub(super) node: usize,
+    /// For each input: its buffer, and its length for one sample.
+    pub(super) inputs: Vec<(usize, usize)>,
+    pub(super) output: (usize, usize),
+    /// Its weights in the network, those of fused layers among them, and the versions of them that the operation was last
+    /// given.
+    pub(super) weights: Range<usize>,
+    pub(super) versions: Vec<u64>,
+    pub(super) backward: Option<StepBackward>,
+}
+
+/// The backward passes of a step.
+pub(super) struct StepBackward {
+    /// The buffer with the gradient of the output.
+    pub(super) gradient: usize,
+    /// What that gradient has yet to pass.
+    pub(super) activation: Option<ActivationBackward>,
+    /// Whether gradients of weights are wanted.
+    pub(super) weights: bool,
+    pub(super) inputs: Vec<InputGradient>,
+}
+
+/// An input whose gradient a step computes.
+pub(super) struct InputGradient {
+    pub(super) index: usize,
+    pub(super) gradient: usize,
+    pub(super) accumulate: bool,
+    /// The linear gradient that the step adds to it.
+    pub(super) linear_gradient: Option<usize>,
+}
+
+/// A tensor in a buffer: its length is that of one sample.
+#[derive(Debug, Clone)]
+pub(super) struct BufferSlot {
+    pub(super) buffer: usize,
+    pub(super) len: usize,
+    pub(super) shape: Shape,
+}
+
+/// A gradient that is a linear function of a value.
+#[derive(Debug)]
+pub(super) struct LinearGradient {
+    pub(super) map: ChannelMap,
+    pub(super) value: BufferSlot,
+    /// The buffer it is written to before the backward pass; none where a step adds it to the gradient of its input.
+    pub(super) gradient: Option<usize>,
+    /// Whether that buffer has a gradient already.
+    pub(super) accumulate: bool,
+}
+
+/// The seconds that each pass of a step took, one entry a time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StepTimes {
+    pub(super) pack: Vec<f64>,
+    pub(super) forward: Vec<f64>,
+    pub(super) activation_backward: Vec<f64>,
+    pub(super) backward_input: Vec<f64>,
+    pub(super) backward_weights: Vec<f64>,
+}
+
+/// Runs a pass, and takes its time if it is wanted.
+pub(super) fn timed(wanted: bool, times: &mut Vec<f64>, run: impl FnOnce()) {
+    if !wanted {
+        return run();
+    }
+    let start = Instant::now();
+    run();
+    times.push(start.elapsed().as_secs_f64());
+}
