@@ -187,6 +187,8 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside
 /// As [`claim_folder`].
 pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     heal(path);
+    // What a killed process has set aside in folders within this one comes back, too.
+    set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
         return Err(Error::argument(format!(
