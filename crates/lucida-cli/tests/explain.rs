@@ -143,7 +143,7 @@ fn what_cannot_be_explained() {
     let trained = text(&run_folder).to_owned();
     for (more, expected) in [
         (&["--class", "10"][..], "no class \"10\""),
-        (&["--class", "seven"], "no class \"seven\"; did you mean"),
+        (&["--class", "seven"], "no class \"seven\": its classes are 0 to 9"),
         (&["--method", "grad-cam", "--layer", "conv2d_3"], "did you mean \"conv2d_1\"?"),
         (&["--layer", "dense"], "layer dense: its output of shape (128)"),
         (&["--method", "rise", "--masks", "0"], "0 masks: it must be 1"),
