@@ -295,7 +295,10 @@ fn inspection_of_every_format() {
         assert_eq!(Some(sizes.sum()), answer["parameters"].as_u64());
     }
     assert!(fail(1, ["weights", "inspect", "none.h5"]).contains("none.h5: cannot read"));
-    assert!(fail(1, ["weights", "inspect", text(&shared().run())]).contains("is a folder, not a model file"));
+    // The folder of a run means its model; another folder is none.
+    let of_run = run(["weights", "inspect", text(&shared().run())]);
+    assert_eq!(of_run, run(["weights", "inspect", text(&shared().run().join("model.safetensors"))]));
+    assert!(fail(1, ["weights", "inspect", text(&shared().data())]).contains("is a folder, not a model file"));
     assert!(
         fail(1, ["weights", "inspect", text(&shared().run().join("history.csv"))])
             .contains("not a model file of a known")
