@@ -31,5 +31,5 @@ pub use optimizer::{Optimizer, OptimizerState};
 pub use plan::{BackwardRule, HandOver, PassTime, Plan, PlanBuilder, Point, Share, StepProfile, StepSeed, Team};
 pub use schedule::Schedule;
 pub use shape::Shape;
-pub use summary::{summary, thousands};
+pub use summary::{counted, summary, thousands};
 pub use weight::{Weight, WeightSpec};
