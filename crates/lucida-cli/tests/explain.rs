@@ -184,14 +184,17 @@ fn what_cannot_be_explained() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "0", "--out", text(&file.join("x"))]);
-    assert!(message.contains("file/x: cannot "), "{message}");
+    assert!(message.contains("file: is a file; a folder is needed"), "{message}");
 }
 
 #[test]
 fn wrong_command_lines_end_with_2() {
     for (arguments, expected) in [
         (&["explain", "m"][..], "<IMAGE>"),
-        (&["explain", "m", "a.png", "--method", "gradcam"], "there are gradient, smoothgrad"),
+        (
+            &["explain", "m", "a.png", "--method", "gradcam"],
+            "did you mean \"grad-cam\"? There are gradient, smoothgrad",
+        ),
         (&["explain", "m", "a.png", "--data", "mnist", "--index", "0"], "cannot be used with"),
         (&["explain", "m", "--data", "mnist"], "--index"),
         (&["explain", "m", "a.png", "--baseline", "white"], "black and mean"),
