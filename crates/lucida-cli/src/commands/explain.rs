@@ -185,7 +185,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     drop(explainer);
     let work = Work { arguments, model: &model, settings, methods, class, context };
     let mut printed = Vec::new();
-    for_each_image(arguments, context, |one| Ok(printed.extend(work.explain(one)?)))?;
+    for_each_image(arguments, context, |one| {
+        printed.extend(work.explain(one)?);
+        Ok(())
+    })?;
     if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 

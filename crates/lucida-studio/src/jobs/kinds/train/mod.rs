@@ -83,7 +83,7 @@ impl Train {
             }
         };
         let title = match self.name.trim() {
-            "" => format!("{what}, {}", counted(self.epochs as usize, "epoch")),
+            "" => format!("{what}, {}", counted(self.epochs, "epoch")),
             name => name.to_owned(),
         };
         let source = studio.data.source().cloned();
