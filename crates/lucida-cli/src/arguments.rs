@@ -130,7 +130,7 @@ impl FromStr for Source {
             // A bare word that is no folder is a mistake in the command line; a path is looked at when it is opened.
             _ if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() => Ok(Self::Folder(text.into())),
             _ => {
-                let near = exit::did_you_mean(Path::new(text)).map(|near| format!("; {near}")).unwrap_or_default();
+                let near = exit::did_you_mean_data(text);
                 Err(format!(
                     "there is no folder {text:?}; expected mnist (the built-in digits), mnist:DIR (a folder with MNIST's \
                      files) or a folder of images{near}"

@@ -22,7 +22,7 @@ mod weights;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 pub(crate) use augment::DataAugment;
@@ -95,6 +95,22 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The command line of this process.
+pub(crate) fn parse() -> clap::error::Result<Cli> {
+    let mut matches = takes_negative_numbers(Cli::command()).try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches)
+}
+
+/// Lets every option take a value that begins with `-` and is a number, so that it is the option that says what it expects.
+fn takes_negative_numbers(command: clap::Command) -> clap::Command {
+    let option = |argument: &clap::Arg| !argument.is_positional() && argument.get_action().takes_values();
+    let options = command.mut_args(|argument| match option(&argument) {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    options.mut_subcommands(takes_negative_numbers)
 }
 
 /// Options of every command.
@@ -337,7 +353,7 @@ pub(crate) struct Predict {
     pub(crate) data: Option<Source>,
 
     /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
-    #[arg(long, value_name = "INDICES", requires = "data")]
+    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "images")]
     pub(crate) index: Option<Indices>,
 
     /// Write a table: file, class if it is known, predicted class, probabilities; - is standard output
@@ -349,7 +365,7 @@ pub(crate) struct Predict {
     pub(crate) force: bool,
 
     /// Fail on unreadable images of the folder instead of skipping them
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "data", conflicts_with = "images")]
     pub(crate) strict: bool,
 
     /// Print one JSON object and nothing else
@@ -396,8 +412,8 @@ pub(crate) struct DataShow {
     #[arg(long, requires = "data")]
     pub(crate) test: bool,
 
-    /// Write a PNG image instead of drawing in the terminal
-    #[arg(short, long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    /// Write an image (.png, .tif or .jpg) instead of drawing in the terminal; - is standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite the file if it already exists

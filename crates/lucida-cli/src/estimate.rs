@@ -15,14 +15,15 @@ pub(crate) struct Estimate {
     output: Output,
     /// The part of the work that is meant, or none for all of it.
     what: Option<&'static str>,
-    started: Instant,
+    /// The first report: when, and what was done. Before it lies what is done once, as reading a model.
+    first: Cell<Option<(Instant, f64)>>,
     told: Cell<bool>,
 }
 
 impl Estimate {
     /// For work that begins now.
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, what: None, started: Instant::now(), told: Cell::new(false) }
+        Self { output, what: None, first: Cell::new(None), told: Cell::new(false) }
     }
 
     /// For a part of some work, which begins now.
@@ -32,24 +33,27 @@ impl Estimate {
 
     /// Of the work, this part is done: from 0 to 1.
     pub(crate) fn at(&self, done: f64) {
-        if self.told.get() || done <= 0.0 {
+        if self.told.get() {
             return;
         }
-        let passed = self.started.elapsed();
-        if passed < FIRST {
+        let Some((started, before)) = self.first.get() else {
+            return self.first.set(Some((Instant::now(), done)));
+        };
+        let passed = started.elapsed();
+        if passed < FIRST || done <= before {
             return;
         }
         self.told.set(true);
-        if let Some(left) = left(passed, done) {
+        if let Some(left) = left(passed, before, done) {
             let what = self.what.map_or_else(String::new, |what| format!("{what}: "));
             self.output.note(&format!("{what}about {} left", seconds(left.as_secs_f64())));
         }
     }
 }
 
-/// The time left, where it is long.
-fn left(passed: Duration, done: f64) -> Option<Duration> {
-    let left = Duration::try_from_secs_f64(passed.as_secs_f64() * (1.0 - done).max(0.0) / done).ok()?;
+/// The time left, where it is long: in the time that has passed, the work went from `before` to `done`.
+fn left(passed: Duration, before: f64, done: f64) -> Option<Duration> {
+    let left = Duration::try_from_secs_f64(passed.as_secs_f64() * (1.0 - done).max(0.0) / (done - before)).ok()?;
     (left >= LONG).then_some(left)
 }
 
@@ -59,10 +63,13 @@ mod tests {
 
     #[test]
     fn long_work_is_told() {
-        let of = |passed, done| left(Duration::from_secs(passed), done);
+        let of = |passed, done| left(Duration::from_secs(passed), 0.0, done);
         assert_eq!(of(3, 0.01), Some(Duration::from_secs(297)));
         assert_eq!(of(3, 0.5), None);
         assert_eq!(of(3, 1.0), None);
         assert_eq!(of(3, f64::MIN_POSITIVE), None);
+        // What was done at the first report tells nothing of the speed.
+        assert_eq!(left(Duration::from_secs(4), 0.5, 0.6), None);
+        assert_eq!(left(Duration::from_secs(9), 0.1, 0.2), Some(Duration::from_secs(72)));
     }
 }

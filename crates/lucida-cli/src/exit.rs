@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
-use lucida::{Error, Unfit, files};
+use lucida::{Error, Unfit, files, nearest_name};
 
 use crate::cli::Cli;
 
@@ -87,7 +87,7 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
         },
         _ => None,
     };
-    let Some(expected) = expected else { return error };
+    let Some(expected) = expected else { return without_wrong_advice(error) };
     // `--epochs <N>`: the name is enough.
     let option = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
     let got = if expected.contains(&format!("{value:?}")) { String::new() } else { format!(", got {value:?}") };
@@ -97,6 +97,14 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     };
     let message = format!("{option}: {expected}{got}{near}\n\nFor more information, try '--help'.\n");
     clap::Error::raw(error.kind(), message).with_cmd(&Cli::command())
+}
+
+/// The same error without the advice to write `-- --option`: that makes a file name of a mistyped option.
+fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
+    if error.kind() == Kind::UnknownArgument {
+        error.remove(ContextKind::Suggested);
+    }
+    error
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -172,6 +180,12 @@ fn what_fits(needed: u64, largest: Option<usize>) -> String {
 /// The name of a file that is there, for one that is not.
 pub(crate) fn did_you_mean(path: &Path) -> Option<String> {
     files::similar(path).map(|near| format!("did you mean {}?", near.display()))
+}
+
+/// What was meant by a folder of images that is not there: another folder, or the digits.
+pub(crate) fn did_you_mean_data(text: &str) -> String {
+    let digits = || nearest_name(text, ["mnist"]).map(|near| format!("did you mean {near}?"));
+    did_you_mean(Path::new(text)).or_else(digits).map(|near| format!("; {near}")).unwrap_or_default()
 }
 
 /// An error with its causes in one line. The library's messages tell their cause themselves.

@@ -19,10 +19,8 @@ mod transfer;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match cli::Cli::try_parse() {
+    match cli::parse() {
         Ok(cli) => exit::of_run(commands::run(&cli)),
         Err(answer) => exit::of_parsing(answer),
     }

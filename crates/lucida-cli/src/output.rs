@@ -71,7 +71,15 @@ impl Output {
 
     /// Prints a value as one JSON object, the whole of the result.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<()> {
-        self.result(&serde_json::to_string(value).context("cannot write the result as JSON")?)
+        self.result(&as_json(value)?)
+    }
+
+    /// Prints one JSON document for a command on one image or several: the object of one, an array of those of several.
+    pub(crate) fn json_of_images(self, images: &[String]) -> Result<()> {
+        match images {
+            [one] => self.result(one),
+            all => self.result(&format!("[{}]", all.join(",\n"))),
+        }
     }
 
     /// Prints what accompanies a long run, unless quiet was asked for. A run does not end because nobody reads along:
@@ -90,6 +98,11 @@ impl Output {
             let _ = io::stderr().write_all(format!("note: {text}\n").as_bytes());
         }
     }
+}
+
+/// A value as JSON.
+pub(crate) fn as_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).context("cannot write the result as JSON")
 }
 
 /// Standard output that cannot be written.

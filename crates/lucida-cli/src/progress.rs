@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lucida::Result;
-use lucida::nn::Network;
+use lucida::nn::{Network, counted};
 use lucida::train::{BatchReport, EpochRecord, Flow, History, Observer};
 
 use crate::bar::Bar;
@@ -53,9 +53,9 @@ impl Progress {
 impl Observer for Progress {
     fn resumed(&mut self, history: &History, steps: usize) {
         let (epochs, within) =
-            (history.epochs.len(), if steps > 0 { format!(" and {steps} steps") } else { String::new() });
+            (history.epochs.len(), if steps > 0 { format!(" and {}", counted(steps, "step")) } else { String::new() });
         self.before = epochs;
-        self.output.info(&format!("Going on after {epochs} of {} epochs{within}", self.epochs));
+        self.output.info(&format!("Going on after {epochs} of {}{within}", counted(self.epochs, "epoch")));
     }
 
     fn batch(&mut self, report: &BatchReport) -> Flow {

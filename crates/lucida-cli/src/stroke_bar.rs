@@ -1,6 +1,9 @@
 //! How a painting shows itself: a bar with its losses on a terminal, a line for each size when piped.
 
+use std::cell::Cell;
+
 use indicatif::{ProgressBar, ProgressStyle};
+use lucida::nn::counted;
 use lucida::style::Report;
 
 use crate::estimate::Estimate;
@@ -15,26 +18,39 @@ pub(crate) struct StrokeBar {
     output: Output,
     bar: Option<ProgressBar>,
     estimate: Estimate,
+    /// The number of the image, from 0, and of how many.
+    image: Cell<[usize; 2]>,
 }
 
 impl StrokeBar {
+    /// For one image.
     pub(crate) fn new(output: Output) -> Self {
         let shown = output.is_watched() && !output.quiet();
         let bar = shown.then(|| ProgressBar::new(PARTS as u64).with_style(style()));
-        Self { output, bar, estimate: Estimate::new(output) }
+        Self { output, bar, estimate: Estimate::new(output), image: Cell::new([0, 1]) }
+    }
+
+    /// What follows is about image `number`, from 0, of `count`.
+    pub(crate) fn begin(&self, number: usize, count: usize) {
+        self.image.set([number, count]);
     }
 
     /// A step was made.
     pub(crate) fn show(&self, report: &Report) {
+        let [image, images] = self.image.get();
+        let done = (image as f64 + report.done) / images as f64;
         let ([height, width], [number, scales]) = (report.size, report.scale);
         match &self.bar {
-            Some(bar) => draw(bar, format!("{width}x{height} ({number}/{scales})"), report),
+            Some(bar) => {
+                let image = if images > 1 { format!("image {}/{images}, ", image + 1) } else { String::new() };
+                draw(bar, format!("{image}{width}x{height} ({number}/{scales})"), report, done);
+            }
             None if report.step[0] == report.step[1] => {
                 let (losses, style) = (report.losses, style_loss(report));
-                let line = format!("{width}x{height}: {} steps - loss {:.4}", report.step[1], losses.total);
+                let line = format!("{width}x{height}: {} - loss {:.4}", counted(report.step[1], "step"), losses.total);
                 self.output.info(&format!("{line} - content {:.4} - style {style:.4}", losses.content));
             }
-            None => self.estimate.at(report.done),
+            None => self.estimate.at(done),
         }
     }
 
@@ -42,7 +58,7 @@ impl StrokeBar {
     pub(crate) fn show_frame(&self, [number, count]: [usize; 2], report: &Report) {
         let [height, width] = report.size;
         match &self.bar {
-            Some(bar) => draw(bar, format!("frame {number}/{count}, {width}x{height}"), report),
+            Some(bar) => draw(bar, format!("frame {number}/{count}, {width}x{height}"), report, report.done),
             None => self.estimate.at(report.done),
         }
     }
@@ -64,11 +80,12 @@ impl Drop for StrokeBar {
     }
 }
 
-fn draw(bar: &ProgressBar, prefix: String, report: &Report) {
+/// Shows a step, after which `done` of all the work is done, from 0 to 1.
+fn draw(bar: &ProgressBar, prefix: String, report: &Report, done: f64) {
     let (losses, style) = (report.losses, style_loss(report));
     bar.set_prefix(prefix);
     bar.set_message(format!("loss {:.4} (content {:.4}, style {style:.4})", losses.total, losses.content));
-    bar.set_position((PARTS * report.done) as u64);
+    bar.set_position((PARTS * done) as u64);
 }
 
 /// That of all layers.

@@ -42,7 +42,12 @@ fn ranges_of_a_data_set() {
         let out = folder.path().join(command);
         let start = [command, text(&model), "--data", "mnist", "--out", text(&out), "--json", "--index"];
         let printed = run(start.into_iter().chain(["0..2,7"]).chain(options.iter().copied()));
-        assert_eq!(printed.lines().count(), 3, "{command}: {printed}");
+        // One JSON document: an array for several images, an object for one.
+        assert_eq!(json(&printed).as_array().map(Vec::len), Some(3), "{command}: {printed}");
+        let alone = folder.path().join("alone").join(command);
+        let one = [command, text(&model), "--data", "mnist", "--index", "7", "--json", "--out", text(&alone)];
+        let one = json(&run(one.into_iter().chain(options.iter().copied())));
+        assert!(one.is_object() && one["model"] == json(&printed)[2]["model"], "{command}: {one}");
         assert_eq!(names(&out), ["0", "1", "7"], "{command}");
         for index in ["0", "1", "7"] {
             assert!(out.join(index).join(file).is_file(), "{command} {index}");

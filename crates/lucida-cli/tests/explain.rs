@@ -143,7 +143,7 @@ fn what_cannot_be_explained() {
     let trained = text(&run_folder).to_owned();
     for (more, expected) in [
         (&["--class", "10"][..], "no class \"10\""),
-        (&["--class", "seven"], "no class \"seven\"; did you mean"),
+        (&["--class", "seven"], "no class \"seven\": its classes are 0 to 9"),
         (&["--method", "grad-cam", "--layer", "conv2d_3"], "did you mean \"conv2d_1\"?"),
         (&["--layer", "dense"], "layer dense: its output of shape (128)"),
         (&["--method", "rise", "--masks", "0"], "0 masks: it must be 1"),
@@ -184,14 +184,17 @@ fn what_cannot_be_explained() {
     let file = folder.path().join("file");
     fs::write(&file, "x").unwrap();
     let message = fail(1, ["explain", &trained, "--data", "mnist", "--index", "0", "--out", text(&file.join("x"))]);
-    assert!(message.contains("file/x: cannot "), "{message}");
+    assert!(message.contains("file: is a file; a folder is needed"), "{message}");
 }
 
 #[test]
 fn wrong_command_lines_end_with_2() {
     for (arguments, expected) in [
         (&["explain", "m"][..], "<IMAGE>"),
-        (&["explain", "m", "a.png", "--method", "gradcam"], "there are gradient, smoothgrad"),
+        (
+            &["explain", "m", "a.png", "--method", "gradcam"],
+            "did you mean \"grad-cam\"? There are gradient, smoothgrad",
+        ),
         (&["explain", "m", "a.png", "--data", "mnist", "--index", "0"], "cannot be used with"),
         (&["explain", "m", "--data", "mnist"], "--index"),
         (&["explain", "m", "a.png", "--baseline", "white"], "black and mean"),

@@ -116,6 +116,9 @@ fn folders_that_cannot_be_used() {
     let part = |data: &str| fail(1, ["evaluate", text(&model), "--data", data, "--part", "test", "--quiet"]);
     assert!(part(text(parts.path())).contains("has no test part"));
     assert!(part(text(folder.path())).contains("is not in parts"));
+    // A folder that is not there is said to be, whatever else is missing.
+    let message = fail(1, ["predict", text(&model), "--data", "mnist:/no/such/folder", "--quiet"]);
+    assert!(message.contains("/no/such/folder: there is no such folder"), "{message}");
     let message = fail(1, ["evaluate", text(&model), "--data", "no/such/folder", "--quiet"]);
     assert!(message.contains("no/such/folder: there is no such folder"), "{message}");
 }

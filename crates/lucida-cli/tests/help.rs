@@ -104,6 +104,8 @@ fn wrong_command_lines_end_with_2() {
         (&["train", "mnist", "--batch-size=-1"], "--batch-size"),
         (&["train", "mnist", "--learning-rate", "fast"], "expected a positive number"),
         (&["train", "mnist", "--learning-rate=-1"], "expected a positive number"),
+        (&["train", "mnist", "--learning-rate", "-1"], "expected a positive number, as in 0.5 or 1e-3, got \"-1\""),
+        (&["filter", "a.png", "--kernel", "canny", "--sigma", "-2"], "expected a number that is not negative"),
         (&["train", "cats"], "there is no such folder; expected a folder of images, or mnist"),
         (&["train", "./cats", "--cut", "flatten"], "--cut is for a network that has learned something before"),
         (&["train", "./cats", "--model", "vgg"], "--model: expected mnist-cnn, "),
@@ -123,6 +125,12 @@ fn wrong_command_lines_end_with_2() {
         (&["predict", "m"], "<IMAGE>"),
         (&["predict", "m", "a.png", "--data", "mnist", "--index", "0"], "cannot be used with"),
         (&["predict", "m", "--data", "mnist"], "--index"),
+        (&["predict", "m", "a.png", "--index", "0"], "cannot be used with"),
+        (&["predict", "m", "a.png", "--strict"], "cannot be used with"),
+        (&["activations", "m", "a.png", "--index", "0"], "cannot be used with"),
+        (&["explain", "m", "a.png", "--index", "0"], "cannot be used with"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--index", "0"], "cannot be used with"),
+        (&["deconv", "m", "a.png", "--layer", "l", "--first", "2"], "cannot be used with"),
         (&["predict", "m", "--data", "mnist", "--index", "5..2"], "holds no position"),
         (&["predict", "", "a.png"], "value is required"),
         (&["activations", "m"], "<IMAGE>"),
@@ -197,10 +205,38 @@ fn files_with_nearly_the_name_are_suggested() {
         (&["style", "cut.jpg", "brushwork", "-o", "out.png"], "did you mean cat.jpg?"),
         (&["weights", "inspect", "model.kears"], "did you mean model.keras?"),
         (&["report", "photo"], "did you mean photos?"),
+        (&["train", "mnsit"], "did you mean mnist?"),
+        (&["predict", "vgg16-builtin", "--data", "mnsit"], "did you mean mnist?"),
+        (&["filter", "cat.jpg", "--kernel", "sobell"], "did you mean sobel-x?"),
+        (&["explain", "vgg16", "cat.jpg", "--method", "gradcam"], "did you mean \"grad-cam\"?"),
+        (&["train", "photos", "--augment", "flipp"], "did you mean \"flip\"?"),
+        (&["activations", "vgg16-builtin", "cat.jpg", "--colormap", "virdis"], "did you mean"),
+        (&["summary", "vgg61"], "did you mean \"vgg16\"?"),
     ] {
         let output = lucida(arguments.iter().copied()).current_dir(folder.path()).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+/// A name that is nothing like any other gets no suggestion, and no advice to take a mistyped option for a file.
+#[test]
+fn unrelated_words_get_no_suggestion() {
+    for arguments in [
+        &["train", "holiday"][..],
+        &["summary", "zzzzz"],
+        &["summary", "table"],
+        &["filters", "vgg16-builtin", "--layer", "foo"],
+        &["explain", "vgg16", "cat.jpg", "--method", "xyz"],
+        &["train", "photos", "--augment", "spin"],
+        &["filter", "cat.jpg", "--kernel", "emboss"],
+        &["predict", "vgg16-builtin", "-1"],
+        &["predict", "vgg16-builtin", "--idx", "3"],
+    ] {
+        let output = lucida(arguments.iter().copied()).output().unwrap();
+        let message = stderr(&output);
+        assert!(!output.status.success() && !message.contains("did you mean"), "{arguments:?}: {message}");
+        assert!(!message.contains("as a value"), "{arguments:?}: {message}");
     }
 }
 
@@ -215,6 +251,12 @@ fn a_wrong_environment_ends_with_2_and_one_line() {
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1);
+    }
+    // The command that is for finding such faults reports all of them.
+    let doctor = lucida(["doctor"]).env("LUCIDA_SIMD", "mmx").env("LUCIDA_THREADS", "two").output().unwrap();
+    assert_eq!((doctor.status.code(), stderr(&doctor)), (Some(1), String::new()));
+    for problem in ["Problem: LUCIDA_SIMD: this processor has", "Problem: LUCIDA_THREADS: \"two\" is not"] {
+        assert!(stdout(&doctor).contains(problem), "{}", stdout(&doctor));
     }
     lucida(["summary", "mnist-cnn"]).env("LUCIDA_SIMD", "scalar").env("LUCIDA_THREADS", "1").assert().success();
 }

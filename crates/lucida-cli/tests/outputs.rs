@@ -82,6 +82,75 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
     }
 }
 
+/// Of a folder of results, too, it is the file behind a link that is replaced.
+#[test]
+fn links_in_result_folders_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, store, model) = (folder.path().join("out"), folder.path().join("store"), shared().run());
+    let activations = |index: &'static str, more: &'static [&'static str]| {
+        let words = ["activations", text(&model), "--data", "mnist", "--layers", "conv2d", "--quiet"];
+        run(words.into_iter().chain(["--out", text(&out), "--index", index]).chain(more.iter().copied()))
+    };
+    activations("0", &[]);
+    let first = fs::read(out.join("overview.png")).unwrap();
+    fs::create_dir(&store).unwrap();
+    fs::rename(out.join("overview.png"), store.join("kept.png")).unwrap();
+    symlink("../store/kept.png", out.join("overview.png")).unwrap();
+    activations("1", &["--force"]);
+    assert!(out.join("overview.png").is_symlink() && fs::read(store.join("kept.png")).unwrap() != first);
+    activations("0", &["--force"]);
+    assert!(out.join("overview.png").is_symlink() && fs::read(store.join("kept.png")).unwrap() == first);
+    assert_eq!((names(&out).len(), names(&store)), (2, vec!["kept.png".to_owned()]));
+}
+
+#[test]
+fn the_ending_of_an_image_says_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (command, _)) in commands(folder.path()).into_iter().filter(|(_, ending)| *ending == "png").enumerate()
+    {
+        for (ending, begins) in [("png", &b"\x89PNG"[..]), ("jpg", b"\xff\xd8\xff"), ("tif", b"II")] {
+            let path = folder.path().join(format!("{number}.{ending}"));
+            run(command.iter().map(String::as_str).chain([text(&path), "--quiet"]));
+            assert!(fs::read(&path).unwrap().starts_with(begins), "{command:?} {ending}");
+        }
+        for name in ["x.webp", "x"] {
+            let message =
+                fail(1, command.iter().map(String::as_str).chain([text(&folder.path().join(name)), "--quiet"]));
+            assert!(message.contains("must end in .png, .tif or .jpg"), "{command:?}: {message}");
+        }
+    }
+}
+
+/// The words are ours, not those of the system.
+#[test]
+fn a_file_where_a_folder_is_needed_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    commands(folder.path());
+    let (run, at) = (shared().run(), |name: &str| text(&folder.path().join(name)).to_owned());
+    let (model, image, inside, each) = (text(&run), at("image.png"), at("image.png/x"), at("image.png/x.png"));
+    let filters = ["filters", model, "--layer", "conv2d", "--filters", "0", "--steps", "1", "--out"];
+    for words in [
+        &["activations", model, "--data", "mnist", "--index", "0", "--out", &image][..],
+        &["kernels", model, "--out", &inside],
+        &["evaluate", model, "--data", "mnist", "--out", &image],
+        &["train", "mnist", "--out", &inside],
+        &[&filters[..], &[&at("y.png"), "--each", &image]].concat(),
+        &[&filters[..], &[&each]].concat(),
+        &["data", "show", "mnist", "--out", &each],
+    ] {
+        let message = stderr(&lucida(words.iter().copied()).output().unwrap());
+        assert!(message.contains("image.png: is a file; a folder is needed"), "{words:?}: {message}");
+        assert!(!message.contains("os error"), "{words:?}: {message}");
+    }
+    let message = fail(1, ["data", "show", "mnist", "--out", &at("none/x.png")]);
+    assert!(message.contains("none: there is no such folder"), "{message}");
+    // The folder was given with --each, so that another --out does not help.
+    let [first, second, each] = ["z1.png", "z2.png", "each"].map(at);
+    common::run([&filters[..], &[&first, "--each", &each]].concat());
+    let message = fail(1, [&filters[..], &[&second, "--each", &each]].concat());
+    assert!(message.contains("filter-0.png already exists") && !message.contains("--out"), "{message}");
+}
+
 #[test]
 fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     let model = shared().run();

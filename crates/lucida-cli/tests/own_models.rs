@@ -303,7 +303,7 @@ fn a_map_that_is_zero_is_said_to_be() {
             ["explain", &model, &photo, "--method", "grad-cam", "--class", class, "--out", &out, "--force", "-q"];
         run(line.iter().chain(more).copied())
     };
-    let why = "the map is zero everywhere: no pixel raises the class's score";
+    let why = "the map is zero everywhere: no position of the layer raises the class's score";
     assert!(explain("0", &[]).contains(why) && !explain("1", &[]).contains("zero"), "{}", explain("0", &[]));
     let answer: Value = serde_json::from_str(&explain("0", &["--json"])).unwrap();
     assert_eq!(answer["methods"][0]["remark"], why);

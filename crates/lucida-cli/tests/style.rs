@@ -130,12 +130,13 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("corrupt.png style.png -o out.png", "corrupt.png: is a"),
         ("content.png corrupt.png -o out.png", "corrupt.png: is a"),
         ("none.png style.png -o out.png", "none.png: cannot read"),
+        ("content.png brushwrk -o out.png", "brushwrk: there is no such file; did you mean brushwork?"),
         (
             "content.png style.png -o out.png --mask small-mask.png",
             "small-mask.png has 40x30 pixels, but the content 80x60",
         ),
         ("content.png style.png -o out.png --preserve small-mask.png", "small-mask.png has 40x30 pixels"),
-        ("content.png style.png other.png -o out.png --blend 1", "--blend: 1 weights for 2 styles"),
+        ("content.png style.png other.png -o out.png --blend 1", "--blend: 1 weight for 2 styles"),
         ("content.png style.png -o no-such-folder/out.png", "no-such-folder"),
         ("content.png style.png -o out.gif", "must end in .png, .tif or .jpg"),
         ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
@@ -146,6 +147,35 @@ fn what_cannot_be_used_is_named_before_any_work() {
         let message = refused(folder, words);
         assert!(message.contains(expected), "{words}: {message}");
     }
+}
+
+#[test]
+fn results_of_a_folder_are_not_among_its_images() {
+    let folder = folder();
+    let photos = folder.path().join("photos");
+    fs::create_dir_all(photos.join("sub")).unwrap();
+    for name in ["a.png", "sub/b.png"] {
+        fs::copy(folder.path().join("content.png"), photos.join(name)).unwrap();
+    }
+    let words = |out: &Path| {
+        let words = ["style", text(&photos), "brushwork", "--size", "64", "--steps", "1", "--coarsest", "0", "-o"];
+        words.into_iter().chain([text(out)]).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for out in [photos.clone(), photos.join("styled"), photos.join("sub/../new")] {
+        let message = fail(1, words(&out).iter().map(String::as_str));
+        assert!(message.contains("results would become images"), "{message}");
+    }
+    assert_eq!(names(&photos), ["a.png", "sub"]);
+    // Images of sub-folders are replaced as the others are.
+    let out = folder.path().join("out");
+    let printed = run(words(&out).iter().map(String::as_str));
+    assert!(printed.contains("64x48: 1 step - loss ") && printed.contains("64x48 pixels, 1 step in"), "{printed}");
+    fs::write(out.join("sub/mine.txt"), "mine").unwrap();
+    run(words(&out).iter().map(String::as_str).chain(["--force"]));
+    assert_eq!(
+        (names(&out), names(&out.join("sub"))),
+        (vec!["a.png".into(), "sub".into()], vec!["b.png".into(), "mine.txt".into()])
+    );
 }
 
 #[test]

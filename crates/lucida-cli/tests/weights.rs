@@ -295,7 +295,10 @@ fn inspection_of_every_format() {
         assert_eq!(Some(sizes.sum()), answer["parameters"].as_u64());
     }
     assert!(fail(1, ["weights", "inspect", "none.h5"]).contains("none.h5: cannot read"));
-    assert!(fail(1, ["weights", "inspect", text(&shared().run())]).contains("is a folder, not a model file"));
+    // The folder of a run means its model; another folder is none.
+    let of_run = run(["weights", "inspect", text(&shared().run())]);
+    assert_eq!(of_run, run(["weights", "inspect", text(&shared().run().join("model.safetensors"))]));
+    assert!(fail(1, ["weights", "inspect", text(&shared().data())]).contains("is a folder, not a model file"));
     assert!(
         fail(1, ["weights", "inspect", text(&shared().run().join("history.csv"))])
             .contains("not a model file of a known")
@@ -361,11 +364,11 @@ fn conversions_that_cannot_be() {
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     run(["weights", "convert", text(&model), text(&there), "--force"]);
     assert!(fs::metadata(&there).unwrap().len() > 400_000);
-    assert!(convert(&path("no/such/a.keras")).contains("no/such/a.keras: cannot write"));
+    assert!(convert(&path("no/such/a.keras")).contains("no/such: there is no such folder"));
     fs::create_dir(path("folder.keras")).unwrap();
     assert!(convert(&path("folder.keras")).contains("folder.keras: is a folder, not a file"));
     let inside = there.join("a.keras");
-    assert!(convert(&inside).contains("a.keras: cannot write"));
+    assert!(convert(&inside).contains("is a file; a folder is needed"));
 
     let message = fail(1, ["weights", "convert", "none.keras", text(&path("b.keras"))]);
     assert!(message.contains("none.keras: there is no such model file"), "{message}");

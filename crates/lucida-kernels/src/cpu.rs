@@ -28,17 +28,27 @@ impl Cpu {
     /// # Errors
     /// A message that names the variable and its value, when that is not a name or not a number from 1 to 1024.
     pub fn from_env() -> Result<Self, String> {
-        let mut cpu = Self::detect();
+        let (cpu, problems) = Self::from_env_as_far_as_valid();
+        problems.into_iter().next().map_or(Ok(cpu), Err)
+    }
+
+    /// As [`from_env`](Self::from_env), but a variable with an invalid value is ignored, and its error returned.
+    pub fn from_env_as_far_as_valid() -> (Self, Vec<String>) {
+        let (mut cpu, mut problems) = (Self::detect(), Vec::new());
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(name) = variable("LUCIDA_SIMD") {
-            cpu.isa = Isa::from_name(&name.to_lowercase()).map_err(|problem| format!("LUCIDA_SIMD: {problem}"))?;
+            match Isa::from_name(&name.to_lowercase()) {
+                Ok(isa) => cpu.isa = isa,
+                Err(problem) => problems.push(format!("LUCIDA_SIMD: {problem}")),
+            }
         }
         if let Some(text) = variable("LUCIDA_THREADS") {
-            let threads = text.parse().ok().filter(|n| (1..=1024).contains(n));
-            cpu.threads =
-                threads.ok_or_else(|| format!("LUCIDA_THREADS: {text:?} is not a number of threads (1 to 1024)"))?;
+            match text.parse().ok().filter(|n| (1..=1024).contains(n)) {
+                Some(threads) => cpu.threads = threads,
+                None => problems.push(format!("LUCIDA_THREADS: {text:?} is not a number of threads (1 to 1024)")),
+            }
         }
-        Ok(cpu)
+        (cpu, problems)
     }
 
     /// The same with another instruction set.

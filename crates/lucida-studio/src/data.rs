@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Limits, Mnist, Picture};
+use lucida::nn::counted;
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
 
@@ -121,7 +122,9 @@ impl Data {
     pub(crate) fn picture(&self, named: &Named) -> Result<Option<Picture>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
             true => Ok(Some(set.picture(index)?)),
-            false => Err(Problem::missing(format!("there are only {} images", set.len()))),
+            false => {
+                Err(Problem::missing(format!("there is no image {index}: the set has {}", counted(set.len(), "image"))))
+            }
         };
         match *named {
             Named::Cat => Ok(Some(Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),

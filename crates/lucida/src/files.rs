@@ -147,7 +147,16 @@ pub fn create_folder(path: &Path) -> Result<()> {
     if path.as_os_str() == "-" {
         return Err(Error::argument("- is standard output, which takes one file: name a folder, or write ./-"));
     }
+    check_folders(path)?;
     fs::create_dir_all(path).map_err(|source| Error::io(path, "create the folder", source))
+}
+
+/// Refuses a folder where it, or one that it lies in, is a file: the system's words for that differ, and name none.
+fn check_folders(path: &Path) -> Result<()> {
+    match path.ancestors().find(|path| path.exists()) {
+        Some(file) if !file.is_dir() => Err(Error::file(file, "is a file; a folder is needed")),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that a file can be written before any long work: the rule for every file that a command line names.
@@ -156,8 +165,8 @@ pub fn create_folder(path: &Path) -> Result<()> {
 /// is lost.
 ///
 /// # Errors
-/// [`Error::Argument`] when it already exists and `force` is not given; [`Error::Io`] when its folder does not exist or
-/// cannot be written to, [`Error::File`] when it is a folder itself.
+/// [`Error::Argument`] when it already exists and `force` is not given; [`Error::Io`] when its folder
+/// cannot be written to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
 pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     let failed = |source| Error::io(path, "write", source);
     let Target::File(target) = Target::of(path).map_err(failed)? else { return Ok(()) };
@@ -167,7 +176,12 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     if !force && target.exists() {
         return Err(Error::argument(format!("{} already exists: use --force to overwrite it", path.display())));
     }
-    check_writable(folder_of(&target)).map_err(failed)
+    let folder = folder_of(&target);
+    check_folders(folder)?;
+    if !folder.is_dir() {
+        return Err(Error::file(folder, "there is no such folder"));
+    }
+    check_writable(folder).map_err(failed)
 }
 
 /// Creates a folder for the files of these names, and checks that it can be written to before any long work. Earlier files of
@@ -187,10 +201,12 @@ pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside
 /// As [`claim_folder`].
 pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     heal(path);
+    // What a killed process has set aside in folders within this one comes back, too.
+    set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
     if let Some(file) = existing.filter(|_| !force) {
         return Err(Error::argument(format!(
-            "{} already exists: use --force to overwrite it, or --out for another folder",
+            "{} already exists: use --force to overwrite it, or name another folder",
             file.display()
         )));
     }

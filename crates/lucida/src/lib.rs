@@ -16,3 +16,4 @@ pub mod weights;
 
 pub use error::{Error, Result, Unfit};
 pub use lucida_kernels::{Cpu, Isa};
+pub use similar::nearest_name;

@@ -3,20 +3,58 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The least number of letters to insert, delete or replace (Levenshtein, 1966).
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(256).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(256).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+/// The least number of letters to insert, delete, replace, or swap with the next (Damerau, 1964, each letter once).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let [a, b] = [a, b].map(|text| text.chars().take(256).collect::<Vec<char>>());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        rows[i][0] = i;
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i][j - 1] + 1).min(rows[i - 1][j] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
         }
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
+}
+
+/// The letters that may differ: an unrelated word is worse than no suggestion.
+fn allowed(name: &str) -> usize {
+    (name.chars().count() / 3).max(1)
+}
+
+/// The least part of a name that means the name.
+const PART: usize = 3;
+
+/// Of some names, the one that was meant by another: it, or what follows a `_` or `-` in it, differs in a few letters, or it
+/// begins with them.
+pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let distances = known.into_iter().filter_map(|other| {
+        let lower = other.to_lowercase();
+        let begins = name.chars().count() >= PART && lower.starts_with(&name);
+        let parts = lower.match_indices(['_', '-']).map(|(at, _)| &lower[at + 1..]);
+        let parts = parts.filter(|part| part.chars().count() >= PART).chain([lower.as_str()]);
+        // A name of which every letter would be another is not meant.
+        let near = |part: &str| {
+            Some(edit_distance(part, &name)).filter(|&least| least <= allowed(&name) && least < part.chars().count())
+        };
+        let least = parts.filter_map(near).min();
+        least.or_else(|| begins.then(|| edit_distance(&lower, &name))).map(|distance| (distance, other))
+    });
+    distances.min_by_key(|(distance, _)| *distance).map(|(_, other)| other)
+}
+
+/// What follows a name that is not known: the one that was meant, and all of them, which `known` joins by `, `.
+pub(crate) fn there_are(name: &str, known: &str) -> String {
+    match nearest_name(name, known.split(", ")) {
+        Some(near) => format!("; did you mean {near:?}? There are {known}"),
+        None => format!("; there are {known}"),
+    }
 }
 
 /// The most names of a folder that are looked at.
@@ -39,8 +77,7 @@ pub(crate) fn similar_path(path: &Path) -> Option<PathBuf> {
     let names = fs::read_dir(parent).ok()?.take(MOST).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let distances =
         names.filter(|other| !other.starts_with('.')).map(|other| (edit_distance(&other.to_lowercase(), &name), other));
-    let allowed = (name.chars().count() / 3).max(1);
-    let (_, nearest) = distances.filter(|(distance, _)| *distance <= allowed).min()?;
+    let (_, nearest) = distances.filter(|(distance, _)| *distance <= allowed(&name)).min()?;
     Some(path.with_file_name(nearest))
 }
 
@@ -52,6 +89,31 @@ mod tests {
     fn letters_to_change() {
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("mnsit", "mnist"), 1);
+    }
+
+    #[test]
+    fn names_that_were_meant() {
+        let known =
+            ["mnist", "brushwork", "grad-cam", "grad-cam++", "sobel-x", "flip", "conv2d", "max_pooling2d", "0", "7"];
+        let pairs = [
+            ("mnsit", "mnist"),
+            ("brushwrk", "brushwork"),
+            ("gradcam", "grad-cam"),
+            ("Grad_CAM", "grad-cam"),
+            ("sobell", "sobel-x"),
+            ("sobel", "sobel-x"),
+            ("flipp", "flip"),
+            ("conv", "conv2d"),
+            ("max_pool", "max_pooling2d"),
+            ("pooling3d", "max_pooling2d"),
+        ];
+        for (name, near) in pairs {
+            assert_eq!(nearest_name(name, known), Some(near), "{name}");
+        }
+        for name in ["", "x", "zzzzz", "frog", "foo", "seven", "table", "cifar", "photo", "12"] {
+            assert_eq!(nearest_name(name, known), None, "{name}");
+        }
     }
 
     #[test]

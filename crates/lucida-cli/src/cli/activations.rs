@@ -51,7 +51,8 @@ pub(crate) struct Activations {
     #[command(flatten)]
     pub(crate) place: FolderPlace,
 
-    /// Print one JSON object and nothing else: statistics of each layer and its dead channels
+    /// Print JSON and nothing else, statistics of each layer and its dead channels: an object, or an array with one for each
+    /// image
     #[arg(long)]
     pub(crate) json: bool,
 }

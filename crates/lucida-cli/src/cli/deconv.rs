@@ -43,16 +43,16 @@ pub(crate) struct Deconv {
 
     /// Images of the data set, from 0, each as IMAGE: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in
     /// --out
-    #[arg(long, value_name = "INDICES", requires = "data")]
+    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 
     /// Only the first N images of the data set
-    #[arg(long, value_name = "N", requires = "data", conflicts_with = "index")]
+    #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["index", "image"])]
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) first: Option<u32>,
 
     /// A random subset of this size
-    #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["first", "index"])]
+    #[arg(long, value_name = "N", requires = "data", conflicts_with_all = ["first", "index", "image"])]
     #[arg(value_parser = whole::<u32>(1..))]
     pub(crate) sample: Option<u32>,
 
@@ -80,7 +80,8 @@ pub(crate) struct Deconv {
     #[command(flatten)]
     pub(crate) place: FolderPlace,
 
-    /// Print one JSON object and nothing else: filters, activations, places and fields
+    /// Print JSON and nothing else, filters, activations, places and fields: an object, or with several of --index an array
+    /// with one for each image
     #[arg(long)]
     pub(crate) json: bool,
 }

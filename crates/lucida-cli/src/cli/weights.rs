@@ -111,7 +111,7 @@ Examples:
   lucida weights inspect runs/mnist/model.safetensors
   lucida weights inspect model.keras --json")]
 pub(crate) struct WeightsInspect {
-    /// File of any format: its name does not matter
+    /// File of any format, whose name does not matter, or folder of a run
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
@@ -135,7 +135,7 @@ pub(crate) struct WeightsConvert {
     #[arg(value_name = "IN", value_hint = ValueHint::AnyPath, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) input: String,
 
-    /// File to write: .safetensors, .keras, .h5, .weights.h5, .onnx, .pth or .pt
+    /// File to write: .safetensors, .keras, .h5, .weights.h5, .onnx, .pth or .pt; - is standard output, as safetensors
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
 

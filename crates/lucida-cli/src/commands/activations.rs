@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
 use lucida::files;
+use lucida::nn::counted;
 use lucida::weights::{Model, Top};
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use super::subject::Input;
 use super::tables::{file_name, layer_names, table};
 use super::{Context, open_model};
 use crate::cli::Activations;
+use crate::output::as_json;
 
 const OVERVIEW: &str = "overview.png";
 
@@ -46,17 +48,21 @@ pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     for (_, folder) in &inputs {
         files::check_folder(folder, &[OVERVIEW], arguments.place.force)?;
     }
-    inputs.into_iter().try_for_each(|(input, folder)| one(arguments, &model, &layers, (input, &folder), context))
+    let mut printed = Vec::new();
+    for (input, folder) in inputs {
+        printed.extend(one(arguments, &model, &layers, (input, &folder), context)?);
+    }
+    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
-/// The maps of one image, in a folder.
+/// The maps of one image, in a folder; with `--json`, what is to be printed.
 fn one(
     arguments: &Activations,
     model: &Model,
     layers: &[&str],
     (input, folder): (Input, &Path),
     context: Context,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let output = context.output;
     let found = activations(&model.network, layers, &input.values, context.cpu)?;
     let names: Vec<String> =
@@ -79,12 +85,12 @@ fn one(
 
     let answers: Vec<LayerAnswer> = found.iter().zip(&pictures).map(|(layer, file)| answer(layer, file)).collect();
     if arguments.json {
-        return output.json(&Answer { model: &arguments.model.model, image: input.name, layers: answers });
+        return as_json(&Answer { model: &arguments.model.model, image: input.name, layers: answers }).map(Some);
     }
     output.result(&text(&answers))?;
-    let (count, folder) = (answers.len(), folder.display());
-    output.info(&format!("Written to {folder}: {OVERVIEW} and a sheet for each of {count} layers of {}", input.name));
-    Ok(())
+    let (layers, folder) = (counted(answers.len(), "layer"), folder.display());
+    output.info(&format!("Written to {folder}: {OVERVIEW} and a sheet for each of {layers} of {}", input.name));
+    Ok(None)
 }
 
 fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {

@@ -14,7 +14,7 @@ const COLUMNS: usize = 6;
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let about = arguments.images.first().map_or_else(String::new, |image| name_of(image));
     let out = &arguments.place.of(&format!("{about}-augmented"), "png");
-    let context = context.claim_file(out, arguments.place.force)?;
+    let context = context.claim_image(out, arguments.place.force)?;
     let pictures = arguments.images.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     let (size, count) = (arguments.size as usize, arguments.count as usize);
     let examples = arguments.augment.examples(&pictures, size, count, arguments.seed)?;
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let columns = COLUMNS.min(count + 1);
     let sheet =
         Grid::new(cells).columns(columns).padding(10).margin(8).title(arguments.augment.to_string()).render()?;
-    sheet.save_png(out)?;
+    sheet.save(out)?;
     context.output.info(&format!("Written to {}", out.display()));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `lucida bench`
 
 use anyhow::{Context as _, Result};
-use lucida::nn::{Network, PassTime, Plan, StepProfile, StepSeed, TensorRef};
+use lucida::nn::{Network, PassTime, Plan, TensorRef, StepProfile, StepSeed, counted};
 use lucida::weights::{Top, open_network};
 use serde::Serialize;
 
@@ -72,11 +72,11 @@ fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
     }
     context.output.result(&text(&answers))?;
     context.output.info(&format!(
-        "{total_ms:.2} ms for a batch of {}, {:.1} MB of activations; {} with {} threads, peak {:.0} GFLOP/s",
+        "{total_ms:.2} ms for a batch of {}, {:.1} MB of activations; {} with {}, peak {:.0} GFLOP/s",
         arguments.batch,
         memory_bytes as f64 / 1e6,
         context.cpu.isa().name(),
-        context.cpu.threads(),
+        counted(context.cpu.threads(), "thread"),
         peak / 1e9
     ));
     if let Some(why) = why_above_peak(&answers) {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use lucida::bulk::{self, Answer, Deal, Question, Results, Source, Tally};
+use lucida::nn::counted;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Context, distributed};
+use super::{Context, distributed, refuse_within};
 use crate::exit::Reported;
 use crate::interrupt;
 use crate::progress::Counter;
@@ -35,11 +36,8 @@ impl Job<'_> {
 
     fn ask(&self, deal: &dyn Deal, context: Context, question: &mut Question<'_>) -> Result<()> {
         let source = Source::of(&self.source)?;
-        if let Source::Folder(folder) = &source
-            && let (Ok(folder), Ok(out)) = (folder.canonicalize(), std::path::absolute(self.out))
-            && out.starts_with(&folder)
-        {
-            bail!("--out: {} is within {}: results would become images", self.out.display(), folder.display());
+        if let Source::Folder(folder) = &source {
+            refuse_within(self.out, folder)?;
         }
         let results = match deal.leads() {
             true => Results::create(
@@ -54,9 +52,10 @@ impl Job<'_> {
         drop(counter);
         let Some(Tally { items, before, done, failed }) = tally else { return Ok(()) };
         let out = self.out.display();
-        context
-            .output
-            .result(&format!("{done} of {items} images are done, {before} were before: {out}/results.jsonl"))?;
+        context.output.result(&format!(
+            "{done} of {} are done, {before} were before: {out}/results.jsonl",
+            counted(items, "image")
+        ))?;
         if failed > 0 {
             context.output.result(&format!("{failed} failed: {out}/failures.csv"))?;
             return Err(Reported.into());

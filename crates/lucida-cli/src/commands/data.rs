@@ -25,7 +25,10 @@ pub(super) fn run(arguments: &Data, context: Context) -> Result<()> {
 
 fn show(arguments: &DataShow, context: Context) -> Result<()> {
     let SetName::Mnist = arguments.set;
-    let context = context.claim_named(arguments.out.as_deref(), arguments.force)?;
+    let context = match &arguments.out {
+        Some(path) => context.claim_image(path, arguments.force)?,
+        None => context,
+    };
     let (set, origin) = load(arguments)?;
     let count = arguments.first as usize;
     if count > set.len() {
@@ -58,7 +61,7 @@ fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
     });
     let cells = cells.collect::<lucida::Result<Vec<_>>>()?;
     let grid = Grid::new(cells).columns(10).zoom(2).padding(10).margin(8).text_size(14.0).render()?;
-    Ok(grid.save_png(path)?)
+    Ok(grid.save(path)?)
 }
 
 /// The digits as text, each with its label below.

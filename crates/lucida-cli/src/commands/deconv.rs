@@ -22,6 +22,7 @@ use crate::bar::Bar;
 use crate::cli::Deconv;
 use crate::cli::place::about_image;
 use crate::interrupt;
+use crate::output::as_json;
 
 const FIGURE: &str = "deconv.png";
 const FIELDS: &str = "fields.png";
@@ -68,19 +69,21 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "deconv");
+    let mut printed = Vec::new();
     match (&arguments.image, &set, &arguments.index) {
-        (Some(path), _, _) => one(arguments, &model, &Input::open(path, &model)?, out, context),
+        (Some(path), _, _) => printed.extend(one(arguments, &model, &Input::open(path, &model)?, out, context)?),
         (None, Some(set), Some(indices)) => {
-            let mut places = places(set, indices, out)?.into_iter();
-            places
-                .try_for_each(|(index, out)| one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context))
+            for (index, out) in places(set, indices, out)? {
+                printed.extend(one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context)?);
+            }
         }
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one image: give IMAGE, or --index")
         }
-        (None, Some(set), None) => many(arguments, &model, set, out, context),
+        (None, Some(set), None) => printed.extend(many(arguments, &model, set, out, context)?),
         (None, None, _) => bail!("neither an image nor a data set was given"),
     }
+    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
 /// Height and width with the area of 224x224 pixels and the shape of an image, so that the image is not stretched.
@@ -89,8 +92,8 @@ fn size_in_shape(image: &Picture) -> [usize; 2] {
     [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
 
-/// What excites the filters in one image.
-fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<()> {
+/// What excites the filters in one image; with `--json`, what is to be printed.
+fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<Option<String>> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
     let layout = deconvnet.field().layout();
@@ -154,8 +157,8 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
     tell(&answer, &[FIGURE, FIELDS], out, arguments.json, context)
 }
 
-/// The paper's figure over a data set.
-fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: Context) -> Result<()> {
+/// The paper's figure over a data set; with `--json`, what is to be printed.
+fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: Context) -> Result<Option<String>> {
     let network = &model.network;
     let field = lucida::explain::receptive_field(network, &arguments.layer)?;
     let filters = match &arguments.filters {
@@ -217,9 +220,9 @@ fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::R
     picture.save_png(&folder.join(name))
 }
 
-fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<()> {
+fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<Option<String>> {
     if json {
-        return context.output.json(answer);
+        return as_json(answer).map(Some);
     }
     let rows = answer.projections.iter().map(|projection| {
         let [row, column] = projection.position;
@@ -232,7 +235,7 @@ fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Contex
         context.output.result(&format!("dead: filter {}", dead.join(", ")))?;
     }
     context.output.info(&format!("Written to {}: {}", out.display(), names.join(", ")));
-    Ok(())
+    Ok(None)
 }
 
 /// The numbers of the filters that a command line means.

@@ -6,14 +6,14 @@ use std::{env, fs};
 
 use anyhow::Result;
 use lucida::data::free_memory;
-use lucida::nn::Plan;
+use lucida::nn::{Plan, counted};
 use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
 use lucida::weights::{BUILTIN, builtin_vgg16_at};
 use lucida::{Cpu, Isa, files};
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::Doctor;
+use crate::cli::{Doctor, Global};
 use crate::exit::Reported;
 use crate::show::Screen;
 
@@ -50,8 +50,10 @@ struct Here {
 /// Differences of sums of a few thousand products of 32 bits, in another order, stay far below.
 const MOST_ERROR: f32 = 1e-3;
 
-pub(super) fn run(arguments: &Doctor, context: Context) -> Result<()> {
-    let answer = examine(context.cpu)?;
+pub(super) fn run(arguments: &Doctor, global: &Global) -> Result<()> {
+    let (cpu, problems) = Cpu::from_env_as_far_as_valid();
+    let context = Context::with_cpu(cpu, global);
+    let answer = examine(context.cpu, problems)?;
     if arguments.json {
         context.output.json(&answer)?;
     } else {
@@ -60,8 +62,8 @@ pub(super) fn run(arguments: &Doctor, context: Context) -> Result<()> {
     if answer.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
 }
 
-fn examine(cpu: Cpu) -> Result<Answer> {
-    let mut problems = Vec::new();
+/// What there is, and what is wrong besides these `problems`.
+fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     let error = error(cpu)?;
     if error.is_nan() || error > MOST_ERROR {
         problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
@@ -165,7 +167,7 @@ impl Answer {
         };
         line("Processor", self.processor.clone().unwrap_or_else(|| env::consts::ARCH.to_owned()));
         line("Instruction set", format!("{}, of {}", self.isa, self.isas.join(", ")));
-        line("Threads", format!("{}, on {} cores", self.threads, self.cores));
+        line("Threads", format!("{}, on {}", self.threads, counted(self.cores, "core")));
         line("Peak", format!("{:.0} GFLOP/s", self.peak_gflops));
         line("Convolution", format!("within {:.0e} of plain loops", self.error));
         line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));

@@ -18,7 +18,7 @@ use crate::output::seconds;
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let started = Instant::now();
     let out = &arguments.place.of(&format!("{}-dream", name_of(&arguments.image)), "png");
-    let context = context.claim_file(out, arguments.place.force)?;
+    let context = context.claim_image(out, arguments.place.force)?;
     interrupt::catch()?;
     let picture = picture(arguments)?;
     let spec = ModelSpec {
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut watch)
         .with_context(|| arguments.model.clone())?;
     drop(bar);
-    dreamt.save_png(out)?;
+    dreamt.save(out)?;
     let (out, size) = (out.display(), (dreamt.width(), dreamt.height()));
     let taken = seconds(started.elapsed().as_secs_f64());
     context.output.result(&format!("Written to {out}: {}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;

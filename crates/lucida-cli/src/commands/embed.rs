@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use lucida::data::{Dataset, Filter, Fit, Picture, Skipped, choose, save_skipped};
 use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, features_of, last_features};
 use lucida::files::{self, csv_field};
-use lucida::nn::thousands;
+use lucida::nn::{counted, thousands};
 use lucida::plot::{Cell, Grid, Scatter};
 use lucida::weights::{Model, Top};
 use serde::Serialize;
@@ -112,13 +112,15 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     };
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
-        let kind = if features.are_pooled() { "means of channels" } else { "features" };
+        let what = match features.are_pooled() {
+            true => format!("means of {}", counted(features.width(), "channel")),
+            false => counted(features.width(), "feature"),
+        };
         output.info(&format!(
-            "{} of {} {}: {} {kind} of layer {layer}",
+            "{} of {} {}: {what} of layer {layer}",
             thousands(features.len()),
             thousands(pictures.set().len()),
-            pictures.origin,
-            thousands(features.width())
+            pictures.origin
         ));
         let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
         output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));

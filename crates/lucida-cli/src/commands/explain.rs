@@ -22,7 +22,7 @@ use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
 use crate::exit::Usage;
 use crate::interrupt;
-use crate::output::percent;
+use crate::output::{as_json, percent};
 use crate::progress::WorkBar;
 
 /// The names of the sheet and of the strips of the check.
@@ -184,7 +184,12 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     let methods = methods(arguments, &model, context)?;
     drop(explainer);
     let work = Work { arguments, model: &model, settings, methods, class, context };
-    for_each_image(arguments, context, |one| work.explain(one))
+    let mut printed = Vec::new();
+    for_each_image(arguments, context, |one| {
+        printed.extend(work.explain(one)?);
+        Ok(())
+    })?;
+    if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
 }
 
 /// An image to explain, what to call it, and the folder for its maps.
@@ -205,7 +210,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn explain(&self, One { name, picture, out }: One) -> Result<()> {
+    /// The maps of one image; with `--json`, what is to be printed.
+    fn explain(&self, One { name, picture, out }: One) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, class, context } = self;
         let (output, about) = (context.output, || arguments.model.model.clone());
         let mut explainer = Explainer::new(model, settings).with_context(about)?;
@@ -273,7 +279,7 @@ impl Work<'_> {
         }
         earlier.discard()?;
         if arguments.json {
-            return output.json(&Answer {
+            return as_json(&Answer {
                 model: &arguments.model.model,
                 picture: &name,
                 class: class_name(model, class),
@@ -283,10 +289,11 @@ impl Work<'_> {
                 check: checks.map(|checks| checks.into_iter().map(checked).collect()),
                 folder: out.display().to_string(),
                 files: names,
-            });
+            })
+            .map(Some);
         }
         output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -371,7 +378,7 @@ fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
 fn row(Explained { map, faithfulness }: &Explained) -> String {
     let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
     let remark = match &map.account {
-        _ if map.zero_reason().is_some() => map.zero_reason().unwrap_or_default().to_owned(),
+        _ if map.flat_reason().is_some() => map.flat_reason().unwrap_or_default().to_owned(),
         Account::Layer(layer) => format!("of {layer}"),
         Account::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
         Account::Conservation { score, inputs, biases } => {
@@ -411,7 +418,7 @@ fn table(checks: &[SanityCheck]) -> String {
 }
 
 fn answered(Explained { map, faithfulness }: Explained) -> Answered {
-    let remark = map.zero_reason();
+    let remark = map.flat_reason();
     let (layer, sum) = match map.account {
         Account::Layer(layer) => (Some(layer), None),
         Account::Completeness { sum, difference, .. } => {

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter as Resampling, Picture};
 use lucida::explain::{CannyThresholds, Kernel, activation_before, canny, filtered};
-use lucida::files;
 use lucida::plot::{Cell, Grid};
 use lucida::weights::{ModelSpec, Top, open};
+use lucida::{files, nearest_name};
 
 use super::Context;
 use super::subject::Input;
@@ -90,7 +90,10 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
     if Path::new(name).exists() {
         return Ok(Step::Kernel(Kernel::read(Path::new(name))?));
     }
-    bail!("--kernel {name}: there is no such kernel and no such file; known are {}, canny", Kernel::NAMES.join(", "))
+    let known = || Kernel::NAMES.into_iter().chain(["canny"]);
+    let near = nearest_name(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let known: Vec<&str> = known().collect();
+    bail!("--kernel {name}: there is no such kernel and no such file; known are {}{near}", known.join(", "))
 }
 
 /// What a learned filter answers to the image.

@@ -145,7 +145,7 @@ impl Work<'_> {
         let started = Instant::now();
         interrupt::catch()?;
         let out = making.place.of(&self.about, "png");
-        let context = context.claim_file(&out, making.place.force)?;
+        let context = context.claim_image(&out, making.place.force)?;
         let variants = making.diversity as usize;
         let names = self.names(variants);
         let claim = |folder| {
@@ -169,7 +169,7 @@ impl Work<'_> {
             found.iter().enumerate().map(|(index, found)| (self.parts[index / variants].0.clone(), found)).collect();
         let probabilities = self.probabilities(&made, variants, context)?;
         let grid = self.grid(&made, &probabilities, making)?;
-        grid.save_png(&out)?;
+        grid.save(&out)?;
         if let Some(folder) = &making.each {
             for ((_, found), name) in made.iter().zip(&names) {
                 found.picture.save_png(&folder.join(name))?;
@@ -243,7 +243,11 @@ impl Work<'_> {
             let name = match of {
                 Of::Filter(filter) => format!("filter {filter}"),
                 Of::Class(class) => class.clone(),
-                Of::Direction(_) => "direction".to_owned(),
+                Of::Direction(weights) => {
+                    let terms: Vec<String> =
+                        weights.iter().map(|(filter, weight)| format!("{filter}:{weight}")).collect();
+                    format!("filters {}", terms.join(", "))
+                }
             };
             let value = match probability {
                 Some(probability) => percent(*probability),

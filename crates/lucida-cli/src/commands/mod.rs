@@ -33,8 +33,8 @@ mod zoo;
 
 use std::path::Path;
 
-use anyhow::Result;
-use lucida::data::Preprocessing;
+use anyhow::{Result, bail};
+use lucida::data::{FileKind, Preprocessing};
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 use lucida::{Cpu, files};
@@ -55,12 +55,16 @@ pub(crate) struct Context {
 
 impl Context {
     fn new(global: &Global) -> Result<Self, Usage> {
-        let mut cpu = Cpu::from_env().map_err(Usage)?;
+        Ok(Self::with_cpu(Cpu::from_env().map_err(Usage)?, global))
+    }
+
+    /// The context of a processor, whose number of threads a command line may change.
+    fn with_cpu(mut cpu: Cpu, global: &Global) -> Self {
         if let Some(threads) = global.threads {
             cpu = cpu.with_threads(threads.into());
         }
         let threads_chosen = global.threads.is_some() || std::env::var_os("LUCIDA_THREADS").is_some();
-        Ok(Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen })
+        Self { cpu, output: Output::new(global.quiet, global.verbose), threads_chosen }
     }
 
     /// Checks that a file can be written, before any long work. If it is standard output, all else that is printed goes to
@@ -68,6 +72,12 @@ impl Context {
     fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
         files::claim_file(path, force)?;
         Ok(Self { output: self.output.beside(files::is_stdout(path)), ..self })
+    }
+
+    /// As [`claim_file`](Self::claim_file), for an image of 8 bits: the ending of its name says the format.
+    fn claim_image(self, path: &Path, force: bool) -> lucida::Result<Self> {
+        FileKind::of_path(path, 8)?;
+        self.claim_file(path, force)
     }
 
     /// As [`claim_file`](Self::claim_file), for a file that is only written where the command line names it.
@@ -90,6 +100,19 @@ fn note_blank(name: &str, values: &[f32], preprocessing: &Preprocessing, context
     }
 }
 
+/// Refuses a folder for results in the one that all images, also those in sub-folders, are read from.
+fn refuse_within(out: &Path, input: &Path) -> Result<()> {
+    // Of what does not exist yet, the folder that it will be in counts.
+    let real = out.ancestors().find_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        folder.canonicalize().ok()
+    });
+    if input.canonicalize().is_ok_and(|input| real.is_some_and(|real| real.starts_with(input))) {
+        bail!("--out: {} is within {}: results would become images", out.display(), input.display());
+    }
+    Ok(())
+}
+
 /// The run that a model may be of: the folder, or that of the file.
 fn run_of(model: &Path) -> RunFolder {
     RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })
@@ -109,6 +132,10 @@ fn with_option(note: &Note) -> String {
 
 /// Runs the command of a command line.
 pub(crate) fn run(cli: &Cli) -> Result<()> {
+    // What is wrong with the environment is among what it reports.
+    if let Command::Doctor(arguments) = &cli.command {
+        return doctor::run(arguments, &cli.global);
+    }
     let context = Context::new(&cli.global)?;
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, context),
@@ -134,7 +161,7 @@ pub(crate) fn run(cli: &Cli) -> Result<()> {
         Command::Studio(arguments) => studio::run(arguments, context),
         Command::Data(arguments) => data::run(arguments, context),
         Command::Bench(command) => bench::run(command, context),
-        Command::Doctor(arguments) => doctor::run(arguments, context),
+        Command::Doctor(_) => Ok(()),
         Command::Completions(arguments) => completions::run(arguments, context),
     }
 }

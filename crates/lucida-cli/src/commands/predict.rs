@@ -104,7 +104,9 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
-    if matches!(arguments.data, Some(Source::Mnist(_))) && arguments.index.is_none() {
+    if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
+        // What is wrong with the folder is said first.
+        Pictures::list(source, context)?;
         return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
     }
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use lucida::bulk;
-use lucida::data::{Filter, Picture, free_memory};
+use lucida::data::{FileKind, Filter, Picture, free_memory};
 use lucida::files::{self, SetAside};
+use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, Colours, FileKind, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings,
-    Start, StyleLoss, StyleNetwork, transfer,
+    self, Canvas, Colours, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings, Start,
+    StyleLoss, StyleNetwork, transfer,
 };
+use lucida::{bulk, nearest_name};
 
 use serde_json::json;
 
-use super::Context;
 use super::bulk::answer;
+use super::{Context, refuse_within};
 use crate::arguments::StartArgument;
 use crate::cli::place::{free, name_of};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
@@ -112,7 +113,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let (network, settings) = arguments.painting.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits };
+    let brush = Brush { arguments, network, settings, bits, bar: StrokeBar::new(context.output) };
     let stopped = brush.paint(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
@@ -140,15 +141,17 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     }
     let force = arguments.place.force;
     let out = &free(arguments.place.out.as_deref(), force, style_name(&arguments.content, &arguments.styles).into());
+    refuse_within(out, &arguments.content)?;
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(out, &claimed, force)?;
     let (network, settings) = arguments.painting.open(context)?;
     // What is wrong with the styles is wrong with all images.
     check(&job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits };
+    let brush = Brush { arguments, network, settings, bits, bar: StrokeBar::new(context.output) };
     let mut failed = 0;
-    for (item, name) in items.iter().zip(&names) {
+    for (number, (item, name)) in items.iter().zip(&names).enumerate() {
+        brush.bar.begin(number, items.len());
         let result = source.open(item).map_err(anyhow::Error::from).and_then(|picture| {
             let (original, path) = (unframed(picture), out.join(name));
             path.parent().map_or(Ok(()), files::create_folder)?;
@@ -159,7 +162,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             Ok(true) => return Err(lucida::Error::Interrupted.into()),
             Err(problem) => {
                 failed += 1;
-                report(&problem.context(item.to_string()));
+                brush.bar.suspend(|| report(&problem.context(item.to_string())));
             }
         }
     }
@@ -176,22 +179,21 @@ struct Brush<'a> {
     network: StyleNetwork,
     settings: Settings,
     bits: u8,
+    bar: StrokeBar,
 }
 
 impl Brush<'_> {
     /// Paints, and writes the file; whether it was stopped before its end.
     fn paint(&self, original: &Original, job: &Job, out: &Path, context: Context) -> Result<bool> {
-        let Self { arguments, network, settings, bits } = self;
+        let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
-        let bar = StrokeBar::new(context.output);
         let mut way = Way::new(arguments, job, settings)?;
         let made = transfer(network.clone(), job, settings, &mut |report: &Report| {
             bar.show(report);
             bar.suspend(|| way.step(report))?;
             Ok(!interrupt::is_requested())
         })?;
-        drop(bar);
         let canvas = match arguments.keep_size {
             true => enlarged(&made.canvas, &original.picture)?,
             false => made.canvas,
@@ -200,14 +202,15 @@ impl Brush<'_> {
         Painted { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
         way.finish(&canvas)?;
         let [height, width] = canvas.size;
-        context.output.result(&format!(
-            "Written to {}: {width}x{height} pixels, {} steps in {}, loss {:.4} to {:.4}",
+        let text = format!(
+            "Written to {}: {width}x{height} pixels, {} in {}, loss {:.4} to {:.4}",
             out.display(),
-            made.steps,
+            counted(made.steps, "step"),
             seconds(started.elapsed().as_secs_f64()),
             made.start.total,
             made.end.total
-        ))?;
+        );
+        bar.suspend(|| context.output.result(&text))?;
         Ok(made.stopped)
     }
 }
@@ -222,7 +225,7 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
     let weights = match arguments.blend.len() {
         0 => vec![1.0; arguments.styles.len()],
         count if count == arguments.styles.len() => arguments.blend.iter().map(|&weight| weight as f32).collect(),
-        count => bail!("--blend: {count} weights for {} styles", arguments.styles.len()),
+        count => bail!("--blend: {} for {}", counted(count, "weight"), counted(arguments.styles.len(), "style")),
     };
     let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
     let open = |path: &Option<PathBuf>| path.as_deref().map(Picture::open).transpose();
@@ -236,8 +239,18 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
 
 /// An image of style: a file, or the built-in one by its name.
 pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
-    let builtin = path.as_os_str() == style::BRUSHWORK && !path.exists();
-    if builtin { style::brushwork() } else { Picture::open(path) }
+    if path.exists() {
+        return Picture::open(path);
+    }
+    if path.as_os_str() == style::BRUSHWORK {
+        return style::brushwork();
+    }
+    match path.to_str().and_then(|name| nearest_name(name, [style::BRUSHWORK])) {
+        Some(near) => {
+            Err(lucida::Error::argument(format!("{}: there is no such file; did you mean {near}?", path.display())))
+        }
+        None => Picture::open(path),
+    }
 }
 
 /// The library's words on images and masks, with the names of the files.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Picture;
 use lucida::files;
+use lucida::nn::counted;
 use lucida::style::{Painted, Report, Sequence, paint_frames};
 
 use super::Context;
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     }
     outcome.with_context(|| frames[written.min(total - 1)].display().to_string())?;
     let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.result(&format!("Written to {}: {total} frames in {taken}", out.display()))
+    context.output.result(&format!("Written to {}: {} in {taken}", out.display(), counted(total, "frame")))
 }
 
 /// The images of a folder in the order of the last number in their names.

@@ -5,6 +5,7 @@
 //! photos decodes and resizes there. The preprocessing belongs to the model, not to the set, and is passed along.
 
 use super::{Mixed, Picture, Preprocessing};
+use crate::nn::counted;
 use crate::{Error, Result};
 
 /// Images with a class each, in a fixed order.
@@ -194,9 +195,9 @@ impl LabelledImages {
         }
         if let Some(index) = labels.iter().position(|&label| label >= class_names.len()) {
             return Err(Error::argument(format!(
-                "image {index} has the label {}, but there are only {} classes",
+                "image {index} has the label {}, but the set has {}",
                 labels[index],
-                class_names.len()
+                counted(class_names.len(), "class")
             )));
         }
         Ok(Self { shape, pixels, labels, class_names })
@@ -257,7 +258,10 @@ impl<D: Dataset> Subset<D> {
     /// [`Error::Argument`] when an index is not below `set.len()`.
     pub fn new(set: D, indices: Vec<usize>) -> Result<Self> {
         if let Some(index) = indices.iter().find(|&&index| index >= set.len()) {
-            return Err(Error::argument(format!("there is no image {index}: the set has {} images", set.len())));
+            return Err(Error::argument(format!(
+                "there is no image {index}: the set has {}",
+                counted(set.len(), "image")
+            )));
         }
         Ok(Self { set, indices })
     }

@@ -1,12 +1,54 @@
-//! From a [`Picture`] to a PNG file. The same image gives the same bytes.
+//! From a [`Picture`] to an image file. The same image gives the same bytes.
 
+use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::codecs::tiff::TiffEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Picture;
+use crate::nn::thousands;
 use crate::{Error, Result, files};
+
+/// The quality of JPEG files.
+pub(crate) const JPEG_QUALITY: u8 = 95;
+
+/// A kind of image file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// PNG of 8 or 16 bits.
+    Png,
+    /// TIFF of 8 or 16 bits.
+    Tiff,
+    /// JPEG, of 8 bits and without opacity.
+    Jpeg,
+}
+
+impl FileKind {
+    /// The kind that a file's name means, for so many bits a channel; PNG for standard output and other streams.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it is none, or cannot hold as many bits.
+    pub fn of_path(path: &Path, bits: u8) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let kind = match ending.as_str() {
+            "png" => Self::Png,
+            "tif" | "tiff" => Self::Tiff,
+            "jpg" | "jpeg" => Self::Jpeg,
+            _ if files::is_stream(path) => Self::Png,
+            _ => {
+                let problem = "the name of the result must end in .png, .tif or .jpg";
+                return Err(Error::argument(format!("{}: {problem}", path.display())));
+            }
+        };
+        if bits != 8 && (bits != 16 || kind == Self::Jpeg) {
+            return Err(Error::argument(format!("{}: {bits} bits go with .png and .tif only", path.display())));
+        }
+        Ok(kind)
+    }
+}
 
 impl Picture {
     /// The bytes of a PNG file of 8-bit gray or RGB.
@@ -14,19 +56,39 @@ impl Picture {
     /// # Errors
     /// [`Error::Argument`] when the image is empty, or a side is too long for the format.
     pub fn png_bytes(&self) -> Result<Vec<u8>> {
-        let refused = |problem: String| {
-            Error::argument(format!("an image of {}x{} cannot be a PNG file: {problem}", self.width(), self.height()))
+        self.bytes(FileKind::Png)
+    }
+
+    /// The bytes of a file of 8-bit gray or RGB.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the image is empty, or a side is too long for the format.
+    pub fn bytes(&self, kind: FileKind) -> Result<Vec<u8>> {
+        let (name, longest) = match kind {
+            FileKind::Png => ("PNG", u32::MAX),
+            FileKind::Tiff => ("TIFF", u32::MAX),
+            FileKind::Jpeg => ("JPEG", 65_535),
         };
-        let [width, height] = [self.width(), self.height()].map(u32::try_from);
-        let (Ok(width @ 1..), Ok(height @ 1..)) = (width, height) else {
-            return Err(refused("each side must be 1 pixel to 4,294,967,295".to_owned()));
+        let refused = |problem: String| {
+            let (width, height) = (self.width(), self.height());
+            Error::argument(format!("an image of {width}x{height} cannot be a {name} file: {problem}"))
+        };
+        let side = |side: usize| u32::try_from(side).ok().filter(|side| (1..=longest).contains(side));
+        let (Some(width), Some(height)) = (side(self.width()), side(self.height())) else {
+            return Err(refused(format!("each side must be 1 pixel to {}", thousands(longest as usize))));
         };
         let colour = if self.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-        let mut bytes = Vec::new();
-        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-            .write_image(self.pixels(), width, height, colour)
-            .map_err(|e| refused(e.to_string()))?;
-        Ok(bytes)
+        let mut out = Cursor::new(Vec::new());
+        let written = match kind {
+            FileKind::Png => PngEncoder::new_with_quality(&mut out, CompressionType::Default, FilterType::Adaptive)
+                .write_image(self.pixels(), width, height, colour),
+            FileKind::Tiff => TiffEncoder::new(&mut out).write_image(self.pixels(), width, height, colour),
+            FileKind::Jpeg => {
+                JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY).write_image(self.pixels(), width, height, colour)
+            }
+        };
+        written.map_err(|e| refused(e.to_string()))?;
+        Ok(out.into_inner())
     }
 
     /// Writes a PNG file, whole or not at all.
@@ -36,12 +98,41 @@ impl Picture {
     pub fn save_png(&self, path: &Path) -> Result<()> {
         files::write_bytes(path, &self.png_bytes()?)
     }
+
+    /// Writes a file of the kind that its name means, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`FileKind::of_path`] and [`Picture::bytes`], and [`Error::Io`] when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write_bytes(path, &self.bytes(FileKind::of_path(path, 8)?)?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::Limits;
+
+    #[test]
+    fn the_ending_of_the_name_says_the_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = gradient(20, 10, 3);
+        for (name, begins) in
+            [("a.png", &b"\x89PNG"[..]), ("a.JPG", b"\xff\xd8\xff"), ("a.jpeg", b"\xff\xd8\xff"), ("a.tif", b"II*\0")]
+        {
+            let path = folder.path().join(name);
+            picture.save(&path).unwrap();
+            assert!(std::fs::read(&path).unwrap().starts_with(begins), "{name}");
+            let read = Picture::open(&path).unwrap();
+            assert_eq!((read.width(), read.height()), (20, 10), "{name}");
+        }
+        for name in ["a.webp", "a", "png"] {
+            let message = picture.save(&folder.path().join(name)).unwrap_err().to_string();
+            assert!(message.ends_with("must end in .png, .tif or .jpg"), "{message}");
+        }
+        let message = gradient(70_000, 1, 1).bytes(FileKind::Jpeg).unwrap_err().to_string();
+        assert!(message.contains("cannot be a JPEG file: each side must be 1 pixel to 65,535"), "{message}");
+    }
 
     fn gradient(width: usize, height: usize, channels: usize) -> Picture {
         let pixels = (0..width * height * channels).map(|i| (i * 7 % 256) as u8).collect();

@@ -14,6 +14,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Dataset, Mixed, Preprocessing, batches};
+use crate::nn::counted;
 use crate::{Error, Result};
 
 /// Makes batches of a data set ahead of their use.
@@ -72,7 +73,10 @@ impl<'a> Loader<'a> {
         mut each: impl FnMut(Batch<'_>) -> Result<bool>,
     ) -> Result<bool> {
         if let Some(index) = order.iter().find(|&&index| index >= self.set.len()) {
-            return Err(Error::argument(format!("there is no image {index}: the set has {} images", self.set.len())));
+            return Err(Error::argument(format!(
+                "there is no image {index}: the set has {}",
+                counted(self.set.len(), "image")
+            )));
         }
         self.preprocessing.check()?;
         let all: Vec<&[usize]> = batches(order, batch_size)?.collect();

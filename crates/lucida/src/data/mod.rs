@@ -23,6 +23,8 @@ pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
 pub use dataset::{Dataset, LabelledImages, Subset};
 pub use digit::normalise_digit;
+pub use encode::FileKind;
+pub(crate) use encode::JPEG_QUALITY;
 pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, Watch, save_skipped};
 pub use limits::Limits;
 pub use loader::{Batch, Loader};

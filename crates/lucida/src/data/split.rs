@@ -1,6 +1,7 @@
 //! A data set in two parts: to train on, and to validate with.
 
 use super::random::{Purpose, generator, shuffle};
+use crate::nn::counted;
 use crate::{Error, Result};
 
 /// Which images train and which validate; each part is in random order.
@@ -28,7 +29,10 @@ pub fn stratified_split(labels: &[usize], classes: usize, fraction: f64, seed: u
     let mut members = vec![Vec::new(); classes];
     for (index, &label) in labels.iter().enumerate() {
         let class = members.get_mut(label).ok_or_else(|| {
-            Error::argument(format!("image {index} has the label {label}, but there are only {classes} classes"))
+            Error::argument(format!(
+                "image {index} has the label {label}, but the set has {}",
+                counted(classes, "class")
+            ))
         })?;
         class.push(index);
     }
@@ -94,7 +98,7 @@ mod tests {
             assert!(matches!(stratified_split(&[0], 1, fraction, 0), Err(Error::Argument(_))), "{fraction}");
         }
         let error = stratified_split(&[0, 3], 3, 0.5, 0).unwrap_err();
-        assert_eq!(error.to_string(), "image 1 has the label 3, but there are only 3 classes");
+        assert_eq!(error.to_string(), "image 1 has the label 3, but the set has 3 classes");
         assert_eq!(stratified_split(&[], 0, 0.5, 0).unwrap(), Split { train: vec![], validation: vec![] });
     }
 

@@ -1,7 +1,7 @@
 //! The class that somebody means.
 
 use super::score::no_such;
-use crate::similar::edit_distance;
+use crate::similar::nearest_name;
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
@@ -21,9 +21,7 @@ pub fn find_class(model: &Model, text: &str) -> Result<usize> {
         Ok(class) if class < outputs.count() => return Ok(class),
         Ok(_) => {}
         Err(_) => {
-            if let Some(name) =
-                names.iter().min_by_key(|name| edit_distance(&name.to_lowercase(), &text.to_lowercase()))
-            {
+            if let Some(name) = nearest_name(text, names.iter().map(String::as_str)) {
                 let (network, noun) = (outputs.network(), outputs.noun());
                 return Err(Error::argument(format!(
                     "network {network} has no {noun} {text:?}; did you mean {name:?}?"

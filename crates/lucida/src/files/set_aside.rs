@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::leftovers::{PREFIX, is_abandoned, own_tag, sweep};
+use super::target::Target;
 use crate::{Error, Result};
 
 /// What the names of folders with old files end with.
@@ -17,13 +18,20 @@ const ADDED: &str = ".added";
 
 /// The files of an earlier result, set aside while a new result is written in their place.
 ///
-/// Dropped, it puts them back: a command that fails leaves what was there. Other files in the folder stay where they are.
+/// Symbolic links stay: it is the file behind a link that is set aside, in its own folder. Dropped, it puts all files back: a
+/// command that fails leaves what was there. Other files in the folders stay where they are.
 #[must_use = "the earlier files come back unless they are discarded"]
 #[derive(Debug)]
 pub struct SetAside {
+    aside: Vec<Aside>,
+}
+
+/// The earlier files of one folder.
+#[derive(Debug)]
+struct Aside {
     folder: PathBuf,
-    /// Where the earlier files are; `None` when there were none.
-    aside: Option<PathBuf>,
+    /// Where the earlier files are, in the folder.
+    path: PathBuf,
 }
 
 impl SetAside {
@@ -32,33 +40,38 @@ impl SetAside {
     /// # Errors
     /// [`Error::Io`] when they cannot be moved; then they are where they were.
     pub(crate) fn new(folder: &Path, names: &[&str]) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let exists = |name: &&str| {
-            let path = folder.join(name);
-            if name.ends_with('/') { path.is_dir() } else { !path.is_dir() && path.symlink_metadata().is_ok() }
-        };
-        let (existing, added): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| exists(name));
-        if existing.is_empty() {
-            return Ok(Self { folder: folder.to_owned(), aside: None });
-        }
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let aside = folder.join(format!("{PREFIX}{}-{number}{PREVIOUS}", own_tag()));
-        fs::create_dir(&aside).map_err(|source| Error::io(&aside, "create the folder", source))?;
+        let places = places(folder, names)?;
         // From here on, dropping it undoes what was done so far.
-        let claim = Self { folder: folder.to_owned(), aside: Some(aside.clone()) };
-        let list = aside.join(ADDED);
-        let listed = serde_json::to_vec(&added).map_err(io::Error::from).and_then(|list_of| fs::write(&list, list_of));
-        listed.map_err(|source| Error::io(&list, "write", source))?;
-        for name in existing {
-            let from = folder.join(name);
-            fs::rename(&from, aside.join(name)).map_err(|source| Error::io(&from, "set aside", source))?;
+        let mut claim = Self { aside: Vec::new() };
+        // Without an earlier result, there is nothing to go back to.
+        if places.iter().any(|place| place.names.iter().any(|name| place.has(name))) {
+            for place in &places {
+                claim.set_aside(place)?;
+            }
         }
         Ok(claim)
     }
 
+    fn set_aside(&mut self, place: &Place) -> Result<()> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (existing, added): (Vec<&String>, Vec<&String>) = place.names.iter().partition(|name| place.has(name));
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = place.folder.join(format!("{PREFIX}{}-{number}{PREVIOUS}", own_tag()));
+        fs::create_dir(&path).map_err(|source| Error::io(&path, "create the folder", source))?;
+        self.aside.push(Aside { folder: place.folder.clone(), path: path.clone() });
+        let list = path.join(ADDED);
+        let listed = serde_json::to_vec(&added).map_err(io::Error::from).and_then(|list_of| fs::write(&list, list_of));
+        listed.map_err(|source| Error::io(&list, "write", source))?;
+        for name in existing {
+            let from = place.folder.join(name);
+            fs::rename(&from, path.join(name)).map_err(|source| Error::io(&from, "set aside", source))?;
+        }
+        Ok(())
+    }
+
     /// Whether there are earlier files that would come back.
     pub fn is_pending(&self) -> bool {
-        self.aside.as_ref().is_some_and(|aside| aside.exists())
+        self.aside.iter().any(|aside| aside.path.exists())
     }
 
     /// The new result is complete: removes the earlier files. Nothing happens the second time.
@@ -66,20 +79,70 @@ impl SetAside {
     /// # Errors
     /// [`Error::Io`] when they cannot be removed.
     pub fn discard(&self) -> Result<()> {
-        let Some(aside) = self.aside.as_ref().filter(|_| self.is_pending()) else { return Ok(()) };
-        let discarded = PathBuf::from(aside.to_string_lossy().replace(PREVIOUS, DISCARDED));
-        fs::rename(aside, &discarded)
-            .and_then(|()| fs::remove_dir_all(&discarded))
-            .map_err(|source| Error::io(aside, "remove", source))
+        let pending = self.aside.iter().filter(|aside| aside.path.exists());
+        // All are renamed before any is removed: renaming is short, and decides which files stay.
+        let renamed = pending.map(|Aside { path, .. }| {
+            let discarded = PathBuf::from(path.to_string_lossy().replace(PREVIOUS, DISCARDED));
+            fs::rename(path, &discarded).map_err(|source| Error::io(path, "remove", source))?;
+            Ok(discarded)
+        });
+        let discarded: Vec<PathBuf> = renamed.collect::<Result<_>>()?;
+        discarded
+            .iter()
+            .try_for_each(|path| fs::remove_dir_all(path).map_err(|source| Error::io(path, "remove", source)))
     }
 }
 
 impl Drop for SetAside {
     fn drop(&mut self) {
-        if let Some(aside) = self.aside.as_ref().filter(|_| self.is_pending()) {
-            put_back(aside, &self.folder);
+        for Aside { folder, path } in self.aside.iter().filter(|aside| aside.path.exists()) {
+            put_back(path, folder);
         }
     }
+}
+
+/// The files that are written in one folder.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) folder: PathBuf,
+    names: Vec<String>,
+}
+
+impl Place {
+    fn has(&self, name: &str) -> bool {
+        let path = self.folder.join(name);
+        if name.ends_with('/') { path.is_dir() } else { !path.is_dir() && path.symlink_metadata().is_ok() }
+    }
+}
+
+/// Where the files of these names are really written: in the folder, in folders within it, and behind symbolic links. Those
+/// that are no files, and those in folders that do not exist, are left out.
+///
+/// # Errors
+/// [`Error::Io`] when links go round in circles.
+pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<Place>> {
+    let mut places: Vec<(PathBuf, Place)> = Vec::new();
+    for name in names {
+        let (bare, ending) = name.strip_suffix('/').map_or((*name, ""), |bare| (bare, "/"));
+        let path = folder.join(bare);
+        let target = match Target::of(&path).map_err(|source| Error::io(&path, "write", source))? {
+            // A link to a folder stays where a file is meant: writing will tell.
+            Target::File(target) if ending.is_empty() && target.is_dir() => path,
+            // A link to a folder is replaced by a folder: the new one cannot be made behind a link that leads nowhere.
+            Target::File(_) if !ending.is_empty() => path,
+            Target::File(target) => target,
+            Target::Stdout | Target::Stream(_) => continue,
+        };
+        let (folder, Some(file)) = (super::folder_of(&target), target.file_name()) else { continue };
+        let Ok(real) = folder.canonicalize() else { continue };
+        let name = format!("{}{ending}", file.to_string_lossy());
+        match places.iter_mut().find(|(known, _)| *known == real) {
+            Some((_, place)) if place.names.contains(&name) => {}
+            Some((_, place)) => place.names.push(name),
+            None => places.push((real, Place { folder: folder.to_owned(), names: vec![name] })),
+        }
+    }
+    Ok(places.into_iter().map(|(_, place)| place).collect())
 }
 
 /// Removes what a result that is not complete has added to a folder, and moves the earlier files back. What cannot be moved
@@ -107,9 +170,21 @@ fn remove(path: &Path, is_folder: bool) {
     let _ = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
-/// Ends what killed processes have begun in a folder: earlier files come back, unless the new ones were complete, and
-/// temporary files go. A folder that cannot be read has nothing to heal.
+/// Ends what killed processes have begun in a folder, and where its links lead: earlier files come back, unless the new ones
+/// were complete, and temporary files go. A folder that cannot be read has nothing to heal.
 pub fn heal(folder: &Path) {
+    heal_one(folder);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            && let Ok(Target::File(target)) = Target::of(&entry.path())
+        {
+            heal_one(super::folder_of(&target));
+        }
+    }
+}
+
+/// As [`heal`], of a folder alone.
+pub(super) fn heal_one(folder: &Path) {
     sweep(folder);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -188,7 +263,7 @@ mod tests {
     fn killed(claim: SetAside) -> PathBuf {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        let own = claim.aside.clone().unwrap();
+        let own = claim.aside[0].path.clone();
         let name = own.file_name().unwrap().to_str().unwrap();
         let gone =
             name.replace(own_tag(), &own_tag().replace(&std::process::id().to_string(), &child.id().to_string()));
@@ -228,5 +303,41 @@ mod tests {
         let claim = SetAside::new(folder, &["a"]).unwrap();
         heal(folder);
         assert!(claim.is_pending() && read(folder, "a").is_none());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_stay_and_the_files_behind_them_are_replaced() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let (folder, store) = (&root.path().join("out"), &root.path().join("store"));
+        fs::create_dir_all(folder.join("sub")).unwrap();
+        fs::create_dir(store).unwrap();
+        for (path, text) in [(store.join("a"), "old"), (folder.join("b"), "old"), (folder.join("sub/c"), "old")] {
+            fs::write(path, text).unwrap();
+        }
+        for (to, name) in [("../store/a", "a"), ("../store/new", "dangling"), ("/dev/null", "null")] {
+            symlink(to, folder.join(name)).unwrap();
+        }
+        let names = ["a", "b", "sub/c", "dangling", "null"];
+        let found = || {
+            let files = [store.join("a"), folder.join("b"), folder.join("sub/c"), store.join("new")];
+            let links = ["a", "dangling", "null"].iter().all(|name| folder.join(name).is_symlink());
+            let count = [folder, store, &folder.join("sub")].map(|folder| fs::read_dir(folder).unwrap().count());
+            (files.map(|path| fs::read_to_string(path).unwrap_or_default()), links, count)
+        };
+        let write = || names.iter().for_each(|name| super::super::write_bytes(&folder.join(name), b"new").unwrap());
+        let before = found();
+        let claim = SetAside::new(folder, &names).unwrap();
+        assert!(!store.join("a").exists() && !folder.join("sub/c").exists());
+        write();
+        drop(claim);
+        assert_eq!(found(), before);
+        let claim = SetAside::new(folder, &names).unwrap();
+        write();
+        claim.discard().unwrap();
+        assert_eq!(found(), (["new"; 4].map(str::to_owned), true, [5, 2, 1]));
+        symlink("round", folder.join("round")).unwrap();
+        assert!(SetAside::new(folder, &["round"]).is_err());
     }
 }

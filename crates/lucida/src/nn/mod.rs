@@ -40,5 +40,5 @@ pub use plan::{PassTime, Plan, PlanBuilder, StepProfile, TensorRef};
 pub use process_group::{BucketSink, ProcessGroup, Shard};
 pub use schedule::Schedule;
 pub use shape::Shape;
-pub use summary::{summary, thousands};
+pub use summary::{counted, summary, thousands};
 pub use weight::{Weight, WeightSpec};

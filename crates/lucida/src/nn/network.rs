@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{ActivationKind, Input};
 use super::{Layer, Shape, Weight};
-use crate::similar::edit_distance;
+use crate::similar::nearest_name;
 use crate::{Error, Result};
 
 /// Networks of at most this many layers are listed where a layer is asked for that they do not have.
@@ -162,12 +162,13 @@ impl Network {
         if let Some(index) = self.nodes.iter().position(|node| node.name == name) {
             return Ok(index);
         }
-        let nearest = self.nodes.iter().min_by_key(|node| edit_distance(&node.name, name));
-        let hint = nearest.map(|node| format!("; did you mean {:?}?", node.name)).unwrap_or_default();
         let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        let nearest = nearest_name(name, names.iter().copied());
+        let hint = nearest.map_or_else(|| ";".to_owned(), |near| format!("; did you mean {near:?}?"));
+        let its = if nearest.is_some() { "Its" } else { "its" };
         let layers = match names.len() {
             0 => String::new(),
-            1..=LISTED => format!(" Its layers are {}", names.join(", ")),
+            1..=LISTED => format!(" {its} layers are {}", names.join(", ")),
             count => format!(" `lucida summary` lists its {count} layers"),
         };
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))

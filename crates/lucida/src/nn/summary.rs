@@ -69,9 +69,25 @@ fn size(count: usize) -> String {
     format!("{size:.2} GB")
 }
 
+/// A number of things: `1 image`, `2,000 images`, `3 classes`.
+pub fn counted(count: usize, thing: &str) -> String {
+    let ending = match count {
+        1 => "",
+        _ if thing.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {thing}{ending}", thousands(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_several() {
+        let counts = [counted(0, "step"), counted(1, "step"), counted(2000, "step"), counted(2, "class")];
+        assert_eq!(counts, ["0 steps", "1 step", "2,000 steps", "2 classes"]);
+    }
     use crate::nn::zoo;
 
     #[test]

@@ -1,13 +1,16 @@
 //! Grids of images, with a caption under each and a title above all.
 
 use super::canvas::{Anchor, Canvas, Line};
-use super::text::{ASCENT, LINE_HEIGHT, Weight, elide, width};
+use super::text::{ASCENT, LINE_HEIGHT, Weight, width, wrap};
 use super::{Rgb, check_size, luminance, more_readable};
 use crate::data::Picture;
 use crate::{Error, Result};
 
 /// A caption that is wider than its image widens the cell up to this many times the size of the text.
 const CAPTION_EMS: f32 = 14.0;
+/// Lines of a title, and lines that a line of a caption may take, where they are too wide.
+const TITLE_LINES: usize = 3;
+const CAPTION_LINES: usize = 2;
 
 /// An image of a grid and its caption.
 #[derive(Debug, Clone)]
@@ -23,7 +26,7 @@ impl Cell {
         Self { picture, caption: String::new(), flagged: false }
     }
 
-    /// Text under the image; `\n` begins another line, and a line that is too wide is shortened.
+    /// Text under the image; `\n` begins another line, and a line that is too wide goes on in the next one.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self
@@ -126,17 +129,13 @@ impl Grid {
         let alarm = if luminance(self.background) > 0.3 { [190, 20, 30] } else { [255, 130, 120] };
 
         let title_size = self.title_size();
-        let title = Line {
-            text: &elide(&self.title, title_size, Weight::Bold, (layout.width - 2 * self.padding) as f32),
-            size: title_size,
-            weight: Weight::Bold,
-            anchor: Anchor::Start,
-            upwards: false,
-        };
-        let corner = self.padding as f32;
-        canvas.text(&title, (corner, corner + (title_size * ASCENT).ceil()), ink);
+        let (corner, weight, anchor) = (self.padding as f32, Weight::Bold, Anchor::Start);
+        for (i, text) in layout.title.iter().enumerate() {
+            let baseline = corner + (title_size * ASCENT).ceil() + (i as f32 * title_size * LINE_HEIGHT).round();
+            canvas.text(&Line { text, size: title_size, weight, anchor, upwards: false }, (corner, baseline), ink);
+        }
 
-        for (index, cell) in self.cells.iter().enumerate() {
+        for (index, (cell, caption)) in self.cells.iter().zip(&layout.captions).enumerate() {
             let (row, column) = (index / layout.columns, index % layout.columns);
             let left = self.padding + column.saturating_mul(layout.cell_width.saturating_add(self.margin));
             let row_height = (layout.picture_height + layout.text_height).saturating_add(self.margin);
@@ -147,15 +146,9 @@ impl Grid {
 
             let middle = left as f32 + layout.cell_width as f32 / 2.0;
             let first = (top + layout.picture_height) as f32 + (self.text_size * (ASCENT + GAP)).ceil();
-            for (i, text) in cell.caption.lines().enumerate() {
-                let weight = cell.weight();
-                let line = Line {
-                    text: &elide(text, self.text_size, weight, layout.cell_width as f32),
-                    size: self.text_size,
-                    weight,
-                    anchor: Anchor::Middle,
-                    upwards: false,
-                };
+            for (i, text) in caption.iter().enumerate() {
+                let (weight, anchor) = (cell.weight(), Anchor::Middle);
+                let line = Line { text, size: self.text_size, weight, anchor, upwards: false };
                 let baseline = first + (i as f32 * self.text_size * LINE_HEIGHT).round();
                 canvas.text(&line, (middle, baseline), if cell.flagged { alarm } else { ink });
             }
@@ -184,11 +177,6 @@ impl Grid {
         let most = |length: fn(&Picture) -> usize| self.cells.iter().map(|c| length(&c.picture)).max().unwrap_or(0);
         let picture_width = most(Picture::width).saturating_mul(self.zoom);
         let picture_height = most(Picture::height).saturating_mul(self.zoom);
-        let lines = self.cells.iter().map(|c| c.caption.lines().count()).max().unwrap_or(0);
-        let text_height = match lines {
-            0 => 0,
-            _ => (self.text_size * (LINE_HEIGHT * lines as f32 + GAP)).ceil() as usize,
-        };
         let caption_width = self
             .cells
             .iter()
@@ -196,18 +184,37 @@ impl Grid {
             .fold(0.0, f32::max)
             .min(self.text_size * CAPTION_EMS);
         let cell_width = picture_width.max(caption_width.ceil() as usize);
-        let head = match self.title.is_empty() {
-            true => 0,
-            false => ((self.title_size() * LINE_HEIGHT).ceil() as usize).saturating_add(self.margin),
+        let captions: Vec<Vec<String>> = self.cells.iter().map(|cell| self.lines(cell, cell_width)).collect();
+        let text_height = match captions.iter().map(Vec::len).max().unwrap_or(0) {
+            0 => 0,
+            lines => (self.text_size * (LINE_HEIGHT * lines as f32 + GAP)).ceil() as usize,
         };
         let along = |count: usize, size: usize| {
             let cells = count.saturating_mul(size).saturating_add((count - 1).saturating_mul(self.margin));
             cells.saturating_add(self.padding.saturating_mul(2))
         };
         let width = along(columns, cell_width);
+        check_size("grid", width, 1)?;
+        let title = match self.title.is_empty() {
+            true => Vec::new(),
+            false => {
+                let room = width.saturating_sub(self.padding.saturating_mul(2)) as f32;
+                wrap(&self.title, self.title_size(), Weight::Bold, room, TITLE_LINES)
+            }
+        };
+        let head = match title.len() {
+            0 => 0,
+            lines => ((lines as f32 * self.title_size() * LINE_HEIGHT).ceil() as usize).saturating_add(self.margin),
+        };
         let height = along(rows, picture_height.saturating_add(text_height)).saturating_add(head);
         check_size("grid", width, height)?;
-        Ok(Layout { columns, cell_width, picture_height, text_height, head, width, height })
+        Ok(Layout { columns, cell_width, picture_height, text_height, head, width, height, title, captions })
+    }
+
+    /// The lines of a caption in a cell of this width.
+    fn lines(&self, cell: &Cell, cell_width: usize) -> Vec<String> {
+        let wrapped = |line| wrap(line, self.text_size, cell.weight(), cell_width as f32, CAPTION_LINES);
+        cell.caption.lines().flat_map(wrapped).collect()
     }
 }
 
@@ -220,7 +227,7 @@ impl Cell {
 /// The part of the text size between an image and its caption.
 const GAP: f32 = 0.3;
 
-/// Where things lie, in pixels.
+/// Where things lie, in pixels, and the lines of the texts.
 struct Layout {
     columns: usize,
     cell_width: usize,
@@ -229,6 +236,8 @@ struct Layout {
     head: usize,
     width: usize,
     height: usize,
+    title: Vec<String>,
+    captions: Vec<Vec<String>>,
 }
 
 #[cfg(test)]
@@ -288,6 +297,9 @@ mod tests {
         let titled = rendered(&Grid::new(cells(false)).title("The first two digits"));
         assert!(titled.height() >= plain.height() + 15);
         assert_eq!(titled.width(), plain.width());
+        // A title that is wider than the images is not cut.
+        let narrow = |title: &str| rendered(&Grid::new(digits(1)).title(title)).height();
+        assert!(narrow("one two three") > narrow("one") + 10);
         let long = digits(2).into_iter().map(|d| Cell::new(d).caption("word ".repeat(1000)));
         assert_eq!(rendered(&Grid::new(long)).width(), 2 * 168 + 5);
     }

@@ -41,6 +41,8 @@ pub use scale::{box_label, color_scale};
 pub use scatter::Scatter;
 pub use ticks::short_number;
 
+use crate::data::Picture;
+
 /// A color: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];
 
@@ -74,4 +76,30 @@ fn contrast(a: Rgb, b: Rgb) -> f64 {
 /// Whichever of two colors stands out more from `background`.
 fn more_readable(background: Rgb, first: Rgb, second: Rgb) -> Rgb {
     if contrast(background, first) >= contrast(background, second) { first } else { second }
+}
+/// The size of the numbers that [`number_boxes`] writes, in pixels.
+const NUMBER_SIZE: f32 = 13.0;
+
+/// Writes the number of each box at its upper left corner (x, y), in `ink` on black. A number that would lie on another
+/// goes below it.
+pub(crate) fn number_boxes(picture: Picture, numbers: &[(usize, [usize; 2])], ink: Rgb) -> Picture {
+    let mut canvas = canvas::Canvas::on(picture);
+    let height = NUMBER_SIZE * text::LINE_HEIGHT;
+    let mut taken: Vec<[f32; 3]> = Vec::new();
+    for (number, corner) in numbers {
+        let number = number.to_string();
+        let wide = text::width(&number, NUMBER_SIZE, text::Weight::Bold) + 6.0;
+        let [left, mut top] = corner.map(|at| at as f32 + 2.0);
+        // Half a pixel less than the height, so that what is rounded does not lie on its neighbor for ever.
+        let lies_on = |top: f32, [x, y, w]: [f32; 3]| left < x + w && x < left + wide && (top - y).abs() < height - 0.5;
+        while let Some(&[_, y, _]) = taken.iter().find(|&&other| lies_on(top, other)) {
+            top = y + height;
+        }
+        taken.push([left, top, wide]);
+        canvas.rect((left, top), (left + wide, top + height), [0; 3]);
+        let (size, weight, anchor) = (NUMBER_SIZE, text::Weight::Bold, canvas::Anchor::Start);
+        let line = canvas::Line { text: &number, size, weight, anchor, upwards: false };
+        canvas.text(&line, (left + 3.0, top + (size * text::ASCENT).ceil()), ink);
+    }
+    canvas.into_picture()
 }

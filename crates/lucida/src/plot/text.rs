@@ -77,6 +77,22 @@ pub(super) fn elide(text: &str, size: f32, weight: Weight, limit: f32) -> String
     kept
 }
 
+/// A text in as few lines as fit, broken between words; what `most` lines do not hold is elided.
+pub(super) fn wrap(text: &str, size: f32, weight: Weight, limit: f32, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let full = lines.len() == most;
+        match lines.last_mut() {
+            Some(last) if full || width(&format!("{last} {word}"), size, weight) <= limit => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| elide(line, size, weight, limit)).collect()
+}
+
 /// How much of each pixel a line of text covers, 0 to 1.
 pub(super) struct Mask {
     pub(super) width: usize,
@@ -154,6 +170,17 @@ mod tests {
         assert!(width(&short, 12.0, Weight::Regular) > 70.0, "{short}");
         assert_eq!(elide("cat", 12.0, Weight::Regular, 90.0), "cat");
         assert_eq!(elide("cat", 12.0, Weight::Regular, 0.0), "…");
+    }
+
+    #[test]
+    fn a_long_text_is_broken_between_words() {
+        let wrapped = |text, most| wrap(text, 12.0, Weight::Regular, 90.0, most);
+        assert_eq!(wrapped("cat", 2), ["cat"]);
+        let lines = wrapped("filter 3 at row 4, column 5 of the map", 9);
+        assert!(lines.len() > 1 && lines.iter().all(|line| width(line, 12.0, Weight::Regular) <= 90.0), "{lines:?}");
+        assert_eq!(lines.join(" "), "filter 3 at row 4, column 5 of the map");
+        let cut = wrapped("filter 3 at row 4, column 5 of the map", 2);
+        assert!(cut.len() == 2 && cut[1].ends_with('…'), "{cut:?}");
     }
 
     #[test]

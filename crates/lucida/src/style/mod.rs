@@ -56,7 +56,7 @@ pub use look::{Layer, Look};
 pub use network::{Pooling, StyleNetwork};
 pub use objective::{Losses, Objective};
 pub use preset::{Optimizer, Preset, Settings, Start};
-pub use save::{FileKind, Original, Painted};
+pub use save::{Original, Painted};
 pub use style_loss::{StyleLoss, StyleNorm};
 pub use transfer::{Job, Report, Transferred, Watch, transfer};
 pub use variation::Variation;

@@ -10,11 +10,8 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Canvas;
-use crate::data::{Filter, Limits, Picture};
+use crate::data::{FileKind, Filter, JPEG_QUALITY, Limits, Picture};
 use crate::{Error, Result, files};
-
-/// The quality of JPEG files.
-const QUALITY: u8 = 95;
 
 /// An image file that is painted over.
 #[derive(Debug, Clone)]
@@ -37,41 +34,6 @@ impl Original {
         let bytes = files::read_limited(path, limits.file_bytes)?;
         let (picture, alpha, profile) = Picture::decode_all(&bytes, path, &limits)?;
         Ok(Self { picture, alpha: alpha.filter(|alpha| alpha.pixels().iter().any(|&level| level != 255)), profile })
-    }
-}
-
-/// A kind of file that a painting can be written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// PNG of 8 or 16 bits.
-    Png,
-    /// TIFF of 8 or 16 bits.
-    Tiff,
-    /// JPEG, of 8 bits and without opacity.
-    Jpeg,
-}
-
-impl FileKind {
-    /// The kind that a file's name means, for so many bits a channel.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] when it is none, or cannot hold as many bits.
-    pub fn of_path(path: &Path, bits: u8) -> Result<Self> {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let kind = match ending.as_str() {
-            "png" => Self::Png,
-            "tif" | "tiff" => Self::Tiff,
-            "jpg" | "jpeg" => Self::Jpeg,
-            _ if files::is_stream(path) => Self::Png,
-            _ => {
-                let problem = "the name of the result must end in .png, .tif or .jpg";
-                return Err(Error::argument(format!("{}: {problem}", path.display())));
-            }
-        };
-        if bits != 8 && (bits != 16 || kind == Self::Jpeg) {
-            return Err(Error::argument(format!("{}: {bits} bits go with .png and .tif only", path.display())));
-        }
-        Ok(kind)
     }
 }
 
@@ -127,7 +89,7 @@ impl Painted<'_> {
                 Ok(with_png_text(out, self.note))
             }
             FileKind::Jpeg => {
-                let mut encoder = JpegEncoder::new_with_quality(&mut out, QUALITY);
+                let mut encoder = JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY);
                 if let Some(profile) = profile {
                     encoder.set_icc_profile(profile).map_err(|e| refused(e.to_string()))?;
                 }

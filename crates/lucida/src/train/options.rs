@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::nn::counted;
 use crate::{Error, Result};
 
 /// Conveniences of a training; none of them unless asked for.
@@ -97,7 +98,11 @@ impl Options {
             }
         }
         if !self.class_weights.is_empty() && self.class_weights.len() != classes {
-            return refuse(format!("{} class weights for {classes} classes", self.class_weights.len()));
+            return refuse(format!(
+                "{} for {}",
+                counted(self.class_weights.len(), "class weight"),
+                counted(classes, "class")
+            ));
         }
         if let Some(weight) = self.class_weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
             return refuse(format!("a class weight is a number from 0 up, not {weight}"));

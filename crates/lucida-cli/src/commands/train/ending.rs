@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::data::{Augment, Dataset};
-use lucida::nn::thousands;
+use lucida::nn::{counted, thousands};
 use lucida::train::{EpochRecord, Evaluation, Fit, Fitted, RunFolder, evaluate};
 use lucida::weights::Model;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Ending<'_> {
         self.report_best(context);
         let epochs = fitted.history.epochs.len();
         if fitted.stopped_early {
-            output.info(&format!("Stopped early, after {epochs} epochs"));
+            output.info(&format!("Stopped early, after {}", counted(epochs, "epoch")));
         }
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
@@ -68,7 +68,7 @@ impl Ending<'_> {
             output.json(&self.answer(&files, tested.as_ref()))?;
         }
         if fitted.interrupted {
-            output.info(&format!("Stopped after {epochs} of {} epochs", fit.settings().epochs));
+            output.info(&format!("Stopped after {epochs} of {}", counted(fit.settings().epochs, "epoch")));
             output.info(&written);
             output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());

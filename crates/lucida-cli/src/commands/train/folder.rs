@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
-use lucida::nn::{ProcessGroup, summary, thousands};
+use lucida::nn::{ProcessGroup, counted, summary, thousands};
 use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transfer, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of images was given"))?;
     // A bare word that is no folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
-        let near = exit::did_you_mean(path).map(|near| format!("; {near}")).unwrap_or_default();
+        let near = exit::did_you_mean_data(&path.to_string_lossy());
         let message =
             format!("{}: there is no such folder; expected a folder of images, or mnist{near}", path.display());
         return Err(Usage(message).into());
@@ -260,10 +260,10 @@ fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
         _ => format!(", {} of them trained", thousands(trainable)),
     };
     output.info(&format!(
-        "Network {}: {} parameters{frozen}; {} threads with {}",
+        "Network {}: {} parameters{frozen}; {} with {}",
         model.network.name(),
         thousands(all),
-        context.cpu.threads(),
+        counted(context.cpu.threads(), "thread"),
         context.cpu.isa().name()
     ));
     if let Some(augment) = &arguments.augment {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{ProcessGroup, summary, thousands, zoo};
+use lucida::nn::{ProcessGroup, counted, summary, thousands, zoo};
 use lucida::train::{Origin, Pictures, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
@@ -67,16 +67,16 @@ fn run_in(
         ..Model::new(zoo::mnist_cnn(arguments.seed)?)
     };
     output.info(&format!(
-        "Training on {} digits of {origin}, validating on {}{}",
-        thousands(train.len()),
+        "Training on {} of {origin}, validating on {}{}",
+        counted(train.len(), "digit"),
         thousands(validation.len()),
         digits.test.as_ref().map(|test| format!(", testing on {}", thousands(test.len()))).unwrap_or_default()
     ));
     output.info(&format!(
-        "Network {}: {} parameters; {} threads with {}",
+        "Network {}: {} parameters; {} with {}",
         model.network.name(),
         thousands(model.network.parameters().0),
-        context.cpu.threads(),
+        counted(context.cpu.threads(), "thread"),
         context.cpu.isa().name()
     ));
     if let Some(augment) = &arguments.augment {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Augmented, Dataset, Folder, FolderSet};
-use lucida::nn::thousands;
+use lucida::nn::counted;
 use lucida::train::{FeatureSet, FeatureStore, Key, Transferred, augmented_keys, features_of_base, picture_keys};
 use lucida::weights::Model;
 
@@ -94,10 +94,10 @@ impl Remembered {
         let all = self.train.iter().map(Vec::len).sum::<usize>() + self.validation.len();
         let place = self.store.folder().display();
         self.context.output.info(&match *computed {
-            0 => format!("The features of all {} images at {layer} are in {place}", thousands(all)),
+            0 => format!("The features of all {} at {layer} are in {place}", counted(all, "image")),
             computed => format!(
-                "Computed the features of {} images at {layer} in {}, kept in {place}",
-                thousands(computed),
+                "Computed the features of {} at {layer} in {}, kept in {place}",
+                counted(computed, "image"),
                 seconds(self.seconds)
             ),
         });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
 use lucida::files;
-use lucida::nn::{Optimizer, ProcessGroup, Schedule, thousands};
+use lucida::nn::{Optimizer, Schedule, ProcessGroup, counted, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };
@@ -112,16 +112,16 @@ impl Wanted<'_> {
         }
         let training = load_model(&run.model())?.training;
         let [wanted, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
-        let name = path.display();
+        let (name, completed) = (path.display(), counted(done as usize, "epoch"));
         if self.epochs.is_some_and(|epochs| u64::from(epochs) > wanted) {
             bail!(
-                "{name}: this run of {done} epochs is finished and its checkpoint removed, so it cannot be resumed for more \
+                "{name}: this run of {completed} is finished and its checkpoint removed, so it cannot be resumed for more \
                  epochs: train its model further with --continue {name} --out DIR (--keep-checkpoint keeps the checkpoint \
                  of a run)"
             );
         }
         context.output.info(&format!(
-            "{name}: this run of {done} epochs is finished; train its model further with --continue {name} --out DIR"
+            "{name}: this run of {completed} is finished; train its model further with --continue {name} --out DIR"
         ));
         Ok(true)
     }
@@ -195,8 +195,8 @@ impl Wanted<'_> {
             let (all, trainable) = model.network.parameters();
             let frozen =
                 if all > trainable { format!(", {} of them trained", thousands(trainable)) } else { String::new() };
-            let (threads, isa) = (context.cpu.threads(), context.cpu.isa().name());
-            let facts = format!("{} parameters{frozen} · {threads} threads with {isa}", thousands(all));
+            let (threads, isa) = (counted(context.cpu.threads(), "thread"), context.cpu.isa().name());
+            let facts = format!("{} parameters{frozen} · {threads} with {isa}", thousands(all));
             let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
             let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
             Watch::dashboard(Dashboard::new(board, context.cpu)?)

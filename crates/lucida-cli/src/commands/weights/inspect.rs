@@ -1,9 +1,12 @@
 //! `lucida weights inspect`
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use lucida::nn::{summary, thousands};
+use lucida::files;
+use lucida::nn::{counted, summary};
+use lucida::train::RunFolder;
 use lucida::weights::{Inspection, inspect, load_model};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,8 +37,9 @@ struct Tensor {
 }
 
 pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
-    let found = inspect(&arguments.file)?;
-    let file = arguments.file.display().to_string();
+    let path = &model_file(&arguments.file)?;
+    let found = inspect(path)?;
+    let file = path.display().to_string();
     if arguments.json {
         let parameters = found.parameters();
         let tensors = found.tensors.into_iter();
@@ -50,16 +54,28 @@ pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
             architecture: found.architecture,
         });
     }
-    let (tensors, parameters) = (thousands(found.tensors.len()), thousands(found.parameters()));
-    context.output.result(&format!("{file}: {}, {tensors} tensors, {parameters} parameters", found.format))?;
+    let (tensors, parameters) = (counted(found.tensors.len(), "tensor"), counted(found.parameters(), "parameter"));
+    context.output.result(&format!("{file}: {}, {tensors}, {parameters}", found.format))?;
     context.output.result(tables(&found).trim_end())?;
     if found.architecture.is_none() {
         return context.output.result("\nThe file describes no network");
     }
-    match load_model(&arguments.file) {
+    match load_model(path) {
         Ok(model) => context.output.result(&format!("\n{}", summary(&model.network).trim_end())),
         Err(problem) => context.output.result(&format!("\nThe network in it cannot be used here: {problem}")),
     }
+}
+
+/// The file that is meant: of the folder of a run, its model.
+fn model_file(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() {
+        files::heal(path);
+        let model = RunFolder::at(path).model();
+        if model.is_file() {
+            return Ok(model);
+        }
+    }
+    Ok(path.to_owned())
 }
 
 fn tables(found: &Inspection) -> String {

@@ -96,7 +96,7 @@ impl Work for Explaining {
                     found["picture"] = name.into();
                     found["deletion"] = faithfulness.deletion_area().into();
                     found["insertion"] = faithfulness.insertion_area().into();
-                    found["remark"] = map.zero_reason().into();
+                    found["remark"] = map.flat_reason().into();
                     found["seconds"] = started.elapsed().as_secs_f64().into();
                 }
                 Err(Error::Interrupted) => return Err(Error::Interrupted),

@@ -13,7 +13,7 @@ fn images_must_agree_with_their_labels() {
         LabelledImages::new(shape, vec![0; bytes], labels, vec!["cat".into()]).unwrap_err().to_string()
     };
     assert!(message([2, 2, 1], 7, vec![0, 0]).contains("7 bytes are not the 2 images of shape [2, 2, 1]"));
-    assert_eq!(message([1, 1, 1], 2, vec![0, 1]), "image 1 has the label 1, but there are only 1 classes");
+    assert_eq!(message([1, 1, 1], 2, vec![0, 1]), "image 1 has the label 1, but the set has 1 class");
     assert!(message([2, 2, 4], 16, vec![0]).contains("[2, 2, 4]"));
     assert!(message([0, 2, 1], 0, vec![0]).contains("[0, 2, 1]"));
     assert!(message([usize::MAX, 2, 1], 0, vec![]).contains("cannot have the shape"));

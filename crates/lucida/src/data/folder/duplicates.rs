@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::{FolderSet, plural};
+use super::FolderSet;
 use crate::data::Dataset;
 use crate::{Result, files};
 
@@ -76,7 +76,8 @@ pub(super) fn notes(duplicates: &[Duplicate]) -> Vec<String> {
         let count = 1 + found.count();
         let say = if count > 1 { ", for one" } else { "" };
         let (path, other) = (first.first.display(), first.second.display());
-        Some(format!("{}: {path} and {other}{say}", plural(count, one, many)))
+        let what = if count == 1 { one } else { many };
+        Some(format!("{count} {what}: {path} and {other}{say}"))
     };
     let leaks = sentence(
         "image that validates or tests is an exact copy of one in another part",

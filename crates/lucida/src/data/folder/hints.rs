@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::plural;
+use crate::nn::counted;
 
 /// The endings of files that are images, or that their owner believes to be.
 const IMAGES: [&str; 12] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jfif"];
@@ -106,7 +106,7 @@ pub(super) fn sort_by_name(folder: &Path, files: &[PathBuf]) -> Option<String> {
     Some(format!(
         "the names of the files seem to say which ({}); this sorts them: cd {} && for class in {}; do mkdir -p \"$class\" && \
          mv -- \"$class\"[-0-9._\\ \\(]* \"$class\"/; done",
-        plural(classes.len(), "class", "classes"),
+        counted(classes.len(), "class"),
         quoted(folder),
         classes.join(" ")
     ))

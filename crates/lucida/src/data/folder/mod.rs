@@ -31,6 +31,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, Limits, Preprocessing};
+use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 use check::{Keep, check};
 use layout::Layout;
@@ -131,10 +132,10 @@ impl Folder {
         let each: Vec<String> = parts.map(|(part, count)| format!("{count} {}", part.name())).collect();
         let skipped = match self.skipped.len() {
             0 => String::new(),
-            count => format!("; {} skipped", plural(count, "file", "files")),
+            count => format!("; {} skipped", counted(count, "file")),
         };
-        let classes = plural(self.class_names().len(), "class", "classes");
-        let images = plural(total, "image", "images");
+        let classes = counted(self.class_names().len(), "class");
+        let images = counted(total, "image");
         format!("Found {images} belonging to {classes}: {}{skipped}.", each.join(", "))
     }
 }
@@ -341,7 +342,7 @@ impl<'a> FolderBuilder<'a> {
             Some(first) if self.strict => {
                 let others = match skipped.len() {
                     1 => String::new(),
-                    count => format!(" (and {} that cannot be used)", plural(count - 1, "more file", "more files")),
+                    count => format!(" (and {} that cannot be used)", counted(count - 1, "more file")),
                 };
                 Err(Error::file(&first.path, format!("{}{others}", first.reason)))
             }
@@ -433,13 +434,8 @@ fn no_pictures(path: &Path, skipped: &[Skipped]) -> Error {
         [] => String::new(),
         [first, ..] => {
             let (name, reason) = (first.path.display(), &first.reason);
-            format!(" ({} cannot be used, the first is {name}: {reason})", plural(skipped.len(), "file", "files"))
+            format!(" ({} cannot be used, the first is {name}: {reason})", counted(skipped.len(), "file"))
         }
     };
     Error::file(path, format!("holds no image{faults}"))
-}
-
-/// A number of things.
-fn plural(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::plural;
 use crate::data::{Dataset, Limits, Picture, Preprocessing};
+use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 
 /// An image file that has been decoded once.
@@ -88,11 +88,11 @@ impl FolderSet {
 
     /// The images and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
     pub fn found(&self) -> String {
-        let images = plural(self.files.len(), "image", "images");
+        let images = counted(self.files.len(), "image");
         if !self.classified {
             return format!("Found {images} without classes.");
         }
-        format!("Found {images} belonging to {}.", plural(self.class_names.len(), "class", "classes"))
+        format!("Found {images} belonging to {}.", counted(self.class_names.len(), "class"))
     }
 
     /// How many images are in memory, prepared.

@@ -1,7 +1,8 @@
 //! A part that validates, where a folder has none.
 
-use super::{FolderSet, duplicates, plural};
+use super::{FolderSet, duplicates};
 use crate::data::{Dataset, stratified_split};
+use crate::nn::counted;
 use crate::{Error, Result};
 
 /// Splits a set: each class gives the same share. Copies of an image go with it, and a class of one image trains.
@@ -25,7 +26,7 @@ pub(super) fn split(
         }
     }
     if moved > 0 {
-        let pictures = plural(moved, "image", "images");
+        let pictures = counted(moved, "image");
         notes.push(format!("{pictures} with an exact copy on the training side kept there rather than validating"));
     }
     for class in 0..classes {

@@ -22,7 +22,7 @@ pub struct Explained {
 }
 
 /// The map over the image that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small image is
-/// enlarged. A map that is zero everywhere is hatched.
+/// enlarged. A map that is the same everywhere is hatched.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the image.
@@ -35,7 +35,7 @@ pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
 fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
     // Rendered in any case, for its checks.
     let rendered = heat(picture, map).zoom(zoom).render()?;
-    Ok(match map.zero_reason() {
+    Ok(match map.flat_reason() {
         Some(_) => hatched(rendered.width(), rendered.height(), 1),
         None => rendered,
     })
@@ -45,7 +45,7 @@ fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
 fn with_scale(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
     let drawn = drawn(picture, map, zoom)?;
     let scale = heat(picture, map).scale(drawn.width());
-    let scale = if map.zero_reason().is_some() { blank(&scale) } else { scale };
+    let scale = if map.flat_reason().is_some() { blank(&scale) } else { scale };
     stack(&[drawn, scale], SCALE_GAP, 0)
 }
 
@@ -76,12 +76,12 @@ pub fn comparison(picture: &Picture, class: &str, explained: &[Explained]) -> Re
     let mut cells = vec![Cell::new(image).caption(format!("The image\n{class}"))];
     for Explained { map, faithfulness } in explained {
         let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
-        let caption = match map.zero_reason() {
+        let caption = match map.flat_reason() {
             Some(reason) => format!("{}\n{}", map.method.title(), reason.replace(": ", ":\n")),
             None => format!("{}\ndeletion {deletion:.3}, insertion {insertion:.3}", map.method.title()),
         };
         let cell = Cell::new(with_scale(picture, map, zoom)?).caption(caption);
-        cells.push(cell.flagged(map.zero_reason().is_some()));
+        cells.push(cell.flagged(map.flat_reason().is_some()));
     }
     let alone = match explained {
         [Explained { map, .. }] => Some(map.method.description()),
@@ -150,8 +150,15 @@ mod tests {
         assert_eq!(sheet.width(), 5 * 224 + 4 * 16 + 2 * 20);
         assert!(sheet.height() > 3 * 280 && sheet.height() < 3 * 330, "{}", sheet.height());
         let zero = HeatMap { values: vec![0.0; 784], ..all[5].map.clone() };
-        assert_eq!(zero.zero_reason(), Some("the map is zero everywhere: no pixel raises the class's score"));
-        assert_eq!(all[5].map.zero_reason(), None);
+        assert_eq!(
+            zero.flat_reason(),
+            Some("the map is zero everywhere: no position of the layer raises the class's score")
+        );
+        assert_eq!(all[5].map.flat_reason(), None);
+        let of = |method, value| HeatMap { values: vec![value; 784], method, ..all[5].map.clone() }.flat_reason();
+        assert!(of(Method::Gradient, 0.0).unwrap().contains("the gradient of the class's score is zero"));
+        assert!(of(Method::GradientXInput, 0.0).unwrap().contains("attributes nothing"));
+        assert_eq!(of(Method::Rise, 0.25), Some("the map is constant: all pixels count the same"));
         let hatch = overlay(&picture, &zero).unwrap();
         assert!(hatch.pixels().iter().all(|&byte| byte > 150), "a map of zeros is hatched, not black");
         let zeros = Explained { map: zero, ..all[5].clone() };

@@ -52,16 +52,27 @@ pub enum Account {
     Layer(String),
 }
 
+/// Values that differ by less, relative to the largest, differ by rounding alone.
+const SAME: f32 = 1e-6;
+
 impl HeatMap {
-    /// Why a map that is zero everywhere is: it shows nothing, and says so. `None` for any other map.
-    pub fn zero_reason(&self) -> Option<&'static str> {
-        if self.values.iter().any(|&value| value != 0.0) {
-            return None;
+    /// Why a map shows nothing: it is zero everywhere, or the same. `None` for any other map.
+    pub fn flat_reason(&self) -> Option<&'static str> {
+        let (least, most) = self.values.iter().fold((f32::MAX, f32::MIN), |(l, m), &v| (l.min(v), m.max(v)));
+        if least == 0.0 && most == 0.0 {
+            // Each method by itself: another one's map of the same score need not be zero.
+            return Some(match self.method {
+                Method::Gradient | Method::SmoothGrad => {
+                    "the map is zero everywhere: the gradient of the class's score is zero at every pixel"
+                }
+                method if method.is_of_layer() => {
+                    "the map is zero everywhere: no position of the layer raises the class's score"
+                }
+                _ => "the map is zero everywhere: the method attributes nothing of the class's score to any pixel",
+            });
         }
-        Some(match self.method.is_signed() {
-            true => "the map is zero everywhere: no pixel changes the class's score",
-            false => "the map is zero everywhere: no pixel raises the class's score",
-        })
+        let same = most - least <= SAME * least.abs().max(most.abs());
+        (same && self.values.len() > 1).then_some("the map is constant: all pixels count the same")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::similar::there_are;
 use crate::{Error, Result};
 
 /// A way to say which pixels of an image a class owes its score to.
@@ -141,7 +142,7 @@ impl FromStr for Method {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|method| method.name()).collect();
-            Error::argument(format!("no attribution method is named {name:?}; there are {}", names.join(", ")))
+            Error::argument(format!("no attribution method is named {name:?}{}", there_are(name, &names.join(", "))))
         })
     }
 }

@@ -6,7 +6,8 @@ use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
 use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
 use crate::explain::top_activations::{Question, top_activations};
-use crate::plot::{Cell, Grid, short_number};
+use crate::nn::counted;
+use crate::plot::{Cell, Grid, number_boxes, short_number};
 use crate::{Error, Result};
 
 /// The size to which small patches are enlarged, or about that.
@@ -127,7 +128,7 @@ impl DeconvFigure {
             let patches = square(examples.iter().map(|example| example.patch.clone()).collect())?;
             let (pair, caption) = match (examples.first(), examples.last()) {
                 (Some(first), Some(last)) => (
-                    Grid::new([projections, patches]).columns(2).margin(6).render()?,
+                    Grid::new([patches, projections]).columns(2).margin(6).render()?,
                     format!(
                         "filter {filter}, activation from {} (top left) to {} (last)",
                         short_number(first.activation),
@@ -143,8 +144,9 @@ impl DeconvFigure {
         }
         let block = 2 * (columns * (size * zoom + 2)) + 24;
         let title = format!(
-            "{}: the parts of {} images with the strongest activations (right), and what in them activates the filter (left)",
-            self.layer, self.images
+            "{}: the parts of {} with the strongest activations (left), and what in them activates the filter (right)",
+            self.layer,
+            counted(self.images, "image")
         );
         Grid::new(cells).columns((FIGURE / block).max(1)).margin(18).padding(18).title(title).render()
     }
@@ -199,7 +201,7 @@ pub fn projection_sheet(
                     &format!("\nat row {}, column {} of the map", projection.position[0], projection.position[1]);
             }
             if projection.values.iter().all(|&value| value == 0.0) {
-                caption += ", nothing comes down";
+                caption += "\nthe projection is zero";
             }
             Ok(Cell::new(Grid::new(pair).columns(2).margin(4).render()?).caption(caption))
         })
@@ -209,7 +211,7 @@ pub fn projection_sheet(
     Grid::new(cells).columns(columns).margin(18).padding(18).title(title).render()
 }
 
-/// The image as the network sees it, with the fields of some projections outlined.
+/// The image as the network sees it, with the fields of some projections outlined, each with the number of its filter.
 ///
 /// # Errors
 /// As [`projection_sheet`].
@@ -222,11 +224,18 @@ pub fn outlined_fields(
     let picture = preprocessing.to_picture(input)?.to_rgb();
     let zoom = zoom_to(picture.width().max(picture.height()), 448);
     let mut picture = enlarged(&picture, zoom)?;
-    for Field { rows, columns } in projections.iter().rev().filter_map(|projection| field.at(projection.position)) {
+    let colour = [255, 200, 0];
+    let mut numbers = Vec::new();
+    for projection in projections.iter().rev() {
+        let Some(Field { rows, columns }) = field.at(projection.position) else { continue };
         let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
-        outline(&mut picture, scaled(rows), scaled(columns), [255, 200, 0]);
+        let (down, across) = (scaled(rows), scaled(columns));
+        outline(&mut picture, down, across, colour);
+        numbers.push((projection.filter, [across.0, down.0].map(|at| at.max(0) as usize)));
     }
-    Ok(picture)
+    numbers.reverse();
+    numbers.dedup();
+    Ok(number_boxes(picture, &numbers, colour))
 }
 
 fn example(

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::nn::layers::ActivationKind;
 use crate::nn::{Network, NetworkBuilder};
-use crate::similar::edit_distance;
+use crate::similar::there_are;
 use crate::{Error, Result};
 
 /// How a network starts.
@@ -422,10 +422,6 @@ pub fn find(name: &str) -> Result<&'static Architecture> {
     if let Some(found) = ALL.iter().find(|known| known.name == plain) {
         return Ok(found);
     }
-    let nearest = ALL.iter().min_by_key(|known| edit_distance(known.name, &plain)).map_or("", |known| known.name);
     let names: Vec<_> = ALL.iter().map(|known| known.name).collect();
-    Err(Error::argument(format!(
-        "there is no network {name:?}; did you mean {nearest:?}? Known are {}",
-        names.join(", ")
-    )))
+    Err(Error::argument(format!("there is no network {name:?}{}", there_are(&plain, &names.join(", ")))))
 }

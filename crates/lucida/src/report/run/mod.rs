@@ -8,7 +8,7 @@ mod tests;
 
 use crate::data::{Augment, Dataset, Filter, Fit, Folder, Picture};
 use crate::files::decimals;
-use crate::nn::{summary, thousands};
+use crate::nn::{counted, summary, thousands};
 use crate::plot::{CellMatrix, Chart, Confusion, Content, Gallery, Grid, Report, Table};
 use crate::train::{Confusion as Counts, Evaluation, History, Origin, evaluate};
 use crate::weights::Model;
@@ -100,11 +100,11 @@ impl RunReport<'_> {
         let evaluation = evaluate(self.model, set, self.cpu)?;
         let part = if self.data.test.is_some() { "test" } else { "validation" };
         let subtitle = format!(
-            "The network {} tells {} apart: trained on {} images, tried on {} {part} images.",
+            "The network {} tells {} apart: trained on {}, tried on {}.",
             self.model.network.name(),
             classes(&self.model.class_names),
-            thousands(self.data.train.len()),
-            thousands(set.len())
+            counted(self.data.train.len(), "image"),
+            counted(set.len(), &format!("{part} image"))
         );
         Ok(Report::new(&self.name)
             .subtitle(subtitle)

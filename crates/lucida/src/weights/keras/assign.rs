@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::order::keras_order;
 use super::write::rectifier;
-use crate::nn::{Layer, Network, Node};
+use crate::nn::{Layer, Network, Node, counted};
 use crate::weights::TensorInfo;
 
 /// The tensors that a file holds for one layer, in Keras's order.
@@ -36,7 +36,8 @@ pub(in crate::weights) fn assign(stored: &[Stored], network: &Network) -> Result
         let names: Vec<&str> = wanted.iter().map(|&node| network.nodes()[node].name()).collect();
         let extra = held.iter().map(|&layer| stored[layer].layer.as_str()).find(|name| !names.contains(name));
         let missing = names.iter().find(|name| !by_name.contains_key(**name));
-        let mut text = format!("it holds weights of {} layers, the network has {}", held.len(), wanted.len());
+        let mut text =
+            format!("it holds weights of {}, the network has {}", counted(held.len(), "layer"), wanted.len());
         if let Some(missing) = missing {
             text += &format!("; {missing:?} is not in the file");
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Model, Note};
+use crate::nn::counted;
 use crate::weights::json;
 use crate::{Error, Result};
 
@@ -112,9 +113,10 @@ impl Model {
                     return;
                 }
                 Ok(names) => format!(
-                    "{} has {} class names, the network has {expected} classes: it is ignored",
+                    "{} has {}, the network has {}: it is ignored",
                     path.display(),
-                    names.len()
+                    counted(names.len(), "class name"),
+                    counted(expected, "class")
                 ),
                 Err(problem) => format!("ignored: {problem}"),
             };
@@ -131,7 +133,8 @@ impl Model {
         let names = read_class_names(path)?;
         let expected = self.classes_by_shape()?;
         if names.len() != expected {
-            let problem = format!("has {} class names, the network has {expected} classes", names.len());
+            let problem =
+                format!("has {}, the network has {}", counted(names.len(), "class name"), counted(expected, "class"));
             return Err(Error::file(path, problem));
         }
         self.class_names = names;

@@ -11,8 +11,8 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::data::{Colour, Preprocessing};
-use crate::nn::Network;
 use crate::nn::zoo::{Architecture, Options};
+use crate::nn::{Network, counted};
 use crate::{Error, Result};
 
 pub use class_names::{parse_class_names, read_class_names};
@@ -120,8 +120,9 @@ impl Model {
             if self.class_names.len() != expected {
                 let outputs = self.network.output()?.shape().len();
                 return Err(Error::argument(format!(
-                    "{} class names for a network with {outputs} outputs",
-                    self.class_names.len()
+                    "{} for a network with {}",
+                    counted(self.class_names.len(), "class name"),
+                    counted(outputs, "output")
                 )));
             }
         }

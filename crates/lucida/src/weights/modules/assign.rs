@@ -6,7 +6,7 @@ use super::Tensors;
 use super::entries::{Entry, entries};
 use super::layout::Filling;
 use super::naming::{Modules, namings, own, published};
-use crate::nn::{Layer, Network};
+use crate::nn::{Layer, Network, counted};
 use crate::{Error, Result};
 
 /// How many modules around a network its names are read without: `DataParallel` puts `module.` before all names,
@@ -202,9 +202,9 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Plac
     let layers = own(network);
     if modules.len() != layers.len() {
         return Err(format!(
-            "it holds the tensors of {} modules, the network has {} layers",
-            modules.len(),
-            layers.len()
+            "it holds the tensors of {}, the network has {}",
+            counted(modules.len(), "module"),
+            counted(layers.len(), "layer")
         ));
     }
     let modules: Modules =

@@ -6,6 +6,7 @@ mod photos;
 mod sheet;
 mod watch;
 
+use lucida::nn::counted;
 use lucida::train::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -82,7 +83,7 @@ impl Train {
             }
         };
         let title = match self.name.trim() {
-            "" => format!("{what}, {} epochs", self.epochs),
+            "" => format!("{what}, {}", counted(self.epochs, "epoch")),
             name => name.to_owned(),
         };
         let source = studio.data.source().cloned();
