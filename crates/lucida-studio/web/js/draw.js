@@ -2,7 +2,7 @@
 
 import { $, ask, attempt, el, greatest, look, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
-import { ended, follow } from './events.js';
+import { ended, ending, follow } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, filmColour, floats, signedColour } from './pixels.js';
 
@@ -359,7 +359,7 @@ $('#learn').addEventListener('click', async () => {
       clear();
       await choose(`job-${now.id}`);
       $('#draw-none').hidden = true;
-    } else $('#draw-none-text').textContent = now.error ?? 'The training was stopped.';
+    } else $('#draw-none-text').textContent = ending(now);
   } });
 });
 

@@ -1,7 +1,7 @@
 // The explain page: an image, a class, and all methods side by side.
 
 import { $, ask, attempt, el, greatest, look, number, path, percent, post, stored, turns, view } from './core.js';
-import { ended, follow } from './events.js';
+import { ended, ending, follow } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 
@@ -119,7 +119,7 @@ function watch(id) {
       track.hidden = true;
       $('#stop').hidden = true;
       $('#go').disabled = false;
-      if (now.state !== 'done') $('#answers-note').textContent = now.error ?? 'Stopped.';
+      if (now.state !== 'done') $('#answers-note').textContent = ending(now);
     },
   });
 }

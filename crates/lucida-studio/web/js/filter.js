@@ -1,7 +1,7 @@
 // One filter: its feature map, what it responds to in this image, what maximizes it, and its top activations.
 
 import { $, ask, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
-import { ended, follow } from './events.js';
+import { ended, ending, follow } from './events.js';
 import { drawFloats, floats } from './pixels.js';
 
 let following = [];
@@ -133,7 +133,7 @@ async function work(place, request, current, result) {
         text.textContent = job.state === 'queued' ? 'Queued' : 'Computing';
         fill.style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
       } else if (job.state === 'done') wait.replaceWith(...result(job));
-      else text.textContent = job.error ?? `This was ${job.state}.`;
+      else wait.replaceChildren(ending(job), el('button', { onclick: () => { wait.remove(); work(place, request, current, result); } }, 'Start again'));
     } }));
   } catch (error) {
     wait.replaceWith(el('p', { class: 'fine' }, error.message));

@@ -2,7 +2,7 @@
 
 import { $, ask, attempt, el, look, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, follow, listen } from './events.js';
+import { ended, ending, follow, listen } from './events.js';
 import { frame } from './frame.js';
 import { thumb, uploads } from './picker.js';
 
@@ -100,6 +100,11 @@ $('#style-form').addEventListener('submit', async (event) => {
   }));
   if (job) show(job.id);
 });
+/** The same request once more, as a new job: a style transfer keeps no checkpoint to resume from. */
+async function startAgain({ request }) {
+  const job = await attempt(() => post('/api/jobs', request));
+  if (job) show(job.id);
+}
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 
 /** Shows a job: the image as it is, its settings, and what became of it. */
@@ -149,7 +154,8 @@ function draw() {
   const newest = news[news.length - 1];
   const file = job.result?.picture ?? newest?.file;
   const { result } = job;
-  $('#painting-note').textContent = job.error ?? (result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}${result.stopped ? ', stopped' : ''}` : job.state === 'queued' ? 'Queued' : job.state === 'cancelled' ? 'Stopped' : job.progress.doing);
+  const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}` : null;
+  $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? 'Queued' : job.progress.doing;
   if (file) {
     $('#compare').hidden = false;
     $('#compare-label').hidden = false;
@@ -161,6 +167,7 @@ function draw() {
   showFacts(job.request);
   if (ended(job) && $('#painting-actions').children.length === 0) {
     $('#painting-actions').replaceChildren(...[result?.picture ? el('a', { class: 'button', download: 'style-transfer.png', href: path`/api/jobs/${job.id}/files/${result.picture}` }, 'Download') : null,
+      job.state === 'done' ? null : el('button', { class: 'primary', onclick: () => startAgain(job) }, 'Start again'),
       el('button', { onclick: () => use(job) }, 'Use these settings')].filter(Boolean));
   }
   const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });

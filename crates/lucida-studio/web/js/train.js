@@ -2,7 +2,7 @@
 
 import { $, ask, attempt, count, el, greatest, look, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, follow, listen } from './events.js';
+import { ended, ending, follow, listen } from './events.js';
 import { frame } from './frame.js';
 
 const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
@@ -152,7 +152,7 @@ function showOpen() {
   const { result } = job;
   const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
   const broken = skipped ? `; ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
-  $('#run-note').textContent = (job.error ?? (result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : job.progress.doing)) + broken;
+  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.progress.doing].filter(Boolean).join('; ') + broken;
   showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
