@@ -127,6 +127,16 @@ function watch(id) {
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 $('#order').addEventListener('change', show);
 
+/** The color scale of a map, with its values; a map that is zero everywhere has none, and its remark says so. */
+function colorScale(scale) {
+  if (!scale) return null;
+  const [low, high] = scale.values;
+  const bar = el('div', { class: 'scale-bar', 'aria-hidden': 'true' });
+  bar.style.background = `linear-gradient(to right, ${scale.colors.map((color) => `rgb(${color.join(' ')})`).join(', ')})`;
+  const labels = low < 0 && low === -high ? [low, 0, high] : [low, high];
+  return el('div', { class: 'scale', role: 'img', 'aria-label': `Color scale from ${number(low)} to ${number(high)}` }, bar, el('p', { class: 'scale-labels', 'aria-hidden': 'true' }, ...labels.map((value) => el('span', {}, number(value)))));
+}
+
 function show() {
   const by = $('#order').value;
   const list = [...answers];
@@ -139,6 +149,7 @@ function show() {
     const measure = (title, key) => el('div', { class: answer[key] === best[key] ? 'best' : '' }, el('dt', {}, title), el('dd', {}, number(answer[key])));
     return el('figure', { class: 'card' },
       el('img', { class: 'pixels', src: path`/api/jobs/${current}/files/${answer.picture}`, alt: `Attribution map: ${answer.title}` }),
+      colorScale(answer.scale),
       el('figcaption', {}, el('h3', {}, answer.title), el('dl', { class: 'measures' }, measure('Deletion', 'deletion'), measure('Insertion', 'insertion')),
         answer.remark ? el('p', { class: 'fine' }, answer.remark) : null));
   }));

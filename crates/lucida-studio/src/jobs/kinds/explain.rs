@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lucida::Error;
-use lucida::explain::{Explainer, Method, Settings, overlay};
+use lucida::explain::{Explainer, Method, Settings, heat_scale, overlay};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,6 +16,8 @@ use crate::state::Studio;
 
 /// Masks of RISE for photos: what the page waits for is bounded.
 const MASKS: usize = 500;
+/// Colors that the scale of a map is drawn with.
+const COLORS: usize = 17;
 
 /// An image, a class, and the methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +98,9 @@ impl Work for Explaining {
                     found["picture"] = name.into();
                     found["deletion"] = faithfulness.deletion_area().into();
                     found["insertion"] = faithfulness.insertion_area().into();
+                    found["scale"] = heat_scale(&picture, &map, COLORS)
+                        .map(|scale| json!({ "values": scale.values, "colors": scale.colors }))
+                        .into();
                     found["remark"] = map.zero_reason().into();
                     found["seconds"] = started.elapsed().as_secs_f64().into();
                 }
