@@ -1,6 +1,6 @@
 // The explain page: an image, a class, and all methods side by side.
 
-import { $, ask, attempt, el, greatest, look, number, path, percent, post, stored, turns, view } from './core.js';
+import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
 import { ended, ending, follow } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
@@ -57,6 +57,7 @@ async function predict() {
   if (!last()) return;
   const { request } = job ?? {};
   if (job?.kind !== 'explain' || request.model !== model.id || request.image !== view.image) {
+    notFound('job', job?.kind === 'explain' ? `Job ${view.job} explains another image or model; no maps are shown.` : `There is no explanation “${view.job}”; no maps are shown.`);
     look({ job: undefined }, { quietly: true });
     return;
   }

@@ -1,6 +1,6 @@
 // The style page: a content, styles, sliders, and the image as it develops.
 
-import { $, ask, attempt, el, look, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
+import { $, ask, attempt, el, look, notFound, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
 import { ended, ending, follow, listen } from './events.js';
 import { frame } from './frame.js';
@@ -8,7 +8,12 @@ import { thumb, uploads } from './picker.js';
 
 /** The images that were chosen last. */
 const images = stored('lucida-style-images');
+/** The weights that a style can have: those of its slider. */
+const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
+/** Styles from elsewhere, each with a weight that its slider can show: what is sent is what is seen. */
+const withinSlider = (list) => list.map(({ image, weight }) => ({ image, weight: Math.max(WEIGHTS.min, Math.min(WEIGHTS.max, Number(weight) || 1)) }));
 let { content, styles } = images.get() ?? { content: 'cat', styles: [{ image: 'brushwork', weight: 1 }] };
+styles = withinSlider(styles);
 let current = null;
 let stop = () => {};
 let news = [];
@@ -54,7 +59,7 @@ function showImages() {
   $('#content-image').src = `${path`/api/images/${content}`}?side=512`;
   $('#styles').classList.toggle('several', styles.length > 1);
   $('#styles').replaceChildren(...styles.map((style, at) => {
-    const weight = el('input', { type: 'range', min: 0.1, max: 2, step: 0.1, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
+    const weight = el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
     return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
       styles.length > 1 ? weight : null,
       styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
@@ -124,7 +129,7 @@ function show(id, how = {}) {
 /** Puts the settings of a job into the form. */
 function use({ request }) {
   content = request.content;
-  styles = request.styles.map((style) => ({ ...style }));
+  styles = withinSlider(request.styles);
   showImages();
   form.fill({ keep: String(Math.log10(request.keep)), strokes: String(Math.log2(request.strokes)), size: String(request.size), effort: String(request.effort), 'own-colours': request.own_colours });
 }
@@ -199,6 +204,7 @@ listen(async (event) => {
   if (event.type === 'again') {
     paintings.clear();
     ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => paintings.set(job.id, job));
+    if (current === null && view.result !== undefined && !paintings.has(view.result)) notFound('result', `There is no result “${view.result}”; ${paintings.size > 0 ? 'the newest one' : 'none'} is shown.`);
     const running = [...paintings.values()].find((job) => !ended(job));
     if (current === null && paintings.has(view.result)) show(view.result, { quietly: true });
     else if (current === null && running) show(running.id, { quietly: true });

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Lane, Plan, Work, stamp};
 use crate::jobs::Handle;
 use crate::models::Loaded;
+use crate::pictures::is_upload;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -58,7 +59,7 @@ impl Explain {
         let input = studio.input(&loaded, &self.image)?;
         Ok(Plan {
             kind: "explain",
-            title: format!("Explain {}: {}", loaded.title(), self.image),
+            title: format!("Explain {}: {}", loaded.title(), if is_upload(&self.image) { "your image" } else { &self.image }),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Explaining { loaded, input, class: self.class, methods }),
