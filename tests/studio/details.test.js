@@ -163,11 +163,15 @@ test('counts are grouped as on the command line, and one place has no stride', a
 test('the maps of Mechanics stand in line, and the labels of charts can be read at any width', async () => {
   await shown.goto(`${served.url}/mechanics?model=given`);
   await shown.waitForSelector('.cell');
+  await shown.click('.steps li:nth-child(3) button');
   for (const width of WIDTHS) {
     await shown.setViewportSize({ width, height: 860 });
     await shown.waitForTimeout(80);
     const tops = await shown.$$eval('.mark-frame', (all) => all.map((frame) => frame.getBoundingClientRect().top));
     assert.equal(tops[0], tops[1], `at ${width}`);
+    // The kernel has cells of the size of those of the patch beside it.
+    const cells = await shown.$$eval('.numbers', (all) => all.map((one) => one.firstElementChild.getBoundingClientRect().width));
+    assert.ok(cells.length === 3 && Math.max(...cells) < Math.min(...cells) + 0.5, `at ${width}: cells of ${cells}`);
   }
   await shown.goto(`${served.url}/train`);
   await shown.selectOption('#data', 'photos');

@@ -158,6 +158,8 @@ function show() {
   $('#step-title').textContent = now.title;
   $('#step-text').textContent = now.text;
   $('#grids').replaceChildren(...now.grids.map(grid));
+  // Cells of one size, so that places of one grid can be found in the next.
+  $('#grids').style.setProperty('--digits', Math.max(...[...$('#grids').querySelectorAll('.numbers')].map(({ dataset }) => dataset.digits)));
   $('#equation').replaceChildren(...(now.equation ?? []).map((line) => el('p', {}, line)));
   $('#equation').hidden = !now.equation;
   $('#terms').replaceChildren(...(now.sums ? [channelSums()] : []), ...(now.terms?.rows.length ? [termTable(now.terms)] : []));
@@ -212,7 +214,7 @@ function grid(kind) {
   const table = el('div', { class: 'numbers', role: 'group', 'aria-label': `${title}, ${rows} by ${columns}` });
   const texts = values.map((value) => (kind === 'kernel' ? String(Number(value.toPrecision(3))) : number(value, 2)));
   table.style.setProperty('--columns', columns);
-  table.style.setProperty('--digits', Math.max(...texts.map((text) => text.length)));
+  table.dataset.digits = Math.max(...texts.map((text) => text.length));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
     const dark = film ? value / most < 0.5 : signedIsDark(value / most);

@@ -42,6 +42,7 @@ export function settings(reload) {
       toggle.setAttribute('aria-expanded', 'true');
       await preview();
     } catch (error) {
+      byHand = false;
       say(error.message);
     }
   }
@@ -211,7 +212,6 @@ export function settings(reload) {
   return {
     /** Another model, or the same with other settings. */
     use(next) {
-      if (byHand && model?.id !== next.id) byHand = !card.hidden;
       model = next;
       if (byHand || (next.assumed && !asked().includes(key(next)))) open();
       else if (!card.hidden) hide();
