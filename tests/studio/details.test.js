@@ -198,3 +198,17 @@ test('samples and confusion matrix of a run are of one epoch, the best', async (
   const said = await shown.$$eval('#samples figure figcaption span:first-child', (all) => all.map(({ textContent }) => textContent));
   assert.deepEqual(said, best.samples.map((sample) => result.classes[sample.class]));
 });
+
+test('the card Preprocessing that is opened while another model loads is about that model', async () => {
+  await shown.goto(`${served.url}/?model=given`);
+  await shown.waitForSelector('.map');
+  // The settings of the model before come late.
+  const wait = (milliseconds) => async (route) => { await new Promise((end) => { setTimeout(end, milliseconds); }); await route.continue(); };
+  await shown.route('**/api/models/vgg16-builtin', wait(500));
+  await shown.route('**/api/models/given/settings', wait(1500));
+  await shown.selectOption('#model', 'vgg16-builtin');
+  await shown.click('#settings-toggle');
+  await shown.waitForSelector('#settings-note:has-text("is known")', { timeout: 8000 });
+  assert.equal(await shown.inputValue('#settings-format'), 'caffe');
+  await shown.unrouteAll({ behavior: 'wait' });
+});

@@ -201,7 +201,8 @@ fn the_number_of_a_removed_job_is_not_used_again() {
 #[test]
 fn an_interrupted_style_transfer_can_only_start_again() {
     let studio = Studio::start();
-    let request = r#"{"kind":"style","content":"cat","styles":[{"image":"brushwork","weight":1}],"size":128,"effort":4}"#;
+    let request =
+        r#"{"kind":"style","content":"cat","styles":[{"image":"brushwork","weight":1}],"size":128,"effort":4}"#;
     for _ in 0..2 {
         assert_eq!(studio.post("/api/jobs", request).status, 202);
     }

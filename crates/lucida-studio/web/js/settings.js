@@ -75,7 +75,7 @@ export function settings(reload) {
     part('task').value = task ?? '';
     part('classes').hidden = classes === null || (fixed !== null && names.length === 0);
     part('names').value = names.join('\n');
-    part('names-note').textContent = `${count(classes)} expected: one per line, a JSON list, or Keras's class_indices.`;
+    part('names-note').textContent = `${classes === null ? '' : count(classes)} expected: one per line, a JSON list, or Keras's class_indices.`;
     clear();
     part('use').disabled = fixed !== null;
     part('save').disabled = unsaved !== null;

@@ -238,7 +238,13 @@ mod tests {
         let positive = HeatOverlay::new(&picture, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
         assert!(positive.pixel(100, 5)[0] > positive.pixel(0, 5)[0] + 60);
         let numbers = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale_colors(3);
-        assert_eq!(numbers, HeatScale { values: [-2.0, 2.0], colors: [blue, middle, red].map(|color| [color[0], color[1], color[2]]).to_vec() });
+        assert_eq!(
+            numbers,
+            HeatScale {
+                values: [-2.0, 2.0],
+                colors: [blue, middle, red].map(|color| [color[0], color[1], color[2]]).to_vec()
+            }
+        );
     }
 
     #[test]

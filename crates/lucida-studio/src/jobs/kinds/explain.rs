@@ -59,7 +59,11 @@ impl Explain {
         let input = studio.input(&loaded, &self.image)?;
         Ok(Plan {
             kind: "explain",
-            title: format!("Explain {}: {}", loaded.title(), if is_upload(&self.image) { "your image" } else { &self.image }),
+            title: format!(
+                "Explain {}: {}",
+                loaded.title(),
+                if is_upload(&self.image) { "your image" } else { &self.image }
+            ),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Explaining { loaded, input, class: self.class, methods }),
