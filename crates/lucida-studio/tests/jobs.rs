@@ -47,7 +47,10 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let folder = studio.stop();
     let studio = Studio::over(folder, |_| {});
     assert_eq!(studio.get("/api/jobs/0001").json(), job);
-    assert!(["cancelled", "interrupted"].contains(&studio.get("/api/jobs/0002").json()["state"].as_str().unwrap()));
+    // Nobody stopped it: it was interrupted, and says so.
+    let interrupted = studio.get("/api/jobs/0002").json();
+    assert_eq!(interrupted["state"], "interrupted");
+    assert_eq!(interrupted["error"], "the studio was closed while this job was running");
     // The run is a model now.
     let models = studio.get("/api/models").json();
     assert_eq!(models[0]["group"], "Runs");
@@ -192,6 +195,32 @@ fn the_number_of_a_removed_job_is_not_used_again() {
     assert_eq!(studio.ask("DELETE", "/api/jobs/0003", &[], &[]).status, 204);
     let studio = Studio::over(studio.stop(), |_| {});
     assert_eq!(add(&studio), "0004");
+}
+
+/// A style transfer that the end of the studio interrupts says so, and so does one that had not started.
+#[test]
+fn an_interrupted_style_transfer_can_only_start_again() {
+    let studio = Studio::start();
+    let request =
+        r#"{"kind":"style","content":"cat","styles":[{"image":"brushwork","weight":1}],"size":128,"effort":4}"#;
+    for _ in 0..2 {
+        assert_eq!(studio.post("/api/jobs", request).status, 202);
+    }
+    for _ in 0..2000 {
+        if studio.get("/api/jobs/0001").json()["state"] == "running" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let studio = Studio::over(studio.stop(), |_| {});
+    for (id, when) in [("0001", "while this job was running"), ("0002", "before this job started")] {
+        let job = studio.get(&format!("/api/jobs/{id}")).json();
+        assert_eq!(job["state"], "interrupted", "{job}");
+        assert_eq!(job["error"], format!("the studio was closed {when}"));
+        let refused = studio.post(&format!("/api/jobs/{id}/resume"), "");
+        assert_eq!(refused.status, 409);
+        assert!(refused.text().contains("start this job again"), "{}", refused.text());
+    }
 }
 
 /// An upload is found again after a restart, among the images to choose from; nothing but an upload's identifier is.

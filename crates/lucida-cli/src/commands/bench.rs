@@ -1,7 +1,7 @@
 //! `lucida bench`
 
 use anyhow::{Context as _, Result};
-use lucida::nn::{Network, PassTime, Plan, TensorRef, StepProfile, StepSeed, counted};
+use lucida::nn::{Network, PassTime, Plan, StepProfile, StepSeed, TensorRef, counted};
 use lucida::weights::{Top, open_network};
 use serde::Serialize;
 

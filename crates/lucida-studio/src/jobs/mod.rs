@@ -278,13 +278,19 @@ impl Jobs {
         inner.running.remove(&id);
         inner.news.remove(&id);
         let stopped = stop.load(Ordering::SeqCst);
+        // What the end of the server stopped, nobody wanted to stop: it is as after a crash.
+        let is_closing = self.stopping.load(Ordering::SeqCst);
+        let stop = |record: &mut Record| match is_closing {
+            true => record.interrupt(),
+            false => record.end(State::Cancelled, None),
+        };
         self.change(&mut inner, &id, |record| match outcome {
             // A job that was asked to stop may still have something to show.
             Ok(result) => {
                 record.result = lucida::files::decimals(result);
-                record.end(if stopped { State::Cancelled } else { State::Done }, None);
+                if stopped { stop(record) } else { record.end(State::Done, None) }
             }
-            Err(Error::Interrupted) => record.end(State::Cancelled, None),
+            Err(Error::Interrupted) => stop(record),
             Err(error) => record.end(State::Failed, Some(error.to_string())),
         });
     }

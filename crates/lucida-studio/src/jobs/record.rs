@@ -86,6 +86,12 @@ impl Record {
         self.progress = Progress { done, total, doing: doing.to_owned() };
     }
 
+    /// The server ended before the job did.
+    pub(super) fn interrupt(&mut self) {
+        let when = if self.state == State::Queued { "before this job started" } else { "while this job was running" };
+        self.end(State::Interrupted, Some(format!("the studio was closed {when}")));
+    }
+
     pub(super) fn end(&mut self, state: State, error: Option<String>) {
         self.state = state;
         self.error = error;

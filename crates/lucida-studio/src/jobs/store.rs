@@ -42,7 +42,7 @@ impl Store {
                 return None;
             }
             if matches!(record.state, State::Queued | State::Running) {
-                record.end(State::Interrupted, Some("the studio was closed while this was at work".into()));
+                record.interrupt();
                 let _ = self.save(&record);
             }
             Some(record)

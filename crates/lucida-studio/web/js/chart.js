@@ -3,7 +3,11 @@
 import { el, number } from './core.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-const [WIDTH, HEIGHT] = [560, 300];
+/** The width of a chart that is not laid out yet, in pixels, and the heights that one has. */
+const WIDTH = 560;
+const HEIGHTS = [200, 360];
+/** Pixels between two numbers below a chart. */
+const APART = 70;
 const [LEFT, RIGHT, TOP, BOTTOM] = [56, 12, 14, 30];
 /** Where each chart is read, by its title: it stays when the chart is drawn anew. */
 const readAt = new Map();
@@ -41,32 +45,41 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
   const filled = lines.map((line) => ({ ...line, points: line.points.filter(([, value]) => Number.isFinite(value)) })).filter((line) => line.points.length > 0);
   const most = Math.max(1, ...filled.flatMap((line) => line.points.map(([x]) => x)));
   const [low, high] = range(filled.flatMap((line) => line.points.map(([, value]) => value)), percent, free);
-  const x = (value) => LEFT + (value / most) * (WIDTH - LEFT - RIGHT);
-  const y = (value) => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+  // Drawn in the pixels of its place: a drawing that is scaled has labels of any size.
+  let [width, height] = [0, 0];
+  const x = (value) => LEFT + (value / most) * (width - LEFT - RIGHT);
+  const y = (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM);
   const show = (value) => (percent ? `${number(100 * value)} %` : number(free ? 10 ** value : value));
 
-  const drawing = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', tabindex: 0, class: 'chart', 'data-key': title });
+  const drawing = svg('svg', { role: 'img', tabindex: 0, class: 'chart', 'data-key': title });
   const last = filled.filter((line) => !line.thin).map((line) => `${line.name}: ${show(line.points[line.points.length - 1][1])}`);
   drawing.setAttribute('aria-label', `${title}. ${last.join('; ')}. Arrow keys read the values.`);
-  for (const value of ticks(low, high, 4)) {
-    drawing.append(svg('line', { x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), class: 'grid' }),
-      svg('text', { x: LEFT - 8, y: y(value) + 4, class: 'tick end' }, percent ? `${Math.round(1000 * value) / 10} %` : free ? String(Number((10 ** value).toPrecision(2))) : String(value)));
-  }
-  const steps = ticks(0, most, 6).filter((value) => Number.isInteger(value));
-  for (const value of steps) drawing.append(svg('text', { x: x(value), y: HEIGHT - 10, class: 'tick middle' }, String(value)));
-  for (const line of filled) {
-    const path = line.points.map(([at, value], index) => `${index ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
-    drawing.append(svg('path', { d: path, class: `line ${line.colour}${line.thin ? ' thin' : ''}`, 'data-line': line.name }));
-    if (!line.thin) {
-      const [at, value] = line.points[line.points.length - 1];
-      drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.colour}` }));
+  const rule = svg('g', { class: 'reading' });
+  const draw = (wide) => {
+    if (wide === width) return;
+    [width, height] = [wide, Math.min(Math.max(HEIGHTS[0], Math.round(0.54 * wide)), HEIGHTS[1])];
+    drawing.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    drawing.replaceChildren();
+    for (const value of ticks(low, high, 4)) {
+      drawing.append(svg('line', { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), class: 'grid' }),
+        svg('text', { x: LEFT - 8, y: y(value) + 4, class: 'tick end' }, percent ? `${Math.round(1000 * value) / 10} %` : free ? String(Number((10 ** value).toPrecision(2))) : String(value)));
     }
-  }
-  if (filled.length === 0) drawing.append(svg('text', { x: WIDTH / 2, y: HEIGHT / 2, class: 'tick middle' }, 'No run is selected'));
+    const steps = ticks(0, most, Math.max(1, Math.min(6, Math.floor((width - LEFT) / APART)))).filter((value) => Number.isInteger(value));
+    for (const value of steps) drawing.append(svg('text', { x: x(value), y: height - 10, class: 'tick middle' }, String(value)));
+    for (const line of filled) {
+      const path = line.points.map(([at, value], index) => `${index ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
+      drawing.append(svg('path', { d: path, class: `line ${line.colour}${line.thin ? ' thin' : ''}`, 'data-line': line.name }));
+      if (!line.thin) {
+        const [at, value] = line.points[line.points.length - 1];
+        drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.colour}` }));
+      }
+    }
+    if (filled.length === 0) drawing.append(svg('text', { x: width / 2, y: height / 2, class: 'tick middle' }, 'No run is selected'));
+    drawing.append(rule);
+    if (readAt.has(title)) read(readAt.get(title));
+  };
 
   const values = el('p', { class: 'fine chart-values', 'aria-live': 'polite' });
-  const rule = svg('g', { class: 'reading' });
-  drawing.append(rule);
   const read = (wanted) => {
     if (wanted === null || filled.length === 0) {
       readAt.delete(title);
@@ -76,13 +89,13 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
     }
     readAt.set(title, wanted);
     const nearest = filled.map((line) => [line, line.points.reduce((best, point) => (Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best))]);
-    rule.replaceChildren(svg('line', { x1: x(wanted), x2: x(wanted), y1: TOP, y2: HEIGHT - BOTTOM, class: 'rule' }),
+    rule.replaceChildren(svg('line', { x1: x(wanted), x2: x(wanted), y1: TOP, y2: height - BOTTOM, class: 'rule' }),
       ...nearest.map(([line, [at, value]]) => svg('circle', { cx: x(at), cy: y(value), r: 3, class: `point ${line.colour}` })));
     values.textContent = `${unit} ${number(wanted)}. ${nearest.map(([line, [, value]]) => `${line.name}: ${show(value)}`).join('; ')}`;
   };
   drawing.addEventListener('pointermove', (event) => {
     const box = drawing.getBoundingClientRect();
-    const at = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    const at = (((event.clientX - box.left) / box.width) * width - LEFT) / (width - LEFT - RIGHT);
     read(Math.max(0, Math.min(1, at)) * most);
   });
   drawing.addEventListener('pointerleave', () => read(null));
@@ -97,6 +110,7 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
     const next = move > 0 ? stops.find((at) => at > now + 1e-9) : stops.findLast((at) => at < now - 1e-9);
     if (next !== undefined) read(next);
   });
-  if (readAt.has(title)) read(readAt.get(title));
+  draw(WIDTH);
+  new ResizeObserver(([{ contentRect }]) => { if (contentRect.width > LEFT + RIGHT) draw(Math.round(contentRect.width)); }).observe(drawing);
   return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, ...[].concat(across))), drawing, values);
 }

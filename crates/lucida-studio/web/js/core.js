@@ -87,6 +87,9 @@ export function upload(file) {
   return ask('/api/images', { method: 'POST', body: form });
 }
 
+/** Whether a text of an address is a whole number from 0 to below `end`. */
+export const isNumberBelow = (text, end) => /^\d+$/.test(text) && Number(text) < end;
+
 /** A path whose parts may hold any character. */
 export const path = (parts, ...values) =>
   parts.reduce((whole, part, at) => whole + encodeURIComponent(values[at - 1]) + part);
@@ -152,11 +155,30 @@ const remembered = stored('lucida', sessionStorage);
 const query = () => Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => KEYS.includes(key)));
 export const view = remembered.get() ?? {};
 let shown = location.search;
+/** What the address of this visit names, until something else is chosen: only of that it is worth saying that it is missing. */
+let named = {};
 readAddress();
+
+/**
+ * Says that what the address names as `key` was not found, and what is shown instead; nothing when the address did not
+ * name it. It stays until something else is chosen.
+ */
+export function notFound(key, text) {
+  if (key in named && view[key] !== undefined) notice(text);
+}
+function notice(text) {
+  const place = $('#not-found');
+  place.textContent = [place.textContent, text].filter(Boolean).join(' ');
+  place.hidden = false;
+}
 
 /** An address that says anything says all that its page shows; another one takes what was looked at last. */
 function readAddress() {
   const addressed = query();
+  named = { ...addressed };
+  [$('#not-found').textContent, $('#not-found').hidden] = ['', true];
+  const unknown = [...new URLSearchParams(location.search).keys()].filter((key) => !KEYS.includes(key));
+  if (unknown.length > 0) notice(`Unknown in the address of this page, and ignored: ${unknown.map((key) => `“${key}”`).join(', ')}.`);
   if (Object.keys(addressed).length === 0) return;
   if (addressed.model !== undefined && addressed.model !== view.model) for (const key of ['layer', 'channel', 'at', 'job']) delete view[key];
   for (const key of KEYS) delete view[key];
@@ -173,7 +195,8 @@ export function look(changes, { quietly = false } = {}) {
   const differs = (...keys) => keys.some((key) => String(view[key]) !== String(before[key]));
   // A place is one of its map, a job one about its image: another map or image has others.
   if (!('at' in changes) && differs('model', 'layer', 'channel')) view.at = undefined;
-  if (!('job' in changes) && differs('model', 'image')) view.job = undefined;
+  // What was not chosen before is not another one.
+  if (!('job' in changes) && ['model', 'image'].some((key) => before[key] !== undefined && differs(key))) view.job = undefined;
   const next = new URLSearchParams();
   for (const key of Object.keys(view)) if (view[key] === undefined || view[key] === null) delete view[key];
   for (const key of KEYS) if (key in view) next.set(key, view[key]);
@@ -181,6 +204,7 @@ export function look(changes, { quietly = false } = {}) {
   const address = `${location.pathname}?${next}`;
   if (address === location.pathname + location.search) return;
   shown = `?${next}`;
+  if (!quietly) [named, $('#not-found').textContent, $('#not-found').hidden] = [{}, '', true];
   if (quietly) history.replaceState(null, '', address);
   else history.pushState(null, '', address);
   document.dispatchEvent(new Event('look'));
@@ -209,7 +233,8 @@ export function number(value, digits = 3) {
   return value.toFixed(places).replace('-', '−');
 }
 
-export const count = (value) => value.toLocaleString('en-US').replaceAll(',', '\u202f');
+/** A count in groups of three digits, as the command line prints it: `113,514`. */
+export const count = (value) => value.toLocaleString('en-US');
 export const percent = (value, places = 1) => `${(100 * value).toFixed(places)} %`;
 export const shape = (sizes) => sizes.join(' × ');
 /** Of values and the place of each, the greatest ones. */

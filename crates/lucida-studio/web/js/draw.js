@@ -1,8 +1,8 @@
 // The draw page: strokes, an image or a camera on one side, the network on the other.
 
-import { $, ask, attempt, el, greatest, look, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
+import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
-import { ended, follow } from './events.js';
+import { ended, ending, follow } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, filmColour, floats, signedColour } from './pixels.js';
 
@@ -359,7 +359,7 @@ $('#learn').addEventListener('click', async () => {
       clear();
       await choose(`job-${now.id}`);
       $('#draw-none').hidden = true;
-    } else $('#draw-none-text').textContent = now.error ?? 'The training was stopped.';
+    } else $('#draw-none-text').textContent = ending(now);
   } });
 });
 
@@ -384,7 +384,10 @@ clear();
   if (reads && source === 'image') clear();
   if (!reads && source === 'pad' && isEmpty()) {
     const suits = view.image !== undefined && !view.image.startsWith('digit-');
-    if (!suits || !(await attempt(() => showImage(view.image)))) await attempt(() => showImage('cat'));
+    if (!suits || !(await showImage(view.image).catch(() => false))) {
+      notFound('image', `There is no image “${view.image}” for this model; Chelsea, a cat, is shown.`);
+      await attempt(() => showImage('cat'));
+    }
   }
   await send();
 }));

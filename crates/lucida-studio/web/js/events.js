@@ -44,6 +44,12 @@ export function listen(listener, asked = false) {
   return () => listeners.delete(listener);
 }
 
+/** Why a job that ended has no result, or only a part of one; null for one that is done. */
+export function ending(job) {
+  if (job.state === 'interrupted') return `Interrupted: ${job.error}`;
+  return job.error ?? (job.state === 'cancelled' ? 'Stopped' : null);
+}
+
 export const ended = (job) => !['queued', 'running'].includes(job.state);
 
 /**

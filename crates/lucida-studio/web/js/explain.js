@@ -1,7 +1,7 @@
 // The explain page: an image, a class, and all methods side by side.
 
-import { $, ask, attempt, el, greatest, look, number, path, percent, post, stored, turns, view } from './core.js';
-import { ended, follow } from './events.js';
+import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
+import { ended, ending, follow } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 
@@ -57,6 +57,7 @@ async function predict() {
   if (!last()) return;
   const { request } = job ?? {};
   if (job?.kind !== 'explain' || request.model !== model.id || request.image !== view.image) {
+    notFound('job', job?.kind === 'explain' ? `Job ${view.job} explains another image or model; no maps are shown.` : `There is no explanation “${view.job}”; no maps are shown.`);
     look({ job: undefined }, { quietly: true });
     return;
   }
@@ -119,13 +120,23 @@ function watch(id) {
       track.hidden = true;
       $('#stop').hidden = true;
       $('#go').disabled = false;
-      if (now.state !== 'done') $('#answers-note').textContent = now.error ?? 'Stopped.';
+      if (now.state !== 'done') $('#answers-note').textContent = ending(now);
     },
   });
 }
 
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 $('#order').addEventListener('change', show);
+
+/** The color scale of a map, with its values; a map that is zero everywhere has none, and its remark says so. */
+function colorScale(scale) {
+  if (!scale) return null;
+  const [low, high] = scale.values;
+  const bar = el('div', { class: 'scale-bar', 'aria-hidden': 'true' });
+  bar.style.background = `linear-gradient(to right, ${scale.colors.map((color) => `rgb(${color.join(' ')})`).join(', ')})`;
+  const labels = low < 0 && low === -high ? [low, 0, high] : [low, high];
+  return el('div', { class: 'scale', role: 'img', 'aria-label': `Color scale from ${number(low)} to ${number(high)}` }, bar, el('p', { class: 'scale-labels', 'aria-hidden': 'true' }, ...labels.map((value) => el('span', {}, number(value)))));
+}
 
 function show() {
   const by = $('#order').value;
@@ -139,6 +150,7 @@ function show() {
     const measure = (title, key) => el('div', { class: answer[key] === best[key] ? 'best' : '' }, el('dt', {}, title), el('dd', {}, number(answer[key])));
     return el('figure', { class: 'card' },
       el('img', { class: 'pixels', src: path`/api/jobs/${current}/files/${answer.picture}`, alt: `Attribution map: ${answer.title}` }),
+      colorScale(answer.scale),
       el('figcaption', {}, el('h3', {}, answer.title), el('dl', { class: 'measures' }, measure('Deletion', 'deletion'), measure('Insertion', 'insertion')),
         answer.remark ? el('p', { class: 'fine' }, answer.remark) : null));
   }));

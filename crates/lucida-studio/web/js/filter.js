@@ -1,7 +1,7 @@
 // One filter: its feature map, what it responds to in this image, what maximizes it, and its top activations.
 
-import { $, ask, attempt, el, look, number, path, percent, post, turns, view } from './core.js';
-import { ended, follow } from './events.js';
+import { $, ask, attempt, count, el, look, notFound, number, path, percent, post, turns, view } from './core.js';
+import { ended, ending, follow } from './events.js';
 import { drawFloats, floats } from './pixels.js';
 
 let following = [];
@@ -52,20 +52,21 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
     examples.remove();
     return;
   }
-  const start = begin ? (place, title, ...job) => work(place, ...job) : offer;
+  // Long work starts when it is asked for; for the small networks that read digits it takes a moment.
+  const start = begin && model.digits ? (place, title, ...job) => work(place, ...job) : offer;
   start(dreamed, 'Maximize its activation', { kind: 'maximize', model: model.id, layer: layer.name, channel }, current, (done) =>
     [el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/picture.png`, alt: `The input that maximizes ${what} of ${layer.name}` }),
       el('p', { class: 'fine' }, 'Gradient ascent on the input: the image with the highest activation found.')]);
   start(examples, 'Search the images', { kind: 'examples', model: model.id, layer: layer.name, channel }, current, (done) => {
     const { examples: list, images, skipped = 0, title } = done.result;
-    const broken = skipped ? ` ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
-    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${images} images activates it: a dead filter.${broken}`)];
+    const broken = skipped ? ` ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
+    if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${count(images)} images activates it: a dead filter.${broken}`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
       const name = `${example.label === null ? example.image : example.label}, ${number(example.activation)}`;
       return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => pictures.choose(example.image) },
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.patch}`, alt: '' }),
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.projection}`, alt: '' }));
-    })), el('p', { class: 'fine' }, `The strongest activations in ${images} of ${title}, each above its projection.${broken}`)];
+    })), el('p', { class: 'fine' }, `The strongest activations in ${count(images)} of ${title}, each above its projection.${broken}`)];
   });
 }
 
@@ -82,6 +83,7 @@ function mapFigure(layer, found, pictures) {
   const note = el('p', { class: 'fine', 'aria-live': 'polite' }, strongest);
   const given = String(view.at ?? '').split(',').map(Number);
   const inMap = given.length === 2 && given[0] >= 0 && given[0] < found.height && given[1] >= 0 && given[1] < found.width;
+  if (view.at !== undefined && !inMap) notFound('at', `This map has no place “${view.at}”: rows are 0 to ${found.height - 1}, columns 0 to ${found.width - 1}.`);
   let at = inMap ? given : [...found.strongest];
   const { size, stride, start } = layer.field ?? {};
   const show = () => {
@@ -133,7 +135,7 @@ async function work(place, request, current, result) {
         text.textContent = job.state === 'queued' ? 'Queued' : 'Computing';
         fill.style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
       } else if (job.state === 'done') wait.replaceWith(...result(job));
-      else text.textContent = job.error ?? `This was ${job.state}.`;
+      else wait.replaceChildren(ending(job), el('button', { onclick: () => { wait.remove(); work(place, request, current, result); } }, 'Start again'));
     } }));
   } catch (error) {
     wait.replaceWith(el('p', { class: 'fine' }, error.message));

@@ -1,6 +1,6 @@
 // What is around every page: the list of models, and what works in the background.
 
-import { $, ask, attempt, el, isOffline, look, path, say, view, whenBack } from './core.js';
+import { $, ask, attempt, el, isOffline, look, notFound, path, say, view, whenBack } from './core.js';
 import { ended, listen } from './events.js';
 import { keepFocus } from './focus.js';
 import { settings } from './settings.js';
@@ -37,6 +37,7 @@ export async function frame(changed = () => {}) {
   // A layer is one of the model that was looked at; where none was named, of the one to begin with.
   const { layer, channel, at, job } = known || view.model === undefined ? view : {};
   const id = known ? view.model : models[0].id;
+  if (!known) notFound('model', `There is no model “${view.model}”; ${models[0].name} is shown.`);
   look({ model: id, layer, channel, at, job }, { quietly: true });
   select.value = id;
   whenBack(() => {

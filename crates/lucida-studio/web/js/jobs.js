@@ -1,7 +1,7 @@
 // The jobs page: all jobs, the newest first.
 
 import { $, ask, attempt, el, path, percent, post, sure } from './core.js';
-import { ended, listen } from './events.js';
+import { ended, ending, listen } from './events.js';
 import { frame } from './frame.js';
 
 frame();
@@ -42,6 +42,13 @@ function show(job) {
   rows.set(job.id, row);
 }
 
+/** What a job that did not get to its end can be given: a training run resumes, others start again with their settings. */
+function again(job) {
+  if (!ended(job) || job.state === 'done') return [];
+  const [word, address, body] = job.kind === 'train' ? ['Resume', path`/api/jobs/${job.id}/resume`, {}] : ['Start again', '/api/jobs', job.request];
+  return [el('button', { 'aria-label': `${word}: ${job.title}`, onclick: () => attempt(() => post(address, body)) }, word)];
+}
+
 async function remove(job) {
   if (await sure(`Remove ${job.title} (${job.kind} ${job.id}) and all its files?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
 }
@@ -49,7 +56,7 @@ async function remove(job) {
 const part = (job) => percent(job.progress.total ? job.progress.done / job.progress.total : 0);
 
 function note(job) {
-  if (job.error) return job.error;
+  if (ended(job) && ending(job)) return ending(job);
   if (job.state === 'running') return `${job.progress.doing} (${part(job)})`;
   if (job.finished && job.started) return `${(job.finished - job.started).toFixed(1)} s, ${new Date(1000 * job.finished).toLocaleString()}`;
   return '';
@@ -69,6 +76,7 @@ function make(job) {
     job.state === 'running' ? track : null,
     pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
     el('div', { class: 'picker-actions' },
+      ...again(job),
       ended(job) ? el('button', { 'aria-label': `Remove ${job.title}`, onclick: () => remove(job) }, 'Remove')
         : el('button', { 'aria-label': `Stop ${job.title}`, onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'),
       ...(ended(job) ? others.map((file) => el('a', { class: 'button', download: file, href: path`/api/jobs/${job.id}/files/${file}` }, file)) : [])));

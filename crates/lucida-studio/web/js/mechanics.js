@@ -1,6 +1,6 @@
 // The mechanics page: a convolution and its backward pass, number by number.
 
-import { $, ask, attempt, el, look, number, path, percent, post, stored, turns, view } from './core.js';
+import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
@@ -26,9 +26,14 @@ frame(async (next) => {
   if (layers.length === 0) return;
   $('#layer').replaceChildren(...layers.map(({ name }) => el('option', {}, name)));
   const known = layers.some(({ name }) => name === view.layer);
-  $('#layer').value = known ? view.layer : layers[0].name;
-  const filter = known && view.channel !== undefined ? Number(view.channel) || 0 : null;
-  const at = known && filter !== null ? view.at?.split(',').map(Number) : null;
+  const shown = known ? view.layer : layers[0].name;
+  $('#layer').value = shown;
+  if (!known) notFound('layer', `${model.name} has no convolution “${view.layer}”; ${shown} is shown.`);
+  const [, , filters] = layers.find(({ name }) => name === shown).shape;
+  const isFilter = known && view.channel !== undefined && isNumberBelow(view.channel, filters);
+  if (known && !isFilter) notFound('channel', `${shown} has no filter “${view.channel}”: they are 0 to ${filters - 1}; the most active one is shown.`);
+  const filter = isFilter ? Number(view.channel) : null;
+  const at = isFilter ? view.at?.split(',').map(Number) : null;
   await attempt(() => useLayer(filter, at, { quietly: true }));
 });
 
@@ -52,12 +57,14 @@ async function useLayer(wanted, position, how = {}) {
     const { high } = await ask(`${base}/maps?${image}&first=0&count=64`);
     filter = high.indexOf(Math.max(...high));
   }
-  const { strongest } = position ? { strongest: position } : await ask(`${base}/channels/${filter}?${image}`).catch(() => ({ strongest: null }));
-  if (!last()) return;
   const layer = model.layers.find(({ name }) => name === $('#layer').value);
   const [height, width, filters] = layer.shape;
+  const isPlace = (at) => at?.length === 2 && at.every((value, axis) => Number.isInteger(value) && value >= 0 && value < [height, width][axis]);
+  if (position && !isPlace(position)) notFound('at', `This map has no place “${view.at}”: rows are 0 to ${height - 1}, columns 0 to ${width - 1}; its strongest place is shown.`);
+  const { strongest } = isPlace(position) ? { strongest: position } : await ask(`${base}/channels/${filter}?${image}`).catch(() => ({ strongest: null }));
+  if (!last()) return;
   changes = new Map();
-  const ok = strongest?.length === 2 && strongest.every((at, axis) => Number.isInteger(at) && at >= 0 && at < [height, width][axis]);
+  const ok = isPlace(strongest);
   question = { filter: Math.min(filter, filters - 1), channel: 0, position: ok ? strongest : [Math.floor(height / 2), Math.floor(width / 2)], place: [0, 0] };
   $('#filter-select').replaceChildren(...Array.from({ length: filters }, (_, at) => el('option', { value: at }, String(at))));
   $('#filter-select').value = String(question.filter);
@@ -151,6 +158,8 @@ function show() {
   $('#step-title').textContent = now.title;
   $('#step-text').textContent = now.text;
   $('#grids').replaceChildren(...now.grids.map(grid));
+  // Cells of one size, so that places of one grid can be found in the next.
+  $('#grids').style.setProperty('--digits', Math.max(...[...$('#grids').querySelectorAll('.numbers')].map(({ dataset }) => dataset.digits)));
   $('#equation').replaceChildren(...(now.equation ?? []).map((line) => el('p', {}, line)));
   $('#equation').hidden = !now.equation;
   $('#terms').replaceChildren(...(now.sums ? [channelSums()] : []), ...(now.terms?.rows.length ? [termTable(now.terms)] : []));
@@ -205,7 +214,7 @@ function grid(kind) {
   const table = el('div', { class: 'numbers', role: 'group', 'aria-label': `${title}, ${rows} by ${columns}` });
   const texts = values.map((value) => (kind === 'kernel' ? String(Number(value.toPrecision(3))) : number(value, 2)));
   table.style.setProperty('--columns', columns);
-  table.style.setProperty('--digits', Math.max(...texts.map((text) => text.length)));
+  table.dataset.digits = Math.max(...texts.map((text) => text.length));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
     const dark = film ? value / most < 0.5 : signedIsDark(value / most);
@@ -214,7 +223,7 @@ function grid(kind) {
     const key = `${row},${column},${question.channel}`;
     let cell;
     if (kind === 'kernel') {
-      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, value: texts[at], onchange: (event) => change(row, column, event.target.value) });
+      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, 'aria-describedby': 'weight-problem', value: texts[at], onchange: ({ target }) => change(row, column, target) });
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
@@ -222,13 +231,21 @@ function grid(kind) {
     cell.style.color = dark ? '#fff' : '#1d1c1a';
     table.append(cell);
   });
+  const problem = kind === 'kernel' ? el('p', { class: 'problem', role: 'alert', id: 'weight-problem' }) : null;
   const tools = kind === 'kernel' && changes.size > 0 ? el('button', { class: 'quiet', onclick: () => { changes = new Map(); compute(); } }, 'Reset weights') : null;
-  return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), el('div', { class: 'scroll-x' }, table), tools);
+  return el('figure', { class: 'grid-figure' }, el('figcaption', {}, el('b', {}, symbol), title), el('div', { class: 'scroll-x' }, table), problem, tools);
 }
 
-function change(row, column, text) {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) return;
+/** The greatest weight: that of a 32-bit float. */
+const GREATEST = 3.4028234e38;
+
+function change(row, column, field) {
+  const value = field.valueAsNumber;
+  // A field that holds no number has NaN.
+  const isWeight = Math.abs(value) <= GREATEST;
+  field.setAttribute('aria-invalid', String(!isWeight));
+  $('#weight-problem').textContent = isWeight ? '' : `Row ${row}, column ${column}: a weight is a number from −3.4e38 to 3.4e38.`;
+  if (!isWeight) return;
   changes.set(`${row},${column},${question.channel}`, { row, column, channel: question.channel, value });
   compute();
 }
@@ -245,7 +262,7 @@ function channelSums() {
 
 function termTable({ head, rows, of }) {
   return el('div', { class: 'scroll-x', tabindex: '0', role: 'group', 'aria-label': 'Terms of the sum' },
-    el('table', {}, el('caption', { class: 'fine' }, of > rows.length ? `The ${rows.length} greatest of ${of} terms` : `All ${of} terms`),
+    el('table', {}, el('caption', { class: 'fine' }, of > rows.length ? `The ${rows.length} greatest of ${count(of)} terms` : `All ${count(of)} terms`),
       el('thead', {}, el('tr', {}, ...head.map((title) => el('th', { scope: 'col' }, title)))),
       el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map((cell) => el('td', { class: 'number' }, cell)))))));
 }

@@ -1,6 +1,6 @@
 // The network page: a graph, a layer, a filter.
 
-import { $, ask, attempt, count, el, greatest, look, number, path, shape, stored, turns, view } from './core.js';
+import { $, ask, attempt, count, el, greatest, isNumberBelow, look, notFound, number, path, shape, stored, turns, view } from './core.js';
 import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
@@ -27,6 +27,7 @@ frame(async (next) => {
   if (model !== next) return;
   // A layer may have been chosen in the meantime.
   const known = model.layers.some(({ name }) => name === view.layer);
+  if (!known) notFound('layer', `${model.name} has no layer “${view.layer}”; ${first.name} is shown.`);
   await showLayer(known ? view.layer : first.name, known ? view.channel : undefined, { quietly: true });
 });
 
@@ -72,13 +73,15 @@ async function showLayer(name, channel, how = {}) {
   }
   const facts = [['Output', shape(layer.shape)], ['Parameters', count(layer.parameters)]];
   const { kernel_size: kernel, strides, padding, activation, pool_size: pool } = layer.config ?? {};
-  if (kernel) facts.push(['Kernel', `${shape(kernel)}${strides && strides.some((step) => step > 1) ? `, every ${shape(strides)}` : ''}`]);
+  if (kernel) facts.push(['Kernel', `${shape(kernel)}${strides && strides.some((step) => step > 1) ? `, stride ${shape(strides)}` : ''}`]);
   if (pool) facts.push(['Window', shape([].concat(pool))]);
   if (typeof padding === 'string') facts.push(['Padding', padding]);
   if (typeof activation === 'string' && activation !== 'linear') facts.push(['Activation', activation]);
   if (layer.field) {
-    const { size, stride } = layer.field;
-    facts.push(['Receptive field', size ? `${shape(size)} pixels${stride && stride.some((step) => step > 1) ? `, every ${stride[0]}` : ''}` : 'varies']);
+    const { size, stride, layout: [rows, columns] } = layer.field;
+    // One place has no next one.
+    const steps = rows * columns > 1 && stride?.some((step) => step > 1);
+    facts.push(['Receptive field', size ? `${shape(size)} pixels${steps ? `, stride ${shape(stride)}` : ''}` : 'varies']);
   }
   $('#layer-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, value))));
   showWeights();
@@ -134,21 +137,31 @@ async function showMaps() {
   $('#maps').replaceChildren();
   shown = 0;
   if (!(await attempt(() => loadMaps(0)))) return;
-  const channel = Number.parseInt(view.channel, 10);
-  if (Number.isInteger(channel)) await openFilter(channel);
-  else if (maps.channels > 1 && matchMedia('(min-width: 75rem)').matches) await openFilter(strongest(), false);
-  else closeFilter();
+  const total = maps.shape[maps.shape.length - 1];
+  if (view.channel !== undefined && isNumberBelow(view.channel, total)) {
+    await openFilter(Number(view.channel));
+    return;
+  }
+  const opens = maps.channels > 1 && matchMedia('(min-width: 75rem)').matches;
+  notFound('channel', `${layer.name} has no ${isFlat() ? 'unit' : 'filter'} “${view.channel}”: they are 0 to ${total - 1}; ${opens ? 'the most active one' : 'none'} is shown.`);
+  if (opens) await openFilter(strongest(), false);
+  else {
+    look({ channel: undefined }, { quietly: true });
+    closeFilter();
+  }
 }
+
+/** Whether the layer is a vector: one number for each unit. */
+const isFlat = () => maps.height === 1 && maps.shape.length === 1;
 
 async function loadMaps(first) {
   const current = mapTurn();
   const part = await ask(`${path`/api/models/${model.id}/layers/${layer.name}/maps`}?image=${encodeURIComponent(view.image)}&first=${first}&count=${STEP}`);
   if (!current()) return false;
   [maps, data] = [part, bytes(part.data)];
-  const flat = maps.height === 1 && maps.shape.length === 1;
   const total = maps.shape[maps.shape.length - 1];
   const place = $('#maps');
-  if (flat) {
+  if (isFlat()) {
     const values = Array.from(floats(maps.values));
     const order = greatest(values, NAMED);
     const list = el('ol', { class: 'bars strongest-units', 'aria-label': 'Strongest units' });
@@ -211,7 +224,7 @@ function closeFilter() {
 /** The map of those shown with the greatest number. */
 const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
 
-/** Shows a filter; what takes time is begun at once only for one that was chosen. */
+/** Shows a filter: with `begin`, one that was chosen. */
 async function openFilter(channel, begin = true) {
   look({ channel: begin ? channel : undefined }, { quietly: !begin });
   for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));

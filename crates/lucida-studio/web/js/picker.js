@@ -1,8 +1,10 @@
 // The image at hand, and others to take instead.
 
-import { ask, attempt, el, look, path, turns, upload, view } from './core.js';
+import { ask, attempt, el, look, notFound, path, turns, upload, view } from './core.js';
 
 const STEP = 24;
+/** The image that is built in, for all networks but those that read digits. */
+const CAT = 'cat';
 
 /** A small image to choose; `spoiled(thumb)` is called for a file that is damaged, or no image. */
 export function thumb(id, name, pressed, choose, spoiled) {
@@ -10,6 +12,9 @@ export function thumb(id, name, pressed, choose, spoiled) {
     el('img', { src: `${path`/api/images/${id}`}?side=96`, alt: '', loading: 'lazy', onerror: () => spoiled(button) }));
   return button;
 }
+
+/** Whether an image is one that was uploaded. */
+export const isUpload = (id) => id?.startsWith('up-') === true;
 
 /** The images that were uploaded before. */
 export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
@@ -57,8 +62,7 @@ export function picker(place, changed) {
     if (!part || !current()) return;
     if (part.pictures.length === 0 && from > 0) return list(0);
     [first, total] = [from, part.total];
-    source = part.title;
-    title.textContent = `From ${source}`;
+    source = total === 1 ? part.title : `from ${part.title}`;
     more.hidden = total <= STEP;
     others = part.pictures;
     fill();
@@ -70,6 +74,15 @@ export function picker(place, changed) {
       const name = label === null ? id : `${label} (${id})`;
       return thumb(id, name, id === view.image, choose, (broken) => spoil(broken, name));
     }));
+    caption();
+  }
+
+  /** Where the image at hand is from: an upload is not from the images of the server. */
+  function caption() {
+    const broken = strip.querySelectorAll('.broken').length;
+    const isBuiltin = view.image === CAT && !others.some(({ id }) => id === CAT);
+    const text = `${isUpload(view.image) ? 'Your image; the others are ' : isBuiltin ? 'Chelsea, a cat; the others are ' : ''}${source}${broken ? `; ${broken} of these cannot be read` : ''}`;
+    title.textContent = text[0].toUpperCase() + text.slice(1);
   }
 
   /** A file that is damaged, or no image, is shown as such. */
@@ -79,8 +92,7 @@ export function picker(place, changed) {
     button.title = `${name}: cannot be read`;
     button.setAttribute('aria-label', button.title);
     button.replaceChildren('×');
-    const broken = strip.querySelectorAll('.broken').length;
-    title.textContent = `From ${source}; ${broken} of these cannot be read`;
+    caption();
   }
 
   /** Shows the image at hand; false where another was chosen meanwhile. */
@@ -97,8 +109,14 @@ export function picker(place, changed) {
 
   async function choose(id) {
     look({ image: id });
-    for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === id));
+    mine(id);
     if (await attempt(show)) await changed();
+  }
+
+  /** Marks the image at hand among the others. */
+  function mine(id) {
+    for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === id));
+    caption();
   }
 
   /** Outlines a part of the picture: top, left, height, width in pixels. */
@@ -123,14 +141,18 @@ export function picker(place, changed) {
       own = await uploads();
       const part = await list(0);
       if (!part) return;
-      const suits = (id) => id !== undefined && (id.startsWith('up-') || part.pictures.length === 0 || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
-      const first = { image: part.pictures[0]?.id ?? 'cat' };
-      if (!suits(view.image) || (digits !== null && digits !== next.digits && !view.image.startsWith('up-'))) look(first, { quietly: true });
-      if ((await attempt(show)) === undefined) {
+      const suits = (id) => id !== undefined && (isUpload(id) || part.pictures.length === 0 || (id === CAT && !next.digits) || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
+      const first = { image: part.pictures[0]?.id ?? CAT };
+      const instead = () => {
+        notFound('image', `There is no image “${view.image}” for this model; ${first.image} is shown.`);
         look(first, { quietly: true });
+      };
+      if (!suits(view.image) || (digits !== null && digits !== next.digits && !isUpload(view.image))) instead();
+      if ((await show().catch(() => undefined)) === undefined) {
+        instead();
         await attempt(show);
       }
-      for (const one of strip.children) one.setAttribute('aria-pressed', String(one.dataset.image === view.image));
+      mine(view.image);
     },
   };
 }

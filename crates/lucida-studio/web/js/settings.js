@@ -1,6 +1,6 @@
 // The card "How are images prepared?": what a model's file does not say, with a preview, on every page about a model.
 
-import { $, ask, el, number, path, post, put, say, turns, view } from './core.js';
+import { $, ask, count, el, number, path, post, put, say, turns, view } from './core.js';
 import { showBars } from './bars.js';
 
 /** The time after the last change until the preview follows, in milliseconds. */
@@ -42,6 +42,7 @@ export function settings(reload) {
       toggle.setAttribute('aria-expanded', 'true');
       await preview();
     } catch (error) {
+      byHand = false;
       say(error.message);
     }
   }
@@ -74,7 +75,7 @@ export function settings(reload) {
     part('task').value = task ?? '';
     part('classes').hidden = classes === null || (fixed !== null && names.length === 0);
     part('names').value = names.join('\n');
-    part('names-note').textContent = `${classes} expected: one per line, a JSON list, or Keras's class_indices.`;
+    part('names-note').textContent = `${classes === null ? '' : count(classes)} expected: one per line, a JSON list, or Keras's class_indices.`;
     clear();
     part('use').disabled = fixed !== null;
     part('save').disabled = unsaved !== null;
@@ -199,7 +200,8 @@ export function settings(reload) {
   });
   part('save').addEventListener('click', () => apply(true));
   part('close').addEventListener('click', close);
-  card.addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+  // Wherever the focus is: the card may have opened by itself. A dialog, or a list that is open, has the key first.
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !event.defaultPrevented && !card.hidden && $('dialog[open]') === null) close(); });
   toggle.addEventListener('click', () => {
     if (!card.hidden) return close();
     byHand = true;
@@ -210,7 +212,6 @@ export function settings(reload) {
   return {
     /** Another model, or the same with other settings. */
     use(next) {
-      if (byHand && model?.id !== next.id) byHand = !card.hidden;
       model = next;
       if (byHand || (next.assumed && !asked().includes(key(next)))) open();
       else if (!card.hidden) hide();

@@ -1,6 +1,6 @@
 // The steps of the mechanics page: what each says, which numbers it shows, and the sum it ends in.
 
-import { el, number } from './core.js';
+import { count, el, number } from './core.js';
 
 const sub = (text) => el('sub', {}, text);
 const math = (...parts) => el('span', { class: 'math' }, ...parts);
@@ -11,7 +11,7 @@ const times = (a, b) => `${number(a)} × ${number(b)}`;
 /** A sum with its greatest terms written out. */
 function written(terms, rest, total) {
   const shown = terms.slice(0, 4).map(([a, b], at) => `${at ? ' + ' : ''}${times(a, b)}`.replace('+ −', '− '));
-  return `${shown.join('')}${rest > 0 ? ` + ${rest} more` : ''} = ${number(total)}`;
+  return `${shown.join('')}${rest > 0 ? ` + ${count(rest)} more` : ''} = ${number(total)}`;
 }
 
 /** All steps for an answer of the server; those of the backward pass only where there is a loss. */

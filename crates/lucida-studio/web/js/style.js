@@ -1,14 +1,19 @@
 // The style page: a content, styles, sliders, and the image as it develops.
 
-import { $, ask, attempt, el, look, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
+import { $, ask, attempt, el, look, notFound, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, follow, listen } from './events.js';
+import { ended, ending, follow, listen } from './events.js';
 import { frame } from './frame.js';
 import { thumb, uploads } from './picker.js';
 
 /** The images that were chosen last. */
 const images = stored('lucida-style-images');
+/** The weights that a style can have: those of its slider. */
+const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
+/** Styles from elsewhere, each with a weight that its slider can show: what is sent is what is seen. */
+const withinSlider = (list) => list.map(({ image, weight }) => ({ image, weight: Math.max(WEIGHTS.min, Math.min(WEIGHTS.max, Number(weight) || 1)) }));
 let { content, styles } = images.get() ?? { content: 'cat', styles: [{ image: 'brushwork', weight: 1 }] };
+styles = withinSlider(styles);
 let current = null;
 let stop = () => {};
 let news = [];
@@ -54,7 +59,7 @@ function showImages() {
   $('#content-image').src = `${path`/api/images/${content}`}?side=512`;
   $('#styles').classList.toggle('several', styles.length > 1);
   $('#styles').replaceChildren(...styles.map((style, at) => {
-    const weight = el('input', { type: 'range', min: 0.1, max: 2, step: 0.1, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
+    const weight = el('input', { type: 'range', ...WEIGHTS, value: style.weight, 'aria-label': `Weight of style ${at + 1}`, oninput: (event) => { style.weight = Number(event.target.value); images.set({ content, styles }); } });
     return el('figure', {}, el('img', { src: `${path`/api/images/${style.image}`}?side=256`, alt: `Style ${at + 1}`, onerror: () => gone(style.image) }),
       styles.length > 1 ? weight : null,
       styles.length > 1 ? el('button', { type: 'button', class: 'quiet', 'aria-label': `Remove style ${at + 1}`, onclick: () => remove(at) }, 'Remove') : null);
@@ -100,6 +105,11 @@ $('#style-form').addEventListener('submit', async (event) => {
   }));
   if (job) show(job.id);
 });
+/** The same request once more, as a new job: a style transfer keeps no checkpoint to resume from. */
+async function startAgain({ request }) {
+  const job = await attempt(() => post('/api/jobs', request));
+  if (job) show(job.id);
+}
 $('#stop').addEventListener('click', () => attempt(() => post(path`/api/jobs/${current}/cancel`, {})));
 
 /** Shows a job: the image as it is, its settings, and what became of it. */
@@ -119,7 +129,7 @@ function show(id, how = {}) {
 /** Puts the settings of a job into the form. */
 function use({ request }) {
   content = request.content;
-  styles = request.styles.map((style) => ({ ...style }));
+  styles = withinSlider(request.styles);
   showImages();
   form.fill({ keep: String(Math.log10(request.keep)), strokes: String(Math.log2(request.strokes)), size: String(request.size), effort: String(request.effort), 'own-colours': request.own_colours });
 }
@@ -149,7 +159,8 @@ function draw() {
   const newest = news[news.length - 1];
   const file = job.result?.picture ?? newest?.file;
   const { result } = job;
-  $('#painting-note').textContent = job.error ?? (result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}${result.stopped ? ', stopped' : ''}` : job.state === 'queued' ? 'Queued' : job.state === 'cancelled' ? 'Stopped' : job.progress.doing);
+  const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}` : null;
+  $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? 'Queued' : job.progress.doing;
   if (file) {
     $('#compare').hidden = false;
     $('#compare-label').hidden = false;
@@ -161,6 +172,7 @@ function draw() {
   showFacts(job.request);
   if (ended(job) && $('#painting-actions').children.length === 0) {
     $('#painting-actions').replaceChildren(...[result?.picture ? el('a', { class: 'button', download: 'style-transfer.png', href: path`/api/jobs/${job.id}/files/${result.picture}` }, 'Download') : null,
+      job.state === 'done' ? null : el('button', { class: 'primary', onclick: () => startAgain(job) }, 'Start again'),
       el('button', { onclick: () => use(job) }, 'Use these settings')].filter(Boolean));
   }
   const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
@@ -192,6 +204,7 @@ listen(async (event) => {
   if (event.type === 'again') {
     paintings.clear();
     ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => paintings.set(job.id, job));
+    if (current === null && view.result !== undefined && !paintings.has(view.result)) notFound('result', `There is no result “${view.result}”; ${paintings.size > 0 ? 'the newest one' : 'none'} is shown.`);
     const running = [...paintings.values()].find((job) => !ended(job));
     if (current === null && paintings.has(view.result)) show(view.result, { quietly: true });
     else if (current === null && running) show(running.id, { quietly: true });

@@ -1,8 +1,8 @@
 // The train page: start a run, follow its curves, compare runs.
 
-import { $, ask, attempt, count, el, greatest, look, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
+import { $, ask, attempt, count, el, greatest, look, notFound, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, follow, listen } from './events.js';
+import { ended, ending, follow, listen } from './events.js';
 import { frame } from './frame.js';
 
 const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
@@ -29,6 +29,7 @@ listen(async (event) => {
     const list = (await attempt(() => ask('/api/jobs'))) ?? [];
     list.filter(({ kind }) => kind === 'train').reverse().forEach(add);
     for (const id of shownRuns.get() ?? []) if (runs.has(id)) showCurves(runs.get(id), true);
+    if (open === null && view.run !== undefined && !runs.has(view.run)) notFound('run', `There is no run “${view.run}”; ${runs.size > 0 ? 'the newest one' : 'none'} is shown.`);
     if (open === null && runs.size > 0) choose(runs.has(view.run) ? view.run : [...runs.keys()].pop(), { quietly: true });
     showRuns();
   } else if (event.type === 'job' && event.job.kind === 'train') {
@@ -151,8 +152,8 @@ function showOpen() {
   const last = run.news.filter(({ type }) => type === 'epoch').pop();
   const { result } = job;
   const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
-  const broken = skipped ? `; ${skipped} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
-  $('#run-note').textContent = (job.error ?? (result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : job.progress.doing)) + broken;
+  const broken = skipped ? `; ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
+  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.progress.doing].filter(Boolean).join('; ') + broken;
   showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
@@ -195,9 +196,19 @@ function tile(job, { file, side, columns }, at, label) {
   return part;
 }
 
+/** After which epoch something was found, and whether its model is the one that is kept. */
+function after(epoch, best) {
+  if (!epoch) return 'Stopped within the first epoch.';
+  return `After epoch ${epoch}${epoch === best ? ', the best: the model that is kept' : ''}.`;
+}
+
 function showSamples(run) {
   const start = run.news.find(({ type }) => type === 'start');
-  const told = run.news.filter(({ type, samples }) => type === 'epoch' && samples).pop();
+  // A run that has ended keeps its best epoch: the confusion matrix is of that, and so are the samples.
+  const best = run.job.result?.best_epoch;
+  const epochs = run.news.filter(({ type, samples }) => type === 'epoch' && samples);
+  const told = epochs.findLast(({ epoch }) => epoch === best) ?? epochs[epochs.length - 1];
+  $('#samples-note').textContent = told ? after(told.epoch, best) : '';
   $('#samples').replaceChildren(...(start && told ? told.samples.map((sample, at) => {
     const [is, says] = [start.classes[start.labels[at]], start.classes[sample.class]];
     const right = is === says;
@@ -217,7 +228,7 @@ function showConfusion(run) {
   const isMatrix = size <= MATRIX;
   $('#confusion').classList.toggle('confusions', !isMatrix);
   $('#confusion').classList.toggle('long', classes.some((name) => name.length > LONG));
-  $('#confusion-note').textContent = isMatrix ? 'Rows: true class. Columns: predicted class. Choose a cell to see its images.' : `The most frequent confusions of ${size} classes. Choose a count to see its images.`;
+  $('#confusion-note').textContent = `${after(result.best_epoch, result.best_epoch)} ` + (isMatrix ? 'Rows: true class. Columns: predicted class. Choose a cell to see its images.' : `The most frequent confusions of ${count(size)} classes. Choose a count to see its images.`);
   if (!isMatrix) {
     showConfusions(job);
     return;

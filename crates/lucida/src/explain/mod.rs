@@ -23,7 +23,7 @@ mod top_activations;
 pub use activations::{LayerActivation, Liveliness, activations, notebook_levels};
 pub use attribution::{
     Account, Baseline, Explained, Explainer, Faithfulness, HeatMap, Method, Progress, SanityCheck, SanityStage,
-    Settings, comparison, default_layer, explain, overlay, sanity_check, sanity_strips, spatial_layer,
+    Settings, comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
 };
 pub use class::{class_name, find_class};
 pub use classic_filters::{CannyThresholds, Kernel, Plane, canny, filtered};

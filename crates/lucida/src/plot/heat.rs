@@ -25,6 +25,15 @@ pub enum Heat {
     Positive,
 }
 
+/// The color scale of a map, for those who draw it themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatScale {
+    /// The values of the first and of the last color. Values beyond them have these colors.
+    pub values: [f32; 2],
+    /// Colors of values at equal distances, over mid-gray.
+    pub colors: Vec<Rgb>,
+}
+
 /// A map over the image that it is about.
 #[derive(Debug, Clone)]
 pub struct HeatOverlay<'a> {
@@ -65,19 +74,34 @@ impl<'a> HeatOverlay<'a> {
     /// The color scale of the map, `width` pixels wide, over mid-gray: from 0, or the negated value of the full color for
     /// signed maps, to that value. Values beyond it have its color.
     pub fn scale(&self, width: usize) -> Picture {
+        let [low, full] = self.scale_values().map(short_number);
+        let middle = if self.heat == Heat::Signed { "0" } else { "" };
+        color_scale(width, [255; 3], |part| self.scale_color(part), [&low, middle, &full])
+    }
+
+    /// The same scale as numbers and `count` colors.
+    pub fn scale_colors(&self, count: usize) -> HeatScale {
+        let last = count.saturating_sub(1).max(1) as f32;
+        let colors = (0..count).map(|at| self.scale_color(at as f32 / last)).collect();
+        HeatScale { values: self.scale_values(), colors }
+    }
+
+    fn scale_values(&self) -> [f32; 2] {
         let (low, full) = extent(self.values, self.heat);
-        let color = |part: f32| match self.heat {
+        match self.heat {
+            Heat::Signed => [-full, full],
+            // What is nothing next to the largest value is 0 to a reader.
+            Heat::Positive if low.abs() < 5e-3 * full => [0.0, full],
+            Heat::Positive => [low, full],
+        }
+    }
+
+    /// The color at a part, 0 to 1, of the scale.
+    fn scale_color(&self, part: f32) -> Rgb {
+        match self.heat {
             Heat::Signed => self.colour(2.0 * part - 1.0, 0.5),
             Heat::Positive => self.colour(part, 0.5),
-        };
-        let (low, full) = match self.heat {
-            Heat::Signed => (short_number(-full), short_number(full)),
-            // What is nothing next to the largest value is 0 to a reader.
-            Heat::Positive if low.abs() < 5e-3 * full => ("0".to_owned(), short_number(full)),
-            Heat::Positive => (short_number(low), short_number(full)),
-        };
-        let middle = if self.heat == Heat::Signed { "0" } else { "" };
-        color_scale(width, [255; 3], color, [&low, middle, &full])
+        }
     }
 
     /// The map and the image as one RGB image.
@@ -213,6 +237,14 @@ mod tests {
         assert_eq!(middle[0], middle[2]);
         let positive = HeatOverlay::new(&picture, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
         assert!(positive.pixel(100, 5)[0] > positive.pixel(0, 5)[0] + 60);
+        let numbers = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale_colors(3);
+        assert_eq!(
+            numbers,
+            HeatScale {
+                values: [-2.0, 2.0],
+                colors: [blue, middle, red].map(|color| [color[0], color[1], color[2]]).to_vec()
+            }
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use confusion::Confusion;
 pub use curves::{Curves, Panel};
 pub use figure::Figure;
 pub use grid::{Cell, Grid};
-pub use heat::{Heat, HeatOverlay};
+pub use heat::{Heat, HeatOverlay, HeatScale};
 pub use normalize::{Normalize, Scope, channel_maps, float_map, float_rgb, kernel_maps};
 pub use png::{jpeg_bytes, png_bytes};
 pub use report::{CellMatrix, Content, Gallery, Report, Table};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use lucida::data::Dataset;
 use lucida::files;
-use lucida::nn::{Optimizer, Schedule, ProcessGroup, counted, thousands};
+use lucida::nn::{Optimizer, ProcessGroup, Schedule, counted, thousands};
 use lucida::train::{
     Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
 };

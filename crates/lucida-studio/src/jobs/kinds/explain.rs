@@ -4,18 +4,21 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lucida::Error;
-use lucida::explain::{Explainer, Method, Settings, overlay};
+use lucida::explain::{Explainer, Method, Settings, heat_scale, overlay};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Lane, Plan, Work, stamp};
 use crate::jobs::Handle;
 use crate::models::Loaded;
+use crate::pictures::is_upload;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
 /// Masks of RISE for photos: what the page waits for is bounded.
 const MASKS: usize = 500;
+/// Colors that the scale of a map is drawn with.
+const COLORS: usize = 17;
 
 /// An image, a class, and the methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +59,11 @@ impl Explain {
         let input = studio.input(&loaded, &self.image)?;
         Ok(Plan {
             kind: "explain",
-            title: format!("Explain {}: {}", loaded.title(), self.image),
+            title: format!(
+                "Explain {}: {}",
+                loaded.title(),
+                if is_upload(&self.image) { "your image" } else { &self.image }
+            ),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Explaining { loaded, input, class: self.class, methods }),
@@ -96,6 +103,9 @@ impl Work for Explaining {
                     found["picture"] = name.into();
                     found["deletion"] = faithfulness.deletion_area().into();
                     found["insertion"] = faithfulness.insertion_area().into();
+                    found["scale"] = heat_scale(&picture, &map, COLORS)
+                        .map(|scale| json!({ "values": scale.values, "colors": scale.colors }))
+                        .into();
                     found["remark"] = map.flat_reason().into();
                     found["seconds"] = started.elapsed().as_secs_f64().into();
                 }

@@ -58,7 +58,10 @@ impl Request {
     pub(super) fn plan_again(&self, studio: &Studio) -> Result<Plan> {
         match self {
             Self::Train(request) => request.plan(studio, true),
-            _ => Err(Problem::new(StatusCode::CONFLICT, "only a training can go on where it was stopped")),
+            _ => Err(Problem::new(
+                StatusCode::CONFLICT,
+                "only a training run keeps a checkpoint to resume from; start this job again instead",
+            )),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Style {
             && (1..=STYLES).contains(&self.styles.len())
             && self.styles.iter().all(|part| within(part.weight, 0.01, 100.0));
         if !fits {
-            let limits = "64 to 1024 pixels, 1 to 4 styles, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
+            let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
             return Err(Problem::wrong(format!("a style transfer takes {limits}")));
         }
         let picture = |name: &str| Ok::<_, Problem>(studio.picture(name)?.to_rgb());

@@ -4,7 +4,7 @@ use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
 use crate::data::Picture;
 use crate::explain::sheet::{hatched, stack};
-use crate::plot::{Cell, Grid, Heat, HeatOverlay};
+use crate::plot::{Cell, Grid, Heat, HeatOverlay, HeatScale};
 
 /// Maps in a row of a sheet.
 const COLUMNS: usize = 5;
@@ -30,6 +30,11 @@ pub struct Explained {
 /// [`Preprocessing::to_picture`]: crate::data::Preprocessing::to_picture
 pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
     drawn(picture, map, HeatOverlay::zoom_for(picture))
+}
+
+/// The color scale of an [`overlay`], as `count` colors; `None` for a map that is the same everywhere, which has no colors.
+pub fn heat_scale(picture: &Picture, map: &HeatMap, count: usize) -> Option<HeatScale> {
+    map.flat_reason().is_none().then(|| heat(picture, map).scale_colors(count))
 }
 
 fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
@@ -159,6 +164,8 @@ mod tests {
         assert!(of(Method::Gradient, 0.0).unwrap().contains("the gradient of the class's score is zero"));
         assert!(of(Method::GradientXInput, 0.0).unwrap().contains("attributes nothing"));
         assert_eq!(of(Method::Rise, 0.25), Some("the map is constant: all pixels count the same"));
+        assert_eq!(heat_scale(&picture, &zero, 9), None);
+        assert_eq!(heat_scale(&picture, &all[5].map, 9).unwrap().colors.len(), 9);
         let hatch = overlay(&picture, &zero).unwrap();
         assert!(hatch.pixels().iter().all(|&byte| byte > 150), "a map of zeros is hatched, not black");
         let zeros = Explained { map: zero, ..all[5].clone() };

@@ -20,7 +20,7 @@ mod settings;
 mod similarity;
 
 pub use cam::{default_layer, spatial_layer};
-pub use comparison::{Explained, comparison, overlay, sanity_strips};
+pub use comparison::{Explained, comparison, heat_scale, overlay, sanity_strips};
 pub use explainer::{Explainer, explain};
 pub use faithfulness::Faithfulness;
 pub use heat_map::{Account, HeatMap};
