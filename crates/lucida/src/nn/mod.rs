@@ -10,6 +10,7 @@
 //! channel, filter).
 
 mod backward_rule;
+mod gradient_check;
 mod initializer;
 pub mod layers;
 mod loss;
@@ -27,6 +28,7 @@ mod weight;
 pub mod zoo;
 
 pub use backward_rule::BackwardRule;
+pub use gradient_check::check_gradients;
 pub use initializer::Initializer;
 pub use layers::Layer;
 pub use loss::Loss;

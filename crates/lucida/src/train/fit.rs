@@ -29,6 +29,20 @@ pub struct Settings {
     pub cpu: Cpu,
 }
 
+impl Default for Settings {
+    /// 10 epochs of batches of 32 samples by Adam, at a learning rate of 0.001.
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 32,
+            schedule: Schedule::constant(1e-3),
+            optimizer: Optimizer::adam(),
+            seed: 42,
+            cpu: Cpu::detect(),
+        }
+    }
+}
+
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {

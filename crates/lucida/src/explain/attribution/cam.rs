@@ -15,7 +15,6 @@ use super::explainer::Explainer;
 use super::heat_map::Found;
 use super::passes::{Readout, plan_back};
 use super::{Account, Method};
-use crate::nn::layers::Layer;
 use crate::nn::{Network, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
@@ -28,12 +27,12 @@ pub(super) struct CamPass {
     shape: [usize; 3],
 }
 
-/// The layer that class activation maps are computed from when none is named: the last one whose output still has places
-/// to tell apart, before pooling, dropout and flattening. It is the last convolution of VGG16 and the last concatenation of
+/// The layer that class activation maps are computed from when none is named: the last one whose output still has
+/// spatial extent, before pooling, dropout and flattening. It is the last convolution of VGG16 and the last concatenation of
 /// InceptionV3.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when no layer of the network has places to tell apart.
+/// [`Error::Unsupported`] when no layer of the network has spatial extent.
 pub fn default_layer(network: &Network) -> Result<&str> {
     let nodes = network.nodes();
     let mut leads = vec![false; nodes.len()];
@@ -46,29 +45,22 @@ pub fn default_layer(network: &Network) -> Result<&str> {
     let has_places = |index: usize| matches!(nodes[index].shape().as_picture(), Some([h, w, _]) if h * w > 1);
     let mut last = (0..nodes.len()).rev().find(|&index| leads[index] && has_places(index));
     while let Some(index) = last {
-        match (nodes[index].layer(), nodes[index].inputs()) {
-            (Layer::Input(_), _) => break,
-            (
-                Layer::MaxPooling2D(_)
-                | Layer::AveragePooling2D(_)
-                | Layer::AdaptiveAveragePooling2D(_)
-                | Layer::Dropout(_)
-                | Layer::ZeroPadding2D(_),
-                &[input],
-            ) => last = Some(input),
+        match *nodes[index].inputs() {
+            [] => break,
+            [input] if nodes[index].layer().spec().only_resamples() => last = Some(input),
             _ => return Ok(nodes[index].name()),
         }
     }
     let name = network.name();
     Err(Error::Unsupported(format!(
-        "network {name} has no layer whose output has places to tell apart: a class activation map needs one"
+        "network {name} has no layer whose output has spatial extent: a class activation map needs one"
     )))
 }
 
 /// The layer of this name, or the [`default_layer`], and the height, width and channels of its output.
 ///
 /// # Errors
-/// [`Error::Argument`] when there is no such layer, [`Error::Layer`] when its output has no places to tell apart; as
+/// [`Error::Argument`] when there is no such layer, [`Error::Layer`] when its output has no spatial extent; as
 /// [`default_layer`].
 pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&'a str, [usize; 3])> {
     let layer = match layer {
@@ -79,7 +71,7 @@ pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&
     match node.shape().as_picture() {
         Some([height, width, channels]) if height * width > 1 => Ok((node.name(), [height, width, channels])),
         _ => {
-            let problem = format!("its output of shape {} has no places to tell apart for a heat map", node.shape());
+            let problem = format!("its output of shape {} has no spatial extent for a heat map", node.shape());
             Err(Error::layer(layer, problem))
         }
     }

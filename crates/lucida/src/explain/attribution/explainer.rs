@@ -135,7 +135,7 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such class, `input` has another length, or the layer that the settings name
-    /// does not exist or has no places to tell apart; [`Error::Interrupted`] when the watcher stopped it.
+    /// does not exist or has no spatial extent; [`Error::Interrupted`] when the watcher stopped it.
     pub fn explain(&mut self, input: &[f32], class: usize, method: Method) -> Result<HeatMap> {
         self.check_input(input)?;
         let readout = Readout::of(&self.outputs, class)?;

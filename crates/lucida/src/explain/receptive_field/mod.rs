@@ -21,8 +21,8 @@ use axis::Axis;
 pub use axis::Span;
 pub use effective::{EffectiveField, Measurement, effective_field, noise};
 
-use crate::nn::layers::{Activation, ActivationKind, Padding, resolve_window};
-use crate::nn::{Layer, Network, Node, Shape};
+use crate::nn::layers::{Extent, resolve_window};
+use crate::nn::{Network, Node, Shape};
 use crate::{Error, Result};
 
 /// The longest axis whose fields are computed: twice the longest side of an image that a network is given.
@@ -136,7 +136,8 @@ pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
             return Err(Error::Limit { what, got: longest as u64, limit: LONGEST_AXIS as u64 });
         }
         let inputs: Vec<&ReceptiveField> = node.inputs().iter().map(|&input| &fields[input]).collect();
-        let (layout, rows, columns) = field_of(node, &inputs)?;
+        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape.clone()).collect();
+        let (layout, rows, columns) = field_of(node, &inputs, &shapes)?;
         fields.push(ReceptiveField {
             layer: node.name().to_owned(),
             class_name: node.layer().class_name(),
@@ -160,69 +161,51 @@ pub fn receptive_field(network: &Network, layer: &str) -> Result<ReceptiveField>
 
 type Axes = ([usize; 3], Arc<Axis>, Arc<Axis>);
 
-fn field_of(node: &Node, inputs: &[&ReceptiveField]) -> Result<Axes> {
+fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result<Axes> {
     let layout = layout_of(node.shape());
     let Some((first, rest)) = inputs.split_first() else {
         let [height, width, _] = layout;
         return Ok((layout, Arc::new(Axis::pixels(height)), Arc::new(Axis::pixels(width))));
     };
-    let whole = || (layout_of(node.shape()), Arc::new(first.rows.whole()), Arc::new(first.columns.whole()));
-    let same = || (first.layout, first.rows.clone(), first.columns.clone());
-    let windows = |window: [usize; 2], strides: [usize; 2], padding: Padding| {
-        let (before, output) = resolve_window(first.layout, window, strides, padding)
-            .map_err(|problem| Error::Bug(format!("the receptive field of layer {}: {problem}", node.name())))?;
-        let rows = first.rows.windows(window[0], strides[0], before[0], output[0]);
-        let columns = first.columns.windows(window[1], strides[1], before[1], output[1]);
-        Ok((layout, Arc::new(rows), Arc::new(columns)))
-    };
-    Ok(match node.layer() {
-        Layer::Input(_) => return Err(Error::Bug(format!("input {} has inputs", node.name()))),
-        Layer::Conv2D(layer) => windows(layer.kernel_size, layer.strides, layer.padding)?,
-        Layer::MaxPooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
-        Layer::AveragePooling2D(layer) => windows(layer.pool_size, layer.strides, layer.padding)?,
-        Layer::AdaptiveAveragePooling2D(layer) => {
-            let windows = |axis: usize, size: usize| -> Vec<_> {
-                (0..layer.output_size[axis]).map(|index| layer.window(size, axis, index)).collect()
-            };
-            let rows = first.rows.grouped(&windows(0, first.layout[0]));
-            let columns = first.columns.grouped(&windows(1, first.layout[1]));
+    let (rows, columns) = (&first.rows, &first.columns);
+    Ok(match node.layer().spec().extent(shapes) {
+        Extent::Same => (first.layout, rows.clone(), columns.clone()),
+        Extent::Whole => (layout, Arc::new(rows.whole()), Arc::new(columns.whole())),
+        Extent::Padded([[top, bottom], [left, right]]) => {
+            (layout, Arc::new(rows.padded(top, bottom)), Arc::new(columns.padded(left, right)))
+        }
+        Extent::Windows { size, strides, padding } => {
+            let (before, output) = resolve_window(first.layout, size, strides, padding)
+                .map_err(|problem| Error::Bug(format!("the receptive field of layer {}: {problem}", node.name())))?;
+            let rows = rows.windows(size[0], strides[0], before[0], output[0]);
+            let columns = columns.windows(size[1], strides[1], before[1], output[1]);
             (layout, Arc::new(rows), Arc::new(columns))
         }
-        Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_) | Layer::Dense(_) => whole(),
-        // Over a vector, even one that was an image, it takes in every feature.
-        Layer::Activation(Activation { activation: ActivationKind::Softmax | ActivationKind::LogSoftmax })
-            if node.shape().as_flat().is_some() =>
-        {
-            whole()
+        Extent::UnevenWindows([of_rows, of_columns]) => {
+            (layout, Arc::new(rows.grouped(&of_rows)), Arc::new(columns.grouped(&of_columns)))
         }
-        Layer::BatchNormalization(_)
-        | Layer::Rescaling(_)
-        | Layer::Activation(_)
-        | Layer::Dropout(_)
-        | Layer::Flatten(_) => same(),
-        Layer::ZeroPadding2D(layer) => {
-            let [[top, bottom], [left, right]] = layer.padding;
-            (layout, Arc::new(first.rows.padded(top, bottom)), Arc::new(first.columns.padded(left, right)))
-        }
-        Layer::Concatenate(_) | Layer::Add(_) => {
-            let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
-            let picture = node.shape().as_picture().is_some();
-            let alike = rest.iter().all(|other| other.layout == first.layout && matches!(node.layer(), Layer::Add(_)));
-            let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>, whole: bool| {
-                let start = if whole { pick(first).whole() } else { pick(first).as_ref().clone() };
-                let add = |axis: Axis, other: &&ReceptiveField| match whole {
-                    true => axis.merged(&pick(other).whole()),
-                    false => axis.merged(pick(other)),
-                };
-                Arc::new(rest.iter().fold(start, add))
-            };
-            // Flattened images of different sizes side by side have no places in common: each feature is then given
-            // all that any of them sees.
-            let whole = !picture && !alike && inputs.iter().any(|field| places(field) != [1, 1]);
-            let layout = if alike { first.layout } else { layout };
-            (layout, merge(|field| &field.rows, whole), merge(|field| &field.columns, whole))
-        }
+        Extent::Joined { elementwise } => joined(node, first, rest, elementwise),
     })
+}
+
+/// The fields where several inputs meet.
+fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], elementwise: bool) -> Axes {
+    let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
+    let alike = elementwise && rest.iter().all(|other| other.layout == first.layout);
+    let is_image = node.shape().as_picture().is_some();
+    // Flattened images of different sizes side by side have no places in common: each feature is then given all that any
+    // of them covers.
+    let whole = !is_image && !alike && std::iter::once(&first).chain(rest).any(|field| places(field) != [1, 1]);
+    let merge = |pick: fn(&ReceptiveField) -> &Arc<Axis>| {
+        let start = if whole { pick(first).whole() } else { pick(first).as_ref().clone() };
+        let add = |axis: Axis, other: &&ReceptiveField| match whole {
+            true => axis.merged(&pick(other).whole()),
+            false => axis.merged(pick(other)),
+        };
+        Arc::new(rest.iter().fold(start, add))
+    };
+    let layout = if alike { first.layout } else { layout_of(node.shape()) };
+    (layout, merge(|field| &field.rows), merge(|field| &field.columns))
 }
 
 fn layout_of(shape: &Shape) -> [usize; 3] {

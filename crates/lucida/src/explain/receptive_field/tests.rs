@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::nn::layers::{
-    Activation, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense,
-    Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, ZeroPadding2D,
+    Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
+    Conv2D, Dense, Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
 };
 use crate::nn::zoo::{self, Options};
-use crate::nn::{Plan, TensorRef};
+use crate::nn::{Layer, Plan, TensorRef};
 
 const BATCH: usize = 96;
 

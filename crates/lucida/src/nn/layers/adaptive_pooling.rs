@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use super::spec::{LayerSpec, one_picture};
+use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec, one_picture};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
-use serde::{Deserialize, Serialize};
 
 /// The longest side of an output: what asks for more is no network.
 const LONGEST_SIDE: usize = 1 << 16;
@@ -42,6 +43,22 @@ impl LayerSpec for AdaptiveAveragePooling2D {
             }
             [height, width] => Err(format!("an output of {height}x{width} pixels")),
         }
+    }
+
+    fn extent(&self, inputs: &[Shape]) -> Extent {
+        let windows = |axis: usize| -> Vec<Range<usize>> {
+            let size = inputs[0].sizes()[axis];
+            (0..self.output_size[axis]).map(|index| self.window(size, axis, index)).collect()
+        };
+        Extent::UnevenWindows([windows(0), windows(1)])
+    }
+
+    fn keeps_sign(&self) -> bool {
+        true
+    }
+
+    fn only_resamples(&self) -> bool {
+        true
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

@@ -1,11 +1,12 @@
 //! Addition of inputs, as in residual networks.
 
-use super::spec::LayerSpec;
-use crate::nn::Shape;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::transfer;
 use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// The sum of several inputs of one shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,6 +21,14 @@ impl LayerSpec for Add {
             Some(other) => Err(format!("inputs {first} and {other} differ in shape")),
             None => Ok(first.clone()),
         }
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Joined { elementwise: true }
+    }
+
+    fn keeps_sign(&self) -> bool {
+        true
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

@@ -14,7 +14,7 @@ use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, 
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
 
-use super::spec::{FusingSpec, LayerSpec, one_input};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
 use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
@@ -93,6 +93,10 @@ impl LayerSpec for BatchNormalization {
         weights.push(spec("moving_mean", Initializer::Zeros, false));
         weights.push(spec("moving_variance", Initializer::Ones, false));
         weights
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Same
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

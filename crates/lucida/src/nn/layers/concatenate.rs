@@ -1,11 +1,12 @@
 //! Concatenation of channels.
 
-use super::spec::LayerSpec;
-use crate::nn::Shape;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,6 +26,14 @@ impl LayerSpec for Concatenate {
         let mut sizes = leading(first);
         sizes.push(inputs.iter().map(Shape::channels).sum());
         Ok(Shape::from(&sizes[..]))
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Joined { elementwise: false }
+    }
+
+    fn keeps_sign(&self) -> bool {
+        true
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

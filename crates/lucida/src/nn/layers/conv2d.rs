@@ -14,9 +14,9 @@ use lucida_kernels::ops::sum_rows_workspace;
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
 
-use super::activation::ActivationKind;
+use super::activation_kind::ActivationKind;
 use super::padding::{Padding, resolve_window};
-use super::spec::{FusingSpec, LayerSpec, one_picture};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_picture};
 use crate::nn::op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore,
 };
@@ -125,6 +125,10 @@ impl LayerSpec for Conv2D {
 
     fn activation(&self) -> ActivationKind {
         self.activation
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Windows { size: self.kernel_size, strides: self.strides, padding: self.padding }
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

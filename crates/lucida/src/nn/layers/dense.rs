@@ -4,9 +4,9 @@ use lucida_kernels::ops::{Update, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, DenseGradient};
 use serde::{Deserialize, Serialize};
 
-use super::activation::ActivationKind;
+use super::activation_kind::ActivationKind;
 use super::conv2d::{Convolution, bias_gradient, kernel_and_bias, weight_gradients};
-use super::spec::{FusingSpec, LayerSpec, one_input};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
@@ -70,6 +70,10 @@ impl LayerSpec for Dense {
 
     fn activation(&self) -> ActivationKind {
         self.activation
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Whole
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

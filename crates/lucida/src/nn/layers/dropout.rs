@@ -1,13 +1,14 @@
 //! Dropout (Srivastava et al., 2014): in training each value is dropped with probability `rate`, and the others are
 //! divided by `1 - rate`, so that nothing has to change when the network is used.
 
-use super::spec::{LayerSpec, one_input};
-use crate::nn::Shape;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::ops::multiply;
 use lucida_kernels::{Buffer, Cpu};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Drops values at random in training; does nothing otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,18 @@ impl LayerSpec for Dropout {
 
     fn is_view(&self, training: bool) -> bool {
         !training || self.rate == 0.0
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Same
+    }
+
+    fn keeps_sign(&self) -> bool {
+        true
+    }
+
+    fn only_resamples(&self) -> bool {
+        true
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

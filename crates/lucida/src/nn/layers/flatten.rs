@@ -1,9 +1,10 @@
 //! Flatten: an image as a vector. The values stay where they are.
 
-use super::spec::{LayerSpec, one_input};
+use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec, one_input};
 use crate::nn::Shape;
 use crate::nn::op::{Op, OpConfig};
-use serde::{Deserialize, Serialize};
 
 /// All values of a sample in one axis: rows first, then columns, then channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,6 +16,14 @@ impl LayerSpec for Flatten {
     }
 
     fn is_view(&self, _training: bool) -> bool {
+        true
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Same
+    }
+
+    fn keeps_sign(&self) -> bool {
         true
     }
 

@@ -4,7 +4,7 @@ use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
 
 use super::pooling::PoolingOp;
-use super::spec::{LayerSpec, one_picture};
+use super::spec::{Extent, LayerSpec, one_picture};
 use crate::nn::Shape;
 use crate::nn::op::{Op, OpConfig};
 
@@ -18,6 +18,14 @@ macro_rules! global_pooling_layer {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let [_, _, channels] = one_picture(inputs)?;
                 Ok(Shape::flat(channels))
+            }
+
+            fn extent(&self, _inputs: &[Shape]) -> Extent {
+                Extent::Whole
+            }
+
+            fn keeps_sign(&self) -> bool {
+                true
             }
 
             fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

@@ -1,9 +1,10 @@
 //! The input of a network.
 
-use super::spec::LayerSpec;
+use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec};
 use crate::nn::Shape;
 use crate::nn::op::{Op, OpConfig};
-use serde::{Deserialize, Serialize};
 
 /// Where the data comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,10 @@ impl LayerSpec for Input {
             return Err(format!("an input of shape {} cannot exist", self.shape));
         }
         Ok(self.shape.clone())
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Same
     }
 
     fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {

@@ -8,11 +8,13 @@
 //! weights, workspace, masks.
 
 mod activation;
+mod activation_kind;
 mod adaptive_pooling;
 mod add;
 mod batch_normalization;
 mod concatenate;
 mod conv2d;
+mod custom;
 mod dense;
 mod dropout;
 mod flatten;
@@ -26,13 +28,15 @@ mod zero_padding;
 
 use serde::{Deserialize, Serialize};
 
+pub use activation::Activation;
 pub(crate) use activation::ActivationOp;
-pub use activation::{Activation, ActivationKind};
+pub use activation_kind::ActivationKind;
 pub use adaptive_pooling::AdaptiveAveragePooling2D;
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use conv2d::Conv2D;
+pub use custom::{Custom, CustomLayer, FromConfig};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
@@ -43,7 +47,7 @@ pub(crate) use padding::resolve_window;
 pub use pooling::{AveragePooling2D, MaxPooling2D};
 pub use rescaling::Rescaling;
 
-pub use spec::{FusingSpec, LayerSpec};
+pub use spec::{Extent, FusingSpec, LayerSpec};
 pub use zero_padding::ZeroPadding2D;
 
 macro_rules! layers {
@@ -53,32 +57,42 @@ macro_rules! layers {
         #[serde(tag = "class_name", content = "config")]
         #[allow(missing_docs)] // each variant is documented as its type
         pub enum Layer {
-            $($kind($kind)),*
+            $($kind($kind),)*
+            Custom(Custom),
         }
 
         impl Layer {
-            /// The names of all kinds, as Keras calls the classes.
+            /// The names of all built-in kinds, as Keras calls the classes.
             pub const KINDS: &[&str] = &[$(stringify!($kind)),*];
 
             /// The name of its kind, as Keras calls the class: `Conv2D`.
             pub fn class_name(&self) -> &'static str {
                 match self {
-                    $(Self::$kind(_) => stringify!($kind)),*
+                    $(Self::$kind(_) => stringify!($kind),)*
+                    Self::Custom(layer) => layer.class_name(),
                 }
             }
 
             /// What a layer of this kind is called by default: `conv2d`.
             pub fn default_name(&self) -> &'static str {
                 match self {
-                    $(Self::$kind(_) => $name),*
+                    $(Self::$kind(_) => $name,)*
+                    Self::Custom(layer) => layer.default_name(),
                 }
             }
 
             /// What it has as any layer has.
             pub fn spec(&self) -> &dyn LayerSpec {
                 match self {
-                    $(Self::$kind(layer) => layer),*
+                    $(Self::$kind(layer) => layer,)*
+                    Self::Custom(layer) => layer,
                 }
+            }
+        }
+
+        impl From<Custom> for Layer {
+            fn from(layer: Custom) -> Self {
+                Self::Custom(layer)
             }
         }
 

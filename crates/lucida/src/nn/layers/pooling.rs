@@ -1,11 +1,12 @@
 //! Pooling: each output is the maximum, or the mean, of a window of its channel.
 
-use super::padding::{Padding, resolve_window};
-use super::spec::{FusingSpec, LayerSpec, one_picture};
-use crate::nn::Shape;
-use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 use lucida_kernels::{Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 use serde::{Deserialize, Serialize};
+
+use super::padding::{Padding, resolve_window};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 
 macro_rules! pooling_layer {
     ($(#[$doc:meta])* $name:ident, $kind:expr) => {
@@ -56,6 +57,18 @@ macro_rules! pooling_layer {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let shape = self.shape(one_picture(inputs)?)?;
                 Ok(Shape::picture(shape.output[0], shape.output[1], shape.channels))
+            }
+
+            fn extent(&self, _inputs: &[Shape]) -> Extent {
+                Extent::Windows { size: self.pool_size, strides: self.strides, padding: self.padding }
+            }
+
+            fn keeps_sign(&self) -> bool {
+                true
+            }
+
+            fn only_resamples(&self) -> bool {
+                true
             }
 
             fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

@@ -1,11 +1,12 @@
 //! Rescaling: a fixed factor and a fixed offset, as Keras's models that take raw pixels begin with.
 
-use super::spec::{LayerSpec, one_input};
-use crate::nn::Shape;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::affine;
 use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec, one_input};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// `output = scale * input + offset`, with one value for all channels or one per channel (the last axis).
 ///
@@ -44,6 +45,10 @@ impl LayerSpec for Rescaling {
             }
         }
         Ok(input.clone())
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Same
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

@@ -1,6 +1,9 @@
 //! What every kind of layer has.
 
-use super::activation::ActivationKind;
+use std::ops::Range;
+
+use super::activation_kind::ActivationKind;
+use super::padding::Padding;
 use crate::nn::op::{ChannelAffine, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Shape, WeightSpec};
 
@@ -27,6 +30,20 @@ pub trait LayerSpec {
         false
     }
 
+    /// The positions of the inputs, of these shapes, that a position of the output depends on.
+    fn extent(&self, inputs: &[Shape]) -> Extent;
+
+    /// Whether no value of the output is below zero, before the activation, where none of the inputs is.
+    fn keeps_sign(&self) -> bool {
+        false
+    }
+
+    /// Whether each value of the output is one of the input, or the mean or maximum of some: it has nothing of its own to
+    /// show, as a dropout or a pooling.
+    fn only_resamples(&self) -> bool {
+        false
+    }
+
     /// Prepares the layer, without its activation, to compute.
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op>;
 
@@ -39,6 +56,33 @@ pub trait LayerSpec {
     fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
         None
     }
+}
+
+/// The positions (rows and columns) of the inputs that a position of the output depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Its own.
+    Same,
+    /// A window.
+    Windows {
+        /// Height and width.
+        size: [usize; 2],
+        /// Vertical and horizontal stride.
+        strides: [usize; 2],
+        /// At the border.
+        padding: Padding,
+    },
+    /// Windows of different sizes: the rows of each row of the output, the columns of each column.
+    UnevenWindows([Vec<Range<usize>>; 2]),
+    /// Its own, behind a border of `[[top, bottom], [left, right]]` positions.
+    Padded([[usize; 2]; 2]),
+    /// All.
+    Whole,
+    /// Its own, of every input: in each the same value (a sum), or values side by side (a concatenation).
+    Joined {
+        /// Whether each value of the output depends on the same value of each input.
+        elementwise: bool,
+    },
 }
 
 /// A layer that can compute its neighbors too, while values are in registers.

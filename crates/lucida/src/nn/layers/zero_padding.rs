@@ -1,11 +1,12 @@
 //! Zero padding: a border of zeros around an image.
 
-use super::spec::{LayerSpec, one_picture};
-use crate::nn::Shape;
-use crate::nn::op::{Backward, Forward, Op, OpConfig};
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
+
+use super::spec::{Extent, LayerSpec, one_picture};
+use crate::nn::Shape;
+use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Adds rows and columns of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,18 @@ impl LayerSpec for ZeroPadding2D {
             .map(|(height, width)| Shape::picture(height, width, channels))
             .filter(|shape| shape.checked_len().is_some())
             .ok_or_else(|| format!("a padding of {:?} around {} is too large", self.padding, inputs[0]))
+    }
+
+    fn extent(&self, _inputs: &[Shape]) -> Extent {
+        Extent::Padded(self.padding)
+    }
+
+    fn keeps_sign(&self) -> bool {
+        true
+    }
+
+    fn only_resamples(&self) -> bool {
+        true
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {

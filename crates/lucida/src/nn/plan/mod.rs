@@ -5,9 +5,9 @@
 //! layer keeps for its backward pass, and owns every buffer; buffers whose lifetimes do not overlap share memory. A step
 //! then allocates nothing.
 //!
-//! It is made in this order: [`lower`] lists the operations and the values between them, [`fuse`] lets an operation
-//! compute the layers that follow it, [`scheduler`] traces the gradients, prepares the operations and gives each tensor a
-//! buffer (`memory`); [`run`] executes the result.
+//! It is made in this order: `lower` lists the operations and the values between them, `fuse` lets an operation
+//! compute the layers that follow it, `scheduler` traces the gradients, prepares the operations and gives each tensor a
+//! buffer (`memory`); `run` executes the result.
 //!
 //! Everything above is a loop over a plan: training (forward, loss, backward to the weights), activation maximization
 //! (forward, a gradient at one neuron, backward to the image), style transfer (forward, gradients at six layers, backward

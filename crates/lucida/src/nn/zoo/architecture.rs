@@ -1,100 +1,14 @@
 //! The table of known networks.
 
+use super::options::{InitialWeights, Options};
 use super::{
     alexnet, basic_cnn, densenet121, inception_v3, inception_v3_torch, lenet5, mnist_cnn, resnet18, resnet34, resnet50,
     resnet101, resnet152, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19,
     vgg19_bn,
 };
-use crate::nn::layers::ActivationKind;
-use crate::nn::{Network, NetworkBuilder};
+use crate::nn::Network;
 use crate::similar::there_are;
 use crate::{Error, Result};
-
-/// How a network starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With weights drawn from this seed, to be trained.
-    Random(u64),
-    /// With weights of zero, to be read from a file: of large networks these take no time to make.
-    Zeros,
-}
-
-/// What can be chosen about a network of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Height and width of the input in pixels; the network's default when there are none.
-    pub size: Option<[usize; 2]>,
-    /// Channels of the input, for the networks that are small enough to be trained from scratch; the network's default
-    /// when there are none.
-    pub channels: Option<usize>,
-    /// Whether the classifier at the end is wanted. Without it the output is the image of features before it.
-    pub top: bool,
-    /// The number of classes; the network's default when there is none. Matters with the top only.
-    pub classes: Option<usize>,
-    /// The first weights.
-    pub start: Start,
-}
-
-impl Default for Options {
-    /// The network as it was published, with weights of zero.
-    fn default() -> Self {
-        Self { size: None, channels: None, top: true, classes: None, start: Start::Zeros }
-    }
-}
-
-impl Options {
-    /// The network as it was published but for the classifier, with weights of zero.
-    pub fn without_top() -> Self {
-        Self { top: false, ..Self::default() }
-    }
-
-    /// With an input of this size.
-    #[must_use]
-    pub fn size(self, height: usize, width: usize) -> Self {
-        Self { size: Some([height, width]), ..self }
-    }
-
-    /// With an input of this many channels.
-    #[must_use]
-    pub fn channels(self, channels: usize) -> Self {
-        Self { channels: Some(channels), ..self }
-    }
-
-    /// The activation of the classifier: one output is the sigmoid of two classes.
-    pub(super) fn top_activation(&self) -> ActivationKind {
-        if self.classes == Some(1) { ActivationKind::Sigmoid } else { ActivationKind::Softmax }
-    }
-
-    /// With this many classes.
-    #[must_use]
-    pub fn classes(self, classes: usize) -> Self {
-        Self { classes: Some(classes), ..self }
-    }
-
-    /// With weights drawn from this seed.
-    #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        Self { start: Start::Random(seed), ..self }
-    }
-
-    /// The size of the input: the one chosen, or `default`.
-    pub(super) fn input(&self, name: &str, default: usize, smallest: usize) -> Result<[usize; 2]> {
-        let [height, width] = self.size.unwrap_or([default; 2]);
-        if height.min(width) < smallest {
-            return Err(Error::argument(format!(
-                "{name} takes images of {smallest}x{smallest} pixels or more, not {height}x{width}"
-            )));
-        }
-        Ok([height, width])
-    }
-
-    pub(super) fn build(&self, builder: NetworkBuilder, output: usize) -> Result<Network> {
-        match self.start {
-            Start::Random(seed) => builder.build(&[output], seed),
-            Start::Zeros => builder.build_zeroed(&[output]),
-        }
-    }
-}
 
 /// What a network takes of pixel values from 0 to 255. The names are those of Keras's
 /// `imagenet_utils.preprocess_input`, which are common for other networks too.
@@ -127,11 +41,11 @@ pub struct Architecture {
     pub smallest: usize,
     /// What its input is made of.
     pub pixels: PixelFormat,
-    /// Its classes by default. One stands for two that a sigmoid tells apart.
+    /// Its classes by default. One stands for two, classified with one sigmoid.
     pub classes: usize,
     /// Its parameters by default.
     pub parameters: usize,
-    /// Its parameters without the classifier, if it can be had without.
+    /// Its parameters without the classifier, if it is known without.
     pub parameters_without_top: Option<usize>,
     build: fn(&Options) -> Result<Network>,
 }
@@ -140,11 +54,11 @@ impl Architecture {
     /// Builds the network.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the input is too small, or the network cannot be had so; [`Error::Limit`] when it would
+    /// [`Error::Argument`] when the input is too small, or the network cannot be built so; [`Error::Limit`] when it would
     /// be too large.
     pub fn build(&self, options: &Options) -> Result<Network> {
         if !options.top && self.parameters_without_top.is_none() {
-            return Err(Error::argument(format!("{} cannot be had without its classifier", self.name)));
+            return Err(Error::argument(format!("{} cannot be built without its classifier", self.name)));
         }
         let network = (self.build)(options)?;
         // Published weights are for the channels of the publication: those networks do not read the option.
@@ -174,9 +88,9 @@ pub const ALL: &[Architecture] = &[
             if !fixed {
                 return Err(Error::argument("mnist-cnn takes digits of 28x28 pixels in 10 classes, nothing else"));
             }
-            match options.start {
-                Start::Random(seed) => mnist_cnn(seed),
-                Start::Zeros => Network::from_architecture(&mnist_cnn(0)?.architecture()),
+            match options.initial_weights {
+                InitialWeights::Random(seed) => mnist_cnn(seed),
+                InitialWeights::Zeros => Network::from_architecture(&mnist_cnn(0)?.architecture()),
             }
         },
     },

@@ -33,7 +33,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         report.set().fill(index, preprocessing, &mut input)?;
         let seen = preprocessing.to_picture(&input)?;
         let map = match &mut explainer {
-            // A network without places to tell apart has no such map.
+            // A network without a layer of spatial extent has no such map.
             Some(explainer) => match explainer.explain(&input, predicted, Method::GradCam) {
                 Ok(map) => Some(map),
                 Err(Error::Argument(_) | Error::Unsupported(_)) => None,

@@ -105,20 +105,7 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
     let mut found: Vec<bool> = Vec::with_capacity(network.nodes().len());
     for node in network.nodes() {
         let inputs = !node.inputs().is_empty() && node.inputs().iter().all(|&input| found[input]);
-        let keeps_sign = match node.layer() {
-            Layer::Activation(_)
-            | Layer::MaxPooling2D(_)
-            | Layer::AveragePooling2D(_)
-            | Layer::AdaptiveAveragePooling2D(_)
-            | Layer::GlobalAveragePooling2D(_)
-            | Layer::GlobalMaxPooling2D(_)
-            | Layer::Dropout(_)
-            | Layer::Flatten(_)
-            | Layer::ZeroPadding2D(_)
-            | Layer::Concatenate(_)
-            | Layer::Add(_) => inputs,
-            _ => false,
-        };
+        let keeps_sign = inputs && node.layer().spec().keeps_sign();
         found.push(match node.activation() {
             ActivationKind::Relu | ActivationKind::Relu6 | ActivationKind::Sigmoid | ActivationKind::Softmax => true,
             ActivationKind::Clip { min, .. } if min >= 0.0 => true,

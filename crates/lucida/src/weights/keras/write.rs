@@ -116,6 +116,9 @@ fn frozen(network: &Network, node: &Node) -> bool {
 
 /// What Keras cannot say of a layer.
 fn inexpressible(layer: &Layer) -> Option<String> {
+    if let Layer::Custom(custom) = layer {
+        return Some(format!("{} is a custom layer, which Keras does not have", custom.class_name()));
+    }
     match layer.spec().activation() {
         ActivationKind::Clip { min, max } if min != 0.0 && (min, max) != (-1.0, 1.0) => {
             Some(format!("Keras has no activation that clips to {min} to {max}"))
@@ -135,6 +138,7 @@ fn config(layer: &Layer) -> Value {
         })
     };
     match layer {
+        Layer::Custom(_) => unreachable!("custom layers have been refused"),
         Layer::Input(input) => {
             json!({ "batch_shape": batched(&input.shape), "sparse": false, "ragged": false })
         }

@@ -41,6 +41,10 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
         if node.shape().as_flat().is_none() && node.shape().as_picture().is_none() {
             return Err(format!("layer {}: an output of {} is neither flat nor an image", node.name(), node.shape()));
         }
+        if let Layer::Custom(custom) = node.layer() {
+            let class = custom.class_name();
+            return Err(format!("layer {}: {class} is a custom layer, which ONNX does not have", node.name()));
+        }
         writer.layer(node);
     }
     writer.outputs();
@@ -167,6 +171,7 @@ impl Writer<'_> {
         let shape = |index: usize| network.nodes()[node.inputs()[index]].shape();
         match node.layer() {
             Layer::Input(_) | Layer::Activation(_) => {}
+            Layer::Custom(_) => unreachable!("custom layers have been refused"),
             Layer::Conv2D(conv) => {
                 inputs.extend(weights);
                 let attributes = window(shape(0), conv.kernel_size, conv.strides, conv.padding);
