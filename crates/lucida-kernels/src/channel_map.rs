@@ -11,7 +11,7 @@
 
 use crate::buffer::Buffer;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Epilogue, KBlock, PackedMatrix, Segment, Site, Sweep, depth_blocks, sweep};
+use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, Segment, TileAddr, depth_blocks, sweep};
 
 /// Pixels that are multiplied together: a multiple of the rows of most tiles.
 const ROWS: usize = 96;
@@ -93,17 +93,17 @@ impl ChannelMap {
     /// # Safety
     /// They are among the features, `out` has as many, and no other thread uses these there.
     pub(crate) unsafe fn run_pixels(&self, job: &Mapped, mut pixels: impl Iterator<Item = usize>) {
-        let mut sites = [Site { source: 0, target: 0 }; ROWS];
+        let mut sites = [TileAddr { source: 0, target: 0 }; ROWS];
         loop {
             let mut count = 0;
             for (site, pixel) in sites.iter_mut().zip(&mut pixels) {
-                *site = Site { source: pixel * self.channels, target: pixel * self.channels };
+                *site = TileAddr { source: pixel * self.channels, target: pixel * self.channels };
                 count += 1;
             }
             if count == 0 {
                 return;
             }
-            let sweep_of = Sweep {
+            let sweep_of = GemmJob {
                 sites: &sites[..count],
                 source: job.features.as_ptr(),
                 target: job.out.at(0),

@@ -32,7 +32,7 @@
 use crate::cpu::Cpu;
 use crate::gemm::panels;
 
-use super::winograd::{Stack, TAPS, WinogradKernelGradient};
+use super::winograd::{TAPS, TileMix, WinogradKernelGradient};
 use super::{Conv2dGradients, Conv2dShape};
 
 /// How a pass is computed.
@@ -98,7 +98,7 @@ impl Algorithms {
         };
         let (channels, filters) = (vectors(cpu, shape.channels), vectors(cpu, shape.filters));
         let transforms = transform(cpu.isa().lanes()) * (channels + filters);
-        let stack = Stack::choose(shape);
+        let stack = TileMix::choose(shape);
         let products = |size: [usize; 2], depth: usize, columns: usize| {
             let winograd = stack.grids(size).into_iter().map(|grid| {
                 let (tiles, positions) = (grid.tiles() * batch, grid.height.positions());

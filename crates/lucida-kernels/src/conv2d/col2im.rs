@@ -25,7 +25,7 @@ use crate::simd::multiversion;
 
 use super::Conv2dShape;
 use super::band::Window;
-use super::pass::Finish;
+use super::pass::ConvEpilogue;
 use super::switches::Source;
 
 /// Floats of products that are computed at a time: 64 KiB.
@@ -93,7 +93,7 @@ impl Col2ImPass {
         batch: usize,
         source: Source,
         target: &mut [f32],
-        finish: Finish,
+        finish: ConvEpilogue,
         workspace: &mut [f32],
     ) {
         let Conv2dShape { height, width, channels, .. } = self.shape;

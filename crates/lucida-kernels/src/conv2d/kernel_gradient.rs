@@ -9,7 +9,7 @@ use crate::gemm::{Lines, Panel, Region, Transposed, panels, transposed};
 use crate::ops;
 
 use super::band::{Items, Window};
-use super::few_gradient::{FewGradient, few_gradient, few_gradient_fits};
+use super::small_channel_gradient::{SmallChannelGradient, small_channel_gradient, small_channel_gradient_fits};
 use super::switches::{Source, Switches, unpool_row};
 
 /// Floats of a kernel above which its gradient is split by its rows rather than by images: sums of one's own for each
@@ -65,7 +65,7 @@ impl KernelGradient {
         };
         let panels = panels(cpu.isa(), filters);
         let (channels, step) = (window.source[2], window.strides[1] * window.source[2]);
-        let few = pooled && few_gradient_fits(cpu.isa(), window.taps, channels, step);
+        let few = pooled && small_channel_gradient_fits(cpu.isa(), window.taps, channels, step);
         Self { window, filters, bordered, pooled, few, items, panels, offsets, split, partial }
     }
 
@@ -200,7 +200,7 @@ impl Part<'_> {
     fn few(&self, switches: &Switches, left: *const f32, image: usize, first: usize, rows: usize, accumulate: bool) {
         let window = &self.gradient.window;
         let [height, width] = switches.place().windows;
-        let job = FewGradient {
+        let job = SmallChannelGradient {
             source: left,
             step: window.strides[1] * window.source[2],
             row: window.strides[0] * window.row_stride(),
@@ -215,7 +215,7 @@ impl Part<'_> {
         };
         // SAFETY: all patches lie within the band or the image; the lengths of the gradient and the switches have been
         // checked by `Conv2d`; `out` has room for the kernel and belongs to this part alone.
-        unsafe { few_gradient(self.cpu.isa(), &job) };
+        unsafe { small_channel_gradient(self.cpu.isa(), &job) };
     }
 
     fn product(&self, region: Region, left: *const f32, right: *const f32, accumulate: bool) {

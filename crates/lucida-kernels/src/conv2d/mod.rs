@@ -27,19 +27,19 @@
 //!
 //! A dense layer is the 1x1 convolution of a 1x1 image.
 
-mod account;
 mod algorithm;
 mod backward;
 mod band;
 mod col2im;
-mod few;
-mod few_gradient;
+mod introspect;
 mod kernel_gradient;
 #[cfg(test)]
 mod measure;
 mod pass;
 mod passes;
 mod shape;
+mod small_channel;
+mod small_channel_gradient;
 mod switches;
 #[cfg(test)]
 mod tests;
@@ -53,7 +53,7 @@ use backward::{backward_passes, classes};
 use band::Window;
 use col2im::Col2ImPass;
 use kernel_gradient::KernelGradient;
-use pass::{Added, Finish, Pass, Target};
+use pass::{Added, ConvEpilogue, Pass, Target};
 use passes::{Correlation, KernelPass};
 pub use shape::{Conv2dGradients, Conv2dShape};
 use switches::{Source, Switches, sum_open};
@@ -236,7 +236,8 @@ impl Conv2d {
         }
         assert!(self.switches.as_ref().is_none_or(|switches| switches.hold(batch)), "a batch of {batch} images");
         let sink = self.switches.as_mut().map(Switches::sink);
-        let finish = Finish { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None, added: None };
+        let finish =
+            ConvEpilogue { accumulate: false, scale, bias, relu, pool: sink.as_ref(), gate: None, added: None };
         with_scratch(self.workspace_len, |workspace| {
             self.forward.run(self.cpu, batch, Source::plain(input), output, finish, workspace);
         });
@@ -301,7 +302,7 @@ impl Conv2d {
         let backward = self.backward.as_ref().expect("prepared for the gradient of the input");
         assert_eq!(grad_output.len(), batch * self.result_len(), "output gradient length");
         assert_eq!(grad_input.len(), batch * self.shape.input_len(), "input gradient length");
-        let finish = Finish { accumulate, scale: None, bias: None, relu: false, pool: None, gate, added };
+        let finish = ConvEpilogue { accumulate, scale: None, bias: None, relu: false, pool: None, gate, added };
         let source = Source { values: grad_output, switches: self.switches.as_ref() };
         with_scratch(self.workspace_len, |workspace| {
             backward.run(self.cpu, batch, source, grad_input, finish, workspace);

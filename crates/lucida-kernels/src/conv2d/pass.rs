@@ -3,10 +3,10 @@
 
 use crate::channel_map::{ChannelMap, Mapped};
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Epilogue, KBlock, PackedMatrix, Site, Sweep, depth_blocks, sweep};
+use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, TileAddr, depth_blocks, sweep};
 
 use super::band::{Items, Window};
-use super::few::{Few, LEAST_WINDOWS, MOST_TAPS, few_forward};
+use super::small_channel::{LEAST_WINDOWS, MOST_TAPS, SmallChannelConv, few_forward};
 use super::switches::{Sink, Source, pool_rows};
 
 /// Where the sums of a pass go, in floats.
@@ -20,7 +20,7 @@ pub(crate) struct Target {
 
 /// What is done to the sums.
 #[derive(Clone, Copy)]
-pub(crate) struct Finish<'a> {
+pub(crate) struct ConvEpilogue<'a> {
     pub(crate) accumulate: bool,
     /// What each filter's sums are multiplied with first.
     pub(crate) scale: Option<&'a [f32]>,
@@ -60,7 +60,7 @@ pub(crate) struct Pass {
     pool: bool,
     items: Items,
     /// The patches of one item and their targets; an item with fewer uses the first ones.
-    sites: Vec<Site>,
+    sites: Vec<TileAddr>,
     blocks: Vec<KBlock>,
     /// For each value of a patch: where it is from the first. Empty unless there are few, and their maxima wanted.
     few: Vec<usize>,
@@ -92,7 +92,7 @@ impl Pass {
                     let source = i * image
                         + y * window.strides[0] * window.row_stride()
                         + x * window.strides[1] * window.source[2];
-                    sites.push(Site { source, target: i * target.image + y * target.row + x * target.column });
+                    sites.push(TileAddr { source, target: i * target.image + y * target.row + x * target.column });
                 }
             }
         }
@@ -125,7 +125,7 @@ impl Pass {
         batch: usize,
         source: Source,
         target: &mut [f32],
-        finish: Finish,
+        finish: ConvEpilogue,
         workspace: &mut [f32],
     ) {
         if self.sites.is_empty() {
@@ -163,7 +163,7 @@ impl Pass {
                 let [height, width] = sink.place.windows;
                 for i in 0..images {
                     let picture = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
-                    let job = Few {
+                    let job = SmallChannelConv {
                         source: base.wrapping_add(i * picture),
                         step: self.window.strides[1] * self.window.source[2],
                         row: self.window.strides[0] * self.window.row_stride(),
@@ -188,7 +188,7 @@ impl Pass {
                 Some(_) => sums.as_mut_ptr(),
                 None => target.at(at),
             };
-            let job = Sweep {
+            let job = GemmJob {
                 sites: &self.sites[..images * rows * self.window.output[1]],
                 source: base,
                 target: to,

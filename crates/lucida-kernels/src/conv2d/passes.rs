@@ -4,7 +4,7 @@ use crate::cpu::{Cpu, SharedMut};
 
 use super::col2im::Col2ImPass;
 use super::kernel_gradient::KernelGradient;
-use super::pass::{Finish, Pass};
+use super::pass::{ConvEpilogue, Pass};
 use super::switches::Source;
 use super::winograd::{WinogradKernelGradient, WinogradPass};
 
@@ -26,7 +26,7 @@ impl Correlation {
         batch: usize,
         source: Source,
         target: &mut [f32],
-        finish: Finish,
+        finish: ConvEpilogue,
         workspace: &mut [f32],
     ) {
         match self {

@@ -24,8 +24,8 @@ use std::ops::Range;
 
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
-use super::ahead::Ahead;
 use super::panels::{PackedMatrix, Panel};
+use super::prefetch::Prefetcher;
 use super::tile::{load_row, store_row};
 
 /// The left-hand side.
@@ -67,19 +67,19 @@ pub(crate) struct Strided<'a> {
 /// The left-hand side has `rows` by `depth` floats, the right-hand side `depth` rows of the panels' vectors, the result
 /// `rows` of these; and no other thread uses that part of the result.
 pub(crate) unsafe fn strided(isa: Isa, job: &Strided, panels: Range<usize>) {
-    run(isa, job, panels, &mut Ahead::nothing());
+    run(isa, job, panels, &mut Prefetcher::nothing());
 }
 
 /// As [`strided`], and fetches a product's share of `ahead`.
 ///
 /// # Safety
 /// As [`strided`].
-pub(crate) unsafe fn strided_ahead(isa: Isa, job: &Strided, panels: Range<usize>, ahead: &mut Ahead) {
+pub(crate) unsafe fn strided_ahead(isa: Isa, job: &Strided, panels: Range<usize>, ahead: &mut Prefetcher) {
     run(isa, job, panels, ahead);
 }
 
 multiversion! {
-    fn run[simd: S](job: &Strided, range: Range<usize>, ahead: &mut Ahead) {
+    fn run[simd: S](job: &Strided, range: Range<usize>, ahead: &mut Prefetcher) {
         let lines = ahead.share().div_ceil(range.len().max(1));
         for index in range {
             let (panel, right, right_step) = match job.right {
@@ -115,7 +115,7 @@ const FEW: usize = 4;
 /// All rows of one panel, tile by tile: the shape of the tiles is chosen once, not for each of them.
 struct Column<'a, const LEFT_ROWS: bool> {
     sides: Sides<LEFT_ROWS>,
-    ahead: &'a mut Ahead,
+    ahead: &'a mut Prefetcher,
     /// Lines of it to be fetched on the way.
     lines: usize,
 }
@@ -206,7 +206,7 @@ impl<const LEFT_ROWS: bool> Sides<LEFT_ROWS> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Epilogue, KBlock, Segment, Site, Sweep, panels, sweep};
+    use super::super::{Epilogue, GemmJob, KBlock, Segment, TileAddr, panels, sweep};
     use super::*;
     use crate::{Buffer, Cpu};
 
@@ -282,7 +282,8 @@ mod tests {
                 let (left, mut out) = (filled(36 * rows * depth, 7), filled(36 * rows * columns, 1));
                 let mut packed = PackedMatrix::new(isa, 36 * depth, columns);
                 packed.pack(Cpu::detect(), &filled(columns, 3), |_| 0, 1);
-                let sites: Vec<_> = (0..rows).map(|row| Site { source: row * depth, target: row * columns }).collect();
+                let sites: Vec<_> =
+                    (0..rows).map(|row| TileAddr { source: row * depth, target: row * columns }).collect();
                 let blocks: Vec<_> = (0..36)
                     .map(|at| [KBlock { segments: vec![Segment { offset: 0, len: depth }], start: at * depth }])
                     .collect();
@@ -303,7 +304,7 @@ mod tests {
                                     gate: std::ptr::null(),
                                 };
                                 let (source, target, matrix, blocks) = (from, to, &packed, &blocks[at]);
-                                let job = Sweep { sites: &sites, source, target, matrix, blocks, epilogue };
+                                let job = GemmJob { sites: &sites, source, target, matrix, blocks, epilogue };
                                 // SAFETY: the buffers were made for these sizes.
                                 unsafe { sweep(isa, &job, 0..panels) };
                             } else {

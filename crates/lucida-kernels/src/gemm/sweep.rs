@@ -39,9 +39,9 @@ pub(crate) fn depth_blocks(segments: &[Segment]) -> Vec<KBlock> {
     blocks
 }
 
-/// Where a row is read and where its sums are written, in floats from the bases of the [`Sweep`].
+/// Where a row is read and where its sums are written, in floats from the bases of the [`GemmJob`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Site {
+pub(crate) struct TileAddr {
     pub(crate) source: usize,
     pub(crate) target: usize,
 }
@@ -61,8 +61,8 @@ pub(crate) struct Epilogue {
 }
 
 /// A product: the rows at `sites` with the packed matrix.
-pub(crate) struct Sweep<'a> {
-    pub(crate) sites: &'a [Site],
+pub(crate) struct GemmJob<'a> {
+    pub(crate) sites: &'a [TileAddr],
     pub(crate) source: *const f32,
     pub(crate) target: *mut f32,
     pub(crate) matrix: &'a PackedMatrix,
@@ -71,7 +71,7 @@ pub(crate) struct Sweep<'a> {
 }
 
 multiversion! {
-    fn sweep_panel[simd: S](job: &Sweep, index: usize) {
+    fn sweep_panel[simd: S](job: &GemmJob, index: usize) {
         let panel = job.matrix.panels[index];
         let tile_rows = S::tile_rows(panel.width);
         let last = job.blocks.len() - 1;
@@ -109,7 +109,7 @@ multiversion! {
                     relu: number == last && job.epilogue.relu,
                     gate,
                 };
-                // SAFETY: whoever makes a `Sweep` promises that its sites, segments and bias lie within their slices;
+                // SAFETY: whoever makes a `GemmJob` promises that its sites, segments and bias lie within their slices;
                 // the panel has as many rows as the segments have floats.
                 unsafe { simd.tile(panel.width, tile) };
             }
@@ -123,7 +123,7 @@ multiversion! {
 /// Every site's source is readable over all segments, every site's target writable over the columns, and no other
 /// thread uses these targets' columns meanwhile; scale and bias are null or have a float for each column; the gate is null or
 /// readable wherever the target is writable.
-pub(crate) unsafe fn sweep(isa: Isa, job: &Sweep, panels: std::ops::Range<usize>) {
+pub(crate) unsafe fn sweep(isa: Isa, job: &GemmJob, panels: std::ops::Range<usize>) {
     for index in panels {
         sweep_panel(isa, job, index);
     }

@@ -10,8 +10,8 @@ use std::cell::Cell;
 
 use crate::simd::{Isa, Simd, Tile, multiversion};
 
-use super::ahead::Lines;
 use super::panels::Panel;
+use super::prefetch::Lines;
 use super::tile::{MAX_ROWS, load_row, store_row};
 
 /// The pixels a product runs over: `rows` rows of `columns`, and how far apart they are on both sides, in floats.

@@ -115,7 +115,7 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::Height;
+    use super::super::grid::TileHeight;
     use super::*;
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
             let cpu = Cpu::detect().with_threads(threads);
             for large in [0, usize::MAX] {
                 for capacity in [1, 4, 47, 48, 49, 1000] {
-                    let blocks = Blocks::new(Grid::of(Height::Four, [4, 4]), capacity, 24, 48, large);
+                    let blocks = Blocks::new(Grid::of(TileHeight::Four, [4, 4]), capacity, 24, 48, large);
                     for total in 1..=capacity {
                         let size = blocks.balanced(cpu, total);
                         assert!((1..=blocks.tiles).contains(&size), "{size} of {total}");

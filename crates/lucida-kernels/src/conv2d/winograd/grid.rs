@@ -32,12 +32,12 @@ const MOST_FOR_BOTH: usize = 128 * 160;
 
 /// Outputs of a tile; all tiles are 4 wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Height {
+pub(crate) enum TileHeight {
     Four,
     Six,
 }
 
-impl Height {
+impl TileHeight {
     /// Both.
     #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::Four, Self::Six];
@@ -58,11 +58,11 @@ impl Height {
 
 /// How the rows of an image are shared out: so many rows of tiles that are 6 high from the top on, then tiles that are 4 high.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stack {
+pub(crate) struct TileMix {
     sixes: usize,
 }
 
-impl Stack {
+impl TileMix {
     const FOURS: Self = Self { sixes: 0 };
     const SIXES: Self = Self { sixes: usize::MAX };
 
@@ -91,8 +91,8 @@ impl Stack {
         let top = sixes * TILE_SIX;
         let fours = height.saturating_sub(top).div_ceil(TILE);
         [
-            Grid { height: Height::Six, top: 0, rows: sixes, columns },
-            Grid { height: Height::Four, top, rows: fours, columns },
+            Grid { height: TileHeight::Six, top: 0, rows: sixes, columns },
+            Grid { height: TileHeight::Four, top, rows: fours, columns },
         ]
         .into_iter()
         .filter(|grid| grid.rows > 0)
@@ -112,7 +112,7 @@ impl Stack {
 /// The tiles of images: rows of each image in rows and columns of tiles, one image after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
-    pub(crate) height: Height,
+    pub(crate) height: TileHeight,
     /// The first row of outputs under the tiles.
     top: usize,
     rows: usize,
@@ -122,7 +122,7 @@ pub(crate) struct Grid {
 impl Grid {
     /// The tiles of this height that cover an image of `height x width` outputs.
     #[cfg(test)]
-    pub(crate) fn of(tile: Height, [height, width]: [usize; 2]) -> Self {
+    pub(crate) fn of(tile: TileHeight, [height, width]: [usize; 2]) -> Self {
         Self { height: tile, top: 0, rows: height.div_ceil(tile.outputs()), columns: width.div_ceil(TILE) }
     }
 
@@ -171,29 +171,29 @@ mod tests {
     #[test]
     fn the_stack_with_fewest_products() {
         for (height, channels, stack) in [
-            (512, 64, Stack::SIXES),
-            (72, 64, Stack::SIXES),
-            (35, 64, Stack::SIXES),
-            (17, 64, Stack::SIXES),
-            (6, 64, Stack::SIXES),
-            (16, 64, Stack::FOURS),
-            (14, 64, Stack { sixes: 1 }),
-            (14, 512, Stack::FOURS),
-            (26, 64, Stack { sixes: 3 }),
-            (9, 64, Stack { sixes: 1 }),
-            (7, 64, Stack::FOURS),
-            (4, 64, Stack::FOURS),
+            (512, 64, TileMix::SIXES),
+            (72, 64, TileMix::SIXES),
+            (35, 64, TileMix::SIXES),
+            (17, 64, TileMix::SIXES),
+            (6, 64, TileMix::SIXES),
+            (16, 64, TileMix::FOURS),
+            (14, 64, TileMix { sixes: 1 }),
+            (14, 512, TileMix::FOURS),
+            (26, 64, TileMix { sixes: 3 }),
+            (9, 64, TileMix { sixes: 1 }),
+            (7, 64, TileMix::FOURS),
+            (4, 64, TileMix::FOURS),
         ] {
             let shape = same(height, height, channels, channels, [3, 3], [1, 1]);
-            assert_eq!(Stack::choose(&shape), stack, "{height} rows, {channels} channels");
+            assert_eq!(TileMix::choose(&shape), stack, "{height} rows, {channels} channels");
         }
-        assert_eq!(Stack::choose(&valid(14, 14, 8, 8, [3, 3], [1, 1])), Stack::FOURS);
+        assert_eq!(TileMix::choose(&valid(14, 14, 8, 8, [3, 3], [1, 1])), TileMix::FOURS);
     }
 
     #[test]
     fn every_output_has_a_tile() {
         for size in [[13, 9], [12, 9], [5, 4], [1, 1]] {
-            for stack in [Stack::FOURS, Stack::SIXES, Stack { sixes: 1 }, Stack { sixes: 2 }] {
+            for stack in [TileMix::FOURS, TileMix::SIXES, TileMix { sixes: 1 }, TileMix { sixes: 2 }] {
                 let mut seen = vec![0; 2 * size[0] * size[1]];
                 for grid in stack.grids(size) {
                     for tile in 0..2 * grid.tiles() {
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn runs_are_the_tiles_in_order() {
-        let grid = Grid::of(Height::Six, [13, 9]);
+        let grid = Grid::of(TileHeight::Six, [13, 9]);
         for tiles in [0..0, 0..1, 2..3, 1..8, 3..18, 8..18] {
             let found: Vec<_> = grid
                 .runs(tiles.clone())

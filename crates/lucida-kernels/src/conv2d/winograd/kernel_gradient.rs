@@ -6,14 +6,14 @@ use crate::buffer::Buffer;
 use crate::conv2d::Conv2dShape;
 use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Ahead, Left, Panel, Right, Strided, panels, strided_ahead};
+use crate::gemm::{Left, Panel, Prefetcher, Right, Strided, panels, strided_ahead};
 
 use super::blocks::{Blocks, Sharing};
-use super::grid::{Grid, Stack};
+use super::grid::{Grid, TileMix};
 use super::kernels::{KernelSums, gather_kernel};
+use super::product_timer::ProductTimer;
 use super::tiles::{Matrices, Patches, Scatter, scatter_gradient, scatter_input, zeros_len};
 use super::transforms::TAPS;
-use super::watch::Watch;
 
 /// Pairs of channels of a kernel (transformed 3 MB) above which the threads work on the same block: below, each
 /// adds into sums of its own, which it reads and writes once for each block.
@@ -34,7 +34,7 @@ pub(crate) struct WinogradKernelGradient {
     /// The sums of each part.
     partial: Buffer,
     zeros: Buffer,
-    pub(crate) watch: Watch,
+    pub(crate) watch: ProductTimer,
 }
 
 impl WinogradKernelGradient {
@@ -45,7 +45,7 @@ impl WinogradKernelGradient {
 
     fn blocks(shape: &Conv2dShape, batch: usize) -> impl Iterator<Item = (Grid, Blocks)> {
         let Conv2dShape { channels, filters, output, .. } = *shape;
-        let grids = Stack::choose(shape).grids(output).into_iter();
+        let grids = TileMix::choose(shape).grids(output).into_iter();
         grids.map(move |grid| (grid, Blocks::new(grid, batch, channels, filters, LARGE_KERNEL)))
     }
 
@@ -71,7 +71,7 @@ impl WinogradKernelGradient {
             sums,
             partial: Buffer::zeroed(blocks.at_once(cpu) * sums.len()),
             zeros: Buffer::zeroed(zeros_len(channels.max(filters))),
-            watch: Watch::default(),
+            watch: ProductTimer::default(),
         }
     }
 
@@ -112,7 +112,7 @@ impl WinogradKernelGradient {
                     for first in own.clone().step_by(self.blocks.tiles) {
                         let next = (first + self.blocks.tiles).min(own.end);
                         call.scatter(part, first..next, 0);
-                        let mut ahead = call.ask(next..(next + self.blocks.tiles).min(own.end));
+                        let mut ahead = call.prefetch(next..(next + self.blocks.tiles).min(own.end));
                         self.watch.time(|| {
                             for position in 0..self.blocks.positions {
                                 call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
@@ -135,7 +135,7 @@ impl WinogradKernelGradient {
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let rows = part_range(channels, slices, item % slices);
                         self.watch.time(|| {
-                            call.multiply(0, item / slices, count, rows, first > 0, &mut Ahead::nothing());
+                            call.multiply(0, item / slices, count, rows, first > 0, &mut Prefetcher::nothing());
                         });
                     });
                 }
@@ -198,10 +198,10 @@ impl Call<'_> {
     }
 
     /// The patches of the input and the gradient that are transformed next, under `tiles`.
-    fn ask(&self, tiles: Range<usize>) -> Ahead {
-        let mut ahead = Ahead::nothing();
-        self.pass.input.pixels(Source::plain(self.input), TAPS - 1).ask(&mut ahead, tiles.clone());
-        self.pass.gradient.pixels(self.grad_output, 0).ask(&mut ahead, tiles);
+    fn prefetch(&self, tiles: Range<usize>) -> Prefetcher {
+        let mut ahead = Prefetcher::nothing();
+        self.pass.input.pixels(Source::plain(self.input), TAPS - 1).prefetch(&mut ahead, tiles.clone());
+        self.pass.gradient.pixels(self.grad_output, 0).prefetch(&mut ahead, tiles);
         ahead.spread_over(self.pass.blocks.positions);
         ahead
     }
@@ -214,7 +214,7 @@ impl Call<'_> {
         count: usize,
         channels: Range<usize>,
         accumulate: bool,
-        ahead: &mut Ahead,
+        ahead: &mut Prefetcher,
     ) {
         let WinogradKernelGradient { left, right, sums, .. } = self.pass;
         let (left_at, right_at) = self.slot(slot);

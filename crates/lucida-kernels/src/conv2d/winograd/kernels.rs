@@ -6,7 +6,7 @@ use crate::cpu::{Cpu, SharedMut};
 use crate::gemm::{PackedMatrix, PackedWriter};
 use crate::simd::{Simd, multiversion};
 
-use super::grid::Height;
+use super::grid::TileHeight;
 use super::tiles::Matrices;
 use super::transforms::{OfKernel, PATCH, PATCH_SIX, TAPS, ToKernel, Transform, both_axes};
 
@@ -49,7 +49,13 @@ impl KernelLayout {
 ///
 /// # Panics
 /// When the kernel is shorter than its layout.
-pub(crate) fn pack_kernel(cpu: Cpu, kernel: &[f32], height: Height, layout: &KernelLayout, matrix: &mut PackedMatrix) {
+pub(crate) fn pack_kernel(
+    cpu: Cpu,
+    kernel: &[f32],
+    height: TileHeight,
+    layout: &KernelLayout,
+    matrix: &mut PackedMatrix,
+) {
     assert_eq!(kernel.len(), TAPS * TAPS * layout.rows * layout.columns, "kernel length");
     assert_eq!(matrix.depth, height.positions() * layout.rows, "rows of the packed matrix");
     let writer = matrix.writer();
@@ -64,14 +70,14 @@ pub(crate) fn pack_kernel(cpu: Cpu, kernel: &[f32], height: Height, layout: &Ker
 multiversion! {
     fn pack_rows[simd: S](
         kernel: &[f32],
-        height: Height,
+        height: TileHeight,
         layout: &KernelLayout,
         writer: &PackedWriter,
         rows: Range<usize>,
     ) {
         match height {
-            Height::Four => pack_positions::<S, PATCH>(simd, kernel, layout, writer, rows),
-            Height::Six => pack_positions::<S, PATCH_SIX>(simd, kernel, layout, writer, rows),
+            TileHeight::Four => pack_positions::<S, PATCH>(simd, kernel, layout, writer, rows),
+            TileHeight::Six => pack_positions::<S, PATCH_SIX>(simd, kernel, layout, writer, rows),
         }
     }
 }
@@ -127,7 +133,7 @@ fn load_strided<S: Simd>(simd: S, from: &[f32], step: usize, count: usize) -> S:
 pub(crate) struct KernelSums<'a> {
     pub(crate) sums: &'a [f32],
     pub(crate) parts: usize,
-    pub(crate) height: Height,
+    pub(crate) height: TileHeight,
     pub(crate) matrices: Matrices,
     pub(crate) channels: usize,
     pub(crate) filters: usize,
@@ -153,8 +159,8 @@ pub(crate) fn gather_kernel(cpu: Cpu, job: &KernelSums, grad_kernel: &mut [f32])
 multiversion! {
     fn gather_rows[simd: S](job: &KernelSums, out: &SharedMut, channels: Range<usize>) {
         match job.height {
-            Height::Four => gather_positions::<S, PATCH>(simd, job, out, channels),
-            Height::Six => gather_positions::<S, PATCH_SIX>(simd, job, out, channels),
+            TileHeight::Four => gather_positions::<S, PATCH>(simd, job, out, channels),
+            TileHeight::Six => gather_positions::<S, PATCH_SIX>(simd, job, out, channels),
         }
     }
 }

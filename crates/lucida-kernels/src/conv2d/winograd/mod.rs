@@ -31,8 +31,8 @@
 //!   result;
 //! - [`kernels`]: from the kernel to `U`, and from the gradient of `U` back;
 //! - [`blocks`]: how many tiles at a time, and who does what;
-//! - [`ahead`]: what the products of a block ask the memory for;
-//! - [`pass`] and [`kernel_gradient`]: the passes; [`watch`]: how fast their products are.
+//! - [`prefetch`]: what the products of a block ask the memory for;
+//! - [`pass`] and [`kernel_gradient`]: the passes; [`product_timer`]: how fast their products are.
 //!
 //! # Speed
 //!
@@ -82,7 +82,6 @@
 //!   tiles of 6x4 (here)     1.8e-6   1.8e-6   8.8e-7      4.7e-6   4.7e-6   8.1e-7
 //! ```
 
-mod ahead;
 mod blocks;
 mod grid;
 mod kernel_gradient;
@@ -90,14 +89,15 @@ mod kernels;
 mod outputs;
 mod pass;
 mod pooled;
+mod prefetch;
+mod product_timer;
 #[cfg(test)]
 mod tests;
 mod tiles;
 mod transforms;
-mod watch;
 
-pub(crate) use grid::Stack;
+pub(crate) use grid::TileMix;
 pub(crate) use kernel_gradient::WinogradKernelGradient;
 pub(crate) use pass::WinogradPass;
+pub(crate) use product_timer::ProductTimer;
 pub(crate) use transforms::TAPS;
-pub(crate) use watch::Watch;

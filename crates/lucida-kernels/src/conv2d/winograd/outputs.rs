@@ -7,7 +7,7 @@ use crate::conv2d::switches::Sink;
 use crate::gemm::{load_vector, store_vector};
 use crate::simd::{Isa, Simd, multiversion};
 
-use super::grid::{Grid, Height};
+use super::grid::{Grid, TileHeight};
 use super::tiles::Matrices;
 use super::transforms::{PATCH, PATCH_SIX, TILE, TILE_SIX, ToOutput, Transform};
 
@@ -49,8 +49,8 @@ multiversion! {
         // SAFETY: what `gather_output` was promised.
         unsafe {
             match job.grid.height {
-                Height::Four => gather::<S, PATCH, TILE>(simd, job),
-                Height::Six => gather::<S, PATCH_SIX, TILE_SIX>(simd, job),
+                TileHeight::Four => gather::<S, PATCH, TILE>(simd, job),
+                TileHeight::Six => gather::<S, PATCH_SIX, TILE_SIX>(simd, job),
             }
         }
     }

@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::conv2d::Conv2dShape;
-use crate::conv2d::pass::Finish;
+use crate::conv2d::pass::ConvEpilogue;
 use crate::conv2d::switches::Source;
 use crate::cpu::{Cpu, SharedMut, part_range};
-use crate::gemm::{Ahead, Left, PackedMatrix, Right, Strided, strided_ahead};
+use crate::gemm::{Left, PackedMatrix, Prefetcher, Right, Strided, strided_ahead};
 
-use super::ahead::Pixels;
 use super::blocks::{Blocks, Sharing};
-use super::grid::{Grid, Stack};
+use super::grid::{Grid, TileMix};
 use super::kernels::{KernelLayout, pack_kernel};
 use super::outputs::{Gather, gather_output};
+use super::prefetch::Pixels;
+use super::product_timer::ProductTimer;
 use super::tiles::{Matrices, Patches, Scatter, scatter_input, zeros_len};
 use super::transforms::TAPS;
-use super::watch::Watch;
 
 /// Pairs of channels of a kernel (transformed 9 MB) above which the threads work on the same block.
 const LARGE_KERNEL: usize = 256 * 256;
@@ -35,7 +35,7 @@ pub(crate) struct WinogradPass {
     left: Matrices,
     sums: Matrices,
     zeros: Buffer,
-    pub(crate) watch: Watch,
+    pub(crate) watch: ProductTimer,
 }
 
 impl WinogradPass {
@@ -48,7 +48,7 @@ impl WinogradPass {
             let patches = Patches { grid, size, channels: layout.rows, padding: shape.padding };
             Self::new(cpu, patches, shape.output, layout, blocks)
         };
-        Stack::choose(shape).grids(shape.output).into_iter().map(of).collect()
+        TileMix::choose(shape).grids(shape.output).into_iter().map(of).collect()
     }
 
     /// The pass back to the input: the correlation of the output's gradient with the kernel turned by 180 degrees,
@@ -62,7 +62,7 @@ impl WinogradPass {
             let patches = Patches { grid, size: shape.output, channels: layout.rows, padding };
             Self::new(cpu, patches, size, layout, blocks)
         };
-        Stack::choose(shape).grids(size).into_iter().map(of).collect()
+        TileMix::choose(shape).grids(size).into_iter().map(of).collect()
     }
 
     /// From the patches of images of `layout.rows` channels to images of size `output` and `layout.columns` channels.
@@ -81,7 +81,7 @@ impl WinogradPass {
             left,
             sums,
             zeros: Buffer::zeroed(zeros_len(channels)),
-            watch: Watch::default(),
+            watch: ProductTimer::default(),
         }
     }
 
@@ -100,7 +100,7 @@ impl WinogradPass {
         batch: usize,
         source: Source,
         target: &mut [f32],
-        finish: Finish,
+        finish: ConvEpilogue,
         workspace: &mut [f32],
     ) {
         let total = self.patches.grid.tiles() * batch;
@@ -122,7 +122,7 @@ impl WinogradPass {
                     let tiles = block(index);
                     call.scatter(worker, tiles.clone(), 0);
                     // The threads take turns, as a rule.
-                    let mut ahead = call.ask(tiles.clone(), block(index + cpu.threads()));
+                    let mut ahead = call.prefetch(tiles.clone(), block(index + cpu.threads()));
                     self.watch.time(|| {
                         for position in 0..self.blocks.positions {
                             call.multiply(worker, position, tiles.len(), 0..panels, &mut ahead);
@@ -142,7 +142,7 @@ impl WinogradPass {
                     let slices = self.blocks.position_parts(cpu, panels);
                     cpu.parallel_for(self.blocks.positions * slices, |_, item| {
                         let panels = part_range(panels, slices, item % slices);
-                        self.watch.time(|| call.multiply(0, item / slices, count, panels, &mut Ahead::nothing()));
+                        self.watch.time(|| call.multiply(0, item / slices, count, panels, &mut Prefetcher::nothing()));
                     });
                     cpu.parallel_for(parts, |_, part| {
                         let rows = part_range(count, parts, part);
@@ -160,7 +160,7 @@ struct Call<'a> {
     cpu: Cpu,
     source: Source<'a>,
     target: SharedMut<'a>,
-    finish: Finish<'a>,
+    finish: ConvEpilogue<'a>,
     workspace: SharedMut<'a>,
 }
 
@@ -190,7 +190,7 @@ impl Call<'_> {
     }
 
     /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` are made of.
-    fn ask(&self, tiles: Range<usize>, next: Range<usize>) -> Ahead {
+    fn prefetch(&self, tiles: Range<usize>, next: Range<usize>) -> Prefetcher {
         let source = self.pass.patches.pixels(self.source, TAPS - 1);
         let target = Pixels {
             grid: self.pass.patches.grid,
@@ -201,15 +201,15 @@ impl Call<'_> {
             padding: [0, 0],
             overlap: 0,
         };
-        let mut ahead = Ahead::nothing();
-        source.ask(&mut ahead, next);
-        target.ask(&mut ahead, tiles);
+        let mut ahead = Prefetcher::nothing();
+        source.prefetch(&mut ahead, next);
+        target.prefetch(&mut ahead, tiles);
         ahead.spread_over(self.pass.blocks.positions);
         ahead
     }
 
     /// Multiplies the first `count` rows of one position with the columns of `panels`.
-    fn multiply(&self, slot: usize, position: usize, count: usize, panels: Range<usize>, ahead: &mut Ahead) {
+    fn multiply(&self, slot: usize, position: usize, count: usize, panels: Range<usize>, ahead: &mut Prefetcher) {
         let (left, sums) = self.slot(slot);
         let WinogradPass { left: left_matrices, sums: sums_matrices, layout, matrix, .. } = self.pass;
         let job = Strided {

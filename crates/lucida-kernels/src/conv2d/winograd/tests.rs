@@ -1,18 +1,18 @@
 //! What the tests of all convolutions cannot see: that the plan of blocks does not matter, and how many digits are lost.
 
 use super::blocks::{Blocks, Sharing};
-use super::grid::{Grid, Height};
+use super::grid::{Grid, TileHeight};
 use super::kernels::KernelLayout;
 use super::tiles::Patches;
 use super::*;
 use crate::conv2d::algorithm::Algorithm;
-use crate::conv2d::pass::Finish;
+use crate::conv2d::pass::ConvEpilogue;
 use crate::conv2d::switches::Source;
 use crate::conv2d::tests::{numbers, prepare, products, same};
 use crate::simd::Isa;
 use crate::{Buffer, Conv2dShape, Cpu};
 
-fn plans(height: Height) -> impl Iterator<Item = Blocks> {
+fn plans(height: TileHeight) -> impl Iterator<Item = Blocks> {
     let positions = height.positions();
     [Sharing::Blocks, Sharing::Stages]
         .into_iter()
@@ -20,9 +20,9 @@ fn plans(height: Height) -> impl Iterator<Item = Blocks> {
 }
 
 /// Every instruction set, height of tiles, number of threads and plan of blocks.
-fn ways() -> impl Iterator<Item = (Cpu, Height, Blocks)> {
+fn ways() -> impl Iterator<Item = (Cpu, TileHeight, Blocks)> {
     Isa::available().into_iter().flat_map(|isa| {
-        Height::ALL.into_iter().flat_map(move |height| {
+        TileHeight::ALL.into_iter().flat_map(move |height| {
             [1, 2, 3].into_iter().flat_map(move |threads| {
                 let cpu = Cpu::detect().with_isa(isa).with_threads(threads);
                 plans(height).map(move |blocks| (cpu, height, blocks))
@@ -37,7 +37,7 @@ fn any_plan_of_blocks_gives_the_same_bits() {
     let batch = 3;
     let (input, kernel, bias) =
         (numbers(batch * shape.input_len(), 1), numbers(shape.kernel_len(), 2), numbers(shape.filters, 3));
-    let mut first: Option<(Isa, Height, Vec<u32>)> = None;
+    let mut first: Option<(Isa, TileHeight, Vec<u32>)> = None;
     for (cpu, height, blocks) in ways() {
         let layout = KernelLayout::forward(shape.channels, shape.filters);
         let grid = Grid::of(height, shape.output);
@@ -48,7 +48,7 @@ fn any_plan_of_blocks_gives_the_same_bits() {
         let mut workspace = Buffer::zeroed(pass.workspace_len(cpu));
         workspace.fill(f32::NAN);
         let mut output = vec![f32::NAN; batch * shape.output_len()];
-        let finish = Finish {
+        let finish = ConvEpilogue {
             accumulate: false,
             scale: None,
             bias: Some(&bias),
@@ -93,7 +93,7 @@ fn any_plan_of_blocks_gives_the_gradient_of_the_kernel() {
 }
 
 /// Every product of the tiles has been counted once, 20 channels by whole vectors of 37 filters, and took its time.
-fn check_watch(watch: &Watch, cpu: Cpu, grid: Grid, batch: usize) {
+fn check_watch(watch: &ProductTimer, cpu: Cpu, grid: Grid, batch: usize) {
     let products = grid.height.positions() * grid.tiles() * batch * 20 * 37_usize.next_multiple_of(cpu.isa().lanes());
     let [operations, seconds] = watch.total();
     assert_eq!(operations, (2 * products) as f64, "{grid:?} on {} threads", cpu.threads());
@@ -108,10 +108,10 @@ fn error(actual: &[f32], expected: &[f64]) -> f64 {
 
 /// The error that is allowed. With the points 1 and 2 tiles of four rows would lose 1.8e-6; those of six lose twice as
 /// much as they do with the points that they have.
-fn most(height: Height) -> f64 {
+fn most(height: TileHeight) -> f64 {
     match height {
-        Height::Four => 1e-6,
-        Height::Six => 2e-6,
+        TileHeight::Four => 1e-6,
+        TileHeight::Six => 2e-6,
     }
 }
 
@@ -136,9 +136,9 @@ fn errors(algorithm: Algorithm, cpu: Cpu, shape: Conv2dShape, batch: usize) -> [
 
 #[test]
 fn few_digits_are_lost() {
-    for (size, height) in [([16, 16], Height::Four), ([12, 12], Height::Six), ([14, 14], Height::Six)] {
+    for (size, height) in [([16, 16], TileHeight::Four), ([12, 12], TileHeight::Six), ([14, 14], TileHeight::Six)] {
         let shape = same(size[0], size[1], 64, 64, [3, 3], [1, 1]);
-        let grids = Stack::choose(&shape).grids(size);
+        let grids = TileMix::choose(&shape).grids(size);
         assert!(grids.iter().any(|grid| grid.height == height), "{size:?}");
         for isa in Isa::available() {
             let cpu = Cpu::detect().with_isa(isa);

@@ -23,7 +23,7 @@ use crate::conv2d::switches::Switches;
 use crate::gemm::load_vector;
 use crate::simd::{Isa, Simd, multiversion};
 
-use super::grid::{Grid, Height};
+use super::grid::{Grid, TileHeight};
 use super::pooled::scatter_pooled;
 use super::transforms::{OfGradient, OfInput, PATCH, PATCH_SIX, TILE, TILE_SIX, Transform};
 
@@ -55,7 +55,7 @@ pub(crate) struct Matrices {
 impl Matrices {
     /// Room for `tiles` rows of `columns`, padded to whole vectors. An odd number of cache lines lies between the
     /// matrices: at a multiple of 4 KiB all the lines that a tile writes would fall into one set of the L1 cache.
-    pub(crate) fn new(height: Height, tiles: usize, columns: usize, lanes: usize) -> Self {
+    pub(crate) fn new(height: TileHeight, tiles: usize, columns: usize, lanes: usize) -> Self {
         let row = columns.next_multiple_of(lanes);
         Self { row, position: (tiles * row).next_multiple_of(32) + 16, positions: height.positions() }
     }
@@ -102,8 +102,8 @@ multiversion! {
         // SAFETY: what `scatter_input` was promised.
         unsafe {
             match job.patches.grid.height {
-                Height::Four => scatter::<S, OfInput, PATCH, PATCH, PATCH>(simd, job),
-                Height::Six => scatter::<S, OfInput, PATCH_SIX, PATCH_SIX, PATCH>(simd, job),
+                TileHeight::Four => scatter::<S, OfInput, PATCH, PATCH, PATCH>(simd, job),
+                TileHeight::Six => scatter::<S, OfInput, PATCH_SIX, PATCH_SIX, PATCH>(simd, job),
             }
         }
     }
@@ -114,8 +114,8 @@ multiversion! {
         // SAFETY: what `scatter_gradient` was promised.
         unsafe {
             match job.patches.grid.height {
-                Height::Four => scatter::<S, OfGradient, TILE, PATCH, TILE>(simd, job),
-                Height::Six => scatter::<S, OfGradient, TILE_SIX, PATCH_SIX, TILE>(simd, job),
+                TileHeight::Four => scatter::<S, OfGradient, TILE, PATCH, TILE>(simd, job),
+                TileHeight::Six => scatter::<S, OfGradient, TILE_SIX, PATCH_SIX, TILE>(simd, job),
             }
         }
     }

@@ -29,7 +29,7 @@ pub(crate) const MOST_TAPS: usize = 64;
 pub(crate) const LEAST_WINDOWS: usize = MAX_ROWS / 4;
 
 /// Rows of windows to be computed.
-pub(crate) struct Few<'a> {
+pub(crate) struct SmallChannelConv<'a> {
     /// The first patch, from which all others follow.
     pub(crate) source: *const f32,
     /// Floats from a pixel to the next and from a row of pixels to the next.
@@ -49,7 +49,7 @@ pub(crate) struct Few<'a> {
 }
 
 struct Windows<'a, const STEP: usize> {
-    job: &'a Few<'a>,
+    job: &'a SmallChannelConv<'a>,
     source: *const f32,
     panel: *const f32,
     shape: Panel,
@@ -127,7 +127,7 @@ impl<const STEP: usize> Windows<'_, STEP> {
 /// # Safety
 /// As [`few_forward`].
 #[inline(always)]
-unsafe fn forward_rows<S: Simd, const STEP: usize>(simd: S, job: &Few) {
+unsafe fn forward_rows<S: Simd, const STEP: usize>(simd: S, job: &SmallChannelConv) {
     let columns = job.sink.place.windows[1];
     for (index, &shape) in job.matrix.panels.iter().enumerate() {
         let windows = S::tile_rows(shape.width) / 4;
@@ -150,7 +150,7 @@ unsafe fn forward_rows<S: Simd, const STEP: usize>(simd: S, job: &Few) {
 }
 
 multiversion! {
-    fn forward[simd: S](job: &Few) {
+    fn forward[simd: S](job: &SmallChannelConv) {
         // SAFETY: what `few_forward` was promised.
         unsafe {
             match job.step {
@@ -167,6 +167,6 @@ multiversion! {
 /// # Safety
 /// The source is readable under all windows, `to` has room for the maxima of all images, no other thread writes these
 /// windows, and there are [`LEAST_WINDOWS`] in a row.
-pub(crate) unsafe fn few_forward(isa: Isa, job: &Few) {
+pub(crate) unsafe fn few_forward(isa: Isa, job: &SmallChannelConv) {
     forward(isa, job);
 }

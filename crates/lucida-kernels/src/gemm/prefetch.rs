@@ -54,7 +54,7 @@ impl Lines {
 
 /// Pieces of memory, to be fetched line by line.
 #[derive(Debug)]
-pub(crate) struct Ahead {
+pub(crate) struct Prefetcher {
     /// Start and end of each.
     pieces: [[*const f32; 2]; PIECES],
     count: usize,
@@ -65,14 +65,14 @@ pub(crate) struct Ahead {
     share: usize,
 }
 
-impl Ahead {
+impl Prefetcher {
     pub(crate) fn nothing() -> Self {
         let nowhere = std::ptr::null();
         Self { pieces: [[nowhere; 2]; PIECES], count: 0, piece: 0, line: nowhere, share: 0 }
     }
 
     /// Asks for `len` floats. They need not be there: nothing is read.
-    pub(crate) fn ask(&mut self, start: *const f32, len: usize) {
+    pub(crate) fn prefetch(&mut self, start: *const f32, len: usize) {
         if len == 0 {
             return;
         }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::simd::Scalar;
 
-    fn lines(ahead: &mut Ahead) -> Vec<usize> {
+    fn lines(ahead: &mut Prefetcher) -> Vec<usize> {
         std::iter::from_fn(|| ahead.next()).map(|line| line as usize / 4).collect()
     }
 
@@ -146,13 +146,13 @@ mod tests {
 
     #[test]
     fn every_line_once() {
-        let mut ahead = Ahead::nothing();
-        ahead.ask(at(160), 32);
-        ahead.ask(at(320), 17);
+        let mut ahead = Prefetcher::nothing();
+        ahead.prefetch(at(160), 32);
+        ahead.prefetch(at(320), 17);
         // Goes on where the last ends, or within it: one piece.
-        ahead.ask(at(337), 15);
-        ahead.ask(at(330), 10);
-        ahead.ask(at(64), 1);
+        ahead.prefetch(at(337), 15);
+        ahead.prefetch(at(330), 10);
+        ahead.prefetch(at(64), 1);
         ahead.spread_over(2);
         assert_eq!(ahead.share(), 3);
         assert_eq!(lines(&mut ahead), [160, 176, 320, 336, 64]);
@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn nothing_and_too_much() {
-        let mut ahead = Ahead::nothing();
-        ahead.ask(at(160), 0);
+        let mut ahead = Prefetcher::nothing();
+        ahead.prefetch(at(160), 0);
         ahead.spread_over(0);
         assert_eq!((ahead.share(), lines(&mut ahead).len()), (0, 0));
         for piece in 0..PIECES + 3 {
-            ahead.ask(at(100 * (PIECES - piece.min(PIECES))), 16);
+            ahead.prefetch(at(100 * (PIECES - piece.min(PIECES))), 16);
         }
         ahead.spread_over(1);
         assert_eq!(lines(&mut ahead).len(), PIECES);

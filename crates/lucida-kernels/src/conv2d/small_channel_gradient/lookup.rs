@@ -19,7 +19,7 @@
 
 use std::arch::x86_64::*;
 
-use super::FewGradient;
+use super::SmallChannelGradient;
 
 /// Floats of a register.
 const LANES: usize = 16;
@@ -30,9 +30,9 @@ pub(super) fn fits(channels: usize, step: usize) -> bool {
 }
 
 /// # Safety
-/// As [`super::few_gradient`], for a job that [`fits`], on a processor with AVX-512F.
+/// As [`super::small_channel_gradient`], for a job that [`fits`], on a processor with AVX-512F.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn run(job: &FewGradient) {
+pub(super) unsafe fn run(job: &SmallChannelGradient) {
     // The rows of windows one by one, so that the maxima are in the L1 cache for all rows of the kernel.
     for y in 0..job.rows {
         // SAFETY: the caller's promise.
@@ -53,7 +53,7 @@ pub(super) unsafe fn run(job: &FewGradient) {
 /// # Safety
 /// As [`run`].
 #[target_feature(enable = "avx512f")]
-unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &FewGradient, y: usize, first_row: usize) {
+unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGradient, y: usize, first_row: usize) {
     let place = job.switches.place();
     let (columns, filters) = (place.windows[1], place.channels);
     let window = job.first + y * columns;

@@ -31,7 +31,7 @@ use crate::simd::{Isa, multiversion};
 use super::switches::Switches;
 
 /// Rows of windows, and the pixels under them.
-pub(crate) struct FewGradient<'a> {
+pub(crate) struct SmallChannelGradient<'a> {
     /// The first pixel of the first patch, from which all others follow.
     pub(crate) source: *const f32,
     /// Floats from a patch to the next, to the next row of patches, and from a row of the source to the next.
@@ -55,7 +55,7 @@ pub(crate) struct FewGradient<'a> {
 const TAPS: usize = 3;
 
 /// Whether there is a kernel for a convolution of these taps, channels and floats from a patch to the next, and it is worth while.
-pub(crate) fn few_gradient_fits(isa: Isa, taps: [usize; 2], channels: usize, step: usize) -> bool {
+pub(crate) fn small_channel_gradient_fits(isa: Isa, taps: [usize; 2], channels: usize, step: usize) -> bool {
     taps == [TAPS, TAPS] && (channels == 1 || looks_up(isa, channels, step))
 }
 
@@ -71,7 +71,7 @@ fn looks_up(_isa: Isa, _channels: usize, _step: usize) -> bool {
 }
 
 multiversion! {
-    fn one_channel[simd: S](job: &FewGradient) {
+    fn one_channel[simd: S](job: &SmallChannelGradient) {
         let place = job.switches.place();
         let (columns, filters) = (place.windows[1], place.channels);
         let choices = [simd.choice(0), simd.choice(1), simd.choice(2), simd.choice(3)];
@@ -117,9 +117,9 @@ multiversion! {
 /// Sums the gradient of the kernel over rows of windows.
 ///
 /// # Safety
-/// [`few_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and `out` has
+/// [`small_channel_gradient_fits`]; the source is readable under all windows, the values and the switches have them all, and `out` has
 /// room for the kernel, which no other thread uses.
-pub(crate) unsafe fn few_gradient(isa: Isa, job: &FewGradient) {
+pub(crate) unsafe fn small_channel_gradient(isa: Isa, job: &SmallChannelGradient) {
     #[cfg(target_arch = "x86_64")]
     if looks_up(isa, job.channels, job.step) {
         // SAFETY: the caller's promise; an `Isa` of this kind exists only where the processor has AVX-512F.

@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use crate::conv2d::switches::Source;
-use crate::gemm::Ahead;
+use crate::gemm::Prefetcher;
 
 use super::grid::Grid;
 use super::tiles::Patches;
@@ -41,14 +41,14 @@ pub(crate) struct Pixels {
 
 impl Pixels {
     /// Asks for those under `tiles` that lie in their images.
-    pub(crate) fn ask(&self, ahead: &mut Ahead, tiles: Range<usize>) {
+    pub(crate) fn prefetch(&self, ahead: &mut Prefetcher, tiles: Range<usize>) {
         let Self { grid, size: [height, width], overlap, .. } = *self;
         for ([picture, y, x], count) in grid.runs(tiles) {
             let rows = self.inside(y, self.padding[0], grid.height.outputs() + overlap, height);
             let columns = self.inside(x, self.padding[1], count * TILE + overlap, width);
             for row in rows {
                 let pixel = (picture * self.whole(height) + row) * self.whole(width) + columns.start;
-                ahead.ask(self.pictures.wrapping_add(pixel * self.channels), columns.len() * self.channels);
+                ahead.prefetch(self.pictures.wrapping_add(pixel * self.channels), columns.len() * self.channels);
             }
         }
     }
@@ -75,13 +75,13 @@ impl Patches {
 
 #[cfg(test)]
 mod tests {
-    use super::super::grid::Height;
+    use super::super::grid::TileHeight;
     use super::*;
 
     /// The pixels asked for under `tiles`, of all in `pictures` images.
     fn asked(pixels: Pixels, tiles: Range<usize>, pictures: usize) -> Vec<bool> {
-        let mut ahead = Ahead::nothing();
-        pixels.ask(&mut ahead, tiles);
+        let mut ahead = Prefetcher::nothing();
+        pixels.prefetch(&mut ahead, tiles);
         ahead.spread_over(1);
         let mut seen = vec![false; pictures * pixels.whole(pixels.size[0]) * pixels.whole(pixels.size[1])];
         while let Some(line) = ahead.next() {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_pixels_that_tiles_read_and_no_others() {
         let size = [13, 10];
-        let grid = Grid::of(Height::Six, size);
+        let grid = Grid::of(TileHeight::Six, size);
         let pictures = [0.0; 1].as_ptr();
         for (padding, overlap) in [([1, 1], 2), ([0, 2], 2), ([0, 0], 0)] {
             let pixels = Pixels { grid, pictures, size, channels: 16, pooled: false, padding, overlap };
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn maxima_under_tiles() {
         let size = [12, 8];
-        let grid = Grid::of(Height::Six, size);
+        let grid = Grid::of(TileHeight::Six, size);
         let pictures = [0.0; 1].as_ptr();
         let pixels = Pixels { grid, pictures, size, channels: 16, pooled: true, padding: [1, 1], overlap: 2 };
         // Rows -1 to 6 and columns 3 to 8 of the second tile: maxima 0 to 3 of 6, and 1 to 3 of 4.

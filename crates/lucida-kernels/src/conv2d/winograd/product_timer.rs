@@ -5,14 +5,14 @@ use std::time::Instant;
 
 /// Adds up products and the time they take, if that is wanted.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct ProductTimer {
     wanted: bool,
     /// Of all threads.
     nanoseconds: AtomicU64,
     operations: AtomicU64,
 }
 
-impl Watch {
+impl ProductTimer {
     /// Begins anew.
     pub(crate) fn set(&mut self, wanted: bool) {
         *self = Self { wanted, ..Self::default() };

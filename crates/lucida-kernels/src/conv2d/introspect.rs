@@ -3,13 +3,13 @@
 use super::Conv2d;
 use super::pass::Pass;
 use super::passes::{Correlation, KernelPass};
-use super::winograd::{Stack, Watch};
+use super::winograd::{ProductTimer, TileMix};
 
 impl Conv2d {
     /// The names of the algorithms: forward, back to the input, back to the kernel; none for a pass that it was not
     /// prepared for.
     pub fn algorithms(&self) -> [Option<&'static str>; 3] {
-        let winograd = Stack::choose(&self.shape).name();
+        let winograd = TileMix::choose(&self.shape).name();
         let name = |few: bool| match self.shape.kernel {
             _ if few => "direct, few channels",
             [1, 1] => "product",
@@ -67,8 +67,8 @@ impl Conv2d {
         ]
     }
 
-    fn rate<'a>(&self, watches: impl Iterator<Item = &'a Watch>) -> Option<f64> {
-        let totals = watches.map(Watch::total);
+    fn rate<'a>(&self, watches: impl Iterator<Item = &'a ProductTimer>) -> Option<f64> {
+        let totals = watches.map(ProductTimer::total);
         let [operations, seconds] = totals.fold([0.0; 2], |[a, b], [more, longer]| [a + more, b + longer]);
         (seconds > 0.0).then(|| self.cpu.threads() as f64 * operations / seconds)
     }
