@@ -25,6 +25,28 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
+fn predict_lists_the_files_of_a_folder_that_it_skipped() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let labels = write_folder(folder.path(), 3);
+    fs::write(folder.path().join(labels[0].to_string()).join("broken.png"), "no image").unwrap();
+    let answer = json(&run(["predict", text(&model), text(folder.path()), "--json"]));
+    assert_eq!(answer["predictions"].as_array().unwrap().len(), 3);
+    let skipped = &answer["errors"][0];
+    assert!(skipped["image"].as_str().unwrap().ends_with("broken.png"), "{skipped}");
+    assert!(skipped["error"].as_str().unwrap().contains("is not an image"), "{skipped}");
+}
+
+#[test]
+fn a_run_that_has_left_no_model_says_so() {
+    let run = tempfile::tempdir().unwrap();
+    fs::write(run.path().join("checkpoint.safetensors"), "").unwrap();
+    let interrupted = "is a training run that was interrupted before it left a model";
+    assert!(fail(1, ["summary", text(run.path())]).contains(interrupted));
+    fs::write(run.path().join("run.json"), "{}").unwrap();
+    assert!(fail(1, ["report", text(run.path())]).contains(interrupted));
+}
+
+#[test]
 fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let photos = folder.path().join("my photos");

@@ -139,6 +139,7 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("content.png style.png other.png -o out.png --blend 1", "--blend: 1 weight for 2 styles"),
         ("content.png style.png -o no-such-folder/out.png", "no-such-folder"),
         ("content.png style.png -o out.gif", "must end in .png, .tif or .jpg"),
+        ("content.png style.png -o out.png --gif out.png", "out.png: the name must end in .gif"),
         ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
         ("content.png style.png -o out.png --weights content.png", "content.png"),
         ("content.png style.png -o out.png --network vgg19", "weights fetch vgg19"),
@@ -152,6 +153,11 @@ fn what_cannot_be_used_is_named_before_any_work() {
 #[test]
 fn results_of_a_folder_are_not_among_its_images() {
     let folder = folder();
+    let (empty, out) = (folder.path().join("empty"), folder.path().join("nothing"));
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("notes.txt"), "no image").unwrap();
+    assert!(fail(1, ["style", text(&empty), "brushwork", "-o", text(&out)]).contains("empty: holds no image"));
+    assert!(!out.exists());
     let photos = folder.path().join("photos");
     fs::create_dir_all(photos.join("sub")).unwrap();
     for name in ["a.png", "sub/b.png"] {

@@ -114,7 +114,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
     let table = arguments.csv.as_ref().map(|_| PredictionTable::new(outputs.kind(), &class_names));
-    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), table };
+    let mut session = Session { arguments, context, model: &model, answers: Vec::new(), skipped: Vec::new(), table };
     let errors = match &arguments.data {
         Some(source) => {
             session.set(source, arguments.index.as_ref())?;
@@ -123,6 +123,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         None => session.named(&arguments.images)?,
     };
     let failed = !errors.is_empty();
+    let errors = errors.into_iter().chain(session.skipped).collect();
     if let (Some(path), Some(table)) = (&arguments.csv, session.table.take()) {
         table.save(path)?;
     }
@@ -192,6 +193,8 @@ struct Session<'a> {
     model: &'a Model,
     /// What is to be printed as JSON.
     answers: Vec<Answered>,
+    /// The files of folders that cannot be used.
+    skipped: Vec<Failed>,
     /// What is to be written as a table, if one is.
     table: Option<PredictionTable>,
 }
@@ -201,6 +204,10 @@ impl Session<'_> {
     /// folder were taken for what they are.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let pictures = Pictures::load(source, self.model, self.arguments.strict, self.context)?;
+        let skipped = pictures.skipped.iter();
+        let failed =
+            skipped.map(|file| Failed { image: file.path.display().to_string(), error: file.reason.to_string() });
+        self.skipped.extend(failed);
         let indices = pictures.positions(indices)?;
         self.tell_unknown(&pictures);
         let mut classes = Vec::new();

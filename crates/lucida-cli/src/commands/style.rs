@@ -95,6 +95,9 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let force = arguments.place.force;
     let mut context = context.claim_file(out, force)?;
     if let Some(gif) = &arguments.gif {
+        if !gif.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gif")) {
+            return Err(Usage(format!("--gif: {}: the name must end in .gif", gif.display())).into());
+        }
         context = context.claim_file(gif, force)?;
     }
     let earlier = match &arguments.preview {
@@ -134,6 +137,9 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let bits: u8 = arguments.bits.parse()?;
     let source = bulk::Source::of(&arguments.content.display().to_string())?;
     let items = source.list()?;
+    if items.is_empty() {
+        bail!("{}: holds no image", arguments.content.display());
+    }
     let names: Vec<String> =
         items.iter().map(|item| Path::new(item).with_extension("png").display().to_string()).collect();
     if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {

@@ -25,6 +25,9 @@ pub enum Format {
     Onnx,
 }
 
+/// What a run has to go on from until it leaves a model.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
 impl Format {
     /// Tells the format of a file by its first bytes.
     ///
@@ -34,7 +37,14 @@ impl Format {
         let failed = |source| Error::io(path, "read", source);
         let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
-            return Err(Error::file(path, "is a folder, not a model file"));
+            let unfinished = path.join(CHECKPOINT).is_file();
+            return Err(Error::file(
+                path,
+                match unfinished {
+                    true => "is a training run that was interrupted before it left a model: resume it",
+                    false => "is a folder, not a model file",
+                },
+            ));
         }
         let len = file.metadata().map_err(failed)?.len();
         let mut start = Vec::with_capacity(64);
