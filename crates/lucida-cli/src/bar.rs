@@ -1,59 +1,103 @@
-//! A bar for work of known length.
+//! The progress bar: how long work shows itself, and where Ctrl-C stops it.
 
 use std::fmt::Write;
-use std::sync::Mutex;
+use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use lucida::core::{Progress, Step, Unit};
 
 use crate::estimate::Estimate;
+use crate::interrupt;
 use crate::output::Output;
 
-const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
+const COUNT: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
+const STAGES: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 
-/// A bar on a terminal; when piped, a note on the time of long work, and a line at the end says what was done.
+/// Shows the progress of work, and stops it on Ctrl-C where that is caught: a bar on a terminal; elsewhere a note on the
+/// time that is left, where that is long.
 pub(crate) struct Bar {
+    output: Output,
     bar: Option<ProgressBar>,
-    estimate: Mutex<Estimate>,
+    /// The stage at hand, and its time.
+    stage: Option<String>,
+    estimate: Estimate,
 }
 
 impl Bar {
-    /// For so many of `what`, as in "Steps".
-    pub(crate) fn new(output: Output, what: &'static str) -> Self {
-        let shown = output.is_watched() && !output.quiet();
-        let bar = shown.then(|| ProgressBar::new(0).with_style(style(what)).with_prefix(what));
-        Self { bar, estimate: Mutex::new(Estimate::new(output)) }
+    /// For work that begins now.
+    pub(crate) fn new(output: Output) -> Self {
+        let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0));
+        Self { output, bar, stage: None, estimate: Estimate::new(output) }
     }
 
-    /// `done` of `total` are done.
-    pub(crate) fn set(&self, done: usize, total: usize) {
+    /// Clears the line, for something to be printed there.
+    pub(crate) fn hide(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Begins a stage, where `step` is of another one than before.
+    fn begin(&mut self, step: &Step<'_>) {
+        if self.stage.as_deref() == Some(step.stage) {
+            return;
+        }
+        self.stage = Some(step.stage.to_owned());
+        self.estimate = Estimate::of(self.output, step.stage);
+        if let Some(bar) = &self.bar {
+            let (template, label) = if step.stage.is_empty() { (COUNT, label(step.unit)) } else { (STAGES, "") };
+            bar.reset();
+            bar.set_style(style(template, label));
+            bar.set_prefix(label);
+            bar.set_message(step.stage.to_owned());
+        }
+    }
+
+    fn show(&self, step: &Step<'_>) {
         match &self.bar {
             Some(bar) => {
-                bar.set_length(total as u64);
-                bar.set_position(done as u64);
-            }
-            // The threads that count wait for nobody.
-            None => {
-                if let Ok(estimate) = self.estimate.try_lock() {
-                    estimate.at(done as f64 / total.max(1) as f64);
+                // A stage that comes again, for another image.
+                if step.done == 0 {
+                    bar.reset();
                 }
+                step.total.into_iter().for_each(|total| bar.set_length(total));
+                bar.set_position(step.done);
             }
+            None => step.fraction().into_iter().for_each(|fraction| self.estimate.at(fraction)),
         }
+    }
+}
+
+impl Progress for Bar {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        self.begin(step);
+        self.show(step);
+        interrupt::flow()
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.hide();
     }
 }
 
-fn style(what: &'static str) -> ProgressStyle {
-    ProgressStyle::with_template(TEMPLATE)
+/// What a bar calls a unit.
+fn label(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Images => "Images",
+        Unit::Files => "Files",
+        Unit::Features => "Features",
+        Unit::Passes => "Passes",
+        _ => "Steps",
+    }
+}
+
+fn style(template: &str, label: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", move |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:.1} {}/s", state.per_sec(), what.to_lowercase());
+            let _ = write!(out, "{:.1} {}/s", state.per_sec(), label.to_lowercase());
         })
         .progress_chars("━╸─")
 }
@@ -64,6 +108,8 @@ mod tests {
 
     #[test]
     fn the_bar_can_be_drawn() {
-        ProgressStyle::with_template(TEMPLATE).unwrap();
+        for template in [COUNT, STAGES] {
+            ProgressStyle::with_template(template).unwrap();
+        }
     }
 }

@@ -122,7 +122,7 @@ impl Work for Painter {
                 number += 1;
                 job.news(news(&file, report.done, report.size, report.losses));
             }
-            Ok(goes_on)
+            Ok(goes_on.is_continue())
         };
         let painted = transfer(network, &painting, &settings, &mut watch)?;
         let picture = painted.canvas.to_picture()?;
