@@ -395,7 +395,7 @@ impl Handle<'_> {
 pub(crate) struct Reporter<'a> {
     job: &'a Handle<'a>,
     /// What the job does, as people read it.
-    pub(crate) doing: String,
+    doing: String,
 }
 
 impl Progress for Reporter<'_> {

@@ -2,4 +2,4 @@
 
 pub mod progress;
 
-pub use progress::{Progress, Step, Unit};
+pub use progress::{Detail, Progress, Step, StyleProgress, Unit};

@@ -56,6 +56,52 @@ pub enum Unit {
     Steps,
     /// Passes through a network, forward or forward and backward.
     Passes,
+    /// Bytes received or read.
+    Bytes,
+    /// Pixels that were optimized: those of the image, once for each step.
+    Pixels,
+}
+
+/// What a step says beyond its numbers.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Detail<'a> {
+    /// Nothing.
+    None,
+    /// The work waits, and why; reported again and again while it lasts.
+    Waiting(&'a str),
+    /// A step of style transfer.
+    Style(StyleProgress<'a>),
+}
+
+/// A step of style transfer.
+#[derive(Clone, Copy)]
+pub struct StyleProgress<'a> {
+    /// The number of the scale at hand, from 1, and of all.
+    pub scale: [usize; 2],
+    /// Height and width of the image at hand, in pixels.
+    pub size: [usize; 2],
+    /// The number of the step in this scale, from 1, and of all in it.
+    pub step: [usize; 2],
+    /// The number of the frame, from 1, and of all, where frames are stylized.
+    pub frame: Option<[usize; 2]>,
+    /// The weighted sum of all losses before the step: what is minimized.
+    pub loss: f64,
+    /// The content loss before the step.
+    pub content_loss: f64,
+    /// The style loss of all layers before the step.
+    pub style_loss: f64,
+    /// Renders the image as it is now: RGB bytes, `[height, width, 3]`. On demand, as few
+    /// want it at each step.
+    pub(crate) rgb: &'a dyn Fn() -> Vec<u8>,
+}
+
+impl std::fmt::Debug for StyleProgress<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { scale, size, step, frame, loss, content_loss, style_loss, rgb: _ } = self;
+        let numbers = (scale, size, step, frame, loss, content_loss, style_loss);
+        f.debug_tuple("StyleProgress").field(&numbers).finish()
+    }
 }
 
 /// How far long work has progressed.
@@ -70,18 +116,36 @@ pub struct Step<'a> {
     pub done: u64,
     /// All units, or none where the number is unknown.
     pub total: Option<u64>,
+    /// What there is to say beyond these numbers.
+    pub detail: Detail<'a>,
 }
 
 impl<'a> Step<'a> {
     /// `done` of `total` units.
     pub fn new(unit: Unit, done: usize, total: usize) -> Self {
-        Self { stage: "", unit, done: done as u64, total: Some(total as u64) }
+        Self { stage: "", unit, done: done as u64, total: Some(total as u64), detail: Detail::None }
+    }
+
+    /// `done` of `total` bytes.
+    pub fn bytes(done: u64, total: u64) -> Self {
+        Self { stage: "", unit: Unit::Bytes, done, total: Some(total), detail: Detail::None }
+    }
+
+    /// A wait within a download, and why.
+    pub fn waiting(why: &'a str) -> Self {
+        Self { total: None, ..Self::bytes(0, 0) }.detail(Detail::Waiting(why))
     }
 
     /// The same in a stage of this name.
     #[must_use]
     pub fn stage(self, stage: &'a str) -> Self {
         Self { stage, ..self }
+    }
+
+    /// The same with a detail.
+    #[must_use]
+    pub fn detail(self, detail: Detail<'a>) -> Self {
+        Self { detail, ..self }
     }
 
     /// The part that is done, from 0 to 1; all of no work. None where the total is unknown.
