@@ -1,59 +1,211 @@
-//! A bar for work of known length.
+//! The progress bar: how long work shows itself, and where Ctrl-C stops it.
 
 use std::fmt::Write;
-use std::sync::Mutex;
+use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use lucida::core::{Detail, Progress, Step, StyleProgress, Unit};
+use lucida::nn::counted;
+use lucida::weights::hub::megabytes;
 
 use crate::estimate::Estimate;
+use crate::interrupt;
 use crate::output::Output;
 
-const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
+const COUNT: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {eta} left";
+const STAGES: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
+const BYTES: &str = "{wide_bar} {decimal_bytes}/{decimal_total_bytes} - {decimal_bytes_per_sec} - {eta} left";
+const STYLE: &str = "{prefix} {wide_bar} {percent}% - {msg} - {eta} left";
+/// Resolution of the bar of style transfer.
+const PARTS: f64 = 10_000.0;
 
-/// A bar on a terminal; when piped, a note on the time of long work, and a line at the end says what was done.
+/// Shows the progress of work, and stops it on Ctrl-C where that is caught: a bar on a terminal; elsewhere lines for each
+/// tenth of a download and each scale of a style transfer, and a note on the time that other work still takes, where
+/// that is long.
 pub(crate) struct Bar {
+    output: Output,
     bar: Option<ProgressBar>,
-    estimate: Mutex<Estimate>,
+    /// The stage at hand, and its time.
+    stage: Option<String>,
+    estimate: Estimate,
+    /// The tenths of a download that were printed, and the reason of the last wait.
+    tenths: u64,
+    waiting: String,
+    /// The number of the image, from 0, and of all that are stylized.
+    image: [usize; 2],
 }
 
 impl Bar {
-    /// For so many of `what`, as in "Steps".
-    pub(crate) fn new(output: Output, what: &'static str) -> Self {
-        let shown = output.is_watched() && !output.quiet();
-        let bar = shown.then(|| ProgressBar::new(0).with_style(style(what)).with_prefix(what));
-        Self { bar, estimate: Mutex::new(Estimate::new(output)) }
+    /// For work that begins now.
+    pub(crate) fn new(output: Output) -> Self {
+        let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0));
+        Self {
+            output,
+            bar,
+            stage: None,
+            estimate: Estimate::new(output),
+            tenths: 0,
+            waiting: String::new(),
+            image: [0, 1],
+        }
     }
 
-    /// `done` of `total` are done.
-    pub(crate) fn set(&self, done: usize, total: usize) {
+    /// What follows is about image `number`, from 0, of `count`.
+    pub(crate) fn begin_image(&mut self, number: usize, count: usize) {
+        self.image = [number, count];
+    }
+
+    /// Does something that may print.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Clears the line, for something to be printed there.
+    pub(crate) fn hide(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Begins a stage, where `step` is of another one than before.
+    fn begin(&mut self, step: &Step<'_>) {
+        if self.stage.as_deref() == Some(step.stage) {
+            return;
+        }
+        self.stage = Some(step.stage.to_owned());
+        self.estimate = Estimate::of(self.output, step.stage);
+        if let Some(bar) = &self.bar {
+            let (template, label) = match (step.unit, step.stage) {
+                (Unit::Bytes, _) => (BYTES, ""),
+                (Unit::Pixels, _) => (STYLE, ""),
+                (unit, "") => (COUNT, label(unit)),
+                _ => (STAGES, ""),
+            };
+            bar.reset();
+            bar.set_style(style(template, label));
+            bar.set_prefix(label);
+            bar.set_message(step.stage.to_owned());
+        }
+    }
+
+    fn show(&self, step: &Step<'_>) {
         match &self.bar {
             Some(bar) => {
-                bar.set_length(total as u64);
-                bar.set_position(done as u64);
-            }
-            // The threads that count wait for nobody.
-            None => {
-                if let Ok(estimate) = self.estimate.try_lock() {
-                    estimate.at(done as f64 / total.max(1) as f64);
+                // A stage that comes again, for another image.
+                if step.done == 0 {
+                    bar.reset();
                 }
+                step.total.into_iter().for_each(|total| bar.set_length(total));
+                bar.set_position(step.done);
+            }
+            None => step.fraction().into_iter().for_each(|fraction| self.estimate.at(fraction)),
+        }
+    }
+
+    /// A download: bytes have arrived.
+    fn show_bytes(&mut self, done: u64, total: u64) {
+        self.waiting.clear();
+        if let Some(bar) = &self.bar {
+            if bar.length() != Some(total) {
+                bar.set_length(total);
+                // What arrived in an earlier attempt does not count for the speed.
+                bar.set_position(done);
+                bar.reset_eta();
+            }
+            bar.set_position(done);
+            return;
+        }
+        let tenths = 10 * done / total.max(1);
+        if tenths != self.tenths && done > 0 {
+            self.tenths = tenths;
+            self.output.info(&format!("{} of {} ({} %)", megabytes(done), megabytes(total), 10 * tenths));
+        }
+    }
+
+    /// A wait, which is noted once.
+    fn show_wait(&mut self, why: &str) {
+        if why != self.waiting {
+            why.clone_into(&mut self.waiting);
+            self.suspend(|| self.output.note(why));
+        }
+    }
+
+    /// A step of style transfer.
+    fn show_style(&self, done: f64, style: &StyleProgress<'_>) {
+        let [image, images] = self.image;
+        let done = (image as f64 + done) / images as f64;
+        let StyleProgress { size: [height, width], scale: [number, scales], step: [step, steps], .. } = *style;
+        let (loss, content, style_loss) = (style.loss, style.content_loss, style.style_loss);
+        match (&self.bar, style.frame) {
+            (Some(bar), frame) => {
+                bar.set_prefix(match frame {
+                    Some([frame, frames]) => format!("frame {frame}/{frames}, {width}x{height}"),
+                    None if images > 1 => {
+                        format!("image {}/{images}, {width}x{height} ({number}/{scales})", image + 1)
+                    }
+                    None => format!("{width}x{height} ({number}/{scales})"),
+                });
+                bar.set_message(format!("loss {loss:.4} (content {content:.4}, style {style_loss:.4})"));
+                bar.set_length(PARTS as u64);
+                bar.set_position((PARTS * done) as u64);
+            }
+            (None, None) if step == steps => {
+                let line = format!("{width}x{height}: {} - loss {loss:.4}", counted(steps, "step"));
+                self.output.info(&format!("{line} - content {content:.4} - style {style_loss:.4}"));
+            }
+            (None, _) => self.estimate.at(done),
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        match (step.detail, step.unit) {
+            (Detail::Waiting(why), _) => self.show_wait(why),
+            (Detail::Style(style), _) => {
+                self.begin(step);
+                self.show_style(step.fraction().unwrap_or(0.0), &style);
+            }
+            // Checksums are quick beside the download.
+            (_, Unit::Bytes) if !step.stage.is_empty() => {}
+            (_, Unit::Bytes) => {
+                self.begin(step);
+                self.show_bytes(step.done, step.total.unwrap_or(0));
+            }
+            _ => {
+                self.begin(step);
+                self.show(step);
             }
         }
+        interrupt::flow()
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.hide();
     }
 }
 
-fn style(what: &'static str) -> ProgressStyle {
-    ProgressStyle::with_template(TEMPLATE)
+/// What a bar calls a unit.
+fn label(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Images => "Images",
+        Unit::Files => "Files",
+        Unit::Features => "Features",
+        Unit::Passes => "Passes",
+        _ => "Steps",
+    }
+}
+
+fn style(template: &str, label: &'static str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", move |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:.1} {}/s", state.per_sec(), what.to_lowercase());
+            let _ = write!(out, "{:.1} {}/s", state.per_sec(), label.to_lowercase());
         })
         .progress_chars("━╸─")
 }
@@ -64,6 +216,8 @@ mod tests {
 
     #[test]
     fn the_bar_can_be_drawn() {
-        ProgressStyle::with_template(TEMPLATE).unwrap();
+        for template in [COUNT, STAGES, BYTES, STYLE] {
+            ProgressStyle::with_template(template).unwrap();
+        }
     }
 }

@@ -13,8 +13,8 @@ const LONG: Duration = Duration::from_secs(20);
 /// Tells how much time is left of some work.
 pub(crate) struct Estimate {
     output: Output,
-    /// The part of the work that is meant, or none for all of it.
-    what: Option<&'static str>,
+    /// The stage of the work that is meant, empty for all of it.
+    stage: String,
     /// The first report: when, and what was done. Before it lies what is done once, as reading a model.
     first: Cell<Option<(Instant, f64)>>,
     told: Cell<bool>,
@@ -23,12 +23,12 @@ pub(crate) struct Estimate {
 impl Estimate {
     /// For work that begins now.
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, what: None, first: Cell::new(None), told: Cell::new(false) }
+        Self::of(output, "")
     }
 
-    /// For a part of some work, which begins now.
-    pub(crate) fn of(output: Output, what: &'static str) -> Self {
-        Self { what: Some(what), ..Self::new(output) }
+    /// For a stage of some work, which begins now.
+    pub(crate) fn of(output: Output, stage: &str) -> Self {
+        Self { output, stage: stage.to_owned(), first: Cell::new(None), told: Cell::new(false) }
     }
 
     /// Of the work, this part is done: from 0 to 1.
@@ -45,8 +45,8 @@ impl Estimate {
         }
         self.told.set(true);
         if let Some(left) = left(passed, before, done) {
-            let what = self.what.map_or_else(String::new, |what| format!("{what}: "));
-            self.output.note(&format!("{what}about {} left", seconds(left.as_secs_f64())));
+            let stage = if self.stage.is_empty() { String::new() } else { format!("{}: ", self.stage) };
+            self.output.note(&format!("{stage}about {} left", seconds(left.as_secs_f64())));
         }
     }
 }

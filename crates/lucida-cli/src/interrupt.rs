@@ -1,5 +1,6 @@
 //! Ctrl-C: the first asks the work to stop, the second ends the program.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
@@ -41,6 +42,11 @@ fn install(tell: impl Fn() + Send + 'static) -> Result<()> {
 /// Whether the work should stop.
 pub(crate) fn is_requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
+}
+
+/// Whether the work should stop, as [`Progress`](lucida::core::Progress) says it.
+pub(crate) fn flow() -> ControlFlow<()> {
+    if is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// As `eprintln`, without its panic when standard error is closed.

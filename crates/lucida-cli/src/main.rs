@@ -14,8 +14,6 @@ mod numbers;
 mod output;
 mod progress;
 mod show;
-mod stroke_bar;
-mod transfer;
 
 use std::process::ExitCode;
 

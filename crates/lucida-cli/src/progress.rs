@@ -1,6 +1,5 @@
 //! How a training shows itself: a bar for each epoch on a terminal, a line for each epoch when piped.
 
-use std::cell::RefCell;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -9,14 +8,11 @@ use lucida::Result;
 use lucida::nn::{Network, counted};
 use lucida::train::{BatchReport, EpochRecord, Flow, History, Observer};
 
-use crate::bar::Bar;
 use crate::estimate::Estimate;
 use crate::interrupt;
 use crate::output::Output;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
-
-const WORK_TEMPLATE: &str = "{msg:20} {wide_bar} {pos}/{len} - {per_sec} - {eta} left";
 
 /// Watches a training, shows it, and stops it on Ctrl-C.
 pub(crate) struct Progress {
@@ -94,71 +90,6 @@ impl Drop for Progress {
     }
 }
 
-/// Shows how much of some work is done, from any thread, and stops it on Ctrl-C where that is caught.
-pub(crate) struct Counter {
-    bar: Bar,
-}
-
-impl Counter {
-    /// For so many of `what`, as in "Files".
-    pub(crate) fn new(output: Output, what: &'static str) -> Self {
-        Self { bar: Bar::new(output, what) }
-    }
-
-    /// So many of so many are done; whether to go on.
-    pub(crate) fn at(&self, done: usize, total: usize) -> bool {
-        self.bar.set(done, total);
-        !interrupt::is_requested()
-    }
-}
-
-/// A bar for work of several parts, one after another, on a terminal; elsewhere a note for each part that takes long.
-pub(crate) struct WorkBar {
-    output: Output,
-    bar: Option<ProgressBar>,
-    part: RefCell<Option<(&'static str, Estimate)>>,
-}
-
-impl WorkBar {
-    pub(crate) fn new(output: Output) -> Self {
-        let style = || ProgressStyle::with_template(WORK_TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let draw = || ProgressBar::new(0).with_style(style().progress_chars("━╸─"));
-        Self { output, bar: (output.is_watched() && !output.quiet()).then(draw), part: RefCell::new(None) }
-    }
-
-    /// How far a part has come.
-    pub(crate) fn show(&self, what: &'static str, done: usize, total: usize) {
-        let Some(bar) = &self.bar else { return self.estimate(what, done as f64 / total.max(1) as f64) };
-        if done == 0 || bar.message() != what {
-            bar.reset();
-            bar.set_message(what);
-        }
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    }
-
-    fn estimate(&self, what: &'static str, done: f64) {
-        let mut part = self.part.borrow_mut();
-        match &*part {
-            Some((same, estimate)) if *same == what => estimate.at(done),
-            _ => *part = Some((what, Estimate::of(self.output, what))),
-        }
-    }
-
-    /// Clears the line, for something to be printed there.
-    pub(crate) fn hide(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for WorkBar {
-    fn drop(&mut self) {
-        self.hide();
-    }
-}
-
 fn style() -> ProgressStyle {
     ProgressStyle::with_template(TEMPLATE)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -228,6 +159,5 @@ mod tests {
     #[test]
     fn the_bar_can_be_drawn() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
-        ProgressStyle::with_template(WORK_TEMPLATE).unwrap();
     }
 }

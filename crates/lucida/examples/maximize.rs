@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let make = |network: &Network, layer: &str, filters: usize, method: Method| {
         let objectives: Vec<_> = (0..filters).map(Objective::Channel).collect();
-        maximize(network, None, &Target::layer(layer), &objectives, &method, cpu, &mut |_, _| true)
+        maximize(network, None, &Target::layer(layer), &objectives, &method, cpu, &mut ())
     };
     let start = Instant::now();
     match work.as_str() {

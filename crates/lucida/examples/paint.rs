@@ -2,8 +2,11 @@
 //!
 //! `cargo run --release -p lucida --example paint -- photo.jpg painted.png [SIZE]`
 
+use std::ops::ControlFlow;
+
+use lucida::core::{Detail, Step};
 use lucida::data::Picture;
-use lucida::style::{Job, Pooling, Preset, Report, StyleNetwork, brushwork, choose, transfer};
+use lucida::style::{Job, Pooling, Preset, StyleNetwork, brushwork, choose, transfer};
 use lucida::{Cpu, Error, Result};
 
 fn main() -> Result<()> {
@@ -17,9 +20,11 @@ fn main() -> Result<()> {
         settings.size = size.parse().map_err(|_| Error::argument(format!("{size} is no number of pixels")))?;
     }
     let job = Job::new(Picture::open(photo.as_ref())?, vec![(brushwork()?, 1.0)]);
-    let made = transfer(network, &job, &settings, &mut |report: &Report| {
-        eprintln!("{:.0} %: {:.4}", 100.0 * report.done, report.losses.total);
-        Ok(true)
+    let made = transfer(network, &job, &settings, &mut |step: &Step<'_>| {
+        if let (Detail::Style(style), Some(done)) = (step.detail, step.fraction()) {
+            eprintln!("{:.0} %: {:.4}", 100.0 * done, style.loss);
+        }
+        ControlFlow::Continue(())
     })?;
     made.canvas.to_picture()?.save_png(painted.as_ref())
 }

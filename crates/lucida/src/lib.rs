@@ -1,6 +1,7 @@
 //! Lucida: train convolutional networks, take them apart and paint with them.
 
 pub mod bulk;
+pub mod core;
 pub mod data;
 pub mod error;
 pub mod explain;

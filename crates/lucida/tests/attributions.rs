@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Expected, agree, shared};
+use lucida::core::Step;
 use lucida::data::{Dataset, Limits, Mnist, Preprocessing, Subset, idx};
 use lucida::explain::{Account, Baseline, ClassScore, Explainer, HeatMap, Method, Settings, explain, sanity_check};
 use lucida::nn::layers::{
@@ -466,7 +467,7 @@ fn maps_of_digits_are_better_than_chance_and_depend_on_the_network() {
     let methods = [Method::Gradient, Method::GuidedBackprop, Method::GradCam, Method::IntegratedGradients];
     let (class, _) = explainer.predict(&digits[0]).unwrap();
     let mut told = 0;
-    let checks = sanity_check(&model, &digits[0], class, &methods, &settings, |_| {
+    let checks = sanity_check(&model, &digits[0], class, &methods, &settings, &mut |_: &Step<'_>| {
         told += 1;
         std::ops::ControlFlow::Continue(())
     })
@@ -523,8 +524,8 @@ fn what_cannot_be_explained() {
     let aside = model(b.build(&[out], 1).unwrap());
     refused(&aside, &[0.5; 16], 0, Method::GradCam, &with("aside"), "layer aside: the classes");
 
-    let mut explainer = Explainer::new(&classes, &plain).unwrap().watched(|progress| {
-        if progress.done > 0 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    let mut explainer = Explainer::new(&classes, &plain).unwrap().progress(|step: &Step<'_>| {
+        if step.done > 0 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
     });
     assert!(matches!(explainer.explain(&input, 0, Method::Rise), Err(Error::Interrupted)));
 }

@@ -112,7 +112,7 @@ fn the_figure_over_a_set_uses_each_picture_once_and_repeats() {
         count: 5,
         cpu: Cpu::detect().with_threads(2),
     };
-    let make = || DeconvFigure::new(&question, &Endless(150), |_, _| Ok(())).unwrap();
+    let make = || DeconvFigure::new(&question, &Endless(150), &mut ()).unwrap();
     let (first, again) = (make(), make());
     for (a, b) in first.filters.iter().zip(&again.filters) {
         let images: Vec<usize> = a.examples.iter().map(|example| example.image).collect();

@@ -12,7 +12,8 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use lucida::Error;
-use lucida::weights::hub::{Event, Fetched, Hub, Patience, Published, State};
+use lucida::core::{Detail, Step, Unit};
+use lucida::weights::hub::{Fetched, Hub, Patience, Published, State};
 use md5::{Digest, Md5};
 use server::{Request, Server, file, head};
 use tempfile::TempDir;
@@ -58,7 +59,7 @@ impl Setup {
     }
 
     fn fetch(&self) -> lucida::Result<Fetched> {
-        self.hub.fetch(&self.file, &mut |_| ControlFlow::Continue(()))
+        self.hub.fetch(&self.file, &mut ())
     }
 
     /// The one line that says what went wrong.
@@ -117,21 +118,19 @@ fn a_file_is_fetched_once() {
     let setup = Setup::of(&server);
     assert_eq!(setup.hub.state(&setup.file), State::Missing);
     let mut events = Vec::new();
-    let fetched = setup.hub.fetch(&setup.file, &mut |event| {
-        events.push(event.clone());
+    let fetched = setup.hub.fetch(&setup.file, &mut |step: &Step<'_>| {
+        events.push((step.stage.to_owned(), step.done, step.total));
         ControlFlow::Continue(())
     });
     assert_eq!(fetched.unwrap(), Fetched::Now);
     setup.check_good();
     let done: Vec<u64> = events
         .iter()
-        .filter_map(|event| match event {
-            Event::Progress { done, total } => Some(*done).filter(|_| *total == 300_000),
-            _ => None,
-        })
+        .filter(|(stage, _, total)| stage.is_empty() && *total == Some(300_000))
+        .map(|(_, done, _)| *done)
         .collect();
     assert!(done.is_sorted() && done.first() == Some(&0) && done.last() == Some(&300_000), "{done:?}");
-    assert_eq!(events.last(), Some(&Event::Verifying));
+    assert_eq!(events.last(), Some(&("checksum".to_owned(), 300_000, Some(300_000))));
 
     assert_eq!(setup.fetch().unwrap(), Fetched::BeforeNow);
     assert_eq!(server.requests().len(), 1);
@@ -386,9 +385,9 @@ fn refusals_are_told_and_passing_ones_tried_again() {
     });
     let setup = Setup::of(&server);
     let mut waits = Vec::new();
-    let fetched = setup.hub.fetch(&setup.file, &mut |event| {
-        if let Event::Waiting(why) = event {
-            waits.push(why.clone());
+    let fetched = setup.hub.fetch(&setup.file, &mut |step: &Step<'_>| {
+        if let Detail::Waiting(why) = step.detail {
+            waits.push(why.to_owned());
         }
         ControlFlow::Continue(())
     });
@@ -453,8 +452,8 @@ fn nobody_there() {
 fn stopping_keeps_what_has_arrived() {
     let server = good();
     let setup = Setup::of(&server);
-    let stopped = setup.hub.fetch(&setup.file, &mut |event| match event {
-        Event::Progress { done, .. } if *done > 100_000 => ControlFlow::Break(()),
+    let stopped = setup.hub.fetch(&setup.file, &mut |step: &Step<'_>| match step.unit {
+        Unit::Bytes if step.done > 100_000 => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
     assert!(matches!(stopped, Err(Error::Interrupted)));
@@ -466,8 +465,8 @@ fn stopping_keeps_what_has_arrived() {
 
     // While it waits to try again, too.
     let setup = Setup::new("http://127.0.0.1:1");
-    let stopped = setup.hub.fetch(&setup.file, &mut |event| match event {
-        Event::Waiting(_) => ControlFlow::Break(()),
+    let stopped = setup.hub.fetch(&setup.file, &mut |step: &Step<'_>| match step.detail {
+        Detail::Waiting(_) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
     assert!(matches!(stopped, Err(Error::Interrupted)));
@@ -504,8 +503,8 @@ fn a_cache_that_cannot_be_is_named() {
     let in_the_way = folder.path().join("file");
     fs::write(&in_the_way, "x").unwrap();
     let hub = Hub::new(&in_the_way.join("weights"), &server.url()).unwrap();
-    let error = hub.fetch(&published(&content()), &mut |_| ControlFlow::Continue(())).unwrap_err();
-    assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("file/weights"), "{error}");
+    let error = hub.fetch(&published(&content()), &mut ()).unwrap_err();
+    assert!(error.to_string().ends_with("/file: is a file; a folder is needed"), "{error}");
     assert!(server.requests().is_empty());
 }
 
@@ -573,7 +572,7 @@ mod tls {
         let server = start(|_, request, out| file(out, request, &content(), TAG, ALL));
         let plain = setup(&server, "localhost", false);
         let hub = plain.hub.clone().with_certificates(&pem("make.sh"));
-        let error = hub.fetch(&plain.file, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let error = hub.fetch(&plain.file, &mut ()).unwrap_err();
         assert!(error.to_string().contains("make.sh: holds no certificates"), "{error}");
     }
 

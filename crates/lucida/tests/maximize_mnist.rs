@@ -32,7 +32,7 @@ fn trained() -> &'static Trained {
 fn pictures(model: &Model, target: &Target, count: usize, method: &Method) -> Vec<Maximized> {
     let objectives: Vec<_> = (0..count).map(Objective::Channel).collect();
     let preprocessing = model.preprocessing.as_ref();
-    maximize(&model.network, preprocessing, target, &objectives, method, Cpu::detect(), &mut |_, _| true).unwrap()
+    maximize(&model.network, preprocessing, target, &objectives, method, Cpu::detect(), &mut ()).unwrap()
 }
 
 /// The mean activation of every channel of a layer, for each input.

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Context, distributed, refuse_within};
+use crate::bar::Bar;
 use crate::exit::Reported;
 use crate::interrupt;
-use crate::progress::Counter;
 
 /// A bulk job.
 pub(super) struct Job<'a> {
@@ -47,9 +47,7 @@ impl Job<'_> {
             false => Results::at(self.out),
         };
         interrupt::catch()?;
-        let counter = Counter::new(context.output, "Pictures");
-        let tally = bulk::run(deal, &source, &results, question, &|done, total| counter.at(done, total))?;
-        drop(counter);
+        let tally = bulk::run(deal, &source, &results, question, &mut Bar::new(context.output))?;
         let Some(Tally { items, before, done, failed }) = tally else { return Ok(()) };
         let out = self.out.display();
         context.output.result(&format!(

@@ -8,8 +8,8 @@ use lucida::explain::{
     DeconvFigure, Deconvnet, Field, Question, ReceptiveField, Target, outlined_fields, peaks, projection_sheet,
     strongest_filters,
 };
+use lucida::files;
 use lucida::weights::{Model, Top};
-use lucida::{Error, files};
 use serde::Serialize;
 
 use super::maximize::takes_any_size;
@@ -169,7 +169,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
     limited(filters.len().saturating_mul(count))?;
     let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
     interrupt::catch()?;
-    let bar = Bar::new(context.output, "Pictures");
+    let mut bar = Bar::new(context.output);
     let len = set.set().len();
     let looked_at = match (arguments.first, arguments.sample) {
         (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
@@ -184,10 +184,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         count,
         cpu: context.cpu,
     };
-    let figure = DeconvFigure::new(&question, &pictures as &dyn Dataset, |done, total| {
-        bar.set(done, total);
-        if interrupt::is_requested() { Err(Error::Interrupted) } else { Ok(()) }
-    })?;
+    let figure = DeconvFigure::new(&question, &pictures as &dyn Dataset, &mut bar)?;
     drop(bar);
     for (_, error) in figure.skipped.iter().take(NAMED) {
         context.output.note(&format!("skipped {error}"));

@@ -48,13 +48,9 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
         seed: arguments.seed,
         ..Dream::default()
     };
-    let bar = Bar::new(context.output, "Steps");
-    let mut watch = |done: usize, total: usize| {
-        bar.set(done, total);
-        !interrupt::is_requested()
-    };
+    let mut bar = Bar::new(context.output);
     let (target, about) = (Target::layer(&layer), preprocessing.as_ref());
-    let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut watch)
+    let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut bar)
         .with_context(|| arguments.model.clone())?;
     drop(bar);
     dreamt.save(out)?;

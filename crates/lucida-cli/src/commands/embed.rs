@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use lucida::core::{Progress, Step, Unit};
 use lucida::data::{Dataset, Filter, Fit, Picture, Skipped, choose, save_skipped};
 use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, features_of, last_features};
 use lucida::files::{self, csv_field};
@@ -16,11 +17,11 @@ use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::{Context, open_model};
 use crate::arguments::Source;
+use crate::bar::Bar;
 use crate::cli::{Embed, Map};
 use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::percent;
-use crate::progress::Counter;
 
 /// The side of an image among the neighbors, in pixels.
 const SHOWN: usize = 96;
@@ -105,11 +106,8 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     interrupt::catch()?;
     let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?;
     let chosen = choose(pictures.set().len(), arguments.sample as usize, arguments.seed);
-    let features = {
-        let counter = Counter::new(output, "Pictures");
-        features(&model, pictures.set(), &chosen, layer, context.cpu, &|done, total| counter.at(done, total))
-            .with_context(|| arguments.model.model.clone())?
-    };
+    let features = features(&model, pictures.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
+        .with_context(|| arguments.model.model.clone())?;
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
         let what = match features.are_pooled() {
@@ -132,14 +130,13 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         places.push(("pca", pca.plane()));
     }
     if arguments.method != Map::Pca {
-        let counter = Counter::new(output, "Steps");
         let settings = Tsne {
             perplexity: arguments.perplexity,
             iterations: arguments.steps as usize,
             seed: arguments.seed,
             ..Tsne::default()
         };
-        places.push(("tsne", settings.map(&features, context.cpu, &|done, total| counter.at(done, total))?));
+        places.push(("tsne", settings.map(&features, context.cpu, &mut Bar::new(output))?));
     }
     for (name, points) in &places {
         work.draw(name, points)?;
@@ -231,7 +228,7 @@ impl Work<'_> {
             .title(format!("{count} {origin} at layer {layer}: {kind}"))
             .labels(labels);
         let shown = scatter.with_room();
-        let counter = Counter::new(self.context.output, "Pictures");
+        let mut bar = Bar::new(self.context.output);
         let mut thumbnails = Vec::with_capacity(shown.len());
         // Small at once: photos are large.
         let size = 2 * scatter.thumbnail_size();
@@ -240,7 +237,7 @@ impl Work<'_> {
             let large = picture.width().min(picture.height()) > size;
             let small = if large { picture.fit(size, size, Fit::Crop, Filter::Bilinear)? } else { picture };
             thumbnails.push((index, small));
-            if !counter.at(number + 1, shown.len()) {
+            if bar.update(&Step::new(Unit::Images, number + 1, shown.len())).is_break() {
                 return Err(lucida::Error::Interrupted.into());
             }
         }

@@ -1,13 +1,14 @@
 //! `lucida explain`
 
-use std::ops::ControlFlow;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use lucida::core::{Progress, Step};
 use lucida::data::Picture;
 use lucida::explain::{
-    Account, Explained, Explainer, HeatMap, Method, Progress, SanityCheck, Settings, class_name, comparison,
-    find_class, sanity_check, sanity_strips, spatial_layer,
+    Account, Explained, Explainer, HeatMap, Method, SanityCheck, Settings, class_name, comparison, find_class,
+    sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
 use lucida::weights::{Model, OutputKind, Outputs, Top};
@@ -18,12 +19,12 @@ use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::subject::places;
 use super::{Context, note_blank, open_model};
+use crate::bar::Bar;
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
 use crate::exit::Usage;
 use crate::interrupt;
 use crate::output::{as_json, percent};
-use crate::progress::WorkBar;
 
 /// The names of the sheet and of the strips of the check.
 const SHEET: &str = "comparison.png";
@@ -229,12 +230,8 @@ impl Work<'_> {
         let probabilities = explainer.probabilities(&input)?;
         let (predicted, _) = explainer.predict(&input)?;
         let class = class.unwrap_or(predicted);
-        let bar = WorkBar::new(output);
-        let watch = |progress: Progress| {
-            bar.show(progress.what, progress.done, progress.total);
-            if interrupt::is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let mut explainer = explainer.watched(watch);
+        let bar = RefCell::new(Bar::new(output));
+        let mut explainer = explainer.progress(|step: &Step<'_>| bar.borrow_mut().update(step));
         let outputs = explainer.outputs().clone();
         let meant = named(model, &outputs, class, probabilities[class]);
         let talks = !arguments.json;
@@ -252,7 +249,7 @@ impl Work<'_> {
             let map = explainer.explain(&input, class, method).with_context(about)?;
             let faithfulness = explainer.faithfulness(&input, &map)?;
             let one = Explained { map, faithfulness };
-            bar.hide();
+            bar.borrow().hide();
             if talks {
                 output.result(&row(&one))?;
             }
@@ -267,10 +264,10 @@ impl Work<'_> {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
         }
         let checks = match arguments.check {
-            true => Some(sanity_check(model, &input, class, methods, settings, watch)?),
+            true => Some(sanity_check(model, &input, class, methods, settings, &mut *bar.borrow_mut())?),
             false => None,
         };
-        bar.hide();
+        bar.borrow().hide();
         if let Some(checks) = &checks {
             save(CHECK, sanity_strips(&seen, checks)?)?;
             if talks {

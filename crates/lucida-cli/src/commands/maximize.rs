@@ -155,14 +155,10 @@ impl Work<'_> {
         let earlier = making.each.as_deref().map(claim).transpose()?;
         let method = self.method(making)?;
         let objectives: Vec<Objective> = self.parts.iter().map(|(_, objective)| objective.clone()).collect();
-        let bar = Bar::new(context.output, "Steps");
-        let mut watch = |done: usize, total: usize| {
-            bar.set(done, total);
-            !interrupt::is_requested()
-        };
+        let mut bar = Bar::new(context.output);
         let Model { network, preprocessing, .. } = self.model;
         let found =
-            maximize(network, preprocessing.as_ref(), &self.target, &objectives, &method, context.cpu, &mut watch)
+            maximize(network, preprocessing.as_ref(), &self.target, &objectives, &method, context.cpu, &mut bar)
                 .with_context(|| self.name.to_owned())?;
         drop(bar);
         let made: Vec<(Of, &Maximized)> =

@@ -10,10 +10,10 @@ use lucida::weights::{Model, load_model};
 
 use super::Context;
 use crate::arguments::Source;
+use crate::bar::Bar;
 use crate::cli::ReportArguments;
 use crate::cli::place::free;
 use crate::interrupt;
-use crate::progress::Counter;
 
 pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
     let folder = &arguments.run;
@@ -66,10 +66,9 @@ fn source(data: &Path) -> Source {
 
 /// The images of a folder, split as for the run.
 fn images(data: &Path, origin: &Origin, model: &Model, context: Context) -> Result<Folder> {
-    let counter = Counter::new(context.output, "Files");
-    let watch = |done, total| counter.at(done, total);
+    let mut bar = Bar::new(context.output);
     let builder = Folder::builder(data).split(origin.validation_split, origin.seed).cpu(context.cpu);
-    Ok(builder.keep(model.preprocessing()?, memory_to_keep()).watch(&watch).open()?)
+    Ok(builder.keep(model.preprocessing()?, memory_to_keep()).progress(&mut bar).open()?)
 }
 
 /// Digits, split as for the run.

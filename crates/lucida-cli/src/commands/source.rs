@@ -11,10 +11,10 @@ use lucida::weights::Model;
 
 use super::Context;
 use crate::arguments::{Indices, Source};
+use crate::bar::Bar;
 use crate::cli::{Evaluate, PartName};
 use crate::exit::Usage;
 use crate::output::Output;
-use crate::progress::Counter;
 
 /// The part of a folder that a run has split itself.
 fn split_of_run(
@@ -75,9 +75,8 @@ impl Pictures {
             Source::Mnist(folder) => return Self::digits(folder.as_deref()),
             Source::Folder(folder) => folder,
         };
-        let counter = Counter::new(context.output, "Files");
-        let watch = |done, total| counter.at(done, total);
-        let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).watch(&watch);
+        let mut bar = Bar::new(context.output);
+        let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).progress(&mut bar);
         if let Ok(preprocessing) = model.preprocessing() {
             builder = builder.keep(preprocessing, memory_to_keep());
         }
@@ -100,9 +99,8 @@ impl Pictures {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let origin = origin.filter(|origin| whole.starts_with(&origin.data));
         let own = origin.filter(|origin| origin.data == whole);
-        let counter = Counter::new(context.output, "Files");
-        let watch = |done, total| counter.at(done, total);
-        let mut builder = Folder::builder(folder).strict(arguments.strict).cpu(context.cpu).watch(&watch);
+        let mut bar = Bar::new(context.output);
+        let mut builder = Folder::builder(folder).strict(arguments.strict).cpu(context.cpu).progress(&mut bar);
         if let Ok(preprocessing) = model.preprocessing() {
             builder = builder.keep(preprocessing, memory_to_keep());
         }
@@ -126,7 +124,7 @@ impl Pictures {
                 folder.display()
             ),
         };
-        drop(counter);
+        drop(bar);
         let part = match wanted {
             Some(part) => Some(part.name()),
             None => (in_parts || own.is_some()).then_some("all"),

@@ -1,15 +1,18 @@
 //! `lucida style`
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use lucida::core::{Detail, Progress, Step, StyleProgress};
 use lucida::data::{FileKind, Filter, Picture, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, Colours, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Report, Settings, Start,
-    StyleLoss, StyleNetwork, transfer,
+    self, Canvas, Colours, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Settings, Start, StyleLoss,
+    StyleNetwork, transfer,
 };
 use lucida::{bulk, nearest_name};
 
@@ -18,13 +21,13 @@ use serde_json::json;
 use super::bulk::answer;
 use super::{Context, refuse_within};
 use crate::arguments::StartArgument;
+use crate::bar::Bar;
 use crate::cli::place::{free, name_of};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
-use crate::stroke_bar::StrokeBar;
 
 /// Paints all images of a folder or list, by all processes.
 fn share(arguments: &Style, context: Context) -> Result<()> {
@@ -55,7 +58,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
         ask(&mut |picture, place| {
             let original = unframed(picture.clone());
             let job = job(arguments, &original).map_err(told)?;
-            let made = transfer(network.clone(), &job, &settings, &mut |_: &Report| Ok(!interrupt::is_requested()))?;
+            let made = transfer(network.clone(), &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
             if made.stopped {
                 return Err(lucida::Error::Interrupted);
             }
@@ -116,7 +119,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let (network, settings) = arguments.painting.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits, bar: StrokeBar::new(context.output) };
+    let brush = Brush { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
     let stopped = brush.paint(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
@@ -154,10 +157,10 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     // What is wrong with the styles is wrong with all images.
     check(&job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits, bar: StrokeBar::new(context.output) };
+    let brush = Brush { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
     let mut failed = 0;
     for (number, (item, name)) in items.iter().zip(&names).enumerate() {
-        brush.bar.begin(number, items.len());
+        brush.bar.borrow_mut().begin_image(number, items.len());
         let result = source.open(item).map_err(anyhow::Error::from).and_then(|picture| {
             let (original, path) = (unframed(picture), out.join(name));
             path.parent().map_or(Ok(()), files::create_folder)?;
@@ -168,7 +171,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
             Ok(true) => return Err(lucida::Error::Interrupted.into()),
             Err(problem) => {
                 failed += 1;
-                brush.bar.suspend(|| report(&problem.context(item.to_string())));
+                brush.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
             }
         }
     }
@@ -185,7 +188,7 @@ struct Brush<'a> {
     network: StyleNetwork,
     settings: Settings,
     bits: u8,
-    bar: StrokeBar,
+    bar: RefCell<Bar>,
 }
 
 impl Brush<'_> {
@@ -195,11 +198,16 @@ impl Brush<'_> {
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
         let mut way = Way::new(arguments, job, settings)?;
-        let made = transfer(network.clone(), job, settings, &mut |report: &Report| {
-            bar.show(report);
-            bar.suspend(|| way.step(report))?;
-            Ok(!interrupt::is_requested())
+        let mut written = Ok(());
+        let made = transfer(network.clone(), job, settings, &mut |step: &Step<'_>| {
+            let flow = bar.borrow_mut().update(step);
+            if let Detail::Style(style) = &step.detail {
+                written = bar.borrow().suspend(|| way.step(style));
+            }
+            // What cannot be written ends the work.
+            if written.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
+        written?;
         let canvas = match arguments.keep_size {
             true => enlarged(&made.canvas, &original.picture)?,
             false => made.canvas,
@@ -216,7 +224,7 @@ impl Brush<'_> {
             made.start.total,
             made.end.total
         );
-        bar.suspend(|| context.output.result(&text))?;
+        bar.borrow().suspend(|| context.output.result(&text))?;
         Ok(made.stopped)
     }
 }
@@ -401,13 +409,13 @@ impl<'a> Way<'a> {
         Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0 })
     }
 
-    fn step(&mut self, report: &Report) -> lucida::Result<()> {
+    fn step(&mut self, style: &StyleProgress<'_>) -> lucida::Result<()> {
         self.steps += 1;
         let wanted = self.film.is_some() || self.arguments.preview.is_some() || self.screen.is_some();
         if !wanted || !(self.steps == 1 || self.steps.is_multiple_of(self.arguments.every as usize)) {
             return Ok(());
         }
-        let picture = report.picture()?;
+        let picture = style.picture()?;
         if let Some(film) = &mut self.film {
             film.add(&picture)?;
         }

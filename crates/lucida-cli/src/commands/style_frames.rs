@@ -1,21 +1,23 @@
 //! `lucida style-frames`
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use lucida::core::{Progress, Step};
 use lucida::data::Picture;
 use lucida::files;
 use lucida::nn::counted;
-use lucida::style::{Painted, Report, Sequence, paint_frames};
+use lucida::style::{Painted, Sequence, paint_frames};
 
 use super::Context;
 use super::style::{open_style, style_name};
+use crate::bar::Bar;
 use crate::cli::StyleFrames;
 use crate::cli::place::free;
 use crate::interrupt;
 use crate::output::seconds;
-use crate::stroke_bar::StrokeBar;
 
 /// The endings of the names of images.
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp"];
@@ -56,18 +58,16 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let sequence =
         Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
     let (output, total) = (context.output, frames.len());
-    let bar = StrokeBar::new(output);
-    let mut watch = |index: usize, report: &Report| {
-        bar.show_frame([index + 1, total], report);
-        Ok(!interrupt::is_requested())
-    };
+    let bar = RefCell::new(Bar::new(output));
+    let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
     let mut written = 0;
     let read = |index: usize| Picture::open(&frames[index]);
-    let outcome = paint_frames(network, total, &styles, &sequence, read, &mut watch, |index, made| {
+    let outcome = paint_frames(network, total, &styles, &sequence, read, &mut progress, |index, made| {
         let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&out.join(&names[index]), 8)?;
         written += 1;
-        bar.suspend(|| output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total)));
+        bar.borrow()
+            .suspend(|| output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total)));
         Ok(())
     });
     if written > 0 {

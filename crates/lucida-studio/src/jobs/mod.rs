@@ -9,12 +9,14 @@ mod record;
 mod store;
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use lucida::core::{Progress, Step};
 use lucida::{Error, files};
 use serde::Serialize;
 use serde_json::Value;
@@ -331,8 +333,18 @@ impl Handle<'_> {
         self.jobs.store.folder(&self.id)
     }
 
+    /// Whether the job should stop, as [`Progress`] says it.
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        if self.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Receives the progress of what the library is `doing` for the job.
+    pub(crate) fn reporter(&self, doing: impl Into<String>) -> Reporter<'_> {
+        Reporter { job: self, doing: doing.into() }
+    }
+
     /// Says how far the work is; whether to go on.
-    pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> bool {
+    pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> ControlFlow<()> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS) {
             *told = Some(Instant::now());
@@ -342,7 +354,7 @@ impl Handle<'_> {
                 self.jobs.tell(&Event::Job { job: Box::new(record.clone()) });
             }
         }
-        !self.is_cancelled()
+        self.flow()
     }
 
     /// Tells something of the job's own, and keeps it.
@@ -376,6 +388,19 @@ impl Handle<'_> {
                 record.files.push(name.to_owned());
             }
         });
+    }
+}
+
+/// Passes the progress of the library on to a job, and its wish to stop back.
+pub(crate) struct Reporter<'a> {
+    job: &'a Handle<'a>,
+    /// What the job does, as people read it.
+    doing: String,
+}
+
+impl Progress for Reporter<'_> {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        self.job.progress(step.done as usize, step.total.unwrap_or(0) as usize, &self.doing)
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum State {
 
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(crate) struct Progress {
+pub(crate) struct JobProgress {
     pub(crate) done: usize,
     pub(crate) total: usize,
     pub(crate) doing: String,
@@ -41,7 +41,7 @@ pub(crate) struct Record {
     pub(crate) created: f64,
     pub(crate) started: Option<f64>,
     pub(crate) finished: Option<f64>,
-    pub(crate) progress: Progress,
+    pub(crate) progress: JobProgress,
     /// What was asked for.
     pub(crate) request: Value,
     /// What the request was about: the same request about the same thing need not be worked on twice.
@@ -63,7 +63,7 @@ impl Record {
             created: now(),
             started: None,
             finished: None,
-            progress: Progress::default(),
+            progress: JobProgress::default(),
             request,
             stamp: None,
             result: Value::Null,
@@ -83,7 +83,7 @@ impl Record {
     }
 
     pub(super) fn at(&mut self, done: usize, total: usize, doing: &str) {
-        self.progress = Progress { done, total, doing: doing.to_owned() };
+        self.progress = JobProgress { done, total, doing: doing.to_owned() };
     }
 
     /// The server ended before the job did.

@@ -12,13 +12,14 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use serde_json::{Map, Value};
 
 pub use results::{Place, Results, Tally};
 pub use source::{Source, lines};
 
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::Picture;
 use crate::{Error, Result};
 
@@ -58,32 +59,32 @@ pub type Answer = Map<String, Value>;
 /// What is asked about each image. It may write files of its own beside the result, see [`Place::file`].
 pub type Question<'a> = dyn FnMut(&Picture, &Place) -> Result<Answer> + 'a;
 
-/// Who watches: called with the number of items that were dealt out, and of all that are left to do. Says whether to go on.
-pub type Watch<'a> = dyn Fn(usize, usize) -> bool + 'a;
-
 /// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
-/// is a failure, which is noted, and tried again the next time. Returns the tally on the one that leads.
+/// is a failure, which is noted, and tried again the next time. Progress counts the images that were dealt out, of all that
+/// are left to do. Returns the tally on the one that leads.
 ///
 /// # Errors
-/// Those of listing the source and of writing results; [`Error::Interrupted`] when `watch` says so.
+/// Those of listing the source and of writing results; [`Error::Interrupted`] when `progress` stops it.
 pub fn run(
     deal: &dyn Deal,
     source: &Source,
     results: &Results,
     question: &mut Question<'_>,
-    watch: &Watch<'_>,
+    progress: &mut dyn Progress,
 ) -> Result<Option<Tally>> {
     let all = if deal.leads() { source.list()? } else { Vec::new() };
     let left: Vec<String> = all.iter().filter(|item| !results.is_done(item)).cloned().collect();
     let dealt = Cell::new(0);
+    // Both the one that deals out and the one that works report.
+    let progress = RefCell::new(progress);
+    let report = || report(&mut **progress.borrow_mut(), &Step::new(Unit::Images, dealt.get(), left.len()));
     let mut items = left.iter().cloned().inspect(|_| {
         dealt.set(dealt.get() + 1);
-        watch(dealt.get(), left.len());
+        // A wish to stop is seen by the work on the item, which asks again.
+        let _ = report();
     });
     deal.deal(&mut items, &mut |item| {
-        if !watch(dealt.get(), left.len()) {
-            return Err(Error::Interrupted);
-        }
+        report()?;
         let place = results.place(item);
         match source.open(item).and_then(|picture| question(&picture, &place)) {
             Ok(answer) => results.finish(item, answer),

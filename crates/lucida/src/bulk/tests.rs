@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -44,9 +45,10 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
         gray(picture, place)
     };
     // Stopped before its third item.
-    let stopped = run(&Alone, &source, &results, &mut question, &|_, _| asked.get() < 2);
+    let mut stop = |_: &Step<'_>| if asked.get() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let stopped = run(&Alone, &source, &results, &mut question, &mut stop);
     assert!(matches!(stopped, Err(Error::Interrupted)) && !out.join("results.jsonl").exists());
-    let tally = run(&Alone, &source, &results, &mut question, &|_, _| true).unwrap().unwrap();
+    let tally = run(&Alone, &source, &results, &mut question, &mut ()).unwrap().unwrap();
     assert_eq!((tally, asked.get()), (Tally { items: 5, before: 2, done: 4, failed: 1 }, 4));
     let expected = [("a/1.png", 1), ("a/2.png", 2), ("b/1.png", 3), ("b/deep/4.png", 4)];
     assert_eq!(lines(&out), expected.map(|(name, gray)| (name.to_owned(), gray)));
@@ -55,7 +57,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     // What failed is tried again; mended, it is no failure any more.
     Picture::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
     fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
-    let tally = run(&Alone, &source, &results, &mut question, &|_, _| true).unwrap().unwrap();
+    let tally = run(&Alone, &source, &results, &mut question, &mut ()).unwrap().unwrap();
     assert_eq!((tally, asked.get()), (Tally { items: 5, before: 4, done: 5, failed: 0 }, 5));
     assert!(lines(&out).contains(&("b/broken.jpg".to_owned(), 5)) && !out.join("failures.csv").exists());
     // Another job has no place here.
@@ -73,7 +75,7 @@ fn lists_name_pictures_relative_to_themselves() {
     assert_eq!(source.list().unwrap(), ["b/1.png", "a/2.png", "missing.png"]);
     let out = folder.path().join("out");
     let results = Results::create(&out, &Value::Null).unwrap();
-    let tally = run(&Alone, &source, &results, &mut gray, &|_, _| true).unwrap().unwrap();
+    let tally = run(&Alone, &source, &results, &mut gray, &mut ()).unwrap().unwrap();
     assert_eq!(tally, Tally { items: 3, before: 0, done: 2, failed: 1 });
     assert_eq!(lines(&out), [("b/1.png".to_owned(), 3), ("a/2.png".to_owned(), 2)]);
     assert!(Source::of("nowhere/at/all").unwrap_err().to_string().contains("nowhere/at/all"));

@@ -25,7 +25,7 @@ pub use dataset::{Dataset, LabelledImages, Subset};
 pub use digit::normalise_digit;
 pub use encode::FileKind;
 pub(crate) use encode::JPEG_QUALITY;
-pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, Watch, save_skipped};
+pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, save_skipped};
 pub use limits::Limits;
 pub use loader::{Batch, Loader};
 pub use memory::{free_memory, memory_to_keep};

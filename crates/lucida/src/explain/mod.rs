@@ -22,8 +22,8 @@ mod top_activations;
 
 pub use activations::{LayerActivation, Liveliness, activations, notebook_levels};
 pub use attribution::{
-    Account, Baseline, Explained, Explainer, Faithfulness, HeatMap, Method, Progress, SanityCheck, SanityStage,
-    Settings, comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
+    Account, Baseline, Explained, Explainer, Faithfulness, HeatMap, Method, SanityCheck, SanityStage, Settings,
+    comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
 };
 pub use class::{class_name, find_class};
 pub use classic_filters::{CannyThresholds, Kernel, Plane, canny, filtered};

@@ -5,6 +5,7 @@
 
 use super::deconvnet::{check_filter, point, strongest};
 use super::receptive_field::receptive_field;
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::{Dataset, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
@@ -54,17 +55,12 @@ pub struct Question<'a> {
     pub cpu: Cpu,
 }
 
-/// Finds the images of a set that excite the filters of a layer most. After each batch `progress` is told how many
-/// images are done; an error from it ends the search.
+/// Finds the images of a set that excite the filters of a layer most, in batches: [`Unit::Images`].
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
-/// first image's error when none can be read; and what `progress` says.
-pub fn top_activations(
-    question: &Question,
-    set: &dyn Dataset,
-    mut progress: impl FnMut(usize) -> Result<()>,
-) -> Result<TopActivations> {
+/// first image's error when none can be read; [`Error::Interrupted`] when `progress` stops it.
+pub fn top_activations(question: &Question, set: &dyn Dataset, progress: &mut dyn Progress) -> Result<TopActivations> {
     let Question { network, layer, filters, count, cpu, .. } = *question;
     let field = receptive_field(network, layer)?;
     filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
@@ -98,7 +94,7 @@ pub fn top_activations(
                 keep(best, count, Excitation { image, position, activation });
             }
         }
-        progress(first + images.len())?;
+        report(progress, &Step::new(Unit::Images, first + images.len(), set.len()))?;
     }
     match found.images {
         0 => Err(found.skipped.swap_remove(0).1),
@@ -155,6 +151,8 @@ fn keep(best: &mut Vec<Excitation>, count: usize, new: Excitation) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::data::{LabelledImages, Mnist, Picture, Subset};
     use crate::nn::zoo;
@@ -173,11 +171,11 @@ mod tests {
         let set = Subset::new(Mnist::builtin().unwrap().train, (100..300).collect()).unwrap();
         let filters: Vec<usize> = (0..48).rev().collect();
         let mut told = Vec::new();
-        let found = top_activations(&question(&network, &preprocessing, &filters), &set, |done| {
-            told.push(done);
-            Ok(())
-        })
-        .unwrap();
+        let mut tell = |step: &Step<'_>| {
+            told.push(step.done);
+            ControlFlow::Continue(())
+        };
+        let found = top_activations(&question(&network, &preprocessing, &filters), &set, &mut tell).unwrap();
         assert_eq!((found.images, found.skipped.len()), (200, 0));
         assert!(told.is_sorted() && told.last() == Some(&200), "{told:?}");
 
@@ -245,11 +243,11 @@ mod tests {
     fn pictures_that_cannot_be_read_are_skipped_and_named() {
         let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let question = question(&network, &preprocessing, &[0, 1]);
-        let found = top_activations(&question, &few(|index| index % 3 == 1), |_| Ok(())).unwrap();
+        let found = top_activations(&question, &few(|index| index % 3 == 1), &mut ()).unwrap();
         assert_eq!(found.images, 5);
         assert_eq!(found.skipped.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 4]);
         assert!(found.filters.iter().flatten().all(|best| best.image % 3 != 1));
-        let error = top_activations(&question, &few(|_| true), |_| Ok(())).unwrap_err();
+        let error = top_activations(&question, &few(|_| true), &mut ()).unwrap_err();
         assert_eq!(error.to_string(), "bad.jpg: is damaged");
     }
 
@@ -257,13 +255,14 @@ mod tests {
     fn mistakes_and_interruptions() {
         let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let set = few(|_| false);
-        let asked = |question: Question| top_activations(&question, &set, |_| Ok(())).unwrap_err().to_string();
+        let asked = |question: Question| top_activations(&question, &set, &mut ()).unwrap_err().to_string();
         assert!(asked(question(&network, &preprocessing, &[48])).contains("conv2d_1 has no filter 48"));
         let nowhere = Question { layer: "conv2d_11", ..question(&network, &preprocessing, &[0]) };
         assert!(asked(nowhere).contains("did you mean \"conv2d_1\""));
-        let stopped = top_activations(&question(&network, &preprocessing, &[0]), &set, |_| Err(Error::Interrupted));
+        let mut stop = |_: &Step<'_>| ControlFlow::Break(());
+        let stopped = top_activations(&question(&network, &preprocessing, &[0]), &set, &mut stop);
         assert!(matches!(stopped, Err(Error::Interrupted)));
         let none = Subset::new(&set.0, Vec::new()).unwrap();
-        assert!(top_activations(&question(&network, &preprocessing, &[0]), &none, |_| Ok(())).is_err());
+        assert!(top_activations(&question(&network, &preprocessing, &[0]), &none, &mut ()).is_err());
     }
 }

@@ -219,7 +219,7 @@ fn made(
     cpu: Cpu,
 ) -> Result<Vec<Maximized>> {
     let objectives: Vec<_> = channels.iter().copied().map(Objective::Channel).collect();
-    maximize(network, preprocessing, target, &objectives, &Method::Fourier(settings), cpu, &mut |_, _| true)
+    maximize(network, preprocessing, target, &objectives, &Method::Fourier(settings), cpu, &mut ())
 }
 
 fn classes(result: &DemoResult, depth: &Depth, cpu: Cpu) -> Result<Vec<(Maximized, String, f32)>> {
@@ -300,7 +300,7 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
     );
     let preprocessing = result.model.preprocessing()?;
     let question = Question { network, preprocessing, layer, filters: &filters, count: 9, cpu };
-    DeconvFigure::new(&question, &digits, |_, _| Ok(()))?.render()
+    DeconvFigure::new(&question, &digits, &mut ())?.render()
 }
 
 impl Photo {

@@ -4,7 +4,7 @@ use super::Depth;
 use super::apart::CAT;
 use crate::data::{Filter, Limits, Picture};
 use crate::plot::{Content, Gallery};
-use crate::style::{Job, Pooling, Preset, Report, Settings, StyleNetwork, brushwork, transfer};
+use crate::style::{Job, Pooling, Preset, Settings, StyleNetwork, brushwork, transfer};
 use crate::weights::builtin_vgg16;
 use crate::{Cpu, Result};
 
@@ -32,7 +32,7 @@ impl Painting {
             ..settings
         };
         let job = Job::new(cat, vec![(brushwork()?, 1.0)]);
-        let made = transfer(network, &job, &settings, &mut |_: &Report| Ok(true))?;
+        let made = transfer(network, &job, &settings, &mut ())?;
         let [height, width] = made.canvas.size;
         Ok(Self {
             content: job.content.resize(width, height, Filter::Bilinear)?,

@@ -38,9 +38,13 @@ impl Canvas {
     /// # Errors
     /// None in practice.
     pub fn to_picture(&self) -> Result<Picture> {
-        // A cast clips, and takes what is no number for 0.
-        let bytes = self.values.iter().map(|value| value.round() as u8).collect();
-        Picture::new(self.size[1], self.size[0], 3, bytes)
+        Picture::new(self.size[1], self.size[0], 3, self.bytes())
+    }
+
+    /// The canvas as RGB bytes, `[height, width, 3]`.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        // A cast clips, and makes NaN 0.
+        self.values.iter().map(|value| value.round() as u8).collect()
     }
 
     /// The canvas in another size, by antialiased linear interpolation.

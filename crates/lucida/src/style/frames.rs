@@ -9,7 +9,8 @@ use super::fill::fill;
 use super::flow::Flow;
 use super::pyramid::{scaled, sizes};
 use super::transfer::{Near, transfer_near, work};
-use super::{Canvas, Job, Report, Settings, Start, StyleNetwork, Transferred};
+use super::{Canvas, Job, Settings, Start, StyleNetwork, Transferred};
+use crate::core::{Detail, Progress, Step, StyleProgress};
 use crate::data::Picture;
 use crate::{Error, Result};
 
@@ -28,18 +29,18 @@ pub struct Sequence {
 }
 
 /// Paints frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
-/// painted, and says whether to go on. What is done of all the work, in a report, is that of the sequence.
+/// painted. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
 ///
 /// # Errors
 /// As [`transfer`](super::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
-/// than the first.
+/// than the first; [`Error::Interrupted`] when `progress` stops it.
 pub fn paint_frames(
     network: StyleNetwork,
     count: usize,
     styles: &[(Picture, f32)],
     sequence: &Sequence,
     mut frame: impl FnMut(usize) -> Result<Picture>,
-    watch: &mut dyn FnMut(usize, &Report) -> Result<bool>,
+    progress: &mut dyn Progress,
     mut done: impl FnMut(usize, &Transferred) -> Result<()>,
 ) -> Result<()> {
     let mut network = network;
@@ -60,8 +61,15 @@ pub fn paint_frames(
         let settings = settings.as_ref().unwrap_or(&sequence.settings);
         share.begin(sequence, count, index, work(&sizes(size, settings.smallest), settings)[1], size);
         let job = Job::new(content, styles.to_vec());
-        let mut watching = |report: &Report| watch(index, &Report { done: share.of(report.done), ..*report });
-        let (made, back) = transfer_near(network, &job, settings, near.as_ref(), &mut watching)?;
+        let mut of_frame = |step: &Step<'_>| {
+            let frame = Some([index + 1, count]);
+            let detail = match step.detail {
+                Detail::Style(style) => Detail::Style(StyleProgress { frame, ..style }),
+                other => other,
+            };
+            progress.update(&Step { done: share.spent + step.done, total: Some(share.total()), detail, ..*step })
+        };
+        let (made, back) = transfer_near(network, &job, settings, near.as_ref(), &mut of_frame)?;
         share.end();
         network = back;
         done(index, &made)?;
@@ -103,22 +111,22 @@ impl Sequence {
 /// How much of the work of a sequence is done: pixels in all steps.
 #[derive(Debug, Default)]
 struct Shard {
-    spent: f64,
-    frame: f64,
+    spent: u64,
+    frame: u64,
     /// That of the frames to come.
-    later: f64,
+    later: u64,
 }
 
 impl Shard {
     /// Frame `index` begins, which takes so much work.
-    fn begin(&mut self, sequence: &Sequence, count: usize, index: usize, frame: f64, size: [usize; 2]) {
-        let each = (sequence.steps * size[0] * size[1]) as f64;
-        (self.frame, self.later) = (frame, (count - 1 - index) as f64 * each);
+    fn begin(&mut self, sequence: &Sequence, count: usize, index: usize, frame: u64, size: [usize; 2]) {
+        let each = (sequence.steps * size[0] * size[1]) as u64;
+        (self.frame, self.later) = (frame, (count - 1 - index) as u64 * each);
     }
 
-    /// What is done of the sequence when so much is done of the frame.
-    fn of(&self, done: f64) -> f64 {
-        (self.spent + done * self.frame) / (self.spent + self.frame + self.later)
+    /// That of the sequence, as far as it is known.
+    fn total(&self) -> u64 {
+        self.spent + self.frame + self.later
     }
 
     fn end(&mut self) {
@@ -155,7 +163,7 @@ mod tests {
             &[(style, 1.0)],
             &sequence,
             |i| Ok(frame(i)),
-            &mut |_, _| Ok(true),
+            &mut (),
             |index, made| {
                 assert_eq!(index, painted.len());
                 painted.push(made.canvas.clone());
@@ -229,11 +237,11 @@ mod tests {
         };
         let (mut done, mut steps) = (Vec::new(), Vec::new());
         let styles = [(frame(0), 1.0)];
-        let mut watch = |_, report: &Report| {
-            done.push(report.done);
-            Ok(true)
+        let mut tell = |step: &Step<'_>| {
+            done.push(step.fraction().unwrap());
+            std::ops::ControlFlow::Continue(())
         };
-        paint_frames(network, 3, &styles, &sequence, picture, &mut watch, |_, made| {
+        paint_frames(network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
             steps.push(made.steps);
             Ok(())
         })
@@ -254,7 +262,7 @@ mod tests {
         };
         let shape = |i: usize| Ok(Picture::filled(64, 48 + 8 * i, &[9, 90, 200]));
         let styles = [(frame(0), 1.0)];
-        let result = paint_frames(network, 2, &styles, &sequence, shape, &mut |_, _| Ok(true), |_, _| Ok(()));
+        let result = paint_frames(network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
         assert!(result.unwrap_err().to_string().contains("frame 2 has another shape"));
     }
 }

@@ -58,5 +58,5 @@ pub use objective::{Losses, Objective};
 pub use preset::{Optimizer, Preset, Settings, Start};
 pub use save::{Original, Painted};
 pub use style_loss::{StyleLoss, StyleNorm};
-pub use transfer::{Job, Report, Transferred, Watch, transfer};
+pub use transfer::{Job, Transferred, transfer};
 pub use variation::Variation;

@@ -1,11 +1,14 @@
 //! The steps in one size.
 
+use std::ops::ControlFlow;
+
 use super::adam::AdamState;
 use super::geometry::Geometry;
 use super::lbfgs::{LbfgsState, TensorRef};
 use super::scene::Scene;
-use super::{Canvas, Losses, Report, Settings, Watch};
+use super::{Canvas, Losses, Settings};
 use crate::Result;
+use crate::core::{Detail, Progress, Step, StyleProgress, Unit};
 use crate::data::random::{Purpose, below, generator};
 
 /// A size that was painted.
@@ -24,9 +27,9 @@ pub(super) struct Run<'a> {
     pub(super) geometry: Geometry,
     pub(super) scale: [usize; 2],
     pub(super) steps: usize,
-    pub(super) watch: &'a mut dyn Watch,
-    /// Work done, and all there is.
-    pub(super) work: &'a mut [f64; 2],
+    pub(super) progress: &'a mut dyn Progress,
+    /// Pixels of the steps that are done, and of all.
+    pub(super) work: &'a mut [u64; 2],
     /// Steps in all sizes.
     pub(super) taken: &'a mut usize,
 }
@@ -56,9 +59,9 @@ impl Run<'_> {
                 pairs.for_each(|(mean, value)| *mean = averaging * *mean + (1.0 - averaging) * value);
             }
             let current = || geometry.cropped(&scene.seen(of_mean(&mean, filled, &canvas)));
-            let goes_on = self.report(step, &losses, &current)?;
+            let flow = self.report(step, &losses, &current);
             first.get_or_insert(losses);
-            if !goes_on {
+            if flow.is_break() {
                 stopped = true;
                 break;
             }
@@ -84,8 +87,8 @@ impl Run<'_> {
                 Ok(losses.total)
             })?;
             let current = || geometry.cropped(&scene.seen(Canvas { size, values: at.values.clone() }));
-            let goes_on = self.report(step, &losses, &current)?;
-            if !goes_on {
+            let flow = self.report(step, &losses, &current);
+            if flow.is_break() {
                 stopped = true;
                 break;
             }
@@ -99,20 +102,24 @@ impl Run<'_> {
         Ok(Done { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
     }
 
-    /// Tells the watcher about a step; whether to go on.
-    fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> Result<bool> {
+    /// Reports a step, with the losses before it and a way to the image after it.
+    fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> ControlFlow<()> {
         let [number, scales] = self.scale;
         let size = self.geometry.picture;
         *self.taken += 1;
-        self.work[0] += (size[0] * size[1]) as f64;
-        self.watch.step(&Report {
+        self.work[0] += (size[0] * size[1]) as u64;
+        let [done, total] = *self.work;
+        let detail = Detail::Style(StyleProgress {
             scale: [number + 1, scales],
             size,
             step: [step, self.steps],
-            done: self.work[0] / self.work[1],
-            losses,
-            current,
-        })
+            frame: None,
+            loss: losses.total,
+            content_loss: losses.content,
+            style_loss: losses.style.iter().sum(),
+            rgb: &|| current().bytes(),
+        });
+        self.progress.update(&Step { stage: "", unit: Unit::Pixels, done, total: Some(total), detail })
     }
 }
 

@@ -1,9 +1,12 @@
 //! The objective and the way to an image, on the built-in network and small ones.
 
+use std::ops::ControlFlow;
+
 use super::objective::{Region, StyleTarget};
 use super::sight::{Back, Eye, Sight};
 use super::*;
 use crate::Cpu;
+use crate::core::{Detail, Step};
 use crate::data::{Colour, Picture, Preprocessing};
 use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Padding};
 use crate::nn::{Layer as NetworkLayer, Network};
@@ -176,18 +179,19 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
             ..preset.settings(&network(), Cpu::detect()).unwrap()
         };
         let mut seen = Vec::new();
-        let mut watch = |report: &Report| {
-            seen.push((report.scale, report.step, report.done, report.losses.total));
-            Ok(true)
+        let mut tell = |step: &Step<'_>| {
+            let Detail::Style(style) = step.detail else { panic!("{step:?}") };
+            seen.push((style.scale, style.step, step.fraction().unwrap(), style.loss));
+            ControlFlow::Continue(())
         };
-        let made = transfer(network(), &job(), &settings, &mut watch).unwrap();
+        let made = transfer(network(), &job(), &settings, &mut tell).unwrap();
         assert_eq!(made.canvas.size, [48, 64]);
         assert!(made.end.total < 0.8 * made.start.total, "{preset:?}: {} to {}", made.start.total, made.end.total);
         assert!(!made.stopped && made.steps == seen.len());
         let last = seen.last().unwrap();
         assert!((last.2 - 1.0).abs() < 1e-9 && last.1 == [12, 12], "{last:?}");
         assert!(seen.windows(2).all(|pair| pair[1].2 > pair[0].2));
-        let again = transfer(network(), &job(), &settings, &mut |_: &Report| Ok(true)).unwrap();
+        let again = transfer(network(), &job(), &settings, &mut ()).unwrap();
         assert_eq!(again.canvas, made.canvas);
     }
 }
@@ -196,11 +200,12 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
 fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
     let settings =
         Settings { size: 64, smallest: Some(44), ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
-    let mut watch = |report: &Report| {
-        assert_eq!(report.picture().unwrap().width(), report.size[1]);
-        Ok(report.step[0] < 3)
+    let mut stop = |step: &Step<'_>| {
+        let Detail::Style(style) = step.detail else { panic!("{step:?}") };
+        assert_eq!(style.picture().unwrap().width(), style.size[1]);
+        if style.step[0] < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let made = transfer(network(), &job(), &settings, &mut watch).unwrap();
+    let made = transfer(network(), &job(), &settings, &mut stop).unwrap();
     assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
 }
 
@@ -213,7 +218,7 @@ fn what_is_wholly_preserved_is_the_content() {
             (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, Some(44), 3, 3);
             settings.look.style_loss = style_loss;
             let job = Job { preserve: Some(white.clone()), ..job() };
-            let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap();
+            let made = transfer(network(), &job, &settings, &mut ()).unwrap();
             let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
             assert_eq!(made.canvas.to_picture().unwrap(), content.to_picture().unwrap(), "{preset:?} {style_loss:?}");
         }
@@ -229,7 +234,7 @@ fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
     (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, None, 3, 3);
     let styles = vec![(picture([64, 50], 1.7), 1.0), (picture([64, 50], 0.4), 1.0)];
     let job = Job { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..job() };
-    let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap();
+    let made = transfer(network(), &job, &settings, &mut ()).unwrap();
     let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
     let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
     assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
@@ -239,8 +244,8 @@ fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
 fn what_cannot_be_painted_is_refused() {
     let settings = Settings { size: 64, ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
     let refused = |job: &Job, settings: &Settings| {
-        let watch = &mut |_: &Report| panic!("no step is made");
-        transfer(network(), job, settings, watch).unwrap_err().to_string()
+        let mut never = |_: &Step<'_>| panic!("no step is made");
+        transfer(network(), job, settings, &mut never).unwrap_err().to_string()
     };
     let tiny = Job { content: picture([1, 1], 1.0), ..job() };
     assert!(refused(&tiny, &settings).contains("the content has 1x1 pixels"));
@@ -275,7 +280,7 @@ fn the_edge_of_a_style_image_is_not_painted() {
     let made = |width: usize| {
         let styles = vec![(framed(width).to_picture().unwrap(), 1.0)];
         let job = Job { styles, ..job() };
-        transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap().canvas
+        transfer(network(), &job, &settings, &mut ()).unwrap().canvas
     };
     let (bare, thin, thick) = (made(0), made(4), made(40));
     // A frame that is wider than what is cut off is part of the style: cut it off the file.
@@ -289,7 +294,7 @@ fn flat_areas_are_not_painted_in_blocks() {
     (settings.size, settings.smallest, settings.first_steps) = (96, None, 6);
     for colours in [Colours::Luminance, Colours::Style] {
         let job = Job { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..job() };
-        let made = transfer(network(), &job, &settings, &mut |_: &Report| Ok(true)).unwrap().canvas;
+        let made = transfer(network(), &job, &settings, &mut ()).unwrap().canvas;
         // Far from the border: a grid repeats itself with the stride of the deepest layer.
         let part = |left: usize| super::colours::gray(&made.crop([32, left], [24, 24]));
         let (inner, shifted) = (part(32), part(36));

@@ -9,6 +9,7 @@ use super::run::{Done, Run};
 use super::scene::{Anchor, Kept, Scene};
 use super::sight::{Back, Eye, Sight, unit_and_halo};
 use super::{Canvas, Colours, Losses, Objective, Optimizer, Settings, Start, StyleNetwork, mask};
+use crate::core::{Progress, StyleProgress};
 use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
 use crate::{Error, Result};
@@ -51,43 +52,14 @@ pub(super) struct Near {
     pub(super) weight: f32,
 }
 
-/// How far the work has come.
-pub struct Report<'a> {
-    /// The number of the size at hand, from 1, and of all.
-    pub scale: [usize; 2],
-    /// Height and width of the image at hand.
-    pub size: [usize; 2],
-    /// The number of the step in this size, from 1, and of all in it.
-    pub step: [usize; 2],
-    /// Which part of all the work is done.
-    pub done: f64,
-    /// The losses before the step.
-    pub losses: &'a Losses,
-    pub(super) current: &'a dyn Fn() -> Canvas,
-}
-
-impl Report<'_> {
+impl StyleProgress<'_> {
     /// The image as it is now, in the size at hand.
     ///
     /// # Errors
     /// None in practice.
     pub fn picture(&self) -> Result<Picture> {
-        (self.current)().to_picture()
-    }
-}
-
-/// Follows the work.
-pub trait Watch {
-    /// A step is done. Whether to go on; the image so far is the result if not.
-    ///
-    /// # Errors
-    /// What the watcher cannot do, which ends the work.
-    fn step(&mut self, report: &Report) -> Result<bool>;
-}
-
-impl<F: FnMut(&Report) -> Result<bool>> Watch for F {
-    fn step(&mut self, report: &Report) -> Result<bool> {
-        self(report)
+        let [height, width] = self.size;
+        Picture::new(width, height, 3, (self.rgb)())
     }
 }
 
@@ -106,13 +78,19 @@ pub struct Transferred {
     pub stopped: bool,
 }
 
-/// Paints.
+/// Paints. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it stops the work,
+/// the image so far is the result.
 ///
 /// # Errors
 /// [`Error::Argument`] when an image is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
 /// the memory is too small for the smallest tiles.
-pub fn transfer(network: StyleNetwork, job: &Job, settings: &Settings, watch: &mut dyn Watch) -> Result<Transferred> {
-    Ok(transfer_near(network, job, settings, None, watch)?.0)
+pub fn transfer(
+    network: StyleNetwork,
+    job: &Job,
+    settings: &Settings,
+    progress: &mut dyn Progress,
+) -> Result<Transferred> {
+    Ok(transfer_near(network, job, settings, None, progress)?.0)
 }
 
 /// As [`transfer`], near to an image in the last size; gives the network back.
@@ -121,7 +99,7 @@ pub(super) fn transfer_near(
     job: &Job,
     settings: &Settings,
     near: Option<&Near>,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<(Transferred, StyleNetwork)> {
     settings.check()?;
     let last = job.check(settings)?;
@@ -144,7 +122,7 @@ pub(super) fn transfer_near(
     painting.check_memory(last)?;
     let mut done: Option<Done> = None;
     for (number, &size) in sizes.iter().enumerate() {
-        let painted = painting.paint([number, sizes.len()], size, done.take(), watch)?;
+        let painted = painting.paint([number, sizes.len()], size, done.take(), progress)?;
         let stopped = painted.stopped;
         done = Some(painted);
         if stopped {
@@ -161,10 +139,10 @@ pub(super) fn transfer_near(
 }
 
 /// The work of all steps: pixels.
-pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [f64; 2] {
+pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [u64; 2] {
     let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
-    let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as f64).sum();
-    [0.0, all]
+    let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as u64).sum();
+    [0, all]
 }
 
 impl Job {
@@ -215,8 +193,8 @@ struct Painting<'a> {
     network: Option<StyleNetwork>,
     /// Steps so far.
     taken: usize,
-    /// Work done, and all there is.
-    work: [f64; 2],
+    /// Pixels of the steps that are done, and of all.
+    work: [u64; 2],
 }
 
 impl Painting<'_> {
@@ -225,7 +203,7 @@ impl Painting<'_> {
         scale: [usize; 2],
         size: [usize; 2],
         before: Option<Done>,
-        watch: &mut dyn Watch,
+        progress: &mut dyn Progress,
     ) -> Result<Done> {
         let settings = self.settings;
         let geometry = Geometry::new(size, self.unit);
@@ -255,7 +233,7 @@ impl Painting<'_> {
         };
         drop(content);
         let steps = if scale[0] == 0 { settings.first_steps } else { settings.steps };
-        let mut run = Run { settings, geometry, scale, steps, watch, work: &mut self.work, taken: &mut self.taken };
+        let mut run = Run { settings, geometry, scale, steps, progress, work: &mut self.work, taken: &mut self.taken };
         let mut done = match settings.optimizer {
             Optimizer::Adam(constants) => {
                 let state = adam.unwrap_or_else(|| AdamState::new(constants, geometry.canvas));

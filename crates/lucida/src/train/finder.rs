@@ -9,6 +9,7 @@ use super::distributed::Part;
 use super::stream::Stream;
 use super::trainer::Trainer;
 use super::{Fit, Samples};
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::nn::{Network, OptimizerState};
 use crate::plot::Chart;
 use crate::{Error, Result, files};
@@ -31,18 +32,17 @@ pub struct RateCurve {
 
 impl Fit {
     /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same factor
-    /// larger than the one before, until the loss blows up. `watch` is told how many steps are done, and stops the work by
-    /// returning `false`.
+    /// larger than the one before, until the loss blows up.
     ///
     /// # Errors
-    /// As [`Fit::run`]; [`Error::Interrupted`] when the watch says so.
+    /// As [`Fit::run`]; [`Error::Interrupted`] when `progress` stops it.
     pub fn find_rate(
         &self,
         network: &Network,
         train: &dyn Samples,
         rates: [f64; 2],
         steps: usize,
-        watch: &mut dyn FnMut(usize) -> bool,
+        progress: &mut dyn Progress,
     ) -> Result<RateCurve> {
         if train.is_empty() || steps < 2 * WARM || !(rates[0] > 0.0 && rates[1] > rates[0]) {
             return Err(Error::argument("a learning rate is found in 20 steps or more, over rising rates"));
@@ -54,7 +54,7 @@ impl Fit {
         let mut optimizer = OptimizerState::new(self.settings.optimizer, &network);
         let stream = Stream::new(train.len(), batch, Some(steps), self.settings.seed);
         let mut curve: Vec<[f64; 3]> = Vec::with_capacity(steps);
-        let (mut mean, mut least, mut interrupted) = (0.0, f64::INFINITY, false);
+        let (mut mean, mut least) = (0.0, f64::INFINITY);
         for part in stream.parts(1, 0) {
             let go_on = train.each(Some(part.pass), &part.order, batch, &mut |samples| {
                 let step = curve.len();
@@ -68,15 +68,11 @@ impl Fit {
                 }
                 least = least.min(smooth);
                 curve.push([rate, loss, smooth]);
-                interrupted = !watch(curve.len());
-                Ok(!interrupted)
+                report(progress, &Step::new(Unit::Steps, curve.len(), steps)).map(|()| true)
             })?;
             if !go_on {
                 break;
             }
-        }
-        if interrupted {
-            return Err(Error::Interrupted);
         }
         Ok(RateCurve { suggestion: suggest(&curve), steps: curve })
     }

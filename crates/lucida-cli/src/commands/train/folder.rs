@@ -16,12 +16,12 @@ use super::network::Source;
 use super::rate;
 use super::remembered::Remembered;
 use super::settings::{Defaults, Wanted};
+use crate::bar::Bar;
 use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
 use crate::exit::{self, Usage};
 use crate::interrupt;
 use crate::output::Output;
-use crate::progress::Counter;
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
@@ -283,17 +283,16 @@ fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
 /// Opens the folder, and says what was found in it and what not.
 fn open(arguments: &TrainFolder, path: &Path, preprocessing: &Preprocessing, context: Context) -> Result<Folder> {
     let output = context.output;
-    let counter = Counter::new(output, "Files");
-    let watch = |done, total| counter.at(done, total);
+    let mut bar = Bar::new(output);
     let bytes = arguments.cache_mb.map_or_else(memory_to_keep, |mb| mb.saturating_mul(1_000_000));
     let folder = Folder::builder(path)
         .strict(arguments.strict)
         .split(arguments.validation_split, arguments.seed)
         .cpu(context.cpu)
         .keep(preprocessing, bytes)
-        .watch(&watch)
+        .progress(&mut bar)
         .open()?;
-    drop(counter);
+    drop(bar);
     output.info(&folder.found());
     folder.notes().iter().for_each(|note| output.note(note));
     tell_skipped(folder.skipped(), output);

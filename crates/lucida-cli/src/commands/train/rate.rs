@@ -5,7 +5,7 @@ use lucida::nn::Network;
 use lucida::train::{Fit, RunFolder, Samples};
 
 use super::super::Context;
-use crate::progress::Counter;
+use crate::bar::Bar;
 
 /// The rates that are tried, and the most steps.
 const RATES: [f64; 2] = [1e-7, 10.0];
@@ -15,9 +15,7 @@ const NAME: &str = "lr-finder";
 /// Looks for a learning rate, and writes the curve into the folder of the run.
 pub(super) fn find(fit: &Fit, network: &Network, train: &dyn Samples, run: &RunFolder, context: Context) -> Result<()> {
     let output = context.output;
-    let counter = Counter::new(output, "Steps");
-    let curve = fit.find_rate(network, train, RATES, STEPS, &mut |done| counter.at(done, STEPS))?;
-    drop(counter);
+    let curve = fit.find_rate(network, train, RATES, STEPS, &mut Bar::new(output))?;
     let file = |ending: &str| run.path().join(NAME).with_extension(ending);
     let figure = curve.chart().figure();
     curve.save_csv(&file("csv"))?;

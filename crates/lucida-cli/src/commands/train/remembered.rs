@@ -10,8 +10,8 @@ use lucida::train::{FeatureSet, FeatureStore, Key, Transferred, augmented_keys, 
 use lucida::weights::Model;
 
 use super::super::Context;
+use crate::bar::Bar;
 use crate::output::seconds;
-use crate::progress::Counter;
 
 /// The features of the parts to train on and to validate with.
 pub(super) struct Remembered {
@@ -41,11 +41,10 @@ impl Remembered {
 
     /// Runs the base over the images that it has not seen yet.
     fn add(&mut self, model: &Model, (set, pass, keys): (&dyn Dataset, Option<u32>, &[Key])) -> Result<()> {
-        let counter = Counter::new(self.context.output, "Features");
-        let watch = |done, total| counter.at(done, total);
+        let mut bar = Bar::new(self.context.output);
         let images = (set, pass, keys);
         let started = Instant::now();
-        let computed = features_of_base(&mut self.store, model, &self.layer, images, self.context.cpu, &watch)?;
+        let computed = features_of_base(&mut self.store, model, &self.layer, images, self.context.cpu, &mut bar)?;
         if computed > 0 {
             self.computed += computed;
             self.seconds += started.elapsed().as_secs_f64();

@@ -5,10 +5,10 @@ use lucida::Error;
 use lucida::nn::zoo;
 use lucida::weights::hub::{Fetched, Hub, State, megabytes, published};
 
+use crate::bar::Bar;
 use crate::cli::WeightsFetch;
 use crate::commands::Context;
 use crate::interrupt;
-use crate::transfer::Transfer;
 
 pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
     let file = published(zoo::find(&arguments.network)?, arguments.with_top)?;
@@ -30,9 +30,7 @@ pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
         _ => {}
     }
     interrupt::catch()?;
-    let mut transfer = Transfer::new(output);
-    let fetched = hub.fetch(file, &mut |event| transfer.show(event));
-    drop(transfer);
+    let fetched = hub.fetch(file, &mut Bar::new(output));
     match fetched {
         Ok(Fetched::BeforeNow) => output.result(&format!("{path} is there already, and its checksum is right")),
         Ok(Fetched::Now) => output.result(&format!("{path}: {size}, the checksum is right")),

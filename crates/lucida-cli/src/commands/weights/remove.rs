@@ -3,22 +3,22 @@
 use anyhow::Result;
 use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
 
+use crate::bar::Bar;
 use crate::commands::Context;
 use crate::interrupt;
-use crate::transfer::Transfer;
 
 /// Removes the fetched weights of a network, or of all.
 pub(super) fn run(network: Option<&str>, dry_run: bool, context: Context) -> Result<()> {
     let (hub, output) = (Hub::from_env()?, context.output);
     interrupt::catch()?;
-    let mut transfer = Transfer::new(output);
+    let mut bar = Bar::new(output);
     let mut freed = 0;
     for file in PUBLISHED.iter().filter(|file| network.is_none_or(|network| network == file.network)) {
         let path = hub.path(file).display().to_string();
         if matches!(hub.state(file), State::Foreign(_)) {
             output.note(&format!("{path} is not the published file, and stays"));
         }
-        let bytes = hub.remove(file, dry_run, &mut |event| transfer.show(event))?;
+        let bytes = hub.remove(file, dry_run, &mut bar)?;
         freed += bytes;
         if bytes > 0 {
             let would = if dry_run { "would remove" } else { "removed" };

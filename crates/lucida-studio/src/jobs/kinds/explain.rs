@@ -1,9 +1,9 @@
 //! Why an image is taken for a class, by several methods, with how far to believe each.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use lucida::Error;
+use lucida::core::Step;
 use lucida::explain::{Explainer, Method, Settings, heat_scale, overlay};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -80,17 +80,14 @@ impl Work for Explaining {
         if !loaded.is_digits() {
             settings.masks = MASKS;
         }
-        let mut explainer = Explainer::new(model, &settings)?.watched(|_| match job.is_cancelled() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        });
+        let mut explainer = Explainer::new(model, &settings)?.progress(|_: &Step<'_>| job.flow());
         let probabilities = explainer.probabilities(&input)?;
         let (best, _) = explainer.predict(&input)?;
         let class = class.unwrap_or(best);
         let total = methods.len();
         let mut failed = 0;
         for (number, &method) in methods.iter().enumerate() {
-            if !job.progress(number, total, method.title()) {
+            if job.progress(number, total, method.title()).is_break() {
                 return Err(Error::Interrupted);
             }
             let started = std::time::Instant::now();
@@ -118,7 +115,7 @@ impl Work for Explaining {
             }
             job.news(found);
         }
-        job.progress(total, total, "done");
+        let _ = job.progress(total, total, "done");
         Ok(json!({
             "class": class,
             "class_name": loaded.class_name(class),

@@ -85,9 +85,9 @@ impl Work for Maximizing {
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
         let method = Method::Fourier(fourier);
-        let mut watch = |done, total| job.progress(done, total, "climbing");
+        let mut reporter = job.reporter("climbing");
         let objectives = [Objective::Channel(*channel)];
-        let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut watch)?;
+        let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut reporter)?;
         if job.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -129,10 +129,7 @@ impl Work for Searching {
             count: COUNT,
             cpu: studio.cpu,
         };
-        let figure = DeconvFigure::new(&question, &set, |done, total| match job.progress(done, total, "looking") {
-            true => Ok(()),
-            false => Err(Error::Interrupted),
-        })?;
+        let figure = DeconvFigure::new(&question, &set, &mut job.reporter("looking"))?;
         let mut examples = Vec::new();
         for (number, example) in figure.filters.iter().flat_map(|filter| &filter.examples).enumerate() {
             let names = [format!("patch-{number}.png"), format!("projection-{number}.png")];

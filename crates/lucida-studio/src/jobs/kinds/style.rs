@@ -1,10 +1,12 @@
 //! Style transfer: a content, styles, and sliders for what matters.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use lucida::Error;
+use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Picture;
-use lucida::style::{Colours, Job as Painting, Losses, Preset, Report, StyleNetwork, choose, transfer};
+use lucida::style::{Colours, Job as Painting, Preset, StyleNetwork, choose, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -106,32 +108,40 @@ impl Work for Painter {
         }
         let mut shown: Option<Instant> = None;
         let mut number = 0;
-        let mut watch = |report: &Report| {
-            let doing = format!(
-                "{} × {} pixels, step {} of {}",
-                report.size[1], report.size[0], report.step[0], report.step[1]
-            );
-            let goes_on = job.progress((1000.0 * report.done) as usize, 1000, &doing);
+        let mut unsaved = Ok(());
+        let mut show = |done: f64, style: &StyleProgress<'_>| {
             // Over all of the work, however long it takes.
             let is_time =
-                shown.is_none_or(|shown| shown.elapsed() >= PICTURE && report.done * PICTURES as f64 >= number as f64);
+                shown.is_none_or(|shown| shown.elapsed() >= PICTURE && done * PICTURES as f64 >= number as f64);
             if is_time && number < PICTURES {
                 shown = Some(Instant::now());
                 let file = format!("step-{number:02}.png");
-                job.save(&file, &report.picture()?.png_bytes()?)?;
+                job.save(&file, &style.picture()?.png_bytes()?)?;
                 number += 1;
-                job.news(news(&file, report.done, report.size, report.losses));
+                let losses = [style.content_loss, style.style_loss, style.loss];
+                job.news(news(&file, done, style.size, losses));
             }
-            Ok(goes_on)
+            Ok::<_, Error>(())
         };
-        let painted = transfer(network, &painting, &settings, &mut watch)?;
+        let painted = transfer(network, &painting, &settings, &mut |step: &Step<'_>| {
+            let Detail::Style(style) = &step.detail else { return job.flow() };
+            let ([height, width], [number, steps]) = (style.size, style.step);
+            let done = step.fraction().unwrap_or(0.0);
+            let doing = format!("{width} × {height} pixels, step {number} of {steps}");
+            let flow = job.progress((1000.0 * done) as usize, 1000, &doing);
+            unsaved = show(done, style);
+            if unsaved.is_err() { ControlFlow::Break(()) } else { flow }
+        })?;
+        unsaved?;
         let picture = painted.canvas.to_picture()?;
         job.save("painting.png", &picture.png_bytes()?)?;
         if picture.width() == 0 {
             return Err(Error::Bug("an empty style transfer".into()));
         }
         // A quick painting is done before there is time for a second image of the way; the curves want an end, too.
-        job.news(news("painting.png", 1.0, painted.canvas.size, &painted.end));
+        let end = &painted.end;
+        let losses = [end.content, end.style.iter().sum(), end.total];
+        job.news(news("painting.png", 1.0, painted.canvas.size, losses));
         Ok(json!({
             "picture": "painting.png",
             "network": name,
@@ -147,13 +157,13 @@ impl Work for Painter {
 }
 
 /// What those who watch are told of an image on the way, or of the last one.
-fn news(file: &str, done: f64, size: [usize; 2], losses: &Losses) -> Value {
+fn news(file: &str, done: f64, size: [usize; 2], [content, style, total]: [f64; 3]) -> Value {
     json!({
         "file": file,
         "done": done,
         "size": size,
-        "content": losses.content,
-        "style": losses.style.iter().sum::<f64>(),
-        "total": losses.total,
+        "content": content,
+        "style": style,
+        "total": total,
     })
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use md5::{Digest, Md5};
 
+use super::Skipped;
 use super::layout::Found;
 use super::set::{FolderSet, PictureFile};
-use super::{Skipped, Watch};
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Limits, Picture, Preprocessing};
 use crate::{Cpu, Error, Result, files};
 
@@ -40,13 +41,13 @@ impl Keep {
 /// Reads and decodes the files of a part; those that cannot be are skipped.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when the watch says so, and [`Error::Argument`] when the preprocessing cannot be used.
+/// [`Error::Interrupted`] when `progress` stops it, and [`Error::Argument`] when the preprocessing cannot be used.
 pub(super) fn check(
     found: Found,
     limits: &Limits,
     cpu: Cpu,
     keep: Option<&Keep>,
-    watch: Option<Watch<'_>>,
+    progress: &mut (dyn Progress + Send),
     (before, total): (usize, usize),
 ) -> Result<(FolderSet, Vec<Skipped>)> {
     if let Some(keep) = keep {
@@ -54,7 +55,9 @@ pub(super) fn check(
     }
     let Found { path, class_names, classified, files } = found;
     let outcomes: Vec<Mutex<Option<Result<PictureFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
-    let (done, stopped) = (AtomicUsize::new(before), AtomicBool::new(false));
+    // Files that are done, and whom to tell: one thread at a time, so that the number only rises.
+    let progress = Mutex::new((before, progress));
+    let stopped = AtomicBool::new(false);
     cpu.parallel_for(files.len(), |_, index| {
         if stopped.load(Ordering::Relaxed) {
             return;
@@ -62,8 +65,10 @@ pub(super) fn check(
         let (path, label) = &files[index];
         let outcome = read(path, *label, limits, keep).map_err(|error| Skipped::because(path, error));
         *outcomes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if watch.is_some_and(|watch| !watch(done, total)) {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.0 += 1;
+        let step = Step::new(Unit::Files, progress.0, total);
+        if progress.1.update(&step).is_break() {
             stopped.store(true, Ordering::Relaxed);
         }
     });

@@ -31,6 +31,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::{Dataset, Limits, Preprocessing};
+use crate::core::Progress;
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 use check::{Keep, check};
@@ -40,9 +41,6 @@ use split::split;
 pub use duplicates::Duplicate;
 pub use set::FolderSet;
 pub use skipped::{Skipped, save_skipped};
-
-/// Is told how many of how many files have been read; whether to go on.
-pub type Watch<'a> = &'a (dyn Fn(usize, usize) -> bool + Sync);
 
 /// The share of the images that validates, where a folder has no part for it.
 const VALIDATION: f64 = 0.2;
@@ -94,7 +92,7 @@ impl Folder {
             limits: Limits::default(),
             cpu: None,
             keep: None,
-            watch: None,
+            progress: None,
         }
     }
 
@@ -141,7 +139,6 @@ impl Folder {
 }
 
 /// Says how a folder is opened.
-#[derive(Clone)]
 pub struct FolderBuilder<'a> {
     path: PathBuf,
     strict: bool,
@@ -150,7 +147,7 @@ pub struct FolderBuilder<'a> {
     limits: Limits,
     cpu: Option<Cpu>,
     keep: Option<(Preprocessing, u64)>,
-    watch: Option<Watch<'a>>,
+    progress: Option<&'a mut (dyn Progress + Send)>,
 }
 
 impl<'a> FolderBuilder<'a> {
@@ -185,12 +182,12 @@ impl<'a> FolderBuilder<'a> {
         Self { keep: Some((preprocessing.clone(), bytes)), ..self }
     }
 
-    /// Reports how far the reading is. It is called from several threads; when it returns `false`, the work ends with
+    /// Reports the files that are read, from one thread at a time; when it is stopped, the work ends with
     /// [`Error::Interrupted`].
     #[must_use]
-    pub fn watch<'b>(self, watch: Watch<'b>) -> FolderBuilder<'b> {
+    pub fn progress<'b>(self, progress: &'b mut (dyn Progress + Send)) -> FolderBuilder<'b> {
         let Self { path, strict, validation, seed, limits, cpu, keep, .. } = self;
-        FolderBuilder { path, strict, validation, seed, limits, cpu, keep, watch: Some(watch) }
+        FolderBuilder { path, strict, validation, seed, limits, cpu, keep, progress: Some(progress) }
     }
 
     /// Opens the folder of a classifier: two classes or more, and a part that validates.
@@ -198,9 +195,9 @@ impl<'a> FolderBuilder<'a> {
     /// # Errors
     /// [`Error::File`] when the folder is none, when there are not two classes with images, when a part has a class that
     /// the training part lacks; [`Error::Argument`] when the share that validates is not below 1 or leaves nothing to
-    /// train on; [`Error::Interrupted`] when the watch says so; when strict, the error of the first file that cannot be
+    /// train on; [`Error::Interrupted`] when `progress` stops it; when strict, the error of the first file that cannot be
     /// used.
-    pub fn open(self) -> Result<Folder> {
+    pub fn open(mut self) -> Result<Folder> {
         let Layout { parts, mut skipped } = Layout::find(&self.path)?;
         let mut notes = Vec::new();
         let mut sets = Vec::new();
@@ -270,9 +267,9 @@ impl<'a> FolderBuilder<'a> {
     /// part, else that which validates, else that to train on. Files that cannot be used are returned too.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when the watch says so; when
+    /// [`Error::File`] when the folder is none or holds no image; [`Error::Interrupted`] when `progress` stops it; when
     /// strict, the error of the first file that cannot be used.
-    pub fn open_set(self) -> Result<(FolderSet, Vec<Skipped>)> {
+    pub fn open_set(mut self) -> Result<(FolderSet, Vec<Skipped>)> {
         let Layout { parts, mut skipped } = Layout::find(&self.path)?;
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
@@ -299,7 +296,7 @@ impl<'a> FolderBuilder<'a> {
     ///
     /// # Errors
     /// As [`open_set`](Self::open_set); [`Error::File`] when there is no such part.
-    pub fn open_part(self, wanted: Option<Part>) -> Result<(FolderSet, Vec<Skipped>)> {
+    pub fn open_part(mut self, wanted: Option<Part>) -> Result<(FolderSet, Vec<Skipped>)> {
         let Layout { parts, mut skipped } = Layout::find(&self.path)?;
         let parts: Vec<_> = parts.into_iter().filter(|(part, _)| wanted.is_none_or(|wanted| wanted == *part)).collect();
         let total = parts.iter().map(|(_, found)| found.files.len()).sum();
@@ -328,13 +325,15 @@ impl<'a> FolderBuilder<'a> {
 
     /// Reads and decodes every file of a part.
     fn checked(
-        &self,
+        &mut self,
         found: layout::Found,
         keep: &mut Option<Keep>,
-        progress: (usize, usize),
+        counts: (usize, usize),
     ) -> Result<(FolderSet, Vec<Skipped>)> {
         let cpu = self.cpu.unwrap_or_else(Cpu::detect);
-        check(found, &self.limits, cpu, keep.as_ref(), self.watch, progress)
+        let nobody: &mut (dyn Progress + Send) = &mut ();
+        let progress = self.progress.as_deref_mut().unwrap_or(nobody);
+        check(found, &self.limits, cpu, keep.as_ref(), progress, counts)
     }
 
     fn refuse_if_strict(&self, skipped: &[Skipped]) -> Result<()> {

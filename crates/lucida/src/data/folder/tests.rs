@@ -1,8 +1,9 @@
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::core::Step;
 use crate::data::{Colour, Dataset, Picture};
 
 /// An image file of one color.
@@ -398,15 +399,16 @@ fn kept_pictures_are_the_same_as_decoded_ones() {
 fn reading_can_be_watched_and_stopped() {
     let root = temporary();
     put_classes(root.path(), 2, 8);
-    let most = AtomicUsize::new(0);
-    let watch = |done, total| {
-        assert_eq!(total, 16);
-        most.fetch_max(done, Ordering::Relaxed);
-        true
+    let mut told = Vec::new();
+    let mut tell = |step: &Step<'_>| {
+        assert_eq!(step.total, Some(16));
+        told.push(step.done);
+        ControlFlow::Continue(())
     };
-    Folder::builder(root.path()).watch(&watch).open().unwrap();
-    assert_eq!(most.load(Ordering::Relaxed), 16);
-    let stopped = Folder::builder(root.path()).watch(&|done, _| done < 3).open();
+    Folder::builder(root.path()).progress(&mut tell).open().unwrap();
+    assert_eq!(told, (1..=16).collect::<Vec<_>>());
+    let mut stop = |step: &Step<'_>| if step.done < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let stopped = Folder::builder(root.path()).progress(&mut stop).open();
     assert!(matches!(stopped, Err(Error::Interrupted)));
 }
 

@@ -105,7 +105,7 @@ impl Explainer<'_> {
     }
 
     pub(super) fn grad_cam(&mut self, input: &[f32], readout: &Readout, method: Method) -> Result<Found> {
-        self.watch.tell(0, 1)?;
+        self.passes.report(0, 1)?;
         let picture = [self.shape[0], self.shape[1]];
         let (cam, score) = self.run_to_layer(input, readout)?;
         let values = cam.plan.output(1);
@@ -121,7 +121,7 @@ impl Explainer<'_> {
             }
         };
         let found = of_layer(cam, score, map, picture);
-        self.watch.tell(1, 1)?;
+        self.passes.report(1, 1)?;
         Ok(found)
     }
 
@@ -145,8 +145,8 @@ impl Explainer<'_> {
                 to.iter_mut().zip(x).for_each(|(to, x)| *to += share * (x - *to));
             }
         };
-        let Self { network, scorer, watch, .. } = self;
-        scorer.run(network, live.len() + 1, watch, fill, |i, row| scores[i] = readout.score(row))?;
+        let Self { network, scorer, passes, .. } = self;
+        scorer.run(network, live.len() + 1, passes, fill, |i, row| scores[i] = readout.score(row))?;
         let nothing = scores.pop().unwrap_or_default();
         let most = scores.iter().map(|score| score - nothing).fold(f32::NEG_INFINITY, f32::max);
         let powers: Vec<f32> = scores.iter().map(|score| (score - nothing - most).exp()).collect();

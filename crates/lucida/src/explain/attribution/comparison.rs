@@ -173,8 +173,7 @@ mod tests {
         let pair = comparison(&picture, "3 (9.80 %)", &all[5..6]).unwrap();
         assert_eq!(pair.width(), 2 * 448 + 16 + 2 * 20);
         let methods = [Method::Gradient, Method::GradCam];
-        let quiet = |_| std::ops::ControlFlow::Continue(());
-        let checks = sanity_check(&model, &input, 3, &methods, &settings, quiet).unwrap();
+        let checks = sanity_check(&model, &input, 3, &methods, &settings, &mut ()).unwrap();
         let strips = sanity_strips(&picture, &checks).unwrap();
         assert!(strips.width() > 6 * 112 && strips.height() > 2 * 112);
         assert!(overlay(&Picture::filled(3, 3, &[0]), &all[0].map).is_err());

@@ -1,13 +1,12 @@
 //! One network, asked again and again.
 
-use std::ops::ControlFlow;
-
 use super::cam::CamPass;
 use super::faithfulness::Faithfulness;
 use super::heat_map::Found;
 use super::lrp::RelevancePass;
-use super::passes::{Gradients, Progress, Readout, Scorer, Watch};
+use super::passes::{Gradients, PassCounter, Readout, Scorer};
 use super::{Baseline, HeatMap, Method, Settings};
+use crate::core::Progress;
 use crate::nn::{Network, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
@@ -45,7 +44,7 @@ pub struct Explainer<'a> {
     pub(super) guided: Option<Plan>,
     pub(super) relevance: Option<RelevancePass<'a>>,
     pub(super) cam: Option<CamPass>,
-    pub(super) watch: Watch<'a>,
+    pub(super) passes: PassCounter<'a>,
 }
 
 impl<'a> Explainer<'a> {
@@ -92,15 +91,15 @@ impl<'a> Explainer<'a> {
             guided: None,
             relevance: None,
             cam: None,
-            watch: Watch::default(),
+            passes: PassCounter::silent(),
         })
     }
 
-    /// Tells `watcher` how long work comes along; it stops with [`Error::Interrupted`] when the watcher says so.
+    /// Reports to `progress`, in [`Unit::Passes`](crate::core::Unit::Passes): the stage is the name of the method,
+    /// `deletion` or `insertion`. When it stops the work, that ends with [`Error::Interrupted`].
     #[must_use]
-    pub fn watched(self, watcher: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
-        let what = self.watch.what;
-        Self { watch: Watch { watcher: Some(Box::new(watcher)), what }, ..self }
+    pub fn progress(self, progress: impl Progress + 'a) -> Self {
+        Self { passes: PassCounter { progress: Box::new(progress), stage: self.passes.stage }, ..self }
     }
 
     /// What is explained: classes, labels, or values.
@@ -117,7 +116,7 @@ impl<'a> Explainer<'a> {
         let Self { network, outputs, scorer, .. } = self;
         let mut found = Vec::new();
         let fill = |_, to: &mut [f32]| to.copy_from_slice(input);
-        scorer.run(network, 1, &mut Watch::default(), fill, |_, row| found = outputs.of_scores(row))?;
+        scorer.run(network, 1, &mut PassCounter::silent(), fill, |_, row| found = outputs.of_scores(row))?;
         Ok(found)
     }
 
@@ -135,11 +134,11 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such class, `input` has another length, or the layer that the settings name
-    /// does not exist or has no spatial extent; [`Error::Interrupted`] when the watcher stopped it.
+    /// does not exist or has no spatial extent; [`Error::Interrupted`] when the progress stopped it.
     pub fn explain(&mut self, input: &[f32], class: usize, method: Method) -> Result<HeatMap> {
         self.check_input(input)?;
         let readout = Readout::of(&self.outputs, class)?;
-        self.watch.what = method.name();
+        self.passes.stage = method.name();
         let Found { score, raw_shape, raw, values, account } = match method {
             Method::Gradient => self.gradient(input, &readout)?,
             Method::SmoothGrad => self.smooth_grad(input, &readout)?,
@@ -160,7 +159,7 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] as [`Explainer::explain`], or when the map is of another size; [`Error::Interrupted`] when the
-    /// watcher stopped it.
+    /// progress stopped it.
     pub fn faithfulness(&mut self, input: &[f32], map: &HeatMap) -> Result<Faithfulness> {
         self.check_input(input)?;
         if map.values.len() != self.shape[0] * self.shape[1] {

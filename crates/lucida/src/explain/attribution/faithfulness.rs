@@ -52,9 +52,9 @@ impl Explainer<'_> {
         let steps = self.settings.curve_steps.min(order.len());
         let blurred = blur(input, self.shape);
         let baseline = self.baseline(input);
-        self.watch.what = "deletion";
+        self.passes.stage = "deletion";
         let deletion = self.curve(readout, &order, steps, input, &baseline)?;
-        self.watch.what = "insertion";
+        self.passes.stage = "insertion";
         let insertion = self.curve(readout, &order, steps, &blurred, input)?;
         Ok(Faithfulness { deletion, insertion })
     }
@@ -68,7 +68,7 @@ impl Explainer<'_> {
         from: &[f32],
         over: &[f32],
     ) -> Result<Vec<f32>> {
-        let Self { network, scorer, watch, shape, .. } = self;
+        let Self { network, scorer, passes, shape, .. } = self;
         let channels = shape[2];
         let fill = |step: usize, to: &mut [f32]| {
             to.copy_from_slice(from);
@@ -78,7 +78,7 @@ impl Explainer<'_> {
             }
         };
         let mut curve = vec![f32::NAN; steps + 1];
-        scorer.run(network, steps + 1, watch, fill, |step, row| curve[step] = readout.probability(row))?;
+        scorer.run(network, steps + 1, passes, fill, |step, row| curve[step] = readout.probability(row))?;
         Ok(curve)
     }
 }

@@ -36,12 +36,12 @@ impl Explainer<'_> {
         fill: impl FnMut(usize, &mut [f32]),
         mut each: impl FnMut(usize, &[f32], &[f32]),
     ) -> Result<()> {
-        let Self { network, outputs, settings, gradients, watch, .. } = self;
+        let Self { network, outputs, settings, gradients, passes, .. } = self;
         let gradients = match gradients {
             Some(gradients) => gradients,
             none => none.insert(Gradients::new(network, outputs, settings.cpu)?),
         };
-        gradients.run(network, readout, count, watch, fill, |i, slope| each(i, slope.row, slope.gradient))
+        gradients.run(network, readout, count, passes, fill, |i, slope| each(i, slope.row, slope.gradient))
     }
 
     fn score_and_gradient(&mut self, input: &[f32], readout: &Readout) -> Result<(f32, Vec<f32>)> {
@@ -129,8 +129,8 @@ impl Explainer<'_> {
     }
 
     pub(super) fn guided_backprop(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
-        let Self { network, outputs, settings, guided, watch, shape, .. } = self;
-        watch.tell(0, 1)?;
+        let Self { network, outputs, settings, guided, passes, shape, .. } = self;
+        passes.report(0, 1)?;
         let plan = match guided {
             Some(plan) => plan,
             none => {
@@ -144,7 +144,7 @@ impl Explainer<'_> {
         readout.score.seed(plan.grad_output_mut(0));
         plan.backward(network);
         let raw = plan.input_gradient().unwrap_or_default().to_vec();
-        watch.tell(1, 1)?;
+        passes.report(1, 1)?;
         Ok(Found::magnitudes(score, *shape, raw))
     }
 }

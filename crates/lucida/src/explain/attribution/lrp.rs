@@ -47,8 +47,8 @@ impl<'a> RelevancePass<'a> {
 
 impl Explainer<'_> {
     pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
-        let Self { network, outputs, settings, relevance, watch, shape, .. } = self;
-        watch.tell(0, 1)?;
+        let Self { network, outputs, settings, relevance, passes, shape, .. } = self;
+        passes.report(0, 1)?;
         let RelevancePass { network, plan, starts } = match relevance {
             Some(pass) => pass,
             none => none.insert(RelevancePass::new(network, outputs, settings.cpu, settings.epsilon)?),
@@ -71,7 +71,7 @@ impl Explainer<'_> {
             inputs: raw.iter().map(|&r| f64::from(r)).sum(),
             biases: taken_by_biases(network, plan.weight_gradients()) + of_starts,
         };
-        watch.tell(1, 1)?;
+        passes.report(1, 1)?;
         Ok(Found::sums(score, *shape, raw, account))
     }
 }

@@ -25,6 +25,5 @@ pub use explainer::{Explainer, explain};
 pub use faithfulness::Faithfulness;
 pub use heat_map::{Account, HeatMap};
 pub use method::Method;
-pub use passes::Progress;
 pub use sanity::{SanityCheck, SanityStage, sanity_check};
 pub use settings::{Baseline, Settings};

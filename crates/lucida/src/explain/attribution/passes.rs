@@ -1,42 +1,32 @@
 //! Many passes of one network over variations of one image, in batches.
 
-use std::ops::ControlFlow;
-
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::explain::ClassScore;
 use crate::nn::{Network, Plan, PlanBuilder};
 use crate::weights::Outputs;
-use crate::{Cpu, Error, Result};
+use crate::{Cpu, Result};
 
 /// The most values that the activations of a batch should take: 32 million, 128 MB.
 const VALUES: usize = 1 << 25;
 /// The largest batch; more gain nothing.
 const BATCH: usize = 64;
 
-/// How far an attribution has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+/// Reports passes of the stage at hand.
+pub(super) struct PassCounter<'a> {
+    pub(super) progress: Box<dyn Progress + 'a>,
     /// What is computed: the name of a method, `deletion`, `insertion`.
-    pub what: &'static str,
-    /// Passes done.
-    pub done: usize,
-    /// Passes in all, as far as is known.
-    pub total: usize,
+    pub(super) stage: &'static str,
 }
 
-/// Who is told of the progress, and may stop the work.
-#[derive(Default)]
-pub(super) struct Watch<'a> {
-    pub(super) watcher: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
-    pub(super) what: &'static str,
-}
+impl PassCounter<'_> {
+    /// Reports to nobody.
+    pub(super) fn silent() -> Self {
+        Self { progress: Box::new(()), stage: "" }
+    }
 
-impl Watch<'_> {
-    pub(super) fn tell(&mut self, done: usize, total: usize) -> Result<()> {
-        let what = self.what;
-        match self.watcher.as_mut().map(|watcher| watcher(Progress { what, done, total })) {
-            Some(ControlFlow::Break(())) => Err(Error::Interrupted),
-            _ => Ok(()),
-        }
+    /// `done` of `total` passes, as far as is known.
+    pub(super) fn report(&mut self, done: usize, total: usize) -> Result<()> {
+        report(&mut *self.progress, &Step::new(Unit::Passes, done, total).stage(self.stage))
     }
 }
 
@@ -82,11 +72,11 @@ impl Scorer {
         &mut self,
         network: &Network,
         count: usize,
-        watch: &mut Watch,
+        passes: &mut PassCounter<'_>,
         mut fill: impl FnMut(usize, &mut [f32]),
         mut each: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
-        watch.tell(0, count)?;
+        passes.report(0, count)?;
         let mut first = 0;
         while first < count {
             let batch = self.plan.capacity().min(count - first);
@@ -97,7 +87,7 @@ impl Scorer {
             self.plan.forward(network)?;
             self.plan.output(0).chunks_exact(self.units).enumerate().for_each(|(i, row)| each(first + i, row));
             first += batch;
-            watch.tell(first, count)?;
+            passes.report(first, count)?;
         }
         Ok(())
     }
@@ -131,11 +121,11 @@ impl Gradients {
         network: &Network,
         readout: &Readout,
         count: usize,
-        watch: &mut Watch,
+        passes: &mut PassCounter<'_>,
         mut fill: impl FnMut(usize, &mut [f32]),
         mut each: impl FnMut(usize, Slope),
     ) -> Result<()> {
-        watch.tell(0, count)?;
+        passes.report(0, count)?;
         let mut first = 0;
         while first < count {
             let batch = self.plan.capacity().min(count - first);
@@ -150,7 +140,7 @@ impl Gradients {
             let gradients = self.plan.input_gradient().unwrap_or_default().chunks_exact(len);
             rows.zip(gradients).enumerate().for_each(|(i, (row, gradient))| each(first + i, Slope { row, gradient }));
             first += batch;
-            watch.tell(first, count)?;
+            passes.report(first, count)?;
         }
         Ok(())
     }

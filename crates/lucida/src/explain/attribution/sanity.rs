@@ -9,13 +9,12 @@
 //! blank, these stay above zero for methods that multiply by the input, whatever the network.
 
 use super::explainer::Explainer;
-use super::passes::Progress;
 use super::similarity::{rank_correlation, structural_similarity};
 use super::{HeatMap, Method, Settings};
 use crate::Result;
+use crate::core::{Progress, Step};
 use crate::nn::Network;
 use crate::weights::Model;
-use std::ops::ControlFlow;
 
 /// What became of the map of one method while the network was randomized.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,9 +60,9 @@ pub fn sanity_check(
     class: usize,
     methods: &[Method],
     settings: &Settings,
-    mut watcher: impl FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut dyn Progress,
 ) -> Result<Vec<SanityCheck>> {
-    let mut trained = Explainer::new(model, settings)?.watched(&mut watcher);
+    let mut trained = Explainer::new(model, settings)?.progress(|step: &Step<'_>| progress.update(step));
     let (black, outputs) = (trained.black().to_vec(), trained.outputs().clone());
     let explained = methods.iter().map(|&method| trained.explain(input, class, method));
     let mut checks =
@@ -74,8 +73,8 @@ pub fn sanity_check(
         group.iter().for_each(|&node| randomise(&mut network, node, settings.seed));
         let Some(&lowest) = group.last() else { continue };
         let layer = network.nodes()[lowest].name().to_owned();
-        let mut explainer =
-            Explainer::of_network(&network, outputs.clone(), black.clone(), settings)?.watched(&mut watcher);
+        let mut explainer = Explainer::of_network(&network, outputs.clone(), black.clone(), settings)?
+            .progress(|step: &Step<'_>| progress.update(step));
         for check in &mut checks {
             let map = explainer.explain(input, class, check.original.method)?;
             check.stages.push(compare(&check.original, map, layer.clone()));

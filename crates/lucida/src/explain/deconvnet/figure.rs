@@ -1,6 +1,7 @@
 //! The figures of the deconvnet: projections beside the parts of the images that they explain.
 
 use super::{Deconvnet, Projection, Target};
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
 use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
@@ -61,19 +62,16 @@ pub struct DeconvFigure {
 }
 
 impl DeconvFigure {
-    /// Looks at all images of a set, and projects the strongest activations. `progress` is told how much of how much is
-    /// done; an error from it ends the work. Memory does not grow with the set.
+    /// Looks at all images of a set, and projects the strongest activations. Progress counts the images of the set and
+    /// then the filters. Memory does not grow with the set.
     ///
     /// # Errors
     /// As [`top_activations`].
-    pub fn new(
-        question: &Question,
-        set: &dyn Dataset,
-        mut progress: impl FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Self> {
+    pub fn new(question: &Question, set: &dyn Dataset, progress: &mut dyn Progress) -> Result<Self> {
         let Question { network, preprocessing, layer, filters, count, cpu } = *question;
         let total = set.len() + filters.len();
-        let top = top_activations(question, set, |done| progress(done, total))?;
+        let mut searching = |step: &Step<'_>| progress.update(&Step { total: Some(total as u64), ..*step });
+        let top = top_activations(question, set, &mut searching)?;
         let mut deconvnet = Deconvnet::new(network, layer, count, cpu)?;
         let mut figure =
             Self { layer: layer.to_owned(), filters: Vec::new(), images: top.images, skipped: top.skipped, count };
@@ -100,7 +98,7 @@ impl DeconvFigure {
                 })
                 .collect::<Result<Vec<_>>>()?;
             figure.filters.push(FilterExamples { filter, examples });
-            progress(set.len() + index + 1, total)?;
+            report(progress, &Step::new(Unit::Images, set.len() + index + 1, total))?;
         }
         Ok(figure)
     }
@@ -345,12 +343,12 @@ mod tests {
             cpu: Cpu::detect(),
         };
         let mut last = (0, 0);
-        let figure = DeconvFigure::new(&question, &set, |done, total| {
-            assert!(done >= last.0 && done <= total);
-            last = (done, total);
-            Ok(())
-        })
-        .unwrap();
+        let mut tell = |step: &Step<'_>| {
+            assert!(step.done >= last.0 && Some(step.done) <= step.total);
+            last = (step.done, step.total.unwrap());
+            std::ops::ControlFlow::Continue(())
+        };
+        let figure = DeconvFigure::new(&question, &set, &mut tell).unwrap();
         assert_eq!((last, figure.images), ((62, 62), 60));
         assert!(figure.filters[1].examples.is_empty());
         let examples = &figure.filters[0].examples;
@@ -365,7 +363,7 @@ mod tests {
         let sheet = figure.render().unwrap();
         // Two filters side by side, each with twice 2x2 patches of 112 pixels.
         assert!(sheet.width() > 4 * 2 * 112 && sheet.height() > 2 * 112);
-        let alone = DeconvFigure::new(&Question { filters: &[5], ..question }, &set, |_, _| Ok(())).unwrap();
+        let alone = DeconvFigure::new(&Question { filters: &[5], ..question }, &set, &mut ()).unwrap();
         assert!(alone.render().is_ok());
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::{Dataset, Loader, Picture, Preprocessing};
 use crate::files;
 use crate::nn::{Layer, Plan};
@@ -152,31 +153,28 @@ pub fn last_features(model: &Model) -> Result<&str> {
 }
 
 /// The features of the images of a data set at some positions: the outputs of `layer`, or the mean of each channel where
-/// these are maps. `watch` is told how many are done of how many, and stops the work by returning `false`.
+/// these are maps.
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer or image, when the model does not say how images are prepared, or when
-/// a feature is not a finite number; [`Error::Limit`] when the features would fill the memory; [`Error::Interrupted`]; and
-/// those of reading the set.
+/// a feature is not a finite number; [`Error::Limit`] when the features would fill the memory; [`Error::Interrupted`] when
+/// `progress` stops it; and those of reading the set.
 pub fn features(
     model: &Model,
     set: &dyn Dataset,
     indices: &[usize],
     layer: &str,
     cpu: Cpu,
-    watch: &dyn Fn(usize, usize) -> bool,
+    progress: &mut dyn Progress,
 ) -> Result<Features> {
     let preprocessing = model.preprocessing()?;
     let mut extractor = Extractor::new(model, layer, preprocessing, indices.len(), cpu)?;
     let batch = extractor.plan.capacity();
     let mut values = Vec::with_capacity(indices.len() * extractor.width);
-    let all = Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, batch, |batch| {
+    Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, batch, |batch| {
         extractor.add(model, batch.images, batch.indices.len(), &mut values)?;
-        Ok(watch(values.len() / extractor.width, indices.len()))
+        report(progress, &Step::new(Unit::Images, values.len() / extractor.width, indices.len())).map(|()| true)
     })?;
-    if !all {
-        return Err(Error::Interrupted);
-    }
     extractor.finish(layer, values)
 }
 

@@ -1,6 +1,9 @@
+use std::ops::ControlFlow;
+
 use super::tsne::tests::clusters;
 use super::*;
 use crate::Cpu;
+use crate::core::Step;
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing};
 use crate::nn::{Plan, zoo};
 use crate::weights::Model;
@@ -20,7 +23,7 @@ fn features_are_the_outputs_of_a_layer() {
     let (model, set) = (model(), digits(12));
     let layer = last_features(&model).unwrap();
     let indices: Vec<usize> = (0..12).rev().collect();
-    let all = features(&model, &set, &indices, layer, Cpu::detect(), &|_, _| true).unwrap();
+    let all = features(&model, &set, &indices, layer, Cpu::detect(), &mut ()).unwrap();
     let node = &model.network.nodes()[model.network.find(layer).unwrap()];
     assert_eq!((all.len(), all.width(), all.are_pooled()), (12, node.shape().len(), false));
     let mut plan = Plan::builder(&model.network).output(layer).build().unwrap();
@@ -31,7 +34,7 @@ fn features_are_the_outputs_of_a_layer() {
     // A layer of maps gives the mean of each.
     let maps =
         model.network.nodes().iter().find(|node| node.shape().as_picture().is_some_and(|[h, ..]| h == 14)).unwrap();
-    let pooled = features(&model, &set, &[4], maps.name(), Cpu::detect(), &|_, _| true).unwrap();
+    let pooled = features(&model, &set, &[4], maps.name(), Cpu::detect(), &mut ()).unwrap();
     assert!(pooled.are_pooled() && pooled.width() == maps.shape().channels());
     let mut plan = Plan::builder(&model.network).output(maps.name()).build().unwrap();
     set.fill(4, &Preprocessing::mnist(), plan.input_mut()).unwrap();
@@ -42,11 +45,11 @@ fn features_are_the_outputs_of_a_layer() {
     let pictures = [set.picture(4).unwrap()];
     let one = features_of(&model, &pictures, layer, Cpu::detect()).unwrap();
     assert_eq!(all.nearest(one.row(0), 3).unwrap()[0].0, 7, "an image is most like itself");
-    assert!(features(&model, &set, &[12], layer, Cpu::detect(), &|_, _| true).is_err());
-    let unknown = features(&model, &set, &[0], "dens", Cpu::detect(), &|_, _| true).unwrap_err().to_string();
+    assert!(features(&model, &set, &[12], layer, Cpu::detect(), &mut ()).is_err());
+    let unknown = features(&model, &set, &[0], "dens", Cpu::detect(), &mut ()).unwrap_err().to_string();
     assert!(unknown.contains("did you mean \"dense\"?"), "{unknown}");
     assert!(matches!(
-        features(&model, &set, &[0], layer, Cpu::detect(), &|_, _| false),
+        features(&model, &set, &[0], layer, Cpu::detect(), &mut |_: &Step<'_>| ControlFlow::Break(())),
         Err(crate::Error::Interrupted)
     ));
 }

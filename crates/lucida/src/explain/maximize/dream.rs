@@ -8,7 +8,8 @@ use super::objective::Objective;
 use super::pixels::PixelSpace;
 use super::random::{generator, whole};
 use super::spectrum::Spectrum;
-use super::{Run, Target, Watch, positive};
+use super::{Run, Target, positive};
+use crate::core::Progress;
 use crate::data::{Picture, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
@@ -48,7 +49,7 @@ impl Default for Dream {
 }
 
 /// Dreams about an image, which keeps its size: a part of a layer is made to respond to it more, usually
-/// [`Objective::Layer`].
+/// [`Objective::Layer`]. When `progress` stops it, the image as it is then is the result.
 ///
 /// # Errors
 /// [`Error::Argument`] when the layer does not exist, has no such part or takes images of one size only, or the image
@@ -62,7 +63,7 @@ pub fn dream(
     picture: &Picture,
     settings: &Dream,
     cpu: Cpu,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<Picture> {
     settings.check()?;
     let mut network = network.clone().cut(target.name())?;
@@ -92,22 +93,19 @@ pub fn dream(
             let detail = resize_floats(detail, *from, size, channels)?;
             dreamt.iter_mut().zip(detail).for_each(|(value, detail)| *value = (*value + detail).clamp(0.0, 1.0));
         }
-        let mut goes_on = true;
-        let mut tick = |step: usize| {
-            goes_on = watch.step(octave * settings.steps + step, total);
-            goes_on
-        };
         let mut run = Run {
             network: &network,
             pixels: &pixels,
             seen: &seen,
             plan,
             first: octave,
-            tick: &mut tick,
+            progress,
+            before: octave * settings.steps,
+            total,
             stopped: false,
         };
         run.dream(settings, &objectives, &mut dreamt)?;
-        if !goes_on {
+        if run.stopped {
             dreamt = resize_floats(&dreamt, size, full, channels)?;
             break;
         }
@@ -166,7 +164,7 @@ impl Run<'_> {
                 moved.for_each(|(value, g)| *value = (*value + rate * g).clamp(0.0, 1.0));
             }
             *picture = roll(picture, shape, by.map(|by| -by));
-            if !(self.tick)(step + 1) {
+            if self.report(step + 1).is_break() {
                 break;
             }
         }
@@ -193,7 +191,7 @@ mod tests {
         let (photo, cpu) = (photo(), Cpu::detect());
         let of = |settings: &Dream| {
             let about = (&network, Some(&preprocessing), &target, &Objective::Layer, &photo);
-            dream(about.0, about.1, about.2, about.3, about.4, settings, cpu, &mut |_, _| true)
+            dream(about.0, about.1, about.2, about.3, about.4, settings, cpu, &mut ())
         };
         let dreamt = of(&settings).unwrap();
         assert_eq!((dreamt.width(), dreamt.height()), (80, 64));

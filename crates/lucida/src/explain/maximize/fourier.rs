@@ -368,8 +368,8 @@ impl Run<'_> {
                 coefficients[picture * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
             }
             // More starts than were announced take no part in the progress.
-            if !(self.tick)((number * settings.steps + step + 1).min(settings.starts * settings.steps)) {
-                self.stopped = true;
+            let done = (number * settings.steps + step + 1).min(settings.starts * settings.steps);
+            if self.report(done).is_break() {
                 break;
             }
         }

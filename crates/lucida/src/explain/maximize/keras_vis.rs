@@ -112,7 +112,7 @@ impl Run<'_> {
                     track.step(loss, &gradient);
                 });
                 done += 1;
-                if !(self.tick)(done) {
+                if self.report(done).is_break() {
                     break 'runs;
                 }
             }

@@ -22,6 +22,9 @@ mod random;
 mod spectrum;
 mod transform;
 
+use std::ops::ControlFlow;
+
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Picture, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
@@ -56,22 +59,10 @@ pub struct Maximized {
     pub value: f32,
 }
 
-/// Follows the work.
-pub trait Watch {
-    /// A step is done: number `done` of `total`. Whether to go on; the images so far are returned if not.
-    fn step(&mut self, done: usize, total: usize) -> bool;
-}
-
-impl<F: FnMut(usize, usize) -> bool> Watch for F {
-    fn step(&mut self, done: usize, total: usize) -> bool {
-        self(done, total)
-    }
-}
-
 /// Looks for the images that excite parts of one layer most: one for each of `objectives`.
 ///
 /// The images have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
-/// network is taken to want values from 0 to 1.
+/// network is taken to want values from 0 to 1. When `progress` stops it, the images so far are the result.
 ///
 /// # Errors
 /// [`Error::Argument`] when the layer does not exist or has no such part, or the settings make no sense;
@@ -83,7 +74,7 @@ pub fn maximize(
     objectives: &[Objective],
     method: &Method,
     cpu: Cpu,
-    watch: &mut dyn Watch,
+    progress: &mut dyn Progress,
 ) -> Result<Vec<Maximized>> {
     let pixels = PixelSpace::of(network, preprocessing)?;
     let seen = target.check(network, objectives, matches!(method, Method::Fourier(_)))?;
@@ -116,19 +107,23 @@ pub fn maximize(
     let total = batches.len() * steps;
     let mut found = Vec::with_capacity(objectives.len() * together);
     for (number, objectives) in batches.into_iter().enumerate() {
-        let mut goes_on = true;
-        let mut tick = |step: usize| {
-            goes_on = watch.step(number * steps + step, total);
-            goes_on
-        };
         let plan = builder(objectives.len() * samples * together)?;
-        let mut run =
-            Run { network, pixels: &pixels, seen: &seen, plan, first: found.len(), tick: &mut tick, stopped: false };
+        let mut run = Run {
+            network,
+            pixels: &pixels,
+            seen: &seen,
+            plan,
+            first: found.len(),
+            progress,
+            before: number * steps,
+            total,
+            stopped: false,
+        };
         found.extend(match method {
             Method::Fourier(settings) => run.fourier(settings, objectives)?,
             Method::KerasVis(settings) => run.keras_vis(settings, objectives)?,
         });
-        if !goes_on {
+        if run.stopped {
             break;
         }
     }
@@ -143,12 +138,22 @@ struct Run<'a> {
     plan: Plan,
     /// The number of the first image among all: each draws its own random numbers.
     first: usize,
-    tick: &'a mut dyn FnMut(usize) -> bool,
-    /// Whether that wanted to stop.
+    progress: &'a mut dyn Progress,
+    /// Steps of the batches before, and of all.
+    before: usize,
+    total: usize,
+    /// Whether `progress` has stopped the work.
     stopped: bool,
 }
 
 impl Run<'_> {
+    /// Reports `done` steps of this batch.
+    fn report(&mut self, done: usize) -> ControlFlow<()> {
+        let flow = self.progress.update(&Step::new(Unit::Steps, self.before + done, self.total));
+        self.stopped |= flow.is_break();
+        flow
+    }
+
     /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs. What is
     /// added to the gradient at the layer is followed as well.
     fn ascend(

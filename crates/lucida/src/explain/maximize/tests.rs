@@ -14,7 +14,7 @@ fn small(channels: usize) -> Network {
 }
 
 fn run(network: &Network, target: &Target, objectives: &[Objective], method: &Method) -> Result<Vec<Maximized>> {
-    maximize(network, None, target, objectives, method, Cpu::detect(), &mut |_, _| true)
+    maximize(network, None, target, objectives, method, Cpu::detect(), &mut ())
 }
 
 /// The value of an objective for an input, by a plan that computes forward only.
@@ -94,7 +94,7 @@ fn pictures_do_not_depend_on_what_is_made_beside_them() {
     let again = run(&network, &target, &[Objective::Channel(0)], &quick()).unwrap();
     assert_eq!(one, again);
     let threads = Cpu::detect().with_threads(1);
-    let single = maximize(&network, None, &target, &[Objective::Channel(0)], &quick(), threads, &mut |_, _| true);
+    let single = maximize(&network, None, &target, &[Objective::Channel(0)], &quick(), threads, &mut ());
     assert_eq!(single.unwrap()[0].picture, one[0].picture);
 }
 
@@ -166,13 +166,13 @@ fn variants_differ() {
 fn the_work_can_be_stopped() {
     let network = small(1);
     let mut steps = 0;
-    let mut watch = |done: usize, total: usize| {
-        steps = done;
-        assert_eq!(total, 60);
-        done < 5
+    let mut stop = |step: &Step<'_>| {
+        steps = step.done;
+        assert_eq!(step.total, Some(60));
+        if step.done < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let (target, objectives) = (Target::layer("conv2d"), [Objective::Channel(0)]);
-    let found = maximize(&network, None, &target, &objectives, &quick(), Cpu::detect(), &mut watch).unwrap();
+    let found = maximize(&network, None, &target, &objectives, &quick(), Cpu::detect(), &mut stop).unwrap();
     assert_eq!((found.len(), steps), (1, 5));
 }
 

@@ -13,6 +13,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Batch, Dataset, Loader};
 use crate::nn::Plan;
 use crate::weights::Model;
@@ -95,19 +96,18 @@ impl Samples for FeatureSet<'_> {
 }
 
 /// Runs a base over those images of a data set whose features are not in the store yet: the output of layer `layer`. In
-/// training pass `pass` if there is one, so that a set that augments its images does so. `watch` is told how many are
-/// done of how many, and stops the work by returning `false`; what was done stays.
+/// training pass `pass` if there is one, so that a set that augments its images does so.
 ///
 /// # Errors
-/// [`Error::Interrupted`], those of reading the images and of writing the store; [`Error::Argument`] when a feature is no
-/// number.
+/// [`Error::Interrupted`] when `progress` stops it: what was done stays in the store. Those of reading the images and of
+/// writing the store; [`Error::Argument`] when a feature is not a number.
 pub fn features_of_base(
     store: &mut FeatureStore,
     model: &Model,
     layer: &str,
     (set, pass, keys): (&dyn Dataset, Option<u32>, &[Key]),
     cpu: Cpu,
-    watch: &dyn Fn(usize, usize) -> bool,
+    progress: &mut dyn Progress,
 ) -> Result<usize> {
     let mut seen = std::collections::HashSet::new();
     let missing: Vec<usize> =
@@ -140,7 +140,7 @@ pub fn features_of_base(
             }
         }
         done += batch.indices.len();
-        Ok(watch(done, missing.len()))
+        Ok(progress.update(&Step::new(Unit::Features, done, missing.len())).is_continue())
     })?;
     store.add(&new_keys, &rows)?;
     if all || done == missing.len() { Ok(missing.len()) } else { Err(Error::Interrupted) }

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::fs;
+use std::ops::ControlFlow;
 
 use super::*;
 use crate::data::{Folder, Mnist, Preprocessing};
@@ -20,7 +21,7 @@ fn setting() -> (tempfile::TempDir, Folder, Model) {
 }
 
 fn compute(store: &mut FeatureStore, model: &Model, set: (&dyn Dataset, Option<u32>, &[Key])) -> Result<usize> {
-    features_of_base(store, model, "flatten", set, Cpu::detect(), &|_, _| true)
+    features_of_base(store, model, "flatten", set, Cpu::detect(), &mut ())
 }
 
 #[test]
@@ -88,9 +89,9 @@ fn a_cut_off_computation_keeps_what_was_done_and_damage_is_passed_over() {
         "flatten",
         (&set.take(&[0, 1, 2]), None, &keys[..3]),
         Cpu::detect(),
-        &|_, _| {
+        &mut |_: &Step<'_>| {
             calls.set(calls.get() + 1);
-            false
+            ControlFlow::Break(())
         },
     );
     // All three were in the first batch.

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Patience;
 use super::client::{Body, Client, Trouble};
 use super::part::{self, Part};
-use super::{Event, Patience, Watch};
+use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
 
 /// The longest pause between two attempts.
@@ -49,11 +50,11 @@ fn lasting<T>(problem: impl Into<String>) -> Result<T, Stop> {
 
 impl Job<'_> {
     /// Fetches what is missing, verifies the whole and moves it into place.
-    pub(super) fn run(&self, client: &Client, part: &Part, watch: &mut Watch<'_>) -> Result<()> {
+    pub(super) fn run(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
         let mut resumed = part.len() > 0;
         loop {
-            self.complete(client, part, watch)?;
-            let found = part.checksum(watch)?;
+            self.complete(client, part, progress)?;
+            let found = part.checksum(progress)?;
             if found == self.md5 {
                 return part.finish(self.target);
             }
@@ -69,12 +70,12 @@ impl Job<'_> {
     }
 
     /// Attempts until all bytes are there, or as often as patience lasts without any more of them.
-    fn complete(&self, client: &Client, part: &Part, watch: &mut Watch<'_>) -> Result<()> {
+    fn complete(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<()> {
         let mut most = part.len();
         let mut failures = 0;
         let mut pause = self.patience.pause;
         loop {
-            let problem = match self.attempt(client, part, watch) {
+            let problem = match self.attempt(client, part, progress) {
                 Ok(()) => return Ok(()),
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Trouble(Trouble::Lasting(problem))) => return Err(self.network(problem)),
@@ -91,20 +92,20 @@ impl Job<'_> {
                 };
                 return Err(self.network(format!("{problem} (attempts: {failures}){kept}")));
             }
-            part::wait(pause, &format!("{problem}; trying again"), watch)?;
+            part::wait(pause, &format!("{problem}; trying again"), progress)?;
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 
     /// Asks for what is missing, and takes what comes.
-    fn attempt(&self, client: &Client, part: &Part, watch: &mut Watch<'_>) -> Result<(), Stop> {
+    fn attempt(&self, client: &Client, part: &Part, progress: &mut dyn Progress) -> Result<(), Stop> {
         let have = part.len();
         if have == self.size {
             return Ok(());
         }
         if have > self.size {
             part.discard()?;
-            return self.attempt(client, part, watch);
+            return self.attempt(client, part, progress);
         }
         let answer = client.get(self.url, have, part.tag().as_deref())?;
         let (file, from) = match answer.status {
@@ -132,7 +133,7 @@ impl Job<'_> {
             }
             status => return lasting(format!("the server answers with status {status}")),
         };
-        self.receive(answer.body, file, from, part, watch)
+        self.receive(answer.body, file, from, part, progress)
     }
 
     fn receive(
@@ -141,14 +142,12 @@ impl Job<'_> {
         mut file: std::fs::File,
         from: u64,
         part: &Part,
-        watch: &mut Watch<'_>,
+        progress: &mut dyn Progress,
     ) -> Result<(), Stop> {
         let mut bytes = vec![0; 1 << 16];
         let mut done = from;
         loop {
-            if watch(&Event::Progress { done, total: self.size }).is_break() {
-                return Err(Error::Interrupted.into());
-            }
+            report(progress, &Step::bytes(done, self.size))?;
             let read = body.read(&mut bytes)?;
             if read == 0 {
                 break;

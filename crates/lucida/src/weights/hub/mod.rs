@@ -19,7 +19,6 @@ mod download;
 mod fetch;
 mod part;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use etcetera::BaseStrategy;
 
 pub use catalogue::{PUBLISHED, Published, megabytes, networks, published};
 
+use crate::core::Progress;
 use crate::nn::zoo::Architecture;
 use crate::{Error, Result, files};
 use client::Client;
@@ -57,26 +57,6 @@ impl Default for Patience {
         Self { connect: seconds(20), read: seconds(30), retries: 4, pause: Duration::from_millis(500) }
     }
 }
-
-/// What happens while a file is fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// So many bytes of so many are there.
-    Progress {
-        /// Bytes that have arrived, in earlier attempts too.
-        done: u64,
-        /// The size of the file.
-        total: u64,
-    },
-    /// A wait, and why. Told again and again while it lasts.
-    Waiting(String),
-    /// All bytes are there, and their checksum is computed.
-    Verifying,
-}
-
-/// Who watches a file being fetched; `Break` stops it and keeps what has arrived.
-pub type Watch<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 
 /// What is in the cache of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,9 +168,9 @@ impl Hub {
     /// put it there. Returns how many bytes that frees; with `dry_run` nothing is removed.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `watch` breaks off, told while another process
-    /// fetches the file.
-    pub fn remove(&self, file: &Published, dry_run: bool, watch: &mut Watch<'_>) -> Result<u64> {
+    /// [`Error::Io`] when it cannot be removed; [`Error::Interrupted`] when `progress` stops it, which is told while
+    /// another process fetches the file.
+    pub fn remove(&self, file: &Published, dry_run: bool, progress: &mut dyn Progress) -> Result<u64> {
         let target = self.path(file);
         let part = Part::beside(&target);
         let is_present = self.state(file) == State::Present;
@@ -198,7 +178,7 @@ impl Hub {
         if freed == 0 || dry_run {
             return Ok(freed);
         }
-        let _lock = part.lock(watch)?;
+        let _lock = part.lock(progress)?;
         part.discard()?;
         if is_present {
             part::remove(&target)?;
@@ -226,11 +206,14 @@ impl Hub {
 
     /// Makes sure that a file is in the cache: verifies what is there, and downloads it if it is not there or not right.
     ///
+    /// Progress is in bytes of the file: those that have arrived, in earlier attempts too; then, as stage `checksum`, those
+    /// that were verified. A wait is a [`Detail::Waiting`](crate::core::Detail::Waiting).
+    ///
     /// # Errors
     /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum: it says
     /// what to download by hand, and to where. [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`]
-    /// when `watch` breaks off: what has arrived is kept, and the next call goes on from there.
-    pub fn fetch(&self, file: &Published, watch: &mut Watch<'_>) -> Result<Fetched> {
+    /// when `progress` stops it: what has arrived is kept, and the next call goes on from there.
+    pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
             Error::Network { url, problem } => {
@@ -245,14 +228,14 @@ impl Hub {
         };
         files::create_folder(&self.folder)?;
         let part = Part::beside(&target);
-        let _lock = part.lock(watch)?;
+        let _lock = part.lock(progress)?;
         // Perhaps by the process that was waited for.
-        if self.state(file) == State::Present && part::checksum(&target, watch)? == file.md5 {
+        if self.state(file) == State::Present && part::checksum(&target, progress)? == file.md5 {
             return Ok(Fetched::BeforeNow);
         }
         let client = Client::new(&url, &self.patience, self.certificates.as_deref()).map_err(with_advice)?;
         let job = Job { url: &url, target: &target, size: file.size, md5: file.md5, patience: &self.patience };
-        job.run(&client, &part, watch).map_err(with_advice)?;
+        job.run(&client, &part, progress).map_err(with_advice)?;
         Ok(Fetched::Now)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use md5::{Digest, Md5};
 
-use super::{Event, Watch};
+use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result, files};
 
 /// How often a wait looks whether it is over, or broken off.
@@ -67,8 +67,8 @@ impl Part {
     }
 
     /// The checksum of what is there.
-    pub(super) fn checksum(&self, watch: &mut Watch<'_>) -> Result<String> {
-        checksum(&self.path, watch)
+    pub(super) fn checksum(&self, progress: &mut dyn Progress) -> Result<String> {
+        checksum(&self.path, progress)
     }
 
     /// Makes it the target.
@@ -84,13 +84,13 @@ impl Part {
     }
 
     /// Waits until no other process works on it. The lock ends with the file that is returned.
-    pub(super) fn lock(&self, watch: &mut Watch<'_>) -> Result<File> {
+    pub(super) fn lock(&self, progress: &mut dyn Progress) -> Result<File> {
         let failed = |source| Error::io(&self.lock, "write", source);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.lock).map_err(failed)?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => wait(GLANCE, "another process is fetching this file", watch)?,
+                Err(TryLockError::WouldBlock) => wait(GLANCE, "another process is fetching this file", progress)?,
                 // Some network file systems have no locks. The checksum finds what two processes spoil.
                 Err(TryLockError::Error(_)) => return Ok(file),
             }
@@ -98,13 +98,11 @@ impl Part {
     }
 }
 
-/// Waits for a time, or until `watch` breaks off.
-pub(super) fn wait(time: Duration, why: &str, watch: &mut Watch<'_>) -> Result<()> {
+/// Waits for a time, or until `progress` stops it.
+pub(super) fn wait(time: Duration, why: &str, progress: &mut dyn Progress) -> Result<()> {
     let mut left = time;
     loop {
-        if watch(&Event::Waiting(why.to_owned())).is_break() {
-            return Err(Error::Interrupted);
-        }
+        report(progress, &Step::waiting(why))?;
         if left.is_zero() {
             return Ok(());
         }
@@ -115,18 +113,20 @@ pub(super) fn wait(time: Duration, why: &str, watch: &mut Watch<'_>) -> Result<(
 }
 
 /// The MD5 of a file in hexadecimal.
-pub(super) fn checksum(path: &Path, watch: &mut Watch<'_>) -> Result<String> {
+pub(super) fn checksum(path: &Path, progress: &mut dyn Progress) -> Result<String> {
     let failed = |source| Error::io(path, "read", source);
     let mut file = File::open(path).map_err(failed)?;
+    let (len, mut done) = (file.metadata().map_err(failed)?.len(), 0);
     let mut md5 = Md5::new();
     let mut bytes = vec![0; 1 << 18];
     loop {
-        if watch(&Event::Verifying).is_break() {
-            return Err(Error::Interrupted);
-        }
+        report(progress, &Step::bytes(done, len).stage("checksum"))?;
         match file.read(&mut bytes) {
             Ok(0) => break,
-            Ok(read) => md5.update(&bytes[..read]),
+            Ok(read) => {
+                md5.update(&bytes[..read]);
+                done += read as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(error)),
         }

@@ -75,8 +75,8 @@ pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Opti
         Some(base) => base.preprocessing()?.clone(),
         None => zoo::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
     };
-    let watch = |done, total| job.progress(done, total, "looking through the folder");
-    let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).watch(&watch);
+    let mut reporter = job.reporter("looking through the folder");
+    let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).progress(&mut reporter);
     if base.is_none() {
         builder = builder.keep(&preprocessing, memory_to_keep());
     }
@@ -129,11 +129,11 @@ fn on_base(
     let (cpu, job) = (course.cpu, course.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
-    let watch = |done, total| job.progress(done, total, "what the frozen layers see");
+    let mut reporter = job.reporter("what the frozen layers see");
     let (started, mut computed) = (std::time::Instant::now(), 0);
     let mut see = |set: &lucida::data::FolderSet| {
         let keys = picture_keys(set);
-        computed += features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &watch)?;
+        computed += features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &mut reporter)?;
         Ok::<_, Error>(keys)
     };
     let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);

@@ -1,5 +1,7 @@
 //! Tells listeners how a training goes.
 
+use std::ops::ControlFlow;
+
 use lucida::Cpu;
 use lucida::nn::Network;
 use lucida::train::{BatchReport, EpochRecord, Flow, Observer, Samples, evaluate_samples};
@@ -36,8 +38,8 @@ impl Observer for Watch<'_> {
         }
         let doing = format!("epoch {epoch} of {}", self.epochs);
         match self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing) {
-            true => Flow::Continue,
-            false => Flow::Stop,
+            ControlFlow::Continue(()) => Flow::Continue,
+            ControlFlow::Break(()) => Flow::Stop,
         }
     }
 

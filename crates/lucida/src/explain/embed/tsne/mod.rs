@@ -21,6 +21,7 @@ use tree::Tree;
 
 use super::matrix::by_parts;
 use super::{Features, Pca};
+use crate::core::progress::{Progress, Step, Unit, report};
 use crate::{Cpu, Error, Result};
 
 /// Up to so many points, everything is exact.
@@ -54,12 +55,12 @@ impl Default for Tsne {
 }
 
 impl Tsne {
-    /// A place for each image. `watch` is told how many steps are done of how many, and stops the work by returning
-    /// `false`.
+    /// A place for each image.
     ///
     /// # Errors
-    /// [`Error::Argument`] when there are fewer than five images or a setting cannot be used; [`Error::Interrupted`].
-    pub fn map(&self, features: &Features, cpu: Cpu, watch: &dyn Fn(usize, usize) -> bool) -> Result<Vec<[f64; 2]>> {
+    /// [`Error::Argument`] when there are fewer than five images or a setting cannot be used; [`Error::Interrupted`] when
+    /// `progress` stops it.
+    pub fn map(&self, features: &Features, cpu: Cpu, progress: &mut dyn Progress) -> Result<Vec<[f64; 2]>> {
         let count = features.len();
         if count < FEWEST {
             return Err(Error::argument(format!(
@@ -102,9 +103,7 @@ impl Tsne {
                 }
             }
             centre(&mut points);
-            if !watch(step + 1, self.iterations) {
-                return Err(Error::Interrupted);
-            }
+            report(progress, &Step::new(Unit::Steps, step + 1, self.iterations))?;
         }
         Ok(points)
     }

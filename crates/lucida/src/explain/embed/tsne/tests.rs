@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::neighbours::bell;
 use super::*;
 use crate::data::random::{Purpose, generator, normal_pair};
@@ -132,12 +134,12 @@ fn clusters_stay_together_and_apart() {
     // Below and above the number up to which all is exact.
     for count in [240, 1100] {
         let features = clusters(count, 4, 12);
-        let map = settings.map(&features, Cpu::detect().with_threads(2), &|_, _| true).unwrap();
+        let map = settings.map(&features, Cpu::detect().with_threads(2), &mut ()).unwrap();
         let purity = purity(&map, 4);
         assert!(purity > 0.99, "{count} points: {purity}");
         assert!(map.iter().flatten().all(|value| value.is_finite()));
         if count < 1000 {
-            let again = settings.map(&features, Cpu::detect().with_threads(1), &|_, _| true).unwrap();
+            let again = settings.map(&features, Cpu::detect().with_threads(1), &mut ()).unwrap();
             assert_eq!(map, again, "the number of threads changes nothing");
         }
     }
@@ -145,7 +147,7 @@ fn clusters_stay_together_and_apart() {
 
 #[test]
 fn odd_input_is_refused_or_drawn() {
-    let map = |features: &Features, settings: Tsne| settings.map(features, Cpu::detect(), &|_, _| true);
+    let map = |features: &Features, settings: Tsne| settings.map(features, Cpu::detect(), &mut ());
     let few = Tsne { iterations: 20, ..Tsne::default() };
     assert!(
         map(&clusters(4, 2, 3), few).unwrap_err().to_string().contains("five or more".replace("five", "5").as_str())
@@ -157,6 +159,7 @@ fn odd_input_is_refused_or_drawn() {
     // All images the same.
     let same = Features::new("x", 3, [1.0, 2.0, 3.0].repeat(30)).unwrap();
     assert!(map(&same, few).unwrap().iter().flatten().all(|value| value.is_finite()));
-    let stopped = few.map(&clusters(30, 3, 4), Cpu::detect(), &|done, _| done < 5);
+    let mut stop = |step: &Step<'_>| if step.done < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let stopped = few.map(&clusters(30, 3, 4), Cpu::detect(), &mut stop);
     assert!(matches!(stopped, Err(Error::Interrupted)));
 }

@@ -1,0 +1,5 @@
+//! What every module may use, and which uses no other module.
+
+pub mod progress;
+
+pub use progress::{Detail, Progress, Step, StyleProgress, Unit};

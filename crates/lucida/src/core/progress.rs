@@ -1,0 +1,190 @@
+//! Progress and cancellation: the one protocol of all long work.
+//!
+//! A function that runs for a while takes a `&mut dyn Progress`, reports a [`Step`] as often as it can, and stops when the
+//! answer is [`ControlFlow::Break`]. What it does with the partial result (return it, or [`Error::Interrupted`]) is in its
+//! documentation.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use lucida::core::{Progress, Step, Unit};
+//!
+//! fn count_to(total: usize, progress: &mut dyn Progress) -> usize {
+//!     (1..=total).take_while(|&done| progress.update(&Step::new(Unit::Steps, done, total)).is_continue()).count()
+//! }
+//!
+//! assert_eq!(count_to(5, &mut ()), 5);
+//! let mut until_half = |step: &Step| match step.fraction() {
+//!     Some(fraction) if fraction > 0.5 => ControlFlow::Break(()),
+//!     _ => ControlFlow::Continue(()),
+//! };
+//! assert_eq!(count_to(5, &mut until_half), 2);
+//! ```
+
+use std::ops::ControlFlow;
+
+use crate::{Error, Result};
+
+/// Receives the progress of long work, and may cancel it. Implemented for closures, and for `()`, which ignores all.
+pub trait Progress {
+    /// The work has progressed. [`ControlFlow::Break`] asks it to stop; whoever has asked once asks again when called again.
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(&Step<'_>) -> ControlFlow<()>> Progress for F {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        self(step)
+    }
+}
+
+impl Progress for () {
+    fn update(&mut self, _step: &Step<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Images processed.
+    Images,
+    /// Files read.
+    Files,
+    /// Images whose features are computed.
+    Features,
+    /// Optimizer steps, or other iterations.
+    Steps,
+    /// Passes through a network, forward or forward and backward.
+    Passes,
+    /// Bytes received or read.
+    Bytes,
+    /// Pixels that were optimized: those of the image, once for each step.
+    Pixels,
+}
+
+/// What a step says beyond its numbers.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Detail<'a> {
+    /// Nothing.
+    None,
+    /// The work waits, and why; reported again and again while it lasts.
+    Waiting(&'a str),
+    /// A step of style transfer.
+    Style(StyleProgress<'a>),
+}
+
+/// A step of style transfer.
+#[derive(Clone, Copy)]
+pub struct StyleProgress<'a> {
+    /// The number of the scale at hand, from 1, and of all.
+    pub scale: [usize; 2],
+    /// Height and width of the image at hand, in pixels.
+    pub size: [usize; 2],
+    /// The number of the step in this scale, from 1, and of all in it.
+    pub step: [usize; 2],
+    /// The number of the frame, from 1, and of all, where frames are stylized.
+    pub frame: Option<[usize; 2]>,
+    /// The weighted sum of all losses before the step: what is minimized.
+    pub loss: f64,
+    /// The content loss before the step.
+    pub content_loss: f64,
+    /// The style loss of all layers before the step.
+    pub style_loss: f64,
+    /// Renders the image as it is now: RGB bytes, `[height, width, 3]`. On demand, as few
+    /// want it at each step.
+    pub(crate) rgb: &'a dyn Fn() -> Vec<u8>,
+}
+
+impl std::fmt::Debug for StyleProgress<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { scale, size, step, frame, loss, content_loss, style_loss, rgb: _ } = self;
+        let numbers = (scale, size, step, frame, loss, content_loss, style_loss);
+        f.debug_tuple("StyleProgress").field(&numbers).finish()
+    }
+}
+
+/// How far long work has progressed.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Step<'a> {
+    /// The stage at hand, where there are several: `"insertion"`. Empty otherwise. Each stage counts from 0.
+    pub stage: &'a str,
+    /// What is counted.
+    pub unit: Unit,
+    /// Units done.
+    pub done: u64,
+    /// All units, or none where the number is unknown.
+    pub total: Option<u64>,
+    /// What there is to say beyond these numbers.
+    pub detail: Detail<'a>,
+}
+
+impl<'a> Step<'a> {
+    /// `done` of `total` units.
+    pub fn new(unit: Unit, done: usize, total: usize) -> Self {
+        Self { stage: "", unit, done: done as u64, total: Some(total as u64), detail: Detail::None }
+    }
+
+    /// `done` of `total` bytes.
+    pub fn bytes(done: u64, total: u64) -> Self {
+        Self { stage: "", unit: Unit::Bytes, done, total: Some(total), detail: Detail::None }
+    }
+
+    /// A wait within a download, and why.
+    pub fn waiting(why: &'a str) -> Self {
+        Self { total: None, ..Self::bytes(0, 0) }.detail(Detail::Waiting(why))
+    }
+
+    /// The same in a stage of this name.
+    #[must_use]
+    pub fn stage(self, stage: &'a str) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// The same with a detail.
+    #[must_use]
+    pub fn detail(self, detail: Detail<'a>) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// The part that is done, from 0 to 1; all of no work. None where the total is unknown.
+    pub fn fraction(&self) -> Option<f64> {
+        self.total.map(|total| if total == 0 { 1.0 } else { self.done as f64 / total as f64 })
+    }
+}
+
+/// Reports a step; a wish to stop becomes [`Error::Interrupted`].
+pub(crate) fn report(progress: &mut dyn Progress, step: &Step<'_>) -> Result<()> {
+    match progress.update(step) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_is_told_and_may_stop() {
+        let mut told = Vec::new();
+        let mut stop = |step: &Step<'_>| {
+            told.push((step.stage.to_owned(), step.done, step.total));
+            if step.done < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let results: Vec<_> =
+            (1..=2).map(|done| report(&mut stop, &Step::new(Unit::Files, done, 4).stage("scan"))).collect();
+        assert!(results[0].is_ok() && matches!(results[1], Err(Error::Interrupted)));
+        assert_eq!(told, [("scan".to_owned(), 1, Some(4)), ("scan".to_owned(), 2, Some(4))]);
+        assert!(().update(&Step::new(Unit::Steps, 1, 1)).is_continue());
+    }
+
+    #[test]
+    fn fractions() {
+        let step = Step::new(Unit::Steps, 1, 4);
+        assert_eq!(step.fraction(), Some(0.25));
+        assert_eq!(Step::new(Unit::Steps, 0, 0).fraction(), Some(1.0));
+        assert_eq!(Step { total: None, ..step }.fraction(), None);
+    }
+}
