@@ -102,8 +102,8 @@ fn compare(gradient: &[f32], slopes: &[f64], what: &str) -> Result<()> {
     }
     let largest = slopes.iter().fold(1e-2, |m: f64, x| m.max(x.abs()));
     for (index, (&g, &slope)) in gradient.iter().zip(slopes).enumerate() {
-        // Not a number is as wrong as any other.
-        if !((f64::from(g) - slope).abs() <= 1e-3 * largest) {
+        let off = (f64::from(g) - slope).abs();
+        if off.is_nan() || off > 1e-3 * largest {
             return wrong(format!("{g} at {index}, by finite differences {slope}"));
         }
     }
