@@ -155,7 +155,7 @@ mod tests {
         let none = Options::default;
         none().check(2).unwrap();
         refused(Options { steps_per_epoch: Some(0), ..none() }, "steps per epoch: 0");
-        refused(Options { class_weights: vec![1.0], ..none() }, "1 class weights for 2");
+        refused(Options { class_weights: vec![1.0], ..none() }, "1 class weight for 2 classes");
         refused(Options { class_weights: vec![1.0, f32::NAN], ..none() }, "NaN");
         refused(Options { label_smoothing: 1.0, ..none() }, "label smoothing is 1");
         refused(Options { ema: Some(-0.5), ..none() }, "-0.5");
