@@ -152,10 +152,10 @@ fn places_that_cannot_be_written() {
         &["train", "mnist", "--epochs", "100000", "--data", text(&data), "--out", text(&inside)][..],
         &["demo", "--out", text(&inside)],
         &["evaluate", text(&shared().run()), "--data", "mnist", "--quiet", "--out", text(&inside)],
-        &["data", "show", "mnist", "--out", text(&inside)],
+        &["data", "show", "mnist", "--out", text(&inside.with_extension("png"))],
     ] {
         let message = fail(1, arguments.iter().copied());
-        assert!(message.contains("file/run: cannot "), "{message}");
+        assert!(message.ends_with("/file: is a file; a folder is needed\n"), "{message}");
     }
     assert!(started.elapsed().as_secs() < 20, "found out too late");
     assert_eq!(fs::read(&file).unwrap(), b"x");

@@ -585,7 +585,7 @@ fn a_run_comes_back_when_its_successor_is_killed_in_its_first_epoch() {
     kill();
     let few = replaced.path("few");
     let printed = run(train(text(&few), text(&out), &["--epochs", "1", "--resume"]));
-    assert!(printed.contains("this run of 1 epochs is finished"), "{printed}");
+    assert!(printed.contains("this run of 1 epoch is finished"), "{printed}");
     assert!(replaced.files() == before, "{:?}", names(&out));
     kill();
     assert!(fail(1, train(text(&few), text(&out), &["--quiet"])).contains("--force"));

@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let mut context = context.claim_file(out, force)?;
     if let Some(gif) = &arguments.gif {
         if !gif.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gif")) {
-            return Err(Usage(format!("--gif: {}: the name must end in .gif", gif.display())).into());
+            bail!("--gif: {}: the name must end in .gif", gif.display());
         }
         context = context.claim_file(gif, force)?;
     }
