@@ -1,6 +1,6 @@
 //! Images of numbers: color maps, grids, curves, matrices, and the report that binds them.
 //!
-//! Everything here draws what it is given and knows no network. Rasters are [`Picture`](crate::data::Picture)s; line
+//! Everything here draws what it is given and knows no network. Rasters are [`Picture`]s; line
 //! drawings are [`Figure`]s, which become SVG for a page and an image for a file from the same description.
 //!
 //! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: in its
