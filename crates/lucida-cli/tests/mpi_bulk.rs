@@ -119,7 +119,8 @@ fn a_job_that_is_killed_three_times_has_every_result_once() {
     // Nothing is left to do but to try it again.
     fs::remove_file(root.join("broken.png")).unwrap();
     let text = done(mpirun(2, &arguments, &out));
-    assert!(text.contains(&format!("{count} of {count} images are done, {count} were before")), "{text}");
+    let all = lucida::nn::thousands(count);
+    assert!(text.contains(&format!("{all} of {all} images are done, {all} were before")), "{text}");
     assert!(!out.join("failures.csv").exists() && stamps() == after);
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::bulk::{self, Answer, Deal, Question, Results, Source, Tally};
-use lucida::nn::counted;
+use lucida::nn::{counted, thousands};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -51,8 +51,10 @@ impl Job<'_> {
         let Some(Tally { items, before, done, failed }) = tally else { return Ok(()) };
         let out = self.out.display();
         context.output.result(&format!(
-            "{done} of {} are done, {before} were before: {out}/results.jsonl",
-            counted(items, "image")
+            "{} of {} are done, {} were before: {out}/results.jsonl",
+            thousands(done),
+            counted(items, "image"),
+            thousands(before)
         ))?;
         if failed > 0 {
             context.output.result(&format!("{failed} failed: {out}/failures.csv"))?;
