@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use lucida::nn::layers::{Custom, CustomLayer, Extent, Input, LayerSpec};
-//! use lucida::nn::{Backward, Forward, Network, Op, OpConfig, Plan, Shape};
+//! use lucida::nn::{Backward, BackwardNeeds, Forward, Network, Op, OpConfig, Plan, Shape, check_gradients};
 //!
 //! /// `y = x^2`
 //! #[derive(Debug)]
@@ -36,11 +36,17 @@
 //!     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
 //!         output.iter_mut().zip(pass.inputs.get(0)).for_each(|(y, x)| *y = x * x);
 //!     }
-//!     fn backward_input(&mut self, _: &Backward, _: usize, _: &mut [f32], _: bool) {
-//!         unimplemented!("this example runs forward only")
+//!     fn backward_needs(&self) -> BackwardNeeds {
+//!         BackwardNeeds { inputs: true, output: false }
+//!     }
+//!     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
+//!         for ((dx, x), dy) in grad_input.iter_mut().zip(pass.inputs.get(0)).zip(pass.grad_output) {
+//!             *dx = if accumulate { *dx } else { 0.0 } + 2.0 * x * dy;
+//!         }
 //!     }
 //! }
 //!
+//! check_gradients(Custom::new(Square), &[[4].into()])?;
 //! let network = Network::sequential("squares", [3], [Custom::new(Square).into()], 1)?;
 //! let mut plan = Plan::builder(&network).build()?;
 //! plan.input_mut().copy_from_slice(&[1.0, -2.0, 3.0]);
