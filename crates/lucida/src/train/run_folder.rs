@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, SetAside};
 use crate::nn::Network;
-use crate::weights::{Model, safetensors};
+use crate::weights::{CHECKPOINT, Model, safetensors};
 use crate::{Error, Result};
 
 use super::History;
 
-const CHECKPOINT: &str = "checkpoint.safetensors";
 const SKIPPED: &str = "skipped.csv";
 const ORIGIN: &str = "run.json";
 

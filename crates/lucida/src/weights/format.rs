@@ -26,7 +26,7 @@ pub enum Format {
 }
 
 /// What a run has to go on from until it leaves a model.
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
 impl Format {
     /// Tells the format of a file by its first bytes.

@@ -26,6 +26,7 @@ mod topology;
 pub mod torch;
 
 pub use builtin::{builtin_vgg16, builtin_vgg16_at};
+pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
 pub use model::{

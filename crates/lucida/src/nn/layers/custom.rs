@@ -63,10 +63,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::activation_kind::ActivationKind;
-use super::spec::{Extent, FusingSpec, LayerSpec};
-use crate::nn::op::{ChannelAffine, Op, OpConfig};
-use crate::nn::{Shape, WeightSpec};
+use super::spec::LayerSpec;
 
 /// A layer that is not built in.
 pub trait CustomLayer: LayerSpec + Debug + Send + Sync {
@@ -113,6 +110,10 @@ impl Custom {
     pub(super) fn default_name(&self) -> &'static str {
         self.0.default_name()
     }
+
+    pub(super) fn spec(&self) -> &dyn LayerSpec {
+        &*self.0
+    }
 }
 
 impl PartialEq for Custom {
@@ -150,55 +151,14 @@ impl<'de> Deserialize<'de> for Custom {
     }
 }
 
-impl LayerSpec for Custom {
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        self.0.output_shape(inputs)
-    }
-
-    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        self.0.weights(inputs)
-    }
-
-    fn activation(&self) -> ActivationKind {
-        self.0.activation()
-    }
-
-    fn is_view(&self, training: bool) -> bool {
-        self.0.is_view(training)
-    }
-
-    fn extent(&self, inputs: &[Shape]) -> Extent {
-        self.0.extent(inputs)
-    }
-
-    fn keeps_sign(&self) -> bool {
-        self.0.keeps_sign()
-    }
-
-    fn only_resamples(&self) -> bool {
-        self.0.only_resamples()
-    }
-
-    fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        self.0.prepare(config)
-    }
-
-    fn fusing(&self) -> Option<&dyn FusingSpec> {
-        self.0.fusing()
-    }
-
-    fn channel_affine(&self) -> Option<Box<dyn ChannelAffine>> {
-        self.0.channel_affine()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::nn::op::{Backward, Forward};
-    use crate::nn::{Initializer, Network, Plan, check_gradients};
+    use crate::nn::layers::Extent;
+    use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
+    use crate::nn::{Initializer, Network, Plan, Shape, WeightSpec, check_gradients};
 
     /// `y = factor w x`, with a learned `w`; its gradients are `slip` times what they should be.
     #[derive(Debug)]
@@ -257,8 +217,8 @@ mod tests {
             output.iter_mut().zip(pass.inputs.get(0)).for_each(|(y, x)| *y = factor * x);
         }
 
-        fn backward_needs(&self) -> crate::nn::BackwardNeeds {
-            crate::nn::BackwardNeeds { inputs: true, output: false }
+        fn backward_needs(&self) -> BackwardNeeds {
+            BackwardNeeds { inputs: true, output: false }
         }
 
         fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {

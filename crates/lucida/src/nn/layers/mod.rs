@@ -85,7 +85,7 @@ macro_rules! layers {
             pub fn spec(&self) -> &dyn LayerSpec {
                 match self {
                     $(Self::$kind(layer) => layer,)*
-                    Self::Custom(layer) => layer,
+                    Self::Custom(layer) => layer.spec(),
                 }
             }
         }
