@@ -1,12 +1,14 @@
 //! How a training shows itself: a bar for each epoch on a terminal, a line for each epoch when piped.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lucida::Result;
+use lucida::core::{Detail, Progress, Step};
 use lucida::nn::{Network, counted};
-use lucida::train::{BatchReport, EpochRecord, Flow, History, Observer};
+use lucida::train::{BatchReport, Callback, EpochRecord, History};
 
 use crate::estimate::Estimate;
 use crate::interrupt;
@@ -15,7 +17,7 @@ use crate::output::Output;
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} - {rate} - {msg}";
 
 /// Watches a training, shows it, and stops it on Ctrl-C.
-pub(crate) struct Progress {
+pub(crate) struct TrainingBar {
     output: Output,
     epochs: usize,
     steps: usize,
@@ -26,7 +28,7 @@ pub(crate) struct Progress {
     estimate: Estimate,
 }
 
-impl Progress {
+impl TrainingBar {
     /// For a training of so many epochs, which begins now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
@@ -44,17 +46,8 @@ impl Progress {
         let done = (report.epoch - 1).saturating_sub(self.before) * report.steps + report.step;
         [done, self.epochs.saturating_sub(self.before) * report.steps]
     }
-}
 
-impl Observer for Progress {
-    fn resumed(&mut self, history: &History, steps: usize) {
-        let (epochs, within) =
-            (history.epochs.len(), if steps > 0 { format!(" and {}", counted(steps, "step")) } else { String::new() });
-        self.before = epochs;
-        self.output.info(&format!("Going on after {epochs} of {}{within}", counted(self.epochs, "epoch")));
-    }
-
-    fn batch(&mut self, report: &BatchReport) -> Flow {
+    fn show(&mut self, report: &BatchReport) {
         self.steps = report.steps;
         if let Some(bar) = &self.bar {
             if report.step == 1 {
@@ -69,20 +62,37 @@ impl Observer for Progress {
             let [done, all] = self.steps_done(report);
             self.estimate.at(done as f64 / all.max(1) as f64);
         }
-        if interrupt::is_requested() { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+impl Progress for TrainingBar {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        if let Detail::Training(report) = &step.detail {
+            self.show(report);
+        }
+        interrupt::flow()
+    }
+}
+
+impl Callback for TrainingBar {
+    fn resumed(&mut self, history: &History, steps: usize) {
+        let (epochs, within) =
+            (history.epochs.len(), if steps > 0 { format!(" and {}", counted(steps, "step")) } else { String::new() });
+        self.before = epochs;
+        self.output.info(&format!("Going on after {epochs} of {}{within}", counted(self.epochs, "epoch")));
     }
 
-    fn epoch(&mut self, record: &EpochRecord, _network: &Network, _best: bool) -> Result<Flow> {
+    fn epoch_end(&mut self, record: &EpochRecord, _network: &Network, _best: bool) -> Result<()> {
         let line = epoch_line(record, self.epochs, self.steps);
         match &self.bar {
             Some(bar) => bar.suspend(|| self.output.info(&line)),
             None => self.output.info(&line),
         }
-        Ok(if interrupt::is_requested() { Flow::Stop } else { Flow::Continue })
+        Ok(())
     }
 }
 
-impl Drop for Progress {
+impl Drop for TrainingBar {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

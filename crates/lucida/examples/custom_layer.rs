@@ -7,7 +7,7 @@ use lucida::nn::layers::{
     ActivationKind, Conv2D, Custom, CustomLayer, Dense, Extent, Flatten, LayerSpec, MaxPooling2D,
 };
 use lucida::nn::{Backward, BackwardNeeds, Forward, Initializer, Network, Op, OpConfig, Shape, WeightSpec};
-use lucida::train::{Settings, Silent, evaluate, fit};
+use lucida::train::{Settings, evaluate, fit};
 use lucida::weights::Model;
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn main() -> lucida::Result<()> {
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(network) };
     let digits = Mnist::builtin()?.train;
     let settings = Settings { epochs: 2, batch_size: 64, ..Settings::default() };
-    fit(&mut model, &digits, None, &settings, &mut Silent)?;
+    fit(&mut model, &digits, None, &settings, &mut ())?;
     let accuracy = evaluate(&model, &digits, settings.cpu)?.accuracy;
     let beta = model.network.weight("custom/beta").map_or(f32::NAN, |weight| weight.values()[0]);
     println!("accuracy {accuracy:.3} on the digits it was trained on, beta {beta:.3}");

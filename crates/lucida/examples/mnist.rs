@@ -5,7 +5,7 @@
 use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{Optimizer, Schedule, summary, zoo};
-use lucida::train::{Settings, Silent, evaluate, fit};
+use lucida::train::{Settings, evaluate, fit};
 use lucida::weights::Model;
 
 fn main() -> lucida::Result<()> {
@@ -33,7 +33,7 @@ fn main() -> lucida::Result<()> {
         seed,
         cpu: Cpu::detect(),
     };
-    let fitted = fit(&mut model, &train, Some(&validation), &settings, &mut Silent)?;
+    let fitted = fit(&mut model, &train, Some(&validation), &settings, &mut ())?;
     for epoch in &fitted.history.epochs {
         println!("epoch {}: accuracy {:.4}, {:.1} s", epoch.epoch, epoch.accuracy, epoch.seconds);
     }

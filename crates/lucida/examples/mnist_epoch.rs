@@ -4,26 +4,18 @@
 //! An epoch is what it is in `lucida train mnist`: 48,000 digits in another order each time, made ready and trained on in
 //! batches of 256, loss and accuracy of both parts, and the 12,000 digits to validate with.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use lucida::Cpu;
+use lucida::core::{Step, Unit};
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{Network, Optimizer, Schedule, zoo};
-use lucida::train::{EpochRecord, Fit, Flow, Observer, Settings};
+use lucida::nn::{Optimizer, Schedule, zoo};
+use lucida::train::{Fit, Settings};
 use lucida::weights::Model;
 
 const WARM_UP: usize = 1;
 const EPOCHS: usize = 3;
-
-/// When each epoch ended.
-struct Ends(Vec<Instant>);
-
-impl Observer for Ends {
-    fn epoch(&mut self, _: &EpochRecord, _: &Network, _: bool) -> lucida::Result<Flow> {
-        self.0.push(Instant::now());
-        Ok(Flow::Continue)
-    }
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -48,9 +40,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: 42,
         cpu,
     };
-    let mut ends = Ends(Vec::new());
-    Fit::new(settings).run(&mut model, &train?, Some(&validation?), &mut ends)?;
-    let times: Vec<f64> = ends.0.windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64() * 1e3).collect();
+    let mut ends: Vec<Instant> = Vec::new();
+    let mut note = |step: &Step<'_>| {
+        if step.unit == Unit::Epochs {
+            ends.push(Instant::now());
+        }
+        ControlFlow::Continue(())
+    };
+    Fit::new(settings).run(&mut model, &train?, Some(&validation?), &mut note)?;
+    let times: Vec<f64> = ends.windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64() * 1e3).collect();
     let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
     println!("{}", serde_json::json!({ "name": name, "ms": &times[WARM_UP - 1..] }));
     Ok(())

@@ -13,7 +13,7 @@ use lucida::Cpu;
 use lucida::data::{Augmented, Colour, Dataset, Folder, Loader, Preprocessing};
 use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
-use lucida::train::{Classifier, Fit, Settings, Silent};
+use lucida::train::{Classifier, Fit, Settings};
 use lucida::weights::{Model, ModelSpec, Top, open};
 
 const BATCH: usize = 32;
@@ -115,7 +115,7 @@ fn epoch(cpu: Cpu, data: &str) -> Times {
             seed: 42,
             cpu,
         };
-        Fit::new(settings).run(&mut model, &set, None, &mut Silent).map(drop)
+        Fit::new(settings).run(&mut model, &set, None, &mut ()).map(drop)
     })
 }
 

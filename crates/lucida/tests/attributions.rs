@@ -11,7 +11,7 @@ use lucida::nn::layers::{
     GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
 };
 use lucida::nn::{Layer, Network, Optimizer, Plan, Schedule, TensorRef, zoo};
-use lucida::train::{self, Silent, fit};
+use lucida::train::{self, fit};
 use lucida::weights::{self, Model};
 use lucida::{Cpu, Error};
 
@@ -422,7 +422,7 @@ fn trained() -> (Model, Vec<Vec<f32>>) {
         seed: 1,
         cpu: Cpu::detect(),
     };
-    fit(&mut model, &Subset::new(&digits, (0..4000).collect()).unwrap(), None, &settings, &mut Silent).unwrap();
+    fit(&mut model, &Subset::new(&digits, (0..4000).collect()).unwrap(), None, &settings, &mut ()).unwrap();
     let input = |index: usize| {
         let mut input = vec![0.0; 784];
         digits.fill(index, model.preprocessing().unwrap(), &mut input).unwrap();

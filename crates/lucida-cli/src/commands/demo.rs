@@ -8,7 +8,7 @@ use lucida::report::{Demo, Depth};
 use super::Context;
 use crate::cli::place::free;
 use crate::output::percent;
-use crate::progress::Progress;
+use crate::progress::TrainingBar;
 use crate::{cli, interrupt};
 
 pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
         thousands(parts.held_out.len())
     ));
     let settings = demo.settings(arguments.seed, context.cpu);
-    let result = demo.run(&settings, &mut Progress::new(output, settings.epochs))?;
+    let result = demo.run(&settings, &mut TrainingBar::new(output, settings.epochs))?;
     output.info("Taking the network apart");
     result.save(folder, &Depth::default())?;
     earlier.discard()?;

@@ -6,11 +6,13 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use lucida::core::{Detail, Progress, Step};
 use lucida::nn::{Network, Plan};
-use lucida::train::{BatchReport, Classifier, EpochRecord, Flow, History, Observer};
+use lucida::train::{Callback, Classifier, EpochRecord, History};
 use lucida::{Cpu, Error};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -86,26 +88,30 @@ fn stops(key: KeyEvent) -> bool {
     key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
 }
 
-impl Observer for Dashboard {
-    fn resumed(&mut self, history: &History, _steps: usize) {
-        self.board.resume(history);
-    }
-
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        self.board.count(report);
+impl Progress for Dashboard {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        if let Detail::Training(report) = &step.detail {
+            self.board.count(report);
+        }
         let stop = self.stop_wanted();
         if stop || self.drawn.is_none_or(|drawn| drawn.elapsed() >= PERIOD) {
             // A terminal that is gone is no reason to lose the training.
             let _ = self.draw();
         }
-        if stop { Flow::Stop } else { Flow::Continue }
+        if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+impl Callback for Dashboard {
+    fn resumed(&mut self, history: &History, _steps: usize) {
+        self.board.resume(history);
     }
 
-    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
+    fn epoch_end(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<()> {
         self.ask(network)?;
         self.board.end_epoch(record, best);
         let _ = self.draw();
-        Ok(if self.stop_wanted() { Flow::Stop } else { Flow::Continue })
+        Ok(())
     }
 }
 

@@ -2,4 +2,4 @@
 
 pub mod progress;
 
-pub use progress::{Detail, Progress, Step, StyleProgress, Unit};
+pub use progress::{BatchReport, Detail, Progress, Step, StyleProgress, Unit};

@@ -54,6 +54,8 @@ pub enum Unit {
     Features,
     /// Optimizer steps, or other iterations.
     Steps,
+    /// Epochs of training.
+    Epochs,
     /// Passes through a network, forward or forward and backward.
     Passes,
     /// Bytes received or read.
@@ -70,8 +72,31 @@ pub enum Detail<'a> {
     None,
     /// The work waits, and why; reported again and again while it lasts.
     Waiting(&'a str),
+    /// A step of training.
+    Training(BatchReport),
     /// A step of style transfer.
     Style(StyleProgress<'a>),
+}
+
+/// A step of training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchReport {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Steps of this epoch that are done.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Mean loss of this epoch so far.
+    pub loss: f64,
+    /// Accuracy of this epoch so far.
+    pub accuracy: f64,
+    /// The loss of this step alone.
+    pub step_loss: f64,
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Samples of this step.
+    pub samples: usize,
 }
 
 /// A step of style transfer.

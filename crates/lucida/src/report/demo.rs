@@ -8,7 +8,7 @@ use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::files::{self, SetAside};
 use crate::nn::{Optimizer, Schedule, zoo};
-use crate::train::{Evaluation, Fit, Fitted, Observer, Settings, evaluate, fit};
+use crate::train::{Callback, Evaluation, Fit, Fitted, Settings, evaluate, fit};
 use crate::weights::{Model, safetensors};
 use crate::{Cpu, Error, Result};
 
@@ -134,12 +134,12 @@ impl Demo {
         Subset::new(&self.digits, self.parts.held_out.clone())
     }
 
-    /// Trains a network and tries it on the digits held out. When the observer stops the training, what was learned so
+    /// Trains a network and tries it on the digits held out. When the callback stops the training, what was learned so
     /// far is tried.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the training was stopped within its first epoch, else those of [`fit`].
-    pub fn run(&self, settings: &Settings, observer: &mut dyn Observer) -> Result<DemoResult<'_>> {
+    pub fn run(&self, settings: &Settings, callback: &mut dyn Callback) -> Result<DemoResult<'_>> {
         let reading = self.started.elapsed().as_secs_f64();
         let train = Subset::new(&self.digits, self.parts.train.clone())?;
         let validation = Subset::new(&self.digits, self.parts.validation.clone())?;
@@ -149,7 +149,7 @@ impl Demo {
             ..Model::new(zoo::mnist_cnn(settings.seed)?)
         };
         let before = Instant::now();
-        let fitted = fit(&mut model, &train, Some(&validation), settings, observer)?;
+        let fitted = fit(&mut model, &train, Some(&validation), settings, callback)?;
         let training = before.elapsed().as_secs_f64();
         if fitted.best_epoch.is_none() {
             return Err(Error::Interrupted);

@@ -1,9 +1,11 @@
 //! The course of a training: epochs of steps, and what is decided between them.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::{Detail, Step, Unit};
 use crate::data::choose;
 use crate::files::decimal;
 use crate::nn::{Network, OptimizerState, ProcessGroup};
@@ -15,8 +17,7 @@ use super::evaluate::evaluate_weighted;
 use super::stream::Stream;
 use super::trainer::{Found, Trainer};
 use super::{
-    BatchReport, Checkpoints, Confusion, EpochRecord, Evaluation, Fit, Fitted, Flow, History, Monitor, Observer,
-    Samples,
+    BatchReport, Callback, Checkpoints, Confusion, EpochRecord, Evaluation, Fit, Fitted, History, Monitor, Samples,
 };
 
 /// All that changes while a network trains, beside its weights.
@@ -78,7 +79,7 @@ pub(super) struct Course<'a> {
     stream: Stream,
     trainer: Trainer<'a>,
     group: Option<&'a dyn ProcessGroup>,
-    /// The observer's wish to stop, which the next step tells the group.
+    /// The callback's wish to stop, which the next step tells the group.
     stop: bool,
     /// Whether training changes a weight: those of layers that are not frozen, statistics too.
     changes: Vec<bool>,
@@ -147,11 +148,11 @@ impl<'a> Course<'a> {
         Ok(Self { fit, train, validation, stream, trainer, group, stop: false, changes, state })
     }
 
-    pub(super) fn run(mut self, network: &mut Network, observer: &mut dyn Observer) -> Result<Fitted> {
+    pub(super) fn run(mut self, network: &mut Network, callback: &mut dyn Callback) -> Result<Fitted> {
         if let Some(checkpoints) = self.fit.checkpoints.as_ref().filter(|checkpoints| checkpoints.resume)
             && self.load(checkpoints, network)?
         {
-            observer.resumed(&self.state.numbers.history, self.state.numbers.sums.steps);
+            callback.resumed(&self.state.numbers.history, self.state.numbers.sums.steps);
         }
         let mut interrupted = false;
         let mut stopped_early = false;
@@ -163,14 +164,14 @@ impl<'a> Course<'a> {
                 break;
             }
             let started = Instant::now();
-            let complete = self.epoch(network, epoch, started, observer)?;
-            let flow = if complete { self.between(network, epoch, started, observer)? } else { Flow::Stop };
+            let complete = self.epoch(network, epoch, started, callback)?;
+            let flow = if complete { self.between(network, epoch, started, callback)? } else { ControlFlow::Break(()) };
             if !complete {
                 self.state.numbers.sums.seconds += started.elapsed().as_secs_f64();
             }
             self.save(network)?;
-            observer.saved(&self.state.numbers.history)?;
-            interrupted = flow == Flow::Stop && (!complete || epoch < self.fit.settings.epochs);
+            callback.saved(&self.state.numbers.history)?;
+            interrupted = flow.is_break() && (!complete || epoch < self.fit.settings.epochs);
         }
         let mut last = network.clone();
         // The history's validation values are those of the mean of the weights: the network of the last epoch has them.
@@ -192,7 +193,7 @@ impl<'a> Course<'a> {
         network: &mut Network,
         epoch: usize,
         started: Instant,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
     ) -> Result<bool> {
         let Self { fit, train, group, stream, .. } = *self;
         let steps = stream.steps_per_epoch();
@@ -225,10 +226,11 @@ impl<'a> Course<'a> {
                     learning_rate: rate,
                     samples: found.samples,
                 };
-                let wish = observer.batch(&report);
+                let (done, total) = ((epoch - 1) * steps + sums.steps, fit.settings.epochs * steps);
+                let wish = callback.update(&Step::new(Unit::Steps, done, total).detail(Detail::Training(report)));
                 // A group stops together, a step after one of it wants to.
-                let go_on = if group.is_some() { !found.stop } else { wish == Flow::Continue };
-                self.stop |= wish == Flow::Stop;
+                let go_on = if group.is_some() { !found.stop } else { wish.is_continue() };
+                self.stop |= wish.is_break();
                 let every = fit.checkpoints.as_ref().and_then(|checkpoints| checkpoints.every);
                 let done = self.state.optimizer.steps();
                 // At the end of an epoch one is written anyway.
@@ -264,8 +266,8 @@ impl<'a> Course<'a> {
         network: &mut Network,
         epoch: usize,
         started: Instant,
-        observer: &mut dyn Observer,
-    ) -> Result<Flow> {
+        callback: &mut dyn Callback,
+    ) -> Result<ControlFlow<()>> {
         let Fit { settings, options, .. } = self.fit;
         // What is tried and kept is the mean of the weights, where there is one.
         let current = self.state.mean.as_ref().map(|mean| {
@@ -313,11 +315,12 @@ impl<'a> Course<'a> {
             numbers.rate_factor *= plateau.factor;
             numbers.stuck = 0;
         }
-        let mut flow = observer.epoch(&record, network, improved)?;
+        callback.epoch_end(&record, network, improved)?;
+        let mut flow = callback.update(&Step::new(Unit::Epochs, epoch, settings.epochs));
         if let Some(group) = self.group {
-            let mut stop = [f64::from(u8::from(self.stop || flow == Flow::Stop))];
+            let mut stop = [f64::from(u8::from(self.stop || flow.is_break()))];
             group.sum(&mut stop);
-            flow = if stop[0] > 0.0 { Flow::Stop } else { Flow::Continue };
+            flow = if stop[0] > 0.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
         if let Some(current) = current {
             put(network, &current);

@@ -1,13 +1,17 @@
 //! Training: what it is told, what it tells, and what it leaves.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::core::{Progress, Step};
 use crate::data::Dataset;
 use crate::nn::{Network, Optimizer, ProcessGroup, Schedule};
 use crate::weights::Model;
 use crate::{Cpu, Result};
+
+pub use crate::core::BatchReport;
 
 use super::course::Course;
 use super::{EpochRecord, History, Options, Pictures, Samples};
@@ -43,57 +47,28 @@ impl Default for Settings {
     }
 }
 
-/// Whether to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Stop cleanly, and keep what was done.
-    Stop,
-}
-
-/// Where training is within an epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BatchReport {
-    /// The epoch, from 1.
-    pub epoch: usize,
-    /// Steps of this epoch that are done.
-    pub step: usize,
-    /// Steps of an epoch.
-    pub steps: usize,
-    /// Mean loss of this epoch so far.
-    pub loss: f64,
-    /// Accuracy of this epoch so far.
-    pub accuracy: f64,
-    /// The loss of this step alone.
-    pub step_loss: f64,
-    /// The learning rate of this step.
-    pub learning_rate: f64,
-    /// Samples of this step.
-    pub samples: usize,
-}
-
-/// Is told how training goes, and may stop it.
-pub trait Observer {
-    /// Before the first step of a training that goes on from a checkpoint: what was done before, and how many steps of
-    /// the epoch at hand.
+/// What a training reports beyond its [`Progress`], which alone can stop it.
+///
+/// As [`Progress`], it gets a step in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs after each training step, with
+/// a [`Detail::Training`](crate::core::Detail::Training); and one in [`Unit::Epochs`](crate::core::Unit::Epochs) after each
+/// [`epoch_end`](Self::epoch_end). A training that is stopped keeps what was done.
+///
+/// Implemented for closures, which get the progress alone, and for `()`, which ignores all.
+pub trait Callback: Progress {
+    /// Before the first step of a training that resumes from a checkpoint: what was done before, and how many steps of the
+    /// epoch at hand.
     fn resumed(&mut self, _history: &History, _steps: usize) {}
 
-    /// After each step.
-    fn batch(&mut self, _report: &BatchReport) -> Flow {
-        Flow::Continue
-    }
-
-    /// After each epoch, with its numbers, the network as it is, and whether it is the best epoch so far.
+    /// After each epoch, with its metrics, the network as it is, and whether it is the best epoch so far.
     ///
     /// # Errors
     /// An error ends the training: a checkpoint that cannot be written, say.
-    fn epoch(&mut self, _record: &EpochRecord, _network: &Network, _best: bool) -> Result<Flow> {
-        Ok(Flow::Continue)
+    fn epoch_end(&mut self, _record: &EpochRecord, _network: &Network, _best: bool) -> Result<()> {
+        Ok(())
     }
 
     /// When the checkpoint is written, if there is to be one, after an epoch or where the training is stopped; with the
-    /// numbers of the complete epochs.
+    /// metrics of the complete epochs.
     ///
     /// # Errors
     /// An error ends the training.
@@ -102,11 +77,9 @@ pub trait Observer {
     }
 }
 
-/// Watches without a word.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+impl<F: FnMut(&Step<'_>) -> ControlFlow<()>> Callback for F {}
 
-impl Observer for Silent {}
+impl Callback for () {}
 
 /// What training leaves.
 #[derive(Debug, Clone)]
@@ -118,7 +91,7 @@ pub struct Fitted {
     /// The network as the last step left it: with the running mean of its weights, where there is one, as the history's
     /// validation values are of that.
     pub last: Network,
-    /// Whether an observer stopped the training.
+    /// Whether the callback stopped the training.
     pub interrupted: bool,
     /// Whether it ended because epochs got no better.
     pub stopped_early: bool,
@@ -182,15 +155,15 @@ impl Fit {
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when settings, options or data do not fit the network, when the loss is no
     /// longer a number, or when a checkpoint is of another training; [`Error::Unsupported`](crate::Error::Unsupported) when it
-    /// is no classifier; those of reading the data and of the observer.
+    /// is no classifier; those of reading the data and of the callback.
     pub fn run(
         &self,
         model: &mut Model,
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
     ) -> Result<Fitted> {
-        self.run_in(None, model, train, validation, observer)
+        self.run_in(None, model, train, validation, callback)
     }
 
     /// Trains a network on any samples, as [`run`](Self::run).
@@ -202,14 +175,14 @@ impl Fit {
         network: &mut Network,
         train: &dyn Samples,
         validation: Option<&dyn Samples>,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
     ) -> Result<Fitted> {
-        self.run_on_in(None, network, train, validation, observer)
+        self.run_on_in(None, network, train, validation, callback)
     }
 
     /// As [`run`](Self::run), as a member of a [group](super::distributed): all members call it with the same model, data,
     /// settings and options, and get the same weights. The first one writes checkpoints, and reads them. Each member has an
-    /// observer of its own; when one wants to stop, all do, a step later.
+    /// callback of its own; when one wants to stop, all do, a step later.
     ///
     /// # Errors
     /// As [`run`](Self::run). A member that returns an error leaves the others waiting for it: see to it that they end.
@@ -219,14 +192,14 @@ impl Fit {
         model: &mut Model,
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
     ) -> Result<Fitted> {
         model.check()?;
         let preprocessing = model.preprocessing()?.clone();
         let pictures = |set| Pictures::new(set, &preprocessing, self.settings.cpu.threads());
         let (train, validation) = (pictures(train), validation.map(pictures));
         let validation = validation.as_ref().map(|samples| samples as &dyn Samples);
-        self.run_on_in(group, &mut model.network, &train, validation, observer)
+        self.run_on_in(group, &mut model.network, &train, validation, callback)
     }
 
     /// Trains a network on any samples, as [`run_in`](Self::run_in).
@@ -239,9 +212,9 @@ impl Fit {
         network: &mut Network,
         train: &dyn Samples,
         validation: Option<&dyn Samples>,
-        observer: &mut dyn Observer,
+        callback: &mut dyn Callback,
     ) -> Result<Fitted> {
-        Course::new(self, network, group, train, validation)?.run(network, observer)
+        Course::new(self, network, group, train, validation)?.run(network, callback)
     }
 }
 
@@ -254,9 +227,9 @@ pub fn fit(
     train: &dyn Dataset,
     validation: Option<&dyn Dataset>,
     settings: &Settings,
-    observer: &mut dyn Observer,
+    callback: &mut dyn Callback,
 ) -> Result<Fitted> {
-    Fit::new(*settings).run(model, train, validation, observer)
+    Fit::new(*settings).run(model, train, validation, callback)
 }
 
 #[cfg(test)]

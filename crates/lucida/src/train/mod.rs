@@ -33,7 +33,7 @@ pub use confusion::Confusion;
 pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
 pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, picture_keys};
 pub use finder::RateCurve;
-pub use fit::{BatchReport, Checkpoints, Fit, Fitted, Flow, Observer, Settings, Silent, fit};
+pub use fit::{BatchReport, Callback, Checkpoints, Fit, Fitted, Settings, fit};
 pub use history::{EpochRecord, History};
 pub use metrics::{Calibration, CalibrationBin};
 pub use options::{Monitor, Options, Plateau, Slow, balanced_class_weights};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use lucida::Cpu;
 use lucida::data::{Dataset, Preprocessing};
 use lucida::nn::{Optimizer, Schedule, zoo};
-use lucida::train::{Settings, Silent, fit};
+use lucida::train::{Settings, fit};
 use lucida::weights::Model;
 use safetensors::SafeTensors;
 
@@ -27,7 +27,7 @@ pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Mo
         seed,
         cpu: Cpu::detect(),
     };
-    fit(&mut model, digits, None, &settings, &mut Silent).unwrap();
+    fit(&mut model, digits, None, &settings, &mut ()).unwrap();
     model
 }
 

@@ -19,7 +19,7 @@ use crate::cli::place::{first_free, numbered};
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
 use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
-use crate::progress::Progress;
+use crate::progress::TrainingBar;
 
 /// What holds where the command line does not say.
 #[derive(Debug, Clone, Copy)]
@@ -201,7 +201,7 @@ impl Wanted<'_> {
             let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
             Watch::dashboard(Dashboard::new(board, context.cpu)?)
         } else {
-            Watch::lines(Progress::new(context.output, epochs))
+            Watch::lines(TrainingBar::new(context.output, epochs))
         };
         watch.in_run(run, self.arguments.tensorboard)
     }

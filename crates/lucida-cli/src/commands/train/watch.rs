@@ -1,11 +1,14 @@
 //! How a training is shown, and what else is written along the way.
 
+use std::ops::ControlFlow;
+
 use anyhow::Result;
+use lucida::core::{Detail, Progress, Step};
 use lucida::nn::Network;
-use lucida::train::{BatchReport, EpochRecord, EventFiles, Flow, History, Observer, RunFolder, Silent};
+use lucida::train::{Callback, EpochRecord, EventFiles, History, RunFolder};
 
 use crate::dashboard::Dashboard;
-use crate::progress::Progress;
+use crate::progress::TrainingBar;
 
 /// Watches a training.
 pub(super) struct Watch<'r> {
@@ -18,15 +21,15 @@ pub(super) struct Watch<'r> {
 }
 
 enum Display {
-    Lines(Box<Progress>),
+    Lines(Box<TrainingBar>),
     Dashboard(Box<Dashboard>),
     /// The first member of a group shows it.
-    Nothing(Silent),
+    Nothing(()),
 }
 
 impl<'r> Watch<'r> {
-    pub(super) fn lines(progress: Progress) -> Self {
-        Self { display: Display::Lines(Box::new(progress)), events: None, failed: None, run: None }
+    pub(super) fn lines(bar: TrainingBar) -> Self {
+        Self { display: Display::Lines(Box::new(bar)), events: None, failed: None, run: None }
     }
 
     pub(super) fn dashboard(dashboard: Dashboard) -> Self {
@@ -34,7 +37,7 @@ impl<'r> Watch<'r> {
     }
 
     pub(super) fn nothing() -> Self {
-        Self { display: Display::Nothing(Silent), events: None, failed: None, run: None }
+        Self { display: Display::Nothing(()), events: None, failed: None, run: None }
     }
 
     /// Of a training that leaves its files in this folder; event files for TensorBoard as well, where that is wanted.
@@ -43,38 +46,39 @@ impl<'r> Watch<'r> {
         Ok(Self { events, run: Some(run), ..self })
     }
 
-    fn display(&mut self) -> &mut dyn Observer {
+    fn display(&mut self) -> &mut dyn Callback {
         match &mut self.display {
-            Display::Lines(progress) => &mut **progress,
+            Display::Lines(bar) => &mut **bar,
             Display::Dashboard(dashboard) => &mut **dashboard,
-            Display::Nothing(silent) => silent,
+            Display::Nothing(nothing) => nothing,
         }
     }
 }
 
-impl Observer for Watch<'_> {
+impl Progress for Watch<'_> {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        if let (Some(events), Detail::Training(report)) = (&mut self.events, &step.detail)
+            && let Err(problem) = events.step(step.done, report.step_loss)
+        {
+            self.failed = Some(problem);
+        }
+        self.display().update(step)
+    }
+}
+
+impl Callback for Watch<'_> {
     fn resumed(&mut self, history: &History, steps: usize) {
         self.display().resumed(history, steps);
     }
 
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        if let Some(events) = &mut self.events {
-            let step = ((report.epoch - 1) * report.steps + report.step) as u64;
-            if let Err(problem) = events.step(step, report.step_loss) {
-                self.failed = Some(problem);
-            }
-        }
-        self.display().batch(report)
-    }
-
-    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
+    fn epoch_end(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<()> {
         if let Some(problem) = self.failed.take() {
             return Err(problem);
         }
         if let Some(events) = &mut self.events {
             events.epoch(record)?;
         }
-        self.display().epoch(record, network, best)
+        self.display().epoch_end(record, network, best)
     }
 
     fn saved(&mut self, history: &History) -> lucida::Result<()> {

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::*;
-use crate::train::{BatchReport, EpochRecord, Flow, Silent};
+use crate::core::{Detail, Progress, Step};
+use crate::train::Callback;
 
 /// Few digits and one epoch, so that the test is quick without optimization.
 fn small() -> Demo {
@@ -32,7 +34,7 @@ fn the_parts_are_disjoint_and_complete() {
 fn a_demonstration_writes_its_files() {
     let demo = small();
     let settings = Settings { epochs: 1, batch_size: 32, ..demo.settings(42, Cpu::detect()) };
-    let result = demo.run(&settings, &mut Silent).unwrap();
+    let result = demo.run(&settings, &mut ()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let depth = Depth {
         class_steps: 2,
@@ -72,15 +74,16 @@ fn a_demonstration_writes_its_files() {
 /// Stops after so many epochs.
 struct Stopping(usize);
 
-impl Observer for Stopping {
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        if report.epoch > self.0 { Flow::Stop } else { Flow::Continue }
-    }
-
-    fn epoch(&mut self, _: &EpochRecord, _: &crate::nn::Network, _: bool) -> Result<Flow> {
-        Ok(Flow::Continue)
+impl Progress for Stopping {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        match step.detail {
+            Detail::Training(report) if report.epoch > self.0 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
+
+impl Callback for Stopping {}
 
 #[test]
 fn a_stopped_demonstration_shows_what_it_has() {

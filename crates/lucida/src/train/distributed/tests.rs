@@ -1,17 +1,18 @@
 //! Teams of threads: what MPI does between processes, without it.
 
+use std::ops::ControlFlow;
 use std::sync::{Barrier, Mutex};
 
 use super::*;
 use crate::Cpu;
+use crate::core::{Progress, Step, Unit};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::layers::{
     Activation, ActivationKind, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer,
     MaxPooling2D,
 };
 use crate::nn::{BucketSink, Network, Optimizer, Plan, ProcessGroup, Schedule, Shard, StepSeed};
-use crate::train::BatchReport;
-use crate::train::{Checkpoints, Fit, Fitted, Flow, Monitor, Observer, Options, Settings, Silent};
+use crate::train::{Callback, Checkpoints, Fit, Fitted, Monitor, Options, Settings};
 use crate::weights::Model;
 
 /// Where the members of a group of threads meet.
@@ -116,11 +117,11 @@ fn settings(optimizer: Optimizer, epochs: usize) -> Settings {
     Settings { epochs, batch_size: 40, schedule, optimizer, seed: 5, cpu: Cpu::detect().with_threads(1) }
 }
 
-fn fit(fit: &Fit, group: Option<&dyn ProcessGroup>, observer: &mut dyn Observer) -> (Network, Fitted) {
+fn fit(fit: &Fit, group: Option<&dyn ProcessGroup>, callback: &mut dyn Callback) -> (Network, Fitted) {
     let (train, validation) = digits();
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(smooth()) };
     model.class_names = (0..10).map(|digit| digit.to_string()).collect();
-    let fitted = fit.run_in(group, &mut model, &train, Some(&validation), observer).unwrap();
+    let fitted = fit.run_in(group, &mut model, &train, Some(&validation), callback).unwrap();
     (model.network, fitted)
 }
 
@@ -141,9 +142,9 @@ fn a_team_learns_what_one_process_learns() {
     let class_weights = (0..10).map(|class| if class == 3 { 2.0 } else { 1.0 }).collect();
     let options = Options { monitor: Monitor::Auc, class_weights, ..Options::default() };
     let training = Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..options });
-    let (one, alone) = fit(&training, None, &mut Silent);
+    let (one, alone) = fit(&training, None, &mut ());
     for size in [2, 4] {
-        let all = group(size, |group| fit(&training, Some(group), &mut Silent));
+        let all = group(size, |group| fit(&training, Some(group), &mut ()));
         for (network, fitted) in &all {
             let (network, last) = (distance(network, &one), distance(&fitted.last, &alone.last));
             assert!(network < 1e-5 && last < 1e-5, "{size}: {network:e} {last:e}");
@@ -160,17 +161,20 @@ fn a_team_learns_what_one_process_learns() {
         assert_eq!(distance(&all[0].1.last, &all[size - 1].1.last), 0.0);
     }
     // It is no matter of chance: another split of the random numbers is far away.
-    let (other, _) = fit(&Fit::new(Settings { seed: 6, ..settings(sgd, 5) }), None, &mut Silent);
+    let (other, _) = fit(&Fit::new(Settings { seed: 6, ..settings(sgd, 5) }), None, &mut ());
     assert!(distance(&other, &one) > 1e-2);
 }
 
 struct StopAt(usize);
 
-impl Observer for StopAt {
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        if (report.epoch - 1) * report.steps + report.step == self.0 { Flow::Stop } else { Flow::Continue }
+impl Progress for StopAt {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        let stops = step.unit == Unit::Steps && step.done == self.0 as u64;
+        if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
+
+impl Callback for StopAt {}
 
 /// Stopped by one member's wish, and gone on with by a group of another size.
 #[test]
@@ -185,7 +189,7 @@ fn a_team_of_another_size_goes_on() {
             identity: serde_json::json!({}),
         })
     };
-    let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut Silent);
+    let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut ());
     let stopped =
         group(3, |group| fit(&training(false), Some(group), &mut StopAt(if group.rank() == 1 { 16 } else { 99 })));
     assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
@@ -200,7 +204,7 @@ fn a_team_of_another_size_goes_on() {
                 identity: serde_json::json!({}),
             });
         }
-        fit(&training, Some(group), &mut Silent).1
+        fit(&training, Some(group), &mut ()).1
     });
     for fitted in ended {
         let distance = distance(&fitted.last, &whole.last);

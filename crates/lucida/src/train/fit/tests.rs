@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::Detail;
 use crate::data::{Augment, Augmented, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::zoo;
 use crate::train::{Confusion, Evaluation, Monitor, Plateau, Slow, evaluate};
@@ -37,7 +38,7 @@ fn settings(epochs: usize) -> Settings {
 fn a_network_learns_digits() {
     let (train, validation) = digits();
     let mut model = model(1);
-    let fitted = fit(&mut model, &train, Some(&validation), &settings(8), &mut Silent).unwrap();
+    let fitted = fit(&mut model, &train, Some(&validation), &settings(8), &mut ()).unwrap();
     assert_eq!(fitted.history.epochs.len(), 8);
     let (first, last) = (fitted.history.epochs[0], fitted.history.epochs[7]);
     assert!(last.loss < 0.2 * first.loss && last.accuracy > 0.95, "{last:?}");
@@ -57,7 +58,7 @@ fn the_same_seed_gives_the_same_bits() {
     let run = |seed: u64, threads: usize| {
         let mut model = model(seed);
         let settings = Settings { seed, cpu: Cpu::detect().with_threads(threads), ..settings(2) };
-        fit(&mut model, &train, None, &settings, &mut Silent).unwrap();
+        fit(&mut model, &train, None, &settings, &mut ()).unwrap();
         model.network.weights().iter().flat_map(|w| w.values().iter().map(|v| v.to_bits())).collect::<Vec<_>>()
     };
     assert!(run(1, 2) == run(1, 2));
@@ -66,13 +67,17 @@ fn the_same_seed_gives_the_same_bits() {
 
 struct StopAfter(usize);
 
-impl Observer for StopAfter {
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        assert!(report.step <= report.steps && report.loss.is_finite());
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 { Flow::Stop } else { Flow::Continue }
+impl Progress for StopAfter {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        if let Detail::Training(report) = step.detail {
+            assert!(report.step <= report.steps && report.loss.is_finite());
+            self.0 = self.0.saturating_sub(1);
+        }
+        if self.0 == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
+
+impl Callback for StopAfter {}
 
 #[test]
 fn a_stop_keeps_what_was_done() {
@@ -93,7 +98,7 @@ fn a_stop_keeps_what_was_done() {
 fn what_cannot_be_trained_is_refused() {
     let (train, _) = digits();
     let refused = |model: &mut Model, settings: Settings, expected: &str| {
-        let message = fit(model, &train, None, &settings, &mut Silent).unwrap_err().to_string();
+        let message = fit(model, &train, None, &settings, &mut ()).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     };
     refused(&mut model(1), Settings { batch_size: 0, ..settings(1) }, "at least one epoch");
@@ -125,7 +130,7 @@ fn augmented_images_are_trained_on_and_repeatable() {
     let run = |seed: u64| {
         let mut model = model(1);
         let augmented = Augmented::new(&train, augment.clone(), seed).unwrap();
-        let fitted = fit(&mut model, &augmented, Some(&validation), &settings(3), &mut Silent).unwrap();
+        let fitted = fit(&mut model, &augmented, Some(&validation), &settings(3), &mut ()).unwrap();
         let losses: Vec<u64> = fitted.history.epochs.iter().map(|epoch| epoch.loss.to_bits()).collect();
         (losses, fitted.history.epochs[2].val_accuracy.unwrap())
     };
@@ -152,7 +157,7 @@ fn a_training_goes_on_to_the_same_bits() {
         plateau: Some(Plateau { patience: 1, factor: 0.5 }),
         ..Options::default()
     };
-    let run = |name: &str, resume: bool, observer: &mut dyn Observer| {
+    let run = |name: &str, resume: bool, observer: &mut dyn Callback| {
         let path = folder.path().join(name);
         let checkpoints =
             Checkpoints { path, every: Some(3), resume, identity: serde_json::json!({ "data": "digits" }) };
@@ -161,12 +166,12 @@ fn a_training_goes_on_to_the_same_bits() {
         let fitted = fit.run(&mut model, &augmented, Some(&validation), observer).unwrap();
         (fitted, bits(&model.network))
     };
-    let (whole, best) = run("whole", false, &mut Silent);
+    let (whole, best) = run("whole", false, &mut ());
     assert!(!whole.interrupted && whole.history.epochs.len() == 3);
     for steps in [1, 4, 6, 11] {
         let name = format!("stopped {steps}");
         assert!(run(&name, false, &mut StopAfter(steps)).0.interrupted);
-        let (gone_on, its_best) = run(&name, true, &mut Silent);
+        let (gone_on, its_best) = run(&name, true, &mut ());
         assert!(bits(&gone_on.last) == bits(&whole.last) && its_best == best, "{steps}");
         let losses = |fitted: &Fitted| -> Vec<_> {
             fitted.history.epochs.iter().map(|epoch| (epoch.loss, epoch.val_loss, epoch.learning_rate)).collect()
@@ -174,13 +179,12 @@ fn a_training_goes_on_to_the_same_bits() {
         assert_eq!(losses(&gone_on), losses(&whole));
     }
     // Without a checkpoint it begins, with that of another training it is refused.
-    assert!(run("none", true, &mut Silent).1 == best);
+    assert!(run("none", true, &mut ()).1 == best);
     let path = folder.path().join("whole");
     let checkpoints =
         Checkpoints { path: path.clone(), every: None, resume: true, identity: serde_json::json!({ "data": "cats" }) };
     let fit = Fit::new(settings(3)).options(options).checkpoints(checkpoints);
-    let refused =
-        |fit: &Fit| fit.run(&mut model(1), &augmented, Some(&validation), &mut Silent).unwrap_err().to_string();
+    let refused = |fit: &Fit| fit.run(&mut model(1), &augmented, Some(&validation), &mut ()).unwrap_err().to_string();
     let message = refused(&fit);
     assert!(message.contains("(data: digits then, cats now)"), "{message}");
     std::fs::write(&path, b"damaged").unwrap();
@@ -195,8 +199,7 @@ fn a_training_that_gets_no_better_is_ended() {
         Options { early_stopping: Some(2), plateau: Some(Plateau { patience: 1, factor: 0.5 }), ..Options::default() };
     // A rate at which nothing is learned: the first epoch stays the best, or nearly so.
     let settings = Settings { schedule: Schedule::constant(1e-12), ..settings(50) };
-    let fitted =
-        Fit::new(settings).options(options).run(&mut model(1), &train, Some(&validation), &mut Silent).unwrap();
+    let fitted = Fit::new(settings).options(options).run(&mut model(1), &train, Some(&validation), &mut ()).unwrap();
     assert!(fitted.stopped_early && !fitted.interrupted);
     let epochs = &fitted.history.epochs;
     assert!(epochs.len() < 50 && epochs.len() >= 3);
@@ -210,7 +213,7 @@ fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     let after = |options: Options| {
         let mut model = model(1);
-        Fit::new(settings(3)).options(options).run(&mut model, &train, None, &mut Silent).unwrap();
+        Fit::new(settings(3)).options(options).run(&mut model, &train, None, &mut ()).unwrap();
         model
     };
     let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 0.0 } else { 1.0 }).collect();
@@ -246,13 +249,13 @@ fn the_monitor_decides_which_epoch_is_kept() {
         let mut model = model(1);
         let options = Options { monitor, ..Options::default() };
         let fitted = Fit::new(settings(4)).options(options.clone());
-        let fitted = fitted.run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+        let fitted = fitted.run(&mut model, &train, Some(&validation), &mut ()).unwrap();
         let values: Vec<f64> = fitted.history.epochs.iter().map(|epoch| value(epoch).unwrap()).collect();
         let best = fitted.best_epoch.unwrap();
         assert!(values.iter().all(|other| *other <= values[best - 1]), "{monitor:?} {values:?} {best}");
         let found = evaluate(&model, &validation, Cpu::detect()).unwrap();
         assert_eq!(measure(&found), Some(values[best - 1]));
-        let message = Fit::new(settings(1)).options(options).run(&mut model, &train, None, &mut Silent);
+        let message = Fit::new(settings(1)).options(options).run(&mut model, &train, None, &mut ());
         assert!(message.unwrap_err().to_string().contains("needs validation data"));
     }
 }
@@ -264,8 +267,7 @@ fn the_weighted_loss_decides_with_class_weights() {
     let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 20.0 } else { 0.5 }).collect();
     let mut model = model(1);
     let options = Options { class_weights: weights.clone(), ..Options::default() };
-    let fitted =
-        Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let fitted = Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut ()).unwrap();
     let losses: Vec<f64> = fitted.history.epochs.iter().map(|epoch| epoch.val_weighted_loss.unwrap()).collect();
     let best = fitted.best_epoch.unwrap();
     assert!(losses.iter().all(|other| *other >= losses[best - 1]), "{losses:?} {best}");
@@ -286,8 +288,7 @@ fn with_a_mean_of_the_weights_the_last_network_has_the_historys_loss() {
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     let mut model = model(1);
     let options = Options { ema: Some(0.9), ..Options::default() };
-    let fitted =
-        Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut Silent).unwrap();
+    let fitted = Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut ()).unwrap();
     let last = Model { network: fitted.last.clone(), ..model };
     let found = evaluate(&last, &validation, Cpu::detect()).unwrap();
     let epoch = fitted.history.epochs[1];

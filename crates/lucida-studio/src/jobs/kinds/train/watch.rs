@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use lucida::Cpu;
+use lucida::core::{Detail, Progress, Step};
 use lucida::nn::Network;
-use lucida::train::{BatchReport, EpochRecord, Flow, Observer, Samples, evaluate_samples};
+use lucida::train::{BatchReport, Callback, EpochRecord, Samples, evaluate_samples};
 use serde_json::{Value, json};
 
 use crate::jobs::Handle;
@@ -29,21 +30,21 @@ impl Watch<'_> {
     }
 }
 
-impl Observer for Watch<'_> {
-    fn batch(&mut self, report: &BatchReport) -> Flow {
-        let BatchReport { epoch, step, steps, loss, accuracy, .. } = *report;
+impl Progress for Watch<'_> {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        let Detail::Training(report) = step.detail else { return self.job.flow() };
+        let BatchReport { epoch, step, steps, loss, accuracy, .. } = report;
         if step.is_multiple_of(steps.div_ceil(POINTS)) {
             let at = (epoch - 1) as f64 + step as f64 / steps as f64;
             self.job.news(json!({ "type": "batch", "at": at, "loss": loss, "accuracy": accuracy }));
         }
         let doing = format!("epoch {epoch} of {}", self.epochs);
-        match self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing) {
-            ControlFlow::Continue(()) => Flow::Continue,
-            ControlFlow::Break(()) => Flow::Stop,
-        }
+        self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing)
     }
+}
 
-    fn epoch(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<Flow> {
+impl Callback for Watch<'_> {
+    fn epoch_end(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<()> {
         self.job.news(json!({
             "type": "epoch",
             "epoch": record.epoch,
@@ -55,6 +56,6 @@ impl Observer for Watch<'_> {
             "best": best,
             "samples": self.predictions(network)?,
         }));
-        Ok(if self.job.is_cancelled() { Flow::Stop } else { Flow::Continue })
+        Ok(())
     }
 }
