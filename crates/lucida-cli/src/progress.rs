@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lucida::Result;
-use lucida::core::{Detail, Progress, Step};
-use lucida::nn::{Network, counted};
-use lucida::train::{BatchReport, Callback, EpochRecord, History};
+use lucida::core::{BatchReport, Detail, Step};
+use lucida::nn::counted;
+use lucida::train::{Callback, EpochRecord, TrainingState};
 
 use crate::estimate::Estimate;
 use crate::interrupt;
@@ -65,24 +65,23 @@ impl TrainingBar {
     }
 }
 
-impl Progress for TrainingBar {
+impl Callback for TrainingBar {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         if let Detail::Training(report) = &step.detail {
             self.show(report);
         }
         interrupt::flow()
     }
-}
 
-impl Callback for TrainingBar {
-    fn resumed(&mut self, history: &History, steps: usize) {
-        let (epochs, within) =
-            (history.epochs.len(), if steps > 0 { format!(" and {}", counted(steps, "step")) } else { String::new() });
+    fn resumed(&mut self, state: &mut TrainingState<'_>) {
+        let epochs = state.history.epochs.len();
+        let within = if state.steps > 0 { format!(" and {}", counted(state.steps, "step")) } else { String::new() };
         self.before = epochs;
         self.output.info(&format!("Going on after {epochs} of {}{within}", counted(self.epochs, "epoch")));
     }
 
-    fn epoch_end(&mut self, record: &EpochRecord, _network: &Network, _best: bool) -> Result<()> {
+    fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> Result<()> {
+        let Some(record) = state.record() else { return Ok(()) };
         let line = epoch_line(record, self.epochs, self.steps);
         match &self.bar {
             Some(bar) => bar.suspend(|| self.output.info(&line)),

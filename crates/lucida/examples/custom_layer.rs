@@ -1,13 +1,14 @@
 //! A layer of your own: a swish, `y = x sigmoid(beta x)`, that learns its beta (Ramachandran, Zoph and Le, 2017).
 //! `cargo run --release --example custom_layer` checks its gradients, trains it, and explains a digit by Grad-CAM.
 
+use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing};
 use lucida::explain::{Explainer, Method, Settings as ExplainSettings};
 use lucida::nn::layers::{
     ActivationKind, Conv2D, Custom, CustomLayer, Dense, Extent, Flatten, LayerSpec, MaxPooling2D,
 };
 use lucida::nn::{Backward, BackwardNeeds, Forward, Initializer, Network, Op, OpConfig, Shape, WeightSpec};
-use lucida::train::{Settings, evaluate, fit};
+use lucida::train::{TrainConfig, Trainer, evaluate};
 use lucida::weights::Model;
 
 #[derive(Debug)]
@@ -87,9 +88,9 @@ fn main() -> lucida::Result<()> {
     let network = Network::sequential("swish", [28, 28, 1], layers, 42)?;
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(network) };
     let digits = Mnist::builtin()?.train;
-    let settings = Settings { epochs: 2, batch_size: 64, ..Settings::default() };
-    fit(&mut model, &digits, None, &settings, &mut ())?;
-    let accuracy = evaluate(&model, &digits, settings.cpu)?.accuracy;
+    let config = TrainConfig { epochs: 2, batch_size: 64, ..TrainConfig::default() };
+    Trainer::new(config).fit(&mut model, &digits, None)?;
+    let accuracy = evaluate(&model, &digits, Cpu::detect())?.accuracy;
     let beta = model.network.weight("custom/beta").map_or(f32::NAN, |weight| weight.values()[0]);
     println!("accuracy {accuracy:.3} on the digits it was trained on, beta {beta:.3}");
 

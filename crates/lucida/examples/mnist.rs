@@ -4,8 +4,8 @@
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{Optimizer, Schedule, summary, zoo};
-use lucida::train::{Settings, evaluate, fit};
+use lucida::nn::{summary, zoo};
+use lucida::train::{TrainConfig, Trainer, evaluate};
 use lucida::weights::Model;
 
 fn main() -> lucida::Result<()> {
@@ -25,22 +25,15 @@ fn main() -> lucida::Result<()> {
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
         ..Model::new(network)
     };
-    let settings = Settings {
-        epochs: 5,
-        batch_size: 256,
-        schedule: Schedule::constant(1e-3),
-        optimizer: Optimizer::adam(),
-        seed,
-        cpu: Cpu::detect(),
-    };
-    let fitted = fit(&mut model, &train, Some(&validation), &settings, &mut ())?;
-    for epoch in &fitted.history.epochs {
+    let config = TrainConfig { epochs: 5, batch_size: 256, seed, ..TrainConfig::default() };
+    let result = Trainer::new(config).fit(&mut model, &train, Some(&validation))?;
+    for epoch in &result.history.epochs {
         println!("epoch {}: accuracy {:.4}, {:.1} s", epoch.epoch, epoch.accuracy, epoch.seconds);
     }
     let tested: &dyn Dataset = match &mnist.test {
         Some(test) => test,
         None => &validation,
     };
-    println!("accuracy on {} digits: {:.4}", tested.len(), evaluate(&model, tested, settings.cpu)?.accuracy);
+    println!("accuracy on {} digits: {:.4}", tested.len(), evaluate(&model, tested, Cpu::detect())?.accuracy);
     Ok(())
 }

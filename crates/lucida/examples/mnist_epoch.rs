@@ -10,8 +10,8 @@ use std::time::Instant;
 use lucida::Cpu;
 use lucida::core::{Step, Unit};
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{Optimizer, Schedule, zoo};
-use lucida::train::{Fit, Settings};
+use lucida::nn::zoo;
+use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::Model;
 
 const WARM_UP: usize = 1;
@@ -32,22 +32,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         class_names: digits.class_names().to_vec(),
         ..Model::new(zoo::mnist_cnn(42)?)
     };
-    let settings = Settings {
-        epochs: WARM_UP + EPOCHS,
-        batch_size: 256,
-        schedule: Schedule::constant(1e-3),
-        optimizer: Optimizer::adam(),
-        seed: 42,
-        cpu,
-    };
+    let config = TrainConfig { epochs: WARM_UP + EPOCHS, batch_size: 256, cpu, ..TrainConfig::default() };
     let mut ends: Vec<Instant> = Vec::new();
-    let mut note = |step: &Step<'_>| {
+    let note = |step: &Step<'_>| {
         if step.unit == Unit::Epochs {
             ends.push(Instant::now());
         }
         ControlFlow::Continue(())
     };
-    Fit::new(settings).run(&mut model, &train?, Some(&validation?), &mut note)?;
+    Trainer::new(config).callback(note).fit(&mut model, &train?, Some(&validation?))?;
     let times: Vec<f64> = ends.windows(2).map(|ends| (ends[1] - ends[0]).as_secs_f64() * 1e3).collect();
     let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
     println!("{}", serde_json::json!({ "name": name, "ms": &times[WARM_UP - 1..] }));

@@ -12,8 +12,8 @@ use std::time::Instant;
 use lucida::Cpu;
 use lucida::data::{Augmented, Colour, Dataset, Folder, Loader, Preprocessing};
 use lucida::nn::zoo::{self, Options};
-use lucida::nn::{Network, Optimizer, OptimizerState, Plan, Schedule, StepSeed};
-use lucida::train::{Classifier, Fit, Settings};
+use lucida::nn::{Network, Optimizer, OptimizerState, Plan, StepSeed};
+use lucida::train::{Classifier, TrainConfig, Trainer};
 use lucida::weights::{Model, ModelSpec, Top, open};
 
 const BATCH: usize = 32;
@@ -107,15 +107,8 @@ fn epoch(cpu: Cpu, data: &str) -> Times {
         let class_names = set.class_names().to_vec();
         let set = Augmented::new(set, AUGMENT.parse()?, 42)?;
         let mut model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(basic_cnn()?) };
-        let settings = Settings {
-            epochs: 1,
-            batch_size: BATCH,
-            schedule: Schedule::constant(1e-3),
-            optimizer: Optimizer::adam(),
-            seed: 42,
-            cpu,
-        };
-        Fit::new(settings).run(&mut model, &set, None, &mut ()).map(drop)
+        let config = TrainConfig { epochs: 1, batch_size: BATCH, cpu, ..TrainConfig::default() };
+        Trainer::new(config).fit(&mut model, &set, None).map(drop)
     })
 }
 

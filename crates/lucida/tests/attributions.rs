@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Expected, agree, shared};
+use lucida::Error;
 use lucida::core::Step;
 use lucida::data::{Dataset, Limits, Mnist, Preprocessing, Subset, idx};
 use lucida::explain::{Account, Baseline, ClassScore, Explainer, HeatMap, Method, Settings, explain, sanity_check};
@@ -10,10 +11,9 @@ use lucida::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
     GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
 };
-use lucida::nn::{Layer, Network, Optimizer, Plan, Schedule, TensorRef, zoo};
-use lucida::train::{self, fit};
+use lucida::nn::{Layer, Network, Plan, TensorRef, zoo};
+use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::{self, Model};
-use lucida::{Cpu, Error};
 
 /// Numbers between -1 and 1 without a visible order.
 fn ramp(len: usize, start: usize) -> Vec<f32> {
@@ -414,15 +414,10 @@ fn rise_and_occlusion_find_a_planted_patch() {
 fn trained() -> (Model, Vec<Vec<f32>>) {
     let digits = Mnist::builtin().unwrap().train;
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1).unwrap()) };
-    let settings = train::Settings {
-        epochs: 2,
-        batch_size: 64,
-        schedule: Schedule::constant(2e-3),
-        optimizer: Optimizer::adam(),
-        seed: 1,
-        cpu: Cpu::detect(),
-    };
-    fit(&mut model, &Subset::new(&digits, (0..4000).collect()).unwrap(), None, &settings, &mut ()).unwrap();
+    let config =
+        TrainConfig { epochs: 2, batch_size: 64, learning_rate: 2e-3.into(), seed: 1, ..TrainConfig::default() };
+    let train = Subset::new(&digits, (0..4000).collect()).unwrap();
+    Trainer::new(config).fit(&mut model, &train, None).unwrap();
     let input = |index: usize| {
         let mut input = vec![0.0; 784];
         digits.fill(index, model.preprocessing().unwrap(), &mut input).unwrap();

@@ -24,8 +24,8 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
         thousands(parts.validation.len()),
         thousands(parts.held_out.len())
     ));
-    let settings = demo.settings(arguments.seed, context.cpu);
-    let result = demo.run(&settings, &mut TrainingBar::new(output, settings.epochs))?;
+    let config = demo.config(arguments.seed, context.cpu);
+    let result = demo.run(&config, TrainingBar::new(output, config.epochs))?;
     output.info("Taking the network apart");
     result.save(folder, &Depth::default())?;
     earlier.discard()?;
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
         result.times.training
     ))?;
     output.result(&format!("Report: {}", folder.join(Demo::FILES[0]).display()))?;
-    if result.fitted.interrupted {
+    if result.training.interrupted {
         return Err(Error::Interrupted.into());
     }
     let model = folder.display();

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use lucida::core::BatchReport;
 use lucida::data::{Dataset, Filter, Fit, Picture, choose};
-use lucida::train::{BatchReport, EpochRecord, History, Samples};
+use lucida::train::{EpochRecord, History, Samples};
 
 /// Images that are shown with their predictions, at most.
 const EXAMPLES: usize = 12;

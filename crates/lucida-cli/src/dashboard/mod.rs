@@ -10,9 +10,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use lucida::core::{Detail, Progress, Step};
+use lucida::core::{Detail, Step};
 use lucida::nn::{Network, Plan};
-use lucida::train::{Callback, Classifier, EpochRecord, History};
+use lucida::train::{Callback, Classifier, TrainingState};
 use lucida::{Cpu, Error};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -88,7 +88,7 @@ fn stops(key: KeyEvent) -> bool {
     key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
 }
 
-impl Progress for Dashboard {
+impl Callback for Dashboard {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         if let Detail::Training(report) = &step.detail {
             self.board.count(report);
@@ -100,16 +100,16 @@ impl Progress for Dashboard {
         }
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-}
 
-impl Callback for Dashboard {
-    fn resumed(&mut self, history: &History, _steps: usize) {
-        self.board.resume(history);
+    fn resumed(&mut self, state: &mut TrainingState<'_>) {
+        self.board.resume(state.history);
     }
 
-    fn epoch_end(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<()> {
-        self.ask(network)?;
-        self.board.end_epoch(record, best);
+    fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> lucida::Result<()> {
+        self.ask(state.network)?;
+        if let Some(record) = state.record() {
+            self.board.end_epoch(record, state.improved);
+        }
         let _ = self.draw();
         Ok(())
     }

@@ -1,5 +1,6 @@
+use lucida::core::BatchReport;
 use lucida::data::Picture;
-use lucida::train::{BatchReport, EpochRecord};
+use lucida::train::EpochRecord;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

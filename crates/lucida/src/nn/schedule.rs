@@ -41,6 +41,13 @@ pub enum Decay {
     },
 }
 
+impl From<f64> for Schedule {
+    /// A constant learning rate.
+    fn from(rate: f64) -> Self {
+        Self::constant(rate)
+    }
+}
+
 impl Schedule {
     /// A rate that does not change.
     pub fn constant(rate: f64) -> Self {

@@ -96,7 +96,7 @@ impl Apart {
     ];
 
     pub(super) fn of(result: &DemoResult, depth: &Depth) -> Result<Self> {
-        let cpu = result.settings.cpu;
+        let cpu = result.config.cpu;
         Ok(Self {
             classes: classes(result, depth, cpu)?,
             filters: filters(result, depth, cpu)?,
@@ -104,7 +104,7 @@ impl Apart {
             explanations: explanations(result, cpu)?,
             figure: figure(result, cpu)?,
             photo: Photo::new(depth, cpu)?,
-            painting: Painting::new(depth, result.settings.seed, cpu)?,
+            painting: Painting::new(depth, result.config.seed, cpu)?,
         })
     }
 
@@ -262,7 +262,7 @@ fn maps(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
 
 /// A digit that was read rightly, and the worst mistake.
 fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Picture)>> {
-    let settings = explain::Settings { cpu, seed: result.settings.seed, masks: 1000, ..Default::default() };
+    let settings = explain::Settings { cpu, seed: result.config.seed, masks: 1000, ..Default::default() };
     let mut explainer = Explainer::new(&result.model, &settings)?;
     let held_out = result.held_out()?;
     let wrong = result.evaluation.mistakes(&held_out);

@@ -7,8 +7,8 @@ use super::apart::{Apart, Depth};
 use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::files::{self, SetAside};
-use crate::nn::{Optimizer, Schedule, zoo};
-use crate::train::{Callback, Evaluation, Fit, Fitted, Settings, evaluate, fit};
+use crate::nn::{Schedule, zoo};
+use crate::train::{Callback, Evaluation, TrainConfig, TrainResult, Trainer, evaluate};
 use crate::weights::{Model, safetensors};
 use crate::{Cpu, Error, Result};
 
@@ -45,11 +45,11 @@ pub struct DemoResult<'a> {
     /// The trained model, with the weights of its best epoch.
     pub model: Model,
     /// How the training went.
-    pub fitted: Fitted,
+    pub training: TrainResult,
     /// How good the model is on the digits held out.
     pub evaluation: Evaluation,
     /// How it was trained.
-    pub settings: Settings,
+    pub config: TrainConfig,
     /// How long it took.
     pub times: Times,
     demo: &'a Demo,
@@ -113,15 +113,15 @@ impl Demo {
 
     /// How to train: fewer and smaller steps than on the whole of MNIST, and a rate that falls to nothing, since there
     /// is a sixth of the data.
-    pub fn settings(&self, seed: u64, cpu: Cpu) -> Settings {
+    pub fn config(&self, seed: u64, cpu: Cpu) -> TrainConfig {
         let steps = EPOCHS * self.parts.train.len().div_ceil(BATCH);
-        Settings {
+        TrainConfig {
             epochs: EPOCHS,
             batch_size: BATCH,
-            schedule: Schedule::cosine(RATE, steps as u64),
-            optimizer: Optimizer::adam(),
+            learning_rate: Schedule::cosine(RATE, steps as u64),
             seed,
             cpu,
+            ..TrainConfig::default()
         }
     }
 
@@ -138,28 +138,28 @@ impl Demo {
     /// far is tried.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when the training was stopped within its first epoch, else those of [`fit`].
-    pub fn run(&self, settings: &Settings, callback: &mut dyn Callback) -> Result<DemoResult<'_>> {
+    /// [`Error::Interrupted`] when the training was stopped within its first epoch, else those of [`Trainer::fit`].
+    pub fn run(&self, config: &TrainConfig, callback: impl Callback) -> Result<DemoResult<'_>> {
         let reading = self.started.elapsed().as_secs_f64();
         let train = Subset::new(&self.digits, self.parts.train.clone())?;
         let validation = Subset::new(&self.digits, self.parts.validation.clone())?;
         let mut model = Model {
             preprocessing: Some(Preprocessing::mnist()),
             class_names: self.digits.class_names().to_vec(),
-            ..Model::new(zoo::mnist_cnn(settings.seed)?)
+            ..Model::new(zoo::mnist_cnn(config.seed)?)
         };
         let before = Instant::now();
-        let fitted = fit(&mut model, &train, Some(&validation), settings, callback)?;
-        let training = before.elapsed().as_secs_f64();
-        if fitted.best_epoch.is_none() {
+        let training = Trainer::new(config.clone()).callback(callback).fit(&mut model, &train, Some(&validation))?;
+        let training_seconds = before.elapsed().as_secs_f64();
+        if training.best_epoch.is_none() {
             return Err(Error::Interrupted);
         }
-        model.training = fitted.record(&Fit::new(*settings));
+        model.training = training.record.clone();
         let before = Instant::now();
-        let evaluation = evaluate(&model, &self.held_out()?, settings.cpu)?;
+        let evaluation = evaluate(&model, &self.held_out()?, config.cpu)?;
         let evaluating = before.elapsed().as_secs_f64();
-        let times = Times { reading, training, evaluating };
-        Ok(DemoResult { model, fitted, evaluation, settings: *settings, times, demo: self })
+        let times = Times { reading, training: training_seconds, evaluating };
+        Ok(DemoResult { model, training, evaluation, config: config.clone(), times, demo: self })
     }
 }
 

@@ -36,27 +36,27 @@ pub(super) fn report(result: &DemoResult, apart: &Apart, taking_apart: f64) -> R
         .footer(format!(
             "Made by lucida {} demo with seed {}. The digits are the first 10,000 training images of MNIST.",
             env!("CARGO_PKG_VERSION"),
-            result.settings.seed
+            result.config.seed
         )))
 }
 
 fn in_short(result: &DemoResult) -> Content {
     let confusion = &result.evaluation.confusion;
     let (total, wrong) = (confusion.total(), confusion.total() - confusion.correct());
-    let completed = result.fitted.history.epochs.len();
+    let completed = result.training.history.epochs.len();
     let content = Content::new().facts([
         ("Digits read correctly", format!("{:.2} %", 100.0 * result.evaluation.accuracy)),
         ("Mistakes", format!("{} of {}", thousands(wrong as usize), thousands(total as usize))),
         ("Trained in", duration(result.times.training)),
         ("Parameters", thousands(result.model.network.parameters().0)),
-        ("Best epoch", result.fitted.best_epoch.map_or("–".to_owned(), |best| format!("{best} of {completed}"))),
+        ("Best epoch", result.training.best_epoch.map_or("–".to_owned(), |best| format!("{best} of {completed}"))),
     ]);
-    if !result.fitted.interrupted {
+    if !result.training.interrupted {
         return content;
     }
     content.paragraph(&format!(
         "The training was stopped after {completed} of {} epochs; this is what it had learned by then.",
-        result.settings.epochs
+        result.config.epochs
     ))
 }
 
@@ -81,7 +81,7 @@ fn curves(result: &DemoResult) -> Content {
         thousands(parts.train.len()),
         thousands(parts.validation.len())
     );
-    let figures = result.fitted.history.curves().figures();
+    let figures = result.training.history.curves().figures();
     Content::new().paragraph(&intro).beside(figures.iter().map(|figure| Content::new().figure(figure, "")))
 }
 
@@ -135,9 +135,9 @@ fn network(result: &DemoResult) -> Content {
 }
 
 fn times(result: &DemoResult, taking_apart: f64) -> Content {
-    let (settings, times) = (&result.settings, &result.times);
+    let (settings, times) = (&result.config, &result.times);
     let parts = result.parts();
-    let epochs = result.fitted.history.epochs.len();
+    let epochs = result.training.history.epochs.len();
     let digits = epochs * parts.train.len();
     let row = |what: String, seconds: f64| [what, format!("{seconds:.2}")];
     let table = Table::new(["what", "seconds"])

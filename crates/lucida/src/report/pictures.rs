@@ -30,7 +30,7 @@ pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Picture)>> {
     };
     let kernels = Grid::new(kernels(result)?).columns(8).zoom(24).margin(10).padding(16);
     Ok(vec![
-        (CURVES, result.fitted.history.curves().figure().picture(2.0)?),
+        (CURVES, result.training.history.curves().figure().picture(2.0)?),
         (PREDICTIONS, digits(predictions(result)?, "The first digits held out, and what they were taken for")?),
         (CONFUSION, confusion(result)?.figure().picture(2.0)?),
         (MISTAKES, mistakes),

@@ -18,8 +18,8 @@ use crate::nn::Network;
 use crate::weights::safetensors::{NamedTensor, TensorFile, write_tensors};
 use crate::{Error, Result};
 
-use super::course::{Numbers, State};
-use super::{Checkpoints, Fit};
+use super::TrainConfig;
+use super::training_loop::{LoopState, TrainingCounters};
 
 const KEY: &str = "lucida_checkpoint";
 const VERSION: u32 = 1;
@@ -30,44 +30,44 @@ struct Description {
     /// What must be the same for the training to go on.
     identity: Value,
     optimizer_steps: u64,
-    numbers: Numbers,
+    #[serde(rename = "numbers")]
+    counters: TrainingCounters,
 }
 
-/// What makes a training the same: all settings but the number of epochs, and what the caller adds.
-fn identity(checkpoints: &Checkpoints, fit: &Fit, network: &Network) -> Value {
-    let settings = &fit.settings;
+/// What makes a training the same: its configuration but for the number of epochs, and what the caller adds.
+pub(super) fn identity(config: &TrainConfig, options: &Value, network: &Network, added: &Value) -> Value {
     let trainable: Vec<&str> =
         network.weights().iter().filter(|weight| weight.trainable()).map(|weight| weight.name()).collect();
     decimals(json!({
-        "batch size": settings.batch_size,
-        "learning rate": settings.schedule,
-        "optimizer": settings.optimizer,
-        "seed": settings.seed,
-        "options": fit.options,
+        "batch size": config.batch_size,
+        "learning rate": config.learning_rate,
+        "optimizer": config.optimizer,
+        "seed": config.seed,
+        "options": options,
         "network": network.architecture(),
         "trained weights": trainable,
-        "run": checkpoints.identity,
+        "run": added,
     }))
 }
 
 /// Writes the file.
 pub(super) fn save(
-    checkpoints: &Checkpoints,
-    fit: &Fit,
+    path: &Path,
+    identity: &Value,
     network: &Network,
     changes: &[bool],
-    state: &State,
+    state: &LoopState,
 ) -> Result<()> {
     let description = Description {
         version: VERSION,
-        identity: identity(checkpoints, fit, network),
+        identity: identity.clone(),
         optimizer_steps: state.optimizer.steps(),
-        numbers: state.numbers.clone(),
+        counters: state.counters.clone(),
     };
     let text = serde_json::to_string(&description)
         .map_err(|problem| Error::Bug(format!("a checkpoint that cannot be written as JSON: {problem}")))?;
     let mut tensors: Vec<NamedTensor> = Vec::new();
-    let copies = [("best", &state.best), ("mean", &state.mean)];
+    let copies = [("best", &state.best), ("mean", &state.average)];
     for (index, weight) in network.weights().iter().enumerate().filter(|(index, _)| changes[*index]) {
         let (name, shape) = (weight.name(), weight.shape());
         tensors.push((format!("weight/{name}"), shape, weight.values()));
@@ -78,7 +78,7 @@ pub(super) fn save(
             tensors.push((format!("moment {slot}/{name}"), shape, values));
         }
     }
-    write_tensors(&checkpoints.path, KEY, text, &tensors)
+    write_tensors(path, KEY, text, &tensors)
 }
 
 /// Reads the file, if there is one, into a network and a state; whether there is one.
@@ -86,13 +86,12 @@ pub(super) fn save(
 /// # Errors
 /// [`Error::File`] when it is not a checkpoint, or damaged; [`Error::Changed`] names the first setting that was another one.
 pub(super) fn load(
-    checkpoints: &Checkpoints,
-    fit: &Fit,
+    path: &Path,
+    identity: &Value,
     network: &mut Network,
     changes: &[bool],
-    state: &mut State,
+    state: &mut LoopState,
 ) -> Result<bool> {
-    let path = &checkpoints.path;
     if !path.exists() {
         return Ok(false);
     }
@@ -104,7 +103,7 @@ pub(super) fn load(
         return Err(damaged(format!("it is of version {}, this program reads version {VERSION}", value["version"])));
     }
     let description = Description::deserialize(value).map_err(|problem| damaged(problem.to_string()))?;
-    same(path, &description.identity, &identity(checkpoints, fit, network))?;
+    same(path, &description.identity, identity)?;
 
     for (weight, _) in network.weights_mut().iter_mut().zip(changes).filter(|(_, changes)| **changes) {
         let name = format!("weight/{}", weight.name());
@@ -122,12 +121,12 @@ pub(super) fn load(
         }
         Ok(all)
     };
-    state.best = description.numbers.best_epoch.map(|_| copy("best")).transpose()?;
-    state.mean = state.mean.as_ref().map(|_| copy("mean")).transpose()?;
+    state.best = description.counters.best_epoch.map(|_| copy("best")).transpose()?;
+    state.average = state.average.as_ref().map(|_| copy("mean")).transpose()?;
     state.optimizer.restore(description.optimizer_steps, |index, slot, values| {
         file.read_into(&format!("moment {slot}/{}", weights[index].name()), values)
     })?;
-    state.numbers = description.numbers;
+    state.counters = description.counters;
     Ok(true)
 }
 
@@ -171,7 +170,8 @@ fn difference(before: &Value, now: &Value) -> Option<Difference> {
             let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
             // The data explain a difference in the network, and its name one in its layers.
             keys.sort_by_key(|key| !matches!(key.as_str(), "run" | "classes" | "name"));
-            keys.into_iter().find_map(|key| within(&key.replace('_', " "), &before[key], &now[key]))
+            // What one of them does not name is null.
+            return keys.into_iter().find_map(|key| within(&key.replace('_', " "), &before[key], &now[key]));
         }
         (Value::Array(old), Value::Array(new)) if old.iter().chain(new).all(Value::is_object) => {
             if old.len() != new.len() {
@@ -260,6 +260,9 @@ mod tests {
         assert!(text.contains("training images: 48 then, 60 now"), "{text}");
         let text = message(&json!({"options": {"early_stopping": null}}), &json!({"options": {"early_stopping": 5}}));
         assert!(text.contains("early stopping: none then, 5 now"), "{text}");
+        // Older files name what is not wanted.
+        let named = json!({"options": {"plateau": null, "ema": 0.9}});
+        same(Path::new("c"), &named, &json!({"options": {"ema": 0.9}})).unwrap();
         let many =
             |count: usize| json!({"run": {"classes": (0..count).map(|class| format!("c{class}")).collect::<Vec<_>>()}});
         let text = message(&many(12), &many(14));

@@ -2,46 +2,39 @@
 
 use serde_json::{Value, json};
 
-use super::{Fit, Fitted, Options};
+use super::{History, TrainConfig};
 use crate::files::decimals;
 
-impl Fitted {
-    /// The settings and the results of a training for [`Model::training`](crate::weights::Model::training). There is
-    /// neither a date nor a time in it, so that the same training gives the same file. Options are there where they are
-    /// not the default.
-    pub fn record(&self, fit: &Fit) -> Value {
-        let settings = &fit.settings;
-        let best = self.best_epoch.and_then(|best| self.history.epochs.get(best - 1)).map(|record| {
-            let mut best = json!(record);
-            best.as_object_mut().map(|entries| entries.remove("seconds"));
-            best
-        });
-        let mut options = json!(fit.options);
-        let usual = json!(Options::default());
-        if let Some(entries) = options.as_object_mut() {
-            entries.retain(|name, value| *value != usual[name]);
-        }
-        decimals(json!({
-            "epochs": settings.epochs,
-            "completed_epochs": self.history.epochs.len(),
-            "batch_size": settings.batch_size,
-            "schedule": settings.schedule,
-            "optimizer": settings.optimizer,
-            "options": options,
-            "seed": settings.seed,
-            "monitor": fit.options.monitor,
-            "weights": fit.options.ema.map_or("of the steps", |_| "exponential moving average"),
-            "best": best,
-        }))
+/// The configuration and the results of a training; of what is optional (`options`), what is not the default.
+pub(super) fn record(config: &TrainConfig, options: &Value, history: &History, best_epoch: Option<usize>) -> Value {
+    let best = best_epoch.and_then(|best| history.epochs.get(best - 1)).map(|record| {
+        let mut best = json!(record);
+        best.as_object_mut().map(|entries| entries.remove("seconds"));
+        best
+    });
+    let mut options = options.clone();
+    let usual = json!(TrainConfig::default());
+    if let Some(entries) = options.as_object_mut() {
+        entries.retain(|name, value| *value != usual[name]);
     }
+    decimals(json!({
+        "epochs": config.epochs,
+        "completed_epochs": history.epochs.len(),
+        "batch_size": config.batch_size,
+        "schedule": config.learning_rate,
+        "optimizer": config.optimizer,
+        "options": options,
+        "seed": config.seed,
+        "monitor": config.monitor,
+        "weights": config.ema.map_or("of the steps", |_| "exponential moving average"),
+        "best": best,
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cpu;
-    use crate::nn::{Optimizer, Schedule, zoo};
-    use crate::train::{EpochRecord, History, Monitor, Settings};
+    use crate::train::{EpochRecord, Monitor};
 
     #[test]
     fn the_time_it_took_is_not_in_it() {
@@ -73,18 +66,15 @@ mod tests {
             seconds,
             ..EpochRecord::default()
         };
-        let settings = Settings {
+        let config = TrainConfig {
             epochs: 3,
             batch_size: 8,
-            schedule: Schedule::constant(1e-3),
-            optimizer: Optimizer::adam(),
             seed: 7,
-            cpu: Cpu::detect(),
+            monitor: Monitor::F1,
+            ema: Some(0.9),
+            ..Default::default()
         };
-        let options = Options { monitor: Monitor::F1, ema: Some(0.9), ..Options::default() };
         let history = History { epochs: val_losses.iter().enumerate().map(epoch).collect() };
-        let last = zoo::mnist_cnn(0).unwrap();
-        Fitted { history, best_epoch: Some(best), last, interrupted: true, stopped_early: false }
-            .record(&Fit::new(settings).options(options))
+        super::record(&config, &json!(config), &history, Some(best))
     }
 }

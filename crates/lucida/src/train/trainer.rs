@@ -1,189 +1,127 @@
-//! One step of training.
+//! Training: the loop over epochs, from outside.
 
-use crate::data::Mixed;
-use crate::nn::{Loss, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
-use crate::{Cpu, Result};
+use serde_json::{Value, json};
 
-use super::distributed::{Buckets, Part};
-use super::samples::set_input;
-use super::{Classifier, Fit, Options, Settings};
+use crate::Result;
+use crate::data::Dataset;
+use crate::nn::{Network, ProcessGroup};
+use crate::weights::Model;
 
-/// A plan and what is allocated once for all steps.
-pub(super) struct Trainer<'a> {
-    cpu: Cpu,
-    seed: u64,
-    pub(super) classifier: Classifier,
-    loss: Loss,
-    plan: Plan,
-    targets: Vec<f32>,
-    class_weights: Vec<f32>,
-    sample_weights: Vec<f32>,
-    clip_norm: Option<f32>,
-    clipped: Vec<Vec<f32>>,
-    weight_decay: f32,
-    /// Weights below this number learn with this fraction of the rate.
-    slow: (usize, f64),
-    /// Those that train together, and how their gradients travel.
-    group: Option<(&'a dyn ProcessGroup, Buckets)>,
-}
+use super::callbacks::Callbacks;
+use super::training_loop::TrainingLoop;
+use super::{Callback, History, Pictures, Samples, TrainConfig};
 
-/// What a step found, in the whole batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
-    pub(super) loss: f64,
-    /// Samples that were classified correctly on the way.
-    pub(super) correct: usize,
-    pub(super) samples: usize,
-    /// Whether a member of the group wants to stop.
-    pub(super) stop: bool,
+/// Trains networks.
+///
+/// ```
+/// use lucida::data::{Mnist, Preprocessing, Subset};
+/// use lucida::nn::zoo;
+/// use lucida::train::{EarlyStopping, TrainConfig, Trainer};
+/// use lucida::weights::Model;
+///
+/// # fn main() -> lucida::Result<()> {
+/// let digits = Mnist::builtin()?.train;
+/// let train = Subset::new(&digits, (0..512).collect())?;
+/// let validation = Subset::new(&digits, (512..640).collect())?;
+/// let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(42)?) };
+/// let config = TrainConfig { epochs: 2, batch_size: 64, ..TrainConfig::default() };
+/// let result = Trainer::new(config).callback(EarlyStopping::new(3)).fit(&mut model, &train, Some(&validation))?;
+/// assert_eq!(result.history.epochs.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Trainer<'a> {
+    pub(super) config: TrainConfig,
+    callbacks: Callbacks<'a>,
+    group: Option<&'a dyn ProcessGroup>,
 }
 
 impl<'a> Trainer<'a> {
-    /// For batches of up to `batch` samples, of which the members of a group compute their parts.
-    pub(super) fn new(fit: &Fit, network: &Network, batch: usize, group: Option<&'a dyn ProcessGroup>) -> Result<Self> {
-        let batch = group.map_or(batch, |group| batch.div_ceil(group.size()));
-        let Settings { cpu, seed, .. } = fit.settings;
-        let Options { class_weights, label_smoothing, clip_norm, weight_decay, slow, .. } = &fit.options;
-        let classifier = Classifier::of(network)?;
-        let plan = Plan::builder(network)
-            .cpu(cpu)
-            .batch_size(batch)
-            .training()
-            .output(classifier.logits.clone())
-            .grad_output_at(classifier.logits.clone())
-            .weight_gradients()
-            .build()?;
-        let slow = match slow {
-            Some(slow) => (network.nodes()[network.find(&slow.through)?].weights().end, slow.factor),
-            None => (0, 1.0),
-        };
-        Ok(Self {
-            cpu,
-            seed,
-            loss: classifier.loss.smoothed(*label_smoothing),
-            targets: vec![0.0; batch * classifier.units],
-            class_weights: class_weights.clone(),
-            sample_weights: Vec::with_capacity(batch),
-            clip_norm: *clip_norm,
-            clipped: Vec::new(),
-            weight_decay: *weight_decay,
-            slow,
-            group: group.map(|group| (group, Buckets::new(network, &plan))),
-            classifier,
-            plan,
-        })
+    /// Trains as configured.
+    pub fn new(config: TrainConfig) -> Self {
+        Self { config, callbacks: Callbacks::default(), group: None }
     }
 
-    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before this batch. `stop` says that this
-    /// process would like to stop: its group gets to know.
-    pub(super) fn step(
+    /// Adds a callback; they are called in the order in which they are added.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.0.push(Box::new(callback));
+        self
+    }
+
+    /// Trains as a member of a [group](super::distributed): all members call [`fit`](Self::fit) with the same model, data,
+    /// configuration and callbacks that decide, and get the same weights. The first one writes and reads checkpoints. Each
+    /// member may have callbacks of its own that watch; when one interrupts the training, all stop, a step later.
+    ///
+    /// A member that returns an error leaves the others waiting for it: see to it that they end.
+    pub fn process_group(self, group: Option<&'a dyn ProcessGroup>) -> Self {
+        Self { group, ..self }
+    }
+
+    /// Trains a model on images. Afterwards it has the weights of the best epoch, or of the last step when training was
+    /// interrupted within the first epoch.
+    ///
+    /// The same model, data, configuration and number of threads give the same weights to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not fit the network, or when the loss is no
+    /// longer a number; [`Error::Changed`](crate::Error::Changed) when the checkpoint is of another training;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier; those of reading the data and
+    /// of the callbacks.
+    pub fn fit(
+        &mut self,
+        model: &mut Model,
+        train: &dyn Dataset,
+        validation: Option<&dyn Dataset>,
+    ) -> Result<TrainResult> {
+        model.check()?;
+        let preprocessing = model.preprocessing()?.clone();
+        let images = |set| Pictures::new(set, &preprocessing, self.config.cpu.threads());
+        let (train, validation) = (images(train), validation.map(images));
+        let validation = validation.as_ref().map(|samples| samples as &dyn Samples);
+        self.fit_network(&mut model.network, &train, validation)
+    }
+
+    /// Trains a network on samples that are prepared already, as [`fit`](Self::fit).
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_network(
         &mut self,
         network: &mut Network,
-        optimizer: &mut OptimizerState,
-        part: Part<'_>,
-        first_sample: u64,
-        rate: f64,
-        stop: bool,
-    ) -> Result<Found> {
-        let Self { classifier, plan, group, .. } = self;
-        let Part { batch, first, whole, counts } = part;
-        let shard = group.as_ref().map(|(group, _)| Shard { group: *group, counts });
-        let samples = batch.labels.len();
-        set_input(plan, &batch)?;
-        let targets = &mut self.targets[..samples * classifier.units];
-        classifier.targets(batch.labels, targets);
-        classifier.mix_targets(batch.mixed, targets);
-        self.sample_weights.clear();
-        if !self.class_weights.is_empty() {
-            let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match *mixed {
-                Some(Mixed { label: other, share }) => {
-                    (1.0 - share) * self.class_weights[label] + share * self.class_weights[other]
-                }
-                None => self.class_weights[label],
-            });
-            self.sample_weights.extend(weights);
+        train: &dyn Samples,
+        validation: Option<&dyn Samples>,
+    ) -> Result<TrainResult> {
+        let options = self.options();
+        TrainingLoop::new((&self.config, &options), network, self.group, train, validation)?
+            .run(network, &mut self.callbacks)
+    }
+
+    /// The configuration beyond the hyperparameters that every training has, and that of the callbacks.
+    fn options(&self) -> Value {
+        let mut options = json!(self.config);
+        if let Some(entries) = options.as_object_mut() {
+            entries.extend(self.callbacks.configs().map(|(name, value)| (name.to_owned(), value)));
         }
-        let first_sample = first_sample + first as u64;
-        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
-        let (logits, gradient) = plan.output_and_grad_mut(0, 0);
-        let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
-        let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
-        let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
-        let mut found = Found { loss, correct, samples, stop };
-        let (slow_end, factor) = self.slow;
-        let rate_of = |weight: usize| if weight < slow_end { rate * factor } else { rate };
-        match group {
-            None if self.clip_norm.is_none() && self.weight_decay == 0.0 => {
-                plan.backward_and_apply(network, optimizer, rate_of);
-                return Ok(found);
-            }
-            None => plan.backward(network),
-            Some((group, buckets)) => {
-                // From the mean over this part to its share of the mean over the whole batch.
-                let factor = if counts { samples as f32 / whole as f32 } else { 0.0 };
-                plan.grad_output_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
-                buckets.backward(plan, network, Shard { group: *group, counts });
-                found = found.of_all(*group, counts);
-            }
-        }
-        if self.weight_decay > 0.0 {
-            for (index, weight) in network.weights_mut().iter_mut().enumerate().filter(|(_, w)| w.trainable()) {
-                let keep = (1.0 - rate_of(index) * f64::from(self.weight_decay)) as f32;
-                weight.values_mut().iter_mut().for_each(|value| *value *= keep);
-            }
-        }
-        let mut gradients = plan.weight_gradients();
-        if let Some(most) = self.clip_norm
-            && clip(gradients, most, &mut self.clipped)
-        {
-            gradients = &self.clipped;
-        }
-        optimizer.apply_at(self.cpu, network, gradients, rate_of);
-        Ok(found)
+        options
     }
 }
 
-impl Found {
-    /// What all members have found; that of a part which does not count is left out.
-    fn of_all(self, group: &dyn ProcessGroup, counts: bool) -> Self {
-        let samples = if counts { self.samples as f64 } else { 0.0 };
-        let correct = if counts { self.correct as f64 } else { 0.0 };
-        let mut sums =
-            [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
-        group.sum(&mut sums);
-        let [loss, correct, samples, stop] = sums;
-        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }
-    }
-}
-
-/// Scales gradients down to a norm of `most`, all together, into `clipped`; returns whether they had to be.
-fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
-    let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-    let norm = gradients.iter().map(square).sum::<f64>().sqrt();
-    // One that is no number is not made one: the loss will tell.
-    if !norm.is_finite() || norm <= f64::from(most) {
-        return false;
-    }
-    let scale = (f64::from(most) / norm) as f32;
-    clipped.resize_with(gradients.len(), Vec::new);
-    for (to, from) in clipped.iter_mut().zip(gradients) {
-        to.clear();
-        to.extend(from.iter().map(|g| g * scale));
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gradients_are_scaled_together() {
-        let mut clipped = Vec::new();
-        let gradients = [vec![3.0, 0.0], vec![], vec![-4.0]];
-        assert!(!clip(&gradients, 5.0, &mut clipped) && clipped.is_empty());
-        assert!(clip(&gradients, 1.0, &mut clipped));
-        assert_eq!(clipped, [vec![0.6, 0.0], vec![], vec![-0.8]]);
-        assert!(!clip(&[vec![f32::NAN]], 1.0, &mut clipped));
-    }
+/// What training leaves.
+#[derive(Debug, Clone)]
+pub struct TrainResult {
+    /// The numbers of the epochs that were completed.
+    pub history: History,
+    /// The number of the best epoch, whose weights are in the model; none when no epoch was completed.
+    pub best_epoch: Option<usize>,
+    /// The network as the last step left it: with the running mean of its weights, where there is one, as the history's
+    /// validation values are of that.
+    pub last: Network,
+    /// Whether a callback interrupted the training.
+    pub interrupted: bool,
+    /// Whether a callback ended it early, as it had got no better.
+    pub stopped_early: bool,
+    /// The configuration and the results, for [`Model::training`]. There is neither a date nor a time in it, so that the same
+    /// training gives the same file. What is optional is there where it is not the default.
+    pub record: Value,
 }

@@ -5,10 +5,9 @@ pub(crate) mod hostile;
 
 use std::path::PathBuf;
 
-use lucida::Cpu;
 use lucida::data::{Dataset, Preprocessing};
-use lucida::nn::{Optimizer, Schedule, zoo};
-use lucida::train::{Settings, fit};
+use lucida::nn::zoo;
+use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::Model;
 use safetensors::SafeTensors;
 
@@ -19,15 +18,8 @@ pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Mo
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
         ..Model::new(zoo::mnist_cnn(seed).unwrap())
     };
-    let settings = Settings {
-        epochs,
-        batch_size: 128,
-        schedule: Schedule::constant(1e-3),
-        optimizer: Optimizer::adam(),
-        seed,
-        cpu: Cpu::detect(),
-    };
-    fit(&mut model, digits, None, &settings, &mut ()).unwrap();
+    let config = TrainConfig { epochs, batch_size: 128, seed, ..TrainConfig::default() };
+    Trainer::new(config).fit(&mut model, digits, None).unwrap();
     model
 }
 

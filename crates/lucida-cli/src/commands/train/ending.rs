@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lucida::data::{Augment, Dataset};
 use lucida::nn::{counted, thousands};
-use lucida::train::{EpochRecord, Evaluation, Fit, Fitted, RunFolder, evaluate};
+use lucida::train::{EpochRecord, Evaluation, RunFolder, TrainConfig, TrainResult, evaluate};
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ use crate::output::percent;
 /// A training that has ended.
 pub(super) struct Ending<'a> {
     pub(super) run: &'a RunFolder,
-    pub(super) fitted: &'a Fitted,
-    pub(super) fit: &'a Fit,
+    pub(super) result: &'a TrainResult,
+    pub(super) config: &'a TrainConfig,
     pub(super) augment: Option<&'a Augment>,
     /// What is frozen of the network, for a training that continues from it.
     pub(super) base: Option<Value>,
@@ -36,51 +36,51 @@ impl Ending<'_> {
     /// # Errors
     /// [`lucida::Error::Interrupted`] when it was interrupted: all is written then, but nothing tested.
     pub(super) fn finish(&self, model: &mut Model, test: Option<&dyn Dataset>, context: Context) -> Result<()> {
-        let Self { run, fitted, fit, .. } = self;
+        let Self { run, result, config, .. } = self;
         let output = context.output;
-        if fitted.interrupted && run.has_earlier() {
+        if result.interrupted && run.has_earlier() {
             let path = run.path().display();
             output.info(&format!("Stopped within the first epoch: {path} keeps the run that was there before"));
             return Err(lucida::Error::Interrupted.into());
         }
-        model.training = fitted.record(fit);
+        model.training = result.record.clone();
         if let Some(record) = model.training.as_object_mut() {
             record.extend(self.augment.map(|augment| ("augment".to_owned(), augment.to_string().into())));
             record.extend(self.base.clone().map(|base| ("base".to_owned(), base)));
         }
         run.save_best(model)?;
-        run.save_last(model, &fitted.last)?;
-        run.save_history(&fitted.history)?;
-        if !(fitted.interrupted || self.keep_checkpoint) {
+        run.save_last(model, &result.last)?;
+        run.save_history(&result.history)?;
+        if !(result.interrupted || self.keep_checkpoint) {
             run.remove_checkpoint()?;
         }
         self.report_best(context);
-        let epochs = fitted.history.epochs.len();
-        if fitted.stopped_early {
+        let epochs = result.history.epochs.len();
+        if result.stopped_early {
             output.info(&format!("Stopped early, after {}", counted(epochs, "epoch")));
         }
         let files: Vec<&str> = RunFolder::FILES.into_iter().filter(|name| run.path().join(name).exists()).collect();
         let written = format!("Written to {}: {}", run.path().display(), files.join(", "));
-        let tested = test.filter(|test| !test.is_empty() && !fitted.interrupted);
+        let tested = test.filter(|test| !test.is_empty() && !result.interrupted);
         let tested =
             tested.map(|test| Ok::<_, anyhow::Error>((evaluate(model, test, context.cpu)?, test.len()))).transpose()?;
         if self.json {
             output.json(&self.answer(&files, tested.as_ref()))?;
         }
-        if fitted.interrupted {
-            output.info(&format!("Stopped after {epochs} of {}", counted(fit.settings().epochs, "epoch")));
+        if result.interrupted {
+            output.info(&format!("Stopped after {epochs} of {}", counted(config.epochs, "epoch")));
             output.info(&written);
             output.info("Resume with the same command line and --resume");
             return Err(lucida::Error::Interrupted.into());
         }
-        if let Some((result, count)) = tested.filter(|_| !self.json) {
-            let (accuracy, loss, count) = (percent(result.accuracy), result.loss, thousands(count));
+        if let Some((tested, count)) = tested.filter(|_| !self.json) {
+            let (accuracy, loss, count) = (percent(tested.accuracy), tested.loss, thousands(count));
             output.result(&format!("Test accuracy {accuracy}, loss {loss:.4} on {count} {}", self.samples))?;
         }
         output.info(&written);
         output.info(&format!("See lucida report {}", run.path().display()));
         let remedies: Vec<&str> = self.remedies.into_iter().flatten().collect();
-        if let Some(advice) = advice(fitted, &self.validation, &remedies) {
+        if let Some(advice) = advice(result, &self.validation, &remedies) {
             output.info(&advice);
         }
         Ok(())
@@ -88,15 +88,15 @@ impl Ending<'_> {
 
     /// What `--json` prints.
     fn answer(&self, files: &[&str], tested: Option<&(Evaluation, usize)>) -> Value {
-        let fitted = self.fitted;
+        let result = self.result;
         json!({
             "run": self.run.path().display().to_string(),
-            "best_epoch": fitted.best_epoch,
-            "stopped_early": fitted.stopped_early,
-            "interrupted": fitted.interrupted,
-            "epochs": fitted.history.epochs,
-            "test": tested.map(|(result, count)| {
-                json!({ "images": count, "accuracy": result.accuracy, "loss": result.loss })
+            "best_epoch": result.best_epoch,
+            "stopped_early": result.stopped_early,
+            "interrupted": result.interrupted,
+            "epochs": result.history.epochs,
+            "test": tested.map(|(tested, count)| {
+                json!({ "images": count, "accuracy": tested.accuracy, "loss": tested.loss })
             }),
             "files": files,
         })
@@ -104,13 +104,12 @@ impl Ending<'_> {
 
     /// Says which epoch is the best, by what, and with which weights.
     fn report_best(&self, context: Context) {
-        let Self { fitted, fit, .. } = self;
-        let best = fitted.best_epoch.and_then(|best| fitted.history.epochs.get(best - 1));
+        let Self { result, config, .. } = self;
+        let best = result.best_epoch.and_then(|best| result.history.epochs.get(best - 1));
         let Some(best) = best else { return };
-        let options = fit.chosen();
-        let by = options.monitor.best(!options.class_weights.is_empty());
+        let by = config.monitor.best(!config.class_weights.is_empty());
         context.output.info(&format!("Best epoch {} ({by}): {}", best.epoch, measured(best)));
-        if let Some(decay) = options.ema {
+        if let Some(decay) = config.ema {
             context.output.info(&format!(
                 "The validation values, model.safetensors and last.safetensors are of the moving average of the weights \
                  (decay {decay})"
@@ -121,10 +120,10 @@ impl Ending<'_> {
 
 /// What would help a training that overfits, or that hardly learns. `counts` are the validation images of each class,
 /// `remedies` what was not tried.
-fn advice(fitted: &Fitted, counts: &[usize], remedies: &[&str]) -> Option<String> {
-    let epochs = &fitted.history.epochs;
-    let (best, last) = (fitted.history.best()?, epochs.last()?);
-    let accuracy = epochs.get(fitted.best_epoch? - 1)?.val_accuracy?;
+fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<String> {
+    let epochs = &result.history.epochs;
+    let (best, last) = (result.history.best()?, epochs.last()?);
+    let accuracy = epochs.get(result.best_epoch? - 1)?.val_accuracy?;
     if remedies.is_empty() {
         return None;
     }
@@ -169,7 +168,7 @@ mod tests {
     use super::*;
     use lucida::train::History;
 
-    fn history(epochs: &[[f64; 3]]) -> Fitted {
+    fn history(epochs: &[[f64; 3]]) -> TrainResult {
         let record = |(index, &[loss, val_loss, val_accuracy]): (usize, &[f64; 3])| EpochRecord {
             epoch: index + 1,
             loss,
@@ -180,7 +179,7 @@ mod tests {
         let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
         let best_epoch = history.best().map(|best| best.epoch);
         let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
-        Fitted { history, best_epoch, last, interrupted: false, stopped_early: false }
+        TrainResult { history, best_epoch, last, interrupted: false, stopped_early: false, record: Value::Null }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{ProcessGroup, counted, summary, thousands};
-use lucida::train::{Fit, Fitted, Origin, Pictures, RunFolder, Slow, Transfer, Transferred};
+use lucida::train::{Origin, ParamGroup, Pictures, RunFolder, TrainConfig, TrainResult, Transfer, Transferred};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
@@ -71,16 +71,15 @@ fn run_in(
     if !training.find_lr && wanted.leads() {
         origin.save(&run.origin())?;
     }
-    let settings = wanted.settings(folder.train.len(), context);
-    let slow = network.unfrozen.as_ref().map(|_| Slow {
+    let mut config = wanted.config(&folder.train, run, identity(arguments, &folder, &network), context)?;
+    config.param_group = network.unfrozen.as_ref().map(|_| ParamGroup {
         through: network.end_of_base().to_owned(),
-        factor: (arguments.unfreeze_rate / settings.schedule.rate).min(1.0),
+        factor: (arguments.unfreeze_rate / config.learning_rate.rate).min(1.0),
     });
-    let fit = wanted.fit(settings, &folder.train, run, identity(arguments, &folder, &network), slow)?;
     tell(&network, arguments, context);
 
     let data = (&mut folder, &mut origin);
-    let Some(fitted) = train(arguments, wanted, &fit, run, &mut network, data, context)? else {
+    let Some(result) = train(arguments, wanted, &config, run, &mut network, data, context)? else {
         return Ok(());
     };
     if !wanted.leads() {
@@ -88,8 +87,8 @@ fn run_in(
     }
     let ending = Ending {
         run,
-        fitted: &fitted,
-        fit: &fit,
+        result: &result,
+        config: &config,
         augment: arguments.augment.as_ref(),
         base: network.record(),
         keep_checkpoint: training.keep_checkpoint,
@@ -109,12 +108,12 @@ fn run_in(
 fn train(
     arguments: &TrainFolder,
     wanted: &Wanted,
-    fit: &Fit,
+    config: &TrainConfig,
     run: &RunFolder,
     network: &mut Transferred,
     (folder, origin): (&mut Folder, &mut Origin),
     context: Context,
-) -> Result<Option<Fitted>> {
+) -> Result<Option<TrainResult>> {
     let augment = arguments.augment.clone().unwrap_or_default();
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
     let how = copies.map(|copies| (&augment, copies, arguments.seed));
@@ -126,7 +125,7 @@ fn train(
         }
     }
     let (Some(remembered), Some(_)) = (remembered, copies) else {
-        return train_on_images(arguments, wanted, fit, run, network, folder, context);
+        return train_on_images(arguments, wanted, config, run, network, folder, context);
     };
     remembered.tell();
     // The pixels are not needed any more.
@@ -135,17 +134,18 @@ fn train(
     let (train, validation) = remembered.sets(folder)?;
     let mut tail = network.model.network.tail(network.seam)?;
     if arguments.training.find_lr {
-        rate::find(fit, &tail, &train, run, context)?;
+        rate::find(config, &tail, &train, run, context)?;
         return Ok(None);
     }
-    let fitted = {
-        let mut watch = wanted.watch(&network.model, (&folder.validation, &validation), run, context)?;
-        fit.run_on_in(wanted.group, &mut tail, &train, Some(&validation), &mut watch)?
-    };
+    let result = wanted.trainer(config, &network.model, (&folder.validation, &validation), run, context)?.fit_network(
+        &mut tail,
+        &train,
+        Some(&validation),
+    )?;
     let mut last = network.model.network.clone();
-    last.take_over(fitted.last)?;
+    last.take_over(result.last)?;
     network.model.network.take_over(tail)?;
-    Ok(Some(Fitted { last, ..fitted }))
+    Ok(Some(TrainResult { last, ..result }))
 }
 
 /// What the frozen layers say about the images, as far as the training needs it: for a head that standardizes, of the
@@ -185,23 +185,23 @@ fn remember(
 fn train_on_images(
     arguments: &TrainFolder,
     wanted: &Wanted,
-    fit: &Fit,
+    config: &TrainConfig,
     run: &RunFolder,
     network: &mut Transferred,
     folder: &Folder,
     context: Context,
-) -> Result<Option<Fitted>> {
+) -> Result<Option<TrainResult>> {
     let train = Augmented::new(&folder.train, arguments.augment.clone().unwrap_or_default(), arguments.seed)?;
     let preprocessing = network.model.preprocessing()?.clone();
     let images = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
     let (samples, validation) = (images(&train), images(&folder.validation));
     let network = &mut network.model;
     if arguments.training.find_lr {
-        rate::find(fit, &network.network, &samples, run, context)?;
+        rate::find(config, &network.network, &samples, run, context)?;
         return Ok(None);
     }
-    let mut watch = wanted.watch(network, (&folder.validation, &validation), run, context)?;
-    Ok(Some(fit.run_on_in(wanted.group, &mut network.network, &samples, Some(&validation), &mut watch)?))
+    let mut trainer = wanted.trainer(config, network, (&folder.validation, &validation), run, context)?;
+    Ok(Some(trainer.fit_network(&mut network.network, &samples, Some(&validation))?))
 }
 
 /// What is kept of the command line, for the report and for evaluations.

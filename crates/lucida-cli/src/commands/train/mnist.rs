@@ -48,19 +48,18 @@ fn run_in(
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
-    let (output, training, group) = (context.output, &arguments.training, wanted.group);
+    let (output, training) = (context.output, &arguments.training);
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
     let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
     let validation = Subset::new(&digits.train, split.validation)?;
-    let settings = wanted.settings(train.len(), context);
     let identity = json!({
         "training digits": train.len(),
         "validation digits": validation.len(),
         "augmentation": train.augment().to_string(),
     });
-    let fit = wanted.fit(settings, &train, run, identity, None)?;
+    let config = wanted.config(&train, run, identity, context)?;
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.train.class_names().to_vec(),
@@ -93,22 +92,22 @@ fn run_in(
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
         let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
-        return rate::find(&fit, &model.network, &samples, run, context);
+        return rate::find(&config, &model.network, &samples, run, context);
     }
     let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
-    let fitted = {
+    let result = {
         let preprocessing = model.preprocessing()?.clone();
         let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
-        let mut watch = wanted.watch(&model, (&validation, &samples), run, context)?;
-        fit.run_in(group, &mut model, &train, validating, &mut watch)?
+        let mut trainer = wanted.trainer(&config, &model, (&validation, &samples), run, context)?;
+        trainer.fit(&mut model, &train, validating)?
     };
     if !wanted.leads() {
         return Ok(());
     }
     let ending = Ending {
         run,
-        fitted: &fitted,
-        fit: &fit,
+        result: &result,
+        config: &config,
         augment: arguments.augment.as_ref(),
         base: None,
         keep_checkpoint: training.keep_checkpoint,

@@ -7,7 +7,6 @@ mod network;
 mod rate;
 mod remembered;
 mod settings;
-mod watch;
 
 use anyhow::Result;
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::nn::Network;
-use lucida::train::{Fit, RunFolder, Samples};
+use lucida::train::{RunFolder, Samples, TrainConfig, Trainer};
 
 use super::super::Context;
 use crate::bar::Bar;
@@ -13,9 +13,16 @@ const STEPS: usize = 200;
 const NAME: &str = "lr-finder";
 
 /// Looks for a learning rate, and writes the curve into the folder of the run.
-pub(super) fn find(fit: &Fit, network: &Network, train: &dyn Samples, run: &RunFolder, context: Context) -> Result<()> {
+pub(super) fn find(
+    config: &TrainConfig,
+    network: &Network,
+    train: &dyn Samples,
+    run: &RunFolder,
+    context: Context,
+) -> Result<()> {
     let output = context.output;
-    let curve = fit.find_rate(network, train, RATES, STEPS, &mut Bar::new(output))?;
+    let trainer = Trainer::new(config.clone());
+    let curve = trainer.find_learning_rate(network, train, RATES, STEPS, &mut Bar::new(output))?;
     let file = |ending: &str| run.path().join(NAME).with_extension(ending);
     let figure = curve.chart().figure();
     curve.save_csv(&file("csv"))?;

@@ -7,13 +7,13 @@ use lucida::data::Dataset;
 use lucida::files;
 use lucida::nn::{Optimizer, ProcessGroup, Schedule, counted, thousands};
 use lucida::train::{
-    Checkpoints, Fit, Monitor, Options, Plateau, RunFolder, Samples, Settings, Slow, balanced_class_weights,
+    Callback, Checkpoint, EarlyStopping, History, Monitor, ReduceLrOnPlateau, RunFolder, Samples, TensorBoard,
+    TrainConfig, Trainer, balanced_class_weights,
 };
 use lucida::weights::{Model, load_model};
 use serde_json::Value;
 
 use super::super::Context;
-use super::watch::Watch;
 use crate::arguments::ClassWeights;
 use crate::cli::place::{first_free, numbered};
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
@@ -151,76 +151,30 @@ impl Wanted<'_> {
         self.epochs.unwrap_or(self.defaults.epochs) as usize
     }
 
-    pub(super) fn settings(&self, samples: usize, context: Context) -> Settings {
-        let arguments = self.arguments;
-        let ranks = if arguments.together.scale_with_ranks { self.group.map_or(1, ProcessGroup::size) } else { 1 };
-        let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
-        let steps = arguments.steps_per_epoch.map_or(samples.div_ceil(batch_size), |steps| steps as usize);
-        let (rate, warm_up) = (
-            arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64,
-            u64::from(arguments.warm_up),
-        );
-        let schedule = match arguments.schedule {
-            ScheduleName::Constant => Schedule::constant(rate),
-            ScheduleName::Cosine => Schedule::cosine(rate, ((epochs * steps) as u64).saturating_sub(warm_up)),
-        };
-        let decay = arguments.weight_decay.map_or(0.0, |decay| decay as f32);
-        let optimizer = match arguments.optimizer {
-            OptimizerName::Adam if decay > 0.0 => Optimizer::adam().with_weight_decay(decay),
-            OptimizerName::Adam => Optimizer::adam(),
-            OptimizerName::Rmsprop => Optimizer::rmsprop(),
-            OptimizerName::Sgd => Optimizer::sgd(),
-            OptimizerName::Nesterov => Optimizer::Sgd { momentum: 0.9, nesterov: true },
-        };
-        let schedule = schedule.with_warm_up(warm_up);
-        Settings { epochs, batch_size, schedule, optimizer, seed: self.seed, cpu: context.cpu }
-    }
-
-    /// How the training is shown; the dashboard shows some of the validation data.
-    pub(super) fn watch<'r>(
+    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be the
+    /// same then, in addition to the configuration.
+    pub(super) fn config(
         &self,
-        model: &Model,
-        (set, samples): (&dyn Dataset, &dyn Samples),
-        run: &'r RunFolder,
-        context: Context,
-    ) -> Result<Watch<'r>> {
-        if !self.leads() {
-            return Ok(Watch::nothing());
-        }
-        let epochs = self.epochs();
-        let watch = if self.arguments.tui {
-            if !context.output.is_watched() {
-                return Err(Usage("--tui needs a terminal".to_owned()).into());
-            }
-            let (all, trainable) = model.network.parameters();
-            let frozen =
-                if all > trainable { format!(", {} of them trained", thousands(trainable)) } else { String::new() };
-            let (threads, isa) = (counted(context.cpu.threads(), "thread"), context.cpu.isa().name());
-            let facts = format!("{} parameters{frozen} · {threads} with {isa}", thousands(all));
-            let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
-            let board = Board::new(title, facts, model.class_names.clone(), epochs).with_examples(set, samples)?;
-            Watch::dashboard(Dashboard::new(board, context.cpu)?)
-        } else {
-            Watch::lines(TrainingBar::new(context.output, epochs))
-        };
-        watch.in_run(run, self.arguments.tensorboard)
-    }
-
-    /// The training, which goes on from a checkpoint where that is wanted.
-    pub(super) fn fit(
-        &self,
-        settings: Settings,
         train: &dyn Dataset,
         run: &RunFolder,
         identity: Value,
-        slow: Option<Slow>,
-    ) -> Result<Fit> {
+        context: Context,
+    ) -> Result<TrainConfig> {
         let arguments = self.arguments;
+        let ranks = if arguments.together.scale_with_ranks { self.group.map_or(1, ProcessGroup::size) } else { 1 };
         let count = |number: Option<u32>| number.map(|number| number as usize);
+        let (epochs, batch_size) = (self.epochs(), self.batch_size as usize * ranks);
+        let steps = count(arguments.steps_per_epoch).unwrap_or(train.len().div_ceil(batch_size));
+        let decay = arguments.weight_decay.map_or(0.0, |decay| decay as f32);
+        // Adam's own weight decay is decoupled already.
         let decays_itself = arguments.optimizer == OptimizerName::Adam;
-        let early_stopping = arguments.early_stopping.unwrap_or(self.defaults.early_stopping);
-        let plateau = |patience| Plateau { patience, factor: arguments.plateau_factor };
-        let options = Options {
+        Ok(TrainConfig {
+            epochs,
+            batch_size,
+            learning_rate: self.learning_rate(ranks, (epochs * steps) as u64),
+            optimizer: optimizer(arguments.optimizer, decay),
+            seed: self.seed,
+            cpu: context.cpu,
             steps_per_epoch: count(arguments.steps_per_epoch),
             validation_steps: count(arguments.validation_steps),
             monitor: match arguments.monitor {
@@ -229,22 +183,91 @@ impl Wanted<'_> {
                 MonitorName::F1 => Monitor::F1,
                 MonitorName::Auc => Monitor::Auc,
             },
-            early_stopping: count(Some(early_stopping).filter(|&patience| patience > 0)),
-            plateau: count(arguments.reduce_on_plateau).map(plateau),
             class_weights: class_weights(arguments.class_weights.as_ref(), train)?,
             label_smoothing: arguments.label_smoothing.unwrap_or(0.0) as f32,
-            weight_decay: arguments.weight_decay.filter(|_| !decays_itself).unwrap_or(0.0) as f32,
+            weight_decay: if decays_itself { 0.0 } else { decay },
             clip_norm: arguments.clip_norm.map(|norm| norm as f32),
             ema: arguments.ema.map(|decay| decay as f32),
-            slow,
+            param_group: None,
+            checkpoint: Some(Checkpoint {
+                path: run.checkpoint(),
+                every: count(arguments.checkpoint_every),
+                resume: arguments.resume,
+                identity,
+            }),
+        })
+    }
+
+    /// The learning rate over `steps` steps, of which the warm-up is a part.
+    fn learning_rate(&self, ranks: usize, steps: u64) -> Schedule {
+        let arguments = self.arguments;
+        let rate = arguments.learning_rate.unwrap_or(self.defaults.learning_rate) * ranks as f64;
+        let warm_up = u64::from(arguments.warm_up);
+        let schedule = match arguments.schedule {
+            ScheduleName::Constant => Schedule::constant(rate),
+            ScheduleName::Cosine => Schedule::cosine(rate, steps.saturating_sub(warm_up)),
         };
-        let checkpoints = Checkpoints {
-            path: run.checkpoint(),
-            every: count(arguments.checkpoint_every),
-            resume: arguments.resume,
-            identity,
-        };
-        Ok(Fit::new(settings).options(options).checkpoints(checkpoints))
+        schedule.with_warm_up(warm_up)
+    }
+
+    /// The trainer with its callbacks; the dashboard shows some of the validation data.
+    pub(super) fn trainer<'r>(
+        &'r self,
+        config: &TrainConfig,
+        model: &Model,
+        (set, samples): (&dyn Dataset, &dyn Samples),
+        run: &'r RunFolder,
+        context: Context,
+    ) -> Result<Trainer<'r>> {
+        let arguments = self.arguments;
+        let mut trainer = Trainer::new(config.clone()).process_group(self.group);
+        let patience = arguments.early_stopping.unwrap_or(self.defaults.early_stopping) as usize;
+        if patience > 0 {
+            trainer = trainer.callback(EarlyStopping::new(patience));
+        }
+        if let Some(patience) = arguments.reduce_on_plateau {
+            trainer = trainer.callback(ReduceLrOnPlateau::new(patience as usize, arguments.plateau_factor)?);
+        }
+        if !self.leads() {
+            return Ok(trainer);
+        }
+        if arguments.tensorboard {
+            trainer = trainer.callback(TensorBoard::create(run.path().join("tensorboard"))?);
+        }
+        trainer = trainer.callback(ReplaceEarlier(run));
+        if !arguments.tui {
+            return Ok(trainer.callback(TrainingBar::new(context.output, self.epochs())));
+        }
+        if !context.output.is_watched() {
+            return Err(Usage("--tui needs a terminal".to_owned()).into());
+        }
+        let (all, trainable) = model.network.parameters();
+        let frozen =
+            if all > trainable { format!(", {} of them trained", thousands(trainable)) } else { String::new() };
+        let (threads, isa) = (counted(context.cpu.threads(), "thread"), context.cpu.isa().name());
+        let facts = format!("{} parameters{frozen} · {threads} with {isa}", thousands(all));
+        let title = format!("lucida · {} · {}", model.network.name(), run.path().display());
+        let board = Board::new(title, facts, model.class_names.clone(), self.epochs()).with_examples(set, samples)?;
+        Ok(trainer.callback(Dashboard::new(board, context.cpu)?))
+    }
+}
+
+/// Removes the run that this one replaces, when this one has a complete epoch.
+struct ReplaceEarlier<'r>(&'r RunFolder);
+
+impl Callback for ReplaceEarlier<'_> {
+    fn checkpoint_written(&mut self, history: &History) -> lucida::Result<()> {
+        if history.epochs.is_empty() { Ok(()) } else { self.0.discard_earlier() }
+    }
+}
+
+fn optimizer(name: OptimizerName, weight_decay: f32) -> Optimizer {
+    match name {
+        OptimizerName::Adam if weight_decay > 0.0 => Optimizer::adam().with_weight_decay(weight_decay),
+        OptimizerName::Adam => Optimizer::adam(),
+        OptimizerName::Rmsprop => Optimizer::rmsprop(),
+        OptimizerName::Sgd => Optimizer::sgd(),
+        OptimizerName::Nesterov => Optimizer::Sgd { momentum: 0.9, nesterov: true },
     }
 }
 

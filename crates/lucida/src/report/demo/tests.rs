@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::core::{Detail, Progress, Step};
+use crate::core::{Detail, Step};
 use crate::train::Callback;
 
 /// Few digits and one epoch, so that the test is quick without optimization.
@@ -33,8 +33,8 @@ fn the_parts_are_disjoint_and_complete() {
 #[test]
 fn a_demonstration_writes_its_files() {
     let demo = small();
-    let settings = Settings { epochs: 1, batch_size: 32, ..demo.settings(42, Cpu::detect()) };
-    let result = demo.run(&settings, &mut ()).unwrap();
+    let config = TrainConfig { epochs: 1, batch_size: 32, ..demo.config(42, Cpu::detect()) };
+    let result = demo.run(&config, ()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let depth = Depth {
         class_steps: 2,
@@ -64,7 +64,7 @@ fn a_demonstration_writes_its_files() {
     assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));
     let model = safetensors::load_model(&folder.path().join("model.safetensors")).unwrap();
-    assert_eq!(evaluate(&model, &result.held_out().unwrap(), settings.cpu).unwrap(), result.evaluation);
+    assert_eq!(evaluate(&model, &result.held_out().unwrap(), config.cpu).unwrap(), result.evaluation);
 
     let message = Demo::claim_folder(folder.path(), false).unwrap_err().to_string();
     assert!(message.contains("index.html already exists"), "{message}");
@@ -74,7 +74,7 @@ fn a_demonstration_writes_its_files() {
 /// Stops after so many epochs.
 struct Stopping(usize);
 
-impl Progress for Stopping {
+impl Callback for Stopping {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         match step.detail {
             Detail::Training(report) if report.epoch > self.0 => ControlFlow::Break(()),
@@ -83,14 +83,12 @@ impl Progress for Stopping {
     }
 }
 
-impl Callback for Stopping {}
-
 #[test]
 fn a_stopped_demonstration_shows_what_it_has() {
     let demo = small();
-    let settings = Settings { epochs: 3, batch_size: 64, ..demo.settings(42, Cpu::detect()) };
-    let result = demo.run(&settings, &mut Stopping(1)).unwrap();
-    assert!(result.fitted.interrupted);
+    let config = TrainConfig { epochs: 3, batch_size: 64, ..demo.config(42, Cpu::detect()) };
+    let result = demo.run(&config, Stopping(1)).unwrap();
+    assert!(result.training.interrupted);
     let depth = Depth {
         class_steps: 1,
         filter_steps: 1,
@@ -101,5 +99,5 @@ fn a_stopped_demonstration_shows_what_it_has() {
     };
     let page = page::report(&result, &Apart::of(&result, &depth).unwrap(), 0.0).unwrap().html();
     assert!(page.contains("stopped after 1 of 3 epochs"));
-    assert!(matches!(demo.run(&settings, &mut Stopping(0)), Err(Error::Interrupted)));
+    assert!(matches!(demo.run(&config, Stopping(0)), Err(Error::Interrupted)));
 }

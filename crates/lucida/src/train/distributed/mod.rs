@@ -11,9 +11,9 @@
 //! The members are processes that MPI has started (`Mpi`, with the feature `mpi`): `mpirun`, Slurm and Kubernetes' MPI
 //! operator know how to start, place and end them, and Open MPI how to use the network at hand.
 
+mod broadcast;
 mod buckets;
 mod part;
-mod round;
 #[cfg(test)]
 mod tests;
 
@@ -24,9 +24,9 @@ mod mpi;
 #[cfg(feature = "mpi")]
 mod wire;
 
+pub(super) use broadcast::broadcast_checkpoint;
 pub(super) use buckets::Buckets;
 pub(super) use part::{Part, each, range};
-pub(super) use round::hand_round;
 
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, Wire};

@@ -5,14 +5,14 @@ use std::sync::{Barrier, Mutex};
 
 use super::*;
 use crate::Cpu;
-use crate::core::{Progress, Step, Unit};
+use crate::core::{Step, Unit};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::layers::{
     Activation, ActivationKind, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer,
     MaxPooling2D,
 };
-use crate::nn::{BucketSink, Network, Optimizer, Plan, ProcessGroup, Schedule, Shard, StepSeed};
-use crate::train::{Callback, Checkpoints, Fit, Fitted, Monitor, Options, Settings};
+use crate::nn::{BucketSink, Network, Optimizer, Plan, ProcessGroup, Shard, StepSeed};
+use crate::train::{Callback, Checkpoint, Monitor, TrainConfig, TrainResult, Trainer};
 use crate::weights::Model;
 
 /// Where the members of a group of threads meet.
@@ -111,18 +111,20 @@ fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
     (Subset::new(all.clone(), train.to_vec()).unwrap(), Subset::new(all, validation.to_vec()).unwrap())
 }
 
-fn settings(optimizer: Optimizer, epochs: usize) -> Settings {
-    let schedule = Schedule::constant(if optimizer == Optimizer::adam() { 1e-3 } else { 0.05 });
+fn config(optimizer: Optimizer, epochs: usize) -> TrainConfig {
+    let learning_rate = if optimizer == Optimizer::adam() { 1e-3 } else { 0.05 }.into();
     // 401 samples: the last batch has one, and some members have none.
-    Settings { epochs, batch_size: 40, schedule, optimizer, seed: 5, cpu: Cpu::detect().with_threads(1) }
+    let cpu = Cpu::detect().with_threads(1);
+    TrainConfig { epochs, batch_size: 40, learning_rate, optimizer, seed: 5, cpu, ..TrainConfig::default() }
 }
 
-fn fit(fit: &Fit, group: Option<&dyn ProcessGroup>, callback: &mut dyn Callback) -> (Network, Fitted) {
+fn fit(config: &TrainConfig, group: Option<&dyn ProcessGroup>, callback: impl Callback) -> (Network, TrainResult) {
     let (train, validation) = digits();
     let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(smooth()) };
     model.class_names = (0..10).map(|digit| digit.to_string()).collect();
-    let fitted = fit.run_in(group, &mut model, &train, Some(&validation), callback).unwrap();
-    (model.network, fitted)
+    let mut trainer = Trainer::new(config.clone()).process_group(group).callback(callback);
+    let result = trainer.fit(&mut model, &train, Some(&validation)).unwrap();
+    (model.network, result)
 }
 
 /// The distance of all weights of two networks, relative to their size.
@@ -140,11 +142,11 @@ fn a_team_learns_what_one_process_learns() {
     let sgd = Optimizer::Sgd { momentum: 0.9, nesterov: false };
     // 55 steps.
     let class_weights = (0..10).map(|class| if class == 3 { 2.0 } else { 1.0 }).collect();
-    let options = Options { monitor: Monitor::Auc, class_weights, ..Options::default() };
-    let training = Fit::new(settings(sgd, 5)).options(Options { clip_norm: Some(5.0), ema: Some(0.9), ..options });
-    let (one, alone) = fit(&training, None, &mut ());
+    let training = TrainConfig { monitor: Monitor::Auc, class_weights, ..config(sgd, 5) };
+    let training = TrainConfig { clip_norm: Some(5.0), ema: Some(0.9), ..training };
+    let (one, alone) = fit(&training, None, ());
     for size in [2, 4] {
-        let all = group(size, |group| fit(&training, Some(group), &mut ()));
+        let all = group(size, |group| fit(&training, Some(group), ()));
         for (network, fitted) in &all {
             let (network, last) = (distance(network, &one), distance(&fitted.last, &alone.last));
             assert!(network < 1e-5 && last < 1e-5, "{size}: {network:e} {last:e}");
@@ -161,50 +163,37 @@ fn a_team_learns_what_one_process_learns() {
         assert_eq!(distance(&all[0].1.last, &all[size - 1].1.last), 0.0);
     }
     // It is no matter of chance: another split of the random numbers is far away.
-    let (other, _) = fit(&Fit::new(Settings { seed: 6, ..settings(sgd, 5) }), None, &mut ());
+    let (other, _) = fit(&TrainConfig { seed: 6, ..config(sgd, 5) }, None, ());
     assert!(distance(&other, &one) > 1e-2);
 }
 
 struct StopAt(usize);
 
-impl Progress for StopAt {
+impl Callback for StopAt {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         let stops = step.unit == Unit::Steps && step.done == self.0 as u64;
         if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-impl Callback for StopAt {}
-
 /// Stopped by one member's wish, and gone on with by a group of another size.
 #[test]
 fn a_team_of_another_size_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let training = |resume: bool| {
-        let path = folder.path().join("checkpoint.safetensors");
-        Fit::new(settings(Optimizer::adam(), 3)).checkpoints(Checkpoints {
-            path,
-            every: None,
-            resume,
-            identity: serde_json::json!({}),
-        })
+    let training = |path: std::path::PathBuf, resume: bool| {
+        let checkpoint = Checkpoint { path, every: None, resume, identity: serde_json::json!({}) };
+        TrainConfig { checkpoint: Some(checkpoint), ..config(Optimizer::adam(), 3) }
     };
-    let (_, whole) = fit(&Fit::new(settings(Optimizer::adam(), 3)), None, &mut ());
-    let stopped =
-        group(3, |group| fit(&training(false), Some(group), &mut StopAt(if group.rank() == 1 { 16 } else { 99 })));
+    let path = folder.path().join("checkpoint.safetensors");
+    let (_, whole) = fit(&config(Optimizer::adam(), 3), None, ());
+    let stopped = group(3, |group| {
+        fit(&training(path.clone(), false), Some(group), StopAt(if group.rank() == 1 { 16 } else { 99 }))
+    });
     assert!(stopped.iter().all(|(_, fitted)| fitted.interrupted && fitted.history.epochs.len() == 1));
     // Only the first member has read it.
     let ended = group(2, |group| {
-        let mut training = training(true);
-        if group.rank() > 0 {
-            training = training.checkpoints(Checkpoints {
-                path: "nowhere".into(),
-                every: None,
-                resume: true,
-                identity: serde_json::json!({}),
-            });
-        }
-        fit(&training, Some(group), &mut ()).1
+        let path = if group.rank() == 0 { path.clone() } else { "nowhere".into() };
+        fit(&training(path, true), Some(group), ()).1
     });
     for fitted in ended {
         let distance = distance(&fitted.last, &whole.last);

@@ -2,8 +2,8 @@
 
 use lucida::Cpu;
 use lucida::data::{Dataset, choose};
-use lucida::nn::{Network, Optimizer, Schedule};
-use lucida::train::{Checkpoints, Evaluation, Fit, Fitted, RunFolder, Samples, Settings};
+use lucida::nn::Network;
+use lucida::train::{Checkpoint, Evaluation, RunFolder, Samples, TrainConfig, TrainResult, Trainer};
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
@@ -36,24 +36,8 @@ pub(super) struct Lesson<'a> {
 }
 
 impl Course<'_> {
-    fn settings(&self) -> Settings {
-        Settings {
-            epochs: self.request.epochs,
-            batch_size: self.request.batch_size,
-            schedule: Schedule::constant(self.request.learning_rate),
-            optimizer: Optimizer::adam(),
-            seed: self.request.seed,
-            cpu: self.cpu,
-        }
-    }
-
-    /// The training without its checkpoints.
-    fn plan(&self) -> Fit {
-        Fit::new(self.settings())
-    }
-
     /// Trains, and tells how it goes.
-    pub(super) fn fit(&self, network: &mut Network, lesson: &Lesson) -> lucida::Result<Fitted> {
+    pub(super) fn fit(&self, network: &mut Network, lesson: &Lesson) -> lucida::Result<TrainResult> {
         let samples = choose(lesson.pictures.len(), SAMPLES, self.request.seed);
         if !self.job.has_told() {
             self.job.news(json!({
@@ -71,29 +55,37 @@ impl Course<'_> {
             "validation pictures": lesson.validation.len(),
             "classes": lesson.train.class_names(),
         });
-        let checkpoints = Checkpoints { path: self.run.checkpoint(), every: None, resume: self.resume, identity };
-        let mut watch =
+        let watch =
             Watch { job: self.job, epochs: self.request.epochs, validation: lesson.validation, samples, cpu: self.cpu };
-        self.plan().checkpoints(checkpoints).run_on(network, lesson.train, Some(lesson.validation), &mut watch)
+        let config = TrainConfig {
+            epochs: self.request.epochs,
+            batch_size: self.request.batch_size,
+            learning_rate: self.request.learning_rate.into(),
+            seed: self.request.seed,
+            cpu: self.cpu,
+            checkpoint: Some(Checkpoint { path: self.run.checkpoint(), every: None, resume: self.resume, identity }),
+            ..TrainConfig::default()
+        };
+        Trainer::new(config).callback(watch).fit_network(network, lesson.train, Some(lesson.validation))
     }
 
     /// Keeps what a run leaves; the value is the result of the job. `base` is the record of a network with a frozen base.
     pub(super) fn finish(
         &self,
         (model, base): (&mut Model, Option<Value>),
-        fitted: &Fitted,
+        result: &TrainResult,
         pictures: &dyn Dataset,
         evaluation: &Evaluation,
     ) -> lucida::Result<Value> {
         let (job, run) = (self.job, self.run);
-        model.training = fitted.record(&self.plan());
+        model.training = result.record.clone();
         if let (Some(base), Some(record)) = (base, model.training.as_object_mut()) {
             record.insert("base".to_owned(), base);
         }
         run.save_best(model)?;
-        run.save_last(model, &fitted.last)?;
-        run.save_history(&fitted.history)?;
-        if !fitted.interrupted {
+        run.save_last(model, &result.last)?;
+        run.save_history(&result.history)?;
+        if !result.interrupted {
             run.remove_checkpoint()?;
         }
         let shown = |name: &&&str| !name.ends_with(".svg") && run.path().join(name).exists();
@@ -106,8 +98,8 @@ impl Course<'_> {
             "confusion": evaluation.confusion.counts(),
             "cells": cells,
             "sheet": sheet,
-            "best_epoch": fitted.best_epoch,
-            "epochs": fitted.history.epochs.len(),
+            "best_epoch": result.best_epoch,
+            "epochs": result.history.epochs.len(),
         }))
     }
 }

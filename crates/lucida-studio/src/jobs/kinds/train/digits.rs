@@ -30,8 +30,8 @@ pub(super) fn learn(course: &Course, source: Option<&Source>) -> lucida::Result<
     let samples = |set| Pictures::new(set, &preprocessing, course.cpu.threads());
     let (train, tried) = (samples(&train), samples(&validation));
     let lesson = Lesson { train: &train, validation: &tried, pictures: &validation };
-    let fitted = course.fit(&mut model.network, &lesson)?;
+    let result = course.fit(&mut model.network, &lesson)?;
     let all: Vec<usize> = (0..validation.len()).collect();
     let evaluation = evaluate_samples(&model.network, &tried, &all, course.cpu)?;
-    course.finish((&mut model, None), &fitted, &validation, &evaluation)
+    course.finish((&mut model, None), &result, &validation, &evaluation)
 }

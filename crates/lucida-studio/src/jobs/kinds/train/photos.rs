@@ -5,7 +5,7 @@ use std::path::Path;
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
 use lucida::nn::zoo::{self, Architecture, Options};
 use lucida::train::{
-    FeatureSet, FeatureStore, Fitted, Head, Origin, Pictures, Transfer, Transferred, evaluate_samples,
+    FeatureSet, FeatureStore, Head, Origin, Pictures, TrainResult, Transfer, Transferred, evaluate_samples,
     features_of_base, picture_keys,
 };
 use lucida::weights::{BUILTIN, Model, ModelSpec, Top, hub, locate, open};
@@ -109,9 +109,9 @@ pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Opti
         let samples = |set| Pictures::new(set, &preprocessing, cpu.threads());
         let (train, validation) = (samples(&folder.train), samples(&folder.validation));
         let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
-        let fitted = course.fit(&mut model.network, &lesson)?;
+        let result = course.fit(&mut model.network, &lesson)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
-        return course.finish((&mut model, None), &fitted, &folder.validation, &evaluation);
+        return course.finish((&mut model, None), &result, &folder.validation, &evaluation);
     };
     let transfer = Transfer { cut: cut(name), head: Head::default(), unfreeze: None };
     let features = features
@@ -146,12 +146,12 @@ fn on_base(
     let Transferred { mut model, seam, .. } = network;
     let mut tail = model.network.tail(seam)?;
     let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
-    let fitted = course.fit(&mut tail, &lesson)?;
+    let result = course.fit(&mut tail, &lesson)?;
     let evaluation = evaluate_samples(&tail, &validation, &all(&folder.validation), cpu)?;
     let mut last = model.network.clone();
-    last.take_over(fitted.last)?;
+    last.take_over(result.last)?;
     model.network.take_over(tail)?;
-    course.finish((&mut model, base), &Fitted { last, ..fitted }, &folder.validation, &evaluation)
+    course.finish((&mut model, base), &TrainResult { last, ..result }, &folder.validation, &evaluation)
 }
 
 /// The network below a new head; none for the one that learns from nothing.

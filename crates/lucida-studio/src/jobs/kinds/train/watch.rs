@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use lucida::Cpu;
-use lucida::core::{Detail, Progress, Step};
+use lucida::core::{BatchReport, Detail, Step};
 use lucida::nn::Network;
-use lucida::train::{BatchReport, Callback, EpochRecord, Samples, evaluate_samples};
+use lucida::train::{Callback, Samples, TrainingState, evaluate_samples};
 use serde_json::{Value, json};
 
 use crate::jobs::Handle;
@@ -30,7 +30,7 @@ impl Watch<'_> {
     }
 }
 
-impl Progress for Watch<'_> {
+impl Callback for Watch<'_> {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         let Detail::Training(report) = step.detail else { return self.job.flow() };
         let BatchReport { epoch, step, steps, loss, accuracy, .. } = report;
@@ -41,10 +41,9 @@ impl Progress for Watch<'_> {
         let doing = format!("epoch {epoch} of {}", self.epochs);
         self.job.progress((epoch - 1) * steps + step, self.epochs * steps, &doing)
     }
-}
 
-impl Callback for Watch<'_> {
-    fn epoch_end(&mut self, record: &EpochRecord, network: &Network, best: bool) -> lucida::Result<()> {
+    fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> lucida::Result<()> {
+        let Some(record) = state.record() else { return Ok(()) };
         self.job.news(json!({
             "type": "epoch",
             "epoch": record.epoch,
@@ -53,8 +52,8 @@ impl Callback for Watch<'_> {
             "val_loss": record.val_loss,
             "val_accuracy": record.val_accuracy,
             "seconds": record.seconds,
-            "best": best,
-            "samples": self.predictions(network)?,
+            "best": state.improved,
+            "samples": self.predictions(state.network)?,
         }));
         Ok(())
     }

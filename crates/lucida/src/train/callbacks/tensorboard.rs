@@ -6,35 +6,36 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::EpochRecord;
+use super::{Callback, TrainingState};
+use crate::core::{Detail, Step};
+use crate::train::EpochRecord;
 use crate::{Error, Result, files};
 
-/// The event files of one run: one for training, one for validation, in folders of these names, so that both are drawn in
-/// one chart.
+/// Writes event files for TensorBoard, as Keras's callback of this name: the loss of each step and the metrics of each epoch,
+/// one file for training and one for validation in folders of these names, so that both are drawn in one chart.
 #[derive(Debug)]
-pub struct EventFiles {
+pub struct TensorBoard {
     train: EventFile,
     validation: EventFile,
+    /// A step that could not be written ends the training after the epoch.
+    failed: Option<Error>,
 }
 
-impl EventFiles {
-    /// Creates files in `folder/train` and `folder/validation`, beside those of earlier runs.
+impl TensorBoard {
+    /// Creates files in `folder/train` and `folder/validation`, in addition to those of earlier runs.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be created.
-    pub fn create(folder: &Path) -> Result<Self> {
-        let create = |part: &str| EventFile::create(&folder.join(part));
-        Ok(Self { train: create("train")?, validation: create("validation")? })
+    pub fn create(folder: impl AsRef<Path>) -> Result<Self> {
+        let create = |part: &str| EventFile::create(&folder.as_ref().join(part));
+        Ok(Self { train: create("train")?, validation: create("validation")?, failed: None })
     }
 
-    /// Writes the numbers of an epoch.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when they cannot be written.
-    pub fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+    fn write_epoch(&mut self, record: &EpochRecord) -> Result<()> {
         let step = record.epoch as i64;
         self.train.scalars(
             step,
@@ -55,13 +56,23 @@ impl EventFiles {
         let known: Vec<(&str, f64)> = validation.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
         if known.is_empty() { Ok(()) } else { self.validation.scalars(step, &known) }
     }
+}
 
-    /// Writes the loss of a step, counted over all epochs.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when it cannot be written.
-    pub fn step(&mut self, step: u64, loss: f64) -> Result<()> {
-        self.train.scalars(step as i64, &[("batch_loss", loss)])
+impl Callback for TensorBoard {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        if let Detail::Training(report) = &step.detail
+            && let Err(problem) = self.train.scalars(step.done as i64, &[("batch_loss", report.step_loss)])
+        {
+            self.failed = Some(problem);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> Result<()> {
+        if let Some(problem) = self.failed.take() {
+            return Err(problem);
+        }
+        state.record().map_or(Ok(()), |record| self.write_epoch(record))
     }
 }
 
@@ -156,6 +167,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::History;
 
     /// The test vectors of RFC 3720, appendix B.4.
     #[test]
@@ -187,10 +199,11 @@ mod tests {
             seconds: 1.0,
             ..EpochRecord::default()
         };
+        let history = History { epochs: vec![record] };
+        let network = crate::nn::zoo::mnist_cnn(0).unwrap();
         for _ in 0..2 {
-            let mut events = EventFiles::create(folder.path()).unwrap();
-            events.epoch(&record).unwrap();
-            events.step(7, 0.5).unwrap();
+            let mut events = TensorBoard::create(folder.path()).unwrap();
+            events.epoch_end(&mut TrainingState::new(&history, &network)).unwrap();
         }
         for part in ["train", "validation"] {
             assert_eq!(std::fs::read_dir(folder.path().join(part)).unwrap().count(), 2);

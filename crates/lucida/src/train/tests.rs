@@ -1,8 +1,11 @@
+use std::ops::ControlFlow;
+
 use super::*;
-use crate::core::Detail;
-use crate::data::{Augment, Augmented, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
-use crate::nn::zoo;
-use crate::train::{Confusion, Evaluation, Monitor, Plateau, Slow, evaluate};
+use crate::Cpu;
+use crate::core::{Detail, Step};
+use crate::data::{Augment, Augmented, Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::nn::{Network, zoo};
+use crate::weights::Model;
 
 fn model(seed: u64) -> Model {
     Model {
@@ -23,22 +26,15 @@ fn digits() -> (Subset<LabelledImages>, Subset<LabelledImages>) {
     (part(split.train), part(split.validation))
 }
 
-fn settings(epochs: usize) -> Settings {
-    Settings {
-        epochs,
-        batch_size: 64,
-        schedule: Schedule::constant(1e-3),
-        optimizer: Optimizer::adam(),
-        seed: 42,
-        cpu: Cpu::detect(),
-    }
+fn config(epochs: usize) -> TrainConfig {
+    TrainConfig { epochs, batch_size: 64, ..TrainConfig::default() }
 }
 
 #[test]
 fn a_network_learns_digits() {
     let (train, validation) = digits();
     let mut model = model(1);
-    let fitted = fit(&mut model, &train, Some(&validation), &settings(8), &mut ()).unwrap();
+    let fitted = Trainer::new(config(8)).fit(&mut model, &train, Some(&validation)).unwrap();
     assert_eq!(fitted.history.epochs.len(), 8);
     let (first, last) = (fitted.history.epochs[0], fitted.history.epochs[7]);
     assert!(last.loss < 0.2 * first.loss && last.accuracy > 0.95, "{last:?}");
@@ -57,8 +53,8 @@ fn the_same_seed_gives_the_same_bits() {
     let (train, _) = digits();
     let run = |seed: u64, threads: usize| {
         let mut model = model(seed);
-        let settings = Settings { seed, cpu: Cpu::detect().with_threads(threads), ..settings(2) };
-        fit(&mut model, &train, None, &settings, &mut ()).unwrap();
+        let config = TrainConfig { seed, cpu: Cpu::detect().with_threads(threads), ..config(2) };
+        Trainer::new(config).fit(&mut model, &train, None).unwrap();
         model.network.weights().iter().flat_map(|w| w.values().iter().map(|v| v.to_bits())).collect::<Vec<_>>()
     };
     assert!(run(1, 2) == run(1, 2));
@@ -67,7 +63,7 @@ fn the_same_seed_gives_the_same_bits() {
 
 struct StopAfter(usize);
 
-impl Progress for StopAfter {
+impl Callback for StopAfter {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         if let Detail::Training(report) = step.detail {
             assert!(report.step <= report.steps && report.loss.is_finite());
@@ -77,19 +73,18 @@ impl Progress for StopAfter {
     }
 }
 
-impl Callback for StopAfter {}
-
 #[test]
 fn a_stop_keeps_what_was_done() {
     let (train, validation) = digits();
     let steps = train.len().div_ceil(64);
     let mut within = model(1);
     let before = within.network.weights()[0].values().to_vec();
-    let fitted = fit(&mut within, &train, Some(&validation), &settings(5), &mut StopAfter(3)).unwrap();
+    let fitted = Trainer::new(config(5)).callback(StopAfter(3)).fit(&mut within, &train, Some(&validation)).unwrap();
     assert!(fitted.interrupted && fitted.best_epoch.is_none() && fitted.history.epochs.is_empty());
     assert_ne!(before, within.network.weights()[0].values());
     let mut later = model(1);
-    let fitted = fit(&mut later, &train, Some(&validation), &settings(5), &mut StopAfter(steps + 3)).unwrap();
+    let fitted =
+        Trainer::new(config(5)).callback(StopAfter(steps + 3)).fit(&mut later, &train, Some(&validation)).unwrap();
     assert!(fitted.interrupted && fitted.best_epoch == Some(1) && fitted.history.epochs.len() == 1);
     assert_ne!(fitted.last.weights()[0].values(), later.network.weights()[0].values());
 }
@@ -97,19 +92,19 @@ fn a_stop_keeps_what_was_done() {
 #[test]
 fn what_cannot_be_trained_is_refused() {
     let (train, _) = digits();
-    let refused = |model: &mut Model, settings: Settings, expected: &str| {
-        let message = fit(model, &train, None, &settings, &mut ()).unwrap_err().to_string();
+    let refused = |model: &mut Model, config: TrainConfig, expected: &str| {
+        let message = Trainer::new(config).fit(model, &train, None).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     };
-    refused(&mut model(1), Settings { batch_size: 0, ..settings(1) }, "at least one epoch");
-    refused(&mut model(1), Settings { schedule: Schedule::constant(-1.0), ..settings(1) }, "-1");
-    refused(&mut model(1), Settings { schedule: Schedule::constant(1e30), ..settings(9) }, "no longer a number");
+    refused(&mut model(1), TrainConfig { batch_size: 0, ..config(1) }, "at least one epoch");
+    refused(&mut model(1), TrainConfig { learning_rate: (-1.0).into(), ..config(1) }, "-1");
+    refused(&mut model(1), TrainConfig { learning_rate: 1e30.into(), ..config(9) }, "no longer a number");
     let flat = [crate::nn::layers::Flatten {}.into()];
     let mut no_classifier = Model {
         preprocessing: Some(Preprocessing::mnist()),
         ..Model::new(Network::sequential("flat", [28, 28, 1], flat, 0).unwrap())
     };
-    refused(&mut no_classifier, settings(1), "not a classifier");
+    refused(&mut no_classifier, config(1), "not a classifier");
     let two = [
         crate::nn::layers::Flatten {}.into(),
         crate::nn::layers::Dense::new(2).activation(crate::nn::layers::ActivationKind::Softmax).into(),
@@ -118,7 +113,7 @@ fn what_cannot_be_trained_is_refused() {
         preprocessing: Some(Preprocessing::mnist()),
         ..Model::new(Network::sequential("two", [28, 28, 1], two, 0).unwrap())
     };
-    refused(&mut two, settings(1), "10 classes");
+    refused(&mut two, config(1), "10 classes");
 }
 
 /// Batches that are made ahead, and augmented, give the same weights on any number of loading threads.
@@ -130,7 +125,7 @@ fn augmented_images_are_trained_on_and_repeatable() {
     let run = |seed: u64| {
         let mut model = model(1);
         let augmented = Augmented::new(&train, augment.clone(), seed).unwrap();
-        let fitted = fit(&mut model, &augmented, Some(&validation), &settings(3), &mut ()).unwrap();
+        let fitted = Trainer::new(config(3)).fit(&mut model, &augmented, Some(&validation)).unwrap();
         let losses: Vec<u64> = fitted.history.epochs.iter().map(|epoch| epoch.loss.to_bits()).collect();
         (losses, fitted.history.epochs[2].val_accuracy.unwrap())
     };
@@ -151,20 +146,20 @@ fn a_training_goes_on_to_the_same_bits() {
     let train = Subset::new(&train, (0..320).collect()).unwrap();
     let augmented = Augmented::new(&train, "rotation=10,mixup=0.2".parse().unwrap(), 3).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        steps_per_epoch: Some(4),
-        ema: Some(0.9),
-        plateau: Some(Plateau { patience: 1, factor: 0.5 }),
-        ..Options::default()
-    };
-    let run = |name: &str, resume: bool, observer: &mut dyn Callback| {
+    let checkpoint = |name: &str, resume: bool, data: &str| {
         let path = folder.path().join(name);
-        let checkpoints =
-            Checkpoints { path, every: Some(3), resume, identity: serde_json::json!({ "data": "digits" }) };
+        Checkpoint { path, every: Some(3), resume, identity: serde_json::json!({ "data": data }) }
+    };
+    let trainer = |checkpoint: Checkpoint| {
+        let checkpoint = Some(checkpoint);
+        let config = TrainConfig { steps_per_epoch: Some(4), ema: Some(0.9), checkpoint, ..config(3) };
+        Trainer::new(config).callback(ReduceLrOnPlateau::new(1, 0.5).unwrap())
+    };
+    let run = |name: &str, resume: bool, callback: &mut dyn Callback| {
         let mut model = model(1);
-        let fit = Fit::new(settings(3)).options(options.clone()).checkpoints(checkpoints);
-        let fitted = fit.run(&mut model, &augmented, Some(&validation), observer).unwrap();
-        (fitted, bits(&model.network))
+        let mut trainer = trainer(checkpoint(name, resume, "digits")).callback(|step: &Step<'_>| callback.update(step));
+        let result = trainer.fit(&mut model, &augmented, Some(&validation)).unwrap();
+        (result, bits(&model.network))
     };
     let (whole, best) = run("whole", false, &mut ());
     assert!(!whole.interrupted && whole.history.epochs.len() == 3);
@@ -173,52 +168,63 @@ fn a_training_goes_on_to_the_same_bits() {
         assert!(run(&name, false, &mut StopAfter(steps)).0.interrupted);
         let (gone_on, its_best) = run(&name, true, &mut ());
         assert!(bits(&gone_on.last) == bits(&whole.last) && its_best == best, "{steps}");
-        let losses = |fitted: &Fitted| -> Vec<_> {
-            fitted.history.epochs.iter().map(|epoch| (epoch.loss, epoch.val_loss, epoch.learning_rate)).collect()
+        let losses = |result: &TrainResult| -> Vec<_> {
+            result.history.epochs.iter().map(|epoch| (epoch.loss, epoch.val_loss, epoch.learning_rate)).collect()
         };
         assert_eq!(losses(&gone_on), losses(&whole));
     }
     // Without a checkpoint it begins, with that of another training it is refused.
     assert!(run("none", true, &mut ()).1 == best);
-    let path = folder.path().join("whole");
-    let checkpoints =
-        Checkpoints { path: path.clone(), every: None, resume: true, identity: serde_json::json!({ "data": "cats" }) };
-    let fit = Fit::new(settings(3)).options(options).checkpoints(checkpoints);
-    let refused = |fit: &Fit| fit.run(&mut model(1), &augmented, Some(&validation), &mut ()).unwrap_err().to_string();
-    let message = refused(&fit);
+    let refused = |data: &str| {
+        let mut trainer = trainer(checkpoint("whole", true, data));
+        trainer.fit(&mut model(1), &augmented, Some(&validation)).unwrap_err().to_string()
+    };
+    let message = refused("cats");
     assert!(message.contains("(data: digits then, cats now)"), "{message}");
-    std::fs::write(&path, b"damaged").unwrap();
-    assert!(refused(&fit).contains("whole: is not a model file"), "{}", refused(&fit));
+    std::fs::write(folder.path().join("whole"), b"damaged").unwrap();
+    assert!(refused("digits").contains("whole: is not a model file"), "{}", refused("digits"));
 }
 
 #[test]
 fn a_training_that_gets_no_better_is_ended() {
     let (train, validation) = digits();
     let train = Subset::new(&train, (0..64).collect()).unwrap();
-    let options =
-        Options { early_stopping: Some(2), plateau: Some(Plateau { patience: 1, factor: 0.5 }), ..Options::default() };
     // A rate at which nothing is learned: the first epoch stays the best, or nearly so.
-    let settings = Settings { schedule: Schedule::constant(1e-12), ..settings(50) };
-    let fitted = Fit::new(settings).options(options).run(&mut model(1), &train, Some(&validation), &mut ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = |resume: bool| {
+        let path = folder.path().join("checkpoint");
+        Some(Checkpoint { path, every: None, resume, identity: serde_json::json!({}) })
+    };
+    let run = |resume: bool| {
+        let config = TrainConfig { learning_rate: 1e-12.into(), checkpoint: checkpoint(resume), ..config(50) };
+        let trainer = Trainer::new(config).callback(EarlyStopping::new(2));
+        let mut trainer = trainer.callback(ReduceLrOnPlateau::new(1, 0.5).unwrap());
+        trainer.fit(&mut model(1), &train, Some(&validation)).unwrap()
+    };
+    let fitted = run(false);
     assert!(fitted.stopped_early && !fitted.interrupted);
     let epochs = &fitted.history.epochs;
     assert!(epochs.len() < 50 && epochs.len() >= 3);
     assert_eq!(fitted.best_epoch, Some(epochs.len() - 2));
     assert!(epochs[epochs.len() - 1].learning_rate < 1e-12);
+    assert_eq!(fitted.record["options"]["early_stopping"], 2);
+    assert_eq!(fitted.record["options"]["plateau"]["factor"], 0.5);
+    // It has ended: there is nothing to resume.
+    let resumed = run(true);
+    assert!(resumed.stopped_early && resumed.history == fitted.history);
 }
 
 #[test]
 fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
     let (train, _) = digits();
     let train = Subset::new(&train, (0..640).collect()).unwrap();
-    let after = |options: Options| {
+    let after = |config: TrainConfig| {
         let mut model = model(1);
-        Fit::new(settings(3)).options(options).run(&mut model, &train, None, &mut ()).unwrap();
+        Trainer::new(config).fit(&mut model, &train, None).unwrap();
         model
     };
     let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 0.0 } else { 1.0 }).collect();
-    let blind =
-        evaluate(&after(Options { class_weights: weights, ..Options::default() }), &train, Cpu::detect()).unwrap();
+    let blind = evaluate(&after(TrainConfig { class_weights: weights, ..config(3) }), &train, Cpu::detect()).unwrap();
     assert_eq!(blind.confusion.recall(3), Some(0.0));
     assert!(blind.confusion.recall(1).unwrap() > 0.5);
 
@@ -227,11 +233,11 @@ fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
         let pairs = model.network.weights()[weight].values().iter().zip(before.weights()[weight].values());
         pairs.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
     };
-    let slow = Some(Slow { through: "conv2d_1".to_owned(), factor: 0.01 });
-    let (slow, plain) = (after(Options { slow, ..Options::default() }), after(Options::default()));
+    let param_group = Some(ParamGroup { through: "conv2d_1".to_owned(), factor: 0.01 });
+    let (slow, plain) = (after(TrainConfig { param_group, ..config(3) }), after(config(3)));
     assert!(moved(&slow, 0) < 0.05 * moved(&plain, 0) && moved(&slow, 2) < 0.05 * moved(&plain, 2));
     assert!(moved(&slow, 4) > 0.3 * moved(&plain, 4));
-    let clipped = after(Options { clip_norm: Some(1e-6), weight_decay: 0.5, ..Options::default() });
+    let clipped = after(TrainConfig { clip_norm: Some(1e-6), weight_decay: 0.5, ..config(3) });
     assert!(moved(&clipped, 0) > 0.0);
 }
 
@@ -247,15 +253,14 @@ fn the_monitor_decides_which_epoch_is_kept() {
     ];
     for (monitor, value, measure) in cases {
         let mut model = model(1);
-        let options = Options { monitor, ..Options::default() };
-        let fitted = Fit::new(settings(4)).options(options.clone());
-        let fitted = fitted.run(&mut model, &train, Some(&validation), &mut ()).unwrap();
+        let config = TrainConfig { monitor, ..config(4) };
+        let fitted = Trainer::new(config.clone()).fit(&mut model, &train, Some(&validation)).unwrap();
         let values: Vec<f64> = fitted.history.epochs.iter().map(|epoch| value(epoch).unwrap()).collect();
         let best = fitted.best_epoch.unwrap();
         assert!(values.iter().all(|other| *other <= values[best - 1]), "{monitor:?} {values:?} {best}");
         let found = evaluate(&model, &validation, Cpu::detect()).unwrap();
         assert_eq!(measure(&found), Some(values[best - 1]));
-        let message = Fit::new(settings(1)).options(options).run(&mut model, &train, None, &mut ());
+        let message = Trainer::new(config).fit(&mut model, &train, None);
         assert!(message.unwrap_err().to_string().contains("needs validation data"));
     }
 }
@@ -266,8 +271,8 @@ fn the_weighted_loss_decides_with_class_weights() {
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     let weights: Vec<f32> = (0..10).map(|class| if class == 3 { 20.0 } else { 0.5 }).collect();
     let mut model = model(1);
-    let options = Options { class_weights: weights.clone(), ..Options::default() };
-    let fitted = Fit::new(settings(4)).options(options).run(&mut model, &train, Some(&validation), &mut ()).unwrap();
+    let config = TrainConfig { class_weights: weights.clone(), ..config(4) };
+    let fitted = Trainer::new(config).fit(&mut model, &train, Some(&validation)).unwrap();
     let losses: Vec<f64> = fitted.history.epochs.iter().map(|epoch| epoch.val_weighted_loss.unwrap()).collect();
     let best = fitted.best_epoch.unwrap();
     assert!(losses.iter().all(|other| *other >= losses[best - 1]), "{losses:?} {best}");
@@ -287,8 +292,8 @@ fn with_a_mean_of_the_weights_the_last_network_has_the_historys_loss() {
     let (train, validation) = digits();
     let train = Subset::new(&train, (0..640).collect()).unwrap();
     let mut model = model(1);
-    let options = Options { ema: Some(0.9), ..Options::default() };
-    let fitted = Fit::new(settings(2)).options(options).run(&mut model, &train, Some(&validation), &mut ()).unwrap();
+    let config = TrainConfig { ema: Some(0.9), ..config(2) };
+    let fitted = Trainer::new(config).fit(&mut model, &train, Some(&validation)).unwrap();
     let last = Model { network: fitted.last.clone(), ..model };
     let found = evaluate(&last, &validation, Cpu::detect()).unwrap();
     let epoch = fitted.history.epochs[1];

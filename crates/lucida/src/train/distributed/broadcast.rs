@@ -1,7 +1,7 @@
 //! What the first member tells the others: a checkpoint that it has read.
 
 use crate::nn::{Network, ProcessGroup};
-use crate::train::course::{Numbers, State};
+use crate::train::training_loop::{LoopState, TrainingCounters};
 use crate::{Error, Result};
 
 /// Values summed at once.
@@ -29,23 +29,23 @@ fn number(group: &dyn ProcessGroup, value: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Bug`] when the numbers do not survive being text.
-pub(in crate::train) fn hand_round(
+pub(in crate::train) fn broadcast_checkpoint(
     group: &dyn ProcessGroup,
     network: &mut Network,
     changes: &[bool],
-    state: &mut State,
+    state: &mut LoopState,
     found: bool,
 ) -> Result<bool> {
     if number(group, found.into()) == 0 {
         return Ok(false);
     }
     let bug = |problem: serde_json::Error| Error::Bug(format!("numbers of a training as text: {problem}"));
-    let mut text = serde_json::to_vec(&state.numbers).map_err(bug)?;
+    let mut text = serde_json::to_vec(&state.counters).map_err(bug)?;
     text.resize(number(group, text.len()), 0);
     let mut bytes: Vec<f64> = text.iter().map(|&byte| if group.rank() == 0 { f64::from(byte) } else { 0.0 }).collect();
     group.sum(&mut bytes);
     let text: Vec<u8> = bytes.into_iter().map(|byte| byte as u8).collect();
-    state.numbers = serde_json::from_slice::<Numbers>(&text).map_err(bug)?;
+    state.counters = serde_json::from_slice::<TrainingCounters>(&text).map_err(bug)?;
     let steps = number(group, state.optimizer.steps() as usize) as u64;
 
     let weights = network.weights_mut().iter_mut().zip(changes).filter(|(_, changes)| **changes);
@@ -54,11 +54,11 @@ pub(in crate::train) fn hand_round(
         let weights = network.weights().iter().zip(changes);
         weights.map(|(weight, changes)| vec![0.0; if *changes { weight.values().len() } else { 0 }]).collect()
     };
-    if state.numbers.best_epoch.is_some() {
+    if state.counters.best_epoch.is_some() {
         let best = state.best.get_or_insert_with(|| empty(network));
         best.iter_mut().for_each(|values| from_first(group, values));
     }
-    state.mean.iter_mut().flatten().for_each(|values| from_first(group, values));
+    state.average.iter_mut().flatten().for_each(|values| from_first(group, values));
     state.optimizer.restore_with(steps, |values| from_first(group, values));
     Ok(true)
 }

@@ -8,7 +8,7 @@ use crate::data::epoch_order;
 
 /// The batches of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stream {
+pub(super) struct BatchSchedule {
     samples: usize,
     batch_size: usize,
     seed: u64,
@@ -24,7 +24,7 @@ pub(super) struct Part {
     pub(super) order: Vec<usize>,
 }
 
-impl Stream {
+impl BatchSchedule {
     /// For so many samples, at least one.
     pub(super) fn new(samples: usize, batch_size: usize, steps_per_epoch: Option<usize>, seed: u64) -> Self {
         let steps_per_epoch = steps_per_epoch.unwrap_or(samples.div_ceil(batch_size));
@@ -69,33 +69,33 @@ impl Stream {
 mod tests {
     use super::*;
 
-    fn batches(stream: Stream, epoch: usize, from: usize) -> Vec<(u32, Vec<usize>)> {
+    fn batches(schedule: BatchSchedule, epoch: usize, from: usize) -> Vec<(u32, Vec<usize>)> {
         let part = |part: Part| part.order.chunks(4).map(|batch| (part.pass, batch.to_vec())).collect::<Vec<_>>();
-        stream.parts(epoch, from).flat_map(part).collect()
+        schedule.parts(epoch, from).flat_map(part).collect()
     }
 
     #[test]
     fn an_epoch_is_a_pass_unless_told_otherwise() {
-        let stream = Stream::new(10, 4, None, 42);
-        assert_eq!(stream.steps_per_epoch(), 3);
-        let parts: Vec<Part> = stream.parts(2, 0).collect();
+        let schedule = BatchSchedule::new(10, 4, None, 42);
+        assert_eq!(schedule.steps_per_epoch(), 3);
+        let parts: Vec<Part> = schedule.parts(2, 0).collect();
         assert_eq!(parts, [Part { pass: 2, order: epoch_order(10, 42, 2) }]);
-        assert_eq!(stream.samples_before(4), 14);
+        assert_eq!(schedule.samples_before(4), 14);
     }
 
     #[test]
     fn epochs_of_any_length_go_on_where_the_last_one_ended() {
         let passes: Vec<(u32, Vec<usize>)> =
-            (1..=5).flat_map(|epoch| batches(Stream::new(10, 4, None, 7), epoch, 0)).collect();
+            (1..=5).flat_map(|epoch| batches(BatchSchedule::new(10, 4, None, 7), epoch, 0)).collect();
         for steps in [1, 2, 5, 7] {
-            let stream = Stream::new(10, 4, Some(steps), 7);
-            let epochs: Vec<_> = (1..=15 / steps).flat_map(|epoch| batches(stream, epoch, 0)).collect();
+            let schedule = BatchSchedule::new(10, 4, Some(steps), 7);
+            let epochs: Vec<_> = (1..=15 / steps).flat_map(|epoch| batches(schedule, epoch, 0)).collect();
             assert_eq!(epochs, passes[..epochs.len()], "{steps}");
             // From the middle of an epoch on.
-            assert_eq!(batches(stream, 2, 1), epochs.get(steps + 1..2 * steps).unwrap_or_default());
+            assert_eq!(batches(schedule, 2, 1), epochs.get(steps + 1..2 * steps).unwrap_or_default());
         }
-        let stream = Stream::new(10, 4, Some(5), 7);
+        let schedule = BatchSchedule::new(10, 4, Some(5), 7);
         let seen: usize = passes[..5].iter().map(|(_, batch)| batch.len()).sum();
-        assert_eq!(stream.samples_before(5), seen as u64);
+        assert_eq!(schedule.samples_before(5), seen as u64);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
+use super::batch_schedule::BatchSchedule;
 use super::distributed::Part;
-use super::stream::Stream;
-use super::trainer::Trainer;
-use super::{Fit, Samples};
+use super::train_step::TrainStep;
+use super::{Samples, Trainer};
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::nn::{Network, OptimizerState};
 use crate::plot::Chart;
@@ -23,44 +23,45 @@ const WARM: usize = 10;
 
 /// The loss at rising rates.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RateCurve {
+pub struct LearningRateCurve {
     /// The rate and the loss of each step, and the smoothed loss.
     pub steps: Vec<[f64; 3]>,
     /// The rate at which the loss falls fastest, at most a tenth of that where it is least; none when it never falls.
     pub suggestion: Option<f64>,
 }
 
-impl Fit {
+impl Trainer<'_> {
     /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same factor
     /// larger than the one before, until the loss blows up.
     ///
     /// # Errors
-    /// As [`Fit::run`]; [`Error::Interrupted`] when `progress` stops it.
-    pub fn find_rate(
+    /// As [`Trainer::fit`]; [`Error::Interrupted`] when `progress` stops it.
+    pub fn find_learning_rate(
         &self,
         network: &Network,
         train: &dyn Samples,
         rates: [f64; 2],
         steps: usize,
         progress: &mut dyn Progress,
-    ) -> Result<RateCurve> {
+    ) -> Result<LearningRateCurve> {
         if train.is_empty() || steps < 2 * WARM || !(rates[0] > 0.0 && rates[1] > rates[0]) {
             return Err(Error::argument("a learning rate is found in 20 steps or more, over rising rates"));
         }
-        let batch = self.settings.batch_size.clamp(1, train.len());
+        let batch = self.config.batch_size.clamp(1, train.len());
         let mut network = network.clone();
-        let mut trainer = Trainer::new(self, &network, batch, None)?;
-        trainer.classifier.fits(train.class_names().len())?;
-        let mut optimizer = OptimizerState::new(self.settings.optimizer, &network);
-        let stream = Stream::new(train.len(), batch, Some(steps), self.settings.seed);
+        let mut train_step = TrainStep::new(&self.config, &network, batch, None)?;
+        train_step.classifier.fits(train.class_names().len())?;
+        let mut optimizer = OptimizerState::new(self.config.optimizer, &network);
+        let schedule = BatchSchedule::new(train.len(), batch, Some(steps), self.config.seed);
         let mut curve: Vec<[f64; 3]> = Vec::with_capacity(steps);
         let (mut mean, mut least) = (0.0, f64::INFINITY);
-        for part in stream.parts(1, 0) {
+        for part in schedule.parts(1, 0) {
             let go_on = train.each(Some(part.pass), &part.order, batch, &mut |samples| {
                 let step = curve.len();
                 let rate = rates[0] * (rates[1] / rates[0]).powf(step as f64 / (steps - 1) as f64);
-                let first = stream.samples_before(step as u64);
-                let loss = trainer.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?.loss;
+                let first = schedule.samples_before(step as u64);
+                let loss =
+                    train_step.step(&mut network, &mut optimizer, Part::whole(samples), first, rate, false)?.loss;
                 mean = SMOOTHING * mean + (1.0 - SMOOTHING) * loss;
                 let smooth = mean / (1.0 - SMOOTHING.powf(step as f64 + 1.0));
                 if !loss.is_finite() || (step > WARM && smooth > BLOWN_UP * least) {
@@ -74,7 +75,7 @@ impl Fit {
                 break;
             }
         }
-        Ok(RateCurve { suggestion: suggest(&curve), steps: curve })
+        Ok(LearningRateCurve { suggestion: suggest(&curve), steps: curve })
     }
 }
 
@@ -102,7 +103,7 @@ fn suggest(curve: &[[f64; 3]]) -> Option<f64> {
     falls.then(|| curve[best - WARM / 2][0].min(curve[lowest][0] / 10.0).max(curve[0][0]))
 }
 
-impl RateCurve {
+impl LearningRateCurve {
     /// Writes a table of comma-separated values: rate, loss, smoothed loss.
     ///
     /// # Errors

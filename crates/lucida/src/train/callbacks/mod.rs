@@ -1,0 +1,146 @@
+//! What runs beside a training: one file per callback.
+//!
+//! A [`Callback`] is told of each step, each epoch and each checkpoint, and may stop the training or lower its learning rate.
+
+use std::ops::ControlFlow;
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::core::{Progress, Step};
+use crate::nn::Network;
+
+use super::{EpochRecord, History};
+
+mod csv_logger;
+mod early_stopping;
+mod reduce_lr_on_plateau;
+mod tensorboard;
+
+pub use csv_logger::CsvLogger;
+pub use early_stopping::EarlyStopping;
+pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
+pub use tensorboard::TensorBoard;
+
+/// Receives the course of a training. Every [`Progress`] is one, a closure or `()` for instance.
+pub trait Callback {
+    /// The progress of the training: after each step a [`Step`] in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs
+    /// with a [`Detail::Training`](crate::core::Detail::Training), and after each [`epoch_end`](Self::epoch_end) one in
+    /// [`Unit::Epochs`](crate::core::Unit::Epochs). [`ControlFlow::Break`] interrupts the training, which keeps what was done.
+    fn update(&mut self, _step: &Step<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// Before the first step of a training that resumes from a checkpoint.
+    fn resumed(&mut self, _state: &mut TrainingState<'_>) {}
+
+    /// After each epoch.
+    ///
+    /// # Errors
+    /// An error ends the training: a file that cannot be written, say.
+    fn epoch_end(&mut self, _state: &mut TrainingState<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// After an epoch, or where the training was stopped, when the checkpoint is on the disk, if there is one.
+    ///
+    /// # Errors
+    /// An error ends the training.
+    fn checkpoint_written(&mut self, _history: &History) -> Result<()> {
+        Ok(())
+    }
+
+    /// A name and a value for what decides the result of the training: part of the record in the model file, and of what must
+    /// be the same for the training to resume. Nothing for a callback that only watches.
+    fn config(&self) -> Option<(&'static str, Value)> {
+        None
+    }
+}
+
+impl<P: Progress> Callback for P {
+    fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        Progress::update(self, step)
+    }
+}
+
+/// Where a training is after an epoch, and what a callback can do about it.
+#[derive(Debug)]
+pub struct TrainingState<'a> {
+    /// The records of the epochs so far.
+    pub history: &'a History,
+    /// The network: with the moving average of its weights, where there is one.
+    pub network: &'a Network,
+    /// Steps of the next epoch that are done: of a training that resumes within one.
+    pub steps: usize,
+    /// Whether the last epoch is the best so far.
+    pub improved: bool,
+    /// Epochs since the best one.
+    pub epochs_since_best: usize,
+    /// Epochs since the best one, or since the learning rate was last scaled.
+    pub epochs_on_plateau: usize,
+    pub(super) stopped: bool,
+    pub(super) learning_rate_factor: f64,
+}
+
+impl<'a> TrainingState<'a> {
+    pub(super) fn new(history: &'a History, network: &'a Network) -> Self {
+        Self {
+            history,
+            network,
+            steps: 0,
+            improved: false,
+            epochs_since_best: 0,
+            epochs_on_plateau: 0,
+            stopped: false,
+            learning_rate_factor: 1.0,
+        }
+    }
+
+    /// The record of the last epoch.
+    pub fn record(&self) -> Option<&EpochRecord> {
+        self.history.epochs.last()
+    }
+
+    /// Ends the training: it has reached its goal, or gets no better.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Multiplies the learning rate of all steps to come by a factor.
+    pub fn scale_learning_rate(&mut self, factor: f64) {
+        self.learning_rate_factor *= factor;
+    }
+}
+
+/// The callbacks of a trainer, in their order.
+#[derive(Default)]
+pub(super) struct Callbacks<'a>(pub(super) Vec<Box<dyn Callback + 'a>>);
+
+impl Callbacks<'_> {
+    pub(super) fn resumed(&mut self, state: &mut TrainingState<'_>) {
+        self.0.iter_mut().for_each(|callback| callback.resumed(state));
+    }
+
+    pub(super) fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
+        let mut flow = ControlFlow::Continue(());
+        // All are called, even after one that interrupts.
+        for callback in &mut self.0 {
+            if callback.update(step).is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        flow
+    }
+
+    pub(super) fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> Result<()> {
+        self.0.iter_mut().try_for_each(|callback| callback.epoch_end(state))
+    }
+
+    pub(super) fn checkpoint_written(&mut self, history: &History) -> Result<()> {
+        self.0.iter_mut().try_for_each(|callback| callback.checkpoint_written(history))
+    }
+
+    pub(super) fn configs(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.0.iter().filter_map(|callback| callback.config())
+    }
+}

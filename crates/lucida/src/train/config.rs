@@ -1,0 +1,224 @@
+//! What a training run is configured with.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::nn::{Optimizer, Schedule, counted};
+use crate::{Cpu, Error, Result};
+
+/// The configuration of a training run, with a default for everything.
+///
+/// ```
+/// use lucida::train::TrainConfig;
+///
+/// let config = TrainConfig { epochs: 5, batch_size: 64, ..TrainConfig::default() };
+/// assert_eq!(config.learning_rate.at(0), 1e-3);
+/// ```
+// What is serialized is part of the model file and of the checkpoint: the keys must not change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainConfig {
+    /// Passes over the training data; with [`steps_per_epoch`](Self::steps_per_epoch), epochs of that many steps.
+    #[serde(skip)]
+    pub epochs: usize,
+    /// Samples per step. The last step of a pass takes what is left.
+    #[serde(skip)]
+    pub batch_size: usize,
+    /// The learning rate as a function of the step; `1e-3.into()` for a constant one.
+    #[serde(skip)]
+    pub learning_rate: Schedule,
+    /// The optimizer and its hyperparameters.
+    #[serde(skip)]
+    pub optimizer: Optimizer,
+    /// Random seed: decides the order of the samples and the dropout masks.
+    #[serde(skip)]
+    pub seed: u64,
+    /// Threads and instruction set.
+    #[serde(skip)]
+    pub cpu: Cpu,
+    /// Steps per epoch; a pass over the data by default.
+    pub steps_per_epoch: Option<usize>,
+    /// Validate on this number of batches, chosen once by the seed; on all data by default.
+    pub validation_steps: Option<usize>,
+    /// The quantity that decides which epoch is the best.
+    pub monitor: Monitor,
+    /// The factor of each class in the loss; empty for 1 everywhere.
+    pub class_weights: Vec<f32>,
+    /// Label smoothing, in training alone (Szegedy et al., 2016).
+    pub label_smoothing: f32,
+    /// Decoupled weight decay, in addition to the optimizer's own (Loshchilov and Hutter, 2019).
+    pub weight_decay: f32,
+    /// Clip gradients to this global norm (Pascanu et al., 2013).
+    pub clip_norm: Option<f32>,
+    /// Decay of an exponential moving average of the weights, which is then what is validated and kept (Polyak and Juditsky,
+    /// 1992).
+    pub ema: Option<f32>,
+    /// Layers with a learning rate of their own.
+    #[serde(rename = "slow")]
+    pub param_group: Option<ParamGroup>,
+    /// The file from which an interrupted run resumes.
+    #[serde(skip)]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Default for TrainConfig {
+    /// 10 epochs of batches of 32 samples by Adam, at a learning rate of 0.001.
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 32,
+            learning_rate: Schedule::constant(1e-3),
+            optimizer: Optimizer::adam(),
+            seed: 42,
+            cpu: Cpu::detect(),
+            steps_per_epoch: None,
+            validation_steps: None,
+            monitor: Monitor::default(),
+            class_weights: Vec::new(),
+            label_smoothing: 0.0,
+            weight_decay: 0.0,
+            clip_norm: None,
+            ema: None,
+            param_group: None,
+            checkpoint: None,
+        }
+    }
+}
+
+/// The file from which an interrupted run resumes: to the same weights, to the bit, as if it had not been interrupted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The file. It is written atomically, after each epoch and when training is stopped.
+    pub path: PathBuf,
+    /// Steps between two more checkpoints within an epoch.
+    pub every: Option<usize>,
+    /// Resume from the file, if it exists.
+    pub resume: bool,
+    /// What else must be the same for a run to resume: the data, say. An object, each entry with a name for people.
+    pub identity: Value,
+}
+
+/// What epochs are judged by, on the validation data if there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Monitor {
+    /// The loss, the less the better; that with the class weights, where there are any.
+    #[default]
+    Loss,
+    /// The accuracy, the more the better.
+    Accuracy,
+    /// The macro F1, the more the better: each class counts alike, and one that is never predicted counts as zero.
+    F1,
+    /// The area under the ROC curve, the more the better; of several classes the mean over them, each against all others.
+    Auc,
+}
+
+impl Monitor {
+    /// What a message calls the best value.
+    pub fn best(self, weighted: bool) -> &'static str {
+        match self {
+            Self::Loss if weighted => "lowest class-weighted loss",
+            Self::Loss => "lowest loss",
+            Self::Accuracy => "highest accuracy",
+            Self::F1 => "highest macro F1",
+            Self::Auc => "highest ROC AUC",
+        }
+    }
+}
+
+/// Layers that were trained before, and learn with a fraction of the learning rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParamGroup {
+    /// The last of these layers, in the order of the network.
+    pub through: String,
+    /// The factor of their learning rate.
+    pub factor: f64,
+}
+
+impl TrainConfig {
+    /// Checks the values for a classifier of this number of classes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names the first one that cannot.
+    pub(super) fn check(&self, classes: usize) -> Result<()> {
+        let refuse = |problem: String| Err(Error::argument(problem));
+        self.learning_rate.check()?;
+        if self.batch_size == 0 || self.epochs == 0 {
+            let Self { epochs, batch_size, .. } = self;
+            return refuse(format!(
+                "training takes at least one epoch and one sample a step, not {epochs} and {batch_size}"
+            ));
+        }
+        for (name, value) in [("steps per epoch", self.steps_per_epoch), ("validation steps", self.validation_steps)] {
+            if value == Some(0) {
+                return refuse(format!("{name}: 0, it must be at least 1"));
+            }
+        }
+        if !self.class_weights.is_empty() && self.class_weights.len() != classes {
+            return refuse(format!(
+                "{} for {}",
+                counted(self.class_weights.len(), "class weight"),
+                counted(classes, "class")
+            ));
+        }
+        if let Some(weight) = self.class_weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
+            return refuse(format!("a class weight is a number from 0 up, not {weight}"));
+        }
+        for (name, value, below) in [
+            ("label smoothing", Some(self.label_smoothing), 1.0),
+            ("the decay of the mean of the weights", self.ema, 1.0),
+            ("weight decay", Some(self.weight_decay), f32::INFINITY),
+        ] {
+            if value.is_some_and(|value| !(0.0..below).contains(&value)) {
+                return refuse(format!("{name} is {}, it must be at least 0 and below {below}", value.unwrap_or(0.0)));
+            }
+        }
+        if self.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
+            return refuse("the largest norm of the gradients is a positive number".to_owned());
+        }
+        let factor = self.param_group.as_ref().map(|group| group.factor);
+        if let Some(factor) = factor.filter(|factor| !(*factor > 0.0 && *factor <= 1.0)) {
+            return refuse(format!("a factor for the learning rate is above 0 and at most 1, not {factor}"));
+        }
+        Ok(())
+    }
+}
+
+/// Weights that make the classes count alike, as scikit-learn's `balanced`: `samples / (classes * samples of the class)`. A
+/// class without samples has 0.
+pub fn balanced_class_weights(labels: &[usize], classes: usize) -> Vec<f32> {
+    let mut counts = vec![0_usize; classes];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    let weight = |count: usize| if count == 0 { 0.0 } else { labels.len() as f64 / (classes * count) as f64 };
+    counts.into_iter().map(|count| weight(count) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_classes_count_alike() {
+        assert_eq!(balanced_class_weights(&[0, 0, 0, 1], 2), [2.0 / 3.0, 2.0]);
+        assert_eq!(balanced_class_weights(&[0, 0], 3), [1.0 / 3.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let refused = |options: TrainConfig, expected: &str| {
+            let message = options.check(2).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        let none = TrainConfig::default;
+        none().check(2).unwrap();
+        refused(TrainConfig { steps_per_epoch: Some(0), ..none() }, "steps per epoch: 0");
+        refused(TrainConfig { class_weights: vec![1.0], ..none() }, "1 class weight for 2 classes");
+        refused(TrainConfig { class_weights: vec![1.0, f32::NAN], ..none() }, "NaN");
+        refused(TrainConfig { label_smoothing: 1.0, ..none() }, "label smoothing is 1");
+        refused(TrainConfig { ema: Some(-0.5), ..none() }, "-0.5");
+        refused(TrainConfig { clip_norm: Some(0.0), ..none() }, "norm");
+        let group = ParamGroup { through: "conv2d".to_owned(), factor: 2.0 };
+        refused(TrainConfig { param_group: Some(group), ..none() }, "not 2");
+    }
+}

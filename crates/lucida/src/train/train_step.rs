@@ -1,0 +1,193 @@
+//! One step of training.
+
+use crate::data::Mixed;
+use crate::nn::{Loss, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
+use crate::{Cpu, Result};
+
+use super::distributed::{Buckets, Part};
+use super::samples::set_input;
+use super::{Classifier, TrainConfig};
+
+/// A plan and what is allocated once for all steps.
+pub(super) struct TrainStep<'a> {
+    cpu: Cpu,
+    seed: u64,
+    pub(super) classifier: Classifier,
+    loss: Loss,
+    plan: Plan,
+    targets: Vec<f32>,
+    class_weights: Vec<f32>,
+    sample_weights: Vec<f32>,
+    clip_norm: Option<f32>,
+    clipped: Vec<Vec<f32>>,
+    weight_decay: f32,
+    /// Weights below this number learn with this fraction of the learning rate.
+    group_rate: (usize, f64),
+    /// Those that train together, and how their gradients travel.
+    group: Option<(&'a dyn ProcessGroup, Buckets)>,
+}
+
+/// What a step found, in the whole batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepOutcome {
+    pub(super) loss: f64,
+    /// Samples that were classified correctly on the way.
+    pub(super) correct: usize,
+    pub(super) samples: usize,
+    /// Whether a member of the group wants to stop.
+    pub(super) stop: bool,
+}
+
+impl<'a> TrainStep<'a> {
+    /// For batches of up to `batch` samples, of which the members of a group compute their parts.
+    pub(super) fn new(
+        config: &TrainConfig,
+        network: &Network,
+        batch: usize,
+        group: Option<&'a dyn ProcessGroup>,
+    ) -> Result<Self> {
+        let batch = group.map_or(batch, |group| batch.div_ceil(group.size()));
+        let TrainConfig { cpu, seed, .. } = *config;
+        let classifier = Classifier::of(network)?;
+        let plan = Plan::builder(network)
+            .cpu(cpu)
+            .batch_size(batch)
+            .training()
+            .output(classifier.logits.clone())
+            .grad_output_at(classifier.logits.clone())
+            .weight_gradients()
+            .build()?;
+        let group_rate = match &config.param_group {
+            Some(group) => (network.nodes()[network.find(&group.through)?].weights().end, group.factor),
+            None => (0, 1.0),
+        };
+        Ok(Self {
+            cpu,
+            seed,
+            loss: classifier.loss.smoothed(config.label_smoothing),
+            targets: vec![0.0; batch * classifier.units],
+            class_weights: config.class_weights.clone(),
+            sample_weights: Vec::with_capacity(batch),
+            clip_norm: config.clip_norm,
+            clipped: Vec::new(),
+            weight_decay: config.weight_decay,
+            group_rate,
+            group: group.map(|group| (group, Buckets::new(network, &plan))),
+            classifier,
+            plan,
+        })
+    }
+
+    /// Forward, loss, backward, optimizer; `first_sample` samples were trained on before this batch. `stop` says that this
+    /// process would like to stop: its group gets to know.
+    pub(super) fn step(
+        &mut self,
+        network: &mut Network,
+        optimizer: &mut OptimizerState,
+        part: Part<'_>,
+        first_sample: u64,
+        rate: f64,
+        stop: bool,
+    ) -> Result<StepOutcome> {
+        let Self { classifier, plan, group, .. } = self;
+        let Part { batch, first, whole, counts } = part;
+        let shard = group.as_ref().map(|(group, _)| Shard { group: *group, counts });
+        let samples = batch.labels.len();
+        set_input(plan, &batch)?;
+        let targets = &mut self.targets[..samples * classifier.units];
+        classifier.targets(batch.labels, targets);
+        classifier.mix_targets(batch.mixed, targets);
+        self.sample_weights.clear();
+        if !self.class_weights.is_empty() {
+            let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match *mixed {
+                Some(Mixed { label: other, share }) => {
+                    (1.0 - share) * self.class_weights[label] + share * self.class_weights[other]
+                }
+                None => self.class_weights[label],
+            });
+            self.sample_weights.extend(weights);
+        }
+        let first_sample = first_sample + first as u64;
+        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
+        let (logits, gradient) = plan.output_and_grad_mut(0, 0);
+        let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
+        let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
+        let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
+        let mut outcome = StepOutcome { loss, correct, samples, stop };
+        let (group_end, factor) = self.group_rate;
+        let rate_of = |weight: usize| if weight < group_end { rate * factor } else { rate };
+        match group {
+            None if self.clip_norm.is_none() && self.weight_decay == 0.0 => {
+                plan.backward_and_apply(network, optimizer, rate_of);
+                return Ok(outcome);
+            }
+            None => plan.backward(network),
+            Some((group, buckets)) => {
+                // From the mean over this part to its share of the mean over the whole batch.
+                let factor = if counts { samples as f32 / whole as f32 } else { 0.0 };
+                plan.grad_output_mut(0).iter_mut().for_each(|gradient| *gradient *= factor);
+                buckets.backward(plan, network, Shard { group: *group, counts });
+                outcome = outcome.of_all(*group, counts);
+            }
+        }
+        if self.weight_decay > 0.0 {
+            for (index, weight) in network.weights_mut().iter_mut().enumerate().filter(|(_, w)| w.trainable()) {
+                let keep = (1.0 - rate_of(index) * f64::from(self.weight_decay)) as f32;
+                weight.values_mut().iter_mut().for_each(|value| *value *= keep);
+            }
+        }
+        let mut gradients = plan.weight_gradients();
+        if let Some(most) = self.clip_norm
+            && clip(gradients, most, &mut self.clipped)
+        {
+            gradients = &self.clipped;
+        }
+        optimizer.apply_at(self.cpu, network, gradients, rate_of);
+        Ok(outcome)
+    }
+}
+
+impl StepOutcome {
+    /// What all members have found; that of a part which does not count is left out.
+    fn of_all(self, group: &dyn ProcessGroup, counts: bool) -> Self {
+        let samples = if counts { self.samples as f64 } else { 0.0 };
+        let correct = if counts { self.correct as f64 } else { 0.0 };
+        let mut sums =
+            [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
+        group.sum(&mut sums);
+        let [loss, correct, samples, stop] = sums;
+        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }
+    }
+}
+
+/// Scales gradients down to a norm of `most`, all together, into `clipped`; returns whether they had to be.
+fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
+    let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    let norm = gradients.iter().map(square).sum::<f64>().sqrt();
+    // One that is no number is not made one: the loss will tell.
+    if !norm.is_finite() || norm <= f64::from(most) {
+        return false;
+    }
+    let scale = (f64::from(most) / norm) as f32;
+    clipped.resize_with(gradients.len(), Vec::new);
+    for (to, from) in clipped.iter_mut().zip(gradients) {
+        to.clear();
+        to.extend(from.iter().map(|g| g * scale));
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_scaled_together() {
+        let mut clipped = Vec::new();
+        let gradients = [vec![3.0, 0.0], vec![], vec![-4.0]];
+        assert!(!clip(&gradients, 5.0, &mut clipped) && clipped.is_empty());
+        assert!(clip(&gradients, 1.0, &mut clipped));
+        assert_eq!(clipped, [vec![0.6, 0.0], vec![], vec![-0.8]]);
+        assert!(!clip(&[vec![f32::NAN]], 1.0, &mut clipped));
+    }
+}

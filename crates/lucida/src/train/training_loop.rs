@@ -1,0 +1,487 @@
+//! The training loop: epochs of steps, and what is decided between them.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::core::{BatchReport, Detail, Step, Unit};
+use crate::data::choose;
+use crate::files::decimal;
+use crate::nn::{Network, OptimizerState, ProcessGroup};
+use crate::{Error, Result};
+
+use super::batch_schedule::BatchSchedule;
+use super::callbacks::Callbacks;
+use super::checkpoint;
+use super::distributed::{broadcast_checkpoint, each, range};
+use super::evaluate::evaluate_weighted;
+use super::record::record;
+use super::train_step::{StepOutcome, TrainStep};
+use super::{Confusion, EpochRecord, Evaluation, History, Monitor, Samples, TrainConfig, TrainResult, TrainingState};
+
+/// All that changes while a network trains, in addition to its weights.
+pub(super) struct LoopState {
+    pub(super) counters: TrainingCounters,
+    pub(super) optimizer: OptimizerState,
+    /// The weights of the best epoch; empty ones where training changes nothing.
+    pub(super) best: Option<Vec<Vec<f32>>>,
+    /// The moving average of the weights, likewise, where it is wanted.
+    pub(super) average: Option<Vec<Vec<f32>>>,
+}
+
+/// The part of the state that a checkpoint holds as text. Its names are those in the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TrainingCounters {
+    /// The sums over the epoch at hand.
+    #[serde(rename = "sums")]
+    pub(super) totals: EpochTotals,
+    pub(super) history: History,
+    pub(super) best_epoch: Option<usize>,
+    /// The monitored value of the best epoch: the less the better.
+    #[serde(rename = "least")]
+    pub(super) best_value: Option<f64>,
+    #[serde(rename = "worse")]
+    pub(super) epochs_since_best: usize,
+    #[serde(rename = "stuck")]
+    pub(super) epochs_on_plateau: usize,
+    /// The factor that callbacks have given the learning rate.
+    #[serde(rename = "rate_factor")]
+    pub(super) learning_rate_factor: f64,
+}
+
+/// The sums over an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct EpochTotals {
+    loss: f64,
+    correct: usize,
+    seen: usize,
+    pub(super) steps: usize,
+    /// The time it took before the training was interrupted.
+    seconds: f64,
+}
+
+impl EpochTotals {
+    fn add(&mut self, found: StepOutcome) {
+        self.loss += found.loss * found.samples as f64;
+        self.correct += found.correct;
+        self.seen += found.samples;
+        self.steps += 1;
+    }
+
+    /// Mean loss and accuracy.
+    fn means(&self) -> (f64, f64) {
+        (self.loss / self.seen as f64, self.correct as f64 / self.seen as f64)
+    }
+}
+
+impl Default for TrainingCounters {
+    fn default() -> Self {
+        Self {
+            totals: EpochTotals::default(),
+            history: History::default(),
+            best_epoch: None,
+            best_value: None,
+            epochs_since_best: 0,
+            epochs_on_plateau: 0,
+            learning_rate_factor: 1.0,
+        }
+    }
+}
+
+impl TrainingCounters {
+    /// Counts an epoch; whether it is the best so far.
+    fn push(&mut self, record: EpochRecord, monitor: Monitor) -> bool {
+        self.history.epochs.push(record);
+        self.totals = EpochTotals::default();
+        let value = match monitor {
+            Monitor::Loss => record.val_weighted_loss.or(record.val_loss).unwrap_or(record.loss),
+            Monitor::Accuracy => -record.val_accuracy.unwrap_or(record.accuracy),
+            Monitor::F1 => -record.val_f1.unwrap_or(0.0),
+            // Undefined where all samples are of one class.
+            Monitor::Auc => -record.val_auc.unwrap_or(0.0),
+        };
+        self.epochs_since_best += 1;
+        self.epochs_on_plateau += 1;
+        let improved = self.best_value.is_none_or(|best| value < best);
+        if improved {
+            (self.best_value, self.best_epoch) = (Some(value), Some(record.epoch));
+            (self.epochs_since_best, self.epochs_on_plateau) = (0, 0);
+        }
+        improved
+    }
+
+    fn state<'a>(&'a self, network: &'a Network, improved: bool) -> TrainingState<'a> {
+        TrainingState {
+            improved,
+            epochs_since_best: self.epochs_since_best,
+            epochs_on_plateau: self.epochs_on_plateau,
+            ..TrainingState::new(&self.history, network)
+        }
+    }
+
+    fn scale_learning_rate(&mut self, factor: f64) {
+        if factor != 1.0 {
+            self.learning_rate_factor *= factor;
+            self.epochs_on_plateau = 0;
+        }
+    }
+}
+
+/// A training on its way.
+pub(super) struct TrainingLoop<'a> {
+    config: &'a TrainConfig,
+    /// What is optional in the configuration, with that of the callbacks.
+    options: &'a Value,
+    train: &'a dyn Samples,
+    validation: Option<(&'a dyn Samples, Vec<usize>)>,
+    schedule: BatchSchedule,
+    train_step: TrainStep<'a>,
+    group: Option<&'a dyn ProcessGroup>,
+    /// A callback's wish to interrupt, which the next step tells the group.
+    stop: bool,
+    /// Whether training changes a weight: those of layers that are not frozen, statistics too.
+    changes: Vec<bool>,
+    /// What a checkpoint must agree with; null without one.
+    identity: Value,
+    state: LoopState,
+}
+
+impl<'a> TrainingLoop<'a> {
+    pub(super) fn new(
+        (config, options): (&'a TrainConfig, &'a Value),
+        network: &Network,
+        group: Option<&'a dyn ProcessGroup>,
+        train: &'a dyn Samples,
+        validation: Option<&'a dyn Samples>,
+    ) -> Result<Self> {
+        if train.is_empty() {
+            return Err(Error::argument("there is no data to train on"));
+        }
+        let train_step = TrainStep::new(config, network, config.batch_size.clamp(1, train.len()), group)?;
+        let classifier = &train_step.classifier;
+        classifier.fits(train.class_names().len())?;
+        config.check(classifier.classes())?;
+        let validation = validation.filter(|samples| !samples.is_empty());
+        match validation {
+            Some(validation) => classifier.fits(validation.class_names().len())?,
+            None if matches!(config.monitor, Monitor::F1 | Monitor::Auc) => {
+                return Err(Error::argument(format!(
+                    "{:?} as monitor needs validation data: there is none",
+                    config.monitor
+                )));
+            }
+            None => {}
+        }
+        let validation = validation.map(|samples| {
+            let all = samples.len();
+            let some = config.validation_steps.map_or(all, |steps| steps.saturating_mul(config.batch_size).min(all));
+            (samples, choose(all, some, config.seed))
+        });
+        let mut changes = vec![false; network.weights().len()];
+        for node in network.nodes() {
+            let weights = node.weights();
+            let any = network.weights()[weights.clone()].iter().any(|weight| weight.trainable());
+            changes[weights].fill(any);
+        }
+        let state = LoopState {
+            counters: TrainingCounters::default(),
+            optimizer: OptimizerState::new(config.optimizer, network),
+            best: None,
+            average: config.ema.map(|_| copy(network, &changes)),
+        };
+        let identity = match &config.checkpoint {
+            Some(checkpoint) => checkpoint::identity(config, options, network, &checkpoint.identity),
+            None => Value::Null,
+        };
+        let schedule = BatchSchedule::new(train.len(), config.batch_size, config.steps_per_epoch, config.seed);
+        Ok(Self {
+            config,
+            options,
+            train,
+            validation,
+            schedule,
+            train_step,
+            group,
+            stop: false,
+            changes,
+            identity,
+            state,
+        })
+    }
+
+    pub(super) fn run(mut self, network: &mut Network, callbacks: &mut Callbacks<'_>) -> Result<TrainResult> {
+        let mut interrupted = false;
+        let mut stopped_early = self.resume(network, callbacks)?;
+        loop {
+            let epoch = self.state.counters.history.epochs.len() + 1;
+            if epoch > self.config.epochs || stopped_early || interrupted {
+                break;
+            }
+            let started = Instant::now();
+            let complete = self.epoch(network, epoch, started, callbacks)?;
+            let mut flow = ControlFlow::Break(());
+            if complete {
+                (flow, stopped_early) = self.end_of_epoch(network, epoch, started, callbacks)?;
+            } else {
+                self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
+            }
+            self.save(network)?;
+            callbacks.checkpoint_written(&self.state.counters.history)?;
+            interrupted = flow.is_break() && (!complete || epoch < self.config.epochs);
+        }
+        let mut last = network.clone();
+        // The history's validation values are those of the moving average: the network of the last epoch has it.
+        if let Some(average) = &self.state.average {
+            put(&mut last, average);
+        }
+        if let Some(best) = &self.state.best {
+            put(network, best);
+        } else if let Some(average) = &self.state.average {
+            put(network, average);
+        }
+        let TrainingCounters { history, best_epoch, .. } = self.state.counters;
+        let record = record(self.config, self.options, &history, best_epoch);
+        let stopped_early = stopped_early && !interrupted;
+        Ok(TrainResult { history, best_epoch, last, interrupted, stopped_early, record })
+    }
+
+    /// Reads the checkpoint, if that is wanted and there is one; whether a callback then ends the training.
+    fn resume(&mut self, network: &mut Network, callbacks: &mut Callbacks<'_>) -> Result<bool> {
+        let Some(checkpoint) = self.config.checkpoint.as_ref().filter(|checkpoint| checkpoint.resume) else {
+            return Ok(false);
+        };
+        // Of a group the first member reads, and tells the others.
+        let Self { changes, state, group, identity, .. } = self;
+        let reads = group.is_none_or(|group| group.rank() == 0);
+        let mut found = reads && checkpoint::load(&checkpoint.path, identity, network, changes, state)?;
+        if let Some(group) = *group {
+            found = broadcast_checkpoint(group, network, changes, state, found)?;
+        }
+        if !found {
+            return Ok(false);
+        }
+        let counters = &self.state.counters;
+        let mut state = TrainingState { steps: counters.totals.steps, ..counters.state(network, false) };
+        callbacks.resumed(&mut state);
+        let TrainingState { stopped, learning_rate_factor, .. } = state;
+        self.state.counters.scale_learning_rate(learning_rate_factor);
+        Ok(stopped)
+    }
+
+    /// The steps of an epoch that are left; whether all were made.
+    fn epoch(
+        &mut self,
+        network: &mut Network,
+        epoch: usize,
+        started: Instant,
+        callbacks: &mut Callbacks<'_>,
+    ) -> Result<bool> {
+        let Self { config, train, group, schedule, .. } = *self;
+        let steps = schedule.steps_per_epoch();
+        for part in schedule.parts(epoch, self.state.counters.totals.steps) {
+            let batches = (&part.order[..], config.batch_size);
+            let go_on = each(group, train, Some(part.pass), batches, &mut |part| {
+                let LoopState { counters, optimizer, .. } = &mut self.state;
+                let step = optimizer.steps();
+                let learning_rate = config.learning_rate.at(step) * counters.learning_rate_factor;
+                let first_sample = schedule.samples_before(step);
+                let outcome = self.train_step.step(network, optimizer, part, first_sample, learning_rate, self.stop)?;
+                counters.totals.add(outcome);
+                if !outcome.loss.is_finite() {
+                    let (step, rate) = (counters.totals.steps, config.learning_rate.rate);
+                    return Err(Error::argument(format!(
+                        "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below \
+                         {rate}"
+                    )));
+                }
+                self.update_average(network);
+                let totals = self.state.counters.totals;
+                let (loss, accuracy) = totals.means();
+                let report = BatchReport {
+                    epoch,
+                    step: totals.steps,
+                    steps,
+                    loss,
+                    accuracy,
+                    step_loss: outcome.loss,
+                    learning_rate,
+                    samples: outcome.samples,
+                };
+                let (done, total) = ((epoch - 1) * steps + totals.steps, config.epochs * steps);
+                let wish = callbacks.update(&Step::new(Unit::Steps, done, total).detail(Detail::Training(report)));
+                // A group stops together, a step after one of it wants to.
+                let go_on = if group.is_some() { !outcome.stop } else { wish.is_continue() };
+                self.stop |= wish.is_break();
+                let every = config.checkpoint.as_ref().and_then(|checkpoint| checkpoint.every);
+                let done = self.state.optimizer.steps();
+                // At the end of an epoch one is written anyway.
+                if go_on && totals.steps < steps && every.is_some_and(|every| done.is_multiple_of(every as u64)) {
+                    let before = totals.seconds;
+                    self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
+                    self.save(network)?;
+                    self.state.counters.totals.seconds = before;
+                }
+                Ok(go_on)
+            })?;
+            if !go_on {
+                break;
+            }
+        }
+        // Stopped after its last step, an epoch is complete all the same.
+        Ok(self.state.counters.totals.steps >= steps)
+    }
+
+    /// Updates the moving average of the weights: a young one forgets faster.
+    fn update_average(&mut self, network: &Network) {
+        let (Some(decay), Some(average)) = (self.config.ema, &mut self.state.average) else { return };
+        let steps = self.state.optimizer.steps() as f32;
+        let part = 1.0 - decay.min((1.0 + steps) / (10.0 + steps));
+        for (average, weight) in average.iter_mut().zip(network.weights()) {
+            average.iter_mut().zip(weight.values()).for_each(|(mean, &value)| *mean += part * (value - *mean));
+        }
+    }
+
+    /// Validates the network, and calls back: whether to go on, and whether a callback ends the training.
+    fn end_of_epoch(
+        &mut self,
+        network: &mut Network,
+        epoch: usize,
+        started: Instant,
+        callbacks: &mut Callbacks<'_>,
+    ) -> Result<(ControlFlow<()>, bool)> {
+        // What is validated and kept is the moving average of the weights, where there is one.
+        let current = self.state.average.as_ref().map(|average| {
+            let current = copy(network, &self.changes);
+            put(network, average);
+            current
+        });
+        let record = self.validate(network, epoch, started)?;
+        let counters = &mut self.state.counters;
+        let improved = counters.push(record, self.config.monitor);
+        if improved {
+            self.state.best = Some(copy(network, &self.changes));
+        }
+        let mut state = counters.state(network, improved);
+        callbacks.epoch_end(&mut state)?;
+        let TrainingState { stopped, learning_rate_factor, .. } = state;
+        counters.scale_learning_rate(learning_rate_factor);
+        let mut flow = callbacks.update(&Step::new(Unit::Epochs, epoch, self.config.epochs));
+        if let Some(group) = self.group {
+            let mut stop = [f64::from(u8::from(self.stop || flow.is_break()))];
+            group.sum(&mut stop);
+            flow = if stop[0] > 0.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        }
+        if let Some(current) = current {
+            put(network, &current);
+        }
+        Ok((flow, stopped))
+    }
+
+    /// The record of an epoch whose steps are made.
+    fn validate(&self, network: &Network, epoch: usize, started: Instant) -> Result<EpochRecord> {
+        let Self { config, state, .. } = self;
+        let found = match &self.validation {
+            Some((samples, order)) => Some(self.evaluate(network, *samples, order)?),
+            None => None,
+        };
+        let (loss, accuracy) = state.counters.totals.means();
+        let last_step = state.optimizer.steps().saturating_sub(1);
+        Ok(EpochRecord {
+            epoch,
+            loss,
+            accuracy,
+            val_loss: found.map(|found| found.loss),
+            val_accuracy: found.map(|found| found.accuracy),
+            val_weighted_loss: found.map(|found| found.weighted).filter(|_| !config.class_weights.is_empty()),
+            val_f1: found.and_then(|found| found.f1),
+            val_auc: found.and_then(|found| found.auc),
+            ema: found.and(config.ema).map(decimal),
+            learning_rate: config.learning_rate.at(last_step) * state.counters.learning_rate_factor,
+            seconds: state.counters.totals.seconds + started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Evaluates the network on the samples of an order; the members of a group evaluate their parts.
+    fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<Validation> {
+        let config = self.config;
+        let Some(group) = self.group else {
+            let (found, weighted) = evaluate_weighted(network, samples, order, &config.class_weights, config.cpu)?;
+            return Ok(Validation::of(&found, weighted, config.monitor));
+        };
+        let part = range(order.len(), group.rank(), group.size());
+        let classes = self.train_step.classifier.classes();
+        let probabilities = if config.monitor == Monitor::Auc { order.len() * classes } else { 0 };
+        // Loss, weighted loss, the confusion matrix, and the probabilities if they matter: in sums over all members.
+        let mut sums = vec![0.0; 2 + classes * classes + probabilities];
+        if !part.is_empty() {
+            let (found, weighted) =
+                evaluate_weighted(network, samples, &order[part.clone()], &config.class_weights, config.cpu)?;
+            (sums[0], sums[1]) = (found.loss * part.len() as f64, weighted * part.len() as f64);
+            let (counts, rows) = sums[2..].split_at_mut(classes * classes);
+            counts.iter_mut().zip(found.confusion.counts()).for_each(|(sum, &count)| *sum = count as f64);
+            let own = rows.chunks_exact_mut(classes).skip(part.start).zip(&found.probabilities);
+            own.for_each(|(row, found)| row.iter_mut().zip(found).for_each(|(to, &from)| *to = f64::from(from)));
+        }
+        group.sum(&mut sums);
+        let (counts, rows) = sums[2..].split_at(classes * classes);
+        let confusion = Confusion::of_counts(classes, counts.iter().map(|&count| count as u64).collect());
+        let found = Evaluation {
+            loss: sums[0] / order.len() as f64,
+            accuracy: confusion.accuracy(),
+            confusion,
+            probabilities: rows.chunks_exact(classes).map(|row| row.iter().map(|&p| p as f32).collect()).collect(),
+            predicted: Vec::new(),
+            labels: order.iter().map(|&index| samples.label(index)).collect(),
+        };
+        Ok(Validation::of(&found, sums[1] / order.len() as f64, config.monitor))
+    }
+
+    fn save(&self, network: &Network) -> Result<()> {
+        match &self.config.checkpoint {
+            _ if self.group.is_some_and(|group| group.rank() > 0) => Ok(()),
+            Some(checkpoint) => checkpoint::save(&checkpoint.path, &self.identity, network, &self.changes, &self.state),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is found on the validation data.
+#[derive(Debug, Clone, Copy)]
+struct Validation {
+    loss: f64,
+    accuracy: f64,
+    /// With the class weights.
+    weighted: f64,
+    f1: Option<f64>,
+    auc: Option<f64>,
+}
+
+impl Validation {
+    fn of(found: &Evaluation, weighted: f64, monitor: Monitor) -> Self {
+        let f1 = || found.confusion.macro_mean(Confusion::f1);
+        Self {
+            loss: found.loss,
+            accuracy: found.accuracy,
+            weighted,
+            f1: if monitor == Monitor::F1 { f1() } else { None },
+            auc: if monitor == Monitor::Auc { found.mean_roc_auc() } else { None },
+        }
+    }
+}
+
+/// The weights that training changes; the others are empty.
+fn copy(network: &Network, changes: &[bool]) -> Vec<Vec<f32>> {
+    let copied = |(weight, changes): (&crate::nn::Weight, &bool)| {
+        if *changes { weight.values().to_vec() } else { Vec::new() }
+    };
+    network.weights().iter().zip(changes).map(copied).collect()
+}
+
+/// Gives a network the weights of a [`copy`].
+fn put(network: &mut Network, copied: &[Vec<f32>]) {
+    for (weight, values) in network.weights_mut().iter_mut().zip(copied).filter(|(_, values)| !values.is_empty()) {
+        weight.values_mut().copy_from_slice(values);
+    }
+}
