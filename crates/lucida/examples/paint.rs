@@ -20,7 +20,7 @@ fn main() -> Result<()> {
         settings.size = size.parse().map_err(|_| Error::argument(format!("{size} is no number of pixels")))?;
     }
     let job = Job::new(Picture::open(photo.as_ref())?, vec![(brushwork()?, 1.0)]);
-    let made = transfer(network, &job, &settings, &mut |step: &Step<'_>| {
+    let made = transfer(&network, &job, &settings, &mut |step: &Step<'_>| {
         if let (Detail::Style(style), Some(done)) = (step.detail, step.fraction()) {
             eprintln!("{:.0} %: {:.4}", 100.0 * done, style.loss);
         }

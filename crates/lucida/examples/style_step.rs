@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let look = Preset::Gatys.settings(&network, cpu)?.look;
     let wave = |step: usize| -> Vec<f32> { (0..3 * size * size).map(|i| (i * step % 1009) as f32 / 4.0).collect() };
     let [content, style] = [7919, 104_729].map(|step| Canvas { size: [size, size], values: wave(step) });
-    let mut objective = Objective::new(network, &look, &content, &style, cpu, false)?;
+    let mut objective = Objective::new(&network, &look, &content, &style, cpu, false)?;
     let mut canvas = content;
     let mut gradient = vec![0.0; canvas.values.len()];
     let (mut first, mut second) = (vec![0.0; gradient.len()], vec![0.0; gradient.len()]);

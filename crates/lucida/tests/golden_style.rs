@@ -31,7 +31,7 @@ fn losses_and_gradient_are_those_of_keras() {
     assert_eq!((look.content_weight, look.style_weight, look.style[4].weight), (1.0, 1000.0, 0.2));
     let mixed = content.values.iter().zip(&style.values).map(|(c, s)| 0.7 * c + 0.3 * s).collect();
     let mixed = Canvas { size: [128, 128], values: mixed };
-    let mut objective = Objective::new(network, &look, &content, &style, cpu, true).unwrap();
+    let mut objective = Objective::new(&network, &look, &content, &style, cpu, true).unwrap();
     let mut gradient = vec![0.0; mixed.values.len()];
     let losses = objective.evaluate(&mixed, &mut gradient).unwrap();
 

@@ -58,7 +58,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
         ask(&mut |picture, place| {
             let original = unframed(picture.clone());
             let job = job(arguments, &original).map_err(told)?;
-            let made = transfer(network.clone(), &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
+            let made = transfer(&network, &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
             if made.stopped {
                 return Err(lucida::Error::Interrupted);
             }
@@ -199,7 +199,7 @@ impl Brush<'_> {
         let note = note(arguments, network.name(), settings);
         let mut way = Way::new(arguments, job, settings)?;
         let mut written = Ok(());
-        let made = transfer(network.clone(), job, settings, &mut |step: &Step<'_>| {
+        let made = transfer(network, job, settings, &mut |step: &Step<'_>| {
             let flow = bar.borrow_mut().update(step);
             if let Detail::Style(style) = &step.detail {
                 written = bar.borrow().suspend(|| way.step(style));

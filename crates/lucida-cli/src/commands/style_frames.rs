@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
     let mut written = 0;
     let read = |index: usize| Picture::open(&frames[index]);
-    let outcome = paint_frames(network, total, &styles, &sequence, read, &mut progress, |index, made| {
+    let outcome = paint_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
         let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&out.join(&names[index]), 8)?;
         written += 1;

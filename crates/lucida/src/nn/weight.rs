@@ -1,5 +1,6 @@
 //! The weights of a network.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Initializer;
@@ -17,12 +18,12 @@ pub struct WeightSpec {
     pub trainable: bool,
 }
 
-/// One weight: a named tensor.
+/// One weight: a named tensor. Clones share its values until one of them is changed, so that a network is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Weight {
     name: String,
     shape: Vec<usize>,
-    values: Vec<f32>,
+    values: Arc<Vec<f32>>,
     trainable: bool,
     version: u64,
 }
@@ -38,7 +39,7 @@ impl Weight {
     /// A weight of zeros.
     pub(crate) fn zeros(name: String, shape: Vec<usize>, trainable: bool) -> Self {
         let len = shape.iter().product();
-        Self { name, shape, values: vec![0.0; len], trainable, version: next_version() }
+        Self { name, shape, values: Arc::new(vec![0.0; len]), trainable, version: next_version() }
     }
 
     /// `layer/weight`, as in `conv2d_1/kernel`.
@@ -56,10 +57,10 @@ impl Weight {
         &self.values
     }
 
-    /// Its values, to change. Plans notice and pack them anew.
+    /// Its values, to change. Plans notice and pack them anew; clones keep the values as they were.
     pub fn values_mut(&mut self) -> &mut [f32] {
         self.version = next_version();
-        &mut self.values
+        Arc::make_mut(&mut self.values).as_mut_slice()
     }
 
     /// Whether gradient descent changes it.
@@ -74,5 +75,20 @@ impl Weight {
     /// Changes whenever the values may have changed.
     pub(crate) fn version(&self) -> u64 {
         self.version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_their_values_until_one_changes() {
+        let mut weight = Weight::zeros("dense/kernel".to_owned(), vec![2, 3], true);
+        let clone = weight.clone();
+        assert_eq!(clone.values().as_ptr(), weight.values().as_ptr());
+        weight.values_mut()[0] = 1.0;
+        assert_eq!((clone.values()[0], weight.values()[0]), (0.0, 1.0));
+        assert_ne!(clone.version(), weight.version());
     }
 }

@@ -32,7 +32,7 @@ impl Painting {
             ..settings
         };
         let job = Job::new(cat, vec![(brushwork()?, 1.0)]);
-        let made = transfer(network, &job, &settings, &mut ())?;
+        let made = transfer(&network, &job, &settings, &mut ())?;
         let [height, width] = made.canvas.size;
         Ok(Self {
             content: job.content.resize(width, height, Filter::Bilinear)?,

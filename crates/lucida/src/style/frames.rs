@@ -35,7 +35,7 @@ pub struct Sequence {
 /// As [`transfer`](super::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
 /// than the first; [`Error::Interrupted`] when `progress` stops it.
 pub fn paint_frames(
-    network: StyleNetwork,
+    network: &StyleNetwork,
     count: usize,
     styles: &[(Picture, f32)],
     sequence: &Sequence,
@@ -43,7 +43,6 @@ pub fn paint_frames(
     progress: &mut dyn Progress,
     mut done: impl FnMut(usize, &Transferred) -> Result<()>,
 ) -> Result<()> {
-    let mut network = network;
     let mut before: Option<(Canvas, Canvas)> = None;
     let mut share = Shard::default();
     for index in 0..count {
@@ -69,9 +68,8 @@ pub fn paint_frames(
             };
             progress.update(&Step { done: share.spent + step.done, total: Some(share.total()), detail, ..*step })
         };
-        let (made, back) = transfer_near(network, &job, settings, near.as_ref(), &mut of_frame)?;
+        let made = transfer_near(network, &job, settings, near.as_ref(), &mut of_frame)?;
         share.end();
-        network = back;
         done(index, &made)?;
         if made.stopped {
             return Err(Error::Interrupted);
@@ -158,7 +156,7 @@ mod tests {
         let mut painted: Vec<Canvas> = Vec::new();
         let style = crate::style::brushwork().unwrap();
         paint_frames(
-            network,
+            &network,
             3,
             &[(style, 1.0)],
             &sequence,
@@ -241,7 +239,7 @@ mod tests {
             done.push(step.fraction().unwrap());
             std::ops::ControlFlow::Continue(())
         };
-        paint_frames(network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
+        paint_frames(&network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
             steps.push(made.steps);
             Ok(())
         })
@@ -262,7 +260,7 @@ mod tests {
         };
         let shape = |i: usize| Ok(Picture::filled(64, 48 + 8 * i, &[9, 90, 200]));
         let styles = [(frame(0), 1.0)];
-        let result = paint_frames(network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
+        let result = paint_frames(&network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
         assert!(result.unwrap_err().to_string().contains("frame 2 has another shape"));
     }
 }

@@ -57,13 +57,13 @@ impl StyleNetwork {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such layer.
-    pub fn cut(self, layers: &[&str]) -> Result<Self> {
+    pub fn cut(&self, layers: &[&str]) -> Result<Self> {
         let mut deepest = 0;
         for layer in layers {
             deepest = deepest.max(self.network.find(layer)?);
         }
         let name = self.network.nodes()[deepest].name().to_owned();
-        Ok(Self { network: self.network.cut(&name)?, ..self })
+        Ok(Self { network: self.network.clone().cut(&name)?, preprocessing: self.preprocessing.clone() })
     }
 
     /// The same for images of another size.
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(pixel, [4.0, 3.0, 2.0]);
         let cut = network.cut(&["block1_conv1", "block2_conv1"]).unwrap();
         assert_eq!(cut.network().output().unwrap().name(), "block2_conv1");
-        assert!(cut.clone().cut(&["block5_conv1"]).unwrap_err().to_string().contains("block5_conv1"));
+        assert!(cut.cut(&["block5_conv1"]).unwrap_err().to_string().contains("block5_conv1"));
         assert!(cut.network().nodes().iter().any(|node| node.layer().class_name() == "AveragePooling2D"));
     }
 }

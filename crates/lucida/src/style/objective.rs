@@ -31,19 +31,19 @@ pub(super) struct StyleTarget {
 }
 
 impl StyleTarget {
-    /// Looks at an image of style. Gives the network back.
+    /// Looks at an image of style.
     ///
     /// # Errors
     /// [`Error::Argument`] when a layer does not exist; [`Error::Limit`] when the memory is too small.
     pub(super) fn measure(
-        network: StyleNetwork,
+        network: &StyleNetwork,
         look: &Look,
         style: &Canvas,
         eye: Eye,
-    ) -> Result<(Self, StyleNetwork)> {
+    ) -> Result<Self> {
         let names: Vec<&str> = look.style.iter().map(|layer| layer.name.as_str()).collect();
         if names.is_empty() {
-            return Ok((Self { layers: Vec::new() }, network));
+            return Ok(Self { layers: Vec::new() });
         }
         let mut sight = Sight::new(network, &names, style.size, eye, Back::Nothing)?;
         let mut products: Vec<Products> =
@@ -64,7 +64,7 @@ impl StyleTarget {
         }
         let sums = sums.iter().zip(&means).zip(mass);
         let layers = sums.map(|((sums, means), mass)| Moments::of_sums(sums, means, mass)).collect();
-        Ok((Self { layers }, sight.into_network()))
+        Ok(Self { layers })
     }
 
     /// The weighted mean of several styles: an image whose Gram matrices come as near to it as they can comes as near to
@@ -132,7 +132,7 @@ impl Objective {
     /// # Errors
     /// [`Error::Argument`] when the look names a layer that does not exist, or a weight that is none.
     pub fn new(
-        network: StyleNetwork,
+        network: &StyleNetwork,
         look: &Look,
         content: &Canvas,
         style: &Canvas,
@@ -142,12 +142,12 @@ impl Objective {
         let eye = Eye { cpu, exact, memory: None };
         look.check()?;
         let network = network.cut(&look.layers())?;
-        let (style, network) = StyleTarget::measure(network, look, style, eye)?;
-        Self::with_regions(network, look, content, vec![Region { mask: None, style }], eye)
+        let style = StyleTarget::measure(&network, look, style, eye)?;
+        Self::with_regions(&network, look, content, vec![Region { mask: None, style }], eye)
     }
 
     pub(super) fn with_regions(
-        network: StyleNetwork,
+        network: &StyleNetwork,
         look: &Look,
         content: &Canvas,
         regions: Vec<Region>,
@@ -199,11 +199,6 @@ impl Objective {
         };
         objective.set_content(content)?;
         Ok(objective)
-    }
-
-    /// Gives the network back.
-    pub(super) fn into_network(self) -> StyleNetwork {
-        self.sight.into_network()
     }
 
     /// The total loss and its parts for a canvas; its gradient with respect to the values of the canvas is written to

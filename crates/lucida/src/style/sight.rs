@@ -82,18 +82,18 @@ impl Part {
 impl Sight {
     /// A view of canvases of a size that is whole units of the network, for the outputs of `layers`.
     pub(super) fn new(
-        network: StyleNetwork,
+        network: &StyleNetwork,
         layers: &[&str],
         canvas: [usize; 2],
         eye: Eye,
         back: Back,
     ) -> Result<Self> {
-        let [unit, halo] = unit_and_halo(&network, layers)?;
-        let (network, tile) = match eye.memory {
+        let [unit, halo] = unit_and_halo(network, layers)?;
+        let tile = match eye.memory {
             Some(memory) => tile_for(network, layers, canvas, (eye, memory), back != Back::Nothing, (unit, halo))?,
-            None => (network, canvas),
+            None => canvas,
         };
-        let network = network.with_size(tile)?;
+        let network = network.clone().with_size(tile)?;
         let back = if tile != canvas && back != Back::Nothing { Back::Written } else { back };
         let plan = plan(&network, layers, eye, back)?;
         let mut numbers = 0..;
@@ -106,11 +106,6 @@ impl Sight {
         };
         let layers = layers.iter().enumerate().map(seen).collect::<Result<Vec<_>>>()?;
         Ok(Self { network, plan, canvas, tile, halo, unit, layers, seeds, linear })
-    }
-
-    /// The network, for another view.
-    pub(super) fn into_network(self) -> StyleNetwork {
-        self.network
     }
 
     /// The tiles, their cuts moved by so many units.
@@ -224,14 +219,14 @@ pub(super) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -> Result<[
 
 /// The largest tile that fits the memory.
 fn tile_for(
-    network: StyleNetwork,
+    network: &StyleNetwork,
     layers: &[&str],
     canvas: [usize; 2],
     (eye, memory): (Eye, u64),
     back: bool,
     (unit, halo): (usize, usize),
-) -> Result<(StyleNetwork, [usize; 2])> {
-    let network = network.with_size([PROBE, PROBE])?;
+) -> Result<[usize; 2]> {
+    let network = network.clone().with_size([PROBE, PROBE])?;
     let probe = plan(&network, layers, eye, if back { Back::Written } else { Back::Nothing })?;
     // A tile's features of one style layer at a time are put side by side, and so is their gradient.
     let copies = if back { 2 } else { 1 };
@@ -263,5 +258,5 @@ fn tile_for(
             limit: memory,
         });
     }
-    Ok((network, tile))
+    Ok(tile)
 }

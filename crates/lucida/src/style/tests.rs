@@ -76,7 +76,7 @@ fn the_gradient_of_the_total_is_that_of_finite_differences() {
     ] {
         let (content_canvas, style) = (painted(size, 1.0), painted([20, 18], 1.7));
         let look = look(norm, content, loss);
-        let mut objective = Objective::new(smooth(size), &look, &content_canvas, &style, Cpu::detect(), true).unwrap();
+        let mut objective = Objective::new(&smooth(size), &look, &content_canvas, &style, Cpu::detect(), true).unwrap();
         check_gradient(&mut objective, &painted(size, 0.6));
     }
 }
@@ -86,16 +86,15 @@ fn regions_have_styles_of_their_own() {
     let size = [12, 16];
     for loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
         let look = look(StyleNorm::Relative, ContentNorm::Relative, loss);
-        let mut network = smooth(size);
+        let network = smooth(size);
         let mut regions = Vec::new();
         for seed in [1.7, 0.3] {
-            let (style, back) = StyleTarget::measure(network, &look, &painted([20, 18], seed), eye()).unwrap();
+            let style = StyleTarget::measure(&network, &look, &painted([20, 18], seed), eye()).unwrap();
             let left = seed == 1.7;
             let mask = (0..size[0] * size[1]).map(|i| if (i % size[1] < 7) == left { 1.0 } else { 0.2 }).collect();
             regions.push(Region { mask: Some(mask), style });
-            network = back;
         }
-        let mut objective = Objective::with_regions(network, &look, &painted(size, 1.0), regions, eye()).unwrap();
+        let mut objective = Objective::with_regions(&network, &look, &painted(size, 1.0), regions, eye()).unwrap();
         check_gradient(&mut objective, &painted(size, 0.6));
     }
 }
@@ -107,7 +106,7 @@ fn memories_of_tiles(network: &StyleNetwork, look: &Look, size: [usize; 2]) -> V
     let mut memory = 256_000_000.0_f64;
     while memories.len() < 3 {
         let eye = Eye { memory: Some(memory as u64), exact: true, ..eye() };
-        let sight = Sight::new(network.clone(), &look.layers(), size, eye, Back::Written).unwrap();
+        let sight = Sight::new(network, &look.layers(), size, eye, Back::Written).unwrap();
         let tiles = sight.tiles([0, 0]).len();
         if tiles > most {
             most = tiles;
@@ -131,12 +130,12 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     let mut results = Vec::new();
     for memory in memories_of_tiles(&network, &look, size) {
         let eye = Eye { memory, exact: true, ..eye() };
-        let (style, network) = StyleTarget::measure(network.clone(), &look, &style, eye).unwrap();
-        let tiles = Sight::new(network.clone(), &look.layers(), size, eye, Back::Written).unwrap().tiles([0, 0]).len();
+        let style = StyleTarget::measure(&network, &look, &style, eye).unwrap();
+        let tiles = Sight::new(&network, &look.layers(), size, eye, Back::Written).unwrap().tiles([0, 0]).len();
         let mask: Vec<f32> = (0..size[0] * size[1]).map(|i| (i % size[1]) as f32 / 159.0).collect();
         for mask in [None, Some(mask)] {
             let region = Region { mask, style: style.clone() };
-            let mut objective = Objective::with_regions(network.clone(), &look, &content, vec![region], eye).unwrap();
+            let mut objective = Objective::with_regions(&network, &look, &content, vec![region], eye).unwrap();
             for phase in [[0, 0], [1, 2]] {
                 let mut gradient = vec![0.0; canvas.values.len()];
                 let losses = objective.evaluate_at(&canvas, phase, &mut gradient).unwrap();
@@ -184,14 +183,14 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
             seen.push((style.scale, style.step, step.fraction().unwrap(), style.loss));
             ControlFlow::Continue(())
         };
-        let made = transfer(network(), &job(), &settings, &mut tell).unwrap();
+        let made = transfer(&network(), &job(), &settings, &mut tell).unwrap();
         assert_eq!(made.canvas.size, [48, 64]);
         assert!(made.end.total < 0.8 * made.start.total, "{preset:?}: {} to {}", made.start.total, made.end.total);
         assert!(!made.stopped && made.steps == seen.len());
         let last = seen.last().unwrap();
         assert!((last.2 - 1.0).abs() < 1e-9 && last.1 == [12, 12], "{last:?}");
         assert!(seen.windows(2).all(|pair| pair[1].2 > pair[0].2));
-        let again = transfer(network(), &job(), &settings, &mut ()).unwrap();
+        let again = transfer(&network(), &job(), &settings, &mut ()).unwrap();
         assert_eq!(again.canvas, made.canvas);
     }
 }
@@ -205,7 +204,7 @@ fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
         assert_eq!(style.picture().unwrap().width(), style.size[1]);
         if style.step[0] < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let made = transfer(network(), &job(), &settings, &mut stop).unwrap();
+    let made = transfer(&network(), &job(), &settings, &mut stop).unwrap();
     assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
 }
 
@@ -218,7 +217,7 @@ fn what_is_wholly_preserved_is_the_content() {
             (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, Some(44), 3, 3);
             settings.look.style_loss = style_loss;
             let job = Job { preserve: Some(white.clone()), ..job() };
-            let made = transfer(network(), &job, &settings, &mut ()).unwrap();
+            let made = transfer(&network(), &job, &settings, &mut ()).unwrap();
             let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
             assert_eq!(made.canvas.to_picture().unwrap(), content.to_picture().unwrap(), "{preset:?} {style_loss:?}");
         }
@@ -234,7 +233,7 @@ fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
     (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, None, 3, 3);
     let styles = vec![(picture([64, 50], 1.7), 1.0), (picture([64, 50], 0.4), 1.0)];
     let job = Job { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..job() };
-    let made = transfer(network(), &job, &settings, &mut ()).unwrap();
+    let made = transfer(&network(), &job, &settings, &mut ()).unwrap();
     let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
     let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
     assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
@@ -245,7 +244,7 @@ fn what_cannot_be_painted_is_refused() {
     let settings = Settings { size: 64, ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
     let refused = |job: &Job, settings: &Settings| {
         let mut never = |_: &Step<'_>| panic!("no step is made");
-        transfer(network(), job, settings, &mut never).unwrap_err().to_string()
+        transfer(&network(), job, settings, &mut never).unwrap_err().to_string()
     };
     let tiny = Job { content: picture([1, 1], 1.0), ..job() };
     assert!(refused(&tiny, &settings).contains("the content has 1x1 pixels"));
@@ -280,7 +279,7 @@ fn the_edge_of_a_style_image_is_not_painted() {
     let made = |width: usize| {
         let styles = vec![(framed(width).to_picture().unwrap(), 1.0)];
         let job = Job { styles, ..job() };
-        transfer(network(), &job, &settings, &mut ()).unwrap().canvas
+        transfer(&network(), &job, &settings, &mut ()).unwrap().canvas
     };
     let (bare, thin, thick) = (made(0), made(4), made(40));
     // A frame that is wider than what is cut off is part of the style: cut it off the file.
@@ -294,7 +293,7 @@ fn flat_areas_are_not_painted_in_blocks() {
     (settings.size, settings.smallest, settings.first_steps) = (96, None, 6);
     for colours in [Colours::Luminance, Colours::Style] {
         let job = Job { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..job() };
-        let made = transfer(network(), &job, &settings, &mut ()).unwrap().canvas;
+        let made = transfer(&network(), &job, &settings, &mut ()).unwrap().canvas;
         // Far from the border: a grid repeats itself with the stride of the deepest layer.
         let part = |left: usize| super::colours::gray(&made.crop([32, left], [24, 24]));
         let (inner, shifted) = (part(32), part(36));

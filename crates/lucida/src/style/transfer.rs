@@ -85,22 +85,22 @@ pub struct Transferred {
 /// [`Error::Argument`] when an image is too small, a setting is invalid or a layer does not exist; [`Error::Memory`] when
 /// the memory is too small for the smallest tiles.
 pub fn transfer(
-    network: StyleNetwork,
+    network: &StyleNetwork,
     job: &Job,
     settings: &Settings,
     progress: &mut dyn Progress,
 ) -> Result<Transferred> {
-    Ok(transfer_near(network, job, settings, None, progress)?.0)
+    transfer_near(network, job, settings, None, progress)
 }
 
-/// As [`transfer`], near to an image in the last size; gives the network back.
+/// As [`transfer`], near to an image in the last size.
 pub(super) fn transfer_near(
-    network: StyleNetwork,
+    network: &StyleNetwork,
     job: &Job,
     settings: &Settings,
     near: Option<&Near>,
     progress: &mut dyn Progress,
-) -> Result<(Transferred, StyleNetwork)> {
+) -> Result<Transferred> {
     settings.check()?;
     let last = job.check(settings)?;
     let sizes = sizes(last, settings.smallest);
@@ -115,27 +115,22 @@ pub(super) fn transfer_near(
         settings,
         near,
         unit,
-        network: Some(network),
+        network,
         taken: 0,
         work: work(&sizes, settings),
     };
     painting.check_memory(last)?;
-    let mut done: Option<Done> = None;
-    for (number, &size) in sizes.iter().enumerate() {
-        let painted = painting.paint([number, sizes.len()], size, done.take(), progress)?;
-        let stopped = painted.stopped;
-        done = Some(painted);
-        if stopped {
+    let mut done = painting.paint([0, sizes.len()], sizes[0], None, progress)?;
+    for (number, &size) in sizes.iter().enumerate().skip(1) {
+        if done.stopped {
             break;
         }
+        done = painting.paint([number, sizes.len()], size, Some(done), progress)?;
     }
-    let Some(Done { picture, start, end, stopped, .. }) = done else {
-        return Err(Error::Bug("no size was painted".into()));
-    };
+    let Done { picture, start, end, stopped, .. } = done;
     let mut canvas = picture.resize(last)?;
     job.colours.finish(&mut canvas, &Canvas::of_picture_at(&job.content, last)?);
-    let network = painting.network.take().ok_or_else(|| Error::Bug("the network is in use".into()))?;
-    Ok((Transferred { canvas, start, end, steps: painting.taken, stopped }, network))
+    Ok(Transferred { canvas, start, end, steps: painting.taken, stopped })
 }
 
 /// The work of all steps: pixels.
@@ -190,7 +185,8 @@ struct Painting<'a> {
     settings: &'a Settings,
     near: Option<&'a Near>,
     unit: usize,
-    network: Option<StyleNetwork>,
+    /// The part of the network that the layers need.
+    network: StyleNetwork,
     /// Steps so far.
     taken: usize,
     /// Pixels of the steps that are done, and of all.
@@ -208,10 +204,9 @@ impl Painting<'_> {
         let settings = self.settings;
         let geometry = Geometry::new(size, self.unit);
         let eye = Eye { cpu: settings.cpu, exact: false, memory: self.memory_for(geometry.canvas) };
-        let network = self.network.take().ok_or_else(|| Error::Bug("the network is in use".into()))?;
-        let (regions, network) = self.regions(network, geometry, eye)?;
+        let regions = self.regions(geometry, eye)?;
         let content = self.on_canvas(&self.content, geometry)?;
-        let objective = Objective::with_regions(network, &settings.look, &content, regions, eye)?;
+        let objective = Objective::with_regions(&self.network, &settings.look, &content, regions, eye)?;
         let mut scene = self.scene(objective, scale, geometry, &content)?;
         let over = match before {
             Some(_) => {
@@ -244,7 +239,6 @@ impl Painting<'_> {
         if let Some(over) = over {
             done.start = over;
         }
-        self.network = Some(scene.objective.into_network());
         Ok(done)
     }
 
@@ -268,17 +262,13 @@ impl Painting<'_> {
     }
 
     /// Whether the largest image can be painted in the memory there is, before the small ones are.
-    fn check_memory(&mut self, last: [usize; 2]) -> Result<()> {
+    fn check_memory(&self, last: [usize; 2]) -> Result<()> {
         let geometry = Geometry::new(last, self.unit);
         let (settings, memory) = (self.settings, self.memory_for(geometry.canvas));
         let (Some(allowed), Some(memory)) = (settings.memory, memory) else { return Ok(()) };
-        let Some(network) = self.network.take() else { return Ok(()) };
         let eye = Eye { cpu: settings.cpu, exact: false, memory: Some(memory) };
-        match Sight::new(network, &settings.look.layers(), geometry.canvas, eye, Back::Written) {
-            Ok(sight) => {
-                self.network = Some(sight.into_network());
-                Ok(())
-            }
+        match Sight::new(&self.network, &settings.look.layers(), geometry.canvas, eye, Back::Written) {
+            Ok(_) => Ok(()),
             Err(Error::Limit { got, .. }) => Err(self.too_large(last, got, allowed)),
             Err(other) => Err(other),
         }
@@ -334,8 +324,7 @@ impl Painting<'_> {
     }
 
     /// The styles at a size of the result, and where each is painted.
-    fn regions(&self, network: StyleNetwork, geometry: Geometry, eye: Eye) -> Result<(Vec<Region>, StyleNetwork)> {
-        let mut network = network;
+    fn regions(&self, geometry: Geometry, eye: Eye) -> Result<Vec<Region>> {
         let mut targets = Vec::new();
         for (style, weight) in &self.styles {
             let [height, width] = [style.height(), style.width()];
@@ -344,9 +333,8 @@ impl Painting<'_> {
             let longer = style_side(geometry.picture, self.settings).max(least);
             let size = scaled("the style", [height, width], longer)?;
             let canvas = self.style_canvas(style, size)?;
-            let (target, back) = StyleTarget::measure(network, &self.settings.look, &canvas, eye)?;
+            let target = StyleTarget::measure(&self.network, &self.settings.look, &canvas, eye)?;
             targets.push((target, *weight));
-            network = back;
         }
         // What is preserved has no style.
         let free = match &self.job.preserve {
@@ -355,7 +343,7 @@ impl Painting<'_> {
         };
         let Some(masks) = &self.masks else {
             let parts: Vec<_> = targets.iter().map(|(target, weight)| (target, *weight)).collect();
-            return Ok((vec![Region { mask: free, style: StyleTarget::blend(&parts) }], network));
+            return Ok(vec![Region { mask: free, style: StyleTarget::blend(&parts) }]);
         };
         let mut regions = Vec::new();
         for (mask, (style, _)) in masks.iter().zip(targets) {
@@ -365,7 +353,7 @@ impl Painting<'_> {
             }
             regions.push(Region { mask: Some(mask), style });
         }
-        Ok((regions, network))
+        Ok(regions)
     }
 
     fn start(&self, geometry: Geometry, content: &Canvas) -> Result<Canvas> {

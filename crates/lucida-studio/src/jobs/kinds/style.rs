@@ -123,7 +123,7 @@ impl Work for Painter {
             }
             Ok::<_, Error>(())
         };
-        let painted = transfer(network, &painting, &settings, &mut |step: &Step<'_>| {
+        let painted = transfer(&network, &painting, &settings, &mut |step: &Step<'_>| {
             let Detail::Style(style) = &step.detail else { return job.flow() };
             let ([height, width], [number, steps]) = (style.size, style.step);
             let done = step.fraction().unwrap_or(0.0);
