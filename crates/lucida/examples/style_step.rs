@@ -22,10 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let model = Model::of_architecture(zoo::find("vgg19")?, &Options::without_top().size(size, size).seed(1))?;
     let network = StyleNetwork::new(model, Pooling::Max)?;
-    let look = Preset::Gatys.settings(&network, cpu)?.look;
+    let loss = Preset::Gatys.config(&network, cpu)?.loss;
     let wave = |step: usize| -> Vec<f32> { (0..3 * size * size).map(|i| (i * step % 1009) as f32 / 4.0).collect() };
     let [content, style] = [7919, 104_729].map(|step| Canvas { size: [size, size], values: wave(step) });
-    let mut objective = Objective::new(&network, &look, &content, &style, cpu, false)?;
+    let mut objective = Objective::new(&network, &loss, &content, &style, cpu, false)?;
     let mut canvas = content;
     let mut gradient = vec![0.0; canvas.values.len()];
     let (mut first, mut second) = (vec![0.0; gradient.len()], vec![0.0; gradient.len()]);

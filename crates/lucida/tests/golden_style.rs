@@ -27,11 +27,11 @@ fn losses_and_gradient_are_those_of_keras() {
     let network = StyleNetwork::new(model, Pooling::Max).unwrap();
 
     let cpu = Cpu::detect();
-    let look = Preset::Gatys.settings(&network, cpu).unwrap().look;
-    assert_eq!((look.content_weight, look.style_weight, look.style[4].weight), (1.0, 1000.0, 0.2));
+    let loss = Preset::Gatys.config(&network, cpu).unwrap().loss;
+    assert_eq!((loss.content_weight, loss.style_weight, loss.style[4].weight), (1.0, 1000.0, 0.2));
     let mixed = content.values.iter().zip(&style.values).map(|(c, s)| 0.7 * c + 0.3 * s).collect();
     let mixed = Canvas { size: [128, 128], values: mixed };
-    let mut objective = Objective::new(&network, &look, &content, &style, cpu, true).unwrap();
+    let mut objective = Objective::new(&network, &loss, &content, &style, cpu, true).unwrap();
     let mut gradient = vec![0.0; mixed.values.len()];
     let losses = objective.evaluate(&mixed, &mut gradient).unwrap();
 

@@ -11,8 +11,8 @@ use lucida::data::{FileKind, Filter, Picture, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, Colours, Film, Job, Lbfgs, Optimizer, Original, Painted, Pooling, Preset, Settings, Start, StyleLoss,
-    StyleNetwork, transfer,
+    self, Canvas, ColorMode, GifRecorder, InitialImage, Lbfgs, Original, Pooling, Preset, StyleConfig, StyleLoss,
+    StyleNetwork, StyleOptimizer, StyleRequest, StyledImage, transfer,
 };
 use lucida::{bulk, nearest_name};
 
@@ -68,7 +68,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             };
             let path = place.ready("png")?;
             let note = note(arguments, &name, &settings);
-            Painted { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
+            StyledImage { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
             let [height, width] = canvas.size;
             answer(&json!({
                 "picture": path.strip_prefix(out).unwrap_or(&path),
@@ -186,14 +186,14 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
 struct Brush<'a> {
     arguments: &'a Style,
     network: StyleNetwork,
-    settings: Settings,
+    settings: StyleConfig,
     bits: u8,
     bar: RefCell<Bar>,
 }
 
 impl Brush<'_> {
     /// Paints, and writes the file; whether it was stopped before its end.
-    fn paint(&self, original: &Original, job: &Job, out: &Path, context: Context) -> Result<bool> {
+    fn paint(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<bool> {
         let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
@@ -213,7 +213,7 @@ impl Brush<'_> {
             false => made.canvas,
         };
         let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
-        Painted { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
+        StyledImage { canvas: &canvas, alpha, profile, note: &note }.save(out, *bits)?;
         way.finish(&canvas)?;
         let [height, width] = canvas.size;
         let text = format!(
@@ -235,7 +235,7 @@ pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
 }
 
 /// The images of a command line.
-fn job(arguments: &Style, original: &Original) -> Result<Job> {
+fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
     let weights = match arguments.blend.len() {
         0 => vec![1.0; arguments.styles.len()],
         count if count == arguments.styles.len() => arguments.blend.iter().map(|&weight| weight as f32).collect(),
@@ -243,11 +243,11 @@ fn job(arguments: &Style, original: &Original) -> Result<Job> {
     };
     let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
     let open = |path: &Option<PathBuf>| path.as_deref().map(Picture::open).transpose();
-    Ok(Job {
+    Ok(StyleRequest {
         mask: open(&arguments.mask)?,
         preserve: open(&arguments.preserve)?,
         colours: arguments.painting.colours(),
-        ..Job::new(original.picture.clone(), styles.collect::<Result<_>>()?)
+        ..StyleRequest::new(original.picture.clone(), styles.collect::<Result<_>>()?)
     })
 }
 
@@ -268,7 +268,7 @@ pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
 }
 
 /// The library's words on images and masks, with the names of the files.
-fn check(job: &Job, settings: &Settings, arguments: &Style) -> Result<()> {
+fn check(job: &StyleRequest, settings: &StyleConfig, arguments: &Style) -> Result<()> {
     job.check(settings).map(drop).map_err(|problem| {
         let mut text = problem.to_string();
         let name = |path: &Path| path.display().to_string();
@@ -294,8 +294,8 @@ fn check(job: &Job, settings: &Settings, arguments: &Style) -> Result<()> {
 
 impl Painting {
     /// The network and the settings of a command line.
-    pub(super) fn open(&self, context: Context) -> Result<(StyleNetwork, Settings)> {
-        let model = style::choose(self.network.as_deref(), self.weights.as_deref())?;
+    pub(super) fn open(&self, context: Context) -> Result<(StyleNetwork, StyleConfig)> {
+        let model = style::choose_network(self.network.as_deref(), self.weights.as_deref())?;
         let builtin = model.network.name() == "vgg16_builtin";
         if builtin && self.network.is_none() {
             context.output.note(
@@ -313,14 +313,14 @@ impl Painting {
             PresetName::Gatys => Preset::Gatys,
             PresetName::Tensorflow => Preset::TensorFlow,
         };
-        let mut settings = preset.settings(&network, context.cpu)?;
+        let mut settings = preset.config(&network, context.cpu)?;
         settings.size = self.size.map_or(settings.size, |size| size as usize);
         settings.style_scale = self.style_scale as f32;
         settings.seed = self.seed;
         settings.memory = Some(self.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0));
-        settings.look.style_weight *= self.style_weight as f32;
-        settings.look.variation_weight *= self.smoothness as f32;
-        settings.look.style_loss = match self.style_loss {
+        settings.loss.style_weight *= self.style_weight as f32;
+        settings.loss.variation_weight *= self.smoothness as f32;
+        settings.loss.style_loss = match self.style_loss {
             StyleLossName::Gram => StyleLoss::Gram,
             StyleLossName::Wasserstein => StyleLoss::Wasserstein,
         };
@@ -331,30 +331,30 @@ impl Painting {
             settings.smallest = (coarsest > 0).then_some(coarsest as usize);
         }
         match self.optimizer {
-            Some(StyleOptimizerName::Lbfgs) => settings.optimizer = Optimizer::Lbfgs(Lbfgs { history: 10 }),
-            Some(StyleOptimizerName::Adam) if !matches!(settings.optimizer, Optimizer::Adam(_)) => {
-                settings.optimizer = Preset::Best.settings(&network, context.cpu)?.optimizer;
+            Some(StyleOptimizerName::Lbfgs) => settings.optimizer = StyleOptimizer::Lbfgs(Lbfgs { history: 10 }),
+            Some(StyleOptimizerName::Adam) if !matches!(settings.optimizer, StyleOptimizer::Adam(_)) => {
+                settings.optimizer = Preset::Best.config(&network, context.cpu)?.optimizer;
             }
             _ => {}
         }
         settings.start = match &self.init {
-            StartArgument::Content => Start::Content,
-            StartArgument::Noise => Start::Noise,
-            StartArgument::File(path) => Start::Picture(Picture::open(path)?),
+            StartArgument::Content => InitialImage::Content,
+            StartArgument::Noise => InitialImage::Noise,
+            StartArgument::File(path) => InitialImage::Picture(Picture::open(path)?),
         };
         Ok((network, settings))
     }
 
-    pub(super) fn colours(&self) -> Colours {
+    pub(super) fn colours(&self) -> ColorMode {
         match self.keep_colors {
-            None => Colours::Style,
-            Some(KeepColors::Luminance) => Colours::Luminance,
-            Some(KeepColors::Histogram) => Colours::Histogram,
+            None => ColorMode::Style,
+            Some(KeepColors::Luminance) => ColorMode::Luminance,
+            Some(KeepColors::Histogram) => ColorMode::Histogram,
         }
     }
 
     /// The options that make an image what it is, for its metadata.
-    pub(super) fn note(&self, network: &str, settings: &Settings) -> String {
+    pub(super) fn note(&self, network: &str, settings: &StyleConfig) -> String {
         format!(
             "preset {:?}, network {network}, size {}, style weight {}, style scale {}, seed {}",
             self.preset, settings.size, self.style_weight, self.style_scale, self.seed
@@ -364,7 +364,7 @@ impl Painting {
 }
 
 /// How an image was made.
-fn note(arguments: &Style, network: &str, settings: &Settings) -> String {
+fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let styles: Vec<String> = arguments.styles.iter().map(|path| name(path)).collect();
     format!(
@@ -395,7 +395,7 @@ fn preview_name(number: usize) -> String {
 /// What is shown and written on the way.
 struct Way<'a> {
     arguments: &'a Style,
-    film: Option<Film>,
+    film: Option<GifRecorder>,
     screen: Option<Screen>,
     shown: bool,
     steps: usize,
@@ -403,8 +403,8 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn new(arguments: &'a Style, job: &Job, settings: &Settings) -> Result<Self> {
-        let film = arguments.gif.is_some().then(|| job.check(settings).map(Film::new)).transpose()?;
+    fn new(arguments: &'a Style, job: &StyleRequest, settings: &StyleConfig) -> Result<Self> {
+        let film = arguments.gif.is_some().then(|| job.check(settings).map(GifRecorder::new)).transpose()?;
         let screen = if arguments.show { Screen::detect() } else { None };
         Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0 })
     }

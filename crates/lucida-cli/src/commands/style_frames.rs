@@ -9,7 +9,7 @@ use lucida::core::{Progress, Step};
 use lucida::data::Picture;
 use lucida::files;
 use lucida::nn::counted;
-use lucida::style::{Painted, Sequence, paint_frames};
+use lucida::style::{FrameSequence, StyledImage, stylize_frames};
 
 use super::Context;
 use super::style::{open_style, style_name};
@@ -55,15 +55,18 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
         env!("CARGO_PKG_VERSION"),
         arguments.painting.note(network.name(), &settings)
     );
-    let sequence =
-        Sequence { settings, steps: arguments.frame_steps as usize, temporal_weight: arguments.temporal_weight as f32 };
+    let sequence = FrameSequence {
+        config: settings,
+        steps: arguments.frame_steps as usize,
+        temporal_weight: arguments.temporal_weight as f32,
+    };
     let (output, total) = (context.output, frames.len());
     let bar = RefCell::new(Bar::new(output));
     let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
     let mut written = 0;
     let read = |index: usize| Picture::open(&frames[index]);
-    let outcome = paint_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
-        let painted = Painted { canvas: &made.canvas, alpha: None, profile: None, note: &note };
+    let outcome = stylize_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
+        let painted = StyledImage { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&out.join(&names[index]), 8)?;
         written += 1;
         bar.borrow()

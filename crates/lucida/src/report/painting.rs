@@ -4,7 +4,7 @@ use super::Depth;
 use super::apart::CAT;
 use crate::data::{Filter, Limits, Picture};
 use crate::plot::{Content, Gallery};
-use crate::style::{Job, Pooling, Preset, Settings, StyleNetwork, brushwork, transfer};
+use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, brushwork, transfer};
 use crate::weights::builtin_vgg16;
 use crate::{Cpu, Result};
 
@@ -23,15 +23,15 @@ impl Painting {
     pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
         let cat = Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
         let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
-        let settings = Preset::Best.settings(&network, cpu)?;
-        let settings = Settings {
+        let settings = Preset::Best.config(&network, cpu)?;
+        let settings = StyleConfig {
             size: depth.painting_size,
             steps: depth.painting_steps,
             first_steps: depth.painting_steps,
             seed,
             ..settings
         };
-        let job = Job::new(cat, vec![(brushwork()?, 1.0)]);
+        let job = StyleRequest::new(cat, vec![(brushwork()?, 1.0)]);
         let made = transfer(&network, &job, &settings, &mut ())?;
         let [height, width] = made.canvas.size;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The image that is painted: floats rather than bytes.
+//! The image that is optimized: floats rather than bytes.
 
 use crate::Result;
 use crate::data::{Filter, Picture, resize_floats};

@@ -5,58 +5,39 @@
 //! arrangement of the content, as the features of a deep layer tell it, and the textures of the style, as the
 //! correlations between the features of several layers tell them.
 //!
-//! - what is asked of the image: [`content`](ContentNorm), [`StyleLoss`] on Gram matrices or on Gaussians, [`Variation`],
-//!   put together by an [`Objective`];
-//! - how the image gets there: [`Adam`] or [`Lbfgs`], through a pyramid of sizes ([`Settings`]);
-//! - [`transfer`] does it all for a [`Job`].
+//! - `losses`: [content](ContentNorm), [style](StyleLoss) on Gram matrices or on Gaussians, and [`TotalVariation`], summed by an
+//!   [`Objective`];
+//! - `optim`: [`Adam`] and [`Lbfgs`] over pixels;
+//! - `pipeline`: [`transfer`] runs a [`StyleRequest`] through a pyramid of sizes, in tiles where memory is short;
+//! - `video`: [`stylize_frames`] with temporal consistency.
 
-mod adam;
 mod brushwork;
 mod canvas;
-mod choose;
-mod colours;
-mod content;
-mod features;
-mod fill;
-mod film;
-mod flow;
-mod frames;
-mod geometry;
-mod lbfgs;
-mod line_search;
-mod look;
-mod mask;
+mod choose_network;
+mod losses;
 mod network;
-mod objective;
-mod parts;
+mod optim;
+mod pipeline;
 mod preset;
-mod pyramid;
-mod run;
 mod save;
-mod scene;
-mod sight;
-mod style_loss;
 #[cfg(test)]
 mod tests;
-mod tiles;
-mod transfer;
-mod variation;
-mod wasserstein;
+mod video;
 
-pub use adam::Adam;
 pub use brushwork::{BRUSHWORK, brushwork};
 pub use canvas::Canvas;
-pub use choose::{NETWORKS, choose};
-pub use colours::Colours;
-pub use content::ContentNorm;
-pub use film::Film;
-pub use frames::{Sequence, paint_frames};
-pub use lbfgs::Lbfgs;
-pub use look::{Layer, Look};
+pub use choose_network::{NETWORKS, choose_network};
+pub use losses::config::{LayerWeight, LossConfig};
+pub use losses::content::ContentNorm;
+pub use losses::objective::{Losses, Objective};
+pub use losses::style::{StyleLoss, StyleNorm};
+pub use losses::variation::TotalVariation;
 pub use network::{Pooling, StyleNetwork};
-pub use objective::{Losses, Objective};
-pub use preset::{Optimizer, Preset, Settings, Start};
-pub use save::{Original, Painted};
-pub use style_loss::{StyleLoss, StyleNorm};
-pub use transfer::{Job, Transferred, transfer};
-pub use variation::Variation;
+pub use optim::adam::Adam;
+pub use optim::lbfgs::Lbfgs;
+pub use pipeline::colors::ColorMode;
+pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
+pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
+pub use save::{Original, StyledImage};
+pub use video::frames::{FrameSequence, stylize_frames};
+pub use video::gif::GifRecorder;

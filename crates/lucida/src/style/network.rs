@@ -1,11 +1,11 @@
-//! The network that looks, and what it makes of pixels.
+//! The feature network, and its preprocessing of pixels.
 
 use crate::data::{Colour, Preprocessing};
 use crate::nn::Network;
 use crate::weights::Model;
 use crate::{Error, Result};
 
-/// How maps are made smaller between the blocks.
+/// The pooling between the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pooling {
     /// By the largest value, as the network was trained.
@@ -15,7 +15,7 @@ pub enum Pooling {
     Average,
 }
 
-/// A network for images of any size, and how it takes them.
+/// A feature network for images of any size, with its preprocessing.
 #[derive(Debug, Clone)]
 pub struct StyleNetwork {
     pub(super) network: Network,
@@ -69,12 +69,12 @@ impl StyleNetwork {
     /// The same for images of another size.
     ///
     /// # Errors
-    /// [`Error::Argument`] or [`Error::Layer`] when the network cannot take them.
+    /// [`Error::Argument`] or [`Error::LayerWeight`] when the network cannot take them.
     pub(super) fn with_size(self, [height, width]: [usize; 2]) -> Result<Self> {
         Ok(Self { network: self.network.with_input_size(height, width)?, ..self })
     }
 
-    /// Rows of red, green and blue to what the network takes.
+    /// Converts rows of red, green and blue to the network's input.
     pub(super) fn to_input(&self, pixels: &[f32], input: &mut [f32]) {
         let Preprocessing { divisor, mean, std, .. } = &self.preprocessing;
         let from = self.order();
@@ -85,7 +85,7 @@ impl StyleNetwork {
         }
     }
 
-    /// Gradients of what the network takes, added to those of red, green and blue.
+    /// Adds gradients of the network's input to those of red, green and blue.
     pub(super) fn add_gradient(&self, input: &[f32], pixels: &mut [f32]) {
         let Preprocessing { divisor, std, .. } = &self.preprocessing;
         let from = self.order();

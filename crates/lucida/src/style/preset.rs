@@ -1,21 +1,24 @@
-//! Settings, and where they come from.
+//! StyleConfig, and where they come from.
 
-use super::{Adam, Canvas, ContentNorm, Layer, Lbfgs, Look, Pooling, StyleLoss, StyleNetwork, StyleNorm, Variation};
+use super::{
+    Adam, Canvas, ContentNorm, LayerWeight, Lbfgs, LossConfig, Pooling, StyleLoss, StyleNetwork, StyleNorm,
+    TotalVariation,
+};
 use crate::data::Picture;
 use crate::{Cpu, Error, Result};
 
-/// How the pixels are changed.
+/// The optimizer over pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Optimizer {
+pub enum StyleOptimizer {
     /// Small steps of like size.
     Adam(Adam),
     /// Steps that know how the loss bends: fewer of them are needed, and more memory.
     Lbfgs(Lbfgs),
 }
 
-/// What is painted over.
+/// The initial image of the optimization.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Start {
+pub enum InitialImage {
     /// The content.
     #[default]
     Content,
@@ -27,7 +30,7 @@ pub enum Start {
     Canvas(Canvas),
 }
 
-/// Where settings come from.
+/// A preset of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preset {
     /// The best results that were found by looking at them: coarse to fine, with losses that do not depend on network and
@@ -40,36 +43,36 @@ pub enum Preset {
     TensorFlow,
 }
 
-/// How an image is painted.
+/// The configuration of style transfer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// What is asked of it.
-    pub look: Look,
-    /// How its pixels are changed.
-    pub optimizer: Optimizer,
+pub struct StyleConfig {
+    /// What is minimized.
+    pub loss: LossConfig,
+    /// The optimizer over pixels.
+    pub optimizer: StyleOptimizer,
     /// The longer side of the result in pixels.
     pub size: usize,
-    /// The longer side of the first and smallest image that is painted; each is larger than the one before by the root of
-    /// 2. Without it, the result is painted at once.
+    /// The longer side of the first and smallest scale; each is larger than the one before by the root of
+    /// 2. Without it, there is one scale.
     pub smallest: Option<usize>,
     /// Steps in each size but the first.
     pub steps: usize,
     /// Steps in the first size, which may be the only one.
     pub first_steps: usize,
-    /// How much of the mean image is kept in a step, from 0 (none: the result is the last image) to below 1.
+    /// How much of the mean image is preserve in a step, from 0 (none: the result is the last image) to below 1.
     pub averaging: f32,
     /// Whether values outside of 0 to 255 are clipped after each step of Adam.
     pub clip: bool,
-    /// What is painted over.
-    pub start: Start,
-    /// The largest gray noise, in levels of 0 to 255, that is added to [`Start::Content`]: flat areas have no texture to
+    /// The initial image.
+    pub start: InitialImage,
+    /// The largest gray noise, in levels of 0 to 255, that is added to [`InitialImage::Content`]: flat areas have no texture to
     /// start from.
     pub dither: f32,
     /// The longer side of a style image, in parts of that of the result.
     pub style_scale: f32,
     /// The seed of all random numbers.
     pub seed: u64,
-    /// The most memory in bytes that the work may take, about; where it is not enough for the whole image, steps are
+    /// The most memory in bytes that it may take, about; where it is not enough for the whole image, steps are
     /// made of tiles.
     pub memory: Option<u64>,
     /// What to run on.
@@ -82,44 +85,44 @@ impl Preset {
         Pooling::Max
     }
 
-    /// Its settings for a network: all five blocks of a VGG, or as many of them as there are.
+    /// Its config for a network: all five blocks of a VGG, or as many of them as there are.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network is no VGG.
-    pub fn settings(self, network: &StyleNetwork, cpu: Cpu) -> Result<Settings> {
+    pub fn config(self, network: &StyleNetwork, cpu: Cpu) -> Result<StyleConfig> {
         let has = |layer: &str| network.network().find(layer).is_ok();
         let blocks = (1..=5).take_while(|block| has(&format!("block{block}_conv1"))).count();
         if blocks < 3 {
             let name = network.name();
             return Err(Error::Unsupported(format!("network {name} is no VGG: its layers have to be named")));
         }
-        let style = |weights: &[f32]| -> Vec<Layer> {
-            let layer = |(block, &weight): (usize, &f32)| Layer::new(format!("block{block}_conv1"), weight);
+        let style = |weights: &[f32]| -> Vec<LayerWeight> {
+            let layer = |(block, &weight): (usize, &f32)| LayerWeight::new(format!("block{block}_conv1"), weight);
             (1..=blocks).zip(weights).map(layer).collect()
         };
         let equal = style(&vec![1.0 / blocks as f32; blocks]);
         let deepest = if blocks == 5 { "block5_conv2" } else { "block3_conv3" };
-        let look = Look {
-            content: vec![Layer::new(deepest, 1.0)],
+        let loss = LossConfig {
+            content: vec![LayerWeight::new(deepest, 1.0)],
             content_norm: ContentNorm::HalfSum,
             content_weight: 1.0,
             style: equal,
             style_loss: StyleLoss::Gram,
             style_norm: StyleNorm::Gatys,
             style_weight: 1e3,
-            variation: Variation::Squared,
+            variation: TotalVariation::Squared,
             variation_weight: 0.0,
         };
-        let settings = Settings {
-            look,
-            optimizer: Optimizer::Lbfgs(Lbfgs { history: 10 }),
+        let config = StyleConfig {
+            loss,
+            optimizer: StyleOptimizer::Lbfgs(Lbfgs { history: 10 }),
             size: 512,
             smallest: None,
             steps: 300,
             first_steps: 300,
             averaging: 0.0,
             clip: false,
-            start: Start::Content,
+            start: InitialImage::Content,
             dither: 0.0,
             style_scale: 1.0,
             seed: 42,
@@ -127,19 +130,19 @@ impl Preset {
             cpu,
         };
         Ok(match self {
-            Self::Gatys => settings,
+            Self::Gatys => config,
             // There pixels go from 0 to 1: rate 0.02, epsilon 0.1, and a variation of weight 30.
-            Self::TensorFlow => Settings {
-                look: Look {
+            Self::TensorFlow => StyleConfig {
+                loss: LossConfig {
                     content_norm: ContentNorm::Mean,
                     content_weight: 1e4,
                     style_norm: StyleNorm::Mean,
                     style_weight: 1e-2,
-                    variation: Variation::Absolute,
+                    variation: TotalVariation::Absolute,
                     variation_weight: 30.0 / 255.0,
-                    ..settings.look
+                    ..config.loss
                 },
-                optimizer: Optimizer::Adam(Adam {
+                optimizer: StyleOptimizer::Adam(Adam {
                     rate: 0.02 * 255.0,
                     beta_1: 0.99,
                     beta_2: 0.999,
@@ -148,26 +151,26 @@ impl Preset {
                 steps: 1000,
                 first_steps: 1000,
                 clip: true,
-                ..settings
+                ..config
             },
             Self::Best => {
                 let (content, content_weight, weights): (_, _, &[f32]) = match blocks {
                     5 => ("block4_conv2", 0.035, &[0.2, 0.2, 0.2, 0.2, 0.2]),
                     _ => ("block3_conv3", 0.01, &[0.33, 0.33, 0.34]),
                 };
-                Settings {
-                    look: Look {
-                        content: vec![Layer::new(content, 1.0)],
+                StyleConfig {
+                    loss: LossConfig {
+                        content: vec![LayerWeight::new(content, 1.0)],
                         content_norm: ContentNorm::Relative,
                         content_weight,
                         style: style(weights),
                         style_norm: StyleNorm::Relative,
                         style_weight: 1.0,
-                        variation: Variation::MeanSquared,
+                        variation: TotalVariation::MeanSquared,
                         variation_weight: 0.3,
-                        ..settings.look
+                        ..config.loss
                     },
-                    optimizer: Optimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
+                    optimizer: StyleOptimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
                     // Deep layers dissolve what is small in an image that is: windows, houses, a face.
                     smallest: Some(if blocks == 5 { 256 } else { 64 }),
                     steps: 50,
@@ -175,20 +178,20 @@ impl Preset {
                     averaging: 0.9,
                     clip: true,
                     dither: 8.0,
-                    ..settings
+                    ..config
                 }
             }
         })
     }
 }
 
-impl Settings {
+impl StyleConfig {
     /// Checks the numbers.
     ///
     /// # Errors
     /// [`Error::Argument`] names what is wrong.
     pub fn check(&self) -> Result<()> {
-        self.look.check()?;
+        self.loss.check()?;
         let refuse = |problem: String| Err(Error::argument(problem));
         if !(32..=16_384).contains(&self.size) {
             return refuse(format!("a size of {} pixels; it must be 32 to 16384", self.size));

@@ -1,4 +1,4 @@
-//! Paintings as files, and what of the content's file goes along: opacity and color profile.
+//! Stylized images as files, and what of the content's file goes along: opacity and color profile.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::Canvas;
 use crate::data::{FileKind, Filter, JPEG_QUALITY, Limits, Picture};
 use crate::{Error, Result, files};
 
-/// An image file that is painted over.
+/// The file of a content image.
 #[derive(Debug, Clone)]
 pub struct Original {
     /// Its pixels, turned as the camera noted.
@@ -37,9 +37,9 @@ impl Original {
     }
 }
 
-/// A painting and what is written with it.
+/// A stylized image and what is written with it.
 #[derive(Debug, Clone)]
-pub struct Painted<'a> {
+pub struct StyledImage<'a> {
     /// The image.
     pub canvas: &'a Canvas,
     /// Its opacity in whatever size, if it has any.
@@ -50,7 +50,7 @@ pub struct Painted<'a> {
     pub note: &'a str,
 }
 
-impl Painted<'_> {
+impl StyledImage<'_> {
     /// The bytes of a file.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Painted<'_> {
     /// Writes a file, whole or not at all.
     ///
     /// # Errors
-    /// As [`Painted::bytes`], and [`Error::Io`] when the file cannot be written.
+    /// As [`StyledImage::bytes`], and [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: &Path, bits: u8) -> Result<()> {
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, bits)?, bits)?)
     }
@@ -230,10 +230,10 @@ mod tests {
         let profile: &[u8] = b"a profile of some length";
         for (name, bits) in [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8)] {
             for alpha in [None, Some(&alpha)] {
-                let painted = Painted { canvas: &canvas, alpha, profile: Some(profile), note: "made by hand: ü" };
+                let styled = StyledImage { canvas: &canvas, alpha, profile: Some(profile), note: "made by hand: ü" };
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join(name);
-                painted.save(&path, bits).unwrap();
+                styled.save(&path, bits).unwrap();
                 let bytes = std::fs::read(&path).unwrap();
                 let found = bytes.windows(16).any(|window| window == "made by hand: ü".as_bytes());
                 assert!(found, "{name}");

@@ -2,18 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use super::objective::{Region, StyleTarget};
-use super::sight::{Back, Eye, Sight};
 use super::*;
 use crate::Cpu;
 use crate::core::{Detail, Step};
 use crate::data::{Colour, Picture, Preprocessing};
 use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Padding};
 use crate::nn::{Layer as NetworkLayer, Network};
+use crate::style::losses::objective::{Region, StyleTarget};
+use crate::style::pipeline::feature_extractor::{FeatureExtractor, GradientMode, ViewConfig};
 use crate::weights::{Model, builtin_vgg16_at};
 
-fn eye() -> Eye {
-    Eye { cpu: Cpu::detect(), exact: false, memory: None }
+fn view() -> ViewConfig {
+    ViewConfig { cpu: Cpu::detect(), exact: false, memory: None }
 }
 
 /// A network without corners: finite differences tell its gradient.
@@ -27,22 +27,22 @@ fn smooth(size: [usize; 2]) -> StyleNetwork {
     StyleNetwork::new(model, Pooling::Max).unwrap()
 }
 
-fn look(norm: StyleNorm, content_norm: ContentNorm, style_loss: StyleLoss) -> Look {
-    Look {
-        content: vec![Layer::new("conv2d_1", 0.7)],
+fn loss_config(norm: StyleNorm, content_norm: ContentNorm, style_loss: StyleLoss) -> LossConfig {
+    LossConfig {
+        content: vec![LayerWeight::new("conv2d_1", 0.7)],
         content_norm,
         content_weight: 3.0,
-        style: vec![Layer::new("conv2d", 0.4), Layer::new("conv2d_1", 0.6)],
+        style: vec![LayerWeight::new("conv2d", 0.4), LayerWeight::new("conv2d_1", 0.6)],
         style_loss,
         style_norm: norm,
         style_weight: 50.0,
-        variation: Variation::Squared,
+        variation: TotalVariation::Squared,
         variation_weight: 1e-5,
     }
 }
 
 /// Waves of color.
-fn painted(size: [usize; 2], seed: f32) -> Canvas {
+fn waves(size: [usize; 2], seed: f32) -> Canvas {
     let wave =
         |i: usize| 128.0 + 90.0 * ((i as f32) * 0.37 * seed).sin() + 30.0 * ((i / (3 * size[1])) as f32 * seed).cos();
     Canvas { size, values: (0..3 * size[0] * size[1]).map(wave).collect() }
@@ -74,10 +74,11 @@ fn the_gradient_of_the_total_is_that_of_finite_differences() {
         (StyleNorm::Relative, ContentNorm::Relative, StyleLoss::Gram),
         (StyleNorm::Relative, ContentNorm::Relative, StyleLoss::Wasserstein),
     ] {
-        let (content_canvas, style) = (painted(size, 1.0), painted([20, 18], 1.7));
-        let look = look(norm, content, loss);
-        let mut objective = Objective::new(&smooth(size), &look, &content_canvas, &style, Cpu::detect(), true).unwrap();
-        check_gradient(&mut objective, &painted(size, 0.6));
+        let (content_canvas, style) = (waves(size, 1.0), waves([20, 18], 1.7));
+        let config = loss_config(norm, content, loss);
+        let mut objective =
+            Objective::new(&smooth(size), &config, &content_canvas, &style, Cpu::detect(), true).unwrap();
+        check_gradient(&mut objective, &waves(size, 0.6));
     }
 }
 
@@ -85,32 +86,32 @@ fn the_gradient_of_the_total_is_that_of_finite_differences() {
 fn regions_have_styles_of_their_own() {
     let size = [12, 16];
     for loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
-        let look = look(StyleNorm::Relative, ContentNorm::Relative, loss);
+        let config = loss_config(StyleNorm::Relative, ContentNorm::Relative, loss);
         let network = smooth(size);
         let mut regions = Vec::new();
         for seed in [1.7, 0.3] {
-            let style = StyleTarget::measure(&network, &look, &painted([20, 18], seed), eye()).unwrap();
+            let style = StyleTarget::measure(&network, &config, &waves([20, 18], seed), view()).unwrap();
             let left = seed == 1.7;
             let mask = (0..size[0] * size[1]).map(|i| if (i % size[1] < 7) == left { 1.0 } else { 0.2 }).collect();
             regions.push(Region { mask: Some(mask), style });
         }
-        let mut objective = Objective::with_regions(&network, &look, &painted(size, 1.0), regions, eye()).unwrap();
-        check_gradient(&mut objective, &painted(size, 0.6));
+        let mut objective = Objective::with_regions(&network, &config, &waves(size, 1.0), regions, view()).unwrap();
+        check_gradient(&mut objective, &waves(size, 0.6));
     }
 }
 
 /// Without a limit; then the largest memory, in steps of 3 %, that needs several tiles, and that which needs more.
-fn memories_of_tiles(network: &StyleNetwork, look: &Look, size: [usize; 2]) -> Vec<Option<u64>> {
+fn memories_of_tiles(network: &StyleNetwork, loss: &LossConfig, size: [usize; 2]) -> Vec<Option<u64>> {
     let mut memories = vec![None];
     let mut most = 1;
     let mut memory = 256_000_000.0_f64;
     while memories.len() < 3 {
-        let eye = Eye { memory: Some(memory as u64), exact: true, ..eye() };
-        let sight = Sight::new(network, &look.layers(), size, eye, Back::Written).unwrap();
-        let tiles = sight.tiles([0, 0]).len();
+        let view = ViewConfig { memory: Some(memory as u64), exact: true, ..view() };
+        let extractor = FeatureExtractor::new(network, &loss.layers(), size, view, GradientMode::Written).unwrap();
+        let tiles = extractor.tiles([0, 0]).len();
         if tiles > most {
             most = tiles;
-            memories.push(eye.memory);
+            memories.push(view.memory);
         }
         memory *= 0.97;
     }
@@ -122,20 +123,23 @@ fn memories_of_tiles(network: &StyleNetwork, look: &Look, size: [usize; 2]) -> V
 fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     let size = [96, 160];
     let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
-    let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
-    let look = Look { variation_weight: 0.0, ..settings.look };
-    let network = network.cut(&look.layers()).unwrap();
-    let (content, style, canvas) = (painted(size, 1.0), painted([64, 64], 1.7), painted(size, 0.6));
+    let config = Preset::Best.config(&network, Cpu::detect()).unwrap();
+    let loss = LossConfig { variation_weight: 0.0, ..config.loss };
+    let network = network.cut(&loss.layers()).unwrap();
+    let (content, style, canvas) = (waves(size, 1.0), waves([64, 64], 1.7), waves(size, 0.6));
     // Exact sums: otherwise a tile's rounding lets single values change sides of a maximum.
     let mut results = Vec::new();
-    for memory in memories_of_tiles(&network, &look, size) {
-        let eye = Eye { memory, exact: true, ..eye() };
-        let style = StyleTarget::measure(&network, &look, &style, eye).unwrap();
-        let tiles = Sight::new(&network, &look.layers(), size, eye, Back::Written).unwrap().tiles([0, 0]).len();
+    for memory in memories_of_tiles(&network, &loss, size) {
+        let view = ViewConfig { memory, exact: true, ..view() };
+        let style = StyleTarget::measure(&network, &loss, &style, view).unwrap();
+        let tiles = FeatureExtractor::new(&network, &loss.layers(), size, view, GradientMode::Written)
+            .unwrap()
+            .tiles([0, 0])
+            .len();
         let mask: Vec<f32> = (0..size[0] * size[1]).map(|i| (i % size[1]) as f32 / 159.0).collect();
         for mask in [None, Some(mask)] {
             let region = Region { mask, style: style.clone() };
-            let mut objective = Objective::with_regions(&network, &look, &content, vec![region], eye).unwrap();
+            let mut objective = Objective::with_regions(&network, &loss, &content, vec![region], view).unwrap();
             for phase in [[0, 0], [1, 2]] {
                 let mut gradient = vec![0.0; canvas.values.len()];
                 let losses = objective.evaluate_at(&canvas, phase, &mut gradient).unwrap();
@@ -156,11 +160,11 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
 }
 
 fn picture(size: [usize; 2], seed: f32) -> Picture {
-    painted(size, seed).to_picture().unwrap()
+    waves(size, seed).to_picture().unwrap()
 }
 
-fn job() -> Job {
-    Job::new(picture([60, 80], 1.0), vec![(picture([64, 50], 1.7), 1.0)])
+fn request() -> StyleRequest {
+    StyleRequest::new(picture([60, 80], 1.0), vec![(picture([64, 50], 1.7), 1.0)])
 }
 
 fn network() -> StyleNetwork {
@@ -170,12 +174,12 @@ fn network() -> StyleNetwork {
 #[test]
 fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
     for preset in [Preset::Best, Preset::Gatys, Preset::TensorFlow] {
-        let settings = Settings {
+        let config = StyleConfig {
             size: 64,
             smallest: (preset == Preset::Best).then_some(44),
             steps: 12,
             first_steps: if preset == Preset::Best { 5 } else { 12 },
-            ..preset.settings(&network(), Cpu::detect()).unwrap()
+            ..preset.config(&network(), Cpu::detect()).unwrap()
         };
         let mut seen = Vec::new();
         let mut tell = |step: &Step<'_>| {
@@ -183,28 +187,28 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
             seen.push((style.scale, style.step, step.fraction().unwrap(), style.loss));
             ControlFlow::Continue(())
         };
-        let made = transfer(&network(), &job(), &settings, &mut tell).unwrap();
+        let made = transfer(&network(), &request(), &config, &mut tell).unwrap();
         assert_eq!(made.canvas.size, [48, 64]);
         assert!(made.end.total < 0.8 * made.start.total, "{preset:?}: {} to {}", made.start.total, made.end.total);
         assert!(!made.stopped && made.steps == seen.len());
         let last = seen.last().unwrap();
         assert!((last.2 - 1.0).abs() < 1e-9 && last.1 == [12, 12], "{last:?}");
         assert!(seen.windows(2).all(|pair| pair[1].2 > pair[0].2));
-        let again = transfer(&network(), &job(), &settings, &mut ()).unwrap();
+        let again = transfer(&network(), &request(), &config, &mut ()).unwrap();
         assert_eq!(again.canvas, made.canvas);
     }
 }
 
 #[test]
 fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
-    let settings =
-        Settings { size: 64, smallest: Some(44), ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
+    let config =
+        StyleConfig { size: 64, smallest: Some(44), ..Preset::Best.config(&network(), Cpu::detect()).unwrap() };
     let mut stop = |step: &Step<'_>| {
         let Detail::Style(style) = step.detail else { panic!("{step:?}") };
         assert_eq!(style.picture().unwrap().width(), style.size[1]);
         if style.step[0] < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let made = transfer(&network(), &job(), &settings, &mut stop).unwrap();
+    let made = transfer(&network(), &request(), &config, &mut stop).unwrap();
     assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
 }
 
@@ -213,12 +217,12 @@ fn what_is_wholly_preserved_is_the_content() {
     let white = Picture::filled(80, 60, &[255]);
     for preset in [Preset::Best, Preset::Gatys] {
         for style_loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
-            let mut settings = preset.settings(&network(), Cpu::detect()).unwrap();
-            (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, Some(44), 3, 3);
-            settings.look.style_loss = style_loss;
-            let job = Job { preserve: Some(white.clone()), ..job() };
-            let made = transfer(&network(), &job, &settings, &mut ()).unwrap();
-            let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
+            let mut config = preset.config(&network(), Cpu::detect()).unwrap();
+            (config.size, config.smallest, config.steps, config.first_steps) = (64, Some(44), 3, 3);
+            config.loss.style_loss = style_loss;
+            let request = StyleRequest { preserve: Some(white.clone()), ..request() };
+            let made = transfer(&network(), &request, &config, &mut ()).unwrap();
+            let content = Canvas::of_picture_at(&request.content, [48, 64]).unwrap();
             assert_eq!(made.canvas.to_picture().unwrap(), content.to_picture().unwrap(), "{preset:?} {style_loss:?}");
         }
     }
@@ -229,33 +233,33 @@ fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
     let half = |left: u8, right: u8| {
         Picture::new(80, 60, 1, (0..80 * 60).map(|i| if i % 80 < 40 { left } else { right }).collect()).unwrap()
     };
-    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
-    (settings.size, settings.smallest, settings.steps, settings.first_steps) = (64, None, 3, 3);
+    let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
+    (config.size, config.smallest, config.steps, config.first_steps) = (64, None, 3, 3);
     let styles = vec![(picture([64, 50], 1.7), 1.0), (picture([64, 50], 0.4), 1.0)];
-    let job = Job { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..job() };
-    let made = transfer(&network(), &job, &settings, &mut ()).unwrap();
-    let content = Canvas::of_picture_at(&job.content, [48, 64]).unwrap();
+    let request = StyleRequest { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..request() };
+    let made = transfer(&network(), &request, &config, &mut ()).unwrap();
+    let content = Canvas::of_picture_at(&request.content, [48, 64]).unwrap();
     let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
     assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
 }
 
 #[test]
-fn what_cannot_be_painted_is_refused() {
-    let settings = Settings { size: 64, ..Preset::Best.settings(&network(), Cpu::detect()).unwrap() };
-    let refused = |job: &Job, settings: &Settings| {
+fn invalid_requests_are_refused() {
+    let config = StyleConfig { size: 64, ..Preset::Best.config(&network(), Cpu::detect()).unwrap() };
+    let refused = |request: &StyleRequest, config: &StyleConfig| {
         let mut never = |_: &Step<'_>| panic!("no step is made");
-        transfer(&network(), job, settings, &mut never).unwrap_err().to_string()
+        transfer(&network(), request, config, &mut never).unwrap_err().to_string()
     };
-    let tiny = Job { content: picture([1, 1], 1.0), ..job() };
-    assert!(refused(&tiny, &settings).contains("the content has 1x1 pixels"));
-    let thin = Job { styles: vec![(picture([4000, 40], 1.0), 1.0)], ..job() };
-    assert!(refused(&thin, &settings).contains("the style of 40x4000 pixels would be"));
-    assert!(refused(&Job { styles: vec![], ..job() }, &settings).contains("an image of style is needed"));
-    assert!(refused(&job(), &Settings { size: 8, ..settings.clone() }).contains("a size of 8 pixels"));
-    let unknown = Look { style: vec![Layer::new("block5_conv1", 1.0)], ..settings.look.clone() };
-    assert!(refused(&job(), &Settings { look: unknown, ..settings.clone() }).contains("block5_conv1"));
-    let poor = Settings { memory: Some(1 << 20), ..settings };
-    assert!(refused(&job(), &poor).contains("GB of memory, and may take 0.00 GB"));
+    let tiny = StyleRequest { content: picture([1, 1], 1.0), ..request() };
+    assert!(refused(&tiny, &config).contains("the content has 1x1 pixels"));
+    let thin = StyleRequest { styles: vec![(picture([4000, 40], 1.0), 1.0)], ..request() };
+    assert!(refused(&thin, &config).contains("the style of 40x4000 pixels would be"));
+    assert!(refused(&StyleRequest { styles: vec![], ..request() }, &config).contains("an image of style is needed"));
+    assert!(refused(&request(), &StyleConfig { size: 8, ..config.clone() }).contains("a size of 8 pixels"));
+    let unknown = LossConfig { style: vec![LayerWeight::new("block5_conv1", 1.0)], ..config.loss.clone() };
+    assert!(refused(&request(), &StyleConfig { loss: unknown, ..config.clone() }).contains("block5_conv1"));
+    let poor = StyleConfig { memory: Some(1 << 20), ..config };
+    assert!(refused(&request(), &poor).contains("GB of memory, and may take 0.00 GB"));
 }
 
 /// How two canvases differ, on average.
@@ -266,20 +270,20 @@ fn apart(a: &Canvas, b: &Canvas) -> f32 {
 
 /// A photo of a painting shows bare canvas at its edges, which no style asks for.
 #[test]
-fn the_edge_of_a_style_image_is_not_painted() {
+fn the_edge_of_a_style_image_is_not_waves() {
     let side = 400;
     let framed = |width: usize| {
-        let style = painted([side, side], 1.7);
+        let style = waves([side, side], 1.7);
         let edge = |i: usize| [i / side, i % side].iter().any(|&at| at < width || at >= side - width);
         let value = |(i, value): (usize, &f32)| if edge(i / 3) { 250.0 } else { *value };
         Canvas { size: style.size, values: style.values.iter().enumerate().map(value).collect() }
     };
-    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
-    (settings.size, settings.smallest, settings.first_steps) = (96, None, 10);
+    let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
+    (config.size, config.smallest, config.first_steps) = (96, None, 10);
     let made = |width: usize| {
         let styles = vec![(framed(width).to_picture().unwrap(), 1.0)];
-        let job = Job { styles, ..job() };
-        transfer(&network(), &job, &settings, &mut ()).unwrap().canvas
+        let request = StyleRequest { styles, ..request() };
+        transfer(&network(), &request, &config, &mut ()).unwrap().canvas
     };
     let (bare, thin, thick) = (made(0), made(4), made(40));
     // A frame that is wider than what is cut off is part of the style: cut it off the file.
@@ -288,14 +292,14 @@ fn the_edge_of_a_style_image_is_not_painted() {
 
 /// In a flat area all pixels of a pooling window are its maximum.
 #[test]
-fn flat_areas_are_not_painted_in_blocks() {
-    let mut settings = Preset::Best.settings(&network(), Cpu::detect()).unwrap();
-    (settings.size, settings.smallest, settings.first_steps) = (96, None, 6);
-    for colours in [Colours::Luminance, Colours::Style] {
-        let job = Job { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..job() };
-        let made = transfer(&network(), &job, &settings, &mut ()).unwrap().canvas;
+fn flat_areas_show_no_blocks() {
+    let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
+    (config.size, config.smallest, config.first_steps) = (96, None, 6);
+    for colours in [ColorMode::Luminance, ColorMode::Style] {
+        let request = StyleRequest { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..request() };
+        let made = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
         // Far from the border: a grid repeats itself with the stride of the deepest layer.
-        let part = |left: usize| super::colours::gray(&made.crop([32, left], [24, 24]));
+        let part = |left: usize| super::pipeline::colors::gray(&made.crop([32, left], [24, 24]));
         let (inner, shifted) = (part(32), part(36));
         let mean = inner.iter().sum::<f32>() / inner.len() as f32;
         let apart = |to: &dyn Fn(usize) -> f32| (0..inner.len()).map(|i| (inner[i] - to(i)).abs()).sum::<f32>();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lucida::Error;
 use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Picture;
-use lucida::style::{Colours, Job as Painting, Preset, StyleNetwork, choose, transfer};
+use lucida::style::{ColorMode, Preset, StyleNetwork, StyleRequest as Painting, choose_network, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -92,19 +92,19 @@ impl Work for Painter {
             job.save(&format!("style-{number}.png"), &style.png_bytes()?)?;
         }
         let preset = Preset::Best;
-        let network = StyleNetwork::new(choose(None, None)?, preset.pooling())?;
+        let network = StyleNetwork::new(choose_network(None, None)?, preset.pooling())?;
         let name = network.name().to_owned();
-        let mut settings = preset.settings(&network, studio.cpu)?;
+        let mut settings = preset.config(&network, studio.cpu)?;
         let effort = |steps: usize| ((steps as f32 * request.effort).round() as usize).max(1);
         settings.size = request.size;
         settings.steps = effort(settings.steps);
         settings.first_steps = effort(settings.first_steps);
-        settings.look.content_weight *= request.keep;
+        settings.loss.content_weight *= request.keep;
         settings.style_scale *= request.strokes;
         settings.seed = request.seed;
         let mut painting = Painting::new(content, styles);
         if request.own_colours {
-            painting.colours = Colours::Luminance;
+            painting.colours = ColorMode::Luminance;
         }
         let mut shown: Option<Instant> = None;
         let mut number = 0;

@@ -2,13 +2,13 @@
 
 use lucida_kernels::Buffer;
 
-use super::content::{difference, squares};
-use super::features::Products;
-use super::parts::{add_means, add_shift, gathered, means_for, scatter, shrink};
-use super::sight::{Back, Eye, Sight};
-use super::style_loss::{Moments, Target};
-use super::tiles::Tile;
-use super::{Canvas, Look, StyleNetwork};
+use crate::style::losses::content::{difference, squares};
+use crate::style::losses::gram::GramProducts;
+use crate::style::losses::masked::{add_means, add_shift, gathered, means_for, scatter, shrink};
+use crate::style::losses::style::{Moments, Target};
+use crate::style::pipeline::feature_extractor::{FeatureExtractor, GradientMode, ViewConfig};
+use crate::style::pipeline::tiles::Tile;
+use crate::style::{Canvas, LossConfig, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
 /// The losses of a canvas, each without the weight of its kind.
@@ -24,39 +24,40 @@ pub struct Losses {
     pub total: f64,
 }
 
-/// The style of an image, or of several: what the style layers make of it.
+/// The style of an image, or of several: the statistics of its style layers.
 #[derive(Debug, Clone)]
-pub(super) struct StyleTarget {
+pub(in crate::style) struct StyleTarget {
     layers: Vec<Moments>,
 }
 
 impl StyleTarget {
-    /// Looks at an image of style.
+    /// Measures a style image.
     ///
     /// # Errors
     /// [`Error::Argument`] when a layer does not exist; [`Error::Limit`] when the memory is too small.
-    pub(super) fn measure(
+    pub(in crate::style) fn measure(
         network: &StyleNetwork,
-        look: &Look,
+        loss: &LossConfig,
         style: &Canvas,
-        eye: Eye,
+        view: ViewConfig,
     ) -> Result<Self> {
-        let names: Vec<&str> = look.style.iter().map(|layer| layer.name.as_str()).collect();
+        let names: Vec<&str> = loss.style.iter().map(|layer| layer.name.as_str()).collect();
         if names.is_empty() {
             return Ok(Self { layers: Vec::new() });
         }
-        let mut sight = Sight::new(network, &names, style.size, eye, Back::Nothing)?;
-        let mut products: Vec<Products> =
-            sight.layers.iter().map(|layer| Products::new(eye.cpu, layer.channels)).collect();
+        let mut extractor = FeatureExtractor::new(network, &names, style.size, view, GradientMode::Nothing)?;
+        let mut products: Vec<GramProducts> =
+            extractor.layers.iter().map(|layer| GramProducts::new(view.cpu, layer.channels)).collect();
         let mut sums: Vec<Buffer> = products.iter().map(|p| Buffer::zeroed(p.channels * p.channels)).collect();
-        let mut means: Vec<Vec<f64>> = products.iter().map(|p| means_for(look, p.channels)).collect();
+        let mut means: Vec<Vec<f64>> = products.iter().map(|p| means_for(loss, p.channels)).collect();
         let mut mass = vec![0.0; names.len()];
         let mut scratch = Vec::new();
-        for tile in sight.tiles([0, 0]) {
-            sight.look(&tile, style)?;
+        for tile in extractor.tiles([0, 0]) {
+            extractor.extract(&tile, style)?;
             for layer in 0..names.len() {
-                let [inside, _] = sight.parts(&tile, layer);
-                let features = gathered(sight.features(layer), inside, products[layer].channels, None, &mut scratch);
+                let [inside, _] = extractor.parts(&tile, layer);
+                let features =
+                    gathered(extractor.features(layer), inside, products[layer].channels, None, &mut scratch);
                 products[layer].correlate(features, &mut sums[layer]);
                 add_means(features, None, &mut means[layer]);
                 mass[layer] += (inside.size[0] * inside.size[1]) as f64;
@@ -69,7 +70,7 @@ impl StyleTarget {
 
     /// The weighted mean of several styles: an image whose Gram matrices come as near to it as they can comes as near to
     /// all of them.
-    pub(super) fn blend(parts: &[(&Self, f32)]) -> Self {
+    pub(in crate::style) fn blend(parts: &[(&Self, f32)]) -> Self {
         let total: f32 = parts.iter().map(|(_, weight)| weight).sum();
         let layer = |index: usize| {
             let parts: Vec<_> = parts.iter().map(|(target, weight)| (&target.layers[index], weight / total)).collect();
@@ -81,15 +82,15 @@ impl StyleTarget {
 
 /// A part of the canvas with a style of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Region {
+pub(in crate::style) struct Region {
     /// How much each pixel of the canvas belongs to it, from 0 to 1; nothing where all do wholly.
-    pub(super) mask: Option<Vec<f32>>,
-    pub(super) style: StyleTarget,
+    pub(in crate::style) mask: Option<Vec<f32>>,
+    pub(in crate::style) style: StyleTarget,
 }
 
-/// A region as the layers see it.
+/// A region in the maps of each style layer.
 #[derive(Debug)]
-struct SeenRegion {
+struct RegionTargets {
     /// For each style layer: its mask, and the sum of the squares of that.
     masks: Vec<Option<Vec<f32>>>,
     mass: Vec<f64>,
@@ -102,7 +103,7 @@ struct SeenRegion {
 /// What one style layer works with.
 #[derive(Debug)]
 struct StyleLayer {
-    products: Products,
+    products: GramProducts,
     /// For each region: sums over the tiles so far, then the slope.
     sums: Vec<Buffer>,
     /// For each region: sums of the features, then what is added to the gradient of each pixel; empty where only products
@@ -114,12 +115,12 @@ struct StyleLayer {
 #[derive(Debug)]
 pub struct Objective {
     cpu: Cpu,
-    sight: Sight,
-    look: Look,
+    extractor: FeatureExtractor,
+    loss: LossConfig,
     /// For each layer that is looked at: its features for the content, and the factor before their squared differences.
     content: Vec<Option<(Vec<f32>, f64)>>,
     style: Vec<StyleLayer>,
-    regions: Vec<SeenRegion>,
+    regions: Vec<RegionTargets>,
     /// Features of a part of a map, side by side, and their gradient.
     scratch: Vec<f32>,
     scratch_gradient: Vec<f32>,
@@ -130,68 +131,68 @@ impl Objective {
     /// without tiles. `exact` rules out the faster convolution, whose rounding differs from pixel to pixel.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the look names a layer that does not exist, or a weight that is none.
+    /// [`Error::Argument`] when the loss names a layer that does not exist, or a weight that is none.
     pub fn new(
         network: &StyleNetwork,
-        look: &Look,
+        loss: &LossConfig,
         content: &Canvas,
         style: &Canvas,
         cpu: Cpu,
         exact: bool,
     ) -> Result<Self> {
-        let eye = Eye { cpu, exact, memory: None };
-        look.check()?;
-        let network = network.cut(&look.layers())?;
-        let style = StyleTarget::measure(&network, look, style, eye)?;
-        Self::with_regions(&network, look, content, vec![Region { mask: None, style }], eye)
+        let view = ViewConfig { cpu, exact, memory: None };
+        loss.check()?;
+        let network = network.cut(&loss.layers())?;
+        let style = StyleTarget::measure(&network, loss, style, view)?;
+        Self::with_regions(&network, loss, content, vec![Region { mask: None, style }], view)
     }
 
-    pub(super) fn with_regions(
+    pub(in crate::style) fn with_regions(
         network: &StyleNetwork,
-        look: &Look,
+        loss: &LossConfig,
         content: &Canvas,
         regions: Vec<Region>,
-        eye: Eye,
+        view: ViewConfig,
     ) -> Result<Self> {
-        look.check()?;
-        let layers = look.layers();
+        loss.check()?;
+        let layers = loss.layers();
         let written: Vec<bool> =
-            layers.iter().map(|name| look.content.iter().any(|layer| layer.name == *name)).collect();
+            layers.iter().map(|name| loss.content.iter().any(|layer| layer.name == *name)).collect();
         // With one style for the whole canvas the gradient is a linear function of the features, the same at each pixel.
         let back = match &regions[..] {
-            [Region { mask: None, .. }] => Back::Linear { linear: look.style.len(), written: &written },
-            _ => Back::Written,
+            [Region { mask: None, .. }] => GradientMode::Linear { linear: loss.style.len(), written: &written },
+            _ => GradientMode::Written,
         };
-        let sight = Sight::new(network, &layers, content.size, eye, back)?;
-        let style = sight.layers[..look.style.len()].iter().map(|layer| {
-            let products = Products::new(eye.cpu, layer.channels);
+        let extractor = FeatureExtractor::new(network, &layers, content.size, view, back)?;
+        let style = extractor.layers[..loss.style.len()].iter().map(|layer| {
+            let products = GramProducts::new(view.cpu, layer.channels);
             let sums = regions.iter().map(|_| Buffer::zeroed(products.channels * products.channels)).collect();
-            let means = regions.iter().map(|_| means_for(look, products.channels)).collect();
+            let means = regions.iter().map(|_| means_for(loss, products.channels)).collect();
             StyleLayer { products, sums, means }
         });
         let style = style.collect();
         let pixels = (content.size[0] * content.size[1]) as f64;
         let regions = regions.into_iter().map(|region| {
             let seen = |layer: usize| {
-                let stride = sight.layers[layer].stride;
+                let stride = extractor.layers[layer].stride;
                 region.mask.as_ref().map(|mask| shrink(mask, content.size, stride))
             };
-            let masks: Vec<_> = (0..look.style.len()).map(seen).collect();
+            let masks: Vec<_> = (0..loss.style.len()).map(seen).collect();
             let mass = |(layer, mask): (usize, &Option<Vec<f32>>)| match mask {
                 Some(mask) => squares(mask),
-                None => pixels / (sight.layers[layer].stride as f64).powi(2),
+                None => pixels / (extractor.layers[layer].stride as f64).powi(2),
             };
             let share =
                 region.mask.as_ref().map_or(1.0, |mask| mask.iter().map(|&w| f64::from(w)).sum::<f64>() / pixels);
-            let style = region.style.layers.iter().map(|moments| Target::new(look.style_loss, moments, eye.cpu));
-            SeenRegion { mass: masks.iter().enumerate().map(mass).collect(), style: style.collect(), masks, share }
+            let style = region.style.layers.iter().map(|moments| Target::new(loss.style_loss, moments, view.cpu));
+            RegionTargets { mass: masks.iter().enumerate().map(mass).collect(), style: style.collect(), masks, share }
         });
         let regions = regions.collect();
         let mut objective = Self {
-            cpu: eye.cpu,
-            content: vec![None; sight.layers.len()],
-            sight,
-            look: look.clone(),
+            cpu: view.cpu,
+            content: vec![None; extractor.layers.len()],
+            extractor,
+            loss: loss.clone(),
             style,
             regions,
             scratch: Vec::new(),
@@ -214,27 +215,32 @@ impl Objective {
     }
 
     /// As [`evaluate`](Self::evaluate), with the cuts between tiles moved by so many units.
-    pub(super) fn evaluate_at(&mut self, canvas: &Canvas, phase: [usize; 2], gradient: &mut [f32]) -> Result<Losses> {
+    pub(in crate::style) fn evaluate_at(
+        &mut self,
+        canvas: &Canvas,
+        phase: [usize; 2],
+        gradient: &mut [f32],
+    ) -> Result<Losses> {
         gradient.fill(0.0);
-        let tiles = self.sight.tiles(phase);
+        let tiles = self.extractor.tiles(phase);
         let mut losses = Losses::default();
         for layer in &mut self.style {
             layer.sums.iter_mut().for_each(|sums| sums.fill(0.0));
             layer.means.iter_mut().for_each(|means| means.fill(0.0));
         }
         for tile in &tiles {
-            self.sight.look(tile, canvas)?;
+            self.extractor.extract(tile, canvas)?;
             self.measure(tile);
         }
         self.compare(&mut losses);
         for tile in &tiles {
             if tiles.len() > 1 {
-                self.sight.look(tile, canvas)?;
+                self.extractor.extract(tile, canvas)?;
             }
             losses.content += self.seed(tile);
-            self.sight.send_back(tile, gradient)?;
+            self.extractor.send_back(tile, gradient)?;
         }
-        let Look { content_weight, variation, variation_weight, .. } = self.look;
+        let LossConfig { content_weight, variation, variation_weight, .. } = self.loss;
         if variation_weight > 0.0 {
             losses.variation = variation.add(canvas, variation_weight, gradient);
         }
@@ -245,19 +251,19 @@ impl Objective {
         Ok(losses)
     }
 
-    /// What the content layers make of the content.
+    /// Computes the features of the content.
     fn set_content(&mut self, content: &Canvas) -> Result<()> {
         let weights = self.content_weights();
         let mut maps: Vec<Vec<f32>> = vec![Vec::new(); weights.len()];
-        for tile in self.sight.tiles([0, 0]) {
-            self.sight.look(&tile, content)?;
+        for tile in self.extractor.tiles([0, 0]) {
+            self.extractor.extract(&tile, content)?;
             for (layer, map) in maps.iter_mut().enumerate().filter(|(layer, _)| weights[*layer].is_some()) {
-                let channels = self.sight.layers[layer].channels;
-                let [inside, outside] = self.sight.parts(&tile, layer);
+                let channels = self.extractor.layers[layer].channels;
+                let [inside, outside] = self.extractor.parts(&tile, layer);
                 if map.is_empty() {
-                    *map = vec![0.0; content.size[0] / self.sight.layers[layer].stride * outside.width * channels];
+                    *map = vec![0.0; content.size[0] / self.extractor.layers[layer].stride * outside.width * channels];
                 }
-                let features = self.sight.features(layer);
+                let features = self.extractor.features(layer);
                 for (from, to) in inside.rows().zip(outside.rows()) {
                     map[to.start * channels..to.end * channels]
                         .copy_from_slice(&features[from.start * channels..from.end * channels]);
@@ -266,26 +272,26 @@ impl Objective {
         }
         for (layer, map) in maps.into_iter().enumerate() {
             if let Some(weight) = weights[layer] {
-                let factor = f64::from(weight) * self.look.content_norm.factor(map.len(), squares(&map));
+                let factor = f64::from(weight) * self.loss.content_norm.factor(map.len(), squares(&map));
                 self.content[layer] = Some((map, factor));
             }
         }
         Ok(())
     }
 
-    /// The weight of each layer that is looked at among those of the content.
+    /// The content weight of each layer.
     fn content_weights(&self) -> Vec<Option<f32>> {
-        let weight = |name: &str| self.look.content.iter().find(|layer| layer.name == name).map(|layer| layer.weight);
-        self.sight.layers.iter().map(|seen| weight(&seen.name)).collect()
+        let weight = |name: &str| self.loss.content.iter().find(|layer| layer.name == name).map(|layer| layer.weight);
+        self.extractor.layers.iter().map(|seen| weight(&seen.name)).collect()
     }
 
     /// Adds the products of the features of a tile to the sums.
     fn measure(&mut self, tile: &Tile) {
         for (index, layer) in self.style.iter_mut().enumerate() {
-            let [inside, outside] = self.sight.parts(tile, index);
+            let [inside, outside] = self.extractor.parts(tile, index);
             for (number, region) in self.regions.iter().enumerate() {
                 let mask = region.masks[index].as_deref().map(|mask| (mask, outside));
-                let features = self.sight.features(index);
+                let features = self.extractor.features(index);
                 let features = gathered(features, inside, layer.products.channels, mask, &mut self.scratch);
                 layer.products.correlate(features, &mut layer.sums[number]);
                 add_means(features, mask, &mut layer.means[number]);
@@ -295,7 +301,7 @@ impl Objective {
 
     /// Turns the sums into losses and slopes.
     fn compare(&mut self, losses: &mut Losses) {
-        for (index, (layer, weighted)) in self.style.iter_mut().zip(&self.look.style).enumerate() {
+        for (index, (layer, weighted)) in self.style.iter_mut().zip(&self.loss.style).enumerate() {
             let mut loss = 0.0;
             for (number, region) in self.regions.iter_mut().enumerate() {
                 let (sums, means) = (&mut layer.sums[number], &mut layer.means[number]);
@@ -308,32 +314,32 @@ impl Objective {
                     continue;
                 }
                 let got = Moments::of_sums(sums, means, mass);
-                let weight = f64::from(self.look.style_weight) * f64::from(weighted.weight) * region.share;
+                let weight = f64::from(self.loss.style_weight) * f64::from(weighted.weight) * region.share;
                 let slopes = (&mut sums[..], &mut means[..]);
-                loss += region.share * region.style[index].compare(self.look.style_norm, &got, (weight, mass), slopes);
+                loss += region.share * region.style[index].compare(self.loss.style_norm, &got, (weight, mass), slopes);
             }
-            losses.total += f64::from(self.look.style_weight) * f64::from(weighted.weight) * loss;
+            losses.total += f64::from(self.loss.style_weight) * f64::from(weighted.weight) * loss;
             losses.style.push(loss);
         }
     }
 
     /// Puts the gradients of the losses in at the layers, and returns the content loss of the tile.
     fn seed(&mut self, tile: &Tile) -> f64 {
-        let whole = self.sight.is_whole();
+        let whole = self.extractor.is_whole();
         let mut loss = 0.0;
-        for index in 0..self.sight.layers.len() {
-            let channels = self.sight.layers[index].channels;
-            let [inside, outside] = self.sight.parts(tile, index);
-            let linear = self.sight.is_linear(index);
+        for index in 0..self.extractor.layers.len() {
+            let channels = self.extractor.layers[index].channels;
+            let [inside, outside] = self.extractor.parts(tile, index);
+            let linear = self.extractor.is_linear(index);
             if linear {
                 let layer = &self.style[index];
                 let shift: Vec<f32> = layer.means[0].iter().map(|&shift| shift as f32).collect();
-                self.sight.set_linear(index, &layer.sums[0], &shift);
+                self.extractor.set_linear(index, &layer.sums[0], &shift);
             }
-            let Some((features, gradient)) = self.sight.features_and_gradient(index) else { continue };
+            let Some((features, gradient)) = self.extractor.features_and_gradient(index) else { continue };
             let mut written = false;
             if let Some((wanted, factor)) = &self.content[index] {
-                let scale = (2.0 * factor * f64::from(self.look.content_weight)) as f32;
+                let scale = (2.0 * factor * f64::from(self.loss.content_weight)) as f32;
                 if whole {
                     loss += factor * difference(self.cpu, features, wanted, scale, gradient);
                 } else {
@@ -358,7 +364,7 @@ impl Objective {
                 let shift = &layer.means[number];
                 let mask = region.masks[index].as_deref();
                 if whole && mask.is_none() {
-                    layer.products.spread(features, gradient, written);
+                    layer.products.gram_backward(features, gradient, written);
                     add_shift(shift, None, gradient);
                 } else {
                     if !written {
@@ -367,7 +373,7 @@ impl Objective {
                     let mask = mask.map(|mask| (mask, outside));
                     let own = gathered(features, inside, channels, mask, &mut self.scratch);
                     self.scratch_gradient.resize(own.len(), 0.0);
-                    layer.products.spread(own, &mut self.scratch_gradient, false);
+                    layer.products.gram_backward(own, &mut self.scratch_gradient, false);
                     add_shift(shift, mask, &mut self.scratch_gradient);
                     scatter(&self.scratch_gradient, inside, channels, mask, gradient);
                 }

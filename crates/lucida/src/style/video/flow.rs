@@ -5,8 +5,8 @@
 //! an object. A pixel was hidden in the other frame where it has no match, where the movement back does not return to it
 //! (N. Sundaram, T. Brox, K. Keutzer, 2010), or at a motion boundary.
 
-use super::Canvas;
-use super::colours::gray;
+use crate::style::Canvas;
+use crate::style::pipeline::colors::gray;
 use crate::{Cpu, Result};
 
 /// The side of a block.
@@ -30,14 +30,14 @@ const SOFTEN: usize = 3;
 
 /// For each pixel where it was in the other frame, and how much that is to be believed.
 #[derive(Debug, Clone)]
-pub(super) struct Flow {
+pub(in crate::style) struct Flow {
     size: [usize; 2],
     /// Rows and columns to add.
     vectors: Vec<[f32; 2]>,
     /// From 0 to 1: 0 where hidden, less than 1 where the pixel has changed.
-    pub(super) trust: Vec<f32>,
+    pub(in crate::style) trust: Vec<f32>,
     /// From 0 to 1: how much the pixel was hidden in the other frame.
-    pub(super) hidden: Vec<f32>,
+    pub(in crate::style) hidden: Vec<f32>,
 }
 
 /// Both frames, from fine to coarse.
@@ -70,7 +70,7 @@ impl Plane {
 
 impl Flow {
     /// Where the pixels of `now` were in `before`, a frame of the same size.
-    pub(super) fn between(now: &Canvas, before: &Canvas, cpu: Cpu) -> Self {
+    pub(in crate::style) fn between(now: &Canvas, before: &Canvas, cpu: Cpu) -> Self {
         let plane = |canvas: &Canvas| Plane { size: canvas.size, values: gray(canvas) };
         let mut levels = vec![(plane(now), plane(before))];
         while levels.len() < 5 {
@@ -90,7 +90,7 @@ impl Flow {
     }
 
     /// The image that belongs to the frame before, moved to where its parts are now.
-    pub(super) fn warp(&self, before: &Canvas) -> Result<Canvas> {
+    pub(in crate::style) fn warp(&self, before: &Canvas) -> Result<Canvas> {
         let [height, width] = self.size;
         let mut values = Vec::with_capacity(before.values.len());
         for (at, [dy, dx]) in self.vectors.iter().enumerate() {
@@ -257,7 +257,7 @@ fn hidden(size: [usize; 2], vectors: &[[f32; 2]], returns: &[[f32; 2]], matched:
 }
 
 /// The mean of the pixels of a plane that are at most `radius` rows and columns away, as far as they are in it.
-pub(super) fn box_mean(plane: &[f32], [height, width]: [usize; 2], radius: usize) -> Vec<f32> {
+pub(in crate::style) fn box_mean(plane: &[f32], [height, width]: [usize; 2], radius: usize) -> Vec<f32> {
     let range = |at: usize, side: usize| at.saturating_sub(radius)..(at + radius + 1).min(side);
     let mean = |count: usize, sum: f32| sum / count.max(1) as f32;
     let across = (0..height * width).map(|at| {

@@ -6,16 +6,16 @@
 
 /// A tile, in pixels of the canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tile {
+pub(in crate::style) struct Tile {
     /// Its first row and column.
-    pub(super) origin: [usize; 2],
+    pub(in crate::style) origin: [usize; 2],
     /// The rows and columns that it answers for.
-    pub(super) core: [[usize; 2]; 2],
+    pub(in crate::style) core: [[usize; 2]; 2],
 }
 
 /// Cuts a canvas into tiles of one size. `halo` and `phase`, by which the cuts are moved, are whole units, as are both
 /// sizes; the tile is larger than two halos where it is smaller than the canvas.
-pub(super) fn tiles(canvas: [usize; 2], tile: [usize; 2], halo: usize, phase: [usize; 2]) -> Vec<Tile> {
+pub(in crate::style) fn tiles(canvas: [usize; 2], tile: [usize; 2], halo: usize, phase: [usize; 2]) -> Vec<Tile> {
     let rows = spans(canvas[0], tile[0], halo, phase[0]);
     let columns = spans(canvas[1], tile[1], halo, phase[1]);
     let across = |&(y, rows): &(usize, [usize; 2])| {

@@ -1,10 +1,10 @@
 //! Total variation: how much neighboring pixels differ. It holds noise down.
 
-use super::Canvas;
+use crate::style::Canvas;
 
 /// What is summed over all pairs of neighbors, side by side and one below the other, and all three colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variation {
+pub enum TotalVariation {
     /// The absolute differences (`tf.image.total_variation`).
     Absolute,
     /// The squared differences (Mahendran and Vedaldi, 2015, with exponent 2).
@@ -13,7 +13,7 @@ pub enum Variation {
     MeanSquared,
 }
 
-impl Variation {
+impl TotalVariation {
     /// The variation, of which `weight` times the gradient is added to `gradient`.
     pub fn add(self, canvas: &Canvas, weight: f32, gradient: &mut [f32]) -> f64 {
         let [height, width] = canvas.size;
@@ -63,14 +63,14 @@ mod tests {
         let values = vec![1., 5., 5., 4., 5., 5., 3., 5., 5., 9., 5., 5.];
         let canvas = Canvas { size: [2, 2], values };
         let mut gradient = vec![0.0; 12];
-        assert_eq!(Variation::Absolute.add(&canvas, 0.5, &mut gradient), 16.0);
+        assert_eq!(TotalVariation::Absolute.add(&canvas, 0.5, &mut gradient), 16.0);
         assert_eq!(gradient.iter().step_by(3).copied().collect::<Vec<_>>(), [-1.0, 0.0, 0.0, 1.0]);
         gradient.fill(0.0);
-        assert_eq!(Variation::Squared.add(&canvas, 1.0, &mut gradient), 74.0);
+        assert_eq!(TotalVariation::Squared.add(&canvas, 1.0, &mut gradient), 74.0);
         assert_eq!(gradient.iter().step_by(3).copied().collect::<Vec<_>>(), [-10.0, -4.0, -8.0, 22.0]);
         assert_eq!(gradient[1], 0.0);
         gradient.fill(0.0);
-        let mean = Variation::MeanSquared.add(&canvas, 12.0 * 255.0 * 255.0, &mut gradient);
+        let mean = TotalVariation::MeanSquared.add(&canvas, 12.0 * 255.0 * 255.0, &mut gradient);
         assert!((mean * 12.0 * 255.0 * 255.0 - 74.0).abs() < 1e-9 && (gradient[0] + 10.0).abs() < 1e-4);
     }
 }

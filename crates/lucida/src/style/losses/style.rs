@@ -1,6 +1,6 @@
 //! The style loss: how far the correlations between the features are from those of the style.
 //!
-//! Of the features `F` (M pixels, N channels) of a layer their second moments are kept, `G / M = F^T F / M`, so that
+//! Of the features `F` (M pixels, N channels) of a layer their second moments are preserve, `G / M = F^T F / M`, so that
 //! images of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
 //!
 //! ```text
@@ -11,7 +11,7 @@
 
 use lucida_kernels::{Buffer, Cpu};
 
-use super::wasserstein::Gaussian;
+use crate::style::losses::wasserstein::Gaussian;
 
 /// What of the features is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,16 +47,16 @@ impl StyleNorm {
 
 /// What the style loss keeps of a layer's features.
 #[derive(Debug, Clone)]
-pub(super) struct Moments {
+pub(in crate::style) struct Moments {
     /// The products of all pairs of channels, the mean over the pixels.
-    pub(super) second: Buffer,
+    pub(in crate::style) second: Buffer,
     /// The means of the channels; none where they are not needed.
-    pub(super) mean: Vec<f32>,
+    pub(in crate::style) mean: Vec<f32>,
 }
 
 impl Moments {
     /// From sums over pixels that have this weight in all.
-    pub(super) fn of_sums(sums: &[f32], means: &[f64], mass: f64) -> Self {
+    pub(in crate::style) fn of_sums(sums: &[f32], means: &[f64], mass: f64) -> Self {
         let mut second = Buffer::zeroed(sums.len());
         let factor = 1.0 / mass.max(f64::MIN_POSITIVE);
         second.iter_mut().zip(sums).for_each(|(value, sum)| *value = factor as f32 * sum);
@@ -64,7 +64,7 @@ impl Moments {
     }
 
     /// The weighted mean of several; the weights add up to one.
-    pub(super) fn blend(parts: &[(&Self, f32)]) -> Self {
+    pub(in crate::style) fn blend(parts: &[(&Self, f32)]) -> Self {
         let mut second = Buffer::zeroed(parts[0].0.second.len());
         let mut mean = vec![0.0; parts[0].0.mean.len()];
         for (part, weight) in parts {
@@ -77,13 +77,13 @@ impl Moments {
 
 /// A style that a layer is compared with.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(in crate::style) enum Target {
     Gram(Moments),
     Gaussian(Box<Gaussian>),
 }
 
 impl Target {
-    pub(super) fn new(loss: StyleLoss, moments: &Moments, cpu: Cpu) -> Self {
+    pub(in crate::style) fn new(loss: StyleLoss, moments: &Moments, cpu: Cpu) -> Self {
         match loss {
             StyleLoss::Gram => Self::Gram(moments.clone()),
             StyleLoss::Wasserstein => Self::Gaussian(Box::new(Gaussian::new(cpu, moments))),
@@ -92,7 +92,7 @@ impl Target {
 
     /// The loss of a layer for features that have this weight in all. The gradient, `weight` times, of the features (times
     /// the root of their own weight) is then their product with `slope`, plus `shift` if there is any.
-    pub(super) fn compare(
+    pub(in crate::style) fn compare(
         &mut self,
         norm: StyleNorm,
         got: &Moments,

@@ -1,32 +1,32 @@
 //! The colors of the content in the style of another image: L. Gatys et al., "Preserving Color in Neural Artistic Style
 //! Transfer" (2016).
 
-use super::Canvas;
 use crate::Result;
 use crate::data::Picture;
+use crate::style::Canvas;
 
-/// Whose colors a painting has.
+/// Whose colors the result has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Colours {
+pub enum ColorMode {
     /// The style's.
     #[default]
     Style,
-    /// The content's, exactly: only its lightness is painted.
+    /// The content's, exactly: only the luminance is stylized.
     Luminance,
     /// The content's, in the large: the style is first given the mean and the covariance of the content's colors.
     Histogram,
 }
 
-impl Colours {
-    /// The content and a style as they are painted with.
-    pub(super) fn prepare(self, content: &Picture, style: &Picture) -> Result<Picture> {
+impl ColorMode {
+    /// The content and a style with matched colors.
+    pub(in crate::style) fn prepare(self, content: &Picture, style: &Picture) -> Result<Picture> {
         let (content, style) = (Canvas::of_picture(content), Canvas::of_picture(style));
         match self {
             Self::Style => style.to_picture(),
             Self::Luminance => {
                 let luma = gray(&style);
-                let ([mean, deviation], [to, spread]) = (moments(&luma), moments(&gray(&content)));
-                let scale = spread / deviation.max(1e-3);
+                let ([mean, deviation], [to, gram_backward]) = (moments(&luma), moments(&gray(&content)));
+                let scale = gram_backward / deviation.max(1e-3);
                 let values = luma.iter().flat_map(|value| [((f64::from(*value) - mean) * scale + to) as f32; 3]);
                 Canvas { size: style.size, values: values.collect() }.to_picture()
             }
@@ -34,21 +34,21 @@ impl Colours {
         }
     }
 
-    /// The content as it is painted over.
-    pub(super) fn content(self, content: &Picture) -> Picture {
+    /// The content as the optimization starts from it.
+    pub(in crate::style) fn content(self, content: &Picture) -> Picture {
         match self {
             Self::Luminance => content.to_gray().to_rgb(),
             Self::Style | Self::Histogram => content.clone(),
         }
     }
 
-    /// What was painted, with the colors that it is to have; `content` has the same size.
-    pub(super) fn finish(self, painted: &mut Canvas, content: &Canvas) {
+    /// Gives a result its final colors; `content` has the same size.
+    pub(in crate::style) fn finish(self, result: &mut Canvas, content: &Canvas) {
         if self != Self::Luminance {
             return;
         }
-        let (new, old) = (gray(painted), gray(content));
-        let pixels = painted.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
+        let (new, old) = (gray(result), gray(content));
+        let pixels = result.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
         // Red, green and blue that change by the same amount keep both differences of color.
         for ((pixel, colour), (new, old)) in pixels.zip(new.iter().zip(&old)) {
             pixel.iter_mut().zip(colour).for_each(|(value, colour)| *value = colour + new - old);
@@ -57,7 +57,7 @@ impl Colours {
 }
 
 /// The luma of ITU-R BT.601.
-pub(super) fn gray(canvas: &Canvas) -> Vec<f32> {
+pub(in crate::style) fn gray(canvas: &Canvas) -> Vec<f32> {
     canvas.values.chunks_exact(3).map(|rgb| 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]).collect()
 }
 
@@ -74,9 +74,9 @@ type Matrix = [[f64; 3]; 3];
 /// An image with the mean color and the covariance of colors of another: `A (x - m) + m'` with
 /// `A = S'^1/2 S^-1/2`.
 fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
-    let ((mean, spread), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
+    let ((mean, gram_backward), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
     // A color that does not vary stays as it is, rather than being blown up to noise.
-    let whiten = power(&spread, |value| 1.0 / value.max(1.0).sqrt());
+    let whiten = power(&gram_backward, |value| 1.0 / value.max(1.0).sqrt());
     let colour = power(&new_spread, |value| value.max(0.0).sqrt());
     let transform = product(&colour, &whiten);
     let moved = |pixel: &[f32]| -> [f32; 3] {
@@ -93,14 +93,14 @@ fn statistics(canvas: &Canvas) -> ([f64; 3], Matrix) {
     for pixel in canvas.values.chunks_exact(3) {
         (0..3).for_each(|c| mean[c] += f64::from(pixel[c]) / count);
     }
-    let mut spread = [[0.0; 3]; 3];
+    let mut gram_backward = [[0.0; 3]; 3];
     for pixel in canvas.values.chunks_exact(3) {
         let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
-        for (row, a) in spread.iter_mut().zip(apart) {
+        for (row, a) in gram_backward.iter_mut().zip(apart) {
             row.iter_mut().zip(apart).for_each(|(sum, b)| *sum += a * b / count);
         }
     }
-    (mean, spread)
+    (mean, gram_backward)
 }
 
 fn product(a: &Matrix, b: &Matrix) -> Matrix {
@@ -143,10 +143,10 @@ mod tests {
     fn matching_gives_mean_and_covariance() {
         let (style, content) = (wave([20, 30], 0.7, [40., 10., 25.]), wave([25, 15], 1.9, [20., 60., 5.]));
         let result = matched(&style, &content);
-        let ((mean, spread), (wanted, wanted_spread)) = (statistics(&result), statistics(&content));
+        let ((mean, gram_backward), (wanted, wanted_spread)) = (statistics(&result), statistics(&content));
         for c in 0..3 {
             assert!((mean[c] - wanted[c]).abs() < 1e-2);
-            (0..3).for_each(|k| assert!((spread[c][k] - wanted_spread[c][k]).abs() < 2.0, "{spread:?}"));
+            (0..3).for_each(|k| assert!((gram_backward[c][k] - wanted_spread[c][k]).abs() < 2.0, "{gram_backward:?}"));
         }
         // What does not vary is not blown up.
         let flat = matched(&Canvas::filled([4, 4], [9., 9., 9.]), &content);
@@ -155,17 +155,17 @@ mod tests {
 
     #[test]
     fn luminance_keeps_the_differences_of_colour() {
-        let (mut painted, content) = (wave([8, 8], 0.3, [30.; 3]), wave([8, 8], 1.1, [50., 20., 40.]));
-        let wanted = gray(&painted);
-        Colours::Luminance.finish(&mut painted, &content);
-        for (got, wanted) in gray(&painted).iter().zip(wanted) {
+        let (mut result, content) = (wave([8, 8], 0.3, [30.; 3]), wave([8, 8], 1.1, [50., 20., 40.]));
+        let wanted = gray(&result);
+        ColorMode::Luminance.finish(&mut result, &content);
+        for (got, wanted) in gray(&result).iter().zip(wanted) {
             assert!((got - wanted).abs() < 1e-3);
         }
-        for (pixel, colour) in painted.values.chunks(3).zip(content.values.chunks(3)) {
+        for (pixel, colour) in result.values.chunks(3).zip(content.values.chunks(3)) {
             assert!(((pixel[0] - pixel[1]) - (colour[0] - colour[1])).abs() < 1e-3);
         }
         let style = wave([9, 9], 0.5, [60.; 3]).to_picture().unwrap();
-        let prepared = Colours::Luminance.prepare(&content.to_picture().unwrap(), &style).unwrap();
+        let prepared = ColorMode::Luminance.prepare(&content.to_picture().unwrap(), &style).unwrap();
         assert!(prepared.pixels().chunks(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]));
     }
 }

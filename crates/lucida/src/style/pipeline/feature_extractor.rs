@@ -1,9 +1,9 @@
-//! A network's view of a canvas: whole, or tile by tile where the memory is short.
+//! Features of a canvas: as a whole, or tile by tile where memory is short.
 
-use super::tiles::{Tile, tiles};
-use super::{Canvas, StyleNetwork};
 use crate::explain::receptive_fields;
 use crate::nn::Plan;
+use crate::style::pipeline::tiles::{Tile, tiles};
+use crate::style::{Canvas, StyleNetwork};
 use crate::{Cpu, Error, Result};
 
 /// Bytes that a weight takes in all: itself, and transformed for the ways there and back (48 numbers for 9 each).
@@ -11,19 +11,19 @@ const BYTES_PER_WEIGHT: usize = 4 + 2 * 22;
 /// The side of the canvas that the memory for a pixel is measured on.
 const PROBE: usize = 128;
 
-/// How to look.
+/// How features are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Eye {
-    pub(super) cpu: Cpu,
+pub(in crate::style) struct ViewConfig {
+    pub(in crate::style) cpu: Cpu,
     /// Whether equal patches must give equal features to the bit: see [`crate::nn::PlanBuilder::exact`].
-    pub(super) exact: bool,
+    pub(in crate::style) exact: bool,
     /// The most bytes that activations, gradients and weights may take.
-    pub(super) memory: Option<u64>,
+    pub(in crate::style) memory: Option<u64>,
 }
 
 /// The gradients that can be sent back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Back<'a> {
+pub(in crate::style) enum GradientMode<'a> {
     /// None.
     Nothing,
     /// From all layers, written down at each.
@@ -33,25 +33,25 @@ pub(super) enum Back<'a> {
     Linear { linear: usize, written: &'a [bool] },
 }
 
-/// A layer that is looked at.
+/// A layer whose features are computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) name: String,
+pub(in crate::style) struct ExtractedLayer {
+    pub(in crate::style) name: String,
     /// Pixels of the canvas for a pixel of the layer.
-    pub(super) stride: usize,
-    pub(super) channels: usize,
+    pub(in crate::style) stride: usize,
+    pub(in crate::style) channels: usize,
 }
 
-/// A view of canvases of one size.
+/// Computes features of canvases of one size, and sends gradients back.
 #[derive(Debug)]
-pub(super) struct Sight {
+pub(in crate::style) struct FeatureExtractor {
     network: StyleNetwork,
     plan: Plan,
     canvas: [usize; 2],
     tile: [usize; 2],
     halo: usize,
     unit: usize,
-    pub(super) layers: Vec<Seen>,
+    pub(in crate::style) layers: Vec<ExtractedLayer>,
     /// For each layer: the number of its seed, where gradients are written down.
     seeds: Vec<Option<usize>>,
     /// Layers from which linear functions of the features are sent back.
@@ -60,18 +60,18 @@ pub(super) struct Sight {
 
 /// A part of a layer's map: rows and columns, in that of the tile or of the whole canvas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(in crate::style) struct MapWindow {
     /// Where it starts.
-    pub(super) origin: [usize; 2],
+    pub(in crate::style) origin: [usize; 2],
     /// Its height and width.
-    pub(super) size: [usize; 2],
+    pub(in crate::style) size: [usize; 2],
     /// The width of the map that it is a part of.
-    pub(super) width: usize,
+    pub(in crate::style) width: usize,
 }
 
-impl Part {
+impl MapWindow {
     /// The pixels of the part, as ranges of pixels of the map: one for each row.
-    pub(super) fn rows(self) -> impl Iterator<Item = std::ops::Range<usize>> {
+    pub(in crate::style) fn rows(self) -> impl Iterator<Item = std::ops::Range<usize>> {
         (0..self.size[0]).map(move |row| {
             let start = (self.origin[0] + row) * self.width + self.origin[1];
             start..start + self.size[1]
@@ -79,59 +79,61 @@ impl Part {
     }
 }
 
-impl Sight {
-    /// A view of canvases of a size that is whole units of the network, for the outputs of `layers`.
-    pub(super) fn new(
+impl FeatureExtractor {
+    /// For canvases of a size that is whole units of the network, for the outputs of `layers`.
+    pub(in crate::style) fn new(
         network: &StyleNetwork,
         layers: &[&str],
         canvas: [usize; 2],
-        eye: Eye,
-        back: Back,
+        view: ViewConfig,
+        back: GradientMode,
     ) -> Result<Self> {
         let [unit, halo] = unit_and_halo(network, layers)?;
-        let tile = match eye.memory {
-            Some(memory) => tile_for(network, layers, canvas, (eye, memory), back != Back::Nothing, (unit, halo))?,
+        let tile = match view.memory {
+            Some(memory) => {
+                tile_for(network, layers, canvas, (view, memory), back != GradientMode::Nothing, (unit, halo))?
+            }
             None => canvas,
         };
         let network = network.clone().with_size(tile)?;
-        let back = if tile != canvas && back != Back::Nothing { Back::Written } else { back };
-        let plan = plan(&network, layers, eye, back)?;
+        let back = if tile != canvas && back != GradientMode::Nothing { GradientMode::Written } else { back };
+        let plan = plan(&network, layers, view, back)?;
         let mut numbers = 0..;
         let seeds = (0..layers.len()).map(|layer| back.writes(layer).then(|| numbers.next()).flatten()).collect();
-        let linear = if let Back::Linear { linear, .. } = back { linear } else { 0 };
+        let linear = if let GradientMode::Linear { linear, .. } = back { linear } else { 0 };
         let seen = |(index, name): (usize, &&str)| {
             let shape = plan.output_shape(index);
             let [height, _, channels] = shape.as_picture().ok_or_else(|| Error::layer(*name, "has no maps"))?;
-            Ok(Seen { name: (*name).to_owned(), stride: tile[0] / height, channels })
+            Ok(ExtractedLayer { name: (*name).to_owned(), stride: tile[0] / height, channels })
         };
         let layers = layers.iter().enumerate().map(seen).collect::<Result<Vec<_>>>()?;
         Ok(Self { network, plan, canvas, tile, halo, unit, layers, seeds, linear })
     }
 
     /// The tiles, their cuts moved by so many units.
-    pub(super) fn tiles(&self, phase: [usize; 2]) -> Vec<Tile> {
+    pub(in crate::style) fn tiles(&self, phase: [usize; 2]) -> Vec<Tile> {
         tiles(self.canvas, self.tile, self.halo, phase.map(|phase| phase * self.unit))
     }
 
     /// Whether one tile is the whole canvas.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::style) fn is_whole(&self) -> bool {
         self.canvas == self.tile
     }
 
     /// Whether a linear function of the features is sent back from a layer: see
     /// [`set_linear`](Self::set_linear).
-    pub(super) fn is_linear(&self, layer: usize) -> bool {
+    pub(in crate::style) fn is_linear(&self, layer: usize) -> bool {
         layer < self.linear
     }
 
     /// Sets that function: (from channel, to channel), and what is added.
-    pub(super) fn set_linear(&mut self, layer: usize, matrix: &[f32], shift: &[f32]) {
+    pub(in crate::style) fn set_linear(&mut self, layer: usize, matrix: &[f32], shift: &[f32]) {
         self.plan.set_linear_gradient(layer, matrix, shift);
     }
 
-    /// Looks at one tile of a canvas.
-    pub(super) fn look(&mut self, tile: &Tile, canvas: &Canvas) -> Result<()> {
-        let rows = Part { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
+    /// Computes the features of one tile of a canvas.
+    pub(in crate::style) fn extract(&mut self, tile: &Tile, canvas: &Canvas) -> Result<()> {
+        let rows = MapWindow { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
         let row_len = 3 * self.tile[1];
         let input = self.plan.input_mut();
         for (row, pixels) in rows.enumerate() {
@@ -142,32 +144,32 @@ impl Sight {
     }
 
     /// The features of a layer in the tile at hand: (row, column, channel).
-    pub(super) fn features(&self, layer: usize) -> &[f32] {
+    pub(in crate::style) fn features(&self, layer: usize) -> &[f32] {
         self.plan.output(layer)
     }
 
     /// These, and the gradient that is to be sent back from there, where it is written down.
-    pub(super) fn features_and_gradient(&mut self, layer: usize) -> Option<(&[f32], &mut [f32])> {
+    pub(in crate::style) fn features_and_gradient(&mut self, layer: usize) -> Option<(&[f32], &mut [f32])> {
         self.seeds[layer].map(|seed| self.plan.output_and_grad_mut(layer, seed))
     }
 
     /// The core of a tile in the map of the tile, and in that of the whole canvas.
-    pub(super) fn parts(&self, tile: &Tile, layer: usize) -> [Part; 2] {
+    pub(in crate::style) fn parts(&self, tile: &Tile, layer: usize) -> [MapWindow; 2] {
         let stride = self.layers[layer].stride;
         let start = tile.core.map(|[from, _]| from / stride);
         let size = tile.core.map(|[from, to]| (to - from) / stride);
         let inside = [0, 1].map(|axis| start[axis] - tile.origin[axis] / stride);
         [
-            Part { origin: inside, size, width: self.tile[1] / stride },
-            Part { origin: start, size, width: self.canvas[1] / stride },
+            MapWindow { origin: inside, size, width: self.tile[1] / stride },
+            MapWindow { origin: start, size, width: self.canvas[1] / stride },
         ]
     }
 
     /// Sends the gradients at the layers back, and adds what arrives at the pixels to `gradient`.
-    pub(super) fn send_back(&mut self, tile: &Tile, gradient: &mut [f32]) -> Result<()> {
+    pub(in crate::style) fn send_back(&mut self, tile: &Tile, gradient: &mut [f32]) -> Result<()> {
         self.plan.backward(&self.network.network);
         let arrived = self.plan.input_gradient().ok_or_else(|| Error::Bug("no gradient arrives".into()))?;
-        let rows = Part { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
+        let rows = MapWindow { origin: tile.origin, size: self.tile, width: self.canvas[1] }.rows();
         for (row, pixels) in rows.enumerate() {
             let from = &arrived[3 * row * self.tile[1]..3 * (row + 1) * self.tile[1]];
             self.network.add_gradient(from, &mut gradient[3 * pixels.start..3 * pixels.end]);
@@ -176,7 +178,7 @@ impl Sight {
     }
 }
 
-impl Back<'_> {
+impl GradientMode<'_> {
     /// Whether gradients are written down at a layer.
     fn writes(self, layer: usize) -> bool {
         match self {
@@ -187,23 +189,23 @@ impl Back<'_> {
     }
 }
 
-fn plan(network: &StyleNetwork, layers: &[&str], eye: Eye, back: Back) -> Result<Plan> {
-    let mut plan = Plan::builder(&network.network).cpu(eye.cpu).exact(eye.exact);
+fn plan(network: &StyleNetwork, layers: &[&str], view: ViewConfig, back: GradientMode) -> Result<Plan> {
+    let mut plan = Plan::builder(&network.network).cpu(view.cpu).exact(view.exact);
     for (index, &layer) in layers.iter().enumerate() {
         plan = plan.output(layer);
         if back.writes(index) {
             plan = plan.grad_output_at(layer);
         }
-        if matches!(back, Back::Linear { linear, .. } if index < linear) {
+        if matches!(back, GradientMode::Linear { linear, .. } if index < linear) {
             plan = plan.linear_gradient_at(layer);
         }
     }
-    if back == Back::Nothing { plan } else { plan.input_gradient() }.build()
+    if back == GradientMode::Nothing { plan } else { plan.input_gradient() }.build()
 }
 
 /// Pixels of the canvas for a pixel of the layer that has the fewest, and half of the largest receptive field in whole such
 /// units.
-pub(super) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -> Result<[usize; 2]> {
+pub(in crate::style) fn unit_and_halo(network: &StyleNetwork, layers: &[&str]) -> Result<[usize; 2]> {
     let fields = receptive_fields(&network.network)?;
     let (mut unit, mut size) = (1, 1);
     for &layer in layers {
@@ -222,12 +224,12 @@ fn tile_for(
     network: &StyleNetwork,
     layers: &[&str],
     canvas: [usize; 2],
-    (eye, memory): (Eye, u64),
+    (view, memory): (ViewConfig, u64),
     back: bool,
     (unit, halo): (usize, usize),
 ) -> Result<[usize; 2]> {
     let network = network.clone().with_size([PROBE, PROBE])?;
-    let probe = plan(&network, layers, eye, if back { Back::Written } else { Back::Nothing })?;
+    let probe = plan(&network, layers, view, if back { GradientMode::Written } else { GradientMode::Nothing })?;
     // A tile's features of one style layer at a time are put side by side, and so is their gradient.
     let copies = if back { 2 } else { 1 };
     let copied = (0..layers.len()).map(|layer| 4 * copies * probe.output_shape(layer).len()).max().unwrap_or(0);

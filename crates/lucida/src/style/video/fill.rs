@@ -7,9 +7,9 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::Canvas;
-use super::flow::box_mean;
 use crate::data::random::{Purpose, below, generator};
+use crate::style::Canvas;
+use crate::style::video::flow::box_mean;
 
 /// How far a patch reaches from its center, in pixels.
 const REACH: usize = 4;
@@ -20,7 +20,7 @@ const ROUNDS: usize = 6;
 
 /// `stylized` with the uncovered parts filled in; `content` is the plain frame, `uncovered` says how much each pixel is,
 /// from 0 to 1. All have one size, as does the result. Where nothing is left to copy from, it stays as it is.
-pub(super) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
+pub(in crate::style) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
     let mut filling = Filling::new(content, uncovered);
     let mut random = generator(seed, Purpose::Canvas, 3);
     if !filling.start(&mut random) {

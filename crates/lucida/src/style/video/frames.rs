@@ -1,65 +1,66 @@
-//! Sequences: frames that hold together in time.
+//! Style transfer for video: frames with temporal consistency.
 //!
-//! Each frame is painted over the one before, moved to where its parts are now; and where the movement is known it is held
-//! near to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was hidden in the frame
+//! Each frame starts from the previous stylized frame, warped by the optical flow; where the flow is reliable a temporal loss
+//! keeps it close to that (M. Ruder, A. Dosovitskiy, T. Brox, "Artistic style transfer for videos", 2016). What was hidden in the frame
 //! before is filled with pieces of the stylized parts whose content is alike. The first frame, and one that has little in
-//! common with the one before, is painted from coarse to fine as any image, the others in the final size only.
+//! common with the one before, is computed from coarse to fine as any image, the others at the final size only.
 
-use super::fill::fill;
-use super::flow::Flow;
-use super::pyramid::{scaled, sizes};
-use super::transfer::{Near, transfer_near, work};
-use super::{Canvas, Job, Settings, Start, StyleNetwork, Transferred};
 use crate::core::{Detail, Progress, Step, StyleProgress};
 use crate::data::Picture;
+use crate::style::pipeline::constrained_objective::TemporalTarget;
+use crate::style::pipeline::pyramid::{scaled, sizes};
+use crate::style::pipeline::transfer::{transfer_frame, work};
+use crate::style::video::fill::fill;
+use crate::style::video::flow::Flow;
+use crate::style::{Canvas, InitialImage, StyleConfig, StyleNetwork, StyleRequest, StyleResult};
 use crate::{Error, Result};
 
 /// Where more of a frame than this was hidden in the one before, it is a cut.
 const CUT: f32 = 0.6;
 
-/// How a sequence is painted.
+/// The configuration of a frame sequence.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sequence {
-    /// How its first frame is painted, and in which size and style all are.
-    pub settings: Settings,
+pub struct FrameSequence {
+    /// The configuration of the first frame; size and style hold for all.
+    pub config: StyleConfig,
     /// Steps for each frame after the first.
     pub steps: usize,
     /// The weight of the mean squared difference from the frame before, moved, where pixels go from 0 to 1.
     pub temporal_weight: f32,
 }
 
-/// Paints frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
-/// painted. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
+/// Stylizes frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
+/// stylized. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
 ///
 /// # Errors
 /// As [`transfer`](super::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
 /// than the first; [`Error::Interrupted`] when `progress` stops it.
-pub fn paint_frames(
+pub fn stylize_frames(
     network: &StyleNetwork,
     count: usize,
     styles: &[(Picture, f32)],
-    sequence: &Sequence,
+    sequence: &FrameSequence,
     mut frame: impl FnMut(usize) -> Result<Picture>,
     progress: &mut dyn Progress,
-    mut done: impl FnMut(usize, &Transferred) -> Result<()>,
+    mut done: impl FnMut(usize, &StyleResult) -> Result<()>,
 ) -> Result<()> {
     let mut before: Option<(Canvas, Canvas)> = None;
     let mut share = Shard::default();
     for index in 0..count {
         let content = frame(index)?;
-        let size = scaled("a frame", [content.height(), content.width()], sequence.settings.size)?;
+        let size = scaled("a frame", [content.height(), content.width()], sequence.config.size)?;
         let seen = Canvas::of_picture_at(&content, size)?;
         let again = match before.take() {
-            Some((last_seen, last_painted)) => {
+            Some((last_seen, last_styled)) => {
                 same_shape(index, size, last_seen.size)?;
-                sequence.over(&seen, &last_seen, &last_painted)?
+                sequence.over(&seen, &last_seen, &last_styled)?
             }
             None => None,
         };
-        let (settings, near) = again.unzip();
-        let settings = settings.as_ref().unwrap_or(&sequence.settings);
-        share.begin(sequence, count, index, work(&sizes(size, settings.smallest), settings)[1], size);
-        let job = Job::new(content, styles.to_vec());
+        let (config, temporal) = again.unzip();
+        let config = config.as_ref().unwrap_or(&sequence.config);
+        share.begin(sequence, count, index, work(&sizes(size, config.smallest), config)[1], size);
+        let request = StyleRequest::new(content, styles.to_vec());
         let mut of_frame = |step: &Step<'_>| {
             let frame = Some([index + 1, count]);
             let detail = match step.detail {
@@ -68,7 +69,7 @@ pub fn paint_frames(
             };
             progress.update(&Step { done: share.spent + step.done, total: Some(share.total()), detail, ..*step })
         };
-        let made = transfer_near(network, &job, settings, near.as_ref(), &mut of_frame)?;
+        let made = transfer_frame(network, &request, config, temporal.as_ref(), &mut of_frame)?;
         share.end();
         done(index, &made)?;
         if made.stopped {
@@ -87,22 +88,27 @@ fn same_shape(index: usize, [height, width]: [usize; 2], last: [usize; 2]) -> Re
     Err(Error::argument(format!("frame {} {problem}: {width}x{height} and not {}x{}", index + 1, last[1], last[0])))
 }
 
-impl Sequence {
-    /// How a frame is painted over the one before; nothing where they have little in common.
-    fn over(&self, seen: &Canvas, last_seen: &Canvas, last_painted: &Canvas) -> Result<Option<(Settings, Near)>> {
-        let flow = Flow::between(seen, last_seen, self.settings.cpu);
+impl FrameSequence {
+    /// The configuration of a frame that follows another; none where they have little in common.
+    fn over(
+        &self,
+        seen: &Canvas,
+        last_seen: &Canvas,
+        last_styled: &Canvas,
+    ) -> Result<Option<(StyleConfig, TemporalTarget)>> {
+        let flow = Flow::between(seen, last_seen, self.config.cpu);
         if flow.hidden.iter().sum::<f32>() > CUT * flow.hidden.len() as f32 {
             return Ok(None);
         }
-        let moved = flow.warp(last_painted)?;
-        let settings = Settings {
-            start: Start::Canvas(fill(seen, &moved, &flow.hidden, self.settings.seed)),
+        let moved = flow.warp(last_styled)?;
+        let config = StyleConfig {
+            start: InitialImage::Canvas(fill(seen, &moved, &flow.hidden, self.config.seed)),
             smallest: None,
             steps: self.steps,
             first_steps: self.steps,
-            ..self.settings.clone()
+            ..self.config.clone()
         };
-        Ok(Some((settings, Near { canvas: moved, mask: flow.trust, weight: self.temporal_weight })))
+        Ok(Some((config, TemporalTarget { canvas: moved, mask: flow.trust, weight: self.temporal_weight })))
     }
 }
 
@@ -117,7 +123,7 @@ struct Shard {
 
 impl Shard {
     /// Frame `index` begins, which takes so much work.
-    fn begin(&mut self, sequence: &Sequence, count: usize, index: usize, frame: u64, size: [usize; 2]) {
+    fn begin(&mut self, sequence: &FrameSequence, count: usize, index: usize, frame: u64, size: [usize; 2]) {
         let each = (sequence.steps * size[0] * size[1]) as u64;
         (self.frame, self.later) = (frame, (count - 1 - index) as u64 * each);
     }
@@ -134,9 +140,9 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Pooling, Preset};
     use super::*;
     use crate::Cpu;
+    use crate::style::{Pooling, Preset};
     use crate::weights::builtin_vgg16_at;
 
     /// A still scene with the noise of a camera.
@@ -150,12 +156,12 @@ mod tests {
 
     fn flicker(temporal_weight: f32) -> f32 {
         let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
-        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
-        let settings = Settings { size: 80, smallest: None, steps: 12, ..settings };
-        let sequence = Sequence { settings, steps: 8, temporal_weight };
-        let mut painted: Vec<Canvas> = Vec::new();
+        let config = Preset::Best.config(&network, Cpu::detect()).unwrap();
+        let config = StyleConfig { size: 80, smallest: None, steps: 12, ..config };
+        let sequence = FrameSequence { config, steps: 8, temporal_weight };
+        let mut styled: Vec<Canvas> = Vec::new();
         let style = crate::style::brushwork().unwrap();
-        paint_frames(
+        stylize_frames(
             &network,
             3,
             &[(style, 1.0)],
@@ -163,14 +169,14 @@ mod tests {
             |i| Ok(frame(i)),
             &mut (),
             |index, made| {
-                assert_eq!(index, painted.len());
-                painted.push(made.canvas.clone());
+                assert_eq!(index, styled.len());
+                styled.push(made.canvas.clone());
                 Ok(())
             },
         )
         .unwrap();
-        let apart = painted[1].values.iter().zip(&painted[2].values).map(|(a, b)| (a - b).abs()).sum::<f32>();
-        apart / painted[1].values.len() as f32
+        let apart = styled[1].values.iter().zip(&styled[2].values).map(|(a, b)| (a - b).abs()).sum::<f32>();
+        apart / styled[1].values.len() as f32
     }
 
     #[test]
@@ -179,11 +185,11 @@ mod tests {
         assert!(held < 0.7 * free, "{held} {free}");
     }
 
-    fn sequence(steps: [usize; 2]) -> (StyleNetwork, Sequence) {
+    fn sequence(steps: [usize; 2]) -> (StyleNetwork, FrameSequence) {
         let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
-        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
-        let settings = Settings { size: 64, smallest: Some(44), steps: steps[0], first_steps: steps[0], ..settings };
-        (network, Sequence { settings, steps: steps[1], temporal_weight: 1.0 })
+        let config = Preset::Best.config(&network, Cpu::detect()).unwrap();
+        let config = StyleConfig { size: 64, smallest: Some(44), steps: steps[0], first_steps: steps[0], ..config };
+        (network, FrameSequence { config, steps: steps[1], temporal_weight: 1.0 })
     }
 
     /// A window on a wide scene, from column `left`.
@@ -206,22 +212,26 @@ mod tests {
     #[test]
     fn uncovered_areas_start_from_what_is_stylized() {
         let (_, sequence) = sequence([1, 1]);
-        let (mut seen, mut painted) = (window(0), window(0));
+        let (mut seen, mut styled) = (window(0), window(0));
         // Strokes of 2 columns.
-        painted.values.iter_mut().enumerate().for_each(|(i, v)| *v += if i / 3 % 4 < 2 { 30.0 } else { -30.0 });
+        styled.values.iter_mut().enumerate().for_each(|(i, v)| *v += if i / 3 % 4 < 2 { 30.0 } else { -30.0 });
         for left in [8, 16, 24] {
             let now = window(left);
-            let (settings, near) = sequence.over(&now, &seen, &painted).unwrap().unwrap();
-            let Start::Canvas(start) = settings.start else { panic!("{:?}", settings.start) };
+            let (config, temporal) = sequence.over(&now, &seen, &styled).unwrap().unwrap();
+            let InitialImage::Canvas(start) = config.start else { panic!("{:?}", config.start) };
             // Nothing holds the columns that have come in, and the border is no staircase.
-            let held = (0..96).map(|y| near.mask[128 * y + 124]).sum::<f32>() / 96.0;
+            let held = (0..96).map(|y| temporal.mask[128 * y + 124]).sum::<f32>() / 96.0;
             assert!(held < 0.2, "{left}: {held}");
             assert!(
-                near.mask.windows(2).enumerate().all(|(at, pair)| at % 128 == 127 || (pair[0] - pair[1]).abs() < 0.4)
+                temporal
+                    .mask
+                    .windows(2)
+                    .enumerate()
+                    .all(|(at, pair)| at % 128 == 127 || (pair[0] - pair[1]).abs() < 0.4)
             );
-            (seen, painted) = (now, start);
+            (seen, styled) = (now, start);
         }
-        let (came_in, rest) = (texture(&painted, 106..127), texture(&painted, 20..90));
+        let (came_in, rest) = (texture(&styled, 106..127), texture(&styled, 20..90));
         assert!(came_in > 0.7 * rest && texture(&seen, 106..127) < 0.3 * rest, "{came_in} {rest}");
     }
 
@@ -239,7 +249,7 @@ mod tests {
             done.push(step.fraction().unwrap());
             std::ops::ControlFlow::Continue(())
         };
-        paint_frames(&network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
+        stylize_frames(&network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
             steps.push(made.steps);
             Ok(())
         })
@@ -252,15 +262,15 @@ mod tests {
     #[test]
     fn frames_of_other_shapes_are_refused() {
         let network = StyleNetwork::new(builtin_vgg16_at(32, 32).unwrap(), Pooling::Max).unwrap();
-        let settings = Preset::Best.settings(&network, Cpu::detect()).unwrap();
-        let sequence = Sequence {
-            settings: Settings { size: 64, smallest: None, steps: 1, ..settings },
+        let config = Preset::Best.config(&network, Cpu::detect()).unwrap();
+        let sequence = FrameSequence {
+            config: StyleConfig { size: 64, smallest: None, steps: 1, ..config },
             steps: 1,
             temporal_weight: 1.0,
         };
         let shape = |i: usize| Ok(Picture::filled(64, 48 + 8 * i, &[9, 90, 200]));
         let styles = [(frame(0), 1.0)];
-        let result = paint_frames(&network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
+        let result = stylize_frames(&network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
         assert!(result.unwrap_err().to_string().contains("frame 2 has another shape"));
     }
 }

@@ -1,43 +1,43 @@
 //! How an image lies on the canvas that the network sees.
 
-use super::Canvas;
+use crate::style::Canvas;
 
-/// Pixels added at least on each side. Convolutions see zeros beyond the border, and what lies there would be painted for
-/// an image that ends in black; so the border is painted outside of the image, and cut off.
+/// Pixels added at least on each side. Convolutions see zeros beyond the border, and would draw what fits
+/// an image that ends in black; so the border is optimized outside of the image, and cropped.
 const MARGIN: usize = 8;
 
-/// An image and the larger canvas that is painted.
+/// An image and the larger canvas that is optimized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Geometry {
+pub(in crate::style) struct Geometry {
     /// Height and width of the image.
-    pub(super) picture: [usize; 2],
+    pub(in crate::style) picture: [usize; 2],
     /// Those of the canvas: multiples of the unit, so that no pooling drops a row.
-    pub(super) canvas: [usize; 2],
+    pub(in crate::style) canvas: [usize; 2],
     /// Where the image's first pixel is.
-    pub(super) origin: [usize; 2],
+    pub(in crate::style) origin: [usize; 2],
 }
 
 impl Geometry {
     /// For a network whose deepest layer has one pixel for `unit` pixels.
-    pub(super) fn new(picture: [usize; 2], unit: usize) -> Self {
+    pub(in crate::style) fn new(picture: [usize; 2], unit: usize) -> Self {
         let canvas = picture.map(|side| (side + 2 * MARGIN).next_multiple_of(unit));
         let origin = [0, 1].map(|axis| (canvas[axis] - picture[axis]) / 2);
         Self { picture, canvas, origin }
     }
 
     /// The image on a canvas.
-    pub(super) fn cropped(&self, canvas: &Canvas) -> Canvas {
+    pub(in crate::style) fn cropped(&self, canvas: &Canvas) -> Canvas {
         canvas.crop(self.origin, self.picture)
     }
 
     /// A plane of the image on the canvas, mirrored at the margins.
-    pub(super) fn plane(&self, values: &[f32]) -> Vec<f32> {
+    pub(in crate::style) fn plane(&self, values: &[f32]) -> Vec<f32> {
         let rgb = Canvas { size: self.picture, values: values.iter().flat_map(|&value| [value; 3]).collect() };
         rgb.mirrored(self.margins()).values.into_iter().step_by(3).collect()
     }
 
     /// The margins at the top, bottom, left and right.
-    pub(super) fn margins(&self) -> [usize; 4] {
+    pub(in crate::style) fn margins(&self) -> [usize; 4] {
         let end = [0, 1].map(|axis| self.canvas[axis] - self.picture[axis] - self.origin[axis]);
         [self.origin[0], end[0], self.origin[1], end[1]]
     }

@@ -1,4 +1,4 @@
-//! Which network looks.
+//! The choice of the feature network.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::nn::zoo;
 use crate::weights::{self, BUILTIN, Model, ModelSpec, Top};
 use crate::{Error, Result};
 
-/// The networks that an image can be painted by, the best first.
+/// The feature networks that can be chosen by name, the best first.
 pub const NETWORKS: [&str; 3] = ["vgg19", "vgg16", BUILTIN];
 
 /// A network by its name, by the file of its weights, or the best that there is: VGG19 or VGG16 where they have been
@@ -15,7 +15,7 @@ pub const NETWORKS: [&str; 3] = ["vgg19", "vgg16", BUILTIN];
 /// # Errors
 /// [`Error::Argument`] when the name is not one of [`NETWORKS`] or its weights are not there; as [`weights::open`] when the
 /// weights are not those of the network.
-pub fn choose(name: Option<&str>, file: Option<&Path>) -> Result<Model> {
+pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> {
     if let Some(name) = name.filter(|name| !NETWORKS.contains(name)) {
         return Err(Error::argument(format!("network {name:?} is not one of {}", NETWORKS.join(", "))));
     }
@@ -43,12 +43,14 @@ mod tests {
 
     #[test]
     fn names_and_files() {
-        assert_eq!(choose(Some(BUILTIN), None).unwrap().network.name(), "vgg16_builtin");
-        assert!(choose(Some("resnet50"), None).unwrap_err().to_string().contains("vgg19, vgg16, vgg16-builtin"));
+        assert_eq!(choose_network(Some(BUILTIN), None).unwrap().network.name(), "vgg16_builtin");
+        assert!(
+            choose_network(Some("resnet50"), None).unwrap_err().to_string().contains("vgg19, vgg16, vgg16-builtin")
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         std::fs::write(&path, "nothing").unwrap();
-        assert!(choose(None, Some(&path)).unwrap_err().to_string().contains("weights.safetensors"));
-        assert!(choose(Some(BUILTIN), Some(&path)).unwrap_err().to_string().contains("has weights of its own"));
+        assert!(choose_network(None, Some(&path)).unwrap_err().to_string().contains("weights.safetensors"));
+        assert!(choose_network(Some(BUILTIN), Some(&path)).unwrap_err().to_string().contains("has weights of its own"));
     }
 }

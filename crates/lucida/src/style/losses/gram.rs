@@ -1,35 +1,35 @@
-//! The two products of style: channels with channels, and back to the features.
+//! Gram matrices of features, and their backward pass.
 
 use lucida_kernels::{Buffer, ChannelMap, Cpu, Gram};
 
-/// The products for features of so many channels.
+/// The products for features of this number of channels.
 #[derive(Debug)]
-pub(super) struct Products {
+pub(in crate::style) struct GramProducts {
     gram: Gram,
     back: ChannelMap,
     matrix: Buffer,
-    pub(super) channels: usize,
+    pub(in crate::style) channels: usize,
 }
 
-impl Products {
-    pub(super) fn new(cpu: Cpu, channels: usize) -> Self {
+impl GramProducts {
+    pub(in crate::style) fn new(cpu: Cpu, channels: usize) -> Self {
         let (gram, back) = (Gram::new(cpu, channels), ChannelMap::new(cpu, channels));
         Self { gram, back, matrix: Buffer::zeroed(channels * channels), channels }
     }
 
     /// Adds `F^T F` to `sums`, for features (pixel, channel).
-    pub(super) fn correlate(&mut self, features: &[f32], sums: &mut Buffer) {
+    pub(in crate::style) fn correlate(&mut self, features: &[f32], sums: &mut Buffer) {
         self.gram.run(features, &mut self.matrix);
         sums.iter_mut().zip(self.matrix.iter()).for_each(|(sum, value)| *sum += value);
     }
 
-    /// Sets the matrix that [`spread`](Self::spread) multiplies with.
-    pub(super) fn set_matrix(&mut self, matrix: &[f32]) {
+    /// Sets the matrix that [`gram_backward`](Self::gram_backward) multiplies with.
+    pub(in crate::style) fn set_matrix(&mut self, matrix: &[f32]) {
         self.back.set(matrix, &[]);
     }
 
     /// `F D`, or that added.
-    pub(super) fn spread(&mut self, features: &[f32], gradient: &mut [f32], accumulate: bool) {
+    pub(in crate::style) fn gram_backward(&mut self, features: &[f32], gradient: &mut [f32], accumulate: bool) {
         self.back.run(features, gradient, accumulate);
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     fn there_and_back() {
         let (channels, pixels) = (5, 40);
         let features: Vec<f32> = (0..channels * pixels).map(|i| ((i * 37) % 11) as f32 / 4.0 - 1.0).collect();
-        let mut products = Products::new(Cpu::detect(), channels);
+        let mut products = GramProducts::new(Cpu::detect(), channels);
         let mut sums = Buffer::zeroed(channels * channels);
         products.correlate(&features, &mut sums);
         products.correlate(&features, &mut sums);
@@ -52,7 +52,7 @@ mod tests {
         (matrix[1], matrix[channels]) = (2.0, 2.0);
         products.set_matrix(&matrix);
         let mut gradient = vec![1.0; features.len()];
-        products.spread(&features, &mut gradient, true);
+        products.gram_backward(&features, &mut gradient, true);
         for (gradient, features) in gradient.chunks(channels).zip(features.chunks(channels)) {
             assert_eq!(gradient, [1.0 + 2.0 * features[1], 1.0 + 2.0 * features[0], 1.0, 1.0, 1.0]);
         }

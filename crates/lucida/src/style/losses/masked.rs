@@ -1,15 +1,15 @@
 //! Features of a part of a map, weighted by a mask, and their gradients on the way back.
 
-use super::sight::Part;
-use super::{Look, StyleLoss};
+use crate::style::pipeline::feature_extractor::MapWindow;
+use crate::style::{LossConfig, StyleLoss};
 
-/// Room for the means of features, where the look needs them.
-pub(super) fn means_for(look: &Look, channels: usize) -> Vec<f64> {
-    vec![0.0; if look.style_loss == StyleLoss::Wasserstein { channels } else { 0 }]
+/// Room for the means of features, where the loss needs them.
+pub(in crate::style) fn means_for(loss: &LossConfig, channels: usize) -> Vec<f64> {
+    vec![0.0; if loss.style_loss == StyleLoss::Wasserstein { channels } else { 0 }]
 }
 
 /// Adds the features of all pixels, each times its mask, to the sums, if any are wanted.
-pub(super) fn add_means(features: &[f32], mask: Option<(&[f32], Part)>, sums: &mut [f64]) {
+pub(in crate::style) fn add_means(features: &[f32], mask: Option<(&[f32], MapWindow)>, sums: &mut [f64]) {
     if sums.is_empty() {
         return;
     }
@@ -21,7 +21,7 @@ pub(super) fn add_means(features: &[f32], mask: Option<(&[f32], Part)>, sums: &m
 }
 
 /// Adds the same to the gradient of each pixel, times its mask, if there is anything.
-pub(super) fn add_shift(shift: &[f64], mask: Option<(&[f32], Part)>, gradient: &mut [f32]) {
+pub(in crate::style) fn add_shift(shift: &[f64], mask: Option<(&[f32], MapWindow)>, gradient: &mut [f32]) {
     if shift.is_empty() {
         return;
     }
@@ -33,11 +33,11 @@ pub(super) fn add_shift(shift: &[f64], mask: Option<(&[f32], Part)>, gradient: &
 }
 
 /// The features of a part of a map side by side, each pixel times its mask: those themselves where that is all of them.
-pub(super) fn gathered<'a>(
+pub(in crate::style) fn gathered<'a>(
     features: &'a [f32],
-    part: Part,
+    part: MapWindow,
     channels: usize,
-    mask: Option<(&[f32], Part)>,
+    mask: Option<(&[f32], MapWindow)>,
     scratch: &'a mut Vec<f32>,
 ) -> &'a [f32] {
     let len = part.size[0] * part.size[1] * channels;
@@ -59,7 +59,13 @@ pub(super) fn gathered<'a>(
 }
 
 /// Adds what belongs to [`gathered`] features to their places, times the mask again.
-pub(super) fn scatter(values: &[f32], part: Part, channels: usize, mask: Option<(&[f32], Part)>, gradient: &mut [f32]) {
+pub(in crate::style) fn scatter(
+    values: &[f32],
+    part: MapWindow,
+    channels: usize,
+    mask: Option<(&[f32], MapWindow)>,
+    gradient: &mut [f32],
+) {
     let mut weights = mask.into_iter().flat_map(|(mask, place)| place.rows().flat_map(move |row| &mask[row]));
     let mut pixels = values.chunks_exact(channels);
     for row in part.rows() {
@@ -72,7 +78,7 @@ pub(super) fn scatter(values: &[f32], part: Part, channels: usize, mask: Option<
 }
 
 /// A mask in the size of a layer: the means of squares of `stride` pixels.
-pub(super) fn shrink(mask: &[f32], [height, width]: [usize; 2], stride: usize) -> Vec<f32> {
+pub(in crate::style) fn shrink(mask: &[f32], [height, width]: [usize; 2], stride: usize) -> Vec<f32> {
     let size = [height / stride, width / stride];
     let mut small = vec![0.0; size[0] * size[1]];
     for (y, row) in mask.chunks_exact(width).enumerate().take(size[0] * stride) {

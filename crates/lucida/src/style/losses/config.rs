@@ -1,18 +1,18 @@
-//! What is asked of an image: which layers look at it, and how much each counts.
+//! The terms of the loss: which layers, and their weights.
 
-use super::{ContentNorm, StyleLoss, StyleNorm, Variation};
+use crate::style::{ContentNorm, StyleLoss, StyleNorm, TotalVariation};
 use crate::{Error, Result};
 
-/// A layer and its weight among its kind.
+/// A layer and its weight among the content or style layers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Layer {
+pub struct LayerWeight {
     /// The layer's name.
     pub name: String,
-    /// How much it counts.
+    /// Its weight.
     pub weight: f32,
 }
 
-impl Layer {
+impl LayerWeight {
     /// A layer with its weight.
     pub fn new(name: impl Into<String>, weight: f32) -> Self {
         Self { name: name.into(), weight }
@@ -21,30 +21,30 @@ impl Layer {
 
 /// The terms of the total loss: `content_weight * sum w C + style_weight * sum w S + variation_weight * V`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Look {
-    /// The layers that compare the content.
-    pub content: Vec<Layer>,
-    /// How they compare.
+pub struct LossConfig {
+    /// The content layers.
+    pub content: Vec<LayerWeight>,
+    /// The normalization of the content loss.
     pub content_norm: ContentNorm,
     /// The weight of all of them: alpha in the paper.
     pub content_weight: f32,
-    /// The layers that compare the style.
-    pub style: Vec<Layer>,
-    /// What of their features is compared.
+    /// The style layers.
+    pub style: Vec<LayerWeight>,
+    /// The statistics that the style loss compares.
     pub style_loss: StyleLoss,
-    /// How it is counted.
+    /// The normalization of the style loss.
     pub style_norm: StyleNorm,
     /// The weight of all of them: beta in the paper.
     pub style_weight: f32,
-    /// How the variation is counted.
-    pub variation: Variation,
+    /// The total variation loss.
+    pub variation: TotalVariation,
     /// Its weight, for pixels from 0 to 255.
     pub variation_weight: f32,
 }
 
-impl Look {
+impl LossConfig {
     /// The layers of both kinds, each once.
-    pub(super) fn layers(&self) -> Vec<&str> {
+    pub(in crate::style) fn layers(&self) -> Vec<&str> {
         let mut layers: Vec<&str> = Vec::new();
         for layer in self.style.iter().chain(&self.content) {
             if !layers.contains(&layer.name.as_str()) {

@@ -18,13 +18,13 @@ const SPEED: i32 = 10;
 
 /// Frames of an animation.
 #[derive(Debug, Clone)]
-pub struct Film {
+pub struct GifRecorder {
     /// Width and height.
     size: [usize; 2],
     frames: Vec<Picture>,
 }
 
-impl Film {
+impl GifRecorder {
     /// An animation for an image of a size: height and width.
     pub fn new([height, width]: [usize; 2]) -> Self {
         let longer = height.max(width).max(1);
@@ -69,7 +69,7 @@ impl Film {
     /// Writes a GIF file, whole or not at all.
     ///
     /// # Errors
-    /// As [`Film::gif`], and [`Error::Io`] when the file cannot be written.
+    /// As [`GifRecorder::gif`], and [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         files::write_bytes(path, &self.gif()?)
     }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn frames_come_back() {
-        let mut film = Film::new([300, 960]);
+        let mut film = GifRecorder::new([300, 960]);
         assert!(film.gif().unwrap_err().to_string().contains("nothing to show"));
         for level in [0, 120, 250] {
             film.add(&Picture::filled(96, 30, &[level, 255 - level, 7])).unwrap();

@@ -16,7 +16,7 @@ pub enum ContentNorm {
 
 impl ContentNorm {
     /// The factor before the sum of squares, for so many features of the content with such a sum of squares.
-    pub(super) fn factor(self, count: usize, squares: f64) -> f64 {
+    pub(in crate::style) fn factor(self, count: usize, squares: f64) -> f64 {
         match self {
             Self::HalfSum => 0.5,
             Self::Mean => 1.0 / count.max(1) as f64,
@@ -29,7 +29,13 @@ impl ContentNorm {
 const PART: usize = 1 << 12;
 
 /// Writes `scale * (features - wanted)` and returns the sum of the squared differences.
-pub(super) fn difference(cpu: Cpu, features: &[f32], wanted: &[f32], scale: f32, gradient: &mut [f32]) -> f64 {
+pub(in crate::style) fn difference(
+    cpu: Cpu,
+    features: &[f32],
+    wanted: &[f32],
+    scale: f32,
+    gradient: &mut [f32],
+) -> f64 {
     let mut sums = vec![0.0; gradient.len().div_ceil(PART)];
     let parts = std::sync::Mutex::new(&mut sums);
     cpu.parallel_chunks(gradient, PART, |index, gradient| {
@@ -46,7 +52,7 @@ pub(super) fn difference(cpu: Cpu, features: &[f32], wanted: &[f32], scale: f32,
 }
 
 /// The sum of squares.
-pub(super) fn squares(values: &[f32]) -> f64 {
+pub(in crate::style) fn squares(values: &[f32]) -> f64 {
     values.chunks(PART).map(|part| f64::from(part.iter().map(|value| value * value).sum::<f32>())).sum()
 }
 

@@ -1,15 +1,15 @@
-//! The sizes that an image is painted in, from coarse to fine.
+//! The sizes of the image pyramid, from coarse to fine.
 
 use crate::{Error, Result};
 
 /// The shortest side that a network makes anything of.
-pub(super) const LEAST_SIDE: usize = 32;
+pub(in crate::style) const LEAST_SIDE: usize = 32;
 
 /// The size of an image whose longer side is to be `longer`.
 ///
 /// # Errors
 /// [`Error::Argument`] when the shorter side would be too short to be looked at.
-pub(super) fn scaled(what: &str, [height, width]: [usize; 2], longer: usize) -> Result<[usize; 2]> {
+pub(in crate::style) fn scaled(what: &str, [height, width]: [usize; 2], longer: usize) -> Result<[usize; 2]> {
     if height.min(width) < LEAST_SIDE {
         return Err(Error::argument(format!(
             "{what} has {width}x{height} pixels; at least {LEAST_SIDE}x{LEAST_SIDE} are needed"
@@ -33,7 +33,7 @@ fn at(height: usize, width: usize, longer: usize) -> [usize; 2] {
 
 /// The sizes from the smallest, with a longer side of about `smallest`, to the last. None has a shorter side that is too
 /// short.
-pub(super) fn sizes(last: [usize; 2], smallest: Option<usize>) -> Vec<[usize; 2]> {
+pub(in crate::style) fn sizes(last: [usize; 2], smallest: Option<usize>) -> Vec<[usize; 2]> {
     let longer = last[0].max(last[1]);
     let mut sizes = Vec::new();
     let mut side = smallest.unwrap_or(longer) as f64;

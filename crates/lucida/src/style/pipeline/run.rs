@@ -1,54 +1,59 @@
-//! The steps in one size.
+//! The optimization steps at one scale.
 
 use std::ops::ControlFlow;
 
-use super::adam::AdamState;
-use super::geometry::Geometry;
-use super::lbfgs::{LbfgsState, TensorRef};
-use super::scene::Scene;
-use super::{Canvas, Losses, Settings};
 use crate::Result;
 use crate::core::{Detail, Progress, Step, StyleProgress, Unit};
 use crate::data::random::{Purpose, below, generator};
+use crate::style::optim::adam::AdamState;
+use crate::style::optim::lbfgs::{LbfgsState, TensorRef};
+use crate::style::pipeline::constrained_objective::ConstrainedObjective;
+use crate::style::pipeline::geometry::Geometry;
+use crate::style::{Canvas, Losses, StyleConfig};
 
-/// A size that was painted.
-pub(super) struct Done {
-    pub(super) picture: Canvas,
-    pub(super) geometry: Geometry,
-    pub(super) adam: Option<AdamState>,
-    pub(super) start: Losses,
-    pub(super) end: Losses,
-    pub(super) stopped: bool,
+/// The result at one scale.
+pub(in crate::style) struct ScaleResult {
+    pub(in crate::style) picture: Canvas,
+    pub(in crate::style) geometry: Geometry,
+    pub(in crate::style) adam: Option<AdamState>,
+    pub(in crate::style) start: Losses,
+    pub(in crate::style) end: Losses,
+    pub(in crate::style) stopped: bool,
 }
 
-/// The steps in one size.
-pub(super) struct Run<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) geometry: Geometry,
-    pub(super) scale: [usize; 2],
-    pub(super) steps: usize,
-    pub(super) progress: &'a mut dyn Progress,
+/// The optimization steps at one scale.
+pub(in crate::style) struct Run<'a> {
+    pub(in crate::style) config: &'a StyleConfig,
+    pub(in crate::style) geometry: Geometry,
+    pub(in crate::style) scale: [usize; 2],
+    pub(in crate::style) steps: usize,
+    pub(in crate::style) progress: &'a mut dyn Progress,
     /// Pixels of the steps that are done, and of all.
-    pub(super) work: &'a mut [u64; 2],
+    pub(in crate::style) work: &'a mut [u64; 2],
     /// Steps in all sizes.
-    pub(super) taken: &'a mut usize,
+    pub(in crate::style) taken: &'a mut usize,
 }
 
 impl Run<'_> {
-    pub(super) fn adam(&mut self, scene: &mut Scene, start: Canvas, mut state: AdamState) -> Result<Done> {
-        let (settings, geometry) = (self.settings, self.geometry);
-        let (averaging, clip, cpu) = (settings.averaging, settings.clip, settings.cpu);
+    pub(in crate::style) fn adam(
+        &mut self,
+        objective: &mut ConstrainedObjective,
+        start: Canvas,
+        mut state: AdamState,
+    ) -> Result<ScaleResult> {
+        let (config, geometry) = (self.config, self.geometry);
+        let (averaging, clip, cpu) = (config.averaging, config.clip, config.cpu);
         let mut canvas = start;
         let mut gradient = vec![0.0; canvas.values.len()];
         let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
         // How much of a whole image the mean has in it.
         let mut filled = 0.0;
-        let mut phases = generator(settings.seed, Purpose::Canvas, 1);
+        let mut phases = generator(config.seed, Purpose::Canvas, 1);
         let mut first = None;
         let mut stopped = false;
         for step in 1..=self.steps {
             let phase = [0, 1].map(|_| below(64, &mut phases) as usize);
-            let losses = scene.evaluate(&canvas, phase, &mut gradient)?;
+            let losses = objective.evaluate(&canvas, phase, &mut gradient)?;
             state.step(cpu, &mut canvas.values, &gradient);
             if clip {
                 canvas.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 255.0));
@@ -58,7 +63,7 @@ impl Run<'_> {
                 let pairs = mean.values.iter_mut().zip(&canvas.values);
                 pairs.for_each(|(mean, value)| *mean = averaging * *mean + (1.0 - averaging) * value);
             }
-            let current = || geometry.cropped(&scene.seen(of_mean(&mean, filled, &canvas)));
+            let current = || geometry.cropped(&objective.visible(of_mean(&mean, filled, &canvas)));
             let flow = self.report(step, &losses, &current);
             first.get_or_insert(losses);
             if flow.is_break() {
@@ -66,15 +71,20 @@ impl Run<'_> {
                 break;
             }
         }
-        let result = scene.seen(of_mean(&mean, filled, &canvas));
-        let end = scene.evaluate(&result, [0, 0], &mut gradient)?;
+        let result = objective.visible(of_mean(&mean, filled, &canvas));
+        let end = objective.evaluate(&result, [0, 0], &mut gradient)?;
         let start = first.unwrap_or_default();
-        Ok(Done { picture: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
+        Ok(ScaleResult { picture: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
     }
 
-    pub(super) fn lbfgs(&mut self, scene: &mut Scene, start: Canvas, mut state: LbfgsState) -> Result<Done> {
+    pub(in crate::style) fn lbfgs(
+        &mut self,
+        objective: &mut ConstrainedObjective,
+        start: Canvas,
+        mut state: LbfgsState,
+    ) -> Result<ScaleResult> {
         let mut gradient = vec![0.0; start.values.len()];
-        let first = scene.evaluate(&start, [0, 0], &mut gradient)?;
+        let first = objective.evaluate(&start, [0, 0], &mut gradient)?;
         let (size, geometry) = (start.size, self.geometry);
         let mut scratch = Canvas { size, values: start.values.clone() };
         let mut at = TensorRef { values: start.values, loss: first.total, gradient };
@@ -83,10 +93,10 @@ impl Run<'_> {
         for step in 1..=self.steps {
             let moved = state.step(&mut at, |values, gradient| {
                 scratch.values.copy_from_slice(values);
-                losses = scene.evaluate(&scratch, [0, 0], gradient)?;
+                losses = objective.evaluate(&scratch, [0, 0], gradient)?;
                 Ok(losses.total)
             })?;
-            let current = || geometry.cropped(&scene.seen(Canvas { size, values: at.values.clone() }));
+            let current = || geometry.cropped(&objective.visible(Canvas { size, values: at.values.clone() }));
             let flow = self.report(step, &losses, &current);
             if flow.is_break() {
                 stopped = true;
@@ -97,9 +107,9 @@ impl Run<'_> {
             }
             failed = !moved;
         }
-        let result = scene.seen(Canvas { size, values: at.values });
-        let end = scene.evaluate(&result, [0, 0], &mut at.gradient)?;
-        Ok(Done { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
+        let result = objective.visible(Canvas { size, values: at.values });
+        let end = objective.evaluate(&result, [0, 0], &mut at.gradient)?;
+        Ok(ScaleResult { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
     }
 
     /// Reports a step, with the losses before it and a way to the image after it.
@@ -123,7 +133,7 @@ impl Run<'_> {
     }
 }
 
-/// The mean image; the last one where no mean is kept.
+/// The mean image; the last one where no mean is preserve.
 fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
     if filled == 0.0 {
         return last.clone();

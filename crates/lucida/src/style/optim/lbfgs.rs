@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::line_search::{Trial, search};
 use crate::Result;
+use crate::style::optim::line_search::{Trial, search};
 
 /// The constants of L-BFGS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +18,15 @@ pub struct Lbfgs {
 
 /// A point with its value and gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct TensorRef {
-    pub(super) values: Vec<f32>,
-    pub(super) loss: f64,
-    pub(super) gradient: Vec<f32>,
+pub(in crate::style) struct TensorRef {
+    pub(in crate::style) values: Vec<f32>,
+    pub(in crate::style) loss: f64,
+    pub(in crate::style) gradient: Vec<f32>,
 }
 
 /// L-BFGS on its way.
 #[derive(Debug, Clone)]
-pub(super) struct LbfgsState {
+pub(in crate::style) struct LbfgsState {
     history: usize,
     /// The first trial of the first step: how far the values move, as the root of the mean square.
     first: f64,
@@ -43,13 +43,13 @@ struct Pair {
 }
 
 impl LbfgsState {
-    pub(super) fn new(settings: Lbfgs, first: f64) -> Self {
-        Self { history: settings.history.max(1), first, pairs: VecDeque::new() }
+    pub(in crate::style) fn new(config: Lbfgs, first: f64) -> Self {
+        Self { history: config.history.max(1), first, pairs: VecDeque::new() }
     }
 
     /// Takes one step; `evaluate` writes the gradient and returns the loss. Whether it came anywhere: if not, the history
     /// is forgotten, and a second failure in a row means that this is as low as it gets.
-    pub(super) fn step(
+    pub(in crate::style) fn step(
         &mut self,
         at: &mut TensorRef,
         mut evaluate: impl FnMut(&[f32], &mut [f32]) -> Result<f64>,

@@ -1,7 +1,7 @@
 //! Masks: which part of the image has which style, and which is left alone.
 
-use super::geometry::Geometry;
 use crate::data::{Filter, Picture};
+use crate::style::pipeline::geometry::Geometry;
 use crate::{Error, Result};
 
 /// The colors that choose a style, by their order.
@@ -23,16 +23,16 @@ const STRAY: f64 = 0.01;
 /// For each style how much each pixel of a mask belongs to it: a gray image.
 ///
 /// A mask of grays goes from the first style (black) to the last (white), and blends between them; with one style, it is
-/// painted where the mask is white. In a mask of colors each pixel has one style: red the first, green the second, then
+/// applied where the mask is white. In a mask of colors each pixel has one style: red the first, green the second, then
 /// blue, yellow, magenta, cyan, black, white.
 ///
 /// # Errors
 /// [`Error::Argument`] when a color has no style, or a style no pixel.
-pub(super) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Picture>> {
+pub(in crate::style) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Picture>> {
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-    let spread = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
-    let colourful = pixels.iter().filter(|pixel| spread(pixel) > GRAY).count() as f64;
+    let gram_backward = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
+    let colourful = pixels.iter().filter(|pixel| gram_backward(pixel) > GRAY).count() as f64;
     let weights: Vec<Vec<u8>> = if colourful <= STRAY * pixels.len() as f64 {
         let level = |p: &[u8; 3]| (f32::from(p[0]) + f32::from(p[1]) + f32::from(p[2])) / 765.0;
         let weight = |style: usize, pixel: &[u8; 3]| match styles {
@@ -77,7 +77,7 @@ fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// [`Error::Argument`] gives both sizes.
-pub(super) fn check_size(what: &str, mask: &Picture, content: &Picture) -> Result<()> {
+pub(in crate::style) fn check_size(what: &str, mask: &Picture, content: &Picture) -> Result<()> {
     let size = |picture: &Picture| (picture.width(), picture.height());
     if size(mask) == size(content) {
         return Ok(());
@@ -92,7 +92,7 @@ pub(super) fn check_size(what: &str, mask: &Picture, content: &Picture) -> Resul
 }
 
 /// The gray levels of a mask on a canvas, from 0 to 1.
-pub(super) fn plane(mask: &Picture, geometry: Geometry) -> Result<Vec<f32>> {
+pub(in crate::style) fn plane(mask: &Picture, geometry: Geometry) -> Result<Vec<f32>> {
     let [height, width] = geometry.picture;
     let gray = mask.to_gray().resize(width, height, Filter::Bilinear)?;
     let levels: Vec<f32> = gray.pixels().iter().map(|&level| f32::from(level) / 255.0).collect();

@@ -1,17 +1,18 @@
-//! The whole way from a content and a style to an image.
+//! Style transfer from a content image and style images to a stylized image.
 
-use super::adam::AdamState;
-use super::geometry::Geometry;
-use super::lbfgs::LbfgsState;
-use super::objective::{Region, StyleTarget};
-use super::pyramid::{LEAST_SIDE, scaled, sizes};
-use super::run::{Done, Run};
-use super::scene::{Anchor, Kept, Scene};
-use super::sight::{Back, Eye, Sight, unit_and_halo};
-use super::{Canvas, Colours, Losses, Objective, Optimizer, Settings, Start, StyleNetwork, mask};
 use crate::core::{Progress, StyleProgress};
 use crate::data::Picture;
 use crate::data::random::{Purpose, generator, unit};
+use crate::style::losses::objective::{Region, StyleTarget};
+use crate::style::optim::adam::AdamState;
+use crate::style::optim::lbfgs::LbfgsState;
+use crate::style::pipeline::constrained_objective::{ConstrainedObjective, PreserveMask, TemporalTarget};
+use crate::style::pipeline::feature_extractor::{FeatureExtractor, GradientMode, ViewConfig, unit_and_halo};
+use crate::style::pipeline::geometry::Geometry;
+use crate::style::pipeline::mask;
+use crate::style::pipeline::pyramid::{LEAST_SIDE, scaled, sizes};
+use crate::style::pipeline::run::{Run, ScaleResult};
+use crate::style::{Canvas, ColorMode, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
 use crate::{Error, Result};
 
 /// Images of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
@@ -19,37 +20,26 @@ use crate::{Error, Result};
 const HELD_CANVASES: usize = 18;
 /// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
 /// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
-/// [`Colours::Luminance`], they appear as streaks.
+/// [`ColorMode::Luminance`], they appear as streaks.
 const STYLE_EDGE: f32 = 0.03;
 /// Bytes of the program itself, of files on their way in and out, and of smaller images.
 const HELD_BESIDES: u64 = 128 << 20;
 
-/// What is to be painted.
+/// A content image, its styles, and how they are applied.
 #[derive(Debug, Clone)]
-pub struct Job {
-    /// The image whose content is kept.
+pub struct StyleRequest {
+    /// The image whose content is preserve.
     pub content: Picture,
     /// The images whose style is taken, and how much of each.
     pub styles: Vec<(Picture, f32)>,
     /// Which part has which style, in the size of the content. In grays from the first style (black) to the last (white);
-    /// with one style, white is where it is painted. In colors: red is the first style, then green, blue, yellow, magenta,
+    /// with one style, white is where it is applied. In colors: red is the first style, then green, blue, yellow, magenta,
     /// cyan, black and white.
     pub mask: Option<Picture>,
     /// What is left as it is in the content (white), in its size.
     pub preserve: Option<Picture>,
     /// Whose colors the result has.
-    pub colours: Colours,
-}
-
-/// An image that the result is to stay near to, where it is to be.
-#[derive(Debug, Clone)]
-pub(super) struct Near {
-    /// In the size of the result.
-    pub(super) canvas: Canvas,
-    /// For each pixel how much, from 0 to 1.
-    pub(super) mask: Vec<f32>,
-    /// The weight of the mean squared difference.
-    pub(super) weight: f32,
+    pub colours: ColorMode,
 }
 
 impl StyleProgress<'_> {
@@ -63,22 +53,22 @@ impl StyleProgress<'_> {
     }
 }
 
-/// An image that was painted.
+/// A stylized image.
 #[derive(Debug, Clone)]
-pub struct Transferred {
+pub struct StyleResult {
     /// The image, in its final size.
     pub canvas: Canvas,
-    /// The losses of what was painted over, in the last size that was reached.
+    /// The losses of the initial image, at the last scale that was reached.
     pub start: Losses,
     /// Those of the image.
     pub end: Losses,
     /// Steps that were taken in all sizes.
     pub steps: usize,
-    /// Whether the work was stopped before its end.
+    /// Whether it was stopped before its end.
     pub stopped: bool,
 }
 
-/// Paints. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it stops the work,
+/// Stylizes an image. Progress is in pixels of all steps, with a [`Detail::Style`](crate::core::Detail::Style). When it stops the work,
 /// the image so far is the result.
 ///
 /// # Errors
@@ -86,81 +76,82 @@ pub struct Transferred {
 /// the memory is too small for the smallest tiles.
 pub fn transfer(
     network: &StyleNetwork,
-    job: &Job,
-    settings: &Settings,
+    request: &StyleRequest,
+    config: &StyleConfig,
     progress: &mut dyn Progress,
-) -> Result<Transferred> {
-    transfer_near(network, job, settings, None, progress)
+) -> Result<StyleResult> {
+    transfer_frame(network, request, config, None, progress)
 }
 
 /// As [`transfer`], near to an image in the last size.
-pub(super) fn transfer_near(
+pub(in crate::style) fn transfer_frame(
     network: &StyleNetwork,
-    job: &Job,
-    settings: &Settings,
-    near: Option<&Near>,
+    request: &StyleRequest,
+    config: &StyleConfig,
+    temporal: Option<&TemporalTarget>,
     progress: &mut dyn Progress,
-) -> Result<Transferred> {
-    settings.check()?;
-    let last = job.check(settings)?;
-    let sizes = sizes(last, settings.smallest);
-    let network = network.cut(&settings.look.layers())?;
-    let [unit, _] = unit_and_halo(&network, &settings.look.layers())?;
-    let styles = job.styles.iter().map(|(style, weight)| Ok((job.colours.prepare(&job.content, style)?, *weight)));
-    let mut painting = Painting {
-        job,
-        content: job.colours.content(&job.content),
+) -> Result<StyleResult> {
+    config.check()?;
+    let last = request.check(config)?;
+    let sizes = sizes(last, config.smallest);
+    let network = network.cut(&config.loss.layers())?;
+    let [unit, _] = unit_and_halo(&network, &config.loss.layers())?;
+    let styles =
+        request.styles.iter().map(|(style, weight)| Ok((request.colours.prepare(&request.content, style)?, *weight)));
+    let mut pipeline = Pipeline {
+        request,
+        content: request.colours.content(&request.content),
         styles: styles.collect::<Result<_>>()?,
-        masks: job.mask.as_ref().map(|mask| mask::regions(mask, job.styles.len())).transpose()?,
-        settings,
-        near,
+        masks: request.mask.as_ref().map(|mask| mask::regions(mask, request.styles.len())).transpose()?,
+        config,
+        temporal,
         unit,
         network,
         taken: 0,
-        work: work(&sizes, settings),
+        work: work(&sizes, config),
     };
-    painting.check_memory(last)?;
-    let mut done = painting.paint([0, sizes.len()], sizes[0], None, progress)?;
+    pipeline.check_memory(last)?;
+    let mut done = pipeline.run_scale([0, sizes.len()], sizes[0], None, progress)?;
     for (number, &size) in sizes.iter().enumerate().skip(1) {
         if done.stopped {
             break;
         }
-        done = painting.paint([number, sizes.len()], size, Some(done), progress)?;
+        done = pipeline.run_scale([number, sizes.len()], size, Some(done), progress)?;
     }
-    let Done { picture, start, end, stopped, .. } = done;
+    let ScaleResult { picture, start, end, stopped, .. } = done;
     let mut canvas = picture.resize(last)?;
-    job.colours.finish(&mut canvas, &Canvas::of_picture_at(&job.content, last)?);
-    Ok(Transferred { canvas, start, end, steps: painting.taken, stopped })
+    request.colours.finish(&mut canvas, &Canvas::of_picture_at(&request.content, last)?);
+    Ok(StyleResult { canvas, start, end, steps: pipeline.taken, stopped })
 }
 
-/// The work of all steps: pixels.
-pub(super) fn work(sizes: &[[usize; 2]], settings: &Settings) -> [u64; 2] {
-    let steps = |index: usize| if index == 0 { settings.first_steps } else { settings.steps };
+/// The number of pixels of all steps.
+pub(in crate::style) fn work(sizes: &[[usize; 2]], config: &StyleConfig) -> [u64; 2] {
+    let steps = |index: usize| if index == 0 { config.first_steps } else { config.steps };
     let all = sizes.iter().enumerate().map(|(index, size)| (steps(index) * size[0] * size[1]) as u64).sum();
     [0, all]
 }
 
-impl Job {
+impl StyleRequest {
     /// A content in the style of these images, their colors included.
     pub fn new(content: Picture, styles: Vec<(Picture, f32)>) -> Self {
-        Self { content, styles, mask: None, preserve: None, colours: Colours::Style }
+        Self { content, styles, mask: None, preserve: None, colours: ColorMode::Style }
     }
 
     /// Checks the images, and returns the size of the result: height and width.
     ///
     /// # Errors
     /// [`Error::Argument`] when an image is too small, a mask has not the size of the content, or there is no style.
-    pub fn check(&self, settings: &Settings) -> Result<[usize; 2]> {
+    pub fn check(&self, config: &StyleConfig) -> Result<[usize; 2]> {
         if self.styles.is_empty() {
             return Err(Error::argument("an image of style is needed"));
         }
-        let size = scaled("the content", [self.content.height(), self.content.width()], settings.size)?;
+        let size = scaled("the content", [self.content.height(), self.content.width()], config.size)?;
         for (number, (style, weight)) in self.styles.iter().enumerate() {
             let what = if self.styles.len() == 1 { "the style".to_owned() } else { format!("style {}", number + 1) };
             if !(weight.is_finite() && *weight > 0.0) {
                 return Err(Error::argument(format!("{what} has a weight of {weight}; it must be positive")));
             }
-            scaled(&what, [style.height(), style.width()], style_side(size, settings))?;
+            scaled(&what, [style.height(), style.width()], style_side(size, config))?;
         }
         for (what, picture) in [("the mask", &self.mask), ("the mask of what is preserved", &self.preserve)] {
             if let Some(picture) = picture {
@@ -172,18 +163,18 @@ impl Job {
 }
 
 /// The longer side of a style image for a result of a size.
-fn style_side(size: [usize; 2], settings: &Settings) -> usize {
-    ((size[0].max(size[1]) as f32 * settings.style_scale).round() as usize).max(1)
+fn style_side(size: [usize; 2], config: &StyleConfig) -> usize {
+    ((size[0].max(size[1]) as f32 * config.style_scale).round() as usize).max(1)
 }
 
-struct Painting<'a> {
-    job: &'a Job,
-    /// The content and the styles with the colors that they are painted with.
+struct Pipeline<'a> {
+    request: &'a StyleRequest,
+    /// The content and the styles with matched colors.
     content: Picture,
     styles: Vec<(Picture, f32)>,
     masks: Option<Vec<Picture>>,
-    settings: &'a Settings,
-    near: Option<&'a Near>,
+    config: &'a StyleConfig,
+    temporal: Option<&'a TemporalTarget>,
     unit: usize,
     /// The part of the network that the layers need.
     network: StyleNetwork,
@@ -193,25 +184,25 @@ struct Painting<'a> {
     work: [u64; 2],
 }
 
-impl Painting<'_> {
-    fn paint(
+impl Pipeline<'_> {
+    fn run_scale(
         &mut self,
         scale: [usize; 2],
         size: [usize; 2],
-        before: Option<Done>,
+        before: Option<ScaleResult>,
         progress: &mut dyn Progress,
-    ) -> Result<Done> {
-        let settings = self.settings;
+    ) -> Result<ScaleResult> {
+        let config = self.config;
         let geometry = Geometry::new(size, self.unit);
-        let eye = Eye { cpu: settings.cpu, exact: false, memory: self.memory_for(geometry.canvas) };
-        let regions = self.regions(geometry, eye)?;
+        let view = ViewConfig { cpu: config.cpu, exact: false, memory: self.memory_for(geometry.canvas) };
+        let regions = self.regions(geometry, view)?;
         let content = self.on_canvas(&self.content, geometry)?;
-        let objective = Objective::with_regions(&self.network, &settings.look, &content, regions, eye)?;
-        let mut scene = self.scene(objective, scale, geometry, &content)?;
+        let objective = Objective::with_regions(&self.network, &config.loss, &content, regions, view)?;
+        let mut objective = self.constrain(objective, scale, geometry, &content)?;
         let over = match before {
             Some(_) => {
-                let start = scene.seen(self.start(geometry, &content)?);
-                Some(scene.evaluate(&start, [0, 0], &mut vec![0.0; start.values.len()])?)
+                let start = objective.visible(self.start(geometry, &content)?);
+                Some(objective.evaluate(&start, [0, 0], &mut vec![0.0; start.values.len()])?)
             }
             None => None,
         };
@@ -227,14 +218,14 @@ impl Painting<'_> {
             }
         };
         drop(content);
-        let steps = if scale[0] == 0 { settings.first_steps } else { settings.steps };
-        let mut run = Run { settings, geometry, scale, steps, progress, work: &mut self.work, taken: &mut self.taken };
-        let mut done = match settings.optimizer {
-            Optimizer::Adam(constants) => {
+        let steps = if scale[0] == 0 { config.first_steps } else { config.steps };
+        let mut run = Run { config, geometry, scale, steps, progress, work: &mut self.work, taken: &mut self.taken };
+        let mut done = match config.optimizer {
+            StyleOptimizer::Adam(constants) => {
                 let state = adam.unwrap_or_else(|| AdamState::new(constants, geometry.canvas));
-                run.adam(&mut scene, start, state)?
+                run.adam(&mut objective, start, state)?
             }
-            Optimizer::Lbfgs(constants) => run.lbfgs(&mut scene, start, LbfgsState::new(constants, 1.0))?,
+            StyleOptimizer::Lbfgs(constants) => run.lbfgs(&mut objective, start, LbfgsState::new(constants, 1.0))?,
         };
         if let Some(over) = over {
             done.start = over;
@@ -242,32 +233,33 @@ impl Painting<'_> {
         Ok(done)
     }
 
-    fn scene(
+    fn constrain(
         &self,
         objective: Objective,
         [number, scales]: [usize; 2],
         geometry: Geometry,
         content: &Canvas,
-    ) -> Result<Scene> {
-        let kept = match &self.job.preserve {
-            Some(mask) => Some(Kept { canvas: content.clone(), mask: mask::plane(mask, geometry)? }),
+    ) -> Result<ConstrainedObjective> {
+        let preserve = match &self.request.preserve {
+            Some(mask) => Some(PreserveMask { canvas: content.clone(), mask: mask::plane(mask, geometry)? }),
             None => None,
         };
-        let anchor = self.near.filter(|_| number + 1 == scales).map(|near| Anchor {
-            canvas: near.canvas.mirrored(geometry.margins()),
-            mask: geometry.plane(&near.mask),
-            weight: near.weight,
+        let temporal = self.temporal.filter(|_| number + 1 == scales).map(|temporal| TemporalTarget {
+            canvas: temporal.canvas.mirrored(geometry.margins()),
+            mask: geometry.plane(&temporal.mask),
+            weight: temporal.weight,
         });
-        Ok(Scene { objective, kept, anchor })
+        Ok(ConstrainedObjective { objective, preserve, temporal })
     }
 
-    /// Whether the largest image can be painted in the memory there is, before the small ones are.
+    /// Checks that the largest scale fits the memory, before the small ones are computed.
     fn check_memory(&self, last: [usize; 2]) -> Result<()> {
         let geometry = Geometry::new(last, self.unit);
-        let (settings, memory) = (self.settings, self.memory_for(geometry.canvas));
-        let (Some(allowed), Some(memory)) = (settings.memory, memory) else { return Ok(()) };
-        let eye = Eye { cpu: settings.cpu, exact: false, memory: Some(memory) };
-        match Sight::new(&self.network, &settings.look.layers(), geometry.canvas, eye, Back::Written) {
+        let (config, memory) = (self.config, self.memory_for(geometry.canvas));
+        let (Some(allowed), Some(memory)) = (config.memory, memory) else { return Ok(()) };
+        let view = ViewConfig { cpu: config.cpu, exact: false, memory: Some(memory) };
+        match FeatureExtractor::new(&self.network, &config.loss.layers(), geometry.canvas, view, GradientMode::Written)
+        {
             Ok(_) => Ok(()),
             Err(Error::Limit { got, .. }) => Err(self.too_large(last, got, allowed)),
             Err(other) => Err(other),
@@ -298,14 +290,14 @@ impl Painting<'_> {
 
     /// What is left for the network after the images.
     fn memory_for(&self, canvas: [usize; 2]) -> Option<u64> {
-        self.settings.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
+        self.config.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
     }
 
     /// What is held besides the network, in bytes.
     fn held(&self, canvas: [usize; 2]) -> u64 {
-        let history = match self.settings.optimizer {
-            Optimizer::Adam(_) => 0,
-            Optimizer::Lbfgs(constants) => 2 * constants.history + 4,
+        let history = match self.config.optimizer {
+            StyleOptimizer::Adam(_) => 0,
+            StyleOptimizer::Lbfgs(constants) => 2 * constants.history + 4,
         };
         12 * (canvas[0] * canvas[1] * (HELD_CANVASES + history)) as u64 + HELD_BESIDES
     }
@@ -323,21 +315,21 @@ impl Painting<'_> {
         Ok(Canvas::of_picture_at(style, size)?.crop(cut, inner).mirrored(margins))
     }
 
-    /// The styles at a size of the result, and where each is painted.
-    fn regions(&self, geometry: Geometry, eye: Eye) -> Result<Vec<Region>> {
+    /// The styles at a size of the result, and where each is applied.
+    fn regions(&self, geometry: Geometry, view: ViewConfig) -> Result<Vec<Region>> {
         let mut targets = Vec::new();
         for (style, weight) in &self.styles {
             let [height, width] = [style.height(), style.width()];
             // In a small size a long style is seen larger than it should be rather than not at all.
             let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
-            let longer = style_side(geometry.picture, self.settings).max(least);
+            let longer = style_side(geometry.picture, self.config).max(least);
             let size = scaled("the style", [height, width], longer)?;
             let canvas = self.style_canvas(style, size)?;
-            let target = StyleTarget::measure(&self.network, &self.settings.look, &canvas, eye)?;
+            let target = StyleTarget::measure(&self.network, &self.config.loss, &canvas, view)?;
             targets.push((target, *weight));
         }
         // What is preserved has no style.
-        let free = match &self.job.preserve {
+        let free = match &self.request.preserve {
             Some(mask) => Some(mask::plane(mask, geometry)?.iter().map(|keep| 1.0 - keep).collect::<Vec<f32>>()),
             None => None,
         };
@@ -357,12 +349,12 @@ impl Painting<'_> {
     }
 
     fn start(&self, geometry: Geometry, content: &Canvas) -> Result<Canvas> {
-        Ok(match &self.settings.start {
-            Start::Content => self.dithered(content),
-            Start::Picture(picture) => self.on_canvas(picture, geometry)?,
-            Start::Canvas(canvas) => canvas.resize(geometry.picture)?.mirrored(geometry.margins()),
-            Start::Noise => {
-                let mut random = generator(self.settings.seed, Purpose::Canvas, 0);
+        Ok(match &self.config.start {
+            InitialImage::Content => self.dithered(content),
+            InitialImage::Picture(picture) => self.on_canvas(picture, geometry)?,
+            InitialImage::Canvas(canvas) => canvas.resize(geometry.picture)?.mirrored(geometry.margins()),
+            InitialImage::Noise => {
+                let mut random = generator(self.config.seed, Purpose::Canvas, 0);
                 let count = 3 * geometry.canvas[0] * geometry.canvas[1];
                 let values = (0..count).map(|_| (255.0 * unit(&mut random)) as f32).collect();
                 Canvas { size: geometry.canvas, values }
@@ -371,14 +363,14 @@ impl Painting<'_> {
     }
 
     /// A canvas with gray noise. Where an image is flat, all pixels of a pooling window are the maximum, and the first
-    /// one gets the whole gradient: without noise such an area would be painted on a grid of blocks, as large as the
+    /// one gets the whole gradient: without noise such an area would show a grid of blocks, as large as the
     /// stride of the deepest layer.
     fn dithered(&self, canvas: &Canvas) -> Canvas {
-        let amplitude = f64::from(self.settings.dither);
+        let amplitude = f64::from(self.config.dither);
         if amplitude == 0.0 {
             return canvas.clone();
         }
-        let mut random = generator(self.settings.seed, Purpose::Canvas, 2);
+        let mut random = generator(self.config.seed, Purpose::Canvas, 2);
         let pixels = canvas.values.chunks_exact(3).flat_map(|pixel| {
             let noise = (amplitude * (2.0 * unit(&mut random) - 1.0)) as f32;
             [0, 1, 2].map(|c: usize| pixel[c] + noise)

@@ -16,10 +16,10 @@ const TRIALS: usize = 20;
 
 /// A step, the value there, and the slope along the line.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Trial {
-    pub(super) step: f64,
-    pub(super) value: f64,
-    pub(super) slope: f64,
+pub(in crate::style) struct Trial {
+    pub(in crate::style) step: f64,
+    pub(in crate::style) value: f64,
+    pub(in crate::style) slope: f64,
 }
 
 /// The interval that is searched: its better end, its other end, and whether a good step lies in between for sure.
@@ -33,7 +33,7 @@ struct Interval {
 
 /// Searches from `start` (at step 0) with a first trial of `first`; `evaluate` gives value and slope at a step. The last
 /// step that was evaluated is the result; its value is not above that of the start, unless nothing was found.
-pub(super) fn search(
+pub(in crate::style) fn search(
     start: Trial,
     first: f64,
     mut evaluate: impl FnMut(f64) -> Result<(f64, f64)>,

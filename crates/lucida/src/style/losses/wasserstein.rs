@@ -15,7 +15,7 @@
 
 use lucida_kernels::{Buffer, Conv2d, Conv2dGradients, Conv2dShape, Cpu};
 
-use super::style_loss::Moments;
+use crate::style::losses::style::Moments;
 
 /// What is added to the variances: a part of the mean variance of the style, and of the sum of one's own.
 const RIDGE: f32 = 1e-2;
@@ -24,7 +24,7 @@ const OWN_RIDGE: f32 = 1e-5;
 const STEPS: usize = 40;
 const CLOSE: f32 = 1e-4;
 
-/// Products of square matrices.
+/// GramProducts of square matrices.
 #[derive(Debug)]
 struct Square {
     size: usize,
@@ -116,7 +116,7 @@ fn transpose(size: usize, from: &[f32], to: &mut [f32]) {
 
 /// The Gaussian of a style, prepared to be compared with.
 #[derive(Debug)]
-pub(super) struct Gaussian {
+pub(in crate::style) struct Gaussian {
     square: Square,
     mean: Vec<f32>,
     root: Buffer,
@@ -128,14 +128,14 @@ pub(super) struct Gaussian {
 }
 
 /// The loss, and its gradients with respect to the second moments and to the mean.
-pub(super) struct Apart {
-    pub(super) loss: f64,
-    pub(super) second: Buffer,
-    pub(super) mean: Vec<f32>,
+pub(in crate::style) struct Apart {
+    pub(in crate::style) loss: f64,
+    pub(in crate::style) second: Buffer,
+    pub(in crate::style) mean: Vec<f32>,
 }
 
 impl Gaussian {
-    pub(super) fn new(cpu: Cpu, moments: &Moments) -> Self {
+    pub(in crate::style) fn new(cpu: Cpu, moments: &Moments) -> Self {
         let size = moments.mean.len();
         let power: f64 = (0..size).map(|i| f64::from(moments.second[i * (size + 1)])).sum();
         let variance: f32 = covariance(moments, 0.0).iter().step_by(size + 1).sum();
@@ -148,11 +148,11 @@ impl Gaussian {
     }
 
     /// The mean square of the style's features, to measure losses by.
-    pub(super) fn power(&self) -> f64 {
+    pub(in crate::style) fn power(&self) -> f64 {
         self.power
     }
 
-    pub(super) fn compare(&mut self, got: &Moments) -> Apart {
+    pub(in crate::style) fn compare(&mut self, got: &Moments) -> Apart {
         let size = self.mean.len();
         let covariance = covariance(got, self.ridge);
         let (own_root, inverse) = self.square.roots(&covariance);
@@ -244,19 +244,19 @@ mod tests {
     #[test]
     fn features_that_hardly_vary_are_no_harm() {
         let size = 96;
-        let like = |gain: f32, spread: f32| {
+        let like = |gain: f32, gram_backward: f32| {
             let mean: Vec<f32> = (0..size).map(|i| gain * (1.0 + (i % 3) as f32)).collect();
             let mut second = Buffer::zeroed(size * size);
             for i in 0..size {
-                (0..size).for_each(|j| second[i * size + j] = (1.0 + spread) * mean[i] * mean[j]);
+                (0..size).for_each(|j| second[i * size + j] = (1.0 + gram_backward) * mean[i] * mean[j]);
             }
             Moments { second, mean }
         };
         let style = like(1.0, 0.3);
         let mut gaussian = Gaussian::new(Cpu::detect(), &style);
         assert!(gaussian.compare(&style).loss < 1e-3 * gaussian.power());
-        for (gain, spread) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
-            let apart = gaussian.compare(&like(gain, spread));
+        for (gain, gram_backward) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
+            let apart = gaussian.compare(&like(gain, gram_backward));
             assert!(apart.loss.is_finite() && apart.loss > 0.1 * gaussian.power(), "{gain}: {}", apart.loss);
             assert!(apart.second.iter().chain(&apart.mean).all(|value| value.is_finite()));
         }
