@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Lane, Plan, Work, stamp};
+use crate::data::Caption;
 use crate::jobs::Handle;
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
@@ -136,9 +137,10 @@ impl Work for Searching {
             for (name, picture) in names.iter().zip([&example.patch, &example.projection]) {
                 job.save(name, &enlarged(picture)?.png_bytes()?)?;
             }
-            let label = shelf.labelled.then(|| shelf.set.class_names()[shelf.set.label(example.image)].clone());
+            let Caption { title, label } = shelf.caption(example.image);
             examples.push(json!({
                 "image": format!("{}-{}", shelf.prefix, example.image),
+                "title": title,
                 "label": label,
                 "activation": example.activation,
                 "patch": names[0],
