@@ -19,8 +19,9 @@ const pictures = picker($('#picker'), () => showMaps());
 frame(async (next) => {
   [model, layer] = [next, null];
   [layerTurn, kernelTurn, mapTurn].forEach((turn) => turn());
-  const depth = model.layers.length;
-  $('#graph-facts').textContent = `${model.network}: ${depth} layers, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
+  const [depth, boxes] = [model.layers.length, model.blocks.length];
+  const grouped = boxes < depth ? ` in ${boxes} boxes` : '';
+  $('#graph-facts').textContent = `${model.network}: ${depth} layers${grouped}, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
   drawing = graph($('#graph'), model, showLayer);
   const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
   await attempt(() => pictures.use(model));
