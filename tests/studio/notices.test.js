@@ -199,3 +199,27 @@ test('a weight has the minus sign of the page, takes either when typed, and is c
   assert.equal(copied, '-0.5');
   assert.deepEqual(shown.wrong, []);
 });
+
+test('the pages speak the language of the field', async () => {
+  const banned = /\b(picture|painting|film|taken for|takes it for|told apart|tells apart|so many|goes on|the way back|pass forward|is no (?!longer)|cannot be had|already there|excites?)\b/i;
+  const found = [];
+  for (const path of ['/', '/draw', '/mechanics', '/explain', '/train', '/style', '/jobs', '/no-such-page']) {
+    await shown.goto(served.url + path);
+    await shown.waitForTimeout(600);
+    // What is hidden now is read at another time; names of jobs and layers are not the page's own words.
+    const texts = await shown.evaluate(() => {
+      const words = [...document.querySelectorAll('[aria-label], [title], [alt]')].flatMap((one) => ['aria-label', 'title', 'alt'].map((name) => one.getAttribute(name)));
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode()) if (!walker.currentNode.parentElement.closest('script, style')) words.push(walker.currentNode.data);
+      return words.filter(Boolean);
+    });
+    found.push(...texts.filter((text) => banned.test(text)).map((text) => `${path}: ${text}`));
+  }
+  for (const file of ['frame', 'network', 'steps', 'explain', 'filter', 'train', 'style', 'draw', 'settings', 'jobs', 'picker']) {
+    const source = await shown.evaluate(async (name) => (await fetch(document.querySelector('link[rel="stylesheet"]').href.replace(/css\/\w+\.css/, `js/${name}.js`))).text(), file);
+    // Texts have a space and begin like a sentence.
+    found.push(...[...source.matchAll(/['`]([A-Z][^'`\n]* [^'`\n]*)['`]/g)].map(([, text]) => text).filter((text) => banned.test(text)).map((text) => `${file}.js: ${text}`));
+  }
+  assert.deepEqual(found, []);
+  shown.wrong.splice(0);
+});

@@ -65,7 +65,7 @@ export async function ask(path, options = {}) {
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
   if (!response.ok) {
-    const error = new Error(answer?.error ?? `The server answered ${response.status}.`);
+    const error = new Error(answer?.error ?? `The server responded with status ${response.status}.`);
     error.status = response.status;
     throw error;
   }

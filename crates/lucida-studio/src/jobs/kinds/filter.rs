@@ -86,7 +86,7 @@ impl Work for Maximizing {
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
         let method = Method::Fourier(fourier);
-        let mut reporter = job.reporter("climbing");
+        let mut reporter = job.reporter("gradient ascent");
         let objectives = [Objective::Channel(*channel)];
         let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut reporter)?;
         if job.is_cancelled() {
@@ -130,7 +130,7 @@ impl Work for Searching {
             count: COUNT,
             cpu: studio.cpu,
         };
-        let figure = DeconvFigure::new(&question, &set, &mut job.reporter("looking"))?;
+        let figure = DeconvFigure::new(&question, &set, &mut job.reporter("searching the images"))?;
         let mut examples = Vec::new();
         for (number, example) in figure.filters.iter().flat_map(|filter| &filter.examples).enumerate() {
             let names = [format!("patch-{number}.png"), format!("projection-{number}.png")];
