@@ -140,7 +140,14 @@ impl Data {
             Some(Source::Mnist(_)) => ("MNIST's test digits", "MNIST test digit"),
             _ => ("the built-in digits", "built-in digit"),
         };
-        Ok(Shelf { prefix: "digit", title: title.to_owned(), kind, of: String::new(), set: self.digits()?, labelled: true })
+        Ok(Shelf {
+            prefix: "digit",
+            title: title.to_owned(),
+            kind,
+            of: String::new(),
+            set: self.digits()?,
+            labelled: true,
+        })
     }
 
     fn photo_shelf(&self) -> Result<Option<Shelf<'_>>> {

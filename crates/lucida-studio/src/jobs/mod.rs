@@ -177,7 +177,8 @@ impl Jobs {
             stopped(record)?;
             serde_json::from_value::<Request>(record.request.clone())
         };
-        let request = request.map_err(|error| Problem::wrong(format!("this job was created by another version: {error}")))?;
+        let request =
+            request.map_err(|error| Problem::wrong(format!("this job was created by another version: {error}")))?;
         let plan = request.plan_again(studio)?;
         let mut inner = self.lock();
         stopped(find(&inner.records, id)?)?;

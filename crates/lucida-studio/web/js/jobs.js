@@ -85,7 +85,7 @@ function make(job) {
     el('div', { class: 'job-head' }, el('span', { class: 'job-state' }, WORDS[job.state]), el('h2', { class: 'quiet-title' }, job.title), el('span', { class: 'fine' }, `${job.kind} ${job.id}`)),
     el('p', { class: 'fine job-note' }, note(job)),
     job.state === 'running' ? track : null,
-    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
+    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${isResult(file) ? 'Result' : file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
     el('div', { class: 'picker-actions' },
       el('a', { class: 'button', 'aria-label': `Open ${job.title}`, href: home(job) }, 'Open'),
       ...again(job),
