@@ -77,6 +77,15 @@ test('a queued job says what it waits for, on every page that shows it', async (
   assert.equal((await job(first)).waits_for, null);
 });
 
+/** Kills the studio, and starts it again at the same address. */
+async function kill() {
+  const { port } = new URL(served.url);
+  const ended = new Promise((finish) => served.child.on('exit', finish));
+  served.child.kill('SIGKILL');
+  await ended;
+  served = await studio(runs, '--port', port);
+}
+
 test('a run that was killed before its first model says why there is none, and can be resumed', async () => {
   const { id } = await train('Killed', 2, { batch_size: 16 });
   for (;;) {
@@ -84,11 +93,7 @@ test('a run that was killed before its first model says why there is none, and c
     assert.ok(news.every(({ type }) => type !== 'epoch'), 'the run is too fast for this test');
     if (state === 'running' && news.length > 1) break;
   }
-  const { port } = new URL(served.url);
-  const ended = new Promise((finish) => served.child.on('exit', finish));
-  served.child.kill('SIGKILL');
-  await ended;
-  served = await studio(runs, '--port', port);
+  await kill();
   await shown.goto(`${served.url}/train?run=${id}`);
   await shown.waitForSelector('#run-note:has-text("Interrupted")');
   assert.match(await shown.textContent('#run-note'), /There is no model to inspect: the run ended before its first model was saved\. Resume trains it from the start; Remove deletes it\./);
@@ -96,6 +101,13 @@ test('a run that was killed before its first model says why there is none, and c
   await shown.click('#run-actions button:has-text("Resume")');
   await shown.waitForSelector('#run-actions a:has-text("Inspect")', { timeout: 120_000 });
   assert.doesNotMatch(await shown.textContent('#run-note'), /no model/);
+  // One that has a checkpoint, but no model yet.
+  const { id: later } = await train('Killed later', 900);
+  while (!(await job(later)).news.some(({ type, epoch }) => type === 'epoch' && epoch > 1)) await shown.waitForTimeout(50);
+  await kill();
+  await shown.goto(`${served.url}/train?run=${later}`);
+  await shown.waitForSelector('#run-note:has-text("There is no model to inspect")');
+  assert.match(await shown.textContent('#run-note'), /Resume continues it from its checkpoint after epoch \d+; Remove deletes it\./);
   shown.wrong.splice(0);
 });
 
