@@ -29,11 +29,14 @@ after(async () => {
 
 const post = (address, body) => shown.evaluate(async ([to, value]) => (await fetch(to, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) })).json(), [address, body]);
 const job = (id) => shown.evaluate(async (one) => (await fetch(`/api/jobs/${one}`)).json(), id);
-async function end(id) {
+/** The job, once it is as wanted; what an earlier test left behind it does not hold up the tests forever. */
+async function until(id, wanted) {
+  const late = Date.now() + 60_000;
   for (;;) {
     const now = await job(id);
-    if (!['queued', 'running'].includes(now.state)) return now;
-    await shown.waitForTimeout(100);
+    if (wanted(now)) return now;
+    assert.ok(Date.now() < late, `job ${id} is still ${now.state}`);
+    await shown.waitForTimeout(20);
   }
 }
 const train = (name, epochs, more = {}) => post('/api/jobs', { kind: 'train', name, epochs, batch_size: 256, learning_rate: 0.002, ...more });
@@ -72,7 +75,7 @@ test('a queued job says what it waits for, on every page that shows it', async (
   await post(`/api/jobs/${second}/cancel`, {});
   await shown.waitForSelector(`[data-job="${third}"] .job-note:has-text("${text(first, 'First')}")`);
   await post(`/api/jobs/${first}/cancel`, {});
-  const done = await end(third);
+  const done = await until(third, ({ state }) => !['queued', 'running'].includes(state));
   assert.deepEqual([done.state, done.waits_for], ['done', null]);
   assert.equal((await job(first)).waits_for, null);
 });
@@ -88,11 +91,8 @@ async function kill() {
 
 test('a run that was killed before its first model says why there is none, and can be resumed', async () => {
   const { id } = await train('Killed', 2, { batch_size: 16 });
-  for (;;) {
-    const { state, news } = await job(id);
-    assert.ok(news.every(({ type }) => type !== 'epoch'), 'the run is too fast for this test');
-    if (state === 'running' && news.length > 1) break;
-  }
+  const { news } = await until(id, ({ state, news: told }) => state === 'running' && told.length > 1);
+  assert.ok(news.every(({ type }) => type !== 'epoch'), 'the run is too fast for this test');
   await kill();
   await shown.goto(`${served.url}/train?run=${id}`);
   await shown.waitForSelector('#run-note:has-text("Interrupted")');
@@ -103,7 +103,7 @@ test('a run that was killed before its first model says why there is none, and c
   assert.doesNotMatch(await shown.textContent('#run-note'), /no model/);
   // One that has a checkpoint, but no model yet.
   const { id: later } = await train('Killed later', 900);
-  while (!(await job(later)).news.some(({ type, epoch }) => type === 'epoch' && epoch > 1)) await shown.waitForTimeout(50);
+  await until(later, ({ news: told }) => told.some(({ type, epoch }) => type === 'epoch' && epoch > 1));
   await kill();
   await shown.goto(`${served.url}/train?run=${later}`);
   await shown.waitForSelector('#run-note:has-text("There is no model to inspect")');
