@@ -32,15 +32,15 @@ test('a caption under an uploaded image does not say that it is from the images 
   const caption = () => shown.textContent('#picker .picker-actions p');
   for (const path of ['/', '/mechanics', '/explain']) {
     await shown.goto(`${served.url}${path}?model=given&image=photo-0`);
-    await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('From the images of'));
+    await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('Photo no. 0 of '));
     await shown.setInputFiles('#picture-file', mine);
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p').textContent.startsWith('Your image; the others are from the images of'));
     // Also when the page is opened with it, and not of an image that is chosen then.
     await shown.reload();
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('Your image'));
     await shown.click('.thumb:not([data-image^="up-"])');
-    await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p').textContent.startsWith('From'));
-    assert.doesNotMatch(await caption(), /Your/);
+    await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p').textContent.startsWith('Photo no. '));
+    assert.match(await caption(), /^Photo no\. \d+ of \S+ \((bright|dark)\)$/);
   }
 });
 

@@ -50,13 +50,39 @@ impl Named {
     }
 }
 
+/// What an image is, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caption {
+    /// Where it is from: `built-in digit no. 7 (a 3)`.
+    pub(crate) title: String,
+    /// The name of its true class, if it is known.
+    pub(crate) label: Option<String>,
+}
+
 /// A set, and what the identifiers of its images begin with.
 pub(crate) struct Shelf<'a> {
     pub(crate) prefix: &'static str,
     pub(crate) title: String,
+    /// What one of its images is called, and after its number what it is of.
+    kind: &'static str,
+    of: String,
     pub(crate) set: &'a dyn Dataset,
     /// Whether somebody knows the classes.
-    pub(crate) labelled: bool,
+    labelled: bool,
+}
+
+impl Shelf<'_> {
+    /// What an image is, for people. Its class stands beside its number: `digit 7` alone would read as a seven.
+    pub(crate) fn caption(&self, index: usize) -> Caption {
+        let label =
+            (self.labelled && index < self.set.len()).then(|| self.set.class_names()[self.set.label(index)].clone());
+        let class = match label.as_deref() {
+            None => String::new(),
+            Some(name) if self.prefix == "digit" => format!(" ({} {name})", if name == "8" { "an" } else { "a" }),
+            Some(name) => format!(" ({name})"),
+        };
+        Caption { title: format!("{} no. {index}{}{class}", self.kind, self.of), label }
+    }
 }
 
 /// The sets, opened when they are first wanted.
@@ -104,15 +130,32 @@ impl Data {
     /// The set whose images suit a model.
     pub(crate) fn shelf(&self, model: &Model) -> Result<Option<Shelf<'_>>> {
         if model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit) {
-            let title = match &self.source {
-                Some(Source::Mnist(_)) => "MNIST's test digits",
-                _ => "the built-in digits",
-            };
-            return Ok(Some(Shelf { prefix: "digit", title: title.to_owned(), set: self.digits()?, labelled: true }));
+            return self.digit_shelf().map(Some);
         }
+        self.photo_shelf()
+    }
+
+    fn digit_shelf(&self) -> Result<Shelf<'_>> {
+        let (title, kind) = match &self.source {
+            Some(Source::Mnist(_)) => ("MNIST's test digits", "MNIST test digit"),
+            _ => ("the built-in digits", "built-in digit"),
+        };
+        Ok(Shelf {
+            prefix: "digit",
+            title: title.to_owned(),
+            kind,
+            of: String::new(),
+            set: self.digits()?,
+            labelled: true,
+        })
+    }
+
+    fn photo_shelf(&self) -> Result<Option<Shelf<'_>>> {
         Ok(self.photos()?.map(|set| Shelf {
             prefix: "photo",
             title: format!("the images of {}", self.folder_name()),
+            kind: "photo",
+            of: format!(" of {}", self.folder_name()),
             set,
             labelled: set.is_classified(),
         }))
@@ -136,6 +179,21 @@ impl Data {
             },
             Named::Uploaded(_) => Ok(None),
         }
+    }
+
+    /// What an image is, for people. Whether there is such an image is for [`Data::picture`] to say.
+    pub(crate) fn caption(&self, named: &Named) -> Result<Caption> {
+        let title = match *named {
+            Named::Digit(index) => return Ok(self.digit_shelf()?.caption(index)),
+            Named::Photo(index) => match self.photo_shelf()? {
+                Some(shelf) => return Ok(shelf.caption(index)),
+                None => "photo",
+            },
+            Named::Cat => "Chelsea, a cat",
+            Named::Brushwork => "brush strokes",
+            Named::Uploaded(_) => "your image",
+        };
+        Ok(Caption { title: title.to_owned(), label: None })
     }
 }
 

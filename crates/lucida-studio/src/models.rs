@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lucida::explain::{ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
 use lucida::nn::zoo::{self, Architecture, Options};
+use lucida::weights::hub::{Published, published};
 use lucida::weights::{
     BUILTIN, Model, ModelSettings, ModelSpec, OutputKind, Outputs, Top, locate, open, open_with, settings_file,
 };
@@ -16,10 +17,9 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Result};
 
-/// Models that are kept in memory.
+/// Models that are kept in memory, and their parameters: beyond these only the newest one stays.
 const LOADED: usize = 3;
-/// The most parameters of a known network that is shown: twice InceptionV3.
-const PARAMETERS: usize = 50_000_000;
+const PARAMETERS: usize = 150_000_000;
 /// Networks that are not trained have weights drawn from this seed.
 const SEED: u64 = 42;
 /// The most runs that are listed.
@@ -132,14 +132,7 @@ impl Models {
             origin: Origin::Spec(spec),
             stamp: 0,
         });
-        for known in zoo::ALL.iter().filter(|known| known.parameters <= PARAMETERS) {
-            let cached = locate(known, Top::Needed).is_ok();
-            let (group, origin) = match cached {
-                true => ("Fetched", Origin::Spec(ModelSpec::new(known.name))),
-                false => ("Not trained", Origin::Untrained(known)),
-            };
-            entries.push(Entry { id: known.name.into(), name: known.name.into(), group, origin, stamp: 0 });
-        }
+        entries.extend(zoo::ALL.iter().map(Entry::known));
         entries
     }
 
@@ -167,7 +160,8 @@ impl Models {
         loaded.retain(|model| model.id != id);
         let model = Arc::new(Loaded { id, name, model, fields, trained, stamp, live: Mutex::default() });
         loaded.push(Arc::clone(&model));
-        if loaded.len() > LOADED {
+        let parameters = |models: &[Arc<Loaded>]| models.iter().map(|m| m.model.network.parameters().0).sum::<usize>();
+        while loaded.len() > LOADED || (loaded.len() > 1 && parameters(&loaded) > PARAMETERS) {
             loaded.remove(0);
         }
         Ok(model)
@@ -180,6 +174,28 @@ impl Models {
 }
 
 impl Entry {
+    /// A known network: with the weights that were fetched, or with random ones.
+    fn known(known: &'static Architecture) -> Self {
+        let with = |top, name: String| {
+            let file = locate(known, top).ok()?;
+            let origin = Origin::Spec(ModelSpec { top, ..ModelSpec::new(known.name) });
+            Some(Self { id: known.name.into(), name, group: "Fetched", origin, stamp: written(&file) })
+        };
+        let name = known.name.to_owned();
+        let fetched =
+            with(Top::Needed, name.clone()).or_else(|| with(Top::Unneeded, format!("{name}, without classifier")));
+        fetched.unwrap_or_else(|| {
+            let group = if published(known, true).is_ok() { "Not fetched" } else { "Not trained" };
+            Self { id: name.clone(), name, group, origin: Origin::Untrained(known), stamp: 0 }
+        })
+    }
+
+    /// The published weights that an untrained network could have.
+    pub(crate) fn unfetched(&self) -> Option<&'static Published> {
+        let Origin::Untrained(known) = self.origin else { return None };
+        published(known, true).ok()
+    }
+
     /// Where the model is, if it is a person's own: one that was given, or a run.
     pub(crate) fn own(&self) -> Result<&ModelSpec, String> {
         match &self.origin {

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use lucida::data::{Dataset, FolderSet};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Source;
+use crate::data::{Caption, Named, Source};
 use crate::jobs::{Choice, networks};
 use crate::problem::Result;
 use crate::state::Studio;
@@ -33,7 +33,9 @@ pub(crate) struct Listed {
 #[derive(Serialize)]
 struct Item {
     id: String,
-    /// The name of its class, if somebody knows it.
+    /// What it is, for people.
+    title: String,
+    /// The name of its true class, if it is known.
     label: Option<String>,
 }
 
@@ -72,16 +74,14 @@ pub(crate) async fn list(
     let (first, count) = (part.first.unwrap_or(0), part.count.unwrap_or(24).min(COUNT));
     let list = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
-        let cat = Item { id: "cat".into(), label: None };
+        let item = |id: String, Caption { title, label }: Caption| Item { id, title, label };
         let Some(shelf) = studio.data.shelf(&loaded.model)? else {
-            return Ok(Listed { title: "Chelsea, a cat".into(), total: 1, pictures: vec![cat] });
+            let cat = studio.data.caption(&Named::Cat)?;
+            return Ok(Listed { title: cat.title.clone(), total: 1, pictures: vec![item("cat".into(), cat)] });
         };
         let range = first.min(shelf.set.len())..first.saturating_add(count).min(shelf.set.len());
-        let item = |index| Item {
-            id: format!("{}-{index}", shelf.prefix),
-            label: shelf.labelled.then(|| shelf.set.class_names()[shelf.set.label(index)].clone()),
-        };
-        Ok(Listed { total: shelf.set.len(), pictures: range.map(item).collect(), title: shelf.title })
+        let pictures = range.map(|index| item(format!("{}-{index}", shelf.prefix), shelf.caption(index))).collect();
+        Ok(Listed { total: shelf.set.len(), pictures, title: shelf.title })
     };
     studio.compute(list).await.map(Json)
 }

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
 use super::encoded::data_url;
+use crate::data::{Caption, Named};
 use crate::pictures::smaller;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
@@ -53,6 +54,10 @@ pub(crate) struct Seen {
     width: usize,
     height: usize,
     picture: String,
+    /// What it is, for people.
+    title: String,
+    /// The name of its true class, if it is known.
+    label: Option<String>,
 }
 
 /// Takes the field `picture` of a form: it is decoded, made smaller, and kept for a while.
@@ -112,7 +117,9 @@ pub(crate) async fn seen(
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &query.image)?;
         let picture = loaded.model.preprocessing()?.to_picture(&input)?;
-        Ok(Json(Seen { width: picture.width(), height: picture.height(), picture: data_url(&picture)? }))
+        let Caption { title, label } = studio.data.caption(&Named::parse(&query.image)?)?;
+        let (width, height) = (picture.width(), picture.height());
+        Ok(Json(Seen { width, height, picture: data_url(&picture)?, title, label }))
     };
     studio.compute(see).await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use lucida::weights::hub::megabytes;
 use lucida::weights::{OutputKind, Outputs};
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ pub(crate) struct Described {
     name: String,
     network: String,
     trained: bool,
+    /// How to get its weights, where they are published and have not been fetched.
+    fetch: Option<Fetch>,
     /// Whether it reads handwritten digits.
     digits: bool,
     /// Whether the model does not say how images are prepared, and its owner has not either.
@@ -42,6 +45,15 @@ pub(crate) struct Described {
     layers: Vec<LayerItem>,
     blocks: Vec<Block>,
     wires: Vec<Wire>,
+}
+
+/// Published weights that are not on this machine.
+#[derive(Serialize)]
+struct Fetch {
+    /// The command that downloads them.
+    command: String,
+    /// The size of the download, in words.
+    size: String,
 }
 
 #[derive(Serialize)]
@@ -67,13 +79,12 @@ pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Result<Json<Vec<I
 pub(crate) async fn describe(State(studio): State<Arc<Studio>>, Path(model): Path<String>) -> Result<Json<Described>> {
     let describe = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
-        let assumed = is_assumed(&studio.models.find(&model)?, &loaded);
-        Ok(Json(described(&loaded, assumed)))
+        Ok(Json(described(&loaded, &studio.models.find(&model)?)))
     };
     studio.compute(describe).await
 }
 
-fn described(loaded: &Loaded, assumed: bool) -> Described {
+fn described(loaded: &Loaded, entry: &Entry) -> Described {
     let network = &loaded.model.network;
     let (blocks, wires) = arrange(network);
     let nodes = network.nodes().iter().enumerate();
@@ -82,8 +93,9 @@ fn described(loaded: &Loaded, assumed: bool) -> Described {
         name: loaded.name.clone(),
         network: network.name().to_owned(),
         trained: loaded.trained,
+        fetch: entry.unfetched().map(|file| Fetch { command: file.command(), size: megabytes(file.size) }),
         digits: loaded.is_digits(),
-        assumed,
+        assumed: is_assumed(entry, loaded),
         parameters: network.parameters().0,
         input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
         classes: (0..loaded.classes()).map(|class| loaded.class_name(class)).collect(),

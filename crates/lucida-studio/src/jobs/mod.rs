@@ -27,6 +27,7 @@ use crate::state::Studio;
 use store::Store;
 
 pub(crate) use kinds::{Choice, Request, networks};
+use record::Ahead;
 pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
@@ -74,8 +75,8 @@ struct Waiting {
 struct Inner {
     records: Vec<Record>,
     waiting: VecDeque<Waiting>,
-    /// What asks running jobs to stop.
-    running: HashMap<String, Arc<AtomicBool>>,
+    /// The lanes of running jobs, and what asks them to stop.
+    running: HashMap<String, (Lane, Arc<AtomicBool>)>,
     /// What running jobs have told.
     news: HashMap<String, Vec<Value>>,
 }
@@ -159,8 +160,9 @@ impl Jobs {
         inner.waiting.push_back(Waiting { id: record.id.clone(), lane: plan.lane, work: plan.work });
         inner.records.push(record.clone());
         self.tell(&Event::Job { job: Box::new(record.clone()) });
+        self.order(&mut inner);
         self.wake.notify_all();
-        Ok(record)
+        find(&inner.records, &record.id).cloned()
     }
 
     /// Puts a job that was stopped into the queue again, to go on where it was.
@@ -175,13 +177,15 @@ impl Jobs {
             stopped(record)?;
             serde_json::from_value::<Request>(record.request.clone())
         };
-        let request = request.map_err(|error| Problem::wrong(format!("this job is of another version: {error}")))?;
+        let request =
+            request.map_err(|error| Problem::wrong(format!("this job was created by another version: {error}")))?;
         let plan = request.plan_again(studio)?;
         let mut inner = self.lock();
         stopped(find(&inner.records, id)?)?;
         self.has_room(&inner)?;
         inner.waiting.push_back(Waiting { id: id.to_owned(), lane: plan.lane, work: plan.work });
         self.change(&mut inner, id, Record::queue_again);
+        self.order(&mut inner);
         self.wake.notify_all();
         find(&inner.records, id).cloned()
     }
@@ -210,11 +214,12 @@ impl Jobs {
     pub(crate) fn cancel(&self, id: &str) -> Result<Record> {
         let mut inner = self.lock();
         find(&inner.records, id)?;
-        if let Some(stop) = inner.running.get(id) {
+        if let Some((_, stop)) = inner.running.get(id) {
             stop.store(true, Ordering::SeqCst);
         } else if let Some(at) = inner.waiting.iter().position(|waiting| waiting.id == id) {
             inner.waiting.remove(at);
             self.change(&mut inner, id, |record| record.end(State::Cancelled, None));
+            self.order(&mut inner);
         }
         find(&inner.records, id).cloned()
     }
@@ -248,7 +253,7 @@ impl Jobs {
     pub(crate) fn stop(&self) -> usize {
         self.stopping.store(true, Ordering::SeqCst);
         let inner = self.lock();
-        inner.running.values().for_each(|stop| stop.store(true, Ordering::SeqCst));
+        inner.running.values().for_each(|(_, stop)| stop.store(true, Ordering::SeqCst));
         self.wake.notify_all();
         inner.running.len()
     }
@@ -261,9 +266,10 @@ impl Jobs {
             }
             if let Some(at) = inner.waiting.iter().position(|waiting| waiting.lane == lane) {
                 let waiting = inner.waiting.remove(at)?;
-                inner.running.insert(waiting.id.clone(), Arc::default());
+                inner.running.insert(waiting.id.clone(), (lane, Arc::default()));
                 inner.news.insert(waiting.id.clone(), self.store.news(&waiting.id));
                 self.change(&mut inner, &waiting.id, Record::begin);
+                self.order(&mut inner);
                 return Some(waiting);
             }
             inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
@@ -271,7 +277,7 @@ impl Jobs {
     }
 
     fn work(&self, studio: &Studio, Waiting { id, work, .. }: Waiting) {
-        let stop = self.lock().running.get(&id).cloned().unwrap_or_default();
+        let stop = self.lock().running.get(&id).map(|(_, stop)| Arc::clone(stop)).unwrap_or_default();
         let job = Handle { jobs: self, id: id.clone(), stop: Arc::clone(&stop), told: Mutex::new(None) };
         let run = std::panic::AssertUnwindSafe(|| work.run(studio, &job));
         let outcome = std::panic::catch_unwind(run)
@@ -295,6 +301,21 @@ impl Jobs {
             Err(Error::Interrupted) => stop(record),
             Err(error) => record.end(State::Failed, Some(error.to_string())),
         });
+    }
+
+    /// Notes what each waiting job waits for: the one before it in its lane.
+    fn order(&self, inner: &mut Inner) {
+        let mut last: Vec<(Lane, String)> = inner.running.iter().map(|(id, (lane, _))| (*lane, id.clone())).collect();
+        let waiting: Vec<_> = inner.waiting.iter().map(|waiting| (waiting.lane, waiting.id.clone())).collect();
+        for (lane, id) in waiting {
+            let before =
+                last.iter().rev().find(|(of, _)| *of == lane).and_then(|(_, id)| find(&inner.records, id).ok());
+            let ahead = before.map(|record| Ahead { id: record.id.clone(), title: record.title.clone() });
+            if find(&inner.records, &id).is_ok_and(|record| record.waits_for != ahead) {
+                self.change(inner, &id, |record| record.waits_for = ahead);
+            }
+            last.push((lane, id));
+        }
     }
 
     /// Changes a record, here, in its folder and for the listeners.

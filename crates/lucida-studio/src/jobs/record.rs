@@ -31,6 +31,13 @@ pub(crate) struct JobProgress {
     pub(crate) doing: String,
 }
 
+/// A job that must end before another one starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ahead {
+    pub(crate) id: String,
+    pub(crate) title: String,
+}
+
 /// A job, as it is kept in its folder and sent to clients. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -41,6 +48,9 @@ pub(crate) struct Record {
     pub(crate) created: f64,
     pub(crate) started: Option<f64>,
     pub(crate) finished: Option<f64>,
+    /// What a queued job waits for.
+    #[serde(default)]
+    pub(crate) waits_for: Option<Ahead>,
     pub(crate) progress: JobProgress,
     /// What was asked for.
     pub(crate) request: Value,
@@ -63,6 +73,7 @@ impl Record {
             created: now(),
             started: None,
             finished: None,
+            waits_for: None,
             progress: JobProgress::default(),
             request,
             stamp: None,
@@ -73,7 +84,7 @@ impl Record {
     }
 
     pub(super) fn begin(&mut self) {
-        self.state = State::Running;
+        (self.state, self.waits_for) = (State::Running, None);
         self.started = Some(now());
     }
 
@@ -93,7 +104,7 @@ impl Record {
     }
 
     pub(super) fn end(&mut self, state: State, error: Option<String>) {
-        self.state = state;
+        (self.state, self.waits_for) = (state, None);
         self.error = error;
         self.finished = Some(now());
     }

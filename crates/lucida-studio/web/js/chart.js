@@ -112,5 +112,6 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
   });
   draw(WIDTH);
   new ResizeObserver(([{ contentRect }]) => { if (contentRect.width > LEFT + RIGHT) draw(Math.round(contentRect.width)); }).observe(drawing);
-  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, ...[].concat(across))), drawing, values);
+  const legend = el('ul', { class: 'chart-legend fine' }, ...filled.map((line) => el('li', {}, el('span', { class: `swatch ${line.colour}${line.thin ? ' thin' : ''}`, 'aria-hidden': 'true' }), line.name)));
+  return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, across)), drawing, filled.length ? legend : null, values);
 }

@@ -65,7 +65,7 @@ export async function ask(path, options = {}) {
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => null);
   if (!response.ok) {
-    const error = new Error(answer?.error ?? `The server answered ${response.status}.`);
+    const error = new Error(answer?.error ?? `The server responded with status ${response.status}.`);
     error.status = response.status;
     throw error;
   }
@@ -228,9 +228,26 @@ export function number(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 10 ** -digits) return value.toExponential(1).replace('-', '−').replace('e-', 'e−').replace('e+', 'e');
+  if (size >= 1e5 || size < 10 ** -digits) return withMinus(value.toExponential(1)).replace('e+', 'e');
   const places = size >= 100 ? 0 : size >= 10 ? Math.max(0, digits - 2) : size >= 1 ? digits - 1 : digits;
-  return value.toFixed(places).replace('-', '−');
+  return withMinus(value.toFixed(places));
+}
+
+/** A number for people: with the minus sign of the page. */
+export const withMinus = (text) => String(text).replaceAll('-', '−');
+/** The text of a field as a number, with either sign; NaN where it is none. */
+export const parsed = (text) => (text.trim() === '' ? NaN : Number(withHyphen(text.trim())));
+/** The same text as programs write it. */
+export const withHyphen = (text) => text.replaceAll('−', '-');
+/** A field that shows a number like the rest of the page, and gives what is copied to other programs as they write it. */
+export function numberField(value, attributes) {
+  const copy = (event) => {
+    const field = event.currentTarget;
+    event.clipboardData.setData('text/plain', withHyphen(field.value.slice(field.selectionStart, field.selectionEnd)));
+    event.preventDefault();
+    if (event.type === 'cut') field.setRangeText('');
+  };
+  return el('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', ...attributes, value: withMinus(value), oncopy: copy, oncut: copy });
 }
 
 /** A count in groups of three digits, as the command line prints it: `113,514`. */

@@ -2,7 +2,7 @@
 
 import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, say, shape, stored, upload, view } from './core.js';
 import { showBars } from './bars.js';
-import { ended, ending, follow } from './events.js';
+import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
 import { bytes, drawMap, extent, filmColour, floats, signedColour } from './pixels.js';
 
@@ -351,7 +351,7 @@ $('#learn').addEventListener('click', async () => {
   $('#learn-track').hidden = false;
   follow(job.id, { change: async (now) => {
     $('#learn-track span').style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
-    $('#draw-none-text').textContent = now.state === 'running' ? `Training: ${now.progress.doing}` : 'Queued';
+    $('#draw-none-text').textContent = now.state === 'running' ? `Training: ${now.progress.doing}` : queuedNote(now);
     if (!ended(now)) return;
     $('#learn').disabled = false;
     $('#learn-track').hidden = true;

@@ -50,6 +50,9 @@ export function ending(job) {
   return job.error ?? (job.state === 'cancelled' ? 'Stopped' : null);
 }
 
+/** What a queued job waits for. */
+export const queuedNote = ({ waits_for: ahead }) => (ahead ? `Queued: waits for job ${ahead.id} (${ahead.title}) to end` : 'Queued: starts next');
+
 export const ended = (job) => !['queued', 'running'].includes(job.state);
 
 /**

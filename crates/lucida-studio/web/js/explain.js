@@ -1,7 +1,7 @@
 // The explain page: an image, a class, and all methods side by side.
 
 import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
-import { ended, ending, follow } from './events.js';
+import { ended, ending, follow, queuedNote } from './events.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 
@@ -51,6 +51,7 @@ async function predict() {
     const input = el('input', { type: 'radio', name: 'class', value: which, checked: which === chosen, onchange: () => explainAnother(which) });
     return el('label', { class: 'class' }, input, el('span', {}, model.classes[which]), el('span', { class: 'track' }, fill), el('span', { class: 'fine' }, percent(found.probabilities[which])));
   }));
+  showTruth(model.classes[order[0]]);
   reset();
   if (view.job === undefined) return;
   const job = await ask(path`/api/jobs/${view.job}`).catch(() => null);
@@ -64,6 +65,14 @@ async function predict() {
   choose(request.class ?? order[0]);
   for (const box of document.querySelectorAll('input[name="method"]')) box.checked = request.methods.includes(box.value);
   watch(job.id);
+}
+
+/** The true class of an image of a data set, beside the prediction. */
+function showTruth(predicted) {
+  const truth = pictures.truth();
+  $('#truth').hidden = truth === null;
+  const note = !model.classes.includes(truth) ? 'the network has no class of this name' : predicted === truth ? 'predicted correctly' : `predicted as ${predicted}`;
+  $('#truth').textContent = `True class: ${truth} (${note})`;
 }
 
 function choose(which) {
@@ -115,7 +124,7 @@ function watch(id) {
     },
     change: (now) => {
       $('span', track).style.width = percent(now.progress.total ? now.progress.done / now.progress.total : 0);
-      $('#answers-note').textContent = now.state === 'queued' ? 'Queued' : `Evidence for ${name}${ended(now) ? '' : `: ${now.progress.doing}`}`;
+      $('#answers-note').textContent = now.state === 'queued' ? queuedNote(now) : `Evidence for ${name}${ended(now) ? '' : `: ${now.progress.doing}`}`;
       if (!ended(now)) return;
       track.hidden = true;
       $('#stop').hidden = true;

@@ -1,7 +1,7 @@
 // One filter: its feature map, what it responds to in this image, what maximizes it, and its top activations.
 
 import { $, ask, attempt, count, el, look, notFound, number, path, percent, post, turns, view } from './core.js';
-import { ended, ending, follow } from './events.js';
+import { ended, ending, follow, queuedNote } from './events.js';
 import { drawFloats, floats } from './pixels.js';
 
 let following = [];
@@ -62,7 +62,7 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
     const broken = skipped ? ` ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read.` : '';
     if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${count(images)} images activates it: a dead filter.${broken}`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
-      const name = `${example.label === null ? example.image : example.label}, ${number(example.activation)}`;
+      const name = `${example.title ?? example.image}, activation ${number(example.activation)}`;
       return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => pictures.choose(example.image) },
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.patch}`, alt: '' }),
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.projection}`, alt: '' }));
@@ -132,7 +132,7 @@ async function work(place, request, current, result) {
     following.push(follow(started.id, { change: (job) => {
       if (!current()) return;
       if (!ended(job)) {
-        text.textContent = job.state === 'queued' ? 'Queued' : 'Computing';
+        text.textContent = job.state === 'queued' ? queuedNote(job) : 'Computing';
         fill.style.width = percent(job.progress.total ? job.progress.done / job.progress.total : 0);
       } else if (job.state === 'done') wait.replaceWith(...result(job));
       else wait.replaceChildren(ending(job), el('button', { onclick: () => { wait.remove(); work(place, request, current, result); } }, 'Start again'));

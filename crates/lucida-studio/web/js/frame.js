@@ -27,7 +27,7 @@ export async function frame(changed = () => {}) {
   async function show(id) {
     const model = await attempt(() => ask(path`/api/models/${id}`));
     if (!model || view.model !== id) return;
-    $('#untrained').hidden = model.trained;
+    showUntrained(model);
     card.use(model);
     await changed(model);
   }
@@ -47,6 +47,13 @@ export async function frame(changed = () => {}) {
   });
   await show(id);
   return { choose };
+}
+
+/** Says that a model is not trained, and how to get its weights where they are published. */
+function showUntrained({ trained, fetch: weights }) {
+  $('#untrained').hidden = trained;
+  $('#untrained').replaceChildren('This model is not trained: its weights are random, and so are its predictions.',
+    ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (a download of ${weights.size}), then reload this page.`] : []));
 }
 
 /** While the server is gone, what would ask it for something waits; reading and the navigation go on. */

@@ -6,13 +6,16 @@ const SVG = 'http://www.w3.org/2000/svg';
 const ROW = 58;
 const HEIGHT = 42;
 
-/** A layer in few words. */
+const SHORT = { MaxPooling2D: 'MaxPool', AveragePooling2D: 'AvgPool', GlobalAveragePooling2D: 'GlobalAvg', Concatenate: 'Concat', InputLayer: 'Input', BatchNormalization: 'BatchNorm' };
+
+/** A layer in few words, with what shares its box: a normalization, an activation or dropout that only it feeds. */
 function words(model, block, narrow) {
-  const layer = model.layers[block.layers[0]];
-  const kind = { MaxPooling2D: 'MaxPool', AveragePooling2D: 'AvgPool', GlobalAveragePooling2D: 'GlobalAvg', Concatenate: 'Concat', InputLayer: 'Input' }[layer.kind] ?? layer.kind;
+  const [layer, ...others] = block.layers.map((at) => model.layers[at]);
+  const kind = SHORT[layer.kind] ?? layer.kind;
   const channels = layer.shape[layer.shape.length - 1];
-  if (narrow) return [kind === 'Conv2D' ? 'Conv' : kind, `${channels}`];
-  return [layer.name, `${kind} ${shape(layer.shape)}`];
+  if (narrow) return [`${kind === 'Conv2D' ? 'Conv' : kind}${others.length ? ` +${others.length}` : ''}`, `${channels}`];
+  const more = others.length === 1 ? ` + ${SHORT[others[0].kind] ?? others[0].kind}` : others.length ? ` + ${others.length} layers` : '';
+  return [layer.name + more, `${kind} ${shape(layer.shape)}`];
 }
 
 /** Draws the graph of `model` into `place`; `choose(name)` is called for a click on a layer. */

@@ -1,7 +1,7 @@
 // The jobs page: all jobs, the newest first.
 
 import { $, ask, attempt, el, path, percent, post, sure } from './core.js';
-import { ended, ending, listen } from './events.js';
+import { ended, ending, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
 frame();
@@ -49,6 +49,16 @@ function again(job) {
   return [el('button', { 'aria-label': `${word}: ${job.title}`, onclick: () => attempt(() => post(address, body)) }, word)];
 }
 
+/** The page that shows a job in full. */
+function home({ id, kind, request }) {
+  const [page, query] = {
+    explain: ['/explain', { model: request.model, image: request.image, job: id }],
+    train: ['/train', { run: id }],
+    style: ['/style', { result: id }],
+  }[kind] ?? ['/', { model: request.model, layer: request.layer, channel: request.channel }];
+  return `${page}?${new URLSearchParams(query)}`;
+}
+
 async function remove(job) {
   if (await sure(`Remove ${job.title} (${job.kind} ${job.id}) and all its files?`, 'Remove')) await attempt(() => ask(path`/api/jobs/${job.id}`, { method: 'DELETE' }));
 }
@@ -57,6 +67,7 @@ const part = (job) => percent(job.progress.total ? job.progress.done / job.progr
 
 function note(job) {
   if (ended(job) && ending(job)) return ending(job);
+  if (job.state === 'queued') return queuedNote(job);
   if (job.state === 'running') return `${job.progress.doing} (${part(job)})`;
   if (job.finished && job.started) return `${(job.finished - job.started).toFixed(1)} s, ${new Date(1000 * job.finished).toLocaleString()}`;
   return '';
@@ -66,7 +77,7 @@ function make(job) {
   // Sheets of many small images and images on the way are for the pages that show them; the result stands first.
   const isResult = (file) => file === job.result?.picture;
   const pictures = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file) && !/^step-\d+\.png$/.test(file))
-    .sort((a, b) => isResult(b) - isResult(a)).slice(0, 6);
+    .sort((a, b) => isResult(b) - isResult(a));
   const others = job.files.filter((file) => !file.endsWith('.png'));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
   $('span', track).style.width = part(job);
@@ -74,8 +85,9 @@ function make(job) {
     el('div', { class: 'job-head' }, el('span', { class: 'job-state' }, WORDS[job.state]), el('h2', { class: 'quiet-title' }, job.title), el('span', { class: 'fine' }, `${job.kind} ${job.id}`)),
     el('p', { class: 'fine job-note' }, note(job)),
     job.state === 'running' ? track : null,
-    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
+    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${isResult(file) ? 'Result' : file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
     el('div', { class: 'picker-actions' },
+      el('a', { class: 'button', 'aria-label': `Open ${job.title}`, href: home(job) }, 'Open'),
       ...again(job),
       ended(job) ? el('button', { 'aria-label': `Remove ${job.title}`, onclick: () => remove(job) }, 'Remove')
         : el('button', { 'aria-label': `Stop ${job.title}`, onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'),

@@ -1,6 +1,6 @@
 // The mechanics page: a convolution and its backward pass, number by number.
 
-import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, path, percent, post, stored, turns, view } from './core.js';
+import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
 import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
@@ -223,7 +223,7 @@ function grid(kind) {
     const key = `${row},${column},${question.channel}`;
     let cell;
     if (kind === 'kernel') {
-      cell = el('input', { class: `cell${changes.has(key) ? ' changed' : ''}`, type: 'number', step: 'any', 'aria-label': name, 'aria-describedby': 'weight-problem', value: texts[at], onchange: ({ target }) => change(row, column, target) });
+      cell = numberField(texts[at], { class: `cell${changes.has(key) ? ' changed' : ''}`, 'aria-label': name, 'aria-describedby': 'weight-problem', onchange: ({ target }) => change(row, column, target) });
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
@@ -240,8 +240,8 @@ function grid(kind) {
 const GREATEST = 3.4028234e38;
 
 function change(row, column, field) {
-  const value = field.valueAsNumber;
-  // A field that holds no number has NaN.
+  const value = parsed(field.value);
+  // Text that is not a number is NaN.
   const isWeight = Math.abs(value) <= GREATEST;
   field.setAttribute('aria-invalid', String(!isWeight));
   $('#weight-problem').textContent = isWeight ? '' : `Row ${row}, column ${column}: a weight is a number from −3.4e38 to 3.4e38.`;

@@ -19,8 +19,9 @@ const pictures = picker($('#picker'), () => showMaps());
 frame(async (next) => {
   [model, layer] = [next, null];
   [layerTurn, kernelTurn, mapTurn].forEach((turn) => turn());
-  const depth = model.layers.length;
-  $('#graph-facts').textContent = `${model.network}: ${depth} layers, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
+  const [depth, boxes] = [model.layers.length, model.blocks.length];
+  const grouped = boxes < depth ? ` in ${boxes} boxes` : '';
+  $('#graph-facts').textContent = `${model.network}: ${depth} layers${grouped}, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
   drawing = graph($('#graph'), model, showLayer);
   const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
   await attempt(() => pictures.use(model));
@@ -38,19 +39,19 @@ $('#maps-more').addEventListener('click', () => attempt(() => loadMaps(shown)));
 
 /** What a kind of layer does, in a sentence. */
 const SAYS = {
-  Conv2D: 'Each number is a weighted sum over a small window of the input, with the same weights everywhere.',
+  Conv2D: 'Each output is a weighted sum over a small window of the input, with the same weights at every position.',
   Dense: 'Each unit is a weighted sum of all its inputs.',
-  MaxPooling2D: 'Of each window only the greatest number is kept: what was found counts more than where.',
+  MaxPooling2D: 'Each window is replaced by its maximum.',
   AveragePooling2D: 'Each window is replaced by its mean.',
-  GlobalAveragePooling2D: 'Each map is replaced by its mean: one number for a map.',
-  GlobalMaxPooling2D: 'Each map is replaced by its greatest number.',
+  GlobalAveragePooling2D: 'Each map is replaced by its mean: one value per map.',
+  GlobalMaxPooling2D: 'Each map is replaced by its maximum: one value per map.',
   AdaptiveAveragePooling2D: 'Each map is divided into a fixed number of parts, each replaced by its mean.',
   BatchNormalization: 'Each map is normalized with the mean and variance of the training, then scaled and shifted.',
-  Activation: 'A function of each number on its own.',
-  Concatenate: 'The maps of several branches, one after the other.',
+  Activation: 'A function of each value.',
+  Concatenate: 'The maps of several branches, stacked along the channels.',
   Add: 'The sum of several branches.',
-  Flatten: 'The same numbers, in one row.',
-  Dropout: 'In training, some numbers are set to zero at random; here it does nothing.',
+  Flatten: 'The same values as one vector.',
+  Dropout: 'In training, random values are set to zero; a prediction passes through unchanged.',
   ZeroPadding2D: 'A border of zeros.',
   Input: 'The image after preprocessing.',
 };

@@ -6,6 +6,8 @@ const STEP = 24;
 /** The image that is built in, for all networks but those that read digits. */
 const CAT = 'cat';
 
+const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
+
 /** A small image to choose; `spoiled(thumb)` is called for a file that is damaged, or no image. */
 export function thumb(id, name, pressed, choose, spoiled) {
   const button = el('button', { type: 'button', class: 'thumb', 'data-image': id, 'aria-pressed': pressed === null ? null : String(pressed), 'aria-label': name, title: name, onclick: () => choose(id) },
@@ -17,7 +19,7 @@ export function thumb(id, name, pressed, choose, spoiled) {
 export const isUpload = (id) => id?.startsWith('up-') === true;
 
 /** The images that were uploaded before. */
-export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, label: 'Your image' }));
+export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, title: 'your image' }));
 
 /** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
 export function picker(place, changed) {
@@ -35,6 +37,7 @@ export function picker(place, changed) {
   // Uploads, which stand before the images of the server.
   let [own, others] = [[], []];
   let source = '';
+  let about = { title: '', label: null };
   let size = [1, 1];
   const [listTurn, showTurn] = [turns(), turns()];
 
@@ -51,7 +54,7 @@ export function picker(place, changed) {
     const kept = await attempt(() => upload(picture));
     file.value = '';
     if (!kept) return;
-    own = [{ id: kept.id, label: 'Your image' }, ...own.filter(({ id }) => id !== kept.id)];
+    own = [{ id: kept.id, title: 'your image' }, ...own.filter(({ id }) => id !== kept.id)];
     fill();
     await choose(kept.id);
   }
@@ -70,19 +73,16 @@ export function picker(place, changed) {
   }
 
   function fill() {
-    strip.replaceChildren(...[...own, ...others].map(({ id, label }) => {
-      const name = label === null ? id : `${label} (${id})`;
-      return thumb(id, name, id === view.image, choose, (broken) => spoil(broken, name));
-    }));
+    strip.replaceChildren(...[...own, ...others].map(({ id, title: name }) => thumb(id, capital(name), id === view.image, choose, (broken) => spoil(broken, capital(name)))));
     caption();
   }
 
-  /** Where the image at hand is from: an upload is not from the images of the server. */
+  /** What the image at hand is: an upload is not from the images of the server. */
   function caption() {
     const broken = strip.querySelectorAll('.broken').length;
     const isBuiltin = view.image === CAT && !others.some(({ id }) => id === CAT);
-    const text = `${isUpload(view.image) ? 'Your image; the others are ' : isBuiltin ? 'Chelsea, a cat; the others are ' : ''}${source}${broken ? `; ${broken} of these cannot be read` : ''}`;
-    title.textContent = text[0].toUpperCase() + text.slice(1);
+    const isAlien = isUpload(view.image) || isBuiltin;
+    title.textContent = capital(`${about.title}${isAlien ? `; the others are ${source}` : ''}${broken ? `; ${broken} ${isAlien ? 'of these' : `of the images shown`} cannot be read` : ''}`);
   }
 
   /** A file that is damaged, or no image, is shown as such. */
@@ -101,9 +101,11 @@ export function picker(place, changed) {
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
     if (!current()) return false;
     image.src = seen.picture;
+    about = seen;
     image.classList.toggle('pixels', seen.width < 128);
     size = [seen.height, seen.width];
     mark(null);
+    caption();
     return true;
   }
 
@@ -133,6 +135,8 @@ export function picker(place, changed) {
   return {
     mark,
     choose,
+    /** The name of the true class of the image at hand; null where it is not known. */
+    truth: () => about.label,
     /** Another model: its images, and one of them unless the one at hand will do. */
     async use(next) {
       const digits = model === null ? null : model.digits;

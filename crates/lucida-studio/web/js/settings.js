@@ -1,6 +1,6 @@
 // The card "How are images prepared?": what a model's file does not say, with a preview, on every page about a model.
 
-import { $, ask, count, el, number, path, post, put, say, turns, view } from './core.js';
+import { $, ask, count, el, number, path, post, put, say, turns, view, withHyphen, withMinus } from './core.js';
 import { showBars } from './bars.js';
 
 /** The time after the last change until the preview follows, in milliseconds. */
@@ -94,7 +94,7 @@ export function settings(reload) {
     const list = (name) => text.match(new RegExp(`${name}=([^a-z]*)`))?.[1].split(',').filter(Boolean).join(', ');
     const custom = text.includes('mean=');
     part('format').value = custom ? 'custom' : words[0];
-    if (custom) [part('mean').value, part('std').value, part('scale').value] = [list('mean'), list('std'), words[0]];
+    if (custom) [part('mean').value, part('std').value, part('scale').value] = [withMinus(list('mean')), withMinus(list('std')), words[0]];
     part('custom').hidden = !custom;
     for (const option of part('format').options) option.disabled = channels === 1 && ['caffe', 'torch'].includes(option.value);
     part('order').disabled = channels === 1;
@@ -107,7 +107,7 @@ export function settings(reload) {
   /** What is chosen, as requests say it. */
   function chosen() {
     const format = part('format').value;
-    const [mean, std] = [numbers(part('mean').value), numbers(part('std').value)];
+    const [mean, std] = ['mean', 'std'].map((name) => numbers(withHyphen(part(name).value)));
     const constants = [mean && `mean=${mean}`, std && `std=${std}`].filter(Boolean);
     const values = format === 'custom' ? [part('scale').value, ...constants] : [format];
     return {

@@ -23,19 +23,19 @@ export function steps(a) {
     {
       name: 'Patch',
       title: 'The patch',
-      text: `The number at row ${a.position[0]}, column ${a.position[1]} is computed from ${rows} × ${columns} numbers of each input map${a.corner.some((value) => value < 0) ? '; outside of the image there are zeros' : ''}.`,
+      text: `The output at row ${a.position[0]}, column ${a.position[1]} is computed from ${rows} × ${columns} values of each input map${a.corner.some((value) => value < 0) ? '; the padding outside the image is zero' : ''}.`,
       grids: ['patch'],
     },
     {
       name: 'Kernel',
       title: 'The kernel',
-      text: 'The same weights at every position. Change one: the map, the numbers here and the prediction are computed again.',
+      text: 'The same weights at every position. Change one to recompute the map, the values here and the prediction.',
       grids: ['patch', 'kernel'],
     },
     {
       name: 'Products',
-      title: 'Number by number',
-      text: 'Each number of the patch is multiplied by the weight at its place.',
+      title: 'The elementwise products',
+      text: 'Each value of the patch is multiplied by the weight at the same position.',
       grids: ['patch', 'kernel', 'products'],
     },
     {
@@ -65,7 +65,7 @@ export function steps(a) {
     {
       name: 'Loss',
       title: 'The backward pass begins',
-      text: `The loss is the cross-entropy for the class ${back.class_name}. Its gradient is propagated back through all later layers; at this number it is the derivative of the loss with respect to it.`,
+      text: `The loss is the cross-entropy for the class ${back.class_name}. The backward pass propagates its gradient through all later layers, to the derivative of the loss with respect to this output.`,
       grids: ['gradient'],
       equation: [
         math('L = −ln p', sub(back.class_name), ' = ', el('b', {}, number(back.loss, 4))),
@@ -75,7 +75,7 @@ export function steps(a) {
     {
       name: 'Kernel gradient',
       title: 'The gradient of the kernel',
-      text: 'A weight took part in every number of the map, so its gradient is a sum over all of them: the convolution of the input with the gradient of the output. Choose a weight.',
+      text: 'Each weight contributes to every value of the map, so its gradient is a sum over all of them: the convolution of the input with the gradient of the output. Choose a weight.',
       grids: ['kernel', 'kernelGradient'],
       equation: [
         math('dL/dK', sub('i,j,c'), ' = ', el('span', { class: 'big' }, 'Σ'), sub('y,x'), ' X', sub('y+i, x+j, c'), ' dL/dO', sub('y,x')),
@@ -86,9 +86,9 @@ export function steps(a) {
     {
       name: 'Input gradient',
       title: 'The gradient of the input',
-      text: 'An input pixel took part in every number whose patch holds it, in all filters: its gradient is the full convolution of the gradient of the output with the kernel rotated by 180°. Choose a pixel.',
+      text: 'An input pixel contributes to every output whose patch contains it, in all filters: its gradient is the full convolution of the gradient of the output with the kernel rotated by 180°. Choose a pixel.',
       grids: ['patch', 'patchGradient'],
-      equation: back.pixel === null ? [math('This place lies in the padding: there is no pixel.')] : [
+      equation: back.pixel === null ? [math('This position is in the padding: there is no pixel.')] : [
         math('dL/dX', sub('u,v,c'), ' = ', el('span', { class: 'big' }, 'Σ'), sub('i,j,f'), ' dL/dO', sub('u−i, v−j, f'), ' K', sub('i,j,c,f')),
         math(`through this filter: `, written(largest(back.pixel_terms), Math.max(0, back.pixel_terms.length - 4), back.pixel_filter_sums[a.filter])),
         math(`through all ${back.pixel_filter_sums.length} filters: `, el('b', {}, number(back.patch[at], 4))),

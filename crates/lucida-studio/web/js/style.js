@@ -2,7 +2,7 @@
 
 import { $, ask, attempt, el, look, notFound, number, path, percent, post, rememberForm, say, stored, upload, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, ending, follow, listen } from './events.js';
+import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 import { thumb, uploads } from './picker.js';
 
@@ -48,9 +48,9 @@ takes($('#styles').parentElement, $('#style-file'), addStyle);
 /** Earlier uploads and what is built in, to choose from: below the content, and below the styles. */
 async function showTrays() {
   const own = await uploads();
-  for (const [place, builtin, choose] of [[$('#content-tray'), { id: 'cat', label: 'Chelsea, a cat' }, useContent], [$('#style-tray'), { id: 'brushwork', label: 'Brush strokes' }, addStyle]]) {
+  for (const [place, builtin, choose] of [[$('#content-tray'), { id: 'cat', title: 'Chelsea, a cat' }, useContent], [$('#style-tray'), { id: 'brushwork', title: 'Brush strokes' }, addStyle]]) {
     place.hidden = own.length === 0;
-    place.replaceChildren(...[...own, builtin].map(({ id, label }) => thumb(id, label, null, choose, (broken) => broken.remove())));
+    place.replaceChildren(...[...own, builtin].map(({ id, title }) => thumb(id, title, null, choose, (broken) => broken.remove())));
   }
 }
 
@@ -139,8 +139,6 @@ function showFacts({ keep, strokes, size, effort, own_colours: own, styles: list
   $('#style-facts').replaceChildren(...facts.map(([term, value]) => el('div', {}, el('dt', {}, term), el('dd', {}, String(value)))));
 }
 
-const key = (colour, name) => el('span', { class: 'key' }, el('span', { class: `swatch ${colour}` }), name);
-
 let last = null;
 let waiting = false;
 function later() {
@@ -160,7 +158,7 @@ function draw() {
   const file = job.result?.picture ?? newest?.file;
   const { result } = job;
   const made = result?.picture ? `${result.width} × ${result.height} pixels after ${result.steps} steps of ${result.network}` : null;
-  $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? 'Queued' : job.progress.doing;
+  $('#painting-note').textContent = ended(job) ? [ending(job), made ?? (file ? 'the last intermediate image is shown' : null)].filter(Boolean).join('; ') : job.state === 'queued' ? queuedNote(job) : job.progress.doing;
   if (file) {
     $('#compare').hidden = false;
     $('#compare-label').hidden = false;
@@ -177,7 +175,7 @@ function draw() {
   }
   const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
   const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
-  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: [key('run-1', 'style'), key('run-2', 'content'), ' percent of the steps; each jump is a larger image'], unit: 'Percent', lines, free: true })] : []));
+  $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: 'percent of the steps; each jump is a larger image', unit: 'Percent', lines, free: true })] : []));
 }
 
 $('#part').addEventListener('input', divide);

@@ -2,14 +2,14 @@
 
 import { $, ask, attempt, count, el, greatest, look, notFound, number, path, percent, post, rememberForm, stored, sure, view, whenBack } from './core.js';
 import { chart } from './chart.js';
-import { ended, ending, follow, listen } from './events.js';
+import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
 const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
 /** More classes than this are no matrix that anybody could read: the most frequent confusions are listed instead. */
 const MATRIX = 40;
 const CONFUSIONS = 30;
-/** A class name of more characters stands upright above its column. */
+/** A class name of more characters stands upright above its column of the confusion matrix, and widens those of images. */
 const LONG = 3;
 const runs = new Map();
 let open = null;
@@ -153,7 +153,7 @@ function showOpen() {
   const { result } = job;
   const skipped = run.news.find(({ type }) => type === 'start')?.skipped ?? 0;
   const broken = skipped ? `; ${count(skipped)} ${skipped === 1 ? 'image' : 'images'} could not be read (listed in the job's files)` : '';
-  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.progress.doing].filter(Boolean).join('; ') + broken;
+  $('#run-note').textContent = [ended(job) ? ending(job) : null, result?.accuracy ? `Validation accuracy ${percent(result.accuracy, 2)}, loss ${number(result.loss)}; best epoch ${result.best_epoch} of ${result.epochs}` : last ? `Epoch ${last.epoch}: validation accuracy ${percent(last.val_accuracy, 2)}, ${number(last.seconds)} s` : ended(job) ? null : job.state === 'queued' ? queuedNote(job) : job.progress.doing].filter(Boolean).join('; ') + broken + (ended(job) && !result?.accuracy ? noModel(run) : '');
   showFacts(job.request);
   const actions = [];
   if (!ended(job)) actions.push(el('button', { onclick: () => attempt(() => post(path`/api/jobs/${job.id}/cancel`, {})) }, 'Stop'));
@@ -171,6 +171,12 @@ function showOpen() {
   }
   showSamples(run);
   showConfusion(run);
+}
+
+/** Why a run that has ended is not a model, and what can be done. */
+function noModel({ news }) {
+  const { epoch } = news.findLast(({ type }) => type === 'epoch') ?? {};
+  return `. There is no model to inspect: the run ended before its first model was saved. Resume ${epoch ? `continues it from its checkpoint after epoch ${epoch}` : 'trains it from the start'}; Remove deletes it.`;
 }
 
 async function remove(job) {
@@ -209,6 +215,7 @@ function showSamples(run) {
   const epochs = run.news.filter(({ type, samples }) => type === 'epoch' && samples);
   const told = epochs.findLast(({ epoch }) => epoch === best) ?? epochs[epochs.length - 1];
   $('#samples-note').textContent = told ? after(told.epoch, best) : '';
+  $('#samples').classList.toggle('long', start?.classes.some((name) => name.length > LONG) === true);
   $('#samples').replaceChildren(...(start && told ? told.samples.map((sample, at) => {
     const [is, says] = [start.classes[start.labels[at]], start.classes[sample.class]];
     const right = is === says;

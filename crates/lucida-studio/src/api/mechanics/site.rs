@@ -20,7 +20,7 @@ impl<'a> Site<'a> {
     pub(super) fn find(network: &'a Network, node: usize) -> Result<Self> {
         let this = &network.nodes()[node];
         let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
-            return Err(Problem::wrong(format!("{} is no convolution: choose a layer that is one", this.name())));
+            return Err(Problem::wrong(format!("{} is not a convolution: choose a convolutional layer", this.name())));
         };
         let shapes = network.nodes()[from].shape().as_picture().zip(this.shape().as_picture());
         let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no image"))?;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Lane, Plan, Work, stamp};
+use crate::data::Named;
 use crate::jobs::Handle;
 use crate::models::Loaded;
-use crate::pictures::is_upload;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -57,13 +57,10 @@ impl Explain {
         }
         let methods = self.methods.iter().map(|name| name.parse()).collect::<lucida::Result<Vec<Method>>>()?;
         let input = studio.input(&loaded, &self.image)?;
+        let caption = studio.data.caption(&Named::parse(&self.image)?)?;
         Ok(Plan {
             kind: "explain",
-            title: format!(
-                "Explain {}: {}",
-                loaded.title(),
-                if is_upload(&self.image) { "your image" } else { &self.image }
-            ),
+            title: format!("Explain {}: {}", loaded.title(), caption.title),
             lane: Lane::Quick,
             stamp: stamp(&loaded),
             work: Box::new(Explaining { loaded, input, class: self.class, methods }),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Lane, Plan, Work, stamp};
+use crate::data::Caption;
 use crate::jobs::Handle;
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
@@ -85,7 +86,7 @@ impl Work for Maximizing {
             false => (Target::layer(layer), Fourier::filters(preprocessing)),
         };
         let method = Method::Fourier(fourier);
-        let mut reporter = job.reporter("climbing");
+        let mut reporter = job.reporter("gradient ascent");
         let objectives = [Objective::Channel(*channel)];
         let found = maximize(&model.network, preprocessing, &target, &objectives, &method, studio.cpu, &mut reporter)?;
         if job.is_cancelled() {
@@ -129,16 +130,17 @@ impl Work for Searching {
             count: COUNT,
             cpu: studio.cpu,
         };
-        let figure = DeconvFigure::new(&question, &set, &mut job.reporter("looking"))?;
+        let figure = DeconvFigure::new(&question, &set, &mut job.reporter("searching the images"))?;
         let mut examples = Vec::new();
         for (number, example) in figure.filters.iter().flat_map(|filter| &filter.examples).enumerate() {
             let names = [format!("patch-{number}.png"), format!("projection-{number}.png")];
             for (name, picture) in names.iter().zip([&example.patch, &example.projection]) {
                 job.save(name, &enlarged(picture)?.png_bytes()?)?;
             }
-            let label = shelf.labelled.then(|| shelf.set.class_names()[shelf.set.label(example.image)].clone());
+            let Caption { title, label } = shelf.caption(example.image);
             examples.push(json!({
                 "image": format!("{}-{}", shelf.prefix, example.image),
+                "title": title,
                 "label": label,
                 "activation": example.activation,
                 "patch": names[0],

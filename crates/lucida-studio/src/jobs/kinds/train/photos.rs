@@ -75,7 +75,7 @@ pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Opti
         Some(base) => base.preprocessing()?.clone(),
         None => zoo::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
     };
-    let mut reporter = job.reporter("looking through the folder");
+    let mut reporter = job.reporter("listing the images");
     let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).progress(&mut reporter);
     if base.is_none() {
         builder = builder.keep(&preprocessing, memory_to_keep());
@@ -129,7 +129,7 @@ fn on_base(
     let (cpu, job) = (course.cpu, course.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
-    let mut reporter = job.reporter("what the frozen layers see");
+    let mut reporter = job.reporter("computing the features of the frozen layers");
     let (started, mut computed) = (std::time::Instant::now(), 0);
     let mut see = |set: &lucida::data::FolderSet| {
         let keys = picture_keys(set);
