@@ -336,7 +336,10 @@ Examples:
   lucida predict runs/cats-dogs photos --csv all.csv
       all images of a folder, and a table of them
   lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
-      by all processes that mpirun starts")]
+      by all processes that mpirun starts
+
+Where a model for digits finds none in an image, a note says so, and \"digit_found\": false in --json; --csv has the column \
+digit_found.")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,

@@ -24,7 +24,7 @@ fn maps_tables_and_neighbours() {
     assert_eq!(names(&out), expected);
     let points = fs::read_to_string(out.join("points.csv")).unwrap();
     assert_eq!(points.lines().count(), 101);
-    assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y\ntest digit 0,"), "{points}");
+    assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y,digit_found\ntest digit 0,"), "{points}");
     let png = Picture::open(&out.join("tsne.png")).unwrap();
     assert!(png.width() > 1000 && png.height() > 1000);
     assert!(fs::read_to_string(out.join("tsne.svg")).unwrap().contains("<image "));

@@ -1,5 +1,6 @@
 //! `lucida embed`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
-use super::{Context, open_model};
+use super::{Context, finds_digit, is_for_digits, note_blank, open_model};
 use crate::arguments::Source;
 use crate::bar::Bar;
 use crate::cli::{Embed, Map};
@@ -39,6 +40,9 @@ struct Answer<'a> {
     /// The parts of the variance along the main directions that were drawn.
     explained: Vec<f64>,
     neighbours: Vec<Neighbours>,
+    /// Images in which a model for digits found none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_digit: Vec<String>,
     skipped: usize,
     files: Vec<String>,
 }
@@ -82,7 +86,13 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         };
         let mut reader =
             FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| answer(&json!({"layer": layer, "features": reader.read(picture)?})))
+        ask(&mut |picture, _| {
+            let mut entries = answer(&json!({"layer": layer, "features": reader.read(picture)?}))?;
+            if !finds_digit(picture, &model) {
+                entries.insert("digit_found".to_owned(), false.into());
+            }
+            Ok(entries)
+        })
     })
 }
 
@@ -103,11 +113,17 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long work: a name that is wrong shows at once.
     let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    for (path, query) in arguments.neighbours.iter().zip(&queries) {
+        if !finds_digit(query, &model) {
+            note_blank(&path.display().to_string(), context);
+        }
+    }
     interrupt::catch()?;
     let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?;
     let chosen = choose(pictures.set().len(), arguments.sample as usize, arguments.seed);
     let features = features(&model, pictures.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
         .with_context(|| arguments.model.model.clone())?;
+    let blank = pictures.without_digit(&chosen, &model, context)?;
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
         let what = match features.are_pooled() {
@@ -141,7 +157,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     for (name, points) in &places {
         work.draw(name, points)?;
     }
-    work.save_points(&places)?;
+    work.save_points(&places, is_for_digits(&model).then_some(&blank))?;
     features.save_npy(&out.join("features.npy"))?;
     if arguments.csv {
         let names: Vec<String> = chosen.iter().map(|&index| pictures.name(index)).collect();
@@ -161,6 +177,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
             features: features.width(),
             explained: pca.explained().to_vec(),
             neighbours,
+            without_digit: blank.iter().map(|&index| pictures.name(index)).collect(),
             skipped: pictures.skipped.len(),
             files: written,
         });
@@ -247,17 +264,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes where each image lies on each map.
-    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)]) -> Result<()> {
+    /// Writes where each image lies on each map, and of a model for digits whether one was found.
+    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)], blank: Option<&BTreeSet<usize>>) -> Result<()> {
         files::write_atomic(&self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
             places.iter().try_for_each(|(name, _)| write!(out, ",{name}_x,{name}_y"))?;
+            if blank.is_some() {
+                write!(out, ",digit_found")?;
+            }
             for (row, &index) in self.chosen.iter().enumerate() {
                 let (name, class) = (self.pictures.name(index), self.pictures.label(index).unwrap_or(""));
                 write!(out, "\n{},{}", csv_field(&name), csv_field(class))?;
                 places
                     .iter()
                     .try_for_each(|(_, points)| write!(out, ",{:.6},{:.6}", points[row][0], points[row][1]))?;
+                if let Some(blank) = blank {
+                    write!(out, ",{}", !blank.contains(&index))?;
+                }
             }
             writeln!(out)
         })?;

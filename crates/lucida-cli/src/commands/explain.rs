@@ -18,7 +18,7 @@ use serde_json::json;
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::subject::places;
-use super::{Context, note_blank, open_model};
+use super::{Context, is_true, note_blank, open_model};
 use crate::bar::Bar;
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
@@ -40,6 +40,9 @@ struct Answer<'a> {
     class_number: usize,
     #[serde(flatten)]
     found: Found,
+    /// Said where a model for digits found none.
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     methods: Vec<Answered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Vec<Checked>>,
@@ -110,6 +113,8 @@ struct Shared<'a> {
     class: String,
     #[serde(flatten)]
     found: Found,
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     methods: Vec<Answered>,
     sheet: &'a Path,
 }
@@ -164,6 +169,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             answer(&Shared {
                 class: class_name(&model, class),
                 found: Found::new(&model, explainer.outputs(), class, &probabilities),
+                digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
                 sheet: sheet.strip_prefix(out).unwrap_or(&sheet),
             })
@@ -219,7 +225,10 @@ impl Work<'_> {
         let preprocessing = model.preprocessing().with_context(about)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
-        note_blank(&name, &input, preprocessing, *context);
+        let digit_found = preprocessing.finds_digit(&input);
+        if !digit_found {
+            note_blank(&name, *context);
+        }
         drop(picture);
 
         let names = file_names(arguments, methods);
@@ -282,6 +291,7 @@ impl Work<'_> {
                 class: class_name(model, class),
                 class_number: class,
                 found: Found::new(model, &outputs, class, &probabilities),
+                digit_found,
                 methods: explained.into_iter().map(answered).collect(),
                 check: checks.map(|checks| checks.into_iter().map(checked).collect()),
                 folder: out.display().to_string(),

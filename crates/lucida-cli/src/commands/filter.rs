@@ -99,7 +99,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
 /// What a learned filter answers to the image.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
     let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
-    let input = Input::open(&arguments.image, &model)?;
+    let input = Input::open(&arguments.image, &model, context)?;
     let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
         .with_context(|| name.to_owned())?;
     Ok(plane.signed_picture(0.0))

@@ -1,15 +1,17 @@
 //! Images to use a model on: digits, or the images of a folder.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use lucida::data::{
-    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Mnist, Part, Picture, Skipped, memory_to_keep,
+    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Loader, Mnist, Part, Picture, Skipped, memory_to_keep,
 };
+use lucida::nn::thousands;
 use lucida::train::Origin;
 use lucida::weights::Model;
 
-use super::Context;
+use super::{Context, note_blank};
 use crate::arguments::{Indices, Source};
 use crate::bar::Bar;
 use crate::cli::{Evaluate, PartName};
@@ -45,6 +47,8 @@ fn split_of_run(
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
+/// Digits that are looked at together.
+const DIGITS: usize = 256;
 
 /// Images that a model is tried on, and what to call them.
 pub(super) struct Pictures {
@@ -268,5 +272,32 @@ impl Pictures {
             Ok(indices) => Ok(indices),
             Err(index) => Err(self.check(index).err().unwrap_or_else(|| anyhow!("there is no image {index}"))),
         }
+    }
+
+    /// The positions, among `indices`, of the images in which a model for digits finds none; it says which.
+    pub(super) fn without_digit(&self, indices: &[usize], model: &Model, context: Context) -> Result<BTreeSet<usize>> {
+        let mut blank = BTreeSet::new();
+        let Some(preprocessing) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
+            return Ok(blank);
+        };
+        let len: usize = preprocessing.output_shape().iter().product();
+        Loader::new(self.set(), preprocessing).threads(context.cpu.threads()).each(indices, DIGITS, |batch| {
+            let images = batch.indices.iter().zip(batch.images.chunks_exact(len));
+            blank.extend(images.filter(|(_, image)| !preprocessing.finds_digit(image)).map(|(&index, _)| index));
+            Ok(true)
+        })?;
+        let names = || blank.iter().map(|&index| self.name(index));
+        if blank.len() <= NAMED {
+            names().for_each(|name| note_blank(&name, context));
+        } else {
+            let first: Vec<String> = names().take(NAMED).collect();
+            context.output.note(&format!(
+                "no digit was found in {} of {} images ({}, ...); the network takes blank images for them",
+                thousands(blank.len()),
+                thousands(indices.len()),
+                first.join(", ")
+            ));
+        }
+        Ok(blank)
     }
 }
