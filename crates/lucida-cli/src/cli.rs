@@ -50,6 +50,7 @@ pub(crate) use train::{
 };
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
+use self::place::result_folder;
 use crate::arguments::{Indices, ModelArguments, Source};
 use crate::numbers::whole;
 
@@ -221,7 +222,7 @@ Examples:
 The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
 pub(crate) struct Demo {
     /// Folder for the report: index.html, images, and the model [default: runs/demo, or runs/demo-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite a report that already exists
@@ -278,7 +279,7 @@ pub(crate) struct Evaluate {
     pub(crate) part: Option<PartName>,
 
     /// Folder for images of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Write a table: file, class, predicted class, probabilities; - is standard output
@@ -379,7 +380,7 @@ pub(crate) struct Predict {
     pub(crate) bulk: Bulk,
 
     /// Folder for the results of --distributed [default: named after the images, as in photos-predict]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     #[arg(requires = "distributed", help_heading = "Several machines")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ fn maps_tables_and_neighbours() {
     let with_neighbours = || arguments.into_iter().chain(["--neighbours", text(&digit), "--count", "4"]);
     let printed = run(with_neighbours());
     assert!(printed.starts_with("100 of 100 test digits of "), "{printed}");
-    assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit 3 (", digit.display())), "{printed}");
+    assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit no. 3 (a", digit.display())), "{printed}");
     let expected = ["features.npy", "neighbours.png", "pca.png", "pca.svg", "points.csv", "tsne.png", "tsne.svg"];
     assert_eq!(names(&out), expected);
     let points = fs::read_to_string(out.join("points.csv")).unwrap();

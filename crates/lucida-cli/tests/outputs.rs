@@ -152,6 +152,48 @@ fn a_file_where_a_folder_is_needed_is_named() {
     assert!(message.contains("filter-0.png already exists") && !message.contains("--out"), "{message}");
 }
 
+/// Also where a single image is written, its name is not for the command line to choose.
+#[test]
+fn a_new_folder_is_not_called_as_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    commands(folder.path());
+    let (run, at) = (shared().run(), |name: &str| text(&folder.path().join(name)).to_owned());
+    let (model, image, photos) = (text(&run), at("image.png"), at("photos"));
+    fs::create_dir(&photos).unwrap();
+    fs::copy(&image, at("photos/a.png")).unwrap();
+    let before = names(folder.path());
+    for words in [
+        &["filter", &image, "--kernel", "sobel-x"][..],
+        &["kernels", model, "--layer", "conv2d"],
+        &["activations", model, &image],
+        &["explain", model, &image, "--method", "gradient"],
+        &["deconv", model, &image, "--layer", "conv2d"],
+        &["receptive-field", model, "--effective"],
+        &["embed", model, "--data", "mnist"],
+        &["evaluate", model, "--data", "mnist"],
+        &["style", &photos, "brushwork"],
+        &["style-frames", &photos, "brushwork"],
+        &["train", "mnist"],
+        &["train", &photos],
+        &["demo"],
+    ] {
+        let message = stderr(&lucida(words.iter().copied().chain(["--out", &at("x.png")])).output().unwrap());
+        let expected = format!(
+            "--out: expected a folder for the results; {:?} is the name of a file, try {}",
+            at("x.png"),
+            at("x")
+        );
+        assert!(message.contains(&expected), "{words:?}: {message}");
+    }
+    for (words, option) in
+        [(&["filters", model, "--layer", "conv2d"][..], "--each"), (&["style", &image, "brushwork"], "--preview")]
+    {
+        let message = stderr(&lucida(words.iter().copied().chain([option, &at("x.png")])).output().unwrap());
+        assert!(message.contains(&format!("{option}: expected a folder for the results")), "{words:?}: {message}");
+    }
+    assert_eq!(names(folder.path()), before);
+}
+
 #[test]
 fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     let model = shared().run();
@@ -159,7 +201,7 @@ fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     let output = lucida(arguments).output().unwrap();
     assert!(stdout(&output).starts_with("file,class,predicted,"), "{}", stdout(&output));
     assert_eq!(stdout(&output).lines().count(), 4);
-    assert!(stderr(&output).contains("built-in digit 0: "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("built-in digit no. 0 (a 5): "), "{}", stderr(&output));
     let output = lucida(arguments.into_iter().chain(["--json"])).output().unwrap();
     assert_eq!(stdout(&output).lines().count(), 4);
     assert!(stderr(&output).starts_with('{'), "{}", stderr(&output));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::place::FilePlace;
+use super::place::{FilePlace, result_folder};
 use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
 use crate::numbers::{positive, whole};
 
@@ -152,7 +152,7 @@ pub(crate) struct Making {
     pub(crate) place: FilePlace,
 
     /// Also write each image alone into this folder, in the size of the network's input
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) each: Option<PathBuf>,
 
     /// Print one JSON object and nothing else

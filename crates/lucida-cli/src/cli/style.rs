@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
-use super::place::{FilePlace, FolderPlace};
+use super::place::{FilePlace, FolderPlace, result_folder};
 use crate::arguments::{Bytes, StartArgument};
 use crate::numbers::{not_negative, positive, whole};
 
@@ -73,7 +73,7 @@ pub(crate) struct Style {
     pub(crate) bits: String,
 
     /// Save intermediate images to this folder, numbered
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) preview: Option<PathBuf>,
 
     /// Write an animation of the way there

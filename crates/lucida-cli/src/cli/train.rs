@@ -7,6 +7,7 @@ use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::train::Head;
 
 use super::distributed::Together;
+use super::place::result_folder;
 use crate::arguments::{ClassWeights, Size, known_networks};
 use crate::numbers::{part, positive, whole};
 
@@ -160,7 +161,7 @@ pub(crate) struct TrainFolder {
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/NAME-OF-FOLDER, or runs/NAME-OF-FOLDER-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]
@@ -202,7 +203,7 @@ pub(crate) struct TrainMnist {
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/mnist, or runs/mnist-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]

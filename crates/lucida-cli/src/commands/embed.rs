@@ -60,6 +60,9 @@ struct Neighbour {
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
     likeness: f64,
+    /// What to call it in a text.
+    #[serde(skip)]
+    title: String,
     /// Where it is in the set.
     #[serde(skip)]
     index: usize,
@@ -184,9 +187,10 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     }
     for Neighbours { image, nearest } in neighbours {
         output.result(&format!("{image}: most like"))?;
-        for Neighbour { picture, class, likeness, .. } in nearest {
-            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
-            output.result(&format!("  {likeness:.4}  {picture}{class}"))?;
+        for Neighbour { title, class, likeness, .. } in nearest {
+            // The title of a digit says what it is.
+            let class = class.filter(|_| !pictures.are_digits()).map(|class| format!(" ({class})")).unwrap_or_default();
+            output.result(&format!("  {likeness:.4}  {title}{class}"))?;
         }
     }
     output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
@@ -302,7 +306,8 @@ impl Work<'_> {
                 .map(|(row, likeness)| {
                     let index = self.chosen[row];
                     let class = self.pictures.label(index).map(str::to_owned);
-                    Neighbour { picture: self.pictures.name(index), class, likeness, index }
+                    let (picture, title) = (self.pictures.name(index), self.pictures.title(index));
+                    Neighbour { picture, class, likeness, title, index }
                 })
                 .collect();
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();

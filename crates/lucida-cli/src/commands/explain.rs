@@ -35,6 +35,9 @@ const CHECK: &str = "check.png";
 struct Answer<'a> {
     model: &'a str,
     picture: &'a str,
+    /// The class of an image of a data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
     /// The class, label, or value that is explained.
     class: String,
     class_number: usize,
@@ -202,6 +205,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
 /// An image to explain, what to call it, and the folder for its maps.
 struct One {
     name: String,
+    /// What to call it in a text.
+    title: String,
+    /// Its class, where a data set has it.
+    label: Option<String>,
     picture: Picture,
     out: PathBuf,
 }
@@ -218,7 +225,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The maps of one image; with `--json`, what is to be printed.
-    fn explain(&self, One { name, picture, out }: One) -> Result<Option<String>> {
+    fn explain(&self, One { name, title, label, picture, out }: One) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, class, context } = self;
         let (output, about) = (context.output, || arguments.model.model.clone());
         let mut explainer = Explainer::new(model, settings).with_context(about)?;
@@ -250,7 +257,7 @@ impl Work<'_> {
                 true => String::new(),
                 false => format!(", predicted {}", named(model, &outputs, predicted, probabilities[predicted])),
             };
-            output.result(&format!("{name}: {meant}{remark}\n"))?;
+            output.result(&format!("{title}: {meant}{remark}\n"))?;
             output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
         let mut explained = Vec::new();
@@ -288,6 +295,7 @@ impl Work<'_> {
             return as_json(&Answer {
                 model: &arguments.model.model,
                 picture: &name,
+                label,
                 class: class_name(model, class),
                 class_number: class,
                 found: Found::new(model, &outputs, class, &probabilities),
@@ -352,12 +360,18 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
     if let (Some(source), Some(indices)) = (&arguments.data, &arguments.index) {
         let pictures = Pictures::list(source, context)?;
         return places(&pictures, indices, out)?.into_iter().try_for_each(|(index, out)| {
-            let (name, picture) = pictures.picture(index)?;
-            each(One { name, picture, out })
+            let picture = pictures.picture(index)?;
+            let (name, label) = (pictures.name(index), pictures.label(index).map(str::to_owned));
+            let title = match &label {
+                Some(label) if !pictures.are_digits() => format!("{name} (labeled {label})"),
+                _ => pictures.title(index),
+            };
+            each(One { name, title, label, picture, out })
         });
     }
     let Some(path) = &arguments.image else { bail!("there is no image to explain") };
-    each(One { name: path.display().to_string(), picture: Picture::open(path)?, out: out.clone() })
+    let name = path.display().to_string();
+    each(One { title: name.clone(), name, label: None, picture: Picture::open(path)?, out: out.clone() })
 }
 
 /// The files that will be written; the sheet, or the image of the only method, first.

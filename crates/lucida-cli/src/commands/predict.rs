@@ -106,6 +106,18 @@ enum Input {
     },
 }
 
+/// An image that was classified, and what there is to print about it.
+struct Classified {
+    /// In a table.
+    name: String,
+    /// In a text.
+    title: String,
+    /// What follows the prediction in a text.
+    remark: String,
+    input: Input,
+    digit_found: bool,
+}
+
 #[derive(Serialize)]
 struct Failed {
     image: String,
@@ -241,6 +253,8 @@ impl Session<'_> {
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
+                // The title of a digit says what it is.
+                (Some(_), Some(false)) if pictures.are_digits() => " - wrong".to_owned(),
                 (Some(label), Some(false)) => format!(" - wrong, it is {label}"),
                 _ => String::new(),
             };
@@ -253,7 +267,8 @@ impl Session<'_> {
                 classes.push(class_name(self.model, found.class));
             }
             let digit_found = !blank.contains(&index);
-            self.answer(&name, &remark, input, (predicted, digit_found)).map_err(|error| {
+            let title = pictures.title(index);
+            self.answer(Classified { name, title, remark, input, digit_found }, predicted).map_err(|error| {
                 failed = Some(error);
                 lucida::Error::Interrupted
             })
@@ -352,7 +367,8 @@ impl Session<'_> {
             if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
                 for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&pictures)?) {
                     let input = Input::Image { image: name.clone(), label: None };
-                    self.answer(&name, "", input, (predicted, digit_found))?;
+                    let (title, remark) = (name.clone(), String::new());
+                    self.answer(Classified { name, title, remark, input, digit_found }, predicted)?;
                 }
                 pictures.clear();
                 bytes = 0;
@@ -366,26 +382,21 @@ impl Session<'_> {
     }
 
     /// Prints what the model says, or keeps it for the JSON at the end.
-    fn answer(
-        &mut self,
-        name: &str,
-        remark: &str,
-        input: Input,
-        (predicted, digit_found): (Predicted, bool),
-    ) -> Result<()> {
+    fn answer(&mut self, image: Classified, predicted: Predicted) -> Result<()> {
+        let Classified { name, title, remark, input, digit_found } = image;
         if let Some(table) = &mut self.table {
             let label = match &input {
                 Input::Image { label, .. } => label.as_deref(),
                 Input::Digit { label, .. } => Some(label.as_str()),
             };
-            table.push(name, label, &predicted, digit_found);
+            table.push(&name, label, &predicted, digit_found);
         }
         if self.arguments.json {
             self.answers.push(Answered { input, said: Said::new(self.model, predicted), digit_found });
             return Ok(());
         }
         let said = self.sentence(&predicted);
-        self.context.output.result(&format!("{name}: {said}{remark}"))?;
+        self.context.output.result(&format!("{title}: {said}{remark}"))?;
         match &predicted {
             Predicted::Class(found) | Predicted::Labels(found) if self.context.output.verbose() => {
                 self.context.output.result(&self.table(found))

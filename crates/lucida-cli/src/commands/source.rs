@@ -231,7 +231,20 @@ impl Pictures {
         matches!(self.set, Set::Digits { .. })
     }
 
-    /// What to call an image: `test digit 3`, or its file.
+    /// What to call an image in a text, where its number must not be read as its class: `test digit no. 3 (a 7)`, or its
+    /// file.
+    pub(super) fn title(&self, index: usize) -> String {
+        match &self.set {
+            Set::Digits { name, images, .. } => {
+                let digit = images.class_names()[images.label(index)].as_str();
+                let article = if digit == "8" { "an" } else { "a" };
+                format!("{name} no. {index} ({article} {digit})")
+            }
+            Set::Folder(_) => self.name(index),
+        }
+    }
+
+    /// What to call an image in a table: `test digit 3`, or its file.
     pub(super) fn name(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, .. } => format!("{name} {index}"),
@@ -249,10 +262,10 @@ impl Pictures {
         Ok(())
     }
 
-    /// An image as it is, and what to call it.
-    pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
+    /// An image as it is.
+    pub(super) fn picture(&self, index: usize) -> Result<Picture> {
         self.check(index)?;
-        Ok((self.name(index), self.set().picture(index)?))
+        Ok(self.set().picture(index)?)
     }
 
     /// The name of an image's class; `None` where nobody knows.

@@ -22,7 +22,7 @@ use super::bulk::answer;
 use super::{Context, refuse_within};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
-use crate::cli::place::{free, name_of};
+use crate::cli::place::{free, name_of, refuse_file_name};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
@@ -33,7 +33,7 @@ use crate::show::Screen;
 fn share(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "--distributed paints many images")?;
     let bits: u8 = arguments.bits.parse()?;
-    let out = &free(arguments.place.out.as_deref(), true, style_name(&arguments.content, &arguments.styles).into());
+    let out = &folder_of_results(arguments, true)?;
     let shared = super::bulk::Job {
         command: "style",
         source: arguments.content.display().to_string(),
@@ -134,6 +134,13 @@ fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// The folder for the results of many images. Of one image, `--out` is a file.
+fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
+    let given = arguments.place.out.as_deref();
+    given.map_or(Ok(()), refuse_file_name).map_err(|problem| Usage(format!("--out: {problem}")))?;
+    Ok(free(given, force, style_name(&arguments.content, &arguments.styles).into()))
+}
+
 /// Paints all images of a folder, one after the other.
 fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "a folder has many images")?;
@@ -149,7 +156,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
         bail!("{}: two images would have one name as results: {}", arguments.content.display(), names[twice]);
     }
     let force = arguments.place.force;
-    let out = &free(arguments.place.out.as_deref(), force, style_name(&arguments.content, &arguments.styles).into());
+    let out = &folder_of_results(arguments, force)?;
     refuse_within(out, &arguments.content)?;
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(out, &claimed, force)?;
