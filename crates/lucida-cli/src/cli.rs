@@ -357,7 +357,7 @@ pub(crate) struct Predict {
     pub(crate) data: Option<Source>,
 
     /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "images")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "images")]
     pub(crate) index: Option<Indices>,
 
     /// Write a table: file, class if it is known, predicted class, probabilities; - is standard output

@@ -33,7 +33,7 @@ fn maps_tables_and_neighbours() {
     let bytes = fs::read(out.join("tsne.png")).unwrap();
     let answer: Value = serde_json::from_str(&run(with_neighbours().chain(["--json", "--force", "--csv"]))).unwrap();
     assert!(fs::read(out.join("tsne.png")).unwrap() == bytes, "the same seed gives the same map");
-    assert_eq!((&answer["pictures"], &answer["pooled"]), (&100.into(), &false.into()));
+    assert_eq!((&answer["images"], &answer["pooled"]), (&100.into(), &false.into()));
     let nearest = answer["neighbours"][0]["nearest"].as_array().unwrap();
     assert_eq!((nearest.len(), &nearest[0]["class"]), (4, &test.label(3).to_string().into()));
     assert!(nearest.windows(2).all(|pair| pair[0]["likeness"].as_f64() >= pair[1]["likeness"].as_f64()));

@@ -29,7 +29,7 @@ pub(crate) struct Activations {
     pub(crate) subject: Subject,
 
     /// Layers, joined by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, alias = "layer", value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layers: Vec<String>,
 
     /// How many channels of each layer: a number, or all

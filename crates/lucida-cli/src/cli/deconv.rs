@@ -43,7 +43,7 @@ pub(crate) struct Deconv {
 
     /// Images of the data set, from 0, each as IMAGE: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in
     /// --out
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "image")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 
     /// Only the first N images of the data set

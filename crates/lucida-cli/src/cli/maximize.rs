@@ -31,11 +31,11 @@ pub(crate) struct Filters {
     pub(crate) layer: String,
 
     /// Which filters: all, 0,3,11, 0..16 (without 16), or random:8
-    #[arg(long, value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
+    #[arg(long, alias = "filter", value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
     pub(crate) filters: Choice,
 
     /// One position of each filter rather than the mean of all: ROW,COLUMN, or middle
-    #[arg(long, value_name = "POSITION", conflicts_with = "direction")]
+    #[arg(long, alias = "position", value_name = "POSITION", conflicts_with = "direction")]
     pub(crate) neuron: Option<Position>,
 
     /// A weighted sum of filters: FILTER:WEIGHT,FILTER:WEIGHT,...
@@ -93,7 +93,7 @@ pub(crate) struct DreamArguments {
     pub(crate) layer: Option<String>,
 
     /// Only these filters of the layer: 12, or 12,55
-    #[arg(long, value_name = "FILTERS")]
+    #[arg(long, alias = "filter", value_name = "FILTERS")]
     pub(crate) filters: Option<Indices>,
 
     /// Sizes to go through

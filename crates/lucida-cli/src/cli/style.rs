@@ -28,6 +28,8 @@ Examples:
   lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps \\
       --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
+  lucida style photos/ painting.jpg -o painted/
+      all images of a folder
   lucida style photos/ painting.jpg -o painted/ --distributed mpi
       many, by all processes that mpirun starts
 
@@ -37,8 +39,8 @@ pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Content image
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// Content image, or a folder of images, each of which is painted into the folder of --out
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) content: PathBuf,
 
     /// Style images, or brushwork, which is built in; several are mixed, or placed by a mask

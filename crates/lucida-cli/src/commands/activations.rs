@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::subject::Input;
 use super::tables::{file_name, layer_names, table};
-use super::{Context, is_true, open_model};
+use super::{Context, is_true, open_model, refuse_folder};
 use crate::cli::Activations;
 use crate::output::as_json;
 
@@ -43,6 +43,7 @@ struct LayerAnswer {
 }
 
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
+    refuse_folder(arguments.subject.image.as_deref())?;
     let out = &arguments.place.of(&arguments.subject.about(), "activations");
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     let inputs = Input::load(&arguments.subject, out, &model, context)?;

@@ -16,7 +16,7 @@ use super::maximize::takes_any_size;
 use super::source::Pictures;
 use super::subject::{Input, places};
 use super::tables::table;
-use super::{Context, is_true, open_model};
+use super::{Context, is_true, open_model, refuse_folder};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::Deconv;
@@ -63,6 +63,7 @@ struct Projected {
 }
 
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
+    refuse_folder(arguments.image.as_deref())?;
     let mut spec = arguments.model.spec(Top::Unneeded);
     if let (None, Some(path), true) = (spec.size, &arguments.image, takes_any_size(&spec.model)) {
         spec.size = Some(size_in_shape(&Picture::open(path)?));

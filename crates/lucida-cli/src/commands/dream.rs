@@ -8,7 +8,7 @@ use lucida::explain::maximize::{Dream, Objective, Target, dream};
 use lucida::nn::Network;
 use lucida::weights::{Model, ModelSpec, Top};
 
-use super::{Context, open_model};
+use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
 use crate::cli::place::name_of;
@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::output::seconds;
 
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
+    refuse_folder_to("dream", &arguments.image)?;
     let started = Instant::now();
     let out = &arguments.place.of(&format!("{}-dream", name_of(&arguments.image)), "png");
     let context = context.claim_image(out, arguments.place.force)?;

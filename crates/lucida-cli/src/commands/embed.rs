@@ -35,7 +35,7 @@ struct Answer<'a> {
     layer: &'a str,
     /// Whether each feature is the mean of a channel.
     pooled: bool,
-    pictures: usize,
+    images: usize,
     features: usize,
     /// The parts of the variance along the main directions that were drawn.
     explained: Vec<f64>,
@@ -56,7 +56,7 @@ struct Neighbours {
 
 #[derive(Serialize)]
 struct Neighbour {
-    picture: String,
+    image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
     likeness: f64,
@@ -176,7 +176,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
             data: arguments.data.to_string(),
             layer,
             pooled: features.are_pooled(),
-            pictures: features.len(),
+            images: features.len(),
             features: features.width(),
             explained: pca.explained().to_vec(),
             neighbours,
@@ -306,14 +306,14 @@ impl Work<'_> {
                 .map(|(row, likeness)| {
                     let index = self.chosen[row];
                     let class = self.pictures.label(index).map(str::to_owned);
-                    let (picture, title) = (self.pictures.name(index), self.pictures.title(index));
-                    Neighbour { picture, class, likeness, title, index }
+                    let (image, title) = (self.pictures.name(index), self.pictures.title(index));
+                    Neighbour { image, class, likeness, title, index }
                 })
                 .collect();
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\nis most like")));
             for neighbour in &nearest {
-                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.picture.clone());
+                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.image.clone());
                 let name =
                     Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
                 let caption = format!("{name}\n{:.3}", neighbour.likeness);

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::subject::places;
-use super::{Context, is_true, note_blank, open_model};
+use super::{Context, is_true, note_blank, open_model, refuse_class_for_names, refuse_folder};
 use crate::bar::Bar;
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
@@ -34,7 +34,7 @@ const CHECK: &str = "check.png";
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
-    picture: &'a str,
+    image: &'a str,
     /// The class of an image of a data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -184,6 +184,9 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
+    refuse_folder(arguments.image.as_deref())?;
+    let is_class = |text: &str| !text.contains(['.', '/', '\\']);
+    refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
@@ -294,7 +297,7 @@ impl Work<'_> {
         if arguments.json {
             return as_json(&Answer {
                 model: &arguments.model.model,
-                picture: &name,
+                image: &name,
                 label,
                 class: class_name(model, class),
                 class_number: class,

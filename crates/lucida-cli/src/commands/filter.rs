@@ -9,9 +9,9 @@ use lucida::plot::{Cell, Grid};
 use lucida::weights::{ModelSpec, Top, open};
 use lucida::{files, nearest_name};
 
-use super::Context;
 use super::subject::Input;
 use super::tables::file_name;
+use super::{Context, refuse_folder_to, shell_word};
 use crate::cli::Filter;
 use crate::cli::place::name_of;
 
@@ -40,6 +40,8 @@ impl Step {
 }
 
 pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
+    let kernels = format!("filter --kernel {}", shell_word(&arguments.kernel.join(",")));
+    refuse_folder_to(&kernels, &arguments.image)?;
     let output = context.output;
     let folder = &arguments.place.of(&name_of(&arguments.image), "filter");
     let steps = arguments.kernel.iter().map(|name| step(name, arguments.sigma)).collect::<Result<Vec<_>>>()?;

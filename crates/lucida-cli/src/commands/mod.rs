@@ -133,6 +133,43 @@ fn refuse_within(out: &Path, input: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A word of a command line as a shell reads it.
+fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// Refuses a folder in the place of an image, where the images of a folder are a data set.
+fn refuse_folder(image: Option<&Path>) -> Result<(), Usage> {
+    let Some(folder) = image.filter(|path| path.is_dir()) else { return Ok(()) };
+    let folder = shell_word(&folder.display().to_string());
+    Err(Usage(format!(
+        "{folder}: is a folder, not an image; --data {folder} --index 0 takes the first of its images, --index 0..10 the \
+         first ten"
+    )))
+}
+
+/// Refuses a folder in the place of the image of a command that has no data sets.
+fn refuse_folder_to(command: &str, image: &Path) -> Result<(), Usage> {
+    if !image.is_dir() {
+        return Ok(());
+    }
+    let folder = shell_word(&image.display().to_string());
+    let folder = folder.trim_end_matches('/');
+    Err(Usage(format!(
+        "{folder}: is a folder, not an image; for all of its images: for image in {folder}/*; do lucida {command} \
+         \"$image\"; done"
+    )))
+}
+
+/// Refuses classes in the place of the file with their names: the options differ in a letter.
+fn refuse_class_for_names(classes: Option<&Path>, is_class: impl Fn(&str) -> bool) -> Result<(), Usage> {
+    let text = classes.filter(|path| !path.exists()).and_then(Path::to_str).filter(|text| is_class(text));
+    text.map_or(Ok(()), |text| {
+        Err(Usage(format!("--classes: there is no file {text:?} with class names; --class {text} chooses classes")))
+    })
+}
+
 /// The run that a model may be of: the folder, or that of the file.
 fn run_of(model: &Path) -> RunFolder {
     RunFolder::at(if model.is_file() { model.parent().unwrap_or(model) } else { model })

@@ -19,7 +19,7 @@ use lucida::{bulk, nearest_name};
 use serde_json::json;
 
 use super::bulk::answer;
-use super::{Context, refuse_within};
+use super::{Context, refuse_within, shell_word};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
@@ -71,7 +71,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             Painted { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
             let [height, width] = canvas.size;
             answer(&json!({
-                "picture": path.strip_prefix(out).unwrap_or(&path),
+                "image": path.strip_prefix(out).unwrap_or(&path),
                 "size": [height, width],
                 "steps": made.steps,
                 "loss": made.end.total,
@@ -86,6 +86,7 @@ fn unframed(picture: Picture) -> Original {
 }
 
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    refuse_swapped("style", &arguments.content, &arguments.styles)?;
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
@@ -123,6 +124,19 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     let stopped = brush.paint(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
+}
+
+/// Refuses the name of a built-in style in the place of the content.
+pub(super) fn refuse_swapped(command: &str, content: &Path, styles: &[PathBuf]) -> Result<(), Usage> {
+    let near = || content.to_str().and_then(|name| nearest_name(name, [style::BRUSHWORK]));
+    let Some(name) = (!content.exists()).then(near).flatten() else { return Ok(()) };
+    let word = |path: &Path| shell_word(&path.display().to_string());
+    let (first, others) = styles.split_first().map_or((String::new(), styles), |(first, others)| (word(first), others));
+    let others: String = others.iter().map(|path| format!(" {}", word(path))).collect();
+    Err(Usage(format!(
+        "{}: is a built-in style, and the content comes first: lucida {command} {first} {name}{others}",
+        content.display()
+    )))
 }
 
 /// Refuses options that are about one image, and says `why` there are many.
