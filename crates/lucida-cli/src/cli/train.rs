@@ -222,12 +222,16 @@ pub(crate) struct TrainingArguments {
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
 
+    /// As --resume, but start a new run where there is none: for a command that a scheduler starts again
+    #[arg(long, conflicts_with_all = ["force", "resume"])]
+    pub(crate) auto_resume: bool,
+
     /// Keep checkpoint.safetensors when the training is done: to resume it later for more --epochs
     #[arg(long)]
     pub(crate) keep_checkpoint: bool,
 
     /// Find a learning rate instead of training: the loss at learning rates from 1e-7 up, in lr-finder.csv, .png and .svg
-    #[arg(long, conflicts_with = "resume")]
+    #[arg(long, conflicts_with_all = ["resume", "auto_resume"])]
     pub(crate) find_lr: bool,
 
     /// Show the training as a dashboard: curves, throughput, images
@@ -308,6 +312,13 @@ pub(crate) struct TrainingArguments {
 
     #[command(flatten)]
     pub(crate) together: Together,
+}
+
+impl TrainingArguments {
+    /// Whether a run that exists is resumed.
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume || self.auto_resume
+    }
 }
 
 /// Optimizers, with Keras's constants.
