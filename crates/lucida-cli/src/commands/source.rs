@@ -24,7 +24,7 @@ fn split_of_run(
     origin: &Origin,
     part: Part,
     output: Output,
-) -> Result<(FolderSet, Vec<Skipped>)> {
+) -> Result<(FolderSet, Vec<Skipped>, String)> {
     let folder = builder.split(origin.validation_split, origin.seed).open()?;
     let found = [folder.train.len(), folder.validation.len()];
     if let Some([train, validation]) = origin.images.filter(|images| *images != found) {
@@ -36,13 +36,13 @@ fn split_of_run(
             found[1]
         ));
     }
-    let skipped = folder.skipped().to_vec();
+    let (skipped, all) = (folder.skipped().to_vec(), folder.found());
     let set = match part {
         Part::Train => folder.train,
         Part::Validation => folder.validation,
         Part::Test => bail!("{}: has no test part", origin.data.display()),
     };
-    Ok((set, skipped))
+    Ok((set, skipped, all))
 }
 
 /// How many skipped files are named on standard error; all of them are in the table.
@@ -86,8 +86,9 @@ impl Pictures {
         }
         let (set, skipped) = builder.open_set()?;
         let origin = format!("images of {}", set.root().display());
+        let found = set.found();
         let pictures = Self { set: Set::Folder(set), origin, skipped, part: None };
-        pictures.tell(context.output);
+        pictures.tell(found, context.output);
         Ok(pictures)
     }
 
@@ -118,9 +119,14 @@ impl Pictures {
             None if in_parts => parts.last().copied(),
             None => own.map(|_| Part::Validation),
         };
-        let (set, skipped) = match (own, wanted) {
-            (_, None) => builder.open_part(None)?,
-            (_, Some(part)) if in_parts => builder.open_part(Some(part))?,
+        let with_found = |(set, skipped): (FolderSet, Vec<Skipped>)| {
+            // The number of a part alone would read as that of all images.
+            let found = wanted.map_or_else(|| set.found(), |part| set.found_in(part));
+            (set, skipped, found)
+        };
+        let (set, skipped, found) = match (own, wanted) {
+            (_, None) => with_found(builder.open_part(None)?),
+            (_, Some(part)) if in_parts => with_found(builder.open_part(Some(part))?),
             (Some(origin), Some(part)) => split_of_run(builder, origin, part, context.output)?,
             (None, Some(_)) => bail!(
                 "{}: is not in parts (train, validation, test), and not the folder that the model was trained on: leave \
@@ -147,7 +153,7 @@ impl Pictures {
             None => format!("images of {}", folder.display()),
         };
         let pictures = Self { set: Set::Folder(set), origin, skipped, part };
-        pictures.tell(context.output);
+        pictures.tell(found, context.output);
         Ok(pictures)
     }
 
@@ -173,10 +179,8 @@ impl Pictures {
     }
 
     /// Says on standard error what was found and what not, so that the result is alone on standard output.
-    fn tell(&self, output: Output) {
-        if let Set::Folder(set) = &self.set {
-            output.note(&set.found());
-        }
+    fn tell(&self, found: String, output: Output) {
+        output.note(&found);
         for Skipped { path, reason } in self.skipped.iter().take(NAMED) {
             output.note(&format!("skipped {}: {reason}", path.display()));
         }
