@@ -112,7 +112,8 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// Longer side of the result in pixels; a smaller image is not enlarged
+    /// Longer side of the result in pixels; a smaller image is not enlarged. The shorter side needs at least 48: layers have too
+    /// few positions for less
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 

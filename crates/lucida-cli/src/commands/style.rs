@@ -229,6 +229,10 @@ impl Brush<'_> {
             if written.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         written?;
+        let coarse = (made.reached != made.canvas.size).then(|| {
+            let [height, width] = made.reached;
+            format!(" (the coarse stage of {width}x{height}, enlarged)")
+        });
         let canvas = match arguments.keep_size {
             true => enlarged(&made.canvas, &original.picture)?,
             false => made.canvas,
@@ -238,14 +242,14 @@ impl Brush<'_> {
         way.finish(&canvas)?;
         let [height, width] = canvas.size;
         let text = format!(
-            "Written to {}: {width}x{height} pixels, {} in {}, loss {:.4} to {:.4}",
-            out.display(),
+            "{width}x{height} pixels{}, {} in {}, loss {:.4} to {:.4}",
+            coarse.unwrap_or_default(),
             counted(made.steps, "step"),
             seconds(started.elapsed().as_secs_f64()),
             made.start.total,
             made.end.total
         );
-        bar.borrow().suspend(|| context.output.result(&text))?;
+        bar.borrow().suspend(|| context.output.written(out, &text))?;
         Ok(made.stopped)
     }
 }

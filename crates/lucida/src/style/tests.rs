@@ -207,6 +207,7 @@ fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
     };
     let made = transfer(network(), &job(), &settings, &mut stop).unwrap();
     assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
+    assert_eq!(made.reached, [33, 44]);
 }
 
 #[test]

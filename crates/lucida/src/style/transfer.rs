@@ -68,6 +68,9 @@ impl StyleProgress<'_> {
 pub struct Transferred {
     /// The image, in its final size.
     pub canvas: Canvas,
+    /// Height and width of the last size that was painted, in pixels. Less than those of `canvas` where it was stopped in
+    /// a coarse one, and enlarged.
+    pub reached: [usize; 2],
     /// The losses of what was painted over, in the last size that was reached.
     pub start: Losses,
     /// Those of the image.
@@ -132,10 +135,11 @@ pub(super) fn transfer_near(
     let Some(Done { picture, start, end, stopped, .. }) = done else {
         return Err(Error::Bug("no size was painted".into()));
     };
+    let reached = picture.size;
     let mut canvas = picture.resize(last)?;
     job.colours.finish(&mut canvas, &Canvas::of_picture_at(&job.content, last)?);
     let network = painting.network.take().ok_or_else(|| Error::Bug("the network is in use".into()))?;
-    Ok((Transferred { canvas, start, end, steps: painting.taken, stopped }, network))
+    Ok((Transferred { canvas, reached, start, end, steps: painting.taken, stopped }, network))
 }
 
 /// The work of all steps: pixels.
