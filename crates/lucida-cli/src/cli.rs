@@ -318,6 +318,9 @@ pub(crate) enum PartName {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida predict [OPTIONS] <MODEL> <IMAGE>...\n       lucida predict [OPTIONS] <MODEL> --data <DATA> [--index <INDICES>]"
+)]
 #[command(after_help = "\
 Examples:
   lucida predict runs/mnist seven.png photo.jpg

@@ -256,6 +256,26 @@ fn arguments_in_the_place_of_others_are_recognized() {
     assert!(run(["style", "--help"]).contains("or a folder of images"));
 }
 
+/// An image or a data set: neither the usage nor what is missing asks for both.
+#[test]
+fn images_and_data_sets_are_alternatives() {
+    for (command, more) in [("predict", &[][..]), ("explain", &[]), ("activations", &[]), ("deconv", &["--layer", "x"])]
+    {
+        let words = [&[command, "vgg16-builtin", "--index", "3"], more].concat();
+        let message = stderr(&lucida(words).output().unwrap());
+        let missing = message.split("\n\n").next().unwrap();
+        assert!(missing.contains("--data <mnist[:DIR]|FOLDER>") && !missing.contains("IMAGE"), "{message}");
+        let usage = message.split("Usage: ").nth(1).unwrap();
+        let (image, data) = (usage.lines().next().unwrap(), usage.lines().nth(1).unwrap());
+        assert!(image.contains("<MODEL> <IMAGE>") && !image.contains("--data"), "{message}");
+        assert!(data.contains("--data <DATA>") && !data.contains("IMAGE"), "{message}");
+        // Of a whole data set deconv makes a figure.
+        assert_eq!(data.contains("--index <INDICES>"), command != "deconv", "{message}");
+    }
+    let message = fail(2, ["predict", "vgg16-builtin", "--data", "mnist"]);
+    assert!(message.contains("as in --index 0..10"), "{message}");
+}
+
 /// An option has the same name in every command: where it once differed, the other name still works.
 #[test]
 fn options_go_by_the_same_names() {

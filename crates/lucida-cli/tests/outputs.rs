@@ -43,7 +43,10 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         fs::create_dir_all(place.join("sub")).unwrap();
         let [file, link, target] = ["file", "link", "sub/target"].map(|name| place.join(format!("{name}.{ending}")));
         let words = |out| command.iter().map(String::as_str).chain([out]);
-        run(words(text(&file)));
+        // The last line says where the file is.
+        let said = run(words(text(&file)));
+        let last = said.lines().find(|line| line.starts_with("Written to ")).unwrap_or_default();
+        assert!(last.starts_with(&format!("Written to {}", file.display())), "{command:?}: {said}");
         let first = fs::read(&file).unwrap();
         let refused = fail(1, words(text(&file)).chain(["--quiet"]));
         assert!(refused.contains(&format!("file.{ending} already exists: use --force")), "{command:?}: {refused}");
@@ -64,6 +67,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         let printed = lucida(words("-")).output().unwrap();
         assert!(printed.status.success(), "{command:?}: {}", stderr(&printed));
         assert!(printed.stdout == first, "{command:?}: {} bytes, not {}", printed.stdout.len(), first.len());
+        assert!(!stderr(&printed).contains("Written to"), "{command:?}: {}", stderr(&printed));
         let to_stdout = place.join("stdout");
         symlink("/dev/stdout", &to_stdout).unwrap();
         let whole = fs::File::create(place.join("redirected")).unwrap();

@@ -10,6 +10,9 @@ use super::place::FolderPlace;
 use crate::arguments::{Amount, ModelArguments};
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida activations [OPTIONS] <MODEL> <IMAGE>\n       lucida activations [OPTIONS] <MODEL> --data <DATA> --index <INDICES>"
+)]
 #[command(after_help = "\
 Examples:
   lucida activations runs/mnist --data mnist --index 51

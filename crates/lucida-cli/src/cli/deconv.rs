@@ -10,6 +10,9 @@ use crate::arguments::{Choice, Indices, ModelArguments, Position, Source};
 use crate::numbers::whole;
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida deconv [OPTIONS] <MODEL> <IMAGE> --layer <NAME>\n       lucida deconv [OPTIONS] <MODEL> --data <DATA> --layer <NAME>"
+)]
 #[command(after_help = "\
 Examples:
   lucida deconv runs/mnist seven.png --layer conv2d_2

@@ -29,6 +29,6 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let sheet =
         Grid::new(cells).columns(columns).padding(10).margin(8).title(arguments.augment.to_string()).render()?;
     sheet.save(out)?;
-    context.output.info(&format!("Written to {}", out.display()));
+    context.output.also_written(out, "");
     Ok(())
 }

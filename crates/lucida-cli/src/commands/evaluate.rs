@@ -148,7 +148,10 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
     if let Some(folder) = &arguments.out {
-        output.info(&format!("Written to {}: {}", folder.display(), written.join(", ")));
+        output.also_written(folder, &written.join(", "));
+    }
+    if let Some(path) = &arguments.csv {
+        output.also_written(path, "");
     }
     Ok(())
 }

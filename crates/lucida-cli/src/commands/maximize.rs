@@ -293,6 +293,6 @@ impl Work<'_> {
             (_, n) => format!("{n} images"),
         };
         let of = self.target.name();
-        context.output.result(&format!("Written to {}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
+        context.output.written(out, &format!("{what}, layer {of}, in {}", seconds(taken)))
     }
 }

@@ -131,7 +131,9 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
         // What is wrong with the folder is said first.
         Pictures::list(source, context)?;
-        return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
+        return Err(
+            Usage("--index is missing: it says which of the digits are meant, as in --index 0..10".to_owned()).into()
+        );
     }
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
@@ -153,6 +155,9 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let errors = errors.into_iter().chain(session.skipped).collect();
     if let (Some(path), Some(table)) = (&arguments.csv, session.table.take()) {
         table.save(path)?;
+        if !arguments.json {
+            context.output.also_written(path, "");
+        }
     }
     if arguments.json {
         let predictions = session.answers;
