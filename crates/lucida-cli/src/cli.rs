@@ -50,6 +50,7 @@ pub(crate) use train::{
 };
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
+use self::place::result_folder;
 use crate::arguments::{Indices, ModelArguments, Source};
 use crate::numbers::whole;
 
@@ -221,7 +222,7 @@ Examples:
 The network never sees 2,000 of the 10,000 built-in digits while it is trained; the report is about these.")]
 pub(crate) struct Demo {
     /// Folder for the report: index.html, images, and the model [default: runs/demo, or runs/demo-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite a report that already exists
@@ -278,7 +279,7 @@ pub(crate) struct Evaluate {
     pub(crate) part: Option<PartName>,
 
     /// Folder for images of the confusion matrix and the calibration: confusion.png, calibration.png, and .svg
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Write a table: file, class, predicted class, probabilities; - is standard output
@@ -317,6 +318,9 @@ pub(crate) enum PartName {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida predict [OPTIONS] <MODEL> <IMAGE>...\n       lucida predict [OPTIONS] <MODEL> --data <DATA> [--index <INDICES>]"
+)]
 #[command(after_help = "\
 Examples:
   lucida predict runs/mnist seven.png photo.jpg
@@ -336,7 +340,10 @@ Examples:
   lucida predict runs/cats-dogs photos --csv all.csv
       all images of a folder, and a table of them
   lucida predict runs/cats-dogs --data ./photos --distributed mpi --out runs/all
-      by all processes that mpirun starts")]
+      by all processes that mpirun starts
+
+Where a model for digits finds none in an image, a note says so, and \"digit_found\": false in --json; --csv has the column \
+digit_found.")]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
@@ -353,7 +360,7 @@ pub(crate) struct Predict {
     pub(crate) data: Option<Source>,
 
     /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9 [default: all of a folder]
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "images")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "images")]
     pub(crate) index: Option<Indices>,
 
     /// Write a table: file, class if it is known, predicted class, probabilities; - is standard output
@@ -376,7 +383,7 @@ pub(crate) struct Predict {
     pub(crate) bulk: Bulk,
 
     /// Folder for the results of --distributed [default: named after the images, as in photos-predict]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     #[arg(requires = "distributed", help_heading = "Several machines")]
     pub(crate) out: Option<PathBuf>,
 }

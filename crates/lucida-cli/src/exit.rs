@@ -99,8 +99,16 @@ pub(crate) fn in_plain_words(error: clap::Error) -> clap::Error {
     clap::Error::raw(error.kind(), message).with_cmd(&Cli::command())
 }
 
-/// The same error without the advice to write `-- --option`: that makes a file name of a mistyped option.
+/// The same error without the advice to write `-- --option`: that makes a file name of a mistyped option. Nor is an image
+/// missing where a data set is: either will do, and what was given goes with the data set.
 fn without_wrong_advice(mut error: clap::Error) -> clap::Error {
+    if let (Kind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && missing.iter().any(|name| name.starts_with("--data"))
+    {
+        let others = missing.iter().filter(|name| !name.starts_with("<IMAGE>")).cloned().collect();
+        error.insert(ContextKind::InvalidArg, ContextValue::Strings(others));
+    }
     if error.kind() == Kind::UnknownArgument {
         error.remove(ContextKind::Suggested);
     }
@@ -171,10 +179,9 @@ fn hint(error: &Error) -> Option<String> {
 
 /// The options that make a result fit the memory.
 fn what_fits(needed: u64, largest: Option<usize>) -> String {
-    // A little more than needed, in whole units of 100 MiB.
-    let memory = (needed >> 20).next_multiple_of(100) + 100;
-    let size = largest.map(|side| format!(", or --size {side}, will do")).unwrap_or_else(|| " will do".to_owned());
-    format!("--memory {memory}M{size}")
+    let memory = needed.div_ceil(1 << 20);
+    let size = largest.map(|side| format!(", or --size {side}")).unwrap_or_default();
+    format!("at least --memory {memory}M is needed{size}")
 }
 
 /// The name of a file that is there, for one that is not.

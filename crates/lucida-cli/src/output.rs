@@ -1,8 +1,10 @@
 //! What is printed, and where: results on standard output, everything else on standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use anyhow::{Context, Error, Result};
+use lucida::files;
 use serde::Serialize;
 
 /// How much is printed.
@@ -69,6 +71,19 @@ impl Output {
         }
     }
 
+    /// Says as a part of the result where it is: `Written to out.png: 3 images`. Not of standard output, as everyone can
+    /// see that.
+    pub(crate) fn written(self, path: &Path, what: &str) -> Result<()> {
+        if files::is_stdout(path) { Ok(()) } else { self.result(&written_to(path, what)) }
+    }
+
+    /// As [`written`](Self::written), for what is not printed with `--quiet`.
+    pub(crate) fn also_written(self, path: &Path, what: &str) {
+        if !files::is_stdout(path) {
+            self.info(&written_to(path, what));
+        }
+    }
+
     /// Prints a value as one JSON object, the whole of the result.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<()> {
         self.result(&as_json(value)?)
@@ -98,6 +113,11 @@ impl Output {
             let _ = io::stderr().write_all(format!("note: {text}\n").as_bytes());
         }
     }
+}
+
+fn written_to(path: &Path, what: &str) -> String {
+    let colon = if what.is_empty() { "" } else { ": " };
+    format!("Written to {}{colon}{what}", path.display())
 }
 
 /// A value as JSON.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{TRAIN, fail, idx, lucida, names, shared, stderr, stdout, text, write_mnist};
-use lucida::data::Preprocessing;
+use lucida::data::{Picture, Preprocessing};
 use lucida::nn::layers::{Dense, Flatten};
 use lucida::nn::{Network, zoo};
 use lucida::weights::{Model, safetensors};
@@ -28,6 +28,26 @@ fn train_on(data: &Path) -> String {
     let message = fail(1, ["train", "mnist", "--data", text(data), "--out", text(&out)]);
     assert!(!out.exists(), "a run folder was made");
     message
+}
+
+/// The limit is that of the shorter side, whatever the longer one may be.
+#[test]
+fn a_dream_that_is_too_small_says_what_is_large_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    Picture::filled(320, 180, &[99; 3]).save_png(Path::new(&at("wide.png"))).unwrap();
+    Picture::filled(320, 40, &[99; 3]).save_png(Path::new(&at("thin.png"))).unwrap();
+    let (wide, out) = (at("wide.png"), at("out.png"));
+    let words = |image, size| {
+        ["dream", image, "--out", &out, "--quiet", "--force", "--steps", "1", "--octaves", "1", "--size", size]
+    };
+    let message = fail(1, words(&wide, "64"));
+    assert!(message.contains("wide.png would have 64x36 pixels, and the shorter side needs at least 48"), "{message}");
+    assert!(message.contains("take --size 84 or more"), "{message}");
+    assert!(fail(1, words(&wide, "83")).contains("take --size 84 or more"));
+    assert!(lucida(words(&wide, "84")).output().unwrap().status.success());
+    let message = fail(1, words(&at("thin.png"), "8192"));
+    assert!(message.contains("320x40 pixels is too small to dream about: at least 48x48 are needed"), "{message}");
 }
 
 #[test]

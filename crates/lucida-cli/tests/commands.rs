@@ -125,7 +125,7 @@ fn predict_tells_the_class_of_digits() {
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines.len(), 6, "{printed}");
     for (line, index) in lines.iter().zip([0, 1, 2, 3, 9]) {
-        assert!(line.starts_with(&format!("test digit {index}: ")) && line.contains(" %), then "), "{line}");
+        assert!(line.starts_with(&format!("test digit no. {index} (")) && line.contains(" %), then "), "{line}");
     }
     let answer = json(&run(["predict", text(&model), "--data", &data, "--index", "0..4,9", "--json"]));
     let predictions = answer["predictions"].as_array().unwrap();
@@ -144,7 +144,7 @@ fn predict_tells_the_class_of_digits() {
     assert_eq!(answer["class_names"].as_array().unwrap().len(), 10);
     assert_eq!(answer["errors"], Value::Array(vec![]));
     let built_in = run(["predict", text(&model), "--data", "mnist", "--index", "9999"]);
-    assert!(built_in.starts_with("built-in digit 9999: "), "{built_in}");
+    assert!(built_in.starts_with("built-in digit no. 9999 ("), "{built_in}");
 }
 
 #[test]
@@ -257,7 +257,9 @@ fn an_interrupted_training_is_saved() {
     assert!(stderr(&output).trim().ends_with("error: interrupted"), "{}", stderr(&output));
     assert_eq!(names(&out)[..1], ["checkpoint.safetensors"], "to resume from");
     assert_eq!(names(&out)[1..], RUN_FILES);
-    assert!(run(["predict", text(&out), "--data", "mnist", "--index", "0"]).starts_with("built-in digit 0: "));
+    assert!(
+        run(["predict", text(&out), "--data", "mnist", "--index", "0"]).starts_with("built-in digit no. 0 (a 5): ")
+    );
     assert!(fs::read_to_string(out.join("history.csv")).unwrap().lines().count() >= 2);
 }
 

@@ -19,12 +19,12 @@ fn maps_tables_and_neighbours() {
     let with_neighbours = || arguments.into_iter().chain(["--neighbours", text(&digit), "--count", "4"]);
     let printed = run(with_neighbours());
     assert!(printed.starts_with("100 of 100 test digits of "), "{printed}");
-    assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit 3 (", digit.display())), "{printed}");
+    assert!(printed.contains(&format!("{}: most like\n  1.0000  test digit no. 3 (a", digit.display())), "{printed}");
     let expected = ["features.npy", "neighbours.png", "pca.png", "pca.svg", "points.csv", "tsne.png", "tsne.svg"];
     assert_eq!(names(&out), expected);
     let points = fs::read_to_string(out.join("points.csv")).unwrap();
     assert_eq!(points.lines().count(), 101);
-    assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y\ntest digit 0,"), "{points}");
+    assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y,digit_found\ntest digit 0,"), "{points}");
     let png = Picture::open(&out.join("tsne.png")).unwrap();
     assert!(png.width() > 1000 && png.height() > 1000);
     assert!(fs::read_to_string(out.join("tsne.svg")).unwrap().contains("<image "));
@@ -33,7 +33,7 @@ fn maps_tables_and_neighbours() {
     let bytes = fs::read(out.join("tsne.png")).unwrap();
     let answer: Value = serde_json::from_str(&run(with_neighbours().chain(["--json", "--force", "--csv"]))).unwrap();
     assert!(fs::read(out.join("tsne.png")).unwrap() == bytes, "the same seed gives the same map");
-    assert_eq!((&answer["pictures"], &answer["pooled"]), (&100.into(), &false.into()));
+    assert_eq!((&answer["images"], &answer["pooled"]), (&100.into(), &false.into()));
     let nearest = answer["neighbours"][0]["nearest"].as_array().unwrap();
     assert_eq!((nearest.len(), &nearest[0]["class"]), (4, &test.label(3).to_string().into()));
     assert!(nearest.windows(2).all(|pair| pair[0]["likeness"].as_f64() >= pair[1]["likeness"].as_f64()));

@@ -26,7 +26,7 @@ fn all_methods_on_one_sheet() {
     let arguments = ["explain", text(&model), "--data", "mnist", "--index", "7", "--out", text(&out)];
     let printed = run(arguments.into_iter().chain(QUICK));
     let lines: Vec<&str> = printed.lines().collect();
-    assert!(lines[0].starts_with("built-in digit 7: ") && lines[0].ends_with(" %)"), "{}", lines[0]);
+    assert!(lines[0].starts_with("built-in digit no. 7 (a 3): ") && lines[0].ends_with(" %)"), "{}", lines[0]);
     assert_eq!(lines[2], "method                deletion  insertion");
     let first_words: Vec<&str> = lines[3..15].iter().map(|line| line.split_whitespace().next().unwrap()).collect();
     let help = run(["explain", "--help"]);
@@ -43,6 +43,29 @@ fn all_methods_on_one_sheet() {
     assert!(message.contains("comparison.png already exists: use --force"), "{message}");
     assert_eq!(run(arguments.into_iter().chain(QUICK).chain(["--force"])), printed);
     assert!(fs::read(out.join("comparison.png")).unwrap() == before);
+}
+
+/// The number of a digit is not its class, and what an image of a data set is stands beside what the model says.
+#[test]
+fn the_label_of_an_image_of_a_data_set_is_said() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
+    let (out, photos) = (folder.path().join("out"), folder.path().join("photos"));
+    for class in ["3", "8"] {
+        fs::create_dir_all(photos.join(class)).unwrap();
+        Mnist::builtin().unwrap().train.picture(7).unwrap().save_png(&photos.join(class).join("a.png")).unwrap();
+    }
+    let of = |data: &str, index: &str, more: &[&str]| {
+        let words =
+            ["explain", text(&model), "--data", data, "--index", index, "--method", "gradient", "--force", "--out"];
+        run([&words[..], &[text(&out)], more].concat())
+    };
+    let eight = Mnist::builtin().unwrap().train.labels().iter().position(|&label| label == 8).unwrap().to_string();
+    let printed = of("mnist", &eight, &[]);
+    assert!(printed.starts_with(&format!("built-in digit no. {eight} (an 8): ")), "{printed}");
+    assert_eq!(json(&of("mnist", "7", &["--json"]))["label"], "3");
+    let printed = of(text(&photos), "1", &[]);
+    assert!(printed.contains("8/a.png (labeled 8): "), "{printed}");
+    assert_eq!(json(&of(text(&photos), "1", &["--json"]))["label"], "8");
 }
 
 #[test]

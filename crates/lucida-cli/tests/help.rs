@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::{fail, lucida, run, stderr, stdout};
 
 const COMMANDS: [&[&str]; 36] = [
@@ -216,6 +218,83 @@ fn files_with_nearly_the_name_are_suggested() {
         let output = lucida(arguments.iter().copied()).current_dir(folder.path()).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+/// What stands in the place of another argument is answered with the command line that was meant.
+#[test]
+fn arguments_in_the_place_of_others_are_recognized() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("my photos")).unwrap();
+    for name in ["cat.jpg", "van gogh.jpg"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let taken = "'my photos': is a folder, not an image; --data 'my photos' --index 0 takes the first of its images";
+    let in_loop = |command: &str| {
+        format!(
+            "'my photos': is a folder, not an image; for all of its images: for image in 'my photos'/*; do lucida {command} \"$image\"; done"
+        )
+    };
+    let swapped = "brushwork: is a built-in style, and the content comes first: lucida style";
+    for (arguments, expected) in [
+        (&["explain", "vgg16-builtin", "my photos"][..], taken.to_owned()),
+        (&["activations", "vgg16-builtin", "my photos"], taken.to_owned()),
+        (&["deconv", "vgg16-builtin", "my photos", "--layer", "block1_conv1"], taken.to_owned()),
+        (&["dream", "my photos"], in_loop("dream")),
+        (&["filter", "my photos", "--kernel", "canny"], in_loop("filter --kernel canny")),
+        (&["data", "augment", "my photos"], in_loop("data augment")),
+        (&["style", "brushwork", "cat.jpg"], format!("{swapped} cat.jpg brushwork\n")),
+        (&["style", "brushwork", "van gogh.jpg", "cat.jpg"], format!("{swapped} 'van gogh.jpg' brushwork cat.jpg\n")),
+        (&["style-frames", "brushwork", "my photos"], format!("{swapped}-frames 'my photos' brushwork\n")),
+        (&["classes", "vgg16", "--classes", "3,11"], "--class 3,11 chooses classes".to_owned()),
+        (&["explain", "vgg16", "cat.jpg", "--classes", "cats"], "--class cats chooses classes".to_owned()),
+    ] {
+        let output = lucida(arguments.iter().copied()).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(&expected), "{arguments:?}: {}", stderr(&output));
+    }
+    assert!(run(["style", "--help"]).contains("or a folder of images"));
+}
+
+/// An image or a data set: neither the usage nor what is missing asks for both.
+#[test]
+fn images_and_data_sets_are_alternatives() {
+    for (command, more) in [("predict", &[][..]), ("explain", &[]), ("activations", &[]), ("deconv", &["--layer", "x"])]
+    {
+        let words = [&[command, "vgg16-builtin", "--index", "3"], more].concat();
+        let message = stderr(&lucida(words).output().unwrap());
+        let missing = message.split("\n\n").next().unwrap();
+        assert!(missing.contains("--data <mnist[:DIR]|FOLDER>") && !missing.contains("IMAGE"), "{message}");
+        let usage = message.split("Usage: ").nth(1).unwrap();
+        let (image, data) = (usage.lines().next().unwrap(), usage.lines().nth(1).unwrap());
+        assert!(image.contains("<MODEL> <IMAGE>") && !image.contains("--data"), "{message}");
+        assert!(data.contains("--data <DATA>") && !data.contains("IMAGE"), "{message}");
+        // Of a whole data set deconv makes a figure.
+        assert_eq!(data.contains("--index <INDICES>"), command != "deconv", "{message}");
+    }
+    let message = fail(2, ["predict", "vgg16-builtin", "--data", "mnist"]);
+    assert!(message.contains("as in --index 0..10"), "{message}");
+}
+
+/// An option has the same name in every command: where it once differed, the other name still works.
+#[test]
+fn options_go_by_the_same_names() {
+    for (command, option, name) in [
+        ("activations", "--layer", "--layers"),
+        ("kernels", "--layer", "--layers"),
+        ("receptive-field", "--layer", "--layers"),
+        ("filters", "--filter", "--filters"),
+        ("dream", "--filter", "--filters"),
+        ("filters", "--position", "--neuron"),
+        ("predict", "--indices", "--index"),
+        ("explain", "--indices", "--index"),
+        ("activations", "--indices", "--index"),
+        ("deconv", "--indices", "--index"),
+        ("receptive-field", "--sample", "--samples"),
+    ] {
+        // The empty value is refused by the option itself, if it is one.
+        let message = stderr(&lucida([command, "x", option, ""]).output().unwrap());
+        assert!(!message.contains("unexpected argument") && message.contains(name), "{command} {option}: {message}");
     }
 }
 

@@ -171,7 +171,7 @@ fn features_maps_and_paintings_in_bulk() {
     let found = results(&out);
     assert_eq!(found.len(), 2);
     for result in &found {
-        let painted = Picture::open(&out.join(result["picture"].as_str().unwrap())).unwrap();
+        let painted = Picture::open(&out.join(result["image"].as_str().unwrap())).unwrap();
         assert_eq!((painted.width(), painted.height()), (64, 48));
     }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{fail, lucida, names, run, shared, stderr, stdout, text};
-use lucida::data::Picture;
+use lucida::data::{Dataset, Filter, Mnist, Picture};
+use serde_json::Value;
 
 /// The commands that write one file, up to its name, and the ending of that.
 fn commands(folder: &Path) -> Vec<(Vec<String>, &'static str)> {
@@ -42,7 +43,10 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         fs::create_dir_all(place.join("sub")).unwrap();
         let [file, link, target] = ["file", "link", "sub/target"].map(|name| place.join(format!("{name}.{ending}")));
         let words = |out| command.iter().map(String::as_str).chain([out]);
-        run(words(text(&file)));
+        // The last line says where the file is.
+        let said = run(words(text(&file)));
+        let last = said.lines().find(|line| line.starts_with("Written to ")).unwrap_or_default();
+        assert!(last.starts_with(&format!("Written to {}", file.display())), "{command:?}: {said}");
         let first = fs::read(&file).unwrap();
         let refused = fail(1, words(text(&file)).chain(["--quiet"]));
         assert!(refused.contains(&format!("file.{ending} already exists: use --force")), "{command:?}: {refused}");
@@ -63,6 +67,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         let printed = lucida(words("-")).output().unwrap();
         assert!(printed.status.success(), "{command:?}: {}", stderr(&printed));
         assert!(printed.stdout == first, "{command:?}: {} bytes, not {}", printed.stdout.len(), first.len());
+        assert!(!stderr(&printed).contains("Written to"), "{command:?}: {}", stderr(&printed));
         let to_stdout = place.join("stdout");
         symlink("/dev/stdout", &to_stdout).unwrap();
         let whole = fs::File::create(place.join("redirected")).unwrap();
@@ -151,6 +156,48 @@ fn a_file_where_a_folder_is_needed_is_named() {
     assert!(message.contains("filter-0.png already exists") && !message.contains("--out"), "{message}");
 }
 
+/// Also where a single image is written, its name is not for the command line to choose.
+#[test]
+fn a_new_folder_is_not_called_as_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    commands(folder.path());
+    let (run, at) = (shared().run(), |name: &str| text(&folder.path().join(name)).to_owned());
+    let (model, image, photos) = (text(&run), at("image.png"), at("photos"));
+    fs::create_dir(&photos).unwrap();
+    fs::copy(&image, at("photos/a.png")).unwrap();
+    let before = names(folder.path());
+    for words in [
+        &["filter", &image, "--kernel", "sobel-x"][..],
+        &["kernels", model, "--layer", "conv2d"],
+        &["activations", model, &image],
+        &["explain", model, &image, "--method", "gradient"],
+        &["deconv", model, &image, "--layer", "conv2d"],
+        &["receptive-field", model, "--effective"],
+        &["embed", model, "--data", "mnist"],
+        &["evaluate", model, "--data", "mnist"],
+        &["style", &photos, "brushwork"],
+        &["style-frames", &photos, "brushwork"],
+        &["train", "mnist"],
+        &["train", &photos],
+        &["demo"],
+    ] {
+        let message = stderr(&lucida(words.iter().copied().chain(["--out", &at("x.png")])).output().unwrap());
+        let expected = format!(
+            "--out: expected a folder for the results; {:?} is the name of a file, try {}",
+            at("x.png"),
+            at("x")
+        );
+        assert!(message.contains(&expected), "{words:?}: {message}");
+    }
+    for (words, option) in
+        [(&["filters", model, "--layer", "conv2d"][..], "--each"), (&["style", &image, "brushwork"], "--preview")]
+    {
+        let message = stderr(&lucida(words.iter().copied().chain([option, &at("x.png")])).output().unwrap());
+        assert!(message.contains(&format!("{option}: expected a folder for the results")), "{words:?}: {message}");
+    }
+    assert_eq!(names(folder.path()), before);
+}
+
 #[test]
 fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     let model = shared().run();
@@ -158,7 +205,7 @@ fn a_table_on_standard_output_leaves_the_rest_to_standard_error() {
     let output = lucida(arguments).output().unwrap();
     assert!(stdout(&output).starts_with("file,class,predicted,"), "{}", stdout(&output));
     assert_eq!(stdout(&output).lines().count(), 4);
-    assert!(stderr(&output).contains("built-in digit 0: "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("built-in digit no. 0 (a 5): "), "{}", stderr(&output));
     let output = lucida(arguments.into_iter().chain(["--json"])).output().unwrap();
     assert_eq!(stdout(&output).lines().count(), 4);
     assert!(stderr(&output).starts_with('{'), "{}", stderr(&output));
@@ -213,17 +260,78 @@ fn standard_output_is_no_folder_and_the_name_of_a_link_is_not_its_suggestion() {
     assert!(!message.contains("did you mean"), "{message}");
 }
 
+/// A folder of photos: `count` without a digit, and two with one.
+fn photos_without_digit(folder: &Path, count: usize) {
+    let digits = Mnist::builtin().unwrap().train;
+    for index in 0..2 {
+        let class = folder.join(digits.label(index).to_string());
+        fs::create_dir_all(&class).unwrap();
+        let digit = digits.picture(index).unwrap().resize(84, 84, Filter::Bilinear).unwrap();
+        digit.save_png(&class.join(format!("digit{index}.png"))).unwrap();
+        for blank in 0..count / 2 {
+            Picture::filled(40, 40, &[255; 3]).save_png(&class.join(format!("white{index}{blank}.png"))).unwrap();
+        }
+    }
+}
+
 #[test]
 fn an_image_without_a_digit_is_said_to_be_blank() {
     let folder = tempfile::tempdir().unwrap();
-    let white = folder.path().join("white.png");
-    Picture::filled(40, 40, &[255, 255, 255]).save_png(&white).unwrap();
-    let run = shared().run();
-    for words in [&["predict"][..], &["explain", "--method", "gradient", "--out", text(&folder.path().join("out"))]] {
-        let output = lucida([words[0], text(&run), text(&white)].iter().chain(&words[1..]).copied()).output().unwrap();
-        assert!(
-            stderr(&output).contains("white.png: no digit was found; the network takes a blank image"),
-            "{words:?}"
-        );
+    let (at, model) = (|name: &str| text(&folder.path().join(name)).to_owned(), shared().run());
+    Picture::filled(40, 40, &[255, 255, 255]).save_png(Path::new(&at("white.png"))).unwrap();
+    photos_without_digit(Path::new(&at("few")), 4);
+    photos_without_digit(Path::new(&at("many")), 12);
+    let (model, white, few, many, out) = (text(&model), &at("white.png"), &at("few"), &at("many"), &at("out"));
+    let stderr_of = |words: &[&str]| {
+        let output = lucida(words.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        stderr(&output)
+    };
+    const BLANK: &str = "white.png: no digit was found; the network takes a blank image";
+    let of_image = ["--out", out, "--force"];
+    for words in [
+        &["predict", model, white][..],
+        &[&["explain", model, white, "--method", "gradient"], &of_image[..]].concat(),
+        &[&["activations", model, white], &of_image[..]].concat(),
+        &[&["deconv", model, white, "--layer", "conv2d"], &of_image[..]].concat(),
+        &[&["embed", model, "--data", few, "--method", "pca", "--neighbours", white], &of_image[..]].concat(),
+    ] {
+        let notes = stderr_of(words);
+        assert!(notes.contains(BLANK), "{words:?}: {notes}");
     }
+    let (embed, evaluate) =
+        (["embed", model, "--method", "pca", "--out", out, "--force", "--data"], ["evaluate", model]);
+    for words in
+        [&["predict", model][..], &["predict", model, "--data"], &embed, &[&evaluate[..], &["--data"]].concat()]
+    {
+        let notes = stderr_of(&[words, &[few]].concat());
+        assert_eq!(
+            notes.matches(": no digit was found; the network takes a blank image").count(),
+            4,
+            "{words:?}: {notes}"
+        );
+        let notes = stderr_of(&[words, &[many]].concat());
+        assert!(notes.contains("no digit was found in 12 of 14 images ("), "{words:?}: {notes}");
+        assert_eq!(notes.matches("no digit was found").count(), 1, "{words:?}: {notes}");
+    }
+    let answer: Value = serde_json::from_str(&run(["predict", model, few, "--json", "-q"])).unwrap();
+    let predictions = answer["predictions"].as_array().unwrap();
+    assert_eq!(predictions.iter().filter(|one| one["digit_found"] == false).count(), 4, "{answer}");
+    let answer: Value = serde_json::from_str(&run([
+        "explain", model, white, "--method", "gradient", "--json", "-q", "--out", out, "--force",
+    ]))
+    .unwrap();
+    assert_eq!(answer["digit_found"], false);
+    for words in [&embed[..], &["evaluate", model, "--data"]] {
+        let answer: Value = serde_json::from_str(&run([words, &[few, "--json", "-q"]].concat())).unwrap();
+        assert_eq!(answer["without_digit"].as_array().map(Vec::len), Some(4), "{answer}");
+    }
+    for words in [&["predict", model, few][..], &["evaluate", model, "--data", few]] {
+        let output = lucida([words, &["--csv", "-", "-q"]].concat()).output().unwrap();
+        let table = stdout(&output);
+        assert!(table.lines().next().unwrap().ends_with(",digit_found"), "{table}");
+        assert_eq!(table.lines().filter(|line| line.ends_with(",false")).count(), 4, "{table}");
+    }
+    let points = fs::read_to_string(Path::new(out).join("points.csv")).unwrap();
+    assert_eq!(points.lines().filter(|line| line.ends_with(",false")).count(), 4, "{points}");
 }

@@ -143,7 +143,7 @@ fn what_cannot_be_used_is_named_before_any_work() {
         ("content.png style.png -o out.jpg --bits 16", "16 bits go with .png and .tif only"),
         ("content.png style.png -o out.png --weights content.png", "content.png"),
         ("content.png style.png -o out.png --network vgg19", "weights fetch vgg19"),
-        ("content.png style.png -o out.png --memory 1M", "GB of memory, and may take 0.00 GB; --memory "),
+        ("content.png style.png -o out.png --memory 1M", "MiB of memory, and may take 1 MiB; at least --memory "),
     ] {
         let message = refused(folder, words);
         assert!(message.contains(expected), "{words}: {message}");
@@ -193,6 +193,46 @@ fn weights_of_another_network_are_refused() {
     let words = format!("content.png style.png -o out.png --weights {}", path.display());
     let message = refused(folder.path(), &words);
     assert!(message.contains("lenet.safetensors") && message.contains("vgg16"), "{message}");
+}
+
+/// What is suggested is the least that does, in the units of the option.
+#[test]
+fn the_memory_that_is_suggested_is_enough() {
+    let folder = folder();
+    let folder = folder.path();
+    let message = refused(folder, "content.png style.png -o out.png --memory 1K");
+    assert!(message.contains("and may take 1 KiB; at least --memory "), "{message}");
+    let least = message.split("--memory ").nth(1).and_then(|rest| rest.split('M').next()).unwrap();
+    let least: u32 = least.parse().unwrap();
+    let less = refused(folder, &format!("content.png style.png -o out.png --memory {}M", least - 1));
+    assert!(less.contains(&format!("at least --memory {least}M is needed")), "{less}");
+    painted(folder, &format!("content.png style.png -o out.png --memory {least}M"));
+}
+
+/// Ctrl-C in a coarse stage: the image that is written has the size of the result, and not its details.
+#[cfg(unix)]
+#[test]
+fn an_enlarged_coarse_stage_is_said_to_be_one() {
+    use std::process::{Command, Stdio};
+
+    let folder = folder();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let words = ["style", &at("content.png"), &at("style.png"), "-o", &at("out.png"), "--preview", &at("steps")];
+    let child = Command::new(assert_cmd::cargo::cargo_bin("lucida"))
+        .args(words)
+        .args(["--size", "256", "--coarsest", "64", "--steps", "100000", "--every", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !folder.path().join("steps/00001.png").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let expected = "out.png: 256x192 pixels (the coarse stage of 64x48, enlarged), ";
+    assert!(stdout(&output).contains(expected), "{}", stdout(&output));
 }
 
 #[test]

@@ -57,7 +57,11 @@ fn a_folder_becomes_a_classifier() {
     // The model knows how its images are prepared.
     let printed = run(["predict", run_folder, text(&photos.join("big dogs/photo 000.png"))]);
     assert!(printed.contains("big dogs ("), "{printed}");
-    let printed = run(["evaluate", run_folder, "--data", data, "--json"]);
+    let output = lucida(["evaluate", run_folder, "--data", data, "--json"]).output().unwrap();
+    // The number of the images that validate is not given for that of all.
+    let found = "note: Found 60 images belonging to 2 classes: 48 training, 12 validation; 1 file skipped.\n";
+    assert!(stderr(&output).contains(found), "{}", stderr(&output));
+    let printed = stdout(&output);
     let answer: serde_json::Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(answer["accuracy"], 1.0, "{printed}");
     assert_eq!(answer["roc_auc"], 1.0, "{printed}");
@@ -381,6 +385,35 @@ fn a_run_is_continued_with_other_classes() {
         run(words)
     };
     assert_eq!(evaluate(&features), evaluate(&path("nothing")));
+}
+
+#[test]
+fn a_run_that_does_not_exist_is_not_resumed_and_one_that_does_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (photos, out) = (path("photos"), path("run"));
+    write_pictures(&photos, &["a", "b"], 12);
+    let (data, run_folder) = (text(&photos), text(&out));
+    let missing =
+        format!("--resume: there is no run in {run_folder}: neither checkpoint.safetensors nor model.safetensors");
+    for words in [train(data, run_folder, &["--resume"]), vec!["train", "mnist", "--out", run_folder, "--resume"]] {
+        let message = fail(1, words);
+        assert!(message.contains(&missing) && message.contains("--auto-resume"), "{message}");
+        assert!(!out.exists());
+    }
+    // Both the start of a run and its end are nothing to complain of for one that a scheduler starts again.
+    let printed = run(train(data, run_folder, &["--epochs", "1", "--auto-resume"]));
+    assert!(printed.contains("Epoch 1/1"), "{printed}");
+    let printed = run(train(data, run_folder, &["--epochs", "1", "--auto-resume"]));
+    assert!(printed.contains("this run of 1 epoch is finished"), "{printed}");
+    let message = fail(1, train(data, run_folder, &["--epochs", "1", "--quiet"]));
+    assert!(
+        message.contains("use --force") && message.contains(&format!("--continue {run_folder} --out DIR")),
+        "{message}"
+    );
+    fs::write(out.join("checkpoint.safetensors"), "").unwrap();
+    let message = fail(1, train(data, run_folder, &["--epochs", "1", "--quiet"]));
+    assert!(message.contains("use --force") && message.contains("--resume continues this run"), "{message}");
 }
 
 #[test]

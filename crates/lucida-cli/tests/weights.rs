@@ -99,7 +99,10 @@ fn the_doctor_finds_what_would_fail() {
     }
     let answer = json(&stdout(&cache.lucida(&["doctor", "--json", "--threads", "1"], "").output().unwrap()));
     assert_eq!((&answer["threads"], answer["problems"].as_array().unwrap().len()), (&1.into(), 0));
-    assert_eq!(answer["weights"][0]["network"], "vgg16");
+    // Both forms know the same weights.
+    let weights = ["vgg16-builtin", "vgg16"].map(|name| serde_json::json!({"network": name, "with_top": false}));
+    assert_eq!(answer["weights"], serde_json::Value::from(weights.to_vec()));
+    assert!(printed.contains("vgg16-builtin (built in), vgg16 without its classifier\n"), "{printed}");
 
     // A file that somebody else has put there, and a cache in a file.
     let cache = Cache::new(&[(NOTOP, 5)]);

@@ -118,8 +118,8 @@ pub enum Error {
 
     /// The work needs more memory than it may take.
     #[error(
-        "{what} needs at least {:.2} GB of memory, and may take {:.2} GB{}",
-        *needed as f64 / 1e9, *allowed as f64 / 1e9, what_fits(*largest)
+        "{what} needs at least {} of memory, and may take {}{}",
+        size_in_memory(*needed), size_in_memory(*allowed), what_fits(*largest)
     )]
     Memory {
         /// What is made, and its size.
@@ -152,6 +152,17 @@ pub enum Error {
     /// An invariant of the library does not hold.
     #[error("{0} (this is a bug in lucida, please report it)")]
     Bug(String),
+}
+
+/// Bytes in the largest unit that they fill: `256 MiB`, `1.5 GiB`.
+fn size_in_memory(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.0} KiB", value / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.0} MiB", value / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", value / f64::from(1 << 30)),
+    }
 }
 
 /// The end of a message about memory.

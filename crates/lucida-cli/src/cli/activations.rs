@@ -10,6 +10,9 @@ use super::place::FolderPlace;
 use crate::arguments::{Amount, ModelArguments};
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida activations [OPTIONS] <MODEL> <IMAGE>\n       lucida activations [OPTIONS] <MODEL> --data <DATA> --index <INDICES>"
+)]
 #[command(after_help = "\
 Examples:
   lucida activations runs/mnist --data mnist --index 51
@@ -29,7 +32,7 @@ pub(crate) struct Activations {
     pub(crate) subject: Subject,
 
     /// Layers, joined by commas [default: all]
-    #[arg(long, value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, alias = "layer", value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layers: Vec<String>,
 
     /// How many channels of each layer: a number, or all

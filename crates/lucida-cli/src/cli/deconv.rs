@@ -10,6 +10,9 @@ use crate::arguments::{Choice, Indices, ModelArguments, Position, Source};
 use crate::numbers::whole;
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida deconv [OPTIONS] <MODEL> <IMAGE> --layer <NAME>\n       lucida deconv [OPTIONS] <MODEL> --data <DATA> --layer <NAME>"
+)]
 #[command(after_help = "\
 Examples:
   lucida deconv runs/mnist seven.png --layer conv2d_2
@@ -43,7 +46,7 @@ pub(crate) struct Deconv {
 
     /// Images of the data set, from 0, each as IMAGE: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in
     /// --out
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "image")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 
     /// Only the first N images of the data set

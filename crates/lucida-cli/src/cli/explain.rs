@@ -13,6 +13,9 @@ use crate::arguments::{Indices, ModelArguments, Source};
 use crate::numbers::{not_negative_f32, whole};
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "lucida explain [OPTIONS] <MODEL> <IMAGE>\n       lucida explain [OPTIONS] <MODEL> --data <DATA> --index <INDICES>"
+)]
 #[command(after_help = "\
 Examples:
   lucida explain runs/mnist seven.png
@@ -49,7 +52,7 @@ pub(crate) struct Explain {
     pub(crate) data: Option<Source>,
 
     /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "image")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 
     /// Class to explain, by name or number [default: the predicted one]

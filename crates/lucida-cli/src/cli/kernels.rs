@@ -11,8 +11,8 @@ use crate::arguments::{Amount, ModelArguments};
 #[command(after_help = "\
 Examples:
   lucida kernels runs/mnist
-  lucida kernels runs/mnist --layer conv2d_1 --filters all --channels all
-  lucida kernels runs/mnist --layer conv2d --shared --colormap gray
+  lucida kernels runs/mnist --layers conv2d_1 --filters all --channels all
+  lucida kernels runs/mnist --layers conv2d --shared --colormap gray
 
 A sheet for each layer, kernels_conv2d.png and so on. Kernels over three channels are shown in color; those over more have \
 a row for each filter and a column for each of its input channels.")]
@@ -21,7 +21,7 @@ pub(crate) struct Kernels {
     pub(crate) model: ModelArguments,
 
     /// Layers, joined by commas [default: all with kernels]
-    #[arg(long, value_name = "NAMES", visible_alias = "layers")]
+    #[arg(long = "layers", value_name = "NAMES", alias = "layer")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layer: Vec<String>,
 

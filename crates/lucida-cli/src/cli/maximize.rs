@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::place::FilePlace;
+use super::place::{FilePlace, result_folder};
 use crate::arguments::{Choice, Direction, Indices, MeaningArguments, ModelArguments, Position};
 use crate::numbers::{positive, whole};
 
@@ -31,11 +31,11 @@ pub(crate) struct Filters {
     pub(crate) layer: String,
 
     /// Which filters: all, 0,3,11, 0..16 (without 16), or random:8
-    #[arg(long, value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
+    #[arg(long, alias = "filter", value_name = "FILTERS", default_value = "all", conflicts_with = "direction")]
     pub(crate) filters: Choice,
 
     /// One position of each filter rather than the mean of all: ROW,COLUMN, or middle
-    #[arg(long, value_name = "POSITION", conflicts_with = "direction")]
+    #[arg(long, alias = "position", value_name = "POSITION", conflicts_with = "direction")]
     pub(crate) neuron: Option<Position>,
 
     /// A weighted sum of filters: FILTER:WEIGHT,FILTER:WEIGHT,...
@@ -93,7 +93,7 @@ pub(crate) struct DreamArguments {
     pub(crate) layer: Option<String>,
 
     /// Only these filters of the layer: 12, or 12,55
-    #[arg(long, value_name = "FILTERS")]
+    #[arg(long, alias = "filter", value_name = "FILTERS")]
     pub(crate) filters: Option<Indices>,
 
     /// Sizes to go through
@@ -112,7 +112,8 @@ pub(crate) struct DreamArguments {
     #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// Longer side of the result in pixels; a smaller image is not enlarged
+    /// Longer side of the result in pixels; a smaller image is not enlarged. The shorter side needs at least 48: layers have too
+    /// few positions for less
     #[arg(long, value_name = "PIXELS", default_value = "640", value_parser = whole::<u32>(48..=8192))]
     pub(crate) size: u32,
 
@@ -152,7 +153,7 @@ pub(crate) struct Making {
     pub(crate) place: FilePlace,
 
     /// Also write each image alone into this folder, in the size of the network's input
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) each: Option<PathBuf>,
 
     /// Print one JSON object and nothing else

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
 use crate::arguments::{Indices, ModelArguments, Source};
@@ -13,7 +14,7 @@ use crate::arguments::{Indices, ModelArguments, Source};
 #[derive(Debug, Args)]
 pub(crate) struct FolderPlace {
     /// Folder for the results [default: a new one in the working folder, named after the input and the command]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     /// Overwrite files that already exist
@@ -51,6 +52,45 @@ impl FilePlace {
     pub(crate) fn of(&self, name: &str, ending: &str) -> PathBuf {
         free(self.out.as_deref(), self.force, format!("{name}.{ending}").into())
     }
+}
+
+/// Endings of files that Lucida writes or reads: nobody means a folder by such a name.
+const FILE_ENDINGS: [&str; 20] = [
+    "png",
+    "jpg",
+    "jpeg",
+    "bmp",
+    "gif",
+    "tif",
+    "tiff",
+    "webp",
+    "svg",
+    "csv",
+    "json",
+    "npy",
+    "html",
+    "safetensors",
+    "keras",
+    "h5",
+    "hdf5",
+    "onnx",
+    "pth",
+    "pt",
+];
+
+/// A parser of folders for results: a new one is not called as a file is.
+pub(crate) fn result_folder() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| refuse_file_name(&path).map(|()| path))
+}
+
+/// Says why a folder for results cannot be made under the name of a file. A path that exists says itself what it is.
+pub(crate) fn refuse_file_name(path: &Path) -> Result<(), String> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if !FILE_ENDINGS.contains(&ending.as_str()) || path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let (name, folder) = (path.display().to_string(), path.with_extension(""));
+    Err(format!("expected a folder for the results; {name:?} is the name of a file, try {}", folder.display()))
 }
 
 /// The place that is given; else `default`, or where that exists and is not to be overwritten, the first of `default-2`,
@@ -145,6 +185,18 @@ mod tests {
         assert_eq!(free(None, true, default()), default());
         assert_eq!(free(Some(&at("x")), false, default()), at("x"));
         assert_eq!(numbered(Path::new("runs/photos"), 2), Path::new("runs/photos-2"));
+    }
+
+    #[test]
+    fn a_new_folder_is_not_called_as_a_file_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| refuse_file_name(&folder.path().join(name));
+        assert!(["maps", "v1.2", "photos.d", "."].into_iter().all(|name| at(name).is_ok()));
+        for name in ["x.png", "x.JPG", "a.b.csv", "model.keras"] {
+            assert!(at(name).unwrap_err().contains("expected a folder for the results"), "{name}");
+        }
+        std::fs::create_dir(folder.path().join("old.png")).unwrap();
+        assert_eq!(at("old.png"), Ok(()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct ReceptiveField {
     pub(crate) model: ModelArguments,
 
     /// Layers, joined by commas [default: all; for --effective the convolutions]
-    #[arg(long, value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, alias = "layer", value_name = "NAMES", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) layers: Vec<String>,
 
     /// Measure the effective field
@@ -39,7 +39,7 @@ pub(crate) struct ReceptiveField {
     pub(crate) data: Option<Source>,
 
     /// Images to measure with
-    #[arg(long, value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
+    #[arg(long, alias = "sample", value_name = "N", default_value = "32", value_parser = whole::<u32>(1..=100_000))]
     pub(crate) samples: u32,
 
     /// Seed of the noise

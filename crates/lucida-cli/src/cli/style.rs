@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::Bulk;
-use super::place::{FilePlace, FolderPlace};
+use super::place::{FilePlace, FolderPlace, result_folder};
 use crate::arguments::{Bytes, StartArgument};
 use crate::numbers::{not_negative, positive, whole};
 
@@ -28,6 +28,8 @@ Examples:
   lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps \\
       --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
+  lucida style photos/ painting.jpg -o painted/
+      all images of a folder
   lucida style photos/ painting.jpg -o painted/ --distributed mpi
       many, by all processes that mpirun starts
 
@@ -37,8 +39,8 @@ pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Content image
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// Content image, or a folder of images, each of which is painted into the folder of --out
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) content: PathBuf,
 
     /// Style images, or brushwork, which is built in; several are mixed, or placed by a mask
@@ -73,7 +75,7 @@ pub(crate) struct Style {
     pub(crate) bits: String,
 
     /// Save intermediate images to this folder, numbered
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) preview: Option<PathBuf>,
 
     /// Write an animation of the way there

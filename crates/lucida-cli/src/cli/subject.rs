@@ -21,7 +21,7 @@ pub(crate) struct Subject {
     pub(crate) data: Option<Source>,
 
     /// Which images of the data set, from 0: 3, 0..10 (without 10), 0,5,9; of several, each gets its own folder in --out
-    #[arg(long, value_name = "INDICES", requires = "data", conflicts_with = "image")]
+    #[arg(long, alias = "indices", value_name = "INDICES", requires = "data", conflicts_with = "image")]
     pub(crate) index: Option<Indices>,
 }
 

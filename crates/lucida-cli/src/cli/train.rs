@@ -7,6 +7,7 @@ use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::train::Head;
 
 use super::distributed::Together;
+use super::place::result_folder;
 use crate::arguments::{ClassWeights, Size, known_networks};
 use crate::numbers::{part, positive, whole};
 
@@ -160,7 +161,7 @@ pub(crate) struct TrainFolder {
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/NAME-OF-FOLDER, or runs/NAME-OF-FOLDER-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]
@@ -202,7 +203,7 @@ pub(crate) struct TrainMnist {
     pub(crate) seed: u64,
 
     /// Folder for the run [default: runs/mnist, or runs/mnist-2, and so on]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, value_parser = result_folder())]
     pub(crate) out: Option<PathBuf>,
 
     #[command(flatten)]
@@ -221,12 +222,16 @@ pub(crate) struct TrainingArguments {
     #[arg(long, conflicts_with = "force")]
     pub(crate) resume: bool,
 
+    /// As --resume, but start a new run where there is none: for a command that a scheduler starts again
+    #[arg(long, conflicts_with_all = ["force", "resume"])]
+    pub(crate) auto_resume: bool,
+
     /// Keep checkpoint.safetensors when the training is done: to resume it later for more --epochs
     #[arg(long)]
     pub(crate) keep_checkpoint: bool,
 
     /// Find a learning rate instead of training: the loss at learning rates from 1e-7 up, in lr-finder.csv, .png and .svg
-    #[arg(long, conflicts_with = "resume")]
+    #[arg(long, conflicts_with_all = ["resume", "auto_resume"])]
     pub(crate) find_lr: bool,
 
     /// Show the training as a dashboard: curves, throughput, images
@@ -307,6 +312,13 @@ pub(crate) struct TrainingArguments {
 
     #[command(flatten)]
     pub(crate) together: Together,
+}
+
+impl TrainingArguments {
+    /// Whether a run that exists is resumed.
+    pub(crate) fn resumes(&self) -> bool {
+        self.resume || self.auto_resume
+    }
 }
 
 /// Optimizers, with Keras's constants.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::subject::Input;
 use super::tables::{file_name, layer_names, table};
-use super::{Context, open_model};
+use super::{Context, is_true, open_model, refuse_folder};
 use crate::cli::Activations;
 use crate::output::as_json;
 
@@ -22,6 +22,9 @@ const OVERVIEW: &str = "overview.png";
 struct Answer<'a> {
     model: &'a str,
     image: String,
+    /// Said where a model for digits found none.
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     layers: Vec<LayerAnswer>,
 }
 
@@ -40,6 +43,7 @@ struct LayerAnswer {
 }
 
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
+    refuse_folder(arguments.subject.image.as_deref())?;
     let out = &arguments.place.of(&arguments.subject.about(), "activations");
     let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
     let inputs = Input::load(&arguments.subject, out, &model, context)?;
@@ -85,7 +89,8 @@ fn one(
 
     let answers: Vec<LayerAnswer> = found.iter().zip(&pictures).map(|(layer, file)| answer(layer, file)).collect();
     if arguments.json {
-        return as_json(&Answer { model: &arguments.model.model, image: input.name, layers: answers }).map(Some);
+        let Input { name, digit_found, .. } = input;
+        return as_json(&Answer { model: &arguments.model.model, image: name, digit_found, layers: answers }).map(Some);
     }
     output.result(&text(&answers))?;
     let (layers, folder) = (counted(answers.len(), "layer"), folder.display());

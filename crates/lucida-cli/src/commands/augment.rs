@@ -4,7 +4,7 @@ use anyhow::Result;
 use lucida::data::Picture;
 use lucida::plot::{Cell, Grid};
 
-use super::Context;
+use super::{Context, refuse_folder_to};
 use crate::cli::DataAugment;
 use crate::cli::place::name_of;
 
@@ -12,6 +12,7 @@ use crate::cli::place::name_of;
 const COLUMNS: usize = 6;
 
 pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
+    arguments.images.iter().try_for_each(|image| refuse_folder_to("data augment", image))?;
     let about = arguments.images.first().map_or_else(String::new, |image| name_of(image));
     let out = &arguments.place.of(&format!("{about}-augmented"), "png");
     let context = context.claim_image(out, arguments.place.force)?;
@@ -28,6 +29,6 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let sheet =
         Grid::new(cells).columns(columns).padding(10).margin(8).title(arguments.augment.to_string()).render()?;
     sheet.save(out)?;
-    context.output.info(&format!("Written to {}", out.display()));
+    context.output.also_written(out, "");
     Ok(())
 }

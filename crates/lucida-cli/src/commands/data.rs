@@ -38,7 +38,7 @@ fn show(arguments: &DataShow, context: Context) -> Result<()> {
     match &arguments.out {
         Some(path) => {
             strip(&set, count, path)?;
-            context.output.info(&format!("Written to {}: {}", path.display(), heading.to_lowercase()));
+            context.output.also_written(path, &heading.to_lowercase());
             Ok(())
         }
         None => context.output.result(&format!("{heading}\n\n{}", drawing(&set, count)?)),

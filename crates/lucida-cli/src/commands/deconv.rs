@@ -16,7 +16,7 @@ use super::maximize::takes_any_size;
 use super::source::Pictures;
 use super::subject::{Input, places};
 use super::tables::table;
-use super::{Context, open_model};
+use super::{Context, is_true, open_model, refuse_folder};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::Deconv;
@@ -42,6 +42,9 @@ struct Answer<'a> {
     layer: &'a str,
     /// Images that were looked at.
     images: usize,
+    /// Said where a model for digits found none in the one image.
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     projections: Vec<Projected>,
     /// Filters that no image excites.
     dead: Vec<usize>,
@@ -60,6 +63,7 @@ struct Projected {
 }
 
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
+    refuse_folder(arguments.image.as_deref())?;
     let mut spec = arguments.model.spec(Top::Unneeded);
     if let (None, Some(path), true) = (spec.size, &arguments.image, takes_any_size(&spec.model)) {
         spec.size = Some(size_in_shape(&Picture::open(path)?));
@@ -71,10 +75,12 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let out = &arguments.place.of(&about, "deconv");
     let mut printed = Vec::new();
     match (&arguments.image, &set, &arguments.index) {
-        (Some(path), _, _) => printed.extend(one(arguments, &model, &Input::open(path, &model)?, out, context)?),
+        (Some(path), _, _) => {
+            printed.extend(one(arguments, &model, &Input::open(path, &model, context)?, out, context)?)
+        }
         (None, Some(set), Some(indices)) => {
             for (index, out) in places(set, indices, out)? {
-                printed.extend(one(arguments, &model, &Input::of_set(set, index, &model)?, &out, context)?);
+                printed.extend(one(arguments, &model, &Input::of_set(set, index, &model, context)?, &out, context)?);
             }
         }
         (None, Some(_), None) if arguments.position.is_some() => {
@@ -141,6 +147,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
         model: &arguments.model.model,
         layer: &arguments.layer,
         images: 1,
+        digit_found: input.digit_found,
         dead: projections.iter().filter(is_dead).map(|projection| projection.filter).collect(),
         projections: projections
             .iter()
@@ -198,6 +205,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         model: &arguments.model.model,
         layer: &arguments.layer,
         images: figure.images,
+        digit_found: true,
         dead: figure.filters.iter().filter(|filter| filter.examples.is_empty()).map(|filter| filter.filter).collect(),
         projections: projected
             .map(|(filter, example)| Projected {

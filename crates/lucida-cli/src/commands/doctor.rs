@@ -32,7 +32,7 @@ struct Answer {
     error: f32,
     free_memory_bytes: u64,
     cache: Option<PathBuf>,
-    /// Networks whose weights are here, and whether with their classifier.
+    /// Networks whose weights are here, built in or fetched, and whether with their classifier.
     weights: Vec<Here>,
     terminal: &'static str,
     /// What makes other commands fail.
@@ -68,10 +68,11 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     if error.is_nan() || error > MOST_ERROR {
         problems.push(format!("{} computes wrong numbers here; LUCIDA_SIMD=scalar avoids it", cpu.isa().name()));
     }
-    let (mut cache, mut weights) = (None, Vec::new());
+    let built_in = Here { network: BUILTIN, with_top: false, title: format!("{BUILTIN} (built in)") };
+    let (mut cache, mut weights) = (None, vec![built_in]);
     match Hub::from_env() {
         Ok(hub) => {
-            weights = fetched(&hub, &mut problems);
+            weights.extend(fetched(&hub, &mut problems));
             problems.extend(unwritable(hub.folder()).map(|why| format!("{why}; LUCIDA_CACHE names another folder")));
             cache = Some(hub.folder().to_path_buf());
         }
@@ -172,9 +173,8 @@ impl Answer {
         line("Convolution", format!("within {:.0e} of plain loops", self.error));
         line("Free memory", format!("{:.1} GiB", self.free_memory_bytes as f64 / f64::from(1 << 30)));
         line("Cache", self.cache.as_ref().map_or_else(|| "none".to_owned(), |folder| folder.display().to_string()));
-        let built_in = format!("{BUILTIN} (built in)");
         let here: Vec<&str> = self.weights.iter().map(|here| here.title.as_str()).collect();
-        line("Weights", [&[built_in.as_str()], here.as_slice()].concat().join(", "));
+        line("Weights", here.join(", "));
         line("Terminal", self.terminal.to_owned());
         match self.problems.as_slice() {
             [] => text.push_str("\nNo problems found."),

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Picture};
-use lucida::explain::maximize::{Dream, Objective, Target, dream};
+use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
 use lucida::nn::Network;
 use lucida::weights::{Model, ModelSpec, Top};
 
-use super::{Context, open_model};
+use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
 use crate::cli::DreamArguments;
 use crate::cli::place::name_of;
@@ -16,6 +16,7 @@ use crate::interrupt;
 use crate::output::seconds;
 
 pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
+    refuse_folder_to("dream", &arguments.image)?;
     let started = Instant::now();
     let out = &arguments.place.of(&format!("{}-dream", name_of(&arguments.image)), "png");
     let context = context.claim_image(out, arguments.place.force)?;
@@ -54,9 +55,9 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
         .with_context(|| arguments.model.clone())?;
     drop(bar);
     dreamt.save(out)?;
-    let (out, size) = (out.display(), (dreamt.width(), dreamt.height()));
+    let size = (dreamt.width(), dreamt.height());
     let taken = seconds(started.elapsed().as_secs_f64());
-    context.output.result(&format!("Written to {out}: {}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
+    context.output.written(out, &format!("{}x{} pixels, layer {layer}, in {taken}", size.0, size.1))?;
     if interrupt::is_requested() { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
@@ -68,6 +69,16 @@ fn picture(arguments: &DreamArguments) -> Result<Picture> {
         return Ok(picture);
     }
     let scaled = |side: usize| (side * most).div_ceil(longer);
+    let shorter = picture.width().min(picture.height());
+    if scaled(shorter) < DREAM_LEAST_SIDE && shorter >= DREAM_LEAST_SIDE {
+        let (name, width, height) = (arguments.image.display(), scaled(picture.width()), scaled(picture.height()));
+        // The least side whose scaled shorter one, rounded up, is long enough.
+        let least = (DREAM_LEAST_SIDE - 1) * longer / shorter + 1;
+        bail!(
+            "--size {most}: {name} would have {width}x{height} pixels, and the shorter side needs at least \
+             {DREAM_LEAST_SIDE}, as a layer has too few positions for a smaller image: take --size {least} or more"
+        );
+    }
     Ok(picture.resize(scaled(picture.width()), scaled(picture.height()), Filter::Lanczos3)?)
 }
 

@@ -1,5 +1,6 @@
 //! `lucida embed`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
-use super::{Context, open_model};
+use super::{Context, finds_digit, is_for_digits, note_blank, open_model};
 use crate::arguments::Source;
 use crate::bar::Bar;
 use crate::cli::{Embed, Map};
@@ -34,11 +35,14 @@ struct Answer<'a> {
     layer: &'a str,
     /// Whether each feature is the mean of a channel.
     pooled: bool,
-    pictures: usize,
+    images: usize,
     features: usize,
     /// The parts of the variance along the main directions that were drawn.
     explained: Vec<f64>,
     neighbours: Vec<Neighbours>,
+    /// Images in which a model for digits found none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_digit: Vec<String>,
     skipped: usize,
     files: Vec<String>,
 }
@@ -52,10 +56,13 @@ struct Neighbours {
 
 #[derive(Serialize)]
 struct Neighbour {
-    picture: String,
+    image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
     likeness: f64,
+    /// What to call it in a text.
+    #[serde(skip)]
+    title: String,
     /// Where it is in the set.
     #[serde(skip)]
     index: usize,
@@ -82,7 +89,13 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         };
         let mut reader =
             FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| answer(&json!({"layer": layer, "features": reader.read(picture)?})))
+        ask(&mut |picture, _| {
+            let mut entries = answer(&json!({"layer": layer, "features": reader.read(picture)?}))?;
+            if !finds_digit(picture, &model) {
+                entries.insert("digit_found".to_owned(), false.into());
+            }
+            Ok(entries)
+        })
     })
 }
 
@@ -103,11 +116,17 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long work: a name that is wrong shows at once.
     let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    for (path, query) in arguments.neighbours.iter().zip(&queries) {
+        if !finds_digit(query, &model) {
+            note_blank(&path.display().to_string(), context);
+        }
+    }
     interrupt::catch()?;
     let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?;
     let chosen = choose(pictures.set().len(), arguments.sample as usize, arguments.seed);
     let features = features(&model, pictures.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
         .with_context(|| arguments.model.model.clone())?;
+    let blank = pictures.without_digit(&chosen, &model, context)?;
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
         let what = match features.are_pooled() {
@@ -141,7 +160,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     for (name, points) in &places {
         work.draw(name, points)?;
     }
-    work.save_points(&places)?;
+    work.save_points(&places, is_for_digits(&model).then_some(&blank))?;
     features.save_npy(&out.join("features.npy"))?;
     if arguments.csv {
         let names: Vec<String> = chosen.iter().map(|&index| pictures.name(index)).collect();
@@ -157,19 +176,21 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
             data: arguments.data.to_string(),
             layer,
             pooled: features.are_pooled(),
-            pictures: features.len(),
+            images: features.len(),
             features: features.width(),
             explained: pca.explained().to_vec(),
             neighbours,
+            without_digit: blank.iter().map(|&index| pictures.name(index)).collect(),
             skipped: pictures.skipped.len(),
             files: written,
         });
     }
     for Neighbours { image, nearest } in neighbours {
         output.result(&format!("{image}: most like"))?;
-        for Neighbour { picture, class, likeness, .. } in nearest {
-            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
-            output.result(&format!("  {likeness:.4}  {picture}{class}"))?;
+        for Neighbour { title, class, likeness, .. } in nearest {
+            // The title of a digit says what it is.
+            let class = class.filter(|_| !pictures.are_digits()).map(|class| format!(" ({class})")).unwrap_or_default();
+            output.result(&format!("  {likeness:.4}  {title}{class}"))?;
         }
     }
     output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
@@ -247,17 +268,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes where each image lies on each map.
-    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)]) -> Result<()> {
+    /// Writes where each image lies on each map, and of a model for digits whether one was found.
+    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)], blank: Option<&BTreeSet<usize>>) -> Result<()> {
         files::write_atomic(&self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
             places.iter().try_for_each(|(name, _)| write!(out, ",{name}_x,{name}_y"))?;
+            if blank.is_some() {
+                write!(out, ",digit_found")?;
+            }
             for (row, &index) in self.chosen.iter().enumerate() {
                 let (name, class) = (self.pictures.name(index), self.pictures.label(index).unwrap_or(""));
                 write!(out, "\n{},{}", csv_field(&name), csv_field(class))?;
                 places
                     .iter()
                     .try_for_each(|(_, points)| write!(out, ",{:.6},{:.6}", points[row][0], points[row][1]))?;
+                if let Some(blank) = blank {
+                    write!(out, ",{}", !blank.contains(&index))?;
+                }
             }
             writeln!(out)
         })?;
@@ -279,13 +306,14 @@ impl Work<'_> {
                 .map(|(row, likeness)| {
                     let index = self.chosen[row];
                     let class = self.pictures.label(index).map(str::to_owned);
-                    Neighbour { picture: self.pictures.name(index), class, likeness, index }
+                    let (image, title) = (self.pictures.name(index), self.pictures.title(index));
+                    Neighbour { image, class, likeness, title, index }
                 })
                 .collect();
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             cells.push(Cell::new(shown(&queries[number])?).caption(format!("{name}\nis most like")));
             for neighbour in &nearest {
-                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.picture.clone());
+                let name = neighbour.class.clone().unwrap_or_else(|| neighbour.image.clone());
                 let name =
                     Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
                 let caption = format!("{name}\n{:.3}", neighbour.likeness);

@@ -1,5 +1,6 @@
 //! `lucida evaluate`
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use lucida::weights::{Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
 use super::source::Pictures;
-use super::{Context, open_model, run_of};
+use super::{Context, is_for_digits, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
 
@@ -51,6 +52,9 @@ struct Answer<'a> {
     /// A row for each true class, a column for each predicted one.
     confusion: Vec<&'a [u64]>,
     classes: Vec<Class<'a>>,
+    /// Images in which a model for digits found none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_digit: Vec<String>,
     /// Files of a folder that could not be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<Unused<'a>>,
@@ -111,6 +115,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     let evaluation =
         evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
+    let all: Vec<usize> = (0..pictures.set().len()).collect();
+    let blank = pictures.without_digit(&all, &model, context)?;
     let names = pictures.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
@@ -129,10 +135,10 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     }
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if let Some(path) = &arguments.csv {
-        table(&pictures, &evaluation).save(path)?;
+        table(&model, &pictures, &evaluation, &blank).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, &pictures, &evaluation));
+        return output.json(&answer(arguments, &pictures, &evaluation, &blank));
     }
     let images = thousands(pictures.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
@@ -142,7 +148,10 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     output.result(&classes(names, &evaluation.confusion))?;
     output.result(&matrix(names, &evaluation.confusion))?;
     if let Some(folder) = &arguments.out {
-        output.info(&format!("Written to {}: {}", folder.display(), written.join(", ")));
+        output.also_written(folder, &written.join(", "));
+    }
+    if let Some(path) = &arguments.csv {
+        output.also_written(path, "");
     }
     Ok(())
 }
@@ -161,7 +170,12 @@ fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context:
     Ok(evaluate(model, pictures.set(), context.cpu)?)
 }
 
-fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a Evaluation) -> Answer<'a> {
+fn answer<'a>(
+    arguments: &'a Evaluate,
+    pictures: &'a Pictures,
+    evaluation: &'a Evaluation,
+    blank: &BTreeSet<usize>,
+) -> Answer<'a> {
     let names = pictures.set().class_names();
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
@@ -189,6 +203,7 @@ fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a E
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
+        without_digit: blank.iter().map(|&index| pictures.name(index)).collect(),
         skipped: pictures
             .skipped
             .iter()
@@ -198,12 +213,20 @@ fn answer<'a>(arguments: &'a Evaluate, pictures: &'a Pictures, evaluation: &'a E
 }
 
 /// What the model says about each image.
-fn table(pictures: &Pictures, evaluation: &Evaluation) -> PredictionTable {
+fn table(model: &Model, pictures: &Pictures, evaluation: &Evaluation, blank: &BTreeSet<usize>) -> PredictionTable {
     let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
+    if is_for_digits(model) {
+        table = table.with_digit_found();
+    }
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
         let probabilities = probabilities.clone();
         let prediction = Prediction { class, probability: probabilities[class], probabilities };
-        table.push(&pictures.name(index), pictures.label(index), &Predicted::Class(prediction));
+        table.push(
+            &pictures.name(index),
+            pictures.label(index),
+            &Predicted::Class(prediction),
+            !blank.contains(&index),
+        );
     }
     table
 }

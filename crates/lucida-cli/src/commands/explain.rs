@@ -18,7 +18,7 @@ use serde_json::json;
 use super::bulk::{Job, answer};
 use super::source::Pictures;
 use super::subject::places;
-use super::{Context, note_blank, open_model};
+use super::{Context, is_true, note_blank, open_model, refuse_class_for_names, refuse_folder};
 use crate::bar::Bar;
 use crate::cli::Explain;
 use crate::cli::place::{about_image, name_of};
@@ -34,12 +34,18 @@ const CHECK: &str = "check.png";
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
-    picture: &'a str,
+    image: &'a str,
+    /// The class of an image of a data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
     /// The class, label, or value that is explained.
     class: String,
     class_number: usize,
     #[serde(flatten)]
     found: Found,
+    /// Said where a model for digits found none.
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     methods: Vec<Answered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Vec<Checked>>,
@@ -110,6 +116,8 @@ struct Shared<'a> {
     class: String,
     #[serde(flatten)]
     found: Found,
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
     methods: Vec<Answered>,
     sheet: &'a Path,
 }
@@ -164,6 +172,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             answer(&Shared {
                 class: class_name(&model, class),
                 found: Found::new(&model, explainer.outputs(), class, &probabilities),
+                digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
                 sheet: sheet.strip_prefix(out).unwrap_or(&sheet),
             })
@@ -175,6 +184,9 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
+    refuse_folder(arguments.image.as_deref())?;
+    let is_class = |text: &str| !text.contains(['.', '/', '\\']);
+    refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
@@ -196,6 +208,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
 /// An image to explain, what to call it, and the folder for its maps.
 struct One {
     name: String,
+    /// What to call it in a text.
+    title: String,
+    /// Its class, where a data set has it.
+    label: Option<String>,
     picture: Picture,
     out: PathBuf,
 }
@@ -212,14 +228,17 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The maps of one image; with `--json`, what is to be printed.
-    fn explain(&self, One { name, picture, out }: One) -> Result<Option<String>> {
+    fn explain(&self, One { name, title, label, picture, out }: One) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, class, context } = self;
         let (output, about) = (context.output, || arguments.model.model.clone());
         let mut explainer = Explainer::new(model, settings).with_context(about)?;
         let preprocessing = model.preprocessing().with_context(about)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
-        note_blank(&name, &input, preprocessing, *context);
+        let digit_found = preprocessing.finds_digit(&input);
+        if !digit_found {
+            note_blank(&name, *context);
+        }
         drop(picture);
 
         let names = file_names(arguments, methods);
@@ -241,7 +260,7 @@ impl Work<'_> {
                 true => String::new(),
                 false => format!(", predicted {}", named(model, &outputs, predicted, probabilities[predicted])),
             };
-            output.result(&format!("{name}: {meant}{remark}\n"))?;
+            output.result(&format!("{title}: {meant}{remark}\n"))?;
             output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
         let mut explained = Vec::new();
@@ -278,10 +297,12 @@ impl Work<'_> {
         if arguments.json {
             return as_json(&Answer {
                 model: &arguments.model.model,
-                picture: &name,
+                image: &name,
+                label,
                 class: class_name(model, class),
                 class_number: class,
                 found: Found::new(model, &outputs, class, &probabilities),
+                digit_found,
                 methods: explained.into_iter().map(answered).collect(),
                 check: checks.map(|checks| checks.into_iter().map(checked).collect()),
                 folder: out.display().to_string(),
@@ -342,12 +363,18 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
     if let (Some(source), Some(indices)) = (&arguments.data, &arguments.index) {
         let pictures = Pictures::list(source, context)?;
         return places(&pictures, indices, out)?.into_iter().try_for_each(|(index, out)| {
-            let (name, picture) = pictures.picture(index)?;
-            each(One { name, picture, out })
+            let picture = pictures.picture(index)?;
+            let (name, label) = (pictures.name(index), pictures.label(index).map(str::to_owned));
+            let title = match &label {
+                Some(label) if !pictures.are_digits() => format!("{name} (labeled {label})"),
+                _ => pictures.title(index),
+            };
+            each(One { name, title, label, picture, out })
         });
     }
     let Some(path) = &arguments.image else { bail!("there is no image to explain") };
-    each(One { name: path.display().to_string(), picture: Picture::open(path)?, out: out.clone() })
+    let name = path.display().to_string();
+    each(One { title: name.clone(), name, label: None, picture: Picture::open(path)?, out: out.clone() })
 }
 
 /// The files that will be written; the sheet, or the image of the only method, first.

@@ -9,9 +9,9 @@ use lucida::plot::{Cell, Grid};
 use lucida::weights::{ModelSpec, Top, open};
 use lucida::{files, nearest_name};
 
-use super::Context;
 use super::subject::Input;
 use super::tables::file_name;
+use super::{Context, refuse_folder_to, shell_word};
 use crate::cli::Filter;
 use crate::cli::place::name_of;
 
@@ -40,6 +40,8 @@ impl Step {
 }
 
 pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
+    let kernels = format!("filter --kernel {}", shell_word(&arguments.kernel.join(",")));
+    refuse_folder_to(&kernels, &arguments.image)?;
     let output = context.output;
     let folder = &arguments.place.of(&name_of(&arguments.image), "filter");
     let steps = arguments.kernel.iter().map(|name| step(name, arguments.sigma)).collect::<Result<Vec<_>>>()?;
@@ -99,7 +101,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
 /// What a learned filter answers to the image.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
     let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
-    let input = Input::open(&arguments.image, &model)?;
+    let input = Input::open(&arguments.image, &model, context)?;
     let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
         .with_context(|| name.to_owned())?;
     Ok(plane.signed_picture(0.0))

@@ -14,7 +14,7 @@ use lucida::weights::{BUILTIN, Model, OutputKind, Outputs, Top};
 use serde::Serialize;
 
 use super::tables::file_name;
-use super::{Context, open_model};
+use super::{Context, open_model, refuse_class_for_names};
 use crate::arguments::Choice;
 use crate::bar::Bar;
 use crate::cli::{Classes, Filters, Making, MethodName};
@@ -34,7 +34,7 @@ struct Answer<'a> {
     model: &'a str,
     layer: &'a str,
     method: &'static str,
-    pictures: Vec<Answered>,
+    images: Vec<Answered>,
     file: String,
     seconds: f64,
 }
@@ -94,6 +94,8 @@ pub(super) fn takes_any_size(model: &str) -> bool {
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
+    let is_class = |text: &str| text.parse::<Choice>().is_ok();
+    refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let sigmoid = outputs.kind() == OutputKind::TwoClasses;
@@ -270,7 +272,7 @@ impl Work<'_> {
         context: Context,
     ) -> Result<()> {
         if making.json {
-            let pictures = made.iter().zip(probabilities).map(|((of, found), &probability)| Answered {
+            let images = made.iter().zip(probabilities).map(|((of, found), &probability)| Answered {
                 of: of.clone(),
                 value: found.value,
                 probability,
@@ -279,7 +281,7 @@ impl Work<'_> {
                 model: self.name,
                 layer: self.target.name(),
                 method: if making.method == MethodName::Fourier { "fourier" } else { "keras-vis" },
-                pictures: pictures.collect(),
+                images: images.collect(),
                 file: out.display().to_string(),
                 seconds: taken,
             });
@@ -291,6 +293,6 @@ impl Work<'_> {
             (_, n) => format!("{n} images"),
         };
         let of = self.target.name();
-        context.output.result(&format!("Written to {}: {what}, layer {of}, in {}", out.display(), seconds(taken)))
+        context.output.written(out, &format!("{what}, layer {of}, in {}", seconds(taken)))
     }
 }

@@ -34,7 +34,7 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{FileKind, Preprocessing};
+use lucida::data::{FileKind, Picture};
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 use lucida::{Cpu, files};
@@ -93,11 +93,31 @@ pub(crate) fn open_model(spec: &ModelSpec, context: Context) -> lucida::Result<M
     Ok(model)
 }
 
-/// Says of an image in which no digit is found that the network takes a blank one. `values` are those that it takes.
-fn note_blank(name: &str, values: &[f32], preprocessing: &Preprocessing, context: Context) {
-    if preprocessing.digit && values.iter().all(|value| Some(value) == values.first()) {
-        context.output.note(&format!("{name}: no digit was found; the network takes a blank image"));
-    }
+/// Whether a model prepares its images as digits.
+fn is_for_digits(model: &Model) -> bool {
+    model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit)
+}
+
+/// Whether a digit is found in an image, or the model is not for digits. What a network for digits takes is small: of these
+/// alone the image is prepared once more, to inspect it.
+fn finds_digit(picture: &Picture, model: &Model) -> bool {
+    let Some(digits) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
+        return true;
+    };
+    let mut values = vec![0.0; digits.output_shape().iter().product()];
+    // What cannot be prepared is an error of the prediction.
+    digits.apply(picture, &mut values).is_err() || digits.finds_digit(&values)
+}
+
+/// Says of an image in which no digit is found what the network takes.
+fn note_blank(name: &str, context: Context) {
+    context.output.note(&format!("{name}: no digit was found; the network takes a blank image"));
+}
+
+/// For `skip_serializing_if`: whether a digit was found is said where none was.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Refuses a folder for results in the one that all images, also those in sub-folders, are read from.
@@ -111,6 +131,43 @@ fn refuse_within(out: &Path, input: &Path) -> Result<()> {
         bail!("--out: {} is within {}: results would become images", out.display(), input.display());
     }
     Ok(())
+}
+
+/// A word of a command line as a shell reads it.
+fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// Refuses a folder in the place of an image, where the images of a folder are a data set.
+fn refuse_folder(image: Option<&Path>) -> Result<(), Usage> {
+    let Some(folder) = image.filter(|path| path.is_dir()) else { return Ok(()) };
+    let folder = shell_word(&folder.display().to_string());
+    Err(Usage(format!(
+        "{folder}: is a folder, not an image; --data {folder} --index 0 takes the first of its images, --index 0..10 the \
+         first ten"
+    )))
+}
+
+/// Refuses a folder in the place of the image of a command that has no data sets.
+fn refuse_folder_to(command: &str, image: &Path) -> Result<(), Usage> {
+    if !image.is_dir() {
+        return Ok(());
+    }
+    let folder = shell_word(&image.display().to_string());
+    let folder = folder.trim_end_matches('/');
+    Err(Usage(format!(
+        "{folder}: is a folder, not an image; for all of its images: for image in {folder}/*; do lucida {command} \
+         \"$image\"; done"
+    )))
+}
+
+/// Refuses classes in the place of the file with their names: the options differ in a letter.
+fn refuse_class_for_names(classes: Option<&Path>, is_class: impl Fn(&str) -> bool) -> Result<(), Usage> {
+    let text = classes.filter(|path| !path.exists()).and_then(Path::to_str).filter(|text| is_class(text));
+    text.map_or(Ok(()), |text| {
+        Err(Usage(format!("--classes: there is no file {text:?} with class names; --class {text} chooses classes")))
+    })
 }
 
 /// The run that a model may be of: the folder, or that of the file.

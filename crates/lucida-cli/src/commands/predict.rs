@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::bulk::{Job, answer};
 use super::source::Pictures;
-use super::{Context, note_blank, open_model};
+use super::{Context, finds_digit, is_for_digits, is_true, note_blank, open_model};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
 use crate::cli::place::{free, name_of};
@@ -42,6 +42,9 @@ struct Answered {
     input: Input,
     #[serde(flatten)]
     said: Said,
+    /// Said where a model for digits found none.
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
 }
 
 /// What the model says about an image.
@@ -79,6 +82,15 @@ impl Said {
     }
 }
 
+/// What a model says about one of many images.
+#[derive(Serialize)]
+struct Shared {
+    #[serde(flatten)]
+    said: Said,
+    #[serde(skip_serializing_if = "is_true")]
+    digit_found: bool,
+}
+
 /// What was classified.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -94,6 +106,18 @@ enum Input {
     },
 }
 
+/// An image that was classified, and what there is to print about it.
+struct Classified {
+    /// In a table.
+    name: String,
+    /// In a text.
+    title: String,
+    /// What follows the prediction in a text.
+    remark: String,
+    input: Input,
+    digit_found: bool,
+}
+
 #[derive(Serialize)]
 struct Failed {
     image: String,
@@ -107,13 +131,18 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
         // What is wrong with the folder is said first.
         Pictures::list(source, context)?;
-        return Err(Usage("--index is missing: it says which of the digits are meant, as in 0..10".to_owned()).into());
+        return Err(
+            Usage("--index is missing: it says which of the digits are meant, as in --index 0..10".to_owned()).into()
+        );
     }
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let model = open_model(&arguments.model.spec(Top::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
-    let table = arguments.csv.as_ref().map(|_| PredictionTable::new(outputs.kind(), &class_names));
+    let table = arguments.csv.as_ref().map(|_| {
+        let table = PredictionTable::new(outputs.kind(), &class_names);
+        if is_for_digits(&model) { table.with_digit_found() } else { table }
+    });
     let mut session = Session { arguments, context, model: &model, answers: Vec::new(), skipped: Vec::new(), table };
     let errors = match &arguments.data {
         Some(source) => {
@@ -126,6 +155,9 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let errors = errors.into_iter().chain(session.skipped).collect();
     if let (Some(path), Some(table)) = (&arguments.csv, session.table.take()) {
         table.save(path)?;
+        if !arguments.json {
+            context.output.also_written(path, "");
+        }
     }
     if arguments.json {
         let predictions = session.answers;
@@ -149,7 +181,10 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     job.share(context, |context, ask| {
         let model = open_model(&arguments.model.spec(Top::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| answer(&Said::new(&model, predictor.predict(picture)?)))
+        ask(&mut |picture, _| {
+            let said = Said::new(&model, predictor.predict(picture)?);
+            answer(&Shared { said, digit_found: finds_digit(picture, &model) })
+        })
     })
 }
 
@@ -210,6 +245,7 @@ impl Session<'_> {
         self.skipped.extend(failed);
         let indices = pictures.positions(indices)?;
         self.tell_unknown(&pictures);
+        let blank = pictures.without_digit(&indices, self.model, self.context)?;
         let mut classes = Vec::new();
         let (mut right, mut known) = (0, 0);
         // What is printed as it goes may fail on its own account; the library's error would not hold it.
@@ -222,6 +258,8 @@ impl Session<'_> {
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
+                // The title of a digit says what it is.
+                (Some(_), Some(false)) if pictures.are_digits() => " - wrong".to_owned(),
                 (Some(label), Some(false)) => format!(" - wrong, it is {label}"),
                 _ => String::new(),
             };
@@ -233,7 +271,9 @@ impl Session<'_> {
             if let (true, Predicted::Class(found)) = (pictures.are_digits(), &predicted) {
                 classes.push(class_name(self.model, found.class));
             }
-            self.answer(&name, &remark, input, predicted).map_err(|error| {
+            let digit_found = !blank.contains(&index);
+            let title = pictures.title(index);
+            self.answer(Classified { name, title, remark, input, digit_found }, predicted).map_err(|error| {
                 failed = Some(error);
                 lucida::Error::Interrupted
             })
@@ -314,9 +354,12 @@ impl Session<'_> {
             };
             match picture {
                 Ok(picture) => {
-                    self.note_blank(&name, &picture);
+                    let digit_found = finds_digit(&picture, self.model);
+                    if !digit_found {
+                        note_blank(&name, self.context);
+                    }
                     bytes += picture.pixels().len();
-                    names.push(name);
+                    names.push((name, digit_found));
                     pictures.push(picture);
                 }
                 Err(error) => {
@@ -327,8 +370,10 @@ impl Session<'_> {
             }
             let last = number + 1 == images.len();
             if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
-                for (name, predicted) in names.drain(..).zip(self.predict(&pictures)?) {
-                    self.answer(&name.clone(), "", Input::Image { image: name, label: None }, predicted)?;
+                for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&pictures)?) {
+                    let input = Input::Image { image: name.clone(), label: None };
+                    let (title, remark) = (name.clone(), String::new());
+                    self.answer(Classified { name, title, remark, input, digit_found }, predicted)?;
                 }
                 pictures.clear();
                 bytes = 0;
@@ -337,37 +382,26 @@ impl Session<'_> {
         Ok(errors)
     }
 
-    /// What the network takes of a digit is small; only of digits it is prepared here, too, to be looked at.
-    fn note_blank(&self, name: &str, picture: &Picture) {
-        let Some(digits) = self.model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
-            return;
-        };
-        let mut values = vec![0.0; digits.output_shape().iter().product()];
-        // What cannot be prepared is an error of the prediction.
-        if digits.apply(picture, &mut values).is_ok() {
-            note_blank(name, &values, digits, self.context);
-        }
-    }
-
     fn predict(&self, pictures: &[Picture]) -> Result<Vec<Predicted>> {
         predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
     /// Prints what the model says, or keeps it for the JSON at the end.
-    fn answer(&mut self, name: &str, remark: &str, input: Input, predicted: Predicted) -> Result<()> {
+    fn answer(&mut self, image: Classified, predicted: Predicted) -> Result<()> {
+        let Classified { name, title, remark, input, digit_found } = image;
         if let Some(table) = &mut self.table {
             let label = match &input {
                 Input::Image { label, .. } => label.as_deref(),
                 Input::Digit { label, .. } => Some(label.as_str()),
             };
-            table.push(name, label, &predicted);
+            table.push(&name, label, &predicted, digit_found);
         }
         if self.arguments.json {
-            self.answers.push(Answered { input, said: Said::new(self.model, predicted) });
+            self.answers.push(Answered { input, said: Said::new(self.model, predicted), digit_found });
             return Ok(());
         }
         let said = self.sentence(&predicted);
-        self.context.output.result(&format!("{name}: {said}{remark}"))?;
+        self.context.output.result(&format!("{title}: {said}{remark}"))?;
         match &predicted {
             Predicted::Class(found) | Predicted::Labels(found) if self.context.output.verbose() => {
                 self.context.output.result(&self.table(found))

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &ReportArguments, context: Context) -> Result<()> {
             cpu: context.cpu,
         };
         report.make()?.save(&out)?;
-        context.output.result(&format!("Written to {}", out.display()))
+        context.output.written(&out, "")
     };
     match source(&origin.data) {
         Source::Mnist(data) => of_digits(data.as_deref(), &origin, make),

@@ -1,15 +1,17 @@
 //! Images to use a model on: digits, or the images of a folder.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use lucida::data::{
-    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Mnist, Part, Picture, Skipped, memory_to_keep,
+    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Loader, Mnist, Part, Picture, Skipped, memory_to_keep,
 };
+use lucida::nn::thousands;
 use lucida::train::Origin;
 use lucida::weights::Model;
 
-use super::Context;
+use super::{Context, note_blank};
 use crate::arguments::{Indices, Source};
 use crate::bar::Bar;
 use crate::cli::{Evaluate, PartName};
@@ -22,7 +24,7 @@ fn split_of_run(
     origin: &Origin,
     part: Part,
     output: Output,
-) -> Result<(FolderSet, Vec<Skipped>)> {
+) -> Result<(FolderSet, Vec<Skipped>, String)> {
     let folder = builder.split(origin.validation_split, origin.seed).open()?;
     let found = [folder.train.len(), folder.validation.len()];
     if let Some([train, validation]) = origin.images.filter(|images| *images != found) {
@@ -34,17 +36,19 @@ fn split_of_run(
             found[1]
         ));
     }
-    let skipped = folder.skipped().to_vec();
+    let (skipped, all) = (folder.skipped().to_vec(), folder.found());
     let set = match part {
         Part::Train => folder.train,
         Part::Validation => folder.validation,
         Part::Test => bail!("{}: has no test part", origin.data.display()),
     };
-    Ok((set, skipped))
+    Ok((set, skipped, all))
 }
 
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
+/// Digits that are looked at together.
+const DIGITS: usize = 256;
 
 /// Images that a model is tried on, and what to call them.
 pub(super) struct Pictures {
@@ -82,8 +86,9 @@ impl Pictures {
         }
         let (set, skipped) = builder.open_set()?;
         let origin = format!("images of {}", set.root().display());
+        let found = set.found();
         let pictures = Self { set: Set::Folder(set), origin, skipped, part: None };
-        pictures.tell(context.output);
+        pictures.tell(found, context.output);
         Ok(pictures)
     }
 
@@ -114,9 +119,14 @@ impl Pictures {
             None if in_parts => parts.last().copied(),
             None => own.map(|_| Part::Validation),
         };
-        let (set, skipped) = match (own, wanted) {
-            (_, None) => builder.open_part(None)?,
-            (_, Some(part)) if in_parts => builder.open_part(Some(part))?,
+        let with_found = |(set, skipped): (FolderSet, Vec<Skipped>)| {
+            // The number of a part alone would read as that of all images.
+            let found = wanted.map_or_else(|| set.found(), |part| set.found_in(part));
+            (set, skipped, found)
+        };
+        let (set, skipped, found) = match (own, wanted) {
+            (_, None) => with_found(builder.open_part(None)?),
+            (_, Some(part)) if in_parts => with_found(builder.open_part(Some(part))?),
             (Some(origin), Some(part)) => split_of_run(builder, origin, part, context.output)?,
             (None, Some(_)) => bail!(
                 "{}: is not in parts (train, validation, test), and not the folder that the model was trained on: leave \
@@ -143,7 +153,7 @@ impl Pictures {
             None => format!("images of {}", folder.display()),
         };
         let pictures = Self { set: Set::Folder(set), origin, skipped, part };
-        pictures.tell(context.output);
+        pictures.tell(found, context.output);
         Ok(pictures)
     }
 
@@ -169,10 +179,8 @@ impl Pictures {
     }
 
     /// Says on standard error what was found and what not, so that the result is alone on standard output.
-    fn tell(&self, output: Output) {
-        if let Set::Folder(set) = &self.set {
-            output.note(&set.found());
-        }
+    fn tell(&self, found: String, output: Output) {
+        output.note(&found);
         for Skipped { path, reason } in self.skipped.iter().take(NAMED) {
             output.note(&format!("skipped {}: {reason}", path.display()));
         }
@@ -227,7 +235,20 @@ impl Pictures {
         matches!(self.set, Set::Digits { .. })
     }
 
-    /// What to call an image: `test digit 3`, or its file.
+    /// What to call an image in a text, where its number must not be read as its class: `test digit no. 3 (a 7)`, or its
+    /// file.
+    pub(super) fn title(&self, index: usize) -> String {
+        match &self.set {
+            Set::Digits { name, images, .. } => {
+                let digit = images.class_names()[images.label(index)].as_str();
+                let article = if digit == "8" { "an" } else { "a" };
+                format!("{name} no. {index} ({article} {digit})")
+            }
+            Set::Folder(_) => self.name(index),
+        }
+    }
+
+    /// What to call an image in a table: `test digit 3`, or its file.
     pub(super) fn name(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, .. } => format!("{name} {index}"),
@@ -245,10 +266,10 @@ impl Pictures {
         Ok(())
     }
 
-    /// An image as it is, and what to call it.
-    pub(super) fn picture(&self, index: usize) -> Result<(String, Picture)> {
+    /// An image as it is.
+    pub(super) fn picture(&self, index: usize) -> Result<Picture> {
         self.check(index)?;
-        Ok((self.name(index), self.set().picture(index)?))
+        Ok(self.set().picture(index)?)
     }
 
     /// The name of an image's class; `None` where nobody knows.
@@ -268,5 +289,32 @@ impl Pictures {
             Ok(indices) => Ok(indices),
             Err(index) => Err(self.check(index).err().unwrap_or_else(|| anyhow!("there is no image {index}"))),
         }
+    }
+
+    /// The positions, among `indices`, of the images in which a model for digits finds none; it says which.
+    pub(super) fn without_digit(&self, indices: &[usize], model: &Model, context: Context) -> Result<BTreeSet<usize>> {
+        let mut blank = BTreeSet::new();
+        let Some(preprocessing) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
+            return Ok(blank);
+        };
+        let len: usize = preprocessing.output_shape().iter().product();
+        Loader::new(self.set(), preprocessing).threads(context.cpu.threads()).each(indices, DIGITS, |batch| {
+            let images = batch.indices.iter().zip(batch.images.chunks_exact(len));
+            blank.extend(images.filter(|(_, image)| !preprocessing.finds_digit(image)).map(|(&index, _)| index));
+            Ok(true)
+        })?;
+        let names = || blank.iter().map(|&index| self.name(index));
+        if blank.len() <= NAMED {
+            names().for_each(|name| note_blank(&name, context));
+        } else {
+            let first: Vec<String> = names().take(NAMED).collect();
+            context.output.note(&format!(
+                "no digit was found in {} of {} images ({}, ...); the network takes blank images for them",
+                thousands(blank.len()),
+                thousands(indices.len()),
+                first.join(", ")
+            ));
+        }
+        Ok(blank)
     }
 }

@@ -19,10 +19,10 @@ use lucida::{bulk, nearest_name};
 use serde_json::json;
 
 use super::bulk::answer;
-use super::{Context, refuse_within};
+use super::{Context, refuse_within, shell_word};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
-use crate::cli::place::{free, name_of};
+use crate::cli::place::{free, name_of, refuse_file_name};
 use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
@@ -33,7 +33,7 @@ use crate::show::Screen;
 fn share(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "--distributed paints many images")?;
     let bits: u8 = arguments.bits.parse()?;
-    let out = &free(arguments.place.out.as_deref(), true, style_name(&arguments.content, &arguments.styles).into());
+    let out = &folder_of_results(arguments, true)?;
     let shared = super::bulk::Job {
         command: "style",
         source: arguments.content.display().to_string(),
@@ -71,7 +71,7 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             StyledImage { canvas: &canvas, alpha: None, profile: None, note: &note }.save(&path, bits)?;
             let [height, width] = canvas.size;
             answer(&json!({
-                "picture": path.strip_prefix(out).unwrap_or(&path),
+                "image": path.strip_prefix(out).unwrap_or(&path),
                 "size": [height, width],
                 "steps": made.steps,
                 "loss": made.end.total,
@@ -86,6 +86,7 @@ fn unframed(picture: Picture) -> Original {
 }
 
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
+    refuse_swapped("style", &arguments.content, &arguments.styles)?;
     if arguments.bulk.distributed.is_some() {
         return share(arguments, context);
     }
@@ -125,6 +126,19 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
 
+/// Refuses the name of a built-in style in the place of the content.
+pub(super) fn refuse_swapped(command: &str, content: &Path, styles: &[PathBuf]) -> Result<(), Usage> {
+    let near = || content.to_str().and_then(|name| nearest_name(name, [style::BRUSHWORK]));
+    let Some(name) = (!content.exists()).then(near).flatten() else { return Ok(()) };
+    let word = |path: &Path| shell_word(&path.display().to_string());
+    let (first, others) = styles.split_first().map_or((String::new(), styles), |(first, others)| (word(first), others));
+    let others: String = others.iter().map(|path| format!(" {}", word(path))).collect();
+    Err(Usage(format!(
+        "{}: is a built-in style, and the content comes first: lucida {command} {first} {name}{others}",
+        content.display()
+    )))
+}
+
 /// Refuses options that are about one image, and says `why` there are many.
 fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
     let Style { mask, preserve, preview, gif, show, .. } = arguments;
@@ -132,6 +146,13 @@ fn refuse_options_of_one(arguments: &Style, why: &str) -> Result<()> {
         return Err(Usage(format!("{why}: no --mask, --preserve, --preview, --gif or --show")).into());
     }
     Ok(())
+}
+
+/// The folder for the results of many images. Of one image, `--out` is a file.
+fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
+    let given = arguments.place.out.as_deref();
+    given.map_or(Ok(()), refuse_file_name).map_err(|problem| Usage(format!("--out: {problem}")))?;
+    Ok(free(given, force, style_name(&arguments.content, &arguments.styles).into()))
 }
 
 /// Paints all images of a folder, one after the other.
@@ -149,7 +170,7 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
         bail!("{}: two images would have one name as results: {}", arguments.content.display(), names[twice]);
     }
     let force = arguments.place.force;
-    let out = &free(arguments.place.out.as_deref(), force, style_name(&arguments.content, &arguments.styles).into());
+    let out = &folder_of_results(arguments, force)?;
     refuse_within(out, &arguments.content)?;
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(out, &claimed, force)?;
@@ -208,6 +229,10 @@ impl Brush<'_> {
             if written.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         written?;
+        let coarse = (made.reached != made.canvas.size).then(|| {
+            let [height, width] = made.reached;
+            format!(" (the coarse stage of {width}x{height}, enlarged)")
+        });
         let canvas = match arguments.keep_size {
             true => enlarged(&made.canvas, &original.picture)?,
             false => made.canvas,
@@ -217,14 +242,14 @@ impl Brush<'_> {
         way.finish(&canvas)?;
         let [height, width] = canvas.size;
         let text = format!(
-            "Written to {}: {width}x{height} pixels, {} in {}, loss {:.4} to {:.4}",
-            out.display(),
+            "{width}x{height} pixels{}, {} in {}, loss {:.4} to {:.4}",
+            coarse.unwrap_or_default(),
             counted(made.steps, "step"),
             seconds(started.elapsed().as_secs_f64()),
             made.start.total,
             made.end.total
         );
-        bar.borrow().suspend(|| context.output.result(&text))?;
+        bar.borrow().suspend(|| context.output.written(out, &text))?;
         Ok(made.stopped)
     }
 }

@@ -12,7 +12,7 @@ use lucida::nn::counted;
 use lucida::style::{FrameSequence, StyledImage, stylize_frames};
 
 use super::Context;
-use super::style::{open_style, style_name};
+use super::style::{open_style, refuse_swapped, style_name};
 use crate::bar::Bar;
 use crate::cli::StyleFrames;
 use crate::cli::place::free;
@@ -23,6 +23,7 @@ use crate::output::seconds;
 const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp"];
 
 pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
+    refuse_swapped("style-frames", &arguments.frames, &arguments.styles)?;
     let started = Instant::now();
     if arguments.painting.keep_colors.is_some() {
         bail!("--keep-colors is for single images: colors matched to each frame would flicker");

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::Picture;
+use lucida::data::{Picture, Preprocessing};
 use lucida::weights::Model;
 
-use super::Context;
 use super::source::Pictures;
+use super::{Context, note_blank};
 use crate::arguments::Indices;
 use crate::cli::Subject;
 
@@ -15,6 +15,8 @@ use crate::cli::Subject;
 pub(super) struct Input {
     pub(super) name: String,
     pub(super) values: Vec<f32>,
+    /// Whether a digit is found in it, or the model is not for digits.
+    pub(super) digit_found: bool,
 }
 
 /// The positions of images in a data set, and the folder for the results of each: the one of `--out` itself, or, of several
@@ -29,31 +31,40 @@ impl Input {
     /// The images that a command line means, and the folder for the results of each.
     pub(super) fn load(subject: &Subject, out: &Path, model: &Model, context: Context) -> Result<Vec<(Self, PathBuf)>> {
         match (&subject.image, &subject.data, &subject.index) {
-            (Some(path), _, _) => Ok(vec![(Self::open(path, model)?, out.to_owned())]),
+            (Some(path), _, _) => Ok(vec![(Self::open(path, model, context)?, out.to_owned())]),
             (None, Some(source), Some(indices)) => {
                 let pictures = Pictures::list(source, context)?;
                 let places = places(&pictures, indices, out)?.into_iter();
-                places.map(|(index, folder)| Ok((Self::of_set(&pictures, index, model)?, folder))).collect()
+                places.map(|(index, folder)| Ok((Self::of_set(&pictures, index, model, context)?, folder))).collect()
             }
             _ => bail!("neither an image nor a data set and a position were given"),
         }
     }
 
     /// An image file.
-    pub(super) fn open(path: &Path, model: &Model) -> Result<Self> {
+    pub(super) fn open(path: &Path, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         let picture = Picture::open(path)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&picture, &mut values).with_context(|| path.display().to_string())?;
-        Ok(Self { name: path.display().to_string(), values })
+        Ok(Self::new(path.display().to_string(), values, preprocessing, context))
     }
 
     /// One image of a set.
-    pub(super) fn of_set(pictures: &Pictures, index: usize, model: &Model) -> Result<Self> {
+    pub(super) fn of_set(pictures: &Pictures, index: usize, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
         pictures.check(index)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
         pictures.set().fill(index, preprocessing, &mut values)?;
-        Ok(Self { name: pictures.name(index), values })
+        Ok(Self::new(pictures.name(index), values, preprocessing, context))
+    }
+
+    /// Says where no digit is found.
+    fn new(name: String, values: Vec<f32>, preprocessing: &Preprocessing, context: Context) -> Self {
+        let digit_found = preprocessing.finds_digit(&values);
+        if !digit_found {
+            note_blank(&name, context);
+        }
+        Self { name, values, digit_found }
     }
 }

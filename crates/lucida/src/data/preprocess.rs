@@ -226,6 +226,12 @@ impl Preprocessing {
         self.numbers(pixels, false, out)
     }
 
+    /// Whether a digit is found in a network's `input`, which [`Preprocessing::apply`] has filled: the network takes a
+    /// blank image where none is. Always true where the image is not [prepared as a digit](Preprocessing::digit).
+    pub fn finds_digit(&self, input: &[f32]) -> bool {
+        !self.digit || input.iter().any(|value| Some(value) != input.first())
+    }
+
     /// The image of a network's input, as well as 8 bits can show it: the inverse of the last step of
     /// [`Preprocessing::apply`], rounded and clipped to 0 to 255.
     ///

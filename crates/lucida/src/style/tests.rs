@@ -210,6 +210,7 @@ fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
     };
     let made = transfer(&network(), &request(), &config, &mut stop).unwrap();
     assert!(made.stopped && made.steps == 3 && made.canvas.size == [48, 64]);
+    assert_eq!(made.reached, [33, 44]);
 }
 
 #[test]

@@ -10,10 +10,11 @@ use crate::{Error, Result};
 
 /// A table of comma-separated values, a row for each image: its file (or number), its class if that is known, what the model
 /// says, and the probabilities of all classes or labels. What it says is the class and its probability; the labels that hold,
-/// joined by semicolons; or the values.
+/// joined by semicolons; or the values. Of a model for digits the last column says whether one was found in the image.
 #[derive(Debug, Clone)]
 pub struct PredictionTable {
     class_names: Vec<String>,
+    digits: bool,
     text: String,
 }
 
@@ -30,11 +31,19 @@ impl PredictionTable {
             let _ = write!(text, ",{}", csv_field(&format!("{prefix}{name}")));
         }
         text.push('\n');
-        Self { class_names: class_names.to_vec(), text }
+        Self { class_names: class_names.to_vec(), digits: false, text }
     }
 
-    /// Adds a row.
-    pub fn push(&mut self, file: &str, class: Option<&str>, predicted: &Predicted) {
+    /// The same table without rows, with the column `digit_found`, `true` or `false`.
+    #[must_use]
+    pub fn with_digit_found(mut self) -> Self {
+        self.text.truncate(self.text.find('\n').unwrap_or(self.text.len()));
+        self.text.push_str(",digit_found\n");
+        Self { digits: true, ..self }
+    }
+
+    /// Adds a row. Whether a digit was found is written where the table has a column for it.
+    pub fn push(&mut self, file: &str, class: Option<&str>, predicted: &Predicted, digit_found: bool) {
         let name = |class: usize| self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
         let (said, numbers) = match predicted {
             Predicted::Class(found) => {
@@ -49,6 +58,9 @@ impl PredictionTable {
         let _ = write!(self.text, "{},{}{said}", csv_field(file), csv_field(class.unwrap_or("")));
         for number in numbers {
             let _ = write!(self.text, ",{}", csv_number(*number));
+        }
+        if self.digits {
+            let _ = write!(self.text, ",{digit_found}");
         }
         self.text.push('\n');
     }
@@ -77,8 +89,8 @@ mod tests {
         let names = ["cat, big", "dog"].map(String::from);
         let mut table = PredictionTable::new(OutputKind::Classes, &names);
         let prediction = Predicted::Class(Prediction { class: 0, probability: 0.75, probabilities: vec![0.75, 0.25] });
-        table.push("a \"b\".png", Some("dog"), &prediction);
-        table.push("c.png", None, &prediction);
+        table.push("a \"b\".png", Some("dog"), &prediction, true);
+        table.push("c.png", None, &prediction, true);
         assert_eq!(
             table.text(),
             "file,class,predicted,probability,\"p_cat, big\",p_dog\n\
@@ -94,16 +106,21 @@ mod tests {
             "x",
             None,
             &Predicted::Labels(Prediction { class: 1, probability: 0.75, probabilities: vec![0.5, 0.75] }),
+            true,
         );
         table.push(
             "y",
             None,
             &Predicted::Labels(Prediction { class: 0, probability: 0.25, probabilities: vec![0.25, 0.0] }),
+            true,
         );
         assert_eq!(table.text(), "file,class,labels,p_a,p_b\nx,,b;a,0.5,0.75\ny,,,0.25,0\n");
         let mut table = PredictionTable::new(OutputKind::Values, &names[..1]);
-        table.push("x", Some("cat"), &Predicted::Values(vec![-1.5]));
-        table.push("y", None, &Predicted::Values(vec![1.0 / 3.0]));
+        table.push("x", Some("cat"), &Predicted::Values(vec![-1.5]), true);
+        table.push("y", None, &Predicted::Values(vec![1.0 / 3.0]), true);
         assert_eq!(table.text(), "file,class,value_a\nx,cat,-1.5\ny,,0.333333\n");
+        let mut table = PredictionTable::new(OutputKind::Values, &names[..1]).with_digit_found();
+        table.push("x", None, &Predicted::Values(vec![-1.5]), false);
+        assert_eq!(table.text(), "file,class,value_a,digit_found\nx,,-1.5,false\n");
     }
 }

@@ -170,7 +170,7 @@ impl ModelSpec {
     }
 
     fn meaning(&self) -> Result<Meaning> {
-        let file = file(&self.model);
+        let file = model_file(Path::new(&self.model));
         if let Some(name) = &self.network {
             if name == BUILTIN {
                 return Err(Error::argument(format!("{BUILTIN} has its weights; --network is for files of weights")));
@@ -209,16 +209,16 @@ impl ModelSpec {
     }
 }
 
-/// The model file that an argument means, if there is one. In the folder of a run, it is that of the best epoch.
-fn file(argument: &str) -> Option<PathBuf> {
-    let path = Path::new(argument);
+/// The model file that a path means, if there is one: in the folder of a run, it is that of the best epoch. A folder without a
+/// model is returned as it is, for its reader to say what it lacks, unless it has the name of a known network.
+pub fn model_file(path: &Path) -> Option<PathBuf> {
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => {
             // A training that was killed may have set the model aside.
             files::heal(path);
             let in_run = path.join(IN_RUN);
             // A folder that happens to have the name of a network is not in its way.
-            let known = argument == BUILTIN || zoo::find(argument).is_ok();
+            let known = path.to_str().is_some_and(|name| name == BUILTIN || zoo::find(name).is_ok());
             if in_run.exists() { Some(in_run) } else { (!known).then(|| path.to_path_buf()) }
         }
         Ok(_) => Some(path.to_path_buf()),

@@ -64,7 +64,7 @@ fn run_in(
     if !folder.skipped().is_empty() && wanted.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
-    if training.resume {
+    if training.resumes() {
         // What was computed before the interruption is in the cache now.
         origin.feature_seconds = Origin::load(&run.origin()).ok().and_then(|before| before.feature_seconds);
     }

@@ -10,7 +10,7 @@ mod settings;
 
 use anyhow::Result;
 
-use super::{Context, distributed};
+use super::{Context, distributed, shell_word};
 use crate::cli::{Train, TrainKnown};
 
 /// The part of MNIST's training digits that validates.
@@ -31,9 +31,8 @@ pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
 
 /// A command line as a shell reads it; the program by its name alone.
 fn command_line(arguments: impl Iterator<Item = String>) -> String {
-    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_=./,:+@%".contains(c));
-    let quoted = |text: String| if plain(&text) { text } else { format!("'{}'", text.replace('\'', "'\\''")) };
-    ["lucida".to_owned()].into_iter().chain(arguments.skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+    let words = arguments.skip(1).map(|word| shell_word(&word));
+    ["lucida".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

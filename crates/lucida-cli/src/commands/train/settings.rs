@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use lucida::data::Dataset;
 use lucida::files;
 use lucida::nn::{Optimizer, ProcessGroup, Schedule, counted, thousands};
@@ -13,7 +13,7 @@ use lucida::train::{
 use lucida::weights::{Model, load_model};
 use serde_json::Value;
 
-use super::super::Context;
+use super::super::{Context, shell_word};
 use crate::arguments::ClassWeights;
 use crate::cli::place::{first_free, numbered};
 use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
@@ -63,7 +63,7 @@ impl Wanted<'_> {
         let mut number = [0.0];
         if self.leads() {
             let free = first_free(default);
-            number[0] = f64::from(match (self.arguments.resume, self.arguments.force) {
+            number[0] = f64::from(match (self.arguments.resumes(), self.arguments.force) {
                 (true, _) => (free - 1).max(1),
                 (false, true) => 1,
                 (false, false) => free,
@@ -90,25 +90,31 @@ impl Wanted<'_> {
         result
     }
 
-    /// Whether the run to be resumed has ended, and says so. All members of a group do what the first one finds.
+    /// Whether the run to be resumed has ended, and says so; an error where there is none. All members of a group do what the first one finds.
     pub(super) fn is_finished(&self, path: &Path, context: Context) -> Result<bool> {
-        if !self.arguments.resume {
+        if !self.arguments.resumes() {
             return Ok(false);
         }
         if self.leads() {
             files::heal(path);
         }
         let run = RunFolder::at(path);
-        if self.leads() && !run.model().exists() && !run.checkpoint().exists() {
-            context.output.note(&format!("{}: there is no run to resume: this is a new one", path.display()));
-        }
-        let found = self.leads() && run.model().exists() && !run.checkpoint().exists();
-        let mut finished = [f64::from(u8::from(found))];
+        let [model, checkpoint] = [run.model(), run.checkpoint()].map(|file| file.exists());
+        let missing = !model && !checkpoint;
+        let ends = self.leads() && (model && !checkpoint || missing && !self.arguments.auto_resume);
+        let mut ended = [f64::from(u8::from(ends))];
         if let Some(group) = self.group {
-            group.sum(&mut finished);
+            group.sum(&mut ended);
         }
-        if finished == [0.0] || !self.leads() {
-            return Ok(finished != [0.0]);
+        if ended == [0.0] || !self.leads() {
+            return Ok(ended != [0.0]);
+        }
+        if missing {
+            bail!(
+                "--resume: there is no run in {}: neither checkpoint.safetensors nor model.safetensors is there; --out names \
+                 the folder of a run, and --auto-resume starts a new one where there is none",
+                path.display()
+            );
         }
         let training = load_model(&run.model())?.training;
         let [wanted, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
@@ -140,11 +146,17 @@ impl Wanted<'_> {
     }
 
     /// Opens the folder of the run: a new one, or that of a run that is resumed.
-    fn open_run(&self, path: &Path) -> lucida::Result<RunFolder> {
+    fn open_run(&self, path: &Path) -> Result<RunFolder> {
         if !self.leads() {
             return Ok(RunFolder::at(path));
         }
-        if self.arguments.resume { RunFolder::reopen(path) } else { RunFolder::create(path, self.arguments.force) }
+        if self.arguments.resumes() {
+            return Ok(RunFolder::reopen(path)?);
+        }
+        RunFolder::create(path, self.arguments.force).map_err(|problem| match problem {
+            lucida::Error::Argument(problem) if has_run(path) => anyhow!("{problem}; {}", continued(path)),
+            problem => problem.into(),
+        })
     }
 
     fn epochs(&self) -> usize {
@@ -192,7 +204,7 @@ impl Wanted<'_> {
             checkpoint: Some(Checkpoint {
                 path: run.checkpoint(),
                 every: count(arguments.checkpoint_every),
-                resume: arguments.resume,
+                resume: arguments.resumes(),
                 identity,
             }),
         })
@@ -268,6 +280,23 @@ fn optimizer(name: OptimizerName, weight_decay: f32) -> Optimizer {
         OptimizerName::Rmsprop => Optimizer::rmsprop(),
         OptimizerName::Sgd => Optimizer::sgd(),
         OptimizerName::Nesterov => Optimizer::Sgd { momentum: 0.9, nesterov: true },
+    }
+}
+
+/// Whether a training has left anything in a folder.
+fn has_run(path: &Path) -> bool {
+    let run = RunFolder::at(path);
+    run.model().exists() || run.checkpoint().exists()
+}
+
+/// How a run goes on rather than being overwritten.
+fn continued(path: &Path) -> String {
+    match RunFolder::at(path).checkpoint().exists() {
+        true => "--resume continues this run from its checkpoint".to_owned(),
+        false => format!(
+            "this run is finished (--resume is for one that was stopped): --continue {} --out DIR trains its model further",
+            shell_word(&path.display().to_string())
+        ),
     }
 }
 

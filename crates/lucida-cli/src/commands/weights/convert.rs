@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         return context.output.json(&Answer { file: &arguments.output, format, about });
     }
     let parameters = thousands(about.parameters);
-    context.output.info(&format!("Written to {}: {format}, {parameters} parameters", arguments.output.display()));
+    context.output.also_written(&arguments.output, &format!("{format}, {parameters} parameters"));
     about.tell(context);
     Ok(())
 }

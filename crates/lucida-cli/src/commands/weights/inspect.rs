@@ -1,13 +1,10 @@
 //! `lucida weights inspect`
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use lucida::files;
 use lucida::nn::{counted, summary};
-use lucida::train::RunFolder;
-use lucida::weights::{Inspection, inspect, load_model};
+use lucida::weights::{Inspection, inspect, load_model, model_file};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -37,7 +34,7 @@ struct Tensor {
 }
 
 pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
-    let path = &model_file(&arguments.file)?;
+    let path = &model_file(&arguments.file).unwrap_or_else(|| arguments.file.clone());
     let found = inspect(path)?;
     let file = path.display().to_string();
     if arguments.json {
@@ -64,18 +61,6 @@ pub(super) fn run(arguments: &WeightsInspect, context: Context) -> Result<()> {
         Ok(model) => context.output.result(&format!("\n{}", summary(&model.network).trim_end())),
         Err(problem) => context.output.result(&format!("\nThe network in it cannot be used here: {problem}")),
     }
-}
-
-/// The file that is meant: of the folder of a run, its model.
-fn model_file(path: &Path) -> Result<PathBuf> {
-    if path.is_dir() {
-        files::heal(path);
-        let model = RunFolder::at(path).model();
-        if model.is_file() {
-            return Ok(model);
-        }
-    }
-    Ok(path.to_owned())
 }
 
 fn tables(found: &Inspection) -> String {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Part;
 use crate::data::{Dataset, Limits, Picture, Preprocessing};
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
@@ -88,7 +89,16 @@ impl FolderSet {
 
     /// The images and the classes, in Keras's words: `Found 6000 images belonging to 2 classes.`
     pub fn found(&self) -> String {
-        let images = counted(self.files.len(), "image");
+        self.found_of("image")
+    }
+
+    /// As [`found`](Self::found), of a part of a folder: `Found 8 validation images belonging to 2 classes.`
+    pub fn found_in(&self, part: Part) -> String {
+        self.found_of(&format!("{} image", part.name()))
+    }
+
+    fn found_of(&self, image: &str) -> String {
+        let images = counted(self.files.len(), image);
         if !self.classified {
             return format!("Found {images} without classes.");
         }

@@ -78,6 +78,8 @@ fn parts_are_recognised_by_their_names() {
         fs::write(root.path().join("readme.txt"), "hello").unwrap();
         let folder = open(root.path()).unwrap();
         assert!(folder.found().starts_with("Found "), "{}", folder.found());
+        let found = folder.validation.found_in(Part::Validation);
+        assert!(found.starts_with("Found 1 validation image belonging to "), "{found}");
         assert_eq!(names(&folder.validation, root.path()), [format!("{validation}/b/x.png")]);
         // The label of `b` is that of the part to train on, which `a` comes before.
         assert_eq!(folder.validation.labels(), [1]);

@@ -14,8 +14,8 @@ use crate::data::{Picture, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
-/// Smaller octaves show a network nothing.
-const LEAST_SIDE: usize = 48;
+/// The least height and width of an image for [`dream`], in pixels: layers have too few positions for a smaller one.
+pub const DREAM_LEAST_SIDE: usize = 48;
 /// The most that the buffers of a plan may take.
 const MEMORY: usize = 8 << 30;
 
@@ -129,16 +129,17 @@ impl Dream {
 
     /// Height and width of the octaves, the smallest first.
     fn sizes(&self, full: [usize; 2]) -> Result<Vec<[usize; 2]>> {
-        if full[0].min(full[1]) < LEAST_SIDE {
+        if full[0].min(full[1]) < DREAM_LEAST_SIDE {
             return Err(Error::argument(format!(
-                "an image of {}x{} pixels is too small to dream about: {LEAST_SIDE}x{LEAST_SIDE} are needed",
+                "an image of {}x{} pixels is too small to dream about: at least {DREAM_LEAST_SIDE}x{DREAM_LEAST_SIDE} are needed, as \
+                 layers have too few positions for a smaller one",
                 full[1], full[0]
             )));
         }
         let at =
             |octave: usize| full.map(|side| (side as f32 / self.octave_scale.powi(octave as i32)).round() as usize);
         let sizes = (0..self.octaves).rev().map(at);
-        Ok(sizes.filter(|size| size[0].min(size[1]) >= LEAST_SIDE).collect())
+        Ok(sizes.filter(|size| size[0].min(size[1]) >= DREAM_LEAST_SIDE).collect())
     }
 }
 

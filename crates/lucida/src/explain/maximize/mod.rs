@@ -29,7 +29,7 @@ use crate::data::{Picture, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
-pub use dream::{Dream, dream};
+pub use dream::{DREAM_LEAST_SIDE, Dream, dream};
 pub use fourier::Fourier;
 pub use keras_vis::KerasVis;
 use objective::Seen;

@@ -58,6 +58,9 @@ impl StyleProgress<'_> {
 pub struct StyleResult {
     /// The image, in its final size.
     pub canvas: Canvas,
+    /// Height and width of the last scale that was reached, in pixels. Less than those of `canvas` where it was stopped at a
+    /// coarse one, and enlarged.
+    pub reached: [usize; 2],
     /// The losses of the initial image, at the last scale that was reached.
     pub start: Losses,
     /// Those of the image.
@@ -119,9 +122,10 @@ pub(in crate::style) fn transfer_frame(
         done = pipeline.run_scale([number, sizes.len()], size, Some(done), progress)?;
     }
     let ScaleResult { picture, start, end, stopped, .. } = done;
+    let reached = picture.size;
     let mut canvas = picture.resize(last)?;
     request.colours.finish(&mut canvas, &Canvas::of_picture_at(&request.content, last)?);
-    Ok(StyleResult { canvas, start, end, steps: pipeline.taken, stopped })
+    Ok(StyleResult { canvas, reached, start, end, steps: pipeline.taken, stopped })
 }
 
 /// The number of pixels of all steps.
