@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lucida::Result;
 use lucida::nn::Network;
-use lucida::nn::zoo::{Options, find};
+use lucida::nn::applications::{Options, find};
 use lucida::weights::{Inspection, Model};
 use tempfile::NamedTempFile;
 

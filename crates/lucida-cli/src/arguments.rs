@@ -8,8 +8,8 @@ use std::str::FromStr;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use lucida::data::PreprocessingChoice;
-use lucida::nn::zoo;
-use lucida::weights::{ModelSpec, Task, Top};
+use lucida::nn::applications;
+use lucida::weights::{IncludeTop, ModelSpec, Task};
 
 use crate::exit;
 
@@ -73,7 +73,7 @@ fn tasks() -> impl TypedValueParser<Value = Task> {
 
 impl ModelArguments {
     /// What the library is to open.
-    pub(crate) fn spec(&self, top: Top) -> ModelSpec {
+    pub(crate) fn spec(&self, top: IncludeTop) -> ModelSpec {
         ModelSpec {
             model: self.model.clone(),
             weights: self.weights.clone(),
@@ -87,7 +87,7 @@ impl ModelArguments {
 
 /// The names of the networks that weights can belong to.
 pub(crate) fn known_networks() -> PossibleValuesParser {
-    PossibleValuesParser::new(zoo::ALL.iter().map(|known| known.name))
+    PossibleValuesParser::new(applications::ALL.iter().map(|known| known.name))
 }
 
 /// The size of images: `224`, or `480x640`, which is the height and the width.

@@ -32,17 +32,17 @@ pub(crate) use embed::{Embed, Map};
 pub(crate) use activations::Activations;
 pub(crate) use deconv::Deconv;
 #[cfg_attr(not(feature = "mpi"), allow(unused_imports))]
-pub(crate) use distributed::{Bulk, Together, WireName};
+pub(crate) use distributed::{Bulk, DistributedArgs, WireName};
 pub(crate) use doctor::Doctor;
 pub(crate) use explain::Explain;
 pub(crate) use filter::Filter;
 pub(crate) use kernels::Kernels;
-pub(crate) use maximize::{Classes, DreamArguments, Filters, Making, MethodName};
+pub(crate) use maximize::{Classes, DreamArguments, Filters, MaximizeArgs, MethodName};
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
 pub(crate) use studio::Studio;
 pub(crate) use style::{
-    KeepColors, Painting, PoolingName, PresetName, Style, StyleFrames, StyleLossName, StyleOptimizerName,
+    KeepColors, PoolingName, PresetName, Style, StyleArgs, StyleFrames, StyleLossName, StyleOptimizerName,
 };
 pub(crate) use subject::Subject;
 pub(crate) use train::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use common::{TRAIN, fail, idx, lucida, names, shared, stderr, stdout, text, write_mnist};
 use lucida::data::{Picture, Preprocessing};
 use lucida::nn::layers::{Dense, Flatten};
-use lucida::nn::{Network, zoo};
+use lucida::nn::{Network, applications};
 use lucida::weights::{Model, safetensors};
 use tempfile::TempDir;
 
@@ -126,7 +126,8 @@ fn models_for_something_else() {
     let path = folder.path().join("model.safetensors");
     let evaluate = || fail(1, ["evaluate", text(&path), "--data", "mnist", "--quiet"]);
 
-    let five = zoo::find("lenet5").unwrap().build(&zoo::Options::default().classes(5).seed(1)).unwrap();
+    let five =
+        applications::find("lenet5").unwrap().build(&applications::Options::default().classes(5).seed(1)).unwrap();
     let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(five) };
     safetensors::save_model(&model, &path).unwrap();
     let message = evaluate();

@@ -124,17 +124,17 @@ fn spread(row: &[usize], place: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lucida::nn::zoo::{self, Options};
+    use lucida::nn::applications::{self, Options};
 
     #[test]
     fn a_chain_is_a_column_and_branches_lie_side_by_side() {
-        let (blocks, wires) = arrange(&zoo::mnist_cnn(1).unwrap());
+        let (blocks, wires) = arrange(&applications::mnist_cnn(1).unwrap());
         assert!(blocks.iter().all(|block| block.place == 0.0));
         assert_eq!(wires.len(), blocks.len() - 1);
         // Dropout lies with the dense layer that feeds it.
         assert_eq!(blocks.iter().map(|block| block.layers.len()).max(), Some(2));
 
-        let network = zoo::find("inception-v3").unwrap().build(&Options::default()).unwrap();
+        let network = applications::find("inception-v3").unwrap().build(&Options::default()).unwrap();
         let (blocks, wires) = arrange(&network);
         assert_eq!(blocks.iter().map(|block| block.layers.len()).sum::<usize>(), network.nodes().len());
         for (index, block) in blocks.iter().enumerate() {

@@ -8,10 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lucida::explain::{ReceptiveField, receptive_fields};
 use lucida::nn::Plan;
-use lucida::nn::zoo::{self, Architecture, Options};
+use lucida::nn::applications::{self, Architecture, Options};
 use lucida::weights::hub::{Published, published};
 use lucida::weights::{
-    BUILTIN, Model, ModelSettings, ModelSpec, OutputKind, Outputs, Top, locate, open, open_with, settings_file,
+    BUILTIN, IncludeTop, Model, ModelSettings, ModelSpec, OutputKind, Outputs, locate, open, open_with, settings_file,
 };
 use sha2::{Digest, Sha256};
 
@@ -132,7 +132,7 @@ impl Models {
             origin: Origin::Spec(spec),
             stamp: 0,
         });
-        entries.extend(zoo::ALL.iter().map(Entry::known));
+        entries.extend(applications::ALL.iter().map(Entry::known));
         entries
     }
 
@@ -182,8 +182,8 @@ impl Entry {
             Some(Self { id: known.name.into(), name, group: "Fetched", origin, stamp: written(&file) })
         };
         let name = known.name.to_owned();
-        let fetched =
-            with(Top::Needed, name.clone()).or_else(|| with(Top::Unneeded, format!("{name}, without classifier")));
+        let fetched = with(IncludeTop::Needed, name.clone())
+            .or_else(|| with(IncludeTop::Unneeded, format!("{name}, without classifier")));
         fetched.unwrap_or_else(|| {
             let group = if published(known, true).is_ok() { "Not fetched" } else { "Not trained" };
             Self { id: name.clone(), name, group, origin: Origin::Untrained(known), stamp: 0 }
@@ -267,7 +267,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("mine");
         fs::create_dir(&run).unwrap();
-        let model = Model::new(zoo::mnist_cnn(1).unwrap());
+        let model = Model::new(applications::mnist_cnn(1).unwrap());
         lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
         let models = Models::new(None, folder.path());
         assert_eq!(models.list()[0].id, "run-mine");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{Answer, Studio};
 use lucida::nn::Network;
 use lucida::nn::layers::{Conv2D, Dense, Flatten, Layer};
-use lucida::weights::{Model, ModelSettings, ModelSpec, Top, save_model};
+use lucida::weights::{IncludeTop, Model, ModelSettings, ModelSpec, save_model};
 use serde_json::{Value, json};
 
 /// A classifier of three classes that ends in logits, and says nothing else.
@@ -22,7 +22,7 @@ fn write_model(folder: &Path) -> PathBuf {
 
 /// A studio with the model given; again over the same folder of runs, it is a studio that was restarted.
 fn over(runs: &Arc<tempfile::TempDir>, model: &Path) -> Studio {
-    let spec = ModelSpec { top: Top::Optional, ..ModelSpec::new(model.to_str().unwrap()) };
+    let spec = ModelSpec { top: IncludeTop::Optional, ..ModelSpec::new(model.to_str().unwrap()) };
     Studio::over(Arc::clone(runs), |options| options.model = Some(spec))
 }
 
@@ -212,7 +212,7 @@ fn a_model_without_a_file_or_in_a_folder_that_is_read_only_cannot_be_saved() {
     assert_eq!((refused.status, used.status), (400, 200), "{}", refused.text());
     assert!(studio.get(SETTINGS).json()["unsaved"].is_null());
 
-    let builtin = ModelSpec { top: Top::Optional, ..ModelSpec::new("vgg16-builtin") };
+    let builtin = ModelSpec { top: IncludeTop::Optional, ..ModelSpec::new("vgg16-builtin") };
     let studio = Studio::with(|options| options.model = Some(builtin));
     let now = studio.get(SETTINGS).json();
     assert_eq!((&now["unsaved"], &now["fixed"]), (&"vgg16-builtin has no file of its own".into(), &Value::Null));
@@ -224,7 +224,7 @@ fn a_run_keeps_what_else_it_knows() {
     let run = runs.path().join("digits");
     fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
-    let model = Model { preprocessing, ..Model::new(lucida::nn::zoo::mnist_cnn(1).unwrap()) };
+    let model = Model { preprocessing, ..Model::new(lucida::nn::applications::mnist_cnn(1).unwrap()) };
     save_model(&model, &run.join("model.safetensors")).unwrap();
     let studio = Studio::over(runs, |_| {});
     let path = "/api/models/run-digits/settings";

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::nn::{Plan, TensorRef};
 use lucida::weights::{self, torch};
 use lucida::{Error, Result};
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
         Some(name) => {
             let classes = expected.len() / shape[0];
             let options = Options::default().size(shape[1], shape[2]).classes(classes);
-            let mut network = zoo::find(name)?.build(&options)?;
+            let mut network = applications::find(name)?.build(&options)?;
             weights::load_weights(Path::new(weights), &mut network)?;
             network
         }

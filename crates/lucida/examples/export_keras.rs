@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
+use lucida::nn::applications::{self, Options};
 use lucida::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
     Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
     ZeroPadding2D,
 };
-use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Plan};
 use lucida::weights::{self, Model, keras_h5, keras_zip};
 use lucida::{Error, Result};
@@ -24,13 +24,13 @@ fn main() -> Result<()> {
     let seeded = |options: Options| options.size(96, 80).seed(7);
     for mut network in [
         every_layer()?,
-        zoo::mnist_cnn(7)?,
-        zoo::lenet5(&Options::default().seed(7))?,
-        zoo::basic_cnn(&seeded(Options::default()))?,
-        zoo::vgg16(&seeded(Options::without_top()))?,
-        zoo::inception_v3(&seeded(Options::default().classes(5)))?,
-        zoo::squeezenet1_1(&seeded(Options::default().classes(5)))?,
-        zoo::resnet18(&seeded(Options::default().classes(5)))?,
+        applications::mnist_cnn(7)?,
+        applications::lenet5(&Options::default().seed(7))?,
+        applications::basic_cnn(&seeded(Options::default()))?,
+        applications::vgg16(&seeded(Options::without_top()))?,
+        applications::inception_v3(&seeded(Options::default().classes(5)))?,
+        applications::squeezenet1_1(&seeded(Options::default().classes(5)))?,
+        applications::resnet18(&seeded(Options::default().classes(5)))?,
     ] {
         // Weights as after training: biases and statistics that are neither zero nor one.
         for weight in network.weights_mut() {
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     }
     for (name, file) in [("vgg16", "vgg16"), ("inception-v3", "inception_v3")] {
         let Some(published) = &published else { break };
-        let mut network = zoo::find(name)?.build(&Options::without_top().size(96, 80))?;
+        let mut network = applications::find(name)?.build(&Options::without_top().size(96, 80))?;
         let file = format!("{file}_weights_tf_dim_ordering_tf_kernels_notop.h5");
         weights::load_weights(&Path::new(published).join(file), &mut network)?;
         export(folder, format!("{}_published", network.name()), network)?;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lucida::Cpu;
 use lucida::explain::maximize::{Fourier, KerasVis, Method, Objective, Target, maximize};
-use lucida::nn::{Network, zoo};
+use lucida::nn::{Network, applications};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -24,15 +24,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match work.as_str() {
         // Every filter of the digit classifier, with the 2 x 300 steps of keras-vis.
         "mnist" => {
-            let network = zoo::mnist_cnn(42)?;
+            let network = applications::mnist_cnn(42)?;
             for (layer, filters) in [("conv2d", 24), ("conv2d_1", 48), ("conv2d_2", 64)] {
                 make(&network, layer, filters, Method::KerasVis(KerasVis::default()))?;
             }
         }
         // Sixteen filters in the middle of VGG16, images of 128x128, by frequencies.
         "vgg16" => {
-            let options = zoo::Options::without_top().size(128, 128).seed(42);
-            let network = zoo::find("vgg16")?.build(&options)?;
+            let options = applications::Options::without_top().size(128, 128).seed(42);
+            let network = applications::find("vgg16")?.build(&options)?;
             make(&network, "block3_conv1", 16, Method::Fourier(Fourier { steps: 256, ..Fourier::default() }))?;
         }
         _ => return Err("which work: mnist or vgg16?".into()),

@@ -4,7 +4,7 @@
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{summary, zoo};
+use lucida::nn::{applications, summary};
 use lucida::train::{TrainConfig, Trainer, evaluate};
 use lucida::weights::Model;
 
@@ -18,7 +18,7 @@ fn main() -> lucida::Result<()> {
     let train = Subset::new(&mnist.train, split.train)?;
     let validation = Subset::new(&mnist.train, split.validation)?;
 
-    let network = zoo::mnist_cnn(seed)?;
+    let network = applications::mnist_cnn(seed)?;
     println!("{}", summary(&network));
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),

@@ -10,7 +10,7 @@ use std::time::Instant;
 use lucida::Cpu;
 use lucida::core::{Step, Unit};
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::Model;
 
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.class_names().to_vec(),
-        ..Model::new(zoo::mnist_cnn(42)?)
+        ..Model::new(applications::mnist_cnn(42)?)
     };
     let config = TrainConfig { epochs: WARM_UP + EPOCHS, batch_size: 256, cpu, ..TrainConfig::default() };
     let mut ends: Vec<Instant> = Vec::new();

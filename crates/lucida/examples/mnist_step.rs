@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use lucida::Cpu;
-use lucida::nn::{Optimizer, OptimizerState, Plan, StepSeed, zoo};
+use lucida::nn::{Optimizer, OptimizerState, Plan, StepSeed, applications};
 use lucida::train::Classifier;
 
 const WARM_UP: usize = 10;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(threads) = arguments.next() {
         cpu = cpu.with_threads(threads.parse()?);
     }
-    let mut network = zoo::mnist_cnn(42)?;
+    let mut network = applications::mnist_cnn(42)?;
     let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
     let mut plan = Plan::builder(&network)
         .cpu(cpu)

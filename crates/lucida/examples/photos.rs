@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use lucida::Cpu;
 use lucida::data::{Augmented, Colour, Dataset, Folder, Loader, Preprocessing};
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::nn::{Network, Optimizer, OptimizerState, Plan, StepSeed};
 use lucida::train::{Classifier, TrainConfig, Trainer};
-use lucida::weights::{Model, ModelSpec, Top, open};
+use lucida::weights::{IncludeTop, Model, ModelSpec, open};
 
 const BATCH: usize = 32;
 const SIZE: usize = 150;
@@ -61,7 +61,7 @@ fn time(warm_up: usize, runs: usize, mut run: impl FnMut() -> lucida::Result<()>
 }
 
 fn basic_cnn() -> lucida::Result<Network> {
-    zoo::basic_cnn(&Options::default().size(SIZE, SIZE).classes(2).seed(42))
+    applications::basic_cnn(&Options::default().size(SIZE, SIZE).classes(2).seed(42))
 }
 
 fn steps(cpu: Cpu) -> Times {
@@ -87,7 +87,7 @@ fn steps(cpu: Cpu) -> Times {
 /// A network of Keras's without its classifier.
 fn base(name: &str, weights: Option<String>) -> Result<Model, Box<dyn std::error::Error>> {
     let weights = Some(weights.ok_or("--weights FILE is missing")?.into());
-    Ok(open(&ModelSpec { weights, size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new(name) })?)
+    Ok(open(&ModelSpec { weights, size: Some([SIZE; 2]), top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?)
 }
 
 fn mixed7(cpu: Cpu, weights: Option<String>) -> Times {

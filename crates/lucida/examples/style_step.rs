@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use lucida::Cpu;
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::style::{Canvas, Objective, Pooling, Preset, StyleNetwork};
 use lucida::weights::Model;
 use lucida_kernels::ops::{AdamStep, adam};
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(threads) = arguments.get(1) {
         cpu = cpu.with_threads(threads.parse()?);
     }
-    let model = Model::of_architecture(zoo::find("vgg19")?, &Options::without_top().size(size, size).seed(1))?;
+    let model = Model::of_architecture(applications::find("vgg19")?, &Options::without_top().size(size, size).seed(1))?;
     let network = StyleNetwork::new(model, Pooling::Max)?;
     let loss = Preset::Gatys.config(&network, cpu)?.loss;
     let wave = |step: usize| -> Vec<f32> { (0..3 * size * size).map(|i| (i * step % 1009) as f32 / 4.0).collect() };

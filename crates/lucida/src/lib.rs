@@ -1,6 +1,6 @@
 //! Lucida: train convolutional networks, take them apart and paint with them.
 
-pub mod bulk;
+pub mod batch_jobs;
 pub mod core;
 pub mod data;
 pub mod error;

@@ -6,12 +6,14 @@ use common::{Expected, agree, shared};
 use lucida::Error;
 use lucida::core::Step;
 use lucida::data::{Dataset, Limits, Mnist, Preprocessing, Subset, idx};
-use lucida::explain::{Account, Baseline, ClassScore, Explainer, HeatMap, Method, Settings, explain, sanity_check};
+use lucida::explain::{
+    Baseline, ClassScore, CompletenessCheck, Explainer, HeatMap, Method, Settings, explain, sanity_check,
+};
 use lucida::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
     GlobalAveragePooling2D, Input, MaxPooling2D, Padding,
 };
-use lucida::nn::{Layer, Network, Plan, TensorRef, zoo};
+use lucida::nn::{Layer, Network, Plan, TensorRef, applications};
 use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::{self, Model};
 
@@ -156,7 +158,9 @@ fn integrated_gradients_sum_to_the_difference_of_scores() {
             let sum: f32 = found.values.iter().sum();
             let name = model.network.name();
             assert!((sum - difference).abs() <= 0.01 * difference.abs(), "{name} {baseline:?}: {sum} {difference}");
-            let Account::Completeness { difference: told, .. } = found.account else { panic!("{:?}", found.account) };
+            let CompletenessCheck::Completeness { difference: told, .. } = found.account else {
+                panic!("{:?}", found.account)
+            };
             assert!((told - f64::from(difference)).abs() < 1e-4);
             assert!(found.account.error().unwrap() <= 0.01);
         }
@@ -168,7 +172,7 @@ fn relevance_is_conserved() {
     for (model, class) in networks() {
         let input = ramp(128, 5);
         let found = map(&model, class, Method::Lrp, &input, &Settings::default());
-        let Account::Conservation { score: told, inputs, biases } = found.account else {
+        let CompletenessCheck::Conservation { score: told, inputs, biases } = found.account else {
             panic!("{:?}", found.account)
         };
         let expected = f64::from(score(&model.network, class, &input));
@@ -197,7 +201,7 @@ fn relevance_of_a_network_without_biases() {
     for (r, p) in relevance.raw.iter().zip(&product.raw) {
         assert!((r - p).abs() < 1e-6, "{r} {p}");
     }
-    let Account::Conservation { biases, .. } = relevance.account else { panic!() };
+    let CompletenessCheck::Conservation { biases, .. } = relevance.account else { panic!() };
     assert_eq!(biases, 0.0);
 }
 
@@ -332,7 +336,10 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
         ] {
             let found = map(&model, class, method, &input, &Settings::default());
             let expected = |place: &[f32]| place.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0);
-            assert_eq!((found.raw_shape, &found.account), ([5, 6, 1], &Account::Layer("conv2d_1".to_owned())));
+            assert_eq!(
+                (found.raw_shape, &found.account),
+                ([5, 6, 1], &CompletenessCheck::Layer("conv2d_1".to_owned()))
+            );
             for (got, place) in found.values.iter().zip(channels.chunks(6)) {
                 let expected = expected(place);
                 assert!((got - expected).abs() < 1e-5, "{method} of class {class}: {got} {expected}");
@@ -413,7 +420,8 @@ fn rise_and_occlusion_find_a_planted_patch() {
 /// A network trained for a second on built-in digits, and digits that it has not seen.
 fn trained() -> (Model, Vec<Vec<f32>>) {
     let digits = Mnist::builtin().unwrap().train;
-    let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1).unwrap()) };
+    let mut model =
+        Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(1).unwrap()) };
     let config =
         TrainConfig { epochs: 2, batch_size: 64, learning_rate: 2e-3.into(), seed: 1, ..TrainConfig::default() };
     let train = Subset::new(&digits, (0..4000).collect()).unwrap();

@@ -8,9 +8,10 @@ use common::{Expected, agree, shared};
 use lucida::Cpu;
 use lucida::data::{Colour, Dataset, Limits, Picture, Preprocessing, idx};
 use lucida::explain::{
-    DeconvFigure, Deconvnet, MapStyle, Question, Target, activations, feature_maps, overview, projection_sheet,
+    DeconvFigure, Deconvnet, MapStyle, Target, TopActivationQuery, activations, feature_maps, overview,
+    projection_sheet,
 };
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::weights;
 
 #[test]
@@ -48,7 +49,7 @@ fn picture(name: &str) -> Picture {
 
 #[test]
 fn pictures_of_every_kind_are_explained_alike() {
-    let network = zoo::find("basic-cnn").unwrap().build(&Options::default().size(30, 40).seed(4)).unwrap();
+    let network = applications::find("basic-cnn").unwrap().build(&Options::default().size(30, 40).seed(4)).unwrap();
     let preprocessing = Preprocessing::unit(30, 40, Colour::Rgb);
     let mut deconvnet = Deconvnet::new(&network, "conv2d_1", 1, Cpu::detect()).unwrap();
     let mut explained = |picture: &Picture| {
@@ -102,9 +103,9 @@ impl Dataset for Endless {
 
 #[test]
 fn the_figure_over_a_set_uses_each_picture_once_and_repeats() {
-    let network = zoo::mnist_cnn(6).unwrap();
+    let network = applications::mnist_cnn(6).unwrap();
     let preprocessing = Preprocessing::unit(28, 28, Colour::Grayscale);
-    let question = Question {
+    let question = TopActivationQuery {
         network: &network,
         preprocessing: &preprocessing,
         layer: "max_pooling2d_1",
@@ -132,7 +133,7 @@ fn memory_does_not_grow() {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
-    let network = zoo::mnist_cnn(6).unwrap();
+    let network = applications::mnist_cnn(6).unwrap();
     let mut deconvnet = Deconvnet::new(&network, "conv2d_2", 2, Cpu::detect()).unwrap();
     let mut explain = |number: usize| {
         let input: Vec<f32> = (0..784).map(|at| ((at * 7 + number) % 97) as f32 / 97.0).collect();

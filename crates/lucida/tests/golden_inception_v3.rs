@@ -4,7 +4,7 @@ mod common;
 
 use common::{Expected, agree, first_channels, shared};
 use lucida::nn::Plan;
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::weights;
 
 #[test]
@@ -12,7 +12,7 @@ fn mixed_blocks() {
     let Some(expected) = Expected::open("inception_v3_expected.safetensors") else { return };
     let file = "data/weights/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5";
     let Some(path) = shared(file) else { return };
-    let mut network = zoo::inception_v3(&Options::without_top().size(150, 150)).unwrap();
+    let mut network = applications::inception_v3(&Options::without_top().size(150, 150)).unwrap();
     weights::load_weights(&path, &mut network).unwrap();
     let (shape, inputs) = expected.get("inputs");
     assert_eq!(shape, [4, 150, 150, 3]);

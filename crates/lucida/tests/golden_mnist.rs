@@ -4,7 +4,7 @@ mod common;
 
 use common::{Expected, agree, shared};
 use lucida::data::{Limits, idx};
-use lucida::nn::{Loss, Network, Plan, TensorRef, zoo};
+use lucida::nn::{Loss, Network, Plan, TensorRef, applications};
 use lucida::weights;
 
 const FILES: [&str; 3] = ["golden/mnist_cnn.keras", "golden/mnist_cnn.h5", "golden/mnist_cnn.weights.h5"];
@@ -16,7 +16,7 @@ fn networks() -> Option<Vec<(&'static str, Network)>> {
         .map(|name| {
             let path = shared(name)?;
             let network = if name.ends_with(".weights.h5") {
-                let mut network = zoo::mnist_cnn(1).unwrap();
+                let mut network = applications::mnist_cnn(1).unwrap();
                 weights::load_weights(&path, &mut network).unwrap();
                 network
             } else {

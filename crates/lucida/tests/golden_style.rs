@@ -5,7 +5,7 @@ mod common;
 use common::{Expected, agree, shared};
 use lucida::Cpu;
 use lucida::data::Picture;
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::style::{Canvas, Objective, Pooling, Preset, StyleNetwork};
 use lucida::weights::{self, Model};
 
@@ -21,7 +21,7 @@ fn losses_and_gradient_are_those_of_keras() {
         return;
     };
     let [content, style] = [content, style].map(|path| Canvas::of_picture(&Picture::open(&path).unwrap()));
-    let known = zoo::find("vgg16").unwrap();
+    let known = applications::find("vgg16").unwrap();
     let mut model = Model::of_architecture(known, &Options::without_top().size(128, 128)).unwrap();
     weights::load_weights(&weights, &mut model.network).unwrap();
     let network = StyleNetwork::new(model, Pooling::Max).unwrap();

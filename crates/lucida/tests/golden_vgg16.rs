@@ -4,7 +4,7 @@ mod common;
 
 use common::{Expected, agree, first_channels, shared};
 use lucida::data::{Picture, Preprocessing};
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::nn::{Network, Plan};
 use lucida::weights;
 
@@ -12,7 +12,7 @@ const SIZE: usize = 128;
 
 fn vgg16() -> Option<Network> {
     let path = shared("data/weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5")?;
-    let mut network = zoo::vgg16(&Options::without_top().size(SIZE, SIZE)).unwrap();
+    let mut network = applications::vgg16(&Options::without_top().size(SIZE, SIZE)).unwrap();
     weights::load_weights(&path, &mut network).unwrap();
     Some(network)
 }

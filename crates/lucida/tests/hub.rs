@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use lucida::Error;
 use lucida::core::{Detail, Step, Unit};
-use lucida::weights::hub::{Fetched, Hub, Patience, Published, State};
+use lucida::weights::hub::{Fetched, Hub, Published, RetryPolicy, State};
 use md5::{Digest, Md5};
 use server::{Request, Server, file, head};
 use tempfile::TempDir;
@@ -43,7 +43,7 @@ struct Setup {
 impl Setup {
     fn new(address: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let patience = Patience {
+        let patience = RetryPolicy {
             connect: Duration::from_secs(2),
             read: Duration::from_secs(1),
             retries: 2,

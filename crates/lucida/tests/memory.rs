@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use common::shared;
-use lucida::nn::zoo::{self, Options};
+use lucida::nn::applications::{self, Options};
 use lucida::weights;
 
 /// How often a file is loaded: the fastest counts, for a machine may be busy with something else.
@@ -29,7 +29,7 @@ fn vgg16_loads_in_little_more_memory_than_it_needs() {
         let before = peak();
         let load = |_| {
             let start = Instant::now();
-            let mut network = zoo::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
+            let mut network = applications::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
             weights::load_weights(Path::new(&file), &mut network).unwrap();
             let taken = start.elapsed().as_secs_f64();
             assert!(network.weights().iter().all(|weight| weight.values().iter().any(|&value| value != 0.0)));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::hostile::{cut_anywhere, extreme_numbers, flipped_bytes};
 use lucida::nn::Network;
-use lucida::nn::zoo::{self, InitialWeights, Options};
+use lucida::nn::applications::{self, InitialWeights, Options};
 use lucida::weights::{self, Model, onnx};
 
 const FILES: [&str; 4] = ["residual.onnx", "pooled.onnx", "keras_tf.onnx", "keras_tf_gray.onnx"];
@@ -25,7 +25,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let own = folder.join("own.onnx");
     onnx::save_model(
         &Model::new(
-            zoo::lenet5(&Options { initial_weights: InitialWeights::Random(1), ..Default::default() }).unwrap(),
+            applications::lenet5(&Options { initial_weights: InitialWeights::Random(1), ..Default::default() })
+                .unwrap(),
         ),
         &own,
     )

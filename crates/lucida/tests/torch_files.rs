@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use lucida::nn::applications::{self, Options};
 use lucida::nn::layers::{Activation, ActivationKind, BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D};
-use lucida::nn::zoo::{self, Options};
 use lucida::nn::{Network, Plan};
 use lucida::weights::{self, Format, torch};
 use serde_json::Value;
@@ -143,26 +143,26 @@ fn survives(network: Network) {
 #[test]
 fn small_networks_survive_a_round_to_the_bit() {
     survives(network());
-    survives(zoo::mnist_cnn(1).unwrap());
-    survives(zoo::inception_v3(&Options::default().size(75, 75).classes(3)).unwrap());
+    survives(applications::mnist_cnn(1).unwrap());
+    survives(applications::inception_v3(&Options::default().size(75, 75).classes(3)).unwrap());
 }
 
 #[test]
 fn networks_of_torchvision_survive_a_round_to_the_bit() {
     let small = || Options::default().size(64, 64).classes(3);
-    survives(zoo::vgg16(&Options::default().size(32, 32).classes(3)).unwrap());
-    survives(zoo::vgg19_bn(&Options::without_top()).unwrap());
-    survives(zoo::alexnet(&Options::without_top()).unwrap());
-    survives(zoo::resnet18(&small()).unwrap());
-    survives(zoo::resnet50(&small()).unwrap());
-    survives(zoo::inception_v3_torch(&small().size(75, 75)).unwrap());
+    survives(applications::vgg16(&Options::default().size(32, 32).classes(3)).unwrap());
+    survives(applications::vgg19_bn(&Options::without_top()).unwrap());
+    survives(applications::alexnet(&Options::without_top()).unwrap());
+    survives(applications::resnet18(&small()).unwrap());
+    survives(applications::resnet50(&small()).unwrap());
+    survives(applications::inception_v3_torch(&small().size(75, 75)).unwrap());
 }
 
 #[test]
 fn a_network_of_torchvision_is_told_from_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("network.pth");
-    for build in [zoo::squeezenet1_0, zoo::squeezenet1_1] {
+    for build in [applications::squeezenet1_0, applications::squeezenet1_1] {
         let network = filled(build(&Options::default().classes(5)).unwrap());
         torch::save_weights(&network, &path).unwrap();
         let model = weights::load_model(&path).unwrap();

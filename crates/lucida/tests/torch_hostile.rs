@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use common::hostile::{Random, cut_anywhere, extreme_numbers, flipped_bytes, read_all, rounds};
 use lucida::nn::Network;
+use lucida::nn::applications::{self, Options};
 use lucida::nn::layers::{Activation, ActivationKind, BatchNormalization, Conv2D, Dense, Flatten, MaxPooling2D};
-use lucida::nn::zoo::{self, Options};
 use lucida::weights::{self, torch};
 use zip::CompressionMethod::{self, Deflated, Stored};
 
@@ -56,7 +56,7 @@ fn extreme_numbers_do_no_harm() {
 fn damage_to_a_known_network_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("squeezenet.pth");
-    let network = zoo::squeezenet1_1(&Options::default().seed(1)).unwrap();
+    let network = applications::squeezenet1_1(&Options::default().seed(1)).unwrap();
     torch::save_weights(&network, &path).unwrap();
     let bytes = fs::read(&path).unwrap();
     let mut random = Random(60);

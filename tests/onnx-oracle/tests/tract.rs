@@ -7,7 +7,7 @@ use lucida::nn::layers::{
     Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
     ZeroPadding2D,
 };
-use lucida::nn::zoo::{self, InitialWeights};
+use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::{Network, Plan};
 use lucida::weights::{Model, onnx};
 use tract_onnx::prelude::*;
@@ -70,8 +70,8 @@ fn agrees(mut network: Network) {
 }
 
 fn known(name: &str, size: Option<[usize; 2]>, top: bool) {
-    let options = zoo::Options { size, top, initial_weights: InitialWeights::Random(3), ..Default::default() };
-    agrees(zoo::find(name).unwrap().build(&options).unwrap());
+    let options = applications::Options { size, top, initial_weights: InitialWeights::Random(3), ..Default::default() };
+    agrees(applications::find(name).unwrap().build(&options).unwrap());
 }
 
 #[test]

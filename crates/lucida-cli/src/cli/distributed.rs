@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 /// How processes train together.
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Together {
+pub(crate) struct DistributedArgs {
     /// Train with all processes that were started together, each on its part of every batch:
     /// mpirun -n 2 lucida train ... --distributed mpi
     #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "find_lr", help_heading = "Several machines")]

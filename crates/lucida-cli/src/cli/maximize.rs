@@ -43,7 +43,7 @@ pub(crate) struct Filters {
     pub(crate) direction: Option<Direction>,
 
     #[command(flatten)]
-    pub(crate) making: Making,
+    pub(crate) making: MaximizeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub(crate) struct Classes {
     pub(crate) class: Choice,
 
     #[command(flatten)]
-    pub(crate) making: Making,
+    pub(crate) making: MaximizeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ pub(crate) struct DreamArguments {
 
 /// How images are synthesized, and where they are written.
 #[derive(Debug, Args)]
-pub(crate) struct Making {
+pub(crate) struct MaximizeArgs {
     /// Optimization method
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = MethodName::Fourier)]
     pub(crate) method: MethodName,

@@ -51,7 +51,7 @@ pub(crate) struct Style {
     pub(crate) place: FilePlace,
 
     #[command(flatten)]
-    pub(crate) painting: Painting,
+    pub(crate) painting: StyleArgs,
 
     /// How much of each style, in their order, as in 2,1 [default: the same of all]
     #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = positive, conflicts_with = "mask")]
@@ -123,13 +123,13 @@ pub(crate) struct StyleFrames {
     pub(crate) temporal_weight: f64,
 
     #[command(flatten)]
-    pub(crate) painting: Painting,
+    pub(crate) painting: StyleArgs,
 }
 
 /// How images are stylized.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Painting")]
-pub(crate) struct Painting {
+pub(crate) struct StyleArgs {
     /// Where the settings come from that are not given
     #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
     pub(crate) preset: PresetName,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::train::Head;
 
-use super::distributed::Together;
+use super::distributed::DistributedArgs;
 use super::place::result_folder;
 use crate::arguments::{ClassWeights, Size, known_networks};
 use crate::numbers::{part, positive, whole};
@@ -311,7 +311,7 @@ pub(crate) struct TrainingArguments {
     pub(crate) ema: Option<f64>,
 
     #[command(flatten)]
-    pub(crate) together: Together,
+    pub(crate) together: DistributedArgs,
 }
 
 impl TrainingArguments {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::explain::{LayerActivation, Liveliness, MapStyle, activations, feature_maps, overview};
+use lucida::explain::{LayerActivation, MapStatus, MapStyle, activations, feature_maps, overview};
 use lucida::files;
 use lucida::nn::counted;
-use lucida::weights::{Model, Top};
+use lucida::weights::{IncludeTop, Model};
 use serde::Serialize;
 
 use super::subject::Input;
@@ -45,7 +45,7 @@ struct LayerAnswer {
 pub(super) fn run(arguments: &Activations, context: Context) -> Result<()> {
     refuse_folder(arguments.subject.image.as_deref())?;
     let out = &arguments.place.of(&arguments.subject.about(), "activations");
-    let model = open_model(&arguments.model.spec(Top::Unneeded), context)?;
+    let model = open_model(&arguments.model.spec(IncludeTop::Unneeded), context)?;
     let inputs = Input::load(&arguments.subject, out, &model, context)?;
     // Names and places first: a network may take long.
     let layers = layer_names(&model.network, &arguments.layers)?;
@@ -101,7 +101,7 @@ fn one(
 fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
     let finite = || layer.values.iter().copied().filter(|value| value.is_finite());
     let channels = layer.shape.channels();
-    let is_dead = |channel: &usize| Liveliness::of(&layer.map(*channel)) == Liveliness::Dead;
+    let is_dead = |channel: &usize| MapStatus::of(&layer.map(*channel)) == MapStatus::Dead;
     // A unit of a vector is off for this image, and not dead for that.
     let dead = if layer.shape.as_picture().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
     LayerAnswer {

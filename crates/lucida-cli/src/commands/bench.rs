@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use lucida::nn::{Network, PassTime, Plan, StepProfile, StepSeed, TensorRef, counted};
-use lucida::weights::{Top, open_network};
+use lucida::weights::{IncludeTop, open_network};
 use serde::Serialize;
 
 use super::Context;
@@ -49,7 +49,7 @@ struct PassAnswer {
 }
 
 fn plan(arguments: &BenchPlan, context: Context) -> Result<()> {
-    let mut network = open_network(&arguments.model.spec(Top::Unneeded))?;
+    let mut network = open_network(&arguments.model.spec(IncludeTop::Unneeded))?;
     if let Some(layer) = &arguments.cut {
         network = network.cut(layer)?;
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::bulk::{self, Answer, Deal, Question, Results, Source, Tally};
+use lucida::batch_jobs::{self, Answer, Question, Results, Source, Summary, WorkQueue};
 use lucida::nn::{counted, thousands};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,15 +31,15 @@ impl Job<'_> {
         context: Context,
         work: impl FnOnce(Context, &mut dyn FnMut(&mut Question<'_>) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        distributed::share(context, |deal, context| work(context, &mut |question| self.ask(deal, context, question)))
+        distributed::share(context, |queue, context| work(context, &mut |question| self.ask(queue, context, question)))
     }
 
-    fn ask(&self, deal: &dyn Deal, context: Context, question: &mut Question<'_>) -> Result<()> {
+    fn ask(&self, queue: &dyn WorkQueue, context: Context, question: &mut Question<'_>) -> Result<()> {
         let source = Source::of(&self.source)?;
         if let Source::Folder(folder) = &source {
             refuse_within(self.out, folder)?;
         }
-        let results = match deal.leads() {
+        let results = match queue.leads() {
             true => Results::create(
                 self.out,
                 &json!({"command": self.command, "pictures": self.source, "options": self.options}),
@@ -47,8 +47,8 @@ impl Job<'_> {
             false => Results::at(self.out),
         };
         interrupt::catch()?;
-        let tally = bulk::run(deal, &source, &results, question, &mut Bar::new(context.output))?;
-        let Some(Tally { items, before, done, failed }) = tally else { return Ok(()) };
+        let summary = batch_jobs::run(queue, &source, &results, question, &mut Bar::new(context.output))?;
+        let Some(Summary { items, before, done, failed }) = summary else { return Ok(()) };
         let out = self.out.display();
         context.output.result(&format!(
             "{} of {} are done, {} were before: {out}/results.jsonl",

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use lucida::data::{Dataset, Picture, Subset, choose};
 use lucida::explain::{
-    DeconvFigure, Deconvnet, Field, Question, ReceptiveField, Target, outlined_fields, peaks, projection_sheet,
-    strongest_filters,
+    DeconvFigure, Deconvnet, Field, ReceptiveField, Target, TopActivationQuery, outlined_fields, peaks,
+    projection_sheet, strongest_filters,
 };
 use lucida::files;
-use lucida::weights::{Model, Top};
+use lucida::weights::{IncludeTop, Model};
 use serde::Serialize;
 
 use super::maximize::takes_any_size;
@@ -64,7 +64,7 @@ struct Projected {
 
 pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     refuse_folder(arguments.image.as_deref())?;
-    let mut spec = arguments.model.spec(Top::Unneeded);
+    let mut spec = arguments.model.spec(IncludeTop::Unneeded);
     if let (None, Some(path), true) = (spec.size, &arguments.image, takes_any_size(&spec.model)) {
         spec.size = Some(size_in_shape(&Picture::open(path)?));
     }
@@ -183,7 +183,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
     };
     let pictures = Subset::new(set.set(), looked_at.clone())?;
-    let question = Question {
+    let question = TopActivationQuery {
         network,
         preprocessing: model.preprocessing()?,
         layer: &arguments.layer,

@@ -1,16 +1,16 @@
 //! A command that several processes run together.
 
 use anyhow::Result;
-use lucida::bulk::Deal;
+use lucida::batch_jobs::WorkQueue;
 use lucida::nn::ProcessGroup;
 
 use super::Context;
-use crate::cli::Together;
+use crate::cli::DistributedArgs;
 
 /// Runs a command with the group that MPI has started, or alone where none is asked for. All but the first member keep
 /// silent. A member that fails ends the job, and says which one it is.
 pub(super) fn run(
-    wanted: Together,
+    wanted: DistributedArgs,
     context: Context,
     work: impl FnOnce(Option<&dyn ProcessGroup>, Context) -> Result<()>,
 ) -> Result<()> {
@@ -24,7 +24,7 @@ pub(super) fn run(
 }
 
 /// The same for bulk work, by a group in any case.
-pub(super) fn share(context: Context, work: impl FnOnce(&dyn Deal, Context) -> Result<()>) -> Result<()> {
+pub(super) fn share(context: Context, work: impl FnOnce(&dyn WorkQueue, Context) -> Result<()>) -> Result<()> {
     #[cfg(feature = "mpi")]
     return join(crate::cli::WireName::Fp32, context, |group, context| work(group, context));
     #[cfg(not(feature = "mpi"))]

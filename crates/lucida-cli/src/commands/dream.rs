@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter, Picture};
 use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
 use lucida::nn::Network;
-use lucida::weights::{Model, ModelSpec, Top};
+use lucida::weights::{IncludeTop, Model, ModelSpec};
 
 use super::{Context, open_model, refuse_folder_to};
 use crate::bar::Bar;
@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let picture = picture(arguments)?;
     let spec = ModelSpec {
         weights: arguments.weights.clone(),
-        top: Top::Unneeded,
+        top: IncludeTop::Unneeded,
         model: arguments.model.clone(),
         ..arguments.meaning.spec()
     };

@@ -10,7 +10,7 @@ use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, featu
 use lucida::files::{self, csv_field};
 use lucida::nn::{counted, thousands};
 use lucida::plot::{Cell, Grid, Scatter};
-use lucida::weights::{Model, Top};
+use lucida::weights::{IncludeTop, Model};
 use serde::Serialize;
 use serde_json::json;
 
@@ -81,7 +81,7 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         options: json!({"model": format!("{:?}", arguments.model), "layer": arguments.layer}),
     };
     job.share(context, |context, ask| {
-        let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
+        let top = if arguments.layer.is_some() { IncludeTop::Unneeded } else { IncludeTop::Needed };
         let model = open_model(&arguments.model.spec(top), context)?;
         let layer = match &arguments.layer {
             Some(layer) => layer.as_str(),
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         return share(arguments, context);
     }
     let output = context.output;
-    let top = if arguments.layer.is_some() { Top::Unneeded } else { Top::Needed };
+    let top = if arguments.layer.is_some() { IncludeTop::Unneeded } else { IncludeTop::Needed };
     let model = open_model(&arguments.model.spec(top), context)?;
     let layer = match &arguments.layer {
         Some(layer) => layer.as_str(),

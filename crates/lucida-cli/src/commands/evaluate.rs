@@ -14,7 +14,7 @@ use lucida::train::{
     evaluate_remembered,
 };
 use lucida::weights::hub::cache_folder;
-use lucida::weights::{Model, OutputKind, Outputs, Top};
+use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 
 use super::source::Pictures;
@@ -95,7 +95,7 @@ struct Class<'a> {
 pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let output = context.output;
-    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     // What is wrong with the model is said before images are looked for.
     let outputs = Outputs::of_classes(&model).with_context(|| arguments.model.model.clone())?;
     if outputs.kind() == OutputKind::Labels {

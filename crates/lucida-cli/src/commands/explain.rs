@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use lucida::core::{Progress, Step};
 use lucida::data::Picture;
 use lucida::explain::{
-    Account, Explained, Explainer, HeatMap, Method, SanityCheck, Settings, class_name, comparison, find_class,
-    sanity_check, sanity_strips, spatial_layer,
+    CompletenessCheck, Explained, Explainer, HeatMap, Method, SanityCheck, Settings, class_name, comparison,
+    find_class, sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
-use lucida::weights::{Model, OutputKind, Outputs, Top};
+use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 use serde_json::json;
 
@@ -46,7 +46,7 @@ struct Answer<'a> {
     /// Said where a model for digits found none.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
-    methods: Vec<Answered>,
+    methods: Vec<ExplanationJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Vec<Checked>>,
     folder: String,
@@ -71,7 +71,7 @@ impl Found {
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct ExplanationJson {
     method: &'static str,
     score: f32,
     deletion_area: f64,
@@ -118,7 +118,7 @@ struct Shared<'a> {
     found: Found,
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
-    methods: Vec<Answered>,
+    methods: Vec<ExplanationJson>,
     sheet: &'a Path,
 }
 
@@ -149,7 +149,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
     };
     job.share(context, |context, ask| {
         let about = || arguments.model.model.clone();
-        let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+        let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
         let mut explainer = Explainer::new(&model, &settings(arguments, context)).with_context(about)?;
         let preprocessing = model.preprocessing().with_context(about)?;
         let wanted = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
@@ -187,7 +187,7 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     refuse_folder(arguments.image.as_deref())?;
     let is_class = |text: &str| !text.contains(['.', '/', '\\']);
     refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
-    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let settings = settings(arguments, context);
     let about = || arguments.model.model.clone();
     // What is wrong with the model or the class is said before an image is looked for.
@@ -403,9 +403,9 @@ fn row(Explained { map, faithfulness }: &Explained) -> String {
     let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
     let remark = match &map.account {
         _ if map.flat_reason().is_some() => map.flat_reason().unwrap_or_default().to_owned(),
-        Account::Layer(layer) => format!("of {layer}"),
-        Account::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
-        Account::Conservation { score, inputs, biases } => {
+        CompletenessCheck::Layer(layer) => format!("of {layer}"),
+        CompletenessCheck::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
+        CompletenessCheck::Conservation { score, inputs, biases } => {
             format!("hands {inputs:.4} to the pixels and {biases:.4} to biases, of {score:.4}")
         }
         _ => String::new(),
@@ -441,19 +441,19 @@ fn table(checks: &[SanityCheck]) -> String {
     text.trim_end().to_owned()
 }
 
-fn answered(Explained { map, faithfulness }: Explained) -> Answered {
+fn answered(Explained { map, faithfulness }: Explained) -> ExplanationJson {
     let remark = map.flat_reason();
     let (layer, sum) = match map.account {
-        Account::Layer(layer) => (Some(layer), None),
-        Account::Completeness { sum, difference, .. } => {
+        CompletenessCheck::Layer(layer) => (Some(layer), None),
+        CompletenessCheck::Completeness { sum, difference, .. } => {
             (None, Some(Sum { pixels: sum, biases: 0.0, expected: difference }))
         }
-        Account::Conservation { score, inputs, biases } => {
+        CompletenessCheck::Conservation { score, inputs, biases } => {
             (None, Some(Sum { pixels: inputs, biases, expected: score }))
         }
         _ => (None, None),
     };
-    Answered {
+    ExplanationJson {
         method: map.method.name(),
         score: map.score,
         deletion_area: faithfulness.deletion_area(),

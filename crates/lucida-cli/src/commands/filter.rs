@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::data::{Filter as Resampling, Picture};
 use lucida::explain::{CannyThresholds, Kernel, activation_before, canny, filtered};
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{ModelSpec, Top, open};
+use lucida::weights::{IncludeTop, ModelSpec, open};
 use lucida::{files, nearest_name};
 
 use super::subject::Input;
@@ -100,7 +100,7 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
 
 /// What a learned filter answers to the image.
 fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
-    let model = open(&ModelSpec { top: Top::Unneeded, ..ModelSpec::new(name) })?;
+    let model = open(&ModelSpec { top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?;
     let input = Input::open(&arguments.image, &model, context)?;
     let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
         .with_context(|| name.to_owned())?;

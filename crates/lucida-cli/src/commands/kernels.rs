@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
 use lucida::files;
 use lucida::plot::Scope;
-use lucida::weights::{Top, open};
+use lucida::weights::{IncludeTop, open};
 
 use super::Context;
 use super::tables::{file_name, layer_names};
@@ -13,7 +13,7 @@ use crate::cli::Kernels;
 pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     let output = context.output;
     let folder = &arguments.place.of(&arguments.model.about(), "kernels");
-    let network = open(&arguments.model.spec(Top::Unneeded))?.network;
+    let network = open(&arguments.model.spec(IncludeTop::Unneeded))?.network;
     let layers = match arguments.layer.as_slice() {
         [] => layers_with_kernels(&network),
         some => layer_names(&network, some)?,

@@ -8,16 +8,16 @@ use lucida::data::Picture;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::explain::{ClassScore, class_name};
 use lucida::files::{self, SetAside};
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::plot::{Cell, Grid, short_number};
-use lucida::weights::{BUILTIN, Model, OutputKind, Outputs, Top};
+use lucida::weights::{BUILTIN, IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 
 use super::tables::file_name;
 use super::{Context, open_model, refuse_class_for_names};
 use crate::arguments::Choice;
 use crate::bar::Bar;
-use crate::cli::{Classes, Filters, Making, MethodName};
+use crate::cli::{Classes, Filters, MaximizeArgs, MethodName};
 use crate::interrupt;
 use crate::output::{percent, seconds};
 
@@ -34,13 +34,13 @@ struct Answer<'a> {
     model: &'a str,
     layer: &'a str,
     method: &'static str,
-    images: Vec<Answered>,
+    images: Vec<MaximizedJson>,
     file: String,
     seconds: f64,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct MaximizedJson {
     #[serde(flatten)]
     of: Of,
     /// The objective for the image.
@@ -60,7 +60,7 @@ enum Of {
 }
 
 pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
-    let mut spec = arguments.model.spec(Top::Unneeded);
+    let mut spec = arguments.model.spec(IncludeTop::Unneeded);
     if spec.size.is_none() && takes_any_size(&spec.model) {
         spec.size = Some([SIDE, SIDE]);
     }
@@ -89,14 +89,14 @@ pub(super) fn filters(arguments: &Filters, context: Context) -> Result<()> {
 
 /// Whether a name means a known network that can do without its classifier.
 pub(super) fn takes_any_size(model: &str) -> bool {
-    let known = || zoo::find(model).is_ok_and(|known| known.parameters_without_top.is_some());
+    let known = || applications::find(model).is_ok_and(|known| known.parameters_without_top.is_some());
     !Path::new(model).exists() && (model == BUILTIN || known())
 }
 
 pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
     let is_class = |text: &str| text.parse::<Choice>().is_ok();
     refuse_class_for_names(arguments.model.meaning.classes.as_deref(), is_class)?;
-    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let sigmoid = outputs.kind() == OutputKind::TwoClasses;
     let seed = arguments.making.seed;
@@ -143,7 +143,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(self, making: &Making, context: Context) -> Result<()> {
+    fn run(self, making: &MaximizeArgs, context: Context) -> Result<()> {
         let started = Instant::now();
         interrupt::catch()?;
         let out = making.place.of(&self.about, "png");
@@ -193,7 +193,7 @@ impl Work<'_> {
         }
     }
 
-    fn method(&self, making: &Making) -> Result<Method> {
+    fn method(&self, making: &MaximizeArgs) -> Result<Method> {
         let (steps, seed) = (making.steps.map(|steps| steps as usize), making.seed);
         Ok(match making.method {
             MethodName::Fourier => {
@@ -230,7 +230,7 @@ impl Work<'_> {
         Ok((0..made.len()).map(|index| all[index].get(class(index)).copied()).collect())
     }
 
-    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &Making) -> Result<Picture> {
+    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &MaximizeArgs) -> Result<Picture> {
         let keras_vis = making.method == MethodName::KerasVis;
         let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
         // The grid of the package has no captions, and images as they are.
@@ -268,11 +268,11 @@ impl Work<'_> {
         probabilities: &[Option<f32>],
         out: &Path,
         taken: f64,
-        making: &Making,
+        making: &MaximizeArgs,
         context: Context,
     ) -> Result<()> {
         if making.json {
-            let images = made.iter().zip(probabilities).map(|((of, found), &probability)| Answered {
+            let images = made.iter().zip(probabilities).map(|((of, found), &probability)| MaximizedJson {
                 of: of.clone(),
                 value: found.value,
                 probability,

@@ -5,11 +5,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
-use lucida::bulk::lines;
+use lucida::batch_jobs::lines;
 use lucida::data::{Limits, Picture};
 use lucida::explain::class_name;
 use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
-use lucida::weights::{Model, Outputs, Top};
+use lucida::weights::{IncludeTop, Model, Outputs};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,13 +31,13 @@ const MAX_BYTES: usize = 256 << 20;
 struct Answer<'a> {
     model: &'a str,
     class_names: Vec<String>,
-    predictions: Vec<Answered>,
+    predictions: Vec<PredictionJson>,
     /// The images that could not be read.
     errors: Vec<Failed>,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct PredictionJson {
     #[serde(flatten)]
     input: Input,
     #[serde(flatten)]
@@ -136,7 +136,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
         );
     }
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
-    let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+    let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
     let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
     let table = arguments.csv.as_ref().map(|_| {
@@ -179,7 +179,7 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
         options: Value::from(format!("{:?}", arguments.model)),
     };
     job.share(context, |context, ask| {
-        let model = open_model(&arguments.model.spec(Top::Needed), context)?;
+        let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
         ask(&mut |picture, _| {
             let said = Said::new(&model, predictor.predict(picture)?);
@@ -227,7 +227,7 @@ struct Session<'a> {
     context: Context,
     model: &'a Model,
     /// What is to be printed as JSON.
-    answers: Vec<Answered>,
+    answers: Vec<PredictionJson>,
     /// The files of folders that cannot be used.
     skipped: Vec<Failed>,
     /// What is to be written as a table, if one is.
@@ -397,7 +397,7 @@ impl Session<'_> {
             table.push(&name, label, &predicted, digit_found);
         }
         if self.arguments.json {
-            self.answers.push(Answered { input, said: Said::new(self.model, predicted), digit_found });
+            self.answers.push(PredictionJson { input, said: Said::new(self.model, predicted), digit_found });
             return Ok(());
         }
         let said = self.sentence(&predicted);

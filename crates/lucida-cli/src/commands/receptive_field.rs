@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lucida::explain::{EffectiveField, Measurement, ReceptiveField, effective_field, noise, receptive_fields};
 use lucida::nn::Network;
 use lucida::plot::{Cell, Grid};
-use lucida::weights::{Model, Top, open_network};
+use lucida::weights::{IncludeTop, Model, open_network};
 use lucida::{Error, files};
 use serde::Serialize;
 
@@ -52,8 +52,8 @@ struct Effective {
 
 pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<()> {
     let (measured, network) = match arguments.effective {
-        true => (Some(open_model(&arguments.model.spec(Top::Unneeded), context)?), None),
-        false => (None, Some(open_network(&arguments.model.spec(Top::Unneeded))?)),
+        true => (Some(open_model(&arguments.model.spec(IncludeTop::Unneeded), context)?), None),
+        false => (None, Some(open_network(&arguments.model.spec(IncludeTop::Unneeded))?)),
     };
     let network = match (&measured, &network) {
         (Some(model), _) => &model.network,

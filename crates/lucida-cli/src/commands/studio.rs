@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use lucida::weights::{ModelSpec, Top};
+use lucida::weights::{IncludeTop, ModelSpec};
 use lucida_studio::{Limits, Options, Server, Source as Pictures};
 
 use super::{Context, open_model};
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
         network: arguments.network.clone(),
         size: arguments.size.map(|size| [size.height, size.width]),
         // Filters can be looked at without classes.
-        top: Top::Optional,
+        top: IncludeTop::Optional,
         ..arguments.meaning.spec()
     };
     let model = arguments.model.as_ref().map(spec);

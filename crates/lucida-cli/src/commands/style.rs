@@ -14,7 +14,7 @@ use lucida::style::{
     self, Canvas, ColorMode, GifRecorder, InitialImage, Lbfgs, Original, Pooling, Preset, StyleConfig, StyleLoss,
     StyleNetwork, StyleOptimizer, StyleRequest, StyledImage, transfer,
 };
-use lucida::{bulk, nearest_name};
+use lucida::{batch_jobs, nearest_name};
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use super::{Context, refuse_within, shell_word};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
-use crate::cli::{KeepColors, Painting, PoolingName, PresetName, Style, StyleLossName, StyleOptimizerName};
+use crate::cli::{KeepColors, PoolingName, PresetName, Style, StyleArgs, StyleLossName, StyleOptimizerName};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
@@ -159,7 +159,7 @@ fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
 fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "a folder has many images")?;
     let bits: u8 = arguments.bits.parse()?;
-    let source = bulk::Source::of(&arguments.content.display().to_string())?;
+    let source = batch_jobs::Source::of(&arguments.content.display().to_string())?;
     let items = source.list()?;
     if items.is_empty() {
         bail!("{}: holds no image", arguments.content.display());
@@ -218,7 +218,7 @@ impl Brush<'_> {
         let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
-        let mut way = Way::new(arguments, job, settings)?;
+        let mut way = PreviewRecorder::new(arguments, job, settings)?;
         let mut written = Ok(());
         let made = transfer(network, job, settings, &mut |step: &Step<'_>| {
             let flow = bar.borrow_mut().update(step);
@@ -317,7 +317,7 @@ fn check(job: &StyleRequest, settings: &StyleConfig, arguments: &Style) -> Resul
     })
 }
 
-impl Painting {
+impl StyleArgs {
     /// The network and the settings of a command line.
     pub(super) fn open(&self, context: Context) -> Result<(StyleNetwork, StyleConfig)> {
         let model = style::choose_network(self.network.as_deref(), self.weights.as_deref())?;
@@ -418,7 +418,7 @@ fn preview_name(number: usize) -> String {
 }
 
 /// What is shown and written on the way.
-struct Way<'a> {
+struct PreviewRecorder<'a> {
     arguments: &'a Style,
     film: Option<GifRecorder>,
     screen: Option<Screen>,
@@ -427,7 +427,7 @@ struct Way<'a> {
     written: usize,
 }
 
-impl<'a> Way<'a> {
+impl<'a> PreviewRecorder<'a> {
     fn new(arguments: &'a Style, job: &StyleRequest, settings: &StyleConfig) -> Result<Self> {
         let film = arguments.gif.is_some().then(|| job.check(settings).map(GifRecorder::new)).transpose()?;
         let screen = if arguments.show { Screen::detect() } else { None };

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::nn::{self, Network};
-use lucida::weights::{Top, open_network};
+use lucida::weights::{IncludeTop, open_network};
 use serde::Serialize;
 
 use super::Context;
@@ -29,7 +29,7 @@ struct Layer<'a> {
 }
 
 pub(super) fn run(arguments: &Summary, context: Context) -> Result<()> {
-    let network = open_network(&arguments.model.spec(Top::Unneeded))?;
+    let network = open_network(&arguments.model.spec(IncludeTop::Unneeded))?;
     if arguments.json {
         return context.output.json(&answer(&network));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use lucida::nn::{thousands, zoo};
+use lucida::nn::{applications, thousands};
 use lucida::weights::hub::{Hub, Published, State, published};
 use lucida::weights::{BUILTIN, builtin_vgg16};
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Zoo, context: Context) -> Result<()> {
     let there =
         |file: &Published| matches!(hub.state(file), State::Present | State::Foreign(_)).then(|| hub.path(file));
     let mut networks: Vec<Known> = Vec::new();
-    for known in zoo::ALL {
+    for known in applications::ALL {
         let weights = match (published(known, true), published(known, false)) {
             (Ok(with), Ok(without)) => Weights::Published { with_top: there(with), without_top: there(without) },
             _ => Weights::None,

@@ -171,12 +171,12 @@ fn shown(network: &Network) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lucida::nn::zoo::{self, Options};
+    use lucida::nn::applications::{self, Options};
 
     #[test]
     fn few_layers_of_deep_networks() {
-        assert_eq!(shown(&zoo::mnist_cnn(1).unwrap()).len(), 8);
-        let network = zoo::find("inception-v3").unwrap().build(&Options::default()).unwrap();
+        assert_eq!(shown(&applications::mnist_cnn(1).unwrap()).len(), 8);
+        let network = applications::find("inception-v3").unwrap().build(&Options::default()).unwrap();
         let layers = shown(&network);
         assert!((8..=LAYERS).contains(&layers.len()));
         assert!(layers.iter().any(|&node| network.nodes()[node].name() == "mixed7"), "{layers:?}");

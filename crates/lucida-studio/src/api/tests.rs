@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::weights::Model;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -23,7 +23,7 @@ fn studio() -> (tempfile::TempDir, Router) {
     let run = folder.path().join("digits");
     std::fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
-    let model = Model { preprocessing, ..Model::new(zoo::mnist_cnn(1).unwrap()) };
+    let model = Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) };
     lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
     let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
     let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());

@@ -80,7 +80,7 @@ impl<'a> Loader<'a> {
         }
         self.preprocessing.check()?;
         let all: Vec<&[usize]> = batches(order, batch_size)?.collect();
-        let shelf = Shelf { state: Mutex::default(), changed: Condvar::new(), ahead: self.ahead };
+        let shelf = PrefetchQueue { state: Mutex::default(), changed: Condvar::new(), ahead: self.ahead };
         std::thread::scope(|scope| {
             // However this ends, the threads are told to.
             let _end = End(&shelf);
@@ -102,7 +102,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Makes batches until there are none left or nobody wants more.
-    fn work(&self, all: &[&[usize]], shelf: &Shelf) {
+    fn work(&self, all: &[&[usize]], shelf: &PrefetchQueue) {
         let _end = EndOnPanic(shelf);
         while let Some((number, buffer)) = shelf.next(all.len()) {
             shelf.put(number, self.fill(all[number], buffer));
@@ -131,7 +131,7 @@ struct Filled {
 }
 
 /// Where batches lie from their making to their use.
-struct Shelf {
+struct PrefetchQueue {
     state: Mutex<State>,
     changed: Condvar,
     ahead: usize,
@@ -149,7 +149,7 @@ struct State {
     ended: bool,
 }
 
-impl Shelf {
+impl PrefetchQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,7 +199,7 @@ impl Shelf {
 }
 
 /// Ends the work when it goes.
-struct End<'a>(&'a Shelf);
+struct End<'a>(&'a PrefetchQueue);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
@@ -208,7 +208,7 @@ impl Drop for End<'_> {
 }
 
 /// Ends the work when its thread dies, so that nobody waits for what will not come.
-struct EndOnPanic<'a>(&'a Shelf);
+struct EndOnPanic<'a>(&'a PrefetchQueue);
 
 impl Drop for EndOnPanic<'_> {
     fn drop(&mut self) {
@@ -226,14 +226,14 @@ mod tests {
     use crate::data::{Colour, LabelledImages, Picture};
 
     /// Images of one pixel, which is their number; those over `bad` cannot be read, and `panics` panics.
-    struct Numbers {
+    struct BatchCursor {
         images: LabelledImages,
         bad: usize,
         panics: usize,
         made: AtomicUsize,
     }
 
-    impl Numbers {
+    impl BatchCursor {
         fn new(len: usize) -> Self {
             let names = vec!["even".to_owned(), "odd".to_owned()];
             let labels = (0..len).map(|index| index % 2).collect();
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    impl Dataset for Numbers {
+    impl Dataset for BatchCursor {
         fn len(&self) -> usize {
             self.images.len()
         }
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn batches_come_in_order_whatever_the_number_of_threads() {
-        let (set, preprocessing) = (Numbers::new(50), preprocessing());
+        let (set, preprocessing) = (BatchCursor::new(50), preprocessing());
         let order: Vec<usize> = (0..50).rev().collect();
         for threads in [1, 2, 5] {
             let mut seen = Vec::new();
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn no_more_than_a_few_batches_are_made_ahead() {
-        let (set, preprocessing) = (Numbers::new(100), preprocessing());
+        let (set, preprocessing) = (BatchCursor::new(100), preprocessing());
         let order: Vec<usize> = (0..100).collect();
         let all = Loader::new(&set, &preprocessing).threads(2).each(&order, 5, |batch| {
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -303,7 +303,7 @@ mod tests {
     fn the_first_error_is_told_and_a_panic_is_passed_on() {
         let preprocessing = preprocessing();
         let order: Vec<usize> = (0..50).collect();
-        let set = Numbers { bad: 23, ..Numbers::new(50) };
+        let set = BatchCursor { bad: 23, ..BatchCursor::new(50) };
         let mut batches = 0;
         let error = Loader::new(&set, &preprocessing).threads(4).each(&order, 10, |_| {
             batches += 1;
@@ -313,7 +313,7 @@ mod tests {
         assert!(Loader::new(&set, &preprocessing).each(&[50], 1, |_| Ok(true)).is_err());
         assert!(Loader::new(&set, &preprocessing).each(&[0], 0, |_| Ok(true)).is_err());
 
-        let set = Numbers { panics: 23, ..Numbers::new(50) };
+        let set = BatchCursor { panics: 23, ..BatchCursor::new(50) };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _ = Loader::new(&set, &preprocessing).threads(2).each(&order, 10, |_| Ok(true));
         }));

@@ -66,7 +66,7 @@ pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) 
 
 /// How much of a map there is to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveliness {
+pub enum MapStatus {
     /// Its values differ.
     Alive,
     /// All values are equal, but not zero (or none is a finite number).
@@ -75,7 +75,7 @@ pub enum Liveliness {
     Dead,
 }
 
-impl Liveliness {
+impl MapStatus {
     /// Of a map's values. Differences that are no more than the rounding of 32-bit sums do not count.
     pub fn of(map: &[f32]) -> Self {
         let finite = || map.iter().copied().filter(|value| value.is_finite());
@@ -93,12 +93,12 @@ impl Liveliness {
 /// A map as 8-bit levels as F. Chollet's "Deep learning with Python" (2017, section 5.4.1) shows it: less its mean, over
 /// its deviation, times 64, plus 128, cut off at 0 and 255, the fraction dropped. A map without a deviation is 128
 /// everywhere. What is no finite number does not count for mean and deviation, and becomes 0.
-pub fn notebook_levels(map: &[f32]) -> Vec<u8> {
+pub fn chollet_normalization(map: &[f32]) -> Vec<u8> {
     let finite = || map.iter().copied().filter(|value| value.is_finite()).map(f64::from);
     let count = finite().count().max(1) as f64;
     let mean = finite().sum::<f64>() / count;
     let deviation = (finite().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let factor = if Liveliness::of(map) == Liveliness::Alive { 64.0 / deviation } else { 0.0 };
+    let factor = if MapStatus::of(map) == MapStatus::Alive { 64.0 / deviation } else { 0.0 };
     let level = |&value: &f32| match value {
         // A cast drops the fraction and cuts off.
         value if value.is_finite() => ((f64::from(value) - mean) * factor + 128.0) as u8,
@@ -110,11 +110,11 @@ pub fn notebook_levels(map: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn all_layers_that_compute_or_those_asked_for() {
-        let network = zoo::mnist_cnn(3).unwrap();
+        let network = applications::mnist_cnn(3).unwrap();
         let input: Vec<f32> = (0..784).map(|i| (i % 29) as f32 / 29.0).collect();
         let all = activations(&network, &[], &input, Cpu::detect()).unwrap();
         let names: Vec<&str> = all.iter().map(|one| one.layer.as_str()).collect();
@@ -135,20 +135,20 @@ mod tests {
     /// np.clip(x, 0, 255).astype('uint8') is [75, 91, 107, 237]
     #[test]
     fn levels_are_those_of_the_notebook() {
-        assert_eq!(notebook_levels(&[0.0, 1.0, 2.0, 10.0]), [75, 91, 107, 237]);
+        assert_eq!(chollet_normalization(&[0.0, 1.0, 2.0, 10.0]), [75, 91, 107, 237]);
         let mut spike = vec![0.0; 99];
         spike.push(1.0);
-        assert_eq!(notebook_levels(&spike)[98..], [121, 255]);
-        assert_eq!(notebook_levels(&[3.0, 3.0]), [128, 128]);
-        assert_eq!(notebook_levels(&[f32::NAN, 0.0, 2.0]), [0, 64, 192]);
-        assert_eq!(notebook_levels(&[f32::MAX, f32::MIN]), [192, 64]);
+        assert_eq!(chollet_normalization(&spike)[98..], [121, 255]);
+        assert_eq!(chollet_normalization(&[3.0, 3.0]), [128, 128]);
+        assert_eq!(chollet_normalization(&[f32::NAN, 0.0, 2.0]), [0, 64, 192]);
+        assert_eq!(chollet_normalization(&[f32::MAX, f32::MIN]), [192, 64]);
     }
 
     #[test]
     fn dead_constant_and_alive() {
-        assert_eq!(Liveliness::of(&[0.0, -0.0]), Liveliness::Dead);
-        assert_eq!(Liveliness::of(&[1.0, 1.0 + f32::EPSILON]), Liveliness::Constant);
-        assert_eq!(Liveliness::of(&[f32::NAN, f32::INFINITY]), Liveliness::Constant);
-        assert_eq!(Liveliness::of(&[0.0, 1e-20]), Liveliness::Alive);
+        assert_eq!(MapStatus::of(&[0.0, -0.0]), MapStatus::Dead);
+        assert_eq!(MapStatus::of(&[1.0, 1.0 + f32::EPSILON]), MapStatus::Constant);
+        assert_eq!(MapStatus::of(&[f32::NAN, f32::INFINITY]), MapStatus::Constant);
+        assert_eq!(MapStatus::of(&[0.0, 1e-20]), MapStatus::Alive);
     }
 }

@@ -1,6 +1,6 @@
 //! Feature maps as images: a sheet for each layer, and one of all layers.
 
-use super::activations::{LayerActivation, Liveliness, notebook_levels};
+use super::activations::{LayerActivation, MapStatus, chollet_normalization};
 use super::sheet::{hatched, zoom_to};
 use crate::Result;
 use crate::data::Picture;
@@ -22,7 +22,7 @@ const ROW: usize = 8;
 /// How values become colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MapScale {
-    /// Each map alone, as [`notebook_levels`] has it.
+    /// Each map alone, as [`chollet_normalization`] has it.
     #[default]
     Notebook,
     /// Each map alone, from its least value to its greatest.
@@ -46,7 +46,7 @@ impl MapStyle {
     fn picture(&self, map: &[f32], width: usize, height: usize, extent: (f32, f32)) -> Result<Picture> {
         let (normalize, values) = match self.scale {
             MapScale::Notebook => {
-                let levels = notebook_levels(map).into_iter().zip(map);
+                let levels = chollet_normalization(map).into_iter().zip(map);
                 let unit =
                     |(level, value): (u8, &f32)| if value.is_nan() { f32::NAN } else { f32::from(level) / 255.0 };
                 return crate::plot::float_map(
@@ -132,12 +132,12 @@ fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Re
     (0..shown)
         .map(|channel| {
             let map = activation.map(channel);
-            let (picture, caption) = match Liveliness::of(&map) {
-                Liveliness::Dead => (hatched(width, height, zoom), format!("{channel} dead")),
-                Liveliness::Constant => {
+            let (picture, caption) = match MapStatus::of(&map) {
+                MapStatus::Dead => (hatched(width, height, zoom), format!("{channel} dead")),
+                MapStatus::Constant => {
                     (style.picture(&map, width, height, extent)?, format!("{channel} all {:.3}", map[0]))
                 }
-                Liveliness::Alive => (style.picture(&map, width, height, extent)?, channel.to_string()),
+                MapStatus::Alive => (style.picture(&map, width, height, extent)?, channel.to_string()),
             };
             Ok(Cell::new(picture).caption(caption))
         })

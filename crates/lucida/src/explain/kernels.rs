@@ -135,11 +135,11 @@ fn kernel(network: &Network, node: usize) -> Option<(&Weight, [usize; 4])> {
 mod tests {
     use super::*;
     use crate::nn::layers::{Conv2D, Flatten};
-    use crate::nn::{Layer, zoo};
+    use crate::nn::{Layer, applications};
 
     #[test]
     fn sheets_of_gray_colour_and_deep_kernels() {
-        let mut network = zoo::mnist_cnn(2).unwrap();
+        let mut network = applications::mnist_cnn(2).unwrap();
         assert_eq!(layers_with_kernels(&network), ["conv2d", "conv2d_1", "conv2d_2"]);
         let style = KernelStyle::default();
         let whole = kernel_sheet(&network, "conv2d", &style).unwrap();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn layers_without_kernels_are_refused_and_others_named() {
-        let network = zoo::mnist_cnn(2).unwrap();
+        let network = applications::mnist_cnn(2).unwrap();
         let refused = |layer: &str| kernel_sheet(&network, layer, &KernelStyle::default()).unwrap_err().to_string();
         let message = refused("dense");
         assert!(message.contains("dense (Dense)") && message.contains("conv2d, conv2d_1, conv2d_2"), "{message}");

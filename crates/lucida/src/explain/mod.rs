@@ -20,10 +20,10 @@ mod score;
 mod sheet;
 mod top_activations;
 
-pub use activations::{LayerActivation, Liveliness, activations, notebook_levels};
+pub use activations::{LayerActivation, MapStatus, activations, chollet_normalization};
 pub use attribution::{
-    Account, Baseline, Explained, Explainer, Faithfulness, HeatMap, Method, SanityCheck, SanityStage, Settings,
-    comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
+    Baseline, CompletenessCheck, Explained, Explainer, Faithfulness, HeatMap, Method, SanityCheck, SanityStage,
+    Settings, comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
 };
 pub use class::{class_name, find_class};
 pub use classic_filters::{CannyThresholds, Kernel, Plane, canny, filtered};
@@ -37,4 +37,4 @@ pub use receptive_field::{
     EffectiveField, Field, Measurement, ReceptiveField, Span, effective_field, noise, receptive_field, receptive_fields,
 };
 pub use score::ClassScore;
-pub use top_activations::{Excitation, Question, TopActivations, top_activations};
+pub use top_activations::{TopActivation, TopActivationQuery, TopActivations, top_activations};

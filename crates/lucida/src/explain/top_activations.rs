@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 
 /// A filter's strongest activation in one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Excitation {
+pub struct TopActivation {
     /// The number of the image in its set.
     pub image: usize,
     /// The row and column of the activation in the layer's layout.
@@ -31,7 +31,7 @@ pub struct Excitation {
 pub struct TopActivations {
     /// For each filter that was asked for: its strongest activations, at most one of each image, the strongest first and
     /// of equal ones that of the earlier image. An activation of zero is none: a dead filter has an empty list.
-    pub filters: Vec<Vec<Excitation>>,
+    pub filters: Vec<Vec<TopActivation>>,
     /// Images that were looked at.
     pub images: usize,
     /// Images that could not be read, and why.
@@ -40,7 +40,7 @@ pub struct TopActivations {
 
 /// A layer, and how to look at it.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct TopActivationQuery<'a> {
     /// The network.
     pub network: &'a Network,
     /// How an image becomes its input.
@@ -60,8 +60,12 @@ pub struct Question<'a> {
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
 /// first image's error when none can be read; [`Error::Interrupted`] when `progress` stops it.
-pub fn top_activations(question: &Question, set: &dyn Dataset, progress: &mut dyn Progress) -> Result<TopActivations> {
-    let Question { network, layer, filters, count, cpu, .. } = *question;
+pub fn top_activations(
+    question: &TopActivationQuery,
+    set: &dyn Dataset,
+    progress: &mut dyn Progress,
+) -> Result<TopActivations> {
+    let TopActivationQuery { network, layer, filters, count, cpu, .. } = *question;
     let field = receptive_field(network, layer)?;
     filters.iter().try_for_each(|&filter| check_filter(&field, filter))?;
     let point = point(network, layer)?;
@@ -91,7 +95,7 @@ pub fn top_activations(question: &Question, set: &dyn Dataset, progress: &mut dy
             found.images += 1;
             for (&filter, best) in filters.iter().zip(&mut found.filters) {
                 let (position, activation) = strongest(values, layout, filter);
-                keep(best, count, Excitation { image, position, activation });
+                keep(best, count, TopActivation { image, position, activation });
             }
         }
         report(progress, &Step::new(Unit::Images, first + images.len(), set.len()))?;
@@ -105,7 +109,7 @@ pub fn top_activations(question: &Question, set: &dyn Dataset, progress: &mut dy
 /// Reads images into a batch, on as many threads as there are: decoding takes as long as a small network. One that
 /// cannot be read is left blank.
 fn fill(
-    question: &Question,
+    question: &TopActivationQuery,
     set: &dyn Dataset,
     images: &[usize],
     input: &mut [f32],
@@ -138,7 +142,7 @@ fn fill(
 }
 
 /// Puts an activation into a list of the `count` strongest, the strongest first, if it belongs there.
-fn keep(best: &mut Vec<Excitation>, count: usize, new: Excitation) {
+fn keep(best: &mut Vec<TopActivation>, count: usize, new: TopActivation) {
     if !new.activation.is_finite() || new.activation == 0.0 {
         return;
     }
@@ -155,15 +159,19 @@ mod tests {
 
     use super::*;
     use crate::data::{LabelledImages, Mnist, Picture, Subset};
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
-    fn question<'a>(network: &'a Network, preprocessing: &'a Preprocessing, filters: &'a [usize]) -> Question<'a> {
-        Question { network, preprocessing, layer: "conv2d_1", filters, count: 9, cpu: Cpu::detect() }
+    fn question<'a>(
+        network: &'a Network,
+        preprocessing: &'a Preprocessing,
+        filters: &'a [usize],
+    ) -> TopActivationQuery<'a> {
+        TopActivationQuery { network, preprocessing, layer: "conv2d_1", filters, count: 9, cpu: Cpu::detect() }
     }
 
     #[test]
     fn the_best_nine_are_those_of_a_full_sort() {
-        let mut network = zoo::mnist_cnn(8).unwrap();
+        let mut network = applications::mnist_cnn(8).unwrap();
         // Filter 5 is dead.
         let bias = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d_1/bias").unwrap();
         bias.values_mut()[5] = -1e3;
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn pictures_that_cannot_be_read_are_skipped_and_named() {
-        let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
+        let (network, preprocessing) = (applications::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let question = question(&network, &preprocessing, &[0, 1]);
         let found = top_activations(&question, &few(|index| index % 3 == 1), &mut ()).unwrap();
         assert_eq!(found.images, 5);
@@ -253,11 +261,11 @@ mod tests {
 
     #[test]
     fn mistakes_and_interruptions() {
-        let (network, preprocessing) = (zoo::mnist_cnn(8).unwrap(), Preprocessing::mnist());
+        let (network, preprocessing) = (applications::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let set = few(|_| false);
-        let asked = |question: Question| top_activations(&question, &set, &mut ()).unwrap_err().to_string();
+        let asked = |question: TopActivationQuery| top_activations(&question, &set, &mut ()).unwrap_err().to_string();
         assert!(asked(question(&network, &preprocessing, &[48])).contains("conv2d_1 has no filter 48"));
-        let nowhere = Question { layer: "conv2d_11", ..question(&network, &preprocessing, &[0]) };
+        let nowhere = TopActivationQuery { layer: "conv2d_11", ..question(&network, &preprocessing, &[0]) };
         assert!(asked(nowhere).contains("did you mean \"conv2d_1\""));
         let mut stop = |_: &Step<'_>| ControlFlow::Break(());
         let stopped = top_activations(&question(&network, &preprocessing, &[0]), &set, &mut stop);

@@ -9,6 +9,7 @@
 //! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
 //! channel, filter).
 
+pub mod applications;
 mod backward_rule;
 mod gradient_check;
 mod initializer;
@@ -25,7 +26,6 @@ mod summary;
 #[cfg(test)]
 mod testing;
 mod weight;
-pub mod zoo;
 
 pub use backward_rule::BackwardRule;
 pub use gradient_check::check_gradients;

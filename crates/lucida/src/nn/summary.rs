@@ -88,11 +88,11 @@ mod tests {
         let counts = [counted(0, "step"), counted(1, "step"), counted(2000, "step"), counted(2, "class")];
         assert_eq!(counts, ["0 steps", "1 step", "2,000 steps", "2 classes"]);
     }
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn the_table_of_the_mnist_network() {
-        let text = summary(&zoo::mnist_cnn(1).unwrap());
+        let text = summary(&applications::mnist_cnn(1).unwrap());
         for expected in [
             "Model: \"mnist_cnn\"",
             "│ conv2d_1 (Conv2D)",

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::apart::{Apart, Depth};
+use super::deconstruct::{Deconstruction, Depth};
 use super::{page, pictures};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::files::{self, SetAside};
-use crate::nn::{Schedule, zoo};
+use crate::nn::{Schedule, applications};
 use crate::train::{Callback, Evaluation, TrainConfig, TrainResult, Trainer, evaluate};
 use crate::weights::{Model, safetensors};
 use crate::{Cpu, Error, Result};
@@ -76,14 +76,14 @@ impl Demo {
         pictures::CONFUSION,
         pictures::MISTAKES,
         pictures::KERNELS,
-        Apart::FILES[0],
-        Apart::FILES[1],
-        Apart::FILES[2],
-        Apart::FILES[3],
-        Apart::FILES[4],
-        Apart::FILES[5],
-        Apart::FILES[6],
-        Apart::FILES[7],
+        Deconstruction::FILES[0],
+        Deconstruction::FILES[1],
+        Deconstruction::FILES[2],
+        Deconstruction::FILES[3],
+        Deconstruction::FILES[4],
+        Deconstruction::FILES[5],
+        Deconstruction::FILES[6],
+        Deconstruction::FILES[7],
     ];
 
     /// Reads the built-in digits and splits them.
@@ -146,7 +146,7 @@ impl Demo {
         let mut model = Model {
             preprocessing: Some(Preprocessing::mnist()),
             class_names: self.digits.class_names().to_vec(),
-            ..Model::new(zoo::mnist_cnn(config.seed)?)
+            ..Model::new(applications::mnist_cnn(config.seed)?)
         };
         let before = Instant::now();
         let training = Trainer::new(config.clone()).callback(callback).fit(&mut model, &train, Some(&validation))?;
@@ -164,7 +164,7 @@ impl Demo {
 }
 
 impl DemoResult<'_> {
-    /// Takes the network apart, and writes the page, the images and the model into a folder: [`Demo::FILES`]. The page
+    /// Takes the network deconstruct, and writes the page, the images and the model into a folder: [`Demo::FILES`]. The page
     /// comes last, so that where there is one, the rest is there too.
     ///
     /// # Errors
@@ -172,12 +172,12 @@ impl DemoResult<'_> {
     pub fn save(&self, folder: &Path, depth: &Depth) -> Result<()> {
         safetensors::save_model(&self.model, &folder.join("model.safetensors"))?;
         let before = Instant::now();
-        let apart = Apart::of(self, depth)?;
+        let deconstruct = Deconstruction::of(self, depth)?;
         let taking_apart = before.elapsed().as_secs_f64();
-        for (name, picture) in pictures::all(self)?.into_iter().chain(apart.pictures()?) {
+        for (name, picture) in pictures::all(self)?.into_iter().chain(deconstruct.pictures()?) {
             picture.save_png(&folder.join(name))?;
         }
-        page::report(self, &apart, taking_apart)?.save(&folder.join(Demo::FILES[0]))
+        page::report(self, &deconstruct, taking_apart)?.save(&folder.join(Demo::FILES[0]))
     }
 
     /// The digits held out, to which the evaluation belongs.

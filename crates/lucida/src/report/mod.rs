@@ -2,13 +2,13 @@
 //!
 //! Here training, networks and images meet; [`plot`](crate::plot) draws them and knows none of them.
 
-mod apart;
+mod deconstruct;
 mod demo;
 mod page;
 mod painting;
 mod pictures;
 mod run;
 
-pub use apart::Depth;
+pub use deconstruct::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};
 pub use run::{RunData, RunReport};

@@ -1,13 +1,13 @@
 //! The page of the demonstration.
 
-use super::apart::Apart;
+use super::deconstruct::Deconstruction;
 use super::{DemoResult, pictures};
 use crate::Result;
 use crate::nn::{summary, thousands};
 use crate::plot::{Content, Gallery, Report, Table};
 
 /// The report, with everything on one page. Its last section tells the time up to now.
-pub(super) fn report(result: &DemoResult, apart: &Apart, taking_apart: f64) -> Result<Report> {
+pub(super) fn report(result: &DemoResult, deconstruct: &Deconstruction, taking_apart: f64) -> Result<Report> {
     let parts = result.parts();
     let subtitle = format!(
         "A convolutional network looked at {} handwritten digits for {} and learned to read them. Everything on this \
@@ -24,13 +24,13 @@ pub(super) fn report(result: &DemoResult, apart: &Apart, taking_apart: f64) -> R
         .section("What it takes for what", confusion(result)?)
         .section("The worst mistakes", mistakes(result)?)
         .section("What it looks for first", kernels(result)?)
-        .section("What it makes of a digit", apart.maps()?)
-        .section("Why it decided so", apart.explanations()?)
-        .section("What it takes for a digit", apart.dreams()?)
-        .section("What its filters look for", apart.filters()?)
-        .section("What excites its filters", apart.figure()?)
-        .section("A network for photos", apart.photo()?)
-        .section("And it paints", apart.painting()?)
+        .section("What it makes of a digit", deconstruct.maps()?)
+        .section("Why it decided so", deconstruct.explanations()?)
+        .section("What it takes for a digit", deconstruct.dreams()?)
+        .section("What its filters look for", deconstruct.filters()?)
+        .section("What excites its filters", deconstruct.figure()?)
+        .section("A network for photos", deconstruct.photo()?)
+        .section("And it paints", deconstruct.painting()?)
         .section("The network", network(result))
         .section("The time it took", times(result, taking_apart))
         .footer(format!(

@@ -1,7 +1,7 @@
 //! The cat of the demonstration, painted.
 
 use super::Depth;
-use super::apart::CAT;
+use super::deconstruct::CAT;
 use crate::data::{Filter, Limits, Picture};
 use crate::plot::{Content, Gallery};
 use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, brushwork, transfer};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::nn::zoo;
-use crate::weights::{self, BUILTIN, Model, ModelSpec, Top};
+use crate::nn::applications;
+use crate::weights::{self, BUILTIN, IncludeTop, Model, ModelSpec};
 use crate::{Error, Result};
 
 /// The feature networks that can be chosen by name, the best first.
@@ -19,13 +19,14 @@ pub fn choose_network(name: Option<&str>, file: Option<&Path>) -> Result<Model> 
     if let Some(name) = name.filter(|name| !NETWORKS.contains(name)) {
         return Err(Error::argument(format!("network {name:?} is not one of {}", NETWORKS.join(", "))));
     }
-    let fetched = |name: &&&str| zoo::find(name).is_ok_and(|known| weights::locate(known, Top::Unneeded).is_ok());
+    let fetched =
+        |name: &&&str| applications::find(name).is_ok_and(|known| weights::locate(known, IncludeTop::Unneeded).is_ok());
     let name = match (name, file) {
         (Some(name), _) => name,
         (None, Some(file)) => whose(file)?,
         (None, None) => NETWORKS.iter().find(fetched).copied().unwrap_or(BUILTIN),
     };
-    let spec = ModelSpec { weights: file.map(Path::to_path_buf), top: Top::Unneeded, ..ModelSpec::new(name) };
+    let spec = ModelSpec { weights: file.map(Path::to_path_buf), top: IncludeTop::Unneeded, ..ModelSpec::new(name) };
     weights::open(&spec)
 }
 

@@ -8,7 +8,7 @@ use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
 use super::samples::set_input;
-use super::transfer::frozen_seam;
+use super::transfer::frozen_cut_point;
 use super::{Classifier, Confusion, FeatureSet, FeatureStore, Pictures, Samples, picture_keys};
 
 /// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
@@ -88,8 +88,8 @@ pub(super) fn evaluate_weighted(
 /// As [`evaluate`].
 pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: Cpu) -> Result<Option<Evaluation>> {
     Outputs::of_classes(model)?;
-    let Some(seam) = frozen_seam(model)? else { return Ok(None) };
-    let layer = model.network.nodes()[seam].name();
+    let Some(cut_point) = frozen_cut_point(model)? else { return Ok(None) };
+    let layer = model.network.nodes()[cut_point].name();
     let keys = picture_keys(data);
     let Some(store) = FeatureStore::open_existing(cache, model, layer)?.filter(|store| store.has_all(&keys)) else {
         return Ok(None);
@@ -97,7 +97,7 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     let samples = FeatureSet::new(&store, data, &[keys])?;
     let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
-    let (tail, size) = (model.network.tail(seam)?, batch_of(&model.network)?);
+    let (tail, size) = (model.network.tail(cut_point)?, batch_of(&model.network)?);
     Ok(Some(evaluate_in_batches(&tail, (&samples, &order), size, &[], cpu)?.0))
 }
 

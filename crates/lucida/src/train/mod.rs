@@ -46,4 +46,4 @@ pub use run_folder::RunFolder;
 pub use samples::{Pictures, Samples};
 pub use table::PredictionTable;
 pub use trainer::{TrainResult, Trainer};
-pub use transfer::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
+pub use transfer::{Head, Transfer, TransferModel, continue_training, end_of_features, end_of_frozen};

@@ -4,14 +4,14 @@ use super::*;
 use crate::Cpu;
 use crate::core::{Detail, Step};
 use crate::data::{Augment, Augmented, Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
-use crate::nn::{Network, zoo};
+use crate::nn::{Network, applications};
 use crate::weights::Model;
 
 fn model(seed: u64) -> Model {
     Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
-        ..Model::new(zoo::mnist_cnn(seed).unwrap())
+        ..Model::new(applications::mnist_cnn(seed).unwrap())
     }
 }
 
@@ -229,7 +229,7 @@ fn classes_without_weight_are_not_learned_and_slow_layers_stay_behind() {
     assert!(blind.confusion.recall(1).unwrap() > 0.5);
 
     let moved = |model: &Model, weight: usize| {
-        let before = zoo::mnist_cnn(1).unwrap();
+        let before = applications::mnist_cnn(1).unwrap();
         let pairs = model.network.weights()[weight].values().iter().zip(before.weights()[weight].values());
         pairs.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
     };

@@ -15,7 +15,7 @@ use super::{Callback, History, Pictures, Samples, TrainConfig};
 ///
 /// ```
 /// use lucida::data::{Mnist, Preprocessing, Subset};
-/// use lucida::nn::zoo;
+/// use lucida::nn::applications;
 /// use lucida::train::{EarlyStopping, TrainConfig, Trainer};
 /// use lucida::weights::Model;
 ///
@@ -23,7 +23,7 @@ use super::{Callback, History, Pictures, Samples, TrainConfig};
 /// let digits = Mnist::builtin()?.train;
 /// let train = Subset::new(&digits, (0..512).collect())?;
 /// let validation = Subset::new(&digits, (512..640).collect())?;
-/// let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(42)?) };
+/// let mut model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(42)?) };
 /// let config = TrainConfig { epochs: 2, batch_size: 64, ..TrainConfig::default() };
 /// let result = Trainer::new(config).callback(EarlyStopping::new(3)).fit(&mut model, &train, Some(&validation))?;
 /// assert_eq!(result.history.epochs.len(), 2);

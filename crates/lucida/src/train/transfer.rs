@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::nn::layers::{
     ActivationKind, BatchNormalization, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
 };
-use crate::nn::{Layer, Network, Node, Plan, Shape, zoo};
+use crate::nn::{Layer, Network, Node, Plan, Shape, applications};
 use crate::weights::{Model, hub};
 use crate::{Cpu, Error, Result};
 
@@ -146,7 +146,7 @@ pub struct Transfer {
 
 /// A classifier to train: a base with a new head, or one that was trained before.
 #[derive(Debug, Clone)]
-pub struct Transferred {
+pub struct TransferModel {
     /// The whole network.
     pub model: Model,
     /// The first layer of the base that learns as well; none, when there is none.
@@ -156,7 +156,7 @@ pub struct Transferred {
     /// The number of the first layer of the head.
     pub head: usize,
     /// The number of the last frozen layer through which all goes: what it says can be remembered.
-    pub seam: usize,
+    pub cut_point: usize,
 }
 
 impl Transfer {
@@ -166,7 +166,7 @@ impl Transfer {
     /// # Errors
     /// [`Error::Argument`] when there is no such layer, or the layer to unfreeze from lies behind the cut; [`Error::Layer`]
     /// when the head does not fit.
-    pub fn apply(&self, base: Model, class_names: &[String], seed: u64) -> Result<Transferred> {
+    pub fn apply(&self, base: Model, class_names: &[String], seed: u64) -> Result<TransferModel> {
         let network = match &self.cut {
             Some(layer) => base.network.cut(layer)?,
             None => base.network,
@@ -177,7 +177,7 @@ impl Transfer {
         network.weights_mut()[output].iter_mut().for_each(|weight| weight.values_mut().fill(0.0));
         // The task of the base, features perhaps, is not that of the new head.
         let model = Model { network, class_names: class_names.to_vec(), task: None, ..base };
-        Ok(Transferred { fresh: true, ..Transferred::new(model, head, self.unfreeze.as_deref())? })
+        Ok(TransferModel { fresh: true, ..TransferModel::new(model, head, self.unfreeze.as_deref())? })
     }
 }
 
@@ -188,7 +188,7 @@ impl Transfer {
 /// # Errors
 /// [`Error::Unsupported`] when the model is not a classifier with a dense layer at its end; [`Error::Argument`] when its
 /// classes have no names, when there is no layer to unfreeze from, or when none was frozen.
-pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<&str>) -> Result<Transferred> {
+pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<&str>) -> Result<TransferModel> {
     let named = model.class_names.len() == Classifier::of(&model.network)?.classes();
     if !named {
         return Err(Error::argument(format!("the classes of network {} have no names", model.network.name())));
@@ -203,7 +203,7 @@ pub fn continue_training(model: Model, class_names: &[String], unfreeze: Option<
         return Err(Error::argument(format!("network {} has no frozen layers to unfreeze", model.network.name())));
     }
     let before = model.training["base"]["unfrozen"].as_str().map(str::to_owned);
-    Transferred::new(model, head, unfreeze.or(before.as_deref()))
+    TransferModel::new(model, head, unfreeze.or(before.as_deref()))
 }
 
 /// The number of the first layer behind the frozen base of a trained model; 0 where all of it was trained.
@@ -216,7 +216,7 @@ pub fn end_of_frozen(model: &Model) -> Result<usize> {
         return Ok(network.find(end)? + 1);
     }
     // Models of earlier versions do not say: those that started from published weights had all of them frozen.
-    let published = zoo::find(network.name()).is_ok_and(|known| hub::published(known, true).is_ok());
+    let published = applications::find(network.name()).is_ok_and(|known| hub::published(known, true).is_ok());
     let flattens = |node: &Node| {
         matches!(node.layer(), Layer::Flatten(_) | Layer::GlobalAveragePooling2D(_) | Layer::GlobalMaxPooling2D(_))
     };
@@ -225,14 +225,14 @@ pub fn end_of_frozen(model: &Model) -> Result<usize> {
 }
 
 /// The number of the last frozen layer through which all goes; none where the first layers were trained.
-pub(super) fn frozen_seam(model: &Model) -> Result<Option<usize>> {
+pub(super) fn frozen_cut_point(model: &Model) -> Result<Option<usize>> {
     let head = end_of_frozen(model)?;
     let first = match model.training["base"]["unfrozen"].as_str() {
         Some(layer) => model.network.find(layer)?.min(head),
         None => head,
     };
-    let seam = if first == 0 { 0 } else { model.network.seam(first)? };
-    Ok((seam > 0).then_some(seam))
+    let cut_point = if first == 0 { 0 } else { model.network.cut_point(first)? };
+    Ok((cut_point > 0).then_some(cut_point))
 }
 
 /// The network with an output for each of other classes.
@@ -313,7 +313,7 @@ pub fn end_of_features(network: &Network) -> Result<&str> {
     Ok(node.name())
 }
 
-impl Transferred {
+impl TransferModel {
     /// A network whose layers below `head` are frozen, but for those from `unfreeze` on.
     fn new(mut model: Model, head: usize, unfreeze: Option<&str>) -> Result<Self> {
         let network = &mut model.network;
@@ -322,13 +322,13 @@ impl Transferred {
             return Err(Error::argument("the layer to unfreeze from is one of the head, which learns anyway"));
         }
         network.freeze_below(first, head);
-        let seam = if head == 0 { 0 } else { network.seam(first)? };
-        Ok(Self { model, unfrozen: unfreeze.map(str::to_owned), fresh: false, head, seam })
+        let cut_point = if head == 0 { 0 } else { network.cut_point(first)? };
+        Ok(Self { model, unfrozen: unfreeze.map(str::to_owned), fresh: false, head, cut_point })
     }
 
     /// A network all of whose layers learn.
     pub fn from_scratch(model: Model) -> Self {
-        Self { model, unfrozen: None, fresh: false, head: 0, seam: 0 }
+        Self { model, unfrozen: None, fresh: false, head: 0, cut_point: 0 }
     }
 
     /// What [`continue_training`] has to know of the network, for the record of the training; nothing where there is no base.
@@ -347,7 +347,7 @@ impl Transferred {
     }
 
     /// Measures mean and variance of each channel over all samples where the head standardizes. The samples are inputs of
-    /// the network behind the [seam](Self::seam): what is remembered of the training images.
+    /// the network behind the [cut_point](Self::cut_point): what is remembered of the training images.
     ///
     /// # Errors
     /// Those of reading the samples; [`Error::Argument`] when they do not fit the network.
@@ -364,8 +364,8 @@ impl Transferred {
 
     /// Mean and variance of each channel of what a layer takes.
     fn moments_before(&self, node: usize, samples: &dyn Samples, cpu: Cpu) -> Result<(Vec<f32>, Vec<f32>)> {
-        let tail = self.model.network.tail(self.seam)?;
-        let source = tail.nodes()[node - self.seam].inputs()[0];
+        let tail = self.model.network.tail(self.cut_point)?;
+        let source = tail.nodes()[node - self.cut_point].inputs()[0];
         let before = &tail.nodes()[source];
         let order: Vec<usize> = (0..samples.len()).collect();
         let batch = order.len().clamp(1, 32);
@@ -408,14 +408,14 @@ impl Transferred {
 
     /// The layer whose outputs can be remembered, if it is more than the input.
     pub fn remembered(&self) -> Option<&str> {
-        (self.seam > 0).then(|| self.model.network.nodes()[self.seam].name())
+        (self.cut_point > 0).then(|| self.model.network.nodes()[self.cut_point].name())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn heads_are_read_and_written() {
@@ -430,8 +430,8 @@ mod tests {
 
     #[test]
     fn the_notebooks_head_has_its_parameters() {
-        let known = zoo::find("inception-v3").unwrap();
-        let base = Model::of_architecture(known, &zoo::Options::without_top().size(150, 150)).unwrap();
+        let known = applications::find("inception-v3").unwrap();
+        let base = Model::of_architecture(known, &applications::Options::without_top().size(150, 150)).unwrap();
         let head = "flatten,dense:1024,dropout:0.2".parse().unwrap();
         let transfer = Transfer { cut: Some("mixed7".to_owned()), head, unfreeze: None };
         let names = ["cats", "dogs"].map(String::from);
@@ -561,7 +561,8 @@ mod tests {
 
     #[test]
     fn a_head_that_does_not_fit_is_named() {
-        let base = Model::of_architecture(zoo::find("vgg16").unwrap(), &zoo::Options::without_top()).unwrap();
+        let base = Model::of_architecture(applications::find("vgg16").unwrap(), &applications::Options::without_top())
+            .unwrap();
         let transfer = Transfer { head: "dense:4".parse().unwrap(), ..Transfer::default() };
         let message = transfer.apply(base, &["a".to_owned(), "b".to_owned()], 1).unwrap_err().to_string();
         assert!(message.contains("layer dense: takes a flat input"), "{message}");

@@ -5,7 +5,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::Model;
 use crate::data::Preprocessing;
-use crate::nn::{Network, zoo};
+use crate::nn::{Network, applications};
 use crate::{Error, Result};
 
 /// Weights in 16-bit floats; see `assets/README.md` for where they come from.
@@ -25,7 +25,7 @@ pub fn builtin_vgg16() -> Result<Model> {
 /// # Errors
 /// [`Error::Argument`] when the images are smaller than 8x8 pixels.
 pub fn builtin_vgg16_at(height: usize, width: usize) -> Result<Model> {
-    let mut network = zoo::vgg16_start([height, width])?;
+    let mut network = applications::vgg16_start([height, width])?;
     fill(&mut network)?;
     let preprocessing = Some(Preprocessing::vgg().with_size(height, width));
     Ok(Model { preprocessing, ..Model::new(network) })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Inspection, Model, archive, hdf5, keras_h5, keras_zip, onnx, safetensors, torch};
 use crate::nn::Network;
-use crate::nn::zoo::Architecture;
+use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
 
 /// The formats of model files.

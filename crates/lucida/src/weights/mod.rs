@@ -32,4 +32,4 @@ pub use inspection::{Inspection, TensorInfo};
 pub use model::{
     Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names, read_class_names, settings_file,
 };
-pub use open::{BUILTIN, ModelSpec, Top, locate, model_file, open, open_network, open_with};
+pub use open::{BUILTIN, IncludeTop, ModelSpec, locate, model_file, open, open_network, open_with};

@@ -8,7 +8,7 @@ use super::hub::{self, Hub, State};
 use super::{Inspection, Model, ModelSettings, Note, Task, TensorInfo, builtin_vgg16_at, inspect, load_model_at};
 use crate::data::PreprocessingChoice;
 use crate::nn::Network;
-use crate::nn::zoo::{self, Architecture, Options};
+use crate::nn::applications::{self, Architecture, Options};
 use crate::{Error, Result, files};
 
 /// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
@@ -22,7 +22,7 @@ const IN_RUN: &str = "model.safetensors";
 
 /// Whether a command needs the classifier at a network's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Top {
+pub enum IncludeTop {
     /// It does: to tell classes.
     #[default]
     Needed,
@@ -44,7 +44,7 @@ pub struct ModelSpec {
     /// Height and width of the input in pixels; what the model has by default when there is none.
     pub size: Option<[usize; 2]>,
     /// Whether the classifier is needed.
-    pub top: Top,
+    pub top: IncludeTop,
     /// How images are prepared, where the model does not say so or says something else.
     pub preprocessing: Option<PreprocessingChoice>,
     /// The file with the names of the classes: see [`read_class_names`](super::read_class_names).
@@ -54,7 +54,7 @@ pub struct ModelSpec {
 }
 
 /// What a specification turns out to mean.
-enum Meaning {
+enum ResolvedModel {
     File(PathBuf),
     Builtin,
     Known(&'static Architecture, Option<PathBuf>),
@@ -79,10 +79,10 @@ pub fn open_with(spec: &ModelSpec, settings: ModelSettings) -> Result<Model> {
 
 fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     let (model, file) = match spec.meaning()? {
-        Meaning::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
-        Meaning::Builtin => (builtin(spec)?, None),
-        Meaning::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
-        Meaning::Known(known, None) => (open_known(known, &locate(known, spec.top)?, spec)?, None),
+        ResolvedModel::File(path) => (resized(load(&path, spec.size)?, &path, spec.size)?, Some(path)),
+        ResolvedModel::Builtin => (builtin(spec)?, None),
+        ResolvedModel::Known(known, Some(weights)) => (open_known(known, &weights, spec)?, Some(weights)),
+        ResolvedModel::Known(known, None) => (open_known(known, &locate(known, spec.top)?, spec)?, None),
     };
     let settings = match (settings, &file) {
         (Some(settings), _) => settings,
@@ -111,7 +111,7 @@ fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec
         model.preprocessing = Some(choice.apply(model.preprocessing()?.clone())?);
         model.notes.retain(|note| *note != Note::Preprocessing);
     }
-    if spec.top != Top::Unneeded || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
+    if spec.top != IncludeTop::Unneeded || spec.task.is_some() { model.set_task(task) } else { Ok(model) }
 }
 
 /// The network alone: that of a name needs no weights.
@@ -120,7 +120,7 @@ fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec
 /// As [`open`].
 pub fn open_network(spec: &ModelSpec) -> Result<Network> {
     match spec.meaning()? {
-        Meaning::Known(known, None) => known.build(&Options { size: spec.size, ..Options::default() }),
+        ResolvedModel::Known(known, None) => known.build(&Options { size: spec.size, ..Options::default() }),
         _ => Ok(open(spec)?.network),
     }
 }
@@ -130,7 +130,7 @@ pub fn open_network(spec: &ModelSpec) -> Result<Network> {
 ///
 /// # Errors
 /// [`Error::Argument`] says what to type to have it there.
-pub fn locate(known: &Architecture, top: Top) -> Result<PathBuf> {
+pub fn locate(known: &Architecture, top: IncludeTop) -> Result<PathBuf> {
     if hub::published(known, true).is_err() {
         return Err(Error::argument(format!(
             "{}: this is the name of a network without weights; give the file or the run folder of a trained one, as \
@@ -139,7 +139,7 @@ pub fn locate(known: &Architecture, top: Top) -> Result<PathBuf> {
         )));
     }
     let hub = Hub::from_env()?;
-    if top != Top::Needed && known.parameters_without_top.is_some() {
+    if top != IncludeTop::Needed && known.parameters_without_top.is_some() {
         let there = |with_top| hub::published(known, with_top).is_ok_and(|file| is_there(&hub, file));
         return hub.locate(known, !there(false) && there(true));
     }
@@ -163,30 +163,30 @@ impl ModelSpec {
     /// [`Error::Argument`] when there is no such file and no such network.
     pub fn file(&self) -> Result<Option<PathBuf>> {
         Ok(match self.meaning()? {
-            Meaning::File(path) => Some(path),
-            Meaning::Known(_, weights) => weights,
-            Meaning::Builtin => None,
+            ResolvedModel::File(path) => Some(path),
+            ResolvedModel::Known(_, weights) => weights,
+            ResolvedModel::Builtin => None,
         })
     }
 
-    fn meaning(&self) -> Result<Meaning> {
+    fn meaning(&self) -> Result<ResolvedModel> {
         let file = model_file(Path::new(&self.model));
         if let Some(name) = &self.network {
             if name == BUILTIN {
                 return Err(Error::argument(format!("{BUILTIN} has its weights; --network is for files of weights")));
             }
-            let known = zoo::find(name)?;
+            let known = applications::find(name)?;
             let missing = || {
                 let near = did_you_mean(&self.model);
                 Error::argument(format!("{}: there is no such file of weights{near}", self.model))
             };
-            return Ok(Meaning::Known(known, Some(file.ok_or_else(missing)?)));
+            return Ok(ResolvedModel::Known(known, Some(file.ok_or_else(missing)?)));
         }
         let meaning = match file {
-            Some(path) => Meaning::File(path),
-            None if self.model == BUILTIN => Meaning::Builtin,
-            None => match zoo::find(&self.model) {
-                Ok(known) => Meaning::Known(known, self.weights.clone()),
+            Some(path) => ResolvedModel::File(path),
+            None if self.model == BUILTIN => ResolvedModel::Builtin,
+            None => match applications::find(&self.model) {
+                Ok(known) => ResolvedModel::Known(known, self.weights.clone()),
                 Err(unknown) => {
                     let name = &self.model;
                     let as_path = name.contains(['/', '\\', '.']);
@@ -198,7 +198,7 @@ impl ModelSpec {
                 }
             },
         };
-        if let (Some(weights), Meaning::File(_) | Meaning::Builtin) = (&self.weights, &meaning) {
+        if let (Some(weights), ResolvedModel::File(_) | ResolvedModel::Builtin) = (&self.weights, &meaning) {
             return Err(Error::argument(format!(
                 "--weights {}: {} has weights of its own; --weights goes with the name of a network",
                 weights.display(),
@@ -218,7 +218,7 @@ pub fn model_file(path: &Path) -> Option<PathBuf> {
             files::heal(path);
             let in_run = path.join(IN_RUN);
             // A folder that happens to have the name of a network is not in its way.
-            let known = path.to_str().is_some_and(|name| name == BUILTIN || zoo::find(name).is_ok());
+            let known = path.to_str().is_some_and(|name| name == BUILTIN || applications::find(name).is_ok());
             if in_run.exists() { Some(in_run) } else { (!known).then(|| path.to_path_buf()) }
         }
         Ok(_) => Some(path.to_path_buf()),
@@ -241,7 +241,7 @@ fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
             format!(
                 "holds weights but no network: say whose they are with --network NAME, one of {}; a network of your \
                  own opens from ONNX",
-                zoo::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
+                applications::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
             ),
         ),
         _ => problem,
@@ -316,14 +316,14 @@ fn classes(found: &Inspection) -> Option<usize> {
 /// A loaded network as it was asked for: with its classifier if that is needed, and of the size that is wanted.
 fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> Result<Model> {
     if model.network.output()?.shape().as_flat().is_none() {
-        if spec.top != Top::Needed {
+        if spec.top != IncludeTop::Needed {
             return resized(model, path, spec.size);
         }
         let fetch = hub::published(known, true).map(|file| format!(": type `{}`", file.command())).unwrap_or_default();
         let problem = format!("has the weights of {} without its classifier, which is needed here{fetch}", known.name);
         return Err(Error::file(path, problem));
     }
-    if let (Some(size), Top::Unneeded, Some(_)) = (spec.size, spec.top, known.parameters_without_top) {
+    if let (Some(size), IncludeTop::Unneeded, Some(_)) = (spec.size, spec.top, known.parameters_without_top) {
         if model.network.input_shape()?.as_picture().is_some_and(|[height, width, _]| [height, width] == size) {
             return Ok(model);
         }
@@ -332,7 +332,7 @@ fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> 
         }
         // A classifier that is tied to its size stays behind.
         let mut network = known.build(&Options { size: spec.size, ..Options::without_top() })?;
-        network.adopt(model.network)?;
+        network.replace_with(model.network)?;
         let preprocessing = model.preprocessing.map(|preprocessing| preprocessing.with_size(size[0], size[1]));
         let [height, width] = size;
         let note =

@@ -28,7 +28,7 @@ use super::floats::Float;
 use super::modules::{self, Tensors};
 use super::{Inspection, Model, TensorInfo};
 use crate::nn::Network;
-use crate::nn::zoo::Architecture;
+use crate::nn::applications::Architecture;
 use crate::{Error, Result, files, guard};
 
 /// Bytes a header may have. That of InceptionV3 has 90,000.

@@ -27,7 +27,7 @@ use std::path::Path;
 use super::modules;
 use super::{Inspection, Model, Note};
 use crate::nn::Network;
-use crate::nn::zoo::Architecture;
+use crate::nn::applications::Architecture;
 use crate::{Error, Result};
 
 pub(super) use legacy::is_legacy;
@@ -76,7 +76,7 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
     Ok(modules::recognise_as(&mut file, known)?.map(|model| noted(model, &file)))
 }
 
-/// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the zoo, by
+/// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the applications, by
 /// the names of the network's own layers (`conv2d.weight`), or, into a plain chain of layers, in the order of the file.
 ///
 /// The weights of a whole network can be read into one without its classifier.

@@ -6,7 +6,7 @@ pub(crate) mod hostile;
 use std::path::PathBuf;
 
 use lucida::data::{Dataset, Preprocessing};
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::train::{TrainConfig, Trainer};
 use lucida::weights::Model;
 use safetensors::SafeTensors;
@@ -16,7 +16,7 @@ pub(crate) fn digit_reader(digits: &dyn Dataset, epochs: usize, seed: u64) -> Mo
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
-        ..Model::new(zoo::mnist_cnn(seed).unwrap())
+        ..Model::new(applications::mnist_cnn(seed).unwrap())
     };
     let config = TrainConfig { epochs, batch_size: 128, seed, ..TrainConfig::default() };
     Trainer::new(config).fit(&mut model, digits, None).unwrap();

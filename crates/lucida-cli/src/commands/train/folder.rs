@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{ProcessGroup, counted, summary, thousands};
-use lucida::train::{Origin, ParamGroup, Pictures, RunFolder, TrainConfig, TrainResult, Transfer, Transferred};
+use lucida::train::{Origin, ParamGroup, Pictures, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
 use super::super::{Context, run_of};
+use super::cached_features::CachedFeatures;
 use super::command_line;
-use super::ending::Ending;
+use super::finish_run::FinishRun;
 use super::network::Source;
 use super::rate;
-use super::remembered::Remembered;
-use super::settings::{Defaults, Wanted};
+use super::request::{Defaults, TrainRequest};
 use crate::bar::Bar;
 use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
@@ -40,20 +40,20 @@ pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, con
     let source = Source::of(arguments, context)?;
     let defaults = if source.is_frozen()? { Defaults::HEAD } else { Defaults::WHOLE };
     let (epochs, batch_size, seed) = (*epochs, *batch_size, *seed);
-    let wanted = Wanted { arguments: training, epochs, defaults, batch_size, seed, group };
-    let out = wanted.place(arguments.out.as_deref(), &default_out(path));
-    if wanted.is_finished(&out, context)? {
+    let request = TrainRequest { arguments: training, epochs, defaults, batch_size, seed, group };
+    let out = request.place(arguments.out.as_deref(), &default_out(path));
+    if request.is_finished(&out, context)? {
         return Ok(());
     }
     interrupt::catch()?;
-    wanted.in_run(&out, |run| run_in(arguments, (path, source), &wanted, run, context))
+    request.in_run(&out, |run| run_in(arguments, (path, source), &request, run, context))
 }
 
 /// A run in its folder.
 fn run_in(
     arguments: &TrainFolder,
     (path, source): (&Path, Source),
-    wanted: &Wanted,
+    request: &TrainRequest,
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
@@ -61,17 +61,17 @@ fn run_in(
     let mut folder = open(arguments, path, source.preprocessing()?, context)?;
     let mut origin = origin(arguments, path, &source, &folder)?;
     let mut network = source.build(folder.class_names(), *seed)?;
-    if !folder.skipped().is_empty() && wanted.leads() {
+    if !folder.skipped().is_empty() && request.leads() {
         save_skipped(folder.skipped(), &run.skipped())?;
     }
     if training.resumes() {
         // What was computed before the interruption is in the cache now.
         origin.feature_seconds = Origin::load(&run.origin()).ok().and_then(|before| before.feature_seconds);
     }
-    if !training.find_lr && wanted.leads() {
+    if !training.find_lr && request.leads() {
         origin.save(&run.origin())?;
     }
-    let mut config = wanted.config(&folder.train, run, identity(arguments, &folder, &network), context)?;
+    let mut config = request.config(&folder.train, run, identity(arguments, &folder, &network), context)?;
     config.param_group = network.unfrozen.as_ref().map(|_| ParamGroup {
         through: network.end_of_base().to_owned(),
         factor: (arguments.unfreeze_rate / config.learning_rate.rate).min(1.0),
@@ -79,13 +79,13 @@ fn run_in(
     tell(&network, arguments, context);
 
     let data = (&mut folder, &mut origin);
-    let Some(result) = train(arguments, wanted, &config, run, &mut network, data, context)? else {
+    let Some(result) = train(arguments, request, &config, run, &mut network, data, context)? else {
         return Ok(());
     };
-    if !wanted.leads() {
+    if !request.leads() {
         return Ok(());
     }
-    let ending = Ending {
+    let finish = FinishRun {
         run,
         result: &result,
         config: &config,
@@ -100,51 +100,49 @@ fn run_in(
             (network.head == 0).then_some("a pretrained base: --model vgg16 (after lucida weights fetch vgg16)"),
         ],
     };
-    ending.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)
+    finish.finish(&mut network.model, folder.test.as_ref().map(|test| test as &dyn Dataset), context)
 }
 
 /// Trains on images, or on what the frozen layers have said about them; nothing is left when a learning rate was looked
 /// for.
 fn train(
     arguments: &TrainFolder,
-    wanted: &Wanted,
+    request: &TrainRequest,
     config: &TrainConfig,
     run: &RunFolder,
-    network: &mut Transferred,
+    network: &mut TransferModel,
     (folder, origin): (&mut Folder, &mut Origin),
     context: Context,
 ) -> Result<Option<TrainResult>> {
     let augment = arguments.augment.clone().unwrap_or_default();
     let copies = if augment.is_none() { Some(1) } else { arguments.augment_copies };
     let how = copies.map(|copies| (&augment, copies, arguments.seed));
-    let remembered = wanted.first_alone(|| remember(arguments, network, folder, how, context))?;
-    if let Some(remembered) = remembered.as_ref().filter(|_| wanted.leads()) {
+    let remembered = request.first_alone(|| remember(arguments, network, folder, how, context))?;
+    if let Some(remembered) = remembered.as_ref().filter(|_| request.leads()) {
         origin.feature_seconds = Some(origin.feature_seconds.unwrap_or(0.0) + remembered.seconds);
         if !arguments.training.find_lr {
             origin.save(&run.origin())?;
         }
     }
     let (Some(remembered), Some(_)) = (remembered, copies) else {
-        return train_on_images(arguments, wanted, config, run, network, folder, context);
+        return train_on_images(arguments, request, config, run, network, folder, context);
     };
     remembered.tell();
     // The pixels are not needed any more.
     folder.train = folder.train.clone().without_kept();
     folder.validation = folder.validation.clone().without_kept();
     let (train, validation) = remembered.sets(folder)?;
-    let mut tail = network.model.network.tail(network.seam)?;
+    let mut tail = network.model.network.tail(network.cut_point)?;
     if arguments.training.find_lr {
         rate::find(config, &tail, &train, run, context)?;
         return Ok(None);
     }
-    let result = wanted.trainer(config, &network.model, (&folder.validation, &validation), run, context)?.fit_network(
-        &mut tail,
-        &train,
-        Some(&validation),
-    )?;
+    let result = request
+        .trainer(config, &network.model, (&folder.validation, &validation), run, context)?
+        .fit_network(&mut tail, &train, Some(&validation))?;
     let mut last = network.model.network.clone();
-    last.take_over(result.last)?;
-    network.model.network.take_over(tail)?;
+    last.load_weights_from(result.last)?;
+    network.model.network.load_weights_from(tail)?;
     Ok(Some(TrainResult { last, ..result }))
 }
 
@@ -152,11 +150,11 @@ fn train(
 /// training images; of all images, augmented so, if all of them are to be remembered.
 fn remember(
     arguments: &TrainFolder,
-    network: &mut Transferred,
+    network: &mut TransferModel,
     folder: &Folder,
     how: Option<(&Augment, u32, u64)>,
     context: Context,
-) -> Result<Option<Remembered>> {
+) -> Result<Option<CachedFeatures>> {
     let Some(layer) = network.remembered().map(str::to_owned) else {
         if network.standardizes() {
             let preprocessing = network.model.preprocessing()?.clone();
@@ -172,7 +170,7 @@ fn remember(
         Some(folder) => folder.clone(),
         None => cache_folder()?.join("features"),
     };
-    let mut remembered = Remembered::open(&network.model, &layer, &cache, context)?;
+    let mut remembered = CachedFeatures::open(&network.model, &layer, &cache, context)?;
     if network.standardizes() {
         remembered.standardize(network, &folder.train)?;
     }
@@ -184,10 +182,10 @@ fn remember(
 
 fn train_on_images(
     arguments: &TrainFolder,
-    wanted: &Wanted,
+    request: &TrainRequest,
     config: &TrainConfig,
     run: &RunFolder,
-    network: &mut Transferred,
+    network: &mut TransferModel,
     folder: &Folder,
     context: Context,
 ) -> Result<Option<TrainResult>> {
@@ -200,7 +198,7 @@ fn train_on_images(
         rate::find(config, &network.network, &samples, run, context)?;
         return Ok(None);
     }
-    let mut trainer = wanted.trainer(config, network, (&folder.validation, &validation), run, context)?;
+    let mut trainer = request.trainer(config, network, (&folder.validation, &validation), run, context)?;
     Ok(Some(trainer.fit_network(&mut network.network, &samples, Some(&validation))?))
 }
 
@@ -240,7 +238,7 @@ fn default_out(folder: &Path) -> PathBuf {
 }
 
 /// What must be the same for a training to go on, beside its settings.
-fn identity(arguments: &TrainFolder, folder: &Folder, network: &Transferred) -> Value {
+fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel) -> Value {
     json!({
         "training pictures": folder.train.len(),
         "validation pictures": folder.validation.len(),
@@ -252,7 +250,7 @@ fn identity(arguments: &TrainFolder, folder: &Folder, network: &Transferred) -> 
 }
 
 /// Says what is going to be trained.
-fn tell(network: &Transferred, arguments: &TrainFolder, context: Context) {
+fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     let (model, output) = (&network.model, context.output);
     let (all, trainable) = model.network.parameters();
     let frozen = match all - trainable {

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{ProcessGroup, counted, summary, thousands, zoo};
+use lucida::nn::{ProcessGroup, applications, counted, summary, thousands};
 use lucida::train::{Origin, Pictures, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
 
 use super::super::Context;
-use super::ending::Ending;
+use super::finish_run::FinishRun;
 use super::rate;
-use super::settings::{Defaults, Wanted};
+use super::request::{Defaults, TrainRequest};
 use super::{MNIST_VALIDATION, command_line};
 use crate::arguments::Source;
 use crate::cli::TrainMnist;
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &TrainMnist, group: Option<&dyn ProcessGroup>, cont
         None => (Mnist::builtin()?, "the built-in digits".to_owned()),
     };
     let TrainMnist { epochs, batch_size, seed, training, .. } = arguments;
-    let wanted = Wanted {
+    let request = TrainRequest {
         arguments: training,
         epochs: Some(*epochs),
         defaults: Defaults::WHOLE,
@@ -33,17 +33,17 @@ pub(super) fn run(arguments: &TrainMnist, group: Option<&dyn ProcessGroup>, cont
         seed: *seed,
         group,
     };
-    let out = wanted.place(arguments.out.as_deref(), Path::new("runs/mnist"));
-    if wanted.is_finished(&out, context)? {
+    let out = request.place(arguments.out.as_deref(), Path::new("runs/mnist"));
+    if request.is_finished(&out, context)? {
         return Ok(());
     }
-    wanted.in_run(&out, |run| run_in(arguments, &wanted, (digits, &origin), run, context))
+    request.in_run(&out, |run| run_in(arguments, &request, (digits, &origin), run, context))
 }
 
 /// A run in its folder.
 fn run_in(
     arguments: &TrainMnist,
-    wanted: &Wanted,
+    request: &TrainRequest,
     (digits, origin): (Mnist, &str),
     run: &RunFolder,
     context: Context,
@@ -59,11 +59,11 @@ fn run_in(
         "validation digits": validation.len(),
         "augmentation": train.augment().to_string(),
     });
-    let config = wanted.config(&train, run, identity, context)?;
+    let config = request.config(&train, run, identity, context)?;
     let mut model = Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: digits.train.class_names().to_vec(),
-        ..Model::new(zoo::mnist_cnn(arguments.seed)?)
+        ..Model::new(applications::mnist_cnn(arguments.seed)?)
     };
     output.info(&format!(
         "Training on {} of {origin}, validating on {}{}",
@@ -86,7 +86,7 @@ fn run_in(
     }
 
     interrupt::catch()?;
-    if !training.find_lr && wanted.leads() {
+    if !training.find_lr && request.leads() {
         describe(arguments, [train.len(), validation.len()]).save(&run.origin())?;
     }
     if training.find_lr {
@@ -98,13 +98,13 @@ fn run_in(
     let result = {
         let preprocessing = model.preprocessing()?.clone();
         let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
-        let mut trainer = wanted.trainer(&config, &model, (&validation, &samples), run, context)?;
+        let mut trainer = request.trainer(&config, &model, (&validation, &samples), run, context)?;
         trainer.fit(&mut model, &train, validating)?
     };
-    if !wanted.leads() {
+    if !request.leads() {
         return Ok(());
     }
-    let ending = Ending {
+    let finish = FinishRun {
         run,
         result: &result,
         config: &config,
@@ -117,7 +117,7 @@ fn run_in(
         // A digit that is flipped is another one, or none.
         remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
     };
-    ending.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
+    finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }
 
 /// What is kept of the command line, for the report.

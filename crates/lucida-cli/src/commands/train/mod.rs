@@ -1,12 +1,12 @@
 //! `lucida train`
 
-mod ending;
+mod cached_features;
+mod finish_run;
 mod folder;
 mod mnist;
 mod network;
 mod rate;
-mod remembered;
-mod settings;
+mod request;
 
 use anyhow::Result;
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use lucida::data::{Colour, Filter, Fit, Preprocessing};
 use lucida::nn::Network;
-use lucida::nn::zoo::{self, Options};
-use lucida::train::{Head, Transfer, Transferred, continue_training, end_of_features, end_of_frozen};
-use lucida::weights::{Model, ModelSpec, Top, hub, inspect};
+use lucida::nn::applications::{self, Options};
+use lucida::train::{Head, Transfer, TransferModel, continue_training, end_of_features, end_of_frozen};
+use lucida::weights::{IncludeTop, Model, ModelSpec, hub, inspect};
 
 use crate::cli::TrainFolder;
 use crate::commands::{Context, open_model};
@@ -18,7 +18,7 @@ const SIZE: usize = 150;
 
 /// A network before the classes are known.
 pub(super) enum Source {
-    Scratch(&'static zoo::Architecture, Preprocessing),
+    Scratch(&'static applications::Architecture, Preprocessing),
     Base(Box<Model>, Transfer),
     Continued(Box<Model>, Option<String>),
 }
@@ -37,7 +37,7 @@ impl Source {
         let (spec, known) = match &arguments.base {
             Some(path) => (file(path), None),
             None => {
-                let known = zoo::find(&arguments.model)?;
+                let known = applications::find(&arguments.model)?;
                 let spec = match &arguments.weights {
                     None if hub::published(known, true).is_err() => return Self::scratch(known, arguments),
                     // The file of a whole model knows the size and the classes that it was trained with.
@@ -50,7 +50,7 @@ impl Source {
                 (spec, Some(known))
             }
         };
-        let spec = ModelSpec { top: Top::Unneeded, ..spec };
+        let spec = ModelSpec { top: IncludeTop::Unneeded, ..spec };
         let base = with_preprocessing(open_model(&spec, context)?, arguments).with_context(|| spec.model)?;
         let end = match &arguments.cut {
             Some(layer) => base.network.nodes()[base.network.find(layer)?].name(),
@@ -66,7 +66,7 @@ impl Source {
         Ok(Self::Base(Box::new(base), Transfer { cut, head, unfreeze: arguments.unfreeze.clone() }))
     }
 
-    fn scratch(known: &'static zoo::Architecture, arguments: &TrainFolder) -> Result<Self> {
+    fn scratch(known: &'static applications::Architecture, arguments: &TrainFolder) -> Result<Self> {
         refuse_transfer(arguments)?;
         let [default_height, default_width, default_channels] = known.input;
         let [height, width] = arguments.size.map_or([default_height, default_width], |size| [size.height, size.width]);
@@ -102,7 +102,7 @@ impl Source {
     }
 
     /// The network for these classes; all of it is new when there is no base.
-    pub(super) fn build(self, class_names: &[String], seed: u64) -> Result<Transferred> {
+    pub(super) fn build(self, class_names: &[String], seed: u64) -> Result<TransferModel> {
         match self {
             Self::Scratch(known, preprocessing) => {
                 let [height, width, channels] = preprocessing.output_shape();
@@ -110,7 +110,7 @@ impl Source {
                 let network = known.build(&options.classes(class_names.len()).seed(seed))?;
                 let class_names = class_names.to_vec();
                 let model = Model { preprocessing: Some(preprocessing), class_names, ..Model::new(network) };
-                Ok(Transferred::from_scratch(model))
+                Ok(TransferModel::from_scratch(model))
             }
             Self::Base(base, transfer) => Ok(transfer.apply(*base, class_names, seed)?),
             Self::Continued(model, unfreeze) => Ok(continue_training(*model, class_names, unfreeze.as_deref())?),
@@ -123,7 +123,7 @@ fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model>
     let shape = base.network.input_shape()?.as_picture();
     let [_, _, channels] = shape.context("the network does not take images")?;
     Colour::of_channels(channels)?;
-    if arguments.channels.is_some_and(|wanted| usize::from(wanted) != channels) {
+    if arguments.channels.is_some_and(|request| usize::from(request) != channels) {
         return Err(Usage(format!("--channels is for networks trained from scratch; this one takes {channels}")).into());
     }
     base.preprocessing = Some(adjusted(base.preprocessing()?.clone(), channels, arguments)?);
@@ -133,7 +133,7 @@ fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model>
 
 /// The last layer of a base that is kept by default: of a known network the last one before its classifier, whether or not
 /// the file has that.
-fn end_of_base<'a>(network: &'a Network, known: Option<&zoo::Architecture>) -> Result<&'a str> {
+fn end_of_base<'a>(network: &'a Network, known: Option<&applications::Architecture>) -> Result<&'a str> {
     if let Some(known) = known.filter(|known| known.parameters_without_top.is_some()) {
         let shape = network.input_shape()?.as_picture().unwrap_or(known.input);
         let bare = known.build(&Options::without_top().size(shape[0], shape[1]))?;

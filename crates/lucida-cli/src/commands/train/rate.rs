@@ -23,7 +23,7 @@ pub(super) fn find(
     let output = context.output;
     let trainer = Trainer::new(config.clone());
     let curve = trainer.find_learning_rate(network, train, RATES, STEPS, &mut Bar::new(output))?;
-    let file = |ending: &str| run.path().join(NAME).with_extension(ending);
+    let file = |finish: &str| run.path().join(NAME).with_extension(finish);
     let figure = curve.chart().figure();
     curve.save_csv(&file("csv"))?;
     figure.save_svg(&file("svg"))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::data::Preprocessing;
 use lucida::nn::{Node, thousands};
-use lucida::weights::{Model, ModelSpec, Note, Top, describe_format, save_model};
+use lucida::weights::{IncludeTop, Model, ModelSpec, Note, describe_format, save_model};
 use serde::Serialize;
 
 use crate::cli::WeightsConvert;
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &WeightsConvert, context: Context) -> Result<()> {
         network: arguments.network.clone(),
         size: arguments.size.map(|size| [size.height, size.width]),
         // The outputs stay as they are unless --task says otherwise.
-        top: Top::Unneeded,
+        top: IncludeTop::Unneeded,
         ..arguments.meaning.spec()
     };
     let mut model = open_model(&spec, context)?;

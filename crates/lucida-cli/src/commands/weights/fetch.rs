@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lucida::Error;
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::weights::hub::{Fetched, Hub, State, megabytes, published};
 
 use crate::bar::Bar;
@@ -11,7 +11,7 @@ use crate::commands::Context;
 use crate::interrupt;
 
 pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
-    let file = published(zoo::find(&arguments.network)?, arguments.with_top)?;
+    let file = published(applications::find(&arguments.network)?, arguments.with_top)?;
     let hub = Hub::from_env()?;
     let (output, path) = (context.output, hub.path(file).display().to_string());
     let size = megabytes(file.size);

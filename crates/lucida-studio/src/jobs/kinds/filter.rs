@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lucida::Error;
 use lucida::data::{Filter as Resampling, Picture};
 use lucida::explain::maximize::{Fourier, Method, Objective, Target, maximize};
-use lucida::explain::{DeconvFigure, Question};
+use lucida::explain::{DeconvFigure, TopActivationQuery};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ impl Work for Searching {
         let shelf = studio.data.shelf(model).map_err(|_| Error::argument("the data set cannot be opened"))?;
         let Some(shelf) = shelf else { return Ok(Value::Null) };
         let set = lucida::data::Subset::new(shelf.set, (0..shelf.set.len().min(PICTURES)).collect())?;
-        let question = Question {
+        let question = TopActivationQuery {
             network: &model.network,
             preprocessing: model.preprocessing()?,
             layer,

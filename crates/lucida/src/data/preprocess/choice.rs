@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Colour, Fit, Preprocessing};
-use crate::nn::zoo::PixelFormat;
+use crate::nn::applications::PixelFormat;
 use crate::{Error, Result};
 
 /// What a choice can be made of, for messages.

@@ -12,9 +12,9 @@
 //! number of places: Grad-CAM is then the class activation map of Zhou et al. (2016), up to that number.
 
 use super::explainer::Explainer;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::passes::{Readout, plan_back};
-use super::{Account, Method};
+use super::{CompletenessCheck, Method};
 use crate::nn::{Network, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
@@ -104,7 +104,7 @@ impl Explainer<'_> {
         Ok((cam, score))
     }
 
-    pub(super) fn grad_cam(&mut self, input: &[f32], readout: &Readout, method: Method) -> Result<Found> {
+    pub(super) fn grad_cam(&mut self, input: &[f32], readout: &Readout, method: Method) -> Result<RawAttribution> {
         self.passes.report(0, 1)?;
         let picture = [self.shape[0], self.shape[1]];
         let (cam, score) = self.run_to_layer(input, readout)?;
@@ -127,7 +127,7 @@ impl Explainer<'_> {
 
     /// The image is seen through a channel: `x0 + A (x - x0)`, with the channel brought to the size of the image and to
     /// values from 0 to 1, and the baseline `x0`. A channel of equal values shows nothing and counts for nothing.
-    pub(super) fn score_cam(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn score_cam(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
         let [height, width, depth] = self.shape;
         let (cam, score) = self.run_to_layer(input, readout)?;
@@ -161,10 +161,16 @@ impl Explainer<'_> {
     }
 }
 
-fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, picture: [usize; 2]) -> Found {
+fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, picture: [usize; 2]) -> RawAttribution {
     let [rows, columns, _] = cam.shape;
     let values = upsample(&map, [rows, columns], picture);
-    Found { score, raw_shape: [rows, columns, 1], raw: map, values, account: Account::Layer(cam.layer.clone()) }
+    RawAttribution {
+        score,
+        raw_shape: [rows, columns, 1],
+        raw: map,
+        values,
+        account: CompletenessCheck::Layer(cam.layer.clone()),
+    }
 }
 
 /// The sum of the channels, each as often as it counts; what is negative is dropped.
@@ -231,8 +237,8 @@ pub(super) fn upsample(map: &[f32], [rows, columns]: [usize; 2], [height, width]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::applications;
     use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, GlobalAveragePooling2D};
-    use crate::nn::zoo;
 
     #[test]
     fn maps_are_interpolated_between_the_middles() {
@@ -245,8 +251,8 @@ mod tests {
 
     #[test]
     fn the_default_layer_is_the_last_with_places() {
-        assert_eq!(default_layer(&zoo::mnist_cnn(1).unwrap()).unwrap(), "conv2d_2");
-        let inception = zoo::inception_v3(&zoo::Options::default()).unwrap();
+        assert_eq!(default_layer(&applications::mnist_cnn(1).unwrap()).unwrap(), "conv2d_2");
+        let inception = applications::inception_v3(&applications::Options::default()).unwrap();
         assert_eq!(default_layer(&inception).unwrap(), "mixed10");
         let layers = [
             Conv2D::new(2, [3, 3]).into(),

@@ -134,12 +134,12 @@ fn enlarged(picture: &Picture, zoom: usize) -> Result<Picture> {
 mod tests {
     use super::*;
     use crate::explain::{Explainer, Method, Settings, sanity_check};
-    use crate::nn::zoo;
+    use crate::nn::applications;
     use crate::weights::Model;
 
     #[test]
     fn sheets_and_strips() {
-        let model = Model::new(zoo::mnist_cnn(1).unwrap());
+        let model = Model::new(applications::mnist_cnn(1).unwrap());
         let input: Vec<f32> = (0..784).map(|i| ((i * 37) % 101) as f32 / 100.0).collect();
         let picture = Picture::new(28, 28, 1, input.iter().map(|x| (255.0 * x) as u8).collect()).unwrap();
         let settings = Settings { masks: 10, samples: 2, ..Settings::default() };

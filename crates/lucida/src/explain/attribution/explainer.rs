@@ -2,7 +2,7 @@
 
 use super::cam::CamPass;
 use super::faithfulness::Faithfulness;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::lrp::RelevancePass;
 use super::passes::{Gradients, PassCounter, Readout, Scorer};
 use super::{Baseline, HeatMap, Method, Settings};
@@ -20,10 +20,10 @@ use crate::{Error, Result};
 /// ```
 /// use lucida::data::{Dataset, Mnist, Preprocessing};
 /// use lucida::explain::{Explainer, Method, Settings};
-/// use lucida::nn::zoo;
+/// use lucida::nn::applications;
 /// use lucida::weights::Model;
 ///
-/// let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1)?) };
+/// let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(1)?) };
 /// let mut input = vec![0.0; 28 * 28];
 /// Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
 /// let mut explainer = Explainer::new(&model, &Settings::default())?;
@@ -139,7 +139,7 @@ impl<'a> Explainer<'a> {
         self.check_input(input)?;
         let readout = Readout::of(&self.outputs, class)?;
         self.passes.stage = method.name();
-        let Found { score, raw_shape, raw, values, account } = match method {
+        let RawAttribution { score, raw_shape, raw, values, account } = match method {
             Method::Gradient => self.gradient(input, &readout)?,
             Method::SmoothGrad => self.smooth_grad(input, &readout)?,
             Method::GradientXInput => self.gradient_x_input(input, &readout)?,

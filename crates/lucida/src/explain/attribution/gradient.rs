@@ -8,10 +8,10 @@
 //! guided backprop       dS/dx, its negative parts dropped at each ReLU on the way
 //! ```
 
-use super::Account;
+use super::CompletenessCheck;
 use super::draws::add_noise;
 use super::explainer::Explainer;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::passes::{Gradients, Readout, plan_back};
 use crate::Result;
 use crate::data::random::{Purpose, generator};
@@ -51,19 +51,19 @@ impl Explainer<'_> {
         Ok(found)
     }
 
-    pub(super) fn gradient(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn gradient(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let (score, gradient) = self.score_and_gradient(input, readout)?;
-        Ok(Found::magnitudes(score, self.shape, gradient))
+        Ok(RawAttribution::magnitudes(score, self.shape, gradient))
     }
 
-    pub(super) fn gradient_x_input(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn gradient_x_input(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let (score, mut gradient) = self.score_and_gradient(input, readout)?;
         gradient.iter_mut().zip(input).for_each(|(g, x)| *g *= x);
-        Ok(Found::sums(score, self.shape, gradient, Account::None))
+        Ok(RawAttribution::sums(score, self.shape, gradient, CompletenessCheck::None))
     }
 
     /// The deviation of the noise is a part of the range of the image's values, as in the paper's figure 3.
-    pub(super) fn smooth_grad(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn smooth_grad(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let (seed, samples) = (self.settings.seed, self.settings.samples);
         let (low, high) = input.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
         let deviation = f64::from(self.settings.noise) * f64::from(high - low);
@@ -79,13 +79,13 @@ impl Explainer<'_> {
         })?;
         let (score, _) = self.score_and_gradient(input, readout)?;
         let mean = sum.into_iter().map(|sum| (sum / samples as f64) as f32).collect();
-        Ok(Found::magnitudes(score, self.shape, mean))
+        Ok(RawAttribution::magnitudes(score, self.shape, mean))
     }
 
     /// The integral is the trapezoidal rule, which can use its values again when the intervals are halved; that is done
     /// until the attributions sum to the difference of the scores. Of a network of ReLUs the gradient is constant in
     /// pieces, so rules of a higher order would gain nothing.
-    pub(super) fn integrated_gradients(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn integrated_gradients(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
         let at = |a: f64, to: &mut [f32]| {
             for ((to, &x), &x0) in to.iter_mut().zip(input).zip(&baseline) {
@@ -117,8 +117,8 @@ impl Explainer<'_> {
             // No comparison with what is no number is true: a broken network ends at the last interval too.
             if apart <= TOLERANCE * difference.abs() || apart <= FLOOR * magnitude || steps >= LAST_INTERVALS {
                 let raw = parts().map(|part| (part / n) as f32).collect();
-                let account = Account::Completeness { sum: total, difference, steps };
-                return Ok(Found::sums(scores[1], self.shape, raw, account));
+                let account = CompletenessCheck::Completeness { sum: total, difference, steps };
+                return Ok(RawAttribution::sums(scores[1], self.shape, raw, account));
             }
             let between = |i: usize, to: &mut [f32]| at((2 * i + 1) as f64 / (2 * steps) as f64, to);
             self.gradients(readout, steps, between, |_, _, gradient| {
@@ -128,7 +128,7 @@ impl Explainer<'_> {
         }
     }
 
-    pub(super) fn guided_backprop(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn guided_backprop(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let Self { network, outputs, settings, guided, passes, shape, .. } = self;
         passes.report(0, 1)?;
         let plan = match guided {
@@ -145,6 +145,6 @@ impl Explainer<'_> {
         plan.backward(network);
         let raw = plan.input_gradient().unwrap_or_default().to_vec();
         passes.report(1, 1)?;
-        Ok(Found::magnitudes(score, *shape, raw))
+        Ok(RawAttribution::magnitudes(score, *shape, raw))
     }
 }

@@ -21,13 +21,13 @@ pub struct HeatMap {
     /// The values as the method defines them: for each channel of the input, or for each place of a layer.
     pub raw: Vec<f32>,
     /// What can be said about it besides.
-    pub account: Account,
+    pub account: CompletenessCheck,
 }
 
 /// What can be said about an attribution besides its map.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Account {
+pub enum CompletenessCheck {
     /// Nothing.
     None,
     /// Integrated gradients: their sum, which should be the difference of the scores of the image and the baseline.
@@ -76,7 +76,7 @@ impl HeatMap {
     }
 }
 
-impl Account {
+impl CompletenessCheck {
     /// How far sums that should be equal are apart, as a part of what they should be; `None` where there are none.
     pub fn error(&self) -> Option<f64> {
         let apart =
@@ -90,24 +90,24 @@ impl Account {
 }
 
 /// What a method has found, before it is a map.
-pub(super) struct Found {
+pub(super) struct RawAttribution {
     pub(super) score: f32,
     pub(super) raw_shape: [usize; 3],
     pub(super) raw: Vec<f32>,
     pub(super) values: Vec<f32>,
-    pub(super) account: Account,
+    pub(super) account: CompletenessCheck,
 }
 
-impl Found {
+impl RawAttribution {
     /// From a value for each channel of each pixel, where magnitudes count.
     pub(super) fn magnitudes(score: f32, raw_shape: [usize; 3], raw: Vec<f32>) -> Self {
         let largest = |pixel: &[f32]| pixel.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let values = raw.chunks_exact(raw_shape[2]).map(largest).collect();
-        Self { score, raw_shape, raw, values, account: Account::None }
+        Self { score, raw_shape, raw, values, account: CompletenessCheck::None }
     }
 
     /// From a value for each channel of each pixel, where signs count.
-    pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, account: Account) -> Self {
+    pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, account: CompletenessCheck) -> Self {
         let values = raw.chunks_exact(raw_shape[2]).map(|pixel| pixel.iter().sum()).collect();
         Self { score, raw_shape, raw, values, account }
     }

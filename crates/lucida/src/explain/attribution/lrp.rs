@@ -11,9 +11,9 @@
 
 use std::borrow::Cow;
 
-use super::Account;
+use super::CompletenessCheck;
 use super::explainer::Explainer;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::passes::{Readout, plan_back};
 use crate::nn::layers::{BatchNormalization, Layer, Rescaling};
 use crate::nn::{BackwardRule, Network, Node, Plan};
@@ -46,7 +46,7 @@ impl<'a> RelevancePass<'a> {
 }
 
 impl Explainer<'_> {
-    pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn lrp(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let Self { network, outputs, settings, relevance, passes, shape, .. } = self;
         passes.report(0, 1)?;
         let RelevancePass { network, plan, starts } = match relevance {
@@ -66,13 +66,13 @@ impl Explainer<'_> {
         let of_starts: f64 = starts.iter().enumerate().map(of_start).sum();
         let gradient = plan.input_gradient().unwrap_or_default();
         let raw: Vec<f32> = gradient.iter().zip(input).map(|(g, x)| g * x).collect();
-        let account = Account::Conservation {
+        let account = CompletenessCheck::Conservation {
             score: f64::from(score),
             inputs: raw.iter().map(|&r| f64::from(r)).sum(),
             biases: taken_by_biases(network, plan.weight_gradients()) + of_starts,
         };
         passes.report(1, 1)?;
-        Ok(Found::sums(score, *shape, raw, account))
+        Ok(RawAttribution::sums(score, *shape, raw, account))
     }
 }
 

@@ -23,7 +23,7 @@ pub use cam::{default_layer, spatial_layer};
 pub use comparison::{Explained, comparison, heat_scale, overlay, sanity_strips};
 pub use explainer::{Explainer, explain};
 pub use faithfulness::Faithfulness;
-pub use heat_map::{Account, HeatMap};
+pub use heat_map::{CompletenessCheck, HeatMap};
 pub use method::Method;
 pub use sanity::{SanityCheck, SanityStage, sanity_check};
 pub use settings::{Baseline, Settings};

@@ -3,14 +3,14 @@
 //! The patches lie `stride` pixels apart, at most a patch, and one more ends at each border, so that every pixel is covered. A
 //! pixel's value is the mean drop over the patches that cover it.
 
-use super::Account;
+use super::CompletenessCheck;
 use super::explainer::Explainer;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::passes::Readout;
 use crate::Result;
 
 impl Explainer<'_> {
-    pub(super) fn occlusion(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn occlusion(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
         let Self { network, settings, scorer, passes, shape, .. } = self;
         let [height, width, channels] = *shape;
@@ -45,7 +45,7 @@ impl Explainer<'_> {
         let values: Vec<f32> =
             drops.iter().zip(&covers).map(|(drop, &covers)| (drop / f64::from(covers)) as f32).collect();
         let raw_shape = [height, width, 1];
-        Ok(Found { score: whole, raw_shape, raw: values.clone(), values, account: Account::None })
+        Ok(RawAttribution { score: whole, raw_shape, raw: values.clone(), values, account: CompletenessCheck::None })
     }
 }
 

@@ -14,10 +14,10 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::Account;
+use super::CompletenessCheck;
 use super::draws::unit;
 use super::explainer::Explainer;
-use super::heat_map::Found;
+use super::heat_map::RawAttribution;
 use super::passes::Readout;
 use crate::Result;
 use crate::data::random::{Purpose, generator};
@@ -26,7 +26,7 @@ use crate::data::random::{Purpose, generator};
 const OPEN: f64 = 0.5;
 
 impl Explainer<'_> {
-    pub(super) fn rise(&mut self, input: &[f32], readout: &Readout) -> Result<Found> {
+    pub(super) fn rise(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
         let Self { network, settings, scorer, passes, shape, .. } = self;
         let [height, width, channels] = *shape;
@@ -68,7 +68,7 @@ impl Explainer<'_> {
         let mean = |(sum, &seen): (&f64, &f64)| if seen > 0.0 { (sum / seen) as f32 } else { 0.0 };
         let values: Vec<f32> = sum.iter().zip(&seen).map(mean).collect();
         let raw_shape = [height, width, 1];
-        Ok(Found { score, raw_shape, raw: values.clone(), values, account: Account::None })
+        Ok(RawAttribution { score, raw_shape, raw: values.clone(), values, account: CompletenessCheck::None })
     }
 }
 

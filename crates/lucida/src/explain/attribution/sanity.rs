@@ -125,11 +125,11 @@ fn unit(mut values: Vec<f32>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn the_cascade_goes_from_the_top_in_even_groups() {
-        let network = zoo::mnist_cnn(1).unwrap();
+        let network = applications::mnist_cnn(1).unwrap();
         let name = |node: &usize| network.nodes()[*node].name();
         let of = |groups| -> Vec<Vec<&str>> {
             cascade(&network, groups).iter().map(|g| g.iter().map(name).collect()).collect()
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_randomised_layer_is_an_untrained_one() {
-        let mut network = zoo::mnist_cnn(1).unwrap();
+        let mut network = applications::mnist_cnn(1).unwrap();
         network.weights_mut().iter_mut().for_each(|weight| weight.values_mut().fill(7.0));
         let node = network.find("conv2d_1").unwrap();
         randomise(&mut network, node, 3);

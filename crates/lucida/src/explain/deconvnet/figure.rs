@@ -6,7 +6,7 @@ use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
 use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
 use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
-use crate::explain::top_activations::{Question, top_activations};
+use crate::explain::top_activations::{TopActivationQuery, top_activations};
 use crate::nn::counted;
 use crate::plot::{Cell, Grid, number_boxes, short_number};
 use crate::{Error, Result};
@@ -67,8 +67,8 @@ impl DeconvFigure {
     ///
     /// # Errors
     /// As [`top_activations`].
-    pub fn new(question: &Question, set: &dyn Dataset, progress: &mut dyn Progress) -> Result<Self> {
-        let Question { network, preprocessing, layer, filters, count, cpu } = *question;
+    pub fn new(question: &TopActivationQuery, set: &dyn Dataset, progress: &mut dyn Progress) -> Result<Self> {
+        let TopActivationQuery { network, preprocessing, layer, filters, count, cpu } = *question;
         let total = set.len() + filters.len();
         let mut searching = |step: &Step<'_>| progress.update(&Step { total: Some(total as u64), ..*step });
         let top = top_activations(question, set, &mut searching)?;
@@ -321,10 +321,10 @@ mod tests {
     use super::*;
     use crate::Cpu;
     use crate::data::{Mnist, Subset};
-    use crate::nn::{Network, zoo};
+    use crate::nn::{Network, applications};
 
     fn network() -> Network {
-        let mut network = zoo::mnist_cnn(8).unwrap();
+        let mut network = applications::mnist_cnn(8).unwrap();
         let bias = network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d_1/bias").unwrap();
         bias.values_mut()[5] = -1e3;
         network
@@ -334,7 +334,7 @@ mod tests {
     fn a_figure_over_digits_with_a_dead_filter() {
         let (network, preprocessing) = (network(), Preprocessing::mnist());
         let set = Subset::new(Mnist::builtin().unwrap().train, (0..60).collect()).unwrap();
-        let question = Question {
+        let question = TopActivationQuery {
             network: &network,
             preprocessing: &preprocessing,
             layer: "conv2d_1",
@@ -363,7 +363,7 @@ mod tests {
         let sheet = figure.render().unwrap();
         // Two filters side by side, each with twice 2x2 patches of 112 pixels.
         assert!(sheet.width() > 4 * 2 * 112 && sheet.height() > 2 * 112);
-        let alone = DeconvFigure::new(&Question { filters: &[5], ..question }, &set, &mut ()).unwrap();
+        let alone = DeconvFigure::new(&TopActivationQuery { filters: &[5], ..question }, &set, &mut ()).unwrap();
         assert!(alone.render().is_ok());
     }
 

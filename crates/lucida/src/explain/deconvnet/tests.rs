@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nn::layers::{Conv2D, Dense, Flatten, MaxPooling2D, Padding};
-use crate::nn::{Layer, zoo};
+use crate::nn::{Layer, applications};
 
 fn noise(len: usize) -> Vec<f32> {
     let mut state = 3_u64;
@@ -188,7 +188,7 @@ fn it_is_the_rectified_pass_backward_layer_by_layer() {
 
 #[test]
 fn a_projection_stays_in_its_field_and_the_strongest_is_chosen() {
-    let network = zoo::mnist_cnn(4).unwrap();
+    let network = applications::mnist_cnn(4).unwrap();
     let input: Vec<f32> = noise(784).iter().map(|value| value.abs()).collect();
     let mut deconvnet = Deconvnet::new(&network, "conv2d_2", 64, Cpu::detect()).unwrap();
     let layout = deconvnet.field().layout();
@@ -217,7 +217,7 @@ fn a_projection_stays_in_its_field_and_the_strongest_is_chosen() {
 
 #[test]
 fn classes_are_projected_from_before_the_softmax() {
-    let network = zoo::mnist_cnn(4).unwrap();
+    let network = applications::mnist_cnn(4).unwrap();
     let mut deconvnet = Deconvnet::new(&network, "dense_1", 1, Cpu::detect()).unwrap();
     let input: Vec<f32> = noise(784).iter().map(|value| value.abs()).collect();
     let sum: f32 = deconvnet.activations(&network, &input).unwrap().iter().sum();
@@ -236,7 +236,7 @@ fn peaks_are_higher_than_their_neighbours() {
 
 #[test]
 fn mistakes_are_refused() {
-    let network = zoo::mnist_cnn(4).unwrap();
+    let network = applications::mnist_cnn(4).unwrap();
     let made = |layer: &str| Deconvnet::new(&network, layer, 2, Cpu::detect());
     assert!(made("conv2d_7").unwrap_err().to_string().contains("did you mean \"conv2d_"));
     assert!(made("input_layer").unwrap_err().to_string().contains("is the input"));
@@ -254,7 +254,7 @@ fn mistakes_are_refused() {
 /// The plan takes no more memory than it is given, and at least one image.
 #[test]
 fn the_batch_is_bounded_by_memory() {
-    let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top()).unwrap();
+    let network = applications::find("vgg16").unwrap().build(&applications::Options::without_top()).unwrap();
     let deconvnet = Deconvnet::new(&network, "block2_conv1", 1000, Cpu::detect()).unwrap();
     assert!((1..64).contains(&deconvnet.capacity()), "{}", deconvnet.capacity());
     assert!(deconvnet.plan.memory() <= MEMORY);

@@ -5,11 +5,11 @@ use super::*;
 use crate::Cpu;
 use crate::core::Step;
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing};
-use crate::nn::{Plan, zoo};
+use crate::nn::{Plan, applications};
 use crate::weights::Model;
 
 fn model() -> Model {
-    Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(3).unwrap()) }
+    Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(3).unwrap()) }
 }
 
 fn digits(count: usize) -> LabelledImages {

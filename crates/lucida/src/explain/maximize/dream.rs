@@ -176,7 +176,7 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     fn photo() -> Picture {
         let pixels = (0..64 * 80 * 3).map(|i| ((i * 7) % 97 + (i / 240) * 2) as u8).collect();
@@ -185,9 +185,12 @@ mod tests {
 
     #[test]
     fn a_dream_makes_the_layer_respond_more_and_keeps_size_and_subject() {
-        let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top().size(64, 80).seed(3)).unwrap();
+        let network = applications::find("vgg16")
+            .unwrap()
+            .build(&applications::Options::without_top().size(64, 80).seed(3))
+            .unwrap();
         let (target, preprocessing) = (Target::layer("block2_conv1"), Preprocessing::vgg().with_size(64, 80));
-        // Unrolled: the ramp of this image would make a seam that the response below does not have.
+        // Unrolled: the ramp of this image would make a cut_point that the response below does not have.
         let settings = Dream { octaves: 2, steps: 5, rate: 0.006, jitter: 0, ..Dream::default() };
         let (photo, cpu) = (photo(), Cpu::detect());
         let of = |settings: &Dream| {

@@ -90,11 +90,12 @@ impl PixelSpace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn inputs_are_those_of_the_preprocessing() {
-        let network = zoo::find("vgg16").unwrap().build(&zoo::Options::without_top().size(32, 32)).unwrap();
+        let network =
+            applications::find("vgg16").unwrap().build(&applications::Options::without_top().size(32, 32)).unwrap();
         for preprocessing in [Preprocessing::vgg(), Preprocessing::inception(32), Preprocessing::torchvision(32)] {
             let preprocessing = preprocessing.with_size(32, 32);
             let pixels = PixelSpace::of(&network, Some(&preprocessing)).unwrap();

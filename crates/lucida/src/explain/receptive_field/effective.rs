@@ -186,7 +186,7 @@ pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: u64, inpu
 mod tests {
     use super::*;
     use crate::nn::layers::{ActivationKind, Conv2D};
-    use crate::nn::{Layer, zoo};
+    use crate::nn::{Layer, applications};
 
     fn measured(network: &Network, layer: &str, samples: usize) -> EffectiveField {
         let measurement = Measurement { network, layer, samples, seed: 3, cpu: Cpu::detect() };
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn nothing_outside_of_the_field_matters() {
-        let network = zoo::mnist_cnn(3).unwrap();
+        let network = applications::mnist_cnn(3).unwrap();
         for layer in ["conv2d", "conv2d_2", "dense_1"] {
             let found = measured(&network, layer, 8);
             let inside = |at: usize, span: Span| (span.start..span.end).contains(&(at as i64));

@@ -1,11 +1,11 @@
 //! Receptive fields against the support of the gradient: the pixels that change a unit are those of its field.
 
 use super::*;
+use crate::nn::applications::{self, Options};
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
     Conv2D, Dense, Flatten, GlobalMaxPooling2D, Input, MaxPooling2D, Padding, ZeroPadding2D,
 };
-use crate::nn::zoo::{self, Options};
 use crate::nn::{Layer, Plan, TensorRef};
 
 const BATCH: usize = 96;
@@ -153,7 +153,7 @@ fn branches_against_the_support_of_the_gradient() {
 /// convolutions), and Dumoulin and Visin's arithmetic gives the first block by hand.
 #[test]
 fn known_networks() {
-    let vgg = zoo::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
+    let vgg = applications::find("vgg16").unwrap().build(&Options::without_top()).unwrap();
     let of = |layer: &str| {
         let field = receptive_field(&vgg, layer).unwrap();
         (field.size().unwrap()[0], field.stride().unwrap()[0], field.padding().unwrap()[0])
@@ -170,11 +170,11 @@ fn known_networks() {
     assert_eq!(field.at([0, 28]).unwrap().columns, Span { start: 94, end: 134 });
     assert_eq!(field.with_padding([0, 28]).unwrap().rows, Span { start: -18, end: 22 });
 
-    let inception = zoo::find("inception-v3").unwrap().build(&Options::without_top()).unwrap();
+    let inception = applications::find("inception-v3").unwrap().build(&Options::without_top()).unwrap();
     let last = receptive_field(&inception, "mixed10").unwrap();
     assert_eq!((last.size(), last.stride()), (Some([1311, 1311]), Some([32, 32])));
 
-    let mnist = zoo::mnist_cnn(1).unwrap();
+    let mnist = applications::mnist_cnn(1).unwrap();
     let fields = receptive_fields(&mnist).unwrap();
     let dense = fields.last().unwrap();
     assert_eq!((dense.layout(), dense.is_map()), ([1, 1, 10], false));
@@ -213,7 +213,7 @@ fn networks_without_pictures_are_refused() {
     assert!(matches!(receptive_fields(&network), Err(Error::Unsupported(_))));
     let wide = Network::sequential("wide", [1, 20_000, 1], [Layer::from(Flatten {})], 1).unwrap();
     assert!(matches!(receptive_fields(&wide), Err(Error::Limit { got: 20_000, .. })));
-    let small = zoo::mnist_cnn(1).unwrap();
+    let small = applications::mnist_cnn(1).unwrap();
     let message = receptive_field(&small, "conv2d_9").unwrap_err().to_string();
     assert!(message.contains("did you mean \"conv2d_"), "{message}");
 }

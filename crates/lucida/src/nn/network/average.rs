@@ -22,18 +22,18 @@ impl Network {
             builder.add_named(node.name.clone(), layer, &node.inputs)?;
         }
         let mut averaging = builder.finish(&self.outputs)?;
-        averaging.adopt(self)?;
+        averaging.replace_with(self)?;
         Ok(averaging)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn only_the_poolings_change() {
-        let network = zoo::vgg16_start([16, 16]).unwrap();
+        let network = applications::vgg16_start([16, 16]).unwrap();
         let averaging = network.clone().with_average_pooling().unwrap();
         assert_eq!(averaging.weights().len(), network.weights().len());
         for (a, b) in averaging.nodes().iter().zip(network.nodes()) {

@@ -25,19 +25,21 @@ impl Network {
             moved[index] = builder.add_named(node.name.clone(), node.layer.clone(), &inputs)?;
         }
         let mut cut = builder.finish(&[moved[end]])?;
-        cut.adopt(self)?;
+        cut.replace_with(self)?;
         Ok(cut)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::nn::{Plan, zoo};
+    use crate::nn::{Plan, applications};
 
     #[test]
     fn what_is_left_computes_the_same() {
-        let network =
-            zoo::find("inception-v3").unwrap().build(&zoo::Options::without_top().size(75, 75).seed(1)).unwrap();
+        let network = applications::find("inception-v3")
+            .unwrap()
+            .build(&applications::Options::without_top().size(75, 75).seed(1))
+            .unwrap();
         let input: Vec<f32> = (0..75 * 75 * 3).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
         let value = |network: &crate::nn::Network| {
             let mut plan = Plan::builder(network).output("mixed1").build().unwrap();

@@ -173,38 +173,43 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has not exactly one input.
-    pub fn seam(&self, first: usize) -> Result<usize> {
+    pub fn cut_point(&self, first: usize) -> Result<usize> {
         self.input_shape()?;
-        let mut seam = first.min(self.nodes.len()).saturating_sub(1);
-        while let Some(lower) = self.taken_across(seam) {
-            seam = lower;
+        let mut cut_point = first.min(self.nodes.len()).saturating_sub(1);
+        while let Some(lower) = self.taken_across(cut_point) {
+            cut_point = lower;
         }
-        Ok(seam)
+        Ok(cut_point)
     }
 
-    /// The lowest layer under `seam` whose output is taken above it.
-    fn taken_across(&self, seam: usize) -> Option<usize> {
-        self.nodes[seam + 1..].iter().flat_map(|node| &node.inputs).copied().filter(|&input| input < seam).min()
+    /// The lowest layer under `cut_point` whose output is taken above it.
+    fn taken_across(&self, cut_point: usize) -> Option<usize> {
+        self.nodes[cut_point + 1..]
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .copied()
+            .filter(|&input| input < cut_point)
+            .min()
     }
 
-    /// The layers behind number `seam`, as a network whose input is that layer's output. Weights are copied.
+    /// The layers behind number `cut_point`, as a network whose input is that layer's output. Weights are copied.
     ///
     /// # Errors
-    /// [`Error::Argument`] when other layers' outputs are taken behind it too: see [`Network::seam`].
-    pub fn tail(&self, seam: usize) -> Result<Self> {
-        if seam + 1 >= self.nodes.len() || self.taken_across(seam).is_some() {
-            return Err(Error::argument(format!("network {} cannot be taken apart behind layer {seam}", self.name)));
+    /// [`Error::Argument`] when other layers' outputs are taken behind it too: see [`Network::cut_point`].
+    pub fn tail(&self, cut_point: usize) -> Result<Self> {
+        if cut_point + 1 >= self.nodes.len() || self.taken_across(cut_point).is_some() {
+            return Err(Error::argument(format!("network {} cannot be split behind layer {cut_point}", self.name)));
         }
         let mut builder = Self::builder(self.name.clone());
-        let node = &self.nodes[seam];
+        let node = &self.nodes[cut_point];
         builder.add_named(node.name.clone(), Input::new(node.shape.clone()), &[])?;
-        for node in &self.nodes[seam + 1..] {
-            let inputs: Vec<usize> = node.inputs.iter().map(|&input| input - seam).collect();
+        for node in &self.nodes[cut_point + 1..] {
+            let inputs: Vec<usize> = node.inputs.iter().map(|&input| input - cut_point).collect();
             builder.add_named(node.name.clone(), node.layer.clone(), &inputs)?;
         }
-        let outputs: Vec<usize> = self.outputs.iter().map(|&output| output - seam).collect();
+        let outputs: Vec<usize> = self.outputs.iter().map(|&output| output - cut_point).collect();
         let mut tail = builder.finish(&outputs)?;
-        let first = self.nodes[seam + 1].weights.start;
+        let first = self.nodes[cut_point + 1].weights.start;
         tail.weights.clone_from_slice(&self.weights[first..]);
         Ok(tail)
     }
@@ -213,7 +218,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Argument`] when this network has no weight of a name, or one of another shape.
-    pub fn take_over(&mut self, part: Self) -> Result<()> {
+    pub fn load_weights_from(&mut self, part: Self) -> Result<()> {
         let mut part = part.weights.into_iter().peekable();
         for weight in &mut self.weights {
             if let Some(other) = part.next_if(|other| other.name() == weight.name() && other.shape() == weight.shape())
@@ -245,15 +250,15 @@ impl Network {
 mod tests {
     use super::*;
     use crate::nn::layers::{ActivationKind, Dense, Flatten};
-    use crate::nn::{Plan, Shape, zoo};
+    use crate::nn::{Plan, Shape, applications};
 
     fn head() -> [Layer; 2] {
         [Flatten {}.into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()]
     }
 
     fn base() -> Network {
-        let known = zoo::find("inception-v3").unwrap();
-        known.build(&zoo::Options::without_top().size(75, 75).seed(1)).unwrap().cut("mixed1").unwrap()
+        let known = applications::find("inception-v3").unwrap();
+        known.build(&applications::Options::without_top().size(75, 75).seed(1)).unwrap().cut("mixed1").unwrap()
     }
 
     fn output(network: &Network, input: &[f32]) -> Vec<f32> {
@@ -272,7 +277,7 @@ mod tests {
         let (mut whole, first) = base.with_head(head()).unwrap();
         assert_eq!(first, count);
         whole.initialize(first, 7);
-        assert_eq!(whole.seam(first).unwrap(), first - 1);
+        assert_eq!(whole.cut_point(first).unwrap(), first - 1);
         let tail = whole.tail(first - 1).unwrap();
         assert_eq!(tail.input_shape().unwrap(), &Shape::from([7, 7, 288]));
         assert_eq!(output(&tail, &remembered), output(&whole, &input));
@@ -280,9 +285,9 @@ mod tests {
         // A weight of a value that is not zero.
         let alive = remembered.iter().position(|&value| value > 1e-3).unwrap();
         changed.weights_mut()[0].values_mut()[alive] += 1.0;
-        whole.take_over(changed).unwrap();
+        whole.load_weights_from(changed).unwrap();
         assert_ne!(output(&tail, &remembered), output(&whole, &input));
-        assert!(whole.take_over(zoo::mnist_cnn(1).unwrap()).is_err());
+        assert!(whole.load_weights_from(applications::mnist_cnn(1).unwrap()).is_err());
     }
 
     #[test]
@@ -291,10 +296,10 @@ mod tests {
         let at = |name: &str| network.find(name).unwrap();
         // Within a block of four branches there is none: only before it.
         let inside = (0..network.nodes().len()).rfind(|&i| i < at("mixed1") && network.nodes()[i].name() != "mixed0");
-        assert_eq!(network.seam(inside.unwrap()).unwrap(), at("mixed0"));
-        assert_eq!(network.seam(at("mixed0") + 1).unwrap(), at("mixed0"));
+        assert_eq!(network.cut_point(inside.unwrap()).unwrap(), at("mixed0"));
+        assert_eq!(network.cut_point(at("mixed0") + 1).unwrap(), at("mixed0"));
         assert!(network.tail(at("mixed1") - 1).is_err());
-        assert_eq!(network.seam(1).unwrap(), 0);
+        assert_eq!(network.cut_point(1).unwrap(), 0);
     }
 
     #[test]

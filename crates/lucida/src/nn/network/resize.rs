@@ -29,7 +29,7 @@ impl Network {
             builder.add_named(node.name.clone(), layer, &node.inputs)?;
         }
         let mut resized = builder.finish(&self.outputs)?;
-        resized.adopt(self).map_err(|problem| {
+        resized.replace_with(self).map_err(|problem| {
             Error::argument(format!("{problem}: it fixes the size of the images at {old_height}x{old_width}"))
         })?;
         Ok(resized)
@@ -39,7 +39,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Argument`] names the first weight that is missing there or has another shape.
-    pub(crate) fn adopt(&mut self, other: Self) -> Result<()> {
+    pub(crate) fn replace_with(&mut self, other: Self) -> Result<()> {
         let name = other.name;
         let mut held: HashMap<String, Weight> =
             other.weights.into_iter().map(|weight| (weight.name().to_owned(), weight)).collect();
@@ -63,11 +63,11 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo;
+    use crate::nn::applications;
 
     #[test]
     fn convolutions_take_any_size_and_keep_their_weights() {
-        let small = zoo::vgg16_start([32, 32]).unwrap();
+        let small = applications::vgg16_start([32, 32]).unwrap();
         let mut first = small.clone();
         first.weights_mut()[0].values_mut()[5] = 0.5;
         first.set_trainable("block1_conv2", false).unwrap();
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_dense_layer_fixes_the_size() {
-        let network = zoo::mnist_cnn(1).unwrap();
+        let network = applications::mnist_cnn(1).unwrap();
         let message = network.clone().with_input_size(56, 56).unwrap_err().to_string();
         assert!(message.contains("dense/kernel") && message.contains("28x28"), "{message}");
         network.with_input_size(28, 28).unwrap();

@@ -1,10 +1,10 @@
 use super::*;
+use crate::nn::applications;
 use crate::nn::layers::{Add, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D};
-use crate::nn::zoo;
 
 #[test]
 fn the_mnist_network_has_the_parameters_of_the_notebook() {
-    let network = zoo::mnist_cnn(1).unwrap();
+    let network = applications::mnist_cnn(1).unwrap();
     assert_eq!(network.parameters(), (113_514, 113_514));
     let names: Vec<_> = network.nodes().iter().map(Node::name).collect();
     assert_eq!(
@@ -52,18 +52,23 @@ fn a_layer_that_does_not_fit_is_named_with_both_shapes() {
 
 #[test]
 fn an_unknown_layer_gets_the_nearest_name() {
-    let network = zoo::mnist_cnn(1).unwrap();
+    let network = applications::mnist_cnn(1).unwrap();
     let message = network.find("conv_2").unwrap_err().to_string();
     assert!(message.contains("\"conv2d\"") || message.contains("\"conv2d_2\""), "{message}");
     assert!(message.contains("Its layers are input_layer, conv2d, ") && message.contains("dense_1"), "{message}");
-    let message =
-        zoo::find("vgg16").unwrap().build(&zoo::Options::default()).unwrap().find("conv1").unwrap_err().to_string();
+    let message = applications::find("vgg16")
+        .unwrap()
+        .build(&applications::Options::default())
+        .unwrap()
+        .find("conv1")
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("did you mean") && message.contains("`lucida summary` lists its 23 layers"), "{message}");
 }
 
 #[test]
 fn damaged_architectures_are_refused() {
-    let good = zoo::mnist_cnn(1).unwrap().architecture();
+    let good = applications::mnist_cnn(1).unwrap().architecture();
     let refused = |change: &dyn Fn(&mut serde_json::Value), expected: &str| {
         let mut value = good.clone();
         change(&mut value);
@@ -100,7 +105,7 @@ fn freezing_spares_what_never_trains() {
 
 #[test]
 fn seeds_give_the_same_weights_and_only_they() {
-    let kernel = |seed| zoo::mnist_cnn(seed).unwrap().weight("dense/kernel").unwrap().values().to_vec();
+    let kernel = |seed| applications::mnist_cnn(seed).unwrap().weight("dense/kernel").unwrap().values().to_vec();
     assert_eq!(kernel(3), kernel(3));
     assert_ne!(kernel(3), kernel(4));
 }

@@ -81,11 +81,11 @@ fn median(times: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::PassTime;
-    use crate::nn::{Plan, TensorRef, zoo};
+    use crate::nn::{Plan, TensorRef, applications};
 
     #[test]
     fn steps_are_named_and_timed() {
-        let network = zoo::mnist_cnn(1).unwrap();
+        let network = applications::mnist_cnn(1).unwrap();
         let logits = TensorRef::before_activation("dense_1");
         let mut plan = Plan::builder(&network)
             .batch_size(2)

@@ -4,7 +4,7 @@ use crate::nn::layers::{
     Activation, ActivationKind, Add, BatchNormalization, Concatenate, Conv2D, Dense, Flatten, GlobalAveragePooling2D,
     Input, MaxPooling2D, Padding,
 };
-use crate::nn::{Layer, Network, StepSeed, zoo};
+use crate::nn::{Layer, Network, StepSeed, applications};
 
 fn ramp(len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 31) % 23) as f32 / 11.0 - 1.0).collect()
@@ -124,7 +124,7 @@ fn gradients_through_branches_agree_with_finite_differences() {
 
 #[test]
 fn small_batches_give_what_large_ones_give() {
-    let network = zoo::mnist_cnn(3).unwrap();
+    let network = applications::mnist_cnn(3).unwrap();
     let input = ramp(7 * 784);
     let whole = value_at(&network, TensorRef::output("dense_1"), &input, 7);
     let mut plan = Plan::builder(&network).batch_size(7).build().unwrap();
@@ -140,7 +140,7 @@ fn small_batches_give_what_large_ones_give() {
 
 #[test]
 fn changed_weights_are_noticed() {
-    let mut network = zoo::mnist_cnn(3).unwrap();
+    let mut network = applications::mnist_cnn(3).unwrap();
     let input = ramp(784);
     let mut plan = Plan::builder(&network).build().unwrap();
     plan.input_mut().copy_from_slice(&input);
@@ -151,14 +151,14 @@ fn changed_weights_are_noticed() {
     assert_ne!(before, plan.output(0));
     assert_eq!(plan.output(0), value_at(&network, TensorRef::output("dense_1"), &input, 1));
     // Another network of the same architecture.
-    let other = zoo::mnist_cnn(4).unwrap();
+    let other = applications::mnist_cnn(4).unwrap();
     plan.forward(&other).unwrap();
     assert_eq!(plan.output(0), value_at(&other, TensorRef::output("dense_1"), &input, 1));
 }
 
 #[test]
 fn only_what_is_needed_is_computed_and_kept() {
-    let network = zoo::mnist_cnn(3).unwrap();
+    let network = applications::mnist_cnn(3).unwrap();
     let first = Plan::builder(&network).batch_size(4).output("conv2d").build().unwrap();
     assert_eq!(first.steps.len(), 1);
     let whole = Plan::builder(&network).batch_size(4).build().unwrap();
@@ -169,7 +169,7 @@ fn only_what_is_needed_is_computed_and_kept() {
 
 #[test]
 fn frozen_layers_get_no_gradient_and_stop_its_way() {
-    let mut network = zoo::mnist_cnn(3).unwrap();
+    let mut network = applications::mnist_cnn(3).unwrap();
     for layer in ["conv2d", "conv2d_1", "conv2d_2"] {
         network.set_trainable(layer, false).unwrap();
     }
@@ -251,7 +251,7 @@ fn a_step_allocates_no_buffers_and_repeats_to_the_bit() {
 
 #[test]
 fn mistakes_are_refused() {
-    let mut network = zoo::mnist_cnn(3).unwrap();
+    let mut network = applications::mnist_cnn(3).unwrap();
     let refused = |builder: PlanBuilder, expected: &str| {
         let message = builder.build().unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");

@@ -97,7 +97,7 @@ fn a_stopped_demonstration_shows_what_it_has() {
         painting_size: 64,
         painting_steps: 1,
     };
-    let page = page::report(&result, &Apart::of(&result, &depth).unwrap(), 0.0).unwrap().html();
+    let page = page::report(&result, &Deconstruction::of(&result, &depth).unwrap(), 0.0).unwrap().html();
     assert!(page.contains("stopped after 1 of 3 epochs"));
     assert!(matches!(demo.run(&config, Stopping(0)), Err(Error::Interrupted)));
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::nn::zoo::{self, Options};
+use crate::nn::applications::{self, Options};
 use crate::train::{EpochRecord, Origin};
 
 /// Images of two colors, with a copy and a damaged file among them.
@@ -24,7 +24,7 @@ fn everything_is_on_the_page() {
     let options = Options::default().size(32, 32).classes(2).seed(1);
     let model = Model {
         class_names: folder.class_names().to_vec(),
-        ..Model::of_architecture(zoo::find("basic-cnn").unwrap(), &options).unwrap()
+        ..Model::of_architecture(applications::find("basic-cnn").unwrap(), &options).unwrap()
     };
     let record = EpochRecord {
         epoch: 1,
@@ -101,7 +101,7 @@ fn what_makes_numbers_misleading_is_a_problem() {
     let options = Options::default().size(30, 30).classes(2).seed(1);
     let mut model = Model {
         class_names: folder.class_names().to_vec(),
-        ..Model::of_architecture(zoo::find("basic-cnn").unwrap(), &options).unwrap()
+        ..Model::of_architecture(applications::find("basic-cnn").unwrap(), &options).unwrap()
     };
     let last = model.network.output().unwrap().name().to_owned();
     let bias = model.network.weights_mut().iter_mut().find(|weight| *weight.name() == format!("{last}/bias"));

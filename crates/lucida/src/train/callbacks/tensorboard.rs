@@ -200,7 +200,7 @@ mod tests {
             ..EpochRecord::default()
         };
         let history = History { epochs: vec![record] };
-        let network = crate::nn::zoo::mnist_cnn(0).unwrap();
+        let network = crate::nn::applications::mnist_cnn(0).unwrap();
         for _ in 0..2 {
             let mut events = TensorBoard::create(folder.path()).unwrap();
             events.epoch_end(&mut TrainingState::new(&history, &network)).unwrap();

@@ -10,7 +10,7 @@ use ::mpi::traits::*;
 
 use super::Mpi;
 use crate::Result;
-use crate::bulk::Deal;
+use crate::batch_jobs::WorkQueue;
 
 const ASK: i32 = 78;
 const ITEM: i32 = 79;
@@ -20,7 +20,7 @@ const AHEAD: usize = 2;
 /// Between two looks whether there is an answer: waiting must not take a processor from those who work.
 const PAUSE: Duration = Duration::from_micros(200);
 
-impl Deal for Mpi {
+impl WorkQueue for Mpi {
     fn leads(&self) -> bool {
         self.rank == 0
     }

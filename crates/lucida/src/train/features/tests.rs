@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::data::{Folder, Mnist, Preprocessing};
-use crate::nn::zoo;
+use crate::nn::applications;
 
 /// Digits as a folder, and a model that has learned nothing.
 fn setting() -> (tempfile::TempDir, Folder, Model) {
@@ -16,7 +16,8 @@ fn setting() -> (tempfile::TempDir, Folder, Model) {
         digits.picture(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
     }
     let data = Folder::builder(folder.path().join("data")).open().unwrap();
-    let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(zoo::mnist_cnn(1).unwrap()) };
+    let model =
+        Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(1).unwrap()) };
     (folder, data, model)
 }
 

@@ -1,6 +1,6 @@
 //! The files that can be fetched.
 
-use crate::nn::zoo::{self, Architecture};
+use crate::nn::applications::{self, Architecture};
 use crate::{Error, Result};
 
 /// A file of weights that Keras publishes for its applications.
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Checksums and paths are those in Keras's own sources (`keras/src/applications`); sizes are those that the server names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
-    /// The network, by its name in [`zoo::ALL`].
+    /// The network, by its name in [`applications::ALL`].
     pub network: &'static str,
     /// Whether the classifier is in it.
     pub with_top: bool,
@@ -101,7 +101,7 @@ pub fn published(network: &Architecture, with_top: bool) -> Result<&'static Publ
 /// The names of the networks whose weights are published.
 pub fn networks() -> Vec<&'static str> {
     let has = |network: &&Architecture| PUBLISHED.iter().any(|file| file.network == network.name);
-    zoo::ALL.iter().filter(has).map(|network| network.name).collect()
+    applications::ALL.iter().filter(has).map(|network| network.name).collect()
 }
 
 /// A number of bytes for people: `58.9 MB`.
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn every_file_is_of_a_known_network_and_of_its_size() {
         for file in &PUBLISHED {
-            let network = zoo::find(file.network).unwrap();
+            let network = applications::find(file.network).unwrap();
             assert_eq!(published(network, file.with_top).unwrap(), file);
             assert_eq!((network.name, file.md5.len()), (file.network, 32));
             assert!(file.md5.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(file.file_name().contains("notop"), !file.with_top);
         }
         assert_eq!(networks(), ["vgg16", "vgg19", "inception-v3"]);
-        let message = published(zoo::find("lenet5").unwrap(), true).unwrap_err().to_string();
+        let message = published(applications::find("lenet5").unwrap(), true).unwrap_err().to_string();
         assert!(message.contains("lenet5") && message.contains("vgg16, vgg19, inception-v3"), "{message}");
     }
 }

@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::Patience;
+use super::RetryPolicy;
 use crate::{Error, Result, files};
 
 /// How often a server may point elsewhere.
@@ -27,7 +27,7 @@ const NO_ADDRESS: &str = "the server's address cannot be found; is there a netwo
 
 /// Why nothing, or nothing more, arrives.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum FetchError {
     /// It may be otherwise soon.
     Passing(String),
     /// Trying again is no use.
@@ -54,12 +54,12 @@ pub(super) struct Body {
 
 pub(super) struct Client {
     agent: Agent,
-    patience: Patience,
+    patience: RetryPolicy,
 }
 
 impl Client {
     /// For this address and what it leads to: from https never to http.
-    pub(super) fn new(url: &str, patience: &Patience, certificates: Option<&Path>) -> Result<Self> {
+    pub(super) fn new(url: &str, patience: &RetryPolicy, certificates: Option<&Path>) -> Result<Self> {
         let secure = url.starts_with("https://");
         let tls = match tls() {
             Some(tls) => Some(tls.root_certs(roots(certificates)?).build()),
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Asks for a file from its byte `from` on, if the version is still that of `tag`.
-    pub(super) fn get(&self, url: &str, from: u64, tag: Option<&str>) -> Result<Answer, Trouble> {
+    pub(super) fn get(&self, url: &str, from: u64, tag: Option<&str>) -> Result<Answer, FetchError> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
@@ -114,7 +114,7 @@ impl Client {
 
 impl Body {
     /// Reads some of it; 0 at its end.
-    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, Trouble> {
+    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, FetchError> {
         self.reader.read(into).map_err(|error| {
             let within = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
             match within {
@@ -125,8 +125,8 @@ impl Body {
     }
 }
 
-fn trouble(error: &ureq::Error, patience: Duration) -> Trouble {
-    use Trouble::{Lasting, Passing};
+fn trouble(error: &ureq::Error, patience: Duration) -> FetchError {
+    use FetchError::{Lasting, Passing};
     match error {
         ureq::Error::Timeout(_) => Passing(slow(patience)),
         ureq::Error::Io(error) => io_trouble(error, patience),
@@ -143,18 +143,18 @@ fn trouble(error: &ureq::Error, patience: Duration) -> Trouble {
     }
 }
 
-fn io_trouble(error: &io::Error, patience: Duration) -> Trouble {
+fn io_trouble(error: &io::Error, patience: Duration) -> FetchError {
     match error.kind() {
         // So are certificates refused.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            Trouble::Lasting(format!("the connection cannot be trusted: {}", line(&error.to_string())))
+            FetchError::Lasting(format!("the connection cannot be trusted: {}", line(&error.to_string())))
         }
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Trouble::Passing(slow(patience)),
-        io::ErrorKind::UnexpectedEof => Trouble::Passing("the connection was cut off".into()),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FetchError::Passing(slow(patience)),
+        io::ErrorKind::UnexpectedEof => FetchError::Passing("the connection was cut off".into()),
         _ => match line(&error.to_string()) {
             // The standard library has no kind for it.
-            text if text.contains("lookup address") => Trouble::Passing(NO_ADDRESS.into()),
-            text => Trouble::Passing(format!("the connection failed: {text}")),
+            text if text.contains("lookup address") => FetchError::Passing(NO_ADDRESS.into()),
+            text => FetchError::Passing(format!("the connection failed: {text}")),
         },
     }
 }

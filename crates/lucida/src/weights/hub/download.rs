@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Patience;
-use super::client::{Body, Client, Trouble};
+use super::RetryPolicy;
+use super::client::{Body, Client, FetchError};
 use super::part::{self, Part};
 use crate::core::progress::{Progress, Step, report};
 use crate::{Error, Result};
@@ -19,18 +19,18 @@ pub(super) struct Job<'a> {
     pub(super) target: &'a Path,
     pub(super) size: u64,
     pub(super) md5: &'a str,
-    pub(super) patience: &'a Patience,
+    pub(super) patience: &'a RetryPolicy,
 }
 
 /// How an attempt ends that does not bring the whole file.
 enum Stop {
-    Trouble(Trouble),
+    FetchError(FetchError),
     Failed(Error),
 }
 
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+impl From<FetchError> for Stop {
+    fn from(trouble: FetchError) -> Self {
+        Self::FetchError(trouble)
     }
 }
 
@@ -41,11 +41,11 @@ impl From<Error> for Stop {
 }
 
 fn passing<T>(problem: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Trouble(Trouble::Passing(problem.into())))
+    Err(Stop::FetchError(FetchError::Passing(problem.into())))
 }
 
 fn lasting<T>(problem: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Trouble(Trouble::Lasting(problem.into())))
+    Err(Stop::FetchError(FetchError::Lasting(problem.into())))
 }
 
 impl Job<'_> {
@@ -78,8 +78,8 @@ impl Job<'_> {
             let problem = match self.attempt(client, part, progress) {
                 Ok(()) => return Ok(()),
                 Err(Stop::Failed(error)) => return Err(error),
-                Err(Stop::Trouble(Trouble::Lasting(problem))) => return Err(self.network(problem)),
-                Err(Stop::Trouble(Trouble::Passing(problem))) => problem,
+                Err(Stop::FetchError(FetchError::Lasting(problem))) => return Err(self.network(problem)),
+                Err(Stop::FetchError(FetchError::Passing(problem))) => problem,
             };
             if part.len() > most {
                 (most, failures, pause) = (part.len(), 0, self.patience.pause);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Patience;
-use super::client::{Client, Trouble};
+use super::RetryPolicy;
+use super::client::{Client, FetchError};
 use crate::{Error, Result};
 
 /// Gets what is at an address, of at most `limit` bytes. What is likely to pass is tried again, as patience allows.
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Network`] when it cannot be had, [`Error::Limit`] when it is larger.
 pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>> {
-    let patience = Patience::default();
+    let patience = RetryPolicy::default();
     let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let client = Client::new(url, &patience, certificates.as_deref())?;
     let mut pause = patience.pause;
@@ -21,8 +21,8 @@ pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>> {
                 return Err(Error::Limit { what: format!("{url}: size in bytes"), got: bytes.len() as u64, limit });
             }
             Ok(bytes) => return Ok(bytes),
-            Err(Trouble::Passing(_)) if attempt < patience.retries => std::thread::sleep(pause),
-            Err(Trouble::Passing(problem) | Trouble::Lasting(problem)) => {
+            Err(FetchError::Passing(_)) if attempt < patience.retries => std::thread::sleep(pause),
+            Err(FetchError::Passing(problem) | FetchError::Lasting(problem)) => {
                 return Err(Error::Network { url: url.to_owned(), problem });
             }
         }
@@ -31,12 +31,12 @@ pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>> {
     unreachable!("the last attempt returns")
 }
 
-fn attempt_once(client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
+fn attempt_once(client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
     let mut answer = client.get(url, 0, None)?;
     match answer.status {
         200 => {}
-        status @ (408 | 429 | 500..=599) => return Err(Trouble::Passing(format!("the server answers {status}"))),
-        status => return Err(Trouble::Lasting(format!("the server answers {status}"))),
+        status @ (408 | 429 | 500..=599) => return Err(FetchError::Passing(format!("the server answers {status}"))),
+        status => return Err(FetchError::Lasting(format!("the server answers {status}"))),
     }
     let (mut bytes, mut block) = (Vec::new(), vec![0; 1 << 16]);
     while bytes.len() as u64 <= limit {
@@ -46,7 +46,7 @@ fn attempt_once(client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, Troub
         }
     }
     match answer.len {
-        Some(len) if (bytes.len() as u64) < len.min(limit) => Err(Trouble::Passing("the answer was cut off".into())),
+        Some(len) if (bytes.len() as u64) < len.min(limit) => Err(FetchError::Passing("the answer was cut off".into())),
         _ => Ok(bytes),
     }
 }

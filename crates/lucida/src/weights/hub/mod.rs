@@ -27,7 +27,7 @@ use etcetera::BaseStrategy;
 pub use catalogue::{PUBLISHED, Published, megabytes, networks, published};
 
 use crate::core::Progress;
-use crate::nn::zoo::Architecture;
+use crate::nn::applications::Architecture;
 use crate::{Error, Result, files};
 use client::Client;
 use download::Job;
@@ -39,7 +39,7 @@ const KERAS: &str = "https://storage.googleapis.com/tensorflow/keras-application
 
 /// How long to wait for a server, and how often to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For a connection.
     pub connect: Duration,
     /// For the next bytes.
@@ -50,7 +50,7 @@ pub struct Patience {
     pub pause: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     /// 20 s for a connection, 30 s for the next bytes, four retries after 0.5, 1, 2 and 4 s.
     fn default() -> Self {
         let seconds = Duration::from_secs;
@@ -86,7 +86,7 @@ pub enum Fetched {
 pub struct Hub {
     folder: PathBuf,
     address: String,
-    patience: Patience,
+    patience: RetryPolicy,
     certificates: Option<PathBuf>,
 }
 
@@ -121,12 +121,12 @@ impl Hub {
             return Err(Error::argument(format!("{address:?} is not an address that begins with https:// or http://")));
         }
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { folder: folder.to_path_buf(), address, patience: Patience::default(), certificates: None })
+        Ok(Self { folder: folder.to_path_buf(), address, patience: RetryPolicy::default(), certificates: None })
     }
 
     /// The same with another patience.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
+    pub fn with_patience(self, patience: RetryPolicy) -> Self {
         Self { patience, ..self }
     }
 

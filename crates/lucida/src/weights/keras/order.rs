@@ -44,7 +44,7 @@ pub(super) fn keras_order(network: &Network) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::zoo::{self, Options};
+    use crate::nn::applications::{self, Options};
 
     #[test]
     fn layers_are_in_the_order_of_keras() {
@@ -54,7 +54,7 @@ mod tests {
              conv2d_9 batch_normalization_6 batch_normalization_9 activation_6 activation_9 average_pooling2d conv2d_5 conv2d_7 conv2d_10 conv2d_11";
         const LAST: &str = "conv2d_93 batch_normalization_85 activation_87 activation_88 activation_91 activation_92 \
              batch_normalization_93 activation_85 mixed9_1 concatenate_1 activation_93 mixed10";
-        let network = zoo::inception_v3(&Options::without_top().size(75, 75)).unwrap();
+        let network = applications::inception_v3(&Options::without_top().size(75, 75)).unwrap();
         let names: Vec<_> = keras_order(&network).into_iter().map(|node| network.nodes()[node].name()).collect();
         assert_eq!(names.len(), 311);
         assert_eq!(names[1..32].join(" "), FIRST);

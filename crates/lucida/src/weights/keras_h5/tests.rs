@@ -1,17 +1,17 @@
 use std::fs;
 
 use super::*;
+use crate::nn::applications;
 use crate::nn::layers::{ActivationKind, BatchNormalization, Conv2D, Dense, Flatten};
-use crate::nn::zoo;
 use crate::weights;
 
 #[test]
 fn weights_survive_a_round_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mnist.weights.h5");
-    let first = zoo::mnist_cnn(5).unwrap();
+    let first = applications::mnist_cnn(5).unwrap();
     save_weights(&first, &path).unwrap();
-    let mut again = zoo::mnist_cnn(6).unwrap();
+    let mut again = applications::mnist_cnn(6).unwrap();
     weights::load_weights(&path, &mut again).unwrap();
     for (a, b) in again.weights().iter().zip(first.weights()) {
         assert_eq!((a.name(), a.values()), (b.name(), b.values()));
@@ -47,8 +47,8 @@ fn layers_of_other_names_are_matched_by_their_order() {
 fn weights_of_another_network_are_refused_and_leave_it_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.weights.h5");
-    save_weights(&zoo::mnist_cnn(5).unwrap(), &path).unwrap();
-    let mut lenet = zoo::lenet5(&zoo::Options::default().seed(1)).unwrap();
+    save_weights(&applications::mnist_cnn(5).unwrap(), &path).unwrap();
+    let mut lenet = applications::lenet5(&applications::Options::default().seed(1)).unwrap();
     let before = lenet.weights()[0].values().to_vec();
     let message = load_weights(&path, &mut lenet).unwrap_err().to_string();
     assert!(message.contains("network lenet5") && message.contains("layers/dense_2"), "{message}");
@@ -61,7 +61,7 @@ fn weights_of_another_network_are_refused_and_leave_it_alone() {
 fn inspection_names_the_tensors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.weights.h5");
-    save_weights(&zoo::mnist_cnn(5).unwrap(), &path).unwrap();
+    save_weights(&applications::mnist_cnn(5).unwrap(), &path).unwrap();
     let inspection = weights::inspect(&path).unwrap();
     assert_eq!((inspection.format, inspection.parameters()), ("Keras 3 weights (HDF5)", 113_514));
     let first = inspection.tensors.iter().find(|tensor| tensor.name == "layers/conv2d_1/vars/0").unwrap();

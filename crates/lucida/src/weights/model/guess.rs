@@ -1,8 +1,8 @@
 //! How images are prepared for a network that does not say so: by what its first layers do, by its name, else from 0 to 1.
 
 use super::{Model, Note};
+use crate::nn::applications::{self, PixelFormat};
 use crate::nn::layers::{Activation, ActivationKind, Layer, Rescaling};
-use crate::nn::zoo::{self, PixelFormat};
 use crate::nn::{Network, Node};
 
 /// The widest range of values that a network's first layers are taken to make of pixel values from 0 to 255. Scaled pixels
@@ -124,7 +124,7 @@ fn only_consumer(network: &Network, at: usize) -> Option<usize> {
 fn by_name(name: &str) -> Option<PixelFormat> {
     let name = name.to_ascii_lowercase();
     let of_keras = BY_NAME.iter().find(|(known, _)| name.starts_with(known)).map(|&(_, format)| format);
-    of_keras.or_else(|| Some(zoo::find(&name.replace('_', "-")).ok()?.pixels))
+    of_keras.or_else(|| Some(applications::find(&name.replace('_', "-")).ok()?.pixels))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::data::{Colour, Preprocessing};
-use crate::nn::zoo::{Architecture, Options};
+use crate::nn::applications::{Architecture, Options};
 use crate::nn::{Network, counted};
 use crate::{Error, Result};
 

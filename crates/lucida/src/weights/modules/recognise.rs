@@ -7,7 +7,7 @@ use super::naming::published;
 use crate::Result;
 use crate::data::Preprocessing;
 use crate::nn::Network;
-use crate::nn::zoo::{self, Architecture, Options, PixelFormat};
+use crate::nn::applications::{self, Architecture, Options, PixelFormat};
 use crate::weights::Model;
 
 /// A network of the zoo that torchvision has, and what its files can be told by before it is built.
@@ -78,7 +78,7 @@ fn recognise_among(file: &mut dyn Tensors, among: impl Fn(&str) -> bool) -> Resu
 /// The model, if the file has the tensors of this network under these names.
 fn recognise_in(file: &mut dyn Tensors, names: &Names, network: &Known) -> Result<Option<Model>> {
     let tensors = names.weights(file).count();
-    let known = zoo::find(network.name)?;
+    let known = applications::find(network.name)?;
     for without_top in [false, true] {
         if tensors != network.tensors - if without_top { network.head } else { 0 } {
             continue;

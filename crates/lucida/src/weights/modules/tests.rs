@@ -2,8 +2,8 @@ use std::path::Path;
 
 use super::*;
 use crate::data::Preprocessing;
+use crate::nn::applications::{self, Options};
 use crate::nn::layers::{Activation, ActivationKind, BatchNormalization, Concatenate, Dense, Flatten, Input};
-use crate::nn::zoo::{self, Options};
 use crate::nn::{Layer, Network};
 
 /// For each network of torchvision: how many tensors it has, and the sum of their names and shapes, as
@@ -42,7 +42,7 @@ fn written(network: &Network) -> Vec<Entry> {
 #[test]
 fn names_and_shapes_are_those_of_torchvision() {
     for (name, count, expected) in TORCHVISION {
-        let network = zoo::find(&ours(name)).unwrap().build(&Options::default()).unwrap();
+        let network = applications::find(&ours(name)).unwrap().build(&Options::default()).unwrap();
         let mut lines: Vec<String> =
             written(&network).iter().map(|entry| format!("{} {:?}\n", entry.name, entry.shapes[0])).collect();
         lines.sort();
@@ -92,7 +92,7 @@ fn info(name: &str, shape: &[usize], dtype: &str) -> TensorInfo {
 #[test]
 fn each_network_is_told_by_its_names_and_shapes() {
     for (name, ..) in TORCHVISION {
-        let known = zoo::find(&ours(name)).unwrap();
+        let known = applications::find(&ours(name)).unwrap();
         for options in [Options::default().classes(7), Options::without_top()] {
             let network = known.build(&options).unwrap();
             let mut file = Fake::new(&written(&network));
@@ -127,7 +127,7 @@ fn renamed(network: &Network, rename: impl Fn(&str) -> String) -> Fake {
 
 #[test]
 fn networks_are_recognized_within_other_modules() {
-    let network = zoo::resnet18(&Options::default().classes(5)).unwrap();
+    let network = applications::resnet18(&Options::default().classes(5)).unwrap();
     let backbone = |prefix: &str, head: &str, name: &str| match name.strip_prefix("fc.") {
         Some(leaf) => format!("{head}{leaf}"),
         None => format!("{prefix}{name}"),
@@ -153,7 +153,7 @@ fn networks_are_recognized_within_other_modules() {
     assert!(recognise(&mut file).unwrap().is_none());
 
     // The names of torchvision's published DenseNet.
-    let network = zoo::densenet121(&Options::default().classes(5)).unwrap();
+    let network = applications::densenet121(&Options::default().classes(5)).unwrap();
     let old = |name: &str| match name.contains("denselayer") {
         true => ["norm", "conv"].iter().fold(name.to_owned(), |name, kind| {
             name.replace(&format!(".{kind}1."), &format!(".{kind}.1."))
@@ -168,15 +168,15 @@ fn networks_are_recognized_within_other_modules() {
 
 #[test]
 fn what_is_left_out_is_named() {
-    let network = zoo::squeezenet1_1(&Options::default().classes(5)).unwrap();
-    let mut bare = zoo::squeezenet1_1(&Options::without_top()).unwrap();
+    let network = applications::squeezenet1_1(&Options::default().classes(5)).unwrap();
+    let mut bare = applications::squeezenet1_1(&Options::without_top()).unwrap();
     let left = fill(&mut renamed(&network, str::to_owned), &mut bare).unwrap();
     assert_eq!(left, ["classifier.1.weight", "classifier.1.bias"]);
 }
 
 #[test]
 fn vgg_of_timm_is_told_as_well() {
-    let network = zoo::vgg16(&Options::default().classes(10)).unwrap();
+    let network = applications::vgg16(&Options::default().classes(10)).unwrap();
     let mut file = Fake::new(&written(&network));
     for tensor in &mut file.0 {
         for (from, to) in
@@ -193,7 +193,7 @@ fn vgg_of_timm_is_told_as_well() {
     let model = recognise(&mut file).unwrap().unwrap();
     assert_eq!(model.network.architecture(), network.architecture());
     // The whole file may be read into the network without its head, but not the other way round.
-    let mut start = zoo::vgg16(&Options::without_top().size(64, 64)).unwrap();
+    let mut start = applications::vgg16(&Options::without_top().size(64, 64)).unwrap();
     fill(&mut file, &mut start).unwrap();
     file.0.retain(|tensor| !tensor.name.starts_with("head."));
     let message = fill(&mut file, &mut model.network.clone()).unwrap_err().to_string();

@@ -12,7 +12,7 @@ fn names_files_and_folders() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     std::fs::create_dir(&run).unwrap();
-    let model = Model::of_architecture(zoo::find("mnist-cnn").unwrap(), &Options::default().seed(3)).unwrap();
+    let model = Model::of_architecture(applications::find("mnist-cnn").unwrap(), &Options::default().seed(3)).unwrap();
     safetensors::save_model(&model, &run.join(IN_RUN)).unwrap();
     let same = |found: Model| {
         assert_eq!(found.preprocessing, model.preprocessing);
@@ -99,7 +99,7 @@ fn settings_in_place_of_those_beside_the_file() {
 #[test]
 fn weights_with_and_without_a_classifier() {
     let folder = tempfile::tempdir().unwrap();
-    let known = zoo::find("inception-v3").unwrap();
+    let known = applications::find("inception-v3").unwrap();
     let of = |options: Options, name: &str| {
         let mut network = known.build(&options).unwrap();
         network.weights_mut()[0].values_mut()[7] = 0.25;
@@ -114,7 +114,7 @@ fn weights_with_and_without_a_classifier() {
         let [height, width, _] = model.preprocessing.unwrap().output_shape();
         (model.network.output().unwrap().shape().sizes().to_vec(), [height, width])
     };
-    let (size, top) = (Some([150, 120]), Top::Unneeded);
+    let (size, top) = (Some([150, 120]), IncludeTop::Unneeded);
     let with = of(Options::default().classes(5), "top.safetensors");
     assert_eq!(shape(&with), (vec![5], [299, 299]));
     assert_eq!(shape(&ModelSpec { top, ..with.clone() }), (vec![5], [299, 299]));
@@ -143,7 +143,7 @@ fn naming_the_network_changes_nothing() {
         ("resnet18", Options::default().classes(3)),
         ("resnet18", Options::without_top()),
     ] {
-        let network = zoo::find(name).unwrap().build(&options.clone().seed(2)).unwrap();
+        let network = applications::find(name).unwrap().build(&options.clone().seed(2)).unwrap();
         for ending in ["pth", "safetensors"] {
             let path = folder.path().join(format!("weights.{ending}"));
             if ending == "pth" {
@@ -151,7 +151,7 @@ fn naming_the_network_changes_nothing() {
             } else {
                 modules::save_plain(&network, &path);
             }
-            let plain = ModelSpec { top: Top::Unneeded, ..spec(&path) };
+            let plain = ModelSpec { top: IncludeTop::Unneeded, ..spec(&path) };
             let model = open(&plain).unwrap();
             assert_eq!(model.network.architecture(), network.architecture(), "{name} {ending}");
             let named = [
@@ -174,9 +174,9 @@ fn naming_the_network_changes_nothing() {
 fn another_classifier_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    let bare = zoo::squeezenet1_1(&Options::without_top().seed(2)).unwrap();
+    let bare = applications::squeezenet1_1(&Options::without_top().seed(2)).unwrap();
     modules::save_plain_with(&bare, &path, &[("classifier.3.bias", &[2])]);
-    let message = open(&ModelSpec { network: Some("squeezenet1-1".into()), top: Top::Unneeded, ..spec(&path) });
+    let message = open(&ModelSpec { network: Some("squeezenet1-1".into()), top: IncludeTop::Unneeded, ..spec(&path) });
     let message = message.unwrap_err().to_string();
     assert!(message.contains("weights.safetensors") && message.contains("classifier.3.bias"), "{message}");
 }

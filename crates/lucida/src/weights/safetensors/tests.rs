@@ -2,14 +2,14 @@ use std::fs;
 
 use super::*;
 use crate::data::Preprocessing;
-use crate::nn::zoo;
+use crate::nn::applications;
 
 fn model() -> Model {
     Model {
         preprocessing: Some(Preprocessing::mnist()),
         class_names: (0..10).map(|digit| digit.to_string()).collect(),
         training: json!({ "seed": 1, "val_loss": 0.03 }),
-        ..Model::new(zoo::mnist_cnn(1).unwrap())
+        ..Model::new(applications::mnist_cnn(1).unwrap())
     }
 }
 
@@ -132,7 +132,7 @@ fn weights_of_another_architecture_are_refused_and_leave_the_network_alone() {
     let message = load_weights(&path, &mut other).unwrap_err().to_string();
     assert!(message.contains("network other"), "{message}");
     assert_eq!(other.weights()[0].values(), before);
-    let mut same = zoo::mnist_cnn(99).unwrap();
+    let mut same = applications::mnist_cnn(99).unwrap();
     load_weights(&path, &mut same).unwrap();
     assert_eq!(same.weights()[0].values(), model().network.weights()[0].values());
 }

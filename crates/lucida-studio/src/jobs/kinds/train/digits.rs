@@ -1,19 +1,19 @@
 //! Digits.
 
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::zoo;
+use lucida::nn::applications;
 use lucida::train::{Pictures, evaluate_samples};
 use lucida::weights::Model;
 use serde_json::Value;
 
-use super::course::{Course, Lesson};
+use super::training_job::{TrainingData, TrainingJob};
 use crate::data::Source;
 
 /// The part of the digits that validates.
 const VALIDATION: f64 = 0.2;
 
-pub(super) fn learn(course: &Course, source: Option<&Source>) -> lucida::Result<Value> {
-    let seed = course.request.seed;
+pub(super) fn learn(training: &TrainingJob, source: Option<&Source>) -> lucida::Result<Value> {
+    let seed = training.request.seed;
     let digits = match source {
         Some(Source::Mnist(folder)) => Mnist::from_folder(folder)?,
         _ => Mnist::builtin()?,
@@ -25,13 +25,13 @@ pub(super) fn learn(course: &Course, source: Option<&Source>) -> lucida::Result<
     let mut model = Model {
         preprocessing: Some(preprocessing.clone()),
         class_names: digits.train.class_names().to_vec(),
-        ..Model::new(zoo::mnist_cnn(seed)?)
+        ..Model::new(applications::mnist_cnn(seed)?)
     };
-    let samples = |set| Pictures::new(set, &preprocessing, course.cpu.threads());
+    let samples = |set| Pictures::new(set, &preprocessing, training.cpu.threads());
     let (train, tried) = (samples(&train), samples(&validation));
-    let lesson = Lesson { train: &train, validation: &tried, pictures: &validation };
-    let result = course.fit(&mut model.network, &lesson)?;
+    let data = TrainingData { train: &train, validation: &tried, pictures: &validation };
+    let result = training.fit(&mut model.network, &data)?;
     let all: Vec<usize> = (0..validation.len()).collect();
-    let evaluation = evaluate_samples(&model.network, &tried, &all, course.cpu)?;
-    course.finish((&mut model, None), &result, &validation, &evaluation)
+    let evaluation = evaluate_samples(&model.network, &tried, &all, training.cpu)?;
+    training.finish((&mut model, None), &result, &validation, &evaluation)
 }

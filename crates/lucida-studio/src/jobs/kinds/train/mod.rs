@@ -1,10 +1,10 @@
 //! Training: on digits or on the photos of a folder, from the start or from where a run was stopped.
 
-mod course;
 mod digits;
 mod photos;
+mod reporter;
 mod sheet;
-mod watch;
+mod training_job;
 
 use lucida::nn::counted;
 use lucida::train::RunFolder;
@@ -16,7 +16,7 @@ use crate::data::Source;
 use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
-use course::Course;
+use training_job::TrainingJob;
 
 pub(crate) use photos::{Choice, networks};
 
@@ -102,10 +102,10 @@ impl Work for Training {
             run.discard_earlier()?;
             run
         };
-        let mut course = Course { request: &request, job, run: &run, cpu: studio.cpu, resume, skipped: 0 };
+        let mut training = TrainingJob { request: &request, job, run: &run, cpu: studio.cpu, resume, skipped: 0 };
         match request.data {
-            Material::Digits => digits::learn(&course, source.as_ref()),
-            Material::Photos => photos::learn(&mut course, source.as_ref(), studio.features.as_deref()),
+            Material::Digits => digits::learn(&training, source.as_ref()),
+            Material::Photos => photos::learn(&mut training, source.as_ref(), studio.features.as_deref()),
         }
     }
 }

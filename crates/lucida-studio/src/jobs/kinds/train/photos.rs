@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
-use lucida::nn::zoo::{self, Architecture, Options};
+use lucida::nn::applications::{self, Architecture, Options};
 use lucida::train::{
-    FeatureSet, FeatureStore, Head, Origin, Pictures, TrainResult, Transfer, Transferred, evaluate_samples,
+    FeatureSet, FeatureStore, Head, Origin, Pictures, TrainResult, Transfer, TransferModel, evaluate_samples,
     features_of_base, picture_keys,
 };
-use lucida::weights::{BUILTIN, Model, ModelSpec, Top, hub, locate, open};
+use lucida::weights::{BUILTIN, IncludeTop, Model, ModelSpec, hub, locate, open};
 use lucida::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::course::{Course, Lesson};
+use super::training_job::{TrainingData, TrainingJob};
 use crate::data::Source;
 use crate::problem::{self, Problem};
 use crate::state::Studio;
@@ -34,13 +34,14 @@ pub(crate) struct Choice {
 
 /// All networks that can learn photos: those that need weights only where these have been fetched.
 pub(crate) fn networks() -> Vec<Choice> {
-    let base = |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, Top::Unneeded).is_ok();
+    let base =
+        |known: &&Architecture| hub::published(known, true).is_ok() && locate(known, IncludeTop::Unneeded).is_ok();
     let mut choices = vec![
         Choice { name: SCRATCH, title: "A small network, from scratch".into() },
         Choice { name: BUILTIN, title: "A new head on the first blocks of VGG16".into() },
     ];
     choices.extend(
-        zoo::ALL
+        applications::ALL
             .iter()
             .filter(base)
             .map(|known| Choice { name: known.name, title: format!("A new head on {}", known.name) }),
@@ -66,14 +67,14 @@ pub(super) fn check(studio: &Studio, network: Option<&str>) -> problem::Result<(
     }
 }
 
-pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
+pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, features: Option<&Path>) -> Result<Value> {
     let Some(Source::Folder(path)) = source else { return Err(Error::argument("there is no folder of photos")) };
-    let (request, cpu, job) = (course.request, course.cpu, course.job);
+    let (request, cpu, job) = (training.request, training.cpu, training.job);
     let name = request.network.as_deref().unwrap_or(SCRATCH);
     let base = base(name)?;
     let preprocessing = match &base {
         Some(base) => base.preprocessing()?.clone(),
-        None => zoo::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
+        None => applications::find(SCRATCH)?.pixels.preprocessing([SIZE, SIZE, 3])?,
     };
     let mut reporter = job.reporter("listing the images");
     let mut builder = Folder::builder(path).split(VALIDATION, request.seed).cpu(cpu).progress(&mut reporter);
@@ -82,11 +83,11 @@ pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Opti
     }
     let folder = builder.open()?;
     if !folder.skipped().is_empty() {
-        save_skipped(folder.skipped(), &course.run.skipped())?;
-        course.run.skipped().file_name().and_then(|name| name.to_str()).into_iter().for_each(|name| job.offer(name));
+        save_skipped(folder.skipped(), &training.run.skipped())?;
+        training.run.skipped().file_name().and_then(|name| name.to_str()).into_iter().for_each(|name| job.offer(name));
     }
-    course.skipped = folder.skipped().len();
-    let course = &*course;
+    training.skipped = folder.skipped().len();
+    let training = &*training;
     let mut origin = Origin {
         data: path.clone(),
         validation_split: VALIDATION,
@@ -98,35 +99,35 @@ pub(super) fn learn(course: &mut Course, source: Option<&Source>, features: Opti
         images: Some([folder.train.len(), folder.validation.len()]),
         ..Origin::default()
     };
-    origin.save(&course.run.origin())?;
+    origin.save(&training.run.origin())?;
     let Some(base) = base else {
         let options = Options::default().size(SIZE, SIZE).classes(folder.class_names().len()).seed(request.seed);
         let mut model = Model {
             preprocessing: Some(preprocessing.clone()),
             class_names: folder.class_names().to_vec(),
-            ..Model::new(zoo::find(SCRATCH)?.build(&options)?)
+            ..Model::new(applications::find(SCRATCH)?.build(&options)?)
         };
         let samples = |set| Pictures::new(set, &preprocessing, cpu.threads());
         let (train, validation) = (samples(&folder.train), samples(&folder.validation));
-        let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
-        let result = course.fit(&mut model.network, &lesson)?;
+        let data = TrainingData { train: &train, validation: &validation, pictures: &folder.validation };
+        let result = training.fit(&mut model.network, &data)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
-        return course.finish((&mut model, None), &result, &folder.validation, &evaluation);
+        return training.finish((&mut model, None), &result, &folder.validation, &evaluation);
     };
     let transfer = Transfer { cut: cut(name), head: Head::default(), unfreeze: None };
     let features = features
         .map_or_else(|| Ok(hub::cache_folder()?.join("features")), |folder| Ok::<_, Error>(folder.to_owned()))?;
-    on_base(course, transfer.apply(base, folder.class_names(), request.seed)?, (&folder, &mut origin), &features)
+    on_base(training, transfer.apply(base, folder.class_names(), request.seed)?, (&folder, &mut origin), &features)
 }
 
 /// The head learns from what the frozen layers say of each photo, which is found out once.
 fn on_base(
-    course: &Course,
-    mut network: Transferred,
+    training: &TrainingJob,
+    mut network: TransferModel,
     (folder, origin): (&Folder, &mut Origin),
     features: &Path,
 ) -> Result<Value> {
-    let (cpu, job) = (course.cpu, course.job);
+    let (cpu, job) = (training.cpu, training.job);
     let layer = network.remembered().ok_or_else(|| Error::Bug("a base without a layer".into()))?.to_owned();
     let mut store = FeatureStore::open(features, &network.model, &layer)?;
     let mut reporter = job.reporter("computing the features of the frozen layers");
@@ -138,20 +139,20 @@ fn on_base(
     };
     let (train, validation) = (vec![see(&folder.train)?], vec![see(&folder.validation)?]);
     origin.feature_seconds = Some(if computed > 0 { started.elapsed().as_secs_f64() } else { 0.0 });
-    origin.save(&course.run.origin())?;
+    origin.save(&training.run.origin())?;
     let train = FeatureSet::new(&store, &folder.train, &train)?;
     network.standardize(&train, cpu)?;
     let base = network.record();
     let validation = FeatureSet::new(&store, &folder.validation, &validation)?;
-    let Transferred { mut model, seam, .. } = network;
-    let mut tail = model.network.tail(seam)?;
-    let lesson = Lesson { train: &train, validation: &validation, pictures: &folder.validation };
-    let result = course.fit(&mut tail, &lesson)?;
+    let TransferModel { mut model, cut_point, .. } = network;
+    let mut tail = model.network.tail(cut_point)?;
+    let data = TrainingData { train: &train, validation: &validation, pictures: &folder.validation };
+    let result = training.fit(&mut tail, &data)?;
     let evaluation = evaluate_samples(&tail, &validation, &all(&folder.validation), cpu)?;
     let mut last = model.network.clone();
-    last.take_over(result.last)?;
-    model.network.take_over(tail)?;
-    course.finish((&mut model, base), &TrainResult { last, ..result }, &folder.validation, &evaluation)
+    last.load_weights_from(result.last)?;
+    model.network.load_weights_from(tail)?;
+    training.finish((&mut model, base), &TrainResult { last, ..result }, &folder.validation, &evaluation)
 }
 
 /// The network below a new head; none for the one that learns from nothing.
@@ -159,7 +160,7 @@ fn base(name: &str) -> Result<Option<Model>> {
     if name == SCRATCH {
         return Ok(None);
     }
-    let spec = ModelSpec { size: Some([SIZE; 2]), top: Top::Unneeded, ..ModelSpec::new(name) };
+    let spec = ModelSpec { size: Some([SIZE; 2]), top: IncludeTop::Unneeded, ..ModelSpec::new(name) };
     open(&spec).map(Some)
 }
 

@@ -38,7 +38,7 @@ impl Defaults {
 }
 
 /// A training as the command line wants it.
-pub(super) struct Wanted<'a> {
+pub(super) struct TrainRequest<'a> {
     pub(super) arguments: &'a TrainingArguments,
     pub(super) epochs: Option<u32>,
     pub(super) defaults: Defaults,
@@ -47,7 +47,7 @@ pub(super) struct Wanted<'a> {
     pub(super) group: Option<&'a dyn ProcessGroup>,
 }
 
-impl Wanted<'_> {
+impl TrainRequest<'_> {
     /// Whether this process writes and shows: it is alone, or the first of its group.
     pub(super) fn leads(&self) -> bool {
         self.group.is_none_or(|group| group.rank() == 0)
@@ -117,9 +117,9 @@ impl Wanted<'_> {
             );
         }
         let training = load_model(&run.model())?.training;
-        let [wanted, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
+        let [request, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
         let (name, completed) = (path.display(), counted(done as usize, "epoch"));
-        if self.epochs.is_some_and(|epochs| u64::from(epochs) > wanted) {
+        if self.epochs.is_some_and(|epochs| u64::from(epochs) > request) {
             bail!(
                 "{name}: this run of {completed} is finished and its checkpoint removed, so it cannot be resumed for more \
                  epochs: train its model further with --continue {name} --out DIR (--keep-checkpoint keeps the checkpoint \
@@ -163,7 +163,7 @@ impl Wanted<'_> {
         self.epochs.unwrap_or(self.defaults.epochs) as usize
     }
 
-    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be the
+    /// The configuration of the training, which resumes from a checkpoint where that is request. `identity` is what must be the
     /// same then, in addition to the configuration.
     pub(super) fn config(
         &self,
@@ -301,9 +301,9 @@ fn continued(path: &Path) -> String {
 }
 
 /// A weight for each class, in their order.
-fn class_weights(wanted: Option<&ClassWeights>, train: &dyn Dataset) -> Result<Vec<f32>> {
+fn class_weights(request: Option<&ClassWeights>, train: &dyn Dataset) -> Result<Vec<f32>> {
     let names = train.class_names();
-    match wanted {
+    match request {
         None => Ok(Vec::new()),
         Some(ClassWeights::Balanced) => Ok(balanced_class_weights(&train.labels(), names.len())),
         Some(ClassWeights::Named(weights)) => {

@@ -46,10 +46,10 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     };
     // Stopped before its third item.
     let mut stop = |_: &Step<'_>| if asked.get() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-    let stopped = run(&Alone, &source, &results, &mut question, &mut stop);
+    let stopped = run(&SingleProcess, &source, &results, &mut question, &mut stop);
     assert!(matches!(stopped, Err(Error::Interrupted)) && !out.join("results.jsonl").exists());
-    let tally = run(&Alone, &source, &results, &mut question, &mut ()).unwrap().unwrap();
-    assert_eq!((tally, asked.get()), (Tally { items: 5, before: 2, done: 4, failed: 1 }, 4));
+    let summary = run(&SingleProcess, &source, &results, &mut question, &mut ()).unwrap().unwrap();
+    assert_eq!((summary, asked.get()), (Summary { items: 5, before: 2, done: 4, failed: 1 }, 4));
     let expected = [("a/1.png", 1), ("a/2.png", 2), ("b/1.png", 3), ("b/deep/4.png", 4)];
     assert_eq!(lines(&out), expected.map(|(name, gray)| (name.to_owned(), gray)));
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
@@ -57,8 +57,8 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     // What failed is tried again; mended, it is no failure any more.
     Picture::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
     fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
-    let tally = run(&Alone, &source, &results, &mut question, &mut ()).unwrap().unwrap();
-    assert_eq!((tally, asked.get()), (Tally { items: 5, before: 4, done: 5, failed: 0 }, 5));
+    let summary = run(&SingleProcess, &source, &results, &mut question, &mut ()).unwrap().unwrap();
+    assert_eq!((summary, asked.get()), (Summary { items: 5, before: 4, done: 5, failed: 0 }, 5));
     assert!(lines(&out).contains(&("b/broken.jpg".to_owned(), 5)) && !out.join("failures.csv").exists());
     // Another job has no place here.
     let problem = Results::create(&out, &json!({"question": "colour"})).unwrap_err().to_string();
@@ -75,8 +75,8 @@ fn lists_name_pictures_relative_to_themselves() {
     assert_eq!(source.list().unwrap(), ["b/1.png", "a/2.png", "missing.png"]);
     let out = folder.path().join("out");
     let results = Results::create(&out, &Value::Null).unwrap();
-    let tally = run(&Alone, &source, &results, &mut gray, &mut ()).unwrap().unwrap();
-    assert_eq!(tally, Tally { items: 3, before: 0, done: 2, failed: 1 });
+    let summary = run(&SingleProcess, &source, &results, &mut gray, &mut ()).unwrap().unwrap();
+    assert_eq!(summary, Summary { items: 3, before: 0, done: 2, failed: 1 });
     assert_eq!(lines(&out), [("b/1.png".to_owned(), 3), ("a/2.png".to_owned(), 2)]);
     assert!(Source::of("nowhere/at/all").unwrap_err().to_string().contains("nowhere/at/all"));
 }

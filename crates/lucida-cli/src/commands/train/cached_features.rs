@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Augmented, Dataset, Folder, FolderSet};
 use lucida::nn::counted;
-use lucida::train::{FeatureSet, FeatureStore, Key, Transferred, augmented_keys, features_of_base, picture_keys};
+use lucida::train::{FeatureSet, FeatureStore, Key, TransferModel, augmented_keys, features_of_base, picture_keys};
 use lucida::weights::Model;
 
 use super::super::Context;
@@ -14,7 +14,7 @@ use crate::bar::Bar;
 use crate::output::seconds;
 
 /// The features of the parts to train on and to validate with.
-pub(super) struct Remembered {
+pub(super) struct CachedFeatures {
     store: FeatureStore,
     layer: String,
     train: Vec<Vec<Key>>,
@@ -25,7 +25,7 @@ pub(super) struct Remembered {
     context: Context,
 }
 
-impl Remembered {
+impl CachedFeatures {
     /// Opens what is known of the outputs of `layer`.
     pub(super) fn open(model: &Model, layer: &str, cache: &Path, context: Context) -> Result<Self> {
         Ok(Self {
@@ -53,13 +53,13 @@ impl Remembered {
     }
 
     /// Measures mean and variance where the head standardizes: over the training images as they are.
-    pub(super) fn standardize(&mut self, network: &mut Transferred, set: &FolderSet) -> Result<()> {
+    pub(super) fn standardize(&mut self, network: &mut TransferModel, set: &FolderSet) -> Result<()> {
         let keys = picture_keys(set);
         self.add(&network.model, (set, None, &keys))?;
         Ok(network.standardize(&FeatureSet::new(&self.store, set, &[keys])?, self.context.cpu)?)
     }
 
-    /// Runs the base over all images, the training images in augmented copies where that is wanted.
+    /// Runs the base over all images, the training images in augmented copies where that is request.
     pub(super) fn compute(
         &mut self,
         model: &Model,

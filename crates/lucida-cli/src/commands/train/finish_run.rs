@@ -11,7 +11,7 @@ use super::super::Context;
 use crate::output::percent;
 
 /// A training that has ended.
-pub(super) struct Ending<'a> {
+pub(super) struct FinishRun<'a> {
     pub(super) run: &'a RunFolder,
     pub(super) result: &'a TrainResult,
     pub(super) config: &'a TrainConfig,
@@ -30,7 +30,7 @@ pub(super) struct Ending<'a> {
     pub(super) remedies: [Option<&'static str>; 2],
 }
 
-impl Ending<'_> {
+impl FinishRun<'_> {
     /// Writes the run, and tests the model on `test` if there is any.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ mod tests {
         };
         let history = History { epochs: epochs.iter().enumerate().map(record).collect() };
         let best_epoch = history.best().map(|best| best.epoch);
-        let last = lucida::nn::zoo::mnist_cnn(0).unwrap();
+        let last = lucida::nn::applications::mnist_cnn(0).unwrap();
         TrainResult { history, best_epoch, last, interrupted: false, stopped_early: false, record: Value::Null }
     }
 

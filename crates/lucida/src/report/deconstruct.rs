@@ -5,8 +5,8 @@ use super::painting::{self, Painting};
 use crate::data::{Dataset, Limits, Picture, Preprocessing};
 use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
 use crate::explain::{
-    self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, Question, activations, comparison,
-    overview, projection_sheet, strongest_filters,
+    self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, TopActivationQuery, activations,
+    comparison, overview, projection_sheet, strongest_filters,
 };
 use crate::nn::Network;
 use crate::plot::{Cell, Content, Gallery, Grid};
@@ -65,7 +65,7 @@ impl Default for Depth {
 
 /// The images of a network taken apart.
 #[derive(Debug)]
-pub(super) struct Apart {
+pub(super) struct Deconstruction {
     classes: Vec<(Maximized, String, f32)>,
     filters: Vec<(&'static str, Vec<Maximized>)>,
     maps: Picture,
@@ -83,7 +83,7 @@ struct Photo {
     filters: Vec<(usize, Picture)>,
 }
 
-impl Apart {
+impl Deconstruction {
     pub(super) const FILES: [&str; 8] = [
         "classes.png",
         "filters.png",
@@ -299,7 +299,7 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
         count,
     );
     let preprocessing = result.model.preprocessing()?;
-    let question = Question { network, preprocessing, layer, filters: &filters, count: 9, cpu };
+    let question = TopActivationQuery { network, preprocessing, layer, filters: &filters, count: 9, cpu };
     DeconvFigure::new(&question, &digits, &mut ())?.render()
 }
 

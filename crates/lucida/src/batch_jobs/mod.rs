@@ -1,6 +1,6 @@
 //! Bulk work: the same question about very many images, by one process or several.
 //!
-//! Images come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](Deal), so
+//! Images come from a [folder, a list or a bucket](Source), and are dealt out one by one to whoever is [free](WorkQueue), so
 //! that a slow member, or a large image, holds up nobody else. What is found about each goes into [a file of its
 //! own](Results), written whole or not at all: that file is the only mark that the image is done. So a job that was
 //! killed at any moment can be run again, by as many processes as one likes: it does what has no file yet, and nothing
@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::{Map, Value};
 
-pub use results::{Place, Results, Tally};
+pub use results::{Place, Results, Summary};
 pub use source::{Source, lines};
 
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -24,7 +24,7 @@ use crate::data::Picture;
 use crate::{Error, Result};
 
 /// Deals items out to those who work together.
-pub trait Deal {
+pub trait WorkQueue {
     /// Whether this one keeps the list: it alone knows the items, and collects what has been found about them.
     fn leads(&self) -> bool;
 
@@ -33,19 +33,19 @@ pub trait Deal {
     ///
     /// # Errors
     /// Those of `work`: the others are left waiting, see to it that they end.
-    fn deal(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+    fn queue(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
 }
 
 /// One process that does all.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Alone;
+pub struct SingleProcess;
 
-impl Deal for Alone {
+impl WorkQueue for SingleProcess {
     fn leads(&self) -> bool {
         true
     }
 
-    fn deal(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn queue(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         for item in items {
             work(&item)?;
         }
@@ -61,18 +61,18 @@ pub type Question<'a> = dyn FnMut(&Picture, &Place) -> Result<Answer> + 'a;
 
 /// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
 /// is a failure, which is noted, and tried again the next time. Progress counts the images that were dealt out, of all that
-/// are left to do. Returns the tally on the one that leads.
+/// are left to do. Returns the summary on the one that leads.
 ///
 /// # Errors
 /// Those of listing the source and of writing results; [`Error::Interrupted`] when `progress` stops it.
 pub fn run(
-    deal: &dyn Deal,
+    queue: &dyn WorkQueue,
     source: &Source,
     results: &Results,
     question: &mut Question<'_>,
     progress: &mut dyn Progress,
-) -> Result<Option<Tally>> {
-    let all = if deal.leads() { source.list()? } else { Vec::new() };
+) -> Result<Option<Summary>> {
+    let all = if queue.leads() { source.list()? } else { Vec::new() };
     let left: Vec<String> = all.iter().filter(|item| !results.is_done(item)).cloned().collect();
     let dealt = Cell::new(0);
     // Both the one that deals out and the one that works report.
@@ -83,7 +83,7 @@ pub fn run(
         // A wish to stop is seen by the work on the item, which asks again.
         let _ = report();
     });
-    deal.deal(&mut items, &mut |item| {
+    queue.queue(&mut items, &mut |item| {
         report()?;
         let place = results.place(item);
         match source.open(item).and_then(|picture| question(&picture, &place)) {
@@ -93,5 +93,5 @@ pub fn run(
             Err(problem) => results.fail(item, &problem.to_string()),
         }
     })?;
-    if deal.leads() { results.collect(&all, all.len() - left.len()).map(Some) } else { Ok(None) }
+    if queue.leads() { results.collect(&all, all.len() - left.len()).map(Some) } else { Ok(None) }
 }

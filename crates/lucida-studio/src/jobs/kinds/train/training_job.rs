@@ -7,7 +7,7 @@ use lucida::train::{Checkpoint, Evaluation, RunFolder, Samples, TrainConfig, Tra
 use lucida::weights::Model;
 use serde_json::{Value, json};
 
-use super::watch::Watch;
+use super::reporter::TrainingReporter;
 use super::{Train, sheet};
 use crate::jobs::Handle;
 
@@ -18,7 +18,7 @@ const IN_ALL: usize = 800;
 const SAMPLES: usize = 12;
 
 /// A run at work.
-pub(super) struct Course<'a> {
+pub(super) struct TrainingJob<'a> {
     pub(super) request: &'a Train,
     pub(super) job: &'a Handle<'a>,
     pub(super) run: &'a RunFolder,
@@ -29,34 +29,39 @@ pub(super) struct Course<'a> {
 }
 
 /// What a network is shown: samples to learn from and samples to be tried on, and the images of the latter.
-pub(super) struct Lesson<'a> {
+pub(super) struct TrainingData<'a> {
     pub(super) train: &'a dyn Samples,
     pub(super) validation: &'a dyn Samples,
     pub(super) pictures: &'a dyn Dataset,
 }
 
-impl Course<'_> {
+impl TrainingJob<'_> {
     /// Trains, and tells how it goes.
-    pub(super) fn fit(&self, network: &mut Network, lesson: &Lesson) -> lucida::Result<TrainResult> {
-        let samples = choose(lesson.pictures.len(), SAMPLES, self.request.seed);
+    pub(super) fn fit(&self, network: &mut Network, data: &TrainingData) -> lucida::Result<TrainResult> {
+        let samples = choose(data.pictures.len(), SAMPLES, self.request.seed);
         if !self.job.has_told() {
             self.job.news(json!({
                 "type": "start",
-                "classes": lesson.validation.class_names(),
+                "classes": data.validation.class_names(),
                 "skipped": self.skipped,
-                "labels": samples.iter().map(|&index| lesson.validation.label(index)).collect::<Vec<_>>(),
-                "samples": sheet::save(self.job, "samples.png", lesson.pictures, &samples)?,
+                "labels": samples.iter().map(|&index| data.validation.label(index)).collect::<Vec<_>>(),
+                "samples": sheet::save(self.job, "samples.png", data.pictures, &samples)?,
             }));
         }
         let identity = json!({
             "data": self.request.data,
             "network": self.request.network,
-            "training pictures": lesson.train.len(),
-            "validation pictures": lesson.validation.len(),
-            "classes": lesson.train.class_names(),
+            "training pictures": data.train.len(),
+            "validation pictures": data.validation.len(),
+            "classes": data.train.class_names(),
         });
-        let watch =
-            Watch { job: self.job, epochs: self.request.epochs, validation: lesson.validation, samples, cpu: self.cpu };
+        let watch = TrainingReporter {
+            job: self.job,
+            epochs: self.request.epochs,
+            validation: data.validation,
+            samples,
+            cpu: self.cpu,
+        };
         let config = TrainConfig {
             epochs: self.request.epochs,
             batch_size: self.request.batch_size,
@@ -66,7 +71,7 @@ impl Course<'_> {
             checkpoint: Some(Checkpoint { path: self.run.checkpoint(), every: None, resume: self.resume, identity }),
             ..TrainConfig::default()
         };
-        Trainer::new(config).callback(watch).fit_network(network, lesson.train, Some(lesson.validation))
+        Trainer::new(config).callback(watch).fit_network(network, data.train, Some(data.validation))
     }
 
     /// Keeps what a run leaves; the value is the result of the job. `base` is the record of a network with a frozen base.

@@ -38,7 +38,7 @@ pub struct Place {
 
 /// How a job went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct Summary {
     /// Items in all.
     pub items: usize,
     /// Those that were done before.
@@ -127,7 +127,7 @@ impl Results {
     ///
     /// # Errors
     /// Those of reading and writing.
-    pub fn collect(&self, items: &[String], before: usize) -> Result<Tally> {
+    pub fn collect(&self, items: &[String], before: usize) -> Result<Summary> {
         let mut failures = Vec::new();
         let mut problem = None;
         let path = self.folder.join("results.jsonl");
@@ -166,7 +166,7 @@ impl Results {
             })?;
         }
         let failed = failures.len();
-        Ok(Tally { items: items.len(), before, done: items.len() - failed, failed })
+        Ok(Summary { items: items.len(), before, done: items.len() - failed, failed })
     }
 }
 

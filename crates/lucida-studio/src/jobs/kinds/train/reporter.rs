@@ -13,7 +13,7 @@ use crate::jobs::Handle;
 /// The points of a curve within an epoch.
 const POINTS: usize = 20;
 
-pub(super) struct Watch<'a> {
+pub(super) struct TrainingReporter<'a> {
     pub(super) job: &'a Handle<'a>,
     pub(super) epochs: usize,
     pub(super) validation: &'a dyn Samples,
@@ -22,7 +22,7 @@ pub(super) struct Watch<'a> {
     pub(super) cpu: Cpu,
 }
 
-impl Watch<'_> {
+impl TrainingReporter<'_> {
     fn predictions(&self, network: &Network) -> lucida::Result<Value> {
         let found = evaluate_samples(network, self.validation, &self.samples, self.cpu)?;
         let each = found.predicted.iter().zip(&found.probabilities);
@@ -30,7 +30,7 @@ impl Watch<'_> {
     }
 }
 
-impl Callback for Watch<'_> {
+impl Callback for TrainingReporter<'_> {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         let Detail::Training(report) = step.detail else { return self.job.flow() };
         let BatchReport { epoch, step, steps, loss, accuracy, .. } = report;
