@@ -33,7 +33,7 @@ test('a caption under an uploaded image does not say that it is from the images 
   for (const path of ['/', '/mechanics', '/explain']) {
     await shown.goto(`${served.url}${path}?model=given&image=photo-0`);
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p')?.textContent.startsWith('Photo no. 0 of '));
-    await shown.setInputFiles('#picture-file', mine);
+    await shown.setInputFiles('#image-file', mine);
     await shown.waitForFunction(() => document.querySelector('#picker .picker-actions p').textContent.startsWith('Your image; the others are from the images of'));
     // Also when the page is opened with it, and not of an image that is chosen then.
     await shown.reload();

@@ -153,7 +153,7 @@ test('an image of a data set says which one it is and its true class; all maps o
   const best = (await shown.$$eval('.class', (all) => all.map((one) => one.children[1].textContent)))[0];
   assert.equal(await shown.textContent('#truth'), `True class: 3 (${best === '3' ? 'predicted correctly' : `predicted as ${best}`})`);
   assert.equal(await shown.getAttribute('.thumb:nth-child(8)', 'aria-label'), 'Built-in digit no. 7 (a 3)');
-  await shown.setInputFiles('#picture-file', { name: 'mine.png', mimeType: 'image/png', buffer: png(28, 28, (x) => [x, x, x]) });
+  await shown.setInputFiles('#image-file', { name: 'mine.png', mimeType: 'image/png', buffer: png(28, 28, (x) => [x, x, x]) });
   await shown.waitForSelector('#truth', { state: 'hidden' });
   await shown.click('.thumb[aria-label="Built-in digit no. 7 (a 3)"]');
   await shown.waitForSelector('#truth:has-text("True class: 3")');

@@ -77,7 +77,7 @@ test('the preview follows what is chosen, and shows the last answer only', async
   // Another image.
   const image = await shown.getAttribute('#settings-image', 'src');
   const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEklEQVR4nGM4oaGhEXWCAUIBACDUBMWAMr5eAAAAAElFTkSuQmCC', 'base64');
-  await shown.setInputFiles('#picture-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
+  await shown.setInputFiles('#image-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
   await shown.waitForFunction((src) => document.querySelector('#settings-image').getAttribute('src') !== src, image);
   await shown.fill('#settings-names', '["one", "two", "three"]');
   await shown.waitForFunction(() => document.querySelector('#settings-bars').textContent.includes('two'));

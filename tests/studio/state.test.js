@@ -148,7 +148,7 @@ test('Back undoes a step, and a link keeps the place', async () => {
   await shown.waitForSelector('.map[data-channel="1"][aria-pressed="true"]');
   // Another image, and back.
   const before = await image();
-  await shown.setInputFiles('#picture-file', wide);
+  await shown.setInputFiles('#image-file', wide);
   await shown.waitForFunction((old) => document.querySelector('.picker-now img').getAttribute('src') !== old, before);
   await shown.goBack();
   await shown.waitForFunction((old) => document.querySelector('.picker-now img').getAttribute('src') === old, before);

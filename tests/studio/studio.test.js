@@ -137,7 +137,7 @@ test('branches, and a picture of one\'s own', async () => {
   await shown.selectOption('#model', 'vgg16-builtin');
   await shown.waitForFunction(() => document.querySelector('#graph-facts').textContent.includes('vgg16'));
   const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEklEQVR4nGM4oaGhEXWCAUIBACDUBMWAMr5eAAAAAElFTkSuQmCC', 'base64');
-  await shown.setInputFiles('#picture-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
+  await shown.setInputFiles('#image-file', { name: 'mine.png', mimeType: 'image/png', buffer: png });
   await shown.waitForFunction(() => location.search.includes('image=up-'));
   await shown.waitForSelector('.map');
   clean(shown);

@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
-use lucida::data::{Filter, Picture};
+use lucida::data::{Filter, Image};
 
 use crate::output::unwritable;
 
@@ -46,20 +46,20 @@ impl Screen {
     }
 
     /// Prints an image; with `again` over the one printed before it.
-    pub(crate) fn show(self, picture: &Picture, again: bool) -> Result<()> {
-        let text = self.text(picture, again)?;
+    pub(crate) fn show(self, image: &Image, again: bool) -> Result<()> {
+        let text = self.text(image, again)?;
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(unwritable)
     }
 
-    fn text(self, picture: &Picture, again: bool) -> Result<String> {
-        let longer = picture.width().max(picture.height());
+    fn text(self, image: &Image, again: bool) -> Result<String> {
+        let longer = image.width().max(image.height());
         let shrunk = |most: usize| {
             let scaled = |side: usize| (side * longer.min(most) / longer).max(1);
-            picture.to_rgb().resize(scaled(picture.width()), scaled(picture.height()), Filter::Bilinear)
+            image.to_rgb().resize(scaled(image.width()), scaled(image.height()), Filter::Bilinear)
         };
         // Cells are twice as high as wide.
-        let rows = (COLUMNS * picture.height()).div_ceil(2 * picture.width());
+        let rows = (COLUMNS * image.height()).div_ceil(2 * image.width());
         let mut text = if again {
             format!("\x1b[{}A\r", if self == Self::Blocks { rows } else { rows + 1 })
         } else {
@@ -81,7 +81,7 @@ impl Screen {
                 text += &format!("\x1b]1337;File=inline=1;width={COLUMNS};height={rows}:{data}\x07\n\n");
             }
             Self::Blocks => {
-                let small = picture.to_rgb().resize(COLUMNS, 2 * rows, Filter::Bilinear)?;
+                let small = image.to_rgb().resize(COLUMNS, 2 * rows, Filter::Bilinear)?;
                 for row in 0..rows {
                     for x in 0..COLUMNS {
                         let (upper, lower) = (small.pixel(x, 2 * row), small.pixel(x, 2 * row + 1));
@@ -133,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn pictures_become_text() {
-        let picture = Picture::filled(144, 96, &[9, 8, 7]);
-        let blocks = Screen::Blocks.text(&picture, false).unwrap();
+    fn images_become_text() {
+        let image = Image::filled(144, 96, &[9, 8, 7]);
+        let blocks = Screen::Blocks.text(&image, false).unwrap();
         assert_eq!(blocks.lines().count(), 24);
         assert_eq!(blocks.matches("\x1b[38;2;9;8;7m\x1b[48;2;9;8;7m▀").count(), 24 * 72);
-        assert!(Screen::Blocks.text(&picture, true).unwrap().starts_with("\x1b[24A\r"));
-        assert!(Screen::Kitty.text(&picture, false).unwrap().starts_with("\x1b_Ga=T,f=100,c=72,r=24,m=0;iVBOR"));
-        assert!(Screen::Iterm.text(&picture, false).unwrap().contains("File=inline=1;width=72;height=24:iVBOR"));
+        assert!(Screen::Blocks.text(&image, true).unwrap().starts_with("\x1b[24A\r"));
+        assert!(Screen::Kitty.text(&image, false).unwrap().starts_with("\x1b_Ga=T,f=100,c=72,r=24,m=0;iVBOR"));
+        assert!(Screen::Iterm.text(&image, false).unwrap().contains("File=inline=1;width=72;height=24:iVBOR"));
     }
 }

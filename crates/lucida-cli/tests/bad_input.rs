@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{TRAIN, fail, idx, lucida, names, shared, stderr, stdout, text, write_mnist};
-use lucida::data::{Picture, Preprocessing};
+use lucida::data::{Image, Preprocessing};
 use lucida::nn::layers::{Dense, Flatten};
 use lucida::nn::{Network, applications};
 use lucida::weights::{Model, safetensors};
@@ -35,8 +35,8 @@ fn train_on(data: &Path) -> String {
 fn a_dream_that_is_too_small_says_what_is_large_enough() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| text(&folder.path().join(name)).to_owned();
-    Picture::filled(320, 180, &[99; 3]).save_png(Path::new(&at("wide.png"))).unwrap();
-    Picture::filled(320, 40, &[99; 3]).save_png(Path::new(&at("thin.png"))).unwrap();
+    Image::filled(320, 180, &[99; 3]).save_png(Path::new(&at("wide.png"))).unwrap();
+    Image::filled(320, 40, &[99; 3]).save_png(Path::new(&at("thin.png"))).unwrap();
     let (wide, out) = (at("wide.png"), at("out.png"));
     let words = |image, size| {
         ["dream", image, "--out", &out, "--quiet", "--force", "--steps", "1", "--octaves", "1", "--size", size]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{TEST, TRAIN, lucida, names, run, shared, stderr, stdout, text, write_mnist};
-use lucida::data::{Dataset, Mnist, Picture};
+use lucida::data::{Dataset, Image, Mnist};
 use serde_json::Value;
 
 const RUN_FILES: [&str; 6] =
@@ -42,7 +42,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert_eq!(names(&out), RUN_FILES);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3);
-    assert_eq!(Picture::open(&out.join("curves.png")).unwrap().channels(), 3);
+    assert_eq!(Image::open(&out.join("curves.png")).unwrap().channels(), 3);
 
     // Again, without a word: only the result is printed, and the model is the same to the byte.
     let again = folder.path().join("again");
@@ -148,12 +148,12 @@ fn predict_tells_the_class_of_digits() {
 }
 
 #[test]
-fn predict_reads_pictures_of_any_size_and_goes_on_after_a_bad_one() {
+fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let digit = Mnist::test_only(&shared().data()).unwrap().picture(0).unwrap();
+    let digit = Mnist::test_only(&shared().data()).unwrap().image(0).unwrap();
     digit.save_png(&at("digit.png")).unwrap();
-    Picture::filled(300, 200, &[255, 255, 255]).save_png(&at("white.png")).unwrap();
+    Image::filled(300, 200, &[255, 255, 255]).save_png(&at("white.png")).unwrap();
     fs::write(at("text.png"), "I am not an image").unwrap();
     fs::write(at("empty.png"), "").unwrap();
     let mut half = fs::read(at("digit.png")).unwrap();
@@ -205,7 +205,7 @@ fn data_show_draws_digits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("strip.png");
     run(["data", "show", "mnist", "--first", "12", "--data", text(&shared().data()), "--test", "--out", text(&path)]);
-    let strip = Picture::open(&path).unwrap();
+    let strip = Image::open(&path).unwrap();
     assert!(strip.width() > 10 * 56 && strip.height() > 2 * 56, "{}x{}", strip.width(), strip.height());
     let set = text(&shared().data()).to_owned();
     assert!(run(["data", "show", "mnist", "--data", &set]).starts_with(&format!("The first 10 of {TRAIN} training")));

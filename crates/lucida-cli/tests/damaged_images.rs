@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, lucida, run, stderr, stdout, text};
-use lucida::data::Picture;
+use lucida::data::Image;
 
 /// A CMYK JPEG with changed bytes, on which zune-jpeg 0.5.15 panics.
 const DAMAGED: &[u8] = include_bytes!("../../lucida/tests/pictures/damaged-cmyk.jpg");
@@ -17,7 +17,7 @@ fn images(folder: &Path) {
     for (class, level) in [("dark", 20), ("light", 220)] {
         fs::create_dir_all(folder.join(class)).unwrap();
         for index in 0..12 {
-            let image = Picture::filled(28, 28, &[level, level + index, level]);
+            let image = Image::filled(28, 28, &[level, level + index, level]);
             image.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
         }
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, names, run, shared, text};
-use lucida::data::{Dataset, Mnist, Picture};
+use lucida::data::{Dataset, Image, Mnist};
 use lucida::nn::Network;
 use lucida::nn::layers::Conv2D;
 use lucida::weights::{Model, safetensors};
@@ -20,13 +20,13 @@ fn json(text: &str) -> Value {
 fn digit() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("digit.png");
-    Mnist::builtin().unwrap().train.picture(3).unwrap().save_png(&path).unwrap();
+    Mnist::builtin().unwrap().train.image(3).unwrap().save_png(&path).unwrap();
     let path = text(&path).to_owned();
     (folder, path)
 }
 
-fn picture(folder: &Path, name: &str) -> Picture {
-    Picture::open(&folder.join(name)).unwrap()
+fn image(folder: &Path, name: &str) -> Image {
+    Image::open(&folder.join(name)).unwrap()
 }
 
 /// Of several images, each gets a folder of its own.
@@ -76,7 +76,7 @@ fn activations_of_every_layer() {
     assert!(files.contains(&"overview.png".to_owned()) && files.contains(&"01_conv2d.png".to_owned()), "{files:?}");
     let npy = fs::read(out.join("01_conv2d.npy")).unwrap();
     assert!(npy.starts_with(b"\x93NUMPY") && npy.len() > 4 * 28 * 28 * 24);
-    assert!(picture(&out, "01_conv2d.png").width() > 8 * 56);
+    assert!(image(&out, "01_conv2d.png").width() > 8 * 56);
 
     let message = fail(1, arguments);
     assert!(message.contains("already exists: use --force"), "{message}");
@@ -122,14 +122,14 @@ fn dead_channels_are_named() {
 }
 
 #[test]
-fn deconv_of_a_picture() {
+fn deconv_of_a_image() {
     let (folder, digit) = digit();
     let (model, out) = (shared().run(), folder.path().join("out"));
     let base = ["deconv", text(&model), &digit, "--layer", "conv2d_1", "--out", text(&out)];
     let printed = run(base);
     assert_eq!(printed.lines().filter(|line| line.ends_with("digit.png")).count(), 9, "{printed}");
     assert_eq!(names(&out), ["deconv.png", "fields.png"]);
-    assert_eq!(picture(&out, "fields.png").width(), 448);
+    assert_eq!(image(&out, "fields.png").width(), 448);
 
     let force = base.into_iter().chain(["--force", "--json"]);
     let one = json(&run(force.clone().chain(["--filter", "7", "--position", "6,5"])));
@@ -158,24 +158,24 @@ fn programs_that_ignore_signals_may_start_it() {
         .output()
         .unwrap();
     assert!(shell.status.success(), "{}", common::stderr(&shell));
-    assert!(Picture::open(&out).unwrap().width() > 2 * 112);
+    assert!(Image::open(&out).unwrap().width() > 2 * 112);
 }
 
 #[test]
-fn deconv_over_a_folder_skips_what_is_no_picture() {
+fn deconv_over_a_folder_skips_what_is_no_image() {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = folder.path().join("pictures/of mine");
-    fs::create_dir_all(&pictures).unwrap();
+    let images = folder.path().join("pictures/of mine");
+    fs::create_dir_all(&images).unwrap();
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..6 {
-        digits.picture(index).unwrap().save_png(&pictures.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(&images.join(format!("{index}.png"))).unwrap();
     }
-    fs::write(pictures.join("bad.jpg"), "no image").unwrap();
-    fs::write(pictures.join("notes.txt"), "nothing").unwrap();
+    fs::write(images.join("bad.jpg"), "no image").unwrap();
+    fs::write(images.join("notes.txt"), "nothing").unwrap();
     #[cfg(unix)]
-    std::os::unix::fs::symlink(folder.path(), pictures.join("loop")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), images.join("loop")).unwrap();
     let (model, out) = (shared().run(), folder.path().join("out"));
-    let all = text(&pictures);
+    let all = text(&images);
     let base = ["deconv", text(&model), "--data", all, "--layer", "conv2d_2", "--out", text(&out), "--json"];
     let output = common::lucida(base).args(["--filters", "0..3", "--top", "4"]).output().unwrap();
     assert!(output.status.success(), "{}", common::stderr(&output));
@@ -183,7 +183,7 @@ fn deconv_over_a_folder_skips_what_is_no_picture() {
     assert_eq!(answer["images"], 6, "the link back was followed: {answer}");
     assert!(answer["projections"][0]["image"].as_str().unwrap().ends_with(".png"));
     assert!(common::stderr(&output).contains("bad.jpg"), "{}", common::stderr(&output));
-    assert!(picture(&out, "deconv.png").width() > 500);
+    assert!(image(&out, "deconv.png").width() > 500);
     let digits = format!("mnist:{}", shared().data().display());
     let some =
         ["deconv", text(&model), "--data", &digits, "--layer", "conv2d_2", "--filters", "0", "--out", text(&out)];
@@ -212,7 +212,7 @@ fn receptive_fields_as_a_table_as_json_and_measured() {
         let side = layer["effective"]["side"].as_f64().unwrap();
         assert!(side > 1.0 && side <= layer["size"][0].as_f64().unwrap(), "{layer}");
     }
-    assert!(picture(&out, "effective.png").width() > 2 * 224);
+    assert!(image(&out, "effective.png").width() > 2 * 224);
 }
 
 #[test]
@@ -232,14 +232,14 @@ fn kernels_and_filters() {
     let learned = ["--model", text(&model), "--layer", "conv2d", "--filter", "3"];
     run(["filter", &digit, "--kernel", &list, "--out", text(&out)].into_iter().chain(learned));
     assert_eq!(names(&out), ["canny.png", "conv2d_3.png", "emboss.png", "filters.png", "gaussian.png", "sobel-x.png"]);
-    assert_eq!((picture(&out, "sobel-x.png").width(), picture(&out, "conv2d_3.png").height()), (28, 28));
+    assert_eq!((image(&out, "sobel-x.png").width(), image(&out, "conv2d_3.png").height()), (28, 28));
     // One pixel: no edge, no panic.
     let dot = folder.path().join("dot.png");
-    Picture::filled(1, 1, &[9, 99, 199]).save_png(&dot).unwrap();
+    Image::filled(1, 1, &[9, 99, 199]).save_png(&dot).unwrap();
     let out = folder.path().join("dot");
     run(["filter", text(&dot), "--kernel", "sobel-x,sobel-y,laplacian,gaussian,sharpen,canny", "--out", text(&out)]);
-    assert_eq!(picture(&out, "canny.png").pixel(0, 0), [0]);
-    assert_eq!(picture(&out, "sharpen.png").pixel(0, 0), [9, 99, 199]);
+    assert_eq!(image(&out, "canny.png").pixel(0, 0), [0]);
+    assert_eq!(image(&out, "sharpen.png").pixel(0, 0), [9, 99, 199]);
     run(["deconv", text(&model), text(&dot), "--layer", "conv2d", "--filter", "0", "--out", text(&out)]);
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{lucida, stderr, text, write_mnist};
-use lucida::data::{Dataset, Filter, Mnist, Picture};
+use lucida::data::{Dataset, Filter, Image, Mnist};
 
 /// Options that make the work of a command small. They replace those of the example.
 const SMALL: [(&str, &str); 10] = [
@@ -59,7 +59,7 @@ fn examples(page: &str) -> Vec<String> {
 fn photo(path: &Path, color: [u8; 3], seed: u8) {
     let pixels = (0..64 * 48).flat_map(|at| color.map(|c| c.wrapping_add((at % 7) as u8 * (seed % 9)))).collect();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    Picture::new(64, 48, 3, pixels).unwrap().save_png(path).unwrap();
+    Image::new(64, 48, 3, pixels).unwrap().save_png(path).unwrap();
 }
 
 /// The files that the examples speak of.
@@ -76,8 +76,8 @@ fn furnish(folder: &Path) {
     (1..3).for_each(|frame| photo(&folder.join(format!("frames/{frame:03}.png")), [90, 120, 150], frame));
     // The first style on the left, the second on the right.
     let mask = (0..64 * 48).map(|at| if at % 64 < 32 { 0 } else { 255 }).collect();
-    Picture::new(64, 48, 1, mask).unwrap().save_png(&folder.join("mask.png")).unwrap();
-    let seven = Mnist::builtin().unwrap().train.picture(15).unwrap().resize(140, 140, Filter::Bicubic).unwrap();
+    Image::new(64, 48, 1, mask).unwrap().save_png(&folder.join("mask.png")).unwrap();
+    let seven = Mnist::builtin().unwrap().train.image(15).unwrap().resize(140, 140, Filter::Bicubic).unwrap();
     for name in ["seven.png", "photo.png"] {
         seven.pad(200, 180, 20, 20).unwrap().save_png(&folder.join(name)).unwrap();
     }

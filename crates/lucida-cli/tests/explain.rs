@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, lucida, names, run, shared, stderr, stdout, text};
-use lucida::data::{Dataset, Mnist, Picture, Preprocessing};
+use lucida::data::{Dataset, Image, Mnist, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::layers::{ActivationKind, Conv2D, Dense, Flatten};
 use lucida::weights::{Model, safetensors};
@@ -34,7 +34,7 @@ fn all_methods_on_one_sheet() {
     assert!(lines[8].ends_with("of conv2d_2"), "{}", lines[8]);
     assert!(lines[16].ends_with("comparison.png"), "{printed}");
     assert_eq!(names(&out), ["comparison.png"]);
-    let sheet = Picture::open(&out.join("comparison.png")).unwrap();
+    let sheet = Image::open(&out.join("comparison.png")).unwrap();
     assert!(sheet.width() > 5 * 224 && sheet.height() > 3 * 224);
 
     // Not over what is there; and the same again, to the byte.
@@ -52,7 +52,7 @@ fn the_label_of_an_image_of_a_data_set_is_said() {
     let (out, photos) = (folder.path().join("out"), folder.path().join("photos"));
     for class in ["3", "8"] {
         fs::create_dir_all(photos.join(class)).unwrap();
-        Mnist::builtin().unwrap().train.picture(7).unwrap().save_png(&photos.join(class).join("a.png")).unwrap();
+        Mnist::builtin().unwrap().train.image(7).unwrap().save_png(&photos.join(class).join("a.png")).unwrap();
     }
     let of = |data: &str, index: &str, more: &[&str]| {
         let words =
@@ -73,7 +73,7 @@ fn numbers_and_raw_maps() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let out = folder.path().join("out");
     let digit = folder.path().join("digit.png");
-    Mnist::builtin().unwrap().train.picture(7).unwrap().save_png(&digit).unwrap();
+    Mnist::builtin().unwrap().train.image(7).unwrap().save_png(&digit).unwrap();
     let methods = ["integrated-gradients,lrp,grad-cam,gradient", "--json", "--npy", "--check"];
     let arguments = ["explain", text(&model), text(&digit), "--class", "3", "--out", text(&out), "--method"];
     let answer = json(&run(arguments.into_iter().chain(methods)));
@@ -110,11 +110,11 @@ fn numbers_and_raw_maps() {
 
 /// Images of other kinds than MNIST's: their file is told from its bytes, and its size is brought to the network's.
 #[test]
-fn pictures_of_any_kind() {
+fn images_of_any_kind() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let at = |name: &str| folder.path().join(name);
-    Picture::filled(1, 1, &[200, 10, 10]).save_png(&at("one.png")).unwrap();
-    Picture::filled(300, 40, &[255, 250, 245]).save_png(&at("wide.png")).unwrap();
+    Image::filled(1, 1, &[200, 10, 10]).save_png(&at("one.png")).unwrap();
+    Image::filled(300, 40, &[255, 250, 245]).save_png(&at("wide.png")).unwrap();
     // Eight bits a pixel, with a palette of two colors.
     fs::write(at("palette.bmp"), bmp(4, 4, 8, &[[0, 0, 0, 0], [90, 200, 255, 0]], &[[1, 0, 0, 1]; 4].concat()))
         .unwrap();

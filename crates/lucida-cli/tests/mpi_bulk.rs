@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use lucida::data::Picture;
+use lucida::data::Image;
 use serde_json::Value;
 
 const LUCIDA: &str = env!("CARGO_BIN_EXE_lucida");
@@ -45,12 +45,12 @@ fn model(folder: &Path) -> PathBuf {
     out
 }
 
-fn pictures(folder: &Path, count: usize) -> PathBuf {
+fn images(folder: &Path, count: usize) -> PathBuf {
     let root = folder.join("photos");
     for number in 0..count {
         let path = root.join(format!("{}/{number}.png", number % 7));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        Picture::filled(28, 28, &[(number % 256) as u8]).save_png(&path).unwrap();
+        Image::filled(28, 28, &[(number % 256) as u8]).save_png(&path).unwrap();
     }
     root
 }
@@ -69,7 +69,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn a_job_that_is_killed_three_times_has_every_result_once() {
     let folder = tempfile::tempdir().unwrap();
     let (model, count) = (model(folder.path()), 3000);
-    let root = pictures(folder.path(), count);
+    let root = images(folder.path(), count);
     fs::write(root.join("broken.png"), b"no image").unwrap();
     let arguments = format!("predict {} --data {} --threads 1", model.display(), root.display());
     let out = folder.path().join("out");
@@ -143,7 +143,7 @@ fn children(of: u32) -> Vec<String> {
 fn features_maps_and_paintings_in_bulk() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path());
-    let root = pictures(folder.path(), 6);
+    let root = images(folder.path(), 6);
     let (model, photos) = (model.display(), root.display());
 
     let out = folder.path().join("embedded");
@@ -155,7 +155,7 @@ fn features_maps_and_paintings_in_bulk() {
     let out = folder.path().join("explained");
     done(mpirun(2, &format!("explain {model} {photos} --method gradient,grad-cam"), &out));
     for result in results(&out) {
-        let sheet = Picture::open(&out.join(result["sheet"].as_str().unwrap())).unwrap();
+        let sheet = Image::open(&out.join(result["sheet"].as_str().unwrap())).unwrap();
         assert!(sheet.width() > 28 && result["methods"].as_array().unwrap().len() == 2);
     }
 
@@ -163,7 +163,7 @@ fn features_maps_and_paintings_in_bulk() {
     let list = folder.path().join("list.txt");
     for name in ["red.png", "gray.png"] {
         let colour = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
-        Picture::filled(80, 60, colour).save_png(&folder.path().join(name)).unwrap();
+        Image::filled(80, 60, colour).save_png(&folder.path().join(name)).unwrap();
     }
     fs::write(&list, "red.png\ngray.png\n").unwrap();
     let out = folder.path().join("painted");
@@ -171,7 +171,7 @@ fn features_maps_and_paintings_in_bulk() {
     let found = results(&out);
     assert_eq!(found.len(), 2);
     for result in &found {
-        let painted = Picture::open(&out.join(result["image"].as_str().unwrap())).unwrap();
+        let painted = Image::open(&out.join(result["image"].as_str().unwrap())).unwrap();
         assert_eq!((painted.width(), painted.height()), (64, 48));
     }
 
@@ -226,7 +226,7 @@ fn bucket(files: Vec<(&'static str, Vec<u8>)>) -> u16 {
 /// A small image as a file has it.
 fn png(folder: &Path, gray: u8) -> Vec<u8> {
     let path = folder.join("one.png");
-    Picture::filled(28, 28, &[gray]).save_png(&path).unwrap();
+    Image::filled(28, 28, &[gray]).save_png(&path).unwrap();
     fs::read(path).unwrap()
 }
 
@@ -243,7 +243,7 @@ fn two_of_three_are_done(folder: &Path, address: &str, there: [&str; 2], missing
 }
 
 #[test]
-fn pictures_of_a_bucket_are_fetched() {
+fn images_of_a_bucket_are_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let port = bucket(vec![("a/one 1.png", png(folder, 3)), ("b.png", png(folder, 200))]);
@@ -252,7 +252,7 @@ fn pictures_of_a_bucket_are_fetched() {
 }
 
 #[test]
-fn pictures_of_a_list_on_a_server_are_fetched() {
+fn images_of_a_list_on_a_server_are_fetched() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // A path from the list's own folder, the address of an image on another server, and one that is not there.

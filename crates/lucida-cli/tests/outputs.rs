@@ -9,14 +9,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{fail, lucida, names, run, shared, stderr, stdout, text};
-use lucida::data::{Dataset, Filter, Mnist, Picture};
+use lucida::data::{Dataset, Filter, Image, Mnist};
 use serde_json::Value;
 
 /// The commands that write one file, up to its name, and the ending of that.
 fn commands(folder: &Path) -> Vec<(Vec<String>, &'static str)> {
     let image = folder.join("image.png");
     let pixels = (0..60 * 60 * 3).map(|i: usize| (i * i % 251) as u8).collect();
-    Picture::new(60, 60, 3, pixels).unwrap().save_png(&image).unwrap();
+    Image::new(60, 60, 3, pixels).unwrap().save_png(&image).unwrap();
     let (model, image, data) = (shared().run(), text(&image), format!("mnist:{}", shared().data().display()));
     let model = text(&model);
     let style = ["style", image, "brushwork", "--size", "32", "--steps", "1", "--coarsest", "0", "--out"];
@@ -266,10 +266,10 @@ fn photos_without_digit(folder: &Path, count: usize) {
     for index in 0..2 {
         let class = folder.join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
-        let digit = digits.picture(index).unwrap().resize(84, 84, Filter::Bilinear).unwrap();
+        let digit = digits.image(index).unwrap().resize(84, 84, Filter::Bilinear).unwrap();
         digit.save_png(&class.join(format!("digit{index}.png"))).unwrap();
         for blank in 0..count / 2 {
-            Picture::filled(40, 40, &[255; 3]).save_png(&class.join(format!("white{index}{blank}.png"))).unwrap();
+            Image::filled(40, 40, &[255; 3]).save_png(&class.join(format!("white{index}{blank}.png"))).unwrap();
         }
     }
 }
@@ -278,7 +278,7 @@ fn photos_without_digit(folder: &Path, count: usize) {
 fn an_image_without_a_digit_is_said_to_be_blank() {
     let folder = tempfile::tempdir().unwrap();
     let (at, model) = (|name: &str| text(&folder.path().join(name)).to_owned(), shared().run());
-    Picture::filled(40, 40, &[255, 255, 255]).save_png(Path::new(&at("white.png"))).unwrap();
+    Image::filled(40, 40, &[255, 255, 255]).save_png(Path::new(&at("white.png"))).unwrap();
     photos_without_digit(Path::new(&at("few")), 4);
     photos_without_digit(Path::new(&at("many")), 12);
     let (model, white, few, many, out) = (text(&model), &at("white.png"), &at("few"), &at("many"), &at("out"));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, lucida, run, stderr, stdout, text};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::nn::Network;
 use lucida::nn::layers::{
     Activation, ActivationKind, Conv2D, Dense, Flatten, GlobalAveragePooling2D, Layer, Rescaling,
@@ -24,7 +24,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pixels = (0..24 * 20 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
-        Picture::new(24, 20, 3, pixels).unwrap().save_png(&folder.path().join("photo.png")).unwrap();
+        Image::new(24, 20, 3, pixels).unwrap().save_png(&folder.path().join("photo.png")).unwrap();
         Self { folder }
     }
 

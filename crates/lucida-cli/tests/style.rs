@@ -6,28 +6,28 @@ use std::fs;
 use std::path::Path;
 
 use common::{fail, lucida, names, run, stderr, stdout, text};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::style::Original;
 use tempfile::TempDir;
 
 /// Waves of color.
-fn picture(width: usize, height: usize, seed: f32) -> Picture {
+fn image(width: usize, height: usize, seed: f32) -> Image {
     let value = |i: usize| (128.0 + 100.0 * (i as f32 * 0.037 * seed + (i / (3 * width)) as f32 * 0.2).sin()) as u8;
-    Picture::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
+    Image::new(width, height, 3, (0..3 * width * height).map(value).collect()).unwrap()
 }
 
 /// A folder with a content, two styles and masks.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let save = |name: &str, picture: &Picture| picture.save_png(&folder.path().join(name)).unwrap();
-    save("content.png", &picture(80, 60, 1.0));
-    save("style.png", &picture(64, 64, 3.1));
-    save("other.png", &picture(70, 50, 0.4));
+    let save = |name: &str, image: &Image| image.save_png(&folder.path().join(name)).unwrap();
+    save("content.png", &image(80, 60, 1.0));
+    save("style.png", &image(64, 64, 3.1));
+    save("other.png", &image(70, 50, 0.4));
     let half = (0..80 * 60).map(|i| if i % 80 < 40 { 0 } else { 255 }).collect();
-    save("mask.png", &Picture::new(80, 60, 1, half).unwrap());
-    save("small-mask.png", &Picture::filled(40, 30, &[255]));
-    save("tiny.png", &Picture::filled(1, 1, &[9, 9, 9]));
-    save("thin.png", &Picture::filled(10, 4000, &[9, 9, 9]));
+    save("mask.png", &Image::new(80, 60, 1, half).unwrap());
+    save("small-mask.png", &Image::filled(40, 30, &[255]));
+    save("tiny.png", &Image::filled(1, 1, &[9, 9, 9]));
+    save("thin.png", &Image::filled(10, 4000, &[9, 9, 9]));
     fs::write(folder.path().join("corrupt.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
     folder
 }
@@ -75,7 +75,7 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
     let found = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
     assert!(found("neural style transfer: content.png in the style of style.png") && found("seed 7"));
     painted(folder, "content.png style.png -o again.png --seed 7");
-    assert_eq!(Picture::open(&folder.join("again.png")).unwrap(), Picture::open(&folder.join("out.png")).unwrap());
+    assert_eq!(Image::open(&folder.join("again.png")).unwrap(), Image::open(&folder.join("out.png")).unwrap());
     let message = fail(1, paint(folder, "content.png style.png -o out.png").iter().map(String::as_str));
     assert!(message.contains("out.png already exists: use --force"), "{message}");
 }
@@ -95,18 +95,18 @@ fn styles_masks_colours_sizes_and_the_way_there() {
         "content.png style.png other.png -o mask.out.png --mask mask.png --optimizer lbfgs --pooling average",
     );
     painted(folder, "content.png brushwork -o left.png --mask mask.png --keep-colors luminance --keep-size");
-    assert_eq!(Picture::open(&folder.join("left.png")).unwrap().width(), 80);
+    assert_eq!(Image::open(&folder.join("left.png")).unwrap().width(), 80);
     painted(
         folder,
         "content.png style.png -o kept.png --preserve mask.png --init noise --size 80 --keep-colors histogram",
     );
-    let [kept, content] = ["kept.png", "content.png"].map(|name| Picture::open(&folder.join(name)).unwrap());
+    let [kept, content] = ["kept.png", "content.png"].map(|name| Image::open(&folder.join(name)).unwrap());
     let kept = kept.resize(80, 60, lucida::data::Filter::Bilinear).unwrap();
     let apart =
         |x: usize| (0..60).map(|y| u32::from(kept.pixel(x, y)[0].abs_diff(content.pixel(x, y)[0]))).sum::<u32>();
     assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
     painted(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
-    assert_eq!(Original::open(&folder.join("deep.tif")).unwrap().picture.width(), 64);
+    assert_eq!(Original::open(&folder.join("deep.tif")).unwrap().image.width(), 64);
     // Half an image that is not opaque stays so.
     let mut bytes = Vec::new();
     for y in 0..60_u8 {
@@ -240,7 +240,7 @@ fn frames_hold_together() {
     let folder = folder();
     let frames = folder.path().join("frames");
     fs::create_dir(&frames).unwrap();
-    let wide = picture(90, 60, 1.0);
+    let wide = image(90, 60, 1.0);
     for number in 0..3 {
         wide.crop(number * 3, 0, 80, 60).unwrap().save_png(&frames.join(format!("frame{}.png", 8 + number))).unwrap();
     }
@@ -256,7 +256,7 @@ fn frames_hold_together() {
     // Without --size frames keep theirs.
     let same = folder.path().join("same");
     run(["style-frames", text(&frames), text(&style), "-o", text(&same), "--steps", "1"].into_iter().chain(more));
-    let first = Picture::open(&same.join("frame8.png")).unwrap();
+    let first = Image::open(&same.join("frame8.png")).unwrap();
     assert_eq!([first.width(), first.height()], [80, 60]);
     fs::write(frames.join("title.png"), "").unwrap();
     let message = fail(1, all.iter().copied().chain(more));

@@ -8,10 +8,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{fail, lucida, names, run, stderr, stdout, text};
-use lucida::data::Picture;
+use lucida::data::Image;
 
 /// Red and blue images of 28x28 pixels, each with a gradient of its own, so many of each class.
-fn write_pictures(folder: &Path, classes: &[&str], count: usize) {
+fn write_images(folder: &Path, classes: &[&str], count: usize) {
     for (number, class) in classes.iter().enumerate() {
         let folder = folder.join(class);
         fs::create_dir_all(&folder).unwrap();
@@ -23,7 +23,7 @@ fn write_pictures(folder: &Path, classes: &[&str], count: usize) {
                 colour[(2 * number) % 3] = 250 - shade;
                 pixels.extend(colour);
             }
-            Picture::new(28, 28, 3, pixels).unwrap().save_png(&folder.join(format!("photo {index:03}.png"))).unwrap();
+            Image::new(28, 28, 3, pixels).unwrap().save_png(&folder.join(format!("photo {index:03}.png"))).unwrap();
         }
     }
 }
@@ -38,7 +38,7 @@ fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 fn a_folder_becomes_a_classifier() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("my photos"), folder.path().join("run"));
-    write_pictures(&photos, &["Kühe", "big dogs"], 30);
+    write_images(&photos, &["Kühe", "big dogs"], 30);
     fs::write(photos.join("Kühe/notes.jpg"), "no image").unwrap();
     let (data, run_folder) = (text(&photos), text(&out));
     let output =
@@ -106,8 +106,8 @@ fn a_folder_becomes_a_classifier() {
 fn more_classes_have_a_softmax_and_conveniences_work_together() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
-    write_pictures(&photos, &["a", "b"], 12);
-    write_pictures(&photos, &["x", "y", "c"], 6);
+    write_images(&photos, &["a", "b"], 12);
+    write_images(&photos, &["x", "y", "c"], 6);
     let more = [
         "--epochs",
         "30",
@@ -152,7 +152,7 @@ fn more_classes_have_a_softmax_and_conveniences_work_together() {
 fn a_learning_rate_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
-    write_pictures(&photos, &["a", "b"], 16);
+    write_images(&photos, &["a", "b"], 16);
     let printed = run(train(text(&photos), text(&out), &["--find-lr", "--quiet"]));
     assert!(printed.contains("Suggested learning rate "), "{printed}");
     assert_eq!(names(&out), ["lr-finder.csv", "lr-finder.png", "lr-finder.svg"]);
@@ -162,8 +162,8 @@ fn a_learning_rate_is_found() {
 fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    write_pictures(&path("first"), &["a", "b"], 16);
-    write_pictures(&path("second"), &["a", "x", "b"], 16);
+    write_images(&path("first"), &["a", "b"], 16);
+    write_images(&path("second"), &["a", "x", "b"], 16);
     run(train(text(&path("first")), text(&path("base")), &["--epochs", "1", "--quiet"]));
     let (second, base, features) = (path("second"), path("base"), path("features"));
     let arguments = |out: &'static str, more: &[&'static str]| -> Vec<String> {
@@ -230,7 +230,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let photos = path("photos");
-    write_pictures(&photos, &["a", "b"], 40);
+    write_images(&photos, &["a", "b"], 40);
     let more = [
         "--epochs",
         "6",
@@ -295,9 +295,9 @@ fn what_cannot_be_trained_on_is_named() {
         assert!(message.contains(expected), "{message}");
     };
     refused("has no sub-folders");
-    write_pictures(&photos, &["only"], 3);
+    write_images(&photos, &["only"], 3);
     refused("images of one class only");
-    write_pictures(&photos, &["one"], 1);
+    write_images(&photos, &["one"], 1);
     let output = lucida(train(data, text(&out), &["--epochs", "1", "--force"])).output().unwrap();
     assert!(stderr(&output).contains("class \"one\" has a single image to train on"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(0));
@@ -324,8 +324,8 @@ fn first_loss(run: &Path) -> f64 {
 fn a_run_is_continued_with_other_classes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    write_pictures(&path("two"), &["a", "b"], 16);
-    write_pictures(&path("three"), &["a", "b", "c"], 16);
+    write_images(&path("two"), &["a", "b"], 16);
+    write_images(&path("three"), &["a", "b", "c"], 16);
     run(train(text(&path("two")), text(&path("base")), &["--epochs", "1", "--quiet"]));
     // A head on a frozen base: it starts at equal probabilities, and is continued as it was.
     let features = path("features");
@@ -392,7 +392,7 @@ fn a_run_that_does_not_exist_is_not_resumed_and_one_that_does_may_be() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (photos, out) = (path("photos"), path("run"));
-    write_pictures(&photos, &["a", "b"], 12);
+    write_images(&photos, &["a", "b"], 12);
     let (data, run_folder) = (text(&photos), text(&out));
     let missing =
         format!("--resume: there is no run in {run_folder}: neither checkpoint.safetensors nor model.safetensors");
@@ -421,7 +421,7 @@ fn a_finished_run_is_not_resumed_and_other_data_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (photos, out) = (path("photos"), path("run"));
-    write_pictures(&photos, &["a", "b"], 12);
+    write_images(&photos, &["a", "b"], 12);
     let (data, run_folder) = (text(&photos), text(&out));
     run(train(data, run_folder, &["--epochs", "2", "--quiet"]));
     let printed = run(train(data, run_folder, &["--epochs", "2", "--resume"]));
@@ -446,9 +446,9 @@ fn a_finished_run_is_not_resumed_and_other_data_are_named() {
     );
     let message = resume(&["--early-stopping", "4"]);
     assert!(message.contains("(early stopping: none then, 4 now); resume with --early-stopping 0"), "{message}");
-    write_pictures(&photos, &["a", "b"], 14);
+    write_images(&photos, &["a", "b"], 14);
     assert!(resume(&[]).contains("images: ") && resume(&[]).contains("--continue"), "{}", resume(&[]));
-    write_pictures(&photos, &["a", "b", "c"], 14);
+    write_images(&photos, &["a", "b", "c"], 14);
     assert!(resume(&[]).contains("(classes: a, b then, a, b, c now)"), "{}", resume(&[]));
 }
 
@@ -459,7 +459,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     use lucida::weights::{Model, safetensors};
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    write_pictures(&path("photos"), &["a", "b"], 12);
+    write_images(&path("photos"), &["a", "b"], 12);
     let (photos, out) = (path("photos"), path("gray"));
     let data = text(&photos);
     run(["train", data, "--channels", "1", "--size", "40x36", "--epochs", "4", "--out", text(&out), "--quiet"]);
@@ -499,7 +499,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
 fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    write_pictures(&path("photos"), &["a", "b"], 12);
+    write_images(&path("photos"), &["a", "b"], 12);
     let (photos, out) = (path("photos"), path("run"));
     let train = ["train", text(&photos), "--size", "32", "--epochs", "1", "--keep-checkpoint", "--quiet", "--out"];
     run(train.into_iter().chain([text(&out)]));
@@ -510,7 +510,7 @@ fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
     fs::write(out.join("notes.txt"), "mine").unwrap();
     let before = files();
     // Only one class: found out after the run folder was taken.
-    write_pictures(&path("one"), &["a"], 12);
+    write_images(&path("one"), &["a"], 12);
     let one = path("one");
     fail(1, ["train", text(&one), "--size", "32", "--quiet", "--force", "--out", text(&out)]);
     assert!(files() == before, "{:?}", names(&out));
@@ -541,7 +541,7 @@ fn a_run_that_fails_leaves_the_run_that_it_was_to_replace() {
 fn a_resumed_run_has_the_history_of_an_uninterrupted_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    write_pictures(&path("photos"), &["a", "b"], 16);
+    write_images(&path("photos"), &["a", "b"], 16);
     let (photos, whole, parts) = (path("photos"), path("whole"), path("parts"));
     let train = |epochs: &str, out: &Path, more: &[&str]| {
         let arguments = ["train", text(&photos), "--size", "32", "--keep-checkpoint", "--quiet", "--monitor", "f1"];
@@ -565,7 +565,7 @@ struct Replaced {
 impl Replaced {
     fn new(more: &[&str]) -> Self {
         let replaced = Self { folder: tempfile::tempdir().unwrap() };
-        write_pictures(&replaced.path("few"), &["a", "b"], 12);
+        write_images(&replaced.path("few"), &["a", "b"], 12);
         run(train(text(&replaced.path("few")), text(&replaced.path("run")), &[&["--quiet"], more].concat()));
         fs::write(replaced.path("run/notes.txt"), "mine").unwrap();
         fs::write(replaced.path("run/report.html"), "old").unwrap();
@@ -667,7 +667,7 @@ fn a_run_comes_back_when_the_disk_is_full() {
 fn a_new_run_has_nothing_of_the_run_before() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
-    write_pictures(&photos, &["a", "b"], 12);
+    write_images(&photos, &["a", "b"], 12);
     fs::write(photos.join("a/broken.png"), "x").unwrap();
     let data = text(&photos);
     run(train(data, text(&out), &["--epochs", "1", "--tensorboard", "--keep-checkpoint", "--quiet"]));

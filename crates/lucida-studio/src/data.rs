@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Dataset, Folder, FolderSet, LabelledImages, Limits, Mnist, Picture};
+use lucida::data::{Dataset, Folder, FolderSet, Image, LabelledImages, Limits, Mnist};
 use lucida::nn::counted;
 use lucida::style::{BRUSHWORK, brushwork};
 use lucida::weights::Model;
 
-use crate::pictures::is_upload;
+use crate::images::is_upload;
 use crate::problem::{Problem, Result};
 
 /// Chelsea, a photo to begin with.
@@ -162,15 +162,15 @@ impl Data {
     }
 
     /// One of the server's own images.
-    pub(crate) fn picture(&self, named: &Named) -> Result<Option<Picture>> {
+    pub(crate) fn image(&self, named: &Named) -> Result<Option<Image>> {
         let of_set = |set: &dyn Dataset, index: usize| match index < set.len() {
-            true => Ok(Some(set.picture(index)?)),
+            true => Ok(Some(set.image(index)?)),
             false => {
                 Err(Problem::missing(format!("there is no image {index}: the set has {}", counted(set.len(), "image"))))
             }
         };
         match *named {
-            Named::Cat => Ok(Some(Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),
+            Named::Cat => Ok(Some(Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),
             Named::Brushwork => Ok(Some(brushwork()?)),
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {
@@ -181,7 +181,7 @@ impl Data {
         }
     }
 
-    /// What an image is, for people. Whether there is such an image is for [`Data::picture`] to say.
+    /// What an image is, for people. Whether there is such an image is for [`Data::image`] to say.
     pub(crate) fn caption(&self, named: &Named) -> Result<Caption> {
         let title = match *named {
             Named::Digit(index) => return Ok(self.digit_shelf()?.caption(index)),

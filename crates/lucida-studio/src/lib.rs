@@ -10,11 +10,11 @@
 mod api;
 mod data;
 mod graph;
+mod images;
 mod jobs;
 mod limits;
 mod models;
 mod pages;
-mod pictures;
 mod problem;
 mod state;
 mod web;

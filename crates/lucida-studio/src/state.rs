@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::{Cpu, files};
 use tokio::sync::Semaphore;
 
 use crate::data::{Data, Named};
+use crate::images::ImageSamples;
 use crate::jobs::Jobs;
 use crate::models::{Loaded, Models};
-use crate::pictures::Pictures;
 use crate::problem::{Problem, Result};
 use crate::{Limits, Options};
 
@@ -22,7 +22,7 @@ pub(crate) struct Studio {
     pub(crate) features: Option<PathBuf>,
     pub(crate) models: Models,
     pub(crate) data: Data,
-    pub(crate) pictures: Pictures,
+    pub(crate) images: ImageSamples,
     pub(crate) jobs: Jobs,
     /// Permits to compute, to wait for that, to upload, and to listen.
     computing: Arc<Semaphore>,
@@ -40,7 +40,7 @@ impl Studio {
             features: options.features.clone(),
             models: Models::new(options.model.clone(), &options.runs),
             data: Data::new(options.data.clone(), options.cpu),
-            pictures: Pictures::open(options.runs.join("studio").join("images")),
+            images: ImageSamples::open(options.runs.join("studio").join("images")),
             jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
             computing: Arc::new(Semaphore::new(limits.computations)),
             waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),
@@ -70,21 +70,21 @@ impl Studio {
     }
 
     /// The image of an identifier.
-    pub(crate) fn picture(&self, name: &str) -> Result<Arc<Picture>> {
+    pub(crate) fn image(&self, name: &str) -> Result<Arc<Image>> {
         let named = Named::parse(name)?;
-        if let Some(picture) = self.data.picture(&named)? {
-            return Ok(Arc::new(picture));
+        if let Some(image) = self.data.image(&named)? {
+            return Ok(Arc::new(image));
         }
         let gone = "this image is no longer kept: choose or upload it again";
-        self.pictures.get(name).ok_or_else(|| Problem::missing(gone))
+        self.images.get(name).ok_or_else(|| Problem::missing(gone))
     }
 
     /// An image as a model takes it.
     pub(crate) fn input(&self, model: &Loaded, name: &str) -> Result<Vec<f32>> {
-        let picture = self.picture(name)?;
+        let image = self.image(name)?;
         let preprocessing = model.model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&picture, &mut input)?;
+        preprocessing.apply(&image, &mut input)?;
         Ok(input)
     }
 }

@@ -155,7 +155,7 @@ fn bodies_that_are_no_json_and_no_form() {
     let boundary = "Content-Type: multipart/form-data; boundary=b";
     assert_eq!(form("Content-Type: multipart/form-data", b"x"), 400);
     assert_eq!(form(boundary, b"no boundary at all"), 400);
-    assert_eq!(form(boundary, b"--b\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\ncut off"), 400);
+    assert_eq!(form(boundary, b"--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\ncut off"), 400);
     assert_eq!(form(boundary, b"--b\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\nx\r\n--b--\r\n"), 422);
     assert_eq!(form("Content-Type: application/json", b"{}"), 400);
     assert_eq!(studio.upload(b"GIF89a\x02\0\x02\0\0\0\0 and no more").status, 422);
@@ -177,9 +177,9 @@ fn bodies_that_are_no_json_and_no_form() {
 }
 
 #[test]
-fn pictures_are_encoded_again() {
+fn images_are_encoded_again() {
     let studio = Studio::start();
-    let mut png = lucida::data::Picture::filled(30, 20, &[200, 10, 10]).png_bytes().unwrap();
+    let mut png = lucida::data::Image::filled(30, 20, &[200, 10, 10]).png_bytes().unwrap();
     png.extend(b"<script>alert(1)</script>");
     let kept = studio.upload(&png);
     assert_eq!(kept.status, 201, "{}", kept.text());

@@ -115,11 +115,11 @@ fn photos() -> tempfile::TempDir {
     for (class, above) in [("above", true), ("below", false)] {
         std::fs::create_dir(folder.path().join(class)).unwrap();
         for number in 0..12_u8 {
-            let mut picture = lucida::data::Picture::filled(32, 32, &[20, 20 + number, 40]);
+            let mut image = lucida::data::Image::filled(32, 32, &[20, 20 + number, 40]);
             for (x, y) in (0..32).flat_map(|x| (0..32).map(move |y| (x, y))).filter(|&(_, y)| (y < 16) == above) {
-                picture.pixel_mut(x, y).copy_from_slice(&[200 + number, 160, 8 * number]);
+                image.pixel_mut(x, y).copy_from_slice(&[200 + number, 160, 8 * number]);
             }
-            picture.save_png(&folder.path().join(class).join(format!("{number}.png"))).unwrap();
+            image.save_png(&folder.path().join(class).join(format!("{number}.png"))).unwrap();
         }
     }
     folder
@@ -157,7 +157,7 @@ fn photos_of_a_folder_are_learned() {
 }
 
 #[test]
-fn a_picture_is_painted() {
+fn a_image_is_painted() {
     let studio = Studio::start();
     let ask = |size: usize, more: &str| {
         let styles = r#"[{"image":"brushwork","weight":1}]"#;
@@ -227,7 +227,7 @@ fn an_interrupted_style_transfer_can_only_start_again() {
 #[test]
 fn uploads_are_kept() {
     let studio = Studio::start();
-    let png = lucida::data::Picture::filled(30, 20, &[200, 100, 50]).png_bytes().unwrap();
+    let png = lucida::data::Image::filled(30, 20, &[200, 100, 50]).png_bytes().unwrap();
     let id = studio.upload(&png).json()["id"].as_str().unwrap().to_owned();
     let studio = Studio::over(studio.stop(), |_| {});
     assert_eq!(studio.get("/api/images").json(), serde_json::json!([{ "id": id }]));

@@ -22,7 +22,7 @@ fn a_gigabyte_is_refused_before_it_is_read() {
         return;
     };
     let head = "Content-Type: multipart/form-data; boundary=b\r\n";
-    let part = "--b\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\n";
+    let part = "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n";
     // Declared in full.
     let declared = format!(
         "POST /api/images HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{head}Content-Length: {}\r\n\r\n{part}",

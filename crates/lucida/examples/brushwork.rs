@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use lucida::data::{Filter, Picture};
+use lucida::data::{Filter, Image};
 
 /// The image is drawn twice as large, and made smaller: its edges are then smooth.
 const SIZE: usize = 400;
@@ -101,10 +101,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0..count).for_each(|_| stroke(&mut canvas, side, width, steps, &mut random));
     }
     let bytes = canvas.iter().flat_map(|pixel| pixel.map(|value| value.round() as u8)).collect();
-    let picture = Picture::new(side, side, 3, bytes)?.resize(SIZE, SIZE, Filter::Bilinear)?;
+    let image = Image::new(side, side, 3, bytes)?.resize(SIZE, SIZE, Filter::Bilinear)?;
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/brushwork.png");
     let path = std::env::args_os().nth(1).map_or_else(|| PathBuf::from(default), PathBuf::from);
-    picture.save_png(&path)?;
+    image.save_png(&path)?;
     println!("{}", path.display());
     Ok(())
 }

@@ -535,7 +535,7 @@ fn what_cannot_be_explained() {
 
 /// One pixel, and an image that is nothing but its baseline: no division by zero.
 #[test]
-fn pictures_with_nothing_in_them() {
+fn images_with_nothing_in_them() {
     let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
     let tiny = Model::new(tiny);
     let classes = Model::new(chain(ActivationKind::Relu, 4, ActivationKind::Softmax));
@@ -553,7 +553,7 @@ fn pictures_with_nothing_in_them() {
 
 /// The same plans serve all images: what one leaves behind does not change the next.
 #[test]
-fn one_explainer_for_many_pictures() {
+fn one_explainer_for_many_images() {
     let model = Model::new(branches());
     let settings = Settings { masks: 70, ..Settings::default() };
     let mut explainer = Explainer::new(&model, &settings).unwrap();

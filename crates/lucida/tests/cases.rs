@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 
 use lucida::Cpu;
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::nn::{Network, Plan};
 use lucida::train::{Predicted, predict};
 use lucida::weights::{self, Format, ModelSpec, Note};
@@ -75,7 +75,7 @@ fn predicted(name: &str, size: Option<[usize; 2]>) -> Option<(Vec<f32>, Vec<Note
     let spec = ModelSpec { size, ..ModelSpec::new(path.to_str().unwrap()) };
     let model = weights::open(&spec).unwrap_or_else(|problem| panic!("{problem}"));
     let pixels = (0..40 * 32 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
-    let photo = Picture::new(40, 32, 3, pixels).unwrap();
+    let photo = Image::new(40, 32, 3, pixels).unwrap();
     let Predicted::Class(prediction) = predict(&model, &[photo], Cpu::detect()).unwrap().remove(0) else {
         panic!("{name} is no classifier of one class")
     };

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, ImageFormat, RgbImage, RgbaImage};
 use lucida::data::idx::{self, Content};
-use lucida::data::{Limits, Picture};
+use lucida::data::{Image, Limits};
 use lucida::{Error, Result};
 
 /// Numbers that are the same in every run (Knuth's MMIX generator).
@@ -105,10 +105,10 @@ fn an_idx_bomb_is_refused_before_it_unpacks() {
 }
 
 #[test]
-fn pictures() {
+fn images() {
     let rgb = RgbImage::from_fn(23, 17, |x, y| image::Rgb([(x * 11) as u8, (y * 15) as u8, (x * y) as u8]));
     let rgba = RgbaImage::from_fn(9, 14, |x, y| image::Rgba([(x * 11) as u8, (y * 15) as u8, 7, (x * 20) as u8]));
-    let pictures = [DynamicImage::from(rgb), DynamicImage::from(rgba)];
+    let images = [DynamicImage::from(rgb), DynamicImage::from(rgba)];
     let formats = [
         ("a.png", ImageFormat::Png, 1),
         ("a.jpg", ImageFormat::Jpeg, 0),
@@ -117,12 +117,12 @@ fn pictures() {
         ("a.tiff", ImageFormat::Tiff, 0),
         ("a.webp", ImageFormat::WebP, 0),
     ];
-    for (seed, (name, format, picture)) in (10..).zip(formats) {
+    for (seed, (name, format, image)) in (10..).zip(formats) {
         let mut bytes = std::io::Cursor::new(Vec::new());
-        pictures[picture].write_to(&mut bytes, format).unwrap();
+        images[image].write_to(&mut bytes, format).unwrap();
         torment(name, &bytes.into_inner(), seed, |bytes| {
-            let picture = Picture::decode(bytes, Path::new(name), &limits())?;
-            assert_eq!(picture.pixels().len(), picture.width() * picture.height() * picture.channels());
+            let image = Image::decode(bytes, Path::new(name), &limits())?;
+            assert_eq!(image.pixels().len(), image.width() * image.height() * image.channels());
             Ok(())
         });
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{Expected, agree, shared};
 use lucida::Cpu;
-use lucida::data::{Colour, Dataset, Limits, Picture, Preprocessing, idx};
+use lucida::data::{Colour, Dataset, Image, Limits, Preprocessing, idx};
 use lucida::explain::{
     DeconvFigure, Deconvnet, MapStyle, Target, TopActivationQuery, activations, feature_maps, overview,
     projection_sheet,
@@ -42,37 +42,37 @@ fn feature_maps_are_those_of_keras() {
     agree("its activation", &[projection.activation], &[map[strongest]]);
 }
 
-/// The file of an image of every kind that a camera or a scanner makes; `pictures/make.py` made them.
-fn picture(name: &str) -> Picture {
-    Picture::open(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
+/// The file of an image of every kind that a camera or a scanner makes; `images/make.py` made them.
+fn image(name: &str) -> Image {
+    Image::open(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
 }
 
 #[test]
-fn pictures_of_every_kind_are_explained_alike() {
+fn images_of_every_kind_are_explained_alike() {
     let network = applications::find("basic-cnn").unwrap().build(&Options::default().size(30, 40).seed(4)).unwrap();
     let preprocessing = Preprocessing::unit(30, 40, Colour::Rgb);
     let mut deconvnet = Deconvnet::new(&network, "conv2d_1", 1, Cpu::detect()).unwrap();
-    let mut explained = |picture: &Picture| {
+    let mut explained = |image: &Image| {
         let mut input = vec![0.0; 30 * 40 * 3];
-        preprocessing.apply(picture, &mut input).unwrap();
+        preprocessing.apply(image, &mut input).unwrap();
         let projection =
             deconvnet.project(&network, &[&input], &[Target { filter: 5, position: None }]).unwrap().remove(0);
         projection_sheet(&input, std::slice::from_ref(&projection), deconvnet.field(), &preprocessing).unwrap();
         projection
     };
-    let plain = explained(&picture("plain.png"));
+    let plain = explained(&image("plain.png"));
     assert!(plain.activation > 0.0);
     for name in ["palette.png", "cmyk.jpg", "exif.jpg"] {
-        let same = explained(&picture(name));
+        let same = explained(&image(name));
         assert_eq!(same.position, plain.position, "{name}");
         assert!((same.activation / plain.activation - 1.0).abs() < 0.03, "{name}: {}", same.activation);
     }
-    let gray = explained(&picture("plain.png").to_gray());
-    let sixteen = explained(&picture("sixteen.png"));
+    let gray = explained(&image("plain.png").to_gray());
+    let sixteen = explained(&image("sixteen.png"));
     assert_eq!(sixteen.position, gray.position);
     assert!((sixteen.activation / gray.activation - 1.0).abs() < 0.01);
     // One pixel is an image too.
-    let dot = explained(&Picture::filled(1, 1, &[200, 30, 60]));
+    let dot = explained(&Image::filled(1, 1, &[200, 30, 60]));
     assert!(dot.values.iter().all(|value| value.is_finite()));
 }
 
@@ -96,13 +96,13 @@ impl Dataset for Endless {
         0
     }
 
-    fn picture(&self, index: usize) -> lucida::Result<Picture> {
-        Picture::new(28, 28, 1, (0..784).map(|at| ((at * (index + 3) + index) % 256) as u8).collect())
+    fn image(&self, index: usize) -> lucida::Result<Image> {
+        Image::new(28, 28, 1, (0..784).map(|at| ((at * (index + 3) + index) % 256) as u8).collect())
     }
 }
 
 #[test]
-fn the_figure_over_a_set_uses_each_picture_once_and_repeats() {
+fn the_figure_over_a_set_uses_each_image_once_and_repeats() {
     let network = applications::mnist_cnn(6).unwrap();
     let preprocessing = Preprocessing::unit(28, 28, Colour::Grayscale);
     let question = TopActivationQuery {

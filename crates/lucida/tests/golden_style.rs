@@ -4,7 +4,7 @@ mod common;
 
 use common::{Expected, agree, shared};
 use lucida::Cpu;
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::nn::applications::{self, Options};
 use lucida::style::{Canvas, Objective, Pooling, Preset, StyleNetwork};
 use lucida::weights::{self, Model};
@@ -20,7 +20,7 @@ fn losses_and_gradient_are_those_of_keras() {
     let (Some(content), Some(style)) = (shared("golden/tubingen128.png"), shared("golden/starry128.png")) else {
         return;
     };
-    let [content, style] = [content, style].map(|path| Canvas::of_picture(&Picture::open(&path).unwrap()));
+    let [content, style] = [content, style].map(|path| Canvas::of_image(&Image::open(&path).unwrap()));
     let known = applications::find("vgg16").unwrap();
     let mut model = Model::of_architecture(known, &Options::without_top().size(128, 128)).unwrap();
     weights::load_weights(&weights, &mut model.network).unwrap();

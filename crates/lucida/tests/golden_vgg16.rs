@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Expected, agree, first_channels, shared};
-use lucida::data::{Picture, Preprocessing};
+use lucida::data::{Image, Preprocessing};
 use lucida::nn::applications::{self, Options};
 use lucida::nn::{Network, Plan};
 use lucida::weights;
@@ -17,20 +17,20 @@ fn vgg16() -> Option<Network> {
     Some(network)
 }
 
-fn picture(name: &str) -> Option<Picture> {
-    Some(Picture::open(&shared(&format!("golden/{name}"))?).unwrap())
+fn image(name: &str) -> Option<Image> {
+    Some(Image::open(&shared(&format!("golden/{name}"))?).unwrap())
 }
 
-fn preprocessed(picture: &Picture) -> Vec<f32> {
+fn preprocessed(image: &Image) -> Vec<f32> {
     let mut input = vec![0.0; SIZE * SIZE * 3];
-    Preprocessing::vgg().with_size(SIZE, SIZE).apply(picture, &mut input).unwrap();
+    Preprocessing::vgg().with_size(SIZE, SIZE).apply(image, &mut input).unwrap();
     input
 }
 
 #[test]
 fn features() {
     let Some(expected) = Expected::open("vgg16_expected.safetensors") else { return };
-    let (Some(network), Some(input)) = (vgg16(), picture("tubingen128.png")) else { return };
+    let (Some(network), Some(input)) = (vgg16(), image("tubingen128.png")) else { return };
     let names: Vec<String> = expected.names().into_iter().filter(|name| name.starts_with("tubingen128.")).collect();
     assert_eq!(names.len(), 6);
     let mut plan = Plan::builder(&network);

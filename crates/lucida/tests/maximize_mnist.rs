@@ -29,7 +29,7 @@ fn trained() -> &'static Trained {
     })
 }
 
-fn pictures(model: &Model, target: &Target, count: usize, method: &Method) -> Vec<Maximized> {
+fn images(model: &Model, target: &Target, count: usize, method: &Method) -> Vec<Maximized> {
     let objectives: Vec<_> = (0..count).map(Objective::Channel).collect();
     let preprocessing = model.preprocessing.as_ref();
     maximize(&model.network, preprocessing, target, &objectives, method, Cpu::detect(), &mut ()).unwrap()
@@ -54,12 +54,12 @@ fn means(network: &Network, layer: &str, inputs: impl Iterator<Item = Vec<f32>>)
 }
 
 #[test]
-fn every_class_recognises_its_picture_by_both_methods() {
+fn every_class_recognises_its_image_by_both_methods() {
     let Trained { model, .. } = trained();
     let target = Target::classes(model).unwrap();
     let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));
     for method in [fourier, Method::KerasVis(KerasVis::default())] {
-        let found = pictures(model, &target, 10, &method);
+        let found = images(model, &target, 10, &method);
         let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
         let probabilities = ClassScore::outputs(model, &inputs, Cpu::detect()).unwrap();
         for (class, probabilities) in probabilities.iter().enumerate() {
@@ -75,7 +75,7 @@ fn a_network_of_another_seed_reads_the_images_of_classes() {
     for seed in [5, 6] {
         let model = common::digit_reader(digits, 4, seed);
         let fourier = Method::Fourier(Fourier::classes(model.preprocessing.as_ref()));
-        let found = pictures(&model, &Target::classes(&model).unwrap(), 10, &fourier);
+        let found = images(&model, &Target::classes(&model).unwrap(), 10, &fourier);
         let inputs: Vec<&[f32]> = found.iter().map(|found| found.input.as_slice()).collect();
         let probabilities = ClassScore::outputs(reader, &inputs, Cpu::detect()).unwrap();
         for (class, probabilities) in probabilities.iter().enumerate() {
@@ -85,7 +85,7 @@ fn a_network_of_another_seed_reads_the_images_of_classes() {
 }
 
 #[test]
-fn every_live_filter_answers_its_picture_more_than_any_of_ten_thousand_digits() {
+fn every_live_filter_answers_its_image_more_than_any_of_ten_thousand_digits() {
     let Trained { model, digits } = trained();
     let preprocessing = model.preprocessing.as_ref().unwrap();
     let input = |index| {
@@ -99,7 +99,7 @@ fn every_live_filter_answers_its_picture_more_than_any_of_ten_thousand_digits() 
             most.iter_mut().zip(means).for_each(|(most, mean)| *most = most.max(mean));
         }
         let method = Method::Fourier(Fourier::filters(Some(preprocessing)));
-        let found = pictures(model, &Target::layer(layer), filters, &method);
+        let found = images(model, &Target::layer(layer), filters, &method);
         let own = means(&model.network, layer, found.iter().map(|found| found.input.clone()));
         let live: Vec<usize> = (0..filters).filter(|&filter| most[filter] > 0.0).collect();
         assert!(live.len() > filters / 2, "{layer}: {} of {filters} live", live.len());

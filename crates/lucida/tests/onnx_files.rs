@@ -21,13 +21,13 @@ fn numbers(value: &Value) -> Vec<f32> {
 /// (batch, channels, height, width) as (batch, height, width, channels).
 fn channels_last(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
     let pixels = height * width;
-    let picture = |picture: &[f32]| {
+    let image = |image: &[f32]| {
         (0..pixels)
             .flat_map(|pixel| (0..channels).map(move |c| (c, pixel)))
-            .map(|(c, p)| picture[c * pixels + p])
+            .map(|(c, p)| image[c * pixels + p])
             .collect::<Vec<_>>()
     };
-    values.chunks_exact(pixels * channels).flat_map(picture).collect()
+    values.chunks_exact(pixels * channels).flat_map(image).collect()
 }
 
 fn predict(network: &Network, input: &[f32]) -> Vec<f32> {
@@ -54,7 +54,7 @@ fn networks_of_pytorch_compute_what_pytorch_computes() {
     let expected: Value = serde_json::from_slice(&std::fs::read(file("torch.json")).unwrap()).unwrap();
     for name in ["residual", "residual_unfolded", "pooled"] {
         let network = load(&format!("{name}.onnx"));
-        let shape = network.input_shape().unwrap().as_picture().unwrap();
+        let shape = network.input_shape().unwrap().as_image().unwrap();
         let input = channels_last(&numbers(&expected[name]["input"]), shape);
         agrees(name, &predict(&network, &input), &numbers(&expected[name]["output"]));
     }

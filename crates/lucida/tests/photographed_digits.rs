@@ -6,7 +6,7 @@ mod common;
 use std::sync::OnceLock;
 
 use lucida::Cpu;
-use lucida::data::{Affine, Dataset, FillMode, Filter, LabelledImages, Mnist, Picture, Subset};
+use lucida::data::{Affine, Dataset, FillMode, Filter, Image, LabelledImages, Mnist, Subset};
 use lucida::train::{Predicted, predict};
 use lucida::weights::Model;
 
@@ -75,7 +75,7 @@ fn brightness(light: Light, [x, y]: [f32; 2], angle: f32) -> f32 {
 }
 
 /// A photo of about 320x240 pixels of a digit 70 to 170 pixels high.
-fn photograph(digit: &Picture, scene: Scene, random: &mut Random) -> Picture {
+fn photograph(digit: &Image, scene: Scene, random: &mut Random) -> Image {
     let (width, height) = (320, 240);
     let side = random.between(100.0, 230.0) as usize;
     let large = digit.resize(side, side, Filter::Bicubic).unwrap();
@@ -85,7 +85,7 @@ fn photograph(digit: &Picture, scene: Scene, random: &mut Random) -> Picture {
     let left = random.between(0.0, (width - side) as f32) as usize;
     let top = random.between(0.0, (height - side) as f32) as usize;
     let angle = random.between(0.0, 6.2);
-    let mut photo = Picture::filled(width, height, &[0, 0, 0]);
+    let mut photo = Image::filled(width, height, &[0, 0, 0]);
     for y in 0..height {
         for x in 0..width {
             let inside = (left..left + side).contains(&x) && (top..top + side).contains(&y);
@@ -103,8 +103,8 @@ fn photograph(digit: &Picture, scene: Scene, random: &mut Random) -> Picture {
     photo
 }
 
-fn accuracy(pictures: &[Picture], labels: &[usize]) -> f64 {
-    let predicted = predict(&trained().model, pictures, Cpu::detect()).unwrap();
+fn accuracy(images: &[Image], labels: &[usize]) -> f64 {
+    let predicted = predict(&trained().model, images, Cpu::detect()).unwrap();
     let is_right = |(predicted, label): &(&Predicted, &usize)| matches!(predicted, Predicted::Class(prediction) if prediction.class == **label);
     let right = predicted.iter().zip(labels).filter(is_right).count();
     right as f64 / labels.len() as f64
@@ -114,7 +114,7 @@ fn accuracy(pictures: &[Picture], labels: &[usize]) -> f64 {
 fn photos_are_read_nearly_as_well_as_clean_digits() {
     let Trained { digits, .. } = trained();
     let indices = TRAINED_ON..TRAINED_ON + TESTED;
-    let clean: Vec<Picture> = indices.clone().map(|index| digits.picture(index).unwrap()).collect();
+    let clean: Vec<Image> = indices.clone().map(|index| digits.image(index).unwrap()).collect();
     let labels: Vec<usize> = indices.map(|index| digits.label(index)).collect();
     let on_clean = accuracy(&clean, &labels);
     eprintln!("clean digits: {on_clean:.3}");
@@ -131,7 +131,7 @@ fn photos_are_read_nearly_as_well_as_clean_digits() {
         ] {
             let mut random = Random(7);
             let scene = Scene { light, ink, ground, noise };
-            let photos: Vec<Picture> = clean.iter().map(|digit| photograph(digit, scene, &mut random)).collect();
+            let photos: Vec<Image> = clean.iter().map(|digit| photograph(digit, scene, &mut random)).collect();
             let on_photos = accuracy(&photos, &labels);
             eprintln!("{name}, {light:?}, noise {noise}: {on_photos:.3}");
             if on_photos < on_clean - 0.02 {

@@ -71,15 +71,15 @@ fn one(
     let found = activations(&model.network, layers, &input.values, context.cpu)?;
     let names: Vec<String> =
         found.iter().enumerate().map(|(index, layer)| file_name(Some(index + 1), &layer.layer)).collect();
-    let pictures: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
+    let images: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let arrays: Vec<String> = names.iter().filter(|_| arguments.npy).map(|name| format!("{name}.npy")).collect();
-    let claimed: Vec<&str> = pictures.iter().chain(&arrays).map(String::as_str).chain([OVERVIEW]).collect();
+    let claimed: Vec<&str> = images.iter().chain(&arrays).map(String::as_str).chain([OVERVIEW]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
     let style =
         MapStyle { scale: arguments.normalize.into(), colormap: arguments.colormap, channels: arguments.channels.0 };
-    for ((layer, name), picture) in found.iter().zip(&names).zip(&pictures) {
-        feature_maps(layer, &style)?.save_png(&folder.join(picture))?;
+    for ((layer, name), image) in found.iter().zip(&names).zip(&images) {
+        feature_maps(layer, &style)?.save_png(&folder.join(image))?;
         if arguments.npy {
             files::write_npy(&folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
         }
@@ -87,7 +87,7 @@ fn one(
     overview(&found, &style)?.save_png(&folder.join(OVERVIEW))?;
     earlier.discard()?;
 
-    let answers: Vec<LayerAnswer> = found.iter().zip(&pictures).map(|(layer, file)| answer(layer, file)).collect();
+    let answers: Vec<LayerAnswer> = found.iter().zip(&images).map(|(layer, file)| answer(layer, file)).collect();
     if arguments.json {
         let Input { name, digit_found, .. } = input;
         return as_json(&Answer { model: &arguments.model.model, image: name, digit_found, layers: answers }).map(Some);
@@ -103,7 +103,7 @@ fn answer(layer: &LayerActivation, file: &str) -> LayerAnswer {
     let channels = layer.shape.channels();
     let is_dead = |channel: &usize| MapStatus::of(&layer.map(*channel)) == MapStatus::Dead;
     // A unit of a vector is off for this image, and not dead for that.
-    let dead = if layer.shape.as_picture().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
+    let dead = if layer.shape.as_image().is_some() { (0..channels).filter(is_dead).collect() } else { Vec::new() };
     LayerAnswer {
         layer: layer.layer.clone(),
         class_name: layer.class_name,

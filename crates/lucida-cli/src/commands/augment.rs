@@ -1,7 +1,7 @@
 //! `lucida data augment`
 
 use anyhow::Result;
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::plot::{Cell, Grid};
 
 use super::{Context, refuse_folder_to};
@@ -16,13 +16,13 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let about = arguments.images.first().map_or_else(String::new, |image| name_of(image));
     let out = &arguments.place.of(&format!("{about}-augmented"), "png");
     let context = context.claim_image(out, arguments.place.force)?;
-    let pictures = arguments.images.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    let images = arguments.images.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     let (size, count) = (arguments.size as usize, arguments.count as usize);
-    let examples = arguments.augment.examples(&pictures, size, count, arguments.seed)?;
+    let examples = arguments.augment.examples(&images, size, count, arguments.seed)?;
     let cells = examples.into_iter().zip(&arguments.images).flat_map(|(examples, path)| {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        examples.into_iter().enumerate().map(move |(number, picture)| {
-            Cell::new(picture).caption(if number == 0 { name.clone() } else { number.to_string() })
+        examples.into_iter().enumerate().map(move |(number, image)| {
+            Cell::new(image).caption(if number == 0 { name.clone() } else { number.to_string() })
         })
     });
     let columns = COLUMNS.min(count + 1);

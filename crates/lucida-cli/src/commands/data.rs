@@ -57,7 +57,7 @@ fn load(arguments: &DataShow) -> Result<(LabelledImages, String)> {
 fn strip(set: &LabelledImages, count: usize, path: &Path) -> Result<()> {
     let cells = (0..count).map(|index| {
         let label = &set.class_names()[set.label(index)];
-        Ok(Cell::new(set.picture(index)?).caption(label))
+        Ok(Cell::new(set.image(index)?).caption(label))
     });
     let cells = cells.collect::<lucida::Result<Vec<_>>>()?;
     let grid = Grid::new(cells).columns(10).zoom(2).padding(10).margin(8).text_size(14.0).render()?;
@@ -70,7 +70,7 @@ fn drawing(set: &LabelledImages, count: usize) -> Result<String> {
     let mut text = String::new();
     for row in indices.chunks(ABREAST) {
         let drawings =
-            row.iter().map(|&index| Ok(braille(&set.picture(index)?, INK))).collect::<lucida::Result<Vec<_>>>()?;
+            row.iter().map(|&index| Ok(braille(&set.image(index)?, INK))).collect::<lucida::Result<Vec<_>>>()?;
         for line in 0..drawings.iter().map(Vec::len).max().unwrap_or(0) {
             let parts: Vec<&str> = drawings.iter().filter_map(|lines| lines.get(line)).map(String::as_str).collect();
             text += &format!("{}\n", parts.join(GAP));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{Dataset, Picture, Subset, choose};
+use lucida::data::{Dataset, Image, Subset, choose};
 use lucida::explain::{
     DeconvFigure, Deconvnet, Field, ReceptiveField, Target, TopActivationQuery, outlined_fields, peaks,
     projection_sheet, strongest_filters,
@@ -13,7 +13,7 @@ use lucida::weights::{IncludeTop, Model};
 use serde::Serialize;
 
 use super::maximize::takes_any_size;
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::subject::{Input, places};
 use super::tables::table;
 use super::{Context, is_true, open_model, refuse_folder};
@@ -66,11 +66,11 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     refuse_folder(arguments.image.as_deref())?;
     let mut spec = arguments.model.spec(IncludeTop::Unneeded);
     if let (None, Some(path), true) = (spec.size, &arguments.image, takes_any_size(&spec.model)) {
-        spec.size = Some(size_in_shape(&Picture::open(path)?));
+        spec.size = Some(size_in_shape(&Image::open(path)?));
     }
     let model = open_model(&spec, context)?;
     model.preprocessing()?;
-    let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
+    let set = arguments.data.as_ref().map(|source| ImageSet::list(source, context)).transpose()?;
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "deconv");
     let mut printed = Vec::new();
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
 }
 
 /// Height and width with the area of 224x224 pixels and the shape of an image, so that the image is not stretched.
-fn size_in_shape(image: &Picture) -> [usize; 2] {
+fn size_in_shape(image: &Image) -> [usize; 2] {
     let aspect = (image.width() as f64 / image.height() as f64).clamp(0.25, 4.0).sqrt();
     [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
@@ -165,7 +165,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
 }
 
 /// The paper's figure over a data set; with `--json`, what is to be printed.
-fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: Context) -> Result<Option<String>> {
+fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: Context) -> Result<Option<String>> {
     let network = &model.network;
     let field = lucida::explain::receptive_field(network, &arguments.layer)?;
     let filters = match &arguments.filters {
@@ -182,7 +182,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
         (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
     };
-    let pictures = Subset::new(set.set(), looked_at.clone())?;
+    let images = Subset::new(set.set(), looked_at.clone())?;
     let question = TopActivationQuery {
         network,
         preprocessing: model.preprocessing()?,
@@ -191,7 +191,7 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
         count,
         cpu: context.cpu,
     };
-    let figure = DeconvFigure::new(&question, &pictures as &dyn Dataset, &mut bar)?;
+    let figure = DeconvFigure::new(&question, &images as &dyn Dataset, &mut bar)?;
     drop(bar);
     for (_, error) in figure.skipped.iter().take(NAMED) {
         context.output.note(&format!("skipped {error}"));
@@ -221,8 +221,8 @@ fn many(arguments: &Deconv, model: &Model, set: &Pictures, out: &Path, context: 
     tell(&answer, &[FIGURE], out, arguments.json, context)
 }
 
-fn save(folder: &Path, name: &str, picture: &lucida::data::Picture) -> lucida::Result<()> {
-    picture.save_png(&folder.join(name))
+fn save(folder: &Path, name: &str, image: &lucida::data::Image) -> lucida::Result<()> {
+    image.save_png(&folder.join(name))
 }
 
 fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<Option<String>> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::{Filter, Picture};
+use lucida::data::{Filter, Image};
 use lucida::explain::maximize::{DREAM_LEAST_SIDE, Dream, Objective, Target, dream};
 use lucida::nn::Network;
 use lucida::weights::{IncludeTop, Model, ModelSpec};
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     let out = &arguments.place.of(&format!("{}-dream", name_of(&arguments.image)), "png");
     let context = context.claim_image(out, arguments.place.force)?;
     interrupt::catch()?;
-    let picture = picture(arguments)?;
+    let image = image(arguments)?;
     let spec = ModelSpec {
         weights: arguments.weights.clone(),
         top: IncludeTop::Unneeded,
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
     };
     let mut bar = Bar::new(context.output);
     let (target, about) = (Target::layer(&layer), preprocessing.as_ref());
-    let dreamt = dream(&network, about, &target, &objective, &picture, &settings, context.cpu, &mut bar)
+    let dreamt = dream(&network, about, &target, &objective, &image, &settings, context.cpu, &mut bar)
         .with_context(|| arguments.model.clone())?;
     drop(bar);
     dreamt.save(out)?;
@@ -62,16 +62,16 @@ pub(super) fn run(arguments: &DreamArguments, context: Context) -> Result<()> {
 }
 
 /// The image, no larger than wanted.
-fn picture(arguments: &DreamArguments) -> Result<Picture> {
-    let picture = Picture::open(&arguments.image)?;
-    let (longer, most) = (picture.width().max(picture.height()), arguments.size as usize);
+fn image(arguments: &DreamArguments) -> Result<Image> {
+    let image = Image::open(&arguments.image)?;
+    let (longer, most) = (image.width().max(image.height()), arguments.size as usize);
     if longer <= most {
-        return Ok(picture);
+        return Ok(image);
     }
     let scaled = |side: usize| (side * most).div_ceil(longer);
-    let shorter = picture.width().min(picture.height());
+    let shorter = image.width().min(image.height());
     if scaled(shorter) < DREAM_LEAST_SIDE && shorter >= DREAM_LEAST_SIDE {
-        let (name, width, height) = (arguments.image.display(), scaled(picture.width()), scaled(picture.height()));
+        let (name, width, height) = (arguments.image.display(), scaled(image.width()), scaled(image.height()));
         // The least side whose scaled shorter one, rounded up, is long enough.
         let least = (DREAM_LEAST_SIDE - 1) * longer / shorter + 1;
         bail!(
@@ -79,12 +79,12 @@ fn picture(arguments: &DreamArguments) -> Result<Picture> {
              {DREAM_LEAST_SIDE}, as a layer has too few positions for a smaller image: take --size {least} or more"
         );
     }
-    Ok(picture.resize(scaled(picture.width()), scaled(picture.height()), Filter::Lanczos3)?)
+    Ok(image.resize(scaled(image.width()), scaled(image.height()), Filter::Lanczos3)?)
 }
 
 /// The last convolution, or what joins several: pooling only blurs.
 fn last_with_positions(network: &Network) -> Result<String> {
-    let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_picture().is_some());
+    let spatial = network.nodes().iter().rev().filter(|node| node.shape().as_image().is_some());
     let mut seeing = spatial.filter(|node| matches!(node.layer().class_name(), "Conv2D" | "Concatenate" | "Add"));
     match seeing.next() {
         Some(node) => Ok(node.name().to_owned()),

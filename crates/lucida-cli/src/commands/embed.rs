@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use lucida::core::{Progress, Step, Unit};
-use lucida::data::{Dataset, Filter, Fit, Picture, Skipped, choose, save_skipped};
+use lucida::data::{Dataset, Filter, Fit, Image, Skipped, choose, save_skipped};
 use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, features_of, last_features};
 use lucida::files::{self, csv_field};
 use lucida::nn::{counted, thousands};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::bulk::{Job, answer};
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::{Context, finds_digit, is_for_digits, note_blank, open_model};
 use crate::arguments::Source;
 use crate::bar::Bar;
@@ -89,9 +89,9 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         };
         let mut reader =
             FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| {
-            let mut entries = answer(&json!({"layer": layer, "features": reader.read(picture)?}))?;
-            if !finds_digit(picture, &model) {
+        ask(&mut |image, _| {
+            let mut entries = answer(&json!({"layer": layer, "features": reader.read(image)?}))?;
+            if !finds_digit(image, &model) {
                 entries.insert("digit_found".to_owned(), false.into());
             }
             Ok(entries)
@@ -115,18 +115,18 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let out = &arguments.place.of(&arguments.data.about(), "embed");
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long work: a name that is wrong shows at once.
-    let queries = arguments.neighbours.iter().map(|path| Picture::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    let queries = arguments.neighbours.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
     for (path, query) in arguments.neighbours.iter().zip(&queries) {
         if !finds_digit(query, &model) {
             note_blank(&path.display().to_string(), context);
         }
     }
     interrupt::catch()?;
-    let pictures = Pictures::load(&arguments.data, &model, arguments.strict, context)?;
-    let chosen = choose(pictures.set().len(), arguments.sample as usize, arguments.seed);
-    let features = features(&model, pictures.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
+    let images = ImageSet::load(&arguments.data, &model, arguments.strict, context)?;
+    let chosen = choose(images.set().len(), arguments.sample as usize, arguments.seed);
+    let features = features(&model, images.set(), &chosen, layer, context.cpu, &mut Bar::new(output))
         .with_context(|| arguments.model.model.clone())?;
-    let blank = pictures.without_digit(&chosen, &model, context)?;
+    let blank = images.without_digit(&chosen, &model, context)?;
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
     if !arguments.json {
         let what = match features.are_pooled() {
@@ -136,14 +136,14 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         output.info(&format!(
             "{} of {} {}: {what} of layer {layer}",
             thousands(features.len()),
-            thousands(pictures.set().len()),
-            pictures.origin
+            thousands(images.set().len()),
+            images.origin
         ));
         let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
         output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
     }
 
-    let work = Work { arguments, out, context, pictures: &pictures, chosen: &chosen, layer };
+    let work = Work { arguments, out, context, images: &images, chosen: &chosen, layer };
     let mut places: Vec<(&str, Vec<[f64; 2]>)> = Vec::new();
     if arguments.method != Map::Tsne {
         places.push(("pca", pca.plane()));
@@ -163,12 +163,12 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     work.save_points(&places, is_for_digits(&model).then_some(&blank))?;
     features.save_npy(&out.join("features.npy"))?;
     if arguments.csv {
-        let names: Vec<String> = chosen.iter().map(|&index| pictures.name(index)).collect();
+        let names: Vec<String> = chosen.iter().map(|&index| images.name(index)).collect();
         features.save_csv(&names, &out.join("features.csv"))?;
     }
     let neighbours = work.neighbours(&model, &features, &queries)?;
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
-    written.extend(save_if_any(&pictures.skipped, out)?);
+    written.extend(save_if_any(&images.skipped, out)?);
     earlier.discard()?;
     if arguments.json {
         return output.json(&Answer {
@@ -180,8 +180,8 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
             features: features.width(),
             explained: pca.explained().to_vec(),
             neighbours,
-            without_digit: blank.iter().map(|&index| pictures.name(index)).collect(),
-            skipped: pictures.skipped.len(),
+            without_digit: blank.iter().map(|&index| images.name(index)).collect(),
+            skipped: images.skipped.len(),
             files: written,
         });
     }
@@ -189,7 +189,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         output.result(&format!("{image}: most like"))?;
         for Neighbour { title, class, likeness, .. } in nearest {
             // The title of a digit says what it is.
-            let class = class.filter(|_| !pictures.are_digits()).map(|class| format!(" ({class})")).unwrap_or_default();
+            let class = class.filter(|_| !images.are_digits()).map(|class| format!(" ({class})")).unwrap_or_default();
             output.result(&format!("  {likeness:.4}  {title}{class}"))?;
         }
     }
@@ -228,7 +228,7 @@ struct Work<'a> {
     arguments: &'a Embed,
     out: &'a Path,
     context: Context,
-    pictures: &'a Pictures,
+    images: &'a ImageSet,
     /// The positions of the images that were chosen.
     chosen: &'a [usize],
     layer: &'a str,
@@ -236,15 +236,15 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn set(&self) -> &dyn Dataset {
-        self.pictures.set()
+        self.images.set()
     }
 
     /// Draws a map as an image and as an SVG.
     fn draw(&self, name: &str, points: &[[f64; 2]]) -> Result<()> {
         let kind = if name == "pca" { "main directions" } else { "t-SNE" };
         let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
-        let labels = self.chosen.iter().map(|&index| self.pictures.name(index)).collect();
-        let (count, origin, layer) = (thousands(points.len()), &self.pictures.origin, self.layer);
+        let labels = self.chosen.iter().map(|&index| self.images.name(index)).collect();
+        let (count, origin, layer) = (thousands(points.len()), &self.images.origin, self.layer);
         let scatter = Scatter::new(points, classes, self.set().class_names().to_vec())?
             .title(format!("{count} {origin} at layer {layer}: {kind}"))
             .labels(labels);
@@ -254,16 +254,16 @@ impl Work<'_> {
         // Small at once: photos are large.
         let size = 2 * scatter.thumbnail_size();
         for (number, &index) in shown.iter().enumerate() {
-            let picture = self.set().picture(self.chosen[index])?;
-            let large = picture.width().min(picture.height()) > size;
-            let small = if large { picture.fit(size, size, Fit::Crop, Filter::Bilinear)? } else { picture };
+            let image = self.set().image(self.chosen[index])?;
+            let large = image.width().min(image.height()) > size;
+            let small = if large { image.fit(size, size, Fit::Crop, Filter::Bilinear)? } else { image };
             thumbnails.push((index, small));
             if bar.update(&Step::new(Unit::Images, number + 1, shown.len())).is_break() {
                 return Err(lucida::Error::Interrupted.into());
             }
         }
         let out = self.out;
-        scatter.picture(&thumbnails)?.save_png(&out.join(name).with_extension("png"))?;
+        scatter.image(&thumbnails)?.save_png(&out.join(name).with_extension("png"))?;
         files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Work<'_> {
                 write!(out, ",digit_found")?;
             }
             for (row, &index) in self.chosen.iter().enumerate() {
-                let (name, class) = (self.pictures.name(index), self.pictures.label(index).unwrap_or(""));
+                let (name, class) = (self.images.name(index), self.images.label(index).unwrap_or(""));
                 write!(out, "\n{},{}", csv_field(&name), csv_field(class))?;
                 places
                     .iter()
@@ -292,7 +292,7 @@ impl Work<'_> {
     }
 
     /// Finds the images most like others, and draws them side by side.
-    fn neighbours(&self, model: &Model, features: &Features, queries: &[Picture]) -> Result<Vec<Neighbours>> {
+    fn neighbours(&self, model: &Model, features: &Features, queries: &[Image]) -> Result<Vec<Neighbours>> {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
@@ -305,8 +305,8 @@ impl Work<'_> {
                 .into_iter()
                 .map(|(row, likeness)| {
                     let index = self.chosen[row];
-                    let class = self.pictures.label(index).map(str::to_owned);
-                    let (image, title) = (self.pictures.name(index), self.pictures.title(index));
+                    let class = self.images.label(index).map(str::to_owned);
+                    let (image, title) = (self.images.name(index), self.images.title(index));
                     Neighbour { image, class, likeness, title, index }
                 })
                 .collect();
@@ -317,7 +317,7 @@ impl Work<'_> {
                 let name =
                     Path::new(&name).file_name().map_or(name.clone(), |name| name.to_string_lossy().into_owned());
                 let caption = format!("{name}\n{:.3}", neighbour.likeness);
-                cells.push(Cell::new(shown(&self.set().picture(neighbour.index)?)?).caption(caption));
+                cells.push(Cell::new(shown(&self.set().image(neighbour.index)?)?).caption(caption));
             }
             all.push(Neighbours { image: path.display().to_string(), nearest });
         }
@@ -331,6 +331,6 @@ impl Work<'_> {
 }
 
 /// An image at the size of those beside it.
-fn shown(picture: &Picture) -> lucida::Result<Picture> {
-    picture.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
+fn shown(image: &Image) -> lucida::Result<Image> {
+    image.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
 }

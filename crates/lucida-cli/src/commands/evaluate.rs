@@ -17,7 +17,7 @@ use lucida::weights::hub::cache_folder;
 use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;
 
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::{Context, is_for_digits, open_model, run_of};
 use crate::cli::Evaluate;
 use crate::output::percent;
@@ -106,43 +106,42 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let claim = |folder| files::claim_folder(folder, &OUT_FILES, arguments.force);
     let earlier = arguments.out.as_deref().map(claim).transpose()?;
     let origin = Origin::load(&run_of(Path::new(&arguments.model.model)).origin()).ok();
-    let pictures = Pictures::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model, output)?;
-    if pictures.are_builtin() {
+    let images = ImageSet::part(arguments, origin.as_ref(), &model, context)?.labelled_for(&model, output)?;
+    if images.are_builtin() {
         output.note(
             "the built-in digits are training digits of MNIST: a model trained on them, or on MNIST, has seen them; \
              use --data mnist:DIR for test digits",
         );
     }
-    let evaluation =
-        evaluation(&model, &pictures, arguments, context).with_context(|| arguments.model.model.clone())?;
-    let all: Vec<usize> = (0..pictures.set().len()).collect();
-    let blank = pictures.without_digit(&all, &model, context)?;
-    let names = pictures.set().class_names();
+    let evaluation = evaluation(&model, &images, arguments, context).with_context(|| arguments.model.model.clone())?;
+    let all: Vec<usize> = (0..images.set().len()).collect();
+    let blank = images.without_digit(&all, &model, context)?;
+    let names = images.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
-        let figure = matrix.title(format!("Confusion of {}", pictures.origin)).figure();
+        let figure = matrix.title(format!("Confusion of {}", images.origin)).figure();
         figure.save_svg(&folder.join(PICTURE).with_extension("svg"))?;
-        figure.picture(2.0)?.save_png(&folder.join(PICTURE).with_extension("png"))?;
+        figure.image(2.0)?.save_png(&folder.join(PICTURE).with_extension("png"))?;
         let figure = evaluation.calibration().chart().figure();
         figure.save_svg(&folder.join(CALIBRATION).with_extension("svg"))?;
-        figure.picture(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
+        figure.image(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
         written.extend([PICTURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
-        if !pictures.skipped.is_empty() {
-            save_skipped(&pictures.skipped, &folder.join(SKIPPED))?;
+        if !images.skipped.is_empty() {
+            save_skipped(&images.skipped, &folder.join(SKIPPED))?;
             written.push(SKIPPED.to_owned());
         }
     }
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if let Some(path) = &arguments.csv {
-        table(&model, &pictures, &evaluation, &blank).save(path)?;
+        table(&model, &images, &evaluation, &blank).save(path)?;
     }
     if arguments.json {
-        return output.json(&answer(arguments, &pictures, &evaluation, &blank));
+        return output.json(&answer(arguments, &images, &evaluation, &blank));
     }
-    let images = thousands(pictures.set().len());
+    let count = thousands(images.set().len());
     let (accuracy, loss) = (percent(evaluation.accuracy), evaluation.loss);
-    output.result(&format!("{} on {images} {}", arguments.model.model, pictures.origin))?;
+    output.result(&format!("{} on {count} {}", arguments.model.model, images.origin))?;
     output.result(&format!("accuracy {accuracy}, loss {loss:.4}"))?;
     output.result(&format!("{}\n", summary(&evaluation)))?;
     output.result(&classes(names, &evaluation.confusion))?;
@@ -157,8 +156,8 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
 }
 
 /// Of images whose features a training has left in the cache, the head alone is run.
-fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
-    if let Some(folder) = pictures.folder() {
+fn evaluation(model: &Model, images: &ImageSet, arguments: &Evaluate, context: Context) -> Result<Evaluation> {
+    if let Some(folder) = images.folder() {
         let cache = match &arguments.features {
             Some(folder) => folder.clone(),
             None => cache_folder()?.join("features"),
@@ -167,16 +166,16 @@ fn evaluation(model: &Model, pictures: &Pictures, arguments: &Evaluate, context:
             return Ok(evaluation);
         }
     }
-    Ok(evaluate(model, pictures.set(), context.cpu)?)
+    Ok(evaluate(model, images.set(), context.cpu)?)
 }
 
 fn answer<'a>(
     arguments: &'a Evaluate,
-    pictures: &'a Pictures,
+    images: &'a ImageSet,
     evaluation: &'a Evaluation,
     blank: &BTreeSet<usize>,
 ) -> Answer<'a> {
-    let names = pictures.set().class_names();
+    let names = images.set().class_names();
     let confusion = &evaluation.confusion;
     let class = |(class, name): (usize, &'a String)| Class {
         class: name,
@@ -191,7 +190,7 @@ fn answer<'a>(
     Answer {
         model: &arguments.model.model,
         data: arguments.data.to_string(),
-        part: pictures.part,
+        part: images.part,
         images: confusion.total(),
         loss: evaluation.loss,
         accuracy: evaluation.accuracy,
@@ -203,8 +202,8 @@ fn answer<'a>(
         class_names: names,
         confusion: confusion.counts().chunks(confusion.classes().max(1)).collect(),
         classes: names.iter().enumerate().map(class).collect(),
-        without_digit: blank.iter().map(|&index| pictures.name(index)).collect(),
-        skipped: pictures
+        without_digit: blank.iter().map(|&index| images.name(index)).collect(),
+        skipped: images
             .skipped
             .iter()
             .map(|skipped| Unused { file: skipped.path.display().to_string(), reason: &skipped.reason })
@@ -213,20 +212,15 @@ fn answer<'a>(
 }
 
 /// What the model says about each image.
-fn table(model: &Model, pictures: &Pictures, evaluation: &Evaluation, blank: &BTreeSet<usize>) -> PredictionTable {
-    let mut table = PredictionTable::new(OutputKind::Classes, pictures.set().class_names());
+fn table(model: &Model, images: &ImageSet, evaluation: &Evaluation, blank: &BTreeSet<usize>) -> PredictionTable {
+    let mut table = PredictionTable::new(OutputKind::Classes, images.set().class_names());
     if is_for_digits(model) {
         table = table.with_digit_found();
     }
     for (index, (&class, probabilities)) in evaluation.predicted.iter().zip(&evaluation.probabilities).enumerate() {
         let probabilities = probabilities.clone();
         let prediction = Prediction { class, probability: probabilities[class], probabilities };
-        table.push(
-            &pictures.name(index),
-            pictures.label(index),
-            &Predicted::Class(prediction),
-            !blank.contains(&index),
-        );
+        table.push(&images.name(index), images.label(index), &Predicted::Class(prediction), !blank.contains(&index));
     }
     table
 }

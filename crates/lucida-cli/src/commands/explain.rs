@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lucida::core::{Progress, Step};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::explain::{
     CompletenessCheck, Explained, Explainer, HeatMap, Method, SanityCheck, Settings, class_name, comparison,
     find_class, sanity_check, sanity_strips, spatial_layer,
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::bulk::{Job, answer};
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::subject::places;
 use super::{Context, is_true, note_blank, open_model, refuse_class_for_names, refuse_folder};
 use crate::bar::Bar;
@@ -155,8 +155,8 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
         let wanted = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
         let methods = methods(arguments, &model, context)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        ask(&mut |picture, place| {
-            preprocessing.apply(picture, &mut input)?;
+        ask(&mut |image, place| {
+            preprocessing.apply(image, &mut input)?;
             let probabilities = explainer.probabilities(&input)?;
             let (predicted, _) = explainer.predict(&input)?;
             let class = wanted.unwrap_or(predicted);
@@ -168,7 +168,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             }
             let meant = named(&model, explainer.outputs(), class, probabilities[class]);
             let sheet = place.ready("png")?;
-            comparison(&preprocessing.to_picture(&input)?, &meant, &explained)?.save_png(&sheet)?;
+            comparison(&preprocessing.to_image(&input)?, &meant, &explained)?.save_png(&sheet)?;
             answer(&Shared {
                 class: class_name(&model, class),
                 found: Found::new(&model, explainer.outputs(), class, &probabilities),
@@ -212,7 +212,7 @@ struct One {
     title: String,
     /// Its class, where a data set has it.
     label: Option<String>,
-    picture: Picture,
+    image: Image,
     out: PathBuf,
 }
 
@@ -228,18 +228,18 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// The maps of one image; with `--json`, what is to be printed.
-    fn explain(&self, One { name, title, label, picture, out }: One) -> Result<Option<String>> {
+    fn explain(&self, One { name, title, label, image, out }: One) -> Result<Option<String>> {
         let Self { arguments, model, settings, methods, class, context } = self;
         let (output, about) = (context.output, || arguments.model.model.clone());
         let mut explainer = Explainer::new(model, settings).with_context(about)?;
         let preprocessing = model.preprocessing().with_context(about)?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&picture, &mut input).with_context(|| name.clone())?;
+        preprocessing.apply(&image, &mut input).with_context(|| name.clone())?;
         let digit_found = preprocessing.finds_digit(&input);
         if !digit_found {
             note_blank(&name, *context);
         }
-        drop(picture);
+        drop(image);
 
         let names = file_names(arguments, methods);
         let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -276,8 +276,8 @@ impl Work<'_> {
         }
         drop(explainer);
 
-        let seen = preprocessing.to_picture(&input)?;
-        let save = |name: &str, picture: Picture| picture.save_png(&out.join(name));
+        let seen = preprocessing.to_image(&input)?;
+        let save = |name: &str, image: Image| image.save_png(&out.join(name));
         save(&names[0], comparison(&seen, &meant, &explained)?)?;
         if arguments.npy {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
@@ -361,20 +361,20 @@ fn for_each_image(arguments: &Explain, context: Context, mut each: impl FnMut(On
     let about = about_image(arguments.image.as_deref(), arguments.data.as_ref(), arguments.index.as_ref());
     let out = &arguments.place.of(&about, "explain");
     if let (Some(source), Some(indices)) = (&arguments.data, &arguments.index) {
-        let pictures = Pictures::list(source, context)?;
-        return places(&pictures, indices, out)?.into_iter().try_for_each(|(index, out)| {
-            let picture = pictures.picture(index)?;
-            let (name, label) = (pictures.name(index), pictures.label(index).map(str::to_owned));
+        let images = ImageSet::list(source, context)?;
+        return places(&images, indices, out)?.into_iter().try_for_each(|(index, out)| {
+            let image = images.image(index)?;
+            let (name, label) = (images.name(index), images.label(index).map(str::to_owned));
             let title = match &label {
-                Some(label) if !pictures.are_digits() => format!("{name} (labeled {label})"),
-                _ => pictures.title(index),
+                Some(label) if !images.are_digits() => format!("{name} (labeled {label})"),
+                _ => images.title(index),
             };
-            each(One { name, title, label, picture, out })
+            each(One { name, title, label, image, out })
         });
     }
     let Some(path) = &arguments.image else { bail!("there is no image to explain") };
     let name = path.display().to_string();
-    each(One { title: name.clone(), name, label: None, picture: Picture::open(path)?, out: out.clone() })
+    each(One { title: name.clone(), name, label: None, image: Image::open(path)?, out: out.clone() })
 }
 
 /// The files that will be written; the sheet, or the image of the only method, first.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::{Filter as Resampling, Picture};
+use lucida::data::{Filter as Resampling, Image};
 use lucida::explain::{CannyThresholds, Kernel, activation_before, canny, filtered};
 use lucida::plot::{Cell, Grid};
 use lucida::weights::{IncludeTop, ModelSpec, open};
@@ -28,13 +28,13 @@ enum Step {
 }
 
 impl Step {
-    fn run(&self, picture: &Picture, arguments: &Filter, context: Context) -> lucida::Result<Picture> {
+    fn run(&self, image: &Image, arguments: &Filter, context: Context) -> lucida::Result<Image> {
         match self {
             Self::Canny => {
                 let thresholds = CannyThresholds { low: arguments.low, high: arguments.high };
-                canny(picture, arguments.sigma, thresholds, context.cpu)
+                canny(image, arguments.sigma, thresholds, context.cpu)
             }
-            Self::Kernel(kernel) => filtered(picture, kernel, context.cpu),
+            Self::Kernel(kernel) => filtered(image, kernel, context.cpu),
         }
     }
 }
@@ -57,17 +57,17 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
         bail!("--kernel: two of them are called {:?}", names[twice]);
     }
-    let picture = Picture::open(&arguments.image)?;
+    let image = Image::open(&arguments.image)?;
     let learned = learned.map(|(name, layer)| answer(name, layer, arguments, context)).transpose()?;
     let files: Vec<String> = names.iter().map(|name| format!("{name}.png")).collect();
     let claimed: Vec<&str> = files.iter().map(String::as_str).chain([SHEET]).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
 
     // A thin line is lost when a large result is made smaller: the sheet shows the filters at work on a smaller image.
-    let small = tile(&picture)?;
+    let small = tile(&image)?;
     let mut cells = vec![Cell::new(enlarged(&small)?).caption("the image")];
     for ((step, name), file) in steps.iter().zip(&names).zip(&files) {
-        step.run(&picture, arguments, context)?.save_png(&folder.join(file))?;
+        step.run(&image, arguments, context)?.save_png(&folder.join(file))?;
         cells.push(Cell::new(enlarged(&step.run(&small, arguments, context)?)?).caption(name));
     }
     if let Some(result) = learned {
@@ -99,27 +99,27 @@ fn step(name: &str, sigma: f64) -> Result<Step> {
 }
 
 /// What a learned filter answers to the image.
-fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Picture> {
+fn answer(name: &str, layer: &str, arguments: &Filter, context: Context) -> Result<Image> {
     let model = open(&ModelSpec { top: IncludeTop::Unneeded, ..ModelSpec::new(name) })?;
     let input = Input::open(&arguments.image, &model, context)?;
     let plane = activation_before(&model.network, layer, arguments.filter, &input.values, context.cpu)
         .with_context(|| name.to_owned())?;
-    Ok(plane.signed_picture(0.0))
+    Ok(plane.signed_image(0.0))
 }
 
 /// A small image with larger pixels.
-fn enlarged(picture: &Picture) -> Result<Picture> {
-    let zoom = (SMALL / picture.width().max(picture.height())).max(1);
-    Ok(picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)?)
+fn enlarged(image: &Image) -> Result<Image> {
+    let zoom = (SMALL / image.width().max(image.height())).max(1);
+    Ok(image.resize(image.width() * zoom, image.height() * zoom, Resampling::Nearest)?)
 }
 
 /// The image at a size that fits on the sheet.
-fn tile(picture: &Picture) -> Result<Picture> {
-    let (width, height) = (picture.width(), picture.height());
+fn tile(image: &Image) -> Result<Image> {
+    let (width, height) = (image.width(), image.height());
     let longest = width.max(height);
     if longest <= TILE {
-        return Ok(picture.clone());
+        return Ok(image.clone());
     }
     let scaled = |side: usize| (side * TILE / longest).max(1);
-    Ok(picture.resize(scaled(width), scaled(height), Resampling::Lanczos3)?)
+    Ok(image.resize(scaled(width), scaled(height), Resampling::Lanczos3)?)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
 use lucida::explain::{ClassScore, class_name};
 use lucida::files::{self, SetAside};
@@ -170,7 +170,7 @@ impl Work<'_> {
         grid.save(&out)?;
         if let Some(folder) = &making.each {
             for ((_, found), name) in made.iter().zip(&names) {
-                found.picture.save_png(&folder.join(name))?;
+                found.image.save_png(&folder.join(name))?;
             }
         }
         earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
@@ -230,12 +230,12 @@ impl Work<'_> {
         Ok((0..made.len()).map(|index| all[index].get(class(index)).copied()).collect())
     }
 
-    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &MaximizeArgs) -> Result<Picture> {
+    fn grid(&self, made: &[(Of, &Maximized)], probabilities: &[Option<f32>], making: &MaximizeArgs) -> Result<Image> {
         let keras_vis = making.method == MethodName::KerasVis;
         let columns = making.columns.map_or(if keras_vis { 4 } else { 8 }, |columns| columns as usize);
         // The grid of the package has no captions, and images as they are.
         if keras_vis {
-            return Ok(Grid::new(made.iter().map(|(_, found)| found.picture.clone())).columns(columns).render()?);
+            return Ok(Grid::new(made.iter().map(|(_, found)| found.image.clone())).columns(columns).render()?);
         }
         let cells = made.iter().zip(probabilities).map(|((of, found), probability)| {
             let name = match of {
@@ -254,9 +254,9 @@ impl Work<'_> {
             // A filter that its own image does not wake is dead.
             let dead = matches!(of, Of::Filter(_)) && found.value <= 0.0;
             let value = if dead { "dead".to_owned() } else { value };
-            Cell::new(found.picture.clone()).caption(format!("{name}\n{value}")).flagged(dead)
+            Cell::new(found.image.clone()).caption(format!("{name}\n{value}")).flagged(dead)
         });
-        let side = made.iter().map(|(_, found)| found.picture.width()).max().unwrap_or(1);
+        let side = made.iter().map(|(_, found)| found.image.width()).max().unwrap_or(1);
         let zoom = (SHOWN / side.max(1)).max(1);
         let title = format!("{} of {}", self.target.name(), self.model.network.name());
         Ok(Grid::new(cells).columns(columns).zoom(zoom).padding(12).margin(8).title(title).render()?)

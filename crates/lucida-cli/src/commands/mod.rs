@@ -34,7 +34,7 @@ mod zoo;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{FileKind, Picture};
+use lucida::data::{FileKind, Image};
 use lucida::train::RunFolder;
 use lucida::weights::{Model, ModelSpec, Note, open};
 use lucida::{Cpu, files};
@@ -100,13 +100,13 @@ fn is_for_digits(model: &Model) -> bool {
 
 /// Whether a digit is found in an image, or the model is not for digits. What a network for digits takes is small: of these
 /// alone the image is prepared once more, to inspect it.
-fn finds_digit(picture: &Picture, model: &Model) -> bool {
+fn finds_digit(image: &Image, model: &Model) -> bool {
     let Some(digits) = model.preprocessing.as_ref().filter(|preprocessing| preprocessing.digit) else {
         return true;
     };
     let mut values = vec![0.0; digits.output_shape().iter().product()];
     // What cannot be prepared is an error of the prediction.
-    digits.apply(picture, &mut values).is_err() || digits.finds_digit(&values)
+    digits.apply(image, &mut values).is_err() || digits.finds_digit(&values)
 }
 
 /// Says of an image in which no digit is found what the network takes.

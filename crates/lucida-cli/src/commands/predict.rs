@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result};
 use lucida::batch_jobs::lines;
-use lucida::data::{Limits, Picture};
+use lucida::data::{Image, Limits};
 use lucida::explain::class_name;
 use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
 use lucida::weights::{IncludeTop, Model, Outputs};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::bulk::{Job, answer};
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::{Context, finds_digit, is_for_digits, is_true, note_blank, open_model};
 use crate::arguments::{Indices, Source};
 use crate::cli::Predict;
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     }
     if let (Some(source @ Source::Mnist(_)), None) = (&arguments.data, &arguments.index) {
         // What is wrong with the folder is said first.
-        Pictures::list(source, context)?;
+        ImageSet::list(source, context)?;
         return Err(
             Usage("--index is missing: it says which of the digits are meant, as in --index 0..10".to_owned()).into()
         );
@@ -181,9 +181,9 @@ fn share(arguments: &Predict, context: Context) -> Result<()> {
     job.share(context, |context, ask| {
         let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
         let mut predictor = Predictor::of_one(&model, context.cpu).with_context(|| arguments.model.model.clone())?;
-        ask(&mut |picture, _| {
-            let said = Said::new(&model, predictor.predict(picture)?);
-            answer(&Shared { said, digit_found: finds_digit(picture, &model) })
+        ask(&mut |image, _| {
+            let said = Said::new(&model, predictor.predict(image)?);
+            answer(&Shared { said, digit_found: finds_digit(image, &model) })
         })
     })
 }
@@ -194,22 +194,22 @@ const STANDARD_INPUT: &str = "standard input";
 const NAMED: usize = 3;
 
 /// An image of a command line.
-enum Image {
+enum ImageInput {
     File(PathBuf),
-    Decoded(Picture),
+    Decoded(Image),
 }
 
 /// What comes from standard input: an image, or a list of paths, one on each line. Empty lines, and those that start with `#`,
 /// are left out.
-fn standard_input() -> Result<Vec<Image>> {
+fn standard_input() -> Result<Vec<ImageInput>> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).with_context(|| format!("cannot read {STANDARD_INPUT}"))?;
-    let not_an_image = match Picture::decode(&bytes, Path::new(STANDARD_INPUT), &Limits::default()) {
-        Ok(picture) => return Ok(vec![Image::Decoded(picture)]),
+    let not_an_image = match Image::decode(&bytes, Path::new(STANDARD_INPUT), &Limits::default()) {
+        Ok(image) => return Ok(vec![ImageInput::Decoded(image)]),
         Err(problem) => problem,
     };
     let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.contains('\0')).unwrap_or_default();
-    let paths: Vec<Image> = lines(text).into_iter().map(|line| Image::File(line.into())).collect();
+    let paths: Vec<ImageInput> = lines(text).into_iter().map(|line| ImageInput::File(line.into())).collect();
     if paths.is_empty() {
         return Err(Error::new(not_an_image).context("expected an image, or a list of paths of images"));
     }
@@ -238,41 +238,41 @@ impl Session<'_> {
     /// Classifies images of a data set. The last line has just the classes of digits, and how many of the images of a
     /// folder were taken for what they are.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
-        let pictures = Pictures::load(source, self.model, self.arguments.strict, self.context)?;
-        let skipped = pictures.skipped.iter();
+        let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
+        let skipped = images.skipped.iter();
         let failed =
             skipped.map(|file| Failed { image: file.path.display().to_string(), error: file.reason.to_string() });
         self.skipped.extend(failed);
-        let indices = pictures.positions(indices)?;
-        self.tell_unknown(&pictures);
-        let blank = pictures.without_digit(&indices, self.model, self.context)?;
+        let indices = images.positions(indices)?;
+        self.tell_unknown(&images);
+        let blank = images.without_digit(&indices, self.model, self.context)?;
         let mut classes = Vec::new();
         let (mut right, mut known) = (0, 0);
         // What is printed as it goes may fail on its own account; the library's error would not hold it.
         let mut failed = None;
-        predict_set(self.model, pictures.set(), &indices, self.context.cpu, |index, predicted| {
+        predict_set(self.model, images.set(), &indices, self.context.cpu, |index, predicted| {
             // A class that the model does not have says nothing about it, and a number says nothing about a class.
-            let label = pictures.label(index).map(str::to_owned);
+            let label = images.label(index).map(str::to_owned);
             let agrees =
                 label.as_ref().filter(|label| self.knows(label)).and_then(|label| self.agrees(&predicted, label));
             known += usize::from(agrees.is_some());
             right += usize::from(agrees == Some(true));
             let remark = match (&label, agrees) {
                 // The title of a digit says what it is.
-                (Some(_), Some(false)) if pictures.are_digits() => " - wrong".to_owned(),
+                (Some(_), Some(false)) if images.are_digits() => " - wrong".to_owned(),
                 (Some(label), Some(false)) => format!(" - wrong, it is {label}"),
                 _ => String::new(),
             };
-            let name = pictures.name(index);
+            let name = images.name(index);
             let input = match label {
-                Some(label) if pictures.are_digits() => Input::Digit { index, label },
+                Some(label) if images.are_digits() => Input::Digit { index, label },
                 label => Input::Image { image: name.clone(), label },
             };
-            if let (true, Predicted::Class(found)) = (pictures.are_digits(), &predicted) {
+            if let (true, Predicted::Class(found)) = (images.are_digits(), &predicted) {
                 classes.push(class_name(self.model, found.class));
             }
             let digit_found = !blank.contains(&index);
-            let title = pictures.title(index);
+            let title = images.title(index);
             self.answer(Classified { name, title, remark, input, digit_found }, predicted).map_err(|error| {
                 failed = Some(error);
                 lucida::Error::Interrupted
@@ -294,9 +294,9 @@ impl Session<'_> {
     }
 
     /// Says when the folders of images are not named like the model's classes: nothing is compared then.
-    fn tell_unknown(&self, pictures: &Pictures) {
-        let names = pictures.set().class_names();
-        let labelled = (0..pictures.set().len()).any(|index| pictures.label(index).is_some());
+    fn tell_unknown(&self, images: &ImageSet) {
+        let names = images.set().class_names();
+        let labelled = (0..images.set().len()).any(|index| images.label(index).is_some());
         if !labelled || names.iter().any(|name| self.knows(name)) {
             return;
         }
@@ -336,7 +336,7 @@ impl Session<'_> {
             } else if path.as_os_str() == "-" {
                 images.extend(standard_input()?);
             } else {
-                images.push(Image::File(path.clone()));
+                images.push(ImageInput::File(path.clone()));
             }
         }
         errors.extend(self.images(&images)?);
@@ -344,23 +344,23 @@ impl Session<'_> {
     }
 
     /// Classifies images. Those that cannot be read are reported at once and returned.
-    fn images(&mut self, images: &[Image]) -> Result<Vec<Failed>> {
+    fn images(&mut self, inputs: &[ImageInput]) -> Result<Vec<Failed>> {
         let mut errors = Vec::new();
-        let (mut names, mut pictures, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for (number, image) in images.iter().enumerate() {
-            let (name, picture) = match image {
-                Image::File(path) => (path.display().to_string(), Picture::open(path)),
-                Image::Decoded(picture) => (STANDARD_INPUT.to_owned(), Ok(picture.clone())),
+        let (mut names, mut images, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (number, input) in inputs.iter().enumerate() {
+            let (name, image) = match input {
+                ImageInput::File(path) => (path.display().to_string(), Image::open(path)),
+                ImageInput::Decoded(image) => (STANDARD_INPUT.to_owned(), Ok(image.clone())),
             };
-            match picture {
-                Ok(picture) => {
-                    let digit_found = finds_digit(&picture, self.model);
+            match image {
+                Ok(image) => {
+                    let digit_found = finds_digit(&image, self.model);
                     if !digit_found {
                         note_blank(&name, self.context);
                     }
-                    bytes += picture.pixels().len();
+                    bytes += image.pixels().len();
                     names.push((name, digit_found));
-                    pictures.push(picture);
+                    images.push(image);
                 }
                 Err(error) => {
                     let error = Error::new(error);
@@ -368,22 +368,22 @@ impl Session<'_> {
                     errors.push(Failed { image: name, error: exit::one_line(&error) });
                 }
             }
-            let last = number + 1 == images.len();
-            if last || pictures.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
-                for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&pictures)?) {
+            let last = number + 1 == inputs.len();
+            if last || images.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
+                for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&images)?) {
                     let input = Input::Image { image: name.clone(), label: None };
                     let (title, remark) = (name.clone(), String::new());
                     self.answer(Classified { name, title, remark, input, digit_found }, predicted)?;
                 }
-                pictures.clear();
+                images.clear();
                 bytes = 0;
             }
         }
         Ok(errors)
     }
 
-    fn predict(&self, pictures: &[Picture]) -> Result<Vec<Predicted>> {
-        predict(self.model, pictures, self.context.cpu).with_context(|| self.arguments.model.model.clone())
+    fn predict(&self, images: &[Image]) -> Result<Vec<Predicted>> {
+        predict(self.model, images, self.context.cpu).with_context(|| self.arguments.model.model.clone())
     }
 
     /// Prints what the model says, or keeps it for the JSON at the end.

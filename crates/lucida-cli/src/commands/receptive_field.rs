@@ -10,7 +10,7 @@ use lucida::weights::{IncludeTop, Model, open_network};
 use lucida::{Error, files};
 use serde::Serialize;
 
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::tables::table;
 use super::{Context, open_model};
 use crate::{cli, interrupt};
@@ -109,7 +109,7 @@ fn measure(
     arguments: &cli::ReceptiveField,
     context: Context,
 ) -> Result<Vec<EffectiveField>> {
-    let set = arguments.data.as_ref().map(|source| Pictures::list(source, context)).transpose()?;
+    let set = arguments.data.as_ref().map(|source| ImageSet::list(source, context)).transpose()?;
     let samples = match &set {
         Some(set) => set.set().len().min(arguments.samples as usize),
         None => arguments.samples as usize,
@@ -148,7 +148,7 @@ fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) 
             let (height, width) = (field.field.rows.len(), field.field.columns.len());
             let caption =
                 format!("{}\n{height}x{width} px, effective {side:.0}x{side:.0}", field.layer, side = field.side());
-            Ok(Cell::new(field.picture(arguments.colormap)?).caption(caption))
+            Ok(Cell::new(field.image(arguments.colormap)?).caption(caption))
         })
         .collect::<lucida::Result<Vec<_>>>()?;
     let columns = cells.len().min(4);

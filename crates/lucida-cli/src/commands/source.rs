@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 use lucida::data::{
-    Dataset, Folder, FolderBuilder, FolderSet, LabelledImages, Loader, Mnist, Part, Picture, Skipped, memory_to_keep,
+    Dataset, Folder, FolderBuilder, FolderSet, Image, LabelledImages, Loader, Mnist, Part, Skipped, memory_to_keep,
 };
 use lucida::nn::thousands;
 use lucida::train::Origin;
@@ -51,7 +51,7 @@ const NAMED: usize = 5;
 const DIGITS: usize = 256;
 
 /// Images that a model is tried on, and what to call them.
-pub(super) struct Pictures {
+pub(super) struct ImageSet {
     set: Set,
     /// Where they are from: `test digits of DIR`.
     pub(super) origin: String,
@@ -71,7 +71,7 @@ enum Set {
     Folder(FolderSet),
 }
 
-impl Pictures {
+impl ImageSet {
     /// The test digits of MNIST in a folder, else the built-in digits; or the images of a folder, kept in memory as a
     /// model wants them as far as there is room.
     pub(super) fn load(source: &Source, model: &Model, strict: bool, context: Context) -> Result<Self> {
@@ -87,9 +87,9 @@ impl Pictures {
         let (set, skipped) = builder.open_set()?;
         let origin = format!("images of {}", set.root().display());
         let found = set.found();
-        let pictures = Self { set: Set::Folder(set), origin, skipped, part: None };
-        pictures.tell(found, context.output);
-        Ok(pictures)
+        let images = Self { set: Set::Folder(set), origin, skipped, part: None };
+        images.tell(found, context.output);
+        Ok(images)
     }
 
     /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run has
@@ -152,9 +152,9 @@ impl Pictures {
             Some(part) => format!("{} images of {}", part.name(), folder.display()),
             None => format!("images of {}", folder.display()),
         };
-        let pictures = Self { set: Set::Folder(set), origin, skipped, part };
-        pictures.tell(found, context.output);
-        Ok(pictures)
+        let images = Self { set: Set::Folder(set), origin, skipped, part };
+        images.tell(found, context.output);
+        Ok(images)
     }
 
     /// The same, but the files of a folder are not read before they are wanted.
@@ -267,9 +267,9 @@ impl Pictures {
     }
 
     /// An image as it is.
-    pub(super) fn picture(&self, index: usize) -> Result<Picture> {
+    pub(super) fn image(&self, index: usize) -> Result<Image> {
         self.check(index)?;
-        Ok(self.set().picture(index)?)
+        Ok(self.set().image(index)?)
     }
 
     /// The name of an image's class; `None` where nobody knows.

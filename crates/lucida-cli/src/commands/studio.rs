@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use lucida::weights::{IncludeTop, ModelSpec};
-use lucida_studio::{Limits, Options, Server, Source as Pictures};
+use lucida_studio::{Limits, Options, Server, Source as ImageSet};
 
 use super::{Context, open_model};
 use crate::arguments::Source;
@@ -28,8 +28,8 @@ pub(super) fn run(arguments: &Studio, context: Context) -> Result<()> {
     }
     let data = match &arguments.data {
         None | Some(Source::Mnist(None)) => None,
-        Some(Source::Mnist(Some(folder))) => Some(Pictures::Mnist(folder.clone())),
-        Some(Source::Folder(folder)) => Some(Pictures::Folder(folder.clone())),
+        Some(Source::Mnist(Some(folder))) => Some(ImageSet::Mnist(folder.clone())),
+        Some(Source::Folder(folder)) => Some(ImageSet::Folder(folder.clone())),
     };
     let options = Options {
         model,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::core::{Detail, Progress, Step, StyleProgress};
-use lucida::data::{FileKind, Filter, Picture, free_memory};
+use lucida::data::{FileKind, Filter, Image, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
@@ -50,20 +50,20 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
         let (network, settings) = arguments.painting.open(context)?;
         let name = network.name().to_owned();
         // What is wrong with the styles is wrong with all images.
-        job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?;
+        job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?;
         let told = |problem: anyhow::Error| match problem.downcast() {
             Ok(problem) => problem,
             Err(other) => lucida::Error::argument(format!("{other:#}")),
         };
-        ask(&mut |picture, place| {
-            let original = unframed(picture.clone());
+        ask(&mut |image, place| {
+            let original = unframed(image.clone());
             let job = job(arguments, &original).map_err(told)?;
             let made = transfer(&network, &job, &settings, &mut |_: &Step<'_>| interrupt::flow())?;
             if made.stopped {
                 return Err(lucida::Error::Interrupted);
             }
             let canvas = match arguments.keep_size {
-                true => enlarged(&made.canvas, &original.picture).map_err(told)?,
+                true => enlarged(&made.canvas, &original.image).map_err(told)?,
                 false => made.canvas,
             };
             let path = place.ready("png")?;
@@ -81,8 +81,8 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
 }
 
 /// An image without what a file may have around it.
-fn unframed(picture: Picture) -> Original {
-    Original { picture, alpha: None, profile: None }
+fn unframed(image: Image) -> Original {
+    Original { image, alpha: None, profile: None }
 }
 
 pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
@@ -176,14 +176,14 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     let earlier = files::claim_folder(out, &claimed, force)?;
     let (network, settings) = arguments.painting.open(context)?;
     // What is wrong with the styles is wrong with all images.
-    check(&job(arguments, &unframed(Picture::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
+    check(&job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
     let brush = Brush { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
     let mut failed = 0;
     for (number, (item, name)) in items.iter().zip(&names).enumerate() {
         brush.bar.borrow_mut().begin_image(number, items.len());
-        let result = source.open(item).map_err(anyhow::Error::from).and_then(|picture| {
-            let (original, path) = (unframed(picture), out.join(name));
+        let result = source.open(item).map_err(anyhow::Error::from).and_then(|image| {
+            let (original, path) = (unframed(image), out.join(name));
             path.parent().map_or(Ok(()), files::create_folder)?;
             brush.paint(&original, &job(arguments, &original)?, &path, context)
         });
@@ -234,7 +234,7 @@ impl Brush<'_> {
             format!(" (the coarse stage of {width}x{height}, enlarged)")
         });
         let canvas = match arguments.keep_size {
-            true => enlarged(&made.canvas, &original.picture)?,
+            true => enlarged(&made.canvas, &original.image)?,
             false => made.canvas,
         };
         let (alpha, profile) = (original.alpha.as_ref(), original.profile.as_deref());
@@ -267,19 +267,19 @@ fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
         count => bail!("--blend: {} for {}", counted(count, "weight"), counted(arguments.styles.len(), "style")),
     };
     let styles = arguments.styles.iter().zip(weights).map(|(path, weight)| Ok((open_style(path)?, weight)));
-    let open = |path: &Option<PathBuf>| path.as_deref().map(Picture::open).transpose();
+    let open = |path: &Option<PathBuf>| path.as_deref().map(Image::open).transpose();
     Ok(StyleRequest {
         mask: open(&arguments.mask)?,
         preserve: open(&arguments.preserve)?,
         colours: arguments.painting.colours(),
-        ..StyleRequest::new(original.picture.clone(), styles.collect::<Result<_>>()?)
+        ..StyleRequest::new(original.image.clone(), styles.collect::<Result<_>>()?)
     })
 }
 
 /// An image of style: a file, or the built-in one by its name.
-pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
+pub(super) fn open_style(path: &Path) -> lucida::Result<Image> {
     if path.exists() {
-        return Picture::open(path);
+        return Image::open(path);
     }
     if path.as_os_str() == style::BRUSHWORK {
         return style::brushwork();
@@ -288,7 +288,7 @@ pub(super) fn open_style(path: &Path) -> lucida::Result<Picture> {
         Some(near) => {
             Err(lucida::Error::argument(format!("{}: there is no such file; did you mean {near}?", path.display())))
         }
-        None => Picture::open(path),
+        None => Image::open(path),
     }
 }
 
@@ -365,7 +365,7 @@ impl StyleArgs {
         settings.start = match &self.init {
             StartArgument::Content => InitialImage::Content,
             StartArgument::Noise => InitialImage::Noise,
-            StartArgument::File(path) => InitialImage::Picture(Picture::open(path)?),
+            StartArgument::File(path) => InitialImage::Image(Image::open(path)?),
         };
         Ok((network, settings))
     }
@@ -404,13 +404,13 @@ fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
 }
 
 /// The result in the size of the content.
-fn enlarged(canvas: &Canvas, content: &Picture) -> Result<Canvas> {
+fn enlarged(canvas: &Canvas, content: &Image) -> Result<Canvas> {
     let size = [content.height(), content.width()];
     if size[0] * size[1] <= canvas.size[0] * canvas.size[1] {
         return Ok(canvas.resize(size)?);
     }
-    let picture = canvas.to_picture()?.resize(size[1], size[0], Filter::Lanczos3)?;
-    Ok(Canvas::of_picture(&picture))
+    let image = canvas.to_image()?.resize(size[1], size[0], Filter::Lanczos3)?;
+    Ok(Canvas::of_image(&image))
 }
 
 fn preview_name(number: usize) -> String {
@@ -440,17 +440,17 @@ impl<'a> PreviewRecorder<'a> {
         if !wanted || !(self.steps == 1 || self.steps.is_multiple_of(self.arguments.every as usize)) {
             return Ok(());
         }
-        let picture = style.picture()?;
+        let image = style.image()?;
         if let Some(film) = &mut self.film {
-            film.add(&picture)?;
+            film.add(&image)?;
         }
         if let Some(folder) = &self.arguments.preview {
             self.written += 1;
-            picture.save_png(&folder.join(preview_name(self.written)))?;
+            image.save_png(&folder.join(preview_name(self.written)))?;
         }
         if let Some(screen) = self.screen {
             // Where nobody looks any more, the image still goes into its file.
-            if screen.show(&picture, self.shown).is_err() {
+            if screen.show(&image, self.shown).is_err() {
                 self.screen = None;
             }
             self.shown = true;
@@ -459,13 +459,13 @@ impl<'a> PreviewRecorder<'a> {
     }
 
     fn finish(mut self, canvas: &Canvas) -> Result<()> {
-        let picture = canvas.to_picture()?;
+        let image = canvas.to_image()?;
         if let (Some(film), Some(path)) = (&mut self.film, &self.arguments.gif) {
-            film.add(&picture)?;
+            film.add(&image)?;
             film.save(path).with_context(|| path.display().to_string())?;
         }
         if let Some(screen) = self.screen {
-            screen.show(&picture, self.shown)?;
+            screen.show(&image, self.shown)?;
         }
         Ok(())
     }

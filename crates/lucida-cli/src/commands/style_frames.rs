@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::core::{Progress, Step};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::files;
 use lucida::nn::counted;
 use lucida::style::{FrameSequence, StyledImage, stylize_frames};
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     }
     let earlier = files::claim_folder(out, &named, arguments.place.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
-    let first = Picture::open(&frames[0])?;
+    let first = Image::open(&frames[0])?;
     let (network, mut settings) = arguments.painting.open(context)?;
     if arguments.painting.size.is_none() {
         settings.size = first.width().max(first.height());
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let bar = RefCell::new(Bar::new(output));
     let mut progress = |step: &Step<'_>| bar.borrow_mut().update(step);
     let mut written = 0;
-    let read = |index: usize| Picture::open(&frames[index]);
+    let read = |index: usize| Image::open(&frames[index]);
     let outcome = stylize_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
         let painted = StyledImage { canvas: &made.canvas, alpha: None, profile: None, note: &note };
         painted.save(&out.join(&names[index]), 8)?;

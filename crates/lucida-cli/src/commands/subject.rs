@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lucida::data::{Picture, Preprocessing};
+use lucida::data::{Image, Preprocessing};
 use lucida::weights::Model;
 
-use super::source::Pictures;
+use super::source::ImageSet;
 use super::{Context, note_blank};
 use crate::arguments::Indices;
 use crate::cli::Subject;
@@ -21,8 +21,8 @@ pub(super) struct Input {
 
 /// The positions of images in a data set, and the folder for the results of each: the one of `--out` itself, or, of several
 /// images, one in it that is named after the position.
-pub(super) fn places(pictures: &Pictures, indices: &Indices, out: &Path) -> Result<Vec<(usize, PathBuf)>> {
-    let positions = pictures.positions(Some(indices))?;
+pub(super) fn places(images: &ImageSet, indices: &Indices, out: &Path) -> Result<Vec<(usize, PathBuf)>> {
+    let positions = images.positions(Some(indices))?;
     let folder = |index: usize| if positions.len() == 1 { out.to_owned() } else { out.join(index.to_string()) };
     Ok(positions.iter().map(|&index| (index, folder(index))).collect())
 }
@@ -33,9 +33,9 @@ impl Input {
         match (&subject.image, &subject.data, &subject.index) {
             (Some(path), _, _) => Ok(vec![(Self::open(path, model, context)?, out.to_owned())]),
             (None, Some(source), Some(indices)) => {
-                let pictures = Pictures::list(source, context)?;
-                let places = places(&pictures, indices, out)?.into_iter();
-                places.map(|(index, folder)| Ok((Self::of_set(&pictures, index, model, context)?, folder))).collect()
+                let images = ImageSet::list(source, context)?;
+                let places = places(&images, indices, out)?.into_iter();
+                places.map(|(index, folder)| Ok((Self::of_set(&images, index, model, context)?, folder))).collect()
             }
             _ => bail!("neither an image nor a data set and a position were given"),
         }
@@ -44,19 +44,19 @@ impl Input {
     /// An image file.
     pub(super) fn open(path: &Path, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
-        let picture = Picture::open(path)?;
+        let image = Image::open(path)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&picture, &mut values).with_context(|| path.display().to_string())?;
+        preprocessing.apply(&image, &mut values).with_context(|| path.display().to_string())?;
         Ok(Self::new(path.display().to_string(), values, preprocessing, context))
     }
 
     /// One image of a set.
-    pub(super) fn of_set(pictures: &Pictures, index: usize, model: &Model, context: Context) -> Result<Self> {
+    pub(super) fn of_set(images: &ImageSet, index: usize, model: &Model, context: Context) -> Result<Self> {
         let preprocessing = model.preprocessing()?;
-        pictures.check(index)?;
+        images.check(index)?;
         let mut values = vec![0.0; preprocessing.output_shape().iter().product()];
-        pictures.set().fill(index, preprocessing, &mut values)?;
-        Ok(Self::new(pictures.name(index), values, preprocessing, context))
+        images.set().fill(index, preprocessing, &mut values)?;
+        Ok(Self::new(images.name(index), values, preprocessing, context))
     }
 
     /// Says where no digit is found.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use lucida::core::BatchReport;
-use lucida::data::{Dataset, Filter, Fit, Picture, choose};
+use lucida::data::{Dataset, Filter, Fit, Image, choose};
 use lucida::train::{EpochRecord, History, Samples};
 
 /// Images that are shown with their predictions, at most.
@@ -34,7 +34,7 @@ pub(crate) struct Board {
 
 /// An image, its class, and what the network says.
 pub(super) struct Example {
-    pub(super) picture: Picture,
+    pub(super) image: Image,
     pub(super) label: usize,
     pub(super) input: Vec<f32>,
     pub(super) said: Option<(usize, f32)>,
@@ -63,10 +63,10 @@ impl Board {
     pub(crate) fn with_examples(mut self, set: &dyn Dataset, samples: &dyn Samples) -> lucida::Result<Self> {
         let order = choose(set.len(), EXAMPLES, 0);
         samples.each(None, &order, 1, &mut |batch| {
-            let picture = set.picture(batch.indices[0])?.to_rgb();
-            let picture = picture.fit(THUMBNAIL, THUMBNAIL, Fit::Crop, Filter::Bilinear)?;
+            let image = set.image(batch.indices[0])?.to_rgb();
+            let image = image.fit(THUMBNAIL, THUMBNAIL, Fit::Crop, Filter::Bilinear)?;
             let (label, input) = (batch.labels[0], batch.images.to_vec());
-            self.examples.push(Example { picture, label, input, said: None });
+            self.examples.push(Example { image, label, input, said: None });
             Ok(true)
         })?;
         Ok(self)

@@ -54,9 +54,9 @@ pub(super) fn draw(frame: &mut Frame, board: &Board) {
     draw_curves(frame, accuracy, "accuracy", &accuracies, board.epochs, true);
     draw_progress(frame, progress, board);
     if wide {
-        let [facts, pictures] = Layout::vertical([Constraint::Length(11), Constraint::Fill(1)]).areas(right);
+        let [facts, images] = Layout::vertical([Constraint::Length(11), Constraint::Fill(1)]).areas(right);
         draw_facts(frame, facts, board);
-        draw_examples(frame, pictures, board);
+        draw_examples(frame, images, board);
     }
     let keys = if board.stopping {
         "stopping after this step and saving what there is"
@@ -210,15 +210,15 @@ fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
 
 /// An image in half blocks, two pixels to a character, and under it what the network says.
 fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &[String]) {
-    let picture = &example.picture;
-    let colour = |x: usize, y: usize| match *picture.pixel(x, y) {
+    let image = &example.image;
+    let colour = |x: usize, y: usize| match *image.pixel(x, y) {
         [r, g, b] => Color::Rgb(r, g, b),
         _ => Color::Black,
     };
-    let mut lines: Vec<Line> = (0..picture.height() / 2)
+    let mut lines: Vec<Line> = (0..image.height() / 2)
         .map(|row| {
             let cell = |x| Span::styled("▀", Style::new().fg(colour(x, 2 * row)).bg(colour(x, 2 * row + 1)));
-            Line::from((0..picture.width()).map(cell).collect::<Vec<_>>())
+            Line::from((0..image.width()).map(cell).collect::<Vec<_>>())
         })
         .collect();
     let name = |class: usize| class_names.get(class).map_or("?", String::as_str);

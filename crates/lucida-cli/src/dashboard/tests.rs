@@ -1,5 +1,5 @@
 use lucida::core::BatchReport;
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::train::EpochRecord;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -12,7 +12,7 @@ fn board() -> Board {
     let names = ["cats", "dogs"].map(String::from).to_vec();
     let mut board = Board::new("basic_cnn on photos".to_owned(), "4,894,913 parameters".to_owned(), names, 5);
     board.examples.push(Example {
-        picture: Picture::filled(16, 16, &[200, 100, 50]),
+        image: Image::filled(16, 16, &[200, 100, 50]),
         label: 1,
         input: Vec::new(),
         said: Some((0, 0.75)),

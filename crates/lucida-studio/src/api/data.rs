@@ -27,7 +27,7 @@ pub(crate) struct Part {
 pub(crate) struct Listed {
     title: String,
     total: usize,
-    pictures: Vec<Item>,
+    images: Vec<Item>,
 }
 
 #[derive(Serialize)]
@@ -77,11 +77,11 @@ pub(crate) async fn list(
         let item = |id: String, Caption { title, label }: Caption| Item { id, title, label };
         let Some(shelf) = studio.data.shelf(&loaded.model)? else {
             let cat = studio.data.caption(&Named::Cat)?;
-            return Ok(Listed { title: cat.title.clone(), total: 1, pictures: vec![item("cat".into(), cat)] });
+            return Ok(Listed { title: cat.title.clone(), total: 1, images: vec![item("cat".into(), cat)] });
         };
         let range = first.min(shelf.set.len())..first.saturating_add(count).min(shelf.set.len());
-        let pictures = range.map(|index| item(format!("{}-{index}", shelf.prefix), shelf.caption(index))).collect();
-        Ok(Listed { total: shelf.set.len(), pictures, title: shelf.title })
+        let images = range.map(|index| item(format!("{}-{index}", shelf.prefix), shelf.caption(index))).collect();
+        Ok(Listed { total: shelf.set.len(), images, title: shelf.title })
     };
     studio.compute(list).await.map(Json)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::explain::LayerActivation;
 use lucida::nn::{Layer, Network, Plan};
 use lucida::weights::Outputs;
@@ -64,11 +64,11 @@ pub(crate) async fn look(
         )));
     }
     let look = move |studio: &Studio| {
-        let picture = Picture::new(width, height, channels, body.to_vec())?;
+        let image = Image::new(width, height, channels, body.to_vec())?;
         let loaded = studio.models.get(&model)?;
         let preprocessing = loaded.model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&picture, &mut input)?;
+        preprocessing.apply(&image, &mut input)?;
         Ok(Json(looked(studio, &loaded, &input)?))
     };
     studio.compute(look).await

@@ -1,6 +1,6 @@
 //! Numbers and images as they travel inside JSON.
 
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::explain::LayerActivation;
 use serde::Serialize;
 
@@ -26,8 +26,8 @@ pub(super) fn floats(values: &[f32]) -> String {
 }
 
 /// An image as an address that holds it.
-pub(super) fn data_url(picture: &Picture) -> Result<String> {
-    Ok(format!("data:image/png;base64,{}", base64(&picture.png_bytes()?)))
+pub(super) fn data_url(image: &Image) -> Result<String> {
+    Ok(format!("data:image/png;base64,{}", base64(&image.png_bytes()?)))
 }
 
 /// Feature maps in bytes: map by map, row by row; 0 is the map's least value, 255 its greatest.
@@ -55,7 +55,7 @@ impl Maps {
     /// map of its values in a row.
     pub(crate) fn of(activation: &LayerActivation, first: usize, count: usize, side: usize) -> Self {
         let shape = activation.shape.sizes().to_vec();
-        let layout = activation.shape.as_picture().filter(|[height, width, _]| height * width > 1);
+        let layout = activation.shape.as_image().filter(|[height, width, _]| height * width > 1);
         let [height, width, channels] = layout.unwrap_or([1, activation.values.len(), 1]);
         let step = height.max(width).div_ceil(if layout.is_some() { side.max(1) } else { usize::MAX });
         let size = [height.div_ceil(step), width.div_ceil(step)];

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded::data_url;
 use crate::data::{Caption, Named};
-use crate::pictures::smaller;
+use crate::images::smaller;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -53,14 +53,14 @@ pub(crate) struct ImageQuery {
 pub(crate) struct Seen {
     width: usize,
     height: usize,
-    picture: String,
+    image: String,
     /// What it is, for people.
     title: String,
     /// The name of its true class, if it is known.
     label: Option<String>,
 }
 
-/// Takes the field `picture` of a form: it is decoded, made smaller, and kept for a while.
+/// Takes the field `image` (in older clients `picture`) of a form: it is decoded, made smaller, and kept for a while.
 pub(crate) async fn upload(
     State(studio): State<Arc<Studio>>,
     form: Result<Multipart, MultipartRejection>,
@@ -70,16 +70,16 @@ pub(crate) async fn upload(
     let permit = studio.uploads.try_acquire().map_err(busy)?;
     let mut found: Option<(String, Bytes)> = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {
-        if field.name() == Some("picture") && found.is_none() {
+        if matches!(field.name(), Some("image" | "picture")) && found.is_none() {
             let name = field.file_name().unwrap_or("the upload").chars().take(NAME).collect();
             found = Some((name, field.bytes().await.map_err(broken)?));
         }
     }
-    let (name, bytes) = found.ok_or_else(|| Problem::wrong("the form has no field `picture`"))?;
+    let (name, bytes) = found.ok_or_else(|| Problem::wrong("the form has no field `image`"))?;
     let pixels = studio.limits.upload_pixels;
-    let (id, picture) = studio.compute(move |studio| studio.pictures.add(&name, &bytes, pixels)).await?;
+    let (id, image) = studio.compute(move |studio| studio.images.add(&name, &bytes, pixels)).await?;
     drop(permit);
-    let uploaded = Uploaded { id, width: picture.width(), height: picture.height() };
+    let uploaded = Uploaded { id, width: image.width(), height: image.height() };
     Ok((StatusCode::CREATED, Json(uploaded)))
 }
 
@@ -93,7 +93,7 @@ fn broken(error: MultipartError) -> Problem {
 
 /// The uploads, the one used last first.
 pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Kept>> {
-    Json(studio.pictures.names().into_iter().map(|id| Kept { id }).collect())
+    Json(studio.images.names().into_iter().map(|id| Kept { id }).collect())
 }
 
 /// An image as a PNG file: always the server's own bytes.
@@ -103,7 +103,7 @@ pub(crate) async fn show(
     Query(size): Query<Size>,
 ) -> Result<impl IntoResponse> {
     let side = size.side.unwrap_or(SIDE).clamp(1, SIDE);
-    let png = studio.compute(move |studio| Ok(smaller((*studio.picture(&image)?).clone(), side)?.png_bytes()?)).await?;
+    let png = studio.compute(move |studio| Ok(smaller((*studio.image(&image)?).clone(), side)?.png_bytes()?)).await?;
     Ok(([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png))
 }
 
@@ -116,10 +116,10 @@ pub(crate) async fn seen(
     let see = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &query.image)?;
-        let picture = loaded.model.preprocessing()?.to_picture(&input)?;
+        let image = loaded.model.preprocessing()?.to_image(&input)?;
         let Caption { title, label } = studio.data.caption(&Named::parse(&query.image)?)?;
-        let (width, height) = (picture.width(), picture.height());
-        Ok(Json(Seen { width, height, picture: data_url(&picture)?, title, label }))
+        let (width, height) = (image.width(), image.height());
+        Ok(Json(Seen { width, height, image: data_url(&image)?, title, label }))
     };
     studio.compute(see).await
 }

@@ -97,7 +97,7 @@ fn described(loaded: &Loaded, entry: &Entry) -> Described {
         digits: loaded.is_digits(),
         assumed: is_assumed(entry, loaded),
         parameters: network.parameters().0,
-        input: network.input_shape().ok().and_then(|shape| shape.as_picture()),
+        input: network.input_shape().ok().and_then(|shape| shape.as_image()),
         classes: (0..loaded.classes()).map(|class| loaded.class_name(class)).collect(),
         multilabel: Outputs::of(&loaded.model).is_ok_and(|outputs| outputs.kind() == OutputKind::Labels),
         layers: nodes

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use super::encoded::data_url;
 use super::jobs::read;
+use crate::images::smaller;
 use crate::models::{Entry, Loaded, classes_of};
-use crate::pictures::smaller;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
@@ -279,11 +279,11 @@ fn not_saved(error: Error) -> Problem {
 }
 
 fn previewed(studio: &Studio, model: &Model, preprocessing: Option<&Preprocessing>, image: &str) -> Result<Preview> {
-    let picture = studio.picture(image)?;
+    let image = studio.image(image)?;
     let Some(preprocessing) = preprocessing else { return Err(Problem::wrong("the network takes no images")) };
     let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-    preprocessing.apply(&picture, &mut input)?;
-    let shown = preprocessing.to_picture(&input)?;
+    preprocessing.apply(&image, &mut input)?;
+    let shown = preprocessing.to_image(&input)?;
     let (width, height) = (shown.width(), shown.height());
     let is_classifier = classes_of(model) > 0;
     Ok(Preview {

@@ -86,9 +86,8 @@ async fn answers_are_as_described() {
     let (_folder, router) = studio();
     let document: Value = serde_json::from_str(DOCUMENT).unwrap();
     let mechanics = json!({ "image": "digit-0", "layer": "conv2d_1", "filter": 3, "position": [4, 5], "channel": 1, "place": [0, 1] });
-    let form = b"--b\r\nContent-Disposition: form-data; name=\"picture\"\r\n\r\n".to_vec();
-    let form =
-        [form, lucida::data::Picture::filled(9, 9, &[1]).png_bytes().unwrap(), b"\r\n--b--\r\n".to_vec()].concat();
+    let form = b"--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n".to_vec();
+    let form = [form, lucida::data::Image::filled(9, 9, &[1]).png_bytes().unwrap(), b"\r\n--b--\r\n".to_vec()].concat();
     let none = Vec::new;
     let maximize = json!({ "kind": "maximize", "model": "lenet5", "layer": "conv2d", "channel": 0 });
     let style =
@@ -116,7 +115,7 @@ async fn answers_are_as_described() {
         ("GET", "/api/models", "/api/models", "", none(), 200),
         ("GET", "/api/models/{model}", "/api/models/inception-v3", "", none(), 200),
         ("GET", "/api/models/{model}", "/api/models/nothing", "", none(), 404),
-        ("GET", "/api/models/{model}/pictures", "/api/models/run-digits/pictures?count=3", "", none(), 200),
+        ("GET", "/api/models/{model}/images", "/api/models/run-digits/images?count=3", "", none(), 200),
         ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=cat", "", none(), 200),
         ("GET", "/api/models/{model}/seen", "/api/models/vgg16-builtin/seen?image=digit-99999", "", none(), 404),
         ("GET", "/api/models/{model}/prediction", "/api/models/run-digits/prediction?image=digit-1", "", none(), 200),

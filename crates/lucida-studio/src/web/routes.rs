@@ -26,7 +26,7 @@ pub(crate) fn api() -> Vec<Route> {
         (Method::GET, "/api/models/{model}/settings", get(settings::show)),
         (Method::PUT, "/api/models/{model}/settings", put(settings::change)),
         (Method::POST, "/api/models/{model}/settings/preview", post(settings::preview)),
-        (Method::GET, "/api/models/{model}/pictures", get(data::list)),
+        (Method::GET, "/api/models/{model}/images", get(data::list)),
         (Method::GET, "/api/models/{model}/seen", get(images::seen)),
         (Method::GET, "/api/models/{model}/prediction", get(draw::prediction)),
         (Method::GET, "/api/models/{model}/look", get(draw::look_at)),

@@ -82,9 +82,9 @@ impl Studio {
         self.ask("POST", path, &["Content-Type: application/json"], body.as_bytes())
     }
 
-    /// Uploads bytes as the field `picture` of a form.
+    /// Uploads bytes as the field `image` of a form.
     pub(crate) fn upload(&self, bytes: &[u8]) -> Answer {
-        let mut body = b"--b\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"a.png\"\r\n\r\n".to_vec();
+        let mut body = b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\n".to_vec();
         body.extend_from_slice(bytes);
         body.extend_from_slice(b"\r\n--b--\r\n");
         self.ask("POST", "/api/images", &["Content-Type: multipart/form-data; boundary=b"], &body)

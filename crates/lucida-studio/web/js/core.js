@@ -83,7 +83,7 @@ export const put = send('PUT');
 /** Uploads an image; the answer has its identifier. */
 export function upload(file) {
   const form = new FormData();
-  form.append('picture', file);
+  form.append('image', file);
   return ask('/api/images', { method: 'POST', body: form });
 }
 

@@ -11,7 +11,7 @@ let answers = [];
 let current = null;
 let stop = () => {};
 const turn = turns();
-const pictures = picker($('#picker'), () => predict());
+const inputs = picker($('#picker'), () => predict());
 /** The methods that were chosen last, by whether they were for digits: those for photos take longer. */
 const chosenMethods = () => stored(`lucida-methods${model.digits ? '-digits' : ''}`);
 
@@ -22,7 +22,7 @@ frame(async (next) => {
   $('#explain-form').hidden = none;
   $('.explain-maps').hidden = none;
   reset();
-  await attempt(() => pictures.use(model));
+  await attempt(() => inputs.use(model));
   if (none) return;
   const methods = (await attempt(() => ask(path`/api/models/${model.id}/methods`))) ?? [];
   const before = chosenMethods().get();
@@ -69,7 +69,7 @@ async function predict() {
 
 /** The true class of an image of a data set, beside the prediction. */
 function showTruth(predicted) {
-  const truth = pictures.truth();
+  const truth = inputs.truth();
   $('#truth').hidden = truth === null;
   const note = !model.classes.includes(truth) ? 'the network has no class of this name' : predicted === truth ? 'predicted correctly' : `predicted as ${predicted}`;
   $('#truth').textContent = `True class: ${truth} (${note})`;

@@ -7,7 +7,7 @@ import { drawFloats, floats } from './pixels.js';
 let following = [];
 const turn = turns();
 
-export async function showFilter({ model, layer, channel, pictures, begin }) {
+export async function showFilter({ model, layer, channel, inputs, begin }) {
   const last = turn();
   following.forEach((stop) => stop());
   following = [];
@@ -17,14 +17,14 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
   const current = () => last() && view.layer === layer.name;
   if (!current()) return;
   const isMap = found.height * found.width > 1;
-  pictures.mark(found.field);
+  inputs.mark(found.field);
   const isClass = layer.shape.length === 1 && model.classes.length === layer.shape[0] && layer.name === model.layers[model.layers.length - 1].name;
   const body = $('#filter-body');
   const what = isClass ? `Class ${model.classes[channel]}` : isMap ? `Filter ${channel}` : `Unit ${channel}`;
   const head = el('header', { class: 'figure' }, el('p', { class: 'eyebrow' }, layer.name), el('h2', { class: 'display', id: 'filter-name' }, what),
     el('p', { class: 'fine' }, isMap ? `From ${number(found.least)} to ${number(found.most)}; ${percent(found.active, 0)} of the pixels are active` : `Its value is ${number(found.most)}`));
   const parts = [head];
-  if (isMap) parts.push(mapFigure(layer, found, pictures));
+  if (isMap) parts.push(mapFigure(layer, found, inputs));
   const projected = el('div', { class: 'figure' }, el('h3', {}, 'Deconvnet projection'));
   const dreamed = el('div', { class: 'figure' }, el('h3', {}, 'Activation maximization'));
   const examples = el('div', { class: 'figure' }, el('h3', {}, 'Top activations'));
@@ -63,7 +63,7 @@ export async function showFilter({ model, layer, channel, pictures, begin }) {
     if (list.length === 0) return [el('p', { class: 'fine' }, `None of ${count(images)} images activates it: a dead filter.${broken}`)];
     return [el('div', { class: 'examples' }, ...list.map((example) => {
       const name = `${example.title ?? example.image}, activation ${number(example.activation)}`;
-      return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => pictures.choose(example.image) },
+      return el('button', { 'aria-label': `Open ${name}`, title: name, onclick: () => inputs.choose(example.image) },
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.patch}`, alt: '' }),
         el('img', { class: 'pixels', src: path`/api/jobs/${done.id}/files/${example.projection}`, alt: '' }));
     })), el('p', { class: 'fine' }, `The strongest activations in ${count(images)} of ${title}, each above its projection.${broken}`)];
@@ -75,7 +75,7 @@ function picture(address, alt) {
 }
 
 /** The map in full; under the pointer, what each number sees. */
-function mapFigure(layer, found, pictures) {
+function mapFigure(layer, found, inputs) {
   const values = floats(found.data);
   const canvas = el('canvas', { role: 'img', tabindex: '0', 'aria-label': `Map ${found.channel}: strongest at row ${found.strongest[0]}, column ${found.strongest[1]}. Arrow keys move over it.` });
   drawFloats(canvas, values, found.width, found.height);
@@ -88,7 +88,7 @@ function mapFigure(layer, found, pictures) {
   const { size, stride, start } = layer.field ?? {};
   const show = () => {
     note.textContent = `Row ${at[0]}, column ${at[1]}: ${number(values[at[0] * found.width + at[1]])}`;
-    if (size && stride && start) pictures.mark(inside({ top: start[0] + at[0] * stride[0], left: start[1] + at[1] * stride[1], height: size[0], width: size[1] }));
+    if (size && stride && start) inputs.mark(inside({ top: start[0] + at[0] * stride[0], left: start[1] + at[1] * stride[1], height: size[0], width: size[1] }));
   };
   canvas.addEventListener('pointermove', (event) => {
     const box = canvas.getBoundingClientRect();
@@ -96,7 +96,7 @@ function mapFigure(layer, found, pictures) {
     at = [part(event.clientY - box.top, box.height, found.height), part(event.clientX - box.left, box.width, found.width)];
     show();
   });
-  canvas.addEventListener('pointerleave', () => { note.textContent = strongest; pictures.mark(found.field); });
+  canvas.addEventListener('pointerleave', () => { note.textContent = strongest; inputs.mark(found.field); });
   canvas.addEventListener('click', () => look({ at: at.join(',') }));
   canvas.addEventListener('keydown', (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];

@@ -15,14 +15,14 @@ let question = { filter: 0, channel: 0, position: null, place: null };
 /** The step, the input map and the changed weights, for when this page is opened again. */
 const kept = stored('lucida-mechanics', sessionStorage);
 const [turn, layerTurn] = [turns(), turns()];
-const pictures = picker($('#picker'), () => compute());
+const inputs = picker($('#picker'), () => compute());
 
 frame(async (next) => {
   model = next;
   const layers = model.layers.filter(({ kind }) => kind === 'Conv2D');
   $('#mech-none').hidden = layers.length > 0;
   $('#stage').hidden = layers.length === 0;
-  await attempt(() => pictures.use(model));
+  await attempt(() => inputs.use(model));
   if (layers.length === 0) return;
   $('#layer').replaceChildren(...layers.map(({ name }) => el('option', {}, name)));
   const known = layers.some(({ name }) => name === view.layer);

@@ -14,7 +14,7 @@ const NAMED = 8;
 let [model, drawing, layer] = [null, null, null];
 let [maps, data, shown] = [null, null, 0];
 const [layerTurn, kernelTurn, mapTurn] = [turns(), turns(), turns()];
-const pictures = picker($('#picker'), () => showMaps());
+const inputs = picker($('#picker'), () => showMaps());
 
 frame(async (next) => {
   [model, layer] = [next, null];
@@ -24,7 +24,7 @@ frame(async (next) => {
   $('#graph-facts').textContent = `${model.network}: ${depth} layers${grouped}, ${count(model.parameters)} parameters${model.trained ? '' : ', not trained'}`;
   drawing = graph($('#graph'), model, showLayer);
   const first = model.layers.find(({ kind }) => kind === 'Conv2D') ?? model.layers[0];
-  await attempt(() => pictures.use(model));
+  await attempt(() => inputs.use(model));
   if (model !== next) return;
   // A layer may have been chosen in the meantime.
   const known = model.layers.some(({ name }) => name === view.layer);
@@ -219,7 +219,7 @@ function nameOf(unit) {
 function closeFilter() {
   $('#filter-body').hidden = true;
   $('#filter-empty').hidden = false;
-  pictures.mark(null);
+  inputs.mark(null);
 }
 
 /** The map of those shown with the greatest number. */
@@ -229,5 +229,5 @@ const strongest = () => maps.first + maps.high.indexOf(Math.max(...maps.high));
 async function openFilter(channel, begin = true) {
   look({ channel: begin ? channel : undefined }, { quietly: !begin });
   for (const map of document.querySelectorAll('#maps [data-channel]')) map.setAttribute('aria-pressed', String(begin && map.dataset.channel === String(channel)));
-  await attempt(() => showFilter({ model, layer, channel, pictures, begin }));
+  await attempt(() => showFilter({ model, layer, channel, inputs, begin }));
 }

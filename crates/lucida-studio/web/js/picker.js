@@ -27,12 +27,12 @@ export function picker(place, changed) {
   const field = el('div', { class: 'field', hidden: true });
   const strip = el('div', { class: 'picker-strip', role: 'group', 'aria-label': 'Images to choose from', tabindex: '0' });
   const title = el('p', { class: 'fine' });
-  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'picture-file', onchange: () => take(file.files[0]) });
+  const file = el('input', { type: 'file', accept: 'image/*', class: 'hidden-text', id: 'image-file', onchange: () => take(file.files[0]) });
   const more = el('button', { hidden: true, onclick: () => list(first + STEP) }, 'Others');
   place.replaceChildren(
     el('div', { class: 'picker-now' }, image, field),
     el('div', { class: 'picker-side' }, strip,
-      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'picture-file' }, 'Open an image'), file, more, title)));
+      el('div', { class: 'picker-actions' }, el('label', { class: 'button', for: 'image-file' }, 'Open an image'), file, more, title)));
   let [model, first, total] = [null, 0, 0];
   // Uploads, which stand before the images of the server.
   let [own, others] = [[], []];
@@ -61,13 +61,13 @@ export function picker(place, changed) {
 
   async function list(from) {
     const current = listTurn();
-    const part = await attempt(() => ask(`${path`/api/models/${model.id}/pictures`}?first=${from}&count=${STEP}`));
+    const part = await attempt(() => ask(`${path`/api/models/${model.id}/images`}?first=${from}&count=${STEP}`));
     if (!part || !current()) return;
-    if (part.pictures.length === 0 && from > 0) return list(0);
+    if (part.images.length === 0 && from > 0) return list(0);
     [first, total] = [from, part.total];
     source = total === 1 ? part.title : `from ${part.title}`;
     more.hidden = total <= STEP;
-    others = part.pictures;
+    others = part.images;
     fill();
     return part;
   }
@@ -100,7 +100,7 @@ export function picker(place, changed) {
     const current = showTurn();
     const seen = await ask(`${path`/api/models/${model.id}/seen`}?image=${encodeURIComponent(view.image)}`);
     if (!current()) return false;
-    image.src = seen.picture;
+    image.src = seen.image;
     about = seen;
     image.classList.toggle('pixels', seen.width < 128);
     size = [seen.height, seen.width];
@@ -145,8 +145,8 @@ export function picker(place, changed) {
       own = await uploads();
       const part = await list(0);
       if (!part) return;
-      const suits = (id) => id !== undefined && (isUpload(id) || part.pictures.length === 0 || (id === CAT && !next.digits) || id.split('-')[0] === part.pictures[0].id.split('-')[0]);
-      const first = { image: part.pictures[0]?.id ?? CAT };
+      const suits = (id) => id !== undefined && (isUpload(id) || part.images.length === 0 || (id === CAT && !next.digits) || id.split('-')[0] === part.images[0].id.split('-')[0]);
+      const first = { image: part.images[0]?.id ?? CAT };
       const instead = () => {
         notFound('image', `There is no image “${view.image}” for this model; ${first.image} is shown.`);
         look(first, { quietly: true });

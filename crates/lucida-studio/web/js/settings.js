@@ -120,7 +120,7 @@ export function settings(reload) {
   /** The image at hand; where there is none, the first that suits the model. */
   async function sample() {
     if (view.image !== undefined) return view.image;
-    const { pictures: [first] } = await ask(`${path`/api/models/${model.id}/pictures`}?count=1`);
+    const { images: [first] } = await ask(`${path`/api/models/${model.id}/images`}?count=1`);
     return first.id;
   }
 

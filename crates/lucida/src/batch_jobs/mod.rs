@@ -20,7 +20,7 @@ pub use results::{Place, Results, Summary};
 pub use source::{Source, lines};
 
 use crate::core::progress::{Progress, Step, Unit, report};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Error, Result};
 
 /// Deals items out to those who work together.
@@ -57,7 +57,7 @@ impl WorkQueue for SingleProcess {
 pub type Answer = Map<String, Value>;
 
 /// What is asked about each image. It may write files of its own beside the result, see [`Place::file`].
-pub type Question<'a> = dyn FnMut(&Picture, &Place) -> Result<Answer> + 'a;
+pub type Question<'a> = dyn FnMut(&Image, &Place) -> Result<Answer> + 'a;
 
 /// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
 /// is a failure, which is noted, and tried again the next time. Progress counts the images that were dealt out, of all that
@@ -86,7 +86,7 @@ pub fn run(
     queue.queue(&mut items, &mut |item| {
         report()?;
         let place = results.place(item);
-        match source.open(item).and_then(|picture| question(&picture, &place)) {
+        match source.open(item).and_then(|image| question(&image, &place)) {
             Ok(answer) => results.finish(item, answer),
             // What is wrong with the disk is wrong with the job, not with the image.
             Err(problem @ (Error::Interrupted | Error::Io { action: "write", .. })) => Err(problem),

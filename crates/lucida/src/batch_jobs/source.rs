@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::bucket;
-use crate::data::{Limits, Picture};
+use crate::data::{Image, Limits};
 use crate::weights::hub;
 use crate::{Error, Result, files};
 
@@ -75,21 +75,21 @@ impl Source {
     ///
     /// # Errors
     /// Those of reading files, of the network and of images.
-    pub fn open(&self, item: &str) -> Result<Picture> {
+    pub fn open(&self, item: &str) -> Result<Image> {
         let address = match self {
             Self::Address(list) if !is_address(item) => Some(bucket::address_of(list, item)),
             _ if is_address(item) => Some(item.to_owned()),
             _ => None,
         };
         if let Some(address) = address {
-            return Picture::decode(&hub::fetch(&address, PICTURE)?, Path::new(&address), &Limits::default());
+            return Image::decode(&hub::fetch(&address, PICTURE)?, Path::new(&address), &Limits::default());
         }
         let base = match self {
             Self::Folder(root) => root,
             Self::List(path) => path.parent().unwrap_or(Path::new("")),
             Self::Address(_) => Path::new(""),
         };
-        Picture::open(&base.join(item))
+        Image::open(&base.join(item))
     }
 }
 

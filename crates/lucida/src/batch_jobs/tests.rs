@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn folder_of_pictures(root: &Path) {
+fn folder_of_images(root: &Path) {
     for (name, gray) in [("a/1.png", 1), ("a/2.png", 2), ("b/1.png", 3), ("b/deep/4.png", 4)] {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        Picture::filled(2, 2, &[gray]).save_png(&path).unwrap();
+        Image::filled(2, 2, &[gray]).save_png(&path).unwrap();
     }
     fs::write(root.join("b/broken.jpg"), b"no image").unwrap();
     fs::write(root.join("b/notes.txt"), b"no image, and not called one").unwrap();
 }
 
-fn gray(picture: &Picture, _: &Place) -> Result<Answer> {
-    Ok(Answer::from_iter([("gray".to_owned(), Value::from(picture.pixels()[0]))]))
+fn gray(image: &Image, _: &Place) -> Result<Answer> {
+    Ok(Answer::from_iter([("gray".to_owned(), Value::from(image.pixels()[0]))]))
 }
 
 fn lines(out: &Path) -> Vec<(String, u64)> {
@@ -36,13 +36,13 @@ fn lines(out: &Path) -> Vec<(String, u64)> {
 fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let (root, out) = (folder.path().join("photos"), folder.path().join("out"));
-    folder_of_pictures(&root);
+    folder_of_images(&root);
     let source = Source::of(root.to_str().unwrap()).unwrap();
     let results = Results::create(&out, &json!({"question": "gray"})).unwrap();
     let asked = Cell::new(0);
-    let mut question = |picture: &Picture, place: &Place| {
+    let mut question = |image: &Image, place: &Place| {
         asked.set(asked.get() + 1);
-        gray(picture, place)
+        gray(image, place)
     };
     // Stopped before its third item.
     let mut stop = |_: &Step<'_>| if asked.get() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
@@ -55,7 +55,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
     assert!(failures.starts_with("item,error\nb/broken.jpg,") && failures.lines().count() == 2, "{failures}");
     // What failed is tried again; mended, it is no failure any more.
-    Picture::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
+    Image::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
     fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
     let summary = run(&SingleProcess, &source, &results, &mut question, &mut ()).unwrap().unwrap();
     assert_eq!((summary, asked.get()), (Summary { items: 5, before: 4, done: 5, failed: 0 }, 5));
@@ -66,9 +66,9 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
 }
 
 #[test]
-fn lists_name_pictures_relative_to_themselves() {
+fn lists_name_images_relative_to_themselves() {
     let folder = tempfile::tempdir().unwrap();
-    folder_of_pictures(folder.path());
+    folder_of_images(folder.path());
     let list = folder.path().join("list.txt");
     fs::write(&list, "# some\nb/1.png\n\n a/2.png \nb/1.png\nmissing.png\n").unwrap();
     let source = Source::of(list.to_str().unwrap()).unwrap();

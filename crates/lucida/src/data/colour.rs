@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Picture;
+use super::Image;
 
-impl Picture {
+impl Image {
     /// The image in gray: the luma of ITU-R BT.601, (299 R + 587 G + 114 B) / 1000, rounded in 16-bit fixed point as
     /// Pillow does, so that Keras's `color_mode="grayscale"` gives the same bytes.
     pub fn to_gray(&self) -> Self {
@@ -32,7 +32,7 @@ impl Picture {
         self.with_pixels(3, pixels)
     }
 
-    /// [`Picture::to_gray`] or [`Picture::to_rgb`], without a copy where nothing changes.
+    /// [`Image::to_gray`] or [`Image::to_rgb`], without a copy where nothing changes.
     pub(crate) fn in_channels(&self, channels: usize) -> Cow<'_, Self> {
         match (self.channels(), channels) {
             (3, 1) => Cow::Owned(self.to_gray()),
@@ -49,19 +49,19 @@ mod tests {
     #[test]
     fn gray_is_the_luma_of_bt_601() {
         let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30], [0, 0, 0]];
-        let picture = Picture::new(6, 1, 3, colours.concat()).unwrap();
+        let image = Image::new(6, 1, 3, colours.concat()).unwrap();
         // Python: [(299*r + 587*g + 114*b) / 1000] = 76.2, 149.7, 29.1, 255, 18.2, 0
-        assert_eq!(picture.to_gray().pixels(), [76, 150, 29, 255, 18, 0]);
+        assert_eq!(image.to_gray().pixels(), [76, 150, 29, 255, 18, 0]);
         for (red, green, blue) in (0..=255).step_by(5).map(|i| (i, 255 - i, i * 7 % 256)) {
             let exact = (299.0 * f64::from(red) + 587.0 * f64::from(green) + 114.0 * f64::from(blue)) / 1000.0;
-            let pixel = Picture::filled(1, 1, &[red as u8, green as u8, blue as u8]).to_gray();
+            let pixel = Image::filled(1, 1, &[red as u8, green as u8, blue as u8]).to_gray();
             assert!((f64::from(pixel.pixels()[0]) - exact).abs() < 0.51, "{red} {green} {blue}");
         }
     }
 
     #[test]
     fn gray_there_and_back_is_the_same() {
-        let gray = Picture::new(256, 1, 1, (0..=255).collect()).unwrap();
+        let gray = Image::new(256, 1, 1, (0..=255).collect()).unwrap();
         assert_eq!(gray.to_rgb().pixel(7, 0), [7, 7, 7]);
         assert_eq!(gray.to_rgb().to_gray(), gray);
         assert_eq!(gray.to_gray(), gray);

@@ -4,7 +4,7 @@
 //! batch that the network reads. A set in memory converts bytes to numbers there and allocates nothing; a folder of
 //! photos decodes and resizes there. The preprocessing belongs to the model, not to the set, and is passed along.
 
-use super::{Mixed, Picture, Preprocessing};
+use super::{Image, Mixed, Preprocessing};
 use crate::nn::counted;
 use crate::{Error, Result};
 
@@ -38,22 +38,22 @@ pub trait Dataset: Sync {
     ///
     /// # Errors
     /// Those of reading and decoding a file, for a set that is kept in files.
-    fn picture(&self, index: usize) -> Result<Picture>;
+    fn image(&self, index: usize) -> Result<Image>;
 
     /// Writes one image as a network wants it: height, width, channels in `preprocessing.output_shape()`.
     ///
     /// # Errors
-    /// Those of [`Dataset::picture`] and of [`Preprocessing::apply`].
+    /// Those of [`Dataset::image`] and of [`Preprocessing::apply`].
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
-        preprocessing.apply(&self.picture(index)?, out)
+        preprocessing.apply(&self.image(index)?, out)
     }
 
     /// One image in the size and with the channels that a network takes, as bytes.
     ///
     /// # Errors
-    /// Those of [`Dataset::picture`] and of [`Preprocessing::fitted`].
-    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
-        Ok(preprocessing.fitted(&self.picture(index)?)?.into_owned())
+    /// Those of [`Dataset::image`] and of [`Preprocessing::fitted`].
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Image> {
+        Ok(preprocessing.fitted(&self.image(index)?)?.into_owned())
     }
 
     /// As [`Dataset::fill`], to train with: a set that [augments](super::Augmented) its images does it here, and says what
@@ -123,15 +123,15 @@ impl<D: Dataset + ?Sized> Dataset for &D {
         (**self).label(index)
     }
 
-    fn picture(&self, index: usize) -> Result<Picture> {
-        (**self).picture(index)
+    fn image(&self, index: usize) -> Result<Image> {
+        (**self).image(index)
     }
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         (**self).fill(index, preprocessing, out)
     }
 
-    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Image> {
         (**self).fitted(index, preprocessing)
     }
 
@@ -230,16 +230,16 @@ impl Dataset for LabelledImages {
         self.labels[index]
     }
 
-    fn picture(&self, index: usize) -> Result<Picture> {
+    fn image(&self, index: usize) -> Result<Image> {
         let [height, width, channels] = self.shape;
-        Picture::new(width, height, channels, self.pixels(index).to_vec())
+        Image::new(width, height, channels, self.pixels(index).to_vec())
     }
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         if preprocessing.takes_as_is(self.shape) {
             preprocessing.convert(self.pixels(index), out)
         } else {
-            preprocessing.apply(&self.picture(index)?, out)
+            preprocessing.apply(&self.image(index)?, out)
         }
     }
 }
@@ -289,15 +289,15 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.set.label(self.indices[index])
     }
 
-    fn picture(&self, index: usize) -> Result<Picture> {
-        self.set.picture(self.indices[index])
+    fn image(&self, index: usize) -> Result<Image> {
+        self.set.image(self.indices[index])
     }
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         self.set.fill(self.indices[index], preprocessing, out)
     }
 
-    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Image> {
         self.set.fitted(self.indices[index], preprocessing)
     }
 

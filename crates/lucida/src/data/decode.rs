@@ -1,4 +1,4 @@
-//! From an image file to a [`Picture`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
+//! From an image file to a [`Image`]: JPEG, PNG, BMP, GIF (its first frame), TIFF and WebP.
 //!
 //! Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 16 bits and floats are rounded, CMYK is
 //! converted, transparency is laid over white (as paper, and as most viewers show it), and the turn that a camera
@@ -13,7 +13,7 @@ use image::codecs::tiff::TiffDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
-use super::{Limits, Picture};
+use super::{Image, Limits};
 use crate::{Error, Result, files, guard};
 
 /// What the decoders may allocate for a pixel: four channels of 16 bits, twice.
@@ -23,13 +23,13 @@ const BYTES_PER_PIXEL: u64 = 16;
 const BYTES_BESIDES: u64 = 16 << 20;
 
 /// An image, its opacity in gray and its ICC profile, where it has them.
-pub(crate) type Parts = (Picture, Option<Picture>, Option<Vec<u8>>);
+pub(crate) type Parts = (Image, Option<Image>, Option<Vec<u8>>);
 
-impl Picture {
+impl Image {
     /// Reads an image file, with the default limits.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read, else as [`Picture::decode`].
+    /// [`Error::Io`] when the file cannot be read, else as [`Image::decode`].
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &Limits::default())
     }
@@ -37,7 +37,7 @@ impl Picture {
     /// Reads an image file of at most `limits.file_bytes` bytes and `limits.pixels` pixels.
     ///
     /// # Errors
-    /// As [`Picture::open`].
+    /// As [`Image::open`].
     pub fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
         Self::decode(&files::read_limited(path, limits.file_bytes)?, path, limits)
     }
@@ -53,7 +53,7 @@ impl Picture {
         Ok(Self::decode_all(bytes, name, limits)?.0)
     }
 
-    /// As [`Picture::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
+    /// As [`Image::decode`], with the opacity, in gray, and the ICC profile, where the file has them.
     pub(crate) fn decode_all(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Parts> {
         let format = recognise(bytes, name)?;
         guard::decoder(name, &format!("{format:?}"), || Self::decode_as(format, bytes, name, limits))
@@ -207,7 +207,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 }
 
 /// Gray or RGB of 8 bits; `None` for a color type that this version of the decoder does not have yet.
-fn from_image(image: DynamicImage) -> Option<Picture> {
+fn from_image(image: DynamicImage) -> Option<Image> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (channels, pixels) = match image.color() {
         ColorType::L8 | ColorType::Rgb8 => (image.color().channel_count(), image.into_bytes()),
@@ -237,16 +237,16 @@ fn from_image(image: DynamicImage) -> Option<Picture> {
         }
         _ => return None,
     };
-    Picture::new(width, height, channels.into(), pixels).ok()
+    Image::new(width, height, channels.into(), pixels).ok()
 }
 
 /// The opacity in gray, where there is any.
-fn opacity(image: &DynamicImage) -> Option<Picture> {
+fn opacity(image: &DynamicImage) -> Option<Image> {
     if !image.color().has_alpha() {
         return None;
     }
     let levels = image.to_rgba8().pixels().map(|pixel| pixel.0[3]).collect();
-    Picture::new(image.width() as usize, image.height() as usize, 1, levels).ok()
+    Image::new(image.width() as usize, image.height() as usize, 1, levels).ok()
 }
 
 /// The channels without alpha, and their bytes, of samples that `unit` maps to 0 to 1.

@@ -7,7 +7,7 @@
 
 mod ink;
 
-use super::{Filter, Picture};
+use super::{Filter, Image};
 use crate::Result;
 
 /// The side of MNIST's images.
@@ -30,16 +30,16 @@ const LONGEST_SIDE: usize = 640;
 /// on dark and under uneven light, cut out, scaled and centered. An image without ink gives a black one.
 ///
 /// # Errors
-/// Those of [`Picture::resize`].
-pub fn normalise_digit(picture: &Picture) -> Result<Picture> {
-    let mut gray = picture.to_gray();
+/// Those of [`Image::resize`].
+pub fn normalise_digit(image: &Image) -> Result<Image> {
+    let mut gray = image.to_gray();
     if (gray.width(), gray.height()) == (SIDE, SIDE) {
         if has_bright_border(gray.pixels(), SIDE, SIDE) {
             gray.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
         }
         return Ok(gray);
     }
-    let blank = || Ok(Picture::filled(SIDE, SIDE, &[0]));
+    let blank = || Ok(Image::filled(SIDE, SIDE, &[0]));
     if gray.pixels().is_empty() {
         return blank();
     }
@@ -71,7 +71,7 @@ pub(super) fn has_bright_border(pixels: &[u8], width: usize, height: usize) -> b
 }
 
 /// Left, top, width and height of what is not black.
-fn ink_box(gray: &Picture) -> Option<[usize; 4]> {
+fn ink_box(gray: &Image) -> Option<[usize; 4]> {
     let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
     for (y, row) in gray.pixels().chunks_exact(gray.width().max(1)).enumerate() {
         let Some(first) = row.iter().position(|&value| value > 0) else { continue };
@@ -85,7 +85,7 @@ fn ink_box(gray: &Picture) -> Option<[usize; 4]> {
 }
 
 /// Makes the strongest ink white, as thin strokes fade when they are scaled down.
-fn stretch_to_white(digit: &mut Picture) {
+fn stretch_to_white(digit: &mut Image) {
     let strongest = u32::from(digit.pixels().iter().max().copied().unwrap_or(0).max(1));
     for value in digit.pixels_mut() {
         *value = ((u32::from(*value) * 255 + strongest / 2) / strongest) as u8;
@@ -94,7 +94,7 @@ fn stretch_to_white(digit: &mut Picture) {
 
 /// Where a digit must lie in the image for its center of mass to be in the middle, or as near to it as it goes without
 /// losing ink.
-fn centred(digit: &Picture) -> (usize, usize) {
+fn centred(digit: &Image) -> (usize, usize) {
     let (mut mass, mut mass_x, mut mass_y) = (0.0_f64, 0.0, 0.0);
     for (y, row) in digit.pixels().chunks_exact(digit.width().max(1)).enumerate() {
         for (x, &value) in row.iter().enumerate() {

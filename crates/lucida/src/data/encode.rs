@@ -1,4 +1,4 @@
-//! From a [`Picture`] to an image file. The same image gives the same bytes.
+//! From a [`Image`] to an image file. The same image gives the same bytes.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -8,7 +8,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::codecs::tiff::TiffEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::Picture;
+use super::Image;
 use crate::nn::thousands;
 use crate::{Error, Result, files};
 
@@ -50,7 +50,7 @@ impl FileKind {
     }
 }
 
-impl Picture {
+impl Image {
     /// The bytes of a PNG file of 8-bit gray or RGB.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Picture {
     /// Writes a PNG file, whole or not at all.
     ///
     /// # Errors
-    /// As [`Picture::png_bytes`], and [`Error::Io`] when the file cannot be written.
+    /// As [`Image::png_bytes`], and [`Error::Io`] when the file cannot be written.
     pub fn save_png(&self, path: &Path) -> Result<()> {
         files::write_bytes(path, &self.png_bytes()?)
     }
@@ -102,7 +102,7 @@ impl Picture {
     /// Writes a file of the kind that its name means, whole or not at all.
     ///
     /// # Errors
-    /// As [`FileKind::of_path`] and [`Picture::bytes`], and [`Error::Io`] when the file cannot be written.
+    /// As [`FileKind::of_path`] and [`Image::bytes`], and [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, 8)?)?)
     }
@@ -116,45 +116,45 @@ mod tests {
     #[test]
     fn the_ending_of_the_name_says_the_format() {
         let folder = tempfile::tempdir().unwrap();
-        let picture = gradient(20, 10, 3);
+        let image = gradient(20, 10, 3);
         for (name, begins) in
             [("a.png", &b"\x89PNG"[..]), ("a.JPG", b"\xff\xd8\xff"), ("a.jpeg", b"\xff\xd8\xff"), ("a.tif", b"II*\0")]
         {
             let path = folder.path().join(name);
-            picture.save(&path).unwrap();
+            image.save(&path).unwrap();
             assert!(std::fs::read(&path).unwrap().starts_with(begins), "{name}");
-            let read = Picture::open(&path).unwrap();
+            let read = Image::open(&path).unwrap();
             assert_eq!((read.width(), read.height()), (20, 10), "{name}");
         }
         for name in ["a.webp", "a", "png"] {
-            let message = picture.save(&folder.path().join(name)).unwrap_err().to_string();
+            let message = image.save(&folder.path().join(name)).unwrap_err().to_string();
             assert!(message.ends_with("must end in .png, .tif or .jpg"), "{message}");
         }
         let message = gradient(70_000, 1, 1).bytes(FileKind::Jpeg).unwrap_err().to_string();
         assert!(message.contains("cannot be a JPEG file: each side must be 1 pixel to 65,535"), "{message}");
     }
 
-    fn gradient(width: usize, height: usize, channels: usize) -> Picture {
+    fn gradient(width: usize, height: usize, channels: usize) -> Image {
         let pixels = (0..width * height * channels).map(|i| (i * 7 % 256) as u8).collect();
-        Picture::new(width, height, channels, pixels).unwrap()
+        Image::new(width, height, channels, pixels).unwrap()
     }
 
     #[test]
     fn what_is_saved_is_what_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         for channels in [1, 3] {
-            let picture = gradient(13, 5, channels);
+            let image = gradient(13, 5, channels);
             let path = folder.path().join(format!("{channels}.png"));
-            picture.save_png(&path).unwrap();
-            assert_eq!(Picture::open(&path).unwrap(), picture);
-            assert_eq!(std::fs::read(&path).unwrap(), picture.png_bytes().unwrap());
+            image.save_png(&path).unwrap();
+            assert_eq!(Image::open(&path).unwrap(), image);
+            assert_eq!(std::fs::read(&path).unwrap(), image.png_bytes().unwrap());
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn an_empty_picture_or_an_unwritable_folder_is_an_error() {
-        let empty = Picture::new(0, 4, 1, vec![]).unwrap();
+    fn an_empty_image_or_an_unwritable_folder_is_an_error() {
+        let empty = Image::new(0, 4, 1, vec![]).unwrap();
         assert!(empty.png_bytes().unwrap_err().to_string().contains("an image of 0x4 cannot be a PNG file"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none").join("a.png");
@@ -162,9 +162,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_thin_picture_keeps_its_shape() {
-        let picture = gradient(3000, 1, 3);
-        let bytes = picture.png_bytes().unwrap();
-        assert_eq!(Picture::decode(&bytes, Path::new("thin.png"), &Limits::default()).unwrap(), picture);
+    fn a_long_thin_image_keeps_its_shape() {
+        let image = gradient(3000, 1, 3);
+        let bytes = image.png_bytes().unwrap();
+        assert_eq!(Image::decode(&bytes, Path::new("thin.png"), &Limits::default()).unwrap(), image);
     }
 }

@@ -223,7 +223,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::data::{Colour, LabelledImages, Picture};
+    use crate::data::{Colour, Image, LabelledImages};
 
     /// Images of one pixel, which is their number; those over `bad` cannot be read, and `panics` panics.
     struct BatchCursor {
@@ -255,12 +255,12 @@ mod tests {
         fn label(&self, index: usize) -> usize {
             self.images.label(index)
         }
-        fn picture(&self, index: usize) -> Result<Picture> {
+        fn image(&self, index: usize) -> Result<Image> {
             self.made.fetch_add(1, Ordering::Relaxed);
             assert!(index != self.panics, "image {index} panics");
             // The later ones are faster: they would overtake the earlier ones if they could.
             std::thread::sleep(std::time::Duration::from_micros(200 - index as u64));
-            if index >= self.bad { Err(Error::file("x", format!("image {index}"))) } else { self.images.picture(index) }
+            if index >= self.bad { Err(Error::file("x", format!("image {index}"))) } else { self.images.image(index) }
         }
     }
 

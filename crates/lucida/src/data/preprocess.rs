@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::digit::{has_bright_border, normalise_digit};
-use super::{Filter, Fit, Picture};
+use super::{Filter, Fit, Image};
 use crate::{Error, Result};
 
 pub use choice::PreprocessingChoice;
@@ -190,9 +190,9 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Argument`] when `out` has another length, when the image has no pixels, or as
     /// [`Preprocessing::check`].
-    pub fn apply(&self, picture: &Picture, out: &mut [f32]) -> Result<()> {
+    pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<()> {
         self.check()?;
-        self.numbers(self.fitted(picture)?.pixels(), false, out)
+        self.numbers(self.fitted(image)?.pixels(), false, out)
     }
 
     /// The first steps of [`Preprocessing::apply`], all but the numbers: the image in the size and with the number of
@@ -200,18 +200,18 @@ impl Preprocessing {
     ///
     /// # Errors
     /// [`Error::Argument`] when the image has no pixels, [`Error::Limit`] when the size is absurd.
-    pub fn fitted<'a>(&self, picture: &'a Picture) -> Result<Cow<'a, Picture>> {
-        let mut picture = Cow::Borrowed(picture);
+    pub fn fitted<'a>(&self, image: &'a Image) -> Result<Cow<'a, Image>> {
+        let mut image = Cow::Borrowed(image);
         if self.digit {
-            picture = Cow::Owned(normalise_digit(&picture)?);
+            image = Cow::Owned(normalise_digit(&image)?);
         }
-        if picture.channels() != self.colour.channels() {
-            picture = Cow::Owned(picture.in_channels(self.colour.channels()).into_owned());
+        if image.channels() != self.colour.channels() {
+            image = Cow::Owned(image.in_channels(self.colour.channels()).into_owned());
         }
-        if (picture.width(), picture.height()) != (self.width, self.height) {
-            picture = Cow::Owned(picture.fit(self.width, self.height, self.fit, self.filter)?);
+        if (image.width(), image.height()) != (self.width, self.height) {
+            image = Cow::Owned(image.fit(self.width, self.height, self.fit, self.filter)?);
         }
-        Ok(picture)
+        Ok(image)
     }
 
     /// Whether another preprocessing makes the same image in [`Preprocessing::fitted`].
@@ -238,7 +238,7 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Argument`] when `input` has not the shape [`Preprocessing::output_shape`], or as
     /// [`Preprocessing::check`].
-    pub fn to_picture(&self, input: &[f32]) -> Result<Picture> {
+    pub fn to_image(&self, input: &[f32]) -> Result<Image> {
         self.check()?;
         self.check_len("input", input.len())?;
         let channels = self.colour.channels();
@@ -251,7 +251,7 @@ impl Preprocessing {
                 pixels.push(value.round() as u8);
             }
         }
-        Picture::new(self.width, self.height, channels, pixels)
+        Image::new(self.width, self.height, channels, pixels)
     }
 
     /// Whether images of a shape need no more than [`Preprocessing::convert`].

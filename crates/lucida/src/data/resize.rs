@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{Image as ResizeBuffer, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Picture};
+use super::{Image, Limits};
 use crate::{Error, Result};
 
 /// How pixels are computed from those of another size. All but the first take in every pixel that a smaller image
@@ -38,7 +38,7 @@ pub enum Fit {
     Pad,
 }
 
-impl Picture {
+impl Image {
     /// The image scaled to `width` x `height` pixels.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Picture {
         };
         let failed = |problem: String| Error::Bug(format!("resizing to {width}x{height}: {problem}"));
         let source = ImageRef::new(from_width, from_height, self.pixels(), kind).map_err(|e| failed(e.to_string()))?;
-        let mut target = Image::new(to_width, to_height, kind);
+        let mut target = ResizeBuffer::new(to_width, to_height, kind);
         Resizer::new()
             .resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm))
             .map_err(|e| failed(e.to_string()))?;
@@ -91,7 +91,7 @@ impl Picture {
     /// The image on a black one of `width` x `height` pixels, its top left corner at (`x`, `y`).
     ///
     /// # Errors
-    /// [`Error::Argument`] when it does not fit there; [`Error::Limit`] as [`Picture::resize`].
+    /// [`Error::Argument`] when it does not fit there; [`Error::Limit`] as [`Image::resize`].
     pub fn pad(&self, width: usize, height: usize, x: usize, y: usize) -> Result<Self> {
         checked_size(width, height)?;
         let fits = |start: usize, len: usize, side: usize| start.checked_add(len).is_some_and(|end| end <= side);
@@ -114,7 +114,7 @@ impl Picture {
     /// The image at a given size. The crop and the bars are centered, an odd pixel goes to the bottom and right.
     ///
     /// # Errors
-    /// As [`Picture::resize`].
+    /// As [`Image::resize`].
     pub fn fit(&self, width: usize, height: usize, fit: Fit, filter: Filter) -> Result<Self> {
         let [from_width, from_height] = checked_size(self.width(), self.height())?;
         let [to_width, to_height] = checked_size(width, height)?;
@@ -147,7 +147,7 @@ impl Picture {
 /// Floats (height, width, channels) in another size, by antialiased linear interpolation.
 ///
 /// # Errors
-/// As [`Picture::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has another length.
+/// As [`Image::resize`]; [`Error::Argument`] also when there are not 1 or 3 channels, or `values` has another length.
 pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels: usize) -> Result<Vec<f32>> {
     let kind = match channels {
         1 => PixelType::F32,
@@ -164,8 +164,8 @@ pub fn resize_floats(values: &[f32], from: [usize; 2], to: [usize; 2], channels:
     let [to_width, to_height] = checked_size(to[1], to[0])?;
     let failed = |problem: String| Error::Bug(format!("resizing to {to_width}x{to_height}: {problem}"));
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-    let source = Image::from_vec_u8(from_width, from_height, bytes, kind).map_err(|e| failed(e.to_string()))?;
-    let mut target = Image::new(to_width, to_height, kind);
+    let source = ResizeBuffer::from_vec_u8(from_width, from_height, bytes, kind).map_err(|e| failed(e.to_string()))?;
+    let mut target = ResizeBuffer::new(to_width, to_height, kind);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(e.to_string()))?;
     Ok(target.buffer().chunks_exact(4).map(|bytes| f32::from_ne_bytes(bytes.try_into().expect("four"))).collect())

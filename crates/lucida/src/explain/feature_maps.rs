@@ -3,7 +3,7 @@
 use super::activations::{LayerActivation, MapStatus, chollet_normalization};
 use super::sheet::{hatched, zoom_to};
 use crate::Result;
-use crate::data::Picture;
+use crate::data::Image;
 use crate::plot::{Cell, Colormap, Grid, Normalize};
 
 /// The width that a sheet has at most, unless a single map is wider.
@@ -43,7 +43,7 @@ pub struct MapStyle {
 }
 
 impl MapStyle {
-    fn picture(&self, map: &[f32], width: usize, height: usize, extent: (f32, f32)) -> Result<Picture> {
+    fn image(&self, map: &[f32], width: usize, height: usize, extent: (f32, f32)) -> Result<Image> {
         let (normalize, values) = match self.scale {
             MapScale::Notebook => {
                 let levels = chollet_normalization(map).into_iter().zip(map);
@@ -70,7 +70,7 @@ impl MapStyle {
 ///
 /// # Errors
 /// [`Error::Limit`](crate::Error::Limit) when the sheet would be too large.
-pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Picture> {
+pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Image> {
     let channels = activation.shape.channels();
     let shown = style.channels.unwrap_or(channels).min(channels);
     let of = if shown < channels { format!(", the first {shown} of {channels}") } else { String::new() };
@@ -98,7 +98,7 @@ pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Pi
 ///
 /// # Errors
 /// As [`feature_maps`], and [`Error::Argument`](crate::Error::Argument) when there are no layers.
-pub fn overview(activations: &[LayerActivation], style: &MapStyle) -> Result<Picture> {
+pub fn overview(activations: &[LayerActivation], style: &MapStyle) -> Result<Image> {
     let mut rows = Vec::new();
     for activation in activations {
         let label = format!("{}  {}", activation.layer, activation.shape);
@@ -121,7 +121,7 @@ pub fn overview(activations: &[LayerActivation], style: &MapStyle) -> Result<Pic
 
 /// The size of a layer's maps; nothing for a vector, or maps of one pixel, which are one.
 fn maps_of(activation: &LayerActivation) -> Option<[usize; 2]> {
-    let [height, width, _] = activation.shape.as_picture()?;
+    let [height, width, _] = activation.shape.as_image()?;
     (height * width > 1).then_some([height, width])
 }
 
@@ -132,14 +132,14 @@ fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Re
     (0..shown)
         .map(|channel| {
             let map = activation.map(channel);
-            let (picture, caption) = match MapStatus::of(&map) {
+            let (image, caption) = match MapStatus::of(&map) {
                 MapStatus::Dead => (hatched(width, height, zoom), format!("{channel} dead")),
                 MapStatus::Constant => {
-                    (style.picture(&map, width, height, extent)?, format!("{channel} all {:.3}", map[0]))
+                    (style.image(&map, width, height, extent)?, format!("{channel} all {:.3}", map[0]))
                 }
-                MapStatus::Alive => (style.picture(&map, width, height, extent)?, channel.to_string()),
+                MapStatus::Alive => (style.image(&map, width, height, extent)?, channel.to_string()),
             };
-            Ok(Cell::new(picture).caption(caption))
+            Ok(Cell::new(image).caption(caption))
         })
         .collect()
 }
@@ -147,7 +147,7 @@ fn map_cells(activation: &LayerActivation, style: &MapStyle, shown: usize) -> Re
 /// The units of a vector, each an image of one pixel.
 fn unit_cells(activation: &LayerActivation, style: &MapStyle, shown: usize, numbered: bool) -> Result<Vec<Cell>> {
     let values = &activation.values;
-    let all = style.picture(values, values.len(), 1, extent(values))?;
+    let all = style.image(values, values.len(), 1, extent(values))?;
     let cell = |unit: usize| {
         let cell = Cell::new(all.crop(unit, 0, 1, 1)?);
         Ok(if numbered { cell.caption(unit.to_string()) } else { cell })
@@ -174,8 +174,8 @@ mod tests {
         activation([8, 8, 2], (0..128).map(|i| if i % 2 == 0 { i as f32 } else { 0.0 }).collect())
     }
 
-    fn colours(picture: &Picture, left: usize, top: usize, width: usize, height: usize) -> Vec<[u8; 3]> {
-        let part = picture.crop(left, top, width, height).unwrap();
+    fn colours(image: &Image, left: usize, top: usize, width: usize, height: usize) -> Vec<[u8; 3]> {
+        let part = image.crop(left, top, width, height).unwrap();
         let mut found: Vec<[u8; 3]> = part.pixels().chunks_exact(3).map(|rgb| rgb.try_into().unwrap()).collect();
         found.sort_unstable();
         found.dedup();
@@ -205,8 +205,8 @@ mod tests {
         let bytes = |scale| {
             let style = MapStyle { scale, colormap: Colormap::Gray, channels: None };
             let of = |channel| {
-                let picture = style.picture(&two.map(channel), 2, 1, extent(&two.values)).unwrap();
-                (picture.pixel(0, 0)[0], picture.pixel(1, 0)[0])
+                let image = style.image(&two.map(channel), 2, 1, extent(&two.values)).unwrap();
+                (image.pixel(0, 0)[0], image.pixel(1, 0)[0])
             };
             [of(0), of(1)]
         };

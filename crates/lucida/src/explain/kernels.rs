@@ -1,7 +1,7 @@
 //! The kernels of a convolution as images: what a network has learned, as it is.
 
 use super::sheet::{enlarged, hatched, paste, stack, zoom_to};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::nn::{Network, Weight};
 use crate::plot::{Cell, Colormap, Grid, Normalize, Scope, color_scale, kernel_maps, short_number};
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels to look at;
 /// [`Error::Limit`] when the sheet would be too large.
-pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Picture> {
+pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Result<Image> {
     let node = network.find(layer)?;
     let Some((weight, shape)) = kernel(network, node) else {
         let others = layers_with_kernels(network);
@@ -71,19 +71,19 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
     let mut cells = Vec::new();
     for filter in 0..filters {
         for input in 0..per_filter.min(channels) {
-            let (picture, remark) = match dead(filter) {
+            let (image, remark) = match dead(filter) {
                 true => (hatched(width, height, zoom), " dead"),
                 false => (maps[filter * per_filter + input].clone(), ""),
             };
-            let picture = framed(&picture, zoom)?;
+            let image = framed(&image, zoom)?;
             cells.push(match alone {
-                true => Cell::new(picture).caption(format!("{filter}{remark}")),
-                false => Cell::new(picture).caption(format!("{filter} · {input}{remark}")),
+                true => Cell::new(image).caption(format!("{filter}{remark}")),
+                false => Cell::new(image).caption(format!("{filter} · {input}{remark}")),
             });
         }
         // Each filter begins a row.
         while !alone && cells.len() % columns != 0 {
-            cells.push(Cell::new(Picture::filled(1, 1, &[255; 3])));
+            cells.push(Cell::new(Image::filled(1, 1, &[255; 3])));
         }
     }
     let part = |shown: usize, all: usize, what: &str| {
@@ -102,22 +102,22 @@ pub fn kernel_sheet(network: &Network, layer: &str, style: &KernelStyle) -> Resu
 }
 
 /// A kernel enlarged, with a gray frame: its white must not be lost on the sheet's.
-fn framed(kernel: &Picture, zoom: usize) -> Result<Picture> {
+fn framed(kernel: &Image, zoom: usize) -> Result<Image> {
     let kernel = enlarged(&kernel.to_rgb(), zoom)?;
-    let mut framed = Picture::filled(kernel.width() + 2, kernel.height() + 2, &[190, 195, 202]);
+    let mut framed = Image::filled(kernel.width() + 2, kernel.height() + 2, &[190, 195, 202]);
     paste(&mut framed, &kernel, 1, 1);
     Ok(framed)
 }
 
 /// The color scale of a sheet, with the padding of its grid.
-fn scale(values: &[f32], style: &KernelStyle) -> Picture {
+fn scale(values: &[f32], style: &KernelStyle) -> Image {
     let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     let (least, most) = match style.scope {
         Scope::Shared => (short_number(-most), short_number(most)),
         Scope::Each => ("-max".to_owned(), "max of |weight| in each kernel".to_owned()),
     };
     let scale = color_scale(SCALE, [255; 3], |part| style.colormap.rgb(part), [&least, "0", &most]);
-    let mut padded = Picture::filled(scale.width() + 2 * 14, scale.height() + 14, &[255; 3]);
+    let mut padded = Image::filled(scale.width() + 2 * 14, scale.height() + 14, &[255; 3]);
     paste(&mut padded, &scale, 14, 0);
     padded
 }

@@ -158,7 +158,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::data::{LabelledImages, Mnist, Picture, Subset};
+    use crate::data::{Image, LabelledImages, Mnist, Subset};
     use crate::nn::applications;
 
     fn question<'a>(
@@ -188,7 +188,7 @@ mod tests {
         assert!(told.is_sorted() && told.last() == Some(&200), "{told:?}");
 
         let mut plan = Plan::builder(&network).output("conv2d_1").build().unwrap();
-        let layout = plan.output_shape(0).as_picture().unwrap();
+        let layout = plan.output_shape(0).as_image().unwrap();
         let mut all: Vec<Vec<(f32, usize)>> = vec![Vec::new(); layout[2]];
         for image in 0..set.len() {
             set.fill(image, &preprocessing, plan.input_mut()).unwrap();
@@ -237,8 +237,8 @@ mod tests {
             self.0.label(index)
         }
 
-        fn picture(&self, index: usize) -> Result<Picture> {
-            if (self.1)(index) { Err(Error::file("bad.jpg", "is damaged")) } else { self.0.picture(index) }
+        fn image(&self, index: usize) -> Result<Image> {
+            if (self.1)(index) { Err(Error::file("bad.jpg", "is damaged")) } else { self.0.image(index) }
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_cannot_be_read_are_skipped_and_named() {
+    fn images_that_cannot_be_read_are_skipped_and_named() {
         let (network, preprocessing) = (applications::mnist_cnn(8).unwrap(), Preprocessing::mnist());
         let question = question(&network, &preprocessing, &[0, 1]);
         let found = top_activations(&question, &few(|index| index % 3 == 1), &mut ()).unwrap();

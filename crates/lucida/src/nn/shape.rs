@@ -11,7 +11,7 @@ pub struct Shape(Vec<usize>);
 
 impl Shape {
     /// The shape of an image.
-    pub fn picture(height: usize, width: usize, channels: usize) -> Self {
+    pub fn image(height: usize, width: usize, channels: usize) -> Self {
         Self(vec![height, width, channels])
     }
 
@@ -37,7 +37,7 @@ impl Shape {
     }
 
     /// Height, width and channels, if it is the shape of an image.
-    pub fn as_picture(&self) -> Option<[usize; 3]> {
+    pub fn as_image(&self) -> Option<[usize; 3]> {
         self.0.as_slice().try_into().ok()
     }
 

@@ -1,14 +1,14 @@
 //! Images in a terminal.
 
-use crate::data::Picture;
+use crate::data::Image;
 
 /// The bit of each dot of a Braille character, row by row (Unicode, block `Braille Patterns`).
 const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
 /// An image as lines of Braille characters, each of which stands for two by four pixels: a pixel whose luma is above
 /// `threshold` is a dot. All lines are of one width.
-pub fn braille(picture: &Picture, threshold: u8) -> Vec<String> {
-    let gray = picture.to_gray();
+pub fn braille(image: &Image, threshold: u8) -> Vec<String> {
+    let gray = image.to_gray();
     let (width, height) = (gray.width(), gray.height());
     let character = |left: usize, top: usize| {
         let mut bits = 0;
@@ -34,17 +34,17 @@ mod tests {
         let expected = [['⠁', '⠈'], ['⠂', '⠐'], ['⠄', '⠠'], ['⡀', '⢀']];
         for (y, row) in expected.iter().enumerate() {
             for (x, character) in row.iter().enumerate() {
-                let mut picture = Picture::filled(2, 4, &[100]);
-                picture.pixel_mut(x, y)[0] = 101;
-                assert_eq!(braille(&picture, 100), [character.to_string()]);
+                let mut image = Image::filled(2, 4, &[100]);
+                image.pixel_mut(x, y)[0] = 101;
+                assert_eq!(braille(&image, 100), [character.to_string()]);
             }
         }
     }
 
     #[test]
     fn what_does_not_fill_a_character_is_blank() {
-        assert_eq!(braille(&Picture::filled(3, 5, &[255]), 0), ["⣿⡇", "⠉⠁"]);
-        assert_eq!(braille(&Picture::filled(28, 28, &[0, 0, 0]), 0), vec!["⠀".repeat(14); 7]);
-        assert!(braille(&Picture::filled(0, 0, &[0]), 0).is_empty());
+        assert_eq!(braille(&Image::filled(3, 5, &[255]), 0), ["⣿⡇", "⠉⠁"]);
+        assert_eq!(braille(&Image::filled(28, 28, &[0, 0, 0]), 0), vec!["⠀".repeat(14); 7]);
+        assert!(braille(&Image::filled(0, 0, &[0]), 0).is_empty());
     }
 }

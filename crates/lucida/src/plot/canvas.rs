@@ -5,7 +5,7 @@
 
 use super::Rgb;
 use super::text::{Mask, Weight};
-use crate::data::Picture;
+use crate::data::Image;
 
 /// A point in pixels from the top left corner.
 pub(super) type Point = (f32, f32);
@@ -20,25 +20,25 @@ pub(super) enum Anchor {
 
 /// An RGB image to draw on.
 pub(super) struct Canvas {
-    picture: Picture,
+    image: Image,
 }
 
 impl Canvas {
     pub(super) fn new(width: usize, height: usize, background: Rgb) -> Self {
-        Self { picture: Picture::filled(width, height, &background) }
+        Self { image: Image::filled(width, height, &background) }
     }
 
     /// To draw on an RGB image.
-    pub(super) fn on(picture: Picture) -> Self {
-        Self { picture }
+    pub(super) fn on(image: Image) -> Self {
+        Self { image }
     }
 
-    pub(super) fn into_picture(self) -> Picture {
-        self.picture
+    pub(super) fn into_image(self) -> Image {
+        self.image
     }
 
     fn blend(&mut self, x: usize, y: usize, colour: Rgb, part: f32) {
-        for (byte, wanted) in self.picture.pixel_mut(x, y).iter_mut().zip(colour) {
+        for (byte, wanted) in self.image.pixel_mut(x, y).iter_mut().zip(colour) {
             let from = f32::from(*byte);
             *byte = (from + (f32::from(wanted) - from) * part).round() as u8;
         }
@@ -51,15 +51,15 @@ impl Canvas {
             let to = (a.max(b) + reach).ceil().max(0.0) as usize;
             from.min(size)..to.min(size)
         };
-        (range(x0, x1, self.picture.width()), range(y0, y1, self.picture.height()))
+        (range(x0, x1, self.image.width()), range(y0, y1, self.image.height()))
     }
 
     /// Copies an image, each pixel `zoom` by `zoom`, with its top left corner at `(left, top)`; it must fit.
-    pub(super) fn paste(&mut self, picture: &Picture, left: usize, top: usize, zoom: usize) {
-        for y in 0..picture.height() * zoom {
-            for x in 0..picture.width() * zoom {
-                let to = self.picture.pixel_mut(left + x, top + y);
-                match picture.pixel(x / zoom, y / zoom) {
+    pub(super) fn paste(&mut self, image: &Image, left: usize, top: usize, zoom: usize) {
+        for y in 0..image.height() * zoom {
+            for x in 0..image.width() * zoom {
+                let to = self.image.pixel_mut(left + x, top + y);
+                match image.pixel(x / zoom, y / zoom) {
                     [gray] => to.fill(*gray),
                     rgb => to.copy_from_slice(rgb),
                 }
@@ -68,11 +68,11 @@ impl Canvas {
     }
 
     /// Copies an RGB image as ink on paper: what lies under its light parts is seen through them. It must fit.
-    pub(super) fn paste_ink(&mut self, picture: &Picture, left: usize, top: usize) {
-        for y in 0..picture.height() {
-            for x in 0..picture.width() {
-                let to = self.picture.pixel_mut(left + x, top + y);
-                for (byte, &ink) in to.iter_mut().zip(picture.pixel(x, y)) {
+    pub(super) fn paste_ink(&mut self, image: &Image, left: usize, top: usize) {
+        for y in 0..image.height() {
+            for x in 0..image.width() {
+                let to = self.image.pixel_mut(left + x, top + y);
+                for (byte, &ink) in to.iter_mut().zip(image.pixel(x, y)) {
                     *byte = (u16::from(*byte) * u16::from(ink) / 255) as u8;
                 }
             }
@@ -158,7 +158,7 @@ impl Canvas {
         for row in 0..mask.height {
             for column in 0..mask.width {
                 let (x, y) = (left + column as i64, top + row as i64);
-                if x >= 0 && y >= 0 && x < self.picture.width() as i64 && y < self.picture.height() as i64 {
+                if x >= 0 && y >= 0 && x < self.image.width() as i64 && y < self.image.height() as i64 {
                     self.blend(x as usize, y as usize, colour, mask.coverage[row * mask.width + column]);
                 }
             }
@@ -196,19 +196,19 @@ mod tests {
     const WHITE: Rgb = [255; 3];
     const BLACK: Rgb = [0; 3];
 
-    fn ink(picture: &Picture) -> f64 {
-        picture.pixels().iter().step_by(3).map(|&p| f64::from(255 - p) / 255.0).sum()
+    fn ink(image: &Image) -> f64 {
+        image.pixels().iter().step_by(3).map(|&p| f64::from(255 - p) / 255.0).sum()
     }
 
     #[test]
     fn a_rectangle_covers_its_area_to_the_part_of_a_pixel() {
         let mut canvas = Canvas::new(8, 8, WHITE);
         canvas.rect((1.0, 1.0), (3.5, 5.0), BLACK);
-        let picture = canvas.into_picture();
-        assert_eq!(picture.pixel(1, 1), BLACK);
-        assert_eq!(picture.pixel(3, 4), [128; 3]);
-        assert_eq!(picture.pixel(4, 1), WHITE);
-        assert!((ink(&picture) - 10.0).abs() < 0.05);
+        let image = canvas.into_image();
+        assert_eq!(image.pixel(1, 1), BLACK);
+        assert_eq!(image.pixel(3, 4), [128; 3]);
+        assert_eq!(image.pixel(4, 1), WHITE);
+        assert!((ink(&image) - 10.0).abs() < 0.05);
     }
 
     #[test]
@@ -216,13 +216,13 @@ mod tests {
         let mut canvas = Canvas::new(60, 60, WHITE);
         canvas.disc((30.0, 30.0), 20.0, BLACK);
         let area = std::f64::consts::PI * 400.0;
-        let got = ink(&canvas.into_picture());
+        let got = ink(&canvas.into_image());
         assert!((got - area).abs() < 0.01 * area, "{got} for {area}");
 
         let mut canvas = Canvas::new(60, 60, WHITE);
         canvas.line(&[(10.0, 10.0), (40.0, 50.0), (50.0, 50.0)], 4.0, BLACK);
         let area = (50.0 + 10.0) * 4.0 + std::f64::consts::PI * 4.0;
-        let got = ink(&canvas.into_picture());
+        let got = ink(&canvas.into_image());
         assert!((got - area).abs() < 0.03 * area, "{got} for {area}");
     }
 
@@ -230,9 +230,9 @@ mod tests {
     fn a_level_line_is_crisp() {
         let mut canvas = Canvas::new(6, 6, WHITE);
         canvas.line(&[(0.0, 3.2), (6.0, 3.2)], 1.0, BLACK);
-        let picture = canvas.into_picture();
+        let image = canvas.into_image();
         for y in 0..6 {
-            assert_eq!(picture.pixel(2, y), if y == 3 { BLACK } else { WHITE });
+            assert_eq!(image.pixel(2, y), if y == 3 { BLACK } else { WHITE });
         }
     }
 
@@ -242,8 +242,8 @@ mod tests {
             let mut canvas = Canvas::new(80, 20, WHITE);
             let line = Line { text: "HIH", size: 12.0, weight: Weight::Regular, anchor, upwards: false };
             canvas.text(&line, (40.0, 15.0), BLACK);
-            let picture = canvas.into_picture();
-            let dark: Vec<usize> = (0..80).filter(|&x| (0..20).any(|y| picture.pixel(x, y)[0] < 128)).collect();
+            let image = canvas.into_image();
+            let dark: Vec<usize> = (0..80).filter(|&x| (0..20).any(|y| image.pixel(x, y)[0] < 128)).collect();
             (dark[0], dark[dark.len() - 1])
         };
         assert!(columns(Anchor::Start).0 >= 40);
@@ -255,20 +255,20 @@ mod tests {
         let line = Line { text: "HIH", size: 12.0, weight: Weight::Regular, anchor: Anchor::Start, upwards: true };
         canvas.text(&line, (15.0, 40.0), BLACK);
         canvas.text(&line, (500.0, -900.0), BLACK);
-        let picture = canvas.into_picture();
-        let rows: Vec<usize> = (0..80).filter(|&y| (0..20).any(|x| picture.pixel(x, y)[0] < 128)).collect();
+        let image = canvas.into_image();
+        let rows: Vec<usize> = (0..80).filter(|&y| (0..20).any(|x| image.pixel(x, y)[0] < 128)).collect();
         assert!(rows[rows.len() - 1] < 40 && rows[0] > 5, "{rows:?}");
-        assert!((0..80).all(|y| (15..20).all(|x| picture.pixel(x, y) == WHITE)));
+        assert!((0..80).all(|y| (15..20).all(|x| image.pixel(x, y) == WHITE)));
     }
 
     #[test]
-    fn a_zoomed_picture_keeps_its_edges() {
+    fn a_zoomed_image_keeps_its_edges() {
         let mut canvas = Canvas::new(8, 6, WHITE);
-        canvas.paste(&Picture::new(2, 1, 1, vec![10, 20]).unwrap(), 1, 2, 3);
-        let picture = canvas.into_picture();
-        assert_eq!(picture.pixel(3, 4), [10; 3]);
-        assert_eq!(picture.pixel(4, 2), [20; 3]);
-        assert_eq!(picture.pixel(7, 2), WHITE);
-        assert_eq!(picture.pixel(1, 5), WHITE);
+        canvas.paste(&Image::new(2, 1, 1, vec![10, 20]).unwrap(), 1, 2, 3);
+        let image = canvas.into_image();
+        assert_eq!(image.pixel(3, 4), [10; 3]);
+        assert_eq!(image.pixel(4, 2), [20; 3]);
+        assert_eq!(image.pixel(7, 2), WHITE);
+        assert_eq!(image.pixel(1, 5), WHITE);
     }
 }

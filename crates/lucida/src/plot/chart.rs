@@ -208,6 +208,6 @@ mod tests {
             Chart::new("Calibration", "confidence", "accuracy").unit().diagonal().dots("b", points).dots("c", vec![]);
         assert!(!unit.figure().svg().contains("inf"));
         assert!(!Chart::new("None", "x", "y").line("a", vec![]).figure().svg().contains("NaN"));
-        Chart::new("One", "x", "y").line("a", vec![(2.0, 2.0)]).figure().picture(1.0).unwrap();
+        Chart::new("One", "x", "y").line("a", vec![(2.0, 2.0)]).figure().image(1.0).unwrap();
     }
 }

@@ -262,11 +262,11 @@ mod tests {
 
     #[test]
     fn a_correct_cell_is_blue_and_a_mistake_orange() {
-        let picture = Confusion::new(names(2), vec![99, 1, 0, 100]).unwrap().figure().picture(1.0).unwrap();
+        let image = Confusion::new(names(2), vec![99, 1, 0, 100]).unwrap().figure().image(1.0).unwrap();
         let layout = Layout::new(&names(2));
         let corner = |row: f64, column: f64| {
             let (x, y) = (layout.left + column * layout.cell + 4.0, layout.top + row * layout.cell + 4.0);
-            picture.pixel(x as usize, y as usize).to_vec()
+            image.pixel(x as usize, y as usize).to_vec()
         };
         let (right, wrong, none) = (corner(0.0, 0.0), corner(0.0, 1.0), corner(1.0, 0.0));
         assert!(right[2] > right[0] + 100, "{right:?}");
@@ -283,7 +283,7 @@ mod tests {
                 assert_eq!(confusion.accuracy(), None);
                 let figure = confusion.figure();
                 assert!(!figure.svg().contains("NaN"));
-                assert!(figure.picture(1.0).unwrap().width() > 50);
+                assert!(figure.image(1.0).unwrap().width() > 50);
             }
         }
         let huge = Confusion::new(names(2), vec![u64::MAX; 4]).unwrap();

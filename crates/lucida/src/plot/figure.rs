@@ -7,7 +7,7 @@ use super::canvas::{Anchor, Canvas, Line};
 use super::report::escape;
 use super::text::Weight;
 use super::{Rgb, check_size};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Error, Result, files};
 
 /// The fonts of an SVG's texts. The first is the one whose widths the layout is made for; it is wider than the others.
@@ -185,7 +185,7 @@ impl Figure {
     ///
     /// # Errors
     /// [`Error::Argument`] when `scale` is not above 0, [`Error::Limit`] when the image would be too large.
-    pub fn picture(&self, scale: f64) -> Result<Picture> {
+    pub fn image(&self, scale: f64) -> Result<Image> {
         if !scale.is_finite() || scale <= 0.0 {
             return Err(Error::argument(format!("a figure cannot be drawn at a scale of {scale}: it must be above 0")));
         }
@@ -213,7 +213,7 @@ impl Figure {
                 }
             }
         }
-        Ok(canvas.into_picture())
+        Ok(canvas.into_image())
     }
 
     /// The texts with their colors and what lies under them, for the tests of contrast.
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn svg_and_picture_show_the_same() {
+    fn svg_and_image_show_the_same() {
         let mut figure = Figure::new(20.0, 10.0, "a <square>");
         figure.rect(2.0, 2.0, 4.0, 4.0, Paint::Series(0));
         figure.text((1.0, 9.0), "a & b", Style::new(8.0, Paint::Ink).bold());
@@ -352,18 +352,18 @@ mod tests {
         assert!(svg.contains("<rect x=\"2\" y=\"2\" width=\"4\" height=\"4\" fill=\"#0072b2\"/>"), "{svg}");
         assert!(svg.contains(">a &amp; b</text>") && svg.contains("aria-label=\"a &lt;square&gt;\""), "{svg}");
         assert!(figure.inline_svg().contains("style=\"fill:var(--series-0,#0072b2)\""));
-        let picture = figure.picture(2.0).unwrap();
-        assert_eq!((picture.width(), picture.height(), picture.channels()), (40, 20, 3));
-        assert_eq!(picture.pixel(4, 4), [0, 114, 178]);
-        assert_eq!(picture.pixel(13, 4), [255; 3]);
+        let image = figure.image(2.0).unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (40, 20, 3));
+        assert_eq!(image.pixel(4, 4), [0, 114, 178]);
+        assert_eq!(image.pixel(13, 4), [255; 3]);
     }
 
     #[test]
     fn absurd_scales_are_refused() {
         let figure = Figure::new(20.0, 10.0, "");
         for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(figure.picture(scale), Err(Error::Argument(_))));
+            assert!(matches!(figure.image(scale), Err(Error::Argument(_))));
         }
-        assert!(matches!(figure.picture(1e6), Err(Error::Limit { .. })));
+        assert!(matches!(figure.image(1e6), Err(Error::Limit { .. })));
     }
 }

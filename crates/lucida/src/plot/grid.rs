@@ -3,7 +3,7 @@
 use super::canvas::{Anchor, Canvas, Line};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, width, wrap};
 use super::{Rgb, check_size, luminance, more_readable};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Error, Result};
 
 /// A caption that is wider than its image widens the cell up to this many times the size of the text.
@@ -15,15 +15,15 @@ const CAPTION_LINES: usize = 2;
 /// An image of a grid and its caption.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    picture: Picture,
+    image: Image,
     caption: String,
     flagged: bool,
 }
 
 impl Cell {
     /// An image without a caption.
-    pub fn new(picture: Picture) -> Self {
-        Self { picture, caption: String::new(), flagged: false }
+    pub fn new(image: Image) -> Self {
+        Self { image, caption: String::new(), flagged: false }
     }
 
     /// Text under the image; `\n` begins another line, and a line that is too wide goes on in the next one.
@@ -39,9 +39,9 @@ impl Cell {
     }
 }
 
-impl From<Picture> for Cell {
-    fn from(picture: Picture) -> Self {
-        Self::new(picture)
+impl From<Image> for Cell {
+    fn from(image: Image) -> Self {
+        Self::new(image)
     }
 }
 
@@ -121,7 +121,7 @@ impl Grid {
     /// # Errors
     /// [`Error::Argument`] when there are no images, no columns, a zoom of 0 or a text size outside 4 to 400;
     /// [`Error::Limit`] when the grid would be too large.
-    pub fn render(&self) -> Result<Picture> {
+    pub fn render(&self) -> Result<Image> {
         let layout = self.layout()?;
         let mut canvas = Canvas::new(layout.width, layout.height, self.background);
         let ink = more_readable(self.background, [27, 34, 44], [236, 240, 245]);
@@ -138,14 +138,14 @@ impl Grid {
         for (index, (cell, caption)) in self.cells.iter().zip(&layout.captions).enumerate() {
             let (row, column) = (index / layout.columns, index % layout.columns);
             let left = self.padding + column.saturating_mul(layout.cell_width.saturating_add(self.margin));
-            let row_height = (layout.picture_height + layout.text_height).saturating_add(self.margin);
+            let row_height = (layout.image_height + layout.text_height).saturating_add(self.margin);
             let top = self.padding + layout.head + row.saturating_mul(row_height);
-            let (width, height) = (cell.picture.width() * self.zoom, cell.picture.height() * self.zoom);
-            let (across, down) = ((layout.cell_width - width) / 2, (layout.picture_height - height) / 2);
-            canvas.paste(&cell.picture, left + across, top + down, self.zoom);
+            let (width, height) = (cell.image.width() * self.zoom, cell.image.height() * self.zoom);
+            let (across, down) = ((layout.cell_width - width) / 2, (layout.image_height - height) / 2);
+            canvas.paste(&cell.image, left + across, top + down, self.zoom);
 
             let middle = left as f32 + layout.cell_width as f32 / 2.0;
-            let first = (top + layout.picture_height) as f32 + (self.text_size * (ASCENT + GAP)).ceil();
+            let first = (top + layout.image_height) as f32 + (self.text_size * (ASCENT + GAP)).ceil();
             for (i, text) in caption.iter().enumerate() {
                 let (weight, anchor) = (cell.weight(), Anchor::Middle);
                 let line = Line { text, size: self.text_size, weight, anchor, upwards: false };
@@ -153,7 +153,7 @@ impl Grid {
                 canvas.text(&line, (middle, baseline), if cell.flagged { alarm } else { ink });
             }
         }
-        Ok(canvas.into_picture())
+        Ok(canvas.into_image())
     }
 
     fn title_size(&self) -> f32 {
@@ -174,16 +174,16 @@ impl Grid {
         }
         let columns = self.columns.min(self.cells.len());
         let rows = self.cells.len().div_ceil(columns);
-        let most = |length: fn(&Picture) -> usize| self.cells.iter().map(|c| length(&c.picture)).max().unwrap_or(0);
-        let picture_width = most(Picture::width).saturating_mul(self.zoom);
-        let picture_height = most(Picture::height).saturating_mul(self.zoom);
+        let most = |length: fn(&Image) -> usize| self.cells.iter().map(|c| length(&c.image)).max().unwrap_or(0);
+        let image_width = most(Image::width).saturating_mul(self.zoom);
+        let image_height = most(Image::height).saturating_mul(self.zoom);
         let caption_width = self
             .cells
             .iter()
             .flat_map(|c| c.caption.lines().map(|line| width(line, self.text_size, c.weight())))
             .fold(0.0, f32::max)
             .min(self.text_size * CAPTION_EMS);
-        let cell_width = picture_width.max(caption_width.ceil() as usize);
+        let cell_width = image_width.max(caption_width.ceil() as usize);
         let captions: Vec<Vec<String>> = self.cells.iter().map(|cell| self.lines(cell, cell_width)).collect();
         let text_height = match captions.iter().map(Vec::len).max().unwrap_or(0) {
             0 => 0,
@@ -206,9 +206,9 @@ impl Grid {
             0 => 0,
             lines => ((lines as f32 * self.title_size() * LINE_HEIGHT).ceil() as usize).saturating_add(self.margin),
         };
-        let height = along(rows, picture_height.saturating_add(text_height)).saturating_add(head);
+        let height = along(rows, image_height.saturating_add(text_height)).saturating_add(head);
         check_size("grid", width, height)?;
-        Ok(Layout { columns, cell_width, picture_height, text_height, head, width, height, title, captions })
+        Ok(Layout { columns, cell_width, image_height, text_height, head, width, height, title, captions })
     }
 
     /// The lines of a caption in a cell of this width.
@@ -231,7 +231,7 @@ const GAP: f32 = 0.3;
 struct Layout {
     columns: usize,
     cell_width: usize,
-    picture_height: usize,
+    image_height: usize,
     text_height: usize,
     head: usize,
     width: usize,
@@ -244,16 +244,16 @@ struct Layout {
 mod tests {
     use super::*;
 
-    fn digits(count: usize) -> Vec<Picture> {
-        (0..count).map(|i| Picture::filled(28, 28, &[i as u8 * 20])).collect()
+    fn digits(count: usize) -> Vec<Image> {
+        (0..count).map(|i| Image::filled(28, 28, &[i as u8 * 20])).collect()
     }
 
-    fn rendered(grid: &Grid) -> Picture {
+    fn rendered(grid: &Grid) -> Image {
         grid.render().unwrap()
     }
 
-    fn size(picture: &Picture) -> (usize, usize) {
-        (picture.width(), picture.height())
+    fn size(image: &Image) -> (usize, usize) {
+        (image.width(), image.height())
     }
 
     #[test]
@@ -268,16 +268,16 @@ mod tests {
 
     #[test]
     fn pixels_are_where_they_belong() {
-        let picture = rendered(&Grid::new(digits(10)).columns(4).background([1, 2, 3]));
+        let image = rendered(&Grid::new(digits(10)).columns(4).background([1, 2, 3]));
         // Image 5 is in the second row and column.
-        assert_eq!(picture.pixel(33, 33), [100; 3]);
-        assert_eq!(picture.pixel(60, 60), [100; 3]);
-        assert_eq!(picture.pixel(32, 33), [1, 2, 3]);
-        assert_eq!(picture.pixel(61, 60), [1, 2, 3]);
-        assert_eq!(picture.pixel(126, 93), [1, 2, 3]);
+        assert_eq!(image.pixel(33, 33), [100; 3]);
+        assert_eq!(image.pixel(60, 60), [100; 3]);
+        assert_eq!(image.pixel(32, 33), [1, 2, 3]);
+        assert_eq!(image.pixel(61, 60), [1, 2, 3]);
+        assert_eq!(image.pixel(126, 93), [1, 2, 3]);
 
-        let small = Picture::filled(2, 2, &[9, 8, 7]);
-        let mixed = rendered(&Grid::new([Picture::filled(4, 6, &[0]), small]));
+        let small = Image::filled(2, 2, &[9, 8, 7]);
+        let mixed = rendered(&Grid::new([Image::filled(4, 6, &[0]), small]));
         assert_eq!(mixed.pixel(10, 2), [9, 8, 7]);
         assert_eq!(mixed.pixel(9, 2), [255; 3]);
         assert_eq!(mixed.pixel(10, 1), [255; 3]);
@@ -288,7 +288,7 @@ mod tests {
         let cells = |flagged| digits(2).into_iter().map(move |d| Cell::new(d).caption("7  99.9 %").flagged(flagged));
         let plain = rendered(&Grid::new(cells(false)));
         assert!(plain.height() >= 28 + 12 && plain.width() > 2 * 50, "{:?}", size(&plain));
-        let red = |picture: &Picture| picture.pixels().chunks_exact(3).filter(|p| p[0] > 180 && p[1] < 60).count();
+        let red = |image: &Image| image.pixels().chunks_exact(3).filter(|p| p[0] > 180 && p[1] < 60).count();
         assert_eq!(red(&plain), 0);
         let dark = plain.pixels().chunks_exact(3).skip(plain.width() * 28).filter(|p| p[0] < 100).count();
         assert!(dark > 50, "{dark}");

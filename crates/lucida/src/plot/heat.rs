@@ -5,7 +5,7 @@
 //! image is seen as it is.
 
 use super::{Colormap, Rgb, check_size, color_scale, short_number};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Error, Result};
 
 /// The part of the values that may lie beyond the full color: one pixel far above all others would leave the rest of the map
@@ -37,7 +37,7 @@ pub struct HeatScale {
 /// A map over the image that it is about.
 #[derive(Debug, Clone)]
 pub struct HeatOverlay<'a> {
-    picture: &'a Picture,
+    image: &'a Image,
     values: &'a [f32],
     heat: Heat,
     smooth: bool,
@@ -46,8 +46,8 @@ pub struct HeatOverlay<'a> {
 
 impl<'a> HeatOverlay<'a> {
     /// A map of one value for each pixel, row by row.
-    pub fn new(picture: &'a Picture, values: &'a [f32], heat: Heat) -> Self {
-        Self { picture, values, heat, smooth: false, zoom: 1 }
+    pub fn new(image: &'a Image, values: &'a [f32], heat: Heat) -> Self {
+        Self { image, values, heat, smooth: false, zoom: 1 }
     }
 
     /// Whether the values between those of the pixels are interpolated, for a map that is coarser than the image; else
@@ -62,8 +62,8 @@ impl<'a> HeatOverlay<'a> {
     }
 
     /// The zoom at which an image of few pixels is large enough to look at: its longer side at least 224 pixels.
-    pub fn zoom_for(picture: &Picture) -> usize {
-        224_usize.div_ceil(picture.width().max(picture.height()).max(1))
+    pub fn zoom_for(image: &Image) -> usize {
+        224_usize.div_ceil(image.width().max(image.height()).max(1))
     }
 
     /// The value of the full color.
@@ -73,7 +73,7 @@ impl<'a> HeatOverlay<'a> {
 
     /// The color scale of the map, `width` pixels wide, over mid-gray: from 0, or the negated value of the full color for
     /// signed maps, to that value. Values beyond it have its color.
-    pub fn scale(&self, width: usize) -> Picture {
+    pub fn scale(&self, width: usize) -> Image {
         let [low, full] = self.scale_values().map(short_number);
         let middle = if self.heat == Heat::Signed { "0" } else { "" };
         color_scale(width, [255; 3], |part| self.scale_color(part), [&low, middle, &full])
@@ -109,8 +109,8 @@ impl<'a> HeatOverlay<'a> {
     /// # Errors
     /// [`Error::Argument`] when there is not one value for each pixel, or the zoom is 0; [`Error::Limit`] when the image
     /// would be too large.
-    pub fn render(&self) -> Result<Picture> {
-        let (width, height) = (self.picture.width(), self.picture.height());
+    pub fn render(&self) -> Result<Image> {
+        let (width, height) = (self.image.width(), self.image.height());
         if self.values.len() != width * height || self.zoom == 0 {
             let (values, zoom) = (self.values.len(), self.zoom);
             return Err(Error::argument(format!(
@@ -127,7 +127,7 @@ impl<'a> HeatOverlay<'a> {
             _ => 0.0,
         };
         let strengths: Vec<f32> = self.values.iter().map(|&value| strength(value)).collect();
-        let grays: Vec<f32> = self.picture.pixels().chunks_exact(self.picture.channels()).map(luma).collect();
+        let grays: Vec<f32> = self.image.pixels().chunks_exact(self.image.channels()).map(luma).collect();
         let (down, across) = (taps(height, self.zoom, self.smooth), taps(width, self.zoom, self.smooth));
         let mut pixels = Vec::with_capacity(wide * high * 3);
         for (y, &(top, bottom, below)) in down.iter().enumerate() {
@@ -138,7 +138,7 @@ impl<'a> HeatOverlay<'a> {
                 pixels.extend(self.colour(value, gray));
             }
         }
-        Picture::new(wide, high, 3, pixels)
+        Image::new(wide, high, 3, pixels)
     }
 
     /// The color of a value, over a gray of 0 to 1.
@@ -201,14 +201,14 @@ fn taps(size: usize, zoom: usize, smooth: bool) -> Vec<(usize, usize, f32)> {
 mod tests {
     use super::*;
 
-    fn gray(levels: &[u8]) -> Picture {
-        Picture::new(levels.len(), 1, 1, levels.to_vec()).unwrap()
+    fn gray(levels: &[u8]) -> Image {
+        Image::new(levels.len(), 1, 1, levels.to_vec()).unwrap()
     }
 
     #[test]
-    fn signs_have_their_colours_and_zero_shows_the_picture() {
-        let picture = gray(&[0, 255, 0, 255, 0]);
-        let map = HeatOverlay::new(&picture, &[0.0, 0.0, 2.0, -2.0, f32::NAN], Heat::Signed).render().unwrap();
+    fn signs_have_their_colours_and_zero_shows_the_image() {
+        let image = gray(&[0, 255, 0, 255, 0]);
+        let map = HeatOverlay::new(&image, &[0.0, 0.0, 2.0, -2.0, f32::NAN], Heat::Signed).render().unwrap();
         assert_eq!(map.pixel(0, 0), [158; 3]);
         assert_eq!(map.pixel(1, 0), [255; 3]);
         let (red, blue) = (map.pixel(2, 0), map.pixel(3, 0));
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn positive_values_grow_lighter() {
-        let picture = gray(&[128; 5]);
-        let overlay = HeatOverlay::new(&picture, &[3.0, 4.0, 5.0, 6.0, 7.0], Heat::Positive);
+        let image = gray(&[128; 5]);
+        let overlay = HeatOverlay::new(&image, &[3.0, 4.0, 5.0, 6.0, 7.0], Heat::Positive);
         assert_eq!(overlay.full(), 7.0);
         let map = overlay.render().unwrap();
         // 255 (0.04 + 128 / 255 (0.62 - 0.04)) is 84.4.
@@ -230,14 +230,14 @@ mod tests {
 
     #[test]
     fn scales_have_the_colors_of_their_maps() {
-        let picture = gray(&[128; 3]);
-        let signed = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale(101);
+        let image = gray(&[128; 3]);
+        let signed = HeatOverlay::new(&image, &[-1.0, 0.0, 2.0], Heat::Signed).scale(101);
         let [blue, middle, red] = [0, 50, 100].map(|x| signed.pixel(x, 5));
         assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
         assert_eq!(middle[0], middle[2]);
-        let positive = HeatOverlay::new(&picture, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
+        let positive = HeatOverlay::new(&image, &[0.0, 1.0, 2.0], Heat::Positive).scale(101);
         assert!(positive.pixel(100, 5)[0] > positive.pixel(0, 5)[0] + 60);
-        let numbers = HeatOverlay::new(&picture, &[-1.0, 0.0, 2.0], Heat::Signed).scale_colors(3);
+        let numbers = HeatOverlay::new(&image, &[-1.0, 0.0, 2.0], Heat::Signed).scale_colors(3);
         assert_eq!(
             numbers,
             HeatScale {
@@ -251,19 +251,19 @@ mod tests {
     fn an_outlier_does_not_blank_the_rest() {
         let mut values: Vec<f32> = (0..1000).map(|i| i as f32 / 1000.0).collect();
         values[3] = 1e6;
-        let picture = Picture::filled(1000, 1, &[0]);
-        assert!((0.98..1.0).contains(&HeatOverlay::new(&picture, &values, Heat::Signed).full()));
+        let image = Image::filled(1000, 1, &[0]);
+        assert!((0.98..1.0).contains(&HeatOverlay::new(&image, &values, Heat::Signed).full()));
         // Where nearly all is blank, what there is is the full color.
         let mut point = vec![0.0; 1000];
         point[5] = 7.0;
-        assert_eq!(HeatOverlay::new(&picture, &point, Heat::Positive).full(), 7.0);
+        assert_eq!(HeatOverlay::new(&image, &point, Heat::Positive).full(), 7.0);
     }
 
     #[test]
     fn zoomed_maps_are_squares_or_smooth() {
-        let picture = gray(&[0, 0]);
+        let image = gray(&[0, 0]);
         let row = |smooth| {
-            let map = HeatOverlay::new(&picture, &[0.0, 1.0], Heat::Positive).zoom(4).smooth(smooth).render().unwrap();
+            let map = HeatOverlay::new(&image, &[0.0, 1.0], Heat::Positive).zoom(4).smooth(smooth).render().unwrap();
             assert_eq!((map.width(), map.height()), (8, 4));
             (0..8).map(|x| map.pixel(x, 2)[0]).collect::<Vec<_>>()
         };
@@ -271,20 +271,20 @@ mod tests {
         assert!(sharp[..4].iter().all(|&red| red == sharp[0]) && sharp[4..].iter().all(|&red| red == sharp[4]));
         let smooth = row(true);
         assert!(smooth[2..6].windows(2).all(|pair| pair[0] < pair[1]), "{smooth:?}");
-        assert_eq!(HeatOverlay::zoom_for(&Picture::filled(28, 20, &[0])), 8);
-        assert_eq!(HeatOverlay::zoom_for(&Picture::filled(299, 299, &[0])), 1);
+        assert_eq!(HeatOverlay::zoom_for(&Image::filled(28, 20, &[0])), 8);
+        assert_eq!(HeatOverlay::zoom_for(&Image::filled(299, 299, &[0])), 1);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let picture = gray(&[0, 0]);
-        assert!(matches!(HeatOverlay::new(&picture, &[1.0], Heat::Signed).render(), Err(Error::Argument(_))));
-        assert!(HeatOverlay::new(&picture, &[1.0; 2], Heat::Signed).zoom(0).render().is_err());
-        let huge = HeatOverlay::new(&picture, &[1.0; 2], Heat::Signed).zoom(usize::MAX).render();
+        let image = gray(&[0, 0]);
+        assert!(matches!(HeatOverlay::new(&image, &[1.0], Heat::Signed).render(), Err(Error::Argument(_))));
+        assert!(HeatOverlay::new(&image, &[1.0; 2], Heat::Signed).zoom(0).render().is_err());
+        let huge = HeatOverlay::new(&image, &[1.0; 2], Heat::Signed).zoom(usize::MAX).render();
         assert!(matches!(huge, Err(Error::Limit { .. })));
         for heat in [Heat::Signed, Heat::Positive] {
-            HeatOverlay::new(&picture, &[f32::NAN, f32::INFINITY], heat).render().unwrap();
-            HeatOverlay::new(&picture, &[0.0, 0.0], heat).render().unwrap();
+            HeatOverlay::new(&image, &[f32::NAN, f32::INFINITY], heat).render().unwrap();
+            HeatOverlay::new(&image, &[0.0, 0.0], heat).render().unwrap();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Images of numbers: color maps, grids, curves, matrices, and the report that binds them.
 //!
-//! Everything here draws what it is given and knows no network. Rasters are [`Picture`]s; line
+//! Everything here draws what it is given and knows no network. Rasters are [`Image`]s; line
 //! drawings are [`Figure`]s, which become SVG for a page and an image for a file from the same description.
 //!
 //! The drawing is done here, in a few hundred lines, rather than by a chart library. Kuva 0.6 was tried first: in its
@@ -41,7 +41,7 @@ pub use scale::{box_label, color_scale};
 pub use scatter::Scatter;
 pub use ticks::short_number;
 
-use crate::data::Picture;
+use crate::data::Image;
 
 /// A color: red, green, blue, each 0 to 255.
 pub type Rgb = [u8; 3];
@@ -82,8 +82,8 @@ const NUMBER_SIZE: f32 = 13.0;
 
 /// Writes the number of each box at its upper left corner (x, y), in `ink` on black. A number that would lie on another
 /// goes below it.
-pub(crate) fn number_boxes(picture: Picture, numbers: &[(usize, [usize; 2])], ink: Rgb) -> Picture {
-    let mut canvas = canvas::Canvas::on(picture);
+pub(crate) fn number_boxes(image: Image, numbers: &[(usize, [usize; 2])], ink: Rgb) -> Image {
+    let mut canvas = canvas::Canvas::on(image);
     let height = NUMBER_SIZE * text::LINE_HEIGHT;
     let mut taken: Vec<[f32; 3]> = Vec::new();
     for (number, corner) in numbers {
@@ -101,5 +101,5 @@ pub(crate) fn number_boxes(picture: Picture, numbers: &[(usize, [usize; 2])], in
         let line = canvas::Line { text: &number, size, weight, anchor, upwards: false };
         canvas.text(&line, (left + 3.0, top + (size * text::ASCENT).ceil()), ink);
     }
-    canvas.into_picture()
+    canvas.into_image()
 }

@@ -1,7 +1,7 @@
 //! From floats to images: activations, kernels, heat maps.
 
 use super::{Colormap, Rgb};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Error, Result};
 
 /// How floats become numbers between 0 and 1. NaN stays NaN; the extent ignores NaN and the infinities.
@@ -77,9 +77,9 @@ pub fn float_map(
     height: usize,
     normalize: Normalize,
     colormap: Colormap,
-) -> Result<Picture> {
+) -> Result<Image> {
     check_len(values, &[height, width])?;
-    Picture::new(width, height, 3, colormap.apply(&normalize.apply(values)))
+    Image::new(width, height, 3, colormap.apply(&normalize.apply(values)))
 }
 
 /// An image of floats that are colors, `height * width * 3` values (height, width, channel). A pixel with a NaN
@@ -87,20 +87,20 @@ pub fn float_map(
 ///
 /// # Errors
 /// [`Error::Argument`] when the number of values is another.
-pub fn float_rgb(values: &[f32], width: usize, height: usize, normalize: Normalize) -> Result<Picture> {
+pub fn float_rgb(values: &[f32], width: usize, height: usize, normalize: Normalize) -> Result<Image> {
     check_len(values, &[height, width, 3])?;
     let (low, span) = normalize.extent(values);
-    rgb_picture(&scale(values, low, span), width, height)
+    rgb_image(&scale(values, low, span), width, height)
 }
 
-fn rgb_picture(unit: &[f32], width: usize, height: usize) -> Result<Picture> {
+fn rgb_image(unit: &[f32], width: usize, height: usize) -> Result<Image> {
     let pixel = |rgb: &[f32]| -> Rgb {
         if rgb.iter().any(|v| v.is_nan()) {
             return Colormap::NAN;
         }
         [0, 1, 2].map(|c| (rgb[c] * 255.0).round() as u8)
     };
-    Picture::new(width, height, 3, unit.chunks_exact(3).flat_map(pixel).collect())
+    Image::new(width, height, 3, unit.chunks_exact(3).flat_map(pixel).collect())
 }
 
 /// An image of each channel of one activation, `height * width * channels` values (height, width, channel).
@@ -113,14 +113,14 @@ pub fn channel_maps(
     normalize: Normalize,
     scope: Scope,
     colormap: Colormap,
-) -> Result<Vec<Picture>> {
+) -> Result<Vec<Image>> {
     check_len(values, &[height, width, channels])?;
     let shared = normalize.extent(values);
     (0..channels)
         .map(|channel| {
             let map: Vec<f32> = values.iter().skip(channel).step_by(channels).copied().collect();
             let (low, span) = if scope == Scope::Shared { shared } else { normalize.extent(&map) };
-            Picture::new(width, height, 3, colormap.apply(&scale(&map, low, span)))
+            Image::new(width, height, 3, colormap.apply(&scale(&map, low, span)))
         })
         .collect()
 }
@@ -139,26 +139,26 @@ pub fn kernel_maps(
     normalize: Normalize,
     scope: Scope,
     colormap: Colormap,
-) -> Result<Vec<Picture>> {
+) -> Result<Vec<Image>> {
     check_len(values, &shape)?;
     let [height, width, inputs, outputs] = shape;
     let shared = normalize.extent(values);
     let extent = |map: &[f32]| if scope == Scope::Shared { shared } else { normalize.extent(map) };
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for output in 0..outputs {
         let filter: Vec<f32> = values.iter().skip(output).step_by(outputs).copied().collect();
         if inputs == 3 {
             let (low, span) = extent(&filter);
-            pictures.push(rgb_picture(&scale(&filter, low, span), width, height)?);
+            images.push(rgb_image(&scale(&filter, low, span), width, height)?);
             continue;
         }
         for input in 0..inputs {
             let map: Vec<f32> = filter.iter().skip(input).step_by(inputs).copied().collect();
             let (low, span) = extent(&map);
-            pictures.push(Picture::new(width, height, 3, colormap.apply(&scale(&map, low, span)))?);
+            images.push(Image::new(width, height, 3, colormap.apply(&scale(&map, low, span)))?);
         }
     }
-    Ok(pictures)
+    Ok(images)
 }
 
 fn check_len(values: &[f32], shape: &[usize]) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::canvas::{Anchor, Canvas, Line};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, width};
 use super::{Rgb, more_readable};
-use crate::data::Picture;
+use crate::data::Image;
 
 /// The height of the strip in pixels.
 const STRIP: usize = 10;
@@ -11,7 +11,7 @@ const TEXT: f32 = 11.0;
 
 /// A strip of colors `wide` pixels wide, from the left end (0) to the right one (1), and under it the labels of values at
 /// its left end, in its middle, and at its right end. An empty label is left out.
-pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, labels: [&str; 3]) -> Picture {
+pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, labels: [&str; 3]) -> Image {
     let height = STRIP + 3 + (TEXT * LINE_HEIGHT).ceil() as usize;
     let ink = more_readable(background, [27, 34, 44], [236, 240, 245]);
     let mut canvas = Canvas::new(wide, height, background);
@@ -26,19 +26,19 @@ pub fn color_scale(wide: usize, background: Rgb, color: impl Fn(f32) -> Rgb, lab
         let line = Line { text, size: TEXT, weight: Weight::Regular, anchor, upwards: false };
         canvas.text(&line, (x, baseline), ink);
     }
-    canvas.into_picture()
+    canvas.into_image()
 }
 
 /// Writes the label of a box onto an RGB image: above the box's top edge at its left one (`[top, left]`), or inside of it
 /// where there is no room above; never beyond the image's right edge.
-pub fn box_label(picture: Picture, text: &str, [top, left]: [usize; 2], color: Rgb) -> Picture {
+pub fn box_label(image: Image, text: &str, [top, left]: [usize; 2], color: Rgb) -> Image {
     let (height, wide) = (TEXT * LINE_HEIGHT, width(text, TEXT, Weight::Bold));
     let baseline = if top as f32 >= height { top as f32 - 4.0 } else { top as f32 + height };
-    let x = (left as f32 + 3.0).min(picture.width() as f32 - wide - 3.0).max(0.0);
+    let x = (left as f32 + 3.0).min(image.width() as f32 - wide - 3.0).max(0.0);
     let line = Line { text, size: TEXT, weight: Weight::Bold, anchor: Anchor::Start, upwards: false };
-    let mut canvas = Canvas::on(picture);
+    let mut canvas = Canvas::on(image);
     canvas.text(&line, (x, baseline), color);
-    canvas.into_picture()
+    canvas.into_image()
 }
 
 #[cfg(test)]
@@ -60,10 +60,10 @@ mod tests {
     }
 
     #[test]
-    fn labels_stay_on_the_picture() {
+    fn labels_stay_on_the_image() {
         let inked = |at: [usize; 2]| {
-            let picture = box_label(Picture::filled(120, 60, &[0; 3]), "conv2d 3x3", at, [255; 3]);
-            let lit = |&at: &usize| picture.pixel(at % 120, at / 120)[0] > 128;
+            let image = box_label(Image::filled(120, 60, &[0; 3]), "conv2d 3x3", at, [255; 3]);
+            let lit = |&at: &usize| image.pixel(at % 120, at / 120)[0] > 128;
             let rows: Vec<usize> = (0..120 * 60).filter(lit).map(|at| at / 120).collect();
             (rows.first().copied(), rows.last().copied(), rows.len())
         };

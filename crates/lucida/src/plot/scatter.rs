@@ -6,7 +6,7 @@ use super::canvas::{Anchor, Canvas, Line};
 use super::report::{base64, escape};
 use super::text::{ASCENT, LINE_HEIGHT, Weight, elide, width};
 use super::{Rgb, check_size, png_bytes};
-use crate::data::{Filter, Fit, Picture};
+use crate::data::{Filter, Fit, Image};
 use crate::{Error, Result};
 
 const INK: Rgb = [27, 34, 44];
@@ -122,7 +122,7 @@ impl Scatter {
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such point or an image is empty.
-    pub fn picture(&self, thumbnails: &[(usize, Picture)]) -> Result<Picture> {
+    pub fn image(&self, thumbnails: &[(usize, Image)]) -> Result<Image> {
         let (width, height) = (self.width().ceil() as usize, self.height().ceil() as usize);
         check_size("map", width, height)?;
         let mut canvas = Canvas::new(width, height, BACKGROUND);
@@ -130,11 +130,11 @@ impl Scatter {
         for (&(x, y), &class) in self.points.iter().zip(&self.classes) {
             canvas.disc(((left + x) as f32, (top + y) as f32), RADIUS as f32, pale(self.colour(class)));
         }
-        for (index, picture) in thumbnails {
-            let small = self.small(*index, picture)?;
+        for (index, image) in thumbnails {
+            let small = self.small(*index, image)?;
             let (x, y) = self.corner(*index);
             let (x, y) = ((left + x) as usize, (top + y) as usize);
-            if is_ink_on_black(picture) {
+            if is_ink_on_black(image) {
                 canvas.paste_ink(&small, x, y);
             } else {
                 canvas.paste(&small, x, y, 1);
@@ -151,14 +151,14 @@ impl Scatter {
             let at = (x as f32 + LABEL, y as f32 + LABEL * ASCENT / 2.0);
             text(&name, LABEL, Weight::Regular, at, &mut canvas);
         }
-        Ok(canvas.into_picture())
+        Ok(canvas.into_image())
     }
 
     /// The map as an SVG file that needs no other: the images are inside.
     ///
     /// # Errors
-    /// As [`Scatter::picture`].
-    pub fn svg(&self, thumbnails: &[(usize, Picture)]) -> Result<String> {
+    /// As [`Scatter::image`].
+    pub fn svg(&self, thumbnails: &[(usize, Image)]) -> Result<String> {
         let (width, height, left, top) = (self.width(), self.height(), PADDING, self.top());
         let title = escape(&self.title);
         let mut svg = format!(
@@ -181,11 +181,11 @@ impl Scatter {
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"{fill}\"><title>{name}</title></circle>"
             );
         }
-        for (index, picture) in thumbnails {
-            let data = base64(&png_bytes(&self.small(*index, picture)?)?);
+        for (index, image) in thumbnails {
+            let data = base64(&png_bytes(&self.small(*index, image)?)?);
             let (x, y) = self.corner(*index);
             let (x, y, size, name) = (left + x, top + y, self.thumbnail, self.name(*index));
-            let blend = if is_ink_on_black(picture) { " style=\"mix-blend-mode:multiply\"" } else { "" };
+            let blend = if is_ink_on_black(image) { " style=\"mix-blend-mode:multiply\"" } else { "" };
             let _ = writeln!(
                 svg,
                 "<image{blend} x=\"{x:.0}\" y=\"{y:.0}\" width=\"{size}\" height=\"{size}\" \
@@ -220,21 +220,21 @@ impl Scatter {
 
     /// An image at the size of a small one, in the color of its class: light ink on black, as digits are, becomes ink of
     /// that color on white; any other image gets a frame.
-    fn small(&self, index: usize, picture: &Picture) -> Result<Picture> {
+    fn small(&self, index: usize, image: &Image) -> Result<Image> {
         let Some(&class) = self.classes.get(index) else {
             return Err(Error::argument(format!("a map of {} points has no point {index}", self.classes.len())));
         };
         let colour = self.colour(class);
         let size = self.thumbnail_size();
-        if is_ink_on_black(picture) {
-            let small = picture.fit(size, size, Fit::Pad, Filter::Bilinear)?;
+        if is_ink_on_black(image) {
+            let small = image.fit(size, size, Fit::Pad, Filter::Bilinear)?;
             let shade = |ink: u8, to: u8| (255 - u16::from(ink) * u16::from(255 - to) / 255) as u8;
             let pixels = small.pixels().iter().flat_map(|&ink| colour.map(|to| shade(ink, to))).collect();
-            return Picture::new(size, size, 3, pixels);
+            return Image::new(size, size, 3, pixels);
         }
         let frame = if size > 24 { 2 } else { 1 };
-        let inner = picture.to_rgb().fit(size - 2 * frame, size - 2 * frame, Fit::Crop, Filter::Bilinear)?;
-        let mut framed = Picture::filled(size, size, &colour);
+        let inner = image.to_rgb().fit(size - 2 * frame, size - 2 * frame, Fit::Crop, Filter::Bilinear)?;
+        let mut framed = Image::filled(size, size, &colour);
         for y in 0..inner.height() {
             for x in 0..inner.width() {
                 framed.pixel_mut(x + frame, y + frame).copy_from_slice(inner.pixel(x, y));
@@ -295,9 +295,9 @@ impl Scatter {
 }
 
 /// Whether an image is gray and black at its edge.
-fn is_ink_on_black(picture: &Picture) -> bool {
-    let (width, height) = (picture.width(), picture.height());
-    if picture.channels() != 1 || width < 3 || height < 3 {
+fn is_ink_on_black(image: &Image) -> bool {
+    let (width, height) = (image.width(), image.height());
+    if image.channels() != 1 || width < 3 || height < 3 {
         return false;
     }
     let row = |y: usize| (0..width).map(move |x| (x, y));
@@ -305,7 +305,7 @@ fn is_ink_on_black(picture: &Picture) -> bool {
     let edge = row(0).chain(row(height - 1)).chain(column(0)).chain(column(width - 1));
     let (mut sum, mut count) = (0_usize, 0_usize);
     edge.for_each(|(x, y)| {
-        sum += usize::from(picture.pixel(x, y)[0]);
+        sum += usize::from(image.pixel(x, y)[0]);
         count += 1;
     });
     sum < 16 * count

@@ -2,7 +2,7 @@
 
 use super::DemoResult;
 use super::painting::{self, Painting};
-use crate::data::{Dataset, Limits, Picture, Preprocessing};
+use crate::data::{Dataset, Image, Limits, Preprocessing};
 use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
 use crate::explain::{
     self, ClassScore, DeconvFigure, Deconvnet, Explained, Explainer, MapStyle, TopActivationQuery, activations,
@@ -68,9 +68,9 @@ impl Default for Depth {
 pub(super) struct Deconstruction {
     classes: Vec<(Maximized, String, f32)>,
     filters: Vec<(&'static str, Vec<Maximized>)>,
-    maps: Picture,
-    explanations: Vec<(String, Picture)>,
-    figure: Picture,
+    maps: Image,
+    explanations: Vec<(String, Image)>,
+    figure: Image,
     photo: Photo,
     painting: Painting,
 }
@@ -78,9 +78,9 @@ pub(super) struct Deconstruction {
 /// What VGG16 makes of the cat.
 #[derive(Debug)]
 struct Photo {
-    maps: Picture,
-    projections: Picture,
-    filters: Vec<(usize, Picture)>,
+    maps: Image,
+    projections: Image,
+    filters: Vec<(usize, Image)>,
 }
 
 impl Deconstruction {
@@ -109,21 +109,21 @@ impl Deconstruction {
     }
 
     /// The images under the names of their files.
-    pub(super) fn pictures(&self) -> Result<Vec<(&'static str, Picture)>> {
+    pub(super) fn images(&self) -> Result<Vec<(&'static str, Image)>> {
         let classes = self.classes.iter().map(|(found, class, probability)| {
-            Cell::new(found.picture.clone()).caption(format!("{class}\n{}", percent(*probability)))
+            Cell::new(found.image.clone()).caption(format!("{class}\n{}", percent(*probability)))
         });
         let filters = self.filters.iter().flat_map(|(layer, found)| {
             found
                 .iter()
                 .enumerate()
-                .map(move |(filter, found)| Cell::new(found.picture.clone()).caption(format!("{layer}\n{filter}")))
+                .map(move |(filter, found)| Cell::new(found.image.clone()).caption(format!("{layer}\n{filter}")))
         });
         let sheet = |cells: Vec<Cell>, columns: usize| {
             Grid::new(cells).columns(columns).zoom(3).margin(12).padding(16).render()
         };
-        let explanations = self.explanations.iter().map(|(_, picture)| Cell::new(picture.clone()));
-        let pictures = [
+        let explanations = self.explanations.iter().map(|(_, image)| Cell::new(image.clone()));
+        let images = [
             sheet(classes.collect(), 10)?,
             sheet(filters.collect(), 12)?,
             self.maps.clone(),
@@ -131,9 +131,9 @@ impl Deconstruction {
             self.figure.clone(),
             self.photo.maps.clone(),
             self.photo.projections.clone(),
-            self.painting.picture.clone(),
+            self.painting.image.clone(),
         ];
-        Ok(Self::FILES.into_iter().zip(pictures).collect())
+        Ok(Self::FILES.into_iter().zip(images).collect())
     }
 
     pub(super) fn dreams(&self) -> Result<Content> {
@@ -141,7 +141,7 @@ impl Deconstruction {
                      until the network was as sure of its class as can be. They show what it has taken for the nature of \
                      a digit.";
         let gallery = self.classes.iter().fold(Gallery::new(3), |gallery, (found, class, probability)| {
-            gallery.item(found.picture.clone(), format!("{class}\n{}", percent(*probability)), false)
+            gallery.item(found.image.clone(), format!("{class}\n{}", percent(*probability)), false)
         });
         Content::new().paragraph(intro).gallery(&gallery)
     }
@@ -153,7 +153,7 @@ impl Deconstruction {
         for (layer, found) in &self.filters {
             let gallery = found.iter().enumerate().fold(Gallery::new(2), |gallery, (filter, found)| {
                 let value = if found.value > 0.0 { format!("{:.2}", found.value) } else { "dead".to_owned() };
-                gallery.item(found.picture.clone(), format!("{filter}\n{value}"), found.value <= 0.0)
+                gallery.item(found.image.clone(), format!("{filter}\n{value}"), found.value <= 0.0)
             });
             content = content.heading(&format!("Layer {layer}")).gallery(&gallery)?;
         }
@@ -163,7 +163,7 @@ impl Deconstruction {
     pub(super) fn maps(&self) -> Result<Content> {
         let intro = "The first digit held out on its way through the network: the first maps of each layer. A map that is \
                      zero everywhere is hatched.";
-        Content::new().paragraph(intro).picture(&self.maps, 1, "Feature maps of a digit, a row for each layer", "")
+        Content::new().paragraph(intro).image(&self.maps, 1, "Feature maps of a digit, a row for each layer", "")
     }
 
     pub(super) fn explanations(&self) -> Result<Content> {
@@ -171,8 +171,8 @@ impl Deconstruction {
                      it: the probability that is left while the pixels it calls important are deleted (less is better), and \
                      that is reached while they are inserted into a blurred image (more is better).";
         let mut content = Content::new().paragraph(intro);
-        for (title, picture) in &self.explanations {
-            content = content.heading(title).picture(picture, 1, title, "")?;
+        for (title, image) in &self.explanations {
+            content = content.heading(title).image(image, 1, title, "")?;
         }
         Ok(content)
     }
@@ -181,7 +181,7 @@ impl Deconstruction {
         let intro = "For some filters of the last convolution, the nine held-out digits that excite them most, cut to what \
                      the filter sees, and beside them what of it excited the filter: its answer sent back through the \
                      network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
-        Content::new().paragraph(intro).picture(&self.figure, 1, "Projections of filters and the parts of digits", "")
+        Content::new().paragraph(intro).image(&self.figure, 1, "Projections of filters and the parts of digits", "")
     }
 
     pub(super) fn painting(&self) -> Result<Content> {
@@ -191,15 +191,16 @@ impl Deconstruction {
     pub(super) fn photo(&self) -> Result<Content> {
         let intro = "The same tools on a network that has seen a million photos: the first three blocks of VGG16, which are \
                      built in, look at a cat.";
-        let gallery = self.photo.filters.iter().fold(Gallery::new(2), |gallery, (filter, picture)| {
-            gallery.item(picture.clone(), format!("{filter}"), false)
-        });
+        let gallery =
+            self.photo.filters.iter().fold(Gallery::new(2), |gallery, (filter, image)| {
+                gallery.item(image.clone(), format!("{filter}"), false)
+            });
         Content::new()
             .paragraph(intro)
-            .picture(&self.photo.maps, 1, "Feature maps of a cat in three layers of VGG16", "")?
+            .image(&self.photo.maps, 1, "Feature maps of a cat in three layers of VGG16", "")?
             .heading("What excites its filters in the photo")
             .paragraph("The nine filters of block3_conv3 that answer the cat most, and what in it they answer to.")
-            .picture(&self.photo.projections, 1, "Projections of nine filters beside the parts of the photo", "")?
+            .image(&self.photo.projections, 1, "Projections of nine filters beside the parts of the photo", "")?
             .heading("What they would like to see")
             .paragraph("Images made for the filters of block3_conv1 that the cat excites most.")
             .gallery(&gallery)
@@ -251,9 +252,9 @@ fn digit(result: &DemoResult, index: usize) -> Result<Vec<f32>> {
     Ok(input)
 }
 
-fn maps(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
+fn maps(result: &DemoResult, cpu: Cpu) -> Result<Image> {
     let network = &result.model.network;
-    let spatial = network.nodes().iter().filter(|node| node.shape().as_picture().is_some());
+    let spatial = network.nodes().iter().filter(|node| node.shape().as_image().is_some());
     // The first of them is the input.
     let layers: Vec<&str> = spatial.skip(1).map(|node| node.name()).collect();
     let style = MapStyle { channels: Some(8), ..MapStyle::default() };
@@ -261,7 +262,7 @@ fn maps(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
 }
 
 /// A digit that was read rightly, and the worst mistake.
-fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Picture)>> {
+fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
     let settings = explain::Settings { cpu, seed: result.config.seed, masks: 1000, ..Default::default() };
     let mut explainer = Explainer::new(&result.model, &settings)?;
     let held_out = result.held_out()?;
@@ -282,14 +283,14 @@ fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Picture)>>
             let faithfulness = explainer.faithfulness(&input, &map)?;
             explained.push(Explained { map, faithfulness });
         }
-        let seen = result.model.preprocessing()?.to_picture(&input)?;
+        let seen = result.model.preprocessing()?.to_image(&input)?;
         let meant = format!("{taken} ({})", percent(probability));
         explanations.push((title, comparison(&seen, &meant, &explained)?));
     }
     Ok(explanations)
 }
 
-fn figure(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
+fn figure(result: &DemoResult, cpu: Cpu) -> Result<Image> {
     let (layer, count) = FIGURE;
     let network = &result.model.network;
     let digits = result.held_out()?;
@@ -305,7 +306,7 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Picture> {
 
 impl Photo {
     fn new(depth: &Depth, cpu: Cpu) -> Result<Self> {
-        let cat = Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let cat = Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
         let height = depth.photo_height;
         let model = builtin_vgg16_at(height, (cat.width() * height / cat.height()).next_multiple_of(8))?;
         let (network, preprocessing) = (&model.network, model.preprocessing()?);
@@ -323,12 +324,12 @@ impl Photo {
         let settings = Fourier { steps: depth.photo_steps, ..Fourier::filters(small.preprocessing.as_ref()) };
         let target = Target::layer(layer);
         let found = made(&small.network, small.preprocessing.as_ref(), &target, &channels, settings, cpu)?;
-        let filters = channels.into_iter().zip(found.into_iter().map(|found| found.picture)).collect();
+        let filters = channels.into_iter().zip(found.into_iter().map(|found| found.image)).collect();
         Ok(Self { maps, projections, filters })
     }
 }
 
-fn projections(network: &Network, preprocessing: &Preprocessing, input: &[f32], cpu: Cpu) -> Result<Picture> {
+fn projections(network: &Network, preprocessing: &Preprocessing, input: &[f32], cpu: Cpu) -> Result<Image> {
     let layer = PHOTO_LAYERS[2];
     let mut deconvnet = Deconvnet::new(network, layer, 9, cpu)?;
     let layout = deconvnet.field().layout();

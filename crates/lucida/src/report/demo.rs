@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::deconstruct::{Deconstruction, Depth};
-use super::{page, pictures};
+use super::{images, page};
 use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::files::{self, SetAside};
 use crate::nn::{Schedule, applications};
@@ -71,11 +71,11 @@ impl Demo {
     pub const FILES: [&str; 15] = [
         "index.html",
         "model.safetensors",
-        pictures::CURVES,
-        pictures::PREDICTIONS,
-        pictures::CONFUSION,
-        pictures::MISTAKES,
-        pictures::KERNELS,
+        images::CURVES,
+        images::PREDICTIONS,
+        images::CONFUSION,
+        images::MISTAKES,
+        images::KERNELS,
         Deconstruction::FILES[0],
         Deconstruction::FILES[1],
         Deconstruction::FILES[2],
@@ -174,8 +174,8 @@ impl DemoResult<'_> {
         let before = Instant::now();
         let deconstruct = Deconstruction::of(self, depth)?;
         let taking_apart = before.elapsed().as_secs_f64();
-        for (name, picture) in pictures::all(self)?.into_iter().chain(deconstruct.pictures()?) {
-            picture.save_png(&folder.join(name))?;
+        for (name, image) in images::all(self)?.into_iter().chain(deconstruct.images()?) {
+            image.save_png(&folder.join(name))?;
         }
         page::report(self, &deconstruct, taking_apart)?.save(&folder.join(Demo::FILES[0]))
     }

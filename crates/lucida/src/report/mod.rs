@@ -4,9 +4,9 @@
 
 mod deconstruct;
 mod demo;
+mod images;
 mod page;
 mod painting;
-mod pictures;
 mod run;
 
 pub use deconstruct::Depth;

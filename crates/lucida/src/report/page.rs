@@ -1,7 +1,7 @@
 //! The page of the demonstration.
 
 use super::deconstruct::Deconstruction;
-use super::{DemoResult, pictures};
+use super::{DemoResult, images};
 use crate::Result;
 use crate::nn::{summary, thousands};
 use crate::plot::{Content, Gallery, Report, Table};
@@ -63,13 +63,11 @@ fn in_short(result: &DemoResult) -> Content {
 fn first_predictions(result: &DemoResult) -> Result<Content> {
     let intro = "The first digits that were held out, each with the class that the network gives it and the \
                  probability of that class. A mistake is red: the true class, then the one it was taken for.";
-    Content::new().paragraph(intro).gallery(&gallery(pictures::predictions(result)?))
+    Content::new().paragraph(intro).gallery(&gallery(images::predictions(result)?))
 }
 
-fn gallery(tiles: Vec<pictures::Tile>) -> Gallery {
-    tiles
-        .into_iter()
-        .fold(Gallery::new(3), |gallery, tile| gallery.item(tile.picture, tile.lines.join("\n"), tile.wrong))
+fn gallery(tiles: Vec<images::Tile>) -> Gallery {
+    tiles.into_iter().fold(Gallery::new(3), |gallery, tile| gallery.item(tile.image, tile.lines.join("\n"), tile.wrong))
 }
 
 fn curves(result: &DemoResult) -> Content {
@@ -88,7 +86,7 @@ fn curves(result: &DemoResult) -> Content {
 fn confusion(result: &DemoResult) -> Result<Content> {
     let intro = "A row for each true digit, a column for each answer. Blue on the diagonal is right; orange is a \
                  mistake, the stronger the more often it was made.";
-    let figure = pictures::confusion(result)?.figure();
+    let figure = images::confusion(result)?.figure();
     let confusion = &result.evaluation.confusion;
     let share = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share));
     let head = Table::new(["digit", "images", "precision", "recall", "F1"]);
@@ -108,7 +106,7 @@ fn confusion(result: &DemoResult) -> Result<Content> {
 }
 
 fn mistakes(result: &DemoResult) -> Result<Content> {
-    let tiles = pictures::mistakes(result)?;
+    let tiles = images::mistakes(result)?;
     if tiles.is_empty() {
         return Ok(Content::new().paragraph("There are none: every digit was read correctly."));
     }
@@ -121,7 +119,7 @@ fn kernels(result: &DemoResult) -> Result<Content> {
     let intro = "The first layer slides these small windows over the image and answers where the ink fits their \
                  pattern: red wants ink, blue wants none, white does not care. Edges of every direction, lines and \
                  corners have come out of random numbers.";
-    let gallery = pictures::kernels(result)?
+    let gallery = images::kernels(result)?
         .into_iter()
         .enumerate()
         .fold(Gallery::new(22), |gallery, (number, kernel)| gallery.item(kernel, format!("{number}"), false));

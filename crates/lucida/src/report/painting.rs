@@ -2,7 +2,7 @@
 
 use super::Depth;
 use super::deconstruct::CAT;
-use crate::data::{Filter, Limits, Picture};
+use crate::data::{Filter, Image, Limits};
 use crate::plot::{Content, Gallery};
 use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, brushwork, transfer};
 use crate::weights::builtin_vgg16;
@@ -14,14 +14,14 @@ pub(super) const FILE: &str = "cat-painted.png";
 /// A painting, and what it was made of in its size.
 #[derive(Debug)]
 pub(super) struct Painting {
-    content: Picture,
-    style: Picture,
-    pub(super) picture: Picture,
+    content: Image,
+    style: Image,
+    pub(super) image: Image,
 }
 
 impl Painting {
     pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
-        let cat = Picture::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let cat = Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
         let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
         let settings = Preset::Best.config(&network, cpu)?;
         let settings = StyleConfig {
@@ -37,7 +37,7 @@ impl Painting {
         Ok(Self {
             content: job.content.resize(width, height, Filter::Bilinear)?,
             style: job.styles[0].0.resize(height, height, Filter::Bilinear)?,
-            picture: made.canvas.to_picture()?,
+            image: made.canvas.to_image()?,
         })
     }
 
@@ -49,7 +49,7 @@ impl Painting {
         let gallery = Gallery::new(1)
             .item(self.content.clone(), "the content".to_owned(), false)
             .item(self.style.clone(), "the style".to_owned(), false)
-            .item(self.picture.clone(), "the painting".to_owned(), false);
+            .item(self.image.clone(), "the painting".to_owned(), false);
         Content::new().paragraph(intro).gallery(&gallery)
     }
 }

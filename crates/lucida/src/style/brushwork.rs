@@ -1,7 +1,7 @@
 //! The built-in image of style.
 
 use crate::Result;
-use crate::data::{Limits, Picture};
+use crate::data::{Image, Limits};
 
 /// Drawn by `examples/brushwork.rs`.
 const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
@@ -13,15 +13,15 @@ pub const BRUSHWORK: &str = "brushwork";
 ///
 /// # Errors
 /// None in practice.
-pub fn brushwork() -> Result<Picture> {
-    Picture::decode(PNG, "brushwork.png".as_ref(), &Limits::default())
+pub fn brushwork() -> Result<Image> {
+    Image::decode(PNG, "brushwork.png".as_ref(), &Limits::default())
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn it_is_there() {
-        let picture = super::brushwork().unwrap();
-        assert_eq!((picture.width(), picture.height(), picture.channels()), (400, 400, 3));
+        let image = super::brushwork().unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (400, 400, 3));
     }
 }

@@ -1,7 +1,7 @@
 //! The image that is optimized: floats rather than bytes.
 
 use crate::Result;
-use crate::data::{Filter, Picture, resize_floats};
+use crate::data::{Filter, Image, resize_floats};
 
 /// An image of floats: (height, width, channel), red, green and blue from 0 to 255; values outside are clipped when it
 /// is shown.
@@ -20,25 +20,25 @@ impl Canvas {
     }
 
     /// The floats of an image.
-    pub fn of_picture(picture: &Picture) -> Self {
-        let rgb = picture.in_channels(3);
+    pub fn of_image(image: &Image) -> Self {
+        let rgb = image.in_channels(3);
         Self { size: [rgb.height(), rgb.width()], values: rgb.pixels().iter().map(|&byte| f32::from(byte)).collect() }
     }
 
     /// An image in another size, by the best filter there is for bytes.
     ///
     /// # Errors
-    /// As [`Picture::resize`].
-    pub fn of_picture_at(picture: &Picture, size: [usize; 2]) -> Result<Self> {
-        Ok(Self::of_picture(&picture.resize(size[1], size[0], Filter::Lanczos3)?))
+    /// As [`Image::resize`].
+    pub fn of_image_at(image: &Image, size: [usize; 2]) -> Result<Self> {
+        Ok(Self::of_image(&image.resize(size[1], size[0], Filter::Lanczos3)?))
     }
 
     /// The canvas rounded and clipped to bytes.
     ///
     /// # Errors
     /// None in practice.
-    pub fn to_picture(&self) -> Result<Picture> {
-        Picture::new(self.size[1], self.size[0], 3, self.bytes())
+    pub fn to_image(&self) -> Result<Image> {
+        Image::new(self.size[1], self.size[0], 3, self.bytes())
     }
 
     /// The canvas as RGB bytes, `[height, width, 3]`.
@@ -111,9 +111,9 @@ mod tests {
 
     #[test]
     fn bytes_there_and_back() {
-        let picture = Picture::new(3, 1, 3, vec![0, 1, 2, 100, 200, 255, 7, 8, 9]).unwrap();
-        assert_eq!(Canvas::of_picture(&picture).to_picture().unwrap(), picture);
+        let image = Image::new(3, 1, 3, vec![0, 1, 2, 100, 200, 255, 7, 8, 9]).unwrap();
+        assert_eq!(Canvas::of_image(&image).to_image().unwrap(), image);
         let canvas = Canvas { size: [1, 1], values: vec![-3.0, 300.0, 99.6] };
-        assert_eq!(canvas.to_picture().unwrap().pixels(), [0, 255, 100]);
+        assert_eq!(canvas.to_image().unwrap().pixels(), [0, 255, 100]);
     }
 }

@@ -31,7 +31,7 @@ impl StyleNetwork {
         let preprocessing = model.preprocessing()?.clone();
         preprocessing.check()?;
         let shape = model.network.input_shape()?;
-        let takes_colour = matches!(shape.as_picture(), Some([_, _, 3]));
+        let takes_colour = matches!(shape.as_image(), Some([_, _, 3]));
         if !takes_colour || preprocessing.colour == Colour::Grayscale || preprocessing.digit {
             let name = model.network.name();
             return Err(Error::Unsupported(format!("network {name} takes {shape}; style needs one for color images")));

@@ -4,7 +4,7 @@ use super::{
     Adam, Canvas, ContentNorm, LayerWeight, Lbfgs, LossConfig, Pooling, StyleLoss, StyleNetwork, StyleNorm,
     TotalVariation,
 };
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Cpu, Error, Result};
 
 /// The optimizer over pixels.
@@ -25,7 +25,7 @@ pub enum InitialImage {
     /// Noise: each value is drawn from 0 to 255.
     Noise,
     /// Another image, in whatever size.
-    Picture(Picture),
+    Image(Image),
     /// Another image, in floats.
     Canvas(Canvas),
 }

@@ -10,16 +10,16 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::Canvas;
-use crate::data::{FileKind, Filter, JPEG_QUALITY, Limits, Picture};
+use crate::data::{FileKind, Filter, Image, JPEG_QUALITY, Limits};
 use crate::{Error, Result, files};
 
 /// The file of a content image.
 #[derive(Debug, Clone)]
 pub struct Original {
     /// Its pixels, turned as the camera noted.
-    pub picture: Picture,
+    pub image: Image,
     /// Its opacity, in gray, where it has any that is not whole.
-    pub alpha: Option<Picture>,
+    pub alpha: Option<Image>,
     /// Its ICC color profile.
     pub profile: Option<Vec<u8>>,
 }
@@ -28,12 +28,12 @@ impl Original {
     /// Reads an image file.
     ///
     /// # Errors
-    /// As [`Picture::open`].
+    /// As [`Image::open`].
     pub fn open(path: &Path) -> Result<Self> {
         let limits = Limits::default();
         let bytes = files::read_limited(path, limits.file_bytes)?;
-        let (picture, alpha, profile) = Picture::decode_all(&bytes, path, &limits)?;
-        Ok(Self { picture, alpha: alpha.filter(|alpha| alpha.pixels().iter().any(|&level| level != 255)), profile })
+        let (image, alpha, profile) = Image::decode_all(&bytes, path, &limits)?;
+        Ok(Self { image, alpha: alpha.filter(|alpha| alpha.pixels().iter().any(|&level| level != 255)), profile })
     }
 }
 
@@ -43,7 +43,7 @@ pub struct StyledImage<'a> {
     /// The image.
     pub canvas: &'a Canvas,
     /// Its opacity in whatever size, if it has any.
-    pub alpha: Option<&'a Picture>,
+    pub alpha: Option<&'a Image>,
     /// Its ICC color profile.
     pub profile: Option<&'a [u8]>,
     /// How it was made, for the metadata.
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn files_hold_pixels_opacity_profile_and_note() {
         let canvas = canvas();
-        let alpha = Picture::new(14, 9, 1, (0..126).map(|i| 2 * i as u8).collect()).unwrap();
+        let alpha = Image::new(14, 9, 1, (0..126).map(|i| 2 * i as u8).collect()).unwrap();
         let profile: &[u8] = b"a profile of some length";
         for (name, bits) in [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8)] {
             for alpha in [None, Some(&alpha)] {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::Cpu;
 use crate::core::{Detail, Step};
-use crate::data::{Colour, Picture, Preprocessing};
+use crate::data::{Colour, Image, Preprocessing};
 use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Padding};
 use crate::nn::{Layer as NetworkLayer, Network};
 use crate::style::losses::objective::{Region, StyleTarget};
@@ -159,12 +159,12 @@ fn tiles_give_the_loss_and_the_gradient_of_the_whole() {
     }
 }
 
-fn picture(size: [usize; 2], seed: f32) -> Picture {
-    waves(size, seed).to_picture().unwrap()
+fn image(size: [usize; 2], seed: f32) -> Image {
+    waves(size, seed).to_image().unwrap()
 }
 
 fn request() -> StyleRequest {
-    StyleRequest::new(picture([60, 80], 1.0), vec![(picture([64, 50], 1.7), 1.0)])
+    StyleRequest::new(image([60, 80], 1.0), vec![(image([64, 50], 1.7), 1.0)])
 }
 
 fn network() -> StyleNetwork {
@@ -200,12 +200,12 @@ fn every_preset_makes_the_loss_smaller_and_repeats_itself() {
 }
 
 #[test]
-fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
+fn a_stopped_work_gives_the_image_so_far_in_the_final_size() {
     let config =
         StyleConfig { size: 64, smallest: Some(44), ..Preset::Best.config(&network(), Cpu::detect()).unwrap() };
     let mut stop = |step: &Step<'_>| {
         let Detail::Style(style) = step.detail else { panic!("{step:?}") };
-        assert_eq!(style.picture().unwrap().width(), style.size[1]);
+        assert_eq!(style.image().unwrap().width(), style.size[1]);
         if style.step[0] < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     let made = transfer(&network(), &request(), &config, &mut stop).unwrap();
@@ -215,7 +215,7 @@ fn a_stopped_work_gives_the_picture_so_far_in_the_final_size() {
 
 #[test]
 fn what_is_wholly_preserved_is_the_content() {
-    let white = Picture::filled(80, 60, &[255]);
+    let white = Image::filled(80, 60, &[255]);
     for preset in [Preset::Best, Preset::Gatys] {
         for style_loss in [StyleLoss::Gram, StyleLoss::Wasserstein] {
             let mut config = preset.config(&network(), Cpu::detect()).unwrap();
@@ -223,8 +223,8 @@ fn what_is_wholly_preserved_is_the_content() {
             config.loss.style_loss = style_loss;
             let request = StyleRequest { preserve: Some(white.clone()), ..request() };
             let made = transfer(&network(), &request, &config, &mut ()).unwrap();
-            let content = Canvas::of_picture_at(&request.content, [48, 64]).unwrap();
-            assert_eq!(made.canvas.to_picture().unwrap(), content.to_picture().unwrap(), "{preset:?} {style_loss:?}");
+            let content = Canvas::of_image_at(&request.content, [48, 64]).unwrap();
+            assert_eq!(made.canvas.to_image().unwrap(), content.to_image().unwrap(), "{preset:?} {style_loss:?}");
         }
     }
 }
@@ -232,14 +232,14 @@ fn what_is_wholly_preserved_is_the_content() {
 #[test]
 fn a_region_of_which_all_is_preserved_does_not_spoil_the_others() {
     let half = |left: u8, right: u8| {
-        Picture::new(80, 60, 1, (0..80 * 60).map(|i| if i % 80 < 40 { left } else { right }).collect()).unwrap()
+        Image::new(80, 60, 1, (0..80 * 60).map(|i| if i % 80 < 40 { left } else { right }).collect()).unwrap()
     };
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
     (config.size, config.smallest, config.steps, config.first_steps) = (64, None, 3, 3);
-    let styles = vec![(picture([64, 50], 1.7), 1.0), (picture([64, 50], 0.4), 1.0)];
+    let styles = vec![(image([64, 50], 1.7), 1.0), (image([64, 50], 0.4), 1.0)];
     let request = StyleRequest { styles, mask: Some(half(0, 255)), preserve: Some(half(255, 0)), ..request() };
     let made = transfer(&network(), &request, &config, &mut ()).unwrap();
-    let content = Canvas::of_picture_at(&request.content, [48, 64]).unwrap();
+    let content = Canvas::of_image_at(&request.content, [48, 64]).unwrap();
     let change = |x: usize| (made.canvas.values[3 * (64 * 20 + x)] - content.values[3 * (64 * 20 + x)]).abs();
     assert!(change(10) < 1e-3 && change(55) > 0.1, "{} {}", change(10), change(55));
 }
@@ -251,9 +251,9 @@ fn invalid_requests_are_refused() {
         let mut never = |_: &Step<'_>| panic!("no step is made");
         transfer(&network(), request, config, &mut never).unwrap_err().to_string()
     };
-    let tiny = StyleRequest { content: picture([1, 1], 1.0), ..request() };
+    let tiny = StyleRequest { content: image([1, 1], 1.0), ..request() };
     assert!(refused(&tiny, &config).contains("the content has 1x1 pixels"));
-    let thin = StyleRequest { styles: vec![(picture([4000, 40], 1.0), 1.0)], ..request() };
+    let thin = StyleRequest { styles: vec![(image([4000, 40], 1.0), 1.0)], ..request() };
     assert!(refused(&thin, &config).contains("the style of 40x4000 pixels would be"));
     assert!(refused(&StyleRequest { styles: vec![], ..request() }, &config).contains("an image of style is needed"));
     assert!(refused(&request(), &StyleConfig { size: 8, ..config.clone() }).contains("a size of 8 pixels"));
@@ -282,7 +282,7 @@ fn the_edge_of_a_style_image_is_not_waves() {
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
     (config.size, config.smallest, config.first_steps) = (96, None, 10);
     let made = |width: usize| {
-        let styles = vec![(framed(width).to_picture().unwrap(), 1.0)];
+        let styles = vec![(framed(width).to_image().unwrap(), 1.0)];
         let request = StyleRequest { styles, ..request() };
         transfer(&network(), &request, &config, &mut ()).unwrap().canvas
     };
@@ -297,7 +297,7 @@ fn flat_areas_show_no_blocks() {
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
     (config.size, config.smallest, config.first_steps) = (96, None, 6);
     for colours in [ColorMode::Luminance, ColorMode::Style] {
-        let request = StyleRequest { colours, content: Picture::filled(96, 96, &[120, 140, 160]), ..request() };
+        let request = StyleRequest { colours, content: Image::filled(96, 96, &[120, 140, 160]), ..request() };
         let made = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
         // Far from the border: a grid repeats itself with the stride of the deepest layer.
         let part = |left: usize| super::pipeline::colors::gray(&made.crop([32, left], [24, 24]));

@@ -9,7 +9,7 @@ use crate::{Cpu, Error, Result};
 
 use super::samples::set_input;
 use super::transfer::frozen_cut_point;
-use super::{Classifier, Confusion, FeatureSet, FeatureStore, Pictures, Samples, picture_keys};
+use super::{Classifier, Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
 
 /// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
 /// for 256 photos would fill any memory.
@@ -52,7 +52,7 @@ impl Evaluation {
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
     model.check()?;
     Outputs::of_classes(model)?;
-    let samples = Pictures::new(data, model.preprocessing()?, cpu.threads());
+    let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
     evaluate_samples(&model.network, &samples, &order, cpu)
 }
@@ -90,7 +90,7 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     Outputs::of_classes(model)?;
     let Some(cut_point) = frozen_cut_point(model)? else { return Ok(None) };
     let layer = model.network.nodes()[cut_point].name();
-    let keys = picture_keys(data);
+    let keys = image_keys(data);
     let Some(store) = FeatureStore::open_existing(cache, model, layer)?.filter(|store| store.has_all(&keys)) else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! What a model says about images: their class, their labels, or numbers.
 
-use crate::data::{Dataset, Loader, Picture, Preprocessing};
+use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::nn::Plan;
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Result};
@@ -68,14 +68,14 @@ impl Predicted {
 /// # Errors
 /// As [`Outputs::of`]; [`crate::Error::Argument`] when the model does not say how images are prepared, and those of
 /// preparing an image.
-pub fn predict(model: &Model, pictures: &[Picture], cpu: Cpu) -> Result<Vec<Predicted>> {
-    let mut predictor = Predictor::new(model, pictures.len(), cpu)?;
-    let mut predictions = Vec::with_capacity(pictures.len());
-    for pictures in pictures.chunks(BATCH) {
-        let batch = predictor.batch(pictures.len(), |preprocessing, input| {
+pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicted>> {
+    let mut predictor = Predictor::new(model, images.len(), cpu)?;
+    let mut predictions = Vec::with_capacity(images.len());
+    for images in images.chunks(BATCH) {
+        let batch = predictor.batch(images.len(), |preprocessing, input| {
             let image_len: usize = preprocessing.output_shape().iter().product();
-            let mut pairs = pictures.iter().zip(input.chunks_exact_mut(image_len));
-            pairs.try_for_each(|(picture, input)| preprocessing.apply(picture, input))
+            let mut pairs = images.iter().zip(input.chunks_exact_mut(image_len));
+            pairs.try_for_each(|(image, input)| preprocessing.apply(image, input))
         })?;
         predictions.extend(batch);
     }
@@ -118,12 +118,12 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    fn new(model: &'a Model, pictures: usize, cpu: Cpu) -> Result<Self> {
+    fn new(model: &'a Model, images: usize, cpu: Cpu) -> Result<Self> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
         let plan = Plan::builder(&model.network)
             .cpu(cpu)
-            .batch_size(pictures.clamp(1, BATCH))
+            .batch_size(images.clamp(1, BATCH))
             .output(outputs.point())
             .build()?;
         Ok(Self { model, preprocessing, outputs, plan })
@@ -141,8 +141,8 @@ impl<'a> Predictor<'a> {
     ///
     /// # Errors
     /// Those of preparing it.
-    pub fn predict(&mut self, picture: &Picture) -> Result<Predicted> {
-        let found = self.batch(1, |preprocessing, input| preprocessing.apply(picture, input))?;
+    pub fn predict(&mut self, image: &Image) -> Result<Predicted> {
+        let found = self.batch(1, |preprocessing, input| preprocessing.apply(image, input))?;
         Ok(found.into_iter().next().expect("one image has one prediction"))
     }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn predicted(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Result<Predicted> {
-        let image = Picture::new(5, 4, Colour::Rgb.channels(), vec![9; 60]).unwrap();
+        let image = Image::new(5, 4, Colour::Rgb.channels(), vec![9; 60]).unwrap();
         let model = model(scores, activation, task);
         let found = predict(&model, std::slice::from_ref(&image), Cpu::detect())?;
         assert_eq!(Predictor::of_one(&model, Cpu::detect())?.predict(&image)?, found[0]);

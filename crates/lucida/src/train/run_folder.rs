@@ -144,7 +144,7 @@ impl RunFolder {
         history.save_csv(&self.history())?;
         let figure = history.curves().figure();
         figure.save_svg(&self.path.join("curves.svg"))?;
-        figure.picture(2.0)?.save_png(&self.path.join("curves.png"))
+        figure.image(2.0)?.save_png(&self.path.join("curves.png"))
     }
 }
 

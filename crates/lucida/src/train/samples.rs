@@ -53,20 +53,20 @@ pub trait Samples {
 /// The images of a data set, prepared for a network. Those that are slow to make are made ahead, while the batch before is
 /// computed.
 #[derive(Clone, Copy)]
-pub struct Pictures<'a> {
+pub struct ImageSamples<'a> {
     set: &'a dyn Dataset,
     preprocessing: &'a Preprocessing,
     threads: usize,
 }
 
-impl<'a> Pictures<'a> {
+impl<'a> ImageSamples<'a> {
     /// The images of `set`, prepared so, on so many threads where they are made ahead.
     pub fn new(set: &'a dyn Dataset, preprocessing: &'a Preprocessing, threads: usize) -> Self {
         Self { set, preprocessing, threads }
     }
 }
 
-impl Samples for Pictures<'_> {
+impl Samples for ImageSamples<'_> {
     fn len(&self) -> usize {
         self.set.len()
     }

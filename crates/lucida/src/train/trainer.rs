@@ -9,7 +9,7 @@ use crate::weights::Model;
 
 use super::callbacks::Callbacks;
 use super::training_loop::TrainingLoop;
-use super::{Callback, History, Pictures, Samples, TrainConfig};
+use super::{Callback, History, ImageSamples, Samples, TrainConfig};
 
 /// Trains networks.
 ///
@@ -76,7 +76,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<TrainResult> {
         model.check()?;
         let preprocessing = model.preprocessing()?.clone();
-        let images = |set| Pictures::new(set, &preprocessing, self.config.cpu.threads());
+        let images = |set| ImageSamples::new(set, &preprocessing, self.config.cpu.threads());
         let (train, validation) = (images(train), validation.map(images));
         let validation = validation.as_ref().map(|samples| samples as &dyn Samples);
         self.fit_network(&mut model.network, &train, validation)

@@ -324,7 +324,7 @@ fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> 
         return Err(Error::file(path, problem));
     }
     if let (Some(size), IncludeTop::Unneeded, Some(_)) = (spec.size, spec.top, known.parameters_without_top) {
-        if model.network.input_shape()?.as_picture().is_some_and(|[height, width, _]| [height, width] == size) {
+        if model.network.input_shape()?.as_image().is_some_and(|[height, width, _]| [height, width] == size) {
             return Ok(model);
         }
         if let Ok(whole) = resized(model.clone(), path, spec.size) {

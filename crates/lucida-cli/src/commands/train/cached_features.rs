@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use lucida::data::{Augment, Augmented, Dataset, Folder, FolderSet};
 use lucida::nn::counted;
-use lucida::train::{FeatureSet, FeatureStore, Key, TransferModel, augmented_keys, features_of_base, picture_keys};
+use lucida::train::{FeatureSet, FeatureStore, Key, TransferModel, augmented_keys, features_of_base, image_keys};
 use lucida::weights::Model;
 
 use super::super::Context;
@@ -54,7 +54,7 @@ impl CachedFeatures {
 
     /// Measures mean and variance where the head standardizes: over the training images as they are.
     pub(super) fn standardize(&mut self, network: &mut TransferModel, set: &FolderSet) -> Result<()> {
-        let keys = picture_keys(set);
+        let keys = image_keys(set);
         self.add(&network.model, (set, None, &keys))?;
         Ok(network.standardize(&FeatureSet::new(&self.store, set, &[keys])?, self.context.cpu)?)
     }
@@ -70,7 +70,7 @@ impl CachedFeatures {
             bail!("--augment-copies cannot remember images that are mixed with others: leave out mixup and cutmix");
         }
         if augment.is_none() {
-            let keys = picture_keys(&folder.train);
+            let keys = image_keys(&folder.train);
             self.add(model, (&folder.train, None, &keys))?;
             self.train.push(keys);
         } else {
@@ -81,7 +81,7 @@ impl CachedFeatures {
                 self.train.push(keys);
             }
         }
-        let validation = picture_keys(&folder.validation);
+        let validation = image_keys(&folder.validation);
         self.add(model, (&folder.validation, None, &validation))?;
         self.validation = validation;
         Ok(())

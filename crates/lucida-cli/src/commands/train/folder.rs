@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
 use lucida::nn::{ProcessGroup, counted, summary, thousands};
-use lucida::train::{Origin, ParamGroup, Pictures, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
+use lucida::train::{ImageSamples, Origin, ParamGroup, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ fn remember(
     let Some(layer) = network.remembered().map(str::to_owned) else {
         if network.standardizes() {
             let preprocessing = network.model.preprocessing()?.clone();
-            let images = Pictures::new(&folder.train, &preprocessing, context.cpu.threads());
+            let images = ImageSamples::new(&folder.train, &preprocessing, context.cpu.threads());
             network.standardize(&images, context.cpu)?;
         }
         return Ok(None);
@@ -191,7 +191,7 @@ fn train_on_images(
 ) -> Result<Option<TrainResult>> {
     let train = Augmented::new(&folder.train, arguments.augment.clone().unwrap_or_default(), arguments.seed)?;
     let preprocessing = network.model.preprocessing()?.clone();
-    let images = |set| Pictures::new(set, &preprocessing, context.cpu.threads());
+    let images = |set| ImageSamples::new(set, &preprocessing, context.cpu.threads());
     let (samples, validation) = (images(&train), images(&folder.validation));
     let network = &mut network.model;
     if arguments.training.find_lr {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::{ProcessGroup, applications, counted, summary, thousands};
-use lucida::train::{Origin, Pictures, RunFolder};
+use lucida::train::{ImageSamples, Origin, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
 
@@ -91,13 +91,13 @@ fn run_in(
     }
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
-        let samples = Pictures::new(&train, preprocessing, context.cpu.threads());
+        let samples = ImageSamples::new(&train, preprocessing, context.cpu.threads());
         return rate::find(&config, &model.network, &samples, run, context);
     }
     let validating: Option<&dyn Dataset> = if validation.is_empty() { None } else { Some(&validation) };
     let result = {
         let preprocessing = model.preprocessing()?.clone();
-        let samples = Pictures::new(&validation, &preprocessing, context.cpu.threads());
+        let samples = ImageSamples::new(&validation, &preprocessing, context.cpu.threads());
         let mut trainer = request.trainer(&config, &model, (&validation, &samples), run, context)?;
         trainer.fit(&mut model, &train, validating)?
     };

@@ -120,7 +120,7 @@ impl Source {
 
 /// A base with the preprocessing that the command line asks for.
 fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model> {
-    let shape = base.network.input_shape()?.as_picture();
+    let shape = base.network.input_shape()?.as_image();
     let [_, _, channels] = shape.context("the network does not take images")?;
     Colour::of_channels(channels)?;
     if arguments.channels.is_some_and(|request| usize::from(request) != channels) {
@@ -135,7 +135,7 @@ fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model>
 /// the file has that.
 fn end_of_base<'a>(network: &'a Network, known: Option<&applications::Architecture>) -> Result<&'a str> {
     if let Some(known) = known.filter(|known| known.parameters_without_top.is_some()) {
-        let shape = network.input_shape()?.as_picture().unwrap_or(known.input);
+        let shape = network.input_shape()?.as_image().unwrap_or(known.input);
         let bare = known.build(&Options::without_top().size(shape[0], shape[1]))?;
         if let Ok(end) = network.find(bare.output()?.name()) {
             return Ok(network.nodes()[end].name());

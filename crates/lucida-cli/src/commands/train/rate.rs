@@ -27,7 +27,7 @@ pub(super) fn find(
     let figure = curve.chart().figure();
     curve.save_csv(&file("csv"))?;
     figure.save_svg(&file("svg"))?;
-    figure.picture(2.0)?.save_png(&file("png"))?;
+    figure.image(2.0)?.save_png(&file("png"))?;
     output.result(&match curve.suggestion {
         Some(rate) => format!("Suggested learning rate {rate:.1e}: --learning-rate {rate:.0e}"),
         None => "The loss does not fall at any rate: is there something to learn?".to_owned(),

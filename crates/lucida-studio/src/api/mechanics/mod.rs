@@ -155,7 +155,7 @@ pub(crate) async fn compute(
     studio.compute(compute).await
 }
 
-fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question) -> Result<Answer> {
+fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) -> Result<Answer> {
     let original = &loaded.model.network;
     let site = Site::find(original, loaded.node(&question.layer)?)?;
     site.check(question)?;
@@ -180,9 +180,9 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
         builder = if from_input { builder.input_gradient() } else { builder.gradient(from) };
     }
     let mut plan = builder.build()?;
-    plan.input_mut().copy_from_slice(picture);
+    plan.input_mut().copy_from_slice(image);
     plan.forward(network)?;
-    let input = if from_input { picture.to_vec() } else { plan.output(2).to_vec() };
+    let input = if from_input { image.to_vec() } else { plan.output(2).to_vec() };
     let (filters, at) = (site.output[2], question.position[0] * site.output[1] + question.position[1]);
     let of_filter =
         |values: &[f32]| values.iter().skip(question.filter).step_by(filters).copied().collect::<Vec<f32>>();
@@ -201,8 +201,7 @@ fn answer(studio: &Studio, loaded: &Loaded, picture: &[f32], question: &Question
     let back = match &classifier {
         None => None,
         Some(_) => {
-            let run =
-                Run { studio, loaded, site: &site, question, network, kernel, picture, input: &input, from_input };
+            let run = Run { studio, loaded, site: &site, question, network, kernel, image, input: &input, from_input };
             Some(run.back(&mut plan)?)
         }
     };
@@ -258,7 +257,7 @@ struct Run<'a> {
     question: &'a Question,
     network: &'a Network,
     kernel: &'a [f32],
-    picture: &'a [f32],
+    image: &'a [f32],
     input: &'a [f32],
     from_input: bool,
 }
@@ -322,7 +321,7 @@ impl Run<'_> {
         if self.question.changes.is_empty() {
             return Ok(now.to_vec());
         }
-        let found = lucida::explain::ClassScore::outputs(&self.loaded.model, &[self.picture], self.studio.cpu)?.pop();
+        let found = lucida::explain::ClassScore::outputs(&self.loaded.model, &[self.image], self.studio.cpu)?.pop();
         Ok(found.unwrap_or_default())
     }
 

@@ -22,7 +22,7 @@ impl<'a> Site<'a> {
         let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
             return Err(Problem::wrong(format!("{} is not a convolution: choose a convolutional layer", this.name())));
         };
-        let shapes = network.nodes()[from].shape().as_picture().zip(this.shape().as_picture());
+        let shapes = network.nodes()[from].shape().as_image().zip(this.shape().as_image());
         let (input, output) = shapes.ok_or_else(|| Problem::wrong("the layer takes no image"))?;
         let axis = |axis| conv.padding.resolve(axis, input[axis], conv.kernel_size[axis], conv.strides[axis]);
         let padding = axis(0).zip(axis(1)).map(|(rows, columns)| [rows.0, columns.0]);

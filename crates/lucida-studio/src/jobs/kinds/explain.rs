@@ -72,7 +72,7 @@ impl Work for Explaining {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { loaded, input, class, methods } = *self;
         let model = &loaded.model;
-        let picture = model.preprocessing()?.to_picture(&input)?;
+        let image = model.preprocessing()?.to_image(&input)?;
         let mut settings = Settings { cpu: studio.cpu, ..Settings::default() };
         if !loaded.is_digits() {
             settings.masks = MASKS;
@@ -93,11 +93,11 @@ impl Work for Explaining {
             match map.and_then(|map| Ok((explainer.faithfulness(&input, &map)?, map))) {
                 Ok((faithfulness, map)) => {
                     let name = format!("{}.png", method.name());
-                    job.save(&name, &overlay(&picture, &map)?.png_bytes()?)?;
+                    job.save(&name, &overlay(&image, &map)?.png_bytes()?)?;
                     found["picture"] = name.into();
                     found["deletion"] = faithfulness.deletion_area().into();
                     found["insertion"] = faithfulness.insertion_area().into();
-                    found["scale"] = heat_scale(&picture, &map, COLORS)
+                    found["scale"] = heat_scale(&image, &map, COLORS)
                         .map(|scale| json!({ "values": scale.values, "colors": scale.colors }))
                         .into();
                     found["remark"] = map.flat_reason().into();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lucida::Error;
-use lucida::data::{Filter as Resampling, Picture};
+use lucida::data::{Filter as Resampling, Image};
 use lucida::explain::maximize::{Fourier, Method, Objective, Target, maximize};
 use lucida::explain::{DeconvFigure, TopActivationQuery};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Work for Maximizing {
             return Err(Error::Interrupted);
         }
         let Some(found) = found.into_iter().next() else { return Ok(Value::Null) };
-        job.save("picture.png", &enlarged(&found.picture)?.png_bytes()?)?;
+        job.save("picture.png", &enlarged(&found.image)?.png_bytes()?)?;
         Ok(json!({ "value": found.value, "picture": "picture.png" }))
     }
 }
@@ -134,8 +134,8 @@ impl Work for Searching {
         let mut examples = Vec::new();
         for (number, example) in figure.filters.iter().flat_map(|filter| &filter.examples).enumerate() {
             let names = [format!("patch-{number}.png"), format!("projection-{number}.png")];
-            for (name, picture) in names.iter().zip([&example.patch, &example.projection]) {
-                job.save(name, &enlarged(picture)?.png_bytes()?)?;
+            for (name, image) in names.iter().zip([&example.patch, &example.projection]) {
+                job.save(name, &enlarged(image)?.png_bytes()?)?;
             }
             let Caption { title, label } = shelf.caption(example.image);
             examples.push(json!({
@@ -154,7 +154,7 @@ impl Work for Searching {
 }
 
 /// A small image, each pixel a square.
-fn enlarged(picture: &Picture) -> lucida::Result<Picture> {
-    let zoom = SIDE.div_ceil(picture.width().max(picture.height()).max(1)).max(1);
-    picture.resize(picture.width() * zoom, picture.height() * zoom, Resampling::Nearest)
+fn enlarged(image: &Image) -> lucida::Result<Image> {
+    let zoom = SIDE.div_ceil(image.width().max(image.height()).max(1)).max(1);
+    image.resize(image.width() * zoom, image.height() * zoom, Resampling::Nearest)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lucida::Error;
 use lucida::core::{Detail, Step, StyleProgress};
-use lucida::data::Picture;
+use lucida::data::Image;
 use lucida::style::{ColorMode, Preset, StyleNetwork, StyleRequest as Painting, choose_network, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -58,8 +58,8 @@ fn one() -> f32 {
 
 struct Painter {
     request: Style,
-    content: Picture,
-    styles: Vec<(Picture, f32)>,
+    content: Image,
+    styles: Vec<(Image, f32)>,
 }
 
 impl Style {
@@ -75,9 +75,9 @@ impl Style {
             let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
             return Err(Problem::wrong(format!("a style transfer takes {limits}")));
         }
-        let picture = |name: &str| Ok::<_, Problem>(studio.picture(name)?.to_rgb());
-        let content = picture(&self.content)?;
-        let styles = self.styles.iter().map(|part| Ok((picture(&part.image)?, part.weight)));
+        let image = |name: &str| Ok::<_, Problem>(studio.image(name)?.to_rgb());
+        let content = image(&self.content)?;
+        let styles = self.styles.iter().map(|part| Ok((image(&part.image)?, part.weight)));
         let styles = styles.collect::<Result<Vec<_>>>()?;
         let work = Box::new(Painter { request: self.clone(), content, styles });
         Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
@@ -116,7 +116,7 @@ impl Work for Painter {
             if is_time && number < PICTURES {
                 shown = Some(Instant::now());
                 let file = format!("step-{number:02}.png");
-                job.save(&file, &style.picture()?.png_bytes()?)?;
+                job.save(&file, &style.image()?.png_bytes()?)?;
                 number += 1;
                 let losses = [style.content_loss, style.style_loss, style.loss];
                 job.news(news(&file, done, style.size, losses));
@@ -133,9 +133,9 @@ impl Work for Painter {
             if unsaved.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         unsaved?;
-        let picture = painted.canvas.to_picture()?;
-        job.save("painting.png", &picture.png_bytes()?)?;
-        if picture.width() == 0 {
+        let image = painted.canvas.to_image()?;
+        job.save("painting.png", &image.png_bytes()?)?;
+        if image.width() == 0 {
             return Err(Error::Bug("an empty style transfer".into()));
         }
         // A quick painting is done before there is time for a second image of the way; the curves want an end, too.
@@ -145,8 +145,8 @@ impl Work for Painter {
         Ok(json!({
             "picture": "painting.png",
             "network": name,
-            "width": picture.width(),
-            "height": picture.height(),
+            "width": image.width(),
+            "height": image.height(),
             "steps": painted.steps,
             "stopped": painted.stopped,
             "content": painted.end.content,

@@ -2,7 +2,7 @@
 
 use super::{Augment, mix};
 use crate::data::random::{Purpose, below, generator_in_epoch, unit};
-use crate::data::{Dataset, Picture, Preprocessing};
+use crate::data::{Dataset, Image, Preprocessing};
 use crate::{Error, Result};
 
 /// What was mixed into an image: its target is `1 - share` of its own class and `share` of this one.
@@ -45,11 +45,11 @@ impl<D: Dataset> Augmented<D> {
     ///
     /// # Errors
     /// As [`Dataset::fill_training`].
-    pub fn example(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Picture, Option<Mixed>)> {
+    pub fn example(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<(Image, Option<Mixed>)> {
         let (values, mixed) = self.values(epoch, index, preprocessing)?;
         let [height, width, channels] = preprocessing.output_shape();
         let pixels = values.iter().map(|value| value.round() as u8).collect();
-        Ok((Picture::new(width, height, channels, pixels)?, mixed))
+        Ok((Image::new(width, height, channels, pixels)?, mixed))
     }
 
     /// An augmented image with values of 0 to 255.
@@ -85,12 +85,12 @@ impl<D: Dataset> Augmented<D> {
 
     /// An augmented image without any other in it.
     fn alone(&self, epoch: u32, index: usize, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
-        let picture = self.set.fitted(index, preprocessing)?;
+        let image = self.set.fitted(index, preprocessing)?;
         let shape = preprocessing.output_shape();
-        if [picture.height(), picture.width(), picture.channels()] != shape {
+        if [image.height(), image.width(), image.channels()] != shape {
             return Err(Error::Bug(format!("an image of another shape than {shape:?} was to be augmented")));
         }
-        let values = picture.pixels().iter().map(|&value| f32::from(value)).collect();
+        let values = image.pixels().iter().map(|&value| f32::from(value)).collect();
         let mut generator = generator_in_epoch(self.seed, Purpose::Augment, index as u32, epoch);
         Ok(self.augment.image(values, shape, &mut generator))
     }
@@ -113,15 +113,15 @@ impl<D: Dataset> Dataset for Augmented<D> {
         self.set.label(index)
     }
 
-    fn picture(&self, index: usize) -> Result<Picture> {
-        self.set.picture(index)
+    fn image(&self, index: usize) -> Result<Image> {
+        self.set.image(index)
     }
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         self.set.fill(index, preprocessing, out)
     }
 
-    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Image> {
         self.set.fitted(index, preprocessing)
     }
 

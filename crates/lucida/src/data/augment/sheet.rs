@@ -1,7 +1,7 @@
 //! A sheet of examples: what the network is shown of each image.
 
 use super::{Augment, Augmented};
-use crate::data::{Colour, Dataset, LabelledImages, Picture, Preprocessing};
+use crate::data::{Colour, Dataset, Image, LabelledImages, Preprocessing};
 use crate::{Error, Result};
 
 impl Augment {
@@ -9,26 +9,26 @@ impl Augment {
     ///
     /// # Errors
     /// As [`Augment::check`]; [`Error::Argument`] without images, and those of scaling them.
-    pub fn examples(&self, pictures: &[Picture], size: usize, count: usize, seed: u64) -> Result<Vec<Vec<Picture>>> {
-        if pictures.is_empty() {
+    pub fn examples(&self, images: &[Image], size: usize, count: usize, seed: u64) -> Result<Vec<Vec<Image>>> {
+        if images.is_empty() {
             return Err(Error::argument("there is no image to augment"));
         }
-        let channels = pictures.iter().map(Picture::channels).max().unwrap_or(3);
+        let channels = images.iter().map(Image::channels).max().unwrap_or(3);
         let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
         let preprocessing = Preprocessing::unit(size, size, colour);
-        let mut pixels = Vec::with_capacity(pictures.len() * size * size * channels);
-        for picture in pictures {
-            pixels.extend(preprocessing.fitted(picture)?.pixels());
+        let mut pixels = Vec::with_capacity(images.len() * size * size * channels);
+        for image in images {
+            pixels.extend(preprocessing.fitted(image)?.pixels());
         }
         // The images are classes of their own, so that a mixed one tells which it is mixed with.
-        let labels: Vec<usize> = (0..pictures.len()).collect();
+        let labels: Vec<usize> = (0..images.len()).collect();
         let names = labels.iter().map(usize::to_string).collect();
         let set =
             Augmented::new(LabelledImages::new([size, size, channels], pixels, labels, names)?, self.clone(), seed)?;
-        (0..pictures.len())
+        (0..images.len())
             .map(|index| {
                 let examples = (1..=count).map(|epoch| Ok(set.example(epoch as u32, index, &preprocessing)?.0));
-                std::iter::once(set.picture(index)).chain(examples).collect()
+                std::iter::once(set.image(index)).chain(examples).collect()
             })
             .collect()
     }

@@ -2,7 +2,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::data::random::{Purpose, generator};
-use crate::data::{Colour, Dataset, LabelledImages, Loader, Picture, Preprocessing};
+use crate::data::{Colour, Dataset, Image, LabelledImages, Loader, Preprocessing};
 
 fn draws() -> ChaCha8Rng {
     generator(7, Purpose::Augment, 1)
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Augment {
 }
 
 /// Six images of 6x8 in color.
-fn pictures() -> LabelledImages {
+fn images() -> LabelledImages {
     let pixels = (0..6 * 6 * 8 * 3).map(|i: usize| (i * i * 31 % 251) as u8).collect();
     LabelledImages::new([6, 8, 3], pixels, vec![0, 1, 2, 0, 1, 2], ["a", "b", "c"].map(String::from).to_vec()).unwrap()
 }
@@ -181,7 +181,7 @@ fn shares_of_mixed_images_are_drawn_from_the_beta_distribution() {
 
 #[test]
 fn mixed_images_say_what_is_in_them() {
-    let set = pictures();
+    let set = images();
     let preprocessing = Preprocessing { divisor: 1.0, ..Preprocessing::unit(6, 8, Colour::Rgb) };
     for text in ["mixup=1", "cutmix=1", "mixup=1,cutmix=1"] {
         let augmented = Augmented::new(&set, parse(text), 5).unwrap();
@@ -190,10 +190,10 @@ fn mixed_images_say_what_is_in_them() {
         for epoch in 0..40 {
             let mixed = augmented.fill_training(epoch, 3, &preprocessing, &mut out).unwrap().unwrap();
             shares.push(mixed.share);
-            let own = set.picture(3).unwrap();
+            let own = set.image(3).unwrap();
             // There is an image of that class whose share explains every value.
             let explained = (0..6).filter(|&index| set.label(index) == mixed.label).any(|index| {
-                let other = set.picture(index).unwrap();
+                let other = set.image(index).unwrap();
                 let pairs = || out.iter().zip(own.pixels().iter().zip(other.pixels()));
                 let laid_over = pairs().all(|(value, (&a, &b))| {
                     (value - (f32::from(a) * (1.0 - mixed.share) + f32::from(b) * mixed.share)).abs() < 1e-2
@@ -209,9 +209,9 @@ fn mixed_images_say_what_is_in_them() {
     let cut = Augmented::new(&set, parse("cutout=0.5"), 5).unwrap();
     let changed: Vec<usize> = (0..20)
         .map(|epoch| {
-            let (picture, mixed) = cut.example(epoch, 0, &preprocessing).unwrap();
+            let (image, mixed) = cut.example(epoch, 0, &preprocessing).unwrap();
             assert_eq!(mixed, None);
-            picture.pixels().chunks(3).zip(set.picture(0).unwrap().pixels().chunks(3)).filter(|(a, b)| a != b).count()
+            image.pixels().chunks(3).zip(set.image(0).unwrap().pixels().chunks(3)).filter(|(a, b)| a != b).count()
         })
         .collect();
     assert!(changed.iter().all(|&count| count <= 9) && changed.contains(&9), "{changed:?}");
@@ -219,7 +219,7 @@ fn mixed_images_say_what_is_in_them() {
 
 #[test]
 fn the_seed_the_epoch_and_the_number_alone_decide() {
-    let set = pictures();
+    let set = images();
     let preprocessing = Preprocessing::vgg().with_size(6, 8);
     let augment = parse("rotation=20,width=0.2,zoom=0.2,shear=5,flip,jitter=0.3,hue=0.1,cutout=0.2,mixup=0.4,auto");
     let order: Vec<usize> = (0..6).rev().collect();
@@ -258,14 +258,14 @@ fn the_seed_the_epoch_and_the_number_alone_decide() {
 
 /// Any size and every operation: nothing panics, and the values stay values.
 #[test]
-fn everything_at_once_on_pictures_of_any_size() {
+fn everything_at_once_on_images_of_any_size() {
     let augment = parse(
         "rotation=180,width=0.5,height=3,shear=40,zoom=0.5:2,channel=50,flip,vflip,brightness=0.5,crop=0.1,\
                          jitter=0.9,hue=0.5,cutout=1,mixup=0.1,cutmix=2,auto,fill=reflect",
     );
     for (height, width) in [(1, 1), (1, 5), (2, 2), (7, 3)] {
         for channels in [1, 3] {
-            let pixels = Picture::filled(width, height, &[0, 130, 255][..channels]).pixels().repeat(2);
+            let pixels = Image::filled(width, height, &[0, 130, 255][..channels]).pixels().repeat(2);
             let set = LabelledImages::new([height, width, channels], pixels, vec![0, 0], vec!["x".into()]).unwrap();
             let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
             let preprocessing = Preprocessing::unit(height, width, colour);

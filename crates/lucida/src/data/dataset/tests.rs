@@ -42,7 +42,7 @@ fn the_short_way_and_the_long_way_give_the_same() {
             let len = preprocessing.output_shape().iter().product();
             let (mut short, mut long) = (vec![0.0; len], vec![1.0; len]);
             set.fill(1, &preprocessing, &mut short).unwrap();
-            preprocessing.apply(&set.picture(1).unwrap(), &mut long).unwrap();
+            preprocessing.apply(&set.image(1).unwrap(), &mut long).unwrap();
             assert_eq!(short, long);
         }
     }
@@ -55,7 +55,7 @@ fn a_digit_with_a_bright_border_is_inverted_either_way() {
     let set = LabelledImages::new([28, 28, 1], pixels, vec![0], vec!["x".into()]).unwrap();
     let (mut short, mut long) = (vec![0.0; 784], vec![1.0; 784]);
     set.fill(0, &Preprocessing::mnist(), &mut short).unwrap();
-    Preprocessing::mnist().apply(&set.picture(0).unwrap(), &mut long).unwrap();
+    Preprocessing::mnist().apply(&set.image(0).unwrap(), &mut long).unwrap();
     assert_eq!(short, long);
     assert_eq!((short[0], short[14 * 28 + 14]), (0.0, 245.0 / 255.0));
 }
@@ -65,7 +65,7 @@ fn a_subset_has_its_own_order() {
     let set = small();
     let subset = Subset::new(&set, vec![2, 0, 2]).unwrap();
     assert_eq!((subset.len(), subset.labels()), (3, vec![1, 1, 1]));
-    assert_eq!(subset.picture(0).unwrap(), set.picture(2).unwrap());
+    assert_eq!(subset.image(0).unwrap(), set.image(2).unwrap());
     assert_eq!(subset.class_names(), set.class_names());
     let preprocessing = Preprocessing::unit(2, 2, Colour::Grayscale);
     let (mut images, mut labels) = (vec![0.0; 8], vec![0; 2]);
@@ -74,6 +74,6 @@ fn a_subset_has_its_own_order() {
     assert_eq!(images[7], 11.0 / 255.0);
     // A subset of a subset, and of any set behind a reference.
     let any: &dyn Dataset = &subset;
-    assert_eq!(Subset::new(any, vec![1]).unwrap().picture(0).unwrap(), set.picture(0).unwrap());
+    assert_eq!(Subset::new(any, vec![1]).unwrap().image(0).unwrap(), set.image(0).unwrap());
     assert_eq!(Subset::new(any, vec![3]).err().unwrap().to_string(), "there is no image 3: the set has 3 images");
 }

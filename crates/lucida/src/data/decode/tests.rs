@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn decoded(bytes: &[u8]) -> Result<Picture> {
-    Picture::decode(bytes, Path::new("x.png"), &Limits::default())
+fn decoded(bytes: &[u8]) -> Result<Image> {
+    Image::decode(bytes, Path::new("x.png"), &Limits::default())
 }
 
 /// The message, which must be one line that begins with the file's name.
@@ -114,8 +114,8 @@ fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 #[test]
 fn sixteen_bits_are_rounded_to_eight() {
     let gray = ImageBuffer::<Luma<u16>, _>::from_raw(4, 1, vec![0, 65535, 257 * 77 + 128, 257 * 77 + 129]).unwrap();
-    let picture = decoded(&encoded(gray, ImageFormat::Png)).unwrap();
-    assert_eq!((picture.channels(), picture.pixels()), (1, &[0, 255, 77, 78][..]));
+    let image = decoded(&encoded(gray, ImageFormat::Png)).unwrap();
+    assert_eq!((image.channels(), image.pixels()), (1, &[0, 255, 77, 78][..]));
     let colour = ImageBuffer::<Rgb<u16>, _>::from_raw(1, 1, vec![257 * 3, 257 * 200, 257 * 9]).unwrap();
     assert_eq!(decoded(&encoded(colour, ImageFormat::Png)).unwrap().pixels(), [3, 200, 9]);
     let clear = ImageBuffer::<Rgba<u16>, _>::from_raw(1, 1, vec![0, 65535, 0, 32768]).unwrap();
@@ -135,8 +135,8 @@ fn a_palette_is_looked_up() {
 #[test]
 fn one_bit_of_gray_is_black_or_white() {
     let file = png(4, 1, [1, 0, 0, 0, 0], &[], &[0, 0b0110_0000]);
-    let picture = decoded(&file).unwrap();
-    assert_eq!((picture.channels(), picture.pixels()), (1, &[0, 255, 255, 0][..]));
+    let image = decoded(&file).unwrap();
+    assert_eq!((image.channels(), image.pixels()), (1, &[0, 255, 255, 0][..]));
 }
 
 #[test]
@@ -149,19 +149,19 @@ fn transparency_lies_over_white() {
         assert_eq!(decoded(&encoded(image.clone(), format)).unwrap().pixels(), expected, "{format:?}");
     }
     let gray = png(2, 1, [8, 4, 0, 0, 0], &[], &[0, 10, 255, 10, 0]);
-    assert_eq!(decoded(&gray).unwrap(), Picture::new(2, 1, 1, vec![10, 255]).unwrap());
+    assert_eq!(decoded(&gray).unwrap(), Image::new(2, 1, 1, vec![10, 255]).unwrap());
 }
 
 #[test]
 fn every_format_is_read_whatever_its_name() {
-    let expected = Picture::new(32, 32, 3, quarters().into_raw()).unwrap();
+    let expected = Image::new(32, 32, 3, quarters().into_raw()).unwrap();
     for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::WebP] {
         assert_eq!(decoded(&encoded(quarters(), format)).unwrap(), expected, "{format:?}");
     }
     let lossy = decoded(&jpeg()).unwrap();
     assert!(lossy.pixels().iter().zip(expected.pixels()).all(|(a, b)| a.abs_diff(*b) < 12));
     let gray = ImageBuffer::<Luma<u8>, _>::from_pixel(9, 3, Luma([77]));
-    assert_eq!(decoded(&encoded(gray, ImageFormat::Jpeg)).unwrap(), Picture::filled(9, 3, &[77]));
+    assert_eq!(decoded(&encoded(gray, ImageFormat::Jpeg)).unwrap(), Image::filled(9, 3, &[77]));
 }
 
 #[test]
@@ -169,16 +169,16 @@ fn the_first_frame_of_an_animation_is_shown() {
     let frame = |colour| Frame::new(RgbaImage::from_pixel(5, 4, Rgba(colour)));
     let mut bytes = Vec::new();
     GifEncoder::new(&mut bytes).encode_frames([frame([9, 90, 200, 255]), frame([255, 0, 0, 255])]).unwrap();
-    assert_eq!(decoded(&bytes).unwrap(), Picture::filled(5, 4, &[9, 90, 200]));
+    assert_eq!(decoded(&bytes).unwrap(), Image::filled(5, 4, &[9, 90, 200]));
 }
 
 #[test]
 fn cmyk_becomes_rgb() {
     let near = |components, expected: [u8; 3]| {
-        let picture = decoded(&cmyk_jpeg(components)).unwrap();
-        assert_eq!((picture.width(), picture.height(), picture.channels()), (8, 8, 3));
-        let close = picture.pixels().chunks(3).all(|rgb| (0..3).all(|i| rgb[i].abs_diff(expected[i]) <= 2));
-        assert!(close, "{components:?}: {:?} is not {expected:?}", picture.pixel(0, 0));
+        let image = decoded(&cmyk_jpeg(components)).unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (8, 8, 3));
+        let close = image.pixels().chunks(3).all(|rgb| (0..3).all(|i| rgb[i].abs_diff(expected[i]) <= 2));
+        assert!(close, "{components:?}: {:?} is not {expected:?}", image.pixel(0, 0));
     };
     near([255; 4], [255, 255, 255]); // no ink
     near([255, 255, 255, 0], [0, 0, 0]); // all black
@@ -188,9 +188,9 @@ fn cmyk_becomes_rgb() {
 
 #[test]
 fn the_turn_that_exif_notes_is_made() {
-    let corners = |picture: &Picture| {
+    let corners = |image: &Image| {
         [(4, 4), (27, 4), (4, 27), (27, 27)].map(|(x, y)| {
-            let rgb = picture.pixel(x, y);
+            let rgb = image.pixel(x, y);
             match [rgb[0] > 128, rgb[1] > 128, rgb[2] > 128] {
                 [true, false, false] => 'r',
                 [false, true, false] => 'g',
@@ -212,8 +212,8 @@ fn the_turn_that_exif_notes_is_made() {
         (9, ['r', 'g', 'b', 'w']),
     ];
     for (orientation, expected) in expected {
-        let picture = decoded(&with_orientation(&jpeg(), orientation)).unwrap();
-        assert_eq!(corners(&picture), expected, "{orientation}");
+        let image = decoded(&with_orientation(&jpeg(), orientation)).unwrap();
+        assert_eq!(corners(&image), expected, "{orientation}");
     }
     let mut wide = Vec::new();
     JpegEncoder::new(&mut wide).encode_image(&ImageBuffer::from_pixel(40, 16, Rgb([1_u8, 2, 3]))).unwrap();
@@ -222,7 +222,7 @@ fn the_turn_that_exif_notes_is_made() {
 }
 
 #[test]
-fn what_is_no_picture_is_named() {
+fn what_is_no_image_is_named() {
     assert_eq!(message(b""), "is not an image: it is empty");
     assert_eq!(
         message(b"hello, world, I am a text file"),
@@ -232,12 +232,12 @@ fn what_is_no_picture_is_named() {
     assert!(matches!(decoded(b"\0\0\0\x20ftypavif\0\0\0\0"), Err(Error::Unsupported(_))));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    assert!(matches!(Picture::open(&path), Err(Error::Io { action: "read", .. })));
-    assert!(matches!(Picture::open(folder.path()), Err(Error::File { .. })));
+    assert!(matches!(Image::open(&path), Err(Error::Io { action: "read", .. })));
+    assert!(matches!(Image::open(folder.path()), Err(Error::File { .. })));
     std::fs::write(&path, "text").unwrap();
-    assert!(Picture::open(&path).unwrap_err().to_string().contains("a.png: is not an image: it begins with \"text\""));
+    assert!(Image::open(&path).unwrap_err().to_string().contains("a.png: is not an image: it begins with \"text\""));
     let limits = Limits { file_bytes: 3, ..Limits::default() };
-    assert!(matches!(Picture::open_with(&path, &limits), Err(Error::Limit { .. })));
+    assert!(matches!(Image::open_with(&path, &limits), Err(Error::Limit { .. })));
 }
 
 #[test]
@@ -263,13 +263,13 @@ fn what_is_cut_short_is_refused() {
 }
 
 #[test]
-fn a_huge_picture_is_refused_by_its_header() {
+fn a_huge_image_is_refused_by_its_header() {
     let file = png(30_000, 30_000, [8, 2, 0, 0, 0], &[], &[0]);
     let error = decoded(&file).unwrap_err();
     assert_eq!(error.to_string(), "x.png: pixels of an image of 30000x30000: 900000000 is over the limit of 100000000");
     let limits = Limits { pixels: 1000, ..Limits::default() };
     for format in [ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::WebP] {
-        let error = Picture::decode(&encoded(quarters(), format), Path::new("x"), &limits).unwrap_err();
+        let error = Image::decode(&encoded(quarters(), format), Path::new("x"), &limits).unwrap_err();
         assert!(matches!(error, Error::Limit { got: 1024, limit: 1000, .. }), "{format:?}: {error}");
     }
     assert!(decoded(&png(u32::MAX >> 1, u32::MAX >> 1, [16, 6, 0, 0, 0], &[], &[0])).is_err());
@@ -283,8 +283,8 @@ fn photos_of_the_shared_set_are_read() {
         return;
     };
     for entry in entries.take(5) {
-        let picture = Picture::open(&entry.unwrap().path()).unwrap();
-        assert_eq!((picture.width(), picture.height(), picture.channels()), (200, 200, 3));
+        let image = Image::open(&entry.unwrap().path()).unwrap();
+        assert_eq!((image.width(), image.height(), image.channels()), (200, 200, 3));
     }
 }
 
@@ -313,8 +313,8 @@ where
 fn tiff_of_every_depth_is_read() {
     use ::tiff::encoder::colortype::{Gray16, Gray32, Gray32Float, Gray64Float, RGB16, RGB32, RGB32Float, RGBA32Float};
     let check = |bytes: &[u8], channels, expected: &[u8]| {
-        let picture = decoded(bytes).unwrap();
-        assert_eq!(picture, Picture::new(2, 2, channels, expected.to_vec()).unwrap());
+        let image = decoded(bytes).unwrap();
+        assert_eq!(image, Image::new(2, 2, channels, expected.to_vec()).unwrap());
     };
     // What lies outside 0 to 1 is clipped, and what is not a number is black.
     check(&tiff_of::<Gray32Float>(2, 2, &[0.0, 0.5, 1.0, 0.2]), 1, &[0, 128, 255, 51]);
@@ -334,7 +334,7 @@ fn tiff_of_every_depth_is_read() {
 fn a_wide_tiff_is_held_to_the_limit_and_to_its_length() {
     let bytes = tiff_of::<::tiff::encoder::colortype::Gray32Float>(40, 40, &[0.5; 1600]);
     let limits = Limits { pixels: 1000, ..Limits::default() };
-    let error = Picture::decode(&bytes, Path::new("x"), &limits).unwrap_err();
+    let error = Image::decode(&bytes, Path::new("x"), &limits).unwrap_err();
     assert!(matches!(error, Error::Limit { got: 1600, limit: 1000, .. }), "{error}");
     for len in [9, bytes.len() / 2, bytes.len() * 3 / 4] {
         assert!(matches!(decoded(&bytes[..len]), Err(Error::File { .. })), "{len}");
@@ -375,8 +375,8 @@ fn changed_bytes_never_panic() {
                 let at = random.random_range(0..bytes.len());
                 bytes[at] = random.random();
             }
-            match Picture::decode(&bytes, Path::new("x"), &limits) {
-                Ok(picture) => assert!(picture.width() * picture.height() <= 100_000),
+            match Image::decode(&bytes, Path::new("x"), &limits) {
+                Ok(image) => assert!(image.width() * image.height() <= 100_000),
                 Err(error) => {
                     assert!(!matches!(error, Error::Bug(_)), "{error}");
                     *caught += usize::from(error.to_string().contains("cannot decode"));
@@ -411,8 +411,8 @@ proptest! {
         }
         bytes.truncate(bytes.len() - cut);
         let limits = Limits { pixels: 100_000, ..Limits::default() };
-        if let Ok(picture) = Picture::decode(&bytes, Path::new("x"), &limits) {
-            prop_assert!(picture.width() * picture.height() <= 100_000);
+        if let Ok(image) = Image::decode(&bytes, Path::new("x"), &limits) {
+            prop_assert!(image.width() * image.height() <= 100_000);
         }
     }
 

@@ -8,7 +8,7 @@
 //! keep the soft rim and the faint end of a stroke; connected components part the digit from specks and from the edge of the sheet.
 
 use crate::Result;
-use crate::data::{Filter, Picture};
+use crate::data::{Filter, Image};
 
 /// The longest side of the copy that the paper is fitted to.
 const FITTED_SIDE: usize = 96;
@@ -32,8 +32,8 @@ const TERMS: usize = 6;
 /// The ink of a gray image, 255 where it is strongest, on 0; all 0 when there is none.
 ///
 /// # Errors
-/// Those of [`Picture::resize`], when the image has no pixels.
-pub(super) fn ink(gray: &Picture) -> Result<Picture> {
+/// Those of [`Image::resize`], when the image has no pixels.
+pub(super) fn ink(gray: &Image) -> Result<Image> {
     let (width, height) = (gray.width(), gray.height());
     let contrast = contrast(gray)?;
     let threshold = otsu(&contrast).max(GRAIN * deviation(&contrast)).max(LEAST_CONTRAST);
@@ -42,19 +42,19 @@ pub(super) fn ink(gray: &Picture) -> Result<Picture> {
     let mut strengths: Vec<f32> =
         contrast.iter().zip(&digit).filter(|&(&c, &is_ink)| is_ink && c >= threshold).map(|(&c, _)| c).collect();
     if strengths.is_empty() {
-        return Ok(Picture::filled(width, height, &[0]));
+        return Ok(Image::filled(width, height, &[0]));
     }
     // Most of a stroke is as dark as this: the darkest pixel is noise.
     let middle = strengths.len() / 2;
     let strongest = *strengths.select_nth_unstable_by(middle, f32::total_cmp).1;
     let pixels = contrast.iter().zip(&digit);
     let pixels = pixels.map(|(&c, &is_ink)| if is_ink { (c / strongest * 255.0).round() as u8 } else { 0 });
-    Picture::new(width, height, 1, pixels.collect())
+    Image::new(width, height, 1, pixels.collect())
 }
 
 /// How much each pixel differs from the paper, the ink above 0: dark ink in parts of the paper's brightness, light ink in parts
 /// of the whole range.
-fn contrast(gray: &Picture) -> Result<Vec<f32>> {
+fn contrast(gray: &Image) -> Result<Vec<f32>> {
     let paper = Surface::of_paper(gray)?;
     let (mut difference, mut brightness) = (Vec::new(), Vec::new());
     for [x, y, value] in points(gray) {
@@ -72,9 +72,9 @@ fn contrast(gray: &Picture) -> Result<Vec<f32>> {
 }
 
 /// The place of each pixel of a gray image, and its value from 0 to 1.
-fn points(picture: &Picture) -> impl Iterator<Item = [f32; 3]> {
-    let (width, height) = (picture.width(), picture.height());
-    let pixels = picture.pixels().iter().enumerate();
+fn points(image: &Image) -> impl Iterator<Item = [f32; 3]> {
+    let (width, height) = (image.width(), image.height());
+    let pixels = image.pixels().iter().enumerate();
     pixels
         .map(move |(at, &value)| [position(at % width, width), position(at / width, height), f32::from(value) / 255.0])
 }
@@ -90,7 +90,7 @@ struct Surface([f64; TERMS]);
 impl Surface {
     /// The brightness of the paper, 0 to 1: what minimizes the sum of absolute differences, by least squares that are
     /// weighted anew in each round; then by least squares over what is within the grain of that.
-    fn of_paper(gray: &Picture) -> Result<Self> {
+    fn of_paper(gray: &Image) -> Result<Self> {
         let longest = gray.width().max(gray.height()).max(FITTED_SIDE);
         let side = |side: usize| (side * FITTED_SIDE / longest).max(1).min(side);
         let small = gray.resize(side(gray.width()), side(gray.height()), Filter::Bilinear)?;
@@ -108,9 +108,9 @@ impl Surface {
     }
 
     /// The polynomial with the least sum of weighted squares.
-    fn fitted(picture: &Picture, weight: impl Fn([f32; 3]) -> f32) -> Self {
+    fn fitted(image: &Image, weight: impl Fn([f32; 3]) -> f32) -> Self {
         let (mut matrix, mut right) = ([[0.0; TERMS]; TERMS], [0.0; TERMS]);
-        for point @ [x, y, value] in points(picture) {
+        for point @ [x, y, value] in points(image) {
             let (terms, weight) = (Self::terms(x, y), f64::from(weight(point)));
             for row in 0..TERMS {
                 right[row] += weight * terms[row] * f64::from(value);

@@ -2,29 +2,29 @@ use super::*;
 use crate::data::{Dataset, Mnist};
 
 /// A seven of the given size in pixels: a bar on top and a slanted stem.
-fn seven(left: usize, top: usize, size: usize, canvas: (usize, usize), ink: &[u8], paper: &[u8]) -> Picture {
-    let mut picture = Picture::filled(canvas.0, canvas.1, paper);
+fn seven(left: usize, top: usize, size: usize, canvas: (usize, usize), ink: &[u8], paper: &[u8]) -> Image {
+    let mut image = Image::filled(canvas.0, canvas.1, paper);
     let thick = size / 8;
     for y in 0..size {
         for x in 0..size * 3 / 4 {
             let stem = size * 3 / 4 - thick - y / 2;
             if y < thick || (stem..stem + thick).contains(&x) {
-                picture.pixel_mut(left + x, top + y).copy_from_slice(ink);
+                image.pixel_mut(left + x, top + y).copy_from_slice(ink);
             }
         }
     }
-    picture
+    image
 }
 
 fn distance(a: &[u8], b: &[u8]) -> u64 {
     a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
 }
 
-fn centre_of_mass(picture: &Picture) -> (f64, f64) {
+fn centre_of_mass(image: &Image) -> (f64, f64) {
     let (mut mass, mut x_sum, mut y_sum) = (0.0, 0.0, 0.0);
     for y in 0..28 {
         for x in 0..28 {
-            let value = f64::from(picture.pixel(x, y)[0]);
+            let value = f64::from(image.pixel(x, y)[0]);
             mass += value;
             x_sum += value * x as f64;
             y_sum += value * y as f64;
@@ -85,14 +85,14 @@ fn the_grain_of_the_paper_is_not_ink() {
 }
 
 #[test]
-fn a_picture_of_28x28_is_taken_as_it_is() {
+fn a_image_of_28x28_is_taken_as_it_is() {
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..200 {
-        let picture = digits.picture(index).unwrap();
-        assert_eq!(normalise_digit(&picture).unwrap(), picture);
-        let mut inverted = picture.clone();
+        let image = digits.image(index).unwrap();
+        assert_eq!(normalise_digit(&image).unwrap(), image);
+        let mut inverted = image.clone();
         inverted.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
-        assert_eq!(normalise_digit(&inverted).unwrap(), picture);
+        assert_eq!(normalise_digit(&inverted).unwrap(), image);
     }
 }
 
@@ -104,7 +104,7 @@ fn an_enlarged_digit_of_mnist_comes_back() {
     let (mut difference, mut moved, mut ink, count) = (0, 0, 0, 300);
     let (mut x_total, mut y_total) = (0.0, 0.0);
     for index in 0..count {
-        let original = digits.picture(index).unwrap();
+        let original = digits.image(index).unwrap();
         let (x, y) = centre_of_mass(&original);
         x_total += x;
         y_total += y;
@@ -122,19 +122,19 @@ fn an_enlarged_digit_of_mnist_comes_back() {
 }
 
 #[test]
-fn a_blank_or_tiny_picture_gives_a_black_image() {
-    for picture in [
-        Picture::filled(50, 60, &[255, 255, 255]),
-        Picture::filled(50, 60, &[0]),
-        Picture::filled(1, 1, &[128]),
-        Picture::filled(2, 300, &[90]),
+fn a_blank_or_tiny_image_gives_a_black_image() {
+    for image in [
+        Image::filled(50, 60, &[255, 255, 255]),
+        Image::filled(50, 60, &[0]),
+        Image::filled(1, 1, &[128]),
+        Image::filled(2, 300, &[90]),
     ] {
-        assert_eq!(normalise_digit(&picture).unwrap(), Picture::filled(28, 28, &[0]));
+        assert_eq!(normalise_digit(&image).unwrap(), Image::filled(28, 28, &[0]));
     }
-    let empty = normalise_digit(&Picture::new(0, 7, 1, vec![]).unwrap()).unwrap();
-    assert_eq!(empty, Picture::filled(28, 28, &[0]));
+    let empty = normalise_digit(&Image::new(0, 7, 1, vec![]).unwrap()).unwrap();
+    assert_eq!(empty, Image::filled(28, 28, &[0]));
     // One stroke, as thin as can be.
-    let mut stroke = Picture::filled(500, 40, &[255]);
+    let mut stroke = Image::filled(500, 40, &[255]);
     for x in 5..495 {
         stroke.pixel_mut(x, 20)[0] = 0;
     }
@@ -156,7 +156,7 @@ fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
         }
     }
     assert!(distance(normalise_digit(&photo).unwrap().pixels(), reference.pixels()) < 784);
-    let mut in_two = Picture::filled(200, 200, &[230]);
+    let mut in_two = Image::filled(200, 200, &[230]);
     for y in 60..150 {
         for x in 60..72 {
             in_two.pixel_mut(x, y)[0] = 30;

@@ -9,9 +9,9 @@ use md5::{Digest, Md5};
 
 use super::Skipped;
 use super::layout::Found;
-use super::set::{FolderSet, PictureFile};
+use super::set::{FolderSet, ImageFile};
 use crate::core::{Progress, Step, Unit};
-use crate::data::{Limits, Picture, Preprocessing};
+use crate::data::{Image, Limits, Preprocessing};
 use crate::{Cpu, Error, Result, files};
 
 /// Decoded images that are to stay in memory, and the room for them.
@@ -28,13 +28,13 @@ impl Keep {
 
     /// The pixels of an image as the network wants them, as long as there is room. Which images stay depends on which
     /// is first; what is computed from them does not.
-    fn pixels(&self, picture: &Picture) -> Result<Option<Arc<[u8]>>> {
+    fn pixels(&self, image: &Image) -> Result<Option<Arc<[u8]>>> {
         let len = self.preprocessing.output_shape().iter().product::<usize>() as u64;
         let take = |room: u64| room.checked_sub(len);
         if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
             return Ok(None);
         }
-        Ok(Some(self.preprocessing.fitted(picture)?.pixels().into()))
+        Ok(Some(self.preprocessing.fitted(image)?.pixels().into()))
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn check(
         keep.preprocessing.check()?;
     }
     let Found { path, class_names, classified, files } = found;
-    let outcomes: Vec<Mutex<Option<Result<PictureFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
+    let outcomes: Vec<Mutex<Option<Result<ImageFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
     // Files that are done, and whom to tell: one thread at a time, so that the number only rises.
     let progress = Mutex::new((before, progress));
     let stopped = AtomicBool::new(false);
@@ -75,24 +75,24 @@ pub(super) fn check(
     if stopped.into_inner() {
         return Err(Error::Interrupted);
     }
-    let (mut pictures, mut skipped) = (Vec::with_capacity(files.len()), Vec::new());
+    let (mut images, mut skipped) = (Vec::with_capacity(files.len()), Vec::new());
     for outcome in outcomes {
         match outcome.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(Ok(file)) => pictures.push(file),
+            Some(Ok(file)) => images.push(file),
             Some(Err(fault)) => skipped.push(fault),
             None => return Err(Error::Bug("a file of a folder was not read".to_owned())),
         }
     }
     let kept = keep.map(|keep| keep.preprocessing.clone());
-    let set = FolderSet::new(path, pictures, class_names, classified, limits.clone(), cpu, kept);
+    let set = FolderSet::new(path, images, class_names, classified, limits.clone(), cpu, kept);
     Ok((set, skipped))
 }
 
-fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Result<PictureFile> {
+fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Result<ImageFile> {
     let bytes = files::read_limited(path, limits.file_bytes)?;
-    let picture = Picture::decode(&bytes, path, limits)?;
-    let kept = keep.map(|keep| keep.pixels(&picture)).transpose()?.flatten();
-    Ok(PictureFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
+    let image = Image::decode(&bytes, path, limits)?;
+    let kept = keep.map(|keep| keep.pixels(&image)).transpose()?.flatten();
+    Ok(ImageFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
 }
 
 /// Tells files apart, in this run and in later ones; equal ones are compared byte by byte before they are called equal.

@@ -1,8 +1,8 @@
 //! A folder whose files are looked at one by one, when they are wanted.
 
 use super::layout::{Found, Layout};
-use super::set::{FolderSet, PictureFile};
-use super::{FolderBuilder, Skipped, no_pictures, skipped};
+use super::set::{FolderSet, ImageFile};
+use super::{FolderBuilder, Skipped, no_images, skipped};
 use crate::{Cpu, Error, Result};
 
 impl FolderBuilder<'_> {
@@ -19,9 +19,9 @@ impl FolderBuilder<'_> {
         skipped::sort(&mut skipped);
         let Found { path, class_names, classified, files: found } = found;
         if found.is_empty() {
-            return Err(no_pictures(&self.path, &skipped));
+            return Err(no_images(&self.path, &skipped));
         }
-        let unread = |(path, label)| PictureFile { path, label, len: 0, digest: [0; 16], kept: None };
+        let unread = |(path, label)| ImageFile { path, label, len: 0, digest: [0; 16], kept: None };
         let files = found.into_iter().map(unread).collect();
         let cpu = self.cpu.unwrap_or_else(Cpu::detect);
         Ok((FolderSet::new(path, files, class_names, classified, self.limits, cpu, None), skipped))

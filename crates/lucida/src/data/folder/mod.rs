@@ -279,7 +279,7 @@ impl<'a> FolderBuilder<'a> {
         skipped::sort(&mut skipped);
         self.refuse_if_strict(&skipped)?;
         if set.is_empty() {
-            return Err(no_pictures(&self.path, &skipped));
+            return Err(no_images(&self.path, &skipped));
         }
         Ok((set, skipped))
     }
@@ -315,7 +315,7 @@ impl<'a> FolderBuilder<'a> {
         match (whole, wanted) {
             (Some(set), _) if !set.is_empty() => Ok((set, skipped)),
             (None, Some(part)) => Err(Error::file(&self.path, format!("has no {} part", part.name()))),
-            _ => Err(no_pictures(&self.path, &skipped)),
+            _ => Err(no_images(&self.path, &skipped)),
         }
     }
 
@@ -383,7 +383,7 @@ fn explain_classes(problem: Error, part: Part, train: &Path) -> Error {
 /// Refuses a folder that there is nothing to classify in.
 fn at_least_two(train: &FolderSet, skipped: &[Skipped]) -> Result<()> {
     let only = match train.class_names() {
-        [] => return Err(no_pictures(train.root(), skipped)),
+        [] => return Err(no_images(train.root(), skipped)),
         [only] => only,
         _ => return Ok(()),
     };
@@ -428,7 +428,7 @@ fn not_all_alike(train: &FolderSet, notes: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn no_pictures(path: &Path, skipped: &[Skipped]) -> Error {
+fn no_images(path: &Path, skipped: &[Skipped]) -> Error {
     let faults = match skipped {
         [] => String::new(),
         [first, ..] => {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Part;
-use crate::data::{Dataset, Limits, Picture, Preprocessing};
+use crate::data::{Dataset, Image, Limits, Preprocessing};
 use crate::nn::counted;
 use crate::{Cpu, Error, Result};
 
 /// An image file that has been decoded once.
 #[derive(Debug, Clone)]
-pub(super) struct PictureFile {
+pub(super) struct ImageFile {
     pub(super) path: PathBuf,
     pub(super) label: usize,
     /// The bytes of the file, and a digest of them.
@@ -24,7 +24,7 @@ pub(super) struct PictureFile {
 #[derive(Debug, Clone)]
 pub struct FolderSet {
     root: PathBuf,
-    files: Vec<PictureFile>,
+    files: Vec<ImageFile>,
     class_names: Vec<String>,
     classified: bool,
     limits: Limits,
@@ -36,7 +36,7 @@ pub struct FolderSet {
 impl FolderSet {
     pub(super) fn new(
         root: PathBuf,
-        files: Vec<PictureFile>,
+        files: Vec<ImageFile>,
         class_names: Vec<String>,
         classified: bool,
         limits: Limits,
@@ -175,7 +175,7 @@ impl FolderSet {
         self.files.len() + skipped.len()
     }
 
-    pub(super) fn files(&self) -> &[PictureFile] {
+    pub(super) fn files(&self) -> &[ImageFile] {
         &self.files
     }
 
@@ -207,24 +207,24 @@ impl Dataset for FolderSet {
         self.files[index].label
     }
 
-    fn picture(&self, index: usize) -> Result<Picture> {
-        Picture::open_with(&self.files[index].path, &self.limits)
+    fn image(&self, index: usize) -> Result<Image> {
+        Image::open_with(&self.files[index].path, &self.limits)
     }
 
     fn fill(&self, index: usize, preprocessing: &Preprocessing, out: &mut [f32]) -> Result<()> {
         match (&self.files[index].kept, &self.kept) {
             (Some(pixels), Some(kept)) if kept.fits_alike(preprocessing) => preprocessing.convert_fitted(pixels, out),
-            _ => preprocessing.apply(&self.picture(index)?, out),
+            _ => preprocessing.apply(&self.image(index)?, out),
         }
     }
 
-    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Picture> {
+    fn fitted(&self, index: usize, preprocessing: &Preprocessing) -> Result<Image> {
         match (&self.files[index].kept, &self.kept) {
             (Some(pixels), Some(kept)) if kept.fits_alike(preprocessing) => {
                 let [height, width, channels] = preprocessing.output_shape();
-                Picture::new(width, height, channels, pixels.to_vec())
+                Image::new(width, height, channels, pixels.to_vec())
             }
-            _ => Ok(preprocessing.fitted(&self.picture(index)?)?.into_owned()),
+            _ => Ok(preprocessing.fitted(&self.image(index)?)?.into_owned()),
         }
     }
 

@@ -26,8 +26,8 @@ pub(super) fn split(
         }
     }
     if moved > 0 {
-        let pictures = counted(moved, "image");
-        notes.push(format!("{pictures} with an exact copy on the training side kept there rather than validating"));
+        let images = counted(moved, "image");
+        notes.push(format!("{images} with an exact copy on the training side kept there rather than validating"));
     }
     for class in 0..classes {
         let mut members = (0..set.len()).filter(|&index| set.label(index) == class).peekable();

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::core::Step;
-use crate::data::{Colour, Dataset, Picture};
+use crate::data::{Colour, Dataset, Image};
 
 /// An image file of one color.
 fn put(folder: &Path, name: &str, colour: [u8; 3]) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    Picture::filled(8, 6, &colour).save_png(&path).unwrap();
+    Image::filled(8, 6, &colour).save_png(&path).unwrap();
 }
 
 /// `classes` folders `a`, `b`, ... of `count` images each, all different.
@@ -62,7 +62,7 @@ fn classes_and_files_are_in_the_order_of_their_names() {
     assert_eq!(set.labels(), [0, 0, 1, 1, 2, 2]);
     assert_eq!((set.counts(), skipped.len()), (vec![2, 2, 2], 0));
     assert_eq!(set.found(), "Found 6 images belonging to 3 classes.");
-    assert_eq!(set.picture(4).unwrap(), Picture::filled(8, 6, &[1, 0, 0]));
+    assert_eq!(set.image(4).unwrap(), Image::filled(8, 6, &[1, 0, 0]));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_share_of_each_class_validates() {
 }
 
 #[test]
-fn what_is_no_picture_is_skipped_and_named() {
+fn what_is_no_image_is_skipped_and_named() {
     let root = temporary();
     put_classes(root.path(), 2, 4);
     let at = |name: &str| root.path().join(name);
@@ -370,12 +370,12 @@ fn a_flat_folder_has_no_classes() {
 }
 
 #[test]
-fn kept_pictures_are_the_same_as_decoded_ones() {
+fn kept_images_are_the_same_as_decoded_ones() {
     let root = temporary();
     for index in 0..6_u8 {
         let pixels = (0..20 * 30 * 3).map(|i| (i * (7 + usize::from(index)) % 256) as u8).collect();
         fs::create_dir_all(root.path().join("a")).unwrap();
-        Picture::new(20, 30, 3, pixels).unwrap().save_png(&root.path().join(format!("a/{index}.png"))).unwrap();
+        Image::new(20, 30, 3, pixels).unwrap().save_png(&root.path().join(format!("a/{index}.png"))).unwrap();
     }
     for preprocessing in [Preprocessing::vgg().with_size(9, 12), Preprocessing::unit(9, 12, Colour::Grayscale)] {
         let len = preprocessing.output_shape().iter().product::<usize>();
@@ -455,7 +455,7 @@ fn names_that_are_no_unicode() {
     fs::copy(root.path().join("a/0.png"), root.path().join(odd)).unwrap();
     let (set, _) = Folder::builder(root.path()).open_set().unwrap();
     assert_eq!(set.counts(), [4, 5]);
-    set.picture(8).unwrap();
+    set.image(8).unwrap();
     fs::create_dir(root.path().join(std::ffi::OsStr::from_bytes(b"\xfe"))).unwrap();
     assert!(open(root.path()).unwrap_err().to_string().contains("not valid Unicode"));
 }

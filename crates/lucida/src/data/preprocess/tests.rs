@@ -14,7 +14,7 @@ fn presets() -> [Preprocessing; 5] {
 fn pixel(preprocessing: &Preprocessing, rgb: [u8; 3]) -> Vec<f32> {
     let preprocessing = preprocessing.clone().with_size(1, 1);
     let mut out = vec![f32::NAN; preprocessing.colour.channels()];
-    preprocessing.apply(&Picture::filled(1, 1, &rgb), &mut out).unwrap();
+    preprocessing.apply(&Image::filled(1, 1, &rgb), &mut out).unwrap();
     out
 }
 
@@ -38,30 +38,30 @@ fn each_preset_computes_what_its_networks_were_trained_with() {
 fn colour_and_size_are_adapted() {
     let gray = Preprocessing::unit(2, 2, Colour::Grayscale);
     let mut out = [0.0; 4];
-    gray.apply(&Picture::filled(9, 5, &[255, 0, 0]), &mut out).unwrap();
+    gray.apply(&Image::filled(9, 5, &[255, 0, 0]), &mut out).unwrap();
     assert_eq!(out, [76.0 / 255.0; 4]);
     let mut out = [0.0; 12];
-    Preprocessing::unit(2, 2, Colour::Bgr).apply(&Picture::filled(2, 2, &[51]), &mut out).unwrap();
+    Preprocessing::unit(2, 2, Colour::Bgr).apply(&Image::filled(2, 2, &[51]), &mut out).unwrap();
     assert_eq!(out, [0.2; 12]);
-    let error = gray.apply(&Picture::filled(2, 2, &[1]), &mut out).unwrap_err();
+    let error = gray.apply(&Image::filled(2, 2, &[1]), &mut out).unwrap_err();
     assert_eq!(error.to_string(), "the output has 12 values, expected 4 (2 x 2 x 1)");
-    assert!(gray.apply(&Picture::new(0, 0, 1, vec![]).unwrap(), &mut out[..4]).is_err());
+    assert!(gray.apply(&Image::new(0, 0, 1, vec![]).unwrap(), &mut out[..4]).is_err());
 }
 
 #[test]
 fn the_input_can_be_shown_again() {
     let pixels: Vec<u8> = (0..4 * 6 * 3).map(|i| (i * 89 % 256) as u8).collect();
-    let picture = Picture::new(6, 4, 3, pixels).unwrap();
+    let image = Image::new(6, 4, 3, pixels).unwrap();
     for preprocessing in presets() {
         let preprocessing = Preprocessing { digit: false, ..preprocessing }.with_size(4, 6);
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&picture, &mut input).unwrap();
-        let expected = if preprocessing.colour == Colour::Grayscale { picture.to_gray() } else { picture.clone() };
-        assert_eq!(preprocessing.to_picture(&input).unwrap(), expected, "{preprocessing:?}");
+        preprocessing.apply(&image, &mut input).unwrap();
+        let expected = if preprocessing.colour == Colour::Grayscale { image.to_gray() } else { image.clone() };
+        assert_eq!(preprocessing.to_image(&input).unwrap(), expected, "{preprocessing:?}");
     }
     let unit = Preprocessing::unit(1, 4, Colour::Grayscale);
-    assert_eq!(unit.to_picture(&[-3.0, 7.0, f32::NAN, f32::INFINITY]).unwrap().pixels(), [0, 255, 0, 255]);
-    assert!(unit.to_picture(&[0.0; 3]).is_err());
+    assert_eq!(unit.to_image(&[-3.0, 7.0, f32::NAN, f32::INFINITY]).unwrap().pixels(), [0, 255, 0, 255]);
+    assert!(unit.to_image(&[0.0; 3]).is_err());
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn a_malicious_file_is_refused() {
     for (problem, preprocessing) in bad {
         let message = preprocessing.check().unwrap_err().to_string();
         assert!(message.contains(problem), "{message}");
-        assert!(preprocessing.apply(&Picture::filled(2, 2, &[0]), &mut []).is_err());
-        assert!(preprocessing.to_picture(&[]).is_err());
+        assert!(preprocessing.apply(&Image::filled(2, 2, &[0]), &mut []).is_err());
+        assert!(preprocessing.to_image(&[]).is_err());
     }
 }
 

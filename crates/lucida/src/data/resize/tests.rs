@@ -2,26 +2,26 @@ use super::*;
 
 const FILTERS: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
 
-fn ramp(width: usize, height: usize) -> Picture {
+fn ramp(width: usize, height: usize) -> Image {
     let pixels = (0..width * height).map(|i| (i % width * 255 / (width - 1)) as u8).collect();
-    Picture::new(width, height, 1, pixels).unwrap()
+    Image::new(width, height, 1, pixels).unwrap()
 }
 
 #[test]
 fn one_colour_stays_that_colour() {
-    let picture = Picture::filled(17, 9, &[200, 100, 7]);
+    let image = Image::filled(17, 9, &[200, 100, 7]);
     for filter in FILTERS {
         for (width, height) in [(5, 5), (40, 3), (1, 1), (17, 9)] {
-            assert_eq!(picture.resize(width, height, filter).unwrap(), Picture::filled(width, height, &[200, 100, 7]));
+            assert_eq!(image.resize(width, height, filter).unwrap(), Image::filled(width, height, &[200, 100, 7]));
         }
     }
 }
 
 #[test]
-fn a_smaller_picture_is_antialiased() {
+fn a_smaller_image_is_antialiased() {
     // A fine chessboard becomes gray, where nearest picks one of its two colors.
     let board = (0..64 * 64).map(|i| if (i % 64 + i / 64) % 2 == 0 { 0 } else { 255 }).collect();
-    let board = Picture::new(64, 64, 1, board).unwrap();
+    let board = Image::new(64, 64, 1, board).unwrap();
     for filter in FILTERS {
         let small = board.resize(8, 8, filter).unwrap();
         let gray = small.pixels().iter().all(|value| (115..=140).contains(value));
@@ -45,9 +45,9 @@ fn bilinear(row: &[u8], to: usize) -> Vec<f64> {
 #[test]
 fn bilinear_is_the_triangle_filter() {
     let row: Vec<u8> = (0..50_u32).map(|i| (i * i * 31 % 256) as u8).collect();
-    let picture = Picture::new(50, 1, 1, row.clone()).unwrap();
+    let image = Image::new(50, 1, 1, row.clone()).unwrap();
     for to in [7, 20, 49, 120] {
-        let got = picture.resize(to, 1, Filter::Bilinear).unwrap();
+        let got = image.resize(to, 1, Filter::Bilinear).unwrap();
         for (got, expected) in got.pixels().iter().zip(bilinear(&row, to)) {
             assert!((f64::from(*got) - expected).abs() <= 1.0, "{to}: {got} {expected}");
         }
@@ -56,20 +56,20 @@ fn bilinear_is_the_triangle_filter() {
 
 #[test]
 fn a_part_is_cut_out() {
-    let picture = Picture::new(3, 2, 3, (0..18).collect()).unwrap();
-    assert_eq!(picture.crop(1, 1, 2, 1).unwrap().pixels(), [12, 13, 14, 15, 16, 17]);
-    assert_eq!(picture.crop(0, 0, 3, 2).unwrap(), picture);
+    let image = Image::new(3, 2, 3, (0..18).collect()).unwrap();
+    assert_eq!(image.crop(1, 1, 2, 1).unwrap().pixels(), [12, 13, 14, 15, 16, 17]);
+    assert_eq!(image.crop(0, 0, 3, 2).unwrap(), image);
     for (x, y, width, height) in [(2, 0, 2, 1), (0, 0, 1, 3), (usize::MAX, 0, 2, 1), (4, 0, 0, 1)] {
-        assert!(matches!(picture.crop(x, y, width, height), Err(Error::Argument(_))));
+        assert!(matches!(image.crop(x, y, width, height), Err(Error::Argument(_))));
     }
 }
 
 #[test]
 fn a_border_is_added() {
-    let picture = Picture::new(2, 1, 1, vec![1, 2]).unwrap();
-    assert_eq!(picture.pad(4, 3, 1, 2).unwrap().pixels(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0]);
-    assert!(picture.pad(4, 3, 3, 0).is_err());
-    assert!(picture.pad(4, 3, 0, usize::MAX).is_err());
+    let image = Image::new(2, 1, 1, vec![1, 2]).unwrap();
+    assert_eq!(image.pad(4, 3, 1, 2).unwrap().pixels(), [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0]);
+    assert!(image.pad(4, 3, 3, 0).is_err());
+    assert!(image.pad(4, 3, 0, usize::MAX).is_err());
 }
 
 #[test]
@@ -81,25 +81,25 @@ fn proportions_are_kept_by_crop_and_pad() {
     let cropped = wide.fit(50, 50, Fit::Crop, Filter::Bilinear).unwrap();
     assert!((62..=67).contains(&cropped.pixel(0, 25)[0]), "{:?}", cropped.pixel(0, 25));
     assert!((188..=193).contains(&cropped.pixel(49, 25)[0]), "{:?}", cropped.pixel(49, 25));
-    let padded = Picture::filled(200, 100, &[9, 9, 9]).fit(50, 50, Fit::Pad, Filter::Bilinear).unwrap();
+    let padded = Image::filled(200, 100, &[9, 9, 9]).fit(50, 50, Fit::Pad, Filter::Bilinear).unwrap();
     let rows: Vec<u8> = (0..50).map(|y| padded.pixel(20, y)[1]).collect();
     assert_eq!(rows, [vec![0; 12], vec![9; 25], vec![0; 13]].concat());
     for fit in [Fit::Stretch, Fit::Crop, Fit::Pad] {
         for (width, height) in [(3, 100), (100, 3), (1, 1), (7, 7)] {
             let got = wide.fit(width, height, fit, Filter::Nearest).unwrap();
             assert_eq!((got.width(), got.height()), (width, height));
-            assert!(Picture::filled(1, 900, &[1]).fit(width, height, fit, Filter::Lanczos3).is_ok());
+            assert!(Image::filled(1, 900, &[1]).fit(width, height, fit, Filter::Lanczos3).is_ok());
         }
     }
 }
 
 #[test]
 fn impossible_sizes_are_refused() {
-    let picture = ramp(4, 4);
-    assert!(matches!(picture.resize(0, 5, Filter::Nearest), Err(Error::Argument(_))));
-    assert!(matches!(picture.resize(100_000, 100_000, Filter::Nearest), Err(Error::Limit { .. })));
-    assert!(matches!(picture.resize(usize::MAX, usize::MAX, Filter::Nearest), Err(Error::Limit { .. })));
-    let empty = Picture::new(0, 3, 1, vec![]).unwrap();
+    let image = ramp(4, 4);
+    assert!(matches!(image.resize(0, 5, Filter::Nearest), Err(Error::Argument(_))));
+    assert!(matches!(image.resize(100_000, 100_000, Filter::Nearest), Err(Error::Limit { .. })));
+    assert!(matches!(image.resize(usize::MAX, usize::MAX, Filter::Nearest), Err(Error::Limit { .. })));
+    let empty = Image::new(0, 3, 1, vec![]).unwrap();
     for fit in [Fit::Stretch, Fit::Crop, Fit::Pad] {
         assert!(matches!(empty.fit(2, 2, fit, Filter::Bilinear), Err(Error::Argument(_))));
     }

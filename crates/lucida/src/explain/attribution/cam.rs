@@ -42,7 +42,7 @@ pub fn default_layer(network: &Network) -> Result<&str> {
             nodes[index].inputs().iter().for_each(|&input| leads[input] = true);
         }
     }
-    let has_places = |index: usize| matches!(nodes[index].shape().as_picture(), Some([h, w, _]) if h * w > 1);
+    let has_places = |index: usize| matches!(nodes[index].shape().as_image(), Some([h, w, _]) if h * w > 1);
     let mut last = (0..nodes.len()).rev().find(|&index| leads[index] && has_places(index));
     while let Some(index) = last {
         match *nodes[index].inputs() {
@@ -68,7 +68,7 @@ pub fn spatial_layer<'a>(network: &'a Network, layer: Option<&str>) -> Result<(&
         None => default_layer(network)?,
     };
     let node = &network.nodes()[network.find(layer)?];
-    match node.shape().as_picture() {
+    match node.shape().as_image() {
         Some([height, width, channels]) if height * width > 1 => Ok((node.name(), [height, width, channels])),
         _ => {
             let problem = format!("its output of shape {} has no spatial extent for a heat map", node.shape());
@@ -106,7 +106,7 @@ impl Explainer<'_> {
 
     pub(super) fn grad_cam(&mut self, input: &[f32], readout: &Readout, method: Method) -> Result<RawAttribution> {
         self.passes.report(0, 1)?;
-        let picture = [self.shape[0], self.shape[1]];
+        let image = [self.shape[0], self.shape[1]];
         let (cam, score) = self.run_to_layer(input, readout)?;
         let values = cam.plan.output(1);
         let gradient = cam.plan.gradient(0).unwrap_or_default();
@@ -120,7 +120,7 @@ impl Explainer<'_> {
                 values.chunks_exact(channels).zip(gradient.chunks_exact(channels)).map(place).collect()
             }
         };
-        let found = of_layer(cam, score, map, picture);
+        let found = of_layer(cam, score, map, image);
         self.passes.report(1, 1)?;
         Ok(found)
     }
@@ -161,9 +161,9 @@ impl Explainer<'_> {
     }
 }
 
-fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, picture: [usize; 2]) -> RawAttribution {
+fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, image: [usize; 2]) -> RawAttribution {
     let [rows, columns, _] = cam.shape;
-    let values = upsample(&map, [rows, columns], picture);
+    let values = upsample(&map, [rows, columns], image);
     RawAttribution {
         score,
         raw_shape: [rows, columns, 1],

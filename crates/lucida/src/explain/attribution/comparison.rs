@@ -2,7 +2,7 @@
 
 use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
-use crate::data::Picture;
+use crate::data::Image;
 use crate::explain::sheet::{hatched, stack};
 use crate::plot::{Cell, Grid, Heat, HeatOverlay, HeatScale};
 
@@ -21,25 +21,25 @@ pub struct Explained {
     pub faithfulness: Faithfulness,
 }
 
-/// The map over the image that it is about, as the network takes it (of [`Preprocessing::to_picture`]). A small image is
+/// The map over the image that it is about, as the network takes it (of [`Preprocessing::to_image`]). A small image is
 /// enlarged. A map that is the same everywhere is hatched.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) when the map is of another size than the image.
 ///
-/// [`Preprocessing::to_picture`]: crate::data::Preprocessing::to_picture
-pub fn overlay(picture: &Picture, map: &HeatMap) -> Result<Picture> {
-    drawn(picture, map, HeatOverlay::zoom_for(picture))
+/// [`Preprocessing::to_image`]: crate::data::Preprocessing::to_image
+pub fn overlay(image: &Image, map: &HeatMap) -> Result<Image> {
+    drawn(image, map, HeatOverlay::zoom_for(image))
 }
 
 /// The color scale of an [`overlay`], as `count` colors; `None` for a map that is the same everywhere, which has no colors.
-pub fn heat_scale(picture: &Picture, map: &HeatMap, count: usize) -> Option<HeatScale> {
-    map.flat_reason().is_none().then(|| heat(picture, map).scale_colors(count))
+pub fn heat_scale(image: &Image, map: &HeatMap, count: usize) -> Option<HeatScale> {
+    map.flat_reason().is_none().then(|| heat(image, map).scale_colors(count))
 }
 
-fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
+fn drawn(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
     // Rendered in any case, for its checks.
-    let rendered = heat(picture, map).zoom(zoom).render()?;
+    let rendered = heat(image, map).zoom(zoom).render()?;
     Ok(match map.flat_reason() {
         Some(_) => hatched(rendered.width(), rendered.height(), 1),
         None => rendered,
@@ -47,20 +47,20 @@ fn drawn(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
 }
 
 /// The map and under it its color scale, if it has any values.
-fn with_scale(picture: &Picture, map: &HeatMap, zoom: usize) -> Result<Picture> {
-    let drawn = drawn(picture, map, zoom)?;
-    let scale = heat(picture, map).scale(drawn.width());
+fn with_scale(image: &Image, map: &HeatMap, zoom: usize) -> Result<Image> {
+    let drawn = drawn(image, map, zoom)?;
+    let scale = heat(image, map).scale(drawn.width());
     let scale = if map.flat_reason().is_some() { blank(&scale) } else { scale };
     stack(&[drawn, scale], SCALE_GAP, 0)
 }
 
-fn blank(scale: &Picture) -> Picture {
-    Picture::filled(scale.width(), scale.height(), &[255; 3])
+fn blank(scale: &Image) -> Image {
+    Image::filled(scale.width(), scale.height(), &[255; 3])
 }
 
-fn heat<'a>(picture: &'a Picture, map: &'a HeatMap) -> HeatOverlay<'a> {
+fn heat<'a>(image: &'a Image, map: &'a HeatMap) -> HeatOverlay<'a> {
     let heat = if map.method.is_signed() { Heat::Signed } else { Heat::Positive };
-    HeatOverlay::new(picture, &map.values, heat).smooth(map.method.is_smooth())
+    HeatOverlay::new(image, &map.values, heat).smooth(map.method.is_smooth())
 }
 
 /// One sheet: the image, and beside it each map with its name and its faithfulness. `class` says which class the maps are
@@ -68,24 +68,24 @@ fn heat<'a>(picture: &'a Picture, map: &'a HeatMap) -> HeatOverlay<'a> {
 ///
 /// # Errors
 /// As [`overlay`].
-pub fn comparison(picture: &Picture, class: &str, explained: &[Explained]) -> Result<Picture> {
+pub fn comparison(image: &Image, class: &str, explained: &[Explained]) -> Result<Image> {
     // One map alone has room to be larger.
-    let zoom = match HeatOverlay::zoom_for(picture) {
+    let zoom = match HeatOverlay::zoom_for(image) {
         small if small > 1 && explained.len() == 1 => 2 * small,
         zoom => zoom,
     };
-    let image = enlarged(picture, zoom)?;
+    let original = enlarged(image, zoom)?;
     // As high as the maps with their scales, so that all are level.
-    let space = explained.first().map(|one| blank(&heat(picture, &one.map).scale(image.width())));
-    let image = stack(&[Some(image), space].into_iter().flatten().collect::<Vec<_>>(), SCALE_GAP, 0)?;
-    let mut cells = vec![Cell::new(image).caption(format!("The image\n{class}"))];
+    let space = explained.first().map(|one| blank(&heat(image, &one.map).scale(original.width())));
+    let original = stack(&[Some(original), space].into_iter().flatten().collect::<Vec<_>>(), SCALE_GAP, 0)?;
+    let mut cells = vec![Cell::new(original).caption(format!("The image\n{class}"))];
     for Explained { map, faithfulness } in explained {
         let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
         let caption = match map.flat_reason() {
             Some(reason) => format!("{}\n{}", map.method.title(), reason.replace(": ", ":\n")),
             None => format!("{}\ndeletion {deletion:.3}, insertion {insertion:.3}", map.method.title()),
         };
-        let cell = Cell::new(with_scale(picture, map, zoom)?).caption(caption);
+        let cell = Cell::new(with_scale(image, map, zoom)?).caption(caption);
         cells.push(cell.flagged(map.flat_reason().is_some()));
     }
     let alone = match explained {
@@ -107,27 +107,27 @@ pub fn comparison(picture: &Picture, class: &str, explained: &[Explained]) -> Re
 ///
 /// # Errors
 /// As [`overlay`]; [`Error::Argument`](crate::Error::Argument) when there is no check.
-pub fn sanity_strips(picture: &Picture, checks: &[SanityCheck]) -> Result<Picture> {
-    let zoom = HeatOverlay::zoom_for(picture).div_ceil(2);
+pub fn sanity_strips(image: &Image, checks: &[SanityCheck]) -> Result<Image> {
+    let zoom = HeatOverlay::zoom_for(image).div_ceil(2);
     let columns = checks.iter().map(|check| check.stages.len() + 1).max().unwrap_or(1);
     let mut cells = Vec::new();
     for check in checks {
         let caption = format!("{}\ntrained", check.original.method.title());
-        cells.push(Cell::new(drawn(picture, &check.original, zoom)?).caption(caption));
+        cells.push(Cell::new(drawn(image, &check.original, zoom)?).caption(caption));
         for (number, stage) in check.stages.iter().enumerate() {
             let (rank, similarity) = (stage.rank_correlation, stage.structural_similarity);
             let caption = format!("{} random\nrank {rank:.2}, SSIM {similarity:.2}", stage.layer);
             let last = number + 1 == check.stages.len();
-            let picture = drawn(picture, &stage.map, zoom)?;
-            cells.push(Cell::new(picture).caption(caption).flagged(last && check.is_suspicious()));
+            let image = drawn(image, &stage.map, zoom)?;
+            cells.push(Cell::new(image).caption(caption).flagged(last && check.is_suspicious()));
         }
     }
     let title = "Random weights from the top down: a map that stays the same does not depend on what was learned";
     Grid::new(cells).columns(columns).margin(12).padding(20).title(title).render()
 }
 
-fn enlarged(picture: &Picture, zoom: usize) -> Result<Picture> {
-    Grid::new([picture.clone()]).zoom(zoom).render()
+fn enlarged(image: &Image, zoom: usize) -> Result<Image> {
+    Grid::new([image.clone()]).zoom(zoom).render()
 }
 
 #[cfg(test)]
@@ -141,7 +141,7 @@ mod tests {
     fn sheets_and_strips() {
         let model = Model::new(applications::mnist_cnn(1).unwrap());
         let input: Vec<f32> = (0..784).map(|i| ((i * 37) % 101) as f32 / 100.0).collect();
-        let picture = Picture::new(28, 28, 1, input.iter().map(|x| (255.0 * x) as u8).collect()).unwrap();
+        let image = Image::new(28, 28, 1, input.iter().map(|x| (255.0 * x) as u8).collect()).unwrap();
         let settings = Settings { masks: 10, samples: 2, ..Settings::default() };
         let mut explainer = Explainer::new(&model, &settings).unwrap();
         let mut of = |method| {
@@ -150,8 +150,8 @@ mod tests {
             Explained { map, faithfulness }
         };
         let all: Vec<Explained> = Method::ALL.into_iter().map(&mut of).collect();
-        assert_eq!(overlay(&picture, &all[0].map).unwrap().width(), 224);
-        let sheet = comparison(&picture, "3 (9.80 %)", &all).unwrap();
+        assert_eq!(overlay(&image, &all[0].map).unwrap().width(), 224);
+        let sheet = comparison(&image, "3 (9.80 %)", &all).unwrap();
         assert_eq!(sheet.width(), 5 * 224 + 4 * 16 + 2 * 20);
         assert!(sheet.height() > 3 * 280 && sheet.height() < 3 * 330, "{}", sheet.height());
         let zero = HeatMap { values: vec![0.0; 784], ..all[5].map.clone() };
@@ -164,19 +164,19 @@ mod tests {
         assert!(of(Method::Gradient, 0.0).unwrap().contains("the gradient of the class's score is zero"));
         assert!(of(Method::GradientXInput, 0.0).unwrap().contains("attributes nothing"));
         assert_eq!(of(Method::Rise, 0.25), Some("the map is constant: all pixels count the same"));
-        assert_eq!(heat_scale(&picture, &zero, 9), None);
-        assert_eq!(heat_scale(&picture, &all[5].map, 9).unwrap().colors.len(), 9);
-        let hatch = overlay(&picture, &zero).unwrap();
+        assert_eq!(heat_scale(&image, &zero, 9), None);
+        assert_eq!(heat_scale(&image, &all[5].map, 9).unwrap().colors.len(), 9);
+        let hatch = overlay(&image, &zero).unwrap();
         assert!(hatch.pixels().iter().all(|&byte| byte > 150), "a map of zeros is hatched, not black");
         let zeros = Explained { map: zero, ..all[5].clone() };
-        assert!(comparison(&picture, "3", &[zeros]).unwrap().height() > 448);
-        let pair = comparison(&picture, "3 (9.80 %)", &all[5..6]).unwrap();
+        assert!(comparison(&image, "3", &[zeros]).unwrap().height() > 448);
+        let pair = comparison(&image, "3 (9.80 %)", &all[5..6]).unwrap();
         assert_eq!(pair.width(), 2 * 448 + 16 + 2 * 20);
         let methods = [Method::Gradient, Method::GradCam];
         let checks = sanity_check(&model, &input, 3, &methods, &settings, &mut ()).unwrap();
-        let strips = sanity_strips(&picture, &checks).unwrap();
+        let strips = sanity_strips(&image, &checks).unwrap();
         assert!(strips.width() > 6 * 112 && strips.height() > 2 * 112);
-        assert!(overlay(&Picture::filled(3, 3, &[0]), &all[0].map).is_err());
-        assert!(sanity_strips(&picture, &[]).is_err());
+        assert!(overlay(&Image::filled(3, 3, &[0]), &all[0].map).is_err());
+        assert!(sanity_strips(&image, &[]).is_err());
     }
 }

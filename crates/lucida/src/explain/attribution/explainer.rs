@@ -74,11 +74,11 @@ impl<'a> Explainer<'a> {
     ) -> Result<Self> {
         settings.check()?;
         let shape = network.input_shape()?;
-        let no_picture = || {
+        let no_image = || {
             let what = format!("network {} takes values of shape {shape}, not images to explain", network.name());
             Error::Unsupported(what)
         };
-        let shape = shape.as_picture().ok_or_else(no_picture)?;
+        let shape = shape.as_image().ok_or_else(no_image)?;
         let black = if black.len() == shape[2] { black } else { vec![0.0; shape[2]] };
         Ok(Self {
             network,

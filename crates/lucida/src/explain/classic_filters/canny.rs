@@ -4,7 +4,7 @@
 //! the ridges (non-maximum suppression), and of these what is strong, or joined to something strong (hysteresis).
 
 use super::{Kernel, Plane};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::{Cpu, Error, Result};
 
 /// Sobel's kernels give eight times the slope of a plane.
@@ -33,14 +33,14 @@ impl Default for CannyThresholds {
 /// # Errors
 /// [`Error::Argument`] when a threshold is not between 0 and 1 or the lower is above the higher, or as
 /// [`Kernel::gaussian`].
-pub fn canny(picture: &Picture, sigma: f64, thresholds: CannyThresholds, cpu: Cpu) -> Result<Picture> {
+pub fn canny(image: &Image, sigma: f64, thresholds: CannyThresholds, cpu: Cpu) -> Result<Image> {
     let CannyThresholds { low, high } = thresholds;
     if !(0.0..=1.0).contains(&low) || !(low..=1.0).contains(&high) {
         return Err(Error::argument(format!(
             "thresholds of {low} and {high}: they are parts of the steepest slope, 0 to 1, and the first is not above the second"
         )));
     }
-    let smooth = Kernel::gaussian(sigma)?.apply(&Plane::gray(picture), cpu)?;
+    let smooth = Kernel::gaussian(sigma)?.apply(&Plane::gray(image), cpu)?;
     let slope = |name: &str| {
         let kernel = Kernel::named(name, sigma)?.ok_or_else(|| Error::Bug(format!("there is no {name}")))?;
         kernel.apply(&smooth, cpu)
@@ -55,7 +55,7 @@ pub fn canny(picture: &Picture, sigma: f64, thresholds: CannyThresholds, cpu: Cp
     let ridges = ridges(&magnitudes, across.values(), down.values(), [height, width], floor(low));
     drop((across, down));
     let edges = connected(&magnitudes, ridges, [height, width], floor(high));
-    Picture::new(width, height, 1, edges)
+    Image::new(width, height, 1, edges)
 }
 
 /// Pixels whose slope is at least `least` and a maximum along its own direction: neither of the two places one pixel

@@ -15,7 +15,7 @@ pub use canny::{CannyThresholds, canny};
 pub use plane::Plane;
 pub(super) use plane::magnitude;
 
-use crate::data::Picture;
+use crate::data::Image;
 use crate::nn::layers::Conv2D;
 use crate::nn::{Layer, Network, Plan};
 use crate::{Cpu, Error, Result, files};
@@ -210,15 +210,14 @@ fn tap(word: &str) -> Option<f32> {
 ///
 /// # Errors
 /// As [`Kernel::apply`].
-pub fn filtered(picture: &Picture, kernel: &Kernel, cpu: Cpu) -> Result<Picture> {
+pub fn filtered(image: &Image, kernel: &Kernel, cpu: Cpu) -> Result<Image> {
     if kernel.is_signed() {
-        return Ok(kernel.apply(&Plane::gray(picture), cpu)?.signed_picture(ROUNDING));
+        return Ok(kernel.apply(&Plane::gray(image), cpu)?.signed_image(ROUNDING));
     }
-    let channels = picture.channels();
+    let channels = image.channels();
     let planes = (0..channels)
-        .map(|channel| Ok(kernel.apply(&Plane::channel(picture, channel), cpu)?.picture()))
-        .collect::<Result<Vec<Picture>>>()?;
-    let bytes =
-        (0..picture.width() * picture.height()).flat_map(|at| planes.iter().map(move |plane| plane.pixels()[at]));
-    Picture::new(picture.width(), picture.height(), channels, bytes.collect())
+        .map(|channel| Ok(kernel.apply(&Plane::channel(image, channel), cpu)?.image()))
+        .collect::<Result<Vec<Image>>>()?;
+    let bytes = (0..image.width() * image.height()).flat_map(|at| planes.iter().map(move |plane| plane.pixels()[at]));
+    Image::new(image.width(), image.height(), channels, bytes.collect())
 }

@@ -1,6 +1,6 @@
 //! Numbers in rows and columns.
 
-use crate::data::Picture;
+use crate::data::Image;
 
 /// One channel of an image as numbers, 0 to 255 at first.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,18 +22,18 @@ impl Plane {
     }
 
     /// The brightness of an image: its luma.
-    pub fn gray(picture: &Picture) -> Self {
-        Self::channel(&picture.to_gray(), 0)
+    pub fn gray(image: &Image) -> Self {
+        Self::channel(&image.to_gray(), 0)
     }
 
     /// One channel of an image.
     ///
     /// # Panics
     /// When the image has no such channel.
-    pub fn channel(picture: &Picture, channel: usize) -> Self {
-        assert!(channel < picture.channels(), "channel {channel} of {}", picture.channels());
-        let values = picture.pixels().iter().skip(channel).step_by(picture.channels());
-        Self { width: picture.width(), values: values.map(|&value| f32::from(value)).collect() }
+    pub fn channel(image: &Image, channel: usize) -> Self {
+        assert!(channel < image.channels(), "channel {channel} of {}", image.channels());
+        let values = image.pixels().iter().skip(channel).step_by(image.channels());
+        Self { width: image.width(), values: values.map(|&value| f32::from(value)).collect() }
     }
 
     /// Height and width.
@@ -64,24 +64,24 @@ impl Plane {
     }
 
     /// As a gray image, rounded and cut off at 0 and 255.
-    pub fn picture(&self) -> Picture {
+    pub fn image(&self) -> Image {
         self.shown(|value| value)
     }
 
     /// As a gray image in which zero is gray, and black and white are the greatest magnitudes but for a few: one in 500 is
     /// cut off. Magnitudes of no more than `least` are nothing but rounding: when there are no greater ones, all is gray.
-    pub fn signed_picture(&self, least: f32) -> Picture {
+    pub fn signed_image(&self, least: f32) -> Image {
         let most = magnitude(self.values.iter().copied(), 0.002);
         let factor = if most > least { 127.0 / most } else { 0.0 };
         self.shown(|value| 128.0 + factor * value)
     }
 
-    fn shown(&self, level: impl Fn(f32) -> f32) -> Picture {
+    fn shown(&self, level: impl Fn(f32) -> f32) -> Image {
         let [height, width] = self.size();
-        let mut picture = Picture::filled(width, height, &[0]);
+        let mut image = Image::filled(width, height, &[0]);
         // A cast cuts off.
-        picture.pixels_mut().iter_mut().zip(&self.values).for_each(|(to, &value)| *to = level(value).round() as u8);
-        picture
+        image.pixels_mut().iter_mut().zip(&self.values).for_each(|(to, &value)| *to = level(value).round() as u8);
+        image
     }
 }
 

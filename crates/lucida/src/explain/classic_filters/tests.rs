@@ -3,14 +3,14 @@
 use super::canny::{connected, ridges};
 use super::*;
 
-fn scene(width: usize, height: usize, channels: usize) -> Picture {
+fn scene(width: usize, height: usize, channels: usize) -> Image {
     let value = |x: usize, y: usize, c: usize| {
         let (x, y) = (x as f64 - 30.0, y as f64 - 25.0);
         let disc = if x.hypot(y) < 18.0 { 120.0 } else { 20.0 };
         (disc + 40.0 * ((x + 2.0 * y) / 9.0 + c as f64).sin()).clamp(0.0, 255.0) as u8
     };
     let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..channels).map(move |c| value(x, y, c))));
-    Picture::new(width, height, channels, pixels.collect()).unwrap()
+    Image::new(width, height, channels, pixels.collect()).unwrap()
 }
 
 /// A correlation with the outermost pixels repeated, in 64 bits.
@@ -69,17 +69,17 @@ fn known_kernels_are_what_loops_compute() {
 }
 
 #[test]
-fn filters_as_pictures() {
+fn filters_as_images() {
     let kernel = |name: &str| Kernel::named(name, 1.0).unwrap().unwrap();
     let signed: Vec<bool> = Kernel::NAMES.iter().map(|name| kernel(name).is_signed()).collect();
     assert_eq!(signed, [true, true, true, false, false]);
-    let even = Picture::filled(9, 7, &[200, 100, 50]);
+    let even = Image::filled(9, 7, &[200, 100, 50]);
     let edges = filtered(&even, &kernel("sobel-x"), Cpu::detect()).unwrap();
     assert_eq!((edges.channels(), edges.pixel(4, 3)), (1, &[128][..]), "there is no slope");
     let sharp = filtered(&even, &kernel("sharpen"), Cpu::detect()).unwrap();
     assert_eq!(sharp.pixels(), even.pixels());
     // Dark to bright from left to right is bright, along the edge alone.
-    let step = Picture::new(6, 1, 1, vec![0, 0, 0, 9, 9, 9]).unwrap();
+    let step = Image::new(6, 1, 1, vec![0, 0, 0, 9, 9, 9]).unwrap();
     let slope = filtered(&step, &kernel("sobel-x"), Cpu::detect()).unwrap();
     assert_eq!(slope.pixels(), [128, 128, 255, 255, 128, 128]);
 }
@@ -118,15 +118,15 @@ fn kernels_from_files() {
 }
 
 /// Canny written down again without regard to speed: in 64 bits, with the four steps as loops, and hysteresis by repetition.
-fn canny_by_loops(picture: &Picture, sigma: f64, low: f64, high: f64) -> Vec<u8> {
-    let size @ [height, width] = [picture.height(), picture.width()];
+fn canny_by_loops(image: &Image, sigma: f64, low: f64, high: f64) -> Vec<u8> {
+    let size @ [height, width] = [image.height(), image.width()];
     let radius = (3.0 * sigma).ceil() as i64;
     let side = (2 * radius + 1) as usize;
     let bell = |i: i64| (-((i - radius) as f64).powi(2) / (2.0 * sigma * sigma)).exp();
     let square: Vec<f64> = (0..(side * side) as i64).map(|i| bell(i / side as i64) * bell(i % side as i64)).collect();
     let sum: f64 = square.iter().sum();
     let square: Vec<f64> = square.iter().map(|value| value / sum).collect();
-    let gray = wide(Plane::gray(picture).values());
+    let gray = wide(Plane::gray(image).values());
     let smooth = by_loops(&gray, size, &square, [side, side]);
     let x = by_loops(&smooth, size, &wide(&SOBEL_X), [3, 3]);
     let y = by_loops(&smooth, size, &wide(&SOBEL_Y), [3, 3]);
@@ -174,10 +174,10 @@ fn canny_by_loops(picture: &Picture, sigma: f64, low: f64, high: f64) -> Vec<u8>
 
 #[test]
 fn canny_is_what_loops_compute() {
-    let picture = scene(60, 50, 3);
+    let image = scene(60, 50, 3);
     for (sigma, low, high) in [(1.0, 0.08, 0.2), (2.0, 0.1, 0.6), (0.7, 0.0, 0.9)] {
-        let got = canny(&picture, sigma, CannyThresholds { low, high }, Cpu::detect()).unwrap();
-        let expected = canny_by_loops(&picture, sigma, low, high);
+        let got = canny(&image, sigma, CannyThresholds { low, high }, Cpu::detect()).unwrap();
+        let expected = canny_by_loops(&image, sigma, low, high);
         let edges = expected.iter().filter(|&&value| value > 0).count();
         let differing = got.pixels().iter().zip(&expected).filter(|(a, b)| a != b).count();
         assert!(edges > 50, "{edges}");
@@ -189,13 +189,13 @@ fn canny_is_what_loops_compute() {
 #[test]
 fn canny_finds_a_step_and_nothing_on_even_ground() {
     let step: Vec<u8> = (0..30 * 20).map(|i| if i % 30 < 15 { 30 } else { 220 }).collect();
-    let edges = canny(&Picture::new(30, 20, 1, step).unwrap(), 1.4, CannyThresholds::default(), Cpu::detect()).unwrap();
+    let edges = canny(&Image::new(30, 20, 1, step).unwrap(), 1.4, CannyThresholds::default(), Cpu::detect()).unwrap();
     for row in edges.pixels().chunks_exact(30) {
         let lit: Vec<usize> = (0..30).filter(|&x| row[x] == 255).collect();
         assert_eq!(lit.len(), 1, "{lit:?}");
         assert!((14..=15).contains(&lit[0]));
     }
-    for even in [Picture::filled(40, 30, &[7, 90, 200]), Picture::filled(1, 1, &[255])] {
+    for even in [Image::filled(40, 30, &[7, 90, 200]), Image::filled(1, 1, &[255])] {
         let edges = canny(&even, 1.4, CannyThresholds::default(), Cpu::detect()).unwrap();
         assert!(edges.pixels().iter().all(|&value| value == 0));
     }

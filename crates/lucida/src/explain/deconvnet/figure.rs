@@ -2,7 +2,7 @@
 
 use super::{Deconvnet, Projection, Target};
 use crate::core::progress::{Progress, Step, Unit, report};
-use crate::data::{Colour, Dataset, Filter, Picture, Preprocessing};
+use crate::data::{Colour, Dataset, Filter, Image, Preprocessing};
 use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
 use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
@@ -32,9 +32,9 @@ pub struct Example {
     /// The pixels of the network's input that it depends on.
     pub field: Option<Field>,
     /// These pixels, and gray where the field reaches outside of the image.
-    pub patch: Picture,
+    pub patch: Image,
     /// The activation projected back to them.
-    pub projection: Picture,
+    pub projection: Image,
 }
 
 /// The images that excite one filter most, the strongest first; none for a dead filter.
@@ -108,15 +108,15 @@ impl DeconvFigure {
     ///
     /// # Errors
     /// [`Error::Limit`] when it would be too large.
-    pub fn render(&self) -> Result<Picture> {
+    pub fn render(&self) -> Result<Image> {
         let columns = (1..).find(|n| n * n >= self.count).unwrap_or(1);
         let size = self.filters.iter().flat_map(|filter| &filter.examples).map(Example::size).max().unwrap_or(1);
         let zoom = zoom_to(size, PATCH);
-        let square = |pictures: Vec<Picture>| {
+        let square = |images: Vec<Image>| {
             let side = size * zoom;
-            let mut cells = pictures.iter().map(|picture| enlarged_patch(picture, zoom)).collect::<Result<Vec<_>>>()?;
+            let mut cells = images.iter().map(|image| enlarged_patch(image, zoom)).collect::<Result<Vec<_>>>()?;
             let missing =
-                || if self.filters.len() > 1 { Picture::filled(side, side, &[255]) } else { hatched(side, side, 1) };
+                || if self.filters.len() > 1 { Image::filled(side, side, &[255]) } else { hatched(side, side, 1) };
             cells.resize_with(self.count.max(1), missing);
             Grid::new(cells).columns(columns).margin(2).render()
         };
@@ -180,7 +180,7 @@ pub fn projection_sheet(
     projections: &[Projection],
     field: &ReceptiveField,
     preprocessing: &Preprocessing,
-) -> Result<Picture> {
+) -> Result<Image> {
     let examples = projections
         .iter()
         .map(|projection| example(0, input, projection, field, preprocessing))
@@ -218,22 +218,22 @@ pub fn outlined_fields(
     projections: &[Projection],
     field: &ReceptiveField,
     preprocessing: &Preprocessing,
-) -> Result<Picture> {
-    let picture = preprocessing.to_picture(input)?.to_rgb();
-    let zoom = zoom_to(picture.width().max(picture.height()), 448);
-    let mut picture = enlarged(&picture, zoom)?;
+) -> Result<Image> {
+    let image = preprocessing.to_image(input)?.to_rgb();
+    let zoom = zoom_to(image.width().max(image.height()), 448);
+    let mut image = enlarged(&image, zoom)?;
     let colour = [255, 200, 0];
     let mut numbers = Vec::new();
     for projection in projections.iter().rev() {
         let Some(Field { rows, columns }) = field.at(projection.position) else { continue };
         let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
         let (down, across) = (scaled(rows), scaled(columns));
-        outline(&mut picture, down, across, colour);
+        outline(&mut image, down, across, colour);
         numbers.push((projection.filter, [across.0, down.0].map(|at| at.max(0) as usize)));
     }
     numbers.reverse();
     numbers.dedup();
-    Ok(number_boxes(picture, &numbers, colour))
+    Ok(number_boxes(image, &numbers, colour))
 }
 
 fn example(
@@ -249,7 +249,7 @@ fn example(
         position: projection.position,
         activation: projection.activation,
         field: field.at(projection.position),
-        patch: cropped(&preprocessing.to_picture(input)?, window),
+        patch: cropped(&preprocessing.to_image(input)?, window),
         projection: cropped(&stretched(&projection.values, window, preprocessing)?, window),
     })
 }
@@ -266,7 +266,7 @@ fn window(field: &ReceptiveField, position: [usize; 2], preprocessing: &Preproce
 }
 
 /// A projection as an image: gray is nothing, and the contrast is that which makes the most of this window.
-fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Picture> {
+fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Result<Image> {
     let [height, width, channels] = preprocessing.output_shape();
     if values.len() != height * width * channels {
         return Err(Error::argument(format!("a projection of {} values for {width}x{height} pixels", values.len())));
@@ -286,30 +286,30 @@ fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Re
     };
     let level = |value: f32| (f32::from(GRAY) + 127.0 * value / most).round() as u8;
     let pixels = (0..height * width).flat_map(|pixel| (0..channels).map(move |channel| level(value(pixel, channel))));
-    Picture::new(width, height, channels, pixels.collect())
+    Image::new(width, height, channels, pixels.collect())
 }
 
 /// A patch enlarged: photos smoothly, so that the eye is not caught by the edges of pixels; gray ones, digits, as they are.
-fn enlarged_patch(picture: &Picture, zoom: usize) -> Result<Picture> {
-    match picture.channels() {
-        1 => enlarged(picture, zoom),
-        _ => picture.resize(picture.width() * zoom, picture.height() * zoom, Filter::Bicubic),
+fn enlarged_patch(image: &Image, zoom: usize) -> Result<Image> {
+    match image.channels() {
+        1 => enlarged(image, zoom),
+        _ => image.resize(image.width() * zoom, image.height() * zoom, Filter::Bicubic),
     }
 }
 
 /// The part of an image in a window that may reach outside, where it is gray.
-fn cropped(picture: &Picture, window: Field) -> Picture {
+fn cropped(image: &Image, window: Field) -> Image {
     let (width, height) = (window.columns.len().max(1) as usize, window.rows.len().max(1) as usize);
-    let mut part = Picture::filled(width, height, &vec![GRAY; picture.channels()]);
+    let mut part = Image::filled(width, height, &vec![GRAY; image.channels()]);
     for row in 0..height {
         for column in 0..width {
             let y = usize::try_from(window.rows.start + row as i64);
             let x = usize::try_from(window.columns.start + column as i64);
             if let (Ok(y), Ok(x)) = (y, x)
-                && y < picture.height()
-                && x < picture.width()
+                && y < image.height()
+                && x < image.width()
             {
-                part.pixel_mut(column, row).copy_from_slice(picture.pixel(x, y));
+                part.pixel_mut(column, row).copy_from_slice(image.pixel(x, y));
             }
         }
     }
@@ -369,9 +369,9 @@ mod tests {
 
     #[test]
     fn windows_reach_outside_and_projections_keep_gray_for_nothing() {
-        let picture = Picture::filled(4, 4, &[200]);
+        let image = Image::filled(4, 4, &[200]);
         let span = |start, end| Span { start, end };
-        let part = cropped(&picture, Field { rows: span(-2, 2), columns: span(1, 7) });
+        let part = cropped(&image, Field { rows: span(-2, 2), columns: span(1, 7) });
         assert_eq!((part.width(), part.height()), (6, 4));
         assert_eq!((part.pixel(0, 1), part.pixel(0, 2), part.pixel(3, 3)), (&[128][..], &[200][..], &[128][..]));
 
@@ -380,16 +380,16 @@ mod tests {
         let mut values = vec![0.0; 12];
         values[0] = -3.0; // blue, negative
         values[5] = 6.0; // red
-        let picture = stretched(&values, whole, &preprocessing).unwrap();
-        assert_eq!(picture.pixel(0, 0), [128, 128, 65]);
-        assert_eq!(picture.pixel(1, 0), [255, 128, 128]);
-        assert_eq!(picture.pixel(1, 1), [128; 3]);
+        let image = stretched(&values, whole, &preprocessing).unwrap();
+        assert_eq!(image.pixel(0, 0), [128, 128, 65]);
+        assert_eq!(image.pixel(1, 0), [255, 128, 128]);
+        assert_eq!(image.pixel(1, 1), [128; 3]);
         assert_eq!(stretched(&[0.0; 12], whole, &preprocessing).unwrap().pixel(0, 0), [128; 3]);
         assert!(stretched(&[0.0; 11], whole, &preprocessing).is_err());
     }
 
     #[test]
-    fn sheets_of_one_picture() {
+    fn sheets_of_one_image() {
         let (network, preprocessing) = (network(), Preprocessing::mnist());
         let mut input = vec![0.0; 784];
         Mnist::builtin().unwrap().train.fill(7, &preprocessing, &mut input).unwrap();

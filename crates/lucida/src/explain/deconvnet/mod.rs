@@ -112,8 +112,8 @@ impl Deconvnet {
     /// targets, or the layer has no such filter or place.
     pub fn project(&mut self, network: &Network, inputs: &[&[f32]], targets: &[Target]) -> Result<Vec<Projection>> {
         if inputs.len() != targets.len() {
-            let (pictures, targets) = (inputs.len(), targets.len());
-            return Err(Error::argument(format!("{pictures} images for {targets} activations to project")));
+            let (images, targets) = (inputs.len(), targets.len());
+            return Err(Error::argument(format!("{images} images for {targets} activations to project")));
         }
         targets.iter().try_for_each(|target| self.check(target))?;
         let mut projections = Vec::with_capacity(targets.len());

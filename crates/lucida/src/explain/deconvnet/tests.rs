@@ -80,7 +80,7 @@ fn geometry(layer: &Layer, from: [usize; 3]) -> ([usize; 2], [usize; 2], [usize;
 
 fn up(network: &Network, node: usize, input: &[f32], from: [usize; 3]) -> Up {
     let layer = &network.nodes()[node];
-    let to = layer.shape().as_picture().unwrap();
+    let to = layer.shape().as_image().unwrap();
     let (size, strides, padding) = geometry(layer.layer(), from);
     let mut output = vec![0.0; to.iter().product()];
     let mut switches = vec![None; output.len()];
@@ -114,7 +114,7 @@ fn up(network: &Network, node: usize, input: &[f32], from: [usize; 3]) -> Up {
 /// The way down of one layer: unpool by the switches, or rectify and filter with the transposed kernels.
 fn down(network: &Network, node: usize, up: &Up, from: [usize; 3], signal: &[f32]) -> Vec<f32> {
     let layer = &network.nodes()[node];
-    let to = layer.shape().as_picture().unwrap();
+    let to = layer.shape().as_image().unwrap();
     let (size, strides, padding) = geometry(layer.layer(), from);
     let mut below = vec![0.0; from.iter().product()];
     if let Layer::MaxPooling2D(_) = layer.layer() {
@@ -142,7 +142,7 @@ fn down(network: &Network, node: usize, up: &Up, from: [usize; 3], signal: &[f32
 
 /// The projection as the paper describes it, and the activation it starts from.
 fn by_hand(network: &Network, layer: usize, target: Target, input: &[f32]) -> (f32, Vec<f32>) {
-    let shape = |node: usize| network.nodes()[node].shape().as_picture().unwrap();
+    let shape = |node: usize| network.nodes()[node].shape().as_image().unwrap();
     let mut ups: Vec<Up> = vec![Up { output: input.to_vec(), switches: Vec::new() }];
     for node in 1..=layer {
         ups.push(up(network, node, &ups[node - 1].output, shape(node - 1)));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::core::progress::{Progress, Step, Unit, report};
-use crate::data::{Dataset, Loader, Picture, Preprocessing};
+use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::files;
 use crate::nn::{Layer, Plan};
 use crate::weights::{Model, Outputs};
@@ -182,18 +182,18 @@ pub fn features(
 ///
 /// # Errors
 /// As [`features`].
-pub fn features_of(model: &Model, pictures: &[Picture], layer: &str, cpu: Cpu) -> Result<Features> {
+pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Result<Features> {
     let preprocessing = model.preprocessing()?;
-    let mut extractor = Extractor::new(model, layer, preprocessing, pictures.len(), cpu)?;
+    let mut extractor = Extractor::new(model, layer, preprocessing, images.len(), cpu)?;
     let image_len: usize = preprocessing.output_shape().iter().product();
     let mut values = Vec::new();
-    let mut images = vec![0.0; extractor.plan.capacity() * image_len];
-    for pictures in pictures.chunks(extractor.plan.capacity()) {
-        let images = &mut images[..pictures.len() * image_len];
-        for (picture, image) in pictures.iter().zip(images.chunks_exact_mut(image_len)) {
-            preprocessing.apply(picture, image)?;
+    let mut inputs = vec![0.0; extractor.plan.capacity() * image_len];
+    for images in images.chunks(extractor.plan.capacity()) {
+        let inputs = &mut inputs[..images.len() * image_len];
+        for (image, input) in images.iter().zip(inputs.chunks_exact_mut(image_len)) {
+            preprocessing.apply(image, input)?;
         }
-        extractor.add(model, images, pictures.len(), &mut values)?;
+        extractor.add(model, inputs, images.len(), &mut values)?;
     }
     extractor.finish(layer, values)
 }
@@ -219,10 +219,10 @@ impl<'a> FeatureReader<'a> {
     ///
     /// # Errors
     /// As [`features`].
-    pub fn read(&mut self, picture: &Picture) -> Result<Vec<f32>> {
+    pub fn read(&mut self, image: &Image) -> Result<Vec<f32>> {
         let preprocessing = self.model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(picture, &mut input)?;
+        preprocessing.apply(image, &mut input)?;
         let mut values = Vec::with_capacity(self.extractor.width);
         self.extractor.add(self.model, &input, 1, &mut values)?;
         // Refuses what is no number.

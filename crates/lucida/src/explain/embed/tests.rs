@@ -33,7 +33,7 @@ fn features_are_the_outputs_of_a_layer() {
 
     // A layer of maps gives the mean of each.
     let maps =
-        model.network.nodes().iter().find(|node| node.shape().as_picture().is_some_and(|[h, ..]| h == 14)).unwrap();
+        model.network.nodes().iter().find(|node| node.shape().as_image().is_some_and(|[h, ..]| h == 14)).unwrap();
     let pooled = features(&model, &set, &[4], maps.name(), Cpu::detect(), &mut ()).unwrap();
     assert!(pooled.are_pooled() && pooled.width() == maps.shape().channels());
     let mut plan = Plan::builder(&model.network).output(maps.name()).build().unwrap();
@@ -42,8 +42,8 @@ fn features_are_the_outputs_of_a_layer() {
     let mean: f32 = plan.output(0).iter().step_by(pooled.width()).sum::<f32>() / (14.0 * 14.0);
     assert!((pooled.row(0)[0] - mean).abs() < 1e-5);
 
-    let pictures = [set.picture(4).unwrap()];
-    let one = features_of(&model, &pictures, layer, Cpu::detect()).unwrap();
+    let images = [set.image(4).unwrap()];
+    let one = features_of(&model, &images, layer, Cpu::detect()).unwrap();
     assert_eq!(all.nearest(one.row(0), 3).unwrap()[0].0, 7, "an image is most like itself");
     assert!(features(&model, &set, &[12], layer, Cpu::detect(), &mut ()).is_err());
     let unknown = features(&model, &set, &[0], "dens", Cpu::detect(), &mut ()).unwrap_err().to_string();

@@ -30,14 +30,14 @@ pub(super) fn push_apart(seen: &Seen, activations: &[f32], gradients: &mut [f32]
 }
 
 /// The same for images of `len` values, which are compared themselves.
-pub(super) fn push_pictures_apart(pictures: &[f32], gradients: &mut [f32], variants: usize, len: usize, weight: f32) {
-    let groups = pictures.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
-    for (pictures, gradients) in groups {
-        let centred: Vec<Vec<f32>> = pictures
+pub(super) fn push_images_apart(images: &[f32], gradients: &mut [f32], variants: usize, len: usize, weight: f32) {
+    let groups = images.chunks_exact(len * variants).zip(gradients.chunks_exact_mut(len * variants));
+    for (images, gradients) in groups {
+        let centred: Vec<Vec<f32>> = images
             .chunks_exact(len)
-            .map(|picture| {
-                let mean = picture.iter().sum::<f32>() / len as f32;
-                picture.iter().map(|value| value - mean).collect()
+            .map(|image| {
+                let mean = image.iter().sum::<f32>() / len as f32;
+                image.iter().map(|value| value - mean).collect()
             })
             .collect();
         for (own, gradient) in gradients.chunks_exact_mut(len).enumerate() {
@@ -110,17 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_are_pushed_become_less_alike() {
-        let mut pictures = vec![1.0, 0.0, 0.2, 0.0, 0.9, 0.1, 0.3, 0.0];
+    fn images_that_are_pushed_become_less_alike() {
+        let mut images = vec![1.0, 0.0, 0.2, 0.0, 0.9, 0.1, 0.3, 0.0];
         let cosine = |p: &[f32]| {
             let centre = |p: &[f32]| p.iter().map(|v| v - p.iter().sum::<f32>() / 4.0).collect::<Vec<_>>();
             let (a, b) = (centre(&p[..4]), centre(&p[4..]));
             dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
         };
-        let before = cosine(&pictures);
+        let before = cosine(&images);
         let mut gradients = vec![0.1; 8];
-        push_pictures_apart(&pictures, &mut gradients, 2, 4, 1.0);
-        pictures.iter_mut().zip(&gradients).for_each(|(p, g)| *p += 0.5 * (g - 0.1));
-        assert!(cosine(&pictures) < before - 0.01, "{before} to {}", cosine(&pictures));
+        push_images_apart(&images, &mut gradients, 2, 4, 1.0);
+        images.iter_mut().zip(&gradients).for_each(|(p, g)| *p += 0.5 * (g - 0.1));
+        assert!(cosine(&images) < before - 0.01, "{before} to {}", cosine(&images));
     }
 }

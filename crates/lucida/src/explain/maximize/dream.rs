@@ -10,7 +10,7 @@ use super::random::{generator, whole};
 use super::spectrum::Spectrum;
 use super::{Run, Target, positive};
 use crate::core::Progress;
-use crate::data::{Picture, Preprocessing, resize_floats};
+use crate::data::{Image, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
@@ -60,17 +60,17 @@ pub fn dream(
     preprocessing: Option<&Preprocessing>,
     target: &Target,
     objective: &Objective,
-    picture: &Picture,
+    image: &Image,
     settings: &Dream,
     cpu: Cpu,
     progress: &mut dyn Progress,
-) -> Result<Picture> {
+) -> Result<Image> {
     settings.check()?;
     let mut network = network.clone().cut(target.name())?;
     let channels = PixelSpace::of(&network, preprocessing)?.channels();
-    let picture = picture.in_channels(channels);
-    let full = [picture.height(), picture.width()];
-    let original: Vec<f32> = picture.pixels().iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let image = image.in_channels(channels);
+    let full = [image.height(), image.width()];
+    let original: Vec<f32> = image.pixels().iter().map(|&byte| f32::from(byte) / 255.0).collect();
     let sizes = settings.sizes(full)?;
     let objectives = [objective.clone()];
     let total = sizes.len() * settings.steps;
@@ -112,7 +112,7 @@ pub fn dream(
         detail = Some((dreamt.iter().zip(&base).map(|(value, base)| value - base).collect(), size));
     }
     let bytes = dreamt.iter().map(|value| (value * 255.0).round() as u8).collect();
-    Picture::new(full[1], full[0], channels, bytes)
+    Image::new(full[1], full[0], channels, bytes)
 }
 
 impl Dream {
@@ -144,27 +144,27 @@ impl Dream {
 }
 
 impl Run<'_> {
-    fn dream(&mut self, settings: &Dream, objectives: &[Objective], picture: &mut Vec<f32>) -> Result<()> {
+    fn dream(&mut self, settings: &Dream, objectives: &[Objective], image: &mut Vec<f32>) -> Result<()> {
         let pixels = self.pixels;
         let shape = [pixels.height, pixels.width, pixels.channels()];
         let mut rng = generator(settings.seed, self.first);
-        let mut gradient = vec![0.0; picture.len()];
+        let mut gradient = vec![0.0; image.len()];
         let spectrum = Spectrum::new(shape, DECAY, 1.0, 0.0);
         let mut value = [0.0];
         for step in 0..settings.steps {
             let by = [0, 1].map(|axis| whole(settings.jitter.min(shape[axis] / 4), &mut rng));
-            *picture = roll(picture, shape, by);
-            pixels.to_input(picture, self.plan.input_mut());
+            *image = roll(image, shape, by);
+            pixels.to_input(image, self.plan.input_mut());
             let input_gradient = self.ascend(objectives, &mut value, |_, _, _| {})?;
             pixels.gradient(input_gradient, &mut gradient);
             spectrum.precondition(&mut gradient, LOWEST);
             let mean = gradient.iter().map(|g| f64::from(g.abs())).sum::<f64>() / gradient.len() as f64;
             if mean > 0.0 {
                 let rate = (f64::from(settings.rate) / mean) as f32;
-                let moved = picture.iter_mut().zip(&gradient);
+                let moved = image.iter_mut().zip(&gradient);
                 moved.for_each(|(value, g)| *value = (*value + rate * g).clamp(0.0, 1.0));
             }
-            *picture = roll(picture, shape, by.map(|by| -by));
+            *image = roll(image, shape, by.map(|by| -by));
             if self.report(step + 1).is_break() {
                 break;
             }
@@ -178,9 +178,9 @@ mod tests {
     use super::*;
     use crate::nn::applications;
 
-    fn photo() -> Picture {
+    fn photo() -> Image {
         let pixels = (0..64 * 80 * 3).map(|i| ((i * 7) % 97 + (i / 240) * 2) as u8).collect();
-        Picture::new(80, 64, 3, pixels).unwrap()
+        Image::new(80, 64, 3, pixels).unwrap()
     }
 
     #[test]
@@ -200,9 +200,9 @@ mod tests {
         let dreamt = of(&settings).unwrap();
         assert_eq!((dreamt.width(), dreamt.height()), (80, 64));
         assert_eq!(dreamt, of(&settings).unwrap());
-        let response = |picture: &Picture| {
+        let response = |image: &Image| {
             let mut plan = Plan::builder(&network).output("block2_conv1").build().unwrap();
-            preprocessing.apply(picture, plan.input_mut()).unwrap();
+            preprocessing.apply(image, plan.input_mut()).unwrap();
             plan.forward(&network).unwrap();
             plan.output(0).iter().map(|value| value * value).sum::<f32>()
         };
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn octaves_grow_to_the_picture() {
+    fn octaves_grow_to_the_image() {
         let settings = Dream { octaves: 3, octave_scale: 2.0, ..Dream::default() };
         assert_eq!(settings.sizes([400, 200]).unwrap(), [[100, 50], [200, 100], [400, 200]]);
         assert_eq!(settings.sizes([100, 60]).unwrap(), [[100, 60]]);

@@ -3,7 +3,7 @@
 use lucida_kernels::ops::{AdamStep, adam};
 
 use super::competing_classes::subtract_competing_classes;
-use super::diversity::{push_apart, push_pictures_apart};
+use super::diversity::{push_apart, push_images_apart};
 use super::random::{generator, normal};
 use super::spectrum::Spectrum;
 use super::transform::{Affine, Edge, Movement};
@@ -281,14 +281,14 @@ impl Run<'_> {
         self.plan.set_batch(batch);
         // What is drawn depends on the image's number, not on those beside it.
         let first = self.first;
-        let number_of = |picture: usize| first + tried[picture];
+        let number_of = |image: usize| first + tried[image];
 
         let mut coefficients: Vec<f32> = Vec::with_capacity(count * len);
-        for picture in 0..count {
-            let mut rng = generator(settings.seed, number_of(picture));
+        for image in 0..count {
+            let mut rng = generator(settings.seed, number_of(image));
             coefficients.extend((0..len).map(|_| settings.spread * normal(&mut rng)));
         }
-        let (mut pictures, mut gradients) = (vec![0.0; count * len], vec![0.0; count * len]);
+        let (mut images, mut gradients) = (vec![0.0; count * len], vec![0.0; count * len]);
         let (mut moments, mut squares) = (vec![0.0; count * len], vec![0.0; count * len]);
         let mut seen = vec![0.0; batch * len];
         let mut descent = vec![0.0; count * len];
@@ -303,10 +303,10 @@ impl Run<'_> {
             let left = (settings.steps - step) as f32 / settings.steps as f32;
             let calm = (left / settings.rest).min(1.0);
             let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
-            spectrum.pictures(cpu, &coefficients, &mut pictures);
-            let centers: Vec<[f32; 2]> = pictures
+            spectrum.images(cpu, &coefficients, &mut images);
+            let centers: Vec<[f32; 2]> = images
                 .chunks_exact(len)
-                .map(|picture| if settings.centered { off_center(picture, size, channels) } else { [0.0; 2] })
+                .map(|image| if settings.centered { off_center(image, size, channels) } else { [0.0; 2] })
                 .collect();
             // What is drawn depends on the image, the step and the sample, not on how they are spread over threads.
             let draw = |index: usize| {
@@ -317,14 +317,14 @@ impl Run<'_> {
             self.plan.set_batch(batch);
             cpu.parallel_chunks(&mut seen, len, |index, seen| {
                 let (affine, mut rng) = draw(index);
-                let picture = &pictures[index % count * len..][..len];
-                affine.apply(picture, size, channels, edge, seen);
+                let image = &images[index % count * len..][..len];
+                affine.apply(image, size, channels, edge, seen);
                 if settings.noise > 0.0 {
                     seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
                 }
             });
             pixels.to_input(&seen, self.plan.input_mut());
-            let by_layer = variants > 1 && self.seen.shape().as_picture().is_some();
+            let by_layer = variants > 1 && self.seen.shape().as_image().is_some();
             let weight = if by_layer { settings.diversity_weight } else { 0.0 };
             let input_gradients = self.ascend(&objectives, &mut values, |layer, activations, gradients| {
                 if weight > 0.0 {
@@ -335,9 +335,9 @@ impl Run<'_> {
                 }
             })?;
             pixels.gradient(input_gradients, &mut seen);
-            cpu.parallel_chunks(&mut gradients, len, |picture, gradient| {
+            cpu.parallel_chunks(&mut gradients, len, |image, gradient| {
                 gradient.fill(0.0);
-                for index in (picture..batch).step_by(count) {
+                for index in (image..batch).step_by(count) {
                     let affine: Affine = draw(index).0;
                     affine.back(&seen[index * len..][..len], size, channels, edge, gradient);
                 }
@@ -345,14 +345,14 @@ impl Run<'_> {
             });
             let silent: Vec<usize> = (0..count).filter(|at| is_zero(&gradients[at * len..][..len])).collect();
             if variants > 1 && !by_layer {
-                push_pictures_apart(&pictures, &mut gradients, variants, len, settings.diversity_weight);
+                push_images_apart(&images, &mut gradients, variants, len, settings.diversity_weight);
             }
             // Adam descends.
             for gradients in gradients.chunks_exact_mut(len) {
                 let pixels = gradients.iter_mut().zip(&frame);
                 pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
             }
-            spectrum.back(cpu, &pictures, &gradients, &mut descent);
+            spectrum.back(cpu, &images, &gradients, &mut descent);
             let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
             let t = step as i32 + 1;
             let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
@@ -361,11 +361,11 @@ impl Run<'_> {
             if let Some(limit) = settings.contrast {
                 coefficients.chunks_exact_mut(len).for_each(|c| spectrum.limit_contrast(c, limit));
             }
-            for picture in silent {
-                let mut rng = generator(settings.seed, number_of(picture));
+            for image in silent {
+                let mut rng = generator(settings.seed, number_of(image));
                 rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
                 let loud = loudness(step);
-                coefficients[picture * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
+                coefficients[image * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
             }
             // More starts than were announced take no part in the progress.
             let done = (number * settings.steps + step + 1).min(settings.starts * settings.steps);
@@ -374,24 +374,20 @@ impl Run<'_> {
             }
         }
 
-        spectrum.pictures(cpu, &coefficients, &mut pictures);
+        spectrum.images(cpu, &coefficients, &mut images);
         if settings.centered {
-            for picture in pictures.chunks_exact_mut(len) {
+            for image in images.chunks_exact_mut(len) {
                 let still = Movement::default().draw(size[0], size[1], &mut generator(settings.seed, 0));
-                let from = picture.to_vec();
-                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, edge, picture);
+                let from = image.to_vec();
+                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, edge, image);
             }
         }
         let mut inputs = vec![0.0; count * len];
-        pixels.to_input(&pictures, &mut inputs);
+        pixels.to_input(&images, &mut inputs);
         let values = self.values(&objectives, &inputs)?;
-        let each = pictures.chunks_exact(len).zip(inputs.chunks_exact(len)).zip(values);
+        let each = images.chunks_exact(len).zip(inputs.chunks_exact(len)).zip(values);
         Ok(each
-            .map(|((picture, input), value)| Maximized {
-                picture: pixels.picture(picture),
-                input: input.to_vec(),
-                value,
-            })
+            .map(|((image, input), value)| Maximized { image: pixels.image(image), input: input.to_vec(), value })
             .collect())
     }
 }
@@ -425,8 +421,8 @@ fn outside(row: usize, column: usize, [height, width]: [usize; 2]) -> f32 {
 }
 
 /// How far, in whole pixels (x, y), the center of an image's mass lies from its middle.
-fn off_center(picture: &[f32], [height, width]: [usize; 2], channels: usize) -> [f32; 2] {
-    let mass = |at: usize| picture[at * channels..][..channels].iter().sum::<f32>();
+fn off_center(image: &[f32], [height, width]: [usize; 2], channels: usize) -> [f32; 2] {
+    let mass = |at: usize| image[at * channels..][..channels].iter().sum::<f32>();
     let (mut total, mut across, mut down) = (0.0_f32, 0.0_f32, 0.0_f32);
     for at in 0..height * width {
         total += mass(at);
@@ -457,9 +453,9 @@ mod tests {
 
     #[test]
     fn the_center_of_mass_is_that_of_the_ink() {
-        let mut picture = vec![0.0; 8 * 10];
-        (picture[8 + 6], picture[8 * 3 + 6]) = (1.0, 1.0);
-        assert_eq!(off_center(&picture, [10, 8], 1), [3.0, -3.0]);
+        let mut image = vec![0.0; 8 * 10];
+        (image[8 + 6], image[8 * 3 + 6]) = (1.0, 1.0);
+        assert_eq!(off_center(&image, [10, 8], 1), [3.0, -3.0]);
         assert_eq!(off_center(&[0.0; 80], [10, 8], 1), [0.0; 2]);
     }
 

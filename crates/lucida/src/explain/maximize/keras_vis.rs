@@ -56,7 +56,7 @@ impl KerasVis {
 
 /// An image on its way.
 struct Track {
-    picture: Vec<f32>,
+    image: Vec<f32>,
     squares: Vec<f32>,
     least: f32,
     best: Vec<f32>,
@@ -73,10 +73,10 @@ impl Run<'_> {
         let mut tracks: Vec<Track> = (0..objectives.len())
             .map(|index| {
                 let mut rng = generator(settings.seed, self.first + index);
-                let mut picture: Vec<f32> = (0..len).map(|_| uniform(&mut rng)).collect();
-                standardize(&mut picture);
-                picture.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
-                Track { picture, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
+                let mut image: Vec<f32> = (0..len).map(|_| uniform(&mut rng)).collect();
+                standardize(&mut image);
+                image.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
+                Track { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
             })
             .collect();
         let (mut values, mut unit) = (vec![0.0; objectives.len()], vec![0.0; objectives.len() * len]);
@@ -85,7 +85,7 @@ impl Run<'_> {
         'runs: for (run, &(variation_weight, steps)) in runs.iter().enumerate() {
             for track in tracks.iter_mut().filter(|_| run == 1 && settings.steps.0 > 0) {
                 // The second run starts from the image as it is shown.
-                track.picture = shown(&track.best).iter().map(|value| range * value).collect();
+                track.image = shown(&track.best).iter().map(|value| range * value).collect();
                 track.squares.fill(0.0);
                 track.least = f32::INFINITY;
             }
@@ -93,11 +93,11 @@ impl Run<'_> {
                 cpu.parallel_chunks(&mut tracks, 1, |_, track| {
                     let [track] = track else { return };
                     let by = jitter.map(|most| whole(most, &mut track.rng));
-                    track.picture = roll(&track.picture, size, by);
+                    track.image = roll(&track.image, size, by);
                 });
                 self.plan.set_batch(objectives.len());
                 for (unit, track) in unit.chunks_exact_mut(len).zip(&tracks) {
-                    unit.iter_mut().zip(&track.picture).for_each(|(unit, value)| *unit = value / range);
+                    unit.iter_mut().zip(&track.image).for_each(|(unit, value)| *unit = value / range);
                 }
                 pixels.to_input(&unit, self.plan.input_mut());
                 let gradients = self.ascend(objectives, &mut values, |_, _, _| {})?;
@@ -107,8 +107,8 @@ impl Run<'_> {
                     let [track] = track else { return };
                     let mut gradient: Vec<f32> = unit[index * len..][..len].iter().map(|g| -g / range).collect();
                     let loss = -values[index]
-                        + norm(&track.picture, settings.norm_weight, &mut gradient)
-                        + variation(&track.picture, size, variation_weight, &mut gradient);
+                        + norm(&track.image, settings.norm_weight, &mut gradient)
+                        + variation(&track.image, size, variation_weight, &mut gradient);
                     track.step(loss, &gradient);
                 });
                 done += 1;
@@ -126,8 +126,8 @@ impl Run<'_> {
         let each = tracks.iter().zip(inputs.chunks_exact(len)).zip(values);
         Ok(each
             .map(|((track, input), value)| {
-                let picture = pixels.picture(&shown(&track.best));
-                Maximized { picture, input: input.to_vec(), value }
+                let image = pixels.image(&shown(&track.best));
+                Maximized { image, input: input.to_vec(), value }
             })
             .collect())
     }
@@ -138,21 +138,21 @@ impl Track {
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
         let length = square.max(1e-12).sqrt() as f32;
-        for ((value, square), gradient) in self.picture.iter_mut().zip(&mut self.squares).zip(gradient) {
+        for ((value, square), gradient) in self.image.iter_mut().zip(&mut self.squares).zip(gradient) {
             let gradient = gradient / length;
             *square = DECAY * *square + (1.0 - DECAY) * gradient * gradient;
             *value -= gradient / (*square + EPSILON).sqrt();
         }
         if loss < self.least || self.best.is_empty() {
             self.least = loss;
-            self.best.clone_from(&self.picture);
+            self.best.clone_from(&self.image);
         }
     }
 }
 
 /// The image as it is shown: centered on mid-gray with a deviation of 0.1, clipped to 0 to 1.
-fn shown(picture: &[f32]) -> Vec<f32> {
-    let mut shown = picture.to_vec();
+fn shown(image: &[f32]) -> Vec<f32> {
+    let mut shown = image.to_vec();
     standardize(&mut shown);
     shown.iter_mut().for_each(|value| *value = (0.5 + 0.1 * *value).clamp(0.0, 1.0));
     shown
@@ -168,12 +168,12 @@ fn standardize(values: &mut [f32]) {
 }
 
 /// Moves all pixels down and to the right; what leaves comes back on the other side.
-pub(super) fn roll(picture: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
-    let mut rolled = Vec::with_capacity(picture.len());
+pub(super) fn roll(image: &[f32], [height, width, channels]: [usize; 3], [down, across]: [isize; 2]) -> Vec<f32> {
+    let mut rolled = Vec::with_capacity(image.len());
     let wrap = |at: usize, by: isize, size: usize| (at as isize - by).rem_euclid(size as isize) as usize;
     for row in 0..height {
         let from = wrap(row, down, height) * width * channels;
-        let row = &picture[from..from + width * channels];
+        let row = &image[from..from + width * channels];
         let split = wrap(0, across, width) * channels;
         rolled.extend_from_slice(&row[split..]);
         rolled.extend_from_slice(&row[..split]);
@@ -182,14 +182,14 @@ pub(super) fn roll(picture: &[f32], [height, width, channels]: [usize; 3], [down
 }
 
 /// `weight (sum |x|^6)^(1/6) / n`, with its gradient added.
-fn norm(picture: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
-    let sum: f64 = picture.iter().map(|&x| f64::from(x).powi(NORM)).sum();
-    let (count, norm) = (picture.len() as f64, sum.powf(1.0 / f64::from(NORM)));
+fn norm(image: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
+    let sum: f64 = image.iter().map(|&x| f64::from(x).powi(NORM)).sum();
+    let (count, norm) = (image.len() as f64, sum.powf(1.0 / f64::from(NORM)));
     if weight == 0.0 || norm == 0.0 {
         return 0.0;
     }
     let factor = f64::from(weight) / count;
-    for (gradient, &x) in gradient.iter_mut().zip(picture) {
+    for (gradient, &x) in gradient.iter_mut().zip(image) {
         *gradient += (factor * (f64::from(x) / norm).powi(NORM - 1)) as f32;
     }
     (factor * norm) as f32
@@ -197,17 +197,17 @@ fn norm(picture: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
 
 /// `weight (sum of squared differences to the next pixels) / n`, with its gradient added. As in keras-vis the last row
 /// and the last column are left out.
-fn variation(picture: &[f32], [height, width, channels]: [usize; 3], weight: f32, gradient: &mut [f32]) -> f32 {
+fn variation(image: &[f32], [height, width, channels]: [usize; 3], weight: f32, gradient: &mut [f32]) -> f32 {
     if weight == 0.0 {
         return 0.0;
     }
-    let factor = weight / picture.len() as f32;
+    let factor = weight / image.len() as f32;
     let mut sum = 0.0_f64;
     for row in 0..height.saturating_sub(1) {
         let start = row * width * channels;
         for at in start..start + (width - 1) * channels {
             for next in [at + channels, at + width * channels] {
-                let difference = picture[next] - picture[at];
+                let difference = image[next] - image[at];
                 sum += f64::from(difference) * f64::from(difference);
                 gradient[next] += 2.0 * factor * difference;
                 gradient[at] -= 2.0 * factor * difference;
@@ -221,24 +221,24 @@ fn variation(picture: &[f32], [height, width, channels]: [usize; 3], weight: f32
 mod tests {
     use super::*;
 
-    fn picture() -> Vec<f32> {
+    fn image() -> Vec<f32> {
         let mut rng = generator(3, 1);
         (0..5 * 4 * 3).map(|_| uniform(&mut rng) - 0.3).collect()
     }
 
     #[test]
     fn penalties_and_their_gradients() {
-        let picture = picture();
+        let image = image();
         let (mut gradient, mut none) = (vec![0.0; 60], vec![0.0; 60]);
-        let losses = |picture: &[f32], gradient: &mut [f32]| {
-            norm(picture, 10.0, gradient) + variation(picture, [5, 4, 3], 10.0, gradient)
+        let losses = |image: &[f32], gradient: &mut [f32]| {
+            norm(image, 10.0, gradient) + variation(image, [5, 4, 3], 10.0, gradient)
         };
-        losses(&picture, &mut gradient);
+        losses(&image, &mut gradient);
         for at in [0, 7, 30, 59] {
             let mut moved = |by: f32| {
-                let mut picture = picture.clone();
-                picture[at] += by;
-                losses(&picture, &mut none)
+                let mut image = image.clone();
+                image[at] += by;
+                losses(&image, &mut none)
             };
             let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
             assert!((gradient[at] - expected).abs() < 2e-3, "{at}: {}, not {expected}", gradient[at]);
@@ -252,14 +252,14 @@ mod tests {
 
     #[test]
     fn rolling_brings_back_what_leaves() {
-        let picture: Vec<f32> = (0..6).map(|i| i as f32).collect();
-        assert_eq!(roll(&picture, [2, 3, 1], [1, 1]), [5.0, 3.0, 4.0, 2.0, 0.0, 1.0]);
-        assert_eq!(roll(&picture, [2, 3, 1], [0, -1]), [1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
+        let image: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        assert_eq!(roll(&image, [2, 3, 1], [1, 1]), [5.0, 3.0, 4.0, 2.0, 0.0, 1.0]);
+        assert_eq!(roll(&image, [2, 3, 1], [0, -1]), [1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
     }
 
     #[test]
     fn what_is_shown_has_the_deviation_of_keras_vis() {
-        let shown = shown(&picture());
+        let shown = shown(&image());
         let mean = shown.iter().sum::<f32>() / 60.0;
         let deviation = (shown.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 60.0).sqrt();
         assert!((mean - 0.5).abs() < 1e-3 && (deviation - 0.1).abs() < 1e-3, "{mean} {deviation}");

@@ -25,7 +25,7 @@ mod transform;
 use std::ops::ControlFlow;
 
 use crate::core::{Progress, Step, Unit};
-use crate::data::{Picture, Preprocessing};
+use crate::data::{Image, Preprocessing};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
 
@@ -52,7 +52,7 @@ pub enum Method {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Maximized {
     /// The image, to be looked at.
-    pub picture: Picture,
+    pub image: Image,
     /// What the network was given at the end: (height, width, channels).
     pub input: Vec<f32>,
     /// The objective for that input.

@@ -140,7 +140,7 @@ impl Seen {
     /// Whether what the objectives ask for may be anywhere in an image.
     pub(super) fn is_anywhere(&self, objectives: &[Objective]) -> bool {
         let placed = |objective: &Objective| matches!(objective, Objective::Neuron { .. });
-        self.shape.as_picture().is_some() && !objectives.iter().any(placed)
+        self.shape.as_image().is_some() && !objectives.iter().any(placed)
     }
 
     /// The shape of the layer.
@@ -205,5 +205,5 @@ impl Seen {
 }
 
 fn position_count(shape: &Shape) -> Option<[usize; 2]> {
-    shape.as_picture().map(|[rows, columns, _]| [rows, columns])
+    shape.as_image().map(|[rows, columns, _]| [rows, columns])
 }

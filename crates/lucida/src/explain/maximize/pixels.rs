@@ -1,6 +1,6 @@
 //! Between an image from 0 to 1 and a network's input.
 
-use crate::data::{Colour, Picture, Preprocessing};
+use crate::data::{Colour, Image, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(super) struct PixelSpace {
 impl PixelSpace {
     pub(super) fn of(network: &Network, preprocessing: Option<&Preprocessing>) -> Result<Self> {
         let shape = network.input_shape()?;
-        let Some([height, width, channels @ (1 | 3)]) = shape.as_picture() else {
+        let Some([height, width, channels @ (1 | 3)]) = shape.as_image() else {
             return Err(Error::Unsupported(format!(
                 "network {} takes an input of shape {shape}, which is no gray or color image",
                 network.name()
@@ -61,29 +61,29 @@ impl PixelSpace {
     }
 
     /// Images to inputs.
-    pub(super) fn to_input(&self, pictures: &[f32], inputs: &mut [f32]) {
+    pub(super) fn to_input(&self, images: &[f32], inputs: &mut [f32]) {
         let count = self.channels();
-        for (picture, input) in pictures.chunks_exact(count).zip(inputs.chunks_exact_mut(count)) {
+        for (image, input) in images.chunks_exact(count).zip(inputs.chunks_exact_mut(count)) {
             for (value, &(from, factor, offset)) in input.iter_mut().zip(&self.channels) {
-                *value = picture[from] * factor + offset;
+                *value = image[from] * factor + offset;
             }
         }
     }
 
     /// Gradients of inputs to gradients of images.
-    pub(super) fn gradient(&self, inputs: &[f32], pictures: &mut [f32]) {
+    pub(super) fn gradient(&self, inputs: &[f32], images: &mut [f32]) {
         let count = self.channels();
-        for (input, picture) in inputs.chunks_exact(count).zip(pictures.chunks_exact_mut(count)) {
+        for (input, image) in inputs.chunks_exact(count).zip(images.chunks_exact_mut(count)) {
             for (value, &(from, factor, _)) in input.iter().zip(&self.channels) {
-                picture[from] = value * factor;
+                image[from] = value * factor;
             }
         }
     }
 
     /// An image of 8 bits.
-    pub(super) fn picture(&self, values: &[f32]) -> Picture {
+    pub(super) fn image(&self, values: &[f32]) -> Image {
         let pixels = values.iter().map(|value| (value * 255.0).round() as u8).collect();
-        Picture::new(self.width, self.height, self.channels(), pixels).expect("as many values as pixels")
+        Image::new(self.width, self.height, self.channels(), pixels).expect("as many values as pixels")
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
             let mut input = vec![0.0; values.len()];
             pixels.to_input(&values, &mut input);
             let mut expected = vec![0.0; values.len()];
-            preprocessing.apply(&pixels.picture(&values), &mut expected).unwrap();
+            preprocessing.apply(&pixels.image(&values), &mut expected).unwrap();
             for (a, b) in input.iter().zip(&expected) {
                 assert!((a - b).abs() < 1e-4 * 255.0, "{a} {b}");
             }

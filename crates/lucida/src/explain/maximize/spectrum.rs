@@ -90,17 +90,17 @@ impl Spectrum {
     }
 
     /// Images (height, width, channel) with values from 0 to 1, from coefficients (channel, height, width).
-    pub(super) fn pictures(&self, cpu: Cpu, coefficients: &[f32], pictures: &mut [f32]) {
+    pub(super) fn images(&self, cpu: Cpu, coefficients: &[f32], images: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
-        cpu.parallel_chunks(pictures, len, |sample, picture| {
+        cpu.parallel_chunks(images, len, |sample, image| {
             let coefficients = &coefficients[sample * len..][..len];
             for channel in 0..self.channels {
                 let values = coefficients[channel * area..][..area].iter().zip(&self.scales).map(|(c, s)| c * s);
                 for (at, value) in self.hartley(values).enumerate() {
-                    picture[at * self.channels + channel] = value;
+                    image[at * self.channels + channel] = value;
                 }
             }
-            for pixel in picture.chunks_exact_mut(self.channels) {
+            for pixel in image.chunks_exact_mut(self.channels) {
                 if let [red, green, blue] = pixel {
                     let parts = [*red, *green, *blue];
                     [*red, *green, *blue] = COLOURS.map(|row| row.iter().zip(parts).map(|(m, v)| m * v).sum());
@@ -111,14 +111,14 @@ impl Spectrum {
     }
 
     /// The gradients of coefficients from those of the images they make.
-    pub(super) fn back(&self, cpu: Cpu, pictures: &[f32], gradients: &[f32], coefficients: &mut [f32]) {
+    pub(super) fn back(&self, cpu: Cpu, images: &[f32], gradients: &[f32], coefficients: &mut [f32]) {
         let (len, area) = (self.len(), self.height * self.width);
         cpu.parallel_chunks(coefficients, len, |sample, coefficients| {
-            let (pictures, gradients) = (&pictures[sample * len..][..len], &gradients[sample * len..][..len]);
+            let (images, gradients) = (&images[sample * len..][..len], &gradients[sample * len..][..len]);
             for channel in 0..self.channels {
-                let pixels = pictures.chunks_exact(self.channels).zip(gradients.chunks_exact(self.channels));
-                let values = pixels.map(|(picture, gradient)| {
-                    let through = |from: usize| gradient[from] * picture[from] * (1.0 - picture[from]);
+                let pixels = images.chunks_exact(self.channels).zip(gradients.chunks_exact(self.channels));
+                let values = pixels.map(|(image, gradient)| {
+                    let through = |from: usize| gradient[from] * image[from] * (1.0 - image[from]);
                     match self.channels {
                         3 => (0..3).map(|from| COLOURS[from][channel] * through(from)).sum(),
                         _ => through(channel),
@@ -194,28 +194,28 @@ mod tests {
     #[test]
     fn the_transform_follows_its_definition_and_is_its_own_inverse() {
         let spectrum = Spectrum::new([4, 6, 1], 1.0, 1.0, 0.0);
-        let picture = draws(24, 0);
-        let transformed: Vec<f32> = spectrum.hartley(picture.iter().copied()).collect();
+        let image = draws(24, 0);
+        let transformed: Vec<f32> = spectrum.hartley(image.iter().copied()).collect();
         for (index, value) in transformed.iter().enumerate() {
             let (u, v) = ((index / 6) as f32, (index % 6) as f32);
             let term = |(at, p): (usize, &f32)| {
                 let t = std::f32::consts::TAU * (u * (at / 6) as f32 / 4.0 + v * (at % 6) as f32 / 6.0);
                 p * (t.cos() + t.sin())
             };
-            let expected: f32 = picture.iter().enumerate().map(term).sum::<f32>() / 24_f32.sqrt();
+            let expected: f32 = image.iter().enumerate().map(term).sum::<f32>() / 24_f32.sqrt();
             assert!((value - expected).abs() < 1e-4, "{index}: {value}, not {expected}");
         }
         let back: Vec<f32> = spectrum.hartley(transformed.into_iter()).collect();
-        assert!(back.iter().zip(&picture).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert!(back.iter().zip(&image).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 
     #[test]
     fn a_limit_scales_contrast_and_keeps_less() {
         let spectrum = Spectrum::new([8, 6, 3], 1.0, 1.0, 0.0);
         let contrast = |coefficients: &[f32]| {
-            let mut picture = vec![0.0; 144];
-            spectrum.pictures(Cpu::detect(), coefficients, &mut picture);
-            let logits = picture.iter().map(|p| f64::from(p / (1.0 - p)).ln());
+            let mut image = vec![0.0; 144];
+            spectrum.images(Cpu::detect(), coefficients, &mut image);
+            let logits = image.iter().map(|p| f64::from(p / (1.0 - p)).ln());
             (logits.map(|logit| logit * logit).sum::<f64>() / 144.0).sqrt()
         };
         let coefficients: Vec<f32> = draws(144, 6).iter().map(|c| 2.0 * c).collect();
@@ -234,11 +234,11 @@ mod tests {
         // Where all coefficients are zero, the sigmoid's slope is a quarter everywhere: once to them, once back.
         let (gradient, zero) = (draws(72, 7), vec![0.0; 72]);
         let (mut even, mut step) = (vec![0.0; 72], vec![0.0; 72]);
-        spectrum.pictures(Cpu::detect(), &zero, &mut even);
+        spectrum.images(Cpu::detect(), &zero, &mut even);
         spectrum.back(Cpu::detect(), &even, &gradient, &mut step);
         step.iter_mut().for_each(|step| *step *= 1e-3);
         let mut moved = vec![0.0; 72];
-        spectrum.pictures(Cpu::detect(), &step, &mut moved);
+        spectrum.images(Cpu::detect(), &step, &mut moved);
         let mut found = gradient.clone();
         spectrum.precondition(&mut found, 0.0);
         for (found, moved) in found.iter().zip(&moved) {
@@ -254,17 +254,17 @@ mod tests {
             let cpu = Cpu::detect();
             let (coefficients, direction, weights) =
                 (draws(2 * spectrum.len(), 1), draws(2 * spectrum.len(), 2), draws(2 * spectrum.len(), 3));
-            let pictures = |coefficients: &[f32]| {
-                let mut pictures = vec![0.0; coefficients.len()];
-                spectrum.pictures(cpu, coefficients, &mut pictures);
-                pictures
+            let images = |coefficients: &[f32]| {
+                let mut images = vec![0.0; coefficients.len()];
+                spectrum.images(cpu, coefficients, &mut images);
+                images
             };
             let value = |by: f32| {
                 let moved: Vec<f32> = coefficients.iter().zip(&direction).map(|(c, d)| c + by * d).collect();
-                pictures(&moved).iter().zip(&weights).map(|(p, w)| f64::from(p * w)).sum::<f64>()
+                images(&moved).iter().zip(&weights).map(|(p, w)| f64::from(p * w)).sum::<f64>()
             };
             let mut gradient = vec![0.0; coefficients.len()];
-            spectrum.back(cpu, &pictures(&coefficients), &weights, &mut gradient);
+            spectrum.back(cpu, &images(&coefficients), &weights, &mut gradient);
             let expected = (value(1e-2) - value(-1e-2)) / 2e-2;
             let found: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
             assert!((found - expected).abs() < 2e-3 * expected.abs().max(0.1), "{found}, not {expected}");

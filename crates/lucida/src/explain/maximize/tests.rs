@@ -37,7 +37,7 @@ fn quick() -> Method {
 }
 
 #[test]
-fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictures_do() {
+fn images_excite_their_filter_more_than_the_start_and_than_other_filters_images_do() {
     for channels in [1, 3] {
         let network = small(channels);
         let objectives: Vec<_> = (0..4).map(Objective::Channel).collect();
@@ -61,8 +61,8 @@ fn pictures_excite_their_filter_more_than_the_start_and_than_other_filters_pictu
                 assert!(own.value > 1.5 * at(&gray), "{channel}: {} for gray {}", own.value, at(&gray));
                 // The pixels of keras-vis know no bounds, so an image of one filter may be the brighter one for another.
                 let bounded = matches!(method, Method::Fourier(_));
-                for (other, picture) in found.iter().enumerate().filter(|&(other, _)| bounded && other != channel) {
-                    assert!(own.value > at(&picture.input), "{channel} and {other}");
+                for (other, image) in found.iter().enumerate().filter(|&(other, _)| bounded && other != channel) {
+                    assert!(own.value > at(&image.input), "{channel} and {other}");
                 }
             }
             assert!(live >= 2, "{live} of 4 filters live");
@@ -85,7 +85,7 @@ fn contrast_stays_within_its_bound_however_long_the_ascent() {
 }
 
 #[test]
-fn pictures_do_not_depend_on_what_is_made_beside_them() {
+fn images_do_not_depend_on_what_is_made_beside_them() {
     let network = small(3);
     let target = Target::layer("conv2d_1");
     let one = run(&network, &target, &[Objective::Channel(0)], &quick()).unwrap();
@@ -95,7 +95,7 @@ fn pictures_do_not_depend_on_what_is_made_beside_them() {
     assert_eq!(one, again);
     let threads = Cpu::detect().with_threads(1);
     let single = maximize(&network, None, &target, &[Objective::Channel(0)], &quick(), threads, &mut ());
-    assert_eq!(single.unwrap()[0].picture, one[0].picture);
+    assert_eq!(single.unwrap()[0].image, one[0].image);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn silent_filters_behind_other_layers_are_woken_and_dead_ones_stay_even() {
     let found = run(&network, &Target::layer("max_pooling2d"), &objectives, &Method::Fourier(settings)).unwrap();
     assert!(found[0].value > 0.05, "{}", found[0].value);
     assert_eq!(found[1].value, 0.0);
-    assert!(found[1].picture.pixels().iter().all(|pixel| pixel.abs_diff(128) <= 1));
+    assert!(found[1].image.pixels().iter().all(|pixel| pixel.abs_diff(128) <= 1));
 }
 
 #[test]

@@ -85,24 +85,24 @@ impl Affine {
     }
 
     /// The image as it is seen: (height, width, channels), and `edge` outside of it.
-    pub(super) fn apply(&self, picture: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
+    pub(super) fn apply(&self, image: &[f32], size: [usize; 2], channels: usize, edge: Edge, seen: &mut [f32]) {
         let background = if let Edge::Background(value) = edge { value } else { 0.0 };
         for (index, seen) in seen.chunks_exact_mut(channels).enumerate() {
             let parts = self.parts(index % size[1], index / size[1], size, edge);
             let outside = 1.0 - parts.iter().map(|(_, part)| part).sum::<f32>();
             for (channel, seen) in seen.iter_mut().enumerate() {
-                let inside: f32 = parts.iter().map(|&(at, part)| part * picture[at * channels + channel]).sum();
+                let inside: f32 = parts.iter().map(|&(at, part)| part * image[at * channels + channel]).sum();
                 *seen = inside + outside * background;
             }
         }
     }
 
-    /// The gradient of the image from that of what is seen, added to `picture`.
-    pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, edge: Edge, picture: &mut [f32]) {
+    /// The gradient of the image from that of what is seen, added to `image`.
+    pub(super) fn back(&self, seen: &[f32], size: [usize; 2], channels: usize, edge: Edge, image: &mut [f32]) {
         for (index, seen) in seen.chunks_exact(channels).enumerate() {
             for (at, part) in self.parts(index % size[1], index / size[1], size, edge) {
                 for (channel, seen) in seen.iter().enumerate() {
-                    picture[at * channels + channel] += part * seen;
+                    image[at * channels + channel] += part * seen;
                 }
             }
         }
@@ -117,11 +117,11 @@ mod tests {
     const STILL: Movement = Movement { shift: 0.0, rotation: 0.0, zoom: 0.0 };
 
     #[test]
-    fn without_movement_the_picture_stays() {
-        let picture: Vec<f32> = (0..5 * 7 * 3).map(|i| i as f32).collect();
-        let mut seen = vec![0.0; picture.len()];
-        STILL.draw(5, 7, &mut generator(1, 0)).apply(&picture, [5, 7], 3, Edge::Background(9.0), &mut seen);
-        assert_eq!(seen, picture);
+    fn without_movement_the_image_stays() {
+        let image: Vec<f32> = (0..5 * 7 * 3).map(|i| i as f32).collect();
+        let mut seen = vec![0.0; image.len()];
+        STILL.draw(5, 7, &mut generator(1, 0)).apply(&image, [5, 7], 3, Edge::Background(9.0), &mut seen);
+        assert_eq!(seen, image);
     }
 
     #[test]
@@ -129,14 +129,14 @@ mod tests {
         let movement = Movement { shift: 0.2, rotation: 30.0, zoom: 0.3 };
         let (size, mut rng) = ([6, 5], generator(3, 0));
         let mut values = |len: usize| (0..len).map(|_| uniform(&mut rng) - 0.5).collect::<Vec<f32>>();
-        let (picture, gradient) = (values(60), values(60));
+        let (image, gradient) = (values(60), values(60));
         let affine = movement.draw(6, 5, &mut generator(4, 0));
         for edge in [Edge::Background(0.0), Edge::Wrap] {
             let (mut seen, mut back) = (vec![0.0; 60], vec![0.0; 60]);
-            affine.apply(&picture, size, 2, edge, &mut seen);
+            affine.apply(&image, size, 2, edge, &mut seen);
             affine.back(&gradient, size, 2, edge, &mut back);
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            assert!((dot(&seen, &gradient) - dot(&picture, &back)).abs() < 1e-5, "{edge:?}");
+            assert!((dot(&seen, &gradient) - dot(&image, &back)).abs() < 1e-5, "{edge:?}");
             assert!(dot(&seen, &seen) > 0.1);
         }
     }
@@ -144,18 +144,18 @@ mod tests {
     #[test]
     fn a_wrapped_image_is_rolled() {
         let affine = Affine { matrix: [[1.0, 0.0], [0.0, 1.0]], offset: [1.0, -4.0] };
-        let picture: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let image: Vec<f32> = (0..9).map(|i| i as f32).collect();
         let mut seen = vec![0.0; 9];
-        affine.apply(&picture, [3, 3], 1, Edge::Wrap, &mut seen);
+        affine.apply(&image, [3, 3], 1, Edge::Wrap, &mut seen);
         assert_eq!(seen, [7.0, 8.0, 6.0, 1.0, 2.0, 0.0, 4.0, 5.0, 3.0]);
     }
 
     #[test]
     fn a_quarter_turn_moves_corners() {
         let affine = Affine { matrix: [[0.0, -1.0], [1.0, 0.0]], offset: [2.0, 0.0] };
-        let picture: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let image: Vec<f32> = (0..9).map(|i| i as f32).collect();
         let mut seen = vec![0.0; 9];
-        affine.apply(&picture, [3, 3], 1, Edge::Background(0.0), &mut seen);
+        affine.apply(&image, [3, 3], 1, Edge::Background(0.0), &mut seen);
         assert_eq!(seen, [2.0, 5.0, 8.0, 1.0, 4.0, 7.0, 0.0, 3.0, 6.0]);
     }
 }

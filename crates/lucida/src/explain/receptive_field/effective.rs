@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Field, ReceptiveField, Span, receptive_field};
-use crate::data::{Picture, Preprocessing};
+use crate::data::{Image, Preprocessing};
 use crate::explain::deconvnet::point;
 use crate::explain::sheet::{enlarged, outline, zoom_to};
 use crate::nn::{Network, Plan};
@@ -72,7 +72,7 @@ pub fn effective_field(
     }
     let theory = receptive_field(network, layer)?;
     let shape = network.input_shape()?;
-    let Some([height, width, channels]) = shape.as_picture() else {
+    let Some([height, width, channels]) = shape.as_image() else {
         return Err(Error::Unsupported(format!("network {} does not take an image", network.name())));
     };
     let (layout, position, field) = middle(&theory)?;
@@ -153,17 +153,17 @@ impl EffectiveField {
     ///
     /// # Errors
     /// [`Error::Limit`] when the image is too large to be enlarged.
-    pub fn picture(&self, colormap: Colormap) -> Result<Picture> {
+    pub fn image(&self, colormap: Colormap) -> Result<Image> {
         let [height, width] = self.size;
         let zoom = zoom_to(height.max(width), MAP);
         let most = self.map.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max);
         let plain = float_map(&self.map, width, height, Normalize::Range(0.0, most), colormap)?;
-        let mut picture = enlarged(&plain, zoom)?;
+        let mut image = enlarged(&plain, zoom)?;
         let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
-        outline(&mut picture, scaled(self.field.rows), scaled(self.field.columns), [255; 3]);
+        outline(&mut image, scaled(self.field.rows), scaled(self.field.columns), [255; 3]);
         let label = format!("{} {}x{}", self.layer, self.field.rows.len(), self.field.columns.len());
         let corner = [self.field.rows, self.field.columns].map(|span| span.start.max(0) as usize * zoom);
-        Ok(box_label(picture, &label, corner, [255; 3]))
+        Ok(box_label(image, &label, corner, [255; 3]))
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
                 );
             }
             assert!(found.side() >= 1.0);
-            assert_eq!(found.picture(Colormap::Inferno).unwrap().width(), 224);
+            assert_eq!(found.image(Colormap::Inferno).unwrap().width(), 224);
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
         network.weights_mut()[1].values_mut().fill(-1e6);
         let field = measured(&network, "conv2d", 2);
         assert_eq!(field.side(), 0.0);
-        assert!(field.picture(Colormap::Viridis).is_ok());
+        assert!(field.image(Colormap::Viridis).is_ok());
         let none = Measurement { network: &network, layer: "conv2d", samples: 0, seed: 0, cpu: Cpu::detect() };
         assert!(effective_field(&none, |_, _| Ok(())).is_err());
         let typo = Measurement { layer: "conv2", samples: 1, ..none };

@@ -124,13 +124,13 @@ impl ReceptiveField {
 /// its way is longer than 16,384.
 pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
     let input = network.input_shape()?;
-    if input.as_picture().is_none() {
+    if input.as_image().is_none() {
         let (name, problem) = (network.name(), "there are no receptive fields");
         return Err(Error::Unsupported(format!("network {name} takes {input} and not an image: {problem}")));
     }
     let mut fields: Vec<ReceptiveField> = Vec::new();
     for node in network.nodes() {
-        let longest = node.shape().as_picture().map_or(0, |[height, width, _]| height.max(width));
+        let longest = node.shape().as_image().map_or(0, |[height, width, _]| height.max(width));
         if longest > LONGEST_AXIS {
             let what = format!("layer {}: side of its image", node.name());
             return Err(Error::Limit { what, got: longest as u64, limit: LONGEST_AXIS as u64 });
@@ -192,7 +192,7 @@ fn field_of(node: &Node, inputs: &[&ReceptiveField], shapes: &[Shape]) -> Result
 fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], elementwise: bool) -> Axes {
     let places = |field: &ReceptiveField| [field.layout[0], field.layout[1]];
     let alike = elementwise && rest.iter().all(|other| other.layout == first.layout);
-    let is_image = node.shape().as_picture().is_some();
+    let is_image = node.shape().as_image().is_some();
     // Flattened images of different sizes side by side have no places in common: each feature is then given all that any
     // of them covers.
     let whole = !is_image && !alike && std::iter::once(&first).chain(rest).any(|field| places(field) != [1, 1]);
@@ -209,5 +209,5 @@ fn joined(node: &Node, first: &ReceptiveField, rest: &[&ReceptiveField], element
 }
 
 fn layout_of(shape: &Shape) -> [usize; 3] {
-    shape.as_picture().unwrap_or([1, 1, shape.len()])
+    shape.as_image().unwrap_or([1, 1, shape.len()])
 }

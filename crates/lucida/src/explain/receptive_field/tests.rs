@@ -27,7 +27,7 @@ impl Noise {
 
 /// The rectangle around all pixels with a gradient of any channel at `position`, over many random images.
 fn support(network: &Network, layer: &str, layout: [usize; 3], position: [usize; 2]) -> Option<Field> {
-    let shape = network.input_shape().unwrap().as_picture().unwrap();
+    let shape = network.input_shape().unwrap().as_image().unwrap();
     let mut plan = Plan::builder(network)
         .batch_size(BATCH)
         .output(TensorRef::before_activation(layer))
@@ -77,7 +77,7 @@ fn check(network: &Network, noise: &mut Noise) {
             assert_eq!(field.at(position), seen, "{what}");
             // Where padding is counted, nothing else is added.
             if let (Some(counted), Some(seen)) = (field.with_padding(position), seen) {
-                let [height, width, _] = network.input_shape().unwrap().as_picture().unwrap();
+                let [height, width, _] = network.input_shape().unwrap().as_image().unwrap();
                 let clipped = |span: Span, size: usize| (span.start.max(0), span.end.min(size as i64));
                 let within = |(a, b): (i64, i64), span: Span| a <= span.start && span.end <= b;
                 assert!(within(clipped(counted.rows, height), seen.rows), "{what}");
@@ -112,7 +112,7 @@ fn chains_of_random_layers_against_the_support_of_the_gradient() {
         let mut builder = Network::builder("chain");
         let mut last = builder.add(Input::new([9 + noise.below(6), 8 + noise.below(8), 2]), &[]).unwrap();
         for _ in 0..2 + noise.below(4) {
-            let shape = builder.shape(last).as_picture().unwrap();
+            let shape = builder.shape(last).as_image().unwrap();
             if let Some(layer) = random_layer(&mut noise, shape) {
                 last = builder.add(layer, &[last]).unwrap();
             }
@@ -183,7 +183,7 @@ fn known_networks() {
 }
 
 #[test]
-fn a_softmax_over_a_flattened_picture_sees_all_of_it() {
+fn a_softmax_over_a_flattened_image_sees_all_of_it() {
     let layers = [Flatten {}.into(), Activation::new(ActivationKind::Softmax).into()];
     let network = Network::sequential("flat", [4, 5, 1], layers, 1).unwrap();
     let fields = receptive_fields(&network).unwrap();
@@ -193,7 +193,7 @@ fn a_softmax_over_a_flattened_picture_sees_all_of_it() {
 }
 
 #[test]
-fn flattened_pictures_side_by_side() {
+fn flattened_images_side_by_side() {
     let mut builder = Network::builder("flats");
     let input = builder.add(Input::new([4, 4, 1]), &[]).unwrap();
     let flat = builder.add(Flatten {}, &[input]).unwrap();
@@ -208,7 +208,7 @@ fn flattened_pictures_side_by_side() {
 }
 
 #[test]
-fn networks_without_pictures_are_refused() {
+fn networks_without_images_are_refused() {
     let network = Network::sequential("vector", [4], [Dense::new(2).into()], 1).unwrap();
     assert!(matches!(receptive_fields(&network), Err(Error::Unsupported(_))));
     let wide = Network::sequential("wide", [1, 20_000, 1], [Layer::from(Flatten {})], 1).unwrap();

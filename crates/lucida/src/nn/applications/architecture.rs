@@ -62,7 +62,7 @@ impl Architecture {
         }
         let network = (self.build)(options)?;
         // Published weights are for the channels of the publication: those networks do not read the option.
-        match (options.channels, network.input_shape()?.as_picture()) {
+        match (options.channels, network.input_shape()?.as_image()) {
             (Some(wanted), Some([.., channels])) if wanted != channels => Err(Error::argument(format!(
                 "{} takes images of {channels} channels, not {wanted}; basic-cnn takes any number",
                 self.name

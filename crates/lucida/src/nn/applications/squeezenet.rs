@@ -70,7 +70,7 @@ fn squeezenet(
 /// A pooling over 3x3 pixels with a stride of 2 that covers all pixels (`ceil_mode`): its last windows may reach over
 /// the bottom and right by a pixel. What is there is zero, which after a ReLU is never more than the maximum.
 fn pool(builder: &mut NetworkBuilder, number: usize, x: usize) -> Result<usize> {
-    let [height, width, _] = builder.shape(x).as_picture().unwrap_or_default();
+    let [height, width, _] = builder.shape(x).as_image().unwrap_or_default();
     let missing = |size: usize| if size < 3 { 3 - size } else { (size - 3) % 2 };
     let padding = [[0, missing(height)], [0, missing(width)]];
     let mut x = x;

@@ -39,7 +39,7 @@ pub(super) fn conv(builder: &mut NetworkBuilder, name: &str, conv: Conv2D, x: us
 
 /// Brings an image to a size, if it has another.
 pub(super) fn adapt(builder: &mut NetworkBuilder, size: [usize; 2], x: usize) -> Result<usize> {
-    match builder.shape(x).as_picture() {
+    match builder.shape(x).as_image() {
         Some([height, width, _]) if [height, width] == size => Ok(x),
         _ => builder.add_named("avg_pool", AdaptiveAveragePooling2D::new(size), &[x]),
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::spec::{Extent, LayerSpec, one_picture};
+use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
@@ -36,10 +36,10 @@ impl AdaptiveAveragePooling2D {
 
 impl LayerSpec for AdaptiveAveragePooling2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let [_, _, channels] = one_picture(inputs)?;
+        let [_, _, channels] = one_image(inputs)?;
         match self.output_size {
             [height, width] if (1..=LONGEST_SIDE).contains(&height) && (1..=LONGEST_SIDE).contains(&width) => {
-                Ok(Shape::picture(height, width, channels))
+                Ok(Shape::image(height, width, channels))
             }
             [height, width] => Err(format!("an output of {height}x{width} pixels")),
         }
@@ -62,7 +62,7 @@ impl LayerSpec for AdaptiveAveragePooling2D {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        let [height, width, channels] = config.inputs[0].as_picture().expect("the shape rule accepts images only");
+        let [height, width, channels] = config.inputs[0].as_image().expect("the shape rule accepts images only");
         Box::new(AdaptivePooling { layer: *self, input: [height, width], channels })
     }
 }
@@ -86,10 +86,10 @@ impl AdaptivePooling {
             let (row, column) = (pixel / width % height, pixel % width);
             let (ys, xs) = (self.layer.window(self.input[0], 0, row), self.layer.window(self.input[1], 1, column));
             let share = 1.0 / (ys.len() * xs.len()) as f32;
-            let picture = pixel / (height * width) * self.input_len();
+            let image = pixel / (height * width) * self.input_len();
             for y in ys {
                 for x in xs.clone() {
-                    let from = picture + (y * self.input[1] + x) * self.channels;
+                    let from = image + (y * self.input[1] + x) * self.channels;
                     pair(pixel * self.channels, from, share);
                 }
             }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::activation_kind::ActivationKind;
 use super::padding::{Padding, resolve_window};
-use super::spec::{Extent, FusingSpec, LayerSpec, one_picture};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
 use crate::nn::op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore,
 };
@@ -113,8 +113,8 @@ impl Conv2D {
 
 impl LayerSpec for Conv2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let shape = self.shape(one_picture(inputs)?)?;
-        Ok(Shape::picture(shape.output[0], shape.output[1], shape.filters))
+        let shape = self.shape(one_image(inputs)?)?;
+        Ok(Shape::image(shape.output[0], shape.output[1], shape.filters))
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
@@ -153,7 +153,7 @@ impl FusingSpec for Conv2D {
     }
 
     fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
-        let input = config.inputs[0].as_picture().expect("the shape rule accepts images only");
+        let input = config.inputs[0].as_image().expect("the shape rule accepts images only");
         let shape = self.shape(input).expect("the shape rule has accepted this input");
         Box::new(Convolution::new(config, fused, shape, self.use_bias))
     }

@@ -4,7 +4,7 @@ use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
 
 use super::pooling::PoolingOp;
-use super::spec::{Extent, LayerSpec, one_picture};
+use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Op, OpConfig};
 
@@ -16,7 +16,7 @@ macro_rules! global_pooling_layer {
 
         impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-                let [_, _, channels] = one_picture(inputs)?;
+                let [_, _, channels] = one_image(inputs)?;
                 Ok(Shape::flat(channels))
             }
 
@@ -30,7 +30,7 @@ macro_rules! global_pooling_layer {
 
             fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
                 let [height, width, channels] =
-                    config.inputs[0].as_picture().expect("the shape rule accepts images only");
+                    config.inputs[0].as_image().expect("the shape rule accepts images only");
                 Box::new(PoolingOp::new(config, false, $kind, Pool2dShape::global(height, width, channels)))
             }
         }

@@ -45,12 +45,12 @@ impl Padding {
 
 /// Resolves the padding of both axes: the padding at the top and left, and the output's height and width.
 pub(crate) fn resolve_window(
-    picture: [usize; 3],
+    image: [usize; 3],
     window: [usize; 2],
     strides: [usize; 2],
     padding: Padding,
 ) -> Result<([usize; 2], [usize; 2]), String> {
-    let axis = |i: usize| padding.resolve(i, picture[i], window[i], strides[i]);
+    let axis = |i: usize| padding.resolve(i, image[i], window[i], strides[i]);
     match (axis(0), axis(1)) {
         (Some((top, height)), Some((left, width))) => Ok(([top, left], [height, width])),
         _ if window.contains(&0) || strides.contains(&0) => {
@@ -60,13 +60,13 @@ pub(crate) fn resolve_window(
             "windows of {}x{} pixels with strides {strides:?} do not fit into an input of {} with a border of {padding:?}",
             window[0],
             window[1],
-            Shape::from(picture)
+            Shape::from(image)
         )),
         _ => Err(format!(
             "a window of {}x{} pixels does not fit into an input of {}",
             window[0],
             window[1],
-            Shape::from(picture)
+            Shape::from(image)
         )),
     }
 }

@@ -4,7 +4,7 @@ use lucida_kernels::{Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_bac
 use serde::{Deserialize, Serialize};
 
 use super::padding::{Padding, resolve_window};
-use super::spec::{Extent, FusingSpec, LayerSpec, one_picture};
+use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 
@@ -55,8 +55,8 @@ macro_rules! pooling_layer {
 
         impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-                let shape = self.shape(one_picture(inputs)?)?;
-                Ok(Shape::picture(shape.output[0], shape.output[1], shape.channels))
+                let shape = self.shape(one_image(inputs)?)?;
+                Ok(Shape::image(shape.output[0], shape.output[1], shape.channels))
             }
 
             fn extent(&self, _inputs: &[Shape]) -> Extent {
@@ -88,7 +88,7 @@ macro_rules! pooling_layer {
             }
 
             fn prepare_fused(&self, config: &OpConfig, fused: Fused) -> Box<dyn Op> {
-                let input = config.inputs[0].as_picture().expect("the shape rule accepts images only");
+                let input = config.inputs[0].as_image().expect("the shape rule accepts images only");
                 let shape = self.shape(input).expect("the shape rule has accepted this input");
                 Box::new(PoolingOp::new(config, fused.relu_before, $kind, shape))
             }

@@ -103,10 +103,10 @@ pub(crate) fn one_input(inputs: &[Shape]) -> Result<&Shape, String> {
 }
 
 /// The only input of a layer that takes one image.
-pub(crate) fn one_picture(inputs: &[Shape]) -> Result<[usize; 3], String> {
+pub(crate) fn one_image(inputs: &[Shape]) -> Result<[usize; 3], String> {
     let input = one_input(inputs)?;
-    match input.as_picture() {
-        Some(picture) if picture.iter().all(|&size| size > 0) => Ok(picture),
+    match input.as_image() {
+        Some(image) if image.iter().all(|&size| size > 0) => Ok(image),
         _ => Err(format!("takes an image (height, width, channels), got {input}")),
     }
 }

@@ -4,7 +4,7 @@ use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
 
-use super::spec::{Extent, LayerSpec, one_picture};
+use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
@@ -24,11 +24,11 @@ impl ZeroPadding2D {
 
 impl LayerSpec for ZeroPadding2D {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let [height, width, channels] = one_picture(inputs)?;
+        let [height, width, channels] = one_image(inputs)?;
         let padded = |size: usize, [before, after]: [usize; 2]| size.checked_add(before)?.checked_add(after);
         let sizes = padded(height, self.padding[0]).zip(padded(width, self.padding[1]));
         sizes
-            .map(|(height, width)| Shape::picture(height, width, channels))
+            .map(|(height, width)| Shape::image(height, width, channels))
             .filter(|shape| shape.checked_len().is_some())
             .ok_or_else(|| format!("a padding of {:?} around {} is too large", self.padding, inputs[0]))
     }
@@ -46,7 +46,7 @@ impl LayerSpec for ZeroPadding2D {
     }
 
     fn prepare(&self, config: &OpConfig) -> Box<dyn Op> {
-        let [height, width, channels] = config.inputs[0].as_picture().expect("the shape rule accepts images only");
+        let [height, width, channels] = config.inputs[0].as_image().expect("the shape rule accepts images only");
         let [[top, _], [left, right]] = self.padding;
         Box::new(ZeroBorder {
             cpu: config.cpu,
@@ -72,22 +72,22 @@ struct ZeroBorder {
 }
 
 impl ZeroBorder {
-    fn inner_rows(&self, picture: usize) -> std::ops::Range<usize> {
-        let start = picture * self.padded_len + self.top * self.padded_row;
+    fn inner_rows(&self, image: usize) -> std::ops::Range<usize> {
+        let start = image * self.padded_len + self.top * self.padded_row;
         start..start + self.height * self.padded_row
     }
 
-    fn picture(&self, picture: usize) -> std::ops::Range<usize> {
-        picture * self.height * self.row..(picture + 1) * self.height * self.row
+    fn image(&self, image: usize) -> std::ops::Range<usize> {
+        image * self.height * self.row..(image + 1) * self.height * self.row
     }
 }
 
 impl Op for ZeroBorder {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
         output.fill(0.0);
-        for picture in 0..pass.batch {
-            let from = (&pass.inputs.get(0)[self.picture(picture)], Columns { start: 0, stride: self.row });
-            let inner = &mut output[self.inner_rows(picture)];
+        for image in 0..pass.batch {
+            let from = (&pass.inputs.get(0)[self.image(image)], Columns { start: 0, stride: self.row });
+            let inner = &mut output[self.inner_rows(image)];
             let to = (inner, Columns { start: self.left, stride: self.padded_row });
             transfer_columns(self.cpu, (self.height, self.row), from, to, false);
         }
@@ -95,10 +95,10 @@ impl Op for ZeroBorder {
 
     /// The gradient of the inner pixels; the border's goes nowhere.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
-        for picture in 0..pass.batch {
-            let inner = &pass.grad_output[self.inner_rows(picture)];
+        for image in 0..pass.batch {
+            let inner = &pass.grad_output[self.inner_rows(image)];
             let from = (inner, Columns { start: self.left, stride: self.padded_row });
-            let to = (&mut grad_input[self.picture(picture)], Columns { start: 0, stride: self.row });
+            let to = (&mut grad_input[self.image(image)], Columns { start: 0, stride: self.row });
             transfer_columns(self.cpu, (self.height, self.row), from, to, accumulate);
         }
     }

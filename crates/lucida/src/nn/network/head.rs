@@ -97,7 +97,7 @@ impl Network {
                 return (at != end).then_some((at, passed));
             }
             let &[before] = node.inputs.as_slice() else { return None };
-            let one_pixel = match self.nodes[before].shape.as_picture() {
+            let one_pixel = match self.nodes[before].shape.as_image() {
                 Some([height, width, _]) => height * width == 1,
                 None => self.nodes[before].shape.as_flat().is_some(),
             };

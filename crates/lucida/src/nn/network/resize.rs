@@ -14,7 +14,7 @@ impl Network {
     /// [`Error::Argument`] when the network takes no images, or names the weight whose shape depends on their size;
     /// [`Error::Layer`] when they are too small for a layer.
     pub fn with_input_size(self, height: usize, width: usize) -> Result<Self> {
-        let Some([old_height, old_width, channels]) = self.input_shape()?.as_picture() else {
+        let Some([old_height, old_width, channels]) = self.input_shape()?.as_image() else {
             return Err(Error::argument(format!("network {} takes no images, so they have no size", self.name)));
         };
         if [old_height, old_width] == [height, width] {
@@ -72,7 +72,7 @@ mod tests {
         first.weights_mut()[0].values_mut()[5] = 0.5;
         first.set_trainable("block1_conv2", false).unwrap();
         let resized = first.clone().with_input_size(48, 64).unwrap();
-        assert_eq!(resized.input_shape().unwrap().as_picture(), Some([48, 64, 3]));
+        assert_eq!(resized.input_shape().unwrap().as_image(), Some([48, 64, 3]));
         assert_eq!(resized.output().unwrap().shape(), &Shape::from([6, 8, 256]));
         for (a, b) in resized.weights().iter().zip(first.weights()) {
             assert_eq!((a.name(), a.values(), a.trainable()), (b.name(), b.values(), b.trainable()));

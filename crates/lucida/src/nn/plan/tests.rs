@@ -281,13 +281,13 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
                 *value += (index % 5) as f32 / 7.0;
             }
         }
-        let (batch, picture) = (2, ramp(2 * 12 * 13 * channels));
+        let (batch, image) = (2, ramp(2 * 12 * 13 * channels));
         let steps = |plan: &Plan| plan.steps.iter().map(|step| step.name.clone()).collect::<Vec<_>>();
         let layers = ["sums", "normalized", "relu", "pool"];
         let apart = layers.iter().fold(Plan::builder(&network).batch_size(batch), |plan, &layer| plan.output(layer));
         let mut apart = apart.build().unwrap();
         assert_eq!(steps(&apart), ["sums", "normalized", "relu+relu", "pool"]);
-        apart.input_mut().copy_from_slice(&picture);
+        apart.input_mut().copy_from_slice(&image);
         apart.forward(&network).unwrap();
         for (index, (layer, names)) in [
             ("sums", vec!["sums"]),
@@ -300,7 +300,7 @@ fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
         {
             let mut plan = Plan::builder(&network).batch_size(batch).output(layer).build().unwrap();
             assert_eq!(steps(&plan), names);
-            plan.input_mut().copy_from_slice(&picture);
+            plan.input_mut().copy_from_slice(&image);
             plan.forward(&network).unwrap();
             assert_eq!(plan.output(0), apart.output(index), "{layer}");
         }

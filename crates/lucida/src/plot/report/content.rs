@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::html::{base64, escape};
 use super::matrix::CellMatrix;
 use crate::Result;
-use crate::data::Picture;
+use crate::data::Image;
 use crate::plot::{Figure, jpeg_bytes, png_bytes};
 
 /// The content of a section, built part after part. All text is plain: it is escaped on the way in.
@@ -71,8 +71,8 @@ impl Content {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when the image is empty.
-    pub fn picture(self, picture: &Picture, zoom: usize, alternative: &str, caption: &str) -> Result<Self> {
-        let (image, caption) = (image(picture, zoom, alternative)?, figcaption(caption));
+    pub fn image(self, image: &Image, zoom: usize, alternative: &str, caption: &str) -> Result<Self> {
+        let (image, caption) = (image_tag(image, zoom, alternative)?, figcaption(caption));
         Ok(self.add(format!("<figure class=\"figure\">{image}{caption}</figure>\n")))
     }
 
@@ -120,13 +120,13 @@ fn figcaption(caption: &str) -> String {
     if caption.is_empty() { String::new() } else { format!("<figcaption>{}</figcaption>", escape(caption)) }
 }
 
-fn image(picture: &Picture, zoom: usize, alternative: &str) -> Result<String> {
-    image_as("png", &png_bytes(picture)?, picture, zoom, alternative)
+fn image_tag(image: &Image, zoom: usize, alternative: &str) -> Result<String> {
+    image_as("png", &png_bytes(image)?, image, zoom, alternative)
 }
 
-fn image_as(format: &str, bytes: &[u8], picture: &Picture, zoom: usize, alternative: &str) -> Result<String> {
+fn image_as(format: &str, bytes: &[u8], image: &Image, zoom: usize, alternative: &str) -> Result<String> {
     let data = base64(bytes);
-    let (width, height) = (picture.width().saturating_mul(zoom), picture.height().saturating_mul(zoom));
+    let (width, height) = (image.width().saturating_mul(zoom), image.height().saturating_mul(zoom));
     let class = if zoom > 1 { " class=\"pixels\"" } else { "" };
     let alternative = escape(alternative);
     Ok(format!(
@@ -195,7 +195,7 @@ fn is_number(cell: &str) -> bool {
 pub struct Gallery {
     zoom: usize,
     photos: bool,
-    items: Vec<(Picture, String, bool)>,
+    items: Vec<(Image, String, bool)>,
 }
 
 impl Gallery {
@@ -210,14 +210,14 @@ impl Gallery {
     }
 
     /// Adds an image. Its caption, which is its alternative text too, may have several lines; a wrong one is red.
-    pub fn item(mut self, picture: Picture, caption: impl Into<String>, wrong: bool) -> Self {
-        self.items.push((picture, caption.into(), wrong));
+    pub fn item(mut self, image: Image, caption: impl Into<String>, wrong: bool) -> Self {
+        self.items.push((image, caption.into(), wrong));
         self
     }
 
     pub(super) fn html(&self) -> Result<String> {
         let mut html = "<ul class=\"gallery\">\n".to_owned();
-        for (picture, caption, wrong) in &self.items {
+        for (image, caption, wrong) in &self.items {
             let class = match (wrong, caption.is_empty()) {
                 (true, _) => " class=\"wrong\"",
                 (false, true) => " class=\"bare\"",
@@ -225,11 +225,11 @@ impl Gallery {
             };
             let mark = if *wrong { "wrong: " } else { "" };
             let alternative = format!("{mark}{}", caption.replace('\n', ", "));
-            let image = match self.photos {
-                true => image_as("jpeg", &jpeg_bytes(picture)?, picture, self.zoom, &alternative)?,
-                false => image(picture, self.zoom, &alternative)?,
+            let tag = match self.photos {
+                true => image_as("jpeg", &jpeg_bytes(image)?, image, self.zoom, &alternative)?,
+                false => image_tag(image, self.zoom, &alternative)?,
             };
-            let _ = writeln!(html, "<li><figure{class}>{image}{}</figure></li>", figcaption(caption));
+            let _ = writeln!(html, "<li><figure{class}>{tag}{}</figure></li>", figcaption(caption));
         }
         Ok(html + "</ul>\n")
     }
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn everything_is_escaped() {
         let evil = "</p><script>alert(1)</script>\"'";
-        let picture = Picture::filled(2, 2, &[7]);
+        let image = Image::filled(2, 2, &[7]);
         let figure = crate::plot::Bars::new([(evil, 0.5)]).unwrap().title(evil).figure();
         let all = || {
             Content::new()
@@ -267,8 +267,8 @@ mod tests {
                 .preformatted(evil, evil)
                 .table(&Table::new([evil]).caption(evil).row([evil]))
                 .figure(&figure, evil)
-                .picture(&picture, 2, evil, evil)
-                .and_then(|c| c.gallery(&Gallery::new(1).item(picture.clone(), evil, true)))
+                .image(&image, 2, evil, evil)
+                .and_then(|c| c.gallery(&Gallery::new(1).item(image.clone(), evil, true)))
                 .unwrap()
         };
         let content = Content::new().beside([all()]).details(evil, all());
@@ -277,11 +277,11 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_inside_the_page_and_sharp_when_enlarged() {
-        let picture = Picture::filled(28, 28, &[7]);
-        let html = Content::new().picture(&picture, 3, "a digit", "").unwrap().html;
+    fn images_are_inside_the_page_and_sharp_when_enlarged() {
+        let image = Image::filled(28, 28, &[7]);
+        let html = Content::new().image(&image, 3, "a digit", "").unwrap().html;
         assert!(html.contains("class=\"pixels\" src=\"data:image/png;base64,iVBORw0KGgo"), "{html}");
         assert!(html.contains("width=\"84\" height=\"84\" alt=\"a digit\"") && !html.contains("figcaption"), "{html}");
-        assert!(Content::new().picture(&Picture::filled(0, 0, &[7]), 3, "", "").is_err());
+        assert!(Content::new().image(&Image::filled(0, 0, &[7]), 3, "", "").is_err());
     }
 }

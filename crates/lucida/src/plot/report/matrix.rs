@@ -26,8 +26,8 @@ impl CellMatrix {
     }
 
     /// Gives a cell its images, under a line of text.
-    pub fn cell(mut self, truth: usize, predicted: usize, text: impl Into<String>, pictures: Gallery) -> Self {
-        self.cells.push((truth, predicted, text.into(), pictures));
+    pub fn cell(mut self, truth: usize, predicted: usize, text: impl Into<String>, images: Gallery) -> Self {
+        self.cells.push((truth, predicted, text.into(), images));
         self
     }
 
@@ -59,10 +59,10 @@ impl CellMatrix {
             html.push_str("</tr>\n");
         }
         html.push_str("</tbody>\n</table></div>\n");
-        for (truth, predicted, text, pictures) in &self.cells {
-            let (text, pictures) = (escape(text), pictures.html()?);
+        for (truth, predicted, text, images) in &self.cells {
+            let (text, images) = (escape(text), images.html()?);
             let _ =
-                write!(html, "<div class=\"cell\" id=\"cell-{truth}-{predicted}\">\n<p>{text}</p>\n{pictures}</div>\n");
+                write!(html, "<div class=\"cell\" id=\"cell-{truth}-{predicted}\">\n<p>{text}</p>\n{images}</div>\n");
         }
         Ok(html)
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::Picture;
+use crate::data::Image;
 use crate::plot::{Bars, Confusion, Curves};
 
 /// Checks that every element is closed in order, and that text and attributes hold no bare markup.
@@ -45,7 +45,7 @@ fn figures() -> Vec<crate::plot::Figure> {
 }
 
 fn sample() -> Report {
-    let digits = || (0..12_u8).map(|i| Picture::filled(28, 28, &[i * 20]));
+    let digits = || (0..12_u8).map(|i| Image::filled(28, 28, &[i * 20]));
     let gallery = digits().fold(Gallery::new(2), |all, digit| all.item(digit, "7\n99.9 %", false));
     let content = figures().iter().fold(Content::new(), |content, figure| content.figure(figure, "a caption & more"));
     let more = Content::new().gallery(&gallery).unwrap().table(&Table::new(["a", "b"]).row(["1", "2"]));
@@ -62,7 +62,7 @@ fn drawings_are_well_formed_and_always_the_same() {
         assert_well_formed(&figure.svg());
         assert_well_formed(&figure.inline_svg());
         assert_eq!(figure.svg(), again.svg());
-        assert_eq!(figure.picture(1.5).unwrap(), again.picture(1.5).unwrap());
+        assert_eq!(figure.image(1.5).unwrap(), again.image(1.5).unwrap());
     }
 }
 

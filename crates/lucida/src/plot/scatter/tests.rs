@@ -6,12 +6,12 @@ fn map() -> Scatter {
     Scatter::new(&points, vec![0, 1, 1, 0], names).unwrap().title("A <map>")
 }
 
-fn thumbnails(scatter: &Scatter) -> Vec<(usize, Picture)> {
-    scatter.with_room().into_iter().map(|index| (index, Picture::filled(40, 30, &[9, 200, 9]))).collect()
+fn thumbnails(scatter: &Scatter) -> Vec<(usize, Image)> {
+    scatter.with_room().into_iter().map(|index| (index, Image::filled(40, 30, &[9, 200, 9]))).collect()
 }
 
 #[test]
-fn small_pictures_do_not_overlap() {
+fn small_images_do_not_overlap() {
     assert_eq!(map().with_room(), [0, 1, 2]);
     let many: Vec<[f64; 2]> = (0..3000_i32).map(|i| [f64::from(i * 37 % 211), f64::from(i * 53 % 199)]).collect();
     let scatter = Scatter::new(&many, vec![0; 3000], vec!["x".into()]).unwrap();
@@ -32,10 +32,10 @@ fn points_lie_where_they_belong() {
     assert!(right.0 - first.0 > 1000.0 && (right.1 - first.1).abs() < 1e-9);
     // Both axes have one scale, and up is up.
     assert!((above.0 - first.0).abs() < 1e-9 && ((first.1 - above.1) * 2.0 - (right.0 - first.0)).abs() < 1e-6);
-    let picture = scatter.picture(&thumbnails(&scatter)).unwrap();
-    let at = |(x, y): (f64, f64)| picture.pixel((PADDING + x) as usize, (scatter.top() + y) as usize).to_vec();
+    let image = scatter.image(&thumbnails(&scatter)).unwrap();
+    let at = |(x, y): (f64, f64)| image.pixel((PADDING + x) as usize, (scatter.top() + y) as usize).to_vec();
     assert_eq!((at(first), at(right), at(above)), (vec![9, 200, 9], vec![9, 200, 9], vec![9, 200, 9]));
-    let plain = scatter.picture(&[]).unwrap();
+    let plain = scatter.image(&[]).unwrap();
     let (x, y) = scatter.points[1];
     let dog = pale(scatter.colour(1));
     assert_eq!(plain.pixel((PADDING + x) as usize, (scatter.top() + y) as usize), dog);
@@ -44,9 +44,9 @@ fn points_lie_where_they_belong() {
 #[test]
 fn digits_become_ink_of_their_colour() {
     let scatter = map();
-    let mut digit = Picture::filled(28, 28, &[0]);
+    let mut digit = Image::filled(28, 28, &[0]);
     digit.pixel_mut(14, 14)[0] = 255;
-    assert!(is_ink_on_black(&digit) && !is_ink_on_black(&Picture::filled(28, 28, &[200])));
+    assert!(is_ink_on_black(&digit) && !is_ink_on_black(&Image::filled(28, 28, &[200])));
     let small = scatter.small(0, &digit).unwrap();
     assert_eq!(small.pixel(0, 0), BACKGROUND);
     let size = scatter.thumbnail_size();
@@ -75,7 +75,7 @@ fn odd_maps() {
     for count in [1, 5] {
         let scatter = Scatter::new(&vec![[3.0; 2]; count], vec![0; count], names()).unwrap();
         assert_eq!(scatter.with_room(), [0]);
-        scatter.picture(&thumbnails(&scatter)).unwrap();
+        scatter.image(&thumbnails(&scatter)).unwrap();
     }
     let many: Vec<String> = (0..1000).map(|class| format!("class {class}")).collect();
     let scatter = Scatter::new(&[[0.0; 2], [1.0; 2]], vec![3, 999], many).unwrap();

@@ -56,10 +56,10 @@ fn a_demonstration_writes_its_files() {
     // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
     // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters,
     // three of the painting.
-    let pictures = page.matches("<img").count();
+    let images = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
     let right = 64 - wrong;
-    assert_eq!(pictures, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6 + 3);
+    assert_eq!(images, 10 + 24 + wrong.min(20) + 10 + 60 + 1 + right.min(1) + wrong.min(1) + 1 + 2 + 6 + 3);
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("Total params: 113,514") && page.contains("64 others"), "{page:.2000}");
     assert!(!page.contains("http://") && !page.contains("https://"));

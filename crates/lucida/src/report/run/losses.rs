@@ -1,7 +1,7 @@
 //! The most confident mistakes, and what the network looked at.
 
 use super::{RunReport, percent};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::explain::{Explainer, Method, Settings};
 use crate::plot::{Content, Gallery, Heat, HeatOverlay};
 use crate::train::Evaluation;
@@ -31,7 +31,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
     for &index in &order {
         let (truth, predicted) = (evaluation.labels[index], evaluation.predicted[index]);
         report.set().fill(index, preprocessing, &mut input)?;
-        let seen = preprocessing.to_picture(&input)?;
+        let seen = preprocessing.to_image(&input)?;
         let map = match &mut explainer {
             // A network without a layer of spatial extent has no such map.
             Some(explainer) => match explainer.explain(&input, predicted, Method::GradCam) {
@@ -41,7 +41,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
             },
             None => None,
         };
-        let picture = match map {
+        let image = match map {
             Some(map) => {
                 explained = true;
                 let heat = HeatOverlay::new(&seen, &map.values, Heat::Positive).smooth(true).render()?;
@@ -53,7 +53,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         let loss = -f64::from(evaluation.probabilities[index][truth]).max(1e-12).ln();
         let (name, taken) = (report.class_name(truth), report.class_name(predicted));
         let said = format!("{name} → {taken}, {probability}");
-        gallery = gallery.item(picture, format!("{said}\nloss {loss:.2} · {}", report.data.name(index)), true);
+        gallery = gallery.item(image, format!("{said}\nloss {loss:.2} · {}", report.data.name(index)), true);
     }
     let intro = "The misclassified images with the most confident predictions: the true class, the predicted one and its \
                  probability.";
@@ -64,7 +64,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
 }
 
 /// Two RGB images of one height, side by side.
-fn beside(left: &Picture, right: &Picture) -> Result<Picture> {
+fn beside(left: &Image, right: &Image) -> Result<Image> {
     let (height, widths) = (left.height().min(right.height()), [left.width(), right.width()]);
     let mut pixels = Vec::with_capacity(3 * height * (widths[0] + GAP + widths[1]));
     for row in 0..height {
@@ -72,5 +72,5 @@ fn beside(left: &Picture, right: &Picture) -> Result<Picture> {
         pixels.extend([255; 3 * GAP]);
         pixels.extend_from_slice(&right.pixels()[3 * row * widths[1]..3 * (row + 1) * widths[1]]);
     }
-    Picture::new(widths[0] + GAP + widths[1], height, 3, pixels)
+    Image::new(widths[0] + GAP + widths[1], height, 3, pixels)
 }

@@ -6,7 +6,7 @@ mod problems;
 #[cfg(test)]
 mod tests;
 
-use crate::data::{Augment, Dataset, Filter, Fit, Folder, Picture};
+use crate::data::{Augment, Dataset, Filter, Fit, Folder, Image};
 use crate::files::decimals;
 use crate::nn::{counted, summary, thousands};
 use crate::plot::{CellMatrix, Chart, Confusion, Content, Gallery, Grid, Report, Table};
@@ -136,12 +136,12 @@ impl RunReport<'_> {
     }
 
     /// An image as small as it is shown, its proportions kept.
-    fn thumbnail(&self, index: usize) -> Result<Picture> {
-        let picture = self.set().picture(index)?.to_rgb();
-        let (width, height) = (picture.width().max(1), picture.height().max(1));
+    fn thumbnail(&self, index: usize) -> Result<Image> {
+        let image = self.set().image(index)?.to_rgb();
+        let (width, height) = (image.width().max(1), image.height().max(1));
         let longer = width.max(height);
         let side = |side: usize| (side * THUMBNAIL / longer).max(1);
-        picture.fit(side(width), side(height), Fit::Stretch, Filter::Bilinear)
+        image.fit(side(width), side(height), Fit::Stretch, Filter::Bilinear)
     }
 
     /// How many times as large small inputs of the network are shown, as those for digits.
@@ -298,15 +298,15 @@ impl RunReport<'_> {
         // Some of every class, if there are not too many.
         let step = (train.len() / AUGMENTED).max(1);
         let some: Vec<usize> = (0..train.len()).step_by(step).take(AUGMENTED).collect();
-        let pictures = some.iter().map(|&index| train.picture(index)).collect::<Result<Vec<_>>>()?;
+        let images = some.iter().map(|&index| train.image(index)).collect::<Result<Vec<_>>>()?;
         if self.augment.is_none() {
             let intro = "The training pictures, as the network takes them. They were not augmented: the network saw the \
                          same pixels in each epoch.";
-            let fitted = pictures.iter().map(|picture| Ok(preprocessing.fitted(picture)?.into_owned()));
+            let fitted = images.iter().map(|image| Ok(preprocessing.fitted(image)?.into_owned()));
             let fitted = fitted.collect::<Result<Vec<_>>>()?;
             let gallery =
-                fitted.into_iter().zip(&some).fold(Gallery::new(self.zoom()).photos(), |gallery, (picture, &index)| {
-                    gallery.item(picture, self.class_name(train.label(index)), false)
+                fitted.into_iter().zip(&some).fold(Gallery::new(self.zoom()).photos(), |gallery, (image, &index)| {
+                    gallery.item(image, self.class_name(train.label(index)), false)
                 });
             return Content::new().paragraph(intro).gallery(&gallery);
         }
@@ -315,10 +315,10 @@ impl RunReport<'_> {
             self.augment.to_string().replace(',', ", ")
         );
         let size = preprocessing.height.min(128);
-        let examples = self.augment.examples(&pictures, size, EXAMPLES, self.origin.seed)?;
+        let examples = self.augment.examples(&images, size, EXAMPLES, self.origin.seed)?;
         let sheet = Grid::new(examples.into_iter().flatten()).columns(EXAMPLES + 1).padding(8).margin(4).render()?;
         let alternative = "Training images, each followed by augmented versions of it";
-        Content::new().paragraph(&intro).picture(&sheet, 1, alternative, "The first of each row is the image itself.")
+        Content::new().paragraph(&intro).image(&sheet, 1, alternative, "The first of each row is the image itself.")
     }
 
     fn network(&self) -> Content {

@@ -3,13 +3,13 @@ use crate::nn::applications::{self, Options};
 use crate::train::{EpochRecord, Origin};
 
 /// Images of two colors, with a copy and a damaged file among them.
-fn pictures(folder: &std::path::Path) {
+fn images(folder: &std::path::Path) {
     for (class, colour) in [("<cats>", [200, 40, 30]), ("dogs", [30, 60, 210])] {
         std::fs::create_dir_all(folder.join(class)).unwrap();
         for index in 0..10_u8 {
             let pixels = (0..40 * 30).flat_map(|p| colour.map(|c: u8| c.wrapping_add((p % 7) as u8 * index))).collect();
-            let picture = Picture::new(40, 30, 3, pixels).unwrap();
-            picture.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
+            let image = Image::new(40, 30, 3, pixels).unwrap();
+            image.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
         }
     }
     std::fs::write(folder.join("dogs/note.png"), "no image").unwrap();
@@ -19,7 +19,7 @@ fn pictures(folder: &std::path::Path) {
 #[test]
 fn everything_is_on_the_page() {
     let data = tempfile::tempdir().unwrap();
-    pictures(data.path());
+    images(data.path());
     let folder = Folder::builder(data.path()).split(0.4, 1).open().unwrap();
     let options = Options::default().size(32, 32).classes(2).seed(1);
     let model = Model {
@@ -91,7 +91,7 @@ fn what_makes_numbers_misleading_is_a_problem() {
     let write = |name: String, colour: [u8; 3]| {
         let path = data.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        Picture::filled(30, 30, &colour).save_png(&path).unwrap();
+        Image::filled(30, 30, &colour).save_png(&path).unwrap();
     };
     (0..12).for_each(|i| write(format!("train/cats/{i}.png"), [200, 40, i]));
     (0..3).for_each(|i| write(format!("train/dogs/{i}.png"), [30, 60, i]));

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_picture_by_hand() {
+    fn a_small_image_by_hand() {
         // Reds 1 4 / 3 9, other colors constant: |3| + |2| + |5| + |6| = 16; squares 9 + 4 + 25 + 36 = 74.
         let values = vec![1., 5., 5., 4., 5., 5., 3., 5., 5., 9., 5., 5.];
         let canvas = Canvas { size: [2, 2], values };

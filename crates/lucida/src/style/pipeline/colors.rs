@@ -2,7 +2,7 @@
 //! Transfer" (2016).
 
 use crate::Result;
-use crate::data::Picture;
+use crate::data::Image;
 use crate::style::Canvas;
 
 /// Whose colors the result has.
@@ -19,23 +19,23 @@ pub enum ColorMode {
 
 impl ColorMode {
     /// The content and a style with matched colors.
-    pub(in crate::style) fn prepare(self, content: &Picture, style: &Picture) -> Result<Picture> {
-        let (content, style) = (Canvas::of_picture(content), Canvas::of_picture(style));
+    pub(in crate::style) fn prepare(self, content: &Image, style: &Image) -> Result<Image> {
+        let (content, style) = (Canvas::of_image(content), Canvas::of_image(style));
         match self {
-            Self::Style => style.to_picture(),
+            Self::Style => style.to_image(),
             Self::Luminance => {
                 let luma = gray(&style);
                 let ([mean, deviation], [to, gram_backward]) = (moments(&luma), moments(&gray(&content)));
                 let scale = gram_backward / deviation.max(1e-3);
                 let values = luma.iter().flat_map(|value| [((f64::from(*value) - mean) * scale + to) as f32; 3]);
-                Canvas { size: style.size, values: values.collect() }.to_picture()
+                Canvas { size: style.size, values: values.collect() }.to_image()
             }
-            Self::Histogram => matched(&style, &content).to_picture(),
+            Self::Histogram => matched(&style, &content).to_image(),
         }
     }
 
     /// The content as the optimization starts from it.
-    pub(in crate::style) fn content(self, content: &Picture) -> Picture {
+    pub(in crate::style) fn content(self, content: &Image) -> Image {
         match self {
             Self::Luminance => content.to_gray().to_rgb(),
             Self::Style | Self::Histogram => content.clone(),
@@ -164,8 +164,8 @@ mod tests {
         for (pixel, colour) in result.values.chunks(3).zip(content.values.chunks(3)) {
             assert!(((pixel[0] - pixel[1]) - (colour[0] - colour[1])).abs() < 1e-3);
         }
-        let style = wave([9, 9], 0.5, [60.; 3]).to_picture().unwrap();
-        let prepared = ColorMode::Luminance.prepare(&content.to_picture().unwrap(), &style).unwrap();
+        let style = wave([9, 9], 0.5, [60.; 3]).to_image().unwrap();
+        let prepared = ColorMode::Luminance.prepare(&content.to_image().unwrap(), &style).unwrap();
         assert!(prepared.pixels().chunks(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]));
     }
 }

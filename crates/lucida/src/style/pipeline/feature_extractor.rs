@@ -103,7 +103,7 @@ impl FeatureExtractor {
         let linear = if let GradientMode::Linear { linear, .. } = back { linear } else { 0 };
         let seen = |(index, name): (usize, &&str)| {
             let shape = plan.output_shape(index);
-            let [height, _, channels] = shape.as_picture().ok_or_else(|| Error::layer(*name, "has no maps"))?;
+            let [height, _, channels] = shape.as_image().ok_or_else(|| Error::layer(*name, "has no maps"))?;
             Ok(ExtractedLayer { name: (*name).to_owned(), stride: tile[0] / height, channels })
         };
         let layers = layers.iter().enumerate().map(seen).collect::<Result<Vec<_>>>()?;

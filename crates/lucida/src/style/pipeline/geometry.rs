@@ -10,7 +10,7 @@ const MARGIN: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::style) struct Geometry {
     /// Height and width of the image.
-    pub(in crate::style) picture: [usize; 2],
+    pub(in crate::style) image: [usize; 2],
     /// Those of the canvas: multiples of the unit, so that no pooling drops a row.
     pub(in crate::style) canvas: [usize; 2],
     /// Where the image's first pixel is.
@@ -19,26 +19,26 @@ pub(in crate::style) struct Geometry {
 
 impl Geometry {
     /// For a network whose deepest layer has one pixel for `unit` pixels.
-    pub(in crate::style) fn new(picture: [usize; 2], unit: usize) -> Self {
-        let canvas = picture.map(|side| (side + 2 * MARGIN).next_multiple_of(unit));
-        let origin = [0, 1].map(|axis| (canvas[axis] - picture[axis]) / 2);
-        Self { picture, canvas, origin }
+    pub(in crate::style) fn new(image: [usize; 2], unit: usize) -> Self {
+        let canvas = image.map(|side| (side + 2 * MARGIN).next_multiple_of(unit));
+        let origin = [0, 1].map(|axis| (canvas[axis] - image[axis]) / 2);
+        Self { image, canvas, origin }
     }
 
     /// The image on a canvas.
     pub(in crate::style) fn cropped(&self, canvas: &Canvas) -> Canvas {
-        canvas.crop(self.origin, self.picture)
+        canvas.crop(self.origin, self.image)
     }
 
     /// A plane of the image on the canvas, mirrored at the margins.
     pub(in crate::style) fn plane(&self, values: &[f32]) -> Vec<f32> {
-        let rgb = Canvas { size: self.picture, values: values.iter().flat_map(|&value| [value; 3]).collect() };
+        let rgb = Canvas { size: self.image, values: values.iter().flat_map(|&value| [value; 3]).collect() };
         rgb.mirrored(self.margins()).values.into_iter().step_by(3).collect()
     }
 
     /// The margins at the top, bottom, left and right.
     pub(in crate::style) fn margins(&self) -> [usize; 4] {
-        let end = [0, 1].map(|axis| self.canvas[axis] - self.picture[axis] - self.origin[axis]);
+        let end = [0, 1].map(|axis| self.canvas[axis] - self.image[axis] - self.origin[axis]);
         [self.origin[0], end[0], self.origin[1], end[1]]
     }
 }

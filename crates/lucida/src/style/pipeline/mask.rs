@@ -1,6 +1,6 @@
 //! Masks: which part of the image has which style, and which is left alone.
 
-use crate::data::{Filter, Picture};
+use crate::data::{Filter, Image};
 use crate::style::pipeline::geometry::Geometry;
 use crate::{Error, Result};
 
@@ -28,7 +28,7 @@ const STRAY: f64 = 0.01;
 ///
 /// # Errors
 /// [`Error::Argument`] when a color has no style, or a style no pixel.
-pub(in crate::style) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Picture>> {
+pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image>> {
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
     let gram_backward = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
@@ -48,7 +48,7 @@ pub(in crate::style) fn regions(mask: &Picture, styles: usize) -> Result<Vec<Pic
             return Err(Error::argument(format!("the mask has no part for style {}", style + 1)));
         }
     }
-    weights.into_iter().map(|weights| Picture::new(mask.width(), mask.height(), 1, weights)).collect()
+    weights.into_iter().map(|weights| Image::new(mask.width(), mask.height(), 1, weights)).collect()
 }
 
 fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
@@ -77,8 +77,8 @@ fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// [`Error::Argument`] gives both sizes.
-pub(in crate::style) fn check_size(what: &str, mask: &Picture, content: &Picture) -> Result<()> {
-    let size = |picture: &Picture| (picture.width(), picture.height());
+pub(in crate::style) fn check_size(what: &str, mask: &Image, content: &Image) -> Result<()> {
+    let size = |image: &Image| (image.width(), image.height());
     if size(mask) == size(content) {
         return Ok(());
     }
@@ -92,8 +92,8 @@ pub(in crate::style) fn check_size(what: &str, mask: &Picture, content: &Picture
 }
 
 /// The gray levels of a mask on a canvas, from 0 to 1.
-pub(in crate::style) fn plane(mask: &Picture, geometry: Geometry) -> Result<Vec<f32>> {
-    let [height, width] = geometry.picture;
+pub(in crate::style) fn plane(mask: &Image, geometry: Geometry) -> Result<Vec<f32>> {
+    let [height, width] = geometry.image;
     let gray = mask.to_gray().resize(width, height, Filter::Bilinear)?;
     let levels: Vec<f32> = gray.pixels().iter().map(|&level| f32::from(level) / 255.0).collect();
     Ok(geometry.plane(&levels))
@@ -103,8 +103,8 @@ pub(in crate::style) fn plane(mask: &Picture, geometry: Geometry) -> Result<Vec<
 mod tests {
     use super::*;
 
-    fn mask(pixels: &[[u8; 3]]) -> Picture {
-        Picture::new(pixels.len(), 1, 3, pixels.concat()).unwrap()
+    fn mask(pixels: &[[u8; 3]]) -> Image {
+        Image::new(pixels.len(), 1, 3, pixels.concat()).unwrap()
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn sizes_must_agree() {
-        let [a, b] = [Picture::filled(4, 3, &[0]), Picture::filled(3, 4, &[0])];
+        let [a, b] = [Image::filled(4, 3, &[0]), Image::filled(3, 4, &[0])];
         assert!(
             check_size("m.png", &a, &b).unwrap_err().to_string().contains("m.png has 4x3 pixels, but the content 3x4")
         );

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_that_are_too_small_are_refused() {
+    fn images_that_are_too_small_are_refused() {
         assert_eq!(scaled("a", [400, 800], 512).unwrap(), [256, 512]);
         assert_eq!(scaled("a", [40, 80], 512).unwrap(), [256, 512]);
         assert!(scaled("a.png", [1, 1], 512).unwrap_err().to_string().contains("a.png has 1x1 pixels"));

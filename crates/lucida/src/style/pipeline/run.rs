@@ -13,7 +13,7 @@ use crate::style::{Canvas, Losses, StyleConfig};
 
 /// The result at one scale.
 pub(in crate::style) struct ScaleResult {
-    pub(in crate::style) picture: Canvas,
+    pub(in crate::style) image: Canvas,
     pub(in crate::style) geometry: Geometry,
     pub(in crate::style) adam: Option<AdamState>,
     pub(in crate::style) start: Losses,
@@ -74,7 +74,7 @@ impl Run<'_> {
         let result = objective.visible(of_mean(&mean, filled, &canvas));
         let end = objective.evaluate(&result, [0, 0], &mut gradient)?;
         let start = first.unwrap_or_default();
-        Ok(ScaleResult { picture: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
+        Ok(ScaleResult { image: geometry.cropped(&result), geometry, adam: Some(state), start, end, stopped })
     }
 
     pub(in crate::style) fn lbfgs(
@@ -109,13 +109,13 @@ impl Run<'_> {
         }
         let result = objective.visible(Canvas { size, values: at.values });
         let end = objective.evaluate(&result, [0, 0], &mut at.gradient)?;
-        Ok(ScaleResult { picture: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
+        Ok(ScaleResult { image: geometry.cropped(&result), geometry, adam: None, start: first, end, stopped })
     }
 
     /// Reports a step, with the losses before it and a way to the image after it.
     fn report(&mut self, step: usize, losses: &Losses, current: &dyn Fn() -> Canvas) -> ControlFlow<()> {
         let [number, scales] = self.scale;
-        let size = self.geometry.picture;
+        let size = self.geometry.image;
         *self.taken += 1;
         self.work[0] += (size[0] * size[1]) as u64;
         let [done, total] = *self.work;

@@ -1,7 +1,7 @@
 //! Style transfer from a content image and style images to a stylized image.
 
 use crate::core::{Progress, StyleProgress};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::data::random::{Purpose, generator, unit};
 use crate::style::losses::objective::{Region, StyleTarget};
 use crate::style::optim::adam::AdamState;
@@ -29,15 +29,15 @@ const HELD_BESIDES: u64 = 128 << 20;
 #[derive(Debug, Clone)]
 pub struct StyleRequest {
     /// The image whose content is preserve.
-    pub content: Picture,
+    pub content: Image,
     /// The images whose style is taken, and how much of each.
-    pub styles: Vec<(Picture, f32)>,
+    pub styles: Vec<(Image, f32)>,
     /// Which part has which style, in the size of the content. In grays from the first style (black) to the last (white);
     /// with one style, white is where it is applied. In colors: red is the first style, then green, blue, yellow, magenta,
     /// cyan, black and white.
-    pub mask: Option<Picture>,
+    pub mask: Option<Image>,
     /// What is left as it is in the content (white), in its size.
-    pub preserve: Option<Picture>,
+    pub preserve: Option<Image>,
     /// Whose colors the result has.
     pub colours: ColorMode,
 }
@@ -47,9 +47,9 @@ impl StyleProgress<'_> {
     ///
     /// # Errors
     /// None in practice.
-    pub fn picture(&self) -> Result<Picture> {
+    pub fn image(&self) -> Result<Image> {
         let [height, width] = self.size;
-        Picture::new(width, height, 3, (self.rgb)())
+        Image::new(width, height, 3, (self.rgb)())
     }
 }
 
@@ -121,10 +121,10 @@ pub(in crate::style) fn transfer_frame(
         }
         done = pipeline.run_scale([number, sizes.len()], size, Some(done), progress)?;
     }
-    let ScaleResult { picture, start, end, stopped, .. } = done;
-    let reached = picture.size;
-    let mut canvas = picture.resize(last)?;
-    request.colours.finish(&mut canvas, &Canvas::of_picture_at(&request.content, last)?);
+    let ScaleResult { image, start, end, stopped, .. } = done;
+    let reached = image.size;
+    let mut canvas = image.resize(last)?;
+    request.colours.finish(&mut canvas, &Canvas::of_image_at(&request.content, last)?);
     Ok(StyleResult { canvas, reached, start, end, steps: pipeline.taken, stopped })
 }
 
@@ -137,7 +137,7 @@ pub(in crate::style) fn work(sizes: &[[usize; 2]], config: &StyleConfig) -> [u64
 
 impl StyleRequest {
     /// A content in the style of these images, their colors included.
-    pub fn new(content: Picture, styles: Vec<(Picture, f32)>) -> Self {
+    pub fn new(content: Image, styles: Vec<(Image, f32)>) -> Self {
         Self { content, styles, mask: None, preserve: None, colours: ColorMode::Style }
     }
 
@@ -157,9 +157,9 @@ impl StyleRequest {
             }
             scaled(&what, [style.height(), style.width()], style_side(size, config))?;
         }
-        for (what, picture) in [("the mask", &self.mask), ("the mask of what is preserved", &self.preserve)] {
-            if let Some(picture) = picture {
-                mask::check_size(what, picture, &self.content)?;
+        for (what, image) in [("the mask", &self.mask), ("the mask of what is preserved", &self.preserve)] {
+            if let Some(image) = image {
+                mask::check_size(what, image, &self.content)?;
             }
         }
         Ok(size)
@@ -174,9 +174,9 @@ fn style_side(size: [usize; 2], config: &StyleConfig) -> usize {
 struct Pipeline<'a> {
     request: &'a StyleRequest,
     /// The content and the styles with matched colors.
-    content: Picture,
-    styles: Vec<(Picture, f32)>,
-    masks: Option<Vec<Picture>>,
+    content: Image,
+    styles: Vec<(Image, f32)>,
+    masks: Option<Vec<Image>>,
     config: &'a StyleConfig,
     temporal: Option<&'a TemporalTarget>,
     unit: usize,
@@ -214,10 +214,10 @@ impl Pipeline<'_> {
             None => (self.start(geometry, &content)?, None),
             Some(done) => {
                 let change = |canvas: &Canvas| {
-                    let inner = canvas.crop(done.geometry.origin, done.geometry.picture);
+                    let inner = canvas.crop(done.geometry.origin, done.geometry.image);
                     Ok(inner.resize(size)?.mirrored(geometry.margins()))
                 };
-                let start = done.picture.resize(size)?.mirrored(geometry.margins());
+                let start = done.image.resize(size)?.mirrored(geometry.margins());
                 (start, done.adam.map(|adam| adam.changed(change)).transpose()?)
             }
         };
@@ -307,16 +307,16 @@ impl Pipeline<'_> {
     }
 
     /// An image on a canvas.
-    fn on_canvas(&self, picture: &Picture, geometry: Geometry) -> Result<Canvas> {
-        Ok(Canvas::of_picture_at(picture, geometry.picture)?.mirrored(geometry.margins()))
+    fn on_canvas(&self, image: &Image, geometry: Geometry) -> Result<Canvas> {
+        Ok(Canvas::of_image_at(image, geometry.image)?.mirrored(geometry.margins()))
     }
 
     /// A style image at a size, without its edge, on a canvas.
-    fn style_canvas(&self, style: &Picture, size: [usize; 2]) -> Result<Canvas> {
+    fn style_canvas(&self, style: &Image, size: [usize; 2]) -> Result<Canvas> {
         let cut = size.map(|side| (STYLE_EDGE * side as f32).ceil() as usize);
         let inner = [size[0] - 2 * cut[0], size[1] - 2 * cut[1]];
         let margins = Geometry::new(inner, self.unit).margins();
-        Ok(Canvas::of_picture_at(style, size)?.crop(cut, inner).mirrored(margins))
+        Ok(Canvas::of_image_at(style, size)?.crop(cut, inner).mirrored(margins))
     }
 
     /// The styles at a size of the result, and where each is applied.
@@ -326,7 +326,7 @@ impl Pipeline<'_> {
             let [height, width] = [style.height(), style.width()];
             // In a small size a long style is seen larger than it should be rather than not at all.
             let least = (LEAST_SIDE * height.max(width)).div_ceil(height.min(width));
-            let longer = style_side(geometry.picture, self.config).max(least);
+            let longer = style_side(geometry.image, self.config).max(least);
             let size = scaled("the style", [height, width], longer)?;
             let canvas = self.style_canvas(style, size)?;
             let target = StyleTarget::measure(&self.network, &self.config.loss, &canvas, view)?;
@@ -355,8 +355,8 @@ impl Pipeline<'_> {
     fn start(&self, geometry: Geometry, content: &Canvas) -> Result<Canvas> {
         Ok(match &self.config.start {
             InitialImage::Content => self.dithered(content),
-            InitialImage::Picture(picture) => self.on_canvas(picture, geometry)?,
-            InitialImage::Canvas(canvas) => canvas.resize(geometry.picture)?.mirrored(geometry.margins()),
+            InitialImage::Image(image) => self.on_canvas(image, geometry)?,
+            InitialImage::Canvas(canvas) => canvas.resize(geometry.image)?.mirrored(geometry.margins()),
             InitialImage::Noise => {
                 let mut random = generator(self.config.seed, Purpose::Canvas, 0);
                 let count = 3 * geometry.canvas[0] * geometry.canvas[1];

@@ -6,7 +6,7 @@
 //! common with the one before, is computed from coarse to fine as any image, the others at the final size only.
 
 use crate::core::{Detail, Progress, Step, StyleProgress};
-use crate::data::Picture;
+use crate::data::Image;
 use crate::style::pipeline::constrained_objective::TemporalTarget;
 use crate::style::pipeline::pyramid::{scaled, sizes};
 use crate::style::pipeline::transfer::{transfer_frame, work};
@@ -38,9 +38,9 @@ pub struct FrameSequence {
 pub fn stylize_frames(
     network: &StyleNetwork,
     count: usize,
-    styles: &[(Picture, f32)],
+    styles: &[(Image, f32)],
     sequence: &FrameSequence,
-    mut frame: impl FnMut(usize) -> Result<Picture>,
+    mut frame: impl FnMut(usize) -> Result<Image>,
     progress: &mut dyn Progress,
     mut done: impl FnMut(usize, &StyleResult) -> Result<()>,
 ) -> Result<()> {
@@ -49,7 +49,7 @@ pub fn stylize_frames(
     for index in 0..count {
         let content = frame(index)?;
         let size = scaled("a frame", [content.height(), content.width()], sequence.config.size)?;
-        let seen = Canvas::of_picture_at(&content, size)?;
+        let seen = Canvas::of_image_at(&content, size)?;
         let again = match before.take() {
             Some((last_seen, last_styled)) => {
                 same_shape(index, size, last_seen.size)?;
@@ -146,12 +146,12 @@ mod tests {
     use crate::weights::builtin_vgg16_at;
 
     /// A still scene with the noise of a camera.
-    fn frame(index: usize) -> Picture {
+    fn frame(index: usize) -> Image {
         let value = |i: usize| {
             let scene = 120.0 + 70.0 * ((i / 3 % 80) as f32 * 0.13).sin() + 40.0 * ((i / 240) as f32 * 0.19).cos();
             scene as u8 + ((i * 7919 * (index + 3)) % 23) as u8
         };
-        Picture::new(80, 64, 3, (0..80 * 64 * 3).map(value).collect()).unwrap()
+        Image::new(80, 64, 3, (0..80 * 64 * 3).map(value).collect()).unwrap()
     }
 
     fn flicker(temporal_weight: f32) -> f32 {
@@ -238,10 +238,10 @@ mod tests {
     #[test]
     fn a_cut_begins_anew_and_the_work_is_that_of_all_frames() {
         let (network, sequence) = sequence([4, 3]);
-        let picture = |index: usize| {
-            let scene = window(8 * index).to_picture()?;
+        let image = |index: usize| {
+            let scene = window(8 * index).to_image()?;
             let noise = (0..96 * 128 * 3).map(|i: usize| (i.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
-            if index < 2 { Ok(scene) } else { Picture::new(128, 96, 3, noise) }
+            if index < 2 { Ok(scene) } else { Image::new(128, 96, 3, noise) }
         };
         let (mut done, mut steps) = (Vec::new(), Vec::new());
         let styles = [(frame(0), 1.0)];
@@ -249,7 +249,7 @@ mod tests {
             done.push(step.fraction().unwrap());
             std::ops::ControlFlow::Continue(())
         };
-        stylize_frames(&network, 3, &styles, &sequence, picture, &mut tell, |_, made| {
+        stylize_frames(&network, 3, &styles, &sequence, image, &mut tell, |_, made| {
             steps.push(made.steps);
             Ok(())
         })
@@ -268,7 +268,7 @@ mod tests {
             steps: 1,
             temporal_weight: 1.0,
         };
-        let shape = |i: usize| Ok(Picture::filled(64, 48 + 8 * i, &[9, 90, 200]));
+        let shape = |i: usize| Ok(Image::filled(64, 48 + 8 * i, &[9, 90, 200]));
         let styles = [(frame(0), 1.0)];
         let result = stylize_frames(&network, 2, &styles, &sequence, shape, &mut (), |_, _| Ok(()));
         assert!(result.unwrap_err().to_string().contains("frame 2 has another shape"));

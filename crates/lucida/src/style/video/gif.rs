@@ -5,7 +5,7 @@ use std::path::Path;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, Frame, RgbaImage};
 
-use crate::data::{Filter, Picture};
+use crate::data::{Filter, Image};
 use crate::{Error, Result, files};
 
 /// The longer side of an animation at most: GIF packs badly.
@@ -21,7 +21,7 @@ const SPEED: i32 = 10;
 pub struct GifRecorder {
     /// Width and height.
     size: [usize; 2],
-    frames: Vec<Picture>,
+    frames: Vec<Image>,
 }
 
 impl GifRecorder {
@@ -35,9 +35,9 @@ impl GifRecorder {
     /// Adds a frame of whatever size.
     ///
     /// # Errors
-    /// As [`Picture::resize`].
-    pub fn add(&mut self, picture: &Picture) -> Result<()> {
-        self.frames.push(picture.to_rgb().resize(self.size[0], self.size[1], Filter::Bilinear)?);
+    /// As [`Image::resize`].
+    pub fn add(&mut self, image: &Image) -> Result<()> {
+        self.frames.push(image.to_rgb().resize(self.size[0], self.size[1], Filter::Bilinear)?);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ mod tests {
         let mut film = GifRecorder::new([300, 960]);
         assert!(film.gif().unwrap_err().to_string().contains("nothing to show"));
         for level in [0, 120, 250] {
-            film.add(&Picture::filled(96, 30, &[level, 255 - level, 7])).unwrap();
+            film.add(&Image::filled(96, 30, &[level, 255 - level, 7])).unwrap();
         }
         let bytes = film.gif().unwrap();
         let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(&bytes)).unwrap();

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 pub type Key = [u8; 16];
 
 /// The keys of the images of a folder as they are.
-pub fn picture_keys(set: &FolderSet) -> Vec<Key> {
+pub fn image_keys(set: &FolderSet) -> Vec<Key> {
     (0..set.len()).map(|index| set.digest(index)).collect()
 }
 

@@ -19,7 +19,7 @@ use crate::nn::Plan;
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
-pub use key::{Key, augmented_keys, picture_keys};
+pub use key::{Key, augmented_keys, image_keys};
 pub use store::FeatureStore;
 
 use super::Samples;

@@ -13,7 +13,7 @@ fn setting() -> (tempfile::TempDir, Folder, Model) {
     for index in 0..40 {
         let class = folder.path().join("data").join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
-        digits.picture(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
     }
     let data = Folder::builder(folder.path().join("data")).open().unwrap();
     let model =
@@ -29,7 +29,7 @@ fn compute(store: &mut FeatureStore, model: &Model, set: (&dyn Dataset, Option<u
 fn what_is_remembered_is_what_the_layer_says() {
     let (folder, data, model) = setting();
     let (set, cache) = (&data.train, folder.path().join("cache"));
-    let keys = picture_keys(set);
+    let keys = image_keys(set);
     let mut store = FeatureStore::open(&cache, &model, "flatten").unwrap();
     assert_eq!(compute(&mut store, &model, (set, None, &keys)).unwrap(), set.len());
     // The second time, in this process or in another one, nothing is left to do.
@@ -57,7 +57,7 @@ fn what_is_remembered_is_what_the_layer_says() {
 }
 
 #[test]
-fn another_base_or_picture_is_another_entry() {
+fn another_base_or_image_is_another_entry() {
     let (folder, data, model) = setting();
     let cache = folder.path().join("cache");
     let name = |model: &Model, layer: &str| FeatureStore::open(&cache, model, layer).unwrap().folder().to_path_buf();
@@ -74,14 +74,14 @@ fn another_base_or_picture_is_another_entry() {
 
     let augment: crate::data::Augment = "rotation=10".parse().unwrap();
     let keys = |seed, pass| augmented_keys(&data.train, &augment, seed, pass)[0];
-    assert!(keys(1, 1) != keys(1, 2) && keys(1, 1) != keys(2, 1) && keys(1, 1) != picture_keys(&data.train)[0]);
+    assert!(keys(1, 1) != keys(1, 2) && keys(1, 1) != keys(2, 1) && keys(1, 1) != image_keys(&data.train)[0]);
 }
 
 #[test]
 fn a_cut_off_computation_keeps_what_was_done_and_damage_is_passed_over() {
     let (folder, data, model) = setting();
     let (set, cache) = (&data.train, folder.path().join("cache"));
-    let keys = picture_keys(set);
+    let keys = image_keys(set);
     let mut store = FeatureStore::open(&cache, &model, "flatten").unwrap();
     let calls = Cell::new(0);
     let stopped = features_of_base(

@@ -36,7 +36,7 @@ const BY_NAME: [(&str, PixelFormat); 20] = [
 impl Model {
     /// Sets the preprocessing of a model that has none, and notes where it was only assumed.
     pub(in crate::weights) fn guess_preprocessing(&mut self) {
-        let shape = self.network.input_shape().ok().and_then(|shape| shape.as_picture());
+        let shape = self.network.input_shape().ok().and_then(|shape| shape.as_image());
         let Some(shape @ [_, _, 1 | 3]) = shape else { return };
         let format = by_first_layers(&self.network).or_else(|| by_name(self.network.name()));
         let found = format.and_then(|format| format.preprocessing(shape).ok());

@@ -109,7 +109,7 @@ impl Model {
             preprocessing.check()?;
             let [height, width, channels] = preprocessing.output_shape();
             let shape = self.network.input_shape()?;
-            if shape.as_picture() != Some([height, width, channels]) {
+            if shape.as_image() != Some([height, width, channels]) {
                 return Err(Error::argument(format!(
                     "the preprocessing gives images of ({height}, {width}, {channels}), the network takes {shape}"
                 )));
@@ -147,7 +147,7 @@ impl Model {
     pub fn preprocessing(&self) -> Result<&Preprocessing> {
         let missing = || {
             let name = self.network.name();
-            match self.network.input_shape().map(|shape| (shape.as_picture(), shape)) {
+            match self.network.input_shape().map(|shape| (shape.as_image(), shape)) {
                 Ok((Some([_, _, channels]), _)) => match Colour::of_channels(channels) {
                     Err(problem) => problem,
                     Ok(_) => Error::argument(format!("model {name} does not say how images are prepared")),

@@ -80,7 +80,7 @@ impl ModelSettings {
     /// [`Error::Argument`] when it does not fit the model.
     pub(in crate::weights) fn apply(self, model: &mut Model) -> Result<()> {
         if let Some(preprocessing) = self.preprocessing {
-            let [height, width, _] = model.network.input_shape()?.as_picture().unwrap_or_default();
+            let [height, width, _] = model.network.input_shape()?.as_image().unwrap_or_default();
             model.preprocessing = Some(preprocessing.with_size(height, width));
         }
         if !self.class_names.is_empty() {

@@ -80,7 +80,7 @@ impl Model {
             (Task::Classify, _) => ActivationKind::Softmax,
         };
         if !flat {
-            if output.shape().as_picture().is_some_and(|[height, width, _]| height * width == 1) {
+            if output.shape().as_image().is_some_and(|[height, width, _]| height * width == 1) {
                 self.network = self.network.with_flat_output()?.with_activation_last()?;
             } else if task.is_some() {
                 let (name, shape) = (self.network.name(), output.shape());

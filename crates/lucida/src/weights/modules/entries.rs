@@ -36,7 +36,7 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
     let orders = orders(network);
     for (node, module) in modules {
         let layer = &network.nodes()[*node];
-        let picture = || match layer.inputs().first().map_or(Order::Plain, |&input| orders[input]) {
+        let image = || match layer.inputs().first().map_or(Order::Plain, |&input| orders[input]) {
             Order::Plain => Ok(None),
             Order::Flattened(size) => Ok(Some(size)),
             Order::Joined(by) => Err(format!(
@@ -56,14 +56,14 @@ pub(in crate::weights) fn entries(network: &Network, modules: &[(usize, String)]
                 }
                 (_, &[features, outputs]) => {
                     shapes = vec![vec![outputs, features]];
-                    let [height, width] = picture()?.unwrap_or([1, 1]);
+                    let [height, width] = image()?.unwrap_or([1, 1]);
                     let (pixels, channels) = (height * width, features / (height * width));
                     // A convolution that sees the whole image is the same, and timm's choice.
                     shapes.push(vec![outputs, channels, height, width]);
                     Layout::Turned { outputs, channels, pixels }
                 }
                 // The normalization of a flattened image.
-                (Layer::BatchNormalization(_), &[features]) => match picture()? {
+                (Layer::BatchNormalization(_), &[features]) => match image()? {
                     Some([height, width]) => {
                         let pixels = height * width;
                         Layout::Turned { outputs: 1, channels: features / pixels, pixels }
@@ -98,7 +98,7 @@ fn orders(network: &Network) -> Vec<Order> {
         let before = node.inputs().first().map_or(Order::Plain, |&input| orders[input]);
         let same = node.inputs().iter().all(|&input| orders[input] == before);
         let order = match node.layer() {
-            Layer::Flatten(_) => match first.and_then(|first| first.shape().as_picture()) {
+            Layer::Flatten(_) => match first.and_then(|first| first.shape().as_image()) {
                 Some([height, width, _]) if height * width > 1 => Order::Flattened([height, width]),
                 Some(_) => Order::Plain,
                 None => before,

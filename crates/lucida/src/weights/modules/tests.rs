@@ -253,7 +253,7 @@ fn a_chain_is_filled_by_order_and_what_does_not_fit_is_named() {
 }
 
 #[test]
-fn joined_pictures_have_no_counterpart() {
+fn joined_images_have_no_counterpart() {
     let mut b = Network::builder("joined");
     let input = b.add(Input::new([2, 2, 3]), &[]).unwrap();
     let flat = b.add(Flatten {}, &[input]).unwrap();

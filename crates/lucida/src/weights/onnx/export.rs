@@ -38,7 +38,7 @@ pub(super) fn export(network: &Network) -> Result<Exported, String> {
     };
     writer.names.extend(network.weights().iter().map(|weight| weight.name().to_owned()));
     for node in network.nodes() {
-        if node.shape().as_flat().is_none() && node.shape().as_picture().is_none() {
+        if node.shape().as_flat().is_none() && node.shape().as_image().is_none() {
             return Err(format!("layer {}: an output of {} is neither flat nor an image", node.name(), node.shape()));
         }
         if let Layer::Custom(custom) = node.layer() {
@@ -105,11 +105,11 @@ impl Writer<'_> {
 
     fn layer(&mut self, node: &Node) {
         let name = node.name();
-        let picture = node.shape().as_picture().is_some();
-        let output = if picture { self.free(format!("{name}/nchw")) } else { name.to_owned() };
+        let image = node.shape().as_image().is_some();
+        let output = if image { self.free(format!("{name}/nchw")) } else { name.to_owned() };
         if let Layer::Input(input) = node.layer() {
             self.exported.graph.input.push(value_info(name, &input.shape));
-            if picture {
+            if image {
                 self.node(&output, "Transpose", vec![name.into()], &output, vec![ints("perm", [0, 3, 1, 2])]);
             }
             self.tensors.push(output);
@@ -229,7 +229,7 @@ impl Writer<'_> {
                 self.node(name, "Dropout", inputs, output, vec![]);
             }
             Layer::Flatten(_) => {
-                if shape(0).as_picture().is_some() {
+                if shape(0).as_image().is_some() {
                     // A vector has the channels of each pixel side by side.
                     let last = self.free(format!("{name}/nhwc"));
                     self.node(&last, "Transpose", inputs, &last, vec![ints("perm", [0, 2, 3, 1])]);
@@ -264,7 +264,7 @@ impl Writer<'_> {
     fn channel_values(&mut self, name: &str, values: &[f32], input: &Shape) -> String {
         let name = self.free(name.to_owned());
         let raw_data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let per_channel = values.len() > 1 && input.as_picture().is_some();
+        let per_channel = values.len() > 1 && input.as_image().is_some();
         let dims = if per_channel { vec![values.len() as i64, 1, 1] } else { vec![values.len() as i64] };
         let data_type = data_type::FLOAT;
         let tensor =
@@ -279,14 +279,14 @@ impl Writer<'_> {
         &mut self,
         name: &str,
         pool: &AdaptiveAveragePooling2D,
-        picture: &Shape,
+        image: &Shape,
         inputs: Vec<String>,
         output: &str,
     ) {
-        let (sizes, windows) = ([picture.sizes()[0], picture.sizes()[1]], pool.output_size);
+        let (sizes, windows) = ([image.sizes()[0], image.sizes()[1]], pool.output_size);
         if sizes[0].is_multiple_of(windows[0]) && sizes[1].is_multiple_of(windows[1]) {
             let size = [sizes[0] / windows[0], sizes[1] / windows[1]];
-            self.node(name, "AveragePool", inputs, output, window(picture, size, size, Padding::Valid));
+            self.node(name, "AveragePool", inputs, output, window(image, size, size, Padding::Valid));
             return;
         }
         let mut matrix = |axis: usize, dims: [usize; 2], at: fn(usize, usize, [usize; 2]) -> usize| {
@@ -326,7 +326,7 @@ impl Writer<'_> {
             let tensor = self.tensors[output].clone();
             let input = matches!(node.layer(), Layer::Input(_));
             let name = if input { self.free(format!("{}/output", node.name())) } else { node.name().to_owned() };
-            if node.shape().as_picture().is_some() {
+            if node.shape().as_image().is_some() {
                 let label = format!("{name}/nhwc");
                 self.node(&label, "Transpose", vec![tensor], &name, vec![ints("perm", [0, 2, 3, 1])]);
             } else if input {
@@ -338,8 +338,8 @@ impl Writer<'_> {
 }
 
 /// `kernel_shape`, `strides` and `pads` of a window over an image.
-fn window(picture: &Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Vec<AttributeProto> {
-    let sizes = picture.sizes();
+fn window(image: &Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> Vec<AttributeProto> {
+    let sizes = image.sizes();
     let pads = [0, 1].map(|axis| match padding {
         Padding::Explicit(padding) => padding[axis],
         _ => {

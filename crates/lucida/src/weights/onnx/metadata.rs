@@ -76,7 +76,7 @@ pub(super) fn take(file: &OnnxFile, model: &mut Model) {
 }
 
 fn preprocessing(file: &OnnxFile, model: &Model) -> Option<Preprocessing> {
-    let [height, width, channels] = model.network.input_shape().ok()?.as_picture()?;
+    let [height, width, channels] = model.network.input_shape().ok()?.as_image()?;
     let colour = match (file.metadata(FORMAT), channels) {
         (Some("Gray8"), 1) => Colour::Grayscale,
         (Some("Rgb8"), 3) => Colour::Rgb,

@@ -103,7 +103,7 @@ fn a_model_of_all_layers_survives_a_round_to_the_bit() {
 }
 
 #[test]
-fn what_a_model_says_of_its_pictures_and_classes_survives() {
+fn what_a_model_says_of_its_images_and_classes_survives() {
     let layers = [Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
     let network = Network::sequential("two", [3, 4, 3], layers, 5).unwrap();
     let first = Model {

@@ -51,7 +51,7 @@ fn names_files_and_folders() {
     fails(ModelSpec { weights: Some("none.h5".into()), ..ModelSpec::new("vgg16") }, "none.h5: cannot read");
 
     let network = open_network(&ModelSpec { size: Some([150, 150]), ..ModelSpec::new("inception-v3") }).unwrap();
-    assert_eq!(network.input_shape().unwrap().as_picture(), Some([150, 150, 3]));
+    assert_eq!(network.input_shape().unwrap().as_image(), Some([150, 150, 3]));
     let builtin = open(&ModelSpec { size: Some([40, 64]), ..ModelSpec::new(BUILTIN) }).unwrap();
     assert_eq!(builtin.preprocessing.unwrap().output_shape(), [40, 64, 3]);
 }

@@ -2,7 +2,7 @@
 
 use lucida::data::{Dataset, Mnist, Preprocessing, Subset, stratified_split};
 use lucida::nn::applications;
-use lucida::train::{Pictures, evaluate_samples};
+use lucida::train::{ImageSamples, evaluate_samples};
 use lucida::weights::Model;
 use serde_json::Value;
 
@@ -27,9 +27,9 @@ pub(super) fn learn(training: &TrainingJob, source: Option<&Source>) -> lucida::
         class_names: digits.train.class_names().to_vec(),
         ..Model::new(applications::mnist_cnn(seed)?)
     };
-    let samples = |set| Pictures::new(set, &preprocessing, training.cpu.threads());
+    let samples = |set| ImageSamples::new(set, &preprocessing, training.cpu.threads());
     let (train, tried) = (samples(&train), samples(&validation));
-    let data = TrainingData { train: &train, validation: &tried, pictures: &validation };
+    let data = TrainingData { train: &train, validation: &tried, images: &validation };
     let result = training.fit(&mut model.network, &data)?;
     let all: Vec<usize> = (0..validation.len()).collect();
     let evaluation = evaluate_samples(&model.network, &tried, &all, training.cpu)?;

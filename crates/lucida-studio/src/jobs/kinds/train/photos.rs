@@ -5,8 +5,8 @@ use std::path::Path;
 use lucida::data::{Dataset, Folder, memory_to_keep, save_skipped};
 use lucida::nn::applications::{self, Architecture, Options};
 use lucida::train::{
-    FeatureSet, FeatureStore, Head, Origin, Pictures, TrainResult, Transfer, TransferModel, evaluate_samples,
-    features_of_base, picture_keys,
+    FeatureSet, FeatureStore, Head, ImageSamples, Origin, TrainResult, Transfer, TransferModel, evaluate_samples,
+    features_of_base, image_keys,
 };
 use lucida::weights::{BUILTIN, IncludeTop, Model, ModelSpec, hub, locate, open};
 use lucida::{Error, Result};
@@ -107,9 +107,9 @@ pub(super) fn learn(training: &mut TrainingJob, source: Option<&Source>, feature
             class_names: folder.class_names().to_vec(),
             ..Model::new(applications::find(SCRATCH)?.build(&options)?)
         };
-        let samples = |set| Pictures::new(set, &preprocessing, cpu.threads());
+        let samples = |set| ImageSamples::new(set, &preprocessing, cpu.threads());
         let (train, validation) = (samples(&folder.train), samples(&folder.validation));
-        let data = TrainingData { train: &train, validation: &validation, pictures: &folder.validation };
+        let data = TrainingData { train: &train, validation: &validation, images: &folder.validation };
         let result = training.fit(&mut model.network, &data)?;
         let evaluation = evaluate_samples(&model.network, &validation, &all(&folder.validation), cpu)?;
         return training.finish((&mut model, None), &result, &folder.validation, &evaluation);
@@ -133,7 +133,7 @@ fn on_base(
     let mut reporter = job.reporter("computing the features of the frozen layers");
     let (started, mut computed) = (std::time::Instant::now(), 0);
     let mut see = |set: &lucida::data::FolderSet| {
-        let keys = picture_keys(set);
+        let keys = image_keys(set);
         computed += features_of_base(&mut store, &network.model, &layer, (set, None, &keys), cpu, &mut reporter)?;
         Ok::<_, Error>(keys)
     };
@@ -146,7 +146,7 @@ fn on_base(
     let validation = FeatureSet::new(&store, &folder.validation, &validation)?;
     let TransferModel { mut model, cut_point, .. } = network;
     let mut tail = model.network.tail(cut_point)?;
-    let data = TrainingData { train: &train, validation: &validation, pictures: &folder.validation };
+    let data = TrainingData { train: &train, validation: &validation, images: &folder.validation };
     let result = training.fit(&mut tail, &data)?;
     let evaluation = evaluate_samples(&tail, &validation, &all(&folder.validation), cpu)?;
     let mut last = model.network.clone();

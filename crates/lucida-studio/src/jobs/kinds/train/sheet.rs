@@ -1,7 +1,7 @@
 //! Many small images in one file: the page shows parts of it.
 
 use lucida::Result;
-use lucida::data::{Dataset, Filter, Fit, Picture};
+use lucida::data::{Dataset, Filter, Fit, Image};
 use serde_json::{Value, json};
 
 use crate::jobs::Handle;
@@ -18,9 +18,9 @@ pub(super) fn save(job: &Handle, name: &str, set: &dyn Dataset, indices: &[usize
     };
     let columns = COLUMNS.min(indices.len()).max(1);
     let rows = indices.len().div_ceil(columns).max(1);
-    let mut sheet = Picture::filled(columns * side, rows * side, &[0, 0, 0]);
+    let mut sheet = Image::filled(columns * side, rows * side, &[0, 0, 0]);
     for (at, &index) in indices.iter().enumerate() {
-        let tile = set.picture(index)?.to_rgb().fit(side, side, Fit::Crop, Filter::default())?;
+        let tile = set.image(index)?.to_rgb().fit(side, side, Fit::Crop, Filter::default())?;
         let (left, top) = ((at % columns) * side, (at / columns) * side);
         for y in 0..side {
             for x in 0..side {

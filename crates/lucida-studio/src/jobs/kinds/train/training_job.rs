@@ -32,20 +32,20 @@ pub(super) struct TrainingJob<'a> {
 pub(super) struct TrainingData<'a> {
     pub(super) train: &'a dyn Samples,
     pub(super) validation: &'a dyn Samples,
-    pub(super) pictures: &'a dyn Dataset,
+    pub(super) images: &'a dyn Dataset,
 }
 
 impl TrainingJob<'_> {
     /// Trains, and tells how it goes.
     pub(super) fn fit(&self, network: &mut Network, data: &TrainingData) -> lucida::Result<TrainResult> {
-        let samples = choose(data.pictures.len(), SAMPLES, self.request.seed);
+        let samples = choose(data.images.len(), SAMPLES, self.request.seed);
         if !self.job.has_told() {
             self.job.news(json!({
                 "type": "start",
                 "classes": data.validation.class_names(),
                 "skipped": self.skipped,
                 "labels": samples.iter().map(|&index| data.validation.label(index)).collect::<Vec<_>>(),
-                "samples": sheet::save(self.job, "samples.png", data.pictures, &samples)?,
+                "samples": sheet::save(self.job, "samples.png", data.images, &samples)?,
             }));
         }
         let identity = json!({
@@ -79,7 +79,7 @@ impl TrainingJob<'_> {
         &self,
         (model, base): (&mut Model, Option<Value>),
         result: &TrainResult,
-        pictures: &dyn Dataset,
+        images: &dyn Dataset,
         evaluation: &Evaluation,
     ) -> lucida::Result<Value> {
         let (job, run) = (self.job, self.run);
@@ -95,7 +95,7 @@ impl TrainingJob<'_> {
         }
         let shown = |name: &&&str| !name.ends_with(".svg") && run.path().join(name).exists();
         RunFolder::FILES.iter().filter(shown).for_each(|name| job.offer(name));
-        let (cells, sheet) = cells(job, pictures, evaluation)?;
+        let (cells, sheet) = cells(job, images, evaluation)?;
         Ok(json!({
             "classes": model.class_names,
             "loss": evaluation.loss,

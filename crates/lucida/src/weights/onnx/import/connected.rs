@@ -35,14 +35,14 @@ impl Importer {
         if self.drafts[symbol.draft].shape.as_flat().is_some() && [rows, columns] == [1, 1] {
             return self.conv_of_one_pixel(op, symbol, kernel, bias);
         }
-        let picture = self.picture(symbol)?;
-        if picture[2] != channels {
+        let image = self.image(symbol)?;
+        if image[2] != channels {
             return Err(format!("a kernel for {channels} channels, and an input of {}", symbol.shape()).into());
         }
-        let window = pooling::Window::of(op, picture, [rows, columns])?;
+        let window = pooling::Window::of(op, image, [rows, columns])?;
         let mut input = symbol.draft;
         // Keras's convolutions have no border of their own but `same`.
-        let padding = match window.simple(picture) {
+        let padding = match window.simple(image) {
             Some(padding) => padding,
             None => {
                 let border = ZeroPadding2D { padding: window.pads }.into();
@@ -57,13 +57,13 @@ impl Importer {
         };
         let source = Source::Conv { kernel: kernel.clone(), bias };
         let draft = self.add((op.node, &kernel.name), conv, &[input], source)?;
-        Ok(self.new_picture(draft))
+        Ok(self.new_image(draft))
     }
 
     /// An image (batch, channels, height, width) that a layer has made.
-    pub(super) fn new_picture(&self, draft: usize) -> Symbol {
-        let sizes = self.drafts[draft].shape.as_picture().expect("the layer makes an image");
-        Symbol::picture(draft, sizes, Order::ChannelsFirst)
+    pub(super) fn new_image(&self, draft: usize) -> Symbol {
+        let sizes = self.drafts[draft].shape.as_image().expect("the layer makes an image");
+        Symbol::image(draft, sizes, Order::ChannelsFirst)
     }
 
     /// A 1x1 convolution of one pixel, as after a global pooling: a dense layer.

@@ -50,8 +50,8 @@ impl Importer {
             [_, _, _] => {
                 let order = order(&file.graph, input, constants);
                 let places = order.places();
-                let mut picture = [0; 3];
-                for (atom, (to, place)) in picture.iter_mut().zip(places).enumerate() {
+                let mut image = [0; 3];
+                for (atom, (to, place)) in image.iter_mut().zip(places).enumerate() {
                     *to = match sizes[place] {
                         Some(fixed) => fixed,
                         None if atom < 2 => {
@@ -64,7 +64,7 @@ impl Importer {
                         }
                     };
                 }
-                (Shape::from(picture), Symbol::picture(draft, picture, order))
+                (Shape::from(image), Symbol::image(draft, image, order))
             }
             _ => {
                 let problem = format!(

@@ -64,7 +64,7 @@ impl Importer {
             if symbol.axes.len() != rank {
                 return Err(misfit(symbol).into());
             }
-            if symbol.axes[axis].len() > 1 && self.drafts[symbol.draft].shape.as_picture().is_some() {
+            if symbol.axes[axis].len() > 1 && self.drafts[symbol.draft].shape.as_image().is_some() {
                 merged = true;
             }
         }
@@ -92,9 +92,9 @@ impl Importer {
             }
         }
         let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
-        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no image")?;
+        let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
         let order = order.ok_or("makes no image")?;
-        Ok(Symbol::picture(draft, sizes, order))
+        Ok(Symbol::image(draft, sizes, order))
     }
 
     pub(super) fn pad(&mut self, op: &Operator) -> Answer<Symbol> {
@@ -113,7 +113,7 @@ impl Importer {
         if value != 0.0 {
             return unsupported(format!("with {value} is not supported, only with 0"));
         }
-        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_picture().is_some());
+        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
         let Some(order) = order.filter(|_| pads.len() == 8) else {
             return unsupported(format!("of an input of {} is not supported, only of images", symbol.shape()));
         };
@@ -124,7 +124,7 @@ impl Importer {
         }
         let padding = [row, column].map(|axis| pad(axis).map(|pad| usize::try_from(pad).unwrap_or(usize::MAX)));
         let draft = self.add((op.node, ""), ZeroPadding2D { padding }, &[symbol.draft], Source::Nothing)?;
-        let sizes = self.drafts[draft].shape.as_picture().ok_or("makes no image")?;
-        Ok(Symbol::picture(draft, sizes, order))
+        let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
+        Ok(Symbol::image(draft, sizes, order))
     }
 }

@@ -290,10 +290,10 @@ impl Importer {
     }
 
     /// The image that an operator of images takes; the axes must be (batch, channels, height, width).
-    fn picture(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
-        let picture = self.drafts[symbol.draft].shape.as_picture();
-        match (symbol.order(), picture) {
-            (Some(symbol::Order::ChannelsFirst), Some(picture)) => Ok(picture),
+    fn image(&self, symbol: &Symbol) -> Answer<[usize; 3]> {
+        let image = self.drafts[symbol.draft].shape.as_image();
+        match (symbol.order(), image) {
+            (Some(symbol::Order::ChannelsFirst), Some(image)) => Ok(image),
             (Some(symbol::Order::ChannelsLast), Some(_)) => {
                 Err(format!("takes its input of {} as (batch, height, width, channels)", symbol.shape()).into())
             }
@@ -331,8 +331,8 @@ impl Importer {
             Some(Value::Constant(_)) => return Err("does not depend on the input".into()),
             None => return Err("is given by no node".into()),
         };
-        let picture = self.drafts[symbol.draft].shape.as_picture().is_some();
-        if picture && symbol.order().is_some() {
+        let image = self.drafts[symbol.draft].shape.as_image().is_some();
+        if image && symbol.order().is_some() {
             return Ok(symbol.draft);
         }
         match symbol.features() {
@@ -341,7 +341,7 @@ impl Importer {
                 symbol.shape()
             )),
             Some((_, None)) => self.flatten(symbol.draft),
-            None if !picture && symbol.axes.is_empty() => Ok(symbol.draft),
+            None if !image && symbol.axes.is_empty() => Ok(symbol.draft),
             None => Err(format!("of {} is neither an image nor flat", symbol.shape())),
         }
     }

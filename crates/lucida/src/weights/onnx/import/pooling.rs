@@ -19,7 +19,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Reads `strides`, `pads` and `auto_pad`.
-    pub(super) fn of(op: &Operator, picture: [usize; 3], size: [usize; 2]) -> Answer<Self> {
+    pub(super) fn of(op: &Operator, image: [usize; 3], size: [usize; 2]) -> Answer<Self> {
         let strides = op.pair("strides", [1, 1])?;
         if size.contains(&0) || strides.contains(&0) {
             return Err(format!("a window of {size:?} pixels with strides {strides:?} has a size of zero").into());
@@ -39,9 +39,9 @@ impl Window {
             "VALID" => {}
             "SAME_UPPER" | "SAME_LOWER" => {
                 for axis in 0..2 {
-                    let same = Padding::Same.resolve(axis, picture[axis], size[axis], strides[axis]);
+                    let same = Padding::Same.resolve(axis, image[axis], size[axis], strides[axis]);
                     let (small, output) = same.ok_or("a window that is too large")?;
-                    let total = ((output - 1) * strides[axis] + size[axis]).saturating_sub(picture[axis]);
+                    let total = ((output - 1) * strides[axis] + size[axis]).saturating_sub(image[axis]);
                     let large = total - small;
                     pads[axis] = if auto == "SAME_UPPER" { [small, large] } else { [large, small] };
                 }
@@ -53,8 +53,8 @@ impl Window {
 
     /// Rounds the size of the output up, as `ceil_mode` has it, by pixels at the end. A window that would start there is
     /// left out.
-    fn round_up(&mut self, picture: [usize; 3]) {
-        for (axis, &size) in picture[..2].iter().enumerate() {
+    fn round_up(&mut self, image: [usize; 3]) {
+        for (axis, &size) in image[..2].iter().enumerate() {
             let ([before, after], stride) = (self.pads[axis], self.strides[axis]);
             let Some(end) = size.checked_add(before) else { return };
             let way = end.checked_add(after).and_then(|padded| padded.checked_sub(self.size[axis]));
@@ -69,9 +69,9 @@ impl Window {
     }
 
     /// The padding by the name that Keras has for it, if it comes to the same.
-    pub(super) fn simple(&self, picture: [usize; 3]) -> Option<Padding> {
+    pub(super) fn simple(&self, image: [usize; 3]) -> Option<Padding> {
         let resolve = |padding: Padding| {
-            let axis = |i: usize| padding.resolve(i, picture[i], self.size[i], self.strides[i]);
+            let axis = |i: usize| padding.resolve(i, image[i], self.size[i], self.strides[i]);
             axis(0).zip(axis(1))
         };
         let wanted = resolve(Padding::Explicit(self.pads))?;
@@ -82,7 +82,7 @@ impl Window {
 impl Importer {
     pub(super) fn pool(&mut self, op: &Operator) -> Answer<Symbol> {
         let symbol = op.symbol(0)?;
-        let picture = self.picture(symbol)?;
+        let image = self.image(symbol)?;
         let Some(_) = op.ints("kernel_shape") else { return Err("has no kernel_shape".into()) };
         let size = op.pair("kernel_shape", [1, 1])?;
         if op.pair("dilations", [1, 1])? != [1, 1] {
@@ -91,16 +91,16 @@ impl Importer {
         if op.node.output.iter().skip(1).any(|output| !output.is_empty()) {
             return unsupported("with a second output, the places of the maxima, is not supported");
         }
-        let mut window = Window::of(op, picture, size)?;
+        let mut window = Window::of(op, image, size)?;
         let maximum = op.node.op_type == "MaxPool";
         let mut input = symbol.draft;
-        let mut inner = picture;
+        let mut inner = image;
         if !maximum && op.int("count_include_pad", 0) != 0 && window.pads != [[0; 2]; 2] {
             // What counts as zero is made zero; what `ceil_mode` adds does not count.
             let name = super::name::layer_name(op.node, "", "average_pooling2d") + "_pad";
             let border: Layer = ZeroPadding2D { padding: window.pads }.into();
             input = self.add_named(name, border, &[input], Source::Nothing)?;
-            inner = self.drafts[input].shape.as_picture().expect("a border leaves an image");
+            inner = self.drafts[input].shape.as_image().expect("a border leaves an image");
             window.pads = [[0; 2]; 2];
         }
         if op.int("ceil_mode", 0) != 0 {
@@ -113,7 +113,7 @@ impl Importer {
             AveragePooling2D::new(size).strides(window.strides).padding(padding).into()
         };
         let draft = self.add((op.node, ""), layer, &[input], Source::Nothing)?;
-        Ok(self.new_picture(draft))
+        Ok(self.new_image(draft))
     }
 
     pub(super) fn global_pool(&mut self, op: &Operator) -> Answer<Symbol> {
@@ -125,7 +125,7 @@ impl Importer {
                 _ => unsupported(format!("of an input of {} is not supported", symbol.shape())),
             };
         }
-        self.picture(symbol)?;
+        self.image(symbol)?;
         let draft =
             self.add((op.node, ""), global(op.node.op_type == "GlobalMaxPool"), &[symbol.draft], Source::Nothing)?;
         Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), 0, 3))
@@ -136,7 +136,7 @@ impl Importer {
         let symbol = op.symbol(0)?.clone();
         let axes = op.numbers(1, "axes")?;
         let places = axes.iter().flatten().map(|&axis| symbol.axis(axis)).collect::<Result<Vec<_>, _>>()?;
-        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_picture().is_some());
+        let order = symbol.order().filter(|_| self.drafts[symbol.draft].shape.as_image().is_some());
         let spatial = order.filter(|order| {
             let [row, column, _] = order.places();
             places.len() == 2 && places.contains(&row) && places.contains(&column)

@@ -51,7 +51,7 @@ impl Order {
 
 impl Symbol {
     /// An image.
-    pub(super) fn picture(draft: usize, sizes: [usize; 3], order: Order) -> Self {
+    pub(super) fn image(draft: usize, sizes: [usize; 3], order: Order) -> Self {
         let mut axes = vec![Vec::new(); 3];
         for (atom, place) in order.places().into_iter().enumerate() {
             axes[place] = vec![atom];

@@ -258,7 +258,7 @@ fn a_negative_is_a_factor() {
 }
 
 #[test]
-fn a_flattened_picture_is_sorted_into_a_dense_layer() {
+fn a_flattened_image_is_sorted_into_a_dense_layer() {
     // The value of unit u is the value at place u of the flattened image (channels first).
     let mut identity = vec![0.0; 36];
     (0..6).for_each(|i| identity[7 * i] = 1.0);
@@ -331,12 +331,12 @@ fn activations_keep_their_parameters() {
     assert_eq!(of(x().then("Min", &["one"], vec![])), ActivationKind::Clip { min: f32::MIN, max: 1.0 });
     assert_eq!(of(x().then("LeakyRelu", &[], vec![])), ActivationKind::LeakyRelu { negative_slope: 0.01 });
     assert_eq!(of(x().then("Softmax", &[], vec![])), ActivationKind::Softmax);
-    let picture = || Graph::new(&[0, 3, 4, 4]);
-    assert_eq!(of(picture().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
+    let image = || Graph::new(&[0, 3, 4, 4]);
+    assert_eq!(of(image().then("Softmax", &[], vec![int("axis", 1)])), ActivationKind::Softmax);
     // Before version 13, axis 1 meant all that follow.
-    let network = picture().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
+    let network = image().opset(11).then("Softmax", &[], vec![int("axis", 1)]);
     network.refused(&["output", "neither an image nor flat"]);
-    picture().then("Softmax", &[], vec![int("axis", 2)]).refused(&["the_softmax", "channels alone"]);
+    image().then("Softmax", &[], vec![int("axis", 2)]).refused(&["the_softmax", "channels alone"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The images of the demonstration, as files and as parts of its page.
 
 use super::DemoResult;
-use crate::data::{Dataset, Picture};
+use crate::data::{Dataset, Image};
 use crate::nn::Layer;
 use crate::plot::{Cell, Colormap, Confusion, Grid, Normalize, Scope, kernel_maps};
 use crate::{Error, Result};
@@ -18,21 +18,21 @@ const FIRST: usize = 10;
 const WORST: usize = 20;
 
 /// All images under the names of their files.
-pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Picture)>> {
+pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Image)>> {
     let digits = |tiles: Vec<Tile>, title: &str| {
         let cells =
-            tiles.into_iter().map(|tile| Cell::new(tile.picture).caption(tile.lines.join("\n")).flagged(tile.wrong));
+            tiles.into_iter().map(|tile| Cell::new(tile.image).caption(tile.lines.join("\n")).flagged(tile.wrong));
         Grid::new(cells).columns(10).zoom(3).margin(14).padding(16).title(title).render()
     };
     let mistakes = match mistakes(result)? {
-        none if none.is_empty() => Picture::filled(28, 28, &[255]),
+        none if none.is_empty() => Image::filled(28, 28, &[255]),
         some => digits(some, "The worst mistakes: what it is, and what it was taken for")?,
     };
     let kernels = Grid::new(kernels(result)?).columns(8).zoom(24).margin(10).padding(16);
     Ok(vec![
-        (CURVES, result.training.history.curves().figure().picture(2.0)?),
+        (CURVES, result.training.history.curves().figure().image(2.0)?),
         (PREDICTIONS, digits(predictions(result)?, "The first digits held out, and what they were taken for")?),
-        (CONFUSION, confusion(result)?.figure().picture(2.0)?),
+        (CONFUSION, confusion(result)?.figure().image(2.0)?),
         (MISTAKES, mistakes),
         (KERNELS, kernels.title("The kernels of the first layer: negative blue, positive red").render()?),
     ])
@@ -40,7 +40,7 @@ pub(super) fn all(result: &DemoResult) -> Result<Vec<(&'static str, Picture)>> {
 
 /// A digit with a few words.
 pub(super) struct Tile {
-    pub(super) picture: Picture,
+    pub(super) image: Image,
     pub(super) lines: [String; 2],
     pub(super) wrong: bool,
 }
@@ -66,11 +66,7 @@ fn tile(result: &DemoResult, index: usize) -> Result<Tile> {
     } else {
         format!("{} → {}", result.class_name(truth), result.class_name(predicted))
     };
-    Ok(Tile {
-        picture: digits.picture(index)?,
-        lines: [what, format!("{probability:.1} %")],
-        wrong: truth != predicted,
-    })
+    Ok(Tile { image: digits.image(index)?, lines: [what, format!("{probability:.1} %")], wrong: truth != predicted })
 }
 
 /// What was taken for what.
@@ -80,7 +76,7 @@ pub(super) fn confusion(result: &DemoResult) -> Result<Confusion> {
 }
 
 /// The kernels of the first convolution, all on one scale.
-pub(super) fn kernels(result: &DemoResult) -> Result<Vec<Picture>> {
+pub(super) fn kernels(result: &DemoResult) -> Result<Vec<Image>> {
     let network = &result.model.network;
     let convolution = network.nodes().iter().find(|node| matches!(node.layer(), Layer::Conv2D(_)));
     let kernel = convolution.and_then(|node| network.weights().get(node.weights().start));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lucida::data::{Filter, Limits, Picture};
+use lucida::data::{Filter, Image, Limits};
 use lucida::files;
 use sha2::{Digest, Sha256};
 
@@ -21,17 +21,17 @@ const COUNT: usize = 64;
 #[derive(Debug)]
 struct Kept {
     name: String,
-    picture: Option<Arc<Picture>>,
+    image: Option<Arc<Image>>,
 }
 
 /// The images, the one used last at the end.
 #[derive(Debug)]
-pub(crate) struct Pictures {
+pub(crate) struct ImageSamples {
     folder: PathBuf,
     kept: Mutex<VecDeque<Kept>>,
 }
 
-impl Pictures {
+impl ImageSamples {
     /// The images of a folder, which is made when there is something to keep.
     pub(crate) fn open(folder: PathBuf) -> Self {
         let of = |entry: fs::DirEntry| {
@@ -40,7 +40,7 @@ impl Pictures {
         };
         let mut found: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(of).collect();
         found.sort();
-        let kept = found.into_iter().map(|(_, name)| Kept { name, picture: None }).collect();
+        let kept = found.into_iter().map(|(_, name)| Kept { name, image: None }).collect();
         Self { folder, kept: Mutex::new(kept) }
     }
 
@@ -55,28 +55,28 @@ impl Pictures {
     }
 
     /// Decodes an image, and keeps it under an identifier that is made of its pixels. `name` is that of its file, for errors.
-    pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Picture>)> {
+    pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Image>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
-        let picture = Picture::decode(bytes, Path::new(name), &limits)?;
-        self.keep(smaller(picture, SIDE)?)
+        let image = Image::decode(bytes, Path::new(name), &limits)?;
+        self.keep(smaller(image, SIDE)?)
     }
 
     /// Keeps an image.
-    pub(crate) fn keep(&self, picture: Picture) -> Result<(String, Arc<Picture>)> {
+    pub(crate) fn keep(&self, image: Image) -> Result<(String, Arc<Image>)> {
         let mut hash = Sha256::new();
-        hash.update([picture.width() as u64, picture.height() as u64].map(u64::to_le_bytes).concat());
-        hash.update(picture.pixels());
+        hash.update([image.width() as u64, image.height() as u64].map(u64::to_le_bytes).concat());
+        hash.update(image.pixels());
         let hex: String = hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        let (name, picture) = (format!("up-{hex}"), Arc::new(picture));
+        let (name, image) = (format!("up-{hex}"), Arc::new(image));
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.file(&name).exists() {
             files::create_folder(&self.folder)?;
-            files::write_bytes(&self.file(&name), &picture.png_bytes()?)?;
+            files::write_bytes(&self.file(&name), &image.png_bytes()?)?;
         }
         kept.retain(|other| other.name != name);
-        kept.push_back(Kept { name: name.clone(), picture: Some(Arc::clone(&picture)) });
+        kept.push_back(Kept { name: name.clone(), image: Some(Arc::clone(&image)) });
         self.make_room(&mut kept);
-        Ok((name, picture))
+        Ok((name, image))
     }
 
     /// Forgets the files of the oldest beyond the count, and the pixels of the oldest beyond the bytes.
@@ -88,27 +88,27 @@ impl Pictures {
         }
         let mut bytes = 0;
         for one in kept.iter_mut().rev() {
-            bytes += one.picture.as_ref().map_or(0, |picture| picture.pixels().len());
+            bytes += one.image.as_ref().map_or(0, |image| image.pixels().len());
             if bytes > BYTES {
-                one.picture = None;
+                one.image = None;
             }
         }
     }
 
     /// A kept image.
-    pub(crate) fn get(&self, name: &str) -> Option<Arc<Picture>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Image>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|other| other.name == name)?;
         // What is in use stays longest.
         let mut entry = kept.remove(at)?;
-        let picture = match entry.picture.take() {
-            Some(picture) => picture,
-            None => Arc::new(Picture::open(&self.file(name)).ok()?),
+        let image = match entry.image.take() {
+            Some(image) => image,
+            None => Arc::new(Image::open(&self.file(name)).ok()?),
         };
-        entry.picture = Some(Arc::clone(&picture));
+        entry.image = Some(Arc::clone(&image));
         kept.push_back(entry);
         self.make_room(&mut kept);
-        Some(picture)
+        Some(image)
     }
 }
 
@@ -119,13 +119,13 @@ pub(crate) fn is_upload(name: &str) -> bool {
 }
 
 /// The image with its longer side at most `side` pixels.
-pub(crate) fn smaller(picture: Picture, side: usize) -> Result<Picture> {
-    let longer = picture.width().max(picture.height());
+pub(crate) fn smaller(image: Image, side: usize) -> Result<Image> {
+    let longer = image.width().max(image.height());
     if longer <= side {
-        return Ok(picture);
+        return Ok(image);
     }
     let scaled = |length: usize| (length * side / longer).max(1);
-    Ok(picture.resize(scaled(picture.width()), scaled(picture.height()), Filter::default())?)
+    Ok(image.resize(scaled(image.width()), scaled(image.height()), Filter::default())?)
 }
 
 #[cfg(test)]
@@ -133,28 +133,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_are_kept_for_a_while_and_made_smaller() {
+    fn images_are_kept_for_a_while_and_made_smaller() {
         let folder = tempfile::tempdir().unwrap();
-        let pictures = Pictures::open(folder.path().join("images"));
-        let png = Picture::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
-        let (name, kept) = pictures.add("x.png", &png, 40_000_000).unwrap();
+        let images = ImageSamples::open(folder.path().join("images"));
+        let png = Image::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
+        let (name, kept) = images.add("x.png", &png, 40_000_000).unwrap();
         assert_eq!((kept.width(), kept.height()), (1024, 341));
-        assert_eq!(pictures.add("x.png", &png, 40_000_000).unwrap().0, name);
+        assert_eq!(images.add("x.png", &png, 40_000_000).unwrap().0, name);
         for shade in 0..COUNT as u8 {
-            pictures.get(&name).unwrap();
-            pictures.keep(Picture::filled(4, 4, &[shade])).unwrap();
+            images.get(&name).unwrap();
+            images.keep(Image::filled(4, 4, &[shade])).unwrap();
         }
-        assert!(pictures.get(&name).is_some());
+        assert!(images.get(&name).is_some());
         // A restart finds them, and they have the same pixels.
-        let again = Pictures::open(folder.path().join("images"));
+        let again = ImageSamples::open(folder.path().join("images"));
         assert_eq!(again.names().len(), COUNT);
         assert_eq!(again.get(&name).unwrap().pixels(), kept.pixels());
         assert_eq!(again.names()[0], name);
         for shade in 0..COUNT as u8 {
-            pictures.keep(Picture::filled(5, 4, &[shade])).unwrap();
+            images.keep(Image::filled(5, 4, &[shade])).unwrap();
         }
-        assert!(pictures.get(&name).is_none());
-        assert!(pictures.add("x.png", &png, 2_999_999).is_err());
-        assert!(pictures.add("x.png", b"not an image", 10).is_err());
+        assert!(images.get(&name).is_none());
+        assert!(images.add("x.png", &png, 2_999_999).is_err());
+        assert!(images.add("x.png", b"not an image", 10).is_err());
     }
 }

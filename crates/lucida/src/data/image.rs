@@ -4,14 +4,14 @@ use crate::{Error, Result};
 
 /// An image of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct Image {
     width: usize,
     height: usize,
     channels: usize,
     pixels: Vec<u8>,
 }
 
-impl Picture {
+impl Image {
     /// An image from its pixels, with `channels` 1 (grayscale) or 3 (RGB).
     ///
     /// # Errors
