@@ -162,8 +162,8 @@ fn features_maps_and_paintings_in_bulk() {
     // A list, with the style that is built in.
     let list = folder.path().join("list.txt");
     for name in ["red.png", "gray.png"] {
-        let colour = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
-        Image::filled(80, 60, colour).save_png(&folder.path().join(name)).unwrap();
+        let color = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
+        Image::filled(80, 60, color).save_png(&folder.path().join(name)).unwrap();
     }
     fs::write(&list, "red.png\ngray.png\n").unwrap();
     let out = folder.path().join("painted");

@@ -81,7 +81,7 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
 }
 
 #[test]
-fn styles_masks_colours_sizes_and_the_way_there() {
+fn styles_masks_colors_sizes_and_the_way_there() {
     let folder = folder();
     let folder = folder.path();
     painted(

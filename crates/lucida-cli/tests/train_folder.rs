@@ -19,9 +19,9 @@ fn write_images(folder: &Path, classes: &[&str], count: usize) {
             let mut pixels = Vec::with_capacity(28 * 28 * 3);
             for pixel in 0..28 * 28 {
                 let shade = ((pixel * (index + 3) + 17 * index) % 120) as u8;
-                let mut colour = [shade, 60, shade / 2];
-                colour[(2 * number) % 3] = 250 - shade;
-                pixels.extend(colour);
+                let mut color = [shade, 60, shade / 2];
+                color[(2 * number) % 3] = 250 - shade;
+                pixels.extend(color);
             }
             Image::new(28, 28, 3, pixels).unwrap().save_png(&folder.join(format!("photo {index:03}.png"))).unwrap();
         }

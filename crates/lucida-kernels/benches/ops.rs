@@ -53,7 +53,7 @@ fn activations(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn normalisation(criterion: &mut Criterion) {
+fn normalization(criterion: &mut Criterion) {
     let mut group = group(criterion, "normalisation");
     let (input, gradient, mut output) = (numbers(VALUES), numbers(VALUES), vec![0.0; VALUES]);
     let (scale, shift) = (numbers(CHANNELS), numbers(CHANNELS));
@@ -125,5 +125,5 @@ fn optimizers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, activations, normalisation, copies_and_sums, optimizers);
+criterion_group!(benches, activations, normalization, copies_and_sums, optimizers);
 criterion_main!(benches);

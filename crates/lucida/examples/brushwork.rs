@@ -56,7 +56,7 @@ fn field(x: f32, y: f32) -> ([f32; 2], f32) {
 }
 
 /// A color of the palette: warm and light in the whirls, blue between them.
-fn colour(x: f32, y: f32, within: f32, random: &mut Random) -> [f32; 3] {
+fn color(x: f32, y: f32, within: f32, random: &mut Random) -> [f32; 3] {
     let bands = (9.0 * within + 3.0 * (4.0 * x - 3.0 * y).sin() + 1.2 * random.next()).rem_euclid(10.0);
     let index = match within {
         w if w > 0.8 => [6, 3, 4][(bands as usize) % 3],
@@ -70,7 +70,7 @@ fn colour(x: f32, y: f32, within: f32, random: &mut Random) -> [f32; 3] {
 
 fn stroke(canvas: &mut [[f32; 3]], side: usize, width: f32, steps: usize, random: &mut Random) {
     let (mut x, mut y) = (random.next() * 1.1 - 0.05, random.next() * 1.1 - 0.05);
-    let paint = colour(x, y, field(x, y).1, random);
+    let paint = color(x, y, field(x, y).1, random);
     let bristles: Vec<f32> = (0..2 * width as usize + 3).map(|_| 0.8 + 0.4 * random.next()).collect();
     let count = steps as f32;
     for step in 0..steps {

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use lucida::Cpu;
-use lucida::data::{Augmented, Colour, Dataset, Folder, Loader, Preprocessing};
+use lucida::data::{Augmented, ColorMode, Dataset, Folder, Loader, Preprocessing};
 use lucida::nn::applications::{self, Options};
 use lucida::nn::{Network, Optimizer, OptimizerState, Plan, StepSeed};
 use lucida::train::{Classifier, TrainConfig, Trainer};
@@ -102,7 +102,7 @@ fn mixed7(cpu: Cpu, weights: Option<String>) -> Times {
 
 fn epoch(cpu: Cpu, data: &str) -> Times {
     time(0, 1, || {
-        let preprocessing = Preprocessing::unit(SIZE, SIZE, Colour::Rgb);
+        let preprocessing = Preprocessing::unit(SIZE, SIZE, ColorMode::Rgb);
         let (set, _) = Folder::builder(data).cpu(cpu).keep(&preprocessing, 1 << 30).open_set()?;
         let class_names = set.class_names().to_vec();
         let set = Augmented::new(set, AUGMENT.parse()?, 42)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{Expected, agree, shared};
 use lucida::Cpu;
-use lucida::data::{Colour, Dataset, Image, Limits, Preprocessing, idx};
+use lucida::data::{ColorMode, Dataset, Image, Limits, Preprocessing, idx};
 use lucida::explain::{
     DeconvFigure, Deconvnet, MapStyle, Target, TopActivationQuery, activations, feature_maps, overview,
     projection_sheet,
@@ -50,7 +50,7 @@ fn image(name: &str) -> Image {
 #[test]
 fn images_of_every_kind_are_explained_alike() {
     let network = applications::find("basic-cnn").unwrap().build(&Options::default().size(30, 40).seed(4)).unwrap();
-    let preprocessing = Preprocessing::unit(30, 40, Colour::Rgb);
+    let preprocessing = Preprocessing::unit(30, 40, ColorMode::Rgb);
     let mut deconvnet = Deconvnet::new(&network, "conv2d_1", 1, Cpu::detect()).unwrap();
     let mut explained = |image: &Image| {
         let mut input = vec![0.0; 30 * 40 * 3];
@@ -104,7 +104,7 @@ impl Dataset for Endless {
 #[test]
 fn the_figure_over_a_set_uses_each_image_once_and_repeats() {
     let network = applications::mnist_cnn(6).unwrap();
-    let preprocessing = Preprocessing::unit(28, 28, Colour::Grayscale);
+    let preprocessing = Preprocessing::unit(28, 28, ColorMode::Grayscale);
     let question = TopActivationQuery {
         network: &network,
         preprocessing: &preprocessing,

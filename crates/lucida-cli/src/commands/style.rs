@@ -11,7 +11,7 @@ use lucida::data::{FileKind, Filter, Image, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, ColorMode, GifRecorder, InitialImage, Lbfgs, Original, Pooling, Preset, StyleConfig, StyleLoss,
+    self, Canvas, ColorSource, GifRecorder, InitialImage, Lbfgs, Original, Pooling, Preset, StyleConfig, StyleLoss,
     StyleNetwork, StyleOptimizer, StyleRequest, StyledImage, transfer,
 };
 use lucida::{batch_jobs, nearest_name};
@@ -271,7 +271,7 @@ fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
     Ok(StyleRequest {
         mask: open(&arguments.mask)?,
         preserve: open(&arguments.preserve)?,
-        colours: arguments.painting.colours(),
+        colors: arguments.painting.colors(),
         ..StyleRequest::new(original.image.clone(), styles.collect::<Result<_>>()?)
     })
 }
@@ -370,11 +370,11 @@ impl StyleArgs {
         Ok((network, settings))
     }
 
-    pub(super) fn colours(&self) -> ColorMode {
+    pub(super) fn colors(&self) -> ColorSource {
         match self.keep_colors {
-            None => ColorMode::Style,
-            Some(KeepColors::Luminance) => ColorMode::Luminance,
-            Some(KeepColors::Histogram) => ColorMode::Histogram,
+            None => ColorSource::Style,
+            Some(KeepColors::Luminance) => ColorSource::Luminance,
+            Some(KeepColors::Histogram) => ColorSource::Histogram,
         }
     }
 

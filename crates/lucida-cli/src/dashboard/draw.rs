@@ -93,12 +93,12 @@ fn draw_curves(
     let (low, high) = ((low - margin).max(0.0), if bounded { (high + margin).min(1.0) } else { high + margin });
     let first = train.iter().chain(validation).map(|point| point.0).fold(1.0, f64::min);
     let last = (epochs as f64).max(first + 1.0);
-    let series = |name, points, colour| {
+    let series = |name, points, color| {
         Dataset::default()
             .name(name)
             .marker(Marker::Braille)
             .graph_type(GraphType::Line)
-            .style(Style::new().fg(colour))
+            .style(Style::new().fg(color))
             .data(points)
     };
     let muted = Style::new().fg(MUTED);
@@ -130,8 +130,8 @@ fn draw_progress(frame: &mut Frame, area: Rect, board: &Board) {
         Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(space);
     let (step, steps, number) = board.report.map_or((0, 1, 1), |report| (report.step, report.steps, report.epoch));
     let part = |done: usize, total: usize| (done as f64 / total.max(1) as f64).clamp(0.0, 1.0);
-    let gauge = |ratio: f64, label: String, colour: Color| {
-        let style = Style::new().fg(colour).bg(Color::Rgb(38, 44, 54));
+    let gauge = |ratio: f64, label: String, color: Color| {
+        let style = Style::new().fg(color).bg(Color::Rgb(38, 44, 54));
         Gauge::default()
             .ratio(ratio)
             .label(Span::styled(label, Style::new().fg(Color::White)))
@@ -211,13 +211,13 @@ fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
 /// An image in half blocks, two pixels to a character, and under it what the network says.
 fn draw_example(frame: &mut Frame, area: Rect, example: &Example, class_names: &[String]) {
     let image = &example.image;
-    let colour = |x: usize, y: usize| match *image.pixel(x, y) {
+    let color = |x: usize, y: usize| match *image.pixel(x, y) {
         [r, g, b] => Color::Rgb(r, g, b),
         _ => Color::Black,
     };
     let mut lines: Vec<Line> = (0..image.height() / 2)
         .map(|row| {
-            let cell = |x| Span::styled("▀", Style::new().fg(colour(x, 2 * row)).bg(colour(x, 2 * row + 1)));
+            let cell = |x| Span::styled("▀", Style::new().fg(color(x, 2 * row)).bg(color(x, 2 * row + 1)));
             Line::from((0..image.width()).map(cell).collect::<Vec<_>>())
         })
         .collect();

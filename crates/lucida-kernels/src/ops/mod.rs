@@ -4,7 +4,7 @@
 
 mod activation;
 mod elementwise;
-mod normalise;
+mod normalize;
 mod optimise;
 mod reduce;
 #[cfg(test)]
@@ -14,7 +14,7 @@ pub use activation::{
     Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, sigmoid, softmax, softmax_backward,
 };
 pub use elementwise::{Columns, multiply, transfer, transfer_columns};
-pub use normalise::{affine, channel_workspace, combine, gradient_moments, moments};
+pub use normalize::{affine, channel_workspace, combine, gradient_moments, moments};
 pub(crate) use optimise::SharedUpdate;
 pub use optimise::{AdamStep, RmspropStep, SgdStep, Update, adam};
 pub use reduce::{sum_parts, sum_rows, sum_rows_workspace};

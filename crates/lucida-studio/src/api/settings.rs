@@ -10,7 +10,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use lucida::Error;
-use lucida::data::{Colour, Preprocessing, PreprocessingChoice};
+use lucida::data::{ColorMode, Preprocessing, PreprocessingChoice};
 use lucida::explain::ClassScore;
 use lucida::nn::layers::ActivationKind;
 use lucida::nn::{Network, Plan};
@@ -210,7 +210,7 @@ fn current(studio: &Studio, id: &str) -> Result<Current> {
     Ok(Current {
         preprocessing: model.preprocessing.as_ref().map(Preprocessing::to_string),
         description: model.preprocessing.as_ref().map(Preprocessing::describe),
-        channels: model.preprocessing.as_ref().map(|preprocessing| preprocessing.colour.channels()),
+        channels: model.preprocessing.as_ref().map(|preprocessing| preprocessing.color.channels()),
         assumed: is_assumed(&entry, &loaded),
         notes: model.notes.iter().map(Note::to_string).collect(),
         class_names: model.class_names.clone(),
@@ -291,17 +291,17 @@ fn previewed(studio: &Studio, model: &Model, preprocessing: Option<&Preprocessin
         height,
         image: data_url(&smaller(shown, SIDE)?)?,
         description: preprocessing.describe(),
-        channels: channels(&input, preprocessing.colour),
+        channels: channels(&input, preprocessing.color),
         predictions: if is_classifier { predictions(studio, model, &input)? } else { Vec::new() },
         outputs: if is_classifier { Vec::new() } else { outputs(studio, &model.network, &input)? },
     })
 }
 
-fn channels(input: &[f32], colour: Colour) -> Vec<Channel> {
-    let names: &[&str] = match colour {
-        Colour::Grayscale => &["Gray"],
-        Colour::Rgb => &["Red", "Green", "Blue"],
-        Colour::Bgr => &["Blue", "Green", "Red"],
+fn channels(input: &[f32], color: ColorMode) -> Vec<Channel> {
+    let names: &[&str] = match color {
+        ColorMode::Grayscale => &["Gray"],
+        ColorMode::Rgb => &["Red", "Green", "Blue"],
+        ColorMode::Bgr => &["Blue", "Green", "Red"],
     };
     let values = |channel| input.iter().skip(channel).step_by(names.len()).copied();
     let of = |(channel, &name)| Channel {

@@ -38,7 +38,7 @@ function range(ys, percent, free) {
 }
 
 /**
- * A chart with a title. `lines`: each with `name`, `colour` (a class), `thin`, and `points` as [x, y]; `unit` says what
+ * A chart with a title. `lines`: each with `name`, `color` (a class), `thin`, and `points` as [x, y]; `unit` says what
  * the x are. With `free` the values are logarithms.
  */
 export function chart({ title, lines, across, unit = 'Epoch', percent = false, free = false }) {
@@ -68,10 +68,10 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
     for (const value of steps) drawing.append(svg('text', { x: x(value), y: height - 10, class: 'tick middle' }, String(value)));
     for (const line of filled) {
       const path = line.points.map(([at, value], index) => `${index ? 'L' : 'M'}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join('');
-      drawing.append(svg('path', { d: path, class: `line ${line.colour}${line.thin ? ' thin' : ''}`, 'data-line': line.name }));
+      drawing.append(svg('path', { d: path, class: `line ${line.color}${line.thin ? ' thin' : ''}`, 'data-line': line.name }));
       if (!line.thin) {
         const [at, value] = line.points[line.points.length - 1];
-        drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.colour}` }));
+        drawing.append(svg('circle', { cx: x(at), cy: y(value), r: 3.5, class: `point ${line.color}` }));
       }
     }
     if (filled.length === 0) drawing.append(svg('text', { x: width / 2, y: height / 2, class: 'tick middle' }, 'No run is selected'));
@@ -90,7 +90,7 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
     readAt.set(title, wanted);
     const nearest = filled.map((line) => [line, line.points.reduce((best, point) => (Math.abs(point[0] - wanted) < Math.abs(best[0] - wanted) ? point : best))]);
     rule.replaceChildren(svg('line', { x1: x(wanted), x2: x(wanted), y1: TOP, y2: height - BOTTOM, class: 'rule' }),
-      ...nearest.map(([line, [at, value]]) => svg('circle', { cx: x(at), cy: y(value), r: 3, class: `point ${line.colour}` })));
+      ...nearest.map(([line, [at, value]]) => svg('circle', { cx: x(at), cy: y(value), r: 3, class: `point ${line.color}` })));
     values.textContent = `${unit} ${number(wanted)}. ${nearest.map(([line, [, value]]) => `${line.name}: ${show(value)}`).join('; ')}`;
   };
   drawing.addEventListener('pointermove', (event) => {
@@ -112,6 +112,6 @@ export function chart({ title, lines, across, unit = 'Epoch', percent = false, f
   });
   draw(WIDTH);
   new ResizeObserver(([{ contentRect }]) => { if (contentRect.width > LEFT + RIGHT) draw(Math.round(contentRect.width)); }).observe(drawing);
-  const legend = el('ul', { class: 'chart-legend fine' }, ...filled.map((line) => el('li', {}, el('span', { class: `swatch ${line.colour}${line.thin ? ' thin' : ''}`, 'aria-hidden': 'true' }), line.name)));
+  const legend = el('ul', { class: 'chart-legend fine' }, ...filled.map((line) => el('li', {}, el('span', { class: `swatch ${line.color}${line.thin ? ' thin' : ''}`, 'aria-hidden': 'true' }), line.name)));
   return el('figure', { class: 'chart-figure' }, el('figcaption', {}, el('b', {}, title), el('span', { class: 'fine' }, across)), drawing, filled.length ? legend : null, values);
 }

@@ -3,7 +3,7 @@
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
-import { drawFloats, drawSigned, filmColour, signedColour, signedIsDark } from './pixels.js';
+import { drawFloats, drawSigned, filmColor, signedColor, signedIsDark } from './pixels.js';
 import { steps } from './steps.js';
 
 let model = null;
@@ -227,7 +227,7 @@ function grid(kind) {
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
-    cell.style.background = film ? filmColour(value / most) : signedColour(value / most);
+    cell.style.background = film ? filmColor(value / most) : signedColor(value / most);
     cell.style.color = dark ? '#fff' : '#1d1c1a';
     table.append(cell);
   });

@@ -5,7 +5,7 @@ import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
 import { picker } from './picker.js';
-import { bytes, drawColour, drawMap, drawSigned, extent, filmColour, floats, signedColour, signedIsDark } from './pixels.js';
+import { bytes, drawColor, drawMap, drawSigned, extent, filmColor, floats, signedColor, signedIsDark } from './pixels.js';
 import { showFilter } from './filter.js';
 
 const STEP = 64;
@@ -117,7 +117,7 @@ async function showKernels() {
   place.replaceChildren(...Array.from({ length: filters }, (_, filter) => {
     const kernel = values.subarray(filter * size, (filter + 1) * size);
     const canvas = el('canvas', { role: 'img', 'aria-label': `Kernel of filter ${filter}` });
-    if (all === 3) drawColour(canvas, kernel, columns, rows);
+    if (all === 3) drawColor(canvas, kernel, columns, rows);
     else if (!deep) drawSigned(canvas, kernel, columns, rows);
     else {
       const wide = across * (columns + 1) - 1;
@@ -204,7 +204,7 @@ function units(values) {
   const signed = values.some((value) => value < 0);
   return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
     const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `${nameOf(unit)}: ${number(value)}`, title: `${nameOf(unit)}: ${number(value)}`, onclick: () => openFilter(unit) }, String(unit));
-    square.style.background = signed ? signedColour(value / most) : filmColour(value / most);
+    square.style.background = signed ? signedColor(value / most) : filmColor(value / most);
     square.style.color = (signed ? signedIsDark(value / most) : value / most < 0.5) ? '#fff' : '#1d1c1a';
     return square;
   }));

@@ -20,16 +20,16 @@ const [BLUE, MIDDLE, RED] = [[31, 95, 158], [246, 243, 236], [186, 53, 25]];
 const SIGNED = Array.from({ length: 256 }, (_, at) =>
   at < 128 ? mix(BLUE, MIDDLE, at / 127.5) : mix(MIDDLE, RED, (at - 127.5) / 127.5));
 
-export const filmColour = (part) => `rgb(${FILM[level(part)].join(' ')})`;
-export const signedColour = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
-/** Whether ink on this colour is to be light. */
+export const filmColor = (part) => `rgb(${FILM[level(part)].join(' ')})`;
+export const signedColor = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
+/** Whether ink on this color is to be light. */
 export const signedIsDark = (part) => Math.abs(part) > 0.62;
 
 function level(part) {
   return Math.max(0, Math.min(255, Math.round(255 * (Number.isFinite(part) ? part : 0))));
 }
 
-/** Draws `width` x `height` colours, one for each value of 0 to 255. */
+/** Draws `width` x `height` colors, one for each value of 0 to 255. */
 function paint(canvas, width, height, table, value) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
@@ -42,7 +42,7 @@ function paint(canvas, width, height, table, value) {
   context.putImageData(image, 0, 0);
 }
 
-/** Draws map number `at` of what the server calls maps; with `range`, equal colours are equal values in all of them. */
+/** Draws map number `at` of what the server calls maps; with `range`, equal colors are equal values in all of them. */
 export function drawMap(canvas, maps, data, at, range = null) {
   const size = maps.width * maps.height;
   const from = at * size;
@@ -72,14 +72,14 @@ export function drawFloats(canvas, values, width, height) {
   paint(canvas, width, height, FILM, (at) => level((values[at] - low) / span));
 }
 
-/** Draws floats from blue by white to red, zero white; `most` is the deepest colour. */
+/** Draws floats from blue by white to red, zero white; `most` is the deepest color. */
 export function drawSigned(canvas, values, width, height, most = null) {
   const limit = most ?? (values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1);
   paint(canvas, width, height, SIGNED, (at) => level((values[at] / limit + 1) / 2));
 }
 
-/** Draws a kernel over three channels in colour. */
-export function drawColour(canvas, values, width, height) {
+/** Draws a kernel over three channels in color. */
+export function drawColor(canvas, values, width, height) {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
   const span = high > low ? high - low : 1;

@@ -173,7 +173,7 @@ function draw() {
       job.state === 'done' ? null : el('button', { class: 'primary', onclick: () => startAgain(job) }, 'Start again'),
       el('button', { onclick: () => use(job) }, 'Use these settings')].filter(Boolean));
   }
-  const line = (key, name, colour) => ({ name, colour, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
+  const line = (key, name, color) => ({ name, color, points: news.map((one) => [100 * one.done, Math.log10(one[key])]).filter(([, value]) => Number.isFinite(value)) });
   const lines = [line('style', 'Style', 'run-1'), line('content', 'Content', 'run-2')];
   $('#style-chart').replaceChildren(...(news.length > 1 ? [chart({ title: 'Losses', across: 'percent of the steps; each jump is a larger image', unit: 'Percent', lines, free: true })] : []));
 }

@@ -5,7 +5,7 @@ import { chart } from './chart.js';
 import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
-const COLOURS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
+const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
 /** More classes than this are no matrix that anybody could read: the most frequent confusions are listed instead. */
 const MATRIX = 40;
 const CONFUSIONS = 30;
@@ -54,9 +54,9 @@ function add(job) {
     if (open === job.id) showOpen();
     return;
   }
-  const used = [...runs.values()].map(({ colour }) => colour);
-  const colour = COLOURS.find((one) => !used.includes(one)) ?? COLOURS[runs.size % COLOURS.length];
-  runs.set(job.id, { job, colour, shown: false, news: [], stop: null });
+  const used = [...runs.values()].map(({ color }) => color);
+  const color = COLORS.find((one) => !used.includes(one)) ?? COLORS[runs.size % COLORS.length];
+  runs.set(job.id, { job, color, shown: false, news: [], stop: null });
 }
 
 /** Follows a run: what it has told and tells. */
@@ -121,7 +121,7 @@ function showRuns() {
     const box = el('input', { type: 'checkbox', id: `show-${job.id}`, 'aria-label': `Show the curves of ${job.title}`, onchange: () => showCurves(run, box.checked) });
     box.checked = run.shown;
     const words = { running: `${job.progress.doing}, ${percent(job.progress.total ? job.progress.done / job.progress.total : 0, 0)}`, queued: 'queued', done: job.result?.accuracy ? percent(job.result.accuracy, 2) : 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
-    return el('li', { class: `run-item${open === job.id ? ' open' : ''}`, 'data-run': job.id }, box, el('span', { class: `swatch ${run.colour}`, 'aria-hidden': 'true' }),
+    return el('li', { class: `run-item${open === job.id ? ' open' : ''}`, 'data-run': job.id }, box, el('span', { class: `swatch ${run.color}`, 'aria-hidden': 'true' }),
       el('button', { class: 'run-name', id: `open-${job.id}`, 'aria-pressed': String(open === job.id), onclick: () => choose(job.id) }, el('b', {}, job.title), el('span', { class: 'fine' }, words[job.state])));
   }));
 }
@@ -133,8 +133,8 @@ function draw() {
     // A run that was killed and went on has told some steps twice: the later ones count.
     const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
-      { name: `${run.job.title}, training`, colour: run.colour, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },
-      { name: `${run.job.title}, validation`, colour: run.colour, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
+      { name: `${run.job.title}, training`, color: run.color, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },
+      { name: `${run.job.title}, validation`, color: run.color, points: epochs.map((epoch) => [epoch.epoch, epoch[tried]]) },
     ];
   });
   $('#charts').replaceChildren(

@@ -260,11 +260,11 @@ fn to_bytes<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> (u8,
 
 /// Lays pixels, whose last channel is their opacity, over white.
 fn over_white<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> Vec<u8> {
-    let colours = usize::from(stride) - 1;
-    let mut bytes = Vec::with_capacity(samples.len() / usize::from(stride) * colours);
+    let colors = usize::from(stride) - 1;
+    let mut bytes = Vec::with_capacity(samples.len() / usize::from(stride) * colors);
     for pixel in samples.chunks_exact(usize::from(stride)) {
-        let alpha = unit(pixel[colours]);
-        bytes.extend(pixel[..colours].iter().map(|&value| byte(unit(value) * alpha + (1.0 - alpha))));
+        let alpha = unit(pixel[colors]);
+        bytes.extend(pixel[..colors].iter().map(|&value| byte(unit(value) * alpha + (1.0 - alpha))));
     }
     bytes
 }

@@ -31,7 +31,7 @@ const LONGEST_SIDE: usize = 640;
 ///
 /// # Errors
 /// Those of [`Image::resize`].
-pub fn normalise_digit(image: &Image) -> Result<Image> {
+pub fn normalize_digit(image: &Image) -> Result<Image> {
     let mut gray = image.to_gray();
     if (gray.width(), gray.height()) == (SIDE, SIDE) {
         if has_bright_border(gray.pixels(), SIDE, SIDE) {

@@ -77,14 +77,14 @@ impl Image {
         let (Some(width), Some(height)) = (side(self.width()), side(self.height())) else {
             return Err(refused(format!("each side must be 1 pixel to {}", thousands(longest as usize))));
         };
-        let colour = if self.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+        let color = if self.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         let mut out = Cursor::new(Vec::new());
         let written = match kind {
             FileKind::Png => PngEncoder::new_with_quality(&mut out, CompressionType::Default, FilterType::Adaptive)
-                .write_image(self.pixels(), width, height, colour),
-            FileKind::Tiff => TiffEncoder::new(&mut out).write_image(self.pixels(), width, height, colour),
+                .write_image(self.pixels(), width, height, color),
+            FileKind::Tiff => TiffEncoder::new(&mut out).write_image(self.pixels(), width, height, color),
             FileKind::Jpeg => {
-                JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY).write_image(self.pixels(), width, height, colour)
+                JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY).write_image(self.pixels(), width, height, color)
             }
         };
         written.map_err(|e| refused(e.to_string()))?;

@@ -33,10 +33,10 @@ impl Image {
     /// An image of one color, whose length (1 or 3) is the number of channels.
     ///
     /// # Panics
-    /// When `colour` has neither 1 nor 3 components.
-    pub fn filled(width: usize, height: usize, colour: &[u8]) -> Self {
-        assert!(colour.len() == 1 || colour.len() == 3, "a color has 1 or 3 components");
-        Self { width, height, channels: colour.len(), pixels: colour.repeat(width * height) }
+    /// When `color` has neither 1 nor 3 components.
+    pub fn filled(width: usize, height: usize, color: &[u8]) -> Self {
+        assert!(color.len() == 1 || color.len() == 3, "a color has 1 or 3 components");
+        Self { width, height, channels: color.len(), pixels: color.repeat(width * height) }
     }
 
     /// Another image of the same size, from as many pixels in other channels.

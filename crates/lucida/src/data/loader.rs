@@ -223,7 +223,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::data::{Colour, Image, LabelledImages};
+    use crate::data::{ColorMode, Image, LabelledImages};
 
     /// Images of one pixel, which is their number; those over `bad` cannot be read, and `panics` panics.
     struct BatchCursor {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn preprocessing() -> Preprocessing {
-        Preprocessing { divisor: 1.0, ..Preprocessing::unit(1, 1, Colour::Grayscale) }
+        Preprocessing { divisor: 1.0, ..Preprocessing::unit(1, 1, ColorMode::Grayscale) }
     }
 
     #[test]

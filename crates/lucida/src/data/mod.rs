@@ -2,7 +2,7 @@
 
 mod augment;
 mod batches;
-mod colour;
+mod color;
 mod dataset;
 mod decode;
 mod digit;
@@ -22,7 +22,7 @@ mod split;
 pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
 pub use dataset::{Dataset, LabelledImages, Subset};
-pub use digit::normalise_digit;
+pub use digit::normalize_digit;
 pub use encode::FileKind;
 pub(crate) use encode::JPEG_QUALITY;
 pub use folder::{Duplicate, Folder, FolderBuilder, FolderSet, Part, Skipped, save_skipped};
@@ -31,7 +31,7 @@ pub use limits::Limits;
 pub use loader::{Batch, Loader};
 pub use memory::{free_memory, memory_to_keep};
 pub use mnist::Mnist;
-pub use preprocess::{Colour, Preprocessing, PreprocessingChoice};
+pub use preprocess::{ColorMode, Preprocessing, PreprocessingChoice};
 pub use random::choose;
 pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::digit::{has_bright_border, normalise_digit};
+use super::digit::{has_bright_border, normalize_digit};
 use super::{Filter, Fit, Image};
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ const LONGEST_SIDE: usize = 8192;
 /// The channels of a network's input, and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Colour {
+pub enum ColorMode {
     /// One channel, the luma.
     Grayscale,
     /// Red, green, blue.
@@ -31,7 +31,7 @@ pub enum Colour {
     Bgr,
 }
 
-impl Colour {
+impl ColorMode {
     /// How many channels there are.
     pub fn channels(self) -> usize {
         match self {
@@ -66,12 +66,14 @@ pub struct Preprocessing {
     /// The width of the input in pixels.
     pub width: usize,
     /// The channels of the input.
-    pub colour: Colour,
+    // Model files have the British spelling.
+    #[serde(rename = "colour", alias = "color")]
+    pub color: ColorMode,
     /// What each value of 0 to 255 is divided by, first.
     pub divisor: f32,
-    /// What is then subtracted, for each channel in the order of `colour`.
+    /// What is then subtracted, for each channel in the order of `color`.
     pub mean: Vec<f32>,
-    /// What it is then divided by, for each channel in the order of `colour`.
+    /// What it is then divided by, for each channel in the order of `color`.
     pub std: Vec<f32>,
     /// What happens to other proportions.
     #[serde(default)]
@@ -79,19 +81,19 @@ pub struct Preprocessing {
     /// How pixels are computed from those of another size.
     #[serde(default)]
     pub filter: Filter,
-    /// Whether the image shows a digit that is first to look like those of MNIST: see [`normalise_digit`].
+    /// Whether the image shows a digit that is first to look like those of MNIST: see [`normalize_digit`].
     #[serde(default)]
     pub digit: bool,
 }
 
 impl Preprocessing {
     /// Values from 0 to 1: each divided by 255.
-    pub fn unit(height: usize, width: usize, colour: Colour) -> Self {
-        let channels = colour.channels();
+    pub fn unit(height: usize, width: usize, color: ColorMode) -> Self {
+        let channels = color.channels();
         Self {
             height,
             width,
-            colour,
+            color,
             divisor: 255.0,
             mean: vec![0.0; channels],
             std: vec![1.0; channels],
@@ -103,22 +105,26 @@ impl Preprocessing {
 
     /// Digits as in MNIST: gray, 28x28, from 0 to 1.
     pub fn mnist() -> Self {
-        Self { digit: true, ..Self::unit(28, 28, Colour::Grayscale) }
+        Self { digit: true, ..Self::unit(28, 28, ColorMode::Grayscale) }
     }
 
     /// VGG16 and VGG19: 224x224, BGR, the mean color of ImageNet subtracted (Keras's mode `caffe`).
     pub fn vgg() -> Self {
-        Self { divisor: 1.0, mean: vec![103.939, 116.779, 123.68], ..Self::unit(224, 224, Colour::Bgr) }
+        Self { divisor: 1.0, mean: vec![103.939, 116.779, 123.68], ..Self::unit(224, 224, ColorMode::Bgr) }
     }
 
     /// InceptionV3 and others: RGB, from -1 to 1 (Keras's mode `tf`).
     pub fn inception(size: usize) -> Self {
-        Self { divisor: 127.5, mean: vec![1.0; 3], ..Self::unit(size, size, Colour::Rgb) }
+        Self { divisor: 127.5, mean: vec![1.0; 3], ..Self::unit(size, size, ColorMode::Rgb) }
     }
 
     /// The networks of torchvision: RGB, standardized with ImageNet's means and deviations (Keras's mode `torch`).
     pub fn torchvision(size: usize) -> Self {
-        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225], ..Self::unit(size, size, Colour::Rgb) }
+        Self {
+            mean: vec![0.485, 0.456, 0.406],
+            std: vec![0.229, 0.224, 0.225],
+            ..Self::unit(size, size, ColorMode::Rgb)
+        }
     }
 
     /// The same for another size of input.
@@ -133,10 +139,10 @@ impl Preprocessing {
     /// [`Error::Unsupported`] for any other number of channels; [`Error::Argument`] when the channels have constants of
     /// their own, as those of ImageNet do: gray images have no such constants.
     pub fn with_channels(self, channels: usize) -> Result<Self> {
-        if channels == self.colour.channels() {
+        if channels == self.color.channels() {
             return Ok(self);
         }
-        let colour = Colour::of_channels(channels)?;
+        let color = ColorMode::of_channels(channels)?;
         let alike = |values: &[f32]| values.windows(2).all(|pair| pair[0] == pair[1]);
         let (Some(&mean), Some(&std)) = (self.mean.first(), self.std.first()) else { return Ok(self) };
         if !(alike(&self.mean) && alike(&self.std)) {
@@ -145,7 +151,7 @@ impl Preprocessing {
                  1), tf (-1 to 1), or mean=..,std=.. of one channel instead",
             ));
         }
-        Ok(Self { colour, mean: vec![mean; channels], std: vec![std; channels], ..self })
+        Ok(Self { color, mean: vec![mean; channels], std: vec![std; channels], ..self })
     }
 
     /// The same with other means of getting to the size.
@@ -156,7 +162,7 @@ impl Preprocessing {
 
     /// Height, width and channels of the network's input.
     pub fn output_shape(&self) -> [usize; 3] {
-        [self.height, self.width, self.colour.channels()]
+        [self.height, self.width, self.color.channels()]
     }
 
     /// Whether the values can be used: not those of a damaged or malicious model file.
@@ -170,7 +176,7 @@ impl Preprocessing {
                 return refuse(format!("the {name} is {side}, it must be 1 to {LONGEST_SIDE}"));
             }
         }
-        let channels = self.colour.channels();
+        let channels = self.color.channels();
         for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() != channels {
                 return refuse(format!("{name} has {} values for {channels} channels", values.len()));
@@ -203,10 +209,10 @@ impl Preprocessing {
     pub fn fitted<'a>(&self, image: &'a Image) -> Result<Cow<'a, Image>> {
         let mut image = Cow::Borrowed(image);
         if self.digit {
-            image = Cow::Owned(normalise_digit(&image)?);
+            image = Cow::Owned(normalize_digit(&image)?);
         }
-        if image.channels() != self.colour.channels() {
-            image = Cow::Owned(image.in_channels(self.colour.channels()).into_owned());
+        if image.channels() != self.color.channels() {
+            image = Cow::Owned(image.in_channels(self.color.channels()).into_owned());
         }
         if (image.width(), image.height()) != (self.width, self.height) {
             image = Cow::Owned(image.fit(self.width, self.height, self.fit, self.filter)?);
@@ -241,11 +247,11 @@ impl Preprocessing {
     pub fn to_image(&self, input: &[f32]) -> Result<Image> {
         self.check()?;
         self.check_len("input", input.len())?;
-        let channels = self.colour.channels();
+        let channels = self.color.channels();
         let mut pixels = Vec::with_capacity(input.len());
         for values in input.chunks_exact(channels) {
             for channel in 0..channels {
-                let channel = if self.colour == Colour::Bgr { 2 - channel } else { channel };
+                let channel = if self.color == ColorMode::Bgr { 2 - channel } else { channel };
                 let value = (values[channel] * self.std[channel] + self.mean[channel]) * self.divisor;
                 // A cast clips, and takes what is no number for 0.
                 pixels.push(value.round() as u8);
@@ -271,10 +277,10 @@ impl Preprocessing {
         self.check()?;
         self.check_len("image", values.len())?;
         self.check_len("output", out.len())?;
-        let channels = self.colour.channels();
+        let channels = self.color.channels();
         for (out, pixel) in out.chunks_exact_mut(channels).zip(values.chunks_exact(channels)) {
             for (channel, out) in out.iter_mut().enumerate() {
-                let from = if self.colour == Colour::Bgr { channels - 1 - channel } else { channel };
+                let from = if self.color == ColorMode::Bgr { channels - 1 - channel } else { channel };
                 *out = (pixel[from] / self.divisor - self.mean[channel]) / self.std[channel];
             }
         }
@@ -301,7 +307,7 @@ impl Preprocessing {
             std::array::from_fn(|value| number(value as u8, self.mean[channel], self.std[channel]))
         });
         for (out, rgb) in out.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
-            let (first, last) = if self.colour == Colour::Bgr { (rgb[2], rgb[0]) } else { (rgb[0], rgb[2]) };
+            let (first, last) = if self.color == ColorMode::Bgr { (rgb[2], rgb[0]) } else { (rgb[0], rgb[2]) };
             out[0] = tables[0][usize::from(first)];
             out[1] = tables[1][usize::from(rgb[1])];
             out[2] = tables[2][usize::from(last)];

@@ -174,7 +174,7 @@ mod tests {
         activation([8, 8, 2], (0..128).map(|i| if i % 2 == 0 { i as f32 } else { 0.0 }).collect())
     }
 
-    fn colours(image: &Image, left: usize, top: usize, width: usize, height: usize) -> Vec<[u8; 3]> {
+    fn colors(image: &Image, left: usize, top: usize, width: usize, height: usize) -> Vec<[u8; 3]> {
         let part = image.crop(left, top, width, height).unwrap();
         let mut found: Vec<[u8; 3]> = part.pixels().chunks_exact(3).map(|rgb| rgb.try_into().unwrap()).collect();
         found.sort_unstable();
@@ -183,20 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_map_is_hatched_and_an_even_one_is_of_one_colour() {
+    fn a_dead_map_is_hatched_and_an_even_one_is_of_one_color() {
         let style = MapStyle { colormap: Colormap::Gray, ..MapStyle::default() };
         let cells = map_cells(&half_dead(), &style, 2).unwrap();
         let sheet = Grid::new(cells).columns(2).zoom(8).margin(8).render().unwrap();
-        assert!(colours(&sheet, 0, 0, 64, 64).len() > 40);
+        assert!(colors(&sheet, 0, 0, 64, 64).len() > 40);
         // The hatching is of two colors, neither of them gray's own black or white.
-        let hatching = colours(&sheet, sheet.width() - 64, 0, 64, 64);
+        let hatching = colors(&sheet, sheet.width() - 64, 0, 64, 64);
         assert_eq!(hatching.len(), 2, "{hatching:?}");
         assert!(hatching.iter().all(|rgb| (150..=250).contains(&rgb[0])), "{hatching:?}");
 
         let even = activation([4, 4, 1], vec![0.25; 16]);
         let cells = map_cells(&even, &style, 1).unwrap();
         let sheet = Grid::new(cells).zoom(16).render().unwrap();
-        assert_eq!(colours(&sheet, (sheet.width() - 64) / 2, 0, 64, 64), [[128; 3]]);
+        assert_eq!(colors(&sheet, (sheet.width() - 64) / 2, 0, 64, 64), [[128; 3]]);
     }
 
     #[test]

@@ -138,7 +138,7 @@ mod tests {
     use crate::nn::{Layer, applications};
 
     #[test]
-    fn sheets_of_gray_colour_and_deep_kernels() {
+    fn sheets_of_gray_color_and_deep_kernels() {
         let mut network = applications::mnist_cnn(2).unwrap();
         assert_eq!(layers_with_kernels(&network), ["conv2d", "conv2d_1", "conv2d_2"]);
         let style = KernelStyle::default();
@@ -160,8 +160,8 @@ mod tests {
         let [blue, red] = [20, 400].map(|x| wide.pixel(x, row));
         assert!(blue[2] > blue[0] + 60 && red[0] > red[2] + 60, "{blue:?} {red:?}");
 
-        let colour = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
-        assert!(kernel_sheet(&colour, "conv2d", &style).unwrap().width() > 4 * 27);
+        let color = Network::sequential("colour", [9, 9, 3], [Layer::from(Conv2D::new(4, [5, 3]))], 1).unwrap();
+        assert!(kernel_sheet(&color, "conv2d", &style).unwrap().width() > 4 * 27);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) fn paste(sheet: &mut Image, image: &Image, left: usize, top: usize) {
 
 /// Draws the edge of a rectangle, two pixels wide where there is room, on an RGB image. Its corners may lie outside;
 /// the edge is then drawn along the image's own.
-pub(super) fn outline(image: &mut Image, rows: (i64, i64), columns: (i64, i64), colour: [u8; 3]) {
+pub(super) fn outline(image: &mut Image, rows: (i64, i64), columns: (i64, i64), color: [u8; 3]) {
     let clip = |(start, end): (i64, i64), size: usize| {
         let start = start.clamp(0, size as i64) as usize;
         start..end.clamp(start as i64, size as i64) as usize
@@ -65,7 +65,7 @@ pub(super) fn outline(image: &mut Image, rows: (i64, i64), columns: (i64, i64), 
         for x in columns.clone() {
             let inside = |at: usize, of: &std::ops::Range<usize>| at >= of.start + 2 && at + 2 < of.end;
             if !(inside(y, &rows) && inside(x, &columns)) {
-                image.pixel_mut(x, y).copy_from_slice(&colour);
+                image.pixel_mut(x, y).copy_from_slice(&color);
             }
         }
     }

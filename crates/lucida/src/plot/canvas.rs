@@ -37,8 +37,8 @@ impl Canvas {
         self.image
     }
 
-    fn blend(&mut self, x: usize, y: usize, colour: Rgb, part: f32) {
-        for (byte, wanted) in self.image.pixel_mut(x, y).iter_mut().zip(colour) {
+    fn blend(&mut self, x: usize, y: usize, color: Rgb, part: f32) {
+        for (byte, wanted) in self.image.pixel_mut(x, y).iter_mut().zip(color) {
             let from = f32::from(*byte);
             *byte = (from + (f32::from(wanted) - from) * part).round() as u8;
         }
@@ -80,37 +80,37 @@ impl Canvas {
     }
 
     /// A filled rectangle from corner to corner.
-    pub(super) fn rect(&mut self, from: Point, to: Point, colour: Rgb) {
+    pub(super) fn rect(&mut self, from: Point, to: Point, color: Rgb) {
         let (xs, ys) = self.pixels(from, to, 0.0);
         for y in ys {
             let down = overlap(y, from.1, to.1);
             for x in xs.clone() {
-                self.blend(x, y, colour, down * overlap(x, from.0, to.0));
+                self.blend(x, y, color, down * overlap(x, from.0, to.0));
             }
         }
     }
 
     /// A disc around `centre`.
-    pub(super) fn disc(&mut self, centre: Point, radius: f32, colour: Rgb) {
+    pub(super) fn disc(&mut self, centre: Point, radius: f32, color: Rgb) {
         let (xs, ys) = self.pixels(centre, centre, radius + 1.0);
         for y in ys {
             for x in xs.clone() {
                 let away = (x as f32 + 0.5 - centre.0).hypot(y as f32 + 0.5 - centre.1);
-                self.blend(x, y, colour, (radius + 0.5 - away).clamp(0.0, 1.0));
+                self.blend(x, y, color, (radius + 0.5 - away).clamp(0.0, 1.0));
             }
         }
     }
 
     /// A line through `points`, round at its ends and corners. One that is level or upright is set on whole pixels.
-    pub(super) fn line(&mut self, points: &[Point], width: f32, colour: Rgb) {
+    pub(super) fn line(&mut self, points: &[Point], width: f32, color: Rgb) {
         if let &[(x0, y0), (x1, y1)] = points {
             let thick = width.round().max(1.0);
             let snap = |v: f32| (v - thick / 2.0).round();
             if y0 == y1 {
-                return self.rect((x0.min(x1), snap(y0)), (x0.max(x1), snap(y0) + thick), colour);
+                return self.rect((x0.min(x1), snap(y0)), (x0.max(x1), snap(y0) + thick), color);
             }
             if x0 == x1 {
-                return self.rect((snap(x0), y0.min(y1)), (snap(x0) + thick, y0.max(y1)), colour);
+                return self.rect((snap(x0), y0.min(y1)), (snap(x0) + thick, y0.max(y1)), color);
             }
         }
         let Some(&first) = points.first() else { return };
@@ -135,12 +135,12 @@ impl Canvas {
             }
         }
         for (i, part) in coverage.iter().enumerate().filter(|(_, part)| **part > 0.0) {
-            self.blend(xs.start + i % xs.len(), ys.start + i / xs.len(), colour, *part);
+            self.blend(xs.start + i % xs.len(), ys.start + i / xs.len(), color, *part);
         }
     }
 
     /// A line of text whose baseline passes through `at`; `upwards` turns it a quarter to the left.
-    pub(super) fn text(&mut self, line: &Line<'_>, at: Point, colour: Rgb) {
+    pub(super) fn text(&mut self, line: &Line<'_>, at: Point, color: Rgb) {
         let back = match line.anchor {
             Anchor::Start => 0.0,
             Anchor::Middle => super::text::width(line.text, line.size, line.weight) / 2.0,
@@ -159,7 +159,7 @@ impl Canvas {
             for column in 0..mask.width {
                 let (x, y) = (left + column as i64, top + row as i64);
                 if x >= 0 && y >= 0 && x < self.image.width() as i64 && y < self.image.height() as i64 {
-                    self.blend(x as usize, y as usize, colour, mask.coverage[row * mask.width + column]);
+                    self.blend(x as usize, y as usize, color, mask.coverage[row * mask.width + column]);
                 }
             }
         }

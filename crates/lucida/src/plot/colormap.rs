@@ -24,7 +24,7 @@ pub enum Colormap {
     Inferno,
     /// Blue through red to yellow.
     Plasma,
-    /// Blue to yellow, the same to most colour-blind readers.
+    /// Blue to yellow, the same to most color-blind readers.
     Cividis,
     /// A rainbow of rising and falling lightness.
     Turbo,
@@ -71,7 +71,7 @@ impl Colormap {
         }
     }
 
-    /// The map of a name, in upper or lower case; `grey` is `gray`.
+    /// The map of a name, in upper or lower case; `gray` is `gray`.
     ///
     /// # Errors
     /// [`Error::Argument`] lists the names.

@@ -98,7 +98,7 @@ impl Confusion {
     fn cell(&self, figure: &mut Figure, layout: &Layout, at: (usize, usize), row: f64, (x, y): (f64, f64)) {
         let count = self.counts[at.0 * self.names.len() + at.1];
         let part = share(count as f64, row).unwrap_or(0.0);
-        let fill = if at.0 == at.1 { right_colour(part) } else { wrong_colour(part) };
+        let fill = if at.0 == at.1 { right_color(part) } else { wrong_color(part) };
         let gap = layout.gap();
         if count > 0 || gap > 0.0 {
             let paint = if count == 0 { Paint::Faint } else { Paint::Fixed(fill) };
@@ -215,12 +215,12 @@ fn mix(from: Rgb, to: Rgb, part: f64) -> Rgb {
 }
 
 /// Pale to deep blue.
-fn right_colour(share: f64) -> Rgb {
+fn right_color(share: f64) -> Rgb {
     mix([226, 238, 248], [8, 81, 156], share.clamp(0.0, 1.0))
 }
 
 /// Pale to deep orange, by the square root of the share.
-fn wrong_colour(share: f64) -> Rgb {
+fn wrong_color(share: f64) -> Rgb {
     mix([254, 241, 228], [196, 62, 6], share.clamp(0.0, 1.0).sqrt())
 }
 
@@ -253,7 +253,7 @@ mod tests {
     fn counts_can_be_read_on_every_cell() {
         for step in 0..=1000 {
             let part = f64::from(step) / 1000.0;
-            for fill in [right_colour(part), wrong_colour(part)] {
+            for fill in [right_color(part), wrong_color(part)] {
                 let best = contrast(fill, more_readable(fill, [255; 3], [0; 3]));
                 assert!(best >= 4.5, "{best} on {fill:?} at {part}");
             }

@@ -26,7 +26,7 @@ pub(super) enum Paint {
     Rule,
     /// What is empty.
     Faint,
-    /// The line of a series: colors from the set of Okabe and Ito, which colour-blind readers can tell apart.
+    /// The line of a series: colors from the set of Okabe and Ito, which color-blind readers can tell apart.
     Series(usize),
     /// A color that means a value and is the same everywhere.
     Fixed(Rgb),

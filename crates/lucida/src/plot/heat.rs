@@ -99,8 +99,8 @@ impl<'a> HeatOverlay<'a> {
     /// The color at a part, 0 to 1, of the scale.
     fn scale_color(&self, part: f32) -> Rgb {
         match self.heat {
-            Heat::Signed => self.colour(2.0 * part - 1.0, 0.5),
-            Heat::Positive => self.colour(part, 0.5),
+            Heat::Signed => self.color(2.0 * part - 1.0, 0.5),
+            Heat::Positive => self.color(part, 0.5),
         }
     }
 
@@ -135,18 +135,18 @@ impl<'a> HeatOverlay<'a> {
                 let line = |row: usize| mix(strengths[row * width + left], strengths[row * width + right], beside);
                 let value = mix(line(top), line(bottom), below);
                 let gray = grays[y / self.zoom * width + x / self.zoom];
-                pixels.extend(self.colour(value, gray));
+                pixels.extend(self.color(value, gray));
             }
         }
         Image::new(wide, high, 3, pixels)
     }
 
     /// The color of a value, over a gray of 0 to 1.
-    fn colour(&self, value: f32, gray: f32) -> Rgb {
+    fn color(&self, value: f32, gray: f32) -> Rgb {
         if value.is_nan() {
             return Colormap::NAN;
         }
-        let ([dark, light], colour, opacity) = match self.heat {
+        let ([dark, light], color, opacity) = match self.heat {
             // The middle of the map is nearly white: the color is taken from its outer parts, the opacity tells the rest.
             Heat::Signed => {
                 let outer = 0.5 + value.signum() * (0.28 + 0.17 * value.abs());
@@ -155,7 +155,7 @@ impl<'a> HeatOverlay<'a> {
             Heat::Positive => (DARK, Colormap::Inferno.rgb(0.3 + 0.68 * value), 0.92 * value.powf(0.8)),
         };
         let gray = 255.0 * mix(dark, light, gray);
-        colour.map(|byte| mix(gray, f32::from(byte), opacity).round() as u8)
+        color.map(|byte| mix(gray, f32::from(byte), opacity).round() as u8)
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_have_their_colours_and_zero_shows_the_image() {
+    fn signs_have_their_colors_and_zero_shows_the_image() {
         let image = gray(&[0, 255, 0, 255, 0]);
         let map = HeatOverlay::new(&image, &[0.0, 0.0, 2.0, -2.0, f32::NAN], Heat::Signed).render().unwrap();
         assert_eq!(map.pixel(0, 0), [158; 3]);

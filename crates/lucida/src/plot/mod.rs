@@ -59,12 +59,12 @@ fn check_size(what: &str, width: usize, height: usize) -> crate::Result<()> {
 }
 
 /// The relative luminance of WCAG 2: 0 for black, 1 for white.
-fn luminance(colour: Rgb) -> f64 {
+fn luminance(color: Rgb) -> f64 {
     let linear = |byte: u8| {
         let c = f64::from(byte) / 255.0;
         if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
     };
-    0.2126 * linear(colour[0]) + 0.7152 * linear(colour[1]) + 0.0722 * linear(colour[2])
+    0.2126 * linear(color[0]) + 0.7152 * linear(color[1]) + 0.0722 * linear(color[2])
 }
 
 /// The contrast ratio of WCAG 2, 1 to 21; text is readable from 4.5 up.

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_normalisation_as_documented() {
+    fn each_normalization_as_documented() {
         let nan = f32::NAN;
         assert_eq!(Normalize::None.apply(&[-1.0, 0.25, 2.0]), [0.0, 0.25, 1.0]);
         assert_eq!(Normalize::MinMax.apply(&[-1.0, 0.0, 3.0]), [0.0, 0.25, 1.0]);
@@ -225,9 +225,9 @@ mod tests {
         let first_bytes: Vec<_> = maps.unwrap().iter().map(|m| (m.pixel(0, 0)[0], m.pixel(1, 0)[0])).collect();
         assert_eq!(first_bytes, [(0, 4), (2, 6), (1, 5), (3, 7)]);
         let values: Vec<f32> = (0..12).map(|v| v as f32).collect();
-        let colour = kernel_maps(&values, [1, 2, 3, 2], Normalize::Range(0.0, 255.0), Scope::Each, Colormap::Gray);
-        let colour = colour.unwrap();
-        assert_eq!(colour.len(), 2);
-        assert_eq!(colour[1].pixels(), [1, 3, 5, 7, 9, 11]);
+        let color = kernel_maps(&values, [1, 2, 3, 2], Normalize::Range(0.0, 255.0), Scope::Each, Colormap::Gray);
+        let color = color.unwrap();
+        assert_eq!(color.len(), 2);
+        assert_eq!(color[1].pixels(), [1, 3, 5, 7, 9, 11]);
     }
 }

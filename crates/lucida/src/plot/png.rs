@@ -20,10 +20,10 @@ pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
     if w == 0 || h == 0 {
         return Err(refuse("it is empty".into()));
     }
-    let colour = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-        .write_image(image.pixels(), w, h, colour)
+        .write_image(image.pixels(), w, h, color)
         .map_err(|e| refuse(e.to_string()))?;
     Ok(bytes)
 }
@@ -41,10 +41,10 @@ pub fn jpeg_bytes(image: &Image) -> Result<Vec<u8>> {
     if w == 0 || h == 0 {
         return Err(refuse("it is empty".into()));
     }
-    let colour = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, 85)
-        .write_image(image.pixels(), w.into(), h.into(), colour)
+        .write_image(image.pixels(), w.into(), h.into(), color)
         .map_err(|e| refuse(e.to_string()))?;
     Ok(bytes)
 }

@@ -128,7 +128,7 @@ impl Scatter {
         let mut canvas = Canvas::new(width, height, BACKGROUND);
         let (left, top) = (PADDING, self.top());
         for (&(x, y), &class) in self.points.iter().zip(&self.classes) {
-            canvas.disc(((left + x) as f32, (top + y) as f32), RADIUS as f32, pale(self.colour(class)));
+            canvas.disc(((left + x) as f32, (top + y) as f32), RADIUS as f32, pale(self.color(class)));
         }
         for (index, image) in thumbnails {
             let small = self.small(*index, image)?;
@@ -146,8 +146,8 @@ impl Scatter {
         let room = (self.width() - 2.0 * PADDING) as f32;
         let title = elide(&self.title, TITLE, Weight::Bold, room);
         text(&title, TITLE, Weight::Bold, (PADDING as f32, PADDING as f32 + TITLE * ASCENT), &mut canvas);
-        for (name, colour, (x, y)) in self.legend() {
-            canvas.disc((x as f32, y as f32), 2.0 * RADIUS as f32, colour);
+        for (name, color, (x, y)) in self.legend() {
+            canvas.disc((x as f32, y as f32), 2.0 * RADIUS as f32, color);
             let at = (x as f32 + LABEL, y as f32 + LABEL * ASCENT / 2.0);
             text(&name, LABEL, Weight::Regular, at, &mut canvas);
         }
@@ -175,7 +175,7 @@ impl Scatter {
         );
         for (index, &(x, y)) in self.points.iter().enumerate() {
             let (x, y, name) = (left + x, top + y, self.name(index));
-            let fill = hex(pale(self.colour(self.classes[index])));
+            let fill = hex(pale(self.color(self.classes[index])));
             let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"{fill}\"><title>{name}</title></circle>"
@@ -192,8 +192,8 @@ impl Scatter {
                  href=\"data:image/png;base64,{data}\"><title>{name}</title></image>"
             );
         }
-        for (name, colour, (x, y)) in self.legend() {
-            let (fill, name, radius) = (hex(colour), escape(&name), 2.0 * RADIUS);
+        for (name, color, (x, y)) in self.legend() {
+            let (fill, name, radius) = (hex(color), escape(&name), 2.0 * RADIUS);
             let (tx, ty) = (x + f64::from(LABEL), y + f64::from(LABEL * ASCENT / 2.0));
             let _ = writeln!(
                 svg,
@@ -224,17 +224,17 @@ impl Scatter {
         let Some(&class) = self.classes.get(index) else {
             return Err(Error::argument(format!("a map of {} points has no point {index}", self.classes.len())));
         };
-        let colour = self.colour(class);
+        let color = self.color(class);
         let size = self.thumbnail_size();
         if is_ink_on_black(image) {
             let small = image.fit(size, size, Fit::Pad, Filter::Bilinear)?;
             let shade = |ink: u8, to: u8| (255 - u16::from(ink) * u16::from(255 - to) / 255) as u8;
-            let pixels = small.pixels().iter().flat_map(|&ink| colour.map(|to| shade(ink, to))).collect();
+            let pixels = small.pixels().iter().flat_map(|&ink| color.map(|to| shade(ink, to))).collect();
             return Image::new(size, size, 3, pixels);
         }
         let frame = if size > 24 { 2 } else { 1 };
         let inner = image.to_rgb().fit(size - 2 * frame, size - 2 * frame, Fit::Crop, Filter::Bilinear)?;
-        let mut framed = Image::filled(size, size, &colour);
+        let mut framed = Image::filled(size, size, &color);
         for y in 0..inner.height() {
             for x in 0..inner.width() {
                 framed.pixel_mut(x + frame, y + frame).copy_from_slice(inner.pixel(x, y));
@@ -275,7 +275,7 @@ impl Scatter {
             .iter()
             .take(NAMED)
             .enumerate()
-            .map(|(class, name)| (elide(name, LABEL, Weight::Regular, 240.0), self.colour(class), place(class)))
+            .map(|(class, name)| (elide(name, LABEL, Weight::Regular, 240.0), self.color(class), place(class)))
             .collect();
         if self.class_names.len() > NAMED {
             legend.push((format!("and {} more", self.class_names.len() - NAMED), BACKGROUND, place(NAMED)));
@@ -284,13 +284,13 @@ impl Scatter {
     }
 
     /// The color of a class: up to ten have strong ones, more are spread over the rainbow.
-    fn colour(&self, class: usize) -> Rgb {
+    fn color(&self, class: usize) -> Rgb {
         let count = self.class_names.len();
-        let colour = match colorous::CATEGORY10.get(class) {
-            Some(colour) if count <= 10 => *colour,
+        let color = match colorous::CATEGORY10.get(class) {
+            Some(color) if count <= 10 => *color,
             _ => colorous::SINEBOW.eval_rational(class, count),
         };
-        [colour.r, colour.g, colour.b]
+        [color.r, color.g, color.b]
     }
 }
 
@@ -312,8 +312,8 @@ fn is_ink_on_black(image: &Image) -> bool {
 }
 
 /// A color that stays behind another.
-fn pale(colour: Rgb) -> Rgb {
-    colour.map(|value| 255 - (255 - value) / 3)
+fn pale(color: Rgb) -> Rgb {
+    color.map(|value| 255 - (255 - value) / 3)
 }
 
 fn hex([r, g, b]: Rgb) -> String {

@@ -15,8 +15,8 @@ pub struct Canvas {
 
 impl Canvas {
     /// A canvas of one color.
-    pub fn filled(size: [usize; 2], colour: [f32; 3]) -> Self {
-        Self { size, values: colour.repeat(size[0] * size[1]) }
+    pub fn filled(size: [usize; 2], color: [f32; 3]) -> Self {
+        Self { size, values: color.repeat(size[0] * size[1]) }
     }
 
     /// The floats of an image.

@@ -35,7 +35,7 @@ pub use losses::variation::TotalVariation;
 pub use network::{Pooling, StyleNetwork};
 pub use optim::adam::Adam;
 pub use optim::lbfgs::Lbfgs;
-pub use pipeline::colors::ColorMode;
+pub use pipeline::colors::ColorSource;
 pub use pipeline::transfer::{StyleRequest, StyleResult, transfer};
 pub use preset::{InitialImage, Preset, StyleConfig, StyleOptimizer};
 pub use save::{Original, StyledImage};

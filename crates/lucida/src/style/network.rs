@@ -1,6 +1,6 @@
 //! The feature network, and its preprocessing of pixels.
 
-use crate::data::{Colour, Preprocessing};
+use crate::data::{ColorMode, Preprocessing};
 use crate::nn::Network;
 use crate::weights::Model;
 use crate::{Error, Result};
@@ -31,8 +31,8 @@ impl StyleNetwork {
         let preprocessing = model.preprocessing()?.clone();
         preprocessing.check()?;
         let shape = model.network.input_shape()?;
-        let takes_colour = matches!(shape.as_image(), Some([_, _, 3]));
-        if !takes_colour || preprocessing.colour == Colour::Grayscale || preprocessing.digit {
+        let takes_color = matches!(shape.as_image(), Some([_, _, 3]));
+        if !takes_color || preprocessing.color == ColorMode::Grayscale || preprocessing.digit {
             let name = model.network.name();
             return Err(Error::Unsupported(format!("network {name} takes {shape}; style needs one for color images")));
         }
@@ -99,7 +99,7 @@ impl StyleNetwork {
 
     /// For each channel of the input, that of the image.
     fn order(&self) -> [usize; 3] {
-        if self.preprocessing.colour == Colour::Bgr { [2, 1, 0] } else { [0, 1, 2] }
+        if self.preprocessing.color == ColorMode::Bgr { [2, 1, 0] } else { [0, 1, 2] }
     }
 }
 

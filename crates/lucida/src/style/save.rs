@@ -70,7 +70,7 @@ impl StyledImage<'_> {
             true => samples.iter().flat_map(|value| ((value * 257.0).round() as u16).to_ne_bytes()).collect(),
             false => samples.iter().map(|value| value.round() as u8).collect(),
         };
-        let colour = match (wide, opaque) {
+        let color = match (wide, opaque) {
             (false, true) => ExtendedColorType::Rgb8,
             (false, false) => ExtendedColorType::Rgba8,
             (true, true) => ExtendedColorType::Rgb16,
@@ -85,7 +85,7 @@ impl StyledImage<'_> {
                 if let Some(profile) = profile {
                     encoder.set_icc_profile(profile).map_err(|e| refused(e.to_string()))?;
                 }
-                encoder.write_image(&bytes, w, h, colour).map_err(|e| refused(e.to_string()))?;
+                encoder.write_image(&bytes, w, h, color).map_err(|e| refused(e.to_string()))?;
                 Ok(with_png_text(out, self.note))
             }
             FileKind::Jpeg => {
@@ -93,7 +93,7 @@ impl StyledImage<'_> {
                 if let Some(profile) = profile {
                     encoder.set_icc_profile(profile).map_err(|e| refused(e.to_string()))?;
                 }
-                encoder.write_image(&bytes, w, h, colour).map_err(|e| refused(e.to_string()))?;
+                encoder.write_image(&bytes, w, h, color).map_err(|e| refused(e.to_string()))?;
                 Ok(with_jpeg_comment(out, self.note))
             }
             FileKind::Tiff => {
@@ -112,8 +112,8 @@ impl StyledImage<'_> {
 
     /// Colors from 0 to 255, and the opacity after them.
     fn samples(&self, opaque: bool) -> Result<Vec<f32>> {
-        let colours = self.canvas.values.iter().map(|value| value.clamp(0.0, 255.0));
-        let Some(alpha) = self.alpha.filter(|_| !opaque) else { return Ok(colours.collect()) };
+        let colors = self.canvas.values.iter().map(|value| value.clamp(0.0, 255.0));
+        let Some(alpha) = self.alpha.filter(|_| !opaque) else { return Ok(colors.collect()) };
         let [height, width] = self.canvas.size;
         let alpha = alpha.resize(width, height, Filter::Bilinear)?;
         let mut samples = Vec::with_capacity(4 * width * height);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::Cpu;
 use crate::core::{Detail, Step};
-use crate::data::{Colour, Image, Preprocessing};
+use crate::data::{ColorMode, Image, Preprocessing};
 use crate::nn::layers::{ActivationKind, AveragePooling2D, Conv2D, Padding};
 use crate::nn::{Layer as NetworkLayer, Network};
 use crate::style::losses::objective::{Region, StyleTarget};
@@ -22,7 +22,7 @@ fn smooth(size: [usize; 2]) -> StyleNetwork {
     let layers: [NetworkLayer; 3] = [conv(6).into(), AveragePooling2D::default().into(), conv(9).into()];
     let network = Network::sequential("smooth", [size[0], size[1], 3], layers, 5).unwrap();
     let preprocessing =
-        Preprocessing { std: vec![0.3, 0.4, 0.5], ..Preprocessing::unit(size[0], size[1], Colour::Bgr) };
+        Preprocessing { std: vec![0.3, 0.4, 0.5], ..Preprocessing::unit(size[0], size[1], ColorMode::Bgr) };
     let model = Model { preprocessing: Some(preprocessing), ..Model::new(network) };
     StyleNetwork::new(model, Pooling::Max).unwrap()
 }
@@ -260,7 +260,8 @@ fn invalid_requests_are_refused() {
     let unknown = LossConfig { style: vec![LayerWeight::new("block5_conv1", 1.0)], ..config.loss.clone() };
     assert!(refused(&request(), &StyleConfig { loss: unknown, ..config.clone() }).contains("block5_conv1"));
     let poor = StyleConfig { memory: Some(1 << 20), ..config };
-    assert!(refused(&request(), &poor).contains("GB of memory, and may take 0.00 GB"));
+    let message = refused(&request(), &poor);
+    assert!(message.contains("MiB of memory, and may take 1.0 MiB"), "{message}");
 }
 
 /// How two canvases differ, on average.
@@ -296,8 +297,8 @@ fn the_edge_of_a_style_image_is_not_waves() {
 fn flat_areas_show_no_blocks() {
     let mut config = Preset::Best.config(&network(), Cpu::detect()).unwrap();
     (config.size, config.smallest, config.first_steps) = (96, None, 6);
-    for colours in [ColorMode::Luminance, ColorMode::Style] {
-        let request = StyleRequest { colours, content: Image::filled(96, 96, &[120, 140, 160]), ..request() };
+    for colors in [ColorSource::Luminance, ColorSource::Style] {
+        let request = StyleRequest { colors, content: Image::filled(96, 96, &[120, 140, 160]), ..request() };
         let made = transfer(&network(), &request, &config, &mut ()).unwrap().canvas;
         // Far from the border: a grid repeats itself with the stride of the deepest layer.
         let part = |left: usize| super::pipeline::colors::gray(&made.crop([32, left], [24, 24]));

@@ -162,7 +162,7 @@ impl<'a> Predictor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Colour, Preprocessing};
+    use crate::data::{ColorMode, Preprocessing};
     use crate::nn::Network;
     use crate::nn::layers::{ActivationKind, Dense, Flatten};
     use crate::weights::Task;
@@ -173,11 +173,11 @@ mod tests {
         let mut network = Network::sequential("small", [2, 2, 3], layers, 1).unwrap();
         network.weights_mut()[0].values_mut().fill(0.0);
         network.weights_mut()[1].values_mut().copy_from_slice(scores);
-        Model { preprocessing: Some(Preprocessing::unit(2, 2, Colour::Rgb)), task, ..Model::new(network) }
+        Model { preprocessing: Some(Preprocessing::unit(2, 2, ColorMode::Rgb)), task, ..Model::new(network) }
     }
 
     fn predicted(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Result<Predicted> {
-        let image = Image::new(5, 4, Colour::Rgb.channels(), vec![9; 60]).unwrap();
+        let image = Image::new(5, 4, ColorMode::Rgb.channels(), vec![9; 60]).unwrap();
         let model = model(scores, activation, task);
         let found = predict(&model, std::slice::from_ref(&image), Cpu::detect())?;
         assert_eq!(Predictor::of_one(&model, Cpu::detect())?.predict(&image)?, found[0]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use lucida::data::{Colour, Filter, Fit, Preprocessing};
+use lucida::data::{ColorMode, Filter, Fit, Preprocessing};
 use lucida::nn::Network;
 use lucida::nn::applications::{self, Options};
 use lucida::train::{Head, Transfer, TransferModel, continue_training, end_of_features, end_of_frozen};
@@ -122,7 +122,7 @@ impl Source {
 fn with_preprocessing(mut base: Model, arguments: &TrainFolder) -> Result<Model> {
     let shape = base.network.input_shape()?.as_image();
     let [_, _, channels] = shape.context("the network does not take images")?;
-    Colour::of_channels(channels)?;
+    ColorMode::of_channels(channels)?;
     if arguments.channels.is_some_and(|request| usize::from(request) != channels) {
         return Err(Usage(format!("--channels is for networks trained from scratch; this one takes {channels}")).into());
     }

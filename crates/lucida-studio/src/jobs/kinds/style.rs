@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lucida::Error;
 use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Image;
-use lucida::style::{ColorMode, Preset, StyleNetwork, StyleRequest as Painting, choose_network, transfer};
+use lucida::style::{ColorSource, Preset, StyleNetwork, StyleRequest as Painting, choose_network, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ impl Work for Painter {
         settings.seed = request.seed;
         let mut painting = Painting::new(content, styles);
         if request.own_colours {
-            painting.colours = ColorMode::Luminance;
+            painting.colors = ColorSource::Luminance;
         }
         let mut shown: Option<Instant> = None;
         let mut number = 0;

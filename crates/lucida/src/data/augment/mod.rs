@@ -13,7 +13,7 @@
 //! else: any number of threads gives the same batches, and so does a training that goes on after an interruption.
 
 mod affine;
-mod colour;
+mod color;
 mod mix;
 mod parse;
 mod rand_augment;

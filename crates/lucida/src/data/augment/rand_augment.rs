@@ -4,7 +4,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{Affine, FillMode, colour};
+use super::{Affine, FillMode, color};
 use crate::data::random::{below, unit};
 
 /// Operations in a row.
@@ -42,14 +42,14 @@ pub(super) fn rand_augment(
             continue;
         }
         match kind {
-            6 => colour::brighten(&mut values, factor),
-            7 => colour::saturate(&mut values, channels, factor),
-            8 => colour::contrast(&mut values, channels, factor),
-            9 => colour::sharpen(&mut values, shape, factor),
-            10 => colour::posterize(&mut values, 8 - (4.0 * MAGNITUDE).round() as u32),
-            11 => colour::solarize(&mut values, (255.0 * (1.0 - MAGNITUDE)) as f32),
-            12 => colour::stretch(&mut values, channels),
-            13 => colour::equalize(&mut values, channels),
+            6 => color::brighten(&mut values, factor),
+            7 => color::saturate(&mut values, channels, factor),
+            8 => color::contrast(&mut values, channels, factor),
+            9 => color::sharpen(&mut values, shape, factor),
+            10 => color::posterize(&mut values, 8 - (4.0 * MAGNITUDE).round() as u32),
+            11 => color::solarize(&mut values, (255.0 * (1.0 - MAGNITUDE)) as f32),
+            12 => color::stretch(&mut values, channels),
+            13 => color::equalize(&mut values, channels),
             // The first is to leave it as it is.
             _ => {}
         }

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::rand_augment::rand_augment;
-use super::{Affine, Augment, colour};
+use super::{Affine, Augment, color};
 use crate::data::random::unit;
 
 impl Augment {
@@ -16,7 +16,7 @@ impl Augment {
             values = map.apply(&values, shape, self.fill, self.fill_value as f32);
         }
         if self.channel_shift > 0.0 {
-            colour::shift(&mut values, either_way(self.channel_shift, generator) as f32);
+            color::shift(&mut values, either_way(self.channel_shift, generator) as f32);
         }
         if self.horizontal_flip && unit(generator) < 0.5 {
             for row in values.chunks_exact_mut(width * channels) {
@@ -27,16 +27,16 @@ impl Augment {
             flip(&mut values, width * channels);
         }
         if self.brightness != [1.0; 2] {
-            colour::brighten(&mut values, between(self.brightness, generator) as f32);
+            color::brighten(&mut values, between(self.brightness, generator) as f32);
         }
         if self.jitter > 0.0 {
             let range = [1.0 - self.jitter, 1.0 + self.jitter];
-            colour::brighten(&mut values, between(range, generator) as f32);
-            colour::contrast(&mut values, channels, between(range, generator) as f32);
-            colour::saturate(&mut values, channels, between(range, generator) as f32);
+            color::brighten(&mut values, between(range, generator) as f32);
+            color::contrast(&mut values, channels, between(range, generator) as f32);
+            color::saturate(&mut values, channels, between(range, generator) as f32);
         }
         if self.hue > 0.0 {
-            colour::turn_hue(&mut values, channels, either_way(self.hue, generator) as f32);
+            color::turn_hue(&mut values, channels, either_way(self.hue, generator) as f32);
         }
         if self.auto {
             values = rand_augment(values, shape, (self.fill, self.fill_value as f32), generator);

@@ -1,7 +1,7 @@
 //! A sheet of examples: what the network is shown of each image.
 
 use super::{Augment, Augmented};
-use crate::data::{Colour, Dataset, Image, LabelledImages, Preprocessing};
+use crate::data::{ColorMode, Dataset, Image, LabelledImages, Preprocessing};
 use crate::{Error, Result};
 
 impl Augment {
@@ -14,8 +14,8 @@ impl Augment {
             return Err(Error::argument("there is no image to augment"));
         }
         let channels = images.iter().map(Image::channels).max().unwrap_or(3);
-        let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
-        let preprocessing = Preprocessing::unit(size, size, colour);
+        let color = if channels == 1 { ColorMode::Grayscale } else { ColorMode::Rgb };
+        let preprocessing = Preprocessing::unit(size, size, color);
         let mut pixels = Vec::with_capacity(images.len() * size * size * channels);
         for image in images {
             pixels.extend(preprocessing.fitted(image)?.pixels());

@@ -2,7 +2,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::data::random::{Purpose, generator};
-use crate::data::{Colour, Dataset, Image, LabelledImages, Loader, Preprocessing};
+use crate::data::{ColorMode, Dataset, Image, LabelledImages, Loader, Preprocessing};
 
 fn draws() -> ChaCha8Rng {
     generator(7, Purpose::Augment, 1)
@@ -96,15 +96,15 @@ fn a_part_is_seen_at_the_size_of_the_whole() {
 }
 
 #[test]
-fn colours() {
+fn colors() {
     let mut values = vec![10.0, 100.0, 200.0, 250.0];
-    colour::shift(&mut values, 60.0);
+    color::shift(&mut values, 60.0);
     assert_eq!(values, [70.0, 160.0, 250.0, 250.0]);
-    colour::brighten(&mut values, 2.0);
+    color::brighten(&mut values, 2.0);
     assert_eq!(values, [140.0, 255.0, 255.0, 255.0]);
     let turned = |by: f32| {
         let mut red = vec![200.0, 50.0, 50.0];
-        colour::turn_hue(&mut red, 3, by);
+        color::turn_hue(&mut red, 3, by);
         red
     };
     assert_eq!(turned(0.0), [200.0, 50.0, 50.0]);
@@ -114,22 +114,22 @@ fn colours() {
         assert!(turned(by).iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.01), "{by}: {:?}", turned(by));
     }
     let mut gray = vec![30.0, 90.0];
-    colour::contrast(&mut gray, 1, 0.5);
+    color::contrast(&mut gray, 1, 0.5);
     assert_eq!(gray, [45.0, 75.0]);
-    colour::posterize(&mut gray, 3);
+    color::posterize(&mut gray, 3);
     assert_eq!(gray, [32.0, 64.0]);
-    colour::solarize(&mut gray, 64.0);
+    color::solarize(&mut gray, 64.0);
     assert_eq!(gray, [32.0, 191.0]);
-    colour::stretch(&mut gray, 1);
+    color::stretch(&mut gray, 1);
     assert_eq!(gray, [0.0, 255.0]);
     let mut ramp: Vec<f32> = (0..2560).map(|i| 100.0 + (i / 512) as f32).collect();
-    colour::equalize(&mut ramp, 1);
+    color::equalize(&mut ramp, 1);
     let levels: Vec<f32> = ramp.iter().step_by(512).copied().collect();
     assert!(levels.windows(2).all(|pair| pair[1] - pair[0] > 50.0), "{levels:?}");
     let mut flat = vec![5.0; 27];
-    colour::sharpen(&mut flat, [3, 3, 3], 1.9);
-    colour::equalize(&mut flat, 3);
-    colour::stretch(&mut flat, 3);
+    color::sharpen(&mut flat, [3, 3, 3], 1.9);
+    color::equalize(&mut flat, 3);
+    color::stretch(&mut flat, 3);
     assert!(flat.iter().all(|value| (value - 5.0).abs() < 1e-4));
 }
 
@@ -182,7 +182,7 @@ fn shares_of_mixed_images_are_drawn_from_the_beta_distribution() {
 #[test]
 fn mixed_images_say_what_is_in_them() {
     let set = images();
-    let preprocessing = Preprocessing { divisor: 1.0, ..Preprocessing::unit(6, 8, Colour::Rgb) };
+    let preprocessing = Preprocessing { divisor: 1.0, ..Preprocessing::unit(6, 8, ColorMode::Rgb) };
     for text in ["mixup=1", "cutmix=1", "mixup=1,cutmix=1"] {
         let augmented = Augmented::new(&set, parse(text), 5).unwrap();
         let mut out = vec![0.0; 6 * 8 * 3];
@@ -267,8 +267,8 @@ fn everything_at_once_on_images_of_any_size() {
         for channels in [1, 3] {
             let pixels = Image::filled(width, height, &[0, 130, 255][..channels]).pixels().repeat(2);
             let set = LabelledImages::new([height, width, channels], pixels, vec![0, 0], vec!["x".into()]).unwrap();
-            let colour = if channels == 1 { Colour::Grayscale } else { Colour::Rgb };
-            let preprocessing = Preprocessing::unit(height, width, colour);
+            let color = if channels == 1 { ColorMode::Grayscale } else { ColorMode::Rgb };
+            let preprocessing = Preprocessing::unit(height, width, color);
             let augmented = Augmented::new(&set, augment.clone(), 3).unwrap();
             for epoch in 0..200 {
                 let mut out = vec![0.0; height * width * channels];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Colour, Filter, Fit};
+use crate::data::{ColorMode, Filter, Fit};
 
 /// Three images of 2x2, whose pixels count up.
 fn small() -> LabelledImages {
@@ -22,7 +22,7 @@ fn images_must_agree_with_their_labels() {
 #[test]
 fn a_batch_is_filled_in_the_order_asked_for() {
     let set = small();
-    let preprocessing = Preprocessing { divisor: 1.0, ..Preprocessing::unit(2, 2, Colour::Grayscale) };
+    let preprocessing = Preprocessing { divisor: 1.0, ..Preprocessing::unit(2, 2, ColorMode::Grayscale) };
     let (mut images, mut labels) = (vec![-1.0; 8], vec![9; 2]);
     set.fill_batch(&[2, 1], &preprocessing, &mut images, &mut labels).unwrap();
     assert_eq!(images, [8.0, 9.0, 10.0, 11.0, 4.0, 5.0, 6.0, 7.0]);
@@ -34,11 +34,11 @@ fn a_batch_is_filled_in_the_order_asked_for() {
 
 #[test]
 fn the_short_way_and_the_long_way_give_the_same() {
-    let colours: Vec<u8> = (0..2 * 3 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
-    let set = LabelledImages::new([4, 3, 3], colours, vec![0, 0], vec!["x".into()]).unwrap();
-    for colour in [Colour::Grayscale, Colour::Rgb, Colour::Bgr] {
+    let colors: Vec<u8> = (0..2 * 3 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
+    let set = LabelledImages::new([4, 3, 3], colors, vec![0, 0], vec!["x".into()]).unwrap();
+    for color in [ColorMode::Grayscale, ColorMode::Rgb, ColorMode::Bgr] {
         for (height, width) in [(4, 3), (8, 8)] {
-            let preprocessing = Preprocessing::unit(height, width, colour).with_fit(Fit::Pad, Filter::Bicubic);
+            let preprocessing = Preprocessing::unit(height, width, color).with_fit(Fit::Pad, Filter::Bicubic);
             let len = preprocessing.output_shape().iter().product();
             let (mut short, mut long) = (vec![0.0; len], vec![1.0; len]);
             set.fill(1, &preprocessing, &mut short).unwrap();
@@ -67,7 +67,7 @@ fn a_subset_has_its_own_order() {
     assert_eq!((subset.len(), subset.labels()), (3, vec![1, 1, 1]));
     assert_eq!(subset.image(0).unwrap(), set.image(2).unwrap());
     assert_eq!(subset.class_names(), set.class_names());
-    let preprocessing = Preprocessing::unit(2, 2, Colour::Grayscale);
+    let preprocessing = Preprocessing::unit(2, 2, ColorMode::Grayscale);
     let (mut images, mut labels) = (vec![0.0; 8], vec![0; 2]);
     subset.fill_batch(&[1, 2], &preprocessing, &mut images, &mut labels).unwrap();
     assert_eq!(images[..4], [0.0, 1.0 / 255.0, 2.0 / 255.0, 3.0 / 255.0]);

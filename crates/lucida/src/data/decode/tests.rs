@@ -116,8 +116,8 @@ fn sixteen_bits_are_rounded_to_eight() {
     let gray = ImageBuffer::<Luma<u16>, _>::from_raw(4, 1, vec![0, 65535, 257 * 77 + 128, 257 * 77 + 129]).unwrap();
     let image = decoded(&encoded(gray, ImageFormat::Png)).unwrap();
     assert_eq!((image.channels(), image.pixels()), (1, &[0, 255, 77, 78][..]));
-    let colour = ImageBuffer::<Rgb<u16>, _>::from_raw(1, 1, vec![257 * 3, 257 * 200, 257 * 9]).unwrap();
-    assert_eq!(decoded(&encoded(colour, ImageFormat::Png)).unwrap().pixels(), [3, 200, 9]);
+    let color = ImageBuffer::<Rgb<u16>, _>::from_raw(1, 1, vec![257 * 3, 257 * 200, 257 * 9]).unwrap();
+    assert_eq!(decoded(&encoded(color, ImageFormat::Png)).unwrap().pixels(), [3, 200, 9]);
     let clear = ImageBuffer::<Rgba<u16>, _>::from_raw(1, 1, vec![0, 65535, 0, 32768]).unwrap();
     assert_eq!(decoded(&encoded(clear, ImageFormat::Png)).unwrap().pixels(), [127, 255, 127]);
 }
@@ -166,7 +166,7 @@ fn every_format_is_read_whatever_its_name() {
 
 #[test]
 fn the_first_frame_of_an_animation_is_shown() {
-    let frame = |colour| Frame::new(RgbaImage::from_pixel(5, 4, Rgba(colour)));
+    let frame = |color| Frame::new(RgbaImage::from_pixel(5, 4, Rgba(color)));
     let mut bytes = Vec::new();
     GifEncoder::new(&mut bytes).encode_frames([frame([9, 90, 200, 255]), frame([255, 0, 0, 255])]).unwrap();
     assert_eq!(decoded(&bytes).unwrap(), Image::filled(5, 4, &[9, 90, 200]));

@@ -36,7 +36,7 @@ fn centre_of_mass(image: &Image) -> (f64, f64) {
 #[test]
 fn a_big_black_seven_on_white_becomes_one_of_mnist() {
     let drawing = seven(150, 20, 160, (400, 300), &[0, 0, 0], &[255, 255, 255]);
-    let digit = normalise_digit(&drawing).unwrap();
+    let digit = normalize_digit(&drawing).unwrap();
     assert_eq!((digit.width(), digit.height(), digit.channels()), (28, 28, 1));
     let [_, _, width, height] = ink_box(&digit).unwrap();
     assert_eq!((width, height), (15, 20));
@@ -53,19 +53,19 @@ fn a_big_black_seven_on_white_becomes_one_of_mnist() {
 
 #[test]
 fn neither_ink_nor_paper_nor_place_nor_size_matter() {
-    let reference = normalise_digit(&seven(20, 30, 160, (200, 240), &[0], &[255])).unwrap();
+    let reference = normalize_digit(&seven(20, 30, 160, (200, 240), &[0], &[255])).unwrap();
     let others = [
         seven(200, 100, 160, (400, 300), &[255], &[0]),
         seven(20, 30, 160, (300, 300), &[20, 40, 90], &[240, 235, 220]),
         seven(3, 3, 160, (128, 170), &[130], &[60]),
     ];
     for other in &others {
-        let digit = normalise_digit(other).unwrap();
+        let digit = normalize_digit(other).unwrap();
         for (got, expected) in digit.pixels().iter().zip(reference.pixels()) {
             assert!(got.abs_diff(*expected) <= 3, "{got} {expected}");
         }
     }
-    let small = normalise_digit(&seven(5, 5, 48, (64, 64), &[0], &[255])).unwrap();
+    let small = normalize_digit(&seven(5, 5, 48, (64, 64), &[0], &[255])).unwrap();
     let difference = distance(small.pixels(), reference.pixels());
     assert!(difference / 784 < 4, "{difference}");
 }
@@ -78,7 +78,7 @@ fn the_grain_of_the_paper_is_not_ink() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         *value = value.saturating_add((state >> 28) as u8);
     }
-    let digit = normalise_digit(&photo).unwrap();
+    let digit = normalize_digit(&photo).unwrap();
     let [_, _, width, height] = ink_box(&digit).unwrap();
     assert_eq!((width, height), (15, 20));
     assert_eq!(digit.pixel(0, 0), [0]);
@@ -89,10 +89,10 @@ fn a_image_of_28x28_is_taken_as_it_is() {
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..200 {
         let image = digits.image(index).unwrap();
-        assert_eq!(normalise_digit(&image).unwrap(), image);
+        assert_eq!(normalize_digit(&image).unwrap(), image);
         let mut inverted = image.clone();
         inverted.pixels_mut().iter_mut().for_each(|value| *value = 255 - *value);
-        assert_eq!(normalise_digit(&inverted).unwrap(), image);
+        assert_eq!(normalize_digit(&inverted).unwrap(), image);
     }
 }
 
@@ -110,7 +110,7 @@ fn an_enlarged_digit_of_mnist_comes_back() {
         y_total += y;
         let mut large = original.resize(280, 280, Filter::Bicubic).unwrap().pad(400, 350, 10, 60).unwrap();
         large.pixels_mut().iter_mut().for_each(|value| *value = if *value > 127 { 0 } else { 255 });
-        let back = normalise_digit(&large).unwrap();
+        let back = normalize_digit(&large).unwrap();
         difference += distance(back.pixels(), original.pixels());
         moved += distance(&original.pixels()[1..], original.pixels());
         ink += original.pixels().iter().map(|&value| u64::from(value)).sum::<u64>();
@@ -129,23 +129,23 @@ fn a_blank_or_tiny_image_gives_a_black_image() {
         Image::filled(1, 1, &[128]),
         Image::filled(2, 300, &[90]),
     ] {
-        assert_eq!(normalise_digit(&image).unwrap(), Image::filled(28, 28, &[0]));
+        assert_eq!(normalize_digit(&image).unwrap(), Image::filled(28, 28, &[0]));
     }
-    let empty = normalise_digit(&Image::new(0, 7, 1, vec![]).unwrap()).unwrap();
+    let empty = normalize_digit(&Image::new(0, 7, 1, vec![]).unwrap()).unwrap();
     assert_eq!(empty, Image::filled(28, 28, &[0]));
     // One stroke, as thin as can be.
     let mut stroke = Image::filled(500, 40, &[255]);
     for x in 5..495 {
         stroke.pixel_mut(x, 20)[0] = 0;
     }
-    let digit = normalise_digit(&stroke).unwrap();
+    let digit = normalize_digit(&stroke).unwrap();
     assert_eq!(ink_box(&digit).unwrap()[2..], [20, 1]);
 }
 
 /// Dust and the edge of the sheet are left out, the bar of a five that is not joined is kept.
 #[test]
 fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
-    let reference = normalise_digit(&seven(100, 60, 100, (300, 220), &[30], &[230])).unwrap();
+    let reference = normalize_digit(&seven(100, 60, 100, (300, 220), &[30], &[230])).unwrap();
     let mut photo = seven(100, 60, 100, (300, 220), &[30], &[230]);
     for (x, y) in [(20, 30), (21, 30), (20, 31), (270, 200), (271, 201), (150, 5)] {
         photo.pixel_mut(x, y)[0] = 40;
@@ -155,7 +155,7 @@ fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
             photo.pixel_mut(x, y)[0] = 60;
         }
     }
-    assert!(distance(normalise_digit(&photo).unwrap().pixels(), reference.pixels()) < 784);
+    assert!(distance(normalize_digit(&photo).unwrap().pixels(), reference.pixels()) < 784);
     let mut in_two = Image::filled(200, 200, &[230]);
     for y in 60..150 {
         for x in 60..72 {
@@ -167,6 +167,6 @@ fn specks_and_the_edge_of_the_sheet_are_not_the_digit() {
             in_two.pixel_mut(x, y)[0] = 30;
         }
     }
-    let [_, _, width, height] = ink_box(&normalise_digit(&in_two).unwrap()).unwrap();
+    let [_, _, width, height] = ink_box(&normalize_digit(&in_two).unwrap()).unwrap();
     assert_eq!((width, height), (11, 20));
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::core::Step;
-use crate::data::{Colour, Dataset, Image};
+use crate::data::{ColorMode, Dataset, Image};
 
 /// An image file of one color.
-fn put(folder: &Path, name: &str, colour: [u8; 3]) {
+fn put(folder: &Path, name: &str, color: [u8; 3]) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    Image::filled(8, 6, &colour).save_png(&path).unwrap();
+    Image::filled(8, 6, &color).save_png(&path).unwrap();
 }
 
 /// `classes` folders `a`, `b`, ... of `count` images each, all different.
@@ -377,7 +377,7 @@ fn kept_images_are_the_same_as_decoded_ones() {
         fs::create_dir_all(root.path().join("a")).unwrap();
         Image::new(20, 30, 3, pixels).unwrap().save_png(&root.path().join(format!("a/{index}.png"))).unwrap();
     }
-    for preprocessing in [Preprocessing::vgg().with_size(9, 12), Preprocessing::unit(9, 12, Colour::Grayscale)] {
+    for preprocessing in [Preprocessing::vgg().with_size(9, 12), Preprocessing::unit(9, 12, ColorMode::Grayscale)] {
         let len = preprocessing.output_shape().iter().product::<usize>();
         let set = |bytes| Folder::builder(root.path()).keep(&preprocessing, bytes).open_set().unwrap().0;
         let (none, some, all) = (set(0), set(2 * len as u64), set(1 << 20));

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Colour, Fit, Preprocessing};
+use super::{ColorMode, Fit, Preprocessing};
 use crate::nn::applications::PixelFormat;
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ impl PixelFormat {
     /// # Errors
     /// [`Error::Argument`] when there is no such format for this number of channels.
     pub fn preprocessing(self, [height, width, channels]: [usize; 3]) -> Result<Preprocessing> {
-        let color = Preprocessing::unit(height, width, Colour::Rgb);
+        let color = Preprocessing::unit(height, width, ColorMode::Rgb);
         let format = match self {
             Self::Unit => color,
             Self::Digit => Preprocessing { digit: true, ..color },
@@ -56,7 +56,7 @@ pub struct PreprocessingChoice {
     format: Option<PixelFormat>,
     mean: Vec<f32>,
     std: Vec<f32>,
-    colour: Option<Colour>,
+    color: Option<ColorMode>,
     fit: Option<Fit>,
     digit: bool,
 }
@@ -90,9 +90,9 @@ impl FromStr for PreprocessingChoice {
 impl PreprocessingChoice {
     fn word(&mut self, word: &str) -> Result<()> {
         let taken = match word {
-            "rgb" => self.colour.replace(Colour::Rgb).is_some(),
-            "bgr" => self.colour.replace(Colour::Bgr).is_some(),
-            "gray" => self.colour.replace(Colour::Grayscale).is_some(),
+            "rgb" => self.color.replace(ColorMode::Rgb).is_some(),
+            "bgr" => self.color.replace(ColorMode::Bgr).is_some(),
+            "gray" => self.color.replace(ColorMode::Grayscale).is_some(),
             "stretch" => self.fit.replace(Fit::Stretch).is_some(),
             "crop" => self.fit.replace(Fit::Crop).is_some(),
             "pad" => self.fit.replace(Fit::Pad).is_some(),
@@ -134,7 +134,7 @@ impl PreprocessingChoice {
     /// [`Error::Argument`] when it does not fit the number of channels.
     pub fn apply(&self, base: Preprocessing) -> Result<Preprocessing> {
         let Preprocessing { fit, filter, .. } = base;
-        let channels = base.colour.channels();
+        let channels = base.color.channels();
         let mut changed = match self.format {
             Some(format) => {
                 let [height, width, _] = base.output_shape();
@@ -142,18 +142,18 @@ impl PreprocessingChoice {
             }
             None => base,
         };
-        if let Some(colour) = self.colour {
-            if colour.channels() != channels {
-                let said = if colour == Colour::Grayscale { "gray" } else { "rgb and bgr" };
+        if let Some(color) = self.color {
+            if color.channels() != channels {
+                let said = if color == ColorMode::Grayscale { "gray" } else { "rgb and bgr" };
                 return Err(Error::argument(format!(
                     "preprocessing: the network takes {channels} channel(s), which {said} does not have"
                 )));
             }
-            if colour != changed.colour {
+            if color != changed.color {
                 // The constants of a known format follow their channels.
                 changed.mean.reverse();
                 changed.std.reverse();
-                changed.colour = colour;
+                changed.color = color;
             }
         }
         if !self.mean.is_empty() || !self.std.is_empty() {
@@ -197,7 +197,7 @@ fn per_channel(values: &[f32], default: f32, channels: usize) -> Result<Vec<f32>
 /// saying.
 impl fmt::Display for Preprocessing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let channels = self.colour.channels();
+        let channels = self.color.channels();
         let numbers = |other: &Self| (other.divisor, other.mean.clone(), other.std.clone());
         let names = [
             ("unit", PixelFormat::Unit),
@@ -210,10 +210,10 @@ impl fmt::Display for Preprocessing {
             let usual = format.preprocessing([self.height, self.width, channels]);
             usual.is_ok_and(|usual| {
                 numbers(&usual) == numbers(self)
-                    && (channels == 1 || *format != PixelFormat::Caffe || usual.colour == self.colour)
+                    && (channels == 1 || *format != PixelFormat::Caffe || usual.color == self.color)
             })
         });
-        let usual_colour = if known.is_some_and(|(name, _)| name == "caffe") { Colour::Bgr } else { Colour::Rgb };
+        let usual_color = if known.is_some_and(|(name, _)| name == "caffe") { ColorMode::Bgr } else { ColorMode::Rgb };
         match known {
             Some((name, _)) => f.write_str(name)?,
             None => {
@@ -225,8 +225,8 @@ impl fmt::Display for Preprocessing {
                 write!(f, "{unit},mean={},std={}", list(&times(&self.mean)), list(&times(&self.std)))?;
             }
         }
-        if channels == 3 && self.colour != usual_colour {
-            f.write_str(if self.colour == Colour::Bgr { ",bgr" } else { ",rgb" })?;
+        if channels == 3 && self.color != usual_color {
+            f.write_str(if self.color == ColorMode::Bgr { ",bgr" } else { ",rgb" })?;
         }
         f.write_str(match self.fit {
             Fit::Stretch => "",
@@ -240,10 +240,10 @@ impl fmt::Display for Preprocessing {
 impl Preprocessing {
     /// One line for people: `224x224 RGB, values from 0 to 1`.
     pub fn describe(&self) -> String {
-        let colour = match self.colour {
-            Colour::Grayscale => "gray",
-            Colour::Rgb => "RGB",
-            Colour::Bgr => "BGR",
+        let color = match self.color {
+            ColorMode::Grayscale => "gray",
+            ColorMode::Rgb => "RGB",
+            ColorMode::Bgr => "BGR",
         };
         let [low, high] = self.range();
         let same = |values: &[f32]| values.iter().all(|&value| value == values[0]);
@@ -258,7 +258,7 @@ impl Preprocessing {
             Fit::Pad => ", padded",
         };
         let digit = if self.digit { ", a digit centered and scaled as MNIST's are" } else { "" };
-        format!("{}x{} {colour}, {values}{fit}{digit}", self.height, self.width)
+        format!("{}x{} {color}, {values}{fit}{digit}", self.height, self.width)
     }
 
     /// What 0 and 255 become, the least and the greatest over the channels.
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     fn base() -> Preprocessing {
-        Preprocessing::unit(8, 6, Colour::Rgb)
+        Preprocessing::unit(8, 6, ColorMode::Rgb)
     }
 
     fn chosen(text: &str) -> Preprocessing {
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(chosen("torch"), Preprocessing::torchvision(8).with_size(8, 6));
         assert_eq!(chosen("raw"), Preprocessing { divisor: 1.0, ..base() });
         assert_eq!(chosen("crop"), Preprocessing { fit: Fit::Crop, ..base() });
-        assert_eq!(chosen("unit, bgr, pad"), Preprocessing { colour: Colour::Bgr, fit: Fit::Pad, ..base() });
+        assert_eq!(chosen("unit, bgr, pad"), Preprocessing { color: ColorMode::Bgr, fit: Fit::Pad, ..base() });
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn constants_follow_their_channels() {
         let rgb = chosen("caffe,rgb");
-        assert_eq!((rgb.mean, rgb.colour), (vec![123.68, 116.779, 103.939], Colour::Rgb));
+        assert_eq!((rgb.mean, rgb.color), (vec![123.68, 116.779, 103.939], ColorMode::Rgb));
         let bgr = chosen("torch,bgr");
         assert_eq!((bgr.mean[0], bgr.std[0]), (0.406, 0.225));
     }
@@ -334,7 +334,7 @@ mod tests {
             assert_eq!(chosen(&first.to_string()), first, "{text}: {first}");
         }
         assert_eq!(chosen("torch,crop").to_string(), "torch,crop");
-        let gray = Preprocessing::unit(4, 4, Colour::Grayscale);
+        let gray = Preprocessing::unit(4, 4, ColorMode::Grayscale);
         assert_eq!(gray.to_string(), "unit");
         let digit = Preprocessing::mnist();
         assert_eq!(digit.to_string(), "unit,digit");
@@ -358,7 +358,7 @@ mod tests {
             let error = text.parse::<PreprocessingChoice>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
-        let gray = Preprocessing::unit(4, 4, Colour::Grayscale);
+        let gray = Preprocessing::unit(4, 4, ColorMode::Grayscale);
         for text in ["caffe", "bgr", "mean=1,2,3"] {
             assert!(text.parse::<PreprocessingChoice>().unwrap().apply(gray.clone()).is_err(), "{text}");
         }

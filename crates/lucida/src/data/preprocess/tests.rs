@@ -6,14 +6,14 @@ fn presets() -> [Preprocessing; 5] {
         Preprocessing::vgg(),
         Preprocessing::inception(299),
         Preprocessing::torchvision(224),
-        Preprocessing::unit(5, 7, Colour::Grayscale),
+        Preprocessing::unit(5, 7, ColorMode::Grayscale),
     ]
 }
 
 /// What becomes of one pixel, whatever the size.
 fn pixel(preprocessing: &Preprocessing, rgb: [u8; 3]) -> Vec<f32> {
     let preprocessing = preprocessing.clone().with_size(1, 1);
-    let mut out = vec![f32::NAN; preprocessing.colour.channels()];
+    let mut out = vec![f32::NAN; preprocessing.color.channels()];
     preprocessing.apply(&Image::filled(1, 1, &rgb), &mut out).unwrap();
     out
 }
@@ -21,7 +21,7 @@ fn pixel(preprocessing: &Preprocessing, rgb: [u8; 3]) -> Vec<f32> {
 #[test]
 fn each_preset_computes_what_its_networks_were_trained_with() {
     let rgb = [10, 100, 250];
-    let unit = Preprocessing::unit(1, 1, Colour::Rgb);
+    let unit = Preprocessing::unit(1, 1, ColorMode::Rgb);
     assert_eq!(pixel(&unit, rgb), [10.0 / 255.0, 100.0 / 255.0, 250.0 / 255.0]);
     assert_eq!(pixel(&Preprocessing::vgg(), rgb), [250.0 - 103.939, 100.0 - 116.779, 10.0 - 123.68]);
     assert_eq!(pixel(&Preprocessing::inception(8), [0, 255, 51]), [-1.0, 1.0, 51.0 / 127.5 - 1.0]);
@@ -35,13 +35,13 @@ fn each_preset_computes_what_its_networks_were_trained_with() {
 }
 
 #[test]
-fn colour_and_size_are_adapted() {
-    let gray = Preprocessing::unit(2, 2, Colour::Grayscale);
+fn color_and_size_are_adapted() {
+    let gray = Preprocessing::unit(2, 2, ColorMode::Grayscale);
     let mut out = [0.0; 4];
     gray.apply(&Image::filled(9, 5, &[255, 0, 0]), &mut out).unwrap();
     assert_eq!(out, [76.0 / 255.0; 4]);
     let mut out = [0.0; 12];
-    Preprocessing::unit(2, 2, Colour::Bgr).apply(&Image::filled(2, 2, &[51]), &mut out).unwrap();
+    Preprocessing::unit(2, 2, ColorMode::Bgr).apply(&Image::filled(2, 2, &[51]), &mut out).unwrap();
     assert_eq!(out, [0.2; 12]);
     let error = gray.apply(&Image::filled(2, 2, &[1]), &mut out).unwrap_err();
     assert_eq!(error.to_string(), "the output has 12 values, expected 4 (2 x 2 x 1)");
@@ -56,10 +56,10 @@ fn the_input_can_be_shown_again() {
         let preprocessing = Preprocessing { digit: false, ..preprocessing }.with_size(4, 6);
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&image, &mut input).unwrap();
-        let expected = if preprocessing.colour == Colour::Grayscale { image.to_gray() } else { image.clone() };
+        let expected = if preprocessing.color == ColorMode::Grayscale { image.to_gray() } else { image.clone() };
         assert_eq!(preprocessing.to_image(&input).unwrap(), expected, "{preprocessing:?}");
     }
-    let unit = Preprocessing::unit(1, 4, Colour::Grayscale);
+    let unit = Preprocessing::unit(1, 4, ColorMode::Grayscale);
     assert_eq!(unit.to_image(&[-3.0, 7.0, f32::NAN, f32::INFINITY]).unwrap().pixels(), [0, 255, 0, 255]);
     assert!(unit.to_image(&[0.0; 3]).is_err());
 }

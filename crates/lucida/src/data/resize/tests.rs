@@ -8,7 +8,7 @@ fn ramp(width: usize, height: usize) -> Image {
 }
 
 #[test]
-fn one_colour_stays_that_colour() {
+fn one_color_stays_that_color() {
     let image = Image::filled(17, 9, &[200, 100, 7]);
     for filter in FILTERS {
         for (width, height) in [(5, 5), (40, 3), (1, 1), (17, 9)] {

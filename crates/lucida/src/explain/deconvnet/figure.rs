@@ -2,7 +2,7 @@
 
 use super::{Deconvnet, Projection, Target};
 use crate::core::progress::{Progress, Step, Unit, report};
-use crate::data::{Colour, Dataset, Filter, Image, Preprocessing};
+use crate::data::{ColorMode, Dataset, Filter, Image, Preprocessing};
 use crate::explain::classic_filters::magnitude;
 use crate::explain::receptive_field::{Field, ReceptiveField, Span};
 use crate::explain::sheet::{enlarged, hatched, outline, zoom_to};
@@ -222,18 +222,18 @@ pub fn outlined_fields(
     let image = preprocessing.to_image(input)?.to_rgb();
     let zoom = zoom_to(image.width().max(image.height()), 448);
     let mut image = enlarged(&image, zoom)?;
-    let colour = [255, 200, 0];
+    let color = [255, 200, 0];
     let mut numbers = Vec::new();
     for projection in projections.iter().rev() {
         let Some(Field { rows, columns }) = field.at(projection.position) else { continue };
         let scaled = |span: Span| (span.start * zoom as i64, span.end * zoom as i64);
         let (down, across) = (scaled(rows), scaled(columns));
-        outline(&mut image, down, across, colour);
+        outline(&mut image, down, across, color);
         numbers.push((projection.filter, [across.0, down.0].map(|at| at.max(0) as usize)));
     }
     numbers.reverse();
     numbers.dedup();
-    Ok(number_boxes(image, &numbers, colour))
+    Ok(number_boxes(image, &numbers, color))
 }
 
 fn example(
@@ -273,7 +273,7 @@ fn stretched(values: &[f32], window: Field, preprocessing: &Preprocessing) -> Re
     }
     // In steps of the pixels' brightness: the network's channels may be scaled differently.
     let value = |pixel: usize, channel: usize| {
-        let channel = if preprocessing.colour == Colour::Bgr { 2 - channel } else { channel };
+        let channel = if preprocessing.color == ColorMode::Bgr { 2 - channel } else { channel };
         values[pixel * channels + channel] * preprocessing.std[channel]
     };
     let inside = |at: usize, span: Span| (span.start..span.end).contains(&(at as i64));

@@ -20,7 +20,7 @@ pub(super) fn by_parts<T: Send>(cpu: Cpu, count: usize, part: impl Fn(std::ops::
 
 /// Makes the columns of a matrix of `columns` columns orthonormal, one after another (Gram and Schmidt, twice, which is
 /// enough for any rounding). A column that depends on those before it becomes zero.
-pub(super) fn orthonormalise(matrix: &mut [f64], columns: usize) {
+pub(super) fn orthonormalize(matrix: &mut [f64], columns: usize) {
     let rows = matrix.len() / columns.max(1);
     let dot =
         |m: &[f64], a: usize, b: usize| (0..rows).map(|row| m[row * columns + a] * m[row * columns + b]).sum::<f64>();

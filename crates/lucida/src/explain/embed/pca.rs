@@ -4,7 +4,7 @@
 //! structure with randomness" (2011). It costs a few passes over the features, however wide they are.
 
 use super::Features;
-use super::matrix::{by_parts, eigen, orthonormalise};
+use super::matrix::{by_parts, eigen, orthonormalize};
 use crate::data::random::{Purpose, generator, normal_pair};
 use crate::{Cpu, Error, Result};
 
@@ -46,11 +46,11 @@ impl Pca {
             directions.extend(normal_pair(&mut draws));
         }
         directions.truncate(width * size);
-        orthonormalise(&mut directions, size);
+        orthonormalize(&mut directions, size);
         for _ in 0..PASSES {
             let along = project(features, &mean, &directions, size, cpu);
             directions = gather(features, &mean, &along, size, cpu);
-            orthonormalise(&mut directions, size);
+            orthonormalize(&mut directions, size);
         }
         // Within the subspace the directions are those of a small symmetric matrix.
         let along = project(features, &mean, &directions, size, cpu);

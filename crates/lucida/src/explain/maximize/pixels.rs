@@ -1,6 +1,6 @@
 //! Between an image from 0 to 1 and a network's input.
 
-use crate::data::{Colour, Image, Preprocessing};
+use crate::data::{ColorMode, Image, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
@@ -31,16 +31,16 @@ impl PixelSpace {
             return Ok(Self { height, width, channels, digit: false });
         };
         preprocessing.check()?;
-        if preprocessing.colour.channels() != channels {
+        if preprocessing.color.channels() != channels {
             return Err(Error::argument(format!(
                 "the preprocessing makes images of {} channels, network {} takes {channels}",
-                preprocessing.colour.channels(),
+                preprocessing.color.channels(),
                 network.name()
             )));
         }
         let of = |channel: usize| {
             let (mean, std) = (preprocessing.mean[channel], preprocessing.std[channel]);
-            let from = if preprocessing.colour == Colour::Bgr { 2 - channel } else { channel };
+            let from = if preprocessing.color == ColorMode::Bgr { 2 - channel } else { channel };
             (from, 255.0 / preprocessing.divisor / std, -mean / std)
         };
         Ok(Self { height, width, channels: (0..channels).map(of).collect(), digit: preprocessing.digit })

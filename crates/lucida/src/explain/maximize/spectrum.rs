@@ -15,7 +15,7 @@ use rustfft::{Fft, FftPlanner};
 /// How the colors of photographs vary together: the square root of the covariance of red, green and blue (rows) over a
 /// thousand photos of cats and dogs, its columns brightness, red against blue, green against the rest, over the length of
 /// the first.
-const COLOURS: [[f32; 3]; 3] = [[0.580, 0.152, 0.042], [0.582, -0.003, -0.085], [0.570, -0.152, 0.044]];
+const COLORS: [[f32; 3]; 3] = [[0.580, 0.152, 0.042], [0.582, -0.003, -0.085], [0.570, -0.152, 0.044]];
 
 /// The description of images of one size.
 pub(super) struct Spectrum {
@@ -84,7 +84,7 @@ impl Spectrum {
         let area = self.height * self.width;
         let part = |channel: usize| f64::from(self.scales[at] * coefficients[channel * area + at]);
         match self.channels {
-            3 => COLOURS.iter().map(|row| (0..3).map(|c| f64::from(row[c]) * part(c)).sum::<f64>().powi(2)).sum(),
+            3 => COLORS.iter().map(|row| (0..3).map(|c| f64::from(row[c]) * part(c)).sum::<f64>().powi(2)).sum(),
             _ => (0..self.channels).map(|channel| part(channel).powi(2)).sum(),
         }
     }
@@ -103,7 +103,7 @@ impl Spectrum {
             for pixel in image.chunks_exact_mut(self.channels) {
                 if let [red, green, blue] = pixel {
                     let parts = [*red, *green, *blue];
-                    [*red, *green, *blue] = COLOURS.map(|row| row.iter().zip(parts).map(|(m, v)| m * v).sum());
+                    [*red, *green, *blue] = COLORS.map(|row| row.iter().zip(parts).map(|(m, v)| m * v).sum());
                 }
                 pixel.iter_mut().for_each(|value| *value = sigmoid(self.start + *value));
             }
@@ -120,7 +120,7 @@ impl Spectrum {
                 let values = pixels.map(|(image, gradient)| {
                     let through = |from: usize| gradient[from] * image[from] * (1.0 - image[from]);
                     match self.channels {
-                        3 => (0..3).map(|from| COLOURS[from][channel] * through(from)).sum(),
+                        3 => (0..3).map(|from| COLORS[from][channel] * through(from)).sum(),
                         _ => through(channel),
                     }
                 });
@@ -138,7 +138,7 @@ impl Spectrum {
         let mixed = |pixel: &mut [f32], transposed: bool| {
             if let [red, green, blue] = pixel {
                 let parts = [*red, *green, *blue];
-                let at = |to: usize, from: usize| if transposed { COLOURS[from][to] } else { COLOURS[to][from] };
+                let at = |to: usize, from: usize| if transposed { COLORS[from][to] } else { COLORS[to][from] };
                 [*red, *green, *blue] = [0, 1, 2].map(|to| (0..3).map(|from| at(to, from) * parts[from]).sum());
             }
         };

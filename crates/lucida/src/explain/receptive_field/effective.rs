@@ -172,7 +172,7 @@ impl EffectiveField {
 pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: u64, input: &mut [f32]) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(number + 1);
-    let channels = preprocessing.map_or(1, |preprocessing| preprocessing.colour.channels());
+    let channels = preprocessing.map_or(1, |preprocessing| preprocessing.color.channels());
     for (index, value) in input.iter_mut().enumerate() {
         let unit = random.random::<f32>();
         *value = match preprocessing {

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn normalises_the_batch_in_training() {
+    fn normalizes_the_batch_in_training() {
         let input: Vec<f32> = (0..6 * 2).map(|i| (i * i % 7) as f32 * if i % 2 == 0 { 1.0 } else { 30.0 }).collect();
         let output =
             run_training(BatchNormalization { epsilon: 1e-9, ..Default::default() }, &[2].into(), &input, 6, 0);

@@ -236,8 +236,8 @@ impl Network {
     /// statistics and all: a few photos would ruin what many have taught.
     pub fn freeze_below(&mut self, first: usize, kept: usize) {
         for node in 0..self.nodes.len() {
-            let normalises = matches!(self.nodes[node].layer, Layer::BatchNormalization(_));
-            let trainable = node >= first && !(normalises && node < kept);
+            let normalizes = matches!(self.nodes[node].layer, Layer::BatchNormalization(_));
+            let trainable = node >= first && !(normalizes && node < kept);
             let specs = self.specs_of(node);
             for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
                 weight.set_trainable(trainable && spec);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_layers_and_normalisations_stay() {
+    fn frozen_layers_and_normalizations_stay() {
         let (mut whole, first) = base().with_head(head()).unwrap();
         whole.freeze_below(first, first);
         assert_eq!(whole.parameters().1, 7 * 7 * 288 + 1);

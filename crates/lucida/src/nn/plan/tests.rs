@@ -267,7 +267,7 @@ fn mistakes_are_refused() {
 }
 
 #[test]
-fn a_convolution_computes_the_normalisation_that_follows_to_the_same_bits() {
+fn a_convolution_computes_the_normalization_that_follows_to_the_same_bits() {
     for (filters, channels) in [(5, 3), (24, 16)] {
         let mut b = Network::builder("normalized");
         let input = b.add(Input::new([12, 13, channels]), &[]).unwrap();

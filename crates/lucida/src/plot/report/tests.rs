@@ -97,19 +97,19 @@ fn texts_can_be_read_in_both_themes() {
     let (light, dark) = STYLE.split_once("prefers-color-scheme: dark").unwrap();
     let dark = dark.split_once("}\n}").unwrap().0;
     for theme in [light, dark] {
-        let colour = |name: &str| -> crate::plot::Rgb {
+        let color = |name: &str| -> crate::plot::Rgb {
             let hex = theme.split_once(&format!("--{name}: #")).unwrap().1;
             [0, 2, 4].map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
         };
         for text in ["ink", "muted", "accent", "alarm"] {
             for under in ["page", "surface"] {
-                let ratio = crate::plot::contrast(colour(text), colour(under));
+                let ratio = crate::plot::contrast(color(text), color(under));
                 assert!(ratio >= 4.5, "{text} on {under}: {ratio:.2}");
             }
         }
-        assert!(crate::plot::contrast(colour("alarm"), colour("alarm-page")) >= 4.5);
+        assert!(crate::plot::contrast(color("alarm"), color("alarm-page")) >= 4.5);
         for series in ["series-0", "series-1"] {
-            assert!(crate::plot::contrast(colour(series), colour("surface")) >= 3.0);
+            assert!(crate::plot::contrast(color(series), color("surface")) >= 3.0);
         }
     }
 }

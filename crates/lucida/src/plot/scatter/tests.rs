@@ -37,12 +37,12 @@ fn points_lie_where_they_belong() {
     assert_eq!((at(first), at(right), at(above)), (vec![9, 200, 9], vec![9, 200, 9], vec![9, 200, 9]));
     let plain = scatter.image(&[]).unwrap();
     let (x, y) = scatter.points[1];
-    let dog = pale(scatter.colour(1));
+    let dog = pale(scatter.color(1));
     assert_eq!(plain.pixel((PADDING + x) as usize, (scatter.top() + y) as usize), dog);
 }
 
 #[test]
-fn digits_become_ink_of_their_colour() {
+fn digits_become_ink_of_their_color() {
     let scatter = map();
     let mut digit = Image::filled(28, 28, &[0]);
     digit.pixel_mut(14, 14)[0] = 255;

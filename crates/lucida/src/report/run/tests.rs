@@ -4,10 +4,10 @@ use crate::train::{EpochRecord, Origin};
 
 /// Images of two colors, with a copy and a damaged file among them.
 fn images(folder: &std::path::Path) {
-    for (class, colour) in [("<cats>", [200, 40, 30]), ("dogs", [30, 60, 210])] {
+    for (class, color) in [("<cats>", [200, 40, 30]), ("dogs", [30, 60, 210])] {
         std::fs::create_dir_all(folder.join(class)).unwrap();
         for index in 0..10_u8 {
-            let pixels = (0..40 * 30).flat_map(|p| colour.map(|c: u8| c.wrapping_add((p % 7) as u8 * index))).collect();
+            let pixels = (0..40 * 30).flat_map(|p| color.map(|c: u8| c.wrapping_add((p % 7) as u8 * index))).collect();
             let image = Image::new(40, 30, 3, pixels).unwrap();
             image.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
         }
@@ -88,10 +88,10 @@ fn everything_is_on_the_page() {
 #[test]
 fn what_makes_numbers_misleading_is_a_problem() {
     let data = tempfile::tempdir().unwrap();
-    let write = |name: String, colour: [u8; 3]| {
+    let write = |name: String, color: [u8; 3]| {
         let path = data.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        Image::filled(30, 30, &colour).save_png(&path).unwrap();
+        Image::filled(30, 30, &color).save_png(&path).unwrap();
     };
     (0..12).for_each(|i| write(format!("train/cats/{i}.png"), [200, 40, i]));
     (0..3).for_each(|i| write(format!("train/dogs/{i}.png"), [30, 60, i]));

@@ -7,7 +7,7 @@ use crate::style::Canvas;
 
 /// Whose colors the result has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ColorMode {
+pub enum ColorSource {
     /// The style's.
     #[default]
     Style,
@@ -17,7 +17,7 @@ pub enum ColorMode {
     Histogram,
 }
 
-impl ColorMode {
+impl ColorSource {
     /// The content and a style with matched colors.
     pub(in crate::style) fn prepare(self, content: &Image, style: &Image) -> Result<Image> {
         let (content, style) = (Canvas::of_image(content), Canvas::of_image(style));
@@ -50,8 +50,8 @@ impl ColorMode {
         let (new, old) = (gray(result), gray(content));
         let pixels = result.values.chunks_exact_mut(3).zip(content.values.chunks_exact(3));
         // Red, green and blue that change by the same amount keep both differences of color.
-        for ((pixel, colour), (new, old)) in pixels.zip(new.iter().zip(&old)) {
-            pixel.iter_mut().zip(colour).for_each(|(value, colour)| *value = colour + new - old);
+        for ((pixel, color), (new, old)) in pixels.zip(new.iter().zip(&old)) {
+            pixel.iter_mut().zip(color).for_each(|(value, color)| *value = color + new - old);
         }
     }
 }
@@ -77,8 +77,8 @@ fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
     let ((mean, gram_backward), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
     // A color that does not vary stays as it is, rather than being blown up to noise.
     let whiten = power(&gram_backward, |value| 1.0 / value.max(1.0).sqrt());
-    let colour = power(&new_spread, |value| value.max(0.0).sqrt());
-    let transform = product(&colour, &whiten);
+    let color = power(&new_spread, |value| value.max(0.0).sqrt());
+    let transform = product(&color, &whiten);
     let moved = |pixel: &[f32]| -> [f32; 3] {
         let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
         [0, 1, 2].map(|c: usize| ((0..3).map(|k| transform[c][k] * apart[k]).sum::<f64>() + new_mean[c]) as f32)
@@ -154,18 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn luminance_keeps_the_differences_of_colour() {
+    fn luminance_keeps_the_differences_of_color() {
         let (mut result, content) = (wave([8, 8], 0.3, [30.; 3]), wave([8, 8], 1.1, [50., 20., 40.]));
         let wanted = gray(&result);
-        ColorMode::Luminance.finish(&mut result, &content);
+        ColorSource::Luminance.finish(&mut result, &content);
         for (got, wanted) in gray(&result).iter().zip(wanted) {
             assert!((got - wanted).abs() < 1e-3);
         }
-        for (pixel, colour) in result.values.chunks(3).zip(content.values.chunks(3)) {
-            assert!(((pixel[0] - pixel[1]) - (colour[0] - colour[1])).abs() < 1e-3);
+        for (pixel, color) in result.values.chunks(3).zip(content.values.chunks(3)) {
+            assert!(((pixel[0] - pixel[1]) - (color[0] - color[1])).abs() < 1e-3);
         }
         let style = wave([9, 9], 0.5, [60.; 3]).to_image().unwrap();
-        let prepared = ColorMode::Luminance.prepare(&content.to_image().unwrap(), &style).unwrap();
+        let prepared = ColorSource::Luminance.prepare(&content.to_image().unwrap(), &style).unwrap();
         assert!(prepared.pixels().chunks(3).all(|rgb| rgb[0] == rgb[1] && rgb[1] == rgb[2]));
     }
 }

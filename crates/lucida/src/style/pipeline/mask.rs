@@ -5,7 +5,7 @@ use crate::style::pipeline::geometry::Geometry;
 use crate::{Error, Result};
 
 /// The colors that choose a style, by their order.
-const COLOURS: [(&str, [u8; 3]); 8] = [
+const COLORS: [(&str, [u8; 3]); 8] = [
     ("red", [255, 0, 0]),
     ("green", [0, 255, 0]),
     ("blue", [0, 0, 255]),
@@ -32,8 +32,8 @@ pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
     let gram_backward = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
-    let colourful = pixels.iter().filter(|pixel| gram_backward(pixel) > GRAY).count() as f64;
-    let weights: Vec<Vec<u8>> = if colourful <= STRAY * pixels.len() as f64 {
+    let colorful = pixels.iter().filter(|pixel| gram_backward(pixel) > GRAY).count() as f64;
+    let weights: Vec<Vec<u8>> = if colorful <= STRAY * pixels.len() as f64 {
         let level = |p: &[u8; 3]| (f32::from(p[0]) + f32::from(p[1]) + f32::from(p[2])) / 765.0;
         let weight = |style: usize, pixel: &[u8; 3]| match styles {
             1 => level(pixel),
@@ -41,7 +41,7 @@ pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image
         };
         (0..styles).map(|style| pixels.iter().map(|p| (255.0 * weight(style, p)).round() as u8).collect()).collect()
     } else {
-        by_colour(&pixels, styles)?
+        by_color(&pixels, styles)?
     };
     for (style, weights) in weights.iter().enumerate() {
         if weights.iter().all(|&weight| weight < 128) {
@@ -51,20 +51,20 @@ pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image
     weights.into_iter().map(|weights| Image::new(mask.width(), mask.height(), 1, weights)).collect()
 }
 
-fn by_colour(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
-    if styles > COLOURS.len() {
-        let problem = format!("{styles} styles, but a mask of colors tells only {} apart", COLOURS.len());
+fn by_color(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
+    if styles > COLORS.len() {
+        let problem = format!("{styles} styles, but a mask of colors tells only {} apart", COLORS.len());
         return Err(Error::argument(problem));
     }
     let nearest = |pixel: &[u8; 3], among: usize| {
-        let apart = |colour: &[u8; 3]| (0..3).map(|c| i32::from(pixel[c].abs_diff(colour[c])).pow(2)).sum::<i32>();
-        (0..among).min_by_key(|&index| apart(&COLOURS[index].1)).unwrap_or(0)
+        let apart = |color: &[u8; 3]| (0..3).map(|c| i32::from(pixel[c].abs_diff(color[c])).pow(2)).sum::<i32>();
+        (0..among).min_by_key(|&index| apart(&COLORS[index].1)).unwrap_or(0)
     };
-    let mut counts = [0_usize; COLOURS.len()];
-    pixels.iter().for_each(|pixel| counts[nearest(pixel, COLOURS.len())] += 1);
+    let mut counts = [0_usize; COLORS.len()];
+    pixels.iter().for_each(|pixel| counts[nearest(pixel, COLORS.len())] += 1);
     for (index, &count) in counts.iter().enumerate().skip(styles) {
         if count as f64 > STRAY * pixels.len() as f64 {
-            let (name, number) = (COLOURS[index].0, index + 1);
+            let (name, number) = (COLORS[index].0, index + 1);
             let what = if styles == 1 { "there is only one".to_owned() } else { format!("there are {styles}") };
             return Err(Error::argument(format!("the mask has {name}, which is for style {number}, but {what}")));
         }
@@ -121,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn colours_choose_styles() {
-        let colours = mask(&[[250, 10, 0], [0, 255, 0], [20, 20, 240]]);
-        let three = regions(&colours, 3).unwrap();
+    fn colors_choose_styles() {
+        let colors = mask(&[[250, 10, 0], [0, 255, 0], [20, 20, 240]]);
+        let three = regions(&colors, 3).unwrap();
         assert_eq!([three[0].pixels(), three[1].pixels(), three[2].pixels()], [[255, 0, 0], [0, 255, 0], [0, 0, 255]]);
-        let message = regions(&colours, 2).unwrap_err().to_string();
+        let message = regions(&colors, 2).unwrap_err().to_string();
         assert!(message.contains("the mask has blue, which is for style 3, but there are 2"), "{message}");
-        assert!(regions(&colours, 9).unwrap_err().to_string().contains("only 8"));
+        assert!(regions(&colors, 9).unwrap_err().to_string().contains("only 8"));
     }
 
     #[test]

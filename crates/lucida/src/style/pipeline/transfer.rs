@@ -12,7 +12,7 @@ use crate::style::pipeline::geometry::Geometry;
 use crate::style::pipeline::mask;
 use crate::style::pipeline::pyramid::{LEAST_SIDE, scaled, sizes};
 use crate::style::pipeline::run::{Run, ScaleResult};
-use crate::style::{Canvas, ColorMode, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
+use crate::style::{Canvas, ColorSource, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
 use crate::{Error, Result};
 
 /// Images of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 const HELD_CANVASES: usize = 18;
 /// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
 /// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
-/// [`ColorMode::Luminance`], they appear as streaks.
+/// [`ColorSource::Luminance`], they appear as streaks.
 const STYLE_EDGE: f32 = 0.03;
 /// Bytes of the program itself, of files on their way in and out, and of smaller images.
 const HELD_BESIDES: u64 = 128 << 20;
@@ -39,7 +39,7 @@ pub struct StyleRequest {
     /// What is left as it is in the content (white), in its size.
     pub preserve: Option<Image>,
     /// Whose colors the result has.
-    pub colours: ColorMode,
+    pub colors: ColorSource,
 }
 
 impl StyleProgress<'_> {
@@ -100,10 +100,10 @@ pub(in crate::style) fn transfer_frame(
     let network = network.cut(&config.loss.layers())?;
     let [unit, _] = unit_and_halo(&network, &config.loss.layers())?;
     let styles =
-        request.styles.iter().map(|(style, weight)| Ok((request.colours.prepare(&request.content, style)?, *weight)));
+        request.styles.iter().map(|(style, weight)| Ok((request.colors.prepare(&request.content, style)?, *weight)));
     let mut pipeline = Pipeline {
         request,
-        content: request.colours.content(&request.content),
+        content: request.colors.content(&request.content),
         styles: styles.collect::<Result<_>>()?,
         masks: request.mask.as_ref().map(|mask| mask::regions(mask, request.styles.len())).transpose()?,
         config,
@@ -124,7 +124,7 @@ pub(in crate::style) fn transfer_frame(
     let ScaleResult { image, start, end, stopped, .. } = done;
     let reached = image.size;
     let mut canvas = image.resize(last)?;
-    request.colours.finish(&mut canvas, &Canvas::of_image_at(&request.content, last)?);
+    request.colors.finish(&mut canvas, &Canvas::of_image_at(&request.content, last)?);
     Ok(StyleResult { canvas, reached, start, end, steps: pipeline.taken, stopped })
 }
 
@@ -138,7 +138,7 @@ pub(in crate::style) fn work(sizes: &[[usize; 2]], config: &StyleConfig) -> [u64
 impl StyleRequest {
     /// A content in the style of these images, their colors included.
     pub fn new(content: Image, styles: Vec<(Image, f32)>) -> Self {
-        Self { content, styles, mask: None, preserve: None, colours: ColorMode::Style }
+        Self { content, styles, mask: None, preserve: None, colors: ColorSource::Style }
     }
 
     /// Checks the images, and returns the size of the result: height and width.

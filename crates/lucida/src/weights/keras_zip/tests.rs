@@ -38,7 +38,7 @@ fn every_layer() -> Network {
 
 fn model() -> Model {
     Model {
-        preprocessing: Some(Preprocessing::unit(12, 10, crate::data::Colour::Rgb)),
+        preprocessing: Some(Preprocessing::unit(12, 10, crate::data::ColorMode::Rgb)),
         class_names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         training: json!({ "seed": 1 }),
         ..Model::new(every_layer())

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::data::{Colour, Preprocessing};
+use crate::data::{ColorMode, Preprocessing};
 use crate::nn::applications::{Architecture, Options};
 use crate::nn::{Network, counted};
 use crate::{Error, Result};
@@ -148,7 +148,7 @@ impl Model {
         let missing = || {
             let name = self.network.name();
             match self.network.input_shape().map(|shape| (shape.as_image(), shape)) {
-                Ok((Some([_, _, channels]), _)) => match Colour::of_channels(channels) {
+                Ok((Some([_, _, channels]), _)) => match ColorMode::of_channels(channels) {
                     Err(problem) => problem,
                     Ok(_) => Error::argument(format!("model {name} does not say how images are prepared")),
                 },

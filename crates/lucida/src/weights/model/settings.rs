@@ -93,7 +93,7 @@ impl ModelSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Colour;
+    use crate::data::ColorMode;
 
     #[test]
     fn settings_are_found_again() {
@@ -101,7 +101,7 @@ mod tests {
         let model = folder.path().join("my.keras");
         assert_eq!(ModelSettings::load(&model).unwrap(), None);
         let settings = ModelSettings {
-            preprocessing: Some(Preprocessing::unit(4, 5, Colour::Rgb)),
+            preprocessing: Some(Preprocessing::unit(4, 5, ColorMode::Rgb)),
             class_names: vec!["a".to_owned(), "b".to_owned()],
             task: Some(Task::Multilabel),
         };

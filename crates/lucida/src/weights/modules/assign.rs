@@ -211,8 +211,8 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Plac
         layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
     for (node, module) in &modules {
         // A normalization has a mean, other layers have none: told apart before their shapes are compared.
-        let normalises = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
-        if normalises != names.find(&format!("{module}.running_mean")).is_some() {
+        let normalizes = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
+        if normalizes != names.find(&format!("{module}.running_mean")).is_some() {
             let layer = &network.nodes()[*node];
             return Err(format!(
                 "module {module:?} stands where the network has layer {} ({}), and is of another kind",

@@ -12,7 +12,7 @@
 
 use super::file::OnnxFile;
 use super::proto::StringStringEntryProto;
-use crate::data::{Colour, Preprocessing};
+use crate::data::{ColorMode, Preprocessing};
 use crate::weights::{Model, json};
 
 const FORMAT: &str = "Image.BitmapPixelFormat";
@@ -32,11 +32,11 @@ pub(super) fn entries(model: &Model) -> Vec<StringStringEntryProto> {
     let mut entries = Vec::new();
     let mut add = |key: &str, value: String| entries.push(StringStringEntryProto { key: key.into(), value });
     if let Some(preprocessing) = &model.preprocessing {
-        let Preprocessing { colour, divisor, mean, std, .. } = preprocessing;
-        let format = match colour {
-            Colour::Grayscale => "Gray8",
-            Colour::Rgb => "Rgb8",
-            Colour::Bgr => "Bgr8",
+        let Preprocessing { color, divisor, mean, std, .. } = preprocessing;
+        let format = match color {
+            ColorMode::Grayscale => "Gray8",
+            ColorMode::Rgb => "Rgb8",
+            ColorMode::Bgr => "Bgr8",
         };
         add(FORMAT, format.into());
         add(GAMMA, "SRGB".into());
@@ -77,13 +77,13 @@ pub(super) fn take(file: &OnnxFile, model: &mut Model) {
 
 fn preprocessing(file: &OnnxFile, model: &Model) -> Option<Preprocessing> {
     let [height, width, channels] = model.network.input_shape().ok()?.as_image()?;
-    let colour = match (file.metadata(FORMAT), channels) {
-        (Some("Gray8"), 1) => Colour::Grayscale,
-        (Some("Rgb8"), 3) => Colour::Rgb,
-        (Some("Bgr8"), 3) => Colour::Bgr,
+    let color = match (file.metadata(FORMAT), channels) {
+        (Some("Gray8"), 1) => ColorMode::Grayscale,
+        (Some("Rgb8"), 3) => ColorMode::Rgb,
+        (Some("Bgr8"), 3) => ColorMode::Bgr,
         _ => return None,
     };
-    let base = Preprocessing::unit(height, width, colour);
+    let base = Preprocessing::unit(height, width, color);
     let list = |key: &str| -> Option<Vec<f32>> {
         file.metadata(key)?.split(',').map(|value| value.trim().parse().ok()).collect()
     };

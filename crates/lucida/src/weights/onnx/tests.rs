@@ -10,7 +10,7 @@ use super::proto::{
     TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
 };
 use super::*;
-use crate::data::{Colour, Preprocessing};
+use crate::data::{ColorMode, Preprocessing};
 use crate::nn::Plan;
 use crate::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
@@ -107,7 +107,7 @@ fn what_a_model_says_of_its_images_and_classes_survives() {
     let layers = [Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
     let network = Network::sequential("two", [3, 4, 3], layers, 5).unwrap();
     let first = Model {
-        preprocessing: Some(Preprocessing::unit(3, 4, Colour::Rgb)),
+        preprocessing: Some(Preprocessing::unit(3, 4, ColorMode::Rgb)),
         class_names: vec!["cat".into(), "dog".into()],
         ..Model::new(network)
     };

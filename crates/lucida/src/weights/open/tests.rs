@@ -65,7 +65,7 @@ fn settings_in_place_of_those_beside_the_file() {
     let network = crate::nn::Network::sequential("small", [4, 4, 3], layers, 1).unwrap();
     safetensors::save_model(&Model::new(network), &file).unwrap();
     let prepared = |text: &str| {
-        let unit = crate::data::Preprocessing::unit(9, 9, crate::data::Colour::Rgb);
+        let unit = crate::data::Preprocessing::unit(9, 9, crate::data::ColorMode::Rgb);
         Some(text.parse::<PreprocessingChoice>().unwrap().apply(unit).unwrap())
     };
     let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();

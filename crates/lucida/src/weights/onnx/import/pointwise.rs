@@ -94,16 +94,16 @@ impl Importer {
         let old = op.opset < 13;
         let axis = symbol.axis(op.int("axis", if old { 1 } else { -1 }))?;
         let axes = if old { axis..symbol.axes.len() } else { axis..axis + 1 };
-        let normalised: usize = axes.clone().map(|axis| symbol.size(axis)).product();
+        let normalized: usize = axes.clone().map(|axis| symbol.size(axis)).product();
         let shape = &self.drafts[symbol.draft].shape;
         let last = symbol.atoms.len() - 1;
         let along_channels = shape.as_image().is_some()
-            && normalised == shape.channels()
+            && normalized == shape.channels()
             && symbol.axes[axes].iter().flatten().all(|&atom| atom == last);
         if along_channels {
             return self.add_alike(op, &symbol, Activation::new(kind));
         }
-        if normalised != symbol.len() {
+        if normalized != symbol.len() {
             return unsupported(format!("of {} is supported over the channels alone", symbol.shape()));
         }
         // Over all values their order does not matter.

@@ -178,7 +178,7 @@ fn pools_round_up_and_count_borders_as_pytorch_does() {
 }
 
 #[test]
-fn factors_and_shifts_become_biases_or_one_normalisation() {
+fn factors_and_shifts_become_biases_or_one_normalization() {
     let affine = |graph: Graph| graph.floats("a", &[2, 1, 1]).values("b", &[], vec![0.5]);
     let graph = affine(Graph::new(&[0, 2, 5, 5])).then("Sub", &["a"], vec![]).then("Div", &["b"], vec![]);
     let network =
@@ -187,14 +187,14 @@ fn factors_and_shifts_become_biases_or_one_normalisation() {
     assert_eq!(network.output().unwrap().activation(), ActivationKind::Relu);
     assert!(network.weights()[..4].iter().all(|weight| !weight.trainable()));
     // (x - a) / 0.5
-    let normalisation = Network::sequential("n", [5, 5, 2], [network.nodes()[1].layer().clone()], 0);
-    let mut normalisation = normalisation.unwrap();
-    for (to, from) in normalisation.weights_mut().iter_mut().zip(network.weights()) {
+    let normalization = Network::sequential("n", [5, 5, 2], [network.nodes()[1].layer().clone()], 0);
+    let mut normalization = normalization.unwrap();
+    for (to, from) in normalization.weights_mut().iter_mut().zip(network.weights()) {
         to.values_mut().copy_from_slice(from.values());
     }
-    let mut plan = Plan::builder(&normalisation).build().unwrap();
+    let mut plan = Plan::builder(&normalization).build().unwrap();
     plan.input_mut().fill(1.0);
-    plan.forward(&normalisation).unwrap();
+    plan.forward(&normalization).unwrap();
     let a = [-9.0 / 16.0, (37 % 19 - 9) as f32 / 16.0];
     close(&plan.output(0)[..2], &a.map(|a| (1.0 - a) / 0.5));
 }

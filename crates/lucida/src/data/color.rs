@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn gray_is_the_luma_of_bt_601() {
-        let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30], [0, 0, 0]];
-        let image = Image::new(6, 1, 3, colours.concat()).unwrap();
+        let colors = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [10, 20, 30], [0, 0, 0]];
+        let image = Image::new(6, 1, 3, colors.concat()).unwrap();
         // Python: [(299*r + 587*g + 114*b) / 1000] = 76.2, 149.7, 29.1, 255, 18.2, 0
         assert_eq!(image.to_gray().pixels(), [76, 150, 29, 255, 18, 0]);
         for (red, green, blue) in (0..=255).step_by(5).map(|i| (i, 255 - i, i * 7 % 256)) {
