@@ -135,7 +135,7 @@ fn models_for_something_else() {
     assert!(message.contains("model.safetensors"), "{message}");
 
     // No image has two channels.
-    let two = Network::sequential("two", [28, 28, 2], [Flatten {}.into(), Dense::new(10).into()], 1).unwrap();
+    let two = Network::sequential("two", [28, 28, 2], [Flatten::new().into(), Dense::new(10).into()], 1).unwrap();
     safetensors::save_model(&Model::new(two), &path).unwrap();
     let message = evaluate();
     assert!(message.contains("takes inputs of 2 channels"), "{message}");

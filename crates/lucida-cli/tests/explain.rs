@@ -189,7 +189,7 @@ fn what_cannot_be_explained() {
     assert!(message.contains("headless.safetensors") && message.contains("has no layer of classes"), "{message}");
     // A network of dense layers has no layer for class activation maps: all others are made.
     let softmax = Dense::new(3).activation(ActivationKind::Softmax);
-    let dense = Network::sequential("flat", [28, 28, 1], [Flatten {}.into(), softmax.clone().into()], 1).unwrap();
+    let dense = Network::sequential("flat", [28, 28, 1], [Flatten::new().into(), softmax.clone().into()], 1).unwrap();
     let flat = save("flat.safetensors", dense);
     assert!(
         explain(&flat, &["--method", "layer-cam"])
@@ -203,7 +203,7 @@ fn what_cannot_be_explained() {
     assert!(output.status.success() && notes.contains("note: network flat has no layer"), "{notes}");
     assert!(!stdout(&output).contains("cam") && stdout(&output).contains("\nrise "), "{}", stdout(&output));
 
-    let four = Network::sequential("four", [28, 28, 4], [Flatten {}.into(), softmax.into()], 1).unwrap();
+    let four = Network::sequential("four", [28, 28, 4], [Flatten::new().into(), softmax.into()], 1).unwrap();
     let path = folder.path().join("four.safetensors");
     safetensors::save_model(&Model::new(four), &path).unwrap();
     assert!(explain(text(&path), &[]).contains("takes inputs of 4 channels"));

@@ -41,7 +41,7 @@ impl Place {
 
     /// A classifier that ends in these layers.
     fn classifier(&self, name: &str, end: Vec<Layer>) -> String {
-        let start = [Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu).into(), Flatten {}.into()];
+        let start = [Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu).into(), Flatten::new().into()];
         self.save(name, 3, start.into_iter().chain(end).collect())
     }
 
@@ -75,10 +75,10 @@ fn preprocessing_is_assumed_said_and_chosen() {
     let scaled = Network::sequential(
         "mine",
         [16, 16, 3],
-        [Rescaling::new(1.0 / 255.0, 0.0).into(), Flatten {}.into(), Dense::new(3).into()],
+        [Rescaling::new(1.0 / 255.0, 0.0).into(), Flatten::new().into(), Dense::new(3).into()],
         3,
     );
-    let plain = Network::sequential("mine", [16, 16, 3], [Flatten {}.into(), Dense::new(3).into()], 3);
+    let plain = Network::sequential("mine", [16, 16, 3], [Flatten::new().into(), Dense::new(3).into()], 3);
     for ending in ["keras", "h5", "onnx", "safetensors"] {
         let (scaled_file, plain_file) = (place.at(&format!("scaled.{ending}")), place.at(&format!("same.{ending}")));
         save_model(&Model::new(scaled.as_ref().unwrap().clone()), Path::new(&scaled_file)).unwrap();
@@ -96,7 +96,7 @@ fn preprocessing_is_assumed_said_and_chosen() {
 #[test]
 fn gray_models_take_photos_and_four_channels_are_refused() {
     let place = Place::new();
-    let end = || vec![Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+    let end = || vec![Flatten::new().into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
     let gray = place.save("gray.keras", 1, end());
     assert_eq!(place.probabilities(&[&gray]).len(), 2);
     let photo = place.at("photo.png");
@@ -137,7 +137,7 @@ fn every_ending_of_a_classifier_gives_the_same_probabilities() {
     }
     // What ends in pooled features is no classifier, unless it is said to be one.
     let features =
-        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
+        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D::new().into()]);
     let message = fail(1, ["predict", &features, &place.at("photo.png"), "--quiet"]);
     assert!(message.contains("features"), "{message}");
     assert_eq!(place.probabilities(&[&features, "--task", "classify"]).len(), 5);
@@ -211,7 +211,7 @@ fn numbers_and_features() {
     let message = fail(1, ["evaluate", &kept, "--data", &place.at(""), "--quiet"]);
     assert!(message.contains("predicts a number, which cannot be compared with classes"), "{message}");
     let features =
-        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D {}.into()]);
+        place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D::new().into()]);
     let out = place.at("none");
     for command in [
         &["predict", &features, &photo][..],
@@ -283,7 +283,7 @@ fn a_map_that_is_zero_is_said_to_be() {
     let convolution = Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu);
     let layers = [
         convolution.into(),
-        GlobalAveragePooling2D {}.into(),
+        GlobalAveragePooling2D::new().into(),
         Dense::new(2).activation(ActivationKind::Softmax).into(),
     ];
     let mut network = Network::sequential("mine", [16, 16, 3], layers, 3).unwrap();

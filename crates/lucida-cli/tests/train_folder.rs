@@ -475,7 +475,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     // Bases of any number of channels, which do not say how images are prepared.
     for channels in [1, 2, 3, 4, 7] {
         let layers =
-            [Flatten {}.into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+            [Flatten::new().into(), Dense::new(4).into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
         let network = Network::sequential("base", [12, 12, channels], layers, 1).unwrap();
         let file = path(&format!("{channels}.safetensors"));
         safetensors::save_model(&Model::new(network), &file).unwrap();

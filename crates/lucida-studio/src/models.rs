@@ -63,7 +63,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// What a class is called.
     pub(crate) fn class_name(&self, class: usize) -> String {
-        lucida::explain::class_name(&self.model, class)
+        self.model.class_name(class)
     }
 
     /// What people call it, with what they must know of its predictions.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// A classifier of three classes that ends in logits, and says nothing else.
 fn write_model(folder: &Path) -> PathBuf {
-    let layers: [Layer; 3] = [Conv2D::new(4, [3, 3]).into(), Flatten {}.into(), Dense::new(3).into()];
+    let layers: [Layer; 3] = [Conv2D::new(4, [3, 3]).into(), Flatten::new().into(), Dense::new(3).into()];
     let path = folder.join("pets.safetensors");
     save_model(&Model::new(Network::sequential("pets", [12, 12, 3], layers, 7).unwrap()), &path).unwrap();
     path

@@ -3,7 +3,7 @@
 
 use lucida::Cpu;
 use lucida::data::{Dataset, Mnist, Preprocessing};
-use lucida::explain::{Explainer, Method, Settings as ExplainSettings};
+use lucida::explain::{ExplainConfig, Explainer, Method};
 use lucida::nn::layers::{
     ActivationKind, Conv2D, Custom, CustomLayer, Dense, Extent, Flatten, LayerSpec, MaxPooling2D,
 };
@@ -82,7 +82,7 @@ fn main() -> lucida::Result<()> {
         Conv2D::new(8, [5, 5]).into(),
         Custom::new(Swish).into(),
         MaxPooling2D::new([4, 4]).into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(10).activation(ActivationKind::Softmax).into(),
     ];
     let network = Network::sequential("swish", [28, 28, 1], layers, 42)?;
@@ -96,7 +96,7 @@ fn main() -> lucida::Result<()> {
 
     let mut digit = vec![0.0; 28 * 28];
     digits.fill(0, model.preprocessing()?, &mut digit)?;
-    let settings = ExplainSettings { layer: Some("custom".into()), ..ExplainSettings::default() };
+    let settings = ExplainConfig { layer: Some("custom".into()), ..ExplainConfig::default() };
     let mut explainer = Explainer::new(&model, &settings)?;
     let (class, probability) = explainer.predict(&digit)?;
     let map = explainer.explain(&digit, class, Method::GradCam)?;

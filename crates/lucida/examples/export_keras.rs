@@ -83,14 +83,14 @@ fn every_layer() -> Result<Network> {
     let norm = b.add(BatchNormalization { momentum: 0.9, scale: false, ..Default::default() }, &[stem])?;
     let left = b.add(Activation::new(ActivationKind::Relu), &[norm])?;
     let right = b.add(Conv2D::new(6, [1, 1]).without_bias(), &[stem])?;
-    let sum = b.add(Add {}, &[left, right])?;
+    let sum = b.add(Add::new(), &[left, right])?;
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]), &[sum])?;
     let mean = b.add(AveragePooling2D::default(), &[sum])?;
     let adapted = b.add(AdaptiveAveragePooling2D::new([3, 4]), &[mean])?;
-    let flat = b.add(Flatten {}, &[adapted])?;
-    let a = b.add(GlobalAveragePooling2D {}, &[max])?;
-    let m = b.add(GlobalMaxPooling2D {}, &[max])?;
-    let all = b.add_named("mixed", Concatenate {}, &[a, m, flat])?;
+    let flat = b.add(Flatten::new(), &[adapted])?;
+    let a = b.add(GlobalAveragePooling2D::new(), &[max])?;
+    let m = b.add(GlobalMaxPooling2D::new(), &[max])?;
+    let all = b.add_named("mixed", Concatenate::new(), &[a, m, flat])?;
     let dropped = b.add(Dropout::new(0.25), &[all])?;
     let out = b.add(Dense::new(4).activation(ActivationKind::Softmax), &[dropped])?;
     b.build(&[out], 9)

@@ -1,4 +1,98 @@
-//! Lucida: train convolutional networks, take them apart and paint with them.
+//! Lucida trains convolutional networks, explains what they have learned, and transfers style, fast on any CPU.
+//!
+//! Everything that most programs need is in the [`prelude`]. Five programs show the way.
+//!
+//! # Train a network
+//!
+//! ```
+//! use lucida::prelude::*;
+//!
+//! # fn main() -> lucida::Result<()> {
+//! let digits = Mnist::builtin()?.train;
+//! let train = Subset::new(&digits, (0..1000).collect())?;
+//! let validation = Subset::new(&digits, (1000..1200).collect())?;
+//! let network = Sequential::new("digits", [28, 28, 1])
+//!     .add(Conv2D::new(16, [3, 3]).activation(ActivationKind::Relu))
+//!     .add(MaxPooling2D::default())
+//!     .add(Flatten::new())
+//!     .add(Dense::new(10).activation(ActivationKind::Softmax))
+//!     .build(42)?;
+//! let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+//! let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
+//! Trainer::new(config).callback(EarlyStopping::new(3)).fit(&mut model, &train, Some(&validation))?;
+//! println!("accuracy {:.3}", evaluate(&model, &validation, Cpu::detect())?.accuracy);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Explain what a Keras model sees in a photo
+//!
+//! ```no_run
+//! use lucida::prelude::*;
+//!
+//! # fn main() -> lucida::Result<()> {
+//! let model = Model::load("resnet50.keras")?;
+//! let preprocessing = model.preprocessing()?;
+//! let photo = Image::open("photo.jpg".as_ref())?;
+//! let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+//! preprocessing.apply(&photo, &mut input)?;
+//! let mut explainer = Explainer::new(&model, &ExplainConfig::default())?;
+//! let (class, probability) = explainer.predict(&input)?;
+//! println!("{}: {probability:.3}", model.class_name(class));
+//! let map = explainer.explain(&input, class, Method::GradCam)?;
+//! overlay(&preprocessing.to_image(&input)?, &map)?.save_png("grad-cam.png".as_ref())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Transfer a style
+//!
+//! ```no_run
+//! use lucida::prelude::*;
+//! use lucida::style::{brushwork, choose_network};
+//!
+//! # fn main() -> lucida::Result<()> {
+//! let network = StyleNetwork::new(choose_network(None, None)?, Pooling::Max)?;
+//! let config = StyleConfig { size: 512, ..Preset::Best.config(&network, Cpu::detect())? };
+//! let request = StyleRequest::new(Image::open("photo.jpg".as_ref())?, vec![(brushwork()?, 1.0)]);
+//! let result = transfer(&network, &request, &config, &mut ())?;
+//! result.canvas.to_image()?.save_png("stylized.png".as_ref())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Synthesize the input that maximizes a filter
+//!
+//! ```no_run
+//! use lucida::explain::maximize;
+//! use lucida::prelude::*;
+//!
+//! # fn main() -> lucida::Result<()> {
+//! let model = Model::load("vgg16-builtin")?;
+//! let method = maximize::Method::Fourier(Fourier::default());
+//! let (target, filters) = (Target::layer("block3_conv1"), [Objective::Channel(0), Objective::Channel(1)]);
+//! let found = maximize::maximize(
+//!     &model.network, model.preprocessing.as_ref(), &target, &filters, &method, Cpu::detect(), &mut (),
+//! )?;
+//! found[0].image.save_png("filter.png".as_ref())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Write a layer of your own
+//!
+//! See [`Custom`](nn::layers::Custom) and the example `custom_layer`.
+//!
+//! # Modules
+//!
+//! - [`core`]: progress and cancellation; [`error`]: what can go wrong.
+//! - [`nn`]: layers, networks, plans, optimizers, [known networks](nn::applications).
+//! - [`data`]: images, preprocessing, augmentation, data sets.
+//! - [`weights`]: model files of Keras, PyTorch, ONNX and Lucida, and downloads; [`model`]: load, save, predict.
+//! - [`train`]: training, evaluation, transfer learning; [`batch_jobs`]: many images, many machines.
+//! - [`explain`]: activations, attribution, maximization, deconvolution, receptive fields, embeddings.
+//! - [`style`]: style transfer of images and video.
+//! - [`plot`], [`report`]: charts and HTML reports.
 
 pub mod batch_jobs;
 pub mod core;
@@ -7,8 +101,10 @@ pub mod error;
 pub mod explain;
 pub mod files;
 mod guard;
+pub mod model;
 pub mod nn;
 pub mod plot;
+pub mod prelude;
 pub mod report;
 mod similar;
 pub mod style;
@@ -17,4 +113,5 @@ pub mod weights;
 
 pub use error::{Error, Result, Unfit};
 pub use lucida_kernels::{Cpu, Isa};
+pub use model::Model;
 pub use similar::nearest_name;

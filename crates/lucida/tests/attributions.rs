@@ -7,7 +7,7 @@ use lucida::Error;
 use lucida::core::Step;
 use lucida::data::{Dataset, Limits, Mnist, Preprocessing, Subset, idx};
 use lucida::explain::{
-    Baseline, ClassScore, CompletenessCheck, Explainer, HeatMap, Method, Settings, explain, sanity_check,
+    Baseline, ClassScore, CompletenessCheck, ExplainConfig, Explainer, HeatMap, Method, explain, sanity_check,
 };
 use lucida::nn::layers::{
     Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Flatten,
@@ -41,7 +41,7 @@ fn chain(kind: ActivationKind, units: usize, end: ActivationKind) -> Network {
         conv(6, kind).into(),
         MaxPooling2D::default().into(),
         conv(8, kind).into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(12).activation(kind).into(),
         Dense::new(units).activation(end).into(),
     ];
@@ -58,11 +58,11 @@ fn branches() -> Network {
     let left = b.add(Activation::new(ActivationKind::Relu), &[left]).unwrap();
     let right = b.add(conv(4, ActivationKind::Tanh), &[stem]).unwrap();
     let right = b.add(BatchNormalization { scale: false, ..Default::default() }, &[right]).unwrap();
-    let sum = b.add(Add {}, &[left, right]).unwrap();
-    let mixed = b.add_named("mixed", Concatenate {}, &[sum, stem]).unwrap();
+    let sum = b.add(Add::new(), &[left, right]).unwrap();
+    let mixed = b.add_named("mixed", Concatenate::new(), &[sum, stem]).unwrap();
     let pool = b.add(AveragePooling2D::default(), &[mixed]).unwrap();
     let last = b.add_named("last", conv(5, ActivationKind::Relu), &[pool]).unwrap();
-    let flat = b.add(GlobalAveragePooling2D {}, &[last]).unwrap();
+    let flat = b.add(GlobalAveragePooling2D::new(), &[last]).unwrap();
     let out = b.add(Dense::new(3).activation(ActivationKind::Softmax), &[flat]).unwrap();
     settle(b.build(&[out], 5).unwrap())
 }
@@ -95,7 +95,7 @@ fn score(network: &Network, class: usize, input: &[f32]) -> f32 {
     score.read(plan.output(0)).next().unwrap()
 }
 
-fn map(model: &Model, class: usize, method: Method, input: &[f32], settings: &Settings) -> HeatMap {
+fn map(model: &Model, class: usize, method: Method, input: &[f32], settings: &ExplainConfig) -> HeatMap {
     let map = explain(model, input, class, method, settings).unwrap();
     assert_eq!((map.method, map.class), (method, class));
     assert_eq!(map.values.len(), map.size[0] * map.size[1]);
@@ -108,7 +108,7 @@ fn map(model: &Model, class: usize, method: Method, input: &[f32], settings: &Se
 fn gradients_are_differences_of_scores() {
     for (model, class) in networks() {
         let input = ramp(128, 3);
-        let found = map(&model, class, Method::Gradient, &input, &Settings::default());
+        let found = map(&model, class, Method::Gradient, &input, &ExplainConfig::default());
         assert!((found.score - score(&model.network, class, &input)).abs() < 1e-5);
         let largest = found.raw.iter().fold(0.0_f32, |most, g| most.max(g.abs()));
         let mut outliers = 0;
@@ -126,7 +126,7 @@ fn gradients_are_differences_of_scores() {
         for (value, pixel) in found.values.iter().zip(found.raw.chunks(2)) {
             assert_eq!(*value, pixel[0].abs().max(pixel[1].abs()));
         }
-        let product = map(&model, class, Method::GradientXInput, &input, &Settings::default());
+        let product = map(&model, class, Method::GradientXInput, &input, &ExplainConfig::default());
         assert!(product.raw.iter().zip(&found.raw).zip(&input).all(|((p, g), x)| *p == g * x));
     }
 }
@@ -138,7 +138,7 @@ fn the_recorded_gradient_of_a_digit() {
     let pixels = idx::read(&path, idx::Content::Images, &Limits::default()).unwrap().data;
     let input: Vec<f32> = pixels[51 * 784..52 * 784].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
     let model = weights::load_model(&shared("golden/mnist_cnn.keras").unwrap()).unwrap();
-    let found = map(&model, 3, Method::Gradient, &input, &Settings::default());
+    let found = map(&model, 3, Method::Gradient, &input, &ExplainConfig::default());
     agree("dlogit3_dinput51", &found.raw, &expected.values("dlogit3_dinput51"));
 }
 
@@ -147,7 +147,7 @@ fn integrated_gradients_sum_to_the_difference_of_scores() {
     for (model, class) in networks() {
         for baseline in [Baseline::Black, Baseline::Mean] {
             let input = ramp(128, 11);
-            let settings = Settings { baseline, ..Settings::default() };
+            let settings = ExplainConfig { baseline, ..ExplainConfig::default() };
             let found = map(&model, class, Method::IntegratedGradients, &input, &settings);
             let mean = |channel| input.iter().skip(channel).step_by(2).sum::<f32>() / 64.0;
             let start = match baseline {
@@ -171,7 +171,7 @@ fn integrated_gradients_sum_to_the_difference_of_scores() {
 fn relevance_is_conserved() {
     for (model, class) in networks() {
         let input = ramp(128, 5);
-        let found = map(&model, class, Method::Lrp, &input, &Settings::default());
+        let found = map(&model, class, Method::Lrp, &input, &ExplainConfig::default());
         let CompletenessCheck::Conservation { score: told, inputs, biases } = found.account else {
             panic!("{:?}", found.account)
         };
@@ -191,11 +191,11 @@ fn relevance_of_a_network_without_biases() {
     let layers: [Layer; 4] = [
         Conv2D::new(5, [3, 3]).activation(ActivationKind::Relu).without_bias().into(),
         MaxPooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(3).without_bias().into(),
     ];
     let model = Model::new(Network::sequential("free", [8, 8, 2], layers, 7).unwrap());
-    let settings = Settings { epsilon: 1e-9, ..Settings::default() };
+    let settings = ExplainConfig { epsilon: 1e-9, ..ExplainConfig::default() };
     let [relevance, product] =
         [Method::Lrp, Method::GradientXInput].map(|method| map(&model, 1, method, &ramp(128, 0), &settings));
     for (r, p) in relevance.raw.iter().zip(&product.raw) {
@@ -209,11 +209,12 @@ fn relevance_of_a_network_without_biases() {
 fn smoothgrad_is_the_mean_gradient_of_noisy_copies() {
     for (model, class) in networks() {
         let input = ramp(128, 21);
-        let gradient = map(&model, class, Method::Gradient, &input, &Settings::default());
-        let still = map(&model, class, Method::SmoothGrad, &input, &Settings { noise: 0.0, ..Settings::default() });
+        let gradient = map(&model, class, Method::Gradient, &input, &ExplainConfig::default());
+        let still =
+            map(&model, class, Method::SmoothGrad, &input, &ExplainConfig { noise: 0.0, ..ExplainConfig::default() });
         assert!(still.raw.iter().zip(&gradient.raw).all(|(a, b)| (a - b).abs() < 1e-6));
         let moved = |seed, samples| {
-            let settings = Settings { noise: 0.1, samples, seed, ..Settings::default() };
+            let settings = ExplainConfig { noise: 0.1, samples, seed, ..ExplainConfig::default() };
             map(&model, class, Method::SmoothGrad, &input, &settings).raw
         };
         assert_eq!(moved(1, 9), moved(1, 9));
@@ -231,7 +232,7 @@ fn smoothgrad_is_the_mean_gradient_of_noisy_copies() {
 fn guided_backprop_by_hand() {
     let layers: [Layer; 4] = [
         Conv2D::new(3, [3, 3]).activation(ActivationKind::Relu).into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(7).activation(ActivationKind::Relu).into(),
         Dense::new(2).into(),
     ];
@@ -268,7 +269,7 @@ fn guided_backprop_by_hand() {
             }
         }
         let model = Model::new(network.clone());
-        let found = map(&model, class, Method::GuidedBackprop, &input, &Settings::default());
+        let found = map(&model, class, Method::GuidedBackprop, &input, &ExplainConfig::default());
         assert!(expected.iter().any(|&value| value != 0.0));
         assert!(found.raw.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
     }
@@ -280,7 +281,7 @@ fn occlusion_by_brute_force() {
     let input = ramp(128, 9);
     let whole = score(&model.network, class, &input);
     for (patch, stride) in [(3, 1), (3, 2), (2, 5), (8, 3), (20, 1)] {
-        let settings = Settings { patch: Some(patch), stride: Some(stride), ..Settings::default() };
+        let settings = ExplainConfig { patch: Some(patch), stride: Some(stride), ..ExplainConfig::default() };
         let found = map(&model, class, Method::Occlusion, &input, &settings);
         let side = patch.min(8);
         let mut starts: Vec<usize> = (0..8 - side).step_by(stride.min(patch)).collect();
@@ -314,7 +315,7 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
     let layers: [Layer; 4] = [
         conv(7, ActivationKind::Relu).into(),
         conv(6, ActivationKind::Relu).into(),
-        GlobalAveragePooling2D {}.into(),
+        GlobalAveragePooling2D::new().into(),
         Dense::new(3).activation(ActivationKind::Softmax).into(),
     ];
     let model = Model::new(settle(Network::sequential("pooled", [5, 6, 2], layers, 4).unwrap()));
@@ -334,7 +335,7 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
             (Method::GradCamPlusPlus, (0..6).map(plus).collect()),
             (Method::LayerCam, slopes.iter().map(|slope| slope.max(0.0)).collect()),
         ] {
-            let found = map(&model, class, method, &input, &Settings::default());
+            let found = map(&model, class, method, &input, &ExplainConfig::default());
             let expected = |place: &[f32]| place.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0);
             assert_eq!(
                 (found.raw_shape, &found.account),
@@ -355,7 +356,7 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
 fn score_cam_by_brute_force() {
     let (model, class) = (Model::new(branches()), 0);
     let input = ramp(128, 31);
-    let settings = Settings { layer: Some("last".to_owned()), ..Settings::default() };
+    let settings = ExplainConfig { layer: Some("last".to_owned()), ..ExplainConfig::default() };
     let found = map(&model, class, Method::ScoreCam, &input, &settings);
     let mut plan = Plan::builder(&model.network).output("last").build().unwrap();
     plan.input_mut().copy_from_slice(&input);
@@ -399,7 +400,7 @@ fn rise_and_occlusion_find_a_planted_patch() {
     let mut network = Network::sequential(
         "patch",
         [21, 21, 1],
-        [Flatten {}.into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()],
+        [Flatten::new().into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()],
         1,
     )
     .unwrap();
@@ -409,7 +410,7 @@ fn rise_and_occlusion_find_a_planted_patch() {
     weights[1].values_mut()[0] = -5.0;
     let model = Model::new(network);
     for method in [Method::Rise, Method::Occlusion] {
-        let found = map(&model, 1, method, &[1.0; 441], &Settings::default());
+        let found = map(&model, 1, method, &[1.0; 441], &ExplainConfig::default());
         let mut order: Vec<usize> = (0..441).collect();
         order.sort_by(|&a, &b| found.values[b].total_cmp(&found.values[a]));
         let hits = order[..25].iter().filter(|&&at| inside(at)).count();
@@ -438,7 +439,7 @@ fn trained() -> (Model, Vec<Vec<f32>>) {
 #[test]
 fn maps_of_digits_are_better_than_chance_and_depend_on_the_network() {
     let (model, digits) = trained();
-    let settings = Settings { masks: 500, ..Settings::default() };
+    let settings = ExplainConfig { masks: 500, ..ExplainConfig::default() };
     let mut explainer = Explainer::new(&model, &settings).unwrap();
     let mut means = |found: &mut dyn FnMut(&mut Explainer, &[f32], usize) -> HeatMap| {
         let mut sums = [0.0; 2];
@@ -495,24 +496,24 @@ fn what_cannot_be_explained() {
     let model = |network| Model::new(network);
     let classes = model(chain(ActivationKind::Relu, 4, ActivationKind::Softmax));
     let input = ramp(128, 0);
-    let refused = |model: &Model, input: &[f32], class, method, settings: &Settings, expected: &str| {
+    let refused = |model: &Model, input: &[f32], class, method, settings: &ExplainConfig, expected: &str| {
         let error = explain(model, input, class, method, settings).unwrap_err().to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     };
-    let with = |layer: &str| Settings { layer: Some(layer.to_owned()), ..Settings::default() };
-    let plain = Settings::default();
+    let with = |layer: &str| ExplainConfig { layer: Some(layer.to_owned()), ..ExplainConfig::default() };
+    let plain = ExplainConfig::default();
     refused(&classes, &input, 4, Method::Gradient, &plain, "no class 4: its classes are 0 to 3");
     refused(&classes, &input[1..], 0, Method::Gradient, &plain, "127 values are no input of (8, 8, 2)");
     for method in [Method::GradCam, Method::ScoreCam] {
         refused(&classes, &input, 0, method, &with("conv2d_7"), "did you mean \"conv2d");
         refused(&classes, &input, 0, method, &with("dense"), "layer dense: its output of shape (12)");
     }
-    refused(&classes, &input, 0, Method::Rise, &Settings { masks: 0, ..plain.clone() }, "0 masks");
+    refused(&classes, &input, 0, Method::Rise, &ExplainConfig { masks: 0, ..plain.clone() }, "0 masks");
 
     let layers: [Layer; 2] = [conv(4, ActivationKind::Relu).into(), MaxPooling2D::default().into()];
     let headless = model(Network::sequential("headless", [8, 8, 2], layers, 1).unwrap());
     refused(&headless, &input, 0, Method::Gradient, &plain, "network headless has no layer of classes");
-    let flat = model(Network::sequential("flat", [8, 8, 2], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap());
+    let flat = model(Network::sequential("flat", [8, 8, 2], [Flatten::new().into(), Dense::new(3).into()], 1).unwrap());
     refused(&flat, &input, 0, Method::GradCam, &plain, "network flat has no layer whose output has spatial extent");
     map(&flat, 0, Method::Lrp, &input, &plain);
     let vector = model(Network::sequential("vector", [9], [Dense::new(3).into()], 1).unwrap());
@@ -522,7 +523,7 @@ fn what_cannot_be_explained() {
     let mut b = Network::builder("two");
     let first = b.add(Input::new([4, 4, 1]), &[]).unwrap();
     b.add_named("aside", conv(2, ActivationKind::Relu), &[first]).unwrap();
-    let flat = b.add(Flatten {}, &[first]).unwrap();
+    let flat = b.add(Flatten::new(), &[first]).unwrap();
     let out = b.add(Dense::new(2), &[flat]).unwrap();
     let aside = model(b.build(&[out], 1).unwrap());
     refused(&aside, &[0.5; 16], 0, Method::GradCam, &with("aside"), "layer aside: the classes");
@@ -536,11 +537,11 @@ fn what_cannot_be_explained() {
 /// One pixel, and an image that is nothing but its baseline: no division by zero.
 #[test]
 fn images_with_nothing_in_them() {
-    let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
+    let tiny = Network::sequential("tiny", [1, 1, 3], [Flatten::new().into(), Dense::new(2).into()], 1).unwrap();
     let tiny = Model::new(tiny);
     let classes = Model::new(chain(ActivationKind::Relu, 4, ActivationKind::Softmax));
     for method in Method::ALL {
-        let settings = Settings { masks: 20, ..Settings::default() };
+        let settings = ExplainConfig { masks: 20, ..ExplainConfig::default() };
         if !method.is_of_layer() {
             let found = map(&tiny, 1, method, &[0.3, 0.2, 0.1], &settings);
             let curves = Explainer::new(&tiny, &settings).unwrap().faithfulness(&[0.3, 0.2, 0.1], &found).unwrap();
@@ -555,7 +556,7 @@ fn images_with_nothing_in_them() {
 #[test]
 fn one_explainer_for_many_images() {
     let model = Model::new(branches());
-    let settings = Settings { masks: 70, ..Settings::default() };
+    let settings = ExplainConfig { masks: 70, ..ExplainConfig::default() };
     let mut explainer = Explainer::new(&model, &settings).unwrap();
     for start in 0..3 {
         for method in Method::ALL {

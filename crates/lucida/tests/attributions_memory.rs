@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_flat() {
-    use lucida::explain::{Explainer, Method, Settings};
+    use lucida::explain::{ExplainConfig, Explainer, Method};
     use lucida::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, MaxPooling2D};
     use lucida::nn::{Layer, Network};
     use lucida::weights::Model;
@@ -18,12 +18,12 @@ fn memory_stays_flat() {
     let layers: [Layer; 5] = [
         Conv2D::new(8, [3, 3]).activation(ActivationKind::Relu).into(),
         MaxPooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(16).activation(ActivationKind::Relu).into(),
         Dense::new(4).activation(ActivationKind::Softmax).into(),
     ];
     let model = Model::new(Network::sequential("quick", [24, 24, 1], layers, 1).unwrap());
-    let settings = Settings { masks: 40, samples: 5, patch: Some(6), stride: Some(6), ..Settings::default() };
+    let settings = ExplainConfig { masks: 40, samples: 5, patch: Some(6), stride: Some(6), ..ExplainConfig::default() };
     let mut explainer = Explainer::new(&model, &settings).unwrap();
     let mut explain = |number: usize| {
         let input: Vec<f32> = (0..576).map(|i| ((i * 31 + number * 17) % 97) as f32 / 96.0).collect();

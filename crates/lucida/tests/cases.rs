@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use lucida::Cpu;
 use lucida::data::Image;
+use lucida::model::{Predicted, predict};
 use lucida::nn::{Network, Plan};
-use lucida::train::{Predicted, predict};
 use lucida::weights::{self, Format, ModelSpec, Note};
 
 /// A file of the cases; `None`, and a word on why, where that folder does not exist.

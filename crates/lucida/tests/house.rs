@@ -6,9 +6,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library from the ground up: each may use those before it.
-const ORDER: [&str; 15] = [
-    "error", "core", "guard", "similar", "files", "nn", "data", "weights", "plot", "bulk", "train", "explain", "style",
-    "report", "lib",
+const ORDER: [&str; 16] = [
+    "error",
+    "core",
+    "guard",
+    "similar",
+    "files",
+    "nn",
+    "data",
+    "weights",
+    "model",
+    "plot",
+    "batch_jobs",
+    "train",
+    "explain",
+    "style",
+    "report",
+    "lib",
 ];
 
 fn source() -> PathBuf {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use lucida::Cpu;
 use lucida::data::{Affine, Dataset, FillMode, Filter, Image, LabelledImages, Mnist, Subset};
-use lucida::train::{Predicted, predict};
+use lucida::model::{Predicted, predict};
 use lucida::weights::Model;
 
 const TRAINED_ON: usize = 9000;

@@ -40,7 +40,7 @@ fn network() -> Network {
         BatchNormalization { momentum: 0.9, epsilon: 1e-5, ..Default::default() }.into(),
         Activation::new(ActivationKind::Relu).into(),
         MaxPooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(3).activation(ActivationKind::Softmax).into(),
     ];
     Network::sequential("small", [6, 7, 3], layers, 1).unwrap()

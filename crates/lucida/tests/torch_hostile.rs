@@ -28,7 +28,7 @@ fn network() -> Network {
         BatchNormalization::default().into(),
         Activation::new(ActivationKind::Relu).into(),
         MaxPooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(3).into(),
     ];
     Network::sequential("small", [6, 7, 3], layers, 1).unwrap()

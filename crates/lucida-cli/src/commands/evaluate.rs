@@ -7,12 +7,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use lucida::data::save_skipped;
 use lucida::files::{self, SetAside};
+use lucida::model::{Predicted, Prediction};
 use lucida::nn::thousands;
 use lucida::plot;
-use lucida::train::{
-    CalibrationBin, Confusion, Evaluation, Origin, Predicted, Prediction, PredictionTable, evaluate,
-    evaluate_remembered,
-};
+use lucida::train::{CalibrationBin, Confusion, Evaluation, Origin, PredictionTable, evaluate, evaluate_remembered};
 use lucida::weights::hub::cache_folder;
 use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
 use serde::Serialize;

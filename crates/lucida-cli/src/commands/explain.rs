@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use lucida::core::{Progress, Step};
 use lucida::data::Image;
 use lucida::explain::{
-    CompletenessCheck, Explained, Explainer, HeatMap, Method, SanityCheck, Settings, class_name, comparison,
-    find_class, sanity_check, sanity_strips, spatial_layer,
+    CompletenessCheck, ExplainConfig, Explained, Explainer, HeatMap, Method, SanityCheck, comparison, find_class,
+    sanity_check, sanity_strips, spatial_layer,
 };
 use lucida::files;
 use lucida::weights::{IncludeTop, Model, OutputKind, Outputs};
@@ -65,7 +65,7 @@ impl Found {
     fn new(model: &Model, outputs: &Outputs, class: usize, found: &[f32]) -> Self {
         match outputs.kind() {
             OutputKind::Values => Self::Value { value: found[class] },
-            _ => Self::Class { probability: found[class], predicted: class_name(model, outputs.best(found)) },
+            _ => Self::Class { probability: found[class], predicted: model.class_name(outputs.best(found)) },
         }
     }
 }
@@ -170,7 +170,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             let sheet = place.ready("png")?;
             comparison(&preprocessing.to_image(&input)?, &meant, &explained)?.save_png(&sheet)?;
             answer(&Shared {
-                class: class_name(&model, class),
+                class: model.class_name(class),
                 found: Found::new(&model, explainer.outputs(), class, &probabilities),
                 digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
@@ -220,7 +220,7 @@ struct One {
 struct Work<'a> {
     arguments: &'a Explain,
     model: &'a Model,
-    settings: Settings,
+    settings: ExplainConfig,
     methods: Vec<Method>,
     class: Option<usize>,
     context: Context,
@@ -299,7 +299,7 @@ impl Work<'_> {
                 model: &arguments.model.model,
                 image: &name,
                 label,
-                class: class_name(model, class),
+                class: model.class_name(class),
                 class_number: class,
                 found: Found::new(model, &outputs, class, &probabilities),
                 digit_found,
@@ -317,15 +317,15 @@ impl Work<'_> {
 
 /// A class or label with its probability, or a value.
 fn named(model: &Model, outputs: &Outputs, class: usize, found: f32) -> String {
-    let name = class_name(model, class);
+    let name = model.class_name(class);
     match outputs.kind() {
         OutputKind::Values => format!("value {name}: {found:.4}"),
         _ => format!("{name} ({})", percent(found)),
     }
 }
 
-fn settings(arguments: &Explain, context: Context) -> Settings {
-    Settings {
+fn settings(arguments: &Explain, context: Context) -> ExplainConfig {
+    ExplainConfig {
         cpu: context.cpu,
         seed: arguments.seed,
         layer: arguments.layer.clone(),
@@ -336,7 +336,7 @@ fn settings(arguments: &Explain, context: Context) -> Settings {
         patch: arguments.patch,
         stride: arguments.stride,
         epsilon: arguments.epsilon,
-        ..Settings::default()
+        ..ExplainConfig::default()
     }
 }
 

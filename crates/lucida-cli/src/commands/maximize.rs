@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use lucida::data::Image;
+use lucida::explain::ClassScore;
 use lucida::explain::maximize::{Fourier, KerasVis, Maximized, Method, Objective, Target, maximize};
-use lucida::explain::{ClassScore, class_name};
 use lucida::files::{self, SetAside};
 use lucida::nn::applications;
 use lucida::plot::{Cell, Grid, short_number};
@@ -109,7 +109,7 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
                 (true, _) => Objective::Channel(0),
                 (false, class) => Objective::Channel(class),
             };
-            (Of::Class(class_name(&model, class)), objective)
+            (Of::Class(model.class_name(class)), objective)
         })
         .collect();
     let target = Target::classes(&model)?;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Error, Result};
 use lucida::batch_jobs::lines;
 use lucida::data::{Image, Limits};
-use lucida::explain::class_name;
-use lucida::train::{LABEL_THRESHOLD, Predicted, Prediction, PredictionTable, Predictor, predict, predict_set};
+use lucida::model::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+use lucida::train::PredictionTable;
 use lucida::weights::{IncludeTop, Model, Outputs};
 use serde::Serialize;
 use serde_json::Value;
@@ -71,10 +71,10 @@ impl Said {
     fn new(model: &Model, predicted: Predicted) -> Self {
         match predicted {
             Predicted::Class(Prediction { class, probability, probabilities }) => {
-                Self::Class { class: class_name(model, class), probability, probabilities }
+                Self::Class { class: model.class_name(class), probability, probabilities }
             }
             Predicted::Labels(found) => {
-                let labels = found.labels().into_iter().map(|label| class_name(model, label)).collect();
+                let labels = found.labels().into_iter().map(|label| model.class_name(label)).collect();
                 Self::Labels { labels, probabilities: found.probabilities }
             }
             Predicted::Values(values) => Self::Values { values },
@@ -138,7 +138,7 @@ pub(super) fn run(arguments: &Predict, context: Context) -> Result<()> {
     let context = context.claim_named(arguments.csv.as_deref(), arguments.force)?;
     let model = open_model(&arguments.model.spec(IncludeTop::Needed), context)?;
     let outputs = Outputs::of(&model).with_context(|| arguments.model.model.clone())?;
-    let class_names: Vec<String> = (0..outputs.count()).map(|class| class_name(&model, class)).collect();
+    let class_names: Vec<String> = (0..outputs.count()).map(|class| model.class_name(class)).collect();
     let table = arguments.csv.as_ref().map(|_| {
         let table = PredictionTable::new(outputs.kind(), &class_names);
         if is_for_digits(&model) { table.with_digit_found() } else { table }
@@ -269,7 +269,7 @@ impl Session<'_> {
                 label => Input::Image { image: name.clone(), label },
             };
             if let (true, Predicted::Class(found)) = (images.are_digits(), &predicted) {
-                classes.push(class_name(self.model, found.class));
+                classes.push(self.model.class_name(found.class));
             }
             let digit_found = !blank.contains(&index);
             let title = images.title(index);
@@ -301,7 +301,7 @@ impl Session<'_> {
             return;
         }
         let count = Outputs::of(self.model).map_or(0, |outputs| outputs.count());
-        let classes: Vec<String> = (0..count).map(|class| class_name(self.model, class)).collect();
+        let classes: Vec<String> = (0..count).map(|class| self.model.class_name(class)).collect();
         self.context.output.note(&format!(
             "the labels ({}) are not among the model's classes ({}), so nothing is compared; --classes names the classes",
             few(names),
@@ -311,7 +311,7 @@ impl Session<'_> {
 
     /// Whether what the model says agrees with the label of an image; unknown for numbers.
     fn agrees(&self, predicted: &Predicted, label: &str) -> Option<bool> {
-        let is = |class: usize| class_name(self.model, class) == label;
+        let is = |class: usize| self.model.class_name(class) == label;
         match predicted {
             Predicted::Class(found) => Some(is(found.class)),
             Predicted::Labels(found) => Some(found.labels().into_iter().any(is)),
@@ -412,7 +412,7 @@ impl Session<'_> {
 
     /// The class and the runner-up, the labels that hold, or the values.
     fn sentence(&self, predicted: &Predicted) -> String {
-        let name = |class: usize| class_name(self.model, class);
+        let name = |class: usize| self.model.class_name(class);
         let with_share =
             |found: &Prediction, class: usize| format!("{} ({})", name(class), percent(found.probabilities[class]));
         match predicted {
@@ -443,7 +443,7 @@ impl Session<'_> {
     /// All classes or labels, the likeliest first.
     fn table(&self, found: &Prediction) -> String {
         let ranking = found.ranking();
-        let name = |class: usize| class_name(self.model, class);
+        let name = |class: usize| self.model.class_name(class);
         let width = ranking.iter().map(|&class| name(class).chars().count()).max().unwrap_or(0);
         let row = |&class: &usize| {
             let probability = found.probabilities[class];

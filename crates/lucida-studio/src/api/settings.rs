@@ -317,10 +317,7 @@ fn predictions(studio: &Studio, model: &Model, input: &[f32]) -> Result<Vec<Pred
     let found = ClassScore::outputs(model, &[input], studio.cpu)?.pop().unwrap_or_default();
     let mut all: Vec<(usize, f32)> = found.into_iter().enumerate().collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let named = |&(class, probability): &(usize, f32)| Prediction {
-        name: lucida::explain::class_name(model, class),
-        probability,
-    };
+    let named = |&(class, probability): &(usize, f32)| Prediction { name: model.class_name(class), probability };
     Ok(all.iter().take(SHOWN).map(named).collect())
 }
 

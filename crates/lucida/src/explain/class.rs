@@ -32,11 +32,6 @@ pub fn find_class(model: &Model, text: &str) -> Result<usize> {
     Err(no_such(&outputs, &format!("{text:?}")))
 }
 
-/// The name of a class; its number when nobody has named it.
-pub fn class_name(model: &Model, class: usize) -> String {
-    model.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +40,7 @@ mod tests {
 
     #[test]
     fn by_name_and_by_number() {
-        let network = Network::sequential("pets", [2, 2, 1], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap();
+        let network = Network::sequential("pets", [2, 2, 1], [Flatten::new().into(), Dense::new(3).into()], 1).unwrap();
         let names = ["cat", "Dog", "1"].map(str::to_owned).to_vec();
         let named = Model { class_names: names, ..Model::new(network.clone()) };
         let of = |text: &str| find_class(&named, text).unwrap();
@@ -56,6 +51,6 @@ mod tests {
         assert!(message.contains("no class \"3\": its classes are 0 to 2"), "{message}");
         let nameless = Model::new(network);
         assert!(find_class(&nameless, "cat").unwrap_err().to_string().contains("0 to 2"));
-        assert_eq!((class_name(&named, 1), class_name(&nameless, 1)), ("Dog".to_owned(), "1".to_owned()));
+        assert_eq!((named.class_name(1), nameless.class_name(1)), ("Dog".to_owned(), "1".to_owned()));
     }
 }

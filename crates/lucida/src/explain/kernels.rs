@@ -171,7 +171,7 @@ mod tests {
         let message = refused("dense");
         assert!(message.contains("dense (Dense)") && message.contains("conv2d, conv2d_1, conv2d_2"), "{message}");
         assert!(refused("conv2d_3").contains("did you mean \"conv2d_"));
-        let flat = Network::sequential("flat", [4, 4, 1], [Layer::from(Flatten {})], 1).unwrap();
+        let flat = Network::sequential("flat", [4, 4, 1], [Layer::from(Flatten::new())], 1).unwrap();
         assert!(layers_with_kernels(&flat).is_empty());
         assert!(kernel_sheet(&flat, "flatten", &KernelStyle::default()).is_err());
     }

@@ -22,10 +22,10 @@ mod top_activations;
 
 pub use activations::{LayerActivation, MapStatus, activations, chollet_normalization};
 pub use attribution::{
-    Baseline, CompletenessCheck, Explained, Explainer, Faithfulness, HeatMap, Method, SanityCheck, SanityStage,
-    Settings, comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
+    Baseline, CompletenessCheck, ExplainConfig, Explained, Explainer, Faithfulness, HeatMap, Method, SanityCheck,
+    SanityStage, comparison, default_layer, explain, heat_scale, overlay, sanity_check, sanity_strips, spatial_layer,
 };
-pub use class::{class_name, find_class};
+pub use class::find_class;
 pub use classic_filters::{CannyThresholds, Kernel, Plane, canny, filtered};
 pub use deconvnet::{
     DeconvFigure, Deconvnet, Example, FilterExamples, Projection, Target, activation_before, outlined_fields, peaks,

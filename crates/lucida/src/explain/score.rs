@@ -100,7 +100,7 @@ mod tests {
     use crate::weights::Task;
 
     fn network(units: usize, activation: ActivationKind) -> Network {
-        let layers = [Flatten {}.into(), Dense::new(units).activation(activation).into()];
+        let layers = [Flatten::new().into(), Dense::new(units).activation(activation).into()];
         Network::sequential("small", [2, 2, 1], layers, 1).unwrap()
     }
 

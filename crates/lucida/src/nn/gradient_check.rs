@@ -160,7 +160,7 @@ fn check_once(layer: &Layer, shapes: &[Shape], cpu: Cpu, training: bool, twice: 
     let mut last = builder.add_named("layer", layer.clone(), &inputs)?;
     if twice {
         let other = builder.add_named("other", layer.clone(), &inputs)?;
-        last = builder.add_named("sum", Add {}, &[last, other])?;
+        last = builder.add_named("sum", Add::new(), &[last, other])?;
     }
     let mut network = builder.build(&[last], 11)?;
     perturb(&mut network);

@@ -32,7 +32,7 @@ pub use gradient_check::check_gradients;
 pub use initializer::Initializer;
 pub use layers::Layer;
 pub use loss::Loss;
-pub use network::{Network, NetworkBuilder, Node};
+pub use network::{Network, NetworkBuilder, Node, Sequential};
 pub use op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Inputs, LayerSeed, Op, OpConfig, OpStats,
     ReluBefore, StepSeed, WantedGradients,

@@ -5,6 +5,7 @@ mod average;
 mod cut;
 mod head;
 mod resize;
+mod sequential;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -15,6 +16,8 @@ use super::layers::{ActivationKind, Input};
 use super::{Layer, Shape, Weight};
 use crate::similar::nearest_name;
 use crate::{Error, Result};
+
+pub use sequential::Sequential;
 
 /// Networks of at most this many layers are listed where a layer is asked for that they do not have.
 const LISTED: usize = 20;

@@ -263,7 +263,7 @@ fn maps(result: &DemoResult, cpu: Cpu) -> Result<Image> {
 
 /// A digit that was read rightly, and the worst mistake.
 fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
-    let settings = explain::Settings { cpu, seed: result.config.seed, masks: 1000, ..Default::default() };
+    let settings = explain::ExplainConfig { cpu, seed: result.config.seed, masks: 1000, ..Default::default() };
     let mut explainer = Explainer::new(&result.model, &settings)?;
     let held_out = result.held_out()?;
     let wrong = result.evaluation.mistakes(&held_out);

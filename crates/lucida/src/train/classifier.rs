@@ -121,7 +121,7 @@ mod tests {
     use crate::nn::layers::{Dense, Flatten};
 
     fn classifier(units: usize, activation: ActivationKind) -> Classifier {
-        let layers = [Flatten {}.into(), Dense::new(units).activation(activation).into()];
+        let layers = [Flatten::new().into(), Dense::new(units).activation(activation).into()];
         Classifier::of(&Network::sequential("small", [2, 2, 1], layers, 1).unwrap()).unwrap()
     }
 

@@ -2,7 +2,6 @@
 //!
 //! - [`Trainer::fit`]: epochs of forward pass, loss, backward pass, optimizer; keeps the best epoch, and the last.
 //! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labeled data.
-//! - [`predict`], [`predict_set`]: the class or labels of images, or the values that a model computes from them.
 //! - [`RunFolder`]: where a run leaves its files.
 
 mod batch_schedule;
@@ -18,7 +17,6 @@ mod history;
 mod lr_finder;
 mod metrics;
 mod origin;
-mod predict;
 mod record;
 mod run_folder;
 mod samples;
@@ -41,7 +39,6 @@ pub use history::{EpochRecord, History};
 pub use lr_finder::LearningRateCurve;
 pub use metrics::{Calibration, CalibrationBin};
 pub use origin::Origin;
-pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
 pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};
 pub use table::PredictionTable;

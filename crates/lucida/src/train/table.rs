@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Predicted;
 use crate::files::{self, csv_field, csv_number};
+use crate::model::Predicted;
 use crate::weights::OutputKind;
 use crate::{Error, Result};
 
@@ -81,8 +81,8 @@ impl PredictionTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Prediction;
     use super::*;
+    use crate::model::Prediction;
 
     #[test]
     fn names_are_quoted_where_they_must() {

@@ -99,14 +99,14 @@ fn what_cannot_be_trained_is_refused() {
     refused(&mut model(1), TrainConfig { batch_size: 0, ..config(1) }, "at least one epoch");
     refused(&mut model(1), TrainConfig { learning_rate: (-1.0).into(), ..config(1) }, "-1");
     refused(&mut model(1), TrainConfig { learning_rate: 1e30.into(), ..config(9) }, "no longer a number");
-    let flat = [crate::nn::layers::Flatten {}.into()];
+    let flat = [crate::nn::layers::Flatten::new().into()];
     let mut no_classifier = Model {
         preprocessing: Some(Preprocessing::mnist()),
         ..Model::new(Network::sequential("flat", [28, 28, 1], flat, 0).unwrap())
     };
     refused(&mut no_classifier, config(1), "not a classifier");
     let two = [
-        crate::nn::layers::Flatten {}.into(),
+        crate::nn::layers::Flatten::new().into(),
         crate::nn::layers::Dense::new(2).activation(crate::nn::layers::ActivationKind::Softmax).into(),
     ];
     let mut two = Model {

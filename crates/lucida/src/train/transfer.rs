@@ -106,9 +106,9 @@ impl Head {
     pub fn layers(&self, classes: usize) -> Vec<Layer> {
         let layer = |part: &Part| -> Layer {
             match *part {
-                Part::Flatten => Flatten {}.into(),
-                Part::Gap => GlobalAveragePooling2D {}.into(),
-                Part::Gmp => GlobalMaxPooling2D {}.into(),
+                Part::Flatten => Flatten::new().into(),
+                Part::Gap => GlobalAveragePooling2D::new().into(),
+                Part::Gmp => GlobalMaxPooling2D::new().into(),
                 Part::Dense(units) => Dense::new(units).activation(ActivationKind::Relu).into(),
                 Part::Dropout(rate) => Dropout::new(rate).into(),
                 Part::Bn => BatchNormalization::default().into(),
@@ -550,13 +550,13 @@ mod tests {
     fn features_end_before_the_classes() {
         let dense = |units| -> Layer { Dense::new(units).into() };
         let network = |layers: Vec<Layer>| Network::sequential("n", [4, 4, 3], layers, 1).unwrap();
-        let classifier = vec![Flatten {}.into(), dense(5), Dropout::new(0.5).into(), output_layer(3).into()];
+        let classifier = vec![Flatten::new().into(), dense(5), Dropout::new(0.5).into(), output_layer(3).into()];
         assert_eq!(end_of_features(&network(classifier)).unwrap(), "dense");
         assert_eq!(
-            end_of_features(&network(vec![GlobalAveragePooling2D {}.into()])).unwrap(),
+            end_of_features(&network(vec![GlobalAveragePooling2D::new().into()])).unwrap(),
             "global_average_pooling2d"
         );
-        assert_eq!(end_of_features(&network(vec![Flatten {}.into(), dense(5)])).unwrap(), "flatten");
+        assert_eq!(end_of_features(&network(vec![Flatten::new().into(), dense(5)])).unwrap(), "flatten");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lucida::Error;
 use lucida::core::Step;
-use lucida::explain::{Explainer, Method, Settings, heat_scale, overlay};
+use lucida::explain::{ExplainConfig, Explainer, Method, heat_scale, overlay};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ impl Work for Explaining {
         let Self { loaded, input, class, methods } = *self;
         let model = &loaded.model;
         let image = model.preprocessing()?.to_image(&input)?;
-        let mut settings = Settings { cpu: studio.cpu, ..Settings::default() };
+        let mut settings = ExplainConfig { cpu: studio.cpu, ..ExplainConfig::default() };
         if !loaded.is_digits() {
             settings.masks = MASKS;
         }

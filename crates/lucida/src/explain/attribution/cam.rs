@@ -257,11 +257,11 @@ mod tests {
         let layers = [
             Conv2D::new(2, [3, 3]).into(),
             Activation::new(ActivationKind::Tanh).into(),
-            GlobalAveragePooling2D {}.into(),
+            GlobalAveragePooling2D::new().into(),
             Dense::new(3).into(),
         ];
         assert_eq!(default_layer(&Network::sequential("s", [5, 5, 1], layers, 1).unwrap()).unwrap(), "activation");
-        let flat = Network::sequential("flat", [5, 5, 1], [Flatten {}.into(), Dense::new(3).into()], 1).unwrap();
+        let flat = Network::sequential("flat", [5, 5, 1], [Flatten::new().into(), Dense::new(3).into()], 1).unwrap();
         assert!(default_layer(&flat).unwrap_err().to_string().contains("network flat has no layer"));
     }
 }

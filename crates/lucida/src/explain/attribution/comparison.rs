@@ -133,7 +133,7 @@ fn enlarged(image: &Image, zoom: usize) -> Result<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{Explainer, Method, Settings, sanity_check};
+    use crate::explain::{ExplainConfig, Explainer, Method, sanity_check};
     use crate::nn::applications;
     use crate::weights::Model;
 
@@ -142,7 +142,7 @@ mod tests {
         let model = Model::new(applications::mnist_cnn(1).unwrap());
         let input: Vec<f32> = (0..784).map(|i| ((i * 37) % 101) as f32 / 100.0).collect();
         let image = Image::new(28, 28, 1, input.iter().map(|x| (255.0 * x) as u8).collect()).unwrap();
-        let settings = Settings { masks: 10, samples: 2, ..Settings::default() };
+        let settings = ExplainConfig { masks: 10, samples: 2, ..ExplainConfig::default() };
         let mut explainer = Explainer::new(&model, &settings).unwrap();
         let mut of = |method| {
             let map = explainer.explain(&input, 3, method).unwrap();

@@ -5,7 +5,7 @@ use super::faithfulness::Faithfulness;
 use super::heat_map::RawAttribution;
 use super::lrp::RelevancePass;
 use super::passes::{Gradients, PassCounter, Readout, Scorer};
-use super::{Baseline, HeatMap, Method, Settings};
+use super::{Baseline, ExplainConfig, HeatMap, Method};
 use crate::core::Progress;
 use crate::nn::{Network, Plan};
 use crate::weights::{Model, Outputs};
@@ -19,14 +19,14 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use lucida::data::{Dataset, Mnist, Preprocessing};
-/// use lucida::explain::{Explainer, Method, Settings};
+/// use lucida::explain::{Explainer, Method, ExplainConfig};
 /// use lucida::nn::applications;
 /// use lucida::weights::Model;
 ///
 /// let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(applications::mnist_cnn(1)?) };
 /// let mut input = vec![0.0; 28 * 28];
 /// Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
-/// let mut explainer = Explainer::new(&model, &Settings::default())?;
+/// let mut explainer = Explainer::new(&model, &ExplainConfig::default())?;
 /// let (class, _probability) = explainer.predict(&input)?;
 /// let map = explainer.explain(&input, class, Method::IntegratedGradients)?;
 /// assert_eq!(map.size, [28, 28]);
@@ -35,7 +35,7 @@ use crate::{Error, Result};
 pub struct Explainer<'a> {
     pub(super) network: &'a Network,
     pub(super) outputs: Outputs,
-    pub(super) settings: Settings,
+    pub(super) settings: ExplainConfig,
     pub(super) shape: [usize; 3],
     /// A black pixel as the network takes it.
     black: Vec<f32>,
@@ -53,7 +53,7 @@ impl<'a> Explainer<'a> {
     /// # Errors
     /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one image; [`Error::Argument`] when a
     /// setting cannot be used.
-    pub fn new(model: &'a Model, settings: &Settings) -> Result<Self> {
+    pub fn new(model: &'a Model, settings: &ExplainConfig) -> Result<Self> {
         let black = match &model.preprocessing {
             Some(preprocessing) => {
                 preprocessing.check()?;
@@ -70,7 +70,7 @@ impl<'a> Explainer<'a> {
         network: &'a Network,
         outputs: Outputs,
         black: Vec<f32>,
-        settings: &Settings,
+        settings: &ExplainConfig,
     ) -> Result<Self> {
         settings.check()?;
         let shape = network.input_shape()?;
@@ -209,6 +209,12 @@ impl<'a> Explainer<'a> {
 ///
 /// # Errors
 /// As [`Explainer::new`] and [`Explainer::explain`].
-pub fn explain(model: &Model, input: &[f32], class: usize, method: Method, settings: &Settings) -> Result<HeatMap> {
+pub fn explain(
+    model: &Model,
+    input: &[f32],
+    class: usize,
+    method: Method,
+    settings: &ExplainConfig,
+) -> Result<HeatMap> {
     Explainer::new(model, settings)?.explain(input, class, method)
 }

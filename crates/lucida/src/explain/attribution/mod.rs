@@ -26,4 +26,4 @@ pub use faithfulness::Faithfulness;
 pub use heat_map::{CompletenessCheck, HeatMap};
 pub use method::Method;
 pub use sanity::{SanityCheck, SanityStage, sanity_check};
-pub use settings::{Baseline, Settings};
+pub use settings::{Baseline, ExplainConfig};

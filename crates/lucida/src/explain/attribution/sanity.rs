@@ -10,7 +10,7 @@
 
 use super::explainer::Explainer;
 use super::similarity::{rank_correlation, structural_similarity};
-use super::{HeatMap, Method, Settings};
+use super::{ExplainConfig, HeatMap, Method};
 use crate::Result;
 use crate::core::{Progress, Step};
 use crate::nn::Network;
@@ -59,7 +59,7 @@ pub fn sanity_check(
     input: &[f32],
     class: usize,
     methods: &[Method],
-    settings: &Settings,
+    settings: &ExplainConfig,
     progress: &mut dyn Progress,
 ) -> Result<Vec<SanityCheck>> {
     let mut trained = Explainer::new(model, settings)?.progress(|step: &Step<'_>| progress.update(step));

@@ -27,9 +27,9 @@ impl FromStr for Baseline {
     }
 }
 
-/// How attributions are computed. [`Settings::default`] has what the papers recommend.
+/// How attributions are computed. [`ExplainConfig::default`] has what the papers recommend.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct ExplainConfig {
     /// What to run on.
     pub cpu: Cpu,
     /// Seed of all random numbers.
@@ -60,7 +60,7 @@ pub struct Settings {
     pub stages: usize,
 }
 
-impl Default for Settings {
+impl Default for ExplainConfig {
     fn default() -> Self {
         Self {
             cpu: Cpu::detect(),
@@ -80,7 +80,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl ExplainConfig {
     /// # Errors
     /// [`Error::Argument`] names the first value that cannot be used.
     pub(super) fn check(&self) -> Result<()> {
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        Settings::default().check().unwrap();
-        let refused = |change: fn(&mut Settings), expected: &str| {
-            let mut settings = Settings::default();
+        ExplainConfig::default().check().unwrap();
+        let refused = |change: fn(&mut ExplainConfig), expected: &str| {
+            let mut settings = ExplainConfig::default();
             change(&mut settings);
             let message = settings.check().unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");

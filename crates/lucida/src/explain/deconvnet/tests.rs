@@ -22,7 +22,7 @@ fn small() -> Network {
         Conv2D::new(7, [3, 3]).padding(Padding::Same).strides([1, 2]).activation(relu).into(),
         MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same).into(),
         Conv2D::new(4, [2, 2]).activation(relu).into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(3).activation(ActivationKind::Softmax).into(),
     ];
     let mut network = Network::sequential("small", [20, 22, 3], layers, 5).unwrap();

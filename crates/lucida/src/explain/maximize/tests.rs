@@ -7,7 +7,7 @@ fn small(channels: usize) -> Network {
         Conv2D::new(6, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into(),
         MaxPooling2D::default().into(),
         Conv2D::new(4, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu).into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(3).activation(ActivationKind::Softmax).into(),
     ];
     Network::sequential("small", [12, 10, channels], layers, 7).unwrap()
@@ -189,6 +189,6 @@ fn what_is_not_there_is_refused() {
     assert!(message(filters.clone(), Objective::Direction(Vec::new())).contains("direction"));
     let settings = Method::Fourier(Fourier { steps: 0, ..Fourier::default() });
     assert!(run(&network, &filters, &[Objective::Layer], &settings).is_err());
-    let four = Network::sequential("four", [4, 4, 4], [Flatten {}.into(), Dense::new(2).into()], 1).unwrap();
+    let four = Network::sequential("four", [4, 4, 4], [Flatten::new().into(), Dense::new(2).into()], 1).unwrap();
     assert!(run(&four, &Target::layer("dense"), &[Objective::Channel(0)], &quick()).is_err());
 }

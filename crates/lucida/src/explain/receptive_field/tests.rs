@@ -117,7 +117,7 @@ fn chains_of_random_layers_against_the_support_of_the_gradient() {
                 last = builder.add(layer, &[last]).unwrap();
             }
         }
-        last = builder.add(Flatten {}, &[last]).unwrap();
+        last = builder.add(Flatten::new(), &[last]).unwrap();
         last = builder.add(Dense::new(2), &[last]).unwrap();
         check(&builder.build(&[last], seed).unwrap(), &mut noise);
     }
@@ -131,15 +131,15 @@ fn branches_against_the_support_of_the_gradient() {
         let input = builder.add(Input::new([16, 14, 2]), &[]).unwrap();
         let wide = builder.add(Conv2D::new(3, [5, 3]).padding(Padding::Same), &[input]).unwrap();
         let narrow = builder.add(Conv2D::new(3, [1, 1]), &[input]).unwrap();
-        let sum = builder.add(Add {}, &[wide, narrow]).unwrap();
+        let sum = builder.add(Add::new(), &[wide, narrow]).unwrap();
         let pooled = builder.add(MaxPooling2D::default(), &[sum]).unwrap();
         let strided = builder.add(Conv2D::new(2, [3, 2]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
-        let joined = builder.add(Concatenate {}, &[pooled, strided]).unwrap();
+        let joined = builder.add(Concatenate::new(), &[pooled, strided]).unwrap();
         // 8x7 again, but from windows of another stride: the fields are no longer one another's shifts.
         let steep = builder.add(Conv2D::new(2, [9, 8]), &[input]).unwrap();
-        let mixed = builder.add(Concatenate {}, &[joined, steep]).unwrap();
+        let mixed = builder.add(Concatenate::new(), &[joined, steep]).unwrap();
         let last = builder.add(Conv2D::new(2, [3, 3]).padding(Padding::Same), &[mixed]).unwrap();
-        let last = builder.add(GlobalMaxPooling2D {}, &[last]).unwrap();
+        let last = builder.add(GlobalMaxPooling2D::new(), &[last]).unwrap();
         let network = builder.build(&[last], seed).unwrap();
         check(&network, &mut noise);
         let fields = receptive_fields(&network).unwrap();
@@ -184,7 +184,7 @@ fn known_networks() {
 
 #[test]
 fn a_softmax_over_a_flattened_image_sees_all_of_it() {
-    let layers = [Flatten {}.into(), Activation::new(ActivationKind::Softmax).into()];
+    let layers = [Flatten::new().into(), Activation::new(ActivationKind::Softmax).into()];
     let network = Network::sequential("flat", [4, 5, 1], layers, 1).unwrap();
     let fields = receptive_fields(&network).unwrap();
     assert_eq!(fields[1].layout(), [4, 5, 1]);
@@ -196,11 +196,11 @@ fn a_softmax_over_a_flattened_image_sees_all_of_it() {
 fn flattened_images_side_by_side() {
     let mut builder = Network::builder("flats");
     let input = builder.add(Input::new([4, 4, 1]), &[]).unwrap();
-    let flat = builder.add(Flatten {}, &[input]).unwrap();
+    let flat = builder.add(Flatten::new(), &[input]).unwrap();
     let pooled = builder.add(MaxPooling2D::default(), &[input]).unwrap();
-    let small = builder.add(Flatten {}, &[pooled]).unwrap();
-    let sum = builder.add(Add {}, &[flat, flat]).unwrap();
-    let joined = builder.add(Concatenate {}, &[sum, small]).unwrap();
+    let small = builder.add(Flatten::new(), &[pooled]).unwrap();
+    let sum = builder.add(Add::new(), &[flat, flat]).unwrap();
+    let joined = builder.add(Concatenate::new(), &[sum, small]).unwrap();
     let fields = receptive_fields(&builder.build(&[joined], 1).unwrap()).unwrap();
     assert_eq!(fields[sum].layout(), [4, 4, 1]);
     assert_eq!(fields[joined].layout(), [1, 1, 20]);
@@ -211,7 +211,7 @@ fn flattened_images_side_by_side() {
 fn networks_without_images_are_refused() {
     let network = Network::sequential("vector", [4], [Dense::new(2).into()], 1).unwrap();
     assert!(matches!(receptive_fields(&network), Err(Error::Unsupported(_))));
-    let wide = Network::sequential("wide", [1, 20_000, 1], [Layer::from(Flatten {})], 1).unwrap();
+    let wide = Network::sequential("wide", [1, 20_000, 1], [Layer::from(Flatten::new())], 1).unwrap();
     assert!(matches!(receptive_fields(&wide), Err(Error::Limit { got: 20_000, .. })));
     let small = applications::mnist_cnn(1).unwrap();
     let message = receptive_field(&small, "conv2d_9").unwrap_err().to_string();

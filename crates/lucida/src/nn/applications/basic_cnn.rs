@@ -27,7 +27,7 @@ pub fn basic_cnn(options: &Options) -> Result<Network> {
         pool(),
         conv(128),
         pool(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(128).activation(relu).into(),
         Dense::new(512).activation(relu).into(),
         last.into(),

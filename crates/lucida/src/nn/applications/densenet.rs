@@ -49,7 +49,7 @@ fn densenet(name: &str, blocks: [usize; 4], options: &Options) -> Result<Network
     }
     x = normalized(&mut builder, "bn", "relu", x)?;
     if options.top {
-        x = builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
         x = predictions(&mut builder, options, x)?;
     }
     options.build(builder, x)
@@ -62,7 +62,7 @@ fn layer(builder: &mut NetworkBuilder, name: &str, x: usize) -> Result<usize> {
     way = conv(builder, &format!("{name}_1_conv"), narrow, way)?;
     way = normalized(builder, &format!("{name}_1_bn"), &format!("{name}_1_relu"), way)?;
     way = conv(builder, &format!("{name}_2_conv"), Conv2D::new(GROWTH, [3, 3]).without_bias(), way)?;
-    builder.add_named(format!("{name}_concat"), Concatenate {}, &[x, way])
+    builder.add_named(format!("{name}_concat"), Concatenate::new(), &[x, way])
 }
 
 /// Halves the channels with a 1x1 convolution, and the height and width by averaging.

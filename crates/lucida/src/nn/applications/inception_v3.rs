@@ -46,7 +46,7 @@ pub fn inception_v3(options: &Options) -> Result<Network> {
         x = net.wide_block(x, number)?;
     }
     if options.top {
-        x = net.builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = net.builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
         let dense = Dense::new(options.classes.unwrap_or(1000)).activation(options.top_activation());
         x = net.builder.add_named("predictions", dense, &[x])?;
     }
@@ -94,7 +94,7 @@ impl Inception {
     fn mix(&mut self, branches: &[usize]) -> Result<usize> {
         let name = format!("mixed{}", self.mixed);
         self.mixed += 1;
-        self.builder.add_named(name, Concatenate {}, branches)
+        self.builder.add_named(name, Concatenate::new(), branches)
     }
 
     /// Chains side by side, and a pooling.
@@ -131,10 +131,10 @@ impl Inception {
         let one = self.chain(x, &[(320, 1, 1)])?;
         let two = self.chain(x, &[(384, 1, 1)])?;
         let fork = self.fork(two)?;
-        let two = self.builder.add_named(format!("mixed9_{number}"), Concatenate {}, &fork)?;
+        let two = self.builder.add_named(format!("mixed9_{number}"), Concatenate::new(), &fork)?;
         let three = self.chain(x, &[(448, 1, 1), (384, 3, 3)])?;
         let fork = self.fork(three)?;
-        let three = self.builder.add(Concatenate {}, &fork)?;
+        let three = self.builder.add(Concatenate::new(), &fork)?;
         let pool = self.pooled(x, 192)?;
         self.mix(&[one, two, three, pool])
     }

@@ -68,7 +68,7 @@ pub fn inception_v3_torch(options: &Options) -> Result<Network> {
         x = net.wide_block(block, x)?;
     }
     if options.top {
-        x = net.builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = net.builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
         x = net.builder.add(Dropout::new(0.5), &[x])?;
         x = predictions(&mut net.builder, options, x)?;
     }
@@ -124,7 +124,7 @@ impl Inception {
     fn mix(&mut self, branches: &[usize]) -> Result<usize> {
         let name = format!("mixed{}", self.mixed);
         self.mixed += 1;
-        self.builder.add_named(name, Concatenate {}, branches)
+        self.builder.add_named(name, Concatenate::new(), branches)
     }
 
     /// `mixed3`, which halves the image.
@@ -164,6 +164,6 @@ impl Inception {
 
     fn fork(&mut self, [left, right]: [Conv; 2], name: &str, x: usize) -> Result<usize> {
         let fork = [self.chain(x, &[left])?, self.chain(x, &[right])?];
-        self.builder.add_named(format!("{}_{name}", self.block), Concatenate {}, &fork)
+        self.builder.add_named(format!("{}_{name}", self.block), Concatenate::new(), &fork)
     }
 }

@@ -23,7 +23,7 @@ pub fn lenet5(options: &Options) -> Result<Network> {
         AveragePooling2D::default().into(),
         Conv2D::new(16, [5, 5]).activation(tanh).into(),
         AveragePooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(120).activation(tanh).into(),
         Dense::new(84).activation(tanh).into(),
         Dense::new(options.classes.unwrap_or(10)).activation(options.top_activation()).into(),

@@ -21,7 +21,7 @@ pub fn mnist_cnn(seed: u64) -> Result<Network> {
         pool(),
         conv(64),
         pool(),
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(128).activation(ActivationKind::Relu).into(),
         Dropout::new(0.25).into(),
         Dense::new(10).activation(ActivationKind::Softmax).into(),

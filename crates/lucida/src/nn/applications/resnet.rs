@@ -89,7 +89,7 @@ fn resnet(name: &str, blocks: [usize; 4], convs: fn(usize, usize) -> Vec<Conv>, 
         }
     }
     if options.top {
-        x = builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
         x = predictions(&mut builder, options, x)?;
     }
     options.build(builder, x)
@@ -112,7 +112,7 @@ fn block(builder: &mut NetworkBuilder, name: &str, convs: &[Conv], x: usize) -> 
         let stride = convs.iter().map(|&(_, _, stride)| stride).product();
         shortcut = normalized(builder, &format!("{name}_0"), (filters, 1, stride), x)?;
     }
-    let sum = builder.add_named(format!("{name}_add"), Add {}, &[shortcut, way])?;
+    let sum = builder.add_named(format!("{name}_add"), Add::new(), &[shortcut, way])?;
     builder.add_named(format!("{name}_out"), relu(), &[sum])
 }
 

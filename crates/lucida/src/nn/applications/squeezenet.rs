@@ -52,7 +52,7 @@ fn squeezenet(
         let squeeze = builder.add_named(format!("fire{number}_squeeze"), conv(squeezed, 1), &[x])?;
         let one = builder.add_named(format!("fire{number}_expand1x1"), conv(expanded, 1), &[squeeze])?;
         let three = builder.add_named(format!("fire{number}_expand3x3"), conv(expanded, 3), &[squeeze])?;
-        x = builder.add_named(format!("fire{number}"), Concatenate {}, &[one, three])?;
+        x = builder.add_named(format!("fire{number}"), Concatenate::new(), &[one, three])?;
         if poolings.contains(&number) {
             x = pool(&mut builder, number, x)?;
         }
@@ -61,7 +61,7 @@ fn squeezenet(
         let conv = Conv2D::new(options.classes.unwrap_or(1000), [1, 1]).activation(relu);
         x = builder.add(Dropout::new(0.5), &[x])?;
         x = builder.add_named("conv10", conv, &[x])?;
-        x = builder.add_named("avg_pool", GlobalAveragePooling2D {}, &[x])?;
+        x = builder.add_named("avg_pool", GlobalAveragePooling2D::new(), &[x])?;
         x = builder.add_named("predictions", Activation::new(options.top_activation()), &[x])?;
     }
     options.build(builder, x)

@@ -47,7 +47,7 @@ pub(super) fn adapt(builder: &mut NetworkBuilder, size: [usize; 2], x: usize) ->
 
 /// The dense layers of AlexNet, whose dropouts come before the layers, and of VGG, whose come after.
 pub(super) fn classifier(builder: &mut NetworkBuilder, before: bool, options: &Options, x: usize) -> Result<usize> {
-    let mut x = builder.add_named("flatten", Flatten {}, &[x])?;
+    let mut x = builder.add_named("flatten", Flatten::new(), &[x])?;
     for name in ["fc1", "fc2"] {
         if before {
             x = builder.add(Dropout::new(0.5), &[x])?;

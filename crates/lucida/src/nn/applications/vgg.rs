@@ -39,7 +39,7 @@ fn vgg(name: &str, convolutions: [usize; 5], options: &Options) -> Result<Networ
     let (mut builder, mut last) = blocks(name, size, &convolutions, false)?;
     if options.top {
         let dense = |units| Dense::new(units).activation(ActivationKind::Relu);
-        last = builder.add_named("flatten", Flatten {}, &[last])?;
+        last = builder.add_named("flatten", Flatten::new(), &[last])?;
         last = builder.add_named("fc1", dense(4096), &[last])?;
         last = builder.add_named("fc2", dense(4096), &[last])?;
         last = predictions(&mut builder, options, last)?;

@@ -12,6 +12,14 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Add {}
 
+impl Add {
+    /// The layer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
 impl LayerSpec for Add {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
@@ -60,7 +68,7 @@ mod tests {
 
     #[test]
     fn gradients() {
-        check_layer(Add {}, &[[3, 4, 5].into(), [3, 4, 5].into(), [3, 4, 5].into()]);
-        refuses(Add {}, &[[3, 4, 5].into(), [3, 4, 6].into()], &["(3, 4, 5)", "(3, 4, 6)"]);
+        check_layer(Add::new(), &[[3, 4, 5].into(), [3, 4, 5].into(), [3, 4, 5].into()]);
+        refuses(Add::new(), &[[3, 4, 5].into(), [3, 4, 6].into()], &["(3, 4, 5)", "(3, 4, 6)"]);
     }
 }

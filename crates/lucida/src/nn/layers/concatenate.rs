@@ -12,6 +12,14 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Concatenate {}
 
+impl Concatenate {
+    /// The layer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
 impl LayerSpec for Concatenate {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let Some((first, rest)) = inputs.split_first().filter(|(_, rest)| !rest.is_empty()) else {
@@ -82,14 +90,14 @@ mod tests {
 
     #[test]
     fn gradients_and_shapes() {
-        check_layer(Concatenate {}, &[[3, 4, 5].into(), [3, 4, 1].into(), [3, 4, 18].into()]);
-        check_layer(Concatenate {}, &[[5].into(), [4].into()]);
-        assert_eq!(Concatenate {}.output_shape(&[[3, 4, 5].into(), [3, 4, 2].into()]).unwrap(), [3, 4, 7].into());
+        check_layer(Concatenate::new(), &[[3, 4, 5].into(), [3, 4, 1].into(), [3, 4, 18].into()]);
+        check_layer(Concatenate::new(), &[[5].into(), [4].into()]);
+        assert_eq!(Concatenate::new().output_shape(&[[3, 4, 5].into(), [3, 4, 2].into()]).unwrap(), [3, 4, 7].into());
     }
 
     #[test]
     fn refusals_state_the_shapes() {
-        refuses(Concatenate {}, &[[3, 4, 5].into(), [4, 4, 5].into()], &["(3, 4, 5)", "(4, 4, 5)"]);
-        refuses(Concatenate {}, &[[3, 4, 5].into()], &["two inputs", "got 1"]);
+        refuses(Concatenate::new(), &[[3, 4, 5].into(), [4, 4, 5].into()], &["(3, 4, 5)", "(4, 4, 5)"]);
+        refuses(Concatenate::new(), &[[3, 4, 5].into()], &["two inputs", "got 1"]);
     }
 }

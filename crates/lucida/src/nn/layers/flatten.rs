@@ -10,6 +10,14 @@ use crate::nn::op::{Op, OpConfig};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flatten {}
 
+impl Flatten {
+    /// The layer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
 impl LayerSpec for Flatten {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::flat(one_input(inputs)?.len()))
@@ -39,7 +47,7 @@ mod tests {
 
     #[test]
     fn gradients_and_shapes() {
-        check_layer(Flatten {}, &[[2, 3, 4].into()]);
-        assert_eq!(Flatten {}.output_shape(&[[3, 3, 64].into()]).unwrap(), [576].into());
+        check_layer(Flatten::new(), &[[2, 3, 4].into()]);
+        assert_eq!(Flatten::new().output_shape(&[[3, 3, 64].into()]).unwrap(), [576].into());
     }
 }

@@ -14,6 +14,14 @@ macro_rules! global_pooling_layer {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $name {}
 
+        impl $name {
+            /// The layer.
+            #[must_use]
+            pub fn new() -> Self {
+                Self {}
+            }
+        }
+
         impl LayerSpec for $name {
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
                 let [_, _, channels] = one_image(inputs)?;
@@ -54,9 +62,9 @@ mod tests {
 
     #[test]
     fn gradients_and_shapes() {
-        check_layer(GlobalAveragePooling2D {}, &[[4, 5, 19].into()]);
-        check_layer(GlobalMaxPooling2D {}, &[[4, 5, 19].into()]);
-        assert_eq!(GlobalMaxPooling2D {}.output_shape(&[[4, 5, 19].into()]).unwrap(), [19].into());
-        refuses(GlobalAveragePooling2D {}, &[[4].into()], &["an image", "(4)"]);
+        check_layer(GlobalAveragePooling2D::new(), &[[4, 5, 19].into()]);
+        check_layer(GlobalMaxPooling2D::new(), &[[4, 5, 19].into()]);
+        assert_eq!(GlobalMaxPooling2D::new().output_shape(&[[4, 5, 19].into()]).unwrap(), [19].into());
+        refuses(GlobalAveragePooling2D::new(), &[[4].into()], &["an image", "(4)"]);
     }
 }

@@ -130,7 +130,7 @@ impl Network {
     /// # Errors
     /// [`Error::Unsupported`] when it has several outputs.
     pub(crate) fn with_flat_output(self) -> Result<Self> {
-        Ok(self.with_head([Flatten {}.into()])?.0)
+        Ok(self.with_head([Flatten::new().into()])?.0)
     }
 
     /// The network with another layer, of the same name, in place of its only output. The new layer's weights are zero, the
@@ -253,7 +253,7 @@ mod tests {
     use crate::nn::{Plan, Shape, applications};
 
     fn head() -> [Layer; 2] {
-        [Flatten {}.into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()]
+        [Flatten::new().into(), Dense::new(1).activation(ActivationKind::Sigmoid).into()]
     }
 
     fn base() -> Network {

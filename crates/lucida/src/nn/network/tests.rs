@@ -33,8 +33,8 @@ fn an_architecture_survives_a_round_through_json() {
     let input = builder.add(Input::new([8, 8, 3]), &[]).unwrap();
     let a = builder.add(Conv2D::new(4, [1, 1]), &[input]).unwrap();
     let b = builder.add(Conv2D::new(4, [1, 1]).without_bias(), &[input]).unwrap();
-    let sum = builder.add(Add {}, &[a, b]).unwrap();
-    let both = builder.add_named("mixed", Concatenate {}, &[sum, a]).unwrap();
+    let sum = builder.add(Add::new(), &[a, b]).unwrap();
+    let both = builder.add_named("mixed", Concatenate::new(), &[sum, a]).unwrap();
     let network = builder.build(&[both], 7).unwrap();
     let text = network.architecture().to_string();
     let again = Network::from_architecture(&serde_json::from_str(&text).unwrap()).unwrap();
@@ -93,7 +93,7 @@ fn freezing_spares_what_never_trains() {
         Conv2D::new(8, [3, 3]).into(),
         crate::nn::layers::BatchNormalization::default().into(),
         MaxPooling2D::default().into(),
-        Flatten {}.into(),
+        Flatten::new().into(),
     ];
     let mut network = Network::sequential("small", [8, 8, 1], layers, 0).unwrap();
     assert_eq!(network.parameters(), (80 + 32, 80 + 16));

@@ -25,10 +25,10 @@ fn branches() -> Network {
     let left = b.add_named("left_bn", BatchNormalization::default(), &[left]).unwrap();
     let left = b.add_named("left_relu", relu(), &[left]).unwrap();
     let right = b.add_named("right", conv(4).activation(ActivationKind::Tanh), &[stem]).unwrap();
-    let sum = b.add_named("sum", Add {}, &[left, right]).unwrap();
-    let mixed = b.add_named("mixed", Concatenate {}, &[sum, stem, left]).unwrap();
+    let sum = b.add_named("sum", Add::new(), &[left, right]).unwrap();
+    let mixed = b.add_named("mixed", Concatenate::new(), &[sum, stem, left]).unwrap();
     let pool = b.add_named("pool", MaxPooling2D::default(), &[mixed]).unwrap();
-    let flat = b.add_named("gap", GlobalAveragePooling2D {}, &[pool]).unwrap();
+    let flat = b.add_named("gap", GlobalAveragePooling2D::new(), &[pool]).unwrap();
     let out = b.add_named("out", Dense::new(3).activation(ActivationKind::Softmax), &[flat]).unwrap();
     b.build(&[out], 9).unwrap()
 }
@@ -261,7 +261,7 @@ fn mistakes_are_refused() {
     refused(Plan::builder(&network).input_gradient(), "no output gradient");
     refused(Plan::builder(&network).batch_size(usize::MAX / 8), "over the limit");
     let mut plan = Plan::builder(&network).build().unwrap();
-    let small = Network::sequential("small", [4, 4, 1], [Layer::from(Flatten {})], 0).unwrap();
+    let small = Network::sequential("small", [4, 4, 1], [Layer::from(Flatten::new())], 0).unwrap();
     assert!(plan.forward(&small).is_err());
     assert!(plan.forward_training(&mut network, StepSeed { seed: 0, first_sample: 0 }).is_err());
 }

@@ -2,7 +2,7 @@
 
 use super::{RunReport, percent};
 use crate::data::Image;
-use crate::explain::{Explainer, Method, Settings};
+use crate::explain::{ExplainConfig, Explainer, Method};
 use crate::plot::{Content, Gallery, Heat, HeatOverlay};
 use crate::train::Evaluation;
 use crate::{Error, Result};
@@ -18,7 +18,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
         return Ok(Content::new().paragraph("There are none: every image was classified correctly."));
     }
     order.truncate(WORST);
-    let settings = Settings { cpu: report.cpu, ..Settings::default() };
+    let settings = ExplainConfig { cpu: report.cpu, ..ExplainConfig::default() };
     let mut explainer = match Explainer::new(report.model, &settings) {
         Ok(explainer) => Some(explainer),
         Err(Error::Unsupported(_)) => None,

@@ -90,7 +90,7 @@ fn network(activation: ActivationKind, pooling: Layer) -> Network {
         BatchNormalization::default().into(),
         Activation::new(activation).into(),
         pooling,
-        Flatten {}.into(),
+        Flatten::new().into(),
         Dense::new(24).without_bias().into(),
         BatchNormalization { scale: false, momentum: 0.9, ..Default::default() }.into(),
         Activation::new(activation).into(),

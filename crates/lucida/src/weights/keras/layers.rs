@@ -110,11 +110,11 @@ pub(super) fn layer(
         }
         "GlobalAveragePooling2D" | "GlobalAvgPool2D" => {
             options.global_pooling()?;
-            GlobalAveragePooling2D {}.into()
+            GlobalAveragePooling2D::new().into()
         }
         "GlobalMaxPooling2D" | "GlobalMaxPool2D" => {
             options.global_pooling()?;
-            GlobalMaxPooling2D {}.into()
+            GlobalMaxPooling2D::new().into()
         }
         "BatchNormalization" | "BatchNormalizationV1" | "SyncBatchNormalization" => {
             options.last_axis("axis", input)?;
@@ -160,7 +160,7 @@ pub(super) fn layer(
         }
         "Flatten" => {
             options.channels_last()?;
-            Flatten {}.into()
+            Flatten::new().into()
         }
         "ZeroPadding2D" => {
             options.channels_last()?;
@@ -168,9 +168,9 @@ pub(super) fn layer(
         }
         "Concatenate" => {
             options.last_axis("axis", input)?;
-            Concatenate {}.into()
+            Concatenate::new().into()
         }
-        "Add" => Add {}.into(),
+        "Add" => Add::new().into(),
         _ => return Err(format!("{class} layers are not supported, only {SUPPORTED}")),
     };
     options.nothing_left()?;

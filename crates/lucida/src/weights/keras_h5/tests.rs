@@ -30,7 +30,7 @@ fn layers_of_other_names_are_matched_by_their_order() {
         let mut last = builder.add(crate::nn::layers::Input::new([4, 4, 2]), &[]).unwrap();
         last = builder.add_named(names[0], Conv2D::new(3, [3, 3]), &[last]).unwrap();
         last = builder.add_named(names[1], BatchNormalization::default(), &[last]).unwrap();
-        last = builder.add(Flatten {}, &[last]).unwrap();
+        last = builder.add(Flatten::new(), &[last]).unwrap();
         let dense = Dense::new(2).activation(ActivationKind::Softmax);
         last = builder.add_named(names[2], dense, &[last]).unwrap();
         builder.build(&[last], seed).unwrap()

@@ -133,7 +133,7 @@ mod tests {
     use crate::nn::layers::{Conv2D, Flatten};
 
     fn guessed(name: &str, first: Vec<Layer>, channels: usize) -> (Option<String>, usize) {
-        let layers = first.into_iter().chain([Conv2D::new(2, [3, 3]).into(), Flatten {}.into()]);
+        let layers = first.into_iter().chain([Conv2D::new(2, [3, 3]).into(), Flatten::new().into()]);
         let mut model = Model::new(Network::sequential(name, [8, 8, channels], layers, 1).unwrap());
         model.guess_preprocessing();
         (model.preprocessing.map(|preprocessing| preprocessing.to_string()), model.notes.len())

@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn dense(units: usize, activation: ActivationKind) -> Model {
-        model(vec![Flatten {}.into(), Dense::new(units).activation(activation).into()])
+        model(vec![Flatten::new().into(), Dense::new(units).activation(activation).into()])
     }
 
     fn ending(model: &Model) -> ActivationKind {
@@ -224,14 +224,14 @@ mod tests {
         let map = |units, activation| Layer::from(Conv2D::new(units, [4, 4]).activation(activation));
         for (units, kind) in [(3, ActivationKind::Softmax), (1, ActivationKind::Sigmoid), (3, ActivationKind::Sigmoid)]
         {
-            let dense = || vec![Flatten {}.into(), Dense::new(units).activation(kind).into()];
+            let dense = || vec![Flatten::new().into(), Dense::new(units).activation(kind).into()];
             let ends: [Vec<Layer>; 6] = [
                 [dense(), vec![Dropout::new(0.5).into()]].concat(),
-                [dense(), vec![linear(), Flatten {}.into()]].concat(),
+                [dense(), vec![linear(), Flatten::new().into()]].concat(),
                 [dense(), vec![limits(), Rescaling::new(1.0, 0.0).into()]].concat(),
                 vec![map(units, kind)],
-                vec![map(units, kind), Flatten {}.into()],
-                vec![map(units, kind), GlobalAveragePooling2D {}.into()],
+                vec![map(units, kind), Flatten::new().into()],
+                vec![map(units, kind), GlobalAveragePooling2D::new().into()],
             ];
             for (number, layers) in ends.into_iter().enumerate() {
                 let before = model(layers);
@@ -246,11 +246,11 @@ mod tests {
         // The mean of the probabilities of several places is no softmax of anything.
         let mean = model(vec![
             Conv2D::new(3, [1, 1]).activation(ActivationKind::Softmax).into(),
-            GlobalAveragePooling2D {}.into(),
+            GlobalAveragePooling2D::new().into(),
         ]);
         assert_eq!(ending(&mean.set_task(None).unwrap()), ActivationKind::Linear);
         let features = model(vec![
-            Flatten {}.into(),
+            Flatten::new().into(),
             Dense::new(8).activation(ActivationKind::Relu).into(),
             Dropout::new(0.5).into(),
         ]);
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn features_and_numbers_stay_as_they_are() {
         let norm = || Layer::from(BatchNormalization::default());
-        let headless = model(vec![Conv2D::new(8, [3, 3]).into(), norm(), GlobalAveragePooling2D {}.into()]);
+        let headless = model(vec![Conv2D::new(8, [3, 3]).into(), norm(), GlobalAveragePooling2D::new().into()]);
         assert_eq!(ending(&headless.set_task(None).unwrap()), ActivationKind::Linear);
         for kind in [ActivationKind::Relu, ActivationKind::Tanh] {
             assert_eq!(ending(&dense(8, kind).set_task(None).unwrap()), kind);
@@ -285,13 +285,13 @@ mod tests {
     #[test]
     fn maps_of_one_pixel_are_classes_too() {
         let logits = Conv2D::new(3, [1, 1]);
-        let squeeze = model(vec![logits.clone().into(), GlobalAveragePooling2D {}.into()]);
+        let squeeze = model(vec![logits.clone().into(), GlobalAveragePooling2D::new().into()]);
         assert_eq!(ending(&squeeze.set_task(None).unwrap()), ActivationKind::Softmax);
         let one_pixel = model(vec![Conv2D::new(5, [4, 4]).into(), logits.into()]).set_task(None).unwrap();
         assert_eq!(one_pixel.network.output().unwrap().shape(), &[3].into());
         assert_eq!(ending(&one_pixel), ActivationKind::Softmax);
         let relu = Activation::new(ActivationKind::Relu).into();
-        let mut named = model(vec![Conv2D::new(3, [1, 1]).into(), relu, GlobalAveragePooling2D {}.into()]);
+        let mut named = model(vec![Conv2D::new(3, [1, 1]).into(), relu, GlobalAveragePooling2D::new().into()]);
         named.class_names = ["a", "b", "c"].map(String::from).to_vec();
         assert_eq!(ending(&named.set_task(None).unwrap()), ActivationKind::Softmax);
     }

@@ -205,7 +205,7 @@ fn a_chain_is_filled_by_order_and_what_does_not_fit_is_named() {
     let relu = || -> Layer { Activation::new(ActivationKind::Relu).into() };
     let chain = || {
         let layers = [
-            Flatten {}.into(),
+            Flatten::new().into(),
             Dense::new(4).into(),
             relu(),
             BatchNormalization::default().into(),
@@ -256,8 +256,8 @@ fn a_chain_is_filled_by_order_and_what_does_not_fit_is_named() {
 fn joined_images_have_no_counterpart() {
     let mut b = Network::builder("joined");
     let input = b.add(Input::new([2, 2, 3]), &[]).unwrap();
-    let flat = b.add(Flatten {}, &[input]).unwrap();
-    let both = b.add(Concatenate {}, &[flat, flat]).unwrap();
+    let flat = b.add(Flatten::new(), &[input]).unwrap();
+    let both = b.add(Concatenate::new(), &[flat, flat]).unwrap();
     let out = b.add(Dense::new(2), &[both]).unwrap();
     let network = b.build(&[out], 1).unwrap();
     let problem = entries(&network, &own_or_torchvision(&network)).unwrap_err();

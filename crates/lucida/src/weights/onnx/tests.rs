@@ -31,16 +31,16 @@ fn every_layer() -> Network {
     let norm = b.add(BatchNormalization { momentum: 0.9, scale: false, ..Default::default() }, &[stem]).unwrap();
     let left = b.add(Activation::new(ActivationKind::LeakyRelu { negative_slope: 0.2 }), &[norm]).unwrap();
     let right = b.add(Conv2D::new(6, [1, 1]).without_bias().activation(ActivationKind::Relu6), &[stem]).unwrap();
-    let sum = b.add(Add {}, &[left, right, stem]).unwrap();
+    let sum = b.add(Add::new(), &[left, right, stem]).unwrap();
     let max = b.add(MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Same), &[sum]).unwrap();
     let wide = MaxPooling2D::new([3, 3]).strides([2, 2]).padding(Padding::Explicit([[1, 1], [2, 1]]));
     let wide = b.add_named("wide", wide, &[sum]).unwrap();
     let mean = b.add(AveragePooling2D::new([3, 2]).strides([1, 2]).padding(Padding::Same), &[sum]).unwrap();
     let clip = b.add(Activation::new(ActivationKind::Clip { min: -0.5, max: 0.75 }), &[mean]).unwrap();
-    let flat = b.add(Flatten {}, &[clip]).unwrap();
-    let a = b.add(GlobalAveragePooling2D {}, &[max]).unwrap();
-    let m = b.add(GlobalMaxPooling2D {}, &[wide]).unwrap();
-    let all = b.add_named("mixed", Concatenate {}, &[a, m, flat]).unwrap();
+    let flat = b.add(Flatten::new(), &[clip]).unwrap();
+    let a = b.add(GlobalAveragePooling2D::new(), &[max]).unwrap();
+    let m = b.add(GlobalMaxPooling2D::new(), &[wide]).unwrap();
+    let all = b.add_named("mixed", Concatenate::new(), &[a, m, flat]).unwrap();
     let dropped = b.add(Dropout::new(0.25), &[all]).unwrap();
     let hidden = b.add(Dense::new(7).activation(ActivationKind::Sigmoid), &[dropped]).unwrap();
     let linear = b.add(Activation::new(ActivationKind::Linear), &[hidden]).unwrap();
@@ -104,7 +104,7 @@ fn a_model_of_all_layers_survives_a_round_to_the_bit() {
 
 #[test]
 fn what_a_model_says_of_its_images_and_classes_survives() {
-    let layers = [Flatten {}.into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
+    let layers = [Flatten::new().into(), Dense::new(2).activation(ActivationKind::Softmax).into()];
     let network = Network::sequential("two", [3, 4, 3], layers, 5).unwrap();
     let first = Model {
         preprocessing: Some(Preprocessing::unit(3, 4, ColorMode::Rgb)),

@@ -61,7 +61,8 @@ fn names_files_and_folders() {
 fn settings_in_place_of_those_beside_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("small.safetensors");
-    let layers: [crate::nn::Layer; 2] = [crate::nn::layers::Flatten {}.into(), crate::nn::layers::Dense::new(2).into()];
+    let layers: [crate::nn::Layer; 2] =
+        [crate::nn::layers::Flatten::new().into(), crate::nn::layers::Dense::new(2).into()];
     let network = crate::nn::Network::sequential("small", [4, 4, 3], layers, 1).unwrap();
     safetensors::save_model(&Model::new(network), &file).unwrap();
     let prepared = |text: &str| {

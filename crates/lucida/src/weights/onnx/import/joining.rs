@@ -28,7 +28,7 @@ impl Importer {
             ));
         }
         let inputs: Vec<usize> = symbols.iter().map(|symbol| symbol.draft).collect();
-        let draft = self.add((op.node, ""), Add {}, &inputs, Source::Nothing)?;
+        let draft = self.add((op.node, ""), Add::new(), &inputs, Source::Nothing)?;
         Ok(Symbol { draft, ..first })
     }
 
@@ -81,7 +81,7 @@ impl Importer {
                     _ => return unsupported(misfit(symbol)),
                 }
             }
-            let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
+            let draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
             return Ok(Symbol::vector(draft, self.drafts[draft].shape.len(), axis, rank));
         }
         let order = symbols[0].order();
@@ -91,7 +91,7 @@ impl Importer {
                 return unsupported(misfit(symbol));
             }
         }
-        let draft = self.add((op.node, ""), Concatenate {}, &inputs, Source::Nothing)?;
+        let draft = self.add((op.node, ""), Concatenate::new(), &inputs, Source::Nothing)?;
         let sizes = self.drafts[draft].shape.as_image().ok_or("makes no image")?;
         let order = order.ok_or("makes no image")?;
         Ok(Symbol::image(draft, sizes, order))

@@ -319,7 +319,7 @@ impl Importer {
         if let Some(&flat) = self.flat.get(&draft) {
             return Ok(flat);
         }
-        let flat = self.add_named("flatten".into(), Flatten {}.into(), &[draft], Source::Nothing)?;
+        let flat = self.add_named("flatten".into(), Flatten::new().into(), &[draft], Source::Nothing)?;
         self.flat.insert(draft, flat);
         Ok(flat)
     }

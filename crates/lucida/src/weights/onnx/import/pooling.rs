@@ -160,5 +160,5 @@ impl Importer {
 }
 
 fn global(maximum: bool) -> Layer {
-    if maximum { GlobalMaxPooling2D {}.into() } else { GlobalAveragePooling2D {}.into() }
+    if maximum { GlobalMaxPooling2D::new().into() } else { GlobalAveragePooling2D::new().into() }
 }

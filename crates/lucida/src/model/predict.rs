@@ -169,7 +169,7 @@ mod tests {
 
     /// A model whose outputs are these numbers before their activation, whatever the image.
     fn model(scores: &[f32], activation: ActivationKind, task: Option<Task>) -> Model {
-        let layers = [Flatten {}.into(), Dense::new(scores.len()).activation(activation).into()];
+        let layers = [Flatten::new().into(), Dense::new(scores.len()).activation(activation).into()];
         let mut network = Network::sequential("small", [2, 2, 3], layers, 1).unwrap();
         network.weights_mut()[0].values_mut().fill(0.0);
         network.weights_mut()[1].values_mut().copy_from_slice(scores);

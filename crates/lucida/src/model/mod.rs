@@ -1,0 +1,93 @@
+//! A model from outside: load, save, predict.
+//!
+//! [`Model`] is a network with its preprocessing and the names of its classes.
+//!
+//! ```no_run
+//! use lucida::prelude::*;
+//!
+//! let model = Model::load("resnet50.keras")?;
+//! let predictions = model.predict(&[Image::open("photo.jpg".as_ref())?])?;
+//! if let Predicted::Class(found) = &predictions[0] {
+//!     println!("{}: {:.3}", model.class_name(found.class), found.probability);
+//! }
+//! # Ok::<(), lucida::Error>(())
+//! ```
+
+mod predict;
+
+use std::path::Path;
+
+use crate::data::{Image, Preprocessing};
+use crate::weights::{ModelSpec, open, save_model};
+use crate::{Cpu, Result};
+
+pub use crate::weights::Model;
+pub use predict::{LABEL_THRESHOLD, Predicted, Prediction, Predictor, predict, predict_set};
+
+impl Model {
+    /// Loads a model: a file of any [format](crate::weights::Format), the folder of a run, or the name of a known network whose
+    /// weights are here. Preprocessing and class names that the file does not have come from the files next to it, or are
+    /// [guessed](Self::notes). For more choices, [`open`] a [`ModelSpec`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        open(&ModelSpec::new(path.as_ref().to_string_lossy()))
+    }
+
+    /// Saves the model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
+    /// `.pth`, `.pt`, `.onnx`.
+    ///
+    /// ```
+    /// use lucida::nn::applications;
+    /// use lucida::prelude::*;
+    ///
+    /// let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("digits.keras");
+    /// Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist()).save(&path)?;
+    /// assert_eq!(Model::load(&path)?.network.name(), "mnist_cnn");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`save_model`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save_model(self, path.as_ref())
+    }
+
+    /// Predicts the class, the labels or the values of images of any size, in batches, on all threads. To choose the threads,
+    /// or to read images one at a time, see [`predict()`](predict()), [`predict_set`] and [`Predictor`].
+    ///
+    /// ```
+    /// use lucida::nn::applications;
+    /// use lucida::prelude::*;
+    ///
+    /// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+    /// let predictions = model.predict(&[Image::filled(28, 28, &[0]), Image::filled(60, 80, &[255])])?;
+    /// assert_eq!(predictions.len(), 2);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predict()`](predict()).
+    pub fn predict(&self, images: &[Image]) -> Result<Vec<Predicted>> {
+        predict(self, images, Cpu::detect())
+    }
+
+    /// The same with this preprocessing.
+    #[must_use]
+    pub fn with_preprocessing(self, preprocessing: Preprocessing) -> Self {
+        Self { preprocessing: Some(preprocessing), ..self }
+    }
+
+    /// The same with these class names, in the order of the outputs.
+    #[must_use]
+    pub fn with_class_names<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        Self { class_names: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The name of a class, or its number where it has none.
+    pub fn class_name(&self, class: usize) -> String {
+        self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
+    }
+}

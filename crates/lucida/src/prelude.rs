@@ -1,0 +1,20 @@
+//! What most programs need: `use lucida::prelude::*`.
+
+pub use crate::core::{Detail, Progress, Step, Unit};
+pub use crate::data::{
+    Augment, Augmented, ColorMode, Dataset, Folder, Image, Mnist, Preprocessing, Subset, stratified_split,
+};
+pub use crate::explain::maximize::{Fourier, Maximized, Objective, Target, maximize};
+pub use crate::explain::{ExplainConfig, Explainer, HeatMap, Method, overlay};
+pub use crate::model::{Model, Predicted, Prediction};
+pub use crate::nn::layers::{
+    Activation, ActivationKind, Add, AveragePooling2D, BatchNormalization, Concatenate, Conv2D, Dense, Dropout,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D, Padding, Rescaling, ZeroPadding2D,
+};
+pub use crate::nn::{Network, Optimizer, Plan, Schedule, Sequential, applications, summary};
+pub use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, StyleResult, transfer};
+pub use crate::train::{
+    Callback, CsvLogger, EarlyStopping, Evaluation, Head, ReduceLrOnPlateau, TensorBoard, TrainConfig, TrainResult,
+    Trainer, Transfer, evaluate,
+};
+pub use crate::{Cpu, Error, Result};
