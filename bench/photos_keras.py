@@ -1,4 +1,4 @@
-"""Times work on photos in Keras on TensorFlow, as `crates/lucida/examples/photos.rs` does it in Lucida.
+"""Times workloads on photos in Keras on TensorFlow, as `bench/programs/photos.rs` does it in Lucida.
 
     photos_keras.py step|mixed7|epoch|features [--weights FILE] [--data FOLDER] [THREADS]
 """

@@ -1,4 +1,4 @@
-"""Times work on photos in PyTorch, as `crates/lucida/examples/photos.rs` does it in Lucida.
+"""Times workloads on photos in PyTorch, as `bench/programs/photos.rs` does it in Lucida.
 
     photos_torch.py step|features [--data FOLDER] [THREADS]
 """

@@ -144,14 +144,14 @@ WORKS = {
         "Activation maximisation, MNIST",
         "All 24 + 48 + 64 filters of the MNIST network, 300 steps without and 300 with the total variation, as keras-vis "
         "does it. The peer is a tf.function for a step in a loop over filters.",
-        ["maximize", "mnist"],
+        ["maximize_filters", "mnist"],
         [["maximize_keras.py", "mnist"]],
     ),
     "maximize-vgg16": Work(
         "Activation maximisation, VGG16",
         "16 filters of block3_conv1, pictures of 128x128, 256 steps. The peer is a tf.function for a step in a loop over "
         "filters, without the movements and the frequencies that Lucida's method has.",
-        ["maximize", "vgg16"],
+        ["maximize_filters", "vgg16"],
         [["maximize_keras.py", "vgg16"]],
     ),
     "first-prediction": Work(

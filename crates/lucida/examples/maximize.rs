@@ -1,44 +1,30 @@
-//! Times activation maximization and prints the milliseconds as JSON: the side of Lucida in `bench/run`.
-//! `cargo run --release --example maximize -- mnist|vgg16 [THREADS]`.
+//! Synthesizes the images that maximize filters of VGG16: what `lucida filter vgg16-builtin block3_conv1 --filters 0..4` does.
 //!
-//! The weights are random: what a step costs does not depend on them.
+//! `cargo run --release -p lucida --example maximize -- [LAYER] [OUT.png]`
 
-use std::time::Instant;
+use lucida::explain::maximize::Method;
+use lucida::plot::{Cell, Grid};
+use lucida::prelude::*;
 
-use lucida::Cpu;
-use lucida::explain::maximize::{Fourier, KerasVis, Method, Objective, Target, maximize};
-use lucida::nn::{Network, applications};
-
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let work = arguments.next().unwrap_or_default();
-    let mut cpu = Cpu::from_env()?;
-    if let Some(threads) = arguments.next() {
-        cpu = cpu.with_threads(threads.parse()?);
-    }
-    let make = |network: &Network, layer: &str, filters: usize, method: Method| {
-        let objectives: Vec<_> = (0..filters).map(Objective::Channel).collect();
-        maximize(network, None, &Target::layer(layer), &objectives, &method, cpu, &mut ())
+    let layer = arguments.next().unwrap_or_else(|| "block3_conv1".to_owned());
+    let out = arguments.next().unwrap_or_else(|| "filters.png".to_owned());
+
+    let model = Model::load("vgg16-builtin")?;
+    let filters: Vec<Objective> = (0..4).map(Objective::Channel).collect();
+    let method = Method::Fourier(Fourier { steps: 128, ..Fourier::default() });
+    let mut progress = |step: &Step| {
+        eprint!("\rstep {} of {}", step.done, step.total.unwrap_or_default());
+        std::ops::ControlFlow::Continue(())
     };
-    let start = Instant::now();
-    match work.as_str() {
-        // Every filter of the digit classifier, with the 2 x 300 steps of keras-vis.
-        "mnist" => {
-            let network = applications::mnist_cnn(42)?;
-            for (layer, filters) in [("conv2d", 24), ("conv2d_1", 48), ("conv2d_2", 64)] {
-                make(&network, layer, filters, Method::KerasVis(KerasVis::default()))?;
-            }
-        }
-        // Sixteen filters in the middle of VGG16, images of 128x128, by frequencies.
-        "vgg16" => {
-            let options = applications::Options::without_top().size(128, 128).seed(42);
-            let network = applications::find("vgg16")?.build(&options)?;
-            make(&network, "block3_conv1", 16, Method::Fourier(Fourier { steps: 256, ..Fourier::default() }))?;
-        }
-        _ => return Err("which work: mnist or vgg16?".into()),
-    }
-    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-    let name = format!("Lucida {} ({})", env!("CARGO_PKG_VERSION"), cpu.isa().name());
-    println!("{}", serde_json::json!({ "name": name, "ms": [milliseconds] }));
-    Ok(())
+    let target = Target::layer(layer.as_str());
+    let preprocessing = model.preprocessing.as_ref();
+    let cpu = Cpu::detect();
+    let found = maximize(&model.network, preprocessing, &target, &filters, &method, cpu, &mut progress)?;
+    eprintln!();
+
+    let cells = found.into_iter().enumerate();
+    let cells = cells.map(|(filter, found)| Cell::new(found.image).caption(format!("{layer}, filter {filter}")));
+    Grid::new(cells).render()?.save_png(out.as_ref())
 }

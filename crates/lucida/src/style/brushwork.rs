@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::data::{Image, Limits};
 
-/// Drawn by `examples/brushwork.rs`.
+/// Drawn by `assets/brushwork.rs`.
 const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
 
 /// The name under which it can be had.

@@ -85,103 +85,110 @@ impl Preset {
         Pooling::Max
     }
 
-    /// Its config for a network: all five blocks of a VGG, or as many of them as there are.
+    /// Its configuration for a network: all five blocks of a VGG, or as many of them as there are.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network is no VGG.
+    /// [`Error::Unsupported`] when the network is not a VGG.
     pub fn config(self, network: &StyleNetwork, cpu: Cpu) -> Result<StyleConfig> {
         let has = |layer: &str| network.network().find(layer).is_ok();
         let blocks = (1..=5).take_while(|block| has(&format!("block{block}_conv1"))).count();
         if blocks < 3 {
             let name = network.name();
-            return Err(Error::Unsupported(format!("network {name} is no VGG: its layers have to be named")));
+            return Err(Error::Unsupported(format!("network {name} is not a VGG: its layers have to be named")));
         }
-        let style = |weights: &[f32]| -> Vec<LayerWeight> {
-            let layer = |(block, &weight): (usize, &f32)| LayerWeight::new(format!("block{block}_conv1"), weight);
-            (1..=blocks).zip(weights).map(layer).collect()
-        };
-        let equal = style(&vec![1.0 / blocks as f32; blocks]);
-        let deepest = if blocks == 5 { "block5_conv2" } else { "block3_conv3" };
-        let loss = LossConfig {
-            content: vec![LayerWeight::new(deepest, 1.0)],
-            content_norm: ContentNorm::HalfSum,
-            content_weight: 1.0,
-            style: equal,
-            style_loss: StyleLoss::Gram,
-            style_norm: StyleNorm::Gatys,
-            style_weight: 1e3,
-            variation: TotalVariation::Squared,
-            variation_weight: 0.0,
-        };
-        let config = StyleConfig {
-            loss,
-            optimizer: StyleOptimizer::Lbfgs(Lbfgs { history: 10 }),
-            size: 512,
-            smallest: None,
-            steps: 300,
-            first_steps: 300,
-            averaging: 0.0,
-            clip: false,
-            start: InitialImage::Content,
-            dither: 0.0,
-            style_scale: 1.0,
-            seed: 42,
-            memory: None,
-            cpu,
-        };
         Ok(match self {
-            Self::Gatys => config,
-            // There pixels go from 0 to 1: rate 0.02, epsilon 0.1, and a variation of weight 30.
-            Self::TensorFlow => StyleConfig {
-                loss: LossConfig {
-                    content_norm: ContentNorm::Mean,
-                    content_weight: 1e4,
-                    style_norm: StyleNorm::Mean,
-                    style_weight: 1e-2,
-                    variation: TotalVariation::Absolute,
-                    variation_weight: 30.0 / 255.0,
-                    ..config.loss
-                },
-                optimizer: StyleOptimizer::Adam(Adam {
-                    rate: 0.02 * 255.0,
-                    beta_1: 0.99,
-                    beta_2: 0.999,
-                    epsilon: 0.1 / 255.0,
-                }),
-                steps: 1000,
-                first_steps: 1000,
-                clip: true,
-                ..config
-            },
-            Self::Best => {
-                let (content, content_weight, weights): (_, _, &[f32]) = match blocks {
-                    5 => ("block4_conv2", 0.035, &[0.2, 0.2, 0.2, 0.2, 0.2]),
-                    _ => ("block3_conv3", 0.01, &[0.33, 0.33, 0.34]),
-                };
-                StyleConfig {
-                    loss: LossConfig {
-                        content: vec![LayerWeight::new(content, 1.0)],
-                        content_norm: ContentNorm::Relative,
-                        content_weight,
-                        style: style(weights),
-                        style_norm: StyleNorm::Relative,
-                        style_weight: 1.0,
-                        variation: TotalVariation::MeanSquared,
-                        variation_weight: 0.3,
-                        ..config.loss
-                    },
-                    optimizer: StyleOptimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
-                    // Deep layers dissolve what is small in an image that is: windows, houses, a face.
-                    smallest: Some(if blocks == 5 { 256 } else { 64 }),
-                    steps: 50,
-                    first_steps: 100,
-                    averaging: 0.9,
-                    clip: true,
-                    dither: 8.0,
-                    ..config
-                }
-            }
+            Self::Gatys => gatys(blocks, cpu),
+            Self::TensorFlow => tensorflow(blocks, cpu),
+            Self::Best => best(blocks, cpu),
         })
+    }
+}
+
+/// The first convolution of each block, with these weights.
+fn first_convolutions(weights: &[f32]) -> Vec<LayerWeight> {
+    let layer = |(block, &weight): (usize, &f32)| LayerWeight::new(format!("block{block}_conv1"), weight);
+    (1..).zip(weights).map(layer).collect()
+}
+
+fn gatys(blocks: usize, cpu: Cpu) -> StyleConfig {
+    let deepest = if blocks == 5 { "block5_conv2" } else { "block3_conv3" };
+    let loss = LossConfig {
+        content: vec![LayerWeight::new(deepest, 1.0)],
+        content_norm: ContentNorm::HalfSum,
+        content_weight: 1.0,
+        style: first_convolutions(&vec![1.0 / blocks as f32; blocks]),
+        style_loss: StyleLoss::Gram,
+        style_norm: StyleNorm::Gatys,
+        style_weight: 1e3,
+        variation: TotalVariation::Squared,
+        variation_weight: 0.0,
+    };
+    StyleConfig {
+        loss,
+        optimizer: StyleOptimizer::Lbfgs(Lbfgs { history: 10 }),
+        size: 512,
+        smallest: None,
+        steps: 300,
+        first_steps: 300,
+        averaging: 0.0,
+        clip: false,
+        start: InitialImage::Content,
+        dither: 0.0,
+        style_scale: 1.0,
+        seed: 42,
+        memory: None,
+        cpu,
+    }
+}
+
+/// There pixels go from 0 to 1: learning rate 0.02, epsilon 0.1, and a total variation of weight 30.
+fn tensorflow(blocks: usize, cpu: Cpu) -> StyleConfig {
+    let config = gatys(blocks, cpu);
+    StyleConfig {
+        loss: LossConfig {
+            content_norm: ContentNorm::Mean,
+            content_weight: 1e4,
+            style_norm: StyleNorm::Mean,
+            style_weight: 1e-2,
+            variation: TotalVariation::Absolute,
+            variation_weight: 30.0 / 255.0,
+            ..config.loss
+        },
+        optimizer: StyleOptimizer::Adam(Adam { rate: 0.02 * 255.0, beta_1: 0.99, beta_2: 0.999, epsilon: 0.1 / 255.0 }),
+        steps: 1000,
+        first_steps: 1000,
+        clip: true,
+        ..config
+    }
+}
+
+fn best(blocks: usize, cpu: Cpu) -> StyleConfig {
+    let config = gatys(blocks, cpu);
+    let (content, content_weight, weights): (_, _, &[f32]) = match blocks {
+        5 => ("block4_conv2", 0.035, &[0.2, 0.2, 0.2, 0.2, 0.2]),
+        _ => ("block3_conv3", 0.01, &[0.33, 0.33, 0.34]),
+    };
+    StyleConfig {
+        loss: LossConfig {
+            content: vec![LayerWeight::new(content, 1.0)],
+            content_norm: ContentNorm::Relative,
+            content_weight,
+            style: first_convolutions(weights),
+            style_norm: StyleNorm::Relative,
+            style_weight: 1.0,
+            variation: TotalVariation::MeanSquared,
+            variation_weight: 0.3,
+            ..config.loss
+        },
+        optimizer: StyleOptimizer::Adam(Adam { rate: 5.0, beta_1: 0.9, beta_2: 0.99, epsilon: 1e-8 }),
+        // Deep layers dissolve what is small in a small image: windows, houses, a face.
+        smallest: Some(if blocks == 5 { 256 } else { 64 }),
+        steps: 50,
+        first_steps: 100,
+        averaging: 0.9,
+        clip: true,
+        dither: 8.0,
+        ..config
     }
 }
 

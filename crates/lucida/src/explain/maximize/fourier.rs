@@ -1,6 +1,7 @@
 //! Maximization in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
 
 use lucida_kernels::ops::{AdamStep, adam};
+use rand_chacha::ChaCha8Rng;
 
 use super::competing_classes::subtract_competing_classes;
 use super::diversity::{push_apart, push_images_apart};
@@ -10,7 +11,7 @@ use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
 use crate::data::Preprocessing;
 use crate::explain::receptive_field;
-use crate::{Error, Result};
+use crate::{Cpu, Error, Result};
 
 /// Steps in which a filter that says nothing at all is shown random images, to wake it.
 const WAKING: usize = 64;
@@ -209,6 +210,12 @@ impl Fourier {
         }
         Ok(())
     }
+
+    /// How much is still changed: 1, and down to 0 towards the end, so that the image comes to rest as the network sees it.
+    fn calm(&self, step: usize) -> f32 {
+        let left = (self.steps - step) as f32 / self.steps as f32;
+        (left / self.rest).min(1.0)
+    }
 }
 
 impl Run<'_> {
@@ -263,69 +270,17 @@ impl Run<'_> {
         tried: &[usize],
     ) -> Result<Vec<Maximized>> {
         let (pixels, cpu) = (self.pixels, self.plan.cpu());
-        let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
-        let lowest = if settings.local { self.lowest_frequency() } else { 1.0 };
-        let spectrum = Spectrum::new([size[0], size[1], channels], settings.decay, lowest, settings.start);
-        let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
-        let variants = settings.diversity;
         let objectives: Vec<Objective> = tried.iter().map(|&at| objectives[at].clone()).collect();
-        let rolls = settings.wrap && self.seen.is_anywhere(&objectives);
-        let edge = match rolls {
-            true => Edge::Wrap,
-            // Digits lie on black.
-            false if settings.centered => Edge::Background(0.0),
-            false => Edge::Background(spectrum.background()),
-        };
-        let count = objectives.len();
-        let batch = count * settings.samples;
-        self.plan.set_batch(batch);
-        // What is drawn depends on the image's number, not on those beside it.
-        let first = self.first;
-        let number_of = |image: usize| first + tried[image];
-
-        let mut coefficients: Vec<f32> = Vec::with_capacity(count * len);
-        for image in 0..count {
-            let mut rng = generator(settings.seed, number_of(image));
-            coefficients.extend((0..len).map(|_| settings.spread * normal(&mut rng)));
-        }
-        let (mut images, mut gradients) = (vec![0.0; count * len], vec![0.0; count * len]);
-        let (mut moments, mut squares) = (vec![0.0; count * len], vec![0.0; count * len]);
-        let mut seen = vec![0.0; batch * len];
-        let mut descent = vec![0.0; count * len];
-        let mut values = vec![0.0; batch];
-
-        let frame: Vec<f32> = (0..len)
-            .map(|at| settings.frame * outside(at / channels / size[1], at / channels % size[1], size))
-            .collect();
-
+        let numbers = tried.iter().map(|&at| self.first + at).collect();
+        let mut ascent = Ascent::new(self, settings, &objectives, numbers);
+        let mut values = vec![0.0; ascent.batch()];
+        let variants = settings.diversity;
+        let by_layer = variants > 1 && self.seen.shape().as_image().is_some();
+        let weight = if by_layer { settings.diversity_weight } else { 0.0 };
         for step in 0..settings.steps {
-            // Towards the end the image comes to rest, so that it is made for the network as it sees it at last.
-            let left = (settings.steps - step) as f32 / settings.steps as f32;
-            let calm = (left / settings.rest).min(1.0);
-            let movement = Movement { shift: if rolls { 0.5 } else { calm * settings.shift }, ..movement.scaled(calm) };
-            spectrum.images(cpu, &coefficients, &mut images);
-            let centers: Vec<[f32; 2]> = images
-                .chunks_exact(len)
-                .map(|image| if settings.centered { off_center(image, size, channels) } else { [0.0; 2] })
-                .collect();
-            // What is drawn depends on the image, the step and the sample, not on how they are spread over threads.
-            let draw = |index: usize| {
-                let mut rng = generator(settings.seed, number_of(index % count));
-                rng.set_word_pos(((step * settings.samples + index / count + 1) as u128) << 26);
-                (movement.draw(size[0], size[1], &mut rng).moved(centers[index % count]), rng)
-            };
-            self.plan.set_batch(batch);
-            cpu.parallel_chunks(&mut seen, len, |index, seen| {
-                let (affine, mut rng) = draw(index);
-                let image = &images[index % count * len..][..len];
-                affine.apply(image, size, channels, edge, seen);
-                if settings.noise > 0.0 {
-                    seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
-                }
-            });
-            pixels.to_input(&seen, self.plan.input_mut());
-            let by_layer = variants > 1 && self.seen.shape().as_image().is_some();
-            let weight = if by_layer { settings.diversity_weight } else { 0.0 };
+            let views = ascent.render(step, cpu);
+            self.plan.set_batch(ascent.batch());
+            pixels.to_input(&ascent.seen, self.plan.input_mut());
             let input_gradients = self.ascend(&objectives, &mut values, |layer, activations, gradients| {
                 if weight > 0.0 {
                     push_apart(layer, activations, gradients, variants, weight);
@@ -334,61 +289,214 @@ impl Run<'_> {
                     subtract_competing_classes(&objectives, layer.shape().len(), activations, gradients, temperature);
                 }
             })?;
-            pixels.gradient(input_gradients, &mut seen);
-            cpu.parallel_chunks(&mut gradients, len, |image, gradient| {
-                gradient.fill(0.0);
-                for index in (image..batch).step_by(count) {
-                    let affine: Affine = draw(index).0;
-                    affine.back(&seen[index * len..][..len], size, channels, edge, gradient);
-                }
-                normalize(gradient);
-            });
-            let silent: Vec<usize> = (0..count).filter(|at| is_zero(&gradients[at * len..][..len])).collect();
+            pixels.gradient(input_gradients, &mut ascent.seen);
+            ascent.sum_gradients(&views, cpu);
+            let silent = ascent.silent();
             if variants > 1 && !by_layer {
-                push_images_apart(&images, &mut gradients, variants, len, settings.diversity_weight);
+                push_images_apart(
+                    &ascent.images,
+                    &mut ascent.gradients,
+                    variants,
+                    ascent.len,
+                    settings.diversity_weight,
+                );
             }
-            // Adam descends.
-            for gradients in gradients.chunks_exact_mut(len) {
-                let pixels = gradients.iter_mut().zip(&frame);
-                pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
-            }
-            spectrum.back(cpu, &images, &gradients, &mut descent);
-            let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
-            let t = step as i32 + 1;
-            let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
-            let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
-            adam(cpu, adam_step, &mut coefficients, &descent, &mut moments, &mut squares);
-            if let Some(limit) = settings.contrast {
-                coefficients.chunks_exact_mut(len).for_each(|c| spectrum.limit_contrast(c, limit));
-            }
-            for image in silent {
-                let mut rng = generator(settings.seed, number_of(image));
-                rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
-                let loud = loudness(step);
-                coefficients[image * len..][..len].iter_mut().for_each(|c| *c = loud * normal(&mut rng));
-            }
+            ascent.update(step, cpu);
+            ascent.restart(&silent, step);
             // More starts than were announced take no part in the progress.
             let done = (number * settings.steps + step + 1).min(settings.starts * settings.steps);
             if self.report(done).is_break() {
                 break;
             }
         }
-
-        spectrum.images(cpu, &coefficients, &mut images);
-        if settings.centered {
-            for image in images.chunks_exact_mut(len) {
-                let still = Movement::default().draw(size[0], size[1], &mut generator(settings.seed, 0));
-                let from = image.to_vec();
-                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, edge, image);
-            }
-        }
-        let mut inputs = vec![0.0; count * len];
+        let images = ascent.finish(cpu);
+        let len = pixels.len();
+        let mut inputs = vec![0.0; images.len()];
         pixels.to_input(&images, &mut inputs);
         let values = self.values(&objectives, &inputs)?;
         let each = images.chunks_exact(len).zip(inputs.chunks_exact(len)).zip(values);
         Ok(each
             .map(|((image, input), value)| Maximized { image: pixels.image(image), input: input.to_vec(), value })
             .collect())
+    }
+}
+
+/// The state of one start: the coefficients of all images, which Adam changes, and what is computed from them.
+struct Ascent<'a> {
+    settings: &'a Fourier,
+    spectrum: Spectrum,
+    /// Height, width and channels of an image, and the number of its values.
+    size: [usize; 2],
+    channels: usize,
+    len: usize,
+    /// The number of each image, which decides its random numbers, whatever images are computed next to it.
+    numbers: Vec<usize>,
+    edge: Edge,
+    /// Whether images are rolled by any distance, as they wrap around.
+    rolls: bool,
+    /// The pull towards the ground outside of the middle, for each value.
+    frame: Vec<f32>,
+    coefficients: Vec<f32>,
+    moments: Vec<f32>,
+    squares: Vec<f32>,
+    images: Vec<f32>,
+    gradients: Vec<f32>,
+    /// The gradients of the coefficients, negated.
+    descent: Vec<f32>,
+    /// Images as the network sees them, moved, and then their gradients: `samples` for each image.
+    seen: Vec<f32>,
+}
+
+/// How the images are seen in one step.
+struct Views {
+    step: usize,
+    movement: Movement,
+    /// What brings each image into the middle.
+    centers: Vec<[f32; 2]>,
+}
+
+impl<'a> Ascent<'a> {
+    fn new(run: &Run<'_>, settings: &'a Fourier, objectives: &[Objective], numbers: Vec<usize>) -> Self {
+        let pixels = run.pixels;
+        let (size, channels, len) = ([pixels.height, pixels.width], pixels.channels(), pixels.len());
+        let lowest = if settings.local { run.lowest_frequency() } else { 1.0 };
+        let spectrum = Spectrum::new([size[0], size[1], channels], settings.decay, lowest, settings.start);
+        let rolls = settings.wrap && run.seen.is_anywhere(objectives);
+        let edge = match rolls {
+            true => Edge::Wrap,
+            // Digits lie on black.
+            false if settings.centered => Edge::Background(0.0),
+            false => Edge::Background(spectrum.background()),
+        };
+        let all = numbers.len() * len;
+        let mut coefficients: Vec<f32> = Vec::with_capacity(all);
+        for &number in &numbers {
+            let mut rng = generator(settings.seed, number);
+            coefficients.extend((0..len).map(|_| settings.spread * normal(&mut rng)));
+        }
+        let outside = |at: usize| outside(at / channels / size[1], at / channels % size[1], size);
+        Self {
+            settings,
+            spectrum,
+            size,
+            channels,
+            len,
+            edge,
+            rolls,
+            frame: (0..len).map(|at| settings.frame * outside(at)).collect(),
+            coefficients,
+            moments: vec![0.0; all],
+            squares: vec![0.0; all],
+            images: vec![0.0; all],
+            gradients: vec![0.0; all],
+            descent: vec![0.0; all],
+            seen: vec![0.0; all * settings.samples],
+            numbers,
+        }
+    }
+
+    fn batch(&self) -> usize {
+        self.numbers.len() * self.settings.samples
+    }
+
+    /// Computes the images from their coefficients, and how the network sees them in this step.
+    fn render(&mut self, step: usize, cpu: Cpu) -> Views {
+        let settings = self.settings;
+        let calm = settings.calm(step);
+        let movement = Movement { shift: settings.shift, rotation: settings.rotation, zoom: settings.zoom };
+        let shift = if self.rolls { 0.5 } else { calm * settings.shift };
+        let movement = Movement { shift, ..movement.scaled(calm) };
+        self.spectrum.images(cpu, &self.coefficients, &mut self.images);
+        let center = |image| if settings.centered { off_center(image, self.size, self.channels) } else { [0.0; 2] };
+        let centers = self.images.chunks_exact(self.len).map(center).collect();
+        let views = Views { step, movement, centers };
+        let mut all_seen = std::mem::take(&mut self.seen);
+        cpu.parallel_chunks(&mut all_seen, self.len, |index, seen| {
+            let (affine, mut rng) = self.draw(&views, index);
+            let image = &self.images[index % self.numbers.len() * self.len..][..self.len];
+            affine.apply(image, self.size, self.channels, self.edge, seen);
+            if settings.noise > 0.0 {
+                seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
+            }
+        });
+        self.seen = all_seen;
+        views
+    }
+
+    /// How one sample of an image is moved, and its random numbers: they depend on the image, the step and the sample, not on
+    /// how these are spread over threads.
+    fn draw(&self, views: &Views, index: usize) -> (Affine, ChaCha8Rng) {
+        let (image, sample) = (index % self.numbers.len(), index / self.numbers.len());
+        let mut rng = generator(self.settings.seed, self.numbers[image]);
+        rng.set_word_pos(((views.step * self.settings.samples + sample + 1) as u128) << 26);
+        (views.movement.draw(self.size[0], self.size[1], &mut rng).moved(views.centers[image]), rng)
+    }
+
+    /// Sums the gradients of an image's samples, moved back, and normalizes them.
+    fn sum_gradients(&mut self, views: &Views, cpu: Cpu) {
+        let count = self.numbers.len();
+        let mut gradients = std::mem::take(&mut self.gradients);
+        cpu.parallel_chunks(&mut gradients, self.len, |image, gradient| {
+            gradient.fill(0.0);
+            for index in (image..self.batch()).step_by(count) {
+                let seen = &self.seen[index * self.len..][..self.len];
+                self.draw(views, index).0.back(seen, self.size, self.channels, self.edge, gradient);
+            }
+            normalize(gradient);
+        });
+        self.gradients = gradients;
+    }
+
+    /// The images without a gradient.
+    fn silent(&self) -> Vec<usize> {
+        let gradients = self.gradients.chunks_exact(self.len).enumerate();
+        gradients.filter(|(_, gradient)| is_zero(gradient)).map(|(image, _)| image).collect()
+    }
+
+    /// A step of Adam on the coefficients.
+    fn update(&mut self, step: usize, cpu: Cpu) {
+        let settings = self.settings;
+        let calm = settings.calm(step);
+        // Adam descends.
+        for gradients in self.gradients.chunks_exact_mut(self.len) {
+            let pixels = gradients.iter_mut().zip(&self.frame);
+            pixels.for_each(|(gradient, frame)| *gradient = calm * settings.pull + frame - *gradient);
+        }
+        self.spectrum.back(cpu, &self.images, &self.gradients, &mut self.descent);
+        let (beta_1, beta_2) = (0.9_f32, 0.999_f32);
+        let t = step as i32 + 1;
+        let rate = calm * settings.rate * (1.0 - beta_2.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+        let adam_step = AdamStep { rate, beta_1, beta_2, epsilon: settings.epsilon, keep: 1.0 };
+        adam(cpu, adam_step, &mut self.coefficients, &self.descent, &mut self.moments, &mut self.squares);
+        if let Some(limit) = settings.contrast {
+            self.coefficients.chunks_exact_mut(self.len).for_each(|c| self.spectrum.limit_contrast(c, limit));
+        }
+    }
+
+    /// Draws the coefficients of these images anew, the louder the later.
+    fn restart(&mut self, images: &[usize], step: usize) {
+        let settings = self.settings;
+        for &image in images {
+            let mut rng = generator(settings.seed, self.numbers[image]);
+            rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
+            let loud = loudness(step);
+            let coefficients = &mut self.coefficients[image * self.len..][..self.len];
+            coefficients.iter_mut().for_each(|c| *c = loud * normal(&mut rng));
+        }
+    }
+
+    /// The images at the end.
+    fn finish(mut self, cpu: Cpu) -> Vec<f32> {
+        let (size, channels) = (self.size, self.channels);
+        self.spectrum.images(cpu, &self.coefficients, &mut self.images);
+        if self.settings.centered {
+            for image in self.images.chunks_exact_mut(self.len) {
+                let still = Movement::default().draw(size[0], size[1], &mut generator(self.settings.seed, 0));
+                let from = image.to_vec();
+                still.moved(off_center(&from, size, channels)).apply(&from, size, channels, self.edge, image);
+            }
+        }
+        self.images
     }
 }
 

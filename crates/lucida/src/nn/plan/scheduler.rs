@@ -260,59 +260,16 @@ impl<'a> Scheduler<'a> {
 
     pub(super) fn plan(self) -> Plan {
         let ops: Vec<_> = (0..self.lowered.drafts.len()).map(|step| self.prepare(step)).collect();
-        let live_ranges = self.live_ranges(&ops);
-        let used: Vec<usize> = (0..live_ranges.len()).filter(|&index| live_ranges[index].first != usize::MAX).collect();
-        let (assigned, lens) = assign(&used.iter().map(|&index| live_ranges[index]).collect::<Vec<_>>());
-        let mut buffer_of = vec![None; live_ranges.len()];
-        for (&index, &buffer) in used.iter().zip(&assigned) {
-            buffer_of[index] = Some(buffer);
-        }
+        let (buffer_of, lens) = self.assign_buffers(&ops);
         let values = self.lowered.values.len();
         let slot = |index: usize| BufferSlot {
             buffer: buffer_of[index].expect("every tensor in use has a buffer"),
             len: self.lowered.values[index % values].len(),
             shape: self.lowered.values[index % values].clone(),
         };
-        let at = |index: usize| (slot(index).buffer, slot(index).len);
+        let weight_gradients = self.weight_gradients();
+        let steps = ops.into_iter().enumerate().map(|(step, op)| self.step(step, op, &slot)).collect();
         let network = self.request.network;
-        let mut weight_gradients = vec![Vec::new(); network.weights().len()];
-        let mut steps = Vec::new();
-        for (step, op) in ops.into_iter().enumerate() {
-            let draft = &self.lowered.drafts[step];
-            let weights = self.weights(draft);
-            let backward = self.flow[step].as_ref().map(|flow| {
-                let wanted = self.has_wanted_weights(draft);
-                for index in weights.clone().filter(|_| wanted) {
-                    let weight = &network.weights()[index];
-                    let len = if self.request.weight_gradients.include(weight) { weight.values().len() } else { 0 };
-                    weight_gradients[index] = vec![0.0; len];
-                }
-                let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
-                    let accumulate = through?;
-                    let input = draft.inputs[index];
-                    let linear_gradient = self.linear_gradient(step, input);
-                    Some(InputGradient { index, gradient: slot(values + input).buffer, accumulate, linear_gradient })
-                });
-                StepBackward {
-                    gradient: slot(values + draft.output).buffer,
-                    activation: self.activation_backward(step),
-                    weights: wanted,
-                    inputs: inputs.collect(),
-                }
-            });
-            let inputs = draft.inputs.iter().map(|&input| at(input)).collect();
-            steps.push(Step {
-                op,
-                name: self.step_name(step),
-                node: draft.node,
-                times: StepTimes::default(),
-                inputs,
-                output: at(draft.output),
-                weights,
-                versions: Vec::new(),
-                backward,
-            });
-        }
         let shaped = |mut slot: BufferSlot, shape: &Shape| {
             slot.shape = shape.clone();
             slot
@@ -357,6 +314,64 @@ impl<'a> Scheduler<'a> {
                 .map(|&value| (self.request.input_gradient && self.gradient[value]).then(|| slot(values + value)))
                 .collect(),
             weight_gradients,
+        }
+    }
+
+    /// The buffer of each tensor that is used, and the length of each buffer.
+    fn assign_buffers(&self, ops: &[Box<dyn Op>]) -> (Vec<Option<usize>>, Vec<usize>) {
+        let live_ranges = self.live_ranges(ops);
+        let used: Vec<usize> = (0..live_ranges.len()).filter(|&index| live_ranges[index].first != usize::MAX).collect();
+        let (assigned, lens) = assign(&used.iter().map(|&index| live_ranges[index]).collect::<Vec<_>>());
+        let mut buffer_of = vec![None; live_ranges.len()];
+        for (&index, &buffer) in used.iter().zip(&assigned) {
+            buffer_of[index] = Some(buffer);
+        }
+        (buffer_of, lens)
+    }
+
+    /// Space for the gradients of the weights that are wanted; empty for the others.
+    fn weight_gradients(&self) -> Vec<Vec<f32>> {
+        let weights = self.request.network.weights();
+        let mut gradients = vec![Vec::new(); weights.len()];
+        let drafts = self.lowered.drafts.iter().enumerate();
+        for (_, draft) in drafts.filter(|(step, draft)| self.flow[*step].is_some() && self.has_wanted_weights(draft)) {
+            for index in self.weights(draft) {
+                let wanted = self.request.weight_gradients.include(&weights[index]);
+                gradients[index] = vec![0.0; if wanted { weights[index].values().len() } else { 0 }];
+            }
+        }
+        gradients
+    }
+
+    /// A step of the plan.
+    fn step(&self, step: usize, op: Box<dyn Op>, slot: &dyn Fn(usize) -> BufferSlot) -> Step {
+        let values = self.lowered.values.len();
+        let at = |index: usize| (slot(index).buffer, slot(index).len);
+        let draft = &self.lowered.drafts[step];
+        let backward = self.flow[step].as_ref().map(|flow| {
+            let inputs = flow.iter().enumerate().filter_map(|(index, &through)| {
+                let accumulate = through?;
+                let input = draft.inputs[index];
+                let linear_gradient = self.linear_gradient(step, input);
+                Some(InputGradient { index, gradient: slot(values + input).buffer, accumulate, linear_gradient })
+            });
+            StepBackward {
+                gradient: slot(values + draft.output).buffer,
+                activation: self.activation_backward(step),
+                weights: self.has_wanted_weights(draft),
+                inputs: inputs.collect(),
+            }
+        });
+        Step {
+            op,
+            name: self.step_name(step),
+            node: draft.node,
+            times: StepTimes::default(),
+            inputs: draft.inputs.iter().map(|&input| at(input)).collect(),
+            output: at(draft.output),
+            weights: self.weights(draft),
+            versions: Vec::new(),
+            backward,
         }
     }
 
