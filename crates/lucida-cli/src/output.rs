@@ -58,7 +58,7 @@ impl Output {
         if self.taken { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) }
     }
 
-    /// Prints a part of the result. Where nobody reads on, as with `| head`, the work goes on: its results may be in files.
+    /// Prints a part of the result. Where nobody reads on, as with `| head`, the command continues: its results may be in files.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {
             return Ok(());

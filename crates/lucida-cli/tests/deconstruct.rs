@@ -1,4 +1,4 @@
-//! The commands that take a network apart: `activations`, `deconv`, `receptive-field`, `kernels`, `filter`.
+//! The commands that inspect a network: `activations`, `deconv`, `receptive-field`, `kernels`, `filter`.
 
 mod common;
 

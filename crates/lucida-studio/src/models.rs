@@ -237,7 +237,7 @@ fn written(file: &Path) -> u128 {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
 }
 
-/// A number for what a model is made of.
+/// A number that changes with the files of a model.
 fn stamp_of(bytes: &[u8], number: u128) -> u128 {
     let hash = Sha256::new().chain_update(bytes).chain_update(number.to_le_bytes()).finalize();
     hash.iter().take(16).fold(0, |stamp, &byte| stamp << 8 | u128::from(byte))

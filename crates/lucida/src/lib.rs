@@ -1,4 +1,4 @@
-//! Lucida: train convolutional networks, take them apart and paint with them.
+//! Lucida: train convolutional networks, take them apart, and transfer styles.
 
 pub mod batch_jobs;
 pub mod core;

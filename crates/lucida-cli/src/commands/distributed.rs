@@ -79,7 +79,7 @@ fn absent() -> Result<()> {
     )
 }
 
-/// The threads of each of so many processes on this host. Where the launcher has bound them to processors of their own,
+/// Threads of each process, for the given number of processes on this host. Where the launcher has bound them to processors of their own,
 /// each has what it was given.
 #[cfg(feature = "mpi")]
 fn threads(processes: usize) -> usize {

@@ -118,7 +118,7 @@ fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
                 file.command()
             )),
             State::Partial(bytes) => problems.push(format!(
-                "only {} of the weights of {} have arrived: `{}` goes on",
+                "only {} of the weights of {} have arrived: `{}` resumes the download",
                 megabytes(bytes),
                 file.title(),
                 file.command()

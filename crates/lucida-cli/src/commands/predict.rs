@@ -236,7 +236,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Classifies images of a data set. The last line has just the classes of digits, and how many of the images of a
-    /// folder were taken for what they are.
+    /// folder are classified correctly.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
         let skipped = images.skipped.iter();

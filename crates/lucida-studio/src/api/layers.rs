@@ -1,4 +1,4 @@
-//! Layers: what they are, their kernels, and what they make of an image.
+//! Layers: their descriptions, kernels, and feature maps.
 
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
 const PROGRESS: Duration = Duration::from_millis(150);
-/// Looks at filters and decisions that are kept: they can be had again, so the oldest make room.
+/// Results about filters and decisions that are kept: they can be computed again, so the oldest make room.
 const LOOKS: usize = 300;
 /// Messages that a slow listener may be behind.
 const BACKLOG: usize = 1024;
@@ -389,7 +389,7 @@ impl Handle<'_> {
         self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
     }
 
-    /// Whether it has told anything yet: a job that goes on has.
+    /// Whether it has published any event yet: a resumed job has.
     pub(crate) fn has_told(&self) -> bool {
         self.jobs.lock().news.get(&self.id).is_some_and(|told| !told.is_empty())
     }

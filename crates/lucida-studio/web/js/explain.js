@@ -82,7 +82,7 @@ function choose(which) {
 }
 $('#class').addEventListener('change', () => explainAnother($('#class').value));
 
-/** Another class: the maps of the one before would be taken for its own. */
+/** Another class: the maps of the previous one would be mistaken for its own. */
 function explainAnother(which) {
   choose(which);
   if (current === null) return;

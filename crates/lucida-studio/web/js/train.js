@@ -130,7 +130,7 @@ function draw() {
   const shown = [...runs.values()].filter((run) => run.shown);
   const lines = (own, tried) => shown.flatMap((run) => {
     const epochs = run.news.filter(({ type }) => type === 'epoch');
-    // A run that was killed and went on has told some steps twice: the later ones count.
+    // A run that was killed and resumed has reported some steps twice: the later ones count.
     const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
       { name: `${run.job.title}, training`, color: run.color, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },

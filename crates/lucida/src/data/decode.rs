@@ -183,7 +183,7 @@ fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits)
     }
 }
 
-/// Whether a JPEG file goes on to its end marker. The decoder fills what is missing with gray and does not say so.
+/// Whether a JPEG file reaches its end marker. The decoder fills what is missing with gray and does not say so.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     const END: u8 = 0xd9;
     let mut rest = &bytes[2.min(bytes.len())..];

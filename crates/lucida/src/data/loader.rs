@@ -2,7 +2,7 @@
 //!
 //! A step of training takes a batch that is ready while the next ones are read, decoded, scaled and augmented. Threads
 //! take batches in turn, so what is in a batch, and the order of the batches, does not depend on the number of threads or
-//! on which of them is fast. So many batches are ahead and no more: memory does not grow.
+//! on which of them is fast. The number of batches ahead is bounded: memory does not grow.
 //!
 //! The threads are not those of the kernels' pool: a pool that decodes could not multiply meanwhile.
 //!

@@ -1,4 +1,4 @@
-//! What the layers of a network make of an image.
+//! The activations of a network's layers for an image.
 
 use crate::nn::{Layer, Network, Plan, Shape};
 use crate::{Cpu, Error, Result};

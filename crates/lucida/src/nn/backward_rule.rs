@@ -46,7 +46,7 @@ impl BackwardRule {
     }
 }
 
-/// Replaces each gradient by what the rule makes of the output and the gradient.
+/// Replaces each gradient by the rule's function of the output and the gradient.
 pub(super) fn map_gradient(output: &[f32], gradient: &mut [f32], rule: impl Fn(f32, f32) -> f32) {
     for (dy, &y) in gradient.iter_mut().zip(output) {
         *dy = rule(y, *dy);

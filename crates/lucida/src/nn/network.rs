@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// Networks of at most this many layers are listed where a layer is asked for that they do not have.
 const LISTED: usize = 20;
 
-/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is taken for damaged.
+/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is treated as damaged.
 const MAX_PARAMETERS: usize = 1 << 31;
 
 /// A layer in its network.

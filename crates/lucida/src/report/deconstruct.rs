@@ -1,4 +1,4 @@
-//! The network of the demonstration taken apart, and beside it one that knows photos.
+//! Interpretability of the demonstration's network, and of one trained on photos.
 
 use super::DemoResult;
 use super::painting::{self, Painting};
@@ -63,7 +63,7 @@ impl Default for Depth {
     }
 }
 
-/// The images of a network taken apart.
+/// The images that explain a network.
 #[derive(Debug)]
 pub(super) struct Deconstruction {
     classes: Vec<(Maximized, String, f32)>,
@@ -75,7 +75,7 @@ pub(super) struct Deconstruction {
     painting: Painting,
 }
 
-/// What VGG16 makes of the cat.
+/// VGG16 on the photo of the cat.
 #[derive(Debug)]
 struct Photo {
     maps: Image,

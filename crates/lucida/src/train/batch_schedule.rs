@@ -25,7 +25,7 @@ pub(super) struct Part {
 }
 
 impl BatchSchedule {
-    /// For so many samples, at least one.
+    /// For this many samples, at least one.
     pub(super) fn new(samples: usize, batch_size: usize, steps_per_epoch: Option<usize>, seed: u64) -> Self {
         let steps_per_epoch = steps_per_epoch.unwrap_or(samples.div_ceil(batch_size));
         Self { samples, batch_size, seed, steps_per_epoch }

@@ -60,7 +60,7 @@ impl RunFolder {
         Self { path: path.into(), earlier: None }
     }
 
-    /// Opens the folder of a run that goes on, or begins if nothing is there.
+    /// Opens the folder of a run that resumes, or begins if nothing is there.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.

@@ -11,7 +11,7 @@ use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options};
 use crate::{Error, Result, files};
 
-/// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
+/// The name of the built-in network: see [`builtin_vgg16_at`].
 pub const BUILTIN: &str = "vgg16-builtin";
 /// Its input by default.
 const BUILTIN_SIZE: [usize; 2] = [224, 224];

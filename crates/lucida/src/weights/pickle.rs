@@ -148,7 +148,7 @@ impl<'a> Machine<'a> {
                 let text = std::str::from_utf8(text).map_err(|_| "holds a text that is not UTF-8")?;
                 self.stack.push(Value::Text(text));
             }
-            // What Python 2 took for text may be either.
+            // A `str` of Python 2 may be either.
             b'U' | b'T' => {
                 let bytes = self.counted(opcode, b'U', b'T')?;
                 self.stack.push(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text));

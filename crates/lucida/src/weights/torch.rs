@@ -39,7 +39,7 @@ pub use write::save_weights;
 /// size, with as many classes as the file has, and torchvision's preprocessing.
 ///
 /// The networks are those of the zoo: VGG (11 to 19, with and without normalization), AlexNet, SqueezeNet, ResNet (18
-/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
+/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is read as the
 /// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///
 /// Of a checkpoint with several dictionaries of tensors the likeliest is taken (`model` rather than `model_ema`), and

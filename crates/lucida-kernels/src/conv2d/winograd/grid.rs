@@ -56,7 +56,7 @@ impl TileHeight {
     }
 }
 
-/// How the rows of an image are shared out: so many rows of tiles that are 6 high from the top on, then tiles that are 4 high.
+/// How the rows of an image are shared out: first rows of tiles that are 6 high, then tiles that are 4 high.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileMix {
     sixes: usize,

@@ -189,7 +189,7 @@ impl Call<'_> {
         unsafe { scatter_input(self.cpu.isa(), &job) };
     }
 
-    /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` are made of.
+    /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` read.
     fn prefetch(&self, tiles: Range<usize>, next: Range<usize>) -> Prefetcher {
         let source = self.pass.patches.pixels(self.source, TAPS - 1);
         let target = Pixels {

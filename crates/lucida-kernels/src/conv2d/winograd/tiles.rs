@@ -1,4 +1,4 @@
-//! Tiles of images: from patches of pixels to the matrices of products. The way back is in [`super::outputs`].
+//! Tiles of images: from patches of pixels to the matrices of products. The inverse transform is in [`super::outputs`].
 //!
 //! ```text
 //!        image (height, width, channel)                   36 matrices, one for each position of a patch,
@@ -10,7 +10,7 @@
 //!    +---+---+---+---+   6x6 inputs that overlap          | tile 1, c 0..  |
 //!    | 4 | 5 | 6 | 7 |   by two                           +----------------+
 //!    +---+---+---+---+                                    | tile 0, c 0..  |  position 1
-//!      the next image goes on with tile 8               |       ...      |
+//!      the next image starts at tile 8                  |       ...      |
 //! ```
 //!
 //! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.

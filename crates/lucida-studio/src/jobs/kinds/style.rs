@@ -15,7 +15,7 @@ use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Images on the way are shown at most so often, and so many of them.
+/// The least time between two intermediate images, and the most of them.
 const PICTURE: Duration = Duration::from_millis(900);
 const PICTURES: usize = 60;
 /// Styles that can be mixed.

@@ -19,7 +19,7 @@ use crate::nn::{Network, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
 
-/// A pass forward and back to a layer.
+/// A forward pass, and a backward pass to a layer.
 pub(super) struct CamPass {
     plan: Plan,
     layer: String,

@@ -2,7 +2,7 @@
 //! 4.2).
 //!
 //! The pixels are ordered by the map, the most important first. *Deletion* replaces them one after another by a constant
-//! color (that of the baseline, black unless told otherwise) and watches the probability fall; *insertion* starts from a
+//! color (that of the baseline, black by default) and watches the probability fall; *insertion* starts from a
 //! blurred image and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is one
 //! number: a good map has a small deletion area and a large insertion area.
 //!

@@ -17,14 +17,14 @@ use crate::Result;
 use crate::data::random::{Purpose, generator};
 use crate::nn::BackwardRule;
 
-/// Integrated gradients begin with so many intervals and double them until the sum is right.
+/// Integrated gradients begin with this many intervals and double them until the sum is right.
 const FIRST_INTERVALS: usize = 32;
-/// They end with so many, right or not.
+/// The most intervals, whether or not the sum is right.
 const LAST_INTERVALS: usize = 2048;
 /// Right is: within this part of the difference of the scores.
 const TOLERANCE: f64 = 2e-3;
-/// Or within this part of the sum of all magnitudes: where the scores hardly differ, a part of their difference cannot be
-/// had in 32-bit floats.
+/// Or within this part of the sum of all magnitudes: where the scores hardly differ, a part of their difference is beyond
+/// the precision of 32-bit floats.
 const FLOOR: f64 = 1e-5;
 
 impl Explainer<'_> {

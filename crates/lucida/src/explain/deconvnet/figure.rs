@@ -20,7 +20,7 @@ const GRAY: u8 = 128;
 /// The part of a patch's values that may be off the scale.
 const OUTLIERS: f64 = 0.01;
 
-/// One image that excites a filter, and why.
+/// One image with a high activation of a filter, and its projection.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// The number of the image in its set.
@@ -37,7 +37,7 @@ pub struct Example {
     pub projection: Image,
 }
 
-/// The images that excite one filter most, the strongest first; none for a dead filter.
+/// The images with the highest activations of one filter, the strongest first; none for a dead filter.
 #[derive(Debug, Clone)]
 pub struct FilterExamples {
     /// The channel.
@@ -46,7 +46,7 @@ pub struct FilterExamples {
     pub examples: Vec<Example>,
 }
 
-/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set that excite it most, cropped to what the
+/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set with its highest activations, cropped to what the
 /// filter sees, and beside each its projection.
 #[derive(Debug)]
 pub struct DeconvFigure {

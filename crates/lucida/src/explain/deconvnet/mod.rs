@@ -1,4 +1,4 @@
-//! The deconvnet: what in an image excites a filter, projected back to pixels.
+//! The deconvnet: the part of an image that activates a filter, projected back to pixels.
 //!
 //! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer one is
 //! kept and the others are set to zero; then, layer by layer downwards, a pooling is undone by putting each value where
@@ -6,7 +6,7 @@
 //! kernels. What arrives at the pixels is no gradient, as the signal on its way down is rectified in place of the one on
 //! its way up: it shows the pattern, of all those that the filter answers to, that this image has.
 //!
-//! A batch normalization is undone by its factors, a concatenation by taking it apart, and branches add up where they
+//! A batch normalization is undone by its factors, a concatenation by splitting it, and branches add up where they
 //! part. Biases play no role on the way down.
 
 mod figure;

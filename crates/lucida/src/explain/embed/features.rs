@@ -198,7 +198,7 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
     extractor.finish(layer, values)
 }
 
-/// A model ready to say what a layer makes of image after image.
+/// A model ready to compute a layer's features image by image.
 pub struct FeatureReader<'a> {
     model: &'a Model,
     layer: String,
@@ -230,7 +230,7 @@ impl<'a> FeatureReader<'a> {
     }
 }
 
-/// A model ready to say what a layer makes of batch after batch.
+/// A model ready to compute a layer's features batch by batch.
 struct Extractor {
     plan: Plan,
     /// The values of a channel map, 1 where there is none.

@@ -4,7 +4,7 @@ use crate::data::{ColorMode, Image, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
-/// What a network makes of pixels: each channel of its input is a channel of the image times a factor plus an offset.
+/// How a network scales pixels: each channel of its input is a channel of the image times a factor plus an offset.
 ///
 /// Images are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
 #[derive(Debug, Clone, PartialEq)]

@@ -86,7 +86,7 @@ impl Axis {
         }
     }
 
-    /// The fields with a border of so many units that see nothing.
+    /// The fields with a border of `border` units whose field is empty.
     pub(super) fn padded(&self, before: usize, after: usize) -> Self {
         let lattice = self.lattice.map(|axis| Lattice {
             start: axis.start.saturating_sub((before as i64).saturating_mul(axis.stride)),

@@ -71,7 +71,7 @@ fn a_demonstration_writes_its_files() {
     Demo::claim_folder(folder.path(), true).unwrap().discard().unwrap();
 }
 
-/// Stops after so many epochs.
+/// Stops after this many epochs.
 struct Stopping(usize);
 
 impl Callback for Stopping {

@@ -72,7 +72,7 @@ fn counts(set: &dyn Dataset) -> Vec<usize> {
     counts
 }
 
-/// What a report is made of.
+/// What a report is written from.
 pub struct RunReport<'a> {
     /// What to call the run.
     pub name: String,

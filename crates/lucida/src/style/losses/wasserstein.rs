@@ -1,6 +1,6 @@
 //! The Wasserstein-2 distance of Gaussians, as a style loss.
 //!
-//! Features are taken for draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the style,
+//! Features are modeled as draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the style,
 //! `n` and `C`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh, "Wasserstein Style
 //! Transfer", 2019). With the polar factor `U` of `B = S^1/2 C^1/2`, whose singular values add up to `tr(U^T B)`:
 //!

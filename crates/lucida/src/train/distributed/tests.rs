@@ -176,7 +176,7 @@ impl Callback for StopAt {
     }
 }
 
-/// Stopped by one member's wish, and gone on with by a group of another size.
+/// Stopped by one member's wish, and resumed by a group of another size.
 #[test]
 fn a_team_of_another_size_goes_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use half::f16;
 /// Halves before the values of a piece: its scale, a 32-bit float.
 const HEAD: usize = 2;
 
-/// The halves of a piece of so many values.
+/// The halves of a piece of `len` values.
 pub(super) fn packed_len(values: usize) -> usize {
     HEAD + values
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache>/weights/NAME.h5        a file whose checksum was found to be right
-//! <cache>/weights/NAME.h5.part   what has arrived of it so far; the next attempt goes on from there
+//! <cache>/weights/NAME.h5.part   what has arrived of it so far; the next attempt resumes from there
 //! <cache>/weights/NAME.h5.tag    which version of the file that is a part of, by the server's word
 //! <cache>/weights/NAME.h5.lock   held by the process that is fetching it
 //! ```
@@ -64,11 +64,11 @@ impl Default for RetryPolicy {
 pub enum State {
     /// Nothing.
     Missing,
-    /// The first so many bytes.
+    /// The first bytes, this many of them.
     Partial(u64),
     /// The file.
     Present,
-    /// A file of its name, but of another size: so many bytes. Somebody has put it there.
+    /// A file of its name, but of another size, in bytes. Somebody has put it there.
     Foreign(u64),
 }
 
@@ -212,7 +212,7 @@ impl Hub {
     /// # Errors
     /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum: it says
     /// what to download by hand, and to where. [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`]
-    /// when `progress` stops it: what has arrived is kept, and the next call goes on from there.
+    /// when `progress` stops it: what has arrived is kept, and the next call resumes from there.
     pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {

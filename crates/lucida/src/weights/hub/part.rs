@@ -56,7 +56,7 @@ impl Part {
         Ok(file)
     }
 
-    /// Goes on after what is there.
+    /// Appends to what is there.
     pub(super) fn append(&self) -> Result<File> {
         OpenOptions::new().append(true).open(&self.path).map_err(|source| Error::io(&self.path, "write", source))
     }

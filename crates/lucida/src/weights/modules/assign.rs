@@ -210,7 +210,7 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Plac
     let modules: Modules =
         layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
     for (node, module) in &modules {
-        // A normalization has a mean, other layers have none: told apart before their shapes are compared.
+        // A normalization has a mean, other layers have none: distinguished before their shapes are compared.
         let normalizes = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
         if normalizes != names.find(&format!("{module}.running_mean")).is_some() {
             let layer = &network.nodes()[*node];
