@@ -35,7 +35,7 @@ impl TrainingBar {
         Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar, estimate: Estimate::new(output) }
     }
 
-    /// The time left of all epochs, if they go on as they went.
+    /// The time left for all epochs, at the average speed so far.
     fn time_left(&self, report: &BatchReport) -> Duration {
         let [done, all] = self.steps_done(report);
         self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64)

@@ -165,8 +165,8 @@ impl Pool {
     }
 }
 
-/// Calls `task(worker, item)` once for each `item < items`, on up to `threads` threads; `worker < threads` differs between
-/// the calls that may run at the same time. Returns when all have returned.
+/// Calls `task(worker, item)` once for each `item < items`, on up to `threads` threads; `worker < threads` differs
+/// between the calls that may run at the same time. Returns when all have returned.
 ///
 /// Inside another parallel loop, or while another thread uses the pool, the items run one after the other on the
 /// calling thread: never more threads at work than asked for, and never a deadlock.

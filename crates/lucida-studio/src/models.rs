@@ -226,8 +226,8 @@ impl Entry {
         if let Some(settings) = settings {
             return stamp_of(&serde_json::to_vec(settings).unwrap_or_default(), self.stamp);
         }
-        let beside = spec.file().ok().flatten().map_or(0, |file| written(&settings_file(&file)));
-        if beside == 0 { self.stamp } else { stamp_of(b"settings", self.stamp ^ beside) }
+        let saved = spec.file().ok().flatten().map_or(0, |file| written(&settings_file(&file)));
+        if saved == 0 { self.stamp } else { stamp_of(b"settings", self.stamp ^ saved) }
     }
 }
 

@@ -157,7 +157,7 @@ fn photos_of_a_folder_are_learned() {
 }
 
 #[test]
-fn a_image_is_painted() {
+fn an_image_is_stylized() {
     let studio = Studio::start();
     let ask = |size: usize, more: &str| {
         let styles = r#"[{"image":"brushwork","weight":1}]"#;

@@ -215,7 +215,8 @@ fn terabytes_are_refused() {
             refused(&path, "2 values in storage \"0\"");
         }
     }
-    // A classifier with more classes than memory holds: the network would fill the memory; the values are said to be there.
+    // A classifier with more classes than memory holds: the network would fill the memory; the values are said to be
+    // there.
     let classes = 1 << 34;
     let mut pickle = Vec::new();
     for (name, shape) in [
@@ -260,9 +261,9 @@ fn zip_bombs_are_refused_before_they_unpack() {
 #[test]
 fn paths_do_not_lead_out() {
     let (folder, path) = path();
-    let beside = folder.path().join("secret");
-    fs::write(&beside, [0; 8]).unwrap();
-    for key in ["../../secret", beside.to_str().unwrap(), "..\\secret", ""] {
+    let outside = folder.path().join("secret");
+    fs::write(&outside, [0; 8]).unwrap();
+    for key in ["../../secret", outside.to_str().unwrap(), "..\\secret", ""] {
         let pickle = dictionary(&tensor("dense.weight", (key, 2), 0, &[1, 2], &[2, 1]));
         archive(&path, &pickle, &[("archive/data/0", &[0; 8])], Stored);
         refused(&path, "is damaged: member archive/data/");

@@ -165,7 +165,7 @@ impl Jobs {
         find(&inner.records, &record.id).cloned()
     }
 
-    /// Puts a job that was stopped into the queue again, to go on where it was.
+    /// Puts a job that was stopped into the queue again, to resume where it was.
     pub(crate) fn resume(&self, studio: &Studio, id: &str) -> Result<Record> {
         let stopped = |record: &Record| {
             let is_so = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
@@ -364,7 +364,7 @@ impl Handle<'_> {
         Reporter { job: self, doing: doing.into() }
     }
 
-    /// Says how far the work is; whether to go on.
+    /// Reports the progress; returns whether to continue.
     pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> ControlFlow<()> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS) {

@@ -67,7 +67,7 @@ async function predict() {
   watch(job.id);
 }
 
-/** The true class of an image of a data set, beside the prediction. */
+/** The true class of an image of a data set, next to the prediction. */
 function showTruth(predicted) {
   const truth = inputs.truth();
   $('#truth').hidden = truth === null;

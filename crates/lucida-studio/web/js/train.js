@@ -6,7 +6,7 @@ import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
 const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
-/** More classes than this are no matrix that anybody could read: the most frequent confusions are listed instead. */
+/** A matrix of more classes than this is unreadable: the most frequent confusions are listed instead. */
 const MATRIX = 40;
 const CONFUSIONS = 30;
 /** A class name of more characters stands upright above its column of the confusion matrix, and widens those of images. */

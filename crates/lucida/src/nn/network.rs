@@ -174,8 +174,8 @@ impl Network {
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
     }
 
-    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the names
-    /// that the list can go on with, the longest is meant.
+    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the
+    /// names that can come next in the list, the longest is meant.
     ///
     /// # Errors
     /// [`Error::Argument`] as [`find`](Self::find).

@@ -88,13 +88,13 @@ impl Preset {
     /// Its config for a network: all five blocks of a VGG, or as many of them as there are.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the network is no VGG.
+    /// [`Error::Unsupported`] when the network is not a VGG.
     pub fn config(self, network: &StyleNetwork, cpu: Cpu) -> Result<StyleConfig> {
         let has = |layer: &str| network.network().find(layer).is_ok();
         let blocks = (1..=5).take_while(|block| has(&format!("block{block}_conv1"))).count();
         if blocks < 3 {
             let name = network.name();
-            return Err(Error::Unsupported(format!("network {name} is no VGG: its layers have to be named")));
+            return Err(Error::Unsupported(format!("network {name} is not a VGG: its layers have to be named")));
         }
         let style = |weights: &[f32]| -> Vec<LayerWeight> {
             let layer = |(block, &weight): (usize, &f32)| LayerWeight::new(format!("block{block}_conv1"), weight);

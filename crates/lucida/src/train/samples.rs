@@ -1,4 +1,5 @@
-//! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed from them.
+//! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed
+//! from them.
 
 use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
 use crate::nn::Plan;

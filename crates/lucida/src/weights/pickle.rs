@@ -5,7 +5,7 @@
 //! pickle says which names it may contain at all, and finds what it looks for by the form of the notes.
 //!
 //! All that is built lies in one list and refers to its parts by number, so that values that are nested very deeply, or
-//! that contain themselves, are no trouble. The opcodes are those of protocols 2 to 5 that Python's pickler writes; see
+//! that contain themselves, are handled. The opcodes are those of protocols 2 to 5 that Python's pickler writes; see
 //! Python's `pickletools`.
 
 /// A value of a pickle; texts and bytes lie in the pickle itself.

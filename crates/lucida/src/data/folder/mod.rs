@@ -7,8 +7,8 @@
 //!                               photos/validation/dogs/*.jpg
 //! ```
 //!
-//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs to
-//! the class. Names that begin with a dot are hidden and are left alone; every other file is treated as an image.
+//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs
+//! to the class. Names that begin with a dot are hidden and are left alone; every other file is treated as an image.
 //!
 //! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that an image is
 //! whole, and a training that stops in its third epoch at a damaged file has helped nobody. The work is not lost: with
@@ -74,7 +74,7 @@ pub struct Folder {
     pub train: FolderSet,
     /// The images to validate with: those of the folder's own part, else a share of the others.
     pub validation: FolderSet,
-    /// The images to test with, where the folder has a part for them beside one for validation.
+    /// The images to test with, where the folder has a part for them next to one for validation.
     pub test: Option<FolderSet>,
     skipped: Vec<Skipped>,
     duplicates: Vec<Duplicate>,

@@ -19,8 +19,8 @@ pub enum Method {
     /// The gradient times the input: the first-order part of the score (Shrikumar et al., 2016, "Not just a black box",
     /// section 2).
     GradientXInput,
-    /// The backward pass of the gradient, with negative parts dropped at each ReLU (Springenberg et al., 2015, "Striving for
-    /// simplicity", figure 1), shown as the gradient is.
+    /// The backward pass of the gradient, with negative parts dropped at each ReLU (Springenberg et al., 2015,
+    /// "Striving for simplicity", figure 1), shown as the gradient is.
     GuidedBackprop,
     /// The gradient integrated along the straight line from a baseline to the image, times their difference
     /// (Sundararajan, Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1): it sums to the

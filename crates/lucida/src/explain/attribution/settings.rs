@@ -53,8 +53,8 @@ pub struct Settings {
     pub stride: Option<usize>,
     /// Relevance propagation: what keeps small sums from blowing up. 1e-4.
     pub epsilon: f32,
-    /// Deletion and insertion: points of each curve after the first. 28; the authors' programs take one for each row of a
-    /// image.
+    /// Deletion and insertion: points of each curve after the first. 28; the authors' programs take one for each row of
+    /// an image.
     pub curve_steps: usize,
     /// The most stages of the sanity check: a network of more layers is randomized several at a time. 12.
     pub stages: usize,

@@ -222,7 +222,7 @@ impl Run<'_> {
         for number in 0..settings.starts + more {
             let tried: Vec<usize> = match best.is_empty() || number < settings.starts {
                 true => (0..objectives.len()).collect(),
-                // In step with the variants beside them, which they are pushed apart from.
+                // In step with the variants next to them, which they are pushed apart from.
                 false => {
                     (0..objectives.len()).filter(|&at| silent(variants_of(&best, at, settings.diversity))).collect()
                 }
@@ -279,7 +279,7 @@ impl Run<'_> {
         let count = objectives.len();
         let batch = count * settings.samples;
         self.plan.set_batch(batch);
-        // What is drawn depends on the image's number, not on those beside it.
+        // What is drawn depends on the image's number, not on those next to it.
         let first = self.first;
         let number_of = |image: usize| first + tried[image];
 

@@ -22,7 +22,7 @@ impl PixelSpace {
         let shape = network.input_shape()?;
         let Some([height, width, channels @ (1 | 3)]) = shape.as_image() else {
             return Err(Error::Unsupported(format!(
-                "network {} takes an input of shape {shape}, which is no gray or color image",
+                "network {} takes an input of shape {shape}, which is not a gray or color image",
                 network.name()
             )));
         };

@@ -168,8 +168,8 @@ impl Network {
         }
     }
 
-    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the network
-    /// can be decomposed.
+    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the
+    /// network can be cut.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has not exactly one input.

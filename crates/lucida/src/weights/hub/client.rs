@@ -30,7 +30,7 @@ const NO_ADDRESS: &str = "the server's address cannot be found; is there a netwo
 pub(super) enum FetchError {
     /// It may be otherwise soon.
     Passing(String),
-    /// Trying again is no use.
+    /// Trying again does not help.
     Lasting(String),
 }
 
