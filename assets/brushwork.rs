@@ -70,7 +70,7 @@ fn color(x: f32, y: f32, within: f32, random: &mut Random) -> [f32; 3] {
 
 fn stroke(canvas: &mut [[f32; 3]], side: usize, width: f32, steps: usize, random: &mut Random) {
     let (mut x, mut y) = (random.next() * 1.1 - 0.05, random.next() * 1.1 - 0.05);
-    let paint = color(x, y, field(x, y).1, random);
+    let rgb = color(x, y, field(x, y).1, random);
     let bristles: Vec<f32> = (0..2 * width as usize + 3).map(|_| 0.8 + 0.4 * random.next()).collect();
     let count = steps as f32;
     for step in 0..steps {
@@ -85,7 +85,7 @@ fn stroke(canvas: &mut [[f32; 3]], side: usize, width: f32, steps: usize, random
                 let tone =
                     bristles[(across + width).max(0.0) as usize % bristles.len()] * (1.1 - 0.2 * (across / width));
                 let pixel = &mut canvas[py as usize * side + px as usize];
-                (0..3).for_each(|c| pixel[c] += 0.85 * ((paint[c] * tone).min(255.0) - pixel[c]));
+                (0..3).for_each(|c| pixel[c] += 0.85 * ((rgb[c] * tone).min(255.0) - pixel[c]));
             }
             across += 0.5;
         }

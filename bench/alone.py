@@ -14,7 +14,7 @@ class Scaling:
 
     title = "How time grows"
     text = (
-        "Lucida alone: the step of style transfer on growing pictures, the training step of the MNIST network on growing "
+        "Lucida alone: the step of style transfer on growing images, the training step of the MNIST network on growing "
         "batches, and steps on one thread and on all. Median and least of all rounds; growth is the time per megapixel or per "
         "sample over that of the line above."
     )

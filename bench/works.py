@@ -89,13 +89,13 @@ INCEPTION = "WEIGHTS/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 VGG16 = "WEIGHTS/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 STYLE = (
     "VGG19 with random weights to block5_conv2: forward, Gram matrices at the first layers of the five blocks, the content "
-    "at block5_conv2, backward to the picture, Adam. Each round has 8 steps after 2 to warm up."
+    "at block5_conv2, backward to the image, Adam. Each round has 8 steps after 2 to warm up."
 )
 
 WORKS = {
     "mnist-step": Work(
         "MNIST training step",
-        "The network of 113,514 parameters, batch 256, Adam; forward, loss, backward and update; random pictures. "
+        "The network of 113,514 parameters, batch 256, Adam; forward, loss, backward and update; random images. "
         "Each round has 50 steps after 10 to warm up.",
         ["mnist_step", "256"],
         [["mnist_step_keras.py", "256"], ["mnist_step_torch.py", "256"]],
@@ -110,7 +110,7 @@ WORKS = {
     ),
     "basic-cnn-step": Work(
         "Cats-and-dogs training step",
-        "basic-cnn of 4,894,913 parameters, batch 32 at 150x150, Adam; forward, loss, backward and update; random pictures. "
+        "basic-cnn of 4,894,913 parameters, batch 32 at 150x150, Adam; forward, loss, backward and update; random images. "
         "Each round has 25 steps after 5 to warm up.",
         ["photos", "step"],
         [["photos_keras.py", "step"], ["photos_torch.py", "step"]],

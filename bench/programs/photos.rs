@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// So many timed runs after some to warm up.
+/// Timed runs, after some to warm up.
 fn time(warm_up: usize, runs: usize, mut run: impl FnMut() -> lucida::Result<()>) -> Times {
     let mut times = Vec::new();
     for number in 0..warm_up + runs {

@@ -114,7 +114,7 @@ test('long work on a photo network starts when it is asked for', async () => {
   assert.equal(await jobs(), before + 1);
 });
 
-test('a weight that is no 32-bit float is refused beside its field, and not sent', async () => {
+test('a weight that is not a 32-bit float is refused next to its field, and not sent', async () => {
   await shown.goto(`${served.url}/mechanics?model=given`);
   await shown.waitForSelector('.cell');
   await shown.click('.steps li:nth-child(2) button');
@@ -169,7 +169,7 @@ test('the maps of Mechanics stand in line, and the labels of charts can be read 
     await shown.waitForTimeout(80);
     const tops = await shown.$$eval('.mark-frame', (all) => all.map((frame) => frame.getBoundingClientRect().top));
     assert.equal(tops[0], tops[1], `at ${width}`);
-    // The kernel has cells of the size of those of the patch beside it.
+    // The kernel has cells of the size of those of the patch next to it.
     const cells = await shown.$$eval('.numbers', (all) => all.map((one) => one.firstElementChild.getBoundingClientRect().width));
     assert.ok(cells.length === 3 && Math.max(...cells) < Math.min(...cells) + 0.5, `at ${width}: cells of ${cells}`);
   }

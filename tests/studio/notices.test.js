@@ -111,7 +111,7 @@ test('a run that was killed before its first model says why there is none, and c
   shown.wrong.splice(0);
 });
 
-test('each line of a chart is named beside the way it is drawn, and samples use the room that there is', async () => {
+test('each line of a chart is named next to the way it is drawn, and samples use the room that there is', async () => {
   await shown.goto(`${served.url}/train`);
   await shown.waitForSelector('#samples figure');
   for (const figure of await shown.$$('#charts .chart-figure')) {

@@ -1,4 +1,4 @@
-// Starts the studio and a browser, for the tests beside this file.
+// Starts the studio and a browser, for the tests next to this file.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';

@@ -46,7 +46,7 @@ test('a small run is started, and its curve grows', async () => {
   await shown.waitForFunction((least) => document.querySelector('path.line:not(.thin)').getAttribute('d').split('L').length > least, early);
   assert.equal(await points(), 4);
   assert.equal(await shown.locator('#samples figure').count(), 12);
-  // The confusion matrix opens its pictures.
+  // The confusion matrix opens its images.
   await shown.locator('#confusion .right').nth(3).click();
   await shown.waitForSelector('#cell .tile');
   clean(shown);
@@ -62,7 +62,7 @@ test('a seven is drawn, and read', async () => {
   await shown.waitForFunction(() => document.querySelector('#bars').dataset.best === '7');
   assert.notEqual(await layer(), blank);
   assert.match(await shown.textContent('#verdict'), /7/);
-  // From the pen to the picture.
+  // From the pen to the image.
   const times = [];
   for (let at = 0; at < 20; at += 1) {
     await stroke(shown, [0.3 + at / 100, 0.5], [0.32 + at / 100, 0.52]);
@@ -96,7 +96,7 @@ test('from the graph to a layer to a filter', async () => {
   await shown.waitForSelector('.examples img, .figure:has-text("dead filter")', { timeout: 60_000 });
   assert.ok(await shown.isVisible('.picker-now .field'));
   assert.match(shown.url(), new RegExp(`layer=conv2d_1&channel=${liveliest}`));
-  // Another picture; the same by the keyboard alone.
+  // Another image; the same by the keyboard alone.
   const before = await shown.getAttribute('.picker-now img', 'src');
   await shown.focus('.thumb:nth-child(3)');
   await shown.keyboard.press('Enter');
@@ -125,7 +125,7 @@ test('what is asked for twice is shown once, and the last choice wins', async ()
   clean(shown);
 });
 
-test('branches, and a picture of one\'s own', async () => {
+test('branches, and an image of one\'s own', async () => {
   await shown.goto(`${served.url}/?model=inception-v3`);
   await shown.waitForSelector('.node.join');
   assert.equal(await shown.locator('.node.join').count(), 15);
@@ -209,7 +209,7 @@ test('a run goes on where it was stopped', async () => {
   clean(shown);
 });
 
-test('a picture is painted: it changes, converges, and can be compared', async () => {
+test('an image is stylized: it changes, converges, and can be compared', async () => {
   await shown.goto(`${served.url}/style`);
   await shown.fill('#size', '128');
   await shown.fill('#effort', '0.2');

@@ -48,7 +48,8 @@ pub(crate) struct MeaningArguments {
     #[arg(long, value_name = "FORMAT", help_heading = MEANING)]
     pub(crate) preprocessing: Option<PreprocessingChoice>,
 
-    /// Class names: one per line, a JSON list, or Keras's class_indices [default: the model's own, else labels.txt beside it]
+    /// Class names: one per line, a JSON list, or Keras's class_indices [default: the model's own, else labels.txt next
+    /// to it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MEANING)]
     pub(crate) classes: Option<PathBuf>,
 
@@ -127,7 +128,8 @@ impl FromStr for Source {
             None if text == "mnist" => Ok(Self::Mnist(None)),
             Some(("mnist", "")) => Err("the folder after `mnist:` is missing".to_owned()),
             Some(("mnist", folder)) => Ok(Self::Mnist(Some(folder.into()))),
-            // A bare word that is no folder is a mistake in the command line; a path is looked at when it is opened.
+            // A bare word that does not name a folder is a mistake in the command line; a path is checked when it is
+            // opened.
             _ if text.contains(['/', '\\', '.']) || Path::new(text).is_dir() => Ok(Self::Folder(text.into())),
             _ => {
                 let near = exit::did_you_mean_data(text);

@@ -169,7 +169,7 @@ impl Progress for Bar {
                 self.begin(step);
                 self.show_style(step.fraction().unwrap_or(0.0), &style);
             }
-            // Checksums are quick beside the download.
+            // Checksums are quick compared with the download.
             (_, Unit::Bytes) if !step.stage.is_empty() => {}
             (_, Unit::Bytes) => {
                 self.begin(step);

@@ -86,7 +86,7 @@ Environment:
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 stopped by Ctrl-C";
 
-/// Train convolutional networks, take them apart and paint with them
+/// Train convolutional networks, take them apart, and transfer styles
 #[derive(Debug, Parser)]
 #[command(name = "lucida", version, max_term_width = 100, after_help = EXAMPLES, subcommand_required = true)]
 #[command(arg_required_else_help = true, infer_long_args = false, propagate_version = false)]

@@ -9,13 +9,13 @@ use crate::exit;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// What a command says whose work goes on for a while.
+/// What a command prints when its current step takes a while to finish.
 pub(crate) const STOPPING: &str =
     "stopping after this step and saving what there is; press Ctrl-C again to stop at once";
 
 /// Takes over Ctrl-C (and, where there are signals, SIGTERM and SIGHUP) for work that asks [`is_requested`].
 ///
-/// Whoever started the program with one of them ignored (`nohup`, or `&` in a script) wants that it goes on: then all of
+/// Whoever started the program with one of them ignored (`nohup`, or `&` in a script) wants it to continue: then all of
 /// them are left as they are.
 pub(crate) fn catch() -> Result<()> {
     install(|| eprintln_safely(&format!("\n{STOPPING}")))

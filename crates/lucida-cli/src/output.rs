@@ -49,7 +49,7 @@ impl Output {
     }
 
     /// The same, but on standard error if standard output is `taken` by a file that was asked for.
-    pub(crate) fn beside(self, taken: bool) -> Self {
+    pub(crate) fn sharing_stdout(self, taken: bool) -> Self {
         Self { taken: self.taken || taken, ..self }
     }
 
@@ -58,7 +58,8 @@ impl Output {
         if self.taken { Box::new(io::stderr().lock()) } else { Box::new(io::stdout().lock()) }
     }
 
-    /// Prints a part of the result. Where nobody reads on, as with `| head`, the work goes on: its results may be in files.
+    /// Prints a part of the result. Where nobody reads on, as with `| head`, the command continues: its results may be
+    /// in files.
     pub(crate) fn result(self, text: &str) -> Result<()> {
         if self.silent {
             return Ok(());

@@ -29,13 +29,13 @@ pub(crate) struct TrainingBar {
 }
 
 impl TrainingBar {
-    /// For a training of so many epochs, which begins now.
+    /// For a training of `epochs` epochs, which begins now.
     pub(crate) fn new(output: Output, epochs: usize) -> Self {
         let bar = (output.is_watched() && !output.quiet()).then(|| ProgressBar::new(0).with_style(style()));
         Self { output, epochs, steps: 0, before: 0, started: Instant::now(), bar, estimate: Estimate::new(output) }
     }
 
-    /// The time left of all epochs, if they go on as they went.
+    /// The time left for all epochs, at the average speed so far.
     fn time_left(&self, report: &BatchReport) -> Duration {
         let [done, all] = self.steps_done(report);
         self.started.elapsed().mul_f64(all.saturating_sub(done) as f64 / done.max(1) as f64)
@@ -77,7 +77,7 @@ impl Callback for TrainingBar {
         let epochs = state.history.epochs.len();
         let within = if state.steps > 0 { format!(" and {}", counted(state.steps, "step")) } else { String::new() };
         self.before = epochs;
-        self.output.info(&format!("Going on after {epochs} of {}{within}", counted(self.epochs, "epoch")));
+        self.output.info(&format!("Resuming after {epochs} of {}{within}", counted(self.epochs, "epoch")));
     }
 
     fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> Result<()> {

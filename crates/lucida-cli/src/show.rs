@@ -8,7 +8,7 @@ use lucida::data::{Filter, Image};
 
 use crate::output::unwritable;
 
-/// Columns of an image made of blocks, and the width of one that is sent as such.
+/// Columns of an image drawn in block characters, and the pixel width of one sent as an image.
 const COLUMNS: usize = 72;
 const LONGEST: usize = 480;
 /// The most characters of a piece that kitty takes.

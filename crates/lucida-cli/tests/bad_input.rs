@@ -131,7 +131,7 @@ fn models_for_something_else() {
     let model = Model { preprocessing: Some(Preprocessing::mnist()), ..Model::new(five) };
     safetensors::save_model(&model, &path).unwrap();
     let message = evaluate();
-    assert!(message.contains("the data has 10 classes, the network tells 5 apart"), "{message}");
+    assert!(message.contains("the data has 10 classes, the network has 5"), "{message}");
     assert!(message.contains("model.safetensors"), "{message}");
 
     // No image has two channels.

@@ -34,7 +34,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert!(lines[5].starts_with("Test accuracy ") && lines[5].ends_with(" on 100 digits"), "{}", lines[5]);
     assert!(lines[6].starts_with(&format!("Written to {}: model.safetensors, ", out.display())), "{}", lines[6]);
     assert_eq!(lines[7], format!("See lucida report {}", out.display()));
-    // So short a training may get advice besides.
+    // So short a training may get advice, too.
     assert!(
         lines.len() == 8 || lines.len() == 9 && lines[8].contains("What may help: --augment rotation=10"),
         "{lines:?}"

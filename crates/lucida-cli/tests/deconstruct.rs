@@ -1,4 +1,4 @@
-//! The commands that take a network apart: `activations`, `deconv`, `receptive-field`, `kernels`, `filter`.
+//! The commands that inspect a network: `activations`, `deconv`, `receptive-field`, `kernels`, `filter`.
 
 mod common;
 
@@ -164,7 +164,7 @@ fn programs_that_ignore_signals_may_start_it() {
 #[test]
 fn deconv_over_a_folder_skips_what_is_no_image() {
     let folder = tempfile::tempdir().unwrap();
-    let images = folder.path().join("pictures/of mine");
+    let images = folder.path().join("images/of mine");
     fs::create_dir_all(&images).unwrap();
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..6 {

@@ -45,7 +45,7 @@ fn all_methods_on_one_sheet() {
     assert!(fs::read(out.join("comparison.png")).unwrap() == before);
 }
 
-/// The number of a digit is not its class, and what an image of a data set is stands beside what the model says.
+/// The number of a digit is not its class, and what an image of a data set is stands next to what the model says.
 #[test]
 fn the_label_of_an_image_of_a_data_set_is_said() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());

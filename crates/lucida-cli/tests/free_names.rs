@@ -69,7 +69,7 @@ fn results_get_a_free_name_after_the_input_and_the_command() {
 }
 
 #[test]
-fn a_folder_of_images_is_painted() {
+fn a_folder_of_images_is_stylized() {
     let folder = place();
     let photos = folder.path().join("photos");
     fs::create_dir(&photos).unwrap();

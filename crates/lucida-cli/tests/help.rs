@@ -298,7 +298,7 @@ fn options_go_by_the_same_names() {
     }
 }
 
-/// A name that is nothing like any other gets no suggestion, and no advice to take a mistyped option for a file.
+/// A name that is nothing like any other gets no suggestion, and no advice to treat a mistyped option as a file.
 #[test]
 fn unrelated_words_get_no_suggestion() {
     for arguments in [

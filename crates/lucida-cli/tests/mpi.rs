@@ -178,7 +178,7 @@ fn a_rank_that_dies_or_falls_silent_ends_the_job_which_goes_on_later() {
         assert!(!output.status.success() && text.contains(expected) && text.contains(&host()), "{kind}: {text}");
         assert!(started.elapsed() < Duration::from_secs(15), "{kind}: {:?}", started.elapsed());
     }
-    // Three ranks go on where two were, to the end of this epoch and no further; and so does one.
+    // Three ranks resume the run of two, to the end of this epoch and no further; and so does one.
     let checkpoint = out.join("checkpoint.safetensors");
     let kept = folder.path().join("kept");
     fs::copy(&checkpoint, &kept).unwrap();

@@ -140,7 +140,7 @@ fn children(of: u32) -> Vec<String> {
 }
 
 #[test]
-fn features_maps_and_paintings_in_bulk() {
+fn features_maps_and_styles_in_bulk() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path());
     let root = images(folder.path(), 6);
@@ -166,13 +166,13 @@ fn features_maps_and_paintings_in_bulk() {
         Image::filled(80, 60, color).save_png(&folder.path().join(name)).unwrap();
     }
     fs::write(&list, "red.png\ngray.png\n").unwrap();
-    let out = folder.path().join("painted");
+    let out = folder.path().join("stylized");
     done(mpirun(2, &format!("style {} brushwork --size 64 --steps 2 --coarsest 0", list.display()), &out));
     let found = results(&out);
     assert_eq!(found.len(), 2);
     for result in &found {
-        let painted = Image::open(&out.join(result["image"].as_str().unwrap())).unwrap();
-        assert_eq!((painted.width(), painted.height()), (64, 48));
+        let styled = Image::open(&out.join(result["image"].as_str().unwrap())).unwrap();
+        assert_eq!((styled.width(), styled.height()), (64, 48));
     }
 
     // Another job has no place where there is one, and results none among the images.

@@ -135,7 +135,7 @@ fn every_ending_of_a_classifier_gives_the_same_probabilities() {
         let logit = place.probabilities(&[&of("logit", vec![dense(1, ActivationKind::Linear)])]);
         assert!(sigmoid.len() == 2 && close(&sigmoid, &logit), "{ending}");
     }
-    // What ends in pooled features is no classifier, unless it is said to be one.
+    // A model that ends in pooled features is not a classifier, unless it is declared as one.
     let features =
         place.save("features.keras", 3, vec![Conv2D::new(5, [3, 3]).into(), GlobalAveragePooling2D::new().into()]);
     let message = fail(1, ["predict", &features, &place.at("photo.png"), "--quiet"]);
@@ -236,7 +236,7 @@ fn class_names_come_from_a_file() {
     fs::write(&names, r#"["ant", "bee", "cow"]"#).unwrap();
     let message = fail(1, ["predict", &model, &photo, "--classes", &names, "--quiet"]);
     assert!(message.contains("names.json: has 3 class names, the network has 2 classes"), "{message}");
-    // Found beside the model, if it fits.
+    // Found next to the model, if it fits.
     fs::write(place.at("labels.txt"), "0 ant\n1 bee\n").unwrap();
     assert!(run(["predict", &model, &photo, "--quiet"]).contains("bee ("));
     fs::write(place.at("labels.txt"), "ant\nbee\ncow\n").unwrap();

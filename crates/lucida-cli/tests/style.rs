@@ -32,8 +32,8 @@ fn folder() -> TempDir {
     folder
 }
 
-/// A short painting of these files of the folder; more words may follow.
-fn paint(folder: &Path, words: &str) -> Vec<String> {
+/// A short style transfer of these files of the folder; more words may follow.
+fn short(folder: &Path, words: &str) -> Vec<String> {
     let resolve = |word: &str| match [".png", ".gif", ".tif", "steps/"].iter().any(|end| word.ends_with(end)) {
         true => text(&folder.join(word)).to_owned(),
         false => word.to_owned(),
@@ -47,23 +47,23 @@ fn paint(folder: &Path, words: &str) -> Vec<String> {
     all
 }
 
-fn painted(folder: &Path, words: &str) -> String {
-    run(paint(folder, words).iter().map(String::as_str))
+fn stylize(folder: &Path, words: &str) -> String {
+    run(short(folder, words).iter().map(String::as_str))
 }
 
 fn refused(folder: &Path, words: &str) -> String {
-    let message = fail(1, paint(folder, words).iter().map(String::as_str).chain(["--quiet"]));
+    let message = fail(1, short(folder, words).iter().map(String::as_str).chain(["--quiet"]));
     let left = names(folder).into_iter().filter(|name| name.starts_with("out")).count();
     assert_eq!(left, 0, "{words}");
     message
 }
 
 #[test]
-fn a_painting_says_how_it_was_made_and_repeats_itself() {
+fn a_result_says_how_it_was_made_and_repeats_itself() {
     let folder = folder();
     let folder = folder.path();
     let output =
-        lucida(paint(folder, "content.png style.png -o out.png --seed 7").iter().map(String::as_str)).output().unwrap();
+        lucida(short(folder, "content.png style.png -o out.png --seed 7").iter().map(String::as_str)).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("the built-in blocks 1 to 3 of VGG16") && stderr(&output).lines().count() == 1);
     let printed = stdout(&output);
@@ -74,9 +74,9 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
     let bytes = fs::read(folder.join("out.png")).unwrap();
     let found = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
     assert!(found("neural style transfer: content.png in the style of style.png") && found("seed 7"));
-    painted(folder, "content.png style.png -o again.png --seed 7");
+    stylize(folder, "content.png style.png -o again.png --seed 7");
     assert_eq!(Image::open(&folder.join("again.png")).unwrap(), Image::open(&folder.join("out.png")).unwrap());
-    let message = fail(1, paint(folder, "content.png style.png -o out.png").iter().map(String::as_str));
+    let message = fail(1, short(folder, "content.png style.png -o out.png").iter().map(String::as_str));
     assert!(message.contains("out.png already exists: use --force"), "{message}");
 }
 
@@ -84,19 +84,19 @@ fn a_painting_says_how_it_was_made_and_repeats_itself() {
 fn styles_masks_colors_sizes_and_the_way_there() {
     let folder = folder();
     let folder = folder.path();
-    painted(
+    stylize(
         folder,
         "content.png style.png other.png -o blend.png --blend 3,1 --every 1 --gif way.gif --preview steps/",
     );
     assert_eq!(names(&folder.join("steps")), ["00001.png", "00002.png"]);
     assert!(fs::read(folder.join("way.gif")).unwrap().starts_with(b"GIF89a"));
-    painted(
+    stylize(
         folder,
         "content.png style.png other.png -o mask.out.png --mask mask.png --optimizer lbfgs --pooling average",
     );
-    painted(folder, "content.png brushwork -o left.png --mask mask.png --keep-colors luminance --keep-size");
+    stylize(folder, "content.png brushwork -o left.png --mask mask.png --keep-colors luminance --keep-size");
     assert_eq!(Image::open(&folder.join("left.png")).unwrap().width(), 80);
-    painted(
+    stylize(
         folder,
         "content.png style.png -o kept.png --preserve mask.png --init noise --size 80 --keep-colors histogram",
     );
@@ -105,7 +105,7 @@ fn styles_masks_colors_sizes_and_the_way_there() {
     let apart =
         |x: usize| (0..60).map(|y| u32::from(kept.pixel(x, y)[0].abs_diff(content.pixel(x, y)[0]))).sum::<u32>();
     assert!(apart(70) < 60 * 12 && apart(10) > 60 * 12, "{} {}", apart(70), apart(10));
-    painted(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
+    stylize(folder, "content.png style.png -o deep.tif --bits 16 --init other.png --style-loss wasserstein");
     assert_eq!(Original::open(&folder.join("deep.tif")).unwrap().image.width(), 64);
     // Half an image that is not opaque stays so.
     let mut bytes = Vec::new();
@@ -113,7 +113,7 @@ fn styles_masks_colors_sizes_and_the_way_there() {
         (0..80_u8).for_each(|x| bytes.extend([x, y, 9, if x < 40 { 0 } else { 255 }]));
     }
     image::save_buffer(folder.join("clear.png"), &bytes, 80, 60, image::ExtendedColorType::Rgba8).unwrap();
-    painted(folder, "clear.png style.png -o clear.out.png");
+    stylize(folder, "clear.png style.png -o clear.out.png");
     let alpha = Original::open(&folder.join("clear.out.png")).unwrap().alpha.unwrap();
     assert_eq!((alpha.pixel(2, 20), alpha.pixel(60, 20)), (&[0][..], &[255][..]));
 }
@@ -206,7 +206,7 @@ fn the_memory_that_is_suggested_is_enough() {
     let least: u32 = least.parse().unwrap();
     let less = refused(folder, &format!("content.png style.png -o out.png --memory {}M", least - 1));
     assert!(less.contains(&format!("at least --memory {least}M is needed")), "{less}");
-    painted(folder, &format!("content.png style.png -o out.png --memory {least}M"));
+    stylize(folder, &format!("content.png style.png -o out.png --memory {least}M"));
 }
 
 /// Ctrl-C in a coarse stage: the image that is written has the size of the result, and not its details.
@@ -244,7 +244,7 @@ fn frames_hold_together() {
     for number in 0..3 {
         wide.crop(number * 3, 0, 80, 60).unwrap().save_png(&frames.join(format!("frame{}.png", 8 + number))).unwrap();
     }
-    let out = folder.path().join("painted");
+    let out = folder.path().join("stylized");
     let [frames, out, style] = [frames.clone(), out, folder.path().join("style.png")];
     let all = ["style-frames", text(&frames), text(&style), "-o", text(&out), "--size", "64", "--steps", "3"];
     let more = ["--frame-steps", "2", "--coarsest", "0"];

@@ -1,4 +1,4 @@
-//! `lucida train FOLDER`: training, transfer, and going on after a kill.
+//! `lucida train FOLDER`: training, transfer, and resuming after a kill.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{fail, lucida, names, run, stderr, stdout, text};
 use lucida::data::Image;
 
-/// Red and blue images of 28x28 pixels, each with a gradient of its own, so many of each class.
+/// Red and blue images of 28x28 pixels, each with a gradient of its own, `count` of each class.
 fn write_images(folder: &Path, classes: &[&str], count: usize) {
     for (number, class) in classes.iter().enumerate() {
         let folder = folder.join(class);
@@ -223,7 +223,7 @@ fn history(run: &Path) -> Vec<Vec<String>> {
     table.lines().map(without).collect()
 }
 
-/// A process that is killed at any step goes on to the same bytes as one that was never stopped.
+/// A run that is killed at any step and resumed ends with the same bytes as one that was never stopped.
 #[cfg(unix)]
 #[test]
 fn a_killed_training_goes_on_to_the_same_weights() {
@@ -277,7 +277,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     }
     // Killed within epochs, it has the same numbers.
     assert_eq!(history(&killed), history(&path("whole")));
-    // Going on when all is done changes nothing; going on otherwise is refused.
+    // Resuming a finished run changes nothing; resuming with other settings is refused.
     run(arguments.iter().copied());
     assert!(fs::read(path("whole/model.safetensors")).unwrap() == fs::read(killed.join("model.safetensors")).unwrap());
     let other = fail(1, arguments.iter().copied().chain(["--seed", "7"]));
@@ -434,7 +434,7 @@ fn a_finished_run_is_not_resumed_and_other_data_are_named() {
     run(train(data, text(&kept), &["--epochs", "2", "--quiet", "--keep-checkpoint", "--resume"]));
     for name in ["model.safetensors", "last.safetensors"] {
         let read = |folder: &Path| fs::read(folder.join(name)).unwrap();
-        // Beside the number of epochs that was asked for at last, nothing tells them apart.
+        // They differ only in the number of epochs that was asked for last.
         assert!(read(&kept) == read(&out), "{name}");
     }
     let resume =
@@ -639,7 +639,7 @@ fn a_run_comes_back_when_its_successor_is_interrupted_in_its_first_epoch() {
     assert!(replaced.files() == before, "{:?}", names(&replaced.path("run")));
 }
 
-/// Files may have so many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
+/// Files are limited to this many blocks of 512 or 1024 bytes: larger ones fail as on a full disk.
 #[cfg(target_os = "linux")]
 fn with_small_files(blocks: u32, arguments: &[&str]) -> std::process::Output {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");

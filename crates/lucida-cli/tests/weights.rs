@@ -265,7 +265,7 @@ fn an_interrupted_download_is_kept() {
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert_eq!(rest.last().unwrap(), "What has arrived is kept: the same command goes on from there");
+    assert_eq!(rest.last().unwrap(), "What has arrived is kept: the same command resumes from there");
     let listed = stdout(&cache.lucida(&["weights", "list"], "").output().unwrap());
     assert!(listed.contains(" MB of it are there"), "{listed}");
 }

@@ -1,4 +1,4 @@
-//! The same linear map at each pixel: what the gradient of a Gram matrix's loss is made of.
+//! The same linear map at each pixel: the gradient of a loss on Gram matrices.
 //!
 //! ```text
 //!   out[p][j] = sum over channels i of features[p][i] M[i][j] + shift[j]
@@ -16,7 +16,7 @@ use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, Segment, TileAddr, de
 /// Pixels that are multiplied together: a multiple of the rows of most tiles.
 const ROWS: usize = 96;
 
-/// A linear map of so many channels, prepared for one processor.
+/// A linear map of a given number of channels, prepared for one processor.
 #[derive(Debug)]
 pub struct ChannelMap {
     cpu: Cpu,

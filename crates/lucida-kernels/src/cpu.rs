@@ -71,7 +71,7 @@ impl Cpu {
         self.threads
     }
 
-    /// Calls `task(worker, item)` once for each `item < items`; `worker < threads` tells apart the calls that may run
+    /// Calls `task(worker, item)` once for each `item < items`; `worker < threads` differs between calls that may run
     /// at the same time. Returns when all have returned.
     ///
     /// # Panics

@@ -33,7 +33,7 @@ use crate::simd::multiversion;
 
 /// Rows of the weights in a block forward: 64 of 512 units are 128 KiB.
 const DEPTH: usize = 64;
-/// Rows of the weights in a work item on the way back: a multiple of the rows of most tiles.
+/// Rows of the weights in a work item of the backward pass: a multiple of the rows of most tiles.
 const ROWS: usize = 96;
 
 /// Rows of the weights' gradient in a block: 48 of 512 units are 96 KiB.
@@ -65,7 +65,7 @@ pub struct DenseGradient<'a> {
 }
 
 impl Dense {
-    /// Whether it can compute a layer of so many units: whole vectors of them.
+    /// Whether it can compute a layer with this number of units: whole vectors only.
     pub fn fits(cpu: Cpu, units: usize) -> bool {
         units > 0 && units.is_multiple_of(cpu.isa().lanes())
     }

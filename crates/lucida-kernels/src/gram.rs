@@ -35,7 +35,7 @@ const BLOCK_ROWS: usize = 48;
 /// thread would no longer fit its cache.
 const MANY_CHANNELS: usize = 256;
 
-/// The Gram matrix of features of so many channels, prepared for one processor.
+/// The Gram matrix of features with a given number of channels, prepared for one processor.
 #[derive(Debug)]
 pub struct Gram {
     cpu: Cpu,

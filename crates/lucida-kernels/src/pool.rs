@@ -9,7 +9,7 @@
 //! A worker that sees the new epoch first counts itself into `active` and only then reads the slot. The caller, when no
 //! items are left, first clears the slot and only then waits until `active` is zero. All four are sequentially
 //! consistent, so either the worker finds the slot empty or the caller sees the worker: no worker can hold the pointer
-//! after the caller has gone on.
+//! after the caller has returned.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -165,8 +165,8 @@ impl Pool {
     }
 }
 
-/// Calls `task(worker, item)` once for each `item < items`, on up to `threads` threads; `worker < threads` tells apart
-/// the calls that may run at the same time. Returns when all have returned.
+/// Calls `task(worker, item)` once for each `item < items`, on up to `threads` threads; `worker < threads` differs
+/// between the calls that may run at the same time. Returns when all have returned.
 ///
 /// Inside another parallel loop, or while another thread uses the pool, the items run one after the other on the
 /// calling thread: never more threads at work than asked for, and never a deadlock.

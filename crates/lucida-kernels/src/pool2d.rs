@@ -102,7 +102,7 @@ multiversion! {
         let channels = shape.channels;
         let row_len = shape.output[1] * channels;
         for (row, out) in rows.zip(output.chunks_exact_mut(row_len)) {
-            let picture = &input[row / shape.output[0] * shape.input_len()..][..shape.input_len()];
+            let values = &input[row / shape.output[0] * shape.input_len()..][..shape.input_len()];
             let ys = shape.window(0, row % shape.output[0]);
             for (x, out) in out.chunks_exact_mut(channels).enumerate() {
                 let xs = shape.window(1, x);
@@ -113,9 +113,9 @@ multiversion! {
                     for y in ys.clone() {
                         for x in xs.clone() {
                             let at = (y * shape.width + x) * channels + start;
-                            debug_assert!(at + count <= picture.len());
+                            debug_assert!(at + count <= values.len());
                             // SAFETY: the window lies within the image, `start + count` within its channels.
-                            let next = unsafe { load(simd, picture.as_ptr().add(at), count) };
+                            let next = unsafe { load(simd, values.as_ptr().add(at), count) };
                             value = match kind {
                                 Pooling::Max => simd.max(next, value),
                                 Pooling::Average => simd.mul_add(next, scale, value),
@@ -158,14 +158,14 @@ pub fn max_pool2d_backward(
     assert_eq!(input.len(), batch * shape.input_len(), "input length");
     assert_eq!(output.len(), batch * shape.output_len(), "output length");
     backward(cpu, shape, batch, grad_output, grad_input, options.accumulate, |image, channels, grad_input, add| {
-        let picture = &input[image * shape.input_len()..][..shape.input_len()];
+        let values = &input[image * shape.input_len()..][..shape.input_len()];
         let outputs = image * shape.output_len()..(image + 1) * shape.output_len();
         let grads = &grad_output[outputs.clone()];
-        max_backward_picture(
+        max_backward_image(
             cpu.isa(),
             shape,
             channels,
-            picture,
+            values,
             &output[outputs],
             grads,
             grad_input,
@@ -189,12 +189,12 @@ pub fn average_pool2d_backward(
 ) {
     backward(cpu, shape, batch, grad_output, grad_input, accumulate, |image, channels, grad_input, add| {
         let grads = &grad_output[image * shape.output_len()..][..shape.output_len()];
-        average_backward_picture(cpu.isa(), shape, channels, grads, grad_input, add);
+        average_backward_image(cpu.isa(), shape, channels, grads, grad_input, add);
     });
 }
 
 /// Shares images, and where there are few of them groups of channels, among the threads: windows may overlap, so two
-/// threads must not meet in one channel of an image. `one(image, channels, grad_input of all pictures, add)`.
+/// threads must not meet in one channel of an image. `one(image, channels, grad_input of all images, add)`.
 fn backward(
     cpu: Cpu,
     shape: &Pool2dShape,
@@ -215,7 +215,7 @@ fn backward(
     cpu.parallel_for(batch * groups, |_, item| {
         let (image, group) = (item / groups, item % groups);
         let channels = group * width..((group + 1) * width).min(shape.channels);
-        let picture = shared.at(image * shape.input_len());
+        let target = shared.at(image * shape.input_len());
         if clear {
             for pixel in 0..shape.height * shape.width {
                 let at = image * shape.input_len() + pixel * shape.channels;
@@ -223,12 +223,12 @@ fn backward(
                 unsafe { shared.slice(at + channels.start..at + channels.end) }.fill(0.0);
             }
         }
-        one(image, channels, picture, accumulate || clear);
+        one(image, channels, target, accumulate || clear);
     });
 }
 
 multiversion! {
-    fn max_backward_picture[simd: S](
+    fn max_backward_image[simd: S](
         shape: &Pool2dShape,
         channels: Range<usize>,
         input: &[f32],
@@ -275,7 +275,7 @@ multiversion! {
 }
 
 multiversion! {
-    fn average_backward_picture[simd: S](
+    fn average_backward_image[simd: S](
         shape: &Pool2dShape,
         channels: Range<usize>,
         grad_output: &[f32],

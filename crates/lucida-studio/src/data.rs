@@ -72,7 +72,7 @@ pub(crate) struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// What an image is, for people. Its class stands beside its number: `digit 7` alone would read as a seven.
+    /// What an image is, for people. Its class stands next to its number: `digit 7` alone would read as a seven.
     pub(crate) fn caption(&self, index: usize) -> Caption {
         let label =
             (self.labelled && index < self.set.len()).then(|| self.set.class_names()[self.set.label(index)].clone());
@@ -99,7 +99,7 @@ impl Data {
         Self { source, cpu, digits: OnceLock::new(), photos: OnceLock::new() }
     }
 
-    /// Where training data come from besides the built-in digits.
+    /// Where training data comes from, other than the built-in digits.
     pub(crate) fn source(&self) -> Option<&Source> {
         self.source.as_ref()
     }

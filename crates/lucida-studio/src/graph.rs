@@ -138,8 +138,8 @@ mod tests {
         let (blocks, wires) = arrange(&network);
         assert_eq!(blocks.iter().map(|block| block.layers.len()).sum::<usize>(), network.nodes().len());
         for (index, block) in blocks.iter().enumerate() {
-            let beside = |other: &&Block| (other.row, other.place) == (block.row, block.place);
-            assert_eq!(blocks.iter().filter(beside).count(), 1, "block {index}");
+            let same_place = |other: &&Block| (other.row, other.place) == (block.row, block.place);
+            assert_eq!(blocks.iter().filter(same_place).count(), 1, "block {index}");
         }
         for wire in &wires {
             assert!(blocks[wire.from].row < blocks[wire.to].row);

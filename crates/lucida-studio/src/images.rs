@@ -54,7 +54,8 @@ impl ImageSamples {
         kept.iter().rev().map(|one| one.name.clone()).collect()
     }
 
-    /// Decodes an image, and keeps it under an identifier that is made of its pixels. `name` is that of its file, for errors.
+    /// Decodes an image, and keeps it under an identifier that is a hash of its pixels. `name` is that of its file, for
+    /// errors.
     pub(crate) fn add(&self, name: &str, bytes: &[u8], pixels: u64) -> Result<(String, Arc<Image>)> {
         let limits = Limits { file_bytes: bytes.len() as u64, pixels, ..Limits::default() };
         let image = Image::decode(bytes, Path::new(name), &limits)?;

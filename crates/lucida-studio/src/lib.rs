@@ -1,8 +1,9 @@
 //! The studio: see inside a network in a web page.
 //!
-//! A server for one person on their own machine. It shows what the library computes: layers and their feature maps, what
-//! excites a filter, a convolution number by number, attributions; long work runs as jobs whose results survive a
-//! restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets and ES modules.
+//! A server for one person on their own machine. It shows what the library computes: layers and their feature maps,
+//! what activates a filter, a convolution number by number, attributions; long work runs as jobs whose results survive
+//! a restart. The pages are in `web/` and `templates/`, embedded in the binary: plain HTML, style sheets and ES
+//! modules.
 //!
 //! Nothing that a client sends ever names a file: models, images and jobs are looked up by identifiers in lists that the
 //! server makes, and `web` refuses requests that other pages or other machines send.
@@ -34,7 +35,7 @@ pub use web::{Address, Server};
 pub struct Options {
     /// The model to begin with; without one, the newest run of `runs`, or what is built in.
     pub model: Option<ModelSpec>,
-    /// The data set to take images from, besides the built-in digits.
+    /// The data set to take images from, in addition to the built-in digits.
     pub data: Option<Source>,
     /// The folder of runs: its models can be looked at, and jobs keep their results in its sub-folder `studio`.
     pub runs: PathBuf,
@@ -44,7 +45,7 @@ pub struct Options {
     pub listen: IpAddr,
     /// The port; 0 for any that is free.
     pub port: u16,
-    /// Names under which clients may ask for the server, besides addresses and `localhost`.
+    /// Names under which clients may ask for the server, in addition to addresses and `localhost`.
     pub hosts: Vec<String>,
     /// What to compute on.
     pub cpu: Cpu,

@@ -226,8 +226,8 @@ impl Entry {
         if let Some(settings) = settings {
             return stamp_of(&serde_json::to_vec(settings).unwrap_or_default(), self.stamp);
         }
-        let beside = spec.file().ok().flatten().map_or(0, |file| written(&settings_file(&file)));
-        if beside == 0 { self.stamp } else { stamp_of(b"settings", self.stamp ^ beside) }
+        let saved = spec.file().ok().flatten().map_or(0, |file| written(&settings_file(&file)));
+        if saved == 0 { self.stamp } else { stamp_of(b"settings", self.stamp ^ saved) }
     }
 }
 
@@ -237,7 +237,7 @@ fn written(file: &Path) -> u128 {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map_or(0, |time| time.as_nanos())
 }
 
-/// A number for what a model is made of.
+/// A number that changes with the files of a model.
 fn stamp_of(bytes: &[u8], number: u128) -> u128 {
     let hash = Sha256::new().chain_update(bytes).chain_update(number.to_le_bytes()).finalize();
     hash.iter().take(16).fold(0, |stamp, &byte| stamp << 8 | u128::from(byte))

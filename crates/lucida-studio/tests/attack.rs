@@ -223,7 +223,7 @@ fn slow_clients_lose_their_place() {
     }
     assert_eq!(studio.get("/").status, 200);
     let started = Instant::now();
-    // They go on, a byte at a time, but the head has to be there in time.
+    // They keep sending, a byte at a time, but the head has to be there in time.
     while started.elapsed() < Duration::from_millis(1200) {
         slow.iter_mut().for_each(|stream| drop(stream.write_all(b"0")));
         std::thread::sleep(Duration::from_millis(100));

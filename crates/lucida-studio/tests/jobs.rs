@@ -19,7 +19,7 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     let added = studio.post("/api/jobs", TRAIN);
     assert_eq!(added.status, 202, "{}", added.text());
     assert_eq!(added.json()["title"], "Tiny");
-    // Until the run has ended; the stream itself goes on, and keeps itself alive.
+    // Until the run has ended; the stream itself stays open, and keeps itself alive.
     let (mut events, late) = (Vec::<serde_json::Value>::new(), Instant::now() + Duration::from_secs(120));
     for line in lines {
         assert!(Instant::now() < late, "the run does not end: {:?}", events.last());
@@ -75,7 +75,7 @@ fn a_run_is_told_as_it_goes_and_survives_a_restart() {
     assert_eq!(made["files"], serde_json::json!(["picture.png"]), "{made}");
 }
 
-/// Waits until a run has told of so many epochs, and gives all that it told.
+/// Waits until a run has reported this many epochs, and returns all its events.
 fn epochs_of(studio: &Studio, id: &str, count: usize) -> Vec<u64> {
     for _ in 0..2400 {
         let job = studio.get(&format!("/api/jobs/{id}")).json();
@@ -157,7 +157,7 @@ fn photos_of_a_folder_are_learned() {
 }
 
 #[test]
-fn a_image_is_painted() {
+fn an_image_is_stylized() {
     let studio = Studio::start();
     let ask = |size: usize, more: &str| {
         let styles = r#"[{"image":"brushwork","weight":1}]"#;

@@ -1,7 +1,8 @@
-//! A convolution and its way back, step by step, with the numbers of `docs/mechanics.md`: `cargo run --example mechanics`.
+//! A convolution and its backward pass, step by step, with the numbers of `docs/mechanics.md`: `cargo run --example
+//! mechanics`.
 //!
-//! Every number comes from a real layer. The gradients are computed twice: by the layer's own way back, and by two more
-//! convolutions, as the chapter derives them.
+//! Every number comes from a real layer. The gradients are computed twice: by the layer's own backward pass, and by two
+//! more convolutions, as the chapter derives them.
 
 use std::fmt::Write;
 

@@ -21,11 +21,11 @@ pub enum Unfit {
         /// Its shape, without the batch.
         shape: String,
     },
-    /// So many features, as far as the network tells.
+    /// This many features, as far as the network tells.
     Features(usize),
-    /// So many features, as somebody said.
+    /// This many features, as the caller said.
     ChosenFeatures(usize),
-    /// So many numbers, which cannot be compared with classes.
+    /// This many outputs, which cannot be compared with classes.
     Values(usize),
 }
 

@@ -36,7 +36,7 @@ pub fn is_stream(path: &Path) -> bool {
     matches!(Target::of(path), Ok(Target::Stdout | Target::Stream(_)))
 }
 
-/// Writes a file beside its target, syncs it and renames it, so that the target is either as it was or complete.
+/// Writes a file next to its target, syncs it and renames it, so that the target is either as it was or complete.
 ///
 /// That is for regular files, and those that do not exist yet. Symbolic links are followed, and stay; a device or a pipe is
 /// written to as it is, and `-` is standard output.
@@ -71,10 +71,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let mut beside = builder.tempfile_in(folder)?;
-    write_to(beside.as_file_mut(), write)?;
-    beside.as_file().sync_all()?;
-    beside.persist(path)?;
+    let mut temporary = builder.tempfile_in(folder)?;
+    write_to(temporary.as_file_mut(), write)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
     Ok(())
 }
 

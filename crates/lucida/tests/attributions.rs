@@ -503,7 +503,7 @@ fn what_cannot_be_explained() {
     let with = |layer: &str| ExplainConfig { layer: Some(layer.to_owned()), ..ExplainConfig::default() };
     let plain = ExplainConfig::default();
     refused(&classes, &input, 4, Method::Gradient, &plain, "no class 4: its classes are 0 to 3");
-    refused(&classes, &input[1..], 0, Method::Gradient, &plain, "127 values are no input of (8, 8, 2)");
+    refused(&classes, &input[1..], 0, Method::Gradient, &plain, "127 values are not an input of (8, 8, 2)");
     for method in [Method::GradCam, Method::ScoreCam] {
         refused(&classes, &input, 0, method, &with("conv2d_7"), "did you mean \"conv2d");
         refused(&classes, &input, 0, method, &with("dense"), "layer dense: its output of shape (12)");

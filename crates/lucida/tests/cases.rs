@@ -77,7 +77,7 @@ fn predicted(name: &str, size: Option<[usize; 2]>) -> Option<(Vec<f32>, Vec<Note
     let pixels = (0..40 * 32 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
     let photo = Image::new(40, 32, 3, pixels).unwrap();
     let Predicted::Class(prediction) = predict(&model, &[photo], Cpu::detect()).unwrap().remove(0) else {
-        panic!("{name} is no classifier of one class")
+        panic!("{name} is not a classifier of one class")
     };
     let sum: f32 = prediction.probabilities.iter().sum();
     assert!((sum - 1.0).abs() < 1e-5, "{name}: {sum}");

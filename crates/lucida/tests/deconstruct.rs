@@ -1,4 +1,4 @@
-//! Taking networks apart: against values that Keras recorded, and on images of every kind.
+//! Explanations of networks: against values that Keras recorded, and on images of every kind.
 
 mod common;
 

@@ -1,12 +1,12 @@
-//! The order of the house: no module of the library uses one that stands above it, and the files of `nn` use each other
-//! in one direction.
+//! The rules of the house: no module of the library uses one that stands above it, the files of `nn` use each other in
+//! one direction, and the text speaks the language of the field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library from the ground up: each may use those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "error",
     "core",
     "guard",
@@ -22,6 +22,7 @@ const ORDER: [&str; 16] = [
     "explain",
     "style",
     "report",
+    "prelude",
     "lib",
 ];
 
@@ -204,4 +205,262 @@ fn files_of_the_engine_have_no_cycle() {
         .map(|(file, uses)| format!("{} uses {}", name(file), uses.iter().map(name).collect::<Vec<_>>().join(", ")))
         .collect();
     assert!(cycle.is_empty(), "cycles:\n{}", cycle.join("\n"));
+}
+
+/// Phrases that the code, the help, and the docs do not use.
+struct Banned {
+    /// Words in lower case; `*` stands for any word.
+    phrases: &'static [&'static str],
+    better: &'static str,
+    /// Longer phrases around them that are fine.
+    fine: &'static [&'static str],
+    /// Lines that are fine: the start of the path, and a part of the line; an empty part stands for all lines.
+    except: &'static [(&'static str, &'static str)],
+}
+
+const BANNED: &[Banned] = &[
+    Banned { phrases: &["way back"], better: "backward pass", fine: &[], except: &[] },
+    Banned {
+        phrases: &["pass forward", "passes forward", "pass backward", "passes backward"],
+        better: "forward pass, backward pass",
+        fine: &[],
+        except: &[],
+    },
+    Banned {
+        phrases: &["is no", "are no", "was no", "were no"],
+        better: "is not a",
+        fine: &[
+            "there is no",
+            "there are no",
+            "there was no",
+            "there were no",
+            "is no longer",
+            "are no longer",
+            "was no longer",
+            "were no longer",
+            "is no more",
+            "are no more",
+            "is no larger",
+            "is no smaller",
+            "is no better",
+            "is no nearer",
+        ],
+        except: &[],
+    },
+    Banned {
+        phrases: &["makes of", "make of", "made of it", "made of them"],
+        better: "name the result: features, activations, prediction",
+        fine: &[],
+        except: &[],
+    },
+    Banned {
+        phrases: &["tell apart", "tells apart", "told apart", "tell * apart", "tells * apart", "telling * apart"],
+        better: "classify, distinguish",
+        fine: &[],
+        except: &[],
+    },
+    Banned {
+        phrases: &["take * apart", "take * * apart", "takes apart", "taken apart", "taking apart", "taking * apart"],
+        better: "inspect, explain, split",
+        fine: &[],
+        // The slogan.
+        except: &[
+            ("README.md", "Train convolutional networks, take them apart,"),
+            ("crates/lucida-cli/src/cli.rs", "Train convolutional networks, take them apart,"),
+            ("crates/lucida/src/lib.rs", "train convolutional networks, take them apart,"),
+        ],
+    },
+    Banned {
+        phrases: &["taken for", "take it for", "takes it for", "take them for", "takes them for"],
+        better: "classified as, mistaken for, treated as",
+        fine: &[],
+        // Titles drawn into images.
+        except: &[("crates/lucida/src/report/images.rs", "digits(")],
+    },
+    Banned { phrases: &["so many"], better: "name the number", fine: &[], except: &[] },
+    Banned { phrases: &["unless told"], better: "by default", fine: &[], except: &[] },
+    Banned {
+        phrases: &["beside", "besides"],
+        better: "next to, compared with, in addition to",
+        fine: &[],
+        // A method, and the class of the element that it writes.
+        except: &[
+            ("crates/lucida/src/plot/report/", ".beside"),
+            ("crates/lucida/src/plot/report/content.rs", "fn beside("),
+            ("crates/lucida/src/plot/report/content.rs", "<div class="),
+            ("crates/lucida/src/report/", ".beside("),
+        ],
+    },
+    Banned {
+        phrases: &["go on", "goes on", "going on", "gone on", "went on"],
+        better: "continue, resume",
+        fine: &[],
+        except: &[],
+    },
+    Banned { phrases: &["is there already", "are there already"], better: "already exists", fine: &[], except: &[] },
+    Banned { phrases: &["be had"], better: "is available, can be computed", fine: &[], except: &[] },
+    Banned { phrases: &["make no sense", "makes no sense"], better: "is invalid", fine: &[], except: &[] },
+    Banned { phrases: &["it gets wrong", "gets * wrong"], better: "misclassified", fine: &[], except: &[] },
+    Banned { phrases: &["look into", "looks into", "looking into"], better: "inspect", fine: &[], except: &[] },
+    Banned {
+        phrases: &["excite", "excites", "excited", "exciting"],
+        better: "activate, maximize",
+        fine: &[],
+        except: &[],
+    },
+    Banned {
+        phrases: &["paint"],
+        better: "stylize",
+        fine: &[],
+        except: &[
+            // The fill or stroke of a shape, as in SVG.
+            ("crates/lucida/src/plot/", ""),
+            // The id of a button.
+            ("crates/lucida-studio/", "id=\"paint\""),
+            ("crates/lucida-studio/", "#paint"),
+        ],
+    },
+    Banned {
+        phrases: &["paints", "painted", "painting", "paintings"],
+        better: "stylized image, style transfer",
+        // What an artist has painted.
+        fine: &["photo of a painting", "style of the painting", "painting jpg"],
+        except: &[
+            // Names of files and of what they hold, and ids of elements.
+            ("", "painting.jpg"),
+            ("", "painting.png"),
+            ("crates/lucida/src/report/stylized.rs", "cat-painted.png"),
+            ("crates/lucida-cli/src/commands/style.rs", "\"painting\": "),
+            ("crates/lucida-studio/", "painting-title"),
+            ("crates/lucida-studio/", "#painting-"),
+        ],
+    },
+    Banned {
+        phrases: &["picture", "pictures"],
+        better: "image",
+        fine: &["training pictures", "validation pictures"],
+        except: &[
+            // Names of files and of what they hold, and of fields that older clients send.
+            ("crates/", "tests/pictures"),
+            ("crates/lucida/src/train/checkpoint.rs", "replace(\"pictures\", \"images\")"),
+            ("crates/lucida-cli/src/commands/bulk.rs", "\"pictures\": "),
+            ("crates/lucida-studio/", "picture.png"),
+            ("crates/lucida-studio/", "\"picture\""),
+            ("crates/lucida-studio/", "`picture`"),
+            ("crates/lucida-studio/web/js/", ".picture"),
+        ],
+    },
+    Banned { phrases: &["film", "films"], better: "video", fine: &[], except: &[] },
+];
+
+/// A word of a text.
+struct Word {
+    line: usize,
+    text: String,
+    /// Whether nothing but white space and the marks of comments stands between it and the word before.
+    follows: bool,
+}
+
+/// The words of a text in lower case. An identifier is one word.
+fn words(text: &str) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        // A gap across lines consists of the marks of comments and of strings as well.
+        let mut follows = true;
+        let mut rest = line.trim_start().trim_start_matches(['/', '!', '*']);
+        while let Some(start) = rest.find(is_word) {
+            follows &= rest[..start].chars().all(char::is_whitespace);
+            let end = rest[start..].find(|c| !is_word(c)).map_or(rest.len(), |len| start + len);
+            words.push(Word { line: number + 1, text: rest[start..end].to_lowercase(), follows });
+            rest = &rest[end..];
+            follows = true;
+        }
+        // What ends a sentence at the end of a line ends the phrase, too.
+        if rest.trim_end_matches('\\').contains(|c: char| !c.is_whitespace()) {
+            words.push(Word { line: number + 1, text: String::new(), follows: false });
+        }
+    }
+    words
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Whether the words from `at` on are this phrase.
+fn stands(words: &[Word], at: usize, phrase: &str) -> bool {
+    phrase.split(' ').enumerate().all(|(number, part)| {
+        let word = words.get(at + number);
+        word.is_some_and(|word| (part == "*" || part == word.text) && (number == 0 || word.follows))
+    })
+}
+
+/// The banned phrases of a text, as `line: phrase`.
+fn banned(path: &str, text: &str) -> Vec<String> {
+    let (words, lines) = (words(text), text.lines().collect::<Vec<_>>());
+    let mut found = Vec::new();
+    for entry in BANNED {
+        for at in 0..words.len() {
+            let Some(phrase) = entry.phrases.iter().find(|phrase| stands(&words, at, phrase)) else { continue };
+            // The longest of them begins three words before the phrase.
+            let fine = (at.saturating_sub(3)..=at).any(|from| {
+                let around = |fine: &&&str| from + fine.split(' ').count() > at && stands(&words, from, fine);
+                entry.fine.iter().any(|fine| around(&fine))
+            });
+            let line = words[at].line;
+            let excepted = |&(start, part): &(&str, &str)| path.starts_with(start) && lines[line - 1].contains(part);
+            if !fine && !entry.except.iter().any(excepted) {
+                found.push(format!("{path}:{line}: \"{phrase}\" ({})", entry.better));
+            }
+        }
+    }
+    found
+}
+
+/// The files under a folder of the workspace whose names end so.
+fn texts(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
+            texts(&path, endings, found);
+        } else if endings.contains(&ending.as_str()) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn texts_use_the_terms_of_the_field() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut paths = Vec::new();
+    texts(&root.join("crates"), &["rs", "html", "js", "css", "md"], &mut paths);
+    for folder in ["docs", "bench", "assets", "fuzz"] {
+        texts(&root.join(folder), &["md"], &mut paths);
+    }
+    let top = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    paths.extend(top.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    paths.sort();
+    assert!(paths.len() > 400, "the texts are found");
+    let mut wrong = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        if !file!().replace('\\', "/").ends_with(&name) {
+            wrong.extend(banned(&name, &fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} banned phrases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn banned_phrases_are_found_where_they_stand() {
+    let found = |text: &str| banned("docs/a.md", text).len();
+    assert_eq!(found("/// The gradient on the way\n    /// back to the image. It goes on."), 2);
+    assert_eq!(found("A file that is no image; Pictures,\nfilms"), 3);
+    assert_eq!(found("told them apart. They tell\n//! them apart"), 1);
+    // Not across the end of a sentence, not within a word, not in identifiers, and not where a longer phrase is fine.
+    assert_eq!(found("It shows the way. Back at the start, it is. No image is left:\nso\n\nmany_pictures filmed"), 0);
+    assert_eq!(found("There is no image, and it is no longer a photo of a painting"), 0);
+    assert_eq!(banned("docs/a.md", "x\nthe film"), ["docs/a.md:2: \"film\" (video)"]);
+    assert_eq!(banned("crates/lucida/src/plot/a.rs", "Paint::Ink"), [""; 0]);
 }

@@ -92,7 +92,7 @@ impl Setup {
         }
     }
 
-    /// The file is there, and nothing beside it but the lock.
+    /// The file is there, and nothing next to it but the lock.
     fn check_good(&self) {
         assert!(fs::read(self.path()).unwrap() == self.bytes);
         assert_eq!(names(self.hub.folder()), ["file.h5", "file.h5.lock"]);

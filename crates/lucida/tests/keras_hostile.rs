@@ -131,7 +131,7 @@ fn array(pickle: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), pickle].concat()
 }
 
-/// A dictionary of one variable of so many bytes, of which so many are there.
+/// A dictionary of one variable with a declared and an actual number of bytes.
 fn variable(dtype: &str, shape: &[i32], bytes: &[u8]) -> Vec<u8> {
     let number = |number: i32| [b"J", &number.to_le_bytes()[..]].concat();
     [

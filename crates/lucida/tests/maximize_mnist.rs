@@ -68,7 +68,8 @@ fn every_class_recognises_its_image_by_both_methods() {
     }
 }
 
-/// What one network takes for a digit, a person need not. What another one reads too, is one.
+/// What one network classifies as a digit may not look like one to a person; what another network classifies alike
+/// does.
 #[test]
 fn a_network_of_another_seed_reads_the_images_of_classes() {
     let Trained { model: reader, digits } = trained();

@@ -1,4 +1,5 @@
-//! What loading costs, measured in a process of its own: time, and memory beside that of the weights themselves.
+//! What loading costs, measured in a process of its own: time, and memory in addition to that of the weights
+//! themselves.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -24,7 +24,7 @@ fn network() -> Network {
     Network::sequential("small", [6, 7, 3], layers, 1).unwrap()
 }
 
-/// A file of this header, and so many bytes after it.
+/// A file of this header, and `bytes` zeros after it.
 fn write(path: &Path, header: &str, bytes: usize) {
     let start = (header.len() as u64).to_le_bytes();
     fs::write(path, [&start[..], header.as_bytes(), &vec![0; bytes]].concat()).unwrap();

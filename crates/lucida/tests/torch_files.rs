@@ -89,7 +89,7 @@ fn inspection_says_what_is_there() {
         let dtype = if name.contains("float") { name.trim_end_matches(".pth") } else { "float32" };
         assert_eq!(inspection.tensors[0].dtype, dtype, "{name}");
         assert_eq!(inspection.tensors[6].dtype, "int64", "{name}");
-        // The counter is no parameter.
+        // The counter is not a parameter.
         assert_eq!(inspection.parameters(), network().parameters().0, "{name}");
         let before = name.contains("legacy");
         assert_eq!(inspection.format.contains("before 1.6"), before, "{name}: {}", inspection.format);

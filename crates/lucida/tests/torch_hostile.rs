@@ -98,7 +98,7 @@ fn tuple(numbers: &[i64]) -> Vec<u8> {
     [b"(".to_vec(), numbers.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat()
 }
 
-/// A tensor of a storage "0" (or another) of so many floats.
+/// A tensor of a storage "0" (or another) of a number of floats.
 fn tensor(name: &str, (key, len): (&str, i64), offset: i64, shape: &[i64], strides: &[i64]) -> Vec<u8> {
     let storage =
         [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(key), text("cpu"), number(len)];
@@ -132,7 +132,7 @@ fn legacy(path: &Path, pickle: &[u8], rest: &[u8]) {
     fs::write(path, [start, pickle, rest].concat()).unwrap();
 }
 
-/// The keys and the storages: one, "0", of so many floats.
+/// The keys and the storages: one, "0", of a number of floats.
 fn storage(floats: u64, values: usize) -> Vec<u8> {
     [b"\x80\x02]".to_vec(), text("0"), b"a.".to_vec(), floats.to_le_bytes().to_vec(), vec![0; 4 * values]].concat()
 }
@@ -215,7 +215,8 @@ fn terabytes_are_refused() {
             refused(&path, "2 values in storage \"0\"");
         }
     }
-    // A classifier of so many classes that the network would fill the memory; the values are said to be there.
+    // A classifier with more classes than memory holds: the network would fill the memory; the values are said to be
+    // there.
     let classes = 1 << 34;
     let mut pickle = Vec::new();
     for (name, shape) in [
@@ -260,9 +261,9 @@ fn zip_bombs_are_refused_before_they_unpack() {
 #[test]
 fn paths_do_not_lead_out() {
     let (folder, path) = path();
-    let beside = folder.path().join("secret");
-    fs::write(&beside, [0; 8]).unwrap();
-    for key in ["../../secret", beside.to_str().unwrap(), "..\\secret", ""] {
+    let outside = folder.path().join("secret");
+    fs::write(&outside, [0; 8]).unwrap();
+    for key in ["../../secret", outside.to_str().unwrap(), "..\\secret", ""] {
         let pickle = dictionary(&tensor("dense.weight", (key, 2), 0, &[1, 2], &[2, 1]));
         archive(&path, &pickle, &[("archive/data/0", &[0; 8])], Stored);
         refused(&path, "is damaged: member archive/data/");

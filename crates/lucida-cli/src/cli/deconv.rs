@@ -27,9 +27,9 @@ Examples:
 
 The deconvnet of Zeiler and Fergus (2014): one activation is kept, unpooled with the recorded switches, \
 rectified, and filtered with the transposed kernels, down to the pixels. With IMAGE: deconv.png has each \
-projection beside the part of the image that the unit sees, fields.png where these parts lie. With a data set \
-alone: deconv.png is the paper's figure, for each filter the images that excite it most, cropped to what the \
-unit sees, and beside them their projections.")]
+projection next to the part of the image that the unit sees, fields.png where these parts lie. With a data set \
+alone: deconv.png is the paper's figure, for each filter the images with its highest activations, cropped to what the \
+unit sees, and next to them their projections.")]
 pub(crate) struct Deconv {
     #[command(flatten)]
     pub(crate) model: ModelArguments,

@@ -23,7 +23,7 @@ pub(crate) struct DistributedArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Bulk {
     /// Shard all images of a folder, a list (a file, or its address) or a bucket among the processes that were started
-    /// together, and go on where an earlier run ended: see docs/scale.md
+    /// together, and resume where an earlier run ended: see docs/scale.md
     #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Several machines")]
     pub(crate) distributed: Option<Engine>,
 }

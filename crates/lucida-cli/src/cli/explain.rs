@@ -31,7 +31,7 @@ Examples:
   lucida explain runs/cats-dogs ./photos --method grad-cam --distributed mpi \\
       --out runs/all
 
-Beside each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
+Next to each map stand two numbers between 0 and 1: the area under the probability while the pixels that the map \
 calls important are deleted (less is better), and while they are inserted into a blurred image (more is \
 better).")]
 pub(crate) struct Explain {

@@ -35,7 +35,7 @@ pub(crate) struct Filter {
     #[arg(long, value_parser = not_negative, value_name = "PIXELS", default_value = "1.4")]
     pub(crate) sigma: f64,
 
-    /// Canny: the slope from which an edge goes on, as a part of the steepest
+    /// Canny: the slope from which an edge continues, as a part of the steepest
     #[arg(long, value_parser = not_negative, value_name = "PART", default_value = "0.08")]
     pub(crate) low: f64,
 

@@ -28,9 +28,9 @@ Examples:
   lucida style photo.jpg painting.jpg -o out.png --gif way.gif --preview steps \\
       --every 20
   lucida style photo.jpg painting.jpg -o out.png --preset gatys --network vgg19
-  lucida style photos/ painting.jpg -o painted/
+  lucida style photos/ painting.jpg -o stylized/
       all images of a folder
-  lucida style photos/ painting.jpg -o painted/ --distributed mpi
+  lucida style photos/ painting.jpg -o stylized/ --distributed mpi
       many, by all processes that mpirun starts
 
 Looks with VGG19 or VGG16 where they have been fetched (`lucida weights fetch vgg16`), else with the built-in blocks 1 to 3 \
@@ -39,7 +39,7 @@ pub(crate) struct Style {
     #[command(flatten)]
     pub(crate) bulk: Bulk,
 
-    /// Content image, or a folder of images, each of which is painted into the folder of --out
+    /// Content image, or a folder of images, each of which is stylized into the folder of --out
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(crate) content: PathBuf,
 
@@ -51,14 +51,14 @@ pub(crate) struct Style {
     pub(crate) place: FilePlace,
 
     #[command(flatten)]
-    pub(crate) painting: StyleArgs,
+    pub(crate) transfer: StyleArgs,
 
     /// How much of each style, in their order, as in 2,1 [default: the same of all]
     #[arg(long, value_name = "WEIGHTS", value_delimiter = ',', value_parser = positive, conflicts_with = "mask")]
     pub(crate) blend: Vec<f64>,
 
-    /// Which style where, an image in the size of the content: grays from the first style (black) to the last (white), or
-    /// colors: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is painted
+    /// Which style where, an image in the size of the content: grays from the first style (black) to the last (white),
+    /// or colors: red is the first style, then green, blue, yellow, magenta, cyan. With one style, white is stylized
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) mask: Option<PathBuf>,
 
@@ -94,14 +94,14 @@ pub(crate) struct Style {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lucida style-frames frames/ painting.jpg -o painted/
-  lucida style-frames frames/ painting.jpg -o painted/ --size 512 \\
+  lucida style-frames frames/ painting.jpg -o stylized/
+  lucida style-frames frames/ painting.jpg -o stylized/ --size 512 \\
       --frame-steps 40 --temporal-weight 300
 
 Frames are read in the order of the numbers in their names. Each starts from the result for the frame before, warped by the \
 motion between the two, and stays close to it. Results have the size of the frames; large frames take long, and --size 512 is \
 faster. ffmpeg turns a video into frames, and frames into a video: \
-ffmpeg -i video.mp4 frames/%05d.png, ffmpeg -i painted/%05d.png painted.mp4")]
+ffmpeg -i video.mp4 frames/%05d.png, ffmpeg -i stylized/%05d.png stylized.mp4")]
 pub(crate) struct StyleFrames {
     /// Folder with the frames
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -123,12 +123,12 @@ pub(crate) struct StyleFrames {
     pub(crate) temporal_weight: f64,
 
     #[command(flatten)]
-    pub(crate) painting: StyleArgs,
+    pub(crate) transfer: StyleArgs,
 }
 
 /// How images are stylized.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Painting")]
+#[command(next_help_heading = "Style transfer")]
 pub(crate) struct StyleArgs {
     /// Where the settings come from that are not given
     #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
@@ -162,7 +162,7 @@ pub(crate) struct StyleArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
 
-    /// Longer side of the first of the sizes that are painted, from coarse to fine; 0 paints the result at once [default: 256
+    /// Longer side of the first size, from coarse to fine; 0 computes the full size at once [default: 256
     /// for the preset best (64 with the built-in network), else 0]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(0..=16_384))]
     pub(crate) coarsest: Option<u32>,
@@ -187,7 +187,7 @@ pub(crate) struct StyleArgs {
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = not_negative)]
     pub(crate) smoothness: f64,
 
-    /// Memory to use, as in 800M or 2G; larger images are painted in tiles [default: half of what is free]
+    /// Memory to use, as in 800M or 2G; larger images are stylized in tiles [default: half of what is free]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<Bytes>,
 

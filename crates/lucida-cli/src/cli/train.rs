@@ -43,7 +43,7 @@ Examples:
       a folder of your own that is called mnist
 
 A folder with the parts train and validation (or val, test) is taken as it is; of any other, a fifth validates. Two classes \
-are told apart by one sigmoid, more by a softmax. The run folder then holds model.safetensors (the epoch of the least \
+are classified with one sigmoid, more with a softmax. The run folder then holds model.safetensors (the epoch of the least \
 validation loss, or as --monitor says), last.safetensors, history.csv, curves.png, curves.svg, and skipped.csv if files \
 cannot be used. Ctrl-C stops and saves what there is, with checkpoint.safetensors to resume from.")]
 pub(crate) struct Train {
@@ -246,7 +246,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long)]
     pub(crate) tensorboard: bool,
 
-    /// Write a checkpoint after so many steps too, not only after each epoch
+    /// Write a checkpoint every N steps too, not only after each epoch
     #[arg(long, value_name = "STEPS", value_parser = whole::<u32>(1..), help_heading = "Training")]
     pub(crate) checkpoint_every: Option<u32>,
 

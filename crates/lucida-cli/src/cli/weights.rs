@@ -46,7 +46,7 @@ Examples:
   lucida weights fetch vgg19
   lucida weights fetch inception-v3 --with-top
 
-A download that was cut off goes on where it ended. The checksum is that which Keras publishes.
+A download that was cut off resumes where it ended. The checksum is that which Keras publishes.
 
 Environment:
   LUCIDA_CACHE   folder of the cache [default: as the platform has it]

@@ -19,7 +19,7 @@ pub(super) struct Job<'a> {
     /// A folder, a list or an address.
     pub(super) source: String,
     pub(super) out: &'a Path,
-    /// What decides the results beside the images.
+    /// What decides the results, apart from the images.
     pub(super) options: Value,
 }
 
@@ -68,6 +68,6 @@ impl Job<'_> {
 pub(super) fn answer(value: &impl Serialize) -> lucida::Result<Answer> {
     match serde_json::to_value(value).map(lucida::files::decimals) {
         Ok(Value::Object(entries)) => Ok(entries),
-        other => Err(lucida::Error::Bug(format!("a result is no object: {other:?}"))),
+        other => Err(lucida::Error::Bug(format!("a result is not an object: {other:?}"))),
     }
 }

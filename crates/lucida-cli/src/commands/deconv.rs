@@ -46,7 +46,7 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
     projections: Vec<Projected>,
-    /// Filters that no image excites.
+    /// Filters that no image activates.
     dead: Vec<usize>,
 }
 
@@ -98,7 +98,7 @@ fn size_in_shape(image: &Image) -> [usize; 2] {
     [224.0 / aspect, 224.0 * aspect].map(|side| 8 * (side / 8.0).round() as usize)
 }
 
-/// What excites the filters in one image; with `--json`, what is to be printed.
+/// Projects the filters' activations in one image; with `--json`, returns what is to be printed.
 fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<Option<String>> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
@@ -127,7 +127,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
     };
     if targets.is_empty() {
         bail!(
-            "{}: layer {} is silent, nothing excites {}",
+            "{}: layer {} is silent, nothing activates {}",
             input.name,
             arguments.layer,
             match filters {

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &cli::Demo, context: Context) -> Result<()> {
     ));
     let config = demo.config(arguments.seed, context.cpu);
     let result = demo.run(&config, TrainingBar::new(output, config.epochs))?;
-    output.info("Taking the network apart");
+    output.info("Deconstructing the network");
     result.save(folder, &Depth::default())?;
     earlier.discard()?;
 

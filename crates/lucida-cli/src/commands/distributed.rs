@@ -79,8 +79,8 @@ fn absent() -> Result<()> {
     )
 }
 
-/// The threads of each of so many processes on this host. Where the launcher has bound them to processors of their own,
-/// each has what it was given.
+/// Threads of each process, for the given number of processes on this host. Where the launcher has bound them to
+/// processors of their own, each has what it was given.
 #[cfg(feature = "mpi")]
 fn threads(processes: usize) -> usize {
     let own = std::thread::available_parallelism().map_or(1, usize::from);

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Doctor, global: &Global) -> Result<()> {
     if answer.problems.is_empty() { Ok(()) } else { Err(Reported.into()) }
 }
 
-/// What there is, and what is wrong besides these `problems`.
+/// What there is, and what is wrong in addition to these `problems`.
 fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     let error = error(cpu)?;
     if error.is_nan() || error > MOST_ERROR {
@@ -105,7 +105,7 @@ fn examine(cpu: Cpu, mut problems: Vec<String>) -> Result<Answer> {
     })
 }
 
-/// The weights that are in the cache; those that are no use are a problem.
+/// The weights that are in the cache; unusable ones are a problem.
 fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
     let mut here = Vec::new();
     for file in &PUBLISHED {
@@ -118,7 +118,7 @@ fn fetched(hub: &Hub, problems: &mut Vec<String>) -> Vec<Here> {
                 file.command()
             )),
             State::Partial(bytes) => problems.push(format!(
-                "only {} of the weights of {} have arrived: `{}` goes on",
+                "only {} of the weights of {} have arrived: `{}` resumes the download",
                 megabytes(bytes),
                 file.title(),
                 file.command()

@@ -330,7 +330,7 @@ impl Work<'_> {
     }
 }
 
-/// An image at the size of those beside it.
+/// An image at the size of those next to it.
 fn shown(image: &Image) -> lucida::Result<Image> {
     image.fit(SHOWN, SHOWN, Fit::Crop, Filter::Bilinear)
 }

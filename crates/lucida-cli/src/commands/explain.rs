@@ -122,7 +122,7 @@ struct Shared<'a> {
     sheet: &'a Path,
 }
 
-/// The maps of all images of a folder or list, by all processes: a sheet beside each result.
+/// The maps of all images of a folder or list, by all processes: a sheet next to each result.
 fn share(arguments: &Explain, context: Context) -> Result<()> {
     let Some(source) = &arguments.image else {
         return Err(

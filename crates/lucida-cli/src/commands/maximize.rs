@@ -50,7 +50,7 @@ struct MaximizedJson {
     probability: Option<f32>,
 }
 
-/// What an image was made of.
+/// What an image was computed from.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Of {

@@ -43,7 +43,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::exit::Usage;
 use crate::output::Output;
 
-/// What every command gets besides its own arguments.
+/// What every command gets in addition to its own arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     pub(crate) cpu: Cpu,
@@ -71,7 +71,7 @@ impl Context {
     /// standard error.
     fn claim_file(self, path: &Path, force: bool) -> lucida::Result<Self> {
         files::claim_file(path, force)?;
-        Ok(Self { output: self.output.beside(files::is_stdout(path)), ..self })
+        Ok(Self { output: self.output.sharing_stdout(files::is_stdout(path)), ..self })
     }
 
     /// As [`claim_file`](Self::claim_file), for an image of 8 bits: the ending of its name says the format.

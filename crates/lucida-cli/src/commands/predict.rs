@@ -23,7 +23,7 @@ use crate::exit::{self, Reported, Usage};
 use crate::output::percent;
 
 /// Images held at once are bounded in number and in bytes: photos are large, digits many.
-const MAX_PICTURES: usize = 256;
+const MAX_IMAGES: usize = 256;
 const MAX_BYTES: usize = 256 << 20;
 
 /// What `--json` prints.
@@ -236,7 +236,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Classifies images of a data set. The last line has just the classes of digits, and how many of the images of a
-    /// folder were taken for what they are.
+    /// folder are classified correctly.
     fn set(&mut self, source: &Source, indices: Option<&Indices>) -> Result<()> {
         let images = ImageSet::load(source, self.model, self.arguments.strict, self.context)?;
         let skipped = images.skipped.iter();
@@ -369,7 +369,7 @@ impl Session<'_> {
                 }
             }
             let last = number + 1 == inputs.len();
-            if last || images.len() >= MAX_PICTURES || bytes >= MAX_BYTES {
+            if last || images.len() >= MAX_IMAGES || bytes >= MAX_BYTES {
                 for ((name, digit_found), predicted) in names.drain(..).zip(self.predict(&images)?) {
                     let input = Input::Image { image: name.clone(), label: None };
                     let (title, remark) = (name.clone(), String::new());

@@ -15,7 +15,7 @@ use super::tables::table;
 use super::{Context, open_model};
 use crate::{cli, interrupt};
 
-const PICTURE: &str = "effective.png";
+const FIGURE: &str = "effective.png";
 /// The most layers that are measured when none are named.
 const MOST: usize = 16;
 
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     let mut answers: Vec<LayerAnswer> = shown.iter().map(|&index| answer(&fields[index])).collect();
     let out = &arguments.place.of(&arguments.model.about(), "receptive-field");
     if let Some(model) = &measured {
-        let earlier = files::claim_folder(out, &[PICTURE], arguments.place.force)?;
+        let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
         let layers = if chosen.is_empty() { default_layers(network) } else { chosen };
         let found = measure(model, &layers, arguments, context)?;
         for effective in &found {
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &cli::ReceptiveField, context: Context) -> Result<(
     }
     context.output.result(&text(&answers, arguments.effective))?;
     if arguments.effective {
-        context.output.info(&format!("Written to {}: {PICTURE}", out.display()));
+        context.output.info(&format!("Written to {}: {FIGURE}", out.display()));
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) 
     let columns = cells.len().min(4);
     let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
     let title = "Receptive field of the center unit (box) and its gradient (bright)";
-    Ok(grid.title(title).render()?.save_png(&out.join(PICTURE))?)
+    Ok(grid.title(title).render()?.save_png(&out.join(FIGURE))?)
 }
 
 fn answer(field: &ReceptiveField) -> LayerAnswer {

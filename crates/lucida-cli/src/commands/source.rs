@@ -189,7 +189,7 @@ impl ImageSet {
         }
     }
 
-    /// The same with the labels of the classes that a model tells apart, to compare with what it says.
+    /// The same with the labels of a model's classes, to compare with its predictions.
     pub(super) fn labelled_for(self, model: &Model, output: Output) -> Result<Self> {
         let numbered = |set: &FolderSet| set.class_names().iter().enumerate().all(|(at, name)| *name == at.to_string());
         if let (Set::Folder(set), true) = (&self.set, model.class_names.is_empty())
@@ -309,7 +309,7 @@ impl ImageSet {
         } else {
             let first: Vec<String> = names().take(NAMED).collect();
             context.output.note(&format!(
-                "no digit was found in {} of {} images ({}, ...); the network takes blank images for them",
+                "no digit was found in {} of {} images ({}, ...); the network gets blank images for them",
                 thousands(blank.len()),
                 thousands(indices.len()),
                 first.join(", ")

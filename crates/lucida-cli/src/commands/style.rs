@@ -29,9 +29,9 @@ use crate::interrupt;
 use crate::output::seconds;
 use crate::show::Screen;
 
-/// Paints all images of a folder or list, by all processes.
+/// Stylizes all images of a folder or list, by all processes.
 fn share(arguments: &Style, context: Context) -> Result<()> {
-    refuse_options_of_one(arguments, "--distributed paints many images")?;
+    refuse_options_of_one(arguments, "--distributed stylizes many images")?;
     let bits: u8 = arguments.bits.parse()?;
     let out = &folder_of_results(arguments, true)?;
     let shared = super::bulk::Job {
@@ -43,11 +43,11 @@ fn share(arguments: &Style, context: Context) -> Result<()> {
             "blend": arguments.blend,
             "bits": bits,
             "keep_size": arguments.keep_size,
-            "painting": format!("{:?}", arguments.painting),
+            "painting": format!("{:?}", arguments.transfer),
         }),
     };
     shared.share(context, |context, ask| {
-        let (network, settings) = arguments.painting.open(context)?;
+        let (network, settings) = arguments.transfer.open(context)?;
         let name = network.name().to_owned();
         // What is wrong with the styles is wrong with all images.
         job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?;
@@ -117,11 +117,11 @@ pub(super) fn run(arguments: &Style, context: Context) -> Result<()> {
     };
     let original = Original::open(&arguments.content)?;
     let job = job(arguments, &original)?;
-    let (network, settings) = arguments.painting.open(context)?;
+    let (network, settings) = arguments.transfer.open(context)?;
     check(&job, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
-    let stopped = brush.paint(&original, &job, out, context)?;
+    let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
+    let stopped = stylizer.stylize(&original, &job, out, context)?;
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if stopped { Err(lucida::Error::Interrupted.into()) } else { Ok(()) }
 }
@@ -155,7 +155,7 @@ fn folder_of_results(arguments: &Style, force: bool) -> Result<PathBuf, Usage> {
     Ok(free(given, force, style_name(&arguments.content, &arguments.styles).into()))
 }
 
-/// Paints all images of a folder, one after the other.
+/// Stylizes all images of a folder, one after the other.
 fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_options_of_one(arguments, "a folder has many images")?;
     let bits: u8 = arguments.bits.parse()?;
@@ -174,37 +174,37 @@ fn folder(arguments: &Style, context: Context) -> Result<()> {
     refuse_within(out, &arguments.content)?;
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(out, &claimed, force)?;
-    let (network, settings) = arguments.painting.open(context)?;
+    let (network, settings) = arguments.transfer.open(context)?;
     // What is wrong with the styles is wrong with all images.
     check(&job(arguments, &unframed(Image::filled(64, 64, &[128; 3])))?, &settings, arguments)?;
     interrupt::catch()?;
-    let brush = Brush { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
+    let stylizer = Stylizer { arguments, network, settings, bits, bar: Bar::new(context.output).into() };
     let mut failed = 0;
     for (number, (item, name)) in items.iter().zip(&names).enumerate() {
-        brush.bar.borrow_mut().begin_image(number, items.len());
+        stylizer.bar.borrow_mut().begin_image(number, items.len());
         let result = source.open(item).map_err(anyhow::Error::from).and_then(|image| {
             let (original, path) = (unframed(image), out.join(name));
             path.parent().map_or(Ok(()), files::create_folder)?;
-            brush.paint(&original, &job(arguments, &original)?, &path, context)
+            stylizer.stylize(&original, &job(arguments, &original)?, &path, context)
         });
         match result {
             Ok(false) => {}
             Ok(true) => return Err(lucida::Error::Interrupted.into()),
             Err(problem) => {
                 failed += 1;
-                brush.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
+                stylizer.bar.borrow().suspend(|| report(&problem.context(item.to_string())));
             }
         }
     }
-    // Each painting is a result of its own: those that are done stay.
+    // Each image is a result of its own: those that are done stay.
     if failed < items.len() {
         earlier.discard()?;
     }
     if failed > 0 { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// What all paintings of a command have in common.
-struct Brush<'a> {
+/// What all style transfers of a command have in common.
+struct Stylizer<'a> {
     arguments: &'a Style,
     network: StyleNetwork,
     settings: StyleConfig,
@@ -212,9 +212,9 @@ struct Brush<'a> {
     bar: RefCell<Bar>,
 }
 
-impl Brush<'_> {
-    /// Paints, and writes the file; whether it was stopped before its end.
-    fn paint(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<bool> {
+impl Stylizer<'_> {
+    /// Stylizes an image and writes the file; returns whether it was stopped before its end.
+    fn stylize(&self, original: &Original, job: &StyleRequest, out: &Path, context: Context) -> Result<bool> {
         let Self { arguments, network, settings, bits, bar } = self;
         let started = Instant::now();
         let note = note(arguments, network.name(), settings);
@@ -254,7 +254,7 @@ impl Brush<'_> {
     }
 }
 
-/// What a painting is called where the command line does not say: `photo-starry_night`.
+/// The default name of a result: `photo-starry_night`.
 pub(super) fn style_name(content: &Path, styles: &[PathBuf]) -> String {
     format!("{}-{}", name_of(content), styles.first().map_or_else(String::new, |style| name_of(style)))
 }
@@ -271,7 +271,7 @@ fn job(arguments: &Style, original: &Original) -> Result<StyleRequest> {
     Ok(StyleRequest {
         mask: open(&arguments.mask)?,
         preserve: open(&arguments.preserve)?,
-        colors: arguments.painting.colors(),
+        colors: arguments.transfer.colors(),
         ..StyleRequest::new(original.image.clone(), styles.collect::<Result<_>>()?)
     })
 }
@@ -324,7 +324,7 @@ impl StyleArgs {
         let builtin = model.network.name() == "vgg16_builtin";
         if builtin && self.network.is_none() {
             context.output.note(
-                "painting with the built-in blocks 1 to 3 of VGG16; `lucida weights fetch vgg16` gets all five, which see \
+                "using the built-in blocks 1 to 3 of VGG16; `lucida weights fetch vgg16` gets all five, which see \
                  larger shapes",
             );
         }
@@ -397,7 +397,7 @@ fn note(arguments: &Style, network: &str, settings: &StyleConfig) -> String {
         env!("CARGO_PKG_VERSION"),
         name(&arguments.content),
         styles.join(" and "),
-        arguments.painting.note(network, settings),
+        arguments.transfer.note(network, settings),
         settings.steps,
         settings.optimizer
     )
@@ -420,7 +420,7 @@ fn preview_name(number: usize) -> String {
 /// What is shown and written on the way.
 struct PreviewRecorder<'a> {
     arguments: &'a Style,
-    film: Option<GifRecorder>,
+    gif: Option<GifRecorder>,
     screen: Option<Screen>,
     shown: bool,
     steps: usize,
@@ -429,20 +429,20 @@ struct PreviewRecorder<'a> {
 
 impl<'a> PreviewRecorder<'a> {
     fn new(arguments: &'a Style, job: &StyleRequest, settings: &StyleConfig) -> Result<Self> {
-        let film = arguments.gif.is_some().then(|| job.check(settings).map(GifRecorder::new)).transpose()?;
+        let gif = arguments.gif.is_some().then(|| job.check(settings).map(GifRecorder::new)).transpose()?;
         let screen = if arguments.show { Screen::detect() } else { None };
-        Ok(Self { arguments, film, screen, shown: false, steps: 0, written: 0 })
+        Ok(Self { arguments, gif, screen, shown: false, steps: 0, written: 0 })
     }
 
     fn step(&mut self, style: &StyleProgress<'_>) -> lucida::Result<()> {
         self.steps += 1;
-        let wanted = self.film.is_some() || self.arguments.preview.is_some() || self.screen.is_some();
+        let wanted = self.gif.is_some() || self.arguments.preview.is_some() || self.screen.is_some();
         if !wanted || !(self.steps == 1 || self.steps.is_multiple_of(self.arguments.every as usize)) {
             return Ok(());
         }
         let image = style.image()?;
-        if let Some(film) = &mut self.film {
-            film.add(&image)?;
+        if let Some(gif) = &mut self.gif {
+            gif.add(&image)?;
         }
         if let Some(folder) = &self.arguments.preview {
             self.written += 1;
@@ -460,9 +460,9 @@ impl<'a> PreviewRecorder<'a> {
 
     fn finish(mut self, canvas: &Canvas) -> Result<()> {
         let image = canvas.to_image()?;
-        if let (Some(film), Some(path)) = (&mut self.film, &self.arguments.gif) {
-            film.add(&image)?;
-            film.save(path).with_context(|| path.display().to_string())?;
+        if let (Some(gif), Some(path)) = (&mut self.gif, &self.arguments.gif) {
+            gif.add(&image)?;
+            gif.save(path).with_context(|| path.display().to_string())?;
         }
         if let Some(screen) = self.screen {
             screen.show(&image, self.shown)?;

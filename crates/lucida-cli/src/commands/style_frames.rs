@@ -25,13 +25,13 @@ const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "
 pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     refuse_swapped("style-frames", &arguments.frames, &arguments.styles)?;
     let started = Instant::now();
-    if arguments.painting.keep_colors.is_some() {
+    if arguments.transfer.keep_colors.is_some() {
         bail!("--keep-colors is for single images: colors matched to each frame would flicker");
     }
     let frames = frames(&arguments.frames)?;
-    let names: Vec<String> = frames.iter().map(|path| painted_name(path)).collect();
+    let names: Vec<String> = frames.iter().map(|path| result_name(path)).collect();
     let named: Vec<&str> = names.iter().map(String::as_str).collect();
-    if let Some(pair) = frames.windows(2).find(|pair| painted_name(&pair[0]) == painted_name(&pair[1])) {
+    if let Some(pair) = frames.windows(2).find(|pair| result_name(&pair[0]) == result_name(&pair[1])) {
         bail!("{} and {} would have one name as results", pair[0].display(), pair[1].display());
     }
     let out = &free(
@@ -41,20 +41,20 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     );
     let same = out.canonicalize().is_ok_and(|out| arguments.frames.canonicalize().is_ok_and(|dir| dir == out));
     if same {
-        bail!("{}: the painted frames need a folder of their own", out.display());
+        bail!("{}: the stylized frames need a folder of their own", out.display());
     }
     let earlier = files::claim_folder(out, &named, arguments.place.force)?;
     let styles = arguments.styles.iter().map(|path| Ok((open_style(path)?, 1.0))).collect::<Result<Vec<_>>>()?;
     let first = Image::open(&frames[0])?;
-    let (network, mut settings) = arguments.painting.open(context)?;
-    if arguments.painting.size.is_none() {
+    let (network, mut settings) = arguments.transfer.open(context)?;
+    if arguments.transfer.size.is_none() {
         settings.size = first.width().max(first.height());
     }
     interrupt::catch()?;
     let note = format!(
         "Lucida {}, neural style transfer of frames; {}",
         env!("CARGO_PKG_VERSION"),
-        arguments.painting.note(network.name(), &settings)
+        arguments.transfer.note(network.name(), &settings)
     );
     let sequence = FrameSequence {
         config: settings,
@@ -67,8 +67,8 @@ pub(super) fn run(arguments: &StyleFrames, context: Context) -> Result<()> {
     let mut written = 0;
     let read = |index: usize| Image::open(&frames[index]);
     let outcome = stylize_frames(&network, total, &styles, &sequence, read, &mut progress, |index, made| {
-        let painted = StyledImage { canvas: &made.canvas, alpha: None, profile: None, note: &note };
-        painted.save(&out.join(&names[index]), 8)?;
+        let styled = StyledImage { canvas: &made.canvas, alpha: None, profile: None, note: &note };
+        styled.save(&out.join(&names[index]), 8)?;
         written += 1;
         bar.borrow()
             .suspend(|| output.info(&format!("{} ({}/{total}), loss {:.4}", names[index], index + 1, made.end.total)));
@@ -115,7 +115,7 @@ fn number(path: &Path) -> Option<u64> {
     stem[start..end].parse().ok()
 }
 
-fn painted_name(path: &Path) -> String {
+fn result_name(path: &Path) -> String {
     format!("{}.png", path.file_stem().unwrap_or_default().to_string_lossy())
 }
 

@@ -111,7 +111,7 @@ impl Board {
         }
     }
 
-    /// The seconds left, if all goes on as it went.
+    /// The seconds left, at the average speed so far.
     pub(super) fn seconds_left(&self) -> Option<f64> {
         let report = self.report?;
         let done = (report.epoch - 1) * report.steps + report.step;

@@ -191,7 +191,7 @@ fn draw_facts(frame: &mut Frame, area: Rect, board: &Board) {
 
 /// As many images as there is room for.
 fn draw_examples(frame: &mut Frame, area: Rect, board: &Board) {
-    let inner = block("validation pictures");
+    let inner = block("validation images");
     let space = inner.inner(area);
     frame.render_widget(inner, area);
     let columns = space.width / EXAMPLE_WIDTH;

@@ -95,7 +95,7 @@ impl Callback for Dashboard {
         }
         let stop = self.stop_wanted();
         if stop || self.drawn.is_none_or(|drawn| drawn.elapsed() >= PERIOD) {
-            // A terminal that is gone is no reason to lose the training.
+            // The training must survive the terminal.
             let _ = self.draw();
         }
         if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

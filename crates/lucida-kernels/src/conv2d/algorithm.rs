@@ -139,7 +139,7 @@ fn col2im(cpu: Cpu, shape: &Conv2dShape) -> usize {
     shape.output[0] * shape.output[1] * (shape.filters * vectors(cpu, columns) + SCATTER * columns)
 }
 
-/// Vectors of so many channels.
+/// SIMD vectors that hold the given number of channels.
 fn vectors(cpu: Cpu, channels: usize) -> usize {
     panels(cpu.isa(), channels).iter().map(|panel| panel.width).sum()
 }

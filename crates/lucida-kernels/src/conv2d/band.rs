@@ -152,8 +152,8 @@ impl Items {
         Self { images, rows: total, bands: 1 }
     }
 
-    /// As [`new`](Self::new), for items that have `row` floats of work memory besides for each row of patches; with an even
-    /// number of rows, as the window has.
+    /// As [`new`](Self::new), for items that have `row` additional floats of work memory for each row of patches; with
+    /// an even number of rows, as the window has.
     pub(crate) fn with_rows(window: &Window, batch: usize, wanted: usize, row: usize) -> Self {
         let items = Self::new(window, batch, wanted);
         let (total, most) = (window.output[0], (BAND_FLOATS / row.max(1)).max(2));

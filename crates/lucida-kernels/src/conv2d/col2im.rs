@@ -149,7 +149,7 @@ impl Col2ImPass {
                 out_step: self.step,
                 accumulate: false,
             };
-            // SAFETY: the source or its copy has so many rows of pixels, and the products have room for them.
+            // SAFETY: the source or its copy has that many rows of pixels, and the products have room for them.
             unsafe { strided(cpu.isa(), &job, 0..self.matrix.panels.len()) };
             let job = Scattered { shape: &self.shape, products, step: self.step, first, count, rows: rows.clone() };
             add_products(cpu.isa(), &job, to);

@@ -39,7 +39,7 @@ pub(crate) struct KernelGradient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Split {
     /// Each part takes some of the images (or bands of them); the parts' sums are added in order.
-    Pictures(usize),
+    Images(usize),
     /// Each part takes some of the rows of the kernel.
     Rows(usize),
 }
@@ -57,10 +57,10 @@ impl KernelGradient {
         let split = if offsets.len() >= 128 * cpu.threads() && (large || !(bordered || pooled)) {
             Split::Rows(cpu.threads())
         } else {
-            Split::Pictures(cpu.threads().min(batch * items.bands))
+            Split::Images(cpu.threads().min(batch * items.bands))
         };
         let partial = match split {
-            Split::Pictures(parts) if parts > 1 => Buffer::zeroed(parts * offsets.len() * filters),
+            Split::Images(parts) if parts > 1 => Buffer::zeroed(parts * offsets.len() * filters),
             _ => Buffer::default(),
         };
         let panels = panels(cpu.isa(), filters);
@@ -99,7 +99,7 @@ impl KernelGradient {
             Part { gradient: self, cpu, input, grad_output, offsets: &self.offsets[rows], out }.run(units, scratch);
         };
         match self.split {
-            Split::Pictures(parts) if parts.min(units) > 1 => {
+            Split::Images(parts) if parts.min(units) > 1 => {
                 let parts = parts.min(units);
                 let sums = SharedMut::new(&mut partial);
                 let len = grad_kernel.len();
@@ -108,7 +108,7 @@ impl KernelGradient {
                 });
                 ops::sum_parts(cpu, &partial[..parts * len], grad_kernel);
             }
-            Split::Pictures(_) => part(0, 0..units, 0..self.offsets.len(), grad_kernel.as_mut_ptr()),
+            Split::Images(_) => part(0, 0..units, 0..self.offsets.len(), grad_kernel.as_mut_ptr()),
             Split::Rows(parts) => {
                 let out = SharedMut::new(grad_kernel);
                 cpu.parallel_for(parts, |worker, index| {

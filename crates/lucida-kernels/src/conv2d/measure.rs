@@ -105,12 +105,12 @@ fn crossover() {
     let cpu = Cpu::from_env().unwrap();
     println!("{} with {} threads: direct / Winograd, forward dX dK; ! a wrong choice", cpu.isa().name(), cpu.threads());
     let sizes = [1, 3, 4, 8, 12, 16, 24, 32, 48, 64];
-    for (picture, batch) in [(28, 8), (7, 32), (4, 1)] {
-        println!("{picture}x{picture}, batch {batch}; rows channels, columns filters {sizes:?}");
+    for (side, batch) in [(28, 8), (7, 32), (4, 1)] {
+        println!("{side}x{side}, batch {batch}; rows channels, columns filters {sizes:?}");
         for channels in sizes {
             print!("{channels:3}");
             for filters in sizes {
-                let shape = same(picture, picture, channels, filters, [3, 3], [1, 1]);
+                let shape = same(side, side, channels, filters, [3, 3], [1, 1]);
                 let ratios = compare(cpu, shape, batch).passes.map(|[direct, winograd]| direct / winograd);
                 let gradients = Conv2dGradients { input: true, kernel: false };
                 let choice = Algorithms::choose(cpu, &shape, batch, gradients);

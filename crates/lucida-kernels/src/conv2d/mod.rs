@@ -21,9 +21,9 @@
 //! the thread that uses it: the copy costs one read and write of each input value, against `9 x filters`
 //! multiplications, and the micro-kernels know nothing of borders.
 //!
-//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead, and the
-//! way back to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in [`algorithm`]
-//! when a convolution is prepared.
+//! Most 3x3 convolutions with stride one take a quarter of the multiplications by [`winograd`]'s algorithm instead, and
+//! the backward pass to an input of few channels is a product of its own ([`col2im`]); which passes do is decided in
+//! [`algorithm`] when a convolution is prepared.
 //!
 //! A dense layer is the 1x1 convolution of a 1x1 image.
 

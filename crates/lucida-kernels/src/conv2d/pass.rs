@@ -162,9 +162,9 @@ impl Pass {
             if let Some(sink) = finish.pool.filter(|_| !self.few.is_empty()) {
                 let [height, width] = sink.place.windows;
                 for i in 0..images {
-                    let picture = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
+                    let image_len = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
                     let job = SmallChannelConv {
-                        source: base.wrapping_add(i * picture),
+                        source: base.wrapping_add(i * image_len),
                         step: self.window.strides[1] * self.window.source[2],
                         row: self.window.strides[0] * self.window.row_stride(),
                         offsets: &self.few,

@@ -52,7 +52,7 @@ impl Conv2dShape {
     }
 }
 
-/// Which of the passes a [`Conv2d`](super::Conv2d) is prepared for, besides the forward one.
+/// Which of the passes a [`Conv2d`](super::Conv2d) is prepared for, in addition to the forward one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conv2dGradients {
     /// Backward to the input.

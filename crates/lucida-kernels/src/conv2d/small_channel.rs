@@ -23,7 +23,7 @@ use crate::simd::{Isa, Simd, Tile, multiversion};
 
 use super::switches::Sink;
 
-/// Values of a patch up to which this pays: the packed kernel stays in the L1 cache beside the images.
+/// Values of a patch up to which this pays: the packed kernel stays in the L1 cache next to the images.
 pub(crate) const MOST_TAPS: usize = 64;
 /// Windows in a row that a tile may need.
 pub(crate) const LEAST_WINDOWS: usize = MAX_ROWS / 4;
@@ -133,7 +133,7 @@ unsafe fn forward_rows<S: Simd, const STEP: usize>(simd: S, job: &SmallChannelCo
         let windows = S::tile_rows(shape.width) / 4;
         for y in 0..job.rows {
             for x in (0..columns).step_by(windows) {
-                // The last tile of a row goes over windows again that are there already.
+                // The last tile of a row recomputes windows that are already done.
                 let x = x.min(columns - windows);
                 let tile = Windows::<STEP> {
                     job,

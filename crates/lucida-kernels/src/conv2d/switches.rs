@@ -1,8 +1,8 @@
 //! Convolutions that end in a maximum over windows of 2x2 pixels, side by side.
 //!
-//! Only the maxima are written, a quarter of the sums. What the way back needs besides is which of the four pixels held
-//! the maximum: a [`Switch`] for each vector of channels, eight bytes that each instruction set has its own way with (masks of
-//! lanes, or a number for each lane). A lane has no pixel where a ReLU has dropped its maximum.
+//! Only the maxima are written, a quarter of the sums. The backward pass also needs which of the four pixels held
+//! the maximum: a [`Switch`] for each vector of channels, eight bytes that each instruction set has its own way with
+//! (masks of lanes, or a number for each lane). A lane has no pixel where a ReLU has dropped its maximum.
 //!
 //! ```text
 //!   sums, in registers or L2        written                 switch of a vector    read again as

@@ -251,7 +251,7 @@ fn every_padding_and_any_size_of_output() {
 }
 
 #[test]
-fn bands_of_large_pictures_and_deep_kernels() {
+fn bands_of_large_images_and_deep_kernels() {
     for cpu in cpus().filter(|cpu| cpu.threads() == 2) {
         check(cpu, same(70, 300, 24, 5, [3, 3], [1, 1]), 1, 1); // several bands of one image
         check(cpu, same(70, 300, 24, 5, [3, 3], [2, 2]), 1, 1);

@@ -87,7 +87,7 @@ impl Prefetcher {
         }
     }
 
-    /// Spreads what has been asked for over so many products. Nothing may be asked for after that.
+    /// Spreads the requests over the given number of products. No request may follow.
     pub(crate) fn spread_over(&mut self, products: usize) {
         let lines: usize = self.pieces[..self.count]
             .iter()
@@ -149,7 +149,7 @@ mod tests {
         let mut ahead = Prefetcher::nothing();
         ahead.prefetch(at(160), 32);
         ahead.prefetch(at(320), 17);
-        // Goes on where the last ends, or within it: one piece.
+        // Starts where the last ends, or within it: one piece.
         ahead.prefetch(at(337), 15);
         ahead.prefetch(at(330), 10);
         ahead.prefetch(at(64), 1);

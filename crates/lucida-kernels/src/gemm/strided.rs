@@ -108,7 +108,7 @@ multiversion! {
     }
 }
 
-/// Rows of the tile that takes up to so many left over, where that is fewer than those of the usual tile: sums enough to hide
+/// Rows of the tile for up to `left` remaining rows, where those are fewer than in the usual tile: sums enough to hide
 /// the latency of the multiply-adds, but no time for rows that are not there.
 const FEW: usize = 4;
 
@@ -147,7 +147,7 @@ impl<S: Simd, const LEFT_ROWS: bool> Tile<S> for Column<'_, LEFT_ROWS> {
             out = out.wrapping_add(ROWS * sides.out_step);
         }
         let rest = sides.rows % ROWS;
-        // SAFETY: as above, for so many rows.
+        // SAFETY: as above, for this number of rows.
         unsafe {
             match rest {
                 0 => {}

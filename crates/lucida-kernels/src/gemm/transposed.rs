@@ -1,4 +1,4 @@
-//! The product with the left-hand side transposed: what the gradient of the weights is made of.
+//! The product with the left-hand side transposed: the gradient of the weights.
 //!
 //! `out[m][n] (+)= sum over pixels p of left[p][m] * right[p][n]`: for a convolution `left[p]` is the patch under pixel
 //! `p`, and `right[p]` the gradient of the output there. Nothing is packed. A tile keeps its sums in registers while it

@@ -41,7 +41,7 @@ pub struct Columns {
 }
 
 /// Copies (or adds) `rows` rows of `width` floats from a column block of one matrix to one of another: what a
-/// concatenation of channels does, and its way back.
+/// concatenation of channels does, and its backward pass.
 ///
 /// # Panics
 /// When a block does not lie within its matrix.

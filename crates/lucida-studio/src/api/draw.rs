@@ -34,10 +34,10 @@ pub(crate) struct Raw {
     channels: usize,
 }
 
-/// What a network makes of an image.
+/// The prediction of a network for an image.
 #[derive(Serialize)]
 pub(crate) struct Look {
-    /// One for each class; empty when the network tells none apart.
+    /// One for each class; empty when the network is not a classifier.
     probabilities: Vec<f32>,
     /// The input first.
     layers: Vec<Maps>,

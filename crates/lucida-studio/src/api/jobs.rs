@@ -76,8 +76,8 @@ pub(crate) async fn file(
     Ok(([(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, disposition)], bytes))
 }
 
-/// Reads a body of JSON. Text that is no JSON gets another status than JSON that is no such question, wherever in the text a
-/// reader of both at once would have stumbled first.
+/// Reads a body of JSON. Text that is not JSON gets another status than JSON that is not such a request, wherever in
+/// the text a reader of both at once would have stumbled first.
 pub(crate) fn read<T: DeserializeOwned>(body: Result<Json<Value>, JsonRejection>) -> Result<T> {
     let Json(value) = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     serde_json::from_value(value).map_err(|error| Problem::wrong(format!("the request is invalid: {error}")))

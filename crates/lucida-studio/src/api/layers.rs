@@ -1,4 +1,4 @@
-//! Layers: what they are, their kernels, and what they make of an image.
+//! Layers: their descriptions, kernels, and feature maps.
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub(crate) struct Projected {
     position: [usize; 2],
     activation: f32,
     field: Option<Rectangle>,
-    /// The part of the image that it sees, and what of it excites the filter.
+    /// The part of the image that it sees, and what of it activates the filter.
     patch: String,
     projection: String,
 }

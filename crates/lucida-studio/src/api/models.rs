@@ -38,7 +38,7 @@ pub(crate) struct Described {
     parameters: usize,
     /// Height, width and channels of its input; nothing when it takes no image.
     input: Option<[usize; 3]>,
-    /// Names of the classes or labels; nothing when it tells none apart.
+    /// Names of the classes or labels; `None` when it is not a classifier.
     classes: Vec<String>,
     /// Whether they are labels, of which any number can hold at once.
     multilabel: bool,

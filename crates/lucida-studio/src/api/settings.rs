@@ -1,5 +1,5 @@
-//! What a model's file does not say: how images are prepared, what its classes are called, and what its outputs mean. It is
-//! shown, tried on an image, used, and kept in the settings file beside the model.
+//! What a model's file does not say: how images are prepared, what its classes are called, and what its outputs mean.
+//! It is shown, tried on an image, used, and kept in the settings file next to the model.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path as FilePath, PathBuf};
@@ -79,7 +79,7 @@ struct PreviewRequest {
 #[serde(deny_unknown_fields)]
 struct Change {
     settings: Chosen,
-    /// Whether to write them beside the model.
+    /// Whether to write them next to the model.
     save: bool,
 }
 
@@ -248,7 +248,7 @@ fn open_tasks(loaded: &Loaded) -> Vec<&'static str> {
     Task::ALL.into_iter().map(|(name, _)| name).collect()
 }
 
-/// The file of a model that settings can be saved beside; else why they cannot.
+/// The file of a model that settings sit next to; or why they cannot be saved.
 fn own_file(spec: &ModelSpec) -> Result<PathBuf, String> {
     let found = spec.file().map_err(|problem| problem.to_string())?;
     let file = found.ok_or_else(|| format!("{} has no file of its own", spec.model))?;

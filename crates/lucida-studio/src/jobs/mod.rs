@@ -32,7 +32,7 @@ pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
 const PROGRESS: Duration = Duration::from_millis(150);
-/// Looks at filters and decisions that are kept: they can be had again, so the oldest make room.
+/// Results about filters and decisions that are kept: they can be computed again, so the oldest make room.
 const LOOKS: usize = 300;
 /// Messages that a slow listener may be behind.
 const BACKLOG: usize = 1024;
@@ -165,7 +165,7 @@ impl Jobs {
         find(&inner.records, &record.id).cloned()
     }
 
-    /// Puts a job that was stopped into the queue again, to go on where it was.
+    /// Puts a job that was stopped into the queue again, to resume where it was.
     pub(crate) fn resume(&self, studio: &Studio, id: &str) -> Result<Record> {
         let stopped = |record: &Record| {
             let is_so = matches!(record.state, State::Cancelled | State::Interrupted | State::Failed);
@@ -364,7 +364,7 @@ impl Handle<'_> {
         Reporter { job: self, doing: doing.into() }
     }
 
-    /// Says how far the work is; whether to go on.
+    /// Reports the progress; returns whether to continue.
     pub(crate) fn progress(&self, done: usize, total: usize, doing: &str) -> ControlFlow<()> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if done == total || told.is_none_or(|told| told.elapsed() >= PROGRESS) {
@@ -389,7 +389,7 @@ impl Handle<'_> {
         self.jobs.tell(&Event::News { id: self.id.clone(), at, news });
     }
 
-    /// Whether it has told anything yet: a job that goes on has.
+    /// Whether it has published any event yet: a resumed job has.
     pub(crate) fn has_told(&self) -> bool {
         self.jobs.lock().news.get(&self.id).is_some_and(|told| !told.is_empty())
     }

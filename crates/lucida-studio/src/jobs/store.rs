@@ -73,7 +73,7 @@ impl Store {
         files::write_bytes(&self.folder(&record.id).join(RECORD), &bytes)
     }
 
-    /// Adds to what a job told. It is no reason to end the job when the disk is full.
+    /// Adds an event to a job's log. A full disk does not end the job.
     pub(super) fn append(&self, id: &str, news: &Value) {
         let file = OpenOptions::new().create(true).append(true).open(self.folder(id).join(NEWS));
         let _ = file.and_then(|mut file| writeln!(file, "{news}"));

@@ -5,8 +5,8 @@
 //! no name server can change, `localhost`, or a name that was given. And it must not change anything: so a request that a
 //! browser says comes from elsewhere (`Origin`, `Sec-Fetch-Site`) is refused.
 //!
-//! On an address that others reach, there is a token besides. It comes once, in the address that the server prints; from
-//! then on a cookie shows that it was known.
+//! On an address that others reach, a token is required, too. It comes once, in the address that the server prints;
+//! from then on a cookie shows that it was known.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
                 false => pages::locked().into_response(),
             };
         }
-        // The files of the pages are no secret, and the page that asks for the token needs its style.
+        // The files of the pages are public, and the page that asks for the token needs its style.
         if !request.uri().path().starts_with("/assets/") && !keys.opened_by(headers) {
             return match request.uri().path().starts_with("/api") {
                 true => refuse(StatusCode::UNAUTHORIZED, "the token is missing"),

@@ -1,4 +1,4 @@
-//! What every answer says to the browser besides its content.
+//! The headers of every response.
 
 use std::time::Duration;
 

@@ -100,7 +100,7 @@ impl Server {
                 tokio::spawn(async move {
                     let mut http = http1::Builder::new();
                     http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD);
-                    // A client that went away is no error of ours.
+                    // A client that disconnects is not an error of the server.
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                     drop(place);
                 });

@@ -2,12 +2,12 @@
 
 import { $, el, percent } from './core.js';
 
-/** The most characters of a name that fit beside its bar. */
+/** The most characters of a name that fit next to its bar. */
 const LONG = 14;
 
 /**
- * Shows `rows`, each with `name`, `value` from 0 to 1, and whether it is `best`; `text` says a value. Rows that are there
- * already stay, so that nothing moves while they change.
+ * Shows `rows`, each with `name`, `value` from 0 to 1, and whether it is `best`; `text` says a value. Rows that already
+ * exist stay, so that nothing moves while they change.
  */
 export function showBars(list, rows, text = percent) {
   if (list.children.length !== rows.length) {

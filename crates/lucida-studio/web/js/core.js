@@ -15,7 +15,7 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Says something to the person, for some seconds; with `undo`, a button beside it takes back what was done. */
+/** Says something to the person, for some seconds; with `undo`, a button next to it takes back what was done. */
 let quiet;
 export function say(text, undo = null) {
   const status = $('#status');
@@ -25,7 +25,7 @@ export function say(text, undo = null) {
   quiet = setTimeout(() => { status.textContent = ''; }, undo ? 15_000 : 8000);
 }
 
-/** Asks before something is removed for good; the answer is whether to go on. */
+/** Asks before something is removed for good; the answer is whether to continue. */
 export function sure(question, verb) {
   return new Promise((answer) => {
     const dialog = el('dialog', { class: 'sure', 'aria-labelledby': 'sure-question', onclose: () => { dialog.remove(); answer(dialog.returnValue === 'yes'); } },
@@ -94,7 +94,7 @@ export const isNumberBelow = (text, end) => /^\d+$/.test(text) && Number(text) <
 export const path = (parts, ...values) =>
   parts.reduce((whole, part, at) => whole + encodeURIComponent(values[at - 1]) + part);
 
-/** Runs something that may fail, and says so if it does. What was overtaken by something newer is no failure. */
+/** Runs something that may fail, and says so if it does. A request superseded by a newer one does not count as a failure. */
 export async function attempt(work) {
   try {
     return await work();
@@ -213,7 +213,7 @@ export function look(changes, { quietly = false } = {}) {
 /** Calls `changed()` when Back or Forward led to another address of this page; `view` is that of the address. */
 export function whenBack(changed) {
   addEventListener('popstate', () => {
-    // A way to a part of the page, such as its main content, is no other thing to look at.
+    // A link to a part of the page, such as its main content, does not change the view.
     if (location.search === shown) return;
     shown = location.search;
     readAddress();

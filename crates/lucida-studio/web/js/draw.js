@@ -4,7 +4,7 @@ import { $, ask, attempt, el, greatest, look, notFound, number, path, percent, p
 import { showBars } from './bars.js';
 import { ended, ending, follow, queuedNote } from './events.js';
 import { frame, knownModels } from './frame.js';
-import { bytes, drawMap, extent, filmColor, floats, signedColor } from './pixels.js';
+import { bytes, drawMap, extent, grayColor, floats, signedColor } from './pixels.js';
 
 /** The side of what is sent: small enough to be quick, large enough to be made 28 x 28 well. */
 const SENT = 140;
@@ -312,7 +312,7 @@ function drawUnits({ canvases: [canvas], strongest, names }, maps) {
   const context = canvas.getContext('2d');
   const most = Math.max(Math.abs(maps.low[0]), Math.abs(maps.high[0])) || 1;
   for (let at = 0; at < values.length; at += 1) {
-    context.fillStyle = maps.low[0] < 0 ? signedColor(values[at] / most) : filmColor(values[at] / most);
+    context.fillStyle = maps.low[0] < 0 ? signedColor(values[at] / most) : grayColor(values[at] / most);
     context.fillRect((at % across) * 10, Math.floor(at / across) * 10, 9, 9);
   }
   canvas.style.maxWidth = `${across * 14}px`;

@@ -67,7 +67,7 @@ async function predict() {
   watch(job.id);
 }
 
-/** The true class of an image of a data set, beside the prediction. */
+/** The true class of an image of a data set, next to the prediction. */
 function showTruth(predicted) {
   const truth = inputs.truth();
   $('#truth').hidden = truth === null;
@@ -82,7 +82,7 @@ function choose(which) {
 }
 $('#class').addEventListener('change', () => explainAnother($('#class').value));
 
-/** Another class: the maps of the one before would be taken for its own. */
+/** Another class: the maps of the previous one would be mistaken for its own. */
 function explainAnother(which) {
   choose(which);
   if (current === null) return;

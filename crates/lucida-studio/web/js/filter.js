@@ -44,7 +44,7 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   attempt(async () => {
     const answer = await ask(`${base}/deconv?${image}`);
     if (!current()) return;
-    projected.append(el('div', { class: 'pair' }, picture(answer.patch, 'Its receptive field in the image'), picture(answer.projection, 'The activation projected back to the pixels')),
+    projected.append(el('div', { class: 'pair' }, figure(answer.patch, 'Its receptive field in the image'), figure(answer.projection, 'The activation projected back to the pixels')),
       el('p', { class: 'fine' }, answer.activation > 0 ? 'Its strongest activation: the receptive field, and the activation projected back to the pixels.' : 'It is not active for this image.'));
   });
   if (!model.trained) {
@@ -70,7 +70,7 @@ export async function showFilter({ model, layer, channel, inputs, begin }) {
   });
 }
 
-function picture(address, alt) {
+function figure(address, alt) {
   return el('img', { class: 'pixels', src: address, alt });
 }
 

@@ -19,7 +19,7 @@ function remember(element) {
   last = { element, key: key(element), around, at: [...near.querySelectorAll(focusables)].indexOf(element) };
 }
 
-/** The element that was focused, made anew; or else one beside it. */
+/** The element that was focused, made anew; or else a neighbor of it. */
 function successor({ element, key: wanted, around, at }) {
   const same = element.id ? document.getElementById(element.id) : null;
   if (same && usable(same)) return same;

@@ -56,7 +56,7 @@ function showUntrained({ trained, fetch: weights }) {
     ...(weights ? [' To use its ImageNet weights, run ', el('code', {}, weights.command), ` in a terminal (a download of ${weights.size}), then reload this page.`] : []));
 }
 
-/** While the server is gone, what would ask it for something waits; reading and the navigation go on. */
+/** While the server is gone, what would ask it for something waits; reading and the navigation still work. */
 function waitWhileOffline() {
   const stop = (event) => {
     if (!isOffline() || event.key === 'Tab' || !event.target.closest('main') || !event.target.closest('button, input, select, textarea, label, form, canvas')) return;

@@ -76,7 +76,7 @@ function note(job) {
 function make(job) {
   // Sheets of many small images and images on the way are for the pages that show them; the result stands first.
   const isResult = (file) => file === job.result?.picture;
-  const pictures = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file) && !/^step-\d+\.png$/.test(file))
+  const images = job.files.filter((file) => file.endsWith('.png') && !['samples.png', 'cells.png'].includes(file) && !/^step-\d+\.png$/.test(file))
     .sort((a, b) => isResult(b) - isResult(a));
   const others = job.files.filter((file) => !file.endsWith('.png'));
   const track = el('div', { class: 'bar-track', role: 'progressbar', 'aria-label': job.title, 'aria-valuemin': 0, 'aria-valuemax': 100 }, el('span'));
@@ -85,7 +85,7 @@ function make(job) {
     el('div', { class: 'job-head' }, el('span', { class: 'job-state' }, WORDS[job.state]), el('h2', { class: 'quiet-title' }, job.title), el('span', { class: 'fine' }, `${job.kind} ${job.id}`)),
     el('p', { class: 'fine job-note' }, note(job)),
     job.state === 'running' ? track : null,
-    pictures.length && ended(job) ? el('div', { class: 'job-files' }, ...pictures.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${isResult(file) ? 'Result' : file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
+    images.length && ended(job) ? el('div', { class: 'job-files' }, ...images.map((file) => el('a', { href: path`/api/jobs/${job.id}/files/${file}`, 'aria-label': `${isResult(file) ? 'Result' : file} of ${job.title}` }, el('img', { class: 'pixels', src: path`/api/jobs/${job.id}/files/${file}`, alt: '', loading: 'lazy' })))) : null,
     el('div', { class: 'picker-actions' },
       el('a', { class: 'button', 'aria-label': `Open ${job.title}`, href: home(job) }, 'Open'),
       ...again(job),

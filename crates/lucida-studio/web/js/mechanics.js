@@ -3,7 +3,7 @@
 import { $, ask, attempt, count, el, isNumberBelow, look, notFound, number, numberField, parsed, path, percent, post, stored, turns, view } from './core.js';
 import { frame } from './frame.js';
 import { picker } from './picker.js';
-import { drawFloats, drawSigned, filmColor, signedColor, signedIsDark } from './pixels.js';
+import { drawFloats, drawSigned, grayColor, signedColor, signedIsDark } from './pixels.js';
 import { steps } from './steps.js';
 
 let model = null;
@@ -209,7 +209,7 @@ function grid(kind) {
   }
   const [symbol, title, values] = of[kind];
   const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1;
-  const film = kind === 'patch' && values.every((value) => value >= 0);
+  const gray = kind === 'patch' && values.every((value) => value >= 0);
   const follows = kind.endsWith('Gradient');
   const table = el('div', { class: 'numbers', role: 'group', 'aria-label': `${title}, ${rows} by ${columns}` });
   const texts = values.map((value) => (kind === 'kernel' ? String(Number(value.toPrecision(3))) : number(value, 2)));
@@ -217,7 +217,7 @@ function grid(kind) {
   table.dataset.digits = Math.max(...texts.map((text) => text.length));
   values.forEach((value, at) => {
     const [row, column] = [Math.floor(at / columns), at % columns];
-    const dark = film ? value / most < 0.5 : signedIsDark(value / most);
+    const dark = gray ? value / most < 0.5 : signedIsDark(value / most);
     const name = `${title}, row ${row}, column ${column}`;
     const chosen = follows && row === question.place[0] && column === question.place[1];
     const key = `${row},${column},${question.channel}`;
@@ -227,7 +227,7 @@ function grid(kind) {
     } else if (follows) {
       cell = el('button', { class: 'cell', 'aria-label': `${name}: ${texts[at]}`, 'aria-pressed': String(chosen), 'data-key': name, onclick: () => { question.place = [row, column]; compute(); } }, texts[at]);
     } else cell = el('span', { class: 'cell' }, texts[at]);
-    cell.style.background = film ? filmColor(value / most) : signedColor(value / most);
+    cell.style.background = gray ? grayColor(value / most) : signedColor(value / most);
     cell.style.color = dark ? '#fff' : '#1d1c1a';
     table.append(cell);
   });

@@ -5,7 +5,7 @@ import { showBars } from './bars.js';
 import { frame } from './frame.js';
 import { graph } from './graph.js';
 import { picker } from './picker.js';
-import { bytes, drawColor, drawMap, drawSigned, extent, filmColor, floats, signedColor, signedIsDark } from './pixels.js';
+import { bytes, drawColor, drawMap, drawSigned, extent, grayColor, floats, signedColor, signedIsDark } from './pixels.js';
 import { showFilter } from './filter.js';
 
 const STEP = 64;
@@ -204,7 +204,7 @@ function units(values) {
   const signed = values.some((value) => value < 0);
   return el('div', { class: 'units', role: 'group', 'aria-label': 'Units' }, ...values.map((value, unit) => {
     const square = el('button', { class: 'unit', 'data-channel': unit, 'aria-pressed': String(String(unit) === String(view.channel)), 'aria-label': `${nameOf(unit)}: ${number(value)}`, title: `${nameOf(unit)}: ${number(value)}`, onclick: () => openFilter(unit) }, String(unit));
-    square.style.background = signed ? signedColor(value / most) : filmColor(value / most);
+    square.style.background = signed ? signedColor(value / most) : grayColor(value / most);
     square.style.color = (signed ? signedIsDark(value / most) : value / most < 0.5) ? '#fff' : '#1d1c1a';
     return square;
   }));

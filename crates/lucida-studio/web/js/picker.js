@@ -21,7 +21,7 @@ export const isUpload = (id) => id?.startsWith('up-') === true;
 /** The images that were uploaded before. */
 export const uploads = async () => ((await attempt(() => ask('/api/images'))) ?? []).map(({ id }) => ({ id, title: 'your image' }));
 
-/** Puts the picker into `place`; `changed()` is called when another picture is chosen, or the model sees it differently. */
+/** Puts the picker into `place`; `changed()` is called when another image is chosen, or the model sees it differently. */
 export function picker(place, changed) {
   const image = el('img', { alt: 'The image as the network gets it' });
   const field = el('div', { class: 'field', hidden: true });
@@ -49,9 +49,9 @@ export function picker(place, changed) {
     take(event.dataTransfer.files[0]);
   });
 
-  async function take(picture) {
-    if (!picture) return;
-    const kept = await attempt(() => upload(picture));
+  async function take(chosen) {
+    if (!chosen) return;
+    const kept = await attempt(() => upload(chosen));
     file.value = '';
     if (!kept) return;
     own = [{ id: kept.id, title: 'your image' }, ...own.filter(({ id }) => id !== kept.id)];
@@ -121,7 +121,7 @@ export function picker(place, changed) {
     caption();
   }
 
-  /** Outlines a part of the picture: top, left, height, width in pixels. */
+  /** Outlines a part of the image: top, left, height, width in pixels. */
   function mark(part) {
     field.hidden = !part;
     if (!part) return;

@@ -12,15 +12,15 @@ export function floats(text) {
 
 const mix = (a, b, part) => a.map((value, at) => Math.round(value + (b[at] - value) * part));
 
-// From the black of a film to the white of paper.
-const FILM = Array.from({ length: 256 }, (_, at) => mix([18, 15, 12], [255, 250, 240], at / 255));
+// From near black to near white, both slightly warm.
+const GRAYS = Array.from({ length: 256 }, (_, at) => mix([18, 15, 12], [255, 250, 240], at / 255));
 
 // Blue is negative, red positive.
 const [BLUE, MIDDLE, RED] = [[31, 95, 158], [246, 243, 236], [186, 53, 25]];
 const SIGNED = Array.from({ length: 256 }, (_, at) =>
   at < 128 ? mix(BLUE, MIDDLE, at / 127.5) : mix(MIDDLE, RED, (at - 127.5) / 127.5));
 
-export const filmColor = (part) => `rgb(${FILM[level(part)].join(' ')})`;
+export const grayColor = (part) => `rgb(${GRAYS[level(part)].join(' ')})`;
 export const signedColor = (part) => `rgb(${SIGNED[level((part + 1) / 2)].join(' ')})`;
 /** Whether ink on this color is to be light. */
 export const signedIsDark = (part) => Math.abs(part) > 0.62;
@@ -30,7 +30,7 @@ function level(part) {
 }
 
 /** Draws `width` x `height` colors, one for each value of 0 to 255. */
-function paint(canvas, width, height, table, value) {
+function fill(canvas, width, height, table, value) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   const context = canvas.getContext('2d');
@@ -47,13 +47,13 @@ export function drawMap(canvas, maps, data, at, range = null) {
   const size = maps.width * maps.height;
   const from = at * size;
   if (range === null) {
-    paint(canvas, maps.width, maps.height, FILM, (pixel) => data[from + pixel]);
+    fill(canvas, maps.width, maps.height, GRAYS, (pixel) => data[from + pixel]);
     return;
   }
   const [low, high] = range;
   const span = high > low ? high - low : 1;
   const step = (maps.high[at] - maps.low[at]) / 255;
-  paint(canvas, maps.width, maps.height, FILM, (pixel) => level((maps.low[at] + step * data[from + pixel] - low) / span));
+  fill(canvas, maps.width, maps.height, GRAYS, (pixel) => level((maps.low[at] + step * data[from + pixel] - low) / span));
 }
 
 /** The extent of all maps: of activations that are never negative, from zero. */
@@ -69,13 +69,13 @@ export function drawFloats(canvas, values, width, height) {
     if (value > high) high = value;
   }
   const span = high > low ? high - low : 1;
-  paint(canvas, width, height, FILM, (at) => level((values[at] - low) / span));
+  fill(canvas, width, height, GRAYS, (at) => level((values[at] - low) / span));
 }
 
 /** Draws floats from blue by white to red, zero white; `most` is the deepest color. */
 export function drawSigned(canvas, values, width, height, most = null) {
   const limit = most ?? (values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1);
-  paint(canvas, width, height, SIGNED, (at) => level((values[at] / limit + 1) / 2));
+  fill(canvas, width, height, SIGNED, (at) => level((values[at] / limit + 1) / 2));
 }
 
 /** Draws a kernel over three channels in color. */

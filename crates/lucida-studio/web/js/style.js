@@ -197,26 +197,26 @@ for (const kind of ['pointerdown', 'pointermove']) {
 
 // Earlier results.
 
-const paintings = new Map();
+const transfers = new Map();
 listen(async (event) => {
   if (event.type === 'again') {
-    paintings.clear();
-    ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => paintings.set(job.id, job));
-    if (current === null && view.result !== undefined && !paintings.has(view.result)) notFound('result', `There is no result “${view.result}”; ${paintings.size > 0 ? 'the newest one' : 'none'} is shown.`);
-    const running = [...paintings.values()].find((job) => !ended(job));
-    if (current === null && paintings.has(view.result)) show(view.result, { quietly: true });
+    transfers.clear();
+    ((await attempt(() => ask('/api/jobs'))) ?? []).filter(({ kind }) => kind === 'style').forEach((job) => transfers.set(job.id, job));
+    if (current === null && view.result !== undefined && !transfers.has(view.result)) notFound('result', `There is no result “${view.result}”; ${transfers.size > 0 ? 'the newest one' : 'none'} is shown.`);
+    const running = [...transfers.values()].find((job) => !ended(job));
+    if (current === null && transfers.has(view.result)) show(view.result, { quietly: true });
     else if (current === null && running) show(running.id, { quietly: true });
-    else if (current === null && paintings.size > 0) show(paintings.keys().next().value, { quietly: true });
-  } else if (event.type === 'job' && event.job.kind === 'style') paintings.set(event.job.id, event.job);
-  else if (event.type === 'removed') paintings.delete(event.id);
-  const done = [...paintings.values()].filter((job) => job.files.includes('painting.png')).sort((a, b) => b.created - a.created);
+    else if (current === null && transfers.size > 0) show(transfers.keys().next().value, { quietly: true });
+  } else if (event.type === 'job' && event.job.kind === 'style') transfers.set(event.job.id, event.job);
+  else if (event.type === 'removed') transfers.delete(event.id);
+  const done = [...transfers.values()].filter((job) => job.files.includes('painting.png')).sort((a, b) => b.created - a.created);
   const state = done.map(({ id }) => id).join();
   if ($('#gallery').dataset.state === state) return;
   $('#gallery').dataset.state = state;
   $('#gallery').replaceChildren(...(done.length ? done.map((job) => el('button', { 'aria-label': `Result ${job.id}`, onclick: () => show(job.id) }, el('img', { src: path`/api/jobs/${job.id}/files/painting.png`, alt: '', loading: 'lazy' }))) : [el('p', { class: 'fine' }, 'There are none yet.')]));
 });
 
-whenBack(() => { if (paintings.has(view.result)) show(view.result, { quietly: true }); });
+whenBack(() => { if (transfers.has(view.result)) show(view.result, { quietly: true }); });
 showImages();
 showTrays();
 divide();

@@ -6,7 +6,7 @@ import { ended, ending, follow, listen, queuedNote } from './events.js';
 import { frame } from './frame.js';
 
 const COLORS = ['run-1', 'run-2', 'run-3', 'run-4', 'run-5', 'run-6'];
-/** More classes than this are no matrix that anybody could read: the most frequent confusions are listed instead. */
+/** A matrix of more classes than this is unreadable: the most frequent confusions are listed instead. */
 const MATRIX = 40;
 const CONFUSIONS = 30;
 /** A class name of more characters stands upright above its column of the confusion matrix, and widens those of images. */
@@ -130,7 +130,7 @@ function draw() {
   const shown = [...runs.values()].filter((run) => run.shown);
   const lines = (own, tried) => shown.flatMap((run) => {
     const epochs = run.news.filter(({ type }) => type === 'epoch');
-    // A run that was killed and went on has told some steps twice: the later ones count.
+    // A run that was killed and resumed has reported some steps twice: the later ones count.
     const batches = [...new Map(run.news.filter(({ type }) => type === 'batch').map((batch) => [batch.at, batch])).values()].sort((a, b) => a.at - b.at);
     return [
       { name: `${run.job.title}, training`, color: run.color, thin: true, points: batches.map((batch) => [batch.at, batch[own]]) },

@@ -31,7 +31,7 @@ pub(super) fn listing(address: &str, fetch: &Fetch<'_>) -> Result<Listing> {
         let url = question(address, Some(&token));
         page = self::page(&fetch(&url)?).ok_or_else(|| Error::Network {
             url,
-            problem: "the rest of the bucket's list is no ListBucketResult".to_owned(),
+            problem: "the rest of the bucket's list is not a ListBucketResult".to_owned(),
         })?;
     }
     Err(Error::Network { url: address.to_owned(), problem: "the bucket's list has no end".to_owned() })

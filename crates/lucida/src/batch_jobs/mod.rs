@@ -56,7 +56,7 @@ impl WorkQueue for SingleProcess {
 /// What a question finds about an image: the entries of its result.
 pub type Answer = Map<String, Value>;
 
-/// What is asked about each image. It may write files of its own beside the result, see [`Place::file`].
+/// What is asked about each image. It may write files of its own next to the result, see [`Place::file`].
 pub type Question<'a> = dyn FnMut(&Image, &Place) -> Result<Answer> + 'a;
 
 /// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! job.json                        what the job is: another one cannot be mixed with it
-//! items/3f/cat.jpg-3fa0....json   what was found about cats/cat.jpg, with what else was made beside it
+//! items/3f/cat.jpg-3fa0....json   what was found about cats/cat.jpg, with what else was made next to it
 //! failed/7c/dog.jpg-7c11....json  why dogs/dog.jpg failed
 //! results.jsonl                   all results, in the order of the list, once the job is through
 //! failures.csv                    all failures
@@ -59,7 +59,7 @@ impl Results {
         if path.exists() {
             let bytes = files::read_limited(&path, RESULT)?;
             let found: Value = serde_json::from_slice(&bytes)
-                .map_err(|problem| Error::file(&path, format!("is no description of a job: {problem}")))?;
+                .map_err(|problem| Error::file(&path, format!("is not a job description: {problem}")))?;
             if found != *job {
                 return Err(Error::argument(format!(
                     "{} has the results of another job, {found}: give another folder with --out",

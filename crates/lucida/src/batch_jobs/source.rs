@@ -11,7 +11,7 @@ use crate::{Error, Result, files};
 /// Bytes of a list.
 const LIST: u64 = 4 << 30;
 /// Bytes of an image from a server.
-const PICTURE: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 /// How files of images end.
 const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
 
@@ -82,7 +82,7 @@ impl Source {
             _ => None,
         };
         if let Some(address) = address {
-            return Image::decode(&hub::fetch(&address, PICTURE)?, Path::new(&address), &Limits::default());
+            return Image::decode(&hub::fetch(&address, MAX_BYTES)?, Path::new(&address), &Limits::default());
         }
         let base = match self {
             Self::Folder(root) => root,
@@ -98,7 +98,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn text(bytes: Vec<u8>, name: &Path) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::file(name, "is no list: a text in UTF-8 is expected"))
+    String::from_utf8(bytes).map_err(|_| Error::file(name, "is not a list: UTF-8 text is expected"))
 }
 
 /// The items of a list: one on each line, without empty lines and those that start with `#`.
@@ -111,7 +111,7 @@ fn walk(folder: &Path, prefix: &str, items: &mut Vec<String>) -> Result<()> {
     let failed = |source| Error::io(folder, "read", source);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A name that is no text cannot stand in a result.
+        // A name that is not valid UTF-8 cannot stand in a result.
         let Ok(name) = entry.file_name().into_string() else { continue };
         if name.starts_with('.') {
             continue;

@@ -19,7 +19,7 @@ use crate::{Error, Result, files, guard};
 /// What the decoders may allocate for a pixel: four channels of 16 bits, twice.
 const BYTES_PER_PIXEL: u64 = 16;
 
-/// What they may allocate besides, for tables and metadata.
+/// What they may allocate in addition, for tables and metadata.
 const BYTES_BESIDES: u64 = 16 << 20;
 
 /// An image, its opacity in gray and its ICC profile, where it has them.
@@ -78,7 +78,7 @@ impl Image {
         if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
             return Err(Error::file(name, "is a JPEG image cut short: its end marker is missing"));
         }
-        // Unreadable metadata are no reason to refuse the image.
+        // Unreadable metadata does not make an image invalid.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let profile = match format {
             // Under limits this decoder allows a profile no more than a part of the pixels, too little for small images;
@@ -183,7 +183,7 @@ fn explain(error: ImageError, format: ImageFormat, name: &Path, limits: &Limits)
     }
 }
 
-/// Whether a JPEG file goes on to its end marker. The decoder fills what is missing with gray and does not say so.
+/// Whether a JPEG file reaches its end marker. The decoder fills what is missing with gray and does not say so.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     const END: u8 = 0xd9;
     let mut rest = &bytes[2.min(bytes.len())..];
@@ -269,7 +269,7 @@ fn over_white<T: Copy>(samples: &[T], stride: u8, unit: impl Fn(T) -> f32) -> Ve
     bytes
 }
 
-/// 0 to 1 as 0 to 255; what lies outside is clipped, and what is no number is black.
+/// 0 to 1 as 0 to 255; values outside are clipped, and NaN is black.
 fn byte(value: f32) -> u8 {
     (value * 255.0).round() as u8
 }

@@ -3,7 +3,7 @@
 //! As the authors of MNIST describe their own making of it: the digit fits in a box of 20x20 pixels, its proportions
 //! kept, with gray levels from antialiasing, and lies in an image of 28x28 so that its center of mass is in the
 //! middle; white ink on black. A network that was trained on such images knows no others: without this step a digit
-//! drawn black on white, or small in a corner, is taken for anything.
+//! drawn black on white, or small in a corner, can be assigned to any class.
 
 mod ink;
 

@@ -27,7 +27,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// The kind that a file's name means, for so many bits a channel; PNG for standard output and other streams.
+    /// The format that a file's name means, for `bits` bits per channel; PNG for standard output and other streams.
     ///
     /// # Errors
     /// [`Error::Argument`] when it is none, or cannot hold as many bits.

@@ -8,7 +8,7 @@ pub fn free_memory() -> u64 {
     free().unwrap_or(UNKNOWN)
 }
 
-/// A quarter of the memory that is free, in bytes: what images may be kept in unless told otherwise.
+/// A quarter of the memory that is free, in bytes: the default limit for images kept in memory.
 pub fn memory_to_keep() -> u64 {
     free_memory() / 4
 }

@@ -253,7 +253,7 @@ impl Preprocessing {
             for channel in 0..channels {
                 let channel = if self.color == ColorMode::Bgr { 2 - channel } else { channel };
                 let value = (values[channel] * self.std[channel] + self.mean[channel]) * self.divisor;
-                // A cast clips, and takes what is no number for 0.
+                // A cast clips, and turns NaN into 0.
                 pixels.push(value.round() as u8);
             }
         }

@@ -21,7 +21,7 @@ pub(crate) enum Purpose {
     Mix = 5,
     /// The directions that the main ones are sought from.
     Embed = 6,
-    /// What is painted over, and where tiles are cut.
+    /// The initial noise of a style transfer, and where tiles are cut.
     Canvas = 21,
     /// The noise of SmoothGrad.
     Noise = 11,

@@ -1,4 +1,4 @@
-//! What the layers of a network make of an image.
+//! The activations of a network's layers for an image.
 
 use crate::nn::{Layer, Network, Plan, Shape};
 use crate::{Cpu, Error, Result};
@@ -90,9 +90,9 @@ impl MapStatus {
     }
 }
 
-/// A map as 8-bit levels as F. Chollet's "Deep learning with Python" (2017, section 5.4.1) shows it: less its mean, over
-/// its deviation, times 64, plus 128, cut off at 0 and 255, the fraction dropped. A map without a deviation is 128
-/// everywhere. What is no finite number does not count for mean and deviation, and becomes 0.
+/// A map as 8-bit levels as F. Chollet's "Deep learning with Python" (2017, section 5.4.1) shows it: less its mean,
+/// over its deviation, times 64, plus 128, cut off at 0 and 255, the fraction dropped. A map without a deviation is 128
+/// everywhere. Values that are not finite do not count for mean and deviation, and become 0.
 pub fn chollet_normalization(map: &[f32]) -> Vec<u8> {
     let finite = || map.iter().copied().filter(|value| value.is_finite()).map(f64::from);
     let count = finite().count().max(1) as f64;

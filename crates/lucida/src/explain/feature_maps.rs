@@ -38,7 +38,7 @@ pub struct MapStyle {
     pub scale: MapScale,
     /// Which colors.
     pub colormap: Colormap,
-    /// The first so many channels; all when there is none.
+    /// Number of channels from the first on; `None` for all.
     pub channels: Option<usize>,
 }
 

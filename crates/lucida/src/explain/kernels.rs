@@ -20,9 +20,9 @@ pub struct KernelStyle {
     pub colormap: Colormap,
     /// Whether equal colors are equal values in all kernels of the layer, or each kernel uses all colors.
     pub scope: Scope,
-    /// The first so many filters; all when there is none.
+    /// Number of filters from the first on; `None` for all.
     pub filters: Option<usize>,
-    /// The first so many input channels; all when there is none.
+    /// Number of input channels from the first on; `None` for all.
     pub channels: Option<usize>,
 }
 

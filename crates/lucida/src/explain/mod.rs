@@ -1,4 +1,4 @@
-//! Taking networks apart: one file for each question.
+//! Interpretability: one file per method.
 //!
 //! All of it works on any network that the tool can load, and takes images as the network takes them: prepared by the
 //! model's own [`Preprocessing`](crate::data::Preprocessing), in batches of (batch, height, width, channels).

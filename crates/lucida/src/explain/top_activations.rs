@@ -1,4 +1,4 @@
-//! Which images of a set excite each filter of a layer most.
+//! The images of a set with the highest activations of each filter of a layer.
 //!
 //! The set is streamed through one plan in batches, and of each filter only the best few are kept: memory does not grow
 //! with the set.
@@ -55,7 +55,7 @@ pub struct TopActivationQuery<'a> {
     pub cpu: Cpu,
 }
 
-/// Finds the images of a set that excite the filters of a layer most, in batches: [`Unit::Images`].
+/// Finds the images of a set with the highest activations of each filter of a layer, in batches: [`Unit::Images`].
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the

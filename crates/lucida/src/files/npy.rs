@@ -40,7 +40,7 @@ pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
 fn head(shape: &[usize], len: usize) -> Result<Vec<u8>> {
     let expected = shape.iter().try_fold(1_usize, |len, &size| len.checked_mul(size));
     if expected != Some(len) {
-        return Err(Error::argument(format!("{len} values are no array of shape {shape:?}")));
+        return Err(Error::argument(format!("{len} values are not an array of shape {shape:?}")));
     }
     // Python's tuple of one element has a comma.
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();

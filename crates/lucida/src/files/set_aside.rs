@@ -115,8 +115,8 @@ impl Place {
     }
 }
 
-/// Where the files of these names are really written: in the folder, in folders within it, and behind symbolic links. Those
-/// that are no files, and those in folders that do not exist, are left out.
+/// Where the files of these names are really written: in the folder, in folders within it, and behind symbolic links.
+/// Those that are not files, and those in folders that do not exist, are left out.
 ///
 /// # Errors
 /// [`Error::Io`] when links go round in circles.

@@ -1,4 +1,4 @@
-//! How a pass backward goes through rectifiers.
+//! How a backward pass goes through rectifiers.
 //!
 //! The three ways of Springenberg et al. (2015, "Striving for simplicity", figure 1) differ at the ReLU alone, with `y` its
 //! output and `dy` what comes from above:
@@ -9,10 +9,11 @@
 //! guided backprop   dx = dy   where y > 0 and dy > 0, else 0
 //! ```
 //!
-//! Layer-wise relevance propagation with the epsilon rule is a gradient too: with `R = x dx` as the relevance of a value,
-//! `R_i = sum over j of x_i w_ij R_j / (z_j + eps sign z_j)` is the gradient with each derivative `f'(z)` replaced by
-//! `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1). A sigmoid is 1/2 where its sum is nothing: that half is no
-//! term's doing and keeps its relevance, as a bias does; the rest, `f(z) - 1/2`, is handed on.
+//! Layer-wise relevance propagation with the epsilon rule is a gradient too: with `R = x dx` as the relevance of a
+//! value, `R_i = sum over j of x_i w_ij R_j / (z_j + eps sign z_j)` is the gradient with each derivative `f'(z)`
+//! replaced by `f(z) / (z + eps sign z)` (Ancona et al., 2018, proposition 1). A sigmoid is 1/2 where its sum is
+//! nothing: that half belongs to no term and keeps its relevance, as a bias does; the rest, `f(z) - 1/2`, is handed
+//! on.
 
 /// What takes the place of the derivative of a rectifier in the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -46,7 +47,7 @@ impl BackwardRule {
     }
 }
 
-/// Replaces each gradient by what the rule makes of the output and the gradient.
+/// Replaces each gradient by the rule's function of the output and the gradient.
 pub(super) fn map_gradient(output: &[f32], gradient: &mut [f32], rule: impl Fn(f32, f32) -> f32) {
     for (dy, &y) in gradient.iter_mut().zip(output) {
         *dy = rule(y, *dy);

@@ -4,7 +4,7 @@
 //! - [`layers`]: one file for each kind of layer, with its mechanics whole: configuration, shape rule, forward, backward
 //!   to the input, backward to the weights.
 //! - [`Plan`]: a network prepared to run: for one batch size, the outputs and the gradients that are wanted.
-//! - [`Loss`], [`Optimizer`], [`Schedule`], [`Initializer`]: what training needs besides.
+//! - [`Loss`], [`Optimizer`], [`Schedule`], [`Initializer`]: what else training needs.
 //!
 //! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
 //! channel, filter).

@@ -22,7 +22,7 @@ pub use sequential::Sequential;
 /// Networks of at most this many layers are listed where a layer is asked for that they do not have.
 const LISTED: usize = 20;
 
-/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is taken for damaged.
+/// Weights a network may have: 2^31 of them are 8 GiB. A file that declares more is treated as damaged.
 const MAX_PARAMETERS: usize = 1 << 31;
 
 /// A layer in its network.
@@ -177,8 +177,8 @@ impl Network {
         Err(Error::argument(format!("network {} has no layer {name:?}{hint}{layers}", self.name)))
     }
 
-    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the names
-    /// that the list can go on with, the longest is meant.
+    /// The indices of the layers of a list whose names are joined by commas. A name may have commas itself: of the
+    /// names that can come next in the list, the longest is meant.
     ///
     /// # Errors
     /// [`Error::Argument`] as [`find`](Self::find).

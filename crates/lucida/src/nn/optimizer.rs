@@ -230,7 +230,7 @@ mod tests {
     }
 
     const GRADIENTS: [f32; 4] = [0.5, -1.0, 2.0, 0.25];
-    /// What Keras 3.15 makes of a weight of 1 with these gradients: printed by `tests/keras/optimizers.py`.
+    /// How Keras 3.15 updates a weight of 1 with these gradients: printed by `tests/keras/optimizers.py`.
     const EXPECTED: [f32; 6] = [0.825, 0.694_05, 0.549_645, 0.965_285_66, 0.985_416_65, 0.981_449_54];
 
     #[test]

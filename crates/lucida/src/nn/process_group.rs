@@ -14,8 +14,8 @@ pub trait ProcessGroup {
     /// Replaces the values by their sums over all members: the same bits for all of them.
     fn sum(&self, values: &mut [f64]);
 
-    /// Sums buckets of values over all members while `work` goes on. It hands them over, in the order of `sums`, all of them and
-    /// as long as these; the sums are there when this returns, the same bits for all members.
+    /// Sums buckets of values over all members while `work` runs. It hands them over, in the order of `sums`, all of
+    /// them and as long as these; the sums are there when this returns, the same bits for all members.
     fn sum_behind(&self, sums: &mut [Vec<f32>], work: &mut dyn FnMut(&mut BucketSink<'_>));
 }
 

@@ -57,7 +57,7 @@ pub fn thousands(count: usize) -> String {
     groups.join(",")
 }
 
-/// The size of so many 32-bit floats.
+/// The size of `count` 32-bit floats.
 fn size(count: usize) -> String {
     let mut size = count as f64 * 4.0;
     for unit in ["B", "KB", "MB"] {

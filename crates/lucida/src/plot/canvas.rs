@@ -122,7 +122,7 @@ impl Canvas {
         if xs.is_empty() || ys.is_empty() {
             return;
         }
-        // The segments overlap at the corners: the coverage is gathered first, so that no pixel is painted twice.
+        // The segments overlap at the corners: the coverage is gathered first, so that no pixel is blended twice.
         let mut coverage = vec![0.0_f32; xs.len() * ys.len()];
         for pair in points.windows(2) {
             let (columns, rows) = self.pixels(pair[0], pair[1], reach);

@@ -61,7 +61,7 @@ impl Chart {
         Self { note: note.into(), ..self }
     }
 
-    /// Adds a line through points in the order of their level coordinate; those that are no numbers are left out.
+    /// Adds a line through points in the order of their level coordinate; NaN is left out.
     pub fn line(self, name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
         self.add(Series { name: name.into(), points, dots: false, labels: Vec::new() })
     }

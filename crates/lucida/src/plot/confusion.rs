@@ -1,4 +1,4 @@
-//! The confusion matrix: what was taken for what.
+//! The confusion matrix.
 
 use super::canvas::Anchor;
 use super::figure::{Paint, Style};
@@ -12,7 +12,7 @@ const MAX_CLASSES: usize = 1000;
 /// A confusion matrix to draw: rows are the true classes, columns the predicted ones.
 ///
 /// A correct cell is blue by its share of its row. A mistake is orange by the square root of its share, since one
-/// digit in a thousand that is taken for another is what one looks for, and would be white otherwise. Beside each row
+/// misclassified digit in a thousand is what one looks for, and would be white otherwise. Next to each row
 /// stands its recall, under each column its precision.
 #[derive(Debug, Clone)]
 pub struct Confusion {

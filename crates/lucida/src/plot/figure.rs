@@ -1,4 +1,4 @@
-//! A line drawing, to be written as SVG or painted as an image.
+//! A line drawing, to be written as SVG or rasterized.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(super) enum Paint {
     Rule,
     /// What is empty.
     Faint,
-    /// The line of a series: colors from the set of Okabe and Ito, which color-blind readers can tell apart.
+    /// The line of a series: colors from the set of Okabe and Ito, which color-blind readers can distinguish.
     Series(usize),
     /// A color that means a value and is the same everywhere.
     Fixed(Rgb),

@@ -26,7 +26,7 @@ impl Cell {
         Self { image, caption: String::new(), flagged: false }
     }
 
-    /// Text under the image; `\n` begins another line, and a line that is too wide goes on in the next one.
+    /// Text under the image; `\n` begins another line, and a line that is too wide wraps.
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = caption.into();
         self

@@ -131,8 +131,8 @@ impl<'a> HeatOverlay<'a> {
         let (down, across) = (taps(height, self.zoom, self.smooth), taps(width, self.zoom, self.smooth));
         let mut pixels = Vec::with_capacity(wide * high * 3);
         for (y, &(top, bottom, below)) in down.iter().enumerate() {
-            for (x, &(left, right, beside)) in across.iter().enumerate() {
-                let line = |row: usize| mix(strengths[row * width + left], strengths[row * width + right], beside);
+            for (x, &(left, right, part)) in across.iter().enumerate() {
+                let line = |row: usize| mix(strengths[row * width + left], strengths[row * width + right], part);
                 let value = mix(line(top), line(bottom), below);
                 let gray = grays[y / self.zoom * width + x / self.zoom];
                 pixels.extend(self.color(value, gray));

@@ -17,7 +17,7 @@ const PADDING: f64 = 40.0;
 const TITLE: f32 = 20.0;
 const LABEL: f32 = 15.0;
 const RADIUS: f64 = 3.0;
-/// Classes that the legend names; more cannot be told apart by their colors.
+/// Classes that the legend names; the colors of more cannot be distinguished.
 const NAMED: usize = 24;
 /// The sides that a small image may have.
 const THUMBNAIL: std::ops::RangeInclusive<f64> = 16.0..=64.0;

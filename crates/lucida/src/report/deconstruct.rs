@@ -1,7 +1,7 @@
-//! The network of the demonstration taken apart, and beside it one that knows photos.
+//! Interpretability of the demonstration's network, and of one trained on photos.
 
 use super::DemoResult;
-use super::painting::{self, Painting};
+use super::stylized::{self, StylizedCat};
 use crate::data::{Dataset, Image, Limits, Preprocessing};
 use crate::explain::maximize::{Fourier, Maximized, Method, Objective, Target, maximize};
 use crate::explain::{
@@ -43,9 +43,9 @@ pub struct Depth {
     pub photo_steps: usize,
     /// Height of the photo in pixels.
     pub photo_height: usize,
-    /// Longer side of the painting in pixels.
+    /// Longer side of the stylized image in pixels.
     pub painting_size: usize,
-    /// Steps in each size of the painting.
+    /// Steps in each size of the stylized image.
     pub painting_steps: usize,
 }
 
@@ -63,7 +63,7 @@ impl Default for Depth {
     }
 }
 
-/// The images of a network taken apart.
+/// The images that explain a network.
 #[derive(Debug)]
 pub(super) struct Deconstruction {
     classes: Vec<(Maximized, String, f32)>,
@@ -72,10 +72,10 @@ pub(super) struct Deconstruction {
     explanations: Vec<(String, Image)>,
     figure: Image,
     photo: Photo,
-    painting: Painting,
+    stylized: StylizedCat,
 }
 
-/// What VGG16 makes of the cat.
+/// VGG16 on the photo of the cat.
 #[derive(Debug)]
 struct Photo {
     maps: Image,
@@ -92,7 +92,7 @@ impl Deconstruction {
         "deconv.png",
         "cat-activations.png",
         "cat-deconv.png",
-        painting::FILE,
+        stylized::FILE,
     ];
 
     pub(super) fn of(result: &DemoResult, depth: &Depth) -> Result<Self> {
@@ -104,7 +104,7 @@ impl Deconstruction {
             explanations: explanations(result, cpu)?,
             figure: figure(result, cpu)?,
             photo: Photo::new(depth, cpu)?,
-            painting: Painting::new(depth, result.config.seed, cpu)?,
+            stylized: StylizedCat::new(depth, result.config.seed, cpu)?,
         })
     }
 
@@ -131,15 +131,15 @@ impl Deconstruction {
             self.figure.clone(),
             self.photo.maps.clone(),
             self.photo.projections.clone(),
-            self.painting.image.clone(),
+            self.stylized.image.clone(),
         ];
         Ok(Self::FILES.into_iter().zip(images).collect())
     }
 
     pub(super) fn dreams(&self) -> Result<Content> {
         let intro = "No digit was used for these images: each began as almost nothing and was changed, step by step, \
-                     until the network was as sure of its class as can be. They show what it has taken for the nature of \
-                     a digit.";
+                     until the network was as sure of its class as can be. They show which patterns it associates \
+                     with each digit.";
         let gallery = self.classes.iter().fold(Gallery::new(3), |gallery, (found, class, probability)| {
             gallery.item(found.image.clone(), format!("{class}\n{}", percent(*probability)), false)
         });
@@ -147,7 +147,7 @@ impl Deconstruction {
     }
 
     pub(super) fn filters(&self) -> Result<Content> {
-        let intro = "The same for single filters: the image that each answers most strongly. From layer to layer they \
+        let intro = "The same for single filters: the input that maximizes each activation. From layer to layer they \
                      grow from edges through parallel strokes to curves and crossings. The number is the mean of its map.";
         let mut content = Content::new().paragraph(intro);
         for (layer, found) in &self.filters {
@@ -178,14 +178,14 @@ impl Deconstruction {
     }
 
     pub(super) fn figure(&self) -> Result<Content> {
-        let intro = "For some filters of the last convolution, the nine held-out digits that excite them most, cut to what \
-                     the filter sees, and beside them what of it excited the filter: its answer sent back through the \
-                     network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
+        let intro = "For some filters of the last convolution, the nine held-out digits with the highest activations, \
+                     cropped to the receptive field, and next to them what activated the filter: the activation \
+                     projected back through the network to the pixels (the deconvnet of Zeiler and Fergus, 2014).";
         Content::new().paragraph(intro).image(&self.figure, 1, "Projections of filters and the parts of digits", "")
     }
 
-    pub(super) fn painting(&self) -> Result<Content> {
-        self.painting.section()
+    pub(super) fn stylized(&self) -> Result<Content> {
+        self.stylized.section()
     }
 
     pub(super) fn photo(&self) -> Result<Content> {
@@ -198,11 +198,11 @@ impl Deconstruction {
         Content::new()
             .paragraph(intro)
             .image(&self.photo.maps, 1, "Feature maps of a cat in three layers of VGG16", "")?
-            .heading("What excites its filters in the photo")
-            .paragraph("The nine filters of block3_conv3 that answer the cat most, and what in it they answer to.")
-            .image(&self.photo.projections, 1, "Projections of nine filters beside the parts of the photo", "")?
-            .heading("What they would like to see")
-            .paragraph("Images made for the filters of block3_conv1 that the cat excites most.")
+            .heading("What activates its filters in the photo")
+            .paragraph("The nine filters of block3_conv3 with the highest activations, and what activates them.")
+            .image(&self.photo.projections, 1, "Projections of nine filters next to the parts of the photo", "")?
+            .heading("Maximizing inputs")
+            .paragraph("Inputs that maximize the filters of block3_conv1 with the highest activations for the cat.")
             .gallery(&gallery)
     }
 }
@@ -275,7 +275,7 @@ fn explanations(result: &DemoResult, cpu: Cpu) -> Result<Vec<(String, Image)>> {
         let (is, taken) = (held_out.label(index), result.class_name(class));
         let title = match is == class {
             true => format!("Why this {taken} is a {taken}"),
-            false => format!("Why this {} was taken for a {taken}", result.class_name(is)),
+            false => format!("Why this {} was classified as a {taken}", result.class_name(is)),
         };
         let mut explained = Vec::new();
         for method in METHODS {

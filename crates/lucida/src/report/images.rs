@@ -69,7 +69,7 @@ fn tile(result: &DemoResult, index: usize) -> Result<Tile> {
     Ok(Tile { image: digits.image(index)?, lines: [what, format!("{probability:.1} %")], wrong: truth != predicted })
 }
 
-/// What was taken for what.
+/// The confusion matrix.
 pub(super) fn confusion(result: &DemoResult) -> Result<Confusion> {
     let counts = result.evaluation.confusion.counts().to_vec();
     Ok(Confusion::new(result.model.class_names.clone(), counts)?.title("Digits held out"))

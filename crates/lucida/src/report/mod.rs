@@ -6,8 +6,8 @@ mod deconstruct;
 mod demo;
 mod images;
 mod page;
-mod painting;
 mod run;
+mod stylized;
 
 pub use deconstruct::Depth;
 pub use demo::{Demo, DemoResult, Parts, Times};

@@ -21,16 +21,16 @@ pub(super) fn report(result: &DemoResult, deconstruct: &Deconstruction, taking_a
         .section("In short", in_short(result))
         .section("First predictions", first_predictions(result)?)
         .section("How it learned", curves(result))
-        .section("What it takes for what", confusion(result)?)
+        .section("Confusion matrix", confusion(result)?)
         .section("The worst mistakes", mistakes(result)?)
         .section("What it looks for first", kernels(result)?)
-        .section("What it makes of a digit", deconstruct.maps()?)
+        .section("Feature maps of a digit", deconstruct.maps()?)
         .section("Why it decided so", deconstruct.explanations()?)
-        .section("What it takes for a digit", deconstruct.dreams()?)
-        .section("What its filters look for", deconstruct.filters()?)
-        .section("What excites its filters", deconstruct.figure()?)
+        .section("Inputs that maximize the class scores", deconstruct.dreams()?)
+        .section("Inputs that maximize its filters", deconstruct.filters()?)
+        .section("Top activations of its filters", deconstruct.figure()?)
         .section("A network for photos", deconstruct.photo()?)
-        .section("And it paints", deconstruct.painting()?)
+        .section("Style transfer", deconstruct.stylized()?)
         .section("The network", network(result))
         .section("The time it took", times(result, taking_apart))
         .footer(format!(
@@ -62,7 +62,7 @@ fn in_short(result: &DemoResult) -> Content {
 
 fn first_predictions(result: &DemoResult) -> Result<Content> {
     let intro = "The first digits that were held out, each with the class that the network gives it and the \
-                 probability of that class. A mistake is red: the true class, then the one it was taken for.";
+                 probability of that class. A mistake is red: the true class, then the predicted one.";
     Content::new().paragraph(intro).gallery(&gallery(images::predictions(result)?))
 }
 
@@ -110,8 +110,8 @@ fn mistakes(result: &DemoResult) -> Result<Content> {
     if tiles.is_empty() {
         return Ok(Content::new().paragraph("There are none: every digit was read correctly."));
     }
-    let intro = "The digits that it read wrongly, the most confident mistake first: the true class, what it was taken \
-                 for, and how sure the network was.";
+    let intro = "The misclassified digits, the most confident mistake first: the true class, the predicted class, and \
+                 its probability.";
     Content::new().paragraph(intro).gallery(&gallery(tiles))
 }
 
@@ -142,7 +142,7 @@ fn times(result: &DemoResult, taking_apart: f64) -> Content {
         .row(row("Unpacking and splitting the digits".to_owned(), times.reading))
         .row(row(format!("Training for {epochs} epochs, with validation"), times.training))
         .row(row(format!("Reading the {} digits held out", thousands(parts.held_out.len())), times.evaluating))
-        .row(row("Taking the network apart, and that for photos".to_owned(), taking_apart))
+        .row(row("Explaining this network and the one for photos".to_owned(), taking_apart))
         .row(row("All, with the drawing of this page".to_owned(), result.seconds_so_far()));
     let speed = digits as f64 / times.training.max(1e-9);
     Content::new().table(&table).paragraph(&format!(

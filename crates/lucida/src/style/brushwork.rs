@@ -6,7 +6,7 @@ use crate::data::{Image, Limits};
 /// Drawn by `assets/brushwork.rs`.
 const PNG: &[u8] = include_bytes!("../../../../assets/brushwork.png");
 
-/// The name under which it can be had.
+/// The name to ask for it by.
 pub const BRUSHWORK: &str = "brushwork";
 
 /// The built-in image of style: brush strokes along whirls, in blue, orange and cream.

@@ -73,7 +73,7 @@ pub struct StyleConfig {
     /// The seed of all random numbers.
     pub seed: u64,
     /// The most memory in bytes that it may take, about; where it is not enough for the whole image, steps are
-    /// made of tiles.
+    /// assembled from tiles.
     pub memory: Option<u64>,
     /// What to run on.
     pub cpu: Cpu,

@@ -1,8 +1,8 @@
 //! Which samples each step of a run trains on.
 //!
-//! The data are passed over again and again, each time in another order, and batches are taken one after another; the last
-//! batch of a pass takes what is left. An epoch is one pass, or a number of steps that has nothing to do with it. All of
-//! it follows from the number of a step, so that a training can go on at any of them.
+//! The data are passed over again and again, each time in another order, and batches are taken one after another; the
+//! last batch of a pass takes what is left. An epoch is one pass, or a number of steps that has nothing to do with it.
+//! All of it follows from the number of a step, so that a training can resume at any of them.
 
 use crate::data::epoch_order;
 
@@ -25,7 +25,7 @@ pub(super) struct Part {
 }
 
 impl BatchSchedule {
-    /// For so many samples, at least one.
+    /// For this many samples, at least one.
     pub(super) fn new(samples: usize, batch_size: usize, steps_per_epoch: Option<usize>, seed: u64) -> Self {
         let steps_per_epoch = steps_per_epoch.unwrap_or(samples.div_ceil(batch_size));
         Self { samples, batch_size, seed, steps_per_epoch }

@@ -1,12 +1,13 @@
-//! The file from which a training goes on.
+//! The file from which a training resumes.
 //!
-//! It holds all that a training has beside its data and its settings: the weights that change, the optimizer's moments, the
-//! weights of the best epoch, the running mean, the numbers of all epochs, and the sums of the one at hand. Random numbers
-//! need no place in it: each is drawn from the seed and the number of a step, a sample or a pass. So a training that goes
-//! on makes the same steps as one that was never interrupted, and ends with the same weights, to the bit.
+//! It holds the whole state of a training except its data and its settings: the weights that change, the optimizer's
+//! moments, the weights of the best epoch, the running mean, the numbers of all epochs, and the sums of the one at
+//! hand. Random numbers need no place in it: each is drawn from the seed and the number of a step, a sample or a pass.
+//! So a training that resumes makes the same steps as one that was never interrupted, and ends with the same weights,
+//! to the bit.
 //!
-//! The file is one of safetensors, written beside its target, synced and renamed: whenever a process is killed, there is a
-//! whole one.
+//! The file is one of safetensors, written next to its target, synced and renamed: whenever a process is killed, there
+//! is a whole one.
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
     version: u32,
-    /// What must be the same for the training to go on.
+    /// What must be the same for the training to resume.
     identity: Value,
     optimizer_steps: u64,
     #[serde(rename = "numbers")]

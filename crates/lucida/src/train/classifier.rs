@@ -1,4 +1,4 @@
-//! What training and evaluation need to know about the output of a network that tells classes apart.
+//! What training and evaluation need to know about the output of a classifier.
 
 use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
@@ -23,7 +23,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// How a network tells classes apart.
+    /// How a network classifies.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when its output is not flat, or ends neither in a softmax nor in sigmoids.
@@ -111,7 +111,7 @@ impl Classifier {
         if classes == self.classes() {
             return Ok(());
         }
-        Err(Error::argument(format!("the data has {classes} classes, the network tells {} apart", self.classes())))
+        Err(Error::argument(format!("the data has {classes} classes, the network has {}", self.classes())))
     }
 }
 

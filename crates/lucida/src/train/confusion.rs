@@ -1,6 +1,6 @@
 //! Confusion matrices.
 
-/// How often each class was taken for which: `counts[true * classes + predicted]`.
+/// How often each class was predicted as which: `counts[true * classes + predicted]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -41,7 +41,7 @@ impl Confusion {
         &self.counts
     }
 
-    /// How often `truth` was taken for `predicted`.
+    /// How often `truth` was predicted as `predicted`.
     pub fn at(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.classes + predicted]
     }
@@ -51,12 +51,12 @@ impl Confusion {
         self.counts.iter().sum()
     }
 
-    /// The number of samples taken for what they are.
+    /// The number of samples that are classified correctly.
     pub fn correct(&self) -> u64 {
         (0..self.classes).map(|class| self.at(class, class)).sum()
     }
 
-    /// The share of samples taken for what they are; not a number when there are none.
+    /// The share of samples that are classified correctly; not a number when there are none.
     pub fn accuracy(&self) -> f64 {
         self.correct() as f64 / self.total() as f64
     }
@@ -72,7 +72,7 @@ impl Confusion {
         (predicted > 0).then(|| self.at(class, class) as f64 / predicted as f64)
     }
 
-    /// Of the samples of `class`, the share taken for it; `None` when there are none.
+    /// Of the samples of `class`, the share predicted as it; `None` when there are none.
     pub fn recall(&self, class: usize) -> Option<f64> {
         let support = self.support(class);
         (support > 0).then(|| self.at(class, class) as f64 / support as f64)

@@ -16,14 +16,14 @@ use super::{Classifier, Confusion, FeatureSet, FeatureStore, ImageSamples, Sampl
 const BATCH: usize = 256;
 const VALUES: usize = 1 << 21;
 
-/// What a model makes of labeled data.
+/// The results of a model on labeled data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f64,
     /// The share of samples that were classified correctly.
     pub accuracy: f64,
-    /// Which class was taken for which.
+    /// The confusion matrix.
     pub confusion: Confusion,
     /// The probability of each class, for each sample in the order of the data.
     pub probabilities: Vec<Vec<f32>>,

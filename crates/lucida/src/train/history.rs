@@ -107,8 +107,8 @@ impl History {
         let mut epochs = Vec::new();
         let columns: Vec<&str> = text.lines().next().unwrap_or_default().split(',').collect();
         for (number, line) in text.lines().enumerate().skip(1) {
-            let record =
-                parse(&columns, line).ok_or_else(|| Error::file(path, format!("line {} is no epoch", number + 1)))?;
+            let record = parse(&columns, line)
+                .ok_or_else(|| Error::file(path, format!("line {} is not an epoch record", number + 1)))?;
             epochs.push(record);
         }
         Ok(Self { epochs })
@@ -205,6 +205,6 @@ mod tests {
         assert_eq!(History::load_csv(&path).unwrap(), history);
         assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();
-        assert!(History::load_csv(&path).unwrap_err().to_string().ends_with("line 2 is no epoch"));
+        assert!(History::load_csv(&path).unwrap_err().to_string().ends_with("line 2 is not an epoch record"));
     }
 }

@@ -16,7 +16,7 @@ use crate::{Error, Result, files};
 
 /// Steps over which the loss is smoothed, as the time of an exponential mean.
 const SMOOTHING: f64 = 0.9;
-/// A loss so many times the least one has blown up.
+/// A loss this many times the least one has diverged.
 const BLOWN_UP: f64 = 4.0;
 /// Losses before this part of the steps say nothing yet.
 const WARM: usize = 10;

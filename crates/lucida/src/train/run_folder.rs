@@ -13,7 +13,7 @@ const SKIPPED: &str = "skipped.csv";
 const ORIGIN: &str = "run.json";
 
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
-/// `checkpoint.safetensors` (to go on from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
+/// `checkpoint.safetensors` (to resume from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
 /// `skipped.csv` with the files that cannot be used.
 #[derive(Debug)]
 pub struct RunFolder {
@@ -36,7 +36,7 @@ impl RunFolder {
     pub fn create(path: impl Into<PathBuf>, force: bool) -> Result<Self> {
         let path = path.into();
         files::check_folder(&path, &Self::FILES, force)?;
-        // The others are no reason to refuse, but those of another run are not to be mixed with the files of this one.
+        // The others are allowed, but those of another run are not to be mixed with the files of this one.
         let names = [&Self::FILES[..], &[SKIPPED, ORIGIN, "report.html", "tensorboard/"]].concat();
         let earlier = Some(SetAside::new(&path, &names)?);
         Ok(Self { path, earlier })
@@ -60,7 +60,7 @@ impl RunFolder {
         Self { path: path.into(), earlier: None }
     }
 
-    /// Opens the folder of a run that goes on, or begins if nothing is there.
+    /// Opens the folder of a run that resumes, or begins if nothing is there.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when the folder cannot be created or written to.
@@ -80,7 +80,7 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
-    /// The file to go on from.
+    /// The file to resume from.
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join(CHECKPOINT)
     }

@@ -1,4 +1,5 @@
-//! What a network is trained on and tried on, batch by batch: images, or what another network has made of them.
+//! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed
+//! from them.
 
 use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
 use crate::nn::Plan;
@@ -60,7 +61,7 @@ pub struct ImageSamples<'a> {
 }
 
 impl<'a> ImageSamples<'a> {
-    /// The images of `set`, prepared so, on so many threads where they are made ahead.
+    /// The images of `set`, prepared so, on `threads` threads where they are prefetched.
     pub fn new(set: &'a dyn Dataset, preprocessing: &'a Preprocessing, threads: usize) -> Self {
         Self { set, preprocessing, threads }
     }

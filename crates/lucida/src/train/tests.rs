@@ -139,7 +139,7 @@ fn bits(network: &Network) -> Vec<u32> {
     network.weights().iter().flat_map(|weight| weight.values().iter().map(|value| value.to_bits())).collect()
 }
 
-/// Stopped after any step and gone on with in another process, as it were, a training ends with the same weights.
+/// Stopped after any step and resumed as if in another process, a training ends with the same weights.
 #[test]
 fn a_training_goes_on_to_the_same_bits() {
     let (train, validation) = digits();

@@ -164,7 +164,7 @@ impl StepOutcome {
 fn clip(gradients: &[Vec<f32>], most: f32, clipped: &mut Vec<Vec<f32>>) -> bool {
     let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
     let norm = gradients.iter().map(square).sum::<f64>().sqrt();
-    // One that is no number is not made one: the loss will tell.
+    // NaN stays NaN: the loss will tell.
     if !norm.is_finite() || norm <= f64::from(most) {
         return false;
     }

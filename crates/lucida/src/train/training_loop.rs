@@ -343,7 +343,7 @@ impl<'a> TrainingLoop<'a> {
         }
     }
 
-    /// Validates the network, and calls back: whether to go on, and whether a callback ends the training.
+    /// Validates the network, and calls back: whether to continue, and whether a callback ends the training.
     fn end_of_epoch(
         &mut self,
         network: &mut Network,

@@ -102,7 +102,7 @@ impl Head {
         Self(head.0.into_iter().filter(|part| !spatial(part)).collect())
     }
 
-    /// The layers, and the one that tells so many classes apart: one sigmoid for two, a softmax for more.
+    /// The layers, and the output for `classes` classes: one sigmoid for two, a softmax for more.
     pub fn layers(&self, classes: usize) -> Vec<Layer> {
         let layer = |part: &Part| -> Layer {
             match *part {

@@ -1,4 +1,4 @@
-//! The network that the library carries with it, so that taking a network apart and painting need no download.
+//! The network that the library carries with it, so that explanations and style transfer need no download.
 
 use half::f16;
 use safetensors::{Dtype, SafeTensors};

@@ -25,7 +25,7 @@ pub enum Format {
     Onnx,
 }
 
-/// What a run has to go on from until it leaves a model.
+/// The file that a run resumes from until it leaves a model.
 pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
 
 impl Format {
@@ -89,8 +89,8 @@ impl Format {
     }
 }
 
-/// ONNX has no magic number. Its writers begin with the version of the format, field 1, and go on with another field of a
-/// model whose length fits into the file.
+/// ONNX has no magic number. Its writers begin with the version of the format, field 1, and continue with another field
+/// of a model whose length fits into the file.
 fn is_onnx(start: &[u8], len: u64) -> bool {
     let &[0x08, 1..=99, key, ref rest @ ..] = start else { return false };
     match key {

@@ -120,7 +120,7 @@ pub(super) struct KerasH5 {
     file: Hdf5,
     format: &'static str,
     config: Option<Value>,
-    /// What Lucida's models have besides.
+    /// What Lucida's models hold in addition.
     own: Option<String>,
     attributes: Vec<(String, String)>,
     layers: Vec<Stored>,

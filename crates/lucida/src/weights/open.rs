@@ -11,7 +11,7 @@ use crate::nn::Network;
 use crate::nn::applications::{self, Architecture, Options};
 use crate::{Error, Result, files};
 
-/// The name under which the built-in network can be had: see [`builtin_vgg16_at`].
+/// The name of the built-in network: see [`builtin_vgg16_at`].
 pub const BUILTIN: &str = "vgg16-builtin";
 /// Its input by default.
 const BUILTIN_SIZE: [usize; 2] = [224, 224];
@@ -69,7 +69,7 @@ pub fn open(spec: &ModelSpec) -> Result<Model> {
     open_as(spec, None)
 }
 
-/// As [`open`], with these settings in place of those in the file beside the model.
+/// As [`open`], with these settings in place of those in the file next to the model.
 ///
 /// # Errors
 /// As [`open`]; [`Error::Argument`] when the settings do not fit the model.
@@ -92,8 +92,9 @@ fn open_as(spec: &ModelSpec, settings: Option<ModelSettings>) -> Result<Model> {
     complete(model, file.as_deref(), settings, spec)
 }
 
-/// A model with what its file does not say: how images are prepared, the names of its classes, and, where the classifier is
-/// needed, probabilities at its end. The caller's word counts before the file beside the model, and that before a guess.
+/// A model with what its file does not say: how images are prepared, the names of its classes, and, where the
+/// classifier is needed, probabilities at its end. The caller's word counts before the file next to the model, and that
+/// before a guess.
 fn complete(mut model: Model, file: Option<&Path>, settings: ModelSettings, spec: &ModelSpec) -> Result<Model> {
     // Names are counted by what the outputs mean.
     model.task = spec.task.or(settings.task).or(model.task);
@@ -156,8 +157,8 @@ impl ModelSpec {
         Self { model: model.into(), ..Self::default() }
     }
 
-    /// The model's own file, beside which its settings are; none for what is built in, and for a known network whose weights
-    /// are in the cache.
+    /// The model's own file, next to which its settings are; none for what is built in, and for a known network whose
+    /// weights are in the cache.
     ///
     /// # Errors
     /// [`Error::Argument`] when there is no such file and no such network.

@@ -5,7 +5,7 @@
 //! pickle says which names it may contain at all, and finds what it looks for by the form of the notes.
 //!
 //! All that is built lies in one list and refers to its parts by number, so that values that are nested very deeply, or
-//! that contain themselves, are no trouble. The opcodes are those of protocols 2 to 5 that Python's pickler writes; see
+//! that contain themselves, are handled. The opcodes are those of protocols 2 to 5 that Python's pickler writes; see
 //! Python's `pickletools`.
 
 /// A value of a pickle; texts and bytes lie in the pickle itself.
@@ -148,7 +148,7 @@ impl<'a> Machine<'a> {
                 let text = std::str::from_utf8(text).map_err(|_| "holds a text that is not UTF-8")?;
                 self.stack.push(Value::Text(text));
             }
-            // What Python 2 took for text may be either.
+            // A `str` of Python 2 may be either.
             b'U' | b'T' => {
                 let bytes = self.counted(opcode, b'U', b'T')?;
                 self.stack.push(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text));

@@ -1,7 +1,7 @@
 //! PyTorch's files of state dictionaries: `.pth`, `.pt`.
 //!
-//! A state dictionary is a pickle of names and of what would rebuild tensors, beside the bytes of their storages. Since
-//! 2020 (PyTorch 1.6) the file is a zip archive; before, it was a row of pickles followed by the storages:
+//! A state dictionary is a pickle of names and of what would rebuild tensors, next to the bytes of their storages.
+//! Since 2020 (PyTorch 1.6) the file is a zip archive; before, it was a row of pickles followed by the storages:
 //!
 //! ```text
 //! zip:     archive/data.pkl     archive/byteorder     archive/data/0     archive/data/1 ...
@@ -39,8 +39,8 @@ pub use write::save_weights;
 /// size, with as many classes as the file has, and torchvision's preprocessing.
 ///
 /// The networks are those of the zoo: VGG (11 to 19, with and without normalization), AlexNet, SqueezeNet, ResNet (18
-/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is taken for the
-/// published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
+/// to 152), DenseNet121, InceptionV3. All end in a softmax, which torchvision leaves to the loss. InceptionV3 is read
+/// as the published one, which has pixels from -1 to 1 whatever torchvision's transforms say.
 ///
 /// Of a checkpoint with several dictionaries of tensors the likeliest is taken (`model` rather than `model_ema`), and
 /// a [note](Model::notes) says so.

@@ -19,7 +19,7 @@ impl Random {
     }
 }
 
-/// How often to try: as given, or so many times as often as `LUCIDA_FUZZ` says.
+/// How often to try: as given, times `LUCIDA_FUZZ` if set.
 pub(crate) fn rounds(usual: usize) -> usize {
     usual * std::env::var("LUCIDA_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }

@@ -29,7 +29,7 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("skipped: there is no ../shared/{name} beside this checkout");
+    eprintln!("skipped: there is no ../shared/{name} next to this checkout");
     None
 }
 

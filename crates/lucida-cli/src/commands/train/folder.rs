@@ -29,7 +29,7 @@ const NAMED: usize = 5;
 pub(super) fn run(arguments: &TrainFolder, group: Option<&dyn ProcessGroup>, context: Context) -> Result<()> {
     let context = Context { output: context.output.quieted(arguments.training.json), ..context };
     let path = arguments.folder.as_deref().ok_or_else(|| anyhow!("no folder of images was given"))?;
-    // A bare word that is no folder is a mistake in the command line.
+    // A bare word that does not name a folder is a mistake in the command line.
     if !path.is_dir() && path.components().count() == 1 && !path.to_string_lossy().contains('.') {
         let near = exit::did_you_mean_data(&path.to_string_lossy());
         let message =
@@ -237,7 +237,7 @@ fn default_out(folder: &Path) -> PathBuf {
     Path::new("runs").join(name_of(folder))
 }
 
-/// What must be the same for a training to go on, beside its settings.
+/// What must be the same for a training to resume, in addition to its settings.
 fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel) -> Value {
     json!({
         "training pictures": folder.train.len(),

@@ -289,7 +289,7 @@ fn has_run(path: &Path) -> bool {
     run.model().exists() || run.checkpoint().exists()
 }
 
-/// How a run goes on rather than being overwritten.
+/// How a run is resumed rather than overwritten.
 fn continued(path: &Path) -> String {
     match RunFolder::at(path).checkpoint().exists() {
         true => "--resume continues this run from its checkpoint".to_owned(),

@@ -32,10 +32,10 @@ pub(super) fn run(arguments: &WeightsFetch, context: Context) -> Result<()> {
     interrupt::catch()?;
     let fetched = hub.fetch(file, &mut Bar::new(output));
     match fetched {
-        Ok(Fetched::BeforeNow) => output.result(&format!("{path} is there already, and its checksum is right")),
+        Ok(Fetched::BeforeNow) => output.result(&format!("{path} already exists, and its checksum is right")),
         Ok(Fetched::Now) => output.result(&format!("{path}: {size}, the checksum is right")),
         Err(Error::Interrupted) => {
-            output.info("What has arrived is kept: the same command goes on from there");
+            output.info("What has arrived is kept: the same command resumes from there");
             Err(Error::Interrupted.into())
         }
         Err(error) => Err(error.into()),

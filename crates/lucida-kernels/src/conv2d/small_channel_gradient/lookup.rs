@@ -58,7 +58,7 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGr
     let (columns, filters) = (place.windows[1], place.channels);
     let window = job.first + y * columns;
     let wide = low_lanes(job.step + TAPS);
-    let (below, beside) = (_mm512_set1_epi32(LANES as i32), _mm512_set1_epi32(job.step as i32));
+    let (below, right) = (_mm512_set1_epi32(LANES as i32), _mm512_set1_epi32(job.step as i32));
     for filter in (0..filters).step_by(LANES) {
         let lanes = low_lanes(filters - filter);
         let mut sums = [[_mm512_setzero_ps(); TAPS]; ROWS];
@@ -73,7 +73,7 @@ unsafe fn kernel_rows<const ROWS: usize, const TAPS: usize>(job: &SmallChannelGr
                 let [a, b, c, d] = switch.read();
                 let gradient = _mm512_maskz_loadu_ps((a | b | c | d) & lanes, values);
                 let index = _mm512_maskz_mov_epi32(c | d, below);
-                let index = _mm512_mask_add_epi32(index, b | d, index, beside);
+                let index = _mm512_mask_add_epi32(index, b | d, index, right);
                 for i in 0..ROWS {
                     let low = _mm512_maskz_loadu_ps(wide, patch.add(i * job.source_row));
                     let high = _mm512_maskz_loadu_ps(wide, patch.add(i * job.source_row + job.row));

@@ -56,7 +56,7 @@ impl TileHeight {
     }
 }
 
-/// How the rows of an image are shared out: so many rows of tiles that are 6 high from the top on, then tiles that are 4 high.
+/// How the rows of an image are shared out: first rows of tiles that are 6 high, then tiles that are 4 high.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileMix {
     sixes: usize,
@@ -139,8 +139,8 @@ impl Grid {
     /// The image of a tile, and the row and column of its first output there.
     #[inline(always)]
     pub(super) fn place(&self, tile: usize) -> [usize; 3] {
-        let (picture, place) = (tile / self.tiles(), tile % self.tiles());
-        [picture, self.top + place / self.columns * self.height.outputs(), place % self.columns * TILE]
+        let (image, place) = (tile / self.tiles(), tile % self.tiles());
+        [image, self.top + place / self.columns * self.height.outputs(), place % self.columns * TILE]
     }
 
     /// The tiles that lie side by side: the place of the first and how many.
@@ -157,9 +157,9 @@ impl Grid {
     /// The outputs of a tile in images of this size, counted over all images.
     #[inline(always)]
     pub(super) fn pixels(self, tile: usize, [height, width]: [usize; 2]) -> impl Iterator<Item = usize> {
-        let [picture, top, left] = self.place(tile);
+        let [image, top, left] = self.place(tile);
         let (bottom, right) = ((top + self.height.outputs()).min(height), (left + TILE).min(width));
-        (top..bottom).flat_map(move |y| (left..right).map(move |x| (picture * height + y) * width + x))
+        (top..bottom).flat_map(move |y| (left..right).map(move |x| (image * height + y) * width + x))
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
         for tiles in [0..0, 0..1, 2..3, 1..8, 3..18, 8..18] {
             let found: Vec<_> = grid
                 .runs(tiles.clone())
-                .flat_map(|([picture, y, x], count)| (0..count).map(move |at| [picture, y, x + at * TILE]))
+                .flat_map(|([image, y, x], count)| (0..count).map(move |at| [image, y, x + at * TILE]))
                 .collect();
             assert_eq!(found, tiles.map(|tile| grid.place(tile)).collect::<Vec<_>>());
         }

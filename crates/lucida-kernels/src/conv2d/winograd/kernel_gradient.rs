@@ -173,7 +173,7 @@ impl Call<'_> {
         let (left, right) = self.slot(slot);
         let input = Scatter {
             patches: &self.pass.input,
-            pictures: self.input,
+            images: self.input,
             switches: None,
             zeros: &self.pass.zeros,
             tiles: tiles.clone(),
@@ -182,7 +182,7 @@ impl Call<'_> {
         };
         let gradient = Scatter {
             patches: &self.pass.gradient,
-            pictures: self.grad_output.values,
+            images: self.grad_output.values,
             switches: self.grad_output.switches,
             zeros: &self.pass.zeros,
             tiles,

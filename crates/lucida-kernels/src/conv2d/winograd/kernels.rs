@@ -1,4 +1,4 @@
-//! The transform of a kernel, `G g G^T`, written straight into packed panels; and the gradient's way back, `G^T dU G`.
+//! The transform of a kernel, `G g G^T`, written straight into packed panels; and its backward pass, `G^T dU G`.
 
 use std::ops::Range;
 

@@ -24,7 +24,7 @@ pub(crate) struct Gather<'a> {
     pub(crate) from: *const f32,
     pub(crate) matrices: Matrices,
     /// All images.
-    pub(crate) pictures: *mut f32,
+    pub(crate) images: *mut f32,
     /// Add to what is there.
     pub(crate) accumulate: bool,
     pub(crate) scale: Option<&'a [f32]>,
@@ -68,9 +68,9 @@ where
     let Gather { grid, size: [height, width], filters, .. } = *job;
     let zero = simd.splat(0.0);
     for (index, tile) in job.tiles.clone().enumerate() {
-        let [picture, y, x] = grid.place(tile);
+        let [image, y, x] = grid.place(tile);
         let (rows, columns) = ((height - y).min(HIGH), (width - x).min(TILE));
-        let corner = ((picture * height + y) * width + x) * filters;
+        let corner = ((image * height + y) * width + x) * filters;
         if job.pool.is_none() {
             prefetch_pixels(simd, job, tile + 1);
         }
@@ -99,13 +99,13 @@ where
                     // SAFETY: all of the half is written.
                     let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
                     for j in (0..columns).step_by(2) {
-                        let window = (picture * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
+                        let window = (image * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
                         let mut values = [above[j], above[j + 1], below[j], below[j + 1]];
                         for k in 0..4 {
                             values[k] = affine(simd, values[k], scale, bias);
                         }
                         // SAFETY: the images have even sizes, so that all windows are inside.
-                        unsafe { sink.put(simd, values, job.relu, (window, filter), job.pictures) };
+                        unsafe { sink.put(simd, values, job.relu, (window, filter), job.images) };
                     }
                 }
                 continue;
@@ -120,7 +120,7 @@ where
                     if j >= columns {
                         break;
                     }
-                    let at = job.pictures.wrapping_add(corner + (i * width + j) * filters + filter);
+                    let at = job.images.wrapping_add(corner + (i * width + j) * filters + filter);
                     let mut value = affine(simd, row[j], scale, bias);
                     // SAFETY: pixel (i, j) of this tile is inside the image, and the pixel is this job's.
                     unsafe {
@@ -171,12 +171,12 @@ unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S
 /// they lie in rows, which the processor finds out for itself.
 #[inline(always)]
 fn prefetch_pixels<S: Simd>(simd: S, job: &Gather, tile: usize) {
-    let [picture, y, x] = job.grid.place(tile);
+    let [image, y, x] = job.grid.place(tile);
     let [height, width] = job.size;
-    let corner = ((picture * height + y) * width + x) * job.filters;
+    let corner = ((image * height + y) * width + x) * job.filters;
     let row = (width - x).min(TILE) * job.filters;
     for i in 0..(height - y).min(job.grid.height.outputs()) {
-        let start = job.pictures.wrapping_add(corner + i * width * job.filters);
+        let start = job.images.wrapping_add(corner + i * width * job.filters);
         for at in (0..row).step_by(LINE) {
             simd.prefetch(start.wrapping_add(at));
         }

@@ -177,7 +177,7 @@ impl Call<'_> {
         let matrices = self.pass.left;
         let job = Scatter {
             patches: &self.pass.patches,
-            pictures: self.source.values,
+            images: self.source.values,
             switches: self.source.switches,
             zeros: &self.pass.zeros,
             tiles,
@@ -189,12 +189,12 @@ impl Call<'_> {
         unsafe { scatter_input(self.cpu.isa(), &job) };
     }
 
-    /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` are made of.
+    /// The pixels that the sums of `tiles` will be written to, and those that the patches of the tiles `next` read.
     fn prefetch(&self, tiles: Range<usize>, next: Range<usize>) -> Prefetcher {
         let source = self.pass.patches.pixels(self.source, TAPS - 1);
         let target = Pixels {
             grid: self.pass.patches.grid,
-            pictures: self.target.at(0),
+            images: self.target.at(0),
             size: self.pass.output,
             channels: self.pass.layout.columns,
             pooled: self.finish.pool.is_some(),
@@ -236,7 +236,7 @@ impl Call<'_> {
             tiles: tiles.clone(),
             from: self.slot(slot).1.wrapping_add(row * matrices.row).cast_const(),
             matrices,
-            pictures: self.target.at(0),
+            images: self.target.at(0),
             accumulate: self.finish.accumulate,
             scale: self.finish.scale,
             bias: self.finish.bias,

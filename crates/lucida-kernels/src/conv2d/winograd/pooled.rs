@@ -80,7 +80,7 @@ unsafe fn scatter<
     let [rows, columns] = place.windows;
     let choices = [simd.choice(0), simd.choice(1), simd.choice(2), simd.choice(3)];
     for (index, tile) in job.tiles.clone().enumerate() {
-        let [picture, y, x] = grid.place(tile);
+        let [image, y, x] = grid.place(tile);
         // Images have even sizes, so a window is inside or outside as a whole. Outside are zeros, and any switches.
         let top = (y as isize - (padding[0] + ODD_Y) as isize) / 2;
         let left = (x as isize - (padding[1] + ODD_X) as isize) / 2;
@@ -91,12 +91,12 @@ unsafe fn scatter<
             if row_at < 0 || row_at >= rows as isize {
                 continue;
             }
-            let first = (picture * rows + row_at as usize) * columns;
+            let first = (image * rows + row_at as usize) * columns;
             for (c, window) in row.iter_mut().enumerate() {
                 let column_at = left + c as isize;
                 if column_at >= 0 && column_at < columns as isize {
                     let at = first + column_at as usize;
-                    window.values = job.pictures.as_ptr().wrapping_add(at * channels);
+                    window.values = job.images.as_ptr().wrapping_add(at * channels);
                     window.switches = switches.wrapping_add(place.switch(at, 0));
                 }
             }

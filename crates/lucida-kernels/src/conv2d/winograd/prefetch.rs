@@ -28,7 +28,7 @@ use super::transforms::TILE;
 pub(crate) struct Pixels {
     pub(crate) grid: Grid,
     /// All images, of `size` pixels and `channels`.
-    pub(crate) pictures: *const f32,
+    pub(crate) images: *const f32,
     pub(crate) size: [usize; 2],
     pub(crate) channels: usize,
     /// Whether each of what is there stands for 2x2 pixels: it is half the size.
@@ -43,12 +43,12 @@ impl Pixels {
     /// Asks for those under `tiles` that lie in their images.
     pub(crate) fn prefetch(&self, ahead: &mut Prefetcher, tiles: Range<usize>) {
         let Self { grid, size: [height, width], overlap, .. } = *self;
-        for ([picture, y, x], count) in grid.runs(tiles) {
+        for ([image, y, x], count) in grid.runs(tiles) {
             let rows = self.inside(y, self.padding[0], grid.height.outputs() + overlap, height);
             let columns = self.inside(x, self.padding[1], count * TILE + overlap, width);
             for row in rows {
-                let pixel = (picture * self.whole(height) + row) * self.whole(width) + columns.start;
-                ahead.prefetch(self.pictures.wrapping_add(pixel * self.channels), columns.len() * self.channels);
+                let pixel = (image * self.whole(height) + row) * self.whole(width) + columns.start;
+                ahead.prefetch(self.images.wrapping_add(pixel * self.channels), columns.len() * self.channels);
             }
         }
     }
@@ -68,8 +68,8 @@ impl Patches {
     /// Those of `source`; `overlap` as in [`Pixels`].
     pub(crate) fn pixels(&self, source: Source, overlap: usize) -> Pixels {
         let Self { grid, size, channels, padding } = *self;
-        let (pictures, pooled) = (source.values.as_ptr(), source.switches.is_some());
-        Pixels { grid, pictures, size, channels, pooled, padding, overlap }
+        let (images, pooled) = (source.values.as_ptr(), source.switches.is_some());
+        Pixels { grid, images, size, channels, pooled, padding, overlap }
     }
 }
 
@@ -78,15 +78,15 @@ mod tests {
     use super::super::grid::TileHeight;
     use super::*;
 
-    /// The pixels asked for under `tiles`, of all in `pictures` images.
-    fn asked(pixels: Pixels, tiles: Range<usize>, pictures: usize) -> Vec<bool> {
+    /// The pixels asked for under `tiles`, of all in `images` images.
+    fn asked(pixels: Pixels, tiles: Range<usize>, images: usize) -> Vec<bool> {
         let mut ahead = Prefetcher::nothing();
         pixels.prefetch(&mut ahead, tiles);
         ahead.spread_over(1);
-        let mut seen = vec![false; pictures * pixels.whole(pixels.size[0]) * pixels.whole(pixels.size[1])];
+        let mut seen = vec![false; images * pixels.whole(pixels.size[0]) * pixels.whole(pixels.size[1])];
         while let Some(line) = ahead.next() {
             // A pixel is one line of the cache.
-            seen[(line as usize - pixels.pictures as usize) / 64] = true;
+            seen[(line as usize - pixels.images as usize) / 64] = true;
         }
         seen
     }
@@ -95,16 +95,16 @@ mod tests {
     fn the_pixels_that_tiles_read_and_no_others() {
         let size = [13, 10];
         let grid = Grid::of(TileHeight::Six, size);
-        let pictures = [0.0; 1].as_ptr();
+        let images = [0.0; 1].as_ptr();
         for (padding, overlap) in [([1, 1], 2), ([0, 2], 2), ([0, 0], 0)] {
-            let pixels = Pixels { grid, pictures, size, channels: 16, pooled: false, padding, overlap };
+            let pixels = Pixels { grid, images, size, channels: 16, pooled: false, padding, overlap };
             for tiles in [0..1, 2..3, 4..5, 1..2, 9..11, 0..18] {
                 let mut expected = vec![false; 2 * 130];
-                for ([picture, y, x], count) in grid.runs(tiles.clone()) {
+                for ([image, y, x], count) in grid.runs(tiles.clone()) {
                     for (i, j) in (0..6 + overlap).flat_map(|i| (0..4 * count + overlap).map(move |j| (i, j))) {
                         let (row, column) = ((y + i).wrapping_sub(padding[0]), (x + j).wrapping_sub(padding[1]));
                         if row < 13 && column < 10 {
-                            expected[(picture * 13 + row) * 10 + column] = true;
+                            expected[(image * 13 + row) * 10 + column] = true;
                         }
                     }
                 }
@@ -117,8 +117,8 @@ mod tests {
     fn maxima_under_tiles() {
         let size = [12, 8];
         let grid = Grid::of(TileHeight::Six, size);
-        let pictures = [0.0; 1].as_ptr();
-        let pixels = Pixels { grid, pictures, size, channels: 16, pooled: true, padding: [1, 1], overlap: 2 };
+        let images = [0.0; 1].as_ptr();
+        let pixels = Pixels { grid, images, size, channels: 16, pooled: true, padding: [1, 1], overlap: 2 };
         // Rows -1 to 6 and columns 3 to 8 of the second tile: maxima 0 to 3 of 6, and 1 to 3 of 4.
         let expected: Vec<bool> = (0..24).map(|at| at / 4 <= 3 && at % 4 >= 1).collect();
         assert_eq!(asked(pixels, 1..2, 1), expected);

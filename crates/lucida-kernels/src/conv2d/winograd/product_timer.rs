@@ -35,7 +35,7 @@ impl ProductTimer {
         self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Multiplications and additions, and the seconds that one thread would have taken for them.
+    /// Multiplications and additions, and the seconds that one thread would have needed.
     pub(crate) fn total(&self) -> [f64; 2] {
         let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
         [self.operations.load(Ordering::Relaxed) as f64, nanoseconds as f64 * 1e-9]

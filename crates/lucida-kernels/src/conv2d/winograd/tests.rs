@@ -157,9 +157,9 @@ fn few_digits_are_lost() {
 fn accuracy() {
     let cpu = Cpu::from_env().unwrap();
     println!("{}: error forward, back to the input, back to the kernel", cpu.isa().name());
-    for (channels, picture) in [(64, 16), (64, 12), (512, 8), (512, 6)] {
+    for (channels, side) in [(64, 16), (64, 12), (512, 8), (512, 6)] {
         for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
-            let shape = same(picture, picture, channels, channels, [3, 3], [1, 1]);
+            let shape = same(side, side, channels, channels, [3, 3], [1, 1]);
             let [forward, input, kernel] = errors(algorithm, cpu, shape, 1);
             println!("{channels:3} channels, {algorithm:?}: {forward:.2e} {input:.2e} {kernel:.2e}");
         }

@@ -1,4 +1,4 @@
-//! Tiles of images: from patches of pixels to the matrices of products. The way back is in [`super::outputs`].
+//! Tiles of images: from patches of pixels to the matrices of products. The inverse transform is in [`super::outputs`].
 //!
 //! ```text
 //!        image (height, width, channel)                   36 matrices, one for each position of a patch,
@@ -10,7 +10,7 @@
 //!    +---+---+---+---+   6x6 inputs that overlap          | tile 1, c 0..  |
 //!    | 4 | 5 | 6 | 7 |   by two                           +----------------+
 //!    +---+---+---+---+                                    | tile 0, c 0..  |  position 1
-//!      the next image goes on with tile 8               |       ...      |
+//!      the next image starts at tile 8                  |       ...      |
 //! ```
 //!
 //! Vectors run along the channels, so a transform is a few multiply-adds between vectors and nothing is shuffled.
@@ -70,7 +70,7 @@ impl Matrices {
 pub(crate) struct Scatter<'a> {
     pub(crate) patches: &'a Patches,
     /// All images.
-    pub(crate) pictures: &'a [f32],
+    pub(crate) images: &'a [f32],
     /// Where the images are the gradient of maxima: to which pixels it goes.
     pub(crate) switches: Option<&'a Switches>,
     /// [`zeros_len`] zeros.
@@ -152,7 +152,7 @@ where
     assert!(job.zeros.len() >= WIDE * channels);
     let zero = simd.splat(0.0);
     for (index, tile) in job.tiles.clone().enumerate() {
-        let [picture, y, x] = grid.place(tile);
+        let [image, y, x] = grid.place(tile);
         let top = y as isize - padding[0] as isize;
         let left = x as isize - padding[1] as isize;
         let inside = (-left).max(0)..width as isize - left;
@@ -160,8 +160,8 @@ where
         for (i, row) in rows.iter_mut().enumerate() {
             let at = top + i as isize;
             if at >= 0 && at < height as isize {
-                let pixel = (picture * height * width) as isize + at * width as isize + left;
-                *row = job.pictures.as_ptr().wrapping_offset(pixel * channels as isize);
+                let pixel = (image * height * width) as isize + at * width as isize + left;
+                *row = job.images.as_ptr().wrapping_offset(pixel * channels as isize);
             }
         }
         for channel in (0..channels).step_by(S::LANES) {

@@ -1,5 +1,5 @@
-//! One number of a feature map, taken apart: the patch, the kernel, their products, the sum; and the way back from the loss
-//! to the kernel and to the input.
+//! One number of a feature map, step by step: the patch, the kernel, their products, the sum; and the backward pass
+//! from the loss to the kernel and to the input.
 //!
 //! With input `X`, kernel `K`, bias `b`, output before the activation `O`, strides `s`, padding `p` and loss `L`:
 //!
@@ -96,7 +96,7 @@ pub(crate) struct Answer {
     back: Option<Back>,
 }
 
-/// The way back.
+/// The backward pass.
 #[derive(Debug, Serialize)]
 pub(crate) struct Back {
     class: usize,
@@ -249,7 +249,7 @@ fn changed<'a>(network: &'a Network, site: &Site, question: &Question) -> Result
     Ok(Cow::Owned(network))
 }
 
-/// One question on its way back.
+/// One backward pass.
 struct Run<'a> {
     studio: &'a Studio,
     loaded: &'a Loaded,

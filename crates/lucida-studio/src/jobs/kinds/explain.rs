@@ -1,4 +1,4 @@
-//! Why an image is taken for a class, by several methods, with how far to believe each.
+//! Explains a prediction with several attribution methods, each with its faithfulness scores.
 
 use std::sync::Arc;
 

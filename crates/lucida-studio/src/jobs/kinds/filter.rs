@@ -1,4 +1,4 @@
-//! What a filter looks for: the image that excites it most, and the images of the data set that do.
+//! What a filter detects: the input that maximizes it, and the images of the data set with its highest activations.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
 /// Images that are looked at: more of a set tell no more, and take minutes.
-const PICTURES: usize = 10_000;
+const MAX_IMAGES: usize = 10_000;
 /// Examples of a filter.
 const COUNT: usize = 9;
 /// Images are made at least this large.
@@ -121,7 +121,7 @@ impl Work for Searching {
         let model = &self.loaded.model;
         let shelf = studio.data.shelf(model).map_err(|_| Error::argument("the data set cannot be opened"))?;
         let Some(shelf) = shelf else { return Ok(Value::Null) };
-        let set = lucida::data::Subset::new(shelf.set, (0..shelf.set.len().min(PICTURES)).collect())?;
+        let set = lucida::data::Subset::new(shelf.set, (0..shelf.set.len().min(MAX_IMAGES)).collect())?;
         let question = TopActivationQuery {
             network: &model.network,
             preprocessing: model.preprocessing()?,

@@ -19,11 +19,11 @@ use crate::state::Studio;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum Request {
-    /// The image that excites a filter, or a class, most.
+    /// The input that maximizes a filter or a class score.
     Maximize(filter::Maximize),
-    /// The images of the data set that excite a filter most.
+    /// The images of the data set with a filter's highest activations.
     Examples(filter::Examples),
-    /// Why an image is taken for a class, by several methods.
+    /// Explains a prediction with several attribution methods.
     Explain(explain::Explain),
     /// A training run.
     Train(train::Train),
@@ -54,7 +54,7 @@ impl Request {
         }
     }
 
-    /// As [`Request::plan`], for a job that was stopped and goes on.
+    /// As [`Request::plan`], for a job that was stopped and resumes.
     pub(super) fn plan_again(&self, studio: &Studio) -> Result<Plan> {
         match self {
             Self::Train(request) => request.plan(studio, true),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lucida::Error;
 use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Image;
-use lucida::style::{ColorSource, Preset, StyleNetwork, StyleRequest as Painting, choose_network, transfer};
+use lucida::style::{ColorSource, Preset, StyleNetwork, StyleRequest, choose_network, transfer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,13 +15,13 @@ use crate::jobs::Handle;
 use crate::problem::{Problem, Result};
 use crate::state::Studio;
 
-/// Images on the way are shown at most so often, and so many of them.
-const PICTURE: Duration = Duration::from_millis(900);
-const PICTURES: usize = 60;
+/// The least time between two intermediate images, and the most of them.
+const PREVIEW_INTERVAL: Duration = Duration::from_millis(900);
+const MAX_PREVIEWS: usize = 60;
 /// Styles that can be mixed.
 const STYLES: usize = 4;
 
-/// A painting.
+/// A style transfer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Style {
@@ -56,7 +56,7 @@ fn one() -> f32 {
     1.0
 }
 
-struct Painter {
+struct StyleWork {
     request: Style,
     content: Image,
     styles: Vec<(Image, f32)>,
@@ -79,12 +79,12 @@ impl Style {
         let content = image(&self.content)?;
         let styles = self.styles.iter().map(|part| Ok((image(&part.image)?, part.weight)));
         let styles = styles.collect::<Result<Vec<_>>>()?;
-        let work = Box::new(Painter { request: self.clone(), content, styles });
+        let work = Box::new(StyleWork { request: self.clone(), content, styles });
         Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
     }
 }
 
-impl Work for Painter {
+impl Work for StyleWork {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Self { request, content, styles } = *self;
         job.save("content.png", &content.png_bytes()?)?;
@@ -102,18 +102,18 @@ impl Work for Painter {
         settings.loss.content_weight *= request.keep;
         settings.style_scale *= request.strokes;
         settings.seed = request.seed;
-        let mut painting = Painting::new(content, styles);
+        let mut transferred = StyleRequest::new(content, styles);
         if request.own_colours {
-            painting.colors = ColorSource::Luminance;
+            transferred.colors = ColorSource::Luminance;
         }
         let mut shown: Option<Instant> = None;
         let mut number = 0;
         let mut unsaved = Ok(());
         let mut show = |done: f64, style: &StyleProgress<'_>| {
             // Over all of the work, however long it takes.
-            let is_time =
-                shown.is_none_or(|shown| shown.elapsed() >= PICTURE && done * PICTURES as f64 >= number as f64);
-            if is_time && number < PICTURES {
+            let is_time = shown
+                .is_none_or(|shown| shown.elapsed() >= PREVIEW_INTERVAL && done * MAX_PREVIEWS as f64 >= number as f64);
+            if is_time && number < MAX_PREVIEWS {
                 shown = Some(Instant::now());
                 let file = format!("step-{number:02}.png");
                 job.save(&file, &style.image()?.png_bytes()?)?;
@@ -123,7 +123,7 @@ impl Work for Painter {
             }
             Ok::<_, Error>(())
         };
-        let painted = transfer(&network, &painting, &settings, &mut |step: &Step<'_>| {
+        let result = transfer(&network, &transferred, &settings, &mut |step: &Step<'_>| {
             let Detail::Style(style) = &step.detail else { return job.flow() };
             let ([height, width], [number, steps]) = (style.size, style.step);
             let done = step.fraction().unwrap_or(0.0);
@@ -133,25 +133,25 @@ impl Work for Painter {
             if unsaved.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         unsaved?;
-        let image = painted.canvas.to_image()?;
+        let image = result.canvas.to_image()?;
         job.save("painting.png", &image.png_bytes()?)?;
         if image.width() == 0 {
             return Err(Error::Bug("an empty style transfer".into()));
         }
-        // A quick painting is done before there is time for a second image of the way; the curves want an end, too.
-        let end = &painted.end;
+        // A quick job ends before a second intermediate image is due; the curves need their last point, too.
+        let end = &result.end;
         let losses = [end.content, end.style.iter().sum(), end.total];
-        job.news(news("painting.png", 1.0, painted.canvas.size, losses));
+        job.news(news("painting.png", 1.0, result.canvas.size, losses));
         Ok(json!({
             "picture": "painting.png",
             "network": name,
             "width": image.width(),
             "height": image.height(),
-            "steps": painted.steps,
-            "stopped": painted.stopped,
-            "content": painted.end.content,
-            "style": painted.end.style.iter().sum::<f64>(),
-            "total": painted.end.total,
+            "steps": result.steps,
+            "stopped": result.stopped,
+            "content": result.end.content,
+            "style": result.end.style.iter().sum::<f64>(),
+            "total": result.end.total,
         }))
     }
 }

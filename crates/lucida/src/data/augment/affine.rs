@@ -49,7 +49,7 @@ impl Affine {
         Self { matrix: [[zx, 0.0, x], [0.0, zy, y]] }
     }
 
-    /// A slant along the rows and along the columns, by so many pixels for each pixel from the center.
+    /// A slant along the rows and along the columns, in pixels for each pixel from the center.
     pub(super) fn slant(along_rows: f64, along_columns: f64) -> Self {
         Self { matrix: [[1.0, along_rows, 0.0], [along_columns, 1.0, 0.0]] }
     }

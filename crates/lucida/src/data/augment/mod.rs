@@ -10,7 +10,7 @@
 //! others, 2018), CutMix (S. Yun and others, 2019), RandAugment (E. Cubuk and others, 2020).
 //!
 //! What happens to an image is drawn from the seed, the epoch and the number of the image in its set, and from nothing
-//! else: any number of threads gives the same batches, and so does a training that goes on after an interruption.
+//! else: any number of threads gives the same batches, and so does a training that resumes after an interruption.
 
 mod affine;
 mod color;
@@ -39,7 +39,7 @@ pub use set::{Augmented, Mixed};
 pub struct Augment {
     /// `rotation=DEGREES`: turned by up to so much either way.
     pub rotation: f64,
-    /// `width=PART`: shifted along the rows by up to so much of the width either way; from 1 on, by so many pixels.
+    /// `width=PART`: shifted along the rows by up to so much of the width either way; from 1 on, in pixels.
     pub width_shift: f64,
     /// `height=PART`: shifted along the columns, likewise.
     pub height_shift: f64,

@@ -19,7 +19,7 @@ const ROUNDS: usize = 12;
 /// Ink differs from the paper at least by this share of the range from black to white, however faint the strongest stroke is.
 const LEAST_CONTRAST: f32 = 24.0 / 255.0;
 
-/// Ink stands out from the grain of the paper by so many of its standard deviations.
+/// Ink differs from the grain of the paper by this many of its standard deviations.
 const GRAIN: f32 = 4.0;
 
 /// A component is a part of the digit if it has at least this share of the pixels of the largest one: more than a speck,

@@ -95,7 +95,8 @@ fn read(path: &Path, label: usize, limits: &Limits, keep: Option<&Keep>) -> Resu
     Ok(ImageFile { path: path.to_path_buf(), label, len: bytes.len() as u64, digest: digest(&bytes), kept })
 }
 
-/// Tells files apart, in this run and in later ones; equal ones are compared byte by byte before they are called equal.
+/// Distinguishes files, in this run and in later ones; equal ones are compared byte by byte before they are called
+/// equal.
 fn digest(bytes: &[u8]) -> [u8; 16] {
     Md5::digest(bytes).into()
 }

@@ -26,7 +26,7 @@ pub struct Duplicate {
 /// The part and the position of files of equal length and digest.
 type Groups = HashMap<(u64, [u8; 16]), Vec<(usize, usize)>>;
 
-/// Finds the copies in and across parts. Each copy is told once, beside the first file of its bytes.
+/// Finds the copies in and across parts. Each copy is told once, next to the first file of its bytes.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) when a file that was read before cannot be read again.

@@ -61,10 +61,10 @@ impl Layout {
             let found = Found::of(path, listing, &mut skipped)?;
             return Ok(Self { parts: vec![(Part::Train, found)], skipped });
         }
-        for beside in listing.folders.iter().filter(|folder| parts.iter().all(|(_, part)| part != folder)) {
-            skipped.push(Skipped::new(beside, "lies beside the parts to train on and to validate with"));
+        for other in listing.folders.iter().filter(|folder| parts.iter().all(|(_, part)| part != folder)) {
+            skipped.push(Skipped::new(other, "lies next to the parts to train on and to validate with"));
         }
-        skipped.extend(listing.files.iter().map(|file| Skipped::new(file, "lies beside the parts, in no class")));
+        skipped.extend(listing.files.iter().map(|file| Skipped::new(file, "lies next to the parts, in no class")));
         let parts = parts.into_iter().map(|(part, folder)| {
             let listing = list(folder, &mut skipped).map_err(|source| Error::io(folder, "read", source))?;
             Ok((part, Found::of(folder, listing, &mut skipped)?))
@@ -74,8 +74,8 @@ impl Layout {
     }
 }
 
-/// Refuses training images that are in no classes: beside another part, or with classes in their names. The folder `train`
-/// would be taken as a class.
+/// Refuses training images that are in no classes: next to another part, or with classes in their names. The folder
+/// `train` would be taken as a class.
 fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
     let Some((Part::Train, train)) = parts.first() else { return Ok(()) };
     let listing = list(train, &mut Vec::new()).map_err(|source| Error::io(train, "read", source))?;
@@ -103,12 +103,11 @@ impl Found {
     fn of(path: &Path, listing: Listing, skipped: &mut Vec<Skipped>) -> Result<Self> {
         let path = path.to_path_buf();
         if listing.folders.is_empty() {
-            let name =
-                path.file_name().map_or_else(|| "pictures".to_owned(), |name| name.to_string_lossy().into_owned());
+            let name = path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned());
             let files = listing.files.into_iter().map(|file| (file, 0)).collect();
             return Ok(Self { path, class_names: vec![name], classified: false, files });
         }
-        skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, "lies beside the classes, in none")));
+        skipped.extend(listing.files.into_iter().map(|file| Skipped::new(file, "lies next to the classes, in none")));
         let mut class_names = Vec::new();
         let mut files = Vec::new();
         for folder in listing.folders {

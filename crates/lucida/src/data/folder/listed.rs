@@ -7,8 +7,8 @@ use crate::{Cpu, Error, Result};
 
 impl FolderBuilder<'_> {
     /// Finds the images that [`FolderBuilder::open_set`] would open, by their names alone: for one image of a folder,
-    /// or for one pass over it, reading all files beforehand would only cost time. A file that is no whole image is an
-    /// error when it is read. Also returns what lies where no image is looked for.
+    /// or for one pass over it, reading all files beforehand would only cost time. A file that is not a complete image
+    /// is an error when it is read. Also returns what lies where no image is looked for.
     ///
     /// # Errors
     /// [`Error::File`] when the folder is none or empty.

@@ -7,8 +7,8 @@
 //!                               photos/validation/dogs/*.jpg
 //! ```
 //!
-//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs to
-//! the class. Names that begin with a dot are hidden and are left alone; every other file is taken for an image.
+//! Classes and files are in the order of their names, as Keras has them. What is in the sub-folders of a class belongs
+//! to the class. Names that begin with a dot are hidden and are left alone; every other file is treated as an image.
 //!
 //! Opening a folder reads and decodes every file once, on all threads. It is the only way to know that an image is
 //! whole, and a training that stops in its third epoch at a damaged file has helped nobody. The work is not lost: with
@@ -74,7 +74,7 @@ pub struct Folder {
     pub train: FolderSet,
     /// The images to validate with: those of the folder's own part, else a share of the others.
     pub validation: FolderSet,
-    /// The images to test with, where the folder has a part for them beside one for validation.
+    /// The images to test with, where the folder has a part for them next to one for validation.
     pub test: Option<FolderSet>,
     skipped: Vec<Skipped>,
     duplicates: Vec<Duplicate>,
@@ -157,7 +157,7 @@ impl<'a> FolderBuilder<'a> {
         Self { strict, ..self }
     }
 
-    /// The share that validates where the folder has no part for it (0.2 unless told otherwise), and the seed that
+    /// The share that validates where the folder has no part for it (0.2 by default), and the seed that
     /// chooses the images.
     #[must_use]
     pub fn split(self, validation: f64, seed: u64) -> Self {
@@ -170,13 +170,13 @@ impl<'a> FolderBuilder<'a> {
         Self { limits, ..self }
     }
 
-    /// The threads to read on; all there are, unless told otherwise.
+    /// Number of threads that read; by default all.
     #[must_use]
     pub fn cpu(self, cpu: Cpu) -> Self {
         Self { cpu: Some(cpu), ..self }
     }
 
-    /// Keeps the images in memory as this preprocessing wants them, up to so many bytes of pixels.
+    /// Keeps the images in memory as this preprocessing wants them, up to this many bytes of pixels.
     #[must_use]
     pub fn keep(self, preprocessing: &Preprocessing, bytes: u64) -> Self {
         Self { keep: Some((preprocessing.clone(), bytes)), ..self }

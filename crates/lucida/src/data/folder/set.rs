@@ -119,7 +119,7 @@ impl FolderSet {
         Self { files: indices.iter().map(|&index| self.files[index].clone()).collect(), ..self.clone_without_files() }
     }
 
-    /// The same images with the labels of other classes: those that a model tells apart. Classes are found by name.
+    /// The same images with the labels of other classes: those of a model. Classes are found by name.
     ///
     /// # Errors
     /// [`Error::File`] names the first class that is not among them.

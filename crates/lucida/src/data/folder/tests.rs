@@ -97,8 +97,8 @@ fn parts_are_recognised_by_their_names() {
         assert_eq!(
             skipped(&folder, root.path()),
             [
-                "other: lies beside the parts to train on and to validate with",
-                "readme.txt: lies beside the parts, in no class"
+                "other: lies next to the parts to train on and to validate with",
+                "readme.txt: lies next to the parts, in no class"
             ]
         );
         // To look at, it is the last part.
@@ -152,7 +152,7 @@ fn what_is_no_image_is_skipped_and_named() {
     let mut huge = whole.clone();
     huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]); // 30,000 x 30,000
     fs::write(at("b/huge.png"), huge).unwrap();
-    fs::write(at("beside.txt"), "x").unwrap();
+    fs::write(at("extra.txt"), "x").unwrap();
 
     let folder = open(root.path()).unwrap();
     let lines = skipped(&folder, root.path());
@@ -162,7 +162,7 @@ fn what_is_no_image_is_skipped_and_named() {
         ("b/cut, \"short\".png", "cut short"),
         ("b/cut.jpg", "cut short"),
         ("b/huge.png", ""),
-        ("beside.txt", "lies beside the classes"),
+        ("extra.txt", "lies next to the classes"),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:?}");
     for (line, (name, reason)) in lines.iter().zip(expected) {
@@ -233,7 +233,7 @@ fn layouts_of_other_programs_say_what_to_do() {
     let text = message(&root.path().join("test"));
     assert!(text.contains("labels.csv says which") && text.contains("read -r file class"), "{text}");
 
-    // ImageNet: sorted training images beside flat ones to validate with, and a flat test part, which nobody needs.
+    // ImageNet: sorted training images next to flat ones to validate with, and a flat test part, which nobody needs.
     let root = temporary();
     put_classes(&root.path().join("train"), 2, 4);
     put(root.path(), "test/1.png", [1, 2, 3]);
@@ -444,7 +444,7 @@ fn links_pipes_and_locked_folders() {
     assert!(folder.train.len() < 40, "the loop was followed");
 }
 
-/// A class name that is no Unicode has no place in a model file.
+/// A class name that is not Unicode cannot be stored in a model file.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_are_no_unicode() {

@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::data::{Dataset, Preprocessing};
 
-/// The published set, beside the workspace; `None` (and said so) where it is not.
+/// The published set, next to the workspace; `None` (and said so) where it is not.
 fn shared() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/mnist");
     if folder.is_dir() {

@@ -9,7 +9,7 @@ use super::{ColorMode, Fit, Preprocessing};
 use crate::nn::applications::PixelFormat;
 use crate::{Error, Result};
 
-/// What a choice can be made of, for messages.
+/// The parts that a choice can have, for messages.
 const EXPECTED: &str =
     "unit, tf, caffe, torch, raw, or mean=..,std=..; then rgb, bgr, or gray, and stretch, crop, or pad, and digit";
 

@@ -19,7 +19,7 @@ use crate::nn::{Network, Plan};
 use crate::weights::Outputs;
 use crate::{Cpu, Error, Result};
 
-/// A pass forward and back to a layer.
+/// A forward pass, and a backward pass to a layer.
 pub(super) struct CamPass {
     plan: Plan,
     layer: String,
@@ -225,9 +225,9 @@ pub(super) fn upsample(map: &[f32], [rows, columns]: [usize; 2], [height, width]
     let mix = |a: f32, b: f32, part: f32| a + part * (b - a);
     let mut values = Vec::with_capacity(height * width);
     for (top, bottom, below) in down {
-        for &(left, right, beside) in &across {
-            let upper = mix(map[top * columns + left], map[top * columns + right], beside);
-            let lower = mix(map[bottom * columns + left], map[bottom * columns + right], beside);
+        for &(left, right, part) in &across {
+            let upper = mix(map[top * columns + left], map[top * columns + right], part);
+            let lower = mix(map[bottom * columns + left], map[bottom * columns + right], part);
             values.push(mix(upper, lower, below));
         }
     }

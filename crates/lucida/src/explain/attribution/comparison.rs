@@ -1,4 +1,4 @@
-//! Attributions as images to look at: one beside its image, all on one sheet, and the strips of the sanity check.
+//! Attributions as images to look at: one next to its image, all on one sheet, and the strips of the sanity check.
 
 use super::{Faithfulness, HeatMap, SanityCheck};
 use crate::Result;
@@ -63,8 +63,8 @@ fn heat<'a>(image: &'a Image, map: &'a HeatMap) -> HeatOverlay<'a> {
     HeatOverlay::new(image, &map.values, heat).smooth(map.method.is_smooth())
 }
 
-/// One sheet: the image, and beside it each map with its name and its faithfulness. `class` says which class the maps are
-/// about, in the words of its reader: `7 (99.98 %)`.
+/// One sheet: the image, and next to it each map with its name and its faithfulness. `class` says which class the maps
+/// are about, in the words of its reader: `7 (99.98 %)`.
 ///
 /// # Errors
 /// As [`overlay`].

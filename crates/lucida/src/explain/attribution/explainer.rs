@@ -198,7 +198,7 @@ impl<'a> Explainer<'a> {
             return Ok(());
         }
         Err(Error::argument(format!(
-            "{} values are no input of ({height}, {width}, {channels}) for network {}",
+            "{} values are not an input of ({height}, {width}, {channels}) for network {}",
             input.len(),
             self.network.name()
         )))

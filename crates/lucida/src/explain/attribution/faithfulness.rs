@@ -1,10 +1,10 @@
 //! Whether a map tells which pixels the class depends on: deletion and insertion (Petsiuk, Das and Saenko, 2018, section
 //! 4.2).
 //!
-//! The pixels are ordered by the map, the most important first. *Deletion* replaces them one after another by a constant
-//! color (that of the baseline, black unless told otherwise) and watches the probability fall; *insertion* starts from a
-//! blurred image and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is one
-//! number: a good map has a small deletion area and a large insertion area.
+//! The pixels are ordered by the map, the most important first. *Deletion* replaces them one after another by a
+//! constant color (that of the baseline, black by default) and watches the probability fall; *insertion* starts from a
+//! blurred image and puts the true pixels back. The area under each curve, over the part of the pixels from 0 to 1, is
+//! one number: a good map has a small deletion area and a large insertion area.
 //!
 //! As in the authors' programs, the blur is a Gaussian of deviation 5 pixels, cut off after 5 pixels; for images of more
 //! than 224 pixels it grows with them. Pixels of equal importance come in random order, so that a map that is blank in parts

@@ -17,14 +17,14 @@ use crate::Result;
 use crate::data::random::{Purpose, generator};
 use crate::nn::BackwardRule;
 
-/// Integrated gradients begin with so many intervals and double them until the sum is right.
+/// Integrated gradients begin with this many intervals and double them until the sum is right.
 const FIRST_INTERVALS: usize = 32;
-/// They end with so many, right or not.
+/// The most intervals, whether or not the sum is right.
 const LAST_INTERVALS: usize = 2048;
 /// Right is: within this part of the difference of the scores.
 const TOLERANCE: f64 = 2e-3;
-/// Or within this part of the sum of all magnitudes: where the scores hardly differ, a part of their difference cannot be
-/// had in 32-bit floats.
+/// Or within this part of the sum of all magnitudes: where the scores hardly differ, a part of their difference is
+/// beyond the precision of 32-bit floats.
 const FLOOR: f64 = 1e-5;
 
 impl Explainer<'_> {
@@ -114,7 +114,7 @@ impl Explainer<'_> {
             let n = steps as f64;
             let (total, magnitude) = parts().fold((0.0, 0.0), |(t, m), part| (t + part / n, m + part.abs() / n));
             let apart = (total - difference).abs();
-            // No comparison with what is no number is true: a broken network ends at the last interval too.
+            // No comparison with NaN is true: a broken network ends at the last interval too.
             if apart <= TOLERANCE * difference.abs() || apart <= FLOOR * magnitude || steps >= LAST_INTERVALS {
                 let raw = parts().map(|part| (part / n) as f32).collect();
                 let account = CompletenessCheck::Completeness { sum: total, difference, steps };

@@ -20,11 +20,11 @@ pub struct HeatMap {
     pub raw_shape: [usize; 3],
     /// The values as the method defines them: for each channel of the input, or for each place of a layer.
     pub raw: Vec<f32>,
-    /// What can be said about it besides.
+    /// Further facts about it.
     pub account: CompletenessCheck,
 }
 
-/// What can be said about an attribution besides its map.
+/// Facts about an attribution in addition to its map.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CompletenessCheck {

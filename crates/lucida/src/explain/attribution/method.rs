@@ -19,8 +19,8 @@ pub enum Method {
     /// The gradient times the input: the first-order part of the score (Shrikumar et al., 2016, "Not just a black box",
     /// section 2).
     GradientXInput,
-    /// The way back of the gradient, negative parts dropped at each ReLU (Springenberg et al., 2015, "Striving for
-    /// simplicity", figure 1), shown as the gradient is.
+    /// The backward pass of the gradient, with negative parts dropped at each ReLU (Springenberg et al., 2015,
+    /// "Striving for simplicity", figure 1), shown as the gradient is.
     GuidedBackprop,
     /// The gradient integrated along the straight line from a baseline to the image, times their difference
     /// (Sundararajan, Taly and Yan, 2017, "Axiomatic attribution for deep networks", equation 1): it sums to the
@@ -38,7 +38,7 @@ pub enum Method {
     /// The channels of a layer, each weighted by the score of the image seen through it (Wang et al., 2020, "Score-CAM",
     /// algorithm 1).
     ScoreCam,
-    /// How much the score falls when a patch that covers the pixel is painted over (Zeiler and Fergus, 2014,
+    /// How much the score falls when a patch that covers the pixel is occluded (Zeiler and Fergus, 2014,
     /// "Visualizing and understanding convolutional networks", section 4.2).
     Occlusion,
     /// The mean probability over random masks that let the pixel through (Petsiuk, Das and Saenko, 2018, "RISE", equation
@@ -114,7 +114,7 @@ impl Method {
             Self::GradCamPlusPlus => "as Grad-CAM, but each instance of an object counts, small ones too",
             Self::LayerCam => "where a layer is active, place by place, in favor of the class",
             Self::ScoreCam => "a layer's channels by the score of the image seen through each",
-            Self::Occlusion => "how much the score falls when the place is painted over",
+            Self::Occlusion => "how much the score falls when the patch is occluded",
             Self::Rise => "the mean probability while the place can be seen, over random masks",
             Self::Lrp => "the score, handed down layer by layer to the pixels",
         }

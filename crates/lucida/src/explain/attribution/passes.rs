@@ -54,7 +54,7 @@ impl Readout {
     }
 }
 
-/// Passes forward: from many images to the values before the last activation.
+/// Forward passes: from many images to the values before the last activation.
 pub(super) struct Scorer {
     plan: Plan,
     units: usize,
@@ -93,7 +93,7 @@ impl Scorer {
     }
 }
 
-/// Passes forward and back: from many images to the gradients of a score.
+/// Forward and backward passes: from many images to the gradients of a score.
 pub(super) struct Gradients {
     plan: Plan,
     units: usize,
@@ -152,7 +152,7 @@ pub(super) fn plan_back<'a>(network: &'a Network, outputs: &Outputs, cpu: Cpu, b
     Plan::builder(network).cpu(cpu).batch_size(batch).exact(true).output(point.clone()).grad_output_at(point)
 }
 
-/// As many samples as fit, of so many values each.
+/// As many samples as fit, of `values` values each.
 fn batch(values: usize) -> usize {
     (VALUES / values.max(1)).clamp(1, BATCH)
 }

@@ -87,10 +87,10 @@ fn draw(mask: &mut [f32], [height, width]: [usize; 2], cells: usize, generator: 
     };
     let (down, across) = (taps(height), taps(width));
     for (row, &(top, below)) in mask.chunks_exact_mut(width).zip(&down) {
-        for (value, &(left, beside)) in row.iter_mut().zip(&across) {
+        for (value, &(left, part)) in row.iter_mut().zip(&across) {
             let line = |row: usize| {
                 let from = row * (cells + 1) + left;
-                grid[from] + beside * (grid[from + 1] - grid[from])
+                grid[from] + part * (grid[from + 1] - grid[from])
             };
             let (upper, lower) = (line(top), line(top + 1));
             *value = upper + below * (lower - upper);

@@ -83,7 +83,7 @@ pub fn sanity_check(
     Ok(checks)
 }
 
-/// The layers with weights from the top, in at most so many groups of nearly equal size.
+/// The layers with weights from the top, in at most `groups` groups of nearly equal size.
 fn cascade(network: &Network, groups: usize) -> Vec<Vec<usize>> {
     let layers: Vec<usize> =
         (0..network.nodes().len()).rev().filter(|&node| !network.nodes()[node].weights().is_empty()).collect();

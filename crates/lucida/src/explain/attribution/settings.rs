@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::{Cpu, Error, Result};
 
 /// What an image is compared with: the start of integrated gradients, and what takes the place of pixels that are
-/// painted over (occlusion, RISE, Score-CAM, deletion).
+/// replaced (occlusion, RISE, Score-CAM, deletion).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Baseline {
     /// A black image, as the network takes it.
@@ -53,8 +53,8 @@ pub struct ExplainConfig {
     pub stride: Option<usize>,
     /// Relevance propagation: what keeps small sums from blowing up. 1e-4.
     pub epsilon: f32,
-    /// Deletion and insertion: points of each curve besides the first. 28; the authors' programs take one for each row of a
-    /// image.
+    /// Deletion and insertion: points of each curve after the first. 28; the authors' programs take one for each row of
+    /// an image.
     pub curve_steps: usize,
     /// The most stages of the sanity check: a network of more layers is randomized several at a time. 12.
     pub stages: usize,

@@ -15,7 +15,7 @@ const LEAST_SLOPE: f32 = 0.25;
 /// Which slopes are edges, as parts of the steepest one of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CannyThresholds {
-    /// From here on a ridge goes on with an edge.
+    /// From here on a ridge continues an edge.
     pub low: f64,
     /// From here on a ridge begins an edge.
     pub high: f64,

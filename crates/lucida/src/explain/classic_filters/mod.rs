@@ -98,7 +98,7 @@ impl Kernel {
         if !sides.contains(&height) || !sides.contains(&width) || height * width != values.len() {
             let count = values.len();
             return Err(Error::argument(format!(
-                "{count} values are no kernel of {width}x{height}: a side has 1 to {LONGEST_SIDE} of them"
+                "{count} values are not a kernel of {width}x{height}: a side has 1 to {LONGEST_SIDE} of them"
             )));
         }
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {

@@ -1,4 +1,4 @@
-//! The figures of the deconvnet: projections beside the parts of the images that they explain.
+//! The figures of the deconvnet: projections next to the parts of the images that they explain.
 
 use super::{Deconvnet, Projection, Target};
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -20,7 +20,7 @@ const GRAY: u8 = 128;
 /// The part of a patch's values that may be off the scale.
 const OUTLIERS: f64 = 0.01;
 
-/// One image that excites a filter, and why.
+/// One image with a high activation of a filter, and its projection.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// The number of the image in its set.
@@ -37,7 +37,7 @@ pub struct Example {
     pub projection: Image,
 }
 
-/// The images that excite one filter most, the strongest first; none for a dead filter.
+/// The images with the highest activations of one filter, the strongest first; none for a dead filter.
 #[derive(Debug, Clone)]
 pub struct FilterExamples {
     /// The channel.
@@ -46,8 +46,8 @@ pub struct FilterExamples {
     pub examples: Vec<Example>,
 }
 
-/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set that excite it most, cropped to what the
-/// filter sees, and beside each its projection.
+/// Figure 2 of Zeiler and Fergus (2014): for each filter the images of a set with its highest activations, cropped to
+/// what the filter sees, and next to each its projection.
 #[derive(Debug)]
 pub struct DeconvFigure {
     /// The layer.
@@ -78,9 +78,9 @@ impl DeconvFigure {
         for (index, (&filter, best)) in filters.iter().zip(&top.filters).enumerate() {
             let inputs = best
                 .iter()
-                .map(|excitation| {
+                .map(|top| {
                     let mut input = vec![0.0; network.input_shape()?.len()];
-                    set.fill(excitation.image, preprocessing, &mut input)?;
+                    set.fill(top.image, preprocessing, &mut input)?;
                     Ok(input)
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -93,8 +93,8 @@ impl DeconvFigure {
                 .iter()
                 .zip(&slices)
                 .zip(&projections)
-                .map(|((excitation, input), projection)| {
-                    example(excitation.image, input, projection, deconvnet.field(), preprocessing)
+                .map(|((top, input), projection)| {
+                    example(top.image, input, projection, deconvnet.field(), preprocessing)
                 })
                 .collect::<Result<Vec<_>>>()?;
             figure.filters.push(FilterExamples { filter, examples });
@@ -103,7 +103,7 @@ impl DeconvFigure {
         Ok(figure)
     }
 
-    /// The figure: for each filter its projections as one square, and beside it the patches in the same order. A dead
+    /// The figure: for each filter its projections as one square, and next to it the patches in the same order. A dead
     /// filter is hatched.
     ///
     /// # Errors
@@ -170,11 +170,11 @@ impl Example {
     }
 }
 
-/// Projections of one image, each beside the part of the image that it explains.
+/// Projections of one image, each next to the part of the image that it explains.
 ///
 /// # Errors
-/// [`Error::Argument`] when the input and the projections are not of the size that the preprocessing makes, or there is
-/// no projection at all.
+/// [`Error::Argument`] when the input and the projections are not of the size that the preprocessing makes, or
+/// `projections` is empty.
 pub fn projection_sheet(
     input: &[f32],
     projections: &[Projection],

@@ -1,12 +1,12 @@
-//! The deconvnet: what in an image excites a filter, projected back to pixels.
+//! The deconvnet: the part of an image that activates a filter, projected back to pixels.
 //!
-//! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer one is
-//! kept and the others are set to zero; then, layer by layer downwards, a pooling is undone by putting each value where
-//! the maximum came from (its switch, recorded on the way up), the result is rectified, and filtered with the transposed
-//! kernels. What arrives at the pixels is no gradient, as the signal on its way down is rectified in place of the one on
-//! its way up: it shows the pattern, of all those that the filter answers to, that this image has.
+//! Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014): of all activations of a layer one
+//! is kept and the others are set to zero; then, layer by layer downwards, a pooling is undone by putting each value
+//! where the maximum came from (its switch, recorded on the way up), the result is rectified, and filtered with the
+//! transposed kernels. What arrives at the pixels is not a gradient, as the signal on its way down is rectified in
+//! place of the one on its way up: it shows the pattern, of all those that the filter answers to, that this image has.
 //!
-//! A batch normalization is undone by its factors, a concatenation by taking it apart, and branches add up where they
+//! A batch normalization is undone by its factors, a concatenation by splitting it, and branches add up where they
 //! part. Biases play no role on the way down.
 
 mod figure;
@@ -216,7 +216,7 @@ pub(super) fn point(network: &Network, layer: &str) -> Result<TensorRef> {
     })
 }
 
-/// The place and the value of a channel's greatest activation; the first of several. What is no number is passed over.
+/// The place and the value of a channel's greatest activation; the first of several. NaN is skipped.
 pub(super) fn strongest(values: &[f32], [_, width, channels]: [usize; 3], channel: usize) -> ([usize; 2], f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (place, &value) in values[channel..].iter().step_by(channels).enumerate() {

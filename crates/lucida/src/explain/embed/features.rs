@@ -28,11 +28,11 @@ impl Features {
     /// Features from elsewhere: rows of `width` values.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the values are no whole rows, or one is not a finite number.
+    /// [`Error::Argument`] when the values do not fill whole rows, or one is not finite.
     pub fn new(layer: impl Into<String>, width: usize, values: Vec<f32>) -> Result<Self> {
         let layer = layer.into();
         if width == 0 || !values.len().is_multiple_of(width) {
-            return Err(Error::argument(format!("{} values are no rows of {width} features", values.len())));
+            return Err(Error::argument(format!("{} values do not fill rows of {width} features", values.len())));
         }
         if values.iter().any(|value| !value.is_finite()) {
             return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));
@@ -198,7 +198,7 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
     extractor.finish(layer, values)
 }
 
-/// A model ready to say what a layer makes of image after image.
+/// A model ready to compute a layer's features image by image.
 pub struct FeatureReader<'a> {
     model: &'a Model,
     layer: String,
@@ -225,12 +225,12 @@ impl<'a> FeatureReader<'a> {
         preprocessing.apply(image, &mut input)?;
         let mut values = Vec::with_capacity(self.extractor.width);
         self.extractor.add(self.model, &input, 1, &mut values)?;
-        // Refuses what is no number.
+        // Refuses values that are not finite.
         Features::new(self.layer.clone(), self.extractor.width, values).map(|features| features.values)
     }
 }
 
-/// A model ready to say what a layer makes of batch after batch.
+/// A model ready to compute a layer's features batch by batch.
 struct Extractor {
     plan: Plan,
     /// The values of a channel map, 1 where there is none.

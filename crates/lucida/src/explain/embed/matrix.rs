@@ -45,9 +45,9 @@ pub(super) fn eigen(matrix: &[f64], size: usize) -> (Vec<f64>, Vec<f64>) {
     let mut v: Vec<f64> = (0..size * size).map(|i| if i % (size + 1) == 0 { 1.0 } else { 0.0 }).collect();
     let scale = a.iter().map(|value| value * value).sum::<f64>();
     for _ in 0..60 {
-        let beside: f64 =
+        let off_diagonal: f64 =
             (0..size).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * size + j].powi(2)).sum();
-        if beside <= 1e-28 * scale {
+        if off_diagonal <= 1e-28 * scale {
             break;
         }
         for p in 0..size {

@@ -1,6 +1,6 @@
 //! How a layer arranges images: its features of many images, as a map that a person can look at.
 //!
-//! Images that a layer takes for alike have features that lie close together. [`features`] collects them, [`Pca`] finds
+//! Images that are similar to a layer have features that lie close together. [`features`] collects them, [`Pca`] finds
 //! the directions in which they differ most, [`Tsne`] draws a map that keeps neighbors together, and
 //! [`Features::nearest`] names the images that are most like a given one.
 

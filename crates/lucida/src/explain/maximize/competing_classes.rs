@@ -13,8 +13,9 @@
 
 use super::Objective;
 
-/// Subtracts the gradient of the soft maximum of the other classes of each sample, at a `temperature`, from the gradients of
-/// its `classes` logits. Sample `i` follows objective `i` modulo their number; those that are no single class stay as they are.
+/// Subtracts the gradient of the soft maximum of the other classes of each sample, at a `temperature`, from the
+/// gradients of its `classes` logits. Sample `i` follows objective `i` modulo their number; objectives other than a
+/// single class stay as they are.
 pub(super) fn subtract_competing_classes(
     objectives: &[Objective],
     classes: usize,

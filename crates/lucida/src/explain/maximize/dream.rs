@@ -34,7 +34,7 @@ pub struct Dream {
     pub octave_scale: f32,
     /// Steps for each size.
     pub steps: usize,
-    /// How far a step goes on the average, where pixels go from 0 to 1.
+    /// Mean change of a pixel in a step, where pixels are in 0..1.
     pub rate: f32,
     /// The most pixels that the image is rolled by before a step.
     pub jitter: usize,

@@ -16,7 +16,7 @@ use crate::{Cpu, Error, Result};
 /// Steps in which a filter that says nothing at all is shown random images, to wake it.
 const WAKING: usize = 64;
 
-/// How images are made of frequencies.
+/// How images are parameterized by frequencies.
 ///
 /// In each step every image is moved a little (shifted, turned, zoomed), perhaps with noise on it; the gradient that
 /// comes back is divided by its root mean square, so that nothing depends on how large the numbers in the network are;
@@ -73,7 +73,7 @@ pub struct Fourier {
     /// The temperature at which the other classes count against a class: high, all alike; low, the most probable one alone.
     /// `None` follows the logit, whatever the others have.
     pub competing_temperature: Option<f32>,
-    /// How many images are made of each objective. They are pushed apart, to show different things that excite it.
+    /// Number of images per objective. They are pushed apart, to show different things that activate it.
     pub diversity: usize,
     /// How strongly they are pushed apart, relative to the objective.
     pub diversity_weight: f32,
@@ -229,7 +229,7 @@ impl Run<'_> {
         for number in 0..settings.starts + more {
             let tried: Vec<usize> = match best.is_empty() || number < settings.starts {
                 true => (0..objectives.len()).collect(),
-                // In step with the variants beside them, which they are pushed apart from.
+                // In step with the variants next to them, which they are pushed apart from.
                 false => {
                     (0..objectives.len()).filter(|&at| silent(variants_of(&best, at, settings.diversity))).collect()
                 }

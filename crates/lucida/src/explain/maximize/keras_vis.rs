@@ -1,4 +1,5 @@
-//! Maximization in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its images can be had again.
+//! Maximization in pixels, as the package keras-vis 0.5 does it (Kotikalapudi, 2017), so that its images can be
+//! reproduced.
 //!
 //! What is minimized is, for an image `x` of `n = height * width * channels` values,
 //!

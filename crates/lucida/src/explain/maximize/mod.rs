@@ -1,7 +1,7 @@
 //! Activation maximization: the images that a part of a network responds to most.
 //!
 //! The network stays as it is and the image is trained: by gradient ascent on an [`Objective`]. Left alone that ends in
-//! noise, for a network can be excited by patterns that no camera makes; the methods differ in how they keep to images.
+//! noise, for patterns that no camera produces can activate a network; the methods differ in how they keep to images.
 //!
 //! - [`Fourier`] (the default): the image is described by its spatial frequencies, low ones first, in colors that vary
 //!   together as in photographs, and seen through small shifts, turns and zooms (Olah, Mordvintsev and Schubert, 2017,
@@ -48,7 +48,7 @@ pub enum Method {
     KerasVis(KerasVis),
 }
 
-/// An image that excites a part of a network.
+/// An image that maximizes the activation of a part of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Maximized {
     /// The image, to be looked at.
@@ -59,13 +59,13 @@ pub struct Maximized {
     pub value: f32,
 }
 
-/// Looks for the images that excite parts of one layer most: one for each of `objectives`.
+/// Synthesizes the images that maximize parts of one layer: one for each of `objectives`.
 ///
 /// The images have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
 /// network is taken to want values from 0 to 1. When `progress` stops it, the images so far are the result.
 ///
 /// # Errors
-/// [`Error::Argument`] when the layer does not exist or has no such part, or the settings make no sense;
+/// [`Error::Argument`] when the layer does not exist or has no such part, or the settings are invalid;
 /// [`Error::Unsupported`] when the network's input is not a gray or a color image.
 pub fn maximize(
     network: &Network,

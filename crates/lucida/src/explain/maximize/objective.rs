@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// A part of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Objective {
-    /// One channel (of a flat layer: one unit) at one position (row, column); in the middle unless told otherwise.
+    /// One channel (of a flat layer: one unit) at one position (row, column); in the middle by default.
     Neuron {
         /// The channel.
         channel: usize,

@@ -4,7 +4,7 @@ use crate::data::{ColorMode, Image, Preprocessing};
 use crate::nn::Network;
 use crate::{Error, Result};
 
-/// What a network makes of pixels: each channel of its input is a channel of the image times a factor plus an offset.
+/// How a network scales pixels: each channel of its input is a channel of the image times a factor plus an offset.
 ///
 /// Images are (height, width, channels) with values from 0 to 1, gray or red, green and blue.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ impl PixelSpace {
         let shape = network.input_shape()?;
         let Some([height, width, channels @ (1 | 3)]) = shape.as_image() else {
             return Err(Error::Unsupported(format!(
-                "network {} takes an input of shape {shape}, which is no gray or color image",
+                "network {} takes an input of shape {shape}, which is not a gray or color image",
                 network.name()
             )));
         };

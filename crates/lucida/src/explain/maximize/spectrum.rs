@@ -62,7 +62,7 @@ impl Spectrum {
         self.height * self.width * self.channels
     }
 
-    /// What an image without any structure is made of.
+    /// The spectrum of an image without any structure.
     pub(super) fn background(&self) -> f32 {
         sigmoid(self.start)
     }

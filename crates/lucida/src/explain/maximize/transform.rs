@@ -1,5 +1,5 @@
-//! Small movements of an image: it is shifted, turned and zoomed before a network sees it, differently each time, so that
-//! what excites the network does not hang on single pixels.
+//! Small movements of an image: it is shifted, turned and zoomed before a network sees it, differently each time, so
+//! that what activates the network does not depend on single pixels.
 
 use rand_chacha::ChaCha8Rng;
 
@@ -60,7 +60,8 @@ impl Affine {
         self
     }
 
-    /// The four pixels that pixel (x, y) is made of, and their parts. Those outside are left out, or wrap around.
+    /// The four pixels that pixel (x, y) is interpolated from, and their weights. Those outside are left out, or wrap
+    /// around.
     fn parts(&self, x: usize, y: usize, [height, width]: [usize; 2], edge: Edge) -> [(usize, f32); 4] {
         let (x, y) = (x as f32, y as f32);
         let from_x = self.matrix[0][0] * x + self.matrix[0][1] * y + self.offset[0];

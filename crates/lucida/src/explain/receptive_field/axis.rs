@@ -73,8 +73,8 @@ impl Axis {
         Self { lattice, spans: (0..output).map(field).collect() }
     }
 
-    /// The fields of windows over these units, one after another. They may differ in size, so they are no shifts of one
-    /// another unless all sizes and steps are the same.
+    /// The fields of windows over these units, one after another. They may differ in size, so they are not shifts of
+    /// one another unless all sizes and steps are the same.
     pub(super) fn grouped(&self, windows: &[Range<usize>]) -> Self {
         let stride = windows.get(1).map_or(1, |second| second.start - windows[0].start);
         let even = windows.iter().enumerate().all(|(index, window)| {
@@ -86,7 +86,7 @@ impl Axis {
         }
     }
 
-    /// The fields with a border of so many units that see nothing.
+    /// The fields with a border of `before` and `after` units whose field is empty.
     pub(super) fn padded(&self, before: usize, after: usize) -> Self {
         let lattice = self.lattice.map(|axis| Lattice {
             start: axis.start.saturating_sub((before as i64).saturating_mul(axis.stride)),

@@ -5,7 +5,7 @@
 //! and Sim, "Computing receptive fields of convolutional neural networks", 2019). Where branches meet, a unit sees what
 //! either of them sees.
 //!
-//! These numbers count the padding as if it were image. Besides them the pixels of the image that each unit sees are
+//! These numbers count the padding as if it were image. In addition, the pixels of the image that each unit sees are
 //! kept, one span for each row and column: exact at the borders, and where branches of different strides have met, so
 //! that fields are no longer shifts of one another. A pixel outside of a unit's field has no influence on it at all; inside,
 //! a stride larger than its window may leave gaps.

@@ -39,7 +39,7 @@ pub struct Architecture {
     pub input: [usize; 3],
     /// The least height and width of its input.
     pub smallest: usize,
-    /// What its input is made of.
+    /// The pixels of its input.
     pub pixels: PixelFormat,
     /// Its classes by default. One stands for two, classified with one sigmoid.
     pub classes: usize,

@@ -6,7 +6,7 @@ use crate::nn::layers::{ActivationKind, Conv2D, Dense, Flatten, Input, MaxPoolin
 use crate::nn::{Layer, Network};
 
 /// Convolutions of 32, 64 and 128 filters, each followed by a pooling, then dense layers of 128 and 512 units, and one
-/// sigmoid that tells two classes apart (or, for more classes, a softmax): 4,894,913 parameters for photos of 150x150
+/// sigmoid for two classes (or, for more, a softmax): 4,894,913 parameters for photos of 150x150
 /// pixels.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! ResNet.
 //!
 //! K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, 2015,
-//! <https://arxiv.org/abs/1512.03385>: each block adds to its input what a few convolutions make of it. As torchvision
+//! <https://arxiv.org/abs/1512.03385>: each block adds the output of a few convolutions to its input. As torchvision
 //! has them: where a block halves the image, its 3x3 convolution does (Keras's ResNet50 halves in the 1x1 before), and
 //! convolutions have no bias. The layers have Keras's names: `conv1_conv`, `conv2_block1_1_conv`, `conv2_block1_out`.
 

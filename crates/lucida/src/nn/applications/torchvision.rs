@@ -13,7 +13,7 @@ pub(super) fn normalization(epsilon: f32) -> BatchNormalization {
     BatchNormalization { momentum: 0.9, epsilon, ..Default::default() }
 }
 
-/// A layer over an image with a border of so many zeros. With a stride, the padding `same` of TensorFlow would put
+/// A layer over an image with a border of zeros. With a stride, the padding `same` of TensorFlow would put
 /// more of it to the bottom and right; PyTorch has as much on all sides.
 pub(super) fn padded(
     builder: &mut NetworkBuilder,

@@ -94,7 +94,8 @@ pub(crate) fn vgg16_start([height, width]: [usize; 2]) -> Result<Network> {
     options.build(builder, last)
 }
 
-/// The first blocks, each of so many convolutions and a pooling; returns the index of the last layer as well.
+/// The first blocks, each of the given number of convolutions and a pooling; returns the index of the last layer as
+/// well.
 fn blocks(
     name: &str,
     [height, width]: [usize; 2],

@@ -117,7 +117,7 @@ impl Op for ActivationOp {
         BackwardNeeds { inputs: self.kind.rule_reads_input(self.rule), output: true }
     }
 
-    /// All derivatives can be had from the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
+    /// All derivatives are functions of the output `y`: `y > 0`, `y (1 - y)`, `1 - y^2`, `min < y < max`, and for the
     /// softmax `dx = y (dy - sum(dy y))`, for its logarithm `dx = dy - exp(y) sum(dy)`.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         if !accumulate {

@@ -11,7 +11,7 @@ use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The longest side of an output: what asks for more is no network.
+/// The longest side of an output: a network that asks for more is damaged.
 const LONGEST_SIDE: usize = 1 << 16;
 
 /// The mean of each window, of as many windows as the output has pixels.

@@ -71,7 +71,7 @@ impl BatchNormalization {
 impl LayerSpec for BatchNormalization {
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         if !(self.epsilon > 0.0 && (0.0..=1.0).contains(&self.momentum)) {
-            return Err(format!("epsilon {} and momentum {} make no sense", self.epsilon, self.momentum));
+            return Err(format!("epsilon {} and momentum {} are invalid", self.epsilon, self.momentum));
         }
         Ok(one_input(inputs)?.clone())
     }

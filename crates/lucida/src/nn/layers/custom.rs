@@ -243,7 +243,7 @@ mod tests {
         assert!(problem.to_string().contains("NaN"), "{problem}");
     }
 
-    /// The only test that registers the name: others would run beside it.
+    /// The only test that registers the name: others would run at the same time.
     #[test]
     fn a_stored_network_has_the_layer_again_where_it_is_registered() {
         let layer = Custom::new(Scale { factor: 2.5, slip: 1.0 });

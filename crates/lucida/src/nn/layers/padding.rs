@@ -14,8 +14,8 @@ pub enum Padding {
     /// The output has `ceil(size / stride)` pixels. As TensorFlow has it, an odd pixel of padding goes to the bottom and
     /// right.
     Same,
-    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so many that a
-    /// window lies outside the image. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
+    /// Rows at the top and bottom, columns at the left and right: `[[top, bottom], [left, right]]`, none so large that
+    /// a window lies outside the image. A maximum and a mean take only what is inside, a convolution takes zeros. Keras
     /// has no name for it; PyTorch's pooling layers need it.
     Explicit([[usize; 2]; 2]),
 }

@@ -1,7 +1,7 @@
 //! A new head on a network that has learned something else, and the part of a network behind a layer.
 //!
-//! Transfer learning: the first layers are kept as they are and say what is in an image; a few new layers tell the classes
-//! apart by that. As long as the first layers do not change, what they say about an image does not either, so that the
+//! Transfer learning: the first layers are kept as they are and say what is in an image; a few new layers classify
+//! by that. As long as the first layers do not change, what they say about an image does not either, so that the
 //! rest can be [taken out](Network::tail) and trained on their remembered outputs.
 
 use super::{Layer, Network};
@@ -168,8 +168,8 @@ impl Network {
         }
     }
 
-    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the network
-    /// can be taken apart.
+    /// The last layer before number `first` through which all goes that the layers from `first` on take: there the
+    /// network can be cut.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the network has not exactly one input.

@@ -218,8 +218,8 @@ impl<'a> PlanBuilder<'a> {
     }
 }
 
-/// What must be wanted besides a value whose gradient is wanted: a fused ReLU turns the gradient of its output into that of
-/// its input in place, so there must be none, neither in the layer nor in one that it is a mere view of.
+/// What must be wanted along with a value whose gradient is wanted: a fused ReLU turns the gradient of its output into
+/// that of its input in place, so there must be none, neither in the layer nor in one that it is a mere view of.
 fn unfused(network: &Network, value: NodeValue, training: bool) -> Vec<NodeValue> {
     let mut node = value.0;
     let mut values = vec![value, (node, true)];

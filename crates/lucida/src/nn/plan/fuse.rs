@@ -79,7 +79,7 @@ impl Fusion<'_> {
         }
     }
 
-    /// What operation `first` can take along besides what it has taken already.
+    /// What operation `first` can fuse in addition to what it has fused already.
     fn fusible(&self, first: usize) -> Fusible {
         let draft = &self.lowered.drafts[first];
         let able = fusible(self.network, draft);

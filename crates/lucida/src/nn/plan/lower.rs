@@ -41,7 +41,7 @@ pub(super) struct LoweredOps {
 /// What must exist: nodes, and whether before or after the activation.
 pub(super) type Wanted = HashSet<(usize, bool)>;
 
-/// An operation for each layer that is needed and is no mere view of its input, and one for its activation.
+/// An operation for each layer that is needed and is not just a view of its input, and one for its activation.
 pub(super) fn lower(network: &Network, wanted: &Wanted, training: bool) -> LoweredOps {
     let nodes = network.nodes();
     let needed = needed(network, wanted);

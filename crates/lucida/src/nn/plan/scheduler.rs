@@ -130,7 +130,7 @@ impl<'a> Scheduler<'a> {
         from_relu && alone && self.consumers(value).count() == 1
     }
 
-    /// Whether the step's own ReLU is left to the one that follows, which takes part in the pass backward.
+    /// Whether the step's own ReLU is left to the one that follows, which takes part in the backward pass.
     fn left_to_consumer(&self, step: usize) -> bool {
         let back = |step: usize| self.flow[step].as_ref().is_some_and(|inputs| inputs.iter().any(Option::is_some));
         self.consumers(self.lowered.drafts[step].output).any(|consumer| self.passes_relu(consumer) && back(consumer))

@@ -52,7 +52,7 @@ fn sample() -> Report {
     Report::new("A <title>")
         .subtitle("of & by")
         .section("Figures", content)
-        .section("Pictures", more.clone().beside([more.clone(), more.clone()]).details("more", more))
+        .section("Images", more.clone().beside([more.clone(), more.clone()]).details("more", more))
         .footer("the end")
 }
 
@@ -76,7 +76,7 @@ fn the_page_is_well_formed_and_asks_for_nothing_outside() {
     let sources = html.match_indices("src=\"").map(|(at, _)| &html[at + 5..at + 10]);
     assert!(sources.clone().count() == 48 && sources.into_iter().all(|source| source == "data:"));
     assert!(html.contains("<title>A &lt;title&gt;</title>"));
-    assert!(html.contains("<a href=\"#section-2\">Pictures</a>") && html.contains("<section id=\"section-2\">"));
+    assert!(html.contains("<a href=\"#section-2\">Images</a>") && html.contains("<section id=\"section-2\">"));
     assert_eq!(html, sample().html());
 }
 

@@ -55,7 +55,7 @@ fn a_demonstration_writes_its_files() {
     let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
     // Ten predictions, 24 kernels, and the mistakes of 64 digits, at most 20 of which are shown; then ten classes, 60
     // filters, one sheet of maps, two of explanations (of no mistake, one), one figure, two of the cat and its filters,
-    // three of the painting.
+    // three of the stylized image.
     let images = page.matches("<img").count();
     let wrong = result.evaluation.mistakes(&result.held_out().unwrap()).len();
     let right = 64 - wrong;
@@ -71,7 +71,7 @@ fn a_demonstration_writes_its_files() {
     Demo::claim_folder(folder.path(), true).unwrap().discard().unwrap();
 }
 
-/// Stops after so many epochs.
+/// Stops after this many epochs.
 struct Stopping(usize);
 
 impl Callback for Stopping {

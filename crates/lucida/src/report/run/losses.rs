@@ -45,7 +45,7 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
             Some(map) => {
                 explained = true;
                 let heat = HeatOverlay::new(&seen, &map.values, Heat::Positive).smooth(true).render()?;
-                beside(&seen.to_rgb(), &heat.to_rgb())?
+                side_by_side(&seen.to_rgb(), &heat.to_rgb())?
             }
             None => seen,
         };
@@ -57,14 +57,14 @@ pub(super) fn content(report: &RunReport, evaluation: &Evaluation) -> Result<Con
     }
     let intro = "The misclassified images with the most confident predictions: the true class, the predicted one and its \
                  probability.";
-    let maps = " Beside each, the evidence for the predicted class (Grad-CAM): the brighter, the more. Labels that are wrong \
+    let maps = " Next to each, the evidence for the predicted class (Grad-CAM): the brighter, the more. Labels that are wrong \
                 in the data turn up here first.";
     let intro = if explained { format!("{intro}{maps}") } else { intro.to_owned() };
     Content::new().paragraph(&intro).gallery(&gallery)
 }
 
 /// Two RGB images of one height, side by side.
-fn beside(left: &Image, right: &Image) -> Result<Image> {
+fn side_by_side(left: &Image, right: &Image) -> Result<Image> {
     let (height, widths) = (left.height().min(right.height()), [left.width(), right.width()]);
     let mut pixels = Vec::with_capacity(3 * height * (widths[0] + GAP + widths[1]));
     for row in 0..height {

@@ -72,7 +72,7 @@ fn counts(set: &dyn Dataset) -> Vec<usize> {
     counts
 }
 
-/// What a report is made of.
+/// What a report is written from.
 pub struct RunReport<'a> {
     /// What to call the run.
     pub name: String,
@@ -100,7 +100,7 @@ impl RunReport<'_> {
         let evaluation = evaluate(self.model, set, self.cpu)?;
         let part = if self.data.test.is_some() { "test" } else { "validation" };
         let subtitle = format!(
-            "The network {} tells {} apart: trained on {}, tried on {}.",
+            "The network {} classifies {}: trained on {}, evaluated on {}.",
             self.model.network.name(),
             classes(&self.model.class_names),
             counted(self.data.train.len(), "image"),
@@ -184,16 +184,16 @@ impl RunReport<'_> {
 
     fn curves(&self) -> Content {
         let figures = self.history.curves().best_epoch(self.best_epoch()).figures();
-        let intro = "After each epoch the network is tried on the validation pictures. Where the validation loss turns up \
-                     while the training loss falls on, the network learns the training pictures by heart; the best epoch \
+        let intro = "After each epoch the network is evaluated on the validation images. Where the validation loss rises \
+                     while the training loss keeps falling, the network overfits the training images; the best epoch \
                      is kept.";
         Content::new().paragraph(intro).beside(figures.iter().map(|figure| Content::new().figure(figure, "")))
     }
 
     fn confusion(&self, evaluation: &Evaluation) -> Result<Content> {
         let (confusion, n) = (&evaluation.confusion, evaluation.confusion.classes());
-        let intro = "A row for each true class, a column for each answer. A number opens its images: the most confident \
-                     answers first.";
+        let intro = "A row for each true class, a column for each prediction. A number opens its images, the most \
+                     confident first.";
         let mut matrix = CellMatrix::new(self.model.class_names.clone(), confusion.counts().to_vec());
         let mut left = IN_MATRIX;
         // Mistakes come first, should there be too many classes for all.
@@ -220,8 +220,8 @@ impl RunReport<'_> {
             let (name, taken) = (self.class_name(truth), self.class_name(predicted));
             let shown = if all > inside.len() { format!(" (the first {})", inside.len()) } else { String::new() };
             let text = match truth == predicted {
-                true => format!("{all} of {name}, taken for what they are{shown}"),
-                false => format!("{all} of {name}, taken for {taken}{shown}"),
+                true => format!("{all} of {name}, classified correctly{shown}"),
+                false => format!("{all} of {name}, classified as {taken}{shown}"),
             };
             matrix = matrix.cell(truth, predicted, text, gallery);
         }
@@ -267,13 +267,12 @@ impl RunReport<'_> {
     }
 
     fn calibration(&self, evaluation: &Evaluation) -> Content {
-        let intro = "On the left, how often the network is right when it is so sure: on the dashed line, its probabilities \
-                     are what they say; below it, it is too sure of itself. On the right, how many of a class are found \
-                     against how many others are taken for it, as the threshold falls: the curve of chance is the dashed \
-                     line.";
+        let intro = "On the left, the accuracy at each confidence: on the dashed line, the probabilities are calibrated; \
+                     below it, the network is overconfident. On the right, the true positive rate of each class against \
+                     its false positive rate as the threshold falls; the dashed line is chance.";
         let classes = evaluation.confusion.classes();
         let several: Vec<usize> = if classes == 2 { vec![1] } else { (0..classes.min(6)).collect() };
-        let roc = Chart::new("ROC", "others taken for the class", "of the class found").unit().diagonal();
+        let roc = Chart::new("ROC", "false positive rate", "true positive rate").unit().diagonal();
         let roc =
             several.iter().fold(roc, |chart, &class| chart.line(self.class_name(class), evaluation.roc_curve(class)));
         let roc = match evaluation.mean_roc_auc() {
@@ -300,7 +299,7 @@ impl RunReport<'_> {
         let some: Vec<usize> = (0..train.len()).step_by(step).take(AUGMENTED).collect();
         let images = some.iter().map(|&index| train.image(index)).collect::<Result<Vec<_>>>()?;
         if self.augment.is_none() {
-            let intro = "The training pictures, as the network takes them. They were not augmented: the network saw the \
+            let intro = "The training images, as the network receives them. They were not augmented: the network saw the \
                          same pixels in each epoch.";
             let fitted = images.iter().map(|image| Ok(preprocessing.fitted(image)?.into_owned()));
             let fitted = fitted.collect::<Result<Vec<_>>>()?;
@@ -311,7 +310,7 @@ impl RunReport<'_> {
             return Content::new().paragraph(intro).gallery(&gallery);
         }
         let intro = format!(
-            "Training images, and what augmentation made of them in the first epochs: {}.",
+            "Training images, and how augmentation changes them in the first epochs: {}.",
             self.augment.to_string().replace(',', ", ")
         );
         let size = preprocessing.height.min(128);

@@ -15,7 +15,7 @@ pub enum ContentNorm {
 }
 
 impl ContentNorm {
-    /// The factor before the sum of squares, for so many features of the content with such a sum of squares.
+    /// The factor before the sum of squares, for the number of features of the content and their sum of squares.
     pub(in crate::style) fn factor(self, count: usize, squares: f64) -> f64 {
         match self {
             Self::HalfSum => 0.5,

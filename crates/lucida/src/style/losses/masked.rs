@@ -1,4 +1,4 @@
-//! Features of a part of a map, weighted by a mask, and their gradients on the way back.
+//! Features of a part of a map, weighted by a mask, and their gradients.
 
 use crate::style::pipeline::feature_extractor::MapWindow;
 use crate::style::{LossConfig, StyleLoss};

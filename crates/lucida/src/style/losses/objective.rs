@@ -214,7 +214,7 @@ impl Objective {
         self.evaluate_at(canvas, [0, 0], gradient)
     }
 
-    /// As [`evaluate`](Self::evaluate), with the cuts between tiles moved by so many units.
+    /// As [`evaluate`](Self::evaluate), with the cuts between tiles shifted, in units of the last layer.
     pub(in crate::style) fn evaluate_at(
         &mut self,
         canvas: &Canvas,

@@ -1,8 +1,9 @@
 //! The Wasserstein-2 distance of Gaussians, as a style loss.
 //!
-//! Features are taken for draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the style,
-//! `n` and `C`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh, "Wasserstein Style
-//! Transfer", 2019). With the polar factor `U` of `B = S^1/2 C^1/2`, whose singular values add up to `tr(U^T B)`:
+//! Features are modeled as draws from a Gaussian of their mean `m` and covariance `S`; its distance from that of the
+//! style, `n` and `C`, is what it costs to carry the one over into the other (Givens and Shortt, 1984; Mroueh,
+//! "Wasserstein Style Transfer", 2019). With the polar factor `U` of `B = S^1/2 C^1/2`, whose singular values add up to
+//! `tr(U^T B)`:
 //!
 //! ```text
 //! W = |m - n|^2 + tr(S) + tr(C) - 2 tr(U^T B),    dW/dS = I - S^-1/2 U C^1/2,    dW/dm = 2 (m - n)

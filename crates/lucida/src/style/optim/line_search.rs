@@ -119,7 +119,7 @@ impl Interval {
             let (cubic, parabola) = (cubic(trial, best, false), parabola(best, trial));
             if (cubic - step).abs() > (parabola - step).abs() { cubic } else { parabola }
         } else if trial.slope.abs() < best.slope.abs() {
-            // Lower, and it falls less: go on, not too far.
+            // Lower, and it falls less: continue, not too far.
             limited = true;
             let far = if step > best.step { self.range[1] } else { self.range[0] };
             let beyond = cubic(trial, best, true);

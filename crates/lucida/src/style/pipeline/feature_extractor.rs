@@ -110,7 +110,7 @@ impl FeatureExtractor {
         Ok(Self { network, plan, canvas, tile, halo, unit, layers, seeds, linear })
     }
 
-    /// The tiles, their cuts moved by so many units.
+    /// The tiles, their cuts shifted by this many units.
     pub(in crate::style) fn tiles(&self, phase: [usize; 2]) -> Vec<Tile> {
         tiles(self.canvas, self.tile, self.halo, phase.map(|phase| phase * self.unit))
     }

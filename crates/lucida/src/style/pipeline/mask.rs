@@ -53,7 +53,7 @@ pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image
 
 fn by_color(pixels: &[[u8; 3]], styles: usize) -> Result<Vec<Vec<u8>>> {
     if styles > COLORS.len() {
-        let problem = format!("{styles} styles, but a mask of colors tells only {} apart", COLORS.len());
+        let problem = format!("{styles} styles, but a mask of colors distinguishes only {}", COLORS.len());
         return Err(Error::argument(problem));
     }
     let nearest = |pixel: &[u8; 3], among: usize| {

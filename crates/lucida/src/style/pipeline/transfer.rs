@@ -15,8 +15,8 @@ use crate::style::pipeline::run::{Run, ScaleResult};
 use crate::style::{Canvas, ColorSource, InitialImage, Losses, Objective, StyleConfig, StyleNetwork, StyleOptimizer};
 use crate::{Error, Result};
 
-/// Images of the size of the canvas that are held besides what the network needs: twelve, and what a content layer makes
-/// of the content, which is as much as six at the most.
+/// Images of the size of the canvas that are held in addition to what the network needs: twelve, and the features
+/// of the content, which take as much as six at the most.
 const HELD_CANVASES: usize = 18;
 /// The part of each side of a style image that is not measured. A photo of a painting ends in bare canvas, a frame or the
 /// border of a scan, and all Gram matrices would ask for such bars: where colors do not hold them back, as with
@@ -297,7 +297,7 @@ impl Pipeline<'_> {
         self.config.memory.map(|memory| memory.saturating_sub(self.held(canvas)))
     }
 
-    /// What is held besides the network, in bytes.
+    /// What is held in addition to the network, in bytes.
     fn held(&self, canvas: [usize; 2]) -> u64 {
         let history = match self.config.optimizer {
             StyleOptimizer::Adam(_) => 0,

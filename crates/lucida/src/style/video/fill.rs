@@ -90,8 +90,8 @@ impl<'a> Filling<'a> {
             let cell = if backward { count - 1 - number } else { number };
             let Some(mut patch) = self.grid[cell] else { continue };
             // The neighbors that were visited just before.
-            let beside = (cell % self.columns != if backward { self.columns - 1 } else { 0 }).then_some(1);
-            for away in [beside, Some(self.columns)].into_iter().flatten() {
+            let next = (cell % self.columns != if backward { self.columns - 1 } else { 0 }).then_some(1);
+            for away in [next, Some(self.columns)].into_iter().flatten() {
                 let neighbor = if backward { cell.checked_add(away) } else { cell.checked_sub(away) };
                 let Some(Some(found)) = neighbor.and_then(|cell| self.grid.get(cell)) else { continue };
                 let source = [0, 1].map(|axis: usize| {

@@ -219,7 +219,7 @@ mod tests {
             let now = window(left);
             let (config, temporal) = sequence.over(&now, &seen, &styled).unwrap().unwrap();
             let InitialImage::Canvas(start) = config.start else { panic!("{:?}", config.start) };
-            // Nothing holds the columns that have come in, and the border is no staircase.
+            // Nothing holds the columns that have come in, and the border is not jagged.
             let held = (0..96).map(|y| temporal.mask[128 * y + 124]).sum::<f32>() / 96.0;
             assert!(held < 0.2, "{left}: {held}");
             assert!(

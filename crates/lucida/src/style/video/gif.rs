@@ -83,12 +83,12 @@ mod tests {
 
     #[test]
     fn frames_come_back() {
-        let mut film = GifRecorder::new([300, 960]);
-        assert!(film.gif().unwrap_err().to_string().contains("nothing to show"));
+        let mut recorder = GifRecorder::new([300, 960]);
+        assert!(recorder.gif().unwrap_err().to_string().contains("nothing to show"));
         for level in [0, 120, 250] {
-            film.add(&Image::filled(96, 30, &[level, 255 - level, 7])).unwrap();
+            recorder.add(&Image::filled(96, 30, &[level, 255 - level, 7])).unwrap();
         }
-        let bytes = film.gif().unwrap();
+        let bytes = recorder.gif().unwrap();
         let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(&bytes)).unwrap();
         let frames = decoder.into_frames().collect_frames().unwrap();
         assert_eq!(frames.len(), 3);

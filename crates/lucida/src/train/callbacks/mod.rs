@@ -1,4 +1,4 @@
-//! What runs beside a training: one file per callback.
+//! Callbacks of a training: one file each.
 //!
 //! A [`Callback`] is told of each step, each epoch and each checkpoint, and may stop the training or lower its learning rate.
 

@@ -153,7 +153,7 @@ fn field_bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(bytes.len() as u64), bytes.to_vec()].concat()
 }
 
-/// The checksum of a record: CRC-32C, turned and moved so that the checksum of data with checksums in it is no weaker.
+/// The checksum of a record: CRC-32C, turned and moved so that the checksum of data with checksums in it is as strong.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,14 +1,14 @@
 //! Gradients that travel together.
 //!
-//! A message for each layer would pay for the latency of each; one message for all could not start before the pass
-//! backward has ended. So the gradients of neighboring layers share a bucket of about a megabyte.
+//! A message for each layer would pay for the latency of each; one message for all could not start before the
+//! backward pass has ended. So the gradients of neighboring layers share a bucket of about a megabyte.
 
 use crate::nn::{Network, Plan, Shard};
 
 /// Floats in a bucket; a weight that has more has one to itself.
 const FLOATS: usize = 1 << 18;
 
-/// The buckets of a network, in the order in which a pass backward fills them.
+/// The buckets of a network, in the order in which a backward pass fills them.
 #[derive(Debug)]
 pub(in crate::train) struct Buckets {
     /// The weights of each.
@@ -45,7 +45,7 @@ impl Buckets {
         Self { joined: vec![Vec::new(); groups.len()], groups, sums, ready: vec![false; gradients.len()] }
     }
 
-    /// The pass backward of a group: afterwards the plan has the sums of all members' gradients.
+    /// The backward pass of a group: afterwards the plan has the sums of all members' gradients.
     pub(in crate::train) fn backward(&mut self, plan: &mut Plan, network: &Network, shard: Shard<'_>) {
         let Self { groups, joined, sums, ready } = self;
         ready.fill(false);

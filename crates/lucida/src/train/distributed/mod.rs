@@ -5,7 +5,7 @@
 //! (each sample draws from its own place in the stream of random numbers), batch normalization uses the statistics of the
 //! whole batch, so the weights are those of a single process too, but for the order of sums in 32-bit floats.
 //!
-//! Gradients travel in buckets, each as soon as the gradients in it are there, while the pass backward goes on
+//! Gradients travel in buckets, each as soon as the gradients in it are there, while the backward pass continues
 //! with the layers before.
 //!
 //! The members are processes that MPI has started (`Mpi`, with the feature `mpi`): `mpirun`, Slurm and Kubernetes' MPI

@@ -58,7 +58,7 @@ impl Mpi {
     /// Joins the processes that were started together; alone when there are no others.
     ///
     /// # Errors
-    /// [`Error::Argument`] when MPI is in use already, or `LUCIDA_MPI_TIMEOUT` is no number of seconds.
+    /// [`Error::Argument`] when MPI is in use already, or `LUCIDA_MPI_TIMEOUT` is not a number of seconds.
     pub fn join(wire: Wire) -> Result<Self> {
         let patience = match std::env::var("LUCIDA_MPI_TIMEOUT") {
             Err(_) => PATIENCE,
@@ -162,7 +162,7 @@ impl Mpi {
                 missing.join(", ")
             };
             eprintln!(
-                "error: rank {} on {}: no answer for {} s from {missing}; the job ends. Go on with --resume",
+                "error: rank {} on {}: no answer for {} s from {missing}; the job ends. Continue with --resume",
                 self.rank,
                 self.host(),
                 self.patience.as_secs(),

@@ -162,7 +162,7 @@ fn a_team_learns_what_one_process_learns() {
         // The members agree to the bit.
         assert_eq!(distance(&all[0].1.last, &all[size - 1].1.last), 0.0);
     }
-    // It is no matter of chance: another split of the random numbers is far away.
+    // It is not due to chance: another split of the random numbers is far away.
     let (other, _) = fit(&TrainConfig { seed: 6, ..config(sgd, 5) }, None, ());
     assert!(distance(&other, &one) > 1e-2);
 }
@@ -176,7 +176,7 @@ impl Callback for StopAt {
     }
 }
 
-/// Stopped by one member's wish, and gone on with by a group of another size.
+/// Stopped by one member's wish, and resumed by a group of another size.
 #[test]
 fn a_team_of_another_size_goes_on() {
     let folder = tempfile::tempdir().unwrap();

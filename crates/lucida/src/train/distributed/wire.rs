@@ -10,7 +10,7 @@ use half::f16;
 /// Halves before the values of a piece: its scale, a 32-bit float.
 const HEAD: usize = 2;
 
-/// The halves of a piece of so many values.
+/// The halves of a piece of `values` values.
 pub(super) fn packed_len(values: usize) -> usize {
     HEAD + values
 }
@@ -18,7 +18,7 @@ pub(super) fn packed_len(values: usize) -> usize {
 /// Writes a piece: its scale, and its values in halves; zeros after them.
 pub(super) fn pack(values: &[f32], to: &mut [u16]) {
     let largest = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    // What is no number stays none: the loss will tell.
+    // NaN stays NaN: the loss will tell.
     let usable = largest > 0.0 && largest.is_finite();
     let scale = if usable { (14.0 - largest.log2().ceil()).clamp(-100.0, 100.0).exp2() } else { 1.0 };
     let bits = scale.to_bits();

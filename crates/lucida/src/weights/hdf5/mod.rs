@@ -168,7 +168,8 @@ impl Hdf5 {
                 return Err(Error::Limit { what, got: len, limit: MAX_OBJECTS as u64 });
             }
             let values = if scalar { attribute.read_string().map(|text| vec![text]) } else { attribute.read_strings() };
-            // What is no string (the empty list of names of a layer without weights is of floats) holds nothing here.
+            // An attribute that is not a string (the empty list of names of a layer without weights is of floats) holds
+            // nothing here.
             let values = values.unwrap_or_default();
             self.count(0, attribute.name.len() + values.iter().map(String::len).sum::<usize>())?;
             found.push((attribute.name, values));

@@ -30,7 +30,7 @@ const NO_ADDRESS: &str = "the server's address cannot be found; is there a netwo
 pub(super) enum FetchError {
     /// It may be otherwise soon.
     Passing(String),
-    /// Trying again is no use.
+    /// Trying again does not help.
     Lasting(String),
 }
 
@@ -183,7 +183,7 @@ fn is_own_machine(url: &str) -> bool {
     host == "localhost" || host == "[::1]" || host.starts_with("127.")
 }
 
-/// TLS, if this processor has the instructions that its library takes for granted.
+/// TLS, if this processor has the instructions that its library assumes.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn tls() -> Option<ureq::tls::TlsConfigBuilder> {
     #[cfg(target_arch = "x86_64")]

@@ -125,7 +125,7 @@ impl Job<'_> {
             },
             416 if have > 0 => {
                 part.discard()?;
-                return passing("the server cannot go on from where the download ended");
+                return passing("the server cannot resume the download where it ended");
             }
             404 | 410 => return lasting(format!("the server has no such file (status {})", answer.status)),
             status @ (408 | 425 | 429 | 500..=599) => {

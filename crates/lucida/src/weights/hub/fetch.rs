@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Gets what is at an address, of at most `limit` bytes. What is likely to pass is tried again, as patience allows.
 ///
 /// # Errors
-/// [`Error::Network`] when it cannot be had, [`Error::Limit`] when it is larger.
+/// [`Error::Network`] when the download fails, [`Error::Limit`] when it is larger.
 pub(crate) fn fetch(url: &str, limit: u64) -> Result<Vec<u8>> {
     let patience = RetryPolicy::default();
     let certificates = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from);

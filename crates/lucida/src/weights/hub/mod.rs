@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache>/weights/NAME.h5        a file whose checksum was found to be right
-//! <cache>/weights/NAME.h5.part   what has arrived of it so far; the next attempt goes on from there
+//! <cache>/weights/NAME.h5.part   what has arrived of it so far; the next attempt resumes from there
 //! <cache>/weights/NAME.h5.tag    which version of the file that is a part of, by the server's word
 //! <cache>/weights/NAME.h5.lock   held by the process that is fetching it
 //! ```
@@ -64,11 +64,11 @@ impl Default for RetryPolicy {
 pub enum State {
     /// Nothing.
     Missing,
-    /// The first so many bytes.
+    /// The first bytes, this many of them.
     Partial(u64),
     /// The file.
     Present,
-    /// A file of its name, but of another size: so many bytes. Somebody has put it there.
+    /// A file of its name, but of another size, in bytes. Somebody has put it there.
     Foreign(u64),
 }
 
@@ -157,7 +157,7 @@ impl Hub {
         match path.metadata() {
             Ok(found) if found.is_file() && found.len() == file.size => State::Present,
             Ok(found) if found.is_file() => State::Foreign(found.len()),
-            _ => match Part::beside(&path).len() {
+            _ => match Part::of(&path).len() {
                 0 => State::Missing,
                 len => State::Partial(len),
             },
@@ -172,7 +172,7 @@ impl Hub {
     /// another process fetches the file.
     pub fn remove(&self, file: &Published, dry_run: bool, progress: &mut dyn Progress) -> Result<u64> {
         let target = self.path(file);
-        let part = Part::beside(&target);
+        let part = Part::of(&target);
         let is_present = self.state(file) == State::Present;
         let freed = part.len() + if is_present { file.size } else { 0 };
         if freed == 0 || dry_run {
@@ -210,9 +210,9 @@ impl Hub {
     /// that were verified. A wait is a [`Detail::Waiting`](crate::core::Detail::Waiting).
     ///
     /// # Errors
-    /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum: it says
-    /// what to download by hand, and to where. [`Error::Io`] when the cache cannot be written, [`Error::Interrupted`]
-    /// when `progress` stops it: what has arrived is kept, and the next call goes on from there.
+    /// [`Error::Network`] when the server cannot be reached, or does not give the file of this size and checksum: it
+    /// says what to download by hand, and to where. [`Error::Io`] when the cache cannot be written,
+    /// [`Error::Interrupted`] when `progress` stops it: what has arrived is kept, and the next call resumes from there.
     pub fn fetch(&self, file: &Published, progress: &mut dyn Progress) -> Result<Fetched> {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
@@ -227,7 +227,7 @@ impl Hub {
             error => error,
         };
         files::create_folder(&self.folder)?;
-        let part = Part::beside(&target);
+        let part = Part::of(&target);
         let _lock = part.lock(progress)?;
         // Perhaps by the process that was waited for.
         if self.state(file) == State::Present && part::checksum(&target, progress)? == file.md5 {

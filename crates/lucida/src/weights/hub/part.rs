@@ -16,7 +16,7 @@ pub(super) const GLANCE: Duration = Duration::from_millis(100);
 /// Bytes that a tag may have.
 const MAX_TAG: u64 = 1024;
 
-/// The files beside a target while it arrives.
+/// The files next to a target while it arrives.
 #[derive(Debug)]
 pub(super) struct Part {
     path: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn beside(target: &Path) -> Self {
+    pub(super) fn of(target: &Path) -> Self {
         let with = |ending: &str| {
             let mut name = target.as_os_str().to_owned();
             name.push(ending);
@@ -47,7 +47,7 @@ impl Part {
 
     /// Starts anew with a version of this tag.
     pub(super) fn restart(&self, tag: Option<&str>) -> Result<File> {
-        // The tag of an older version must not stand beside bytes of the new one, whenever this is cut short.
+        // The tag of an older version must not stand next to bytes of the new one, whenever this is cut short.
         remove(&self.tag)?;
         let file = File::create(&self.path).map_err(|source| Error::io(&self.path, "write", source))?;
         if let Some(tag) = tag.filter(|tag| tag.len() as u64 <= MAX_TAG) {
@@ -56,7 +56,7 @@ impl Part {
         Ok(file)
     }
 
-    /// Goes on after what is there.
+    /// Appends to what is there.
     pub(super) fn append(&self) -> Result<File> {
         OpenOptions::new().append(true).open(&self.path).map_err(|source| Error::io(&self.path, "write", source))
     }

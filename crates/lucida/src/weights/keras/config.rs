@@ -132,7 +132,7 @@ impl Reader {
         last.ok_or_else(|| Error::argument("a Sequential model without layers"))
     }
 
-    /// The input of a Sequential whose first layer is no InputLayer: the layer says the shape, or the model does.
+    /// The input of a Sequential whose first layer is not an InputLayer: the layer says the shape, or the model does.
     fn first_input(&mut self, item: &Item, built: Option<&Value>) -> Result<Option<Vec<usize>>> {
         let mut first = item.config;
         let own = loop {

@@ -1,10 +1,10 @@
 //! A network in the layers and names that Keras has.
 //!
-//! Keras's convolutions and poolings know the borders `valid` and `same` alone. One of so many pixels on each side, as
-//! PyTorch has, becomes a `ZeroPadding2D` of its own before the layer. Convolutions have zeros in their border anyway. Max
-//! pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after a ReLU:
-//! every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its border out
-//! of the mean, which zeros cannot say.
+//! Keras's convolutions and poolings know the borders `valid` and `same` alone. One of a number of pixels on each side,
+//! as PyTorch has, becomes a `ZeroPadding2D` of its own before the layer. Convolutions have zeros in their border
+//! anyway. Max pooling has minus infinity there, to which zeros come to the same where no value is below zero, as after
+//! a ReLU: every window reaches a value, which is then the maximum or equal to the border. Average pooling leaves its
+//! border out of the mean, which zeros cannot say.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

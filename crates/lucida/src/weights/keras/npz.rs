@@ -34,7 +34,7 @@ impl Npz {
         let mut npz = Self { path: path.to_path_buf(), layers: Vec::new(), arrays: Vec::new() };
         for name in archive.names() {
             let Some(layer) = name.strip_suffix(".npy") else { continue };
-            // The optimizer's variables and what layers draw random numbers from are no weights.
+            // The optimizer's variables and the states of random generators are not weights.
             if !layer.starts_with("layers/") || layer.ends_with("/seed_generator") {
                 continue;
             }

@@ -10,8 +10,8 @@ use crate::nn::counted;
 use crate::weights::json;
 use crate::{Error, Result};
 
-/// Files beside a model that name its classes, in the order in which they are looked for.
-const BESIDE: [&str; 3] = ["labels.txt", "classes.txt", "class_indices.json"];
+/// Files next to a model that name its classes, in the order in which they are looked for.
+const NAME_FILES: [&str; 3] = ["labels.txt", "classes.txt", "class_indices.json"];
 /// The longest file that is read: a thousand names take some 20 KB.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -100,11 +100,11 @@ fn of_json(text: &str) -> Result<Vec<String>, String> {
 }
 
 impl Model {
-    /// Takes the names of the classes from a file beside the model file, if there is one that fits.
+    /// Takes the names of the classes from a file next to the model file, if there is one that fits.
     pub(in crate::weights) fn find_class_names(&mut self, model_file: &Path) {
         let Ok(expected) = self.classes_by_shape() else { return };
         let own = model_file.with_extension("labels.txt");
-        let shared = BESIDE.iter().map(|name| model_file.with_file_name(name));
+        let shared = NAME_FILES.iter().map(|name| model_file.with_file_name(name));
         let mut ignored = None;
         for path in std::iter::once(own).chain(shared).filter(|path: &PathBuf| path.is_file()) {
             let problem = match read_class_names(&path) {

@@ -5,7 +5,7 @@ use crate::nn::applications::{self, PixelFormat};
 use crate::nn::layers::{Activation, ActivationKind, Layer, Rescaling};
 use crate::nn::{Network, Node};
 
-/// The widest range of values that a network's first layers are taken to make of pixel values from 0 to 255. Scaled pixels
+/// The widest plausible range of the outputs of a network's first layers for pixel values from 0 to 255. Scaled pixels
 /// span 1 to 5; pixels that were scaled already and are scaled once more would span hundreds.
 const WIDEST: f32 = 40.0;
 

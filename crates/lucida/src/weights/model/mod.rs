@@ -50,7 +50,7 @@ pub enum Note {
     Size([usize; 2]),
     /// What was done to the outputs so that they are probabilities.
     Task(String),
-    /// Why a file of class names beside the model is not used.
+    /// Why a file of class names next to the model is not used.
     ClassNames(String),
     /// What else there is to say.
     Other(String),

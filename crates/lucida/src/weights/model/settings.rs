@@ -1,5 +1,5 @@
-//! What a user says of a model whose file does not say it, in a small file beside the model: it is found again at the next
-//! opening, and the model's own file stays as it is.
+//! What a user says of a model whose file does not say it, in a small file next to the model: it is found again at the
+//! next opening, and the model's own file stays as it is.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::{Error, Result, files};
 /// The longest file that is read.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// The contents of the file beside a model.
+/// The contents of the file next to a model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
@@ -37,7 +37,7 @@ pub fn settings_file(model_file: &Path) -> PathBuf {
 }
 
 impl ModelSettings {
-    /// Reads the settings beside a model file; `None` when there are none.
+    /// Reads the settings next to a model file; `None` when there are none.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be read, [`Error::File`] when they are damaged.
@@ -62,7 +62,7 @@ impl ModelSettings {
         Ok(Some(settings))
     }
 
-    /// Writes the settings beside a model file.
+    /// Writes the settings next to a model file.
     ///
     /// # Errors
     /// [`Error::Io`] when they cannot be written.

@@ -243,7 +243,7 @@ mod tests {
                 found.iter().zip(&expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{number}"));
             }
         }
-        // The mean of the probabilities of several places is no softmax of anything.
+        // The mean of the probabilities of several places is not a softmax.
         let mean = model(vec![
             Conv2D::new(3, [1, 1]).activation(ActivationKind::Softmax).into(),
             GlobalAveragePooling2D::new().into(),

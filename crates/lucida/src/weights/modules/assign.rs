@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// How many modules around a network its names are read without: `DataParallel` puts `module.` before all names,
 /// `torch.compile` `_orig_mod.`, Lightning and one's own classes `model.`, `net.`, `backbone.`.
 const MAX_WRAPPERS: usize = 4;
-/// What the classifier of a network is called whose backbone is a module of its own, with a classifier beside it.
+/// What the classifier of a network is called whose backbone is a module of its own, with a classifier next to it.
 const HEADS: [&str; 2] = ["fc", "classifier"];
 /// What torchvision's InceptionV3 has for its training alone.
 const AUXILIARY: &str = "AuxLogits.";
@@ -48,7 +48,7 @@ impl Names {
         readings
     }
 
-    /// The names of a backbone and of a classifier of one module beside it, as those of one network.
+    /// The names of a backbone and of a classifier of one module next to it, as those of one network.
     fn with_backbone(names: &[&str]) -> Vec<Self> {
         let first = |name: &str| name.split_once('.').map_or(name.to_owned(), |(first, _)| first.to_owned());
         let outer: BTreeSet<String> = names.iter().map(|name| first(name)).collect();
@@ -210,7 +210,7 @@ fn in_order(file: &dyn Tensors, names: &Names, network: &Network) -> Result<Plac
     let modules: Modules =
         layers.iter().zip(&modules).map(|((node, _), module)| (*node, (*module).to_owned())).collect();
     for (node, module) in &modules {
-        // A normalization has a mean, other layers have none: told apart before their shapes are compared.
+        // A normalization has a mean, other layers have none: distinguished before their shapes are compared.
         let normalizes = matches!(network.nodes()[*node].layer(), Layer::BatchNormalization(_));
         if normalizes != names.find(&format!("{module}.running_mean")).is_some() {
             let layer = &network.nodes()[*node];

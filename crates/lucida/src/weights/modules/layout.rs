@@ -99,7 +99,7 @@ impl<'a> Filling<'a> {
         }
     }
 
-    /// Puts a piece of so many outputs in its place.
+    /// Puts a piece of `count` outputs in its place.
     fn turn(&mut self, count: usize, row: usize) {
         let Layout::Turned { outputs, channels, pixels } = self.layout else { return };
         let first = self.done / row;

@@ -50,7 +50,7 @@ pub(super) fn save_plain(network: &crate::nn::Network, path: &Path) {
     save_plain_with(network, path, &[]);
 }
 
-/// As [`save_plain`], with tensors of zeros besides.
+/// As [`save_plain`], with additional tensors of zeros.
 #[cfg(test)]
 pub(super) fn save_plain_with(network: &crate::nn::Network, path: &Path, more: &[(&str, &[usize])]) {
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();

@@ -16,7 +16,7 @@ use super::proto::{
 use crate::nn::layers::{ActivationKind, AdaptiveAveragePooling2D, Padding};
 use crate::nn::{Layer, Network, Node, Shape};
 
-/// A network as a graph. The weights are to be written beside it: [`weight_dims`] and [`weight_values`].
+/// A network as a graph. The weights are to be written next to it: [`weight_dims`] and [`weight_values`].
 pub(super) struct Exported {
     pub(super) graph: GraphProto,
     /// The channels of each batch normalization without a factor or a shift, which ONNX has not: name, values.

@@ -1,4 +1,4 @@
-//! An ONNX file, checked and decoded; the values of its tensors may be in files beside it.
+//! An ONNX file, checked and decoded; the values of its tensors may be in files next to it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -100,7 +100,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads values from files beside the model: never from outside its folder, and never more than these files hold.
+/// Reads values from files next to the model: never from outside its folder, and never more than these files hold.
 struct External {
     path: PathBuf,
     folder: Option<PathBuf>,

@@ -84,7 +84,7 @@ pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     };
     let mut model = import::import(&file, constants, size)?;
     metadata::take(&file, &mut model);
-    // Another program has changed the graph; what the entry says besides may still be right.
+    // Another program has changed the graph; the rest of the entry may still be right.
     let Some(entry) = entry else { return Ok(model) };
     let kept = Model { network: model.network.clone(), notes: model.notes.clone(), ..entry };
     Ok(if kept.check().is_ok() { kept } else { model })

@@ -1,4 +1,4 @@
-//! Files that Lucida has written: the way back is exact.
+//! Files that Lucida has written: reading them back is exact.
 
 use std::collections::HashMap;
 

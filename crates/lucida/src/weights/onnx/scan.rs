@@ -6,7 +6,7 @@
 
 /// Messages, strings and blocks of data in a file. InceptionV3 has 8,000.
 const MAX_ITEMS: u64 = 1_000_000;
-/// Bytes of a file besides the data of its tensors.
+/// Bytes of a file apart from the data of its tensors.
 const MAX_TEXT: u64 = 64 << 20;
 
 /// What the scan says is wrong.
@@ -111,7 +111,7 @@ impl Scan {
                 Content::Data | Content::Unread => {}
             }
             if self.text > MAX_TEXT {
-                return Err(Fault::Limit("bytes besides the data of tensors", MAX_TEXT));
+                return Err(Fault::Limit("bytes apart from the data of tensors", MAX_TEXT));
             }
         }
         Ok(())

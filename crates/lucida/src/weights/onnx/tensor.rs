@@ -55,7 +55,7 @@ pub(super) fn dims(tensor: &TensorProto) -> Result<(Vec<usize>, usize), String> 
     let bad = || format!("tensor {:?} has the impossible shape {:?}", short(&tensor.name), first(&tensor.dims));
     let dims: Vec<usize> =
         tensor.dims.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>().map_err(|_| bad())?;
-    // Sizes beside a zero are multiplied too, so that nobody else has to look out for them.
+    // Sizes next to a zero are multiplied too, so that nobody else has to look out for them.
     let len = dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim.max(1)));
     let len = len.filter(|&len| len <= 1 << 40 && dims.len() <= 64).ok_or_else(bad)?;
     Ok((dims.clone(), if dims.contains(&0) { 0 } else { len }))

@@ -72,7 +72,7 @@ pub(super) fn write(model: &Model, path: &Path) -> Result<()> {
     })
 }
 
-/// Starts a field of so many bytes.
+/// Starts a field of `len` bytes.
 fn block(bytes: &mut Vec<u8>, field: u32, len: usize) {
     encode_key(field, WireType::LengthDelimited, bytes);
     encode_varint(len as u64, bytes);

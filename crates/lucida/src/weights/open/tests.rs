@@ -56,7 +56,7 @@ fn names_files_and_folders() {
     assert_eq!(builtin.preprocessing.unwrap().output_shape(), [40, 64, 3]);
 }
 
-/// Settings of the caller count before those in the file beside the model, and nothing is written.
+/// Settings of the caller count before those in the file next to the model, and nothing is written.
 #[test]
 fn settings_in_place_of_those_beside_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -70,8 +70,8 @@ fn settings_in_place_of_those_beside_the_file() {
         Some(text.parse::<PreprocessingChoice>().unwrap().apply(unit).unwrap())
     };
     let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
-    let beside = ModelSettings { preprocessing: prepared("tf"), class_names: names(["a", "b"]), task: None };
-    beside.save(&file).unwrap();
+    let stored = ModelSettings { preprocessing: prepared("tf"), class_names: names(["a", "b"]), task: None };
+    stored.save(&file).unwrap();
     let spec = spec(&file);
     assert_eq!(spec.file().unwrap(), Some(file.clone()));
     assert_eq!(ModelSpec::new(BUILTIN).file().unwrap(), None);
@@ -79,7 +79,7 @@ fn settings_in_place_of_those_beside_the_file() {
     assert!(ModelSpec::new("none.keras").file().is_err());
     let text = |model: &Model| model.preprocessing.as_ref().unwrap().to_string();
     let found = open(&spec).unwrap();
-    assert_eq!((text(&found).as_str(), &found.class_names), ("tf", &beside.class_names));
+    assert_eq!((text(&found).as_str(), &found.class_names), ("tf", &stored.class_names));
     let given = ModelSettings {
         preprocessing: prepared("caffe,pad"),
         class_names: names(["c", "d"]),
@@ -93,7 +93,7 @@ fn settings_in_place_of_those_beside_the_file() {
     assert!(found.class_names.is_empty() && found.notes.contains(&Note::Preprocessing));
     let three = ModelSettings { class_names: vec!["a".into(); 3], ..ModelSettings::default() };
     assert!(open_with(&spec, three).is_err());
-    assert_eq!(ModelSettings::load(&file).unwrap(), Some(beside));
+    assert_eq!(ModelSettings::load(&file).unwrap(), Some(stored));
 }
 
 /// A file decides whether there is a classifier and of how many classes; a command, whether one is needed.

@@ -32,7 +32,7 @@ const OPTIMIZER: &str = "optim";
 const MAX_NAMED: usize = 8;
 /// Tensors of a state dictionary: a pickle can name the same one again and again. A ResNet50 has 320.
 const MAX_TENSORS: usize = 50_000;
-/// Texts and numbers beside them.
+/// Texts and numbers next to them.
 const MAX_ATTRIBUTES: usize = 1000;
 /// Axes of a tensor, as in PyTorch.
 const MAX_RANK: usize = 64;
@@ -149,7 +149,7 @@ impl State {
     pub(super) fn new(pickle: &Pickle) -> Result<Self, String> {
         let mut reader = Reader { pickle, state: Self::default(), storages: HashMap::new() };
         let names = reader.locate(pickle.root)?;
-        // Also the storages of what is no weight: in the old format they lie between the others.
+        // Also the storages of values other than weights: in the old format they lie between the others.
         for value in pickle.nodes() {
             let _ = reader.storage(value);
         }
@@ -331,7 +331,8 @@ impl<'a> Reader<'_, 'a> {
         };
         let offset = u64::try_from(offset).map_err(|_| misplaced())?;
         let values = shape.iter().try_fold(1_u64, |all, &size| all.checked_mul(size));
-        // The last value, if there are any. Values that are used twice are no weights, and could be made to be any number.
+        // The last value, if there are any. Values that are used twice are not weights, and could be made to be any
+        // number.
         let last =
             shape.iter().zip(&strides).filter(|_| !shape.contains(&0)).try_fold(offset, |last, (size, stride)| {
                 (size - 1).checked_mul(*stride).and_then(|more| last.checked_add(more))

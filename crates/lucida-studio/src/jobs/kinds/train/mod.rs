@@ -61,7 +61,7 @@ struct Training {
 }
 
 impl Train {
-    /// Looks at a request: for a new run, or for one that goes on.
+    /// Looks at a request: for a new run, or for one that resumes.
     pub(super) fn plan(&self, studio: &Studio, resume: bool) -> Result<Plan> {
         let fits = (1..=1000).contains(&self.epochs)
             && (1..=4096).contains(&self.batch_size)

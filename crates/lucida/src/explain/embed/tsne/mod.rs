@@ -24,7 +24,7 @@ use super::{Features, Pca};
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::{Cpu, Error, Result};
 
-/// Up to so many points, everything is exact.
+/// Up to this many points, everything is exact.
 const EXACT: usize = 1000;
 /// Main directions that the distances are measured along.
 const DIRECTIONS: usize = 50;
@@ -32,17 +32,17 @@ const DIRECTIONS: usize = 50;
 const EXAGGERATION: f64 = 12.0;
 /// Iterations for which they do, of all.
 const FORMING: f64 = 0.25;
-/// The fewest points that a map can be made of.
+/// The fewest points of a map.
 const FEWEST: usize = 5;
 
 /// How a map is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tsne {
-    /// How many neighbors a point has, roughly: 30, unless told otherwise; at most a third of the points are taken.
+    /// How many neighbors a point has, roughly: 30 by default; at most a third of the points are taken.
     pub perplexity: f64,
-    /// Steps: 1000, unless told otherwise.
+    /// Steps: 1000 by default.
     pub iterations: usize,
-    /// How small a group must look to repel as one, 0 to 0.7: 0.5, unless told otherwise.
+    /// How small a group must look to repel as one, 0 to 0.7: 0.5 by default.
     pub theta: f64,
     /// Decides where the search for the main directions begins.
     pub seed: u64,

@@ -1,4 +1,4 @@
-//! Whom each point takes for its neighbors.
+//! The neighbors of each point.
 
 use crate::Cpu;
 use crate::explain::embed::matrix::by_parts;

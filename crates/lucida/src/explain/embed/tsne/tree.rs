@@ -1,6 +1,6 @@
 //! Points in nested squares: far ones act as groups.
 
-/// Squares inside squares; at the last, points are taken for equal.
+/// Squares inside squares; in the smallest, points count as equal.
 const DEPTH: usize = 40;
 
 /// A square and the points in it.

@@ -160,7 +160,7 @@ pub(super) fn build(name: &str, drafts: &[Draft], outputs: &[usize], most: u64) 
                 [scale, offset].into_iter().for_each(|part| set(part));
                 set(&vec![0.0; channels]);
                 set(&vec![1.0 - EPSILON; channels]);
-                // It is no result of training, and training is to leave it alone.
+                // It is not learned, and training must leave it alone.
                 let name = network.nodes()[index].name().to_owned();
                 network.set_trainable(&name, false)?;
             }

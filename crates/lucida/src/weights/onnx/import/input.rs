@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const MAX_SIZE: usize = 1 << 24;
 
 impl Importer {
-    /// Adds an input layer for each input of the graph that is no weight.
+    /// Adds an input layer for each input of the graph that is not a weight.
     pub(super) fn inputs(
         &mut self,
         file: &OnnxFile,

@@ -95,7 +95,7 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
         if index {
             notes.push(Note::Task(format!("output {name:?} is the index of the largest value: the values are used")));
         }
-        // The index of a class beside its scores says nothing that these do not.
+        // The index of a class next to its scores says nothing that these do not.
         if !(index && outputs.contains(&found)) {
             outputs.push(found);
         }

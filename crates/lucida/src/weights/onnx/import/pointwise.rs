@@ -52,7 +52,7 @@ impl Importer {
             _ => return unsupported("is supported of a value and one number alone"),
         };
         if constant.is_nan() {
-            return Err("has a bound that is no number".into());
+            return Err("has a bound that is not a number".into());
         }
         let (min, max) = if op.node.op_type == "Max" { (constant, f32::MAX) } else { (f32::MIN, constant) };
         self.clip(op, symbol, min, max)

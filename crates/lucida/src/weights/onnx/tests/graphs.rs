@@ -56,7 +56,7 @@ impl Graph {
         self
     }
 
-    /// A tensor of numbers that tell the places apart.
+    /// A tensor of distinct numbers, one per place.
     pub(super) fn floats(self, name: &str, dims: &[i64]) -> Self {
         let len = dims.iter().product::<i64>();
         let values = (0..len).map(|i| ((i * 37 % 19) as f32 - 9.0) / 16.0).collect();

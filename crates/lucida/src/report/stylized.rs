@@ -1,4 +1,4 @@
-//! The cat of the demonstration, painted.
+//! The cat of the demonstration, stylized.
 
 use super::Depth;
 use super::deconstruct::CAT;
@@ -8,18 +8,18 @@ use crate::style::{Pooling, Preset, StyleConfig, StyleNetwork, StyleRequest, bru
 use crate::weights::builtin_vgg16;
 use crate::{Cpu, Result};
 
-/// The file of the painting.
+/// The file of the stylized image.
 pub(super) const FILE: &str = "cat-painted.png";
 
-/// A painting, and what it was made of in its size.
+/// A stylized image, with the content and the style in its size.
 #[derive(Debug)]
-pub(super) struct Painting {
+pub(super) struct StylizedCat {
     content: Image,
     style: Image,
     pub(super) image: Image,
 }
 
-impl Painting {
+impl StylizedCat {
     pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
         let cat = Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
         let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
@@ -43,13 +43,13 @@ impl Painting {
 
     /// The section of the report.
     pub(super) fn section(&self) -> Result<Content> {
-        let intro = "The same network paints: the pixels of the photo are changed until the network sees in them the cat, \
-                     as a deep layer tells it, and the strokes of another image, as the correlations between the \
+        let intro = "The same network stylizes images: the pixels of the photo are changed until the network sees in them \
+                     the cat, as a deep layer tells it, and the strokes of another image, as the correlations between the \
                      filters of its layers tell them. `lucida style` does so with images of yours.";
         let gallery = Gallery::new(1)
             .item(self.content.clone(), "the content".to_owned(), false)
             .item(self.style.clone(), "the style".to_owned(), false)
-            .item(self.image.clone(), "the painting".to_owned(), false);
+            .item(self.image.clone(), "the result".to_owned(), false);
         Content::new().paragraph(intro).gallery(&gallery)
     }
 }
