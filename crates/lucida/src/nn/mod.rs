@@ -1,6 +1,6 @@
 //! Networks: graphs of layers, and what it takes to run them.
 //!
-//! - [`Network`]: named layers, their connections and their weights; built in a few lines ([`zoo`] has known ones).
+//! - [`Network`]: named layers, their connections and their weights; built in a few lines ([`applications`] has known ones).
 //! - [`layers`]: one file for each kind of layer, with its mechanics whole: configuration, shape rule, forward, backward
 //!   to the input, backward to the weights.
 //! - [`Plan`]: a network prepared to run: for one batch size, the outputs and the gradients that are wanted.

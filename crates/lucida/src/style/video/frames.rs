@@ -33,7 +33,7 @@ pub struct FrameSequence {
 /// stylized. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
 ///
 /// # Errors
-/// As [`transfer`](super::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
+/// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
 /// than the first; [`Error::Interrupted`] when `progress` stops it.
 pub fn stylize_frames(
     network: &StyleNetwork,
