@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use lucida::data::{Limits, Image};
+use lucida::data::{Image, Limits};
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { pixels: 1 << 20, ..Limits::default() };

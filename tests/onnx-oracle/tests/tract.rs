@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::layers::{
     Activation, ActivationKind, AdaptiveAveragePooling2D, Add, AveragePooling2D, BatchNormalization, Concatenate,
     Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, MaxPooling2D, Padding,
     ZeroPadding2D,
 };
-use lucida::nn::applications::{self, InitialWeights};
 use lucida::nn::{Network, Plan};
 use lucida::weights::{Model, onnx};
 use tract_onnx::prelude::*;
