@@ -33,7 +33,8 @@ pub trait WorkQueue {
     ///
     /// # Errors
     /// Those of `work`: the others are left waiting, see to it that they end.
-    fn queue(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+    fn for_each(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>)
+    -> Result<()>;
 }
 
 /// One process that does all.
@@ -45,7 +46,11 @@ impl WorkQueue for SingleProcess {
         true
     }
 
-    fn queue(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn for_each(
+        &self,
+        items: &mut dyn Iterator<Item = String>,
+        work: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
         for item in items {
             work(&item)?;
         }
@@ -83,7 +88,7 @@ pub fn run(
         // A wish to stop is seen by the work on the item, which asks again.
         let _ = report();
     });
-    queue.queue(&mut items, &mut |item| {
+    queue.for_each(&mut items, &mut |item| {
         report()?;
         let place = results.place(item);
         match source.open(item).and_then(|image| question(&image, &place)) {

@@ -25,7 +25,11 @@ impl WorkQueue for Mpi {
         self.rank == 0
     }
 
-    fn deal(&self, items: &mut dyn Iterator<Item = String>, work: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn for_each(
+        &self,
+        items: &mut dyn Iterator<Item = String>,
+        work: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<()> {
         if self.rank > 0 {
             return take(&self.world, work);
         }
