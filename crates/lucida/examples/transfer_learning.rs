@@ -14,17 +14,17 @@ fn main() -> Result<()> {
 
     // A new head on the frozen base; only the head is trained.
     let base = Model::load("vgg16-builtin")?;
-    let transfer = Transfer { head: "gap,bn,dropout:0.3".parse()?, ..Transfer::default() };
+    let transfer = Transfer { head: "gap,dense:64,dropout:0.3".parse()?, ..Transfer::default() };
     let mut model = transfer.apply(base, photos.class_names(), 42)?.model;
 
-    let config = TrainConfig { epochs: 15, learning_rate: 1e-3.into(), ..TrainConfig::default() };
+    let config = TrainConfig { epochs: 20, learning_rate: 3e-4.into(), ..TrainConfig::default() };
     let progress = |step: &Step| {
         if step.unit == Unit::Epochs {
             eprintln!("epoch {} of {}", step.done, step.total.unwrap_or_default());
         }
         std::ops::ControlFlow::Continue(())
     };
-    let mut trainer = Trainer::new(config).callback(EarlyStopping::new(3)).callback(progress);
+    let mut trainer = Trainer::new(config).callback(EarlyStopping::new(5)).callback(progress);
     trainer.fit(&mut model, &photos.train, Some(&photos.validation))?;
     let evaluation = evaluate(&model, &photos.validation, Cpu::detect())?;
     println!("validation accuracy {:.3}", evaluation.accuracy);
