@@ -1,4 +1,4 @@
-//! The cut_point between layers and plans: a layer that is prepared to compute.
+//! The seam between layers and plans: a layer that is prepared to compute.
 //!
 //! Layers make operations ([`LayerSpec::prepare`](super::layers::LayerSpec::prepare)), plans run them. This file knows
 //! neither.

@@ -164,7 +164,7 @@ impl Demo {
 }
 
 impl DemoResult<'_> {
-    /// Takes the network deconstruct, and writes the page, the images and the model into a folder: [`Demo::FILES`]. The page
+    /// Deconstructs the network, and writes the page, the images and the model into a folder: [`Demo::FILES`]. The page
     /// comes last, so that where there is one, the rest is there too.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ pub struct StyleConfig {
     pub steps: usize,
     /// Steps in the first size, which may be the only one.
     pub first_steps: usize,
-    /// How much of the mean image is preserve in a step, from 0 (none: the result is the last image) to below 1.
+    /// How much of the mean image is kept in a step, from 0 (none: the result is the last image) to below 1.
     pub averaging: f32,
     /// Whether values outside of 0 to 255 are clipped after each step of Adam.
     pub clip: bool,

@@ -347,7 +347,7 @@ impl TransferModel {
     }
 
     /// Measures mean and variance of each channel over all samples where the head standardizes. The samples are inputs of
-    /// the network behind the [cut_point](Self::cut_point): what is remembered of the training images.
+    /// the network behind the [cut point](Self::cut_point): what is remembered of the training images.
     ///
     /// # Errors
     /// Those of reading the samples; [`Error::Argument`] when they do not fit the network.

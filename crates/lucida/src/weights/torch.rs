@@ -76,7 +76,7 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
     Ok(modules::recognise_as(&mut file, known)?.map(|model| noted(model, &file)))
 }
 
-/// Reads weights into a network: by the names that torchvision or timm have for the layers of a network of the applications, by
+/// Reads weights into a network: by the names that torchvision or timm have for the layers of a known network, by
 /// the names of the network's own layers (`conv2d.weight`), or, into a plain chain of layers, in the order of the file.
 ///
 /// The weights of a whole network can be read into one without its classifier.

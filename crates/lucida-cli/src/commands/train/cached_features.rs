@@ -59,7 +59,7 @@ impl CachedFeatures {
         Ok(network.standardize(&FeatureSet::new(&self.store, set, &[keys])?, self.context.cpu)?)
     }
 
-    /// Runs the base over all images, the training images in augmented copies where that is request.
+    /// Runs the base over all images, the training images in augmented copies where that is wanted.
     pub(super) fn compute(
         &mut self,
         model: &Model,

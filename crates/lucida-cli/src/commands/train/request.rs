@@ -163,7 +163,7 @@ impl TrainRequest<'_> {
         self.epochs.unwrap_or(self.defaults.epochs) as usize
     }
 
-    /// The configuration of the training, which resumes from a checkpoint where that is request. `identity` is what must be the
+    /// The configuration of the training, which resumes from a checkpoint where that is wanted. `identity` is what must be the
     /// same then, in addition to the configuration.
     pub(super) fn config(
         &self,

@@ -190,7 +190,7 @@ mod tests {
             .build(&applications::Options::without_top().size(64, 80).seed(3))
             .unwrap();
         let (target, preprocessing) = (Target::layer("block2_conv1"), Preprocessing::vgg().with_size(64, 80));
-        // Unrolled: the ramp of this image would make a cut_point that the response below does not have.
+        // Unrolled: the ramp of this image would make an edge that the response below does not have.
         let settings = Dream { octaves: 2, steps: 5, rate: 0.006, jitter: 0, ..Dream::default() };
         let (photo, cpu) = (photo(), Cpu::detect());
         let of = |settings: &Dream| {

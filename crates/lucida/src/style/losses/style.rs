@@ -1,6 +1,6 @@
 //! The style loss: how far the correlations between the features are from those of the style.
 //!
-//! Of the features `F` (M pixels, N channels) of a layer their second moments are preserve, `G / M = F^T F / M`, so that
+//! Of the features `F` (M pixels, N channels) of a layer their second moments are kept, `G / M = F^T F / M`, so that
 //! images of different sizes compare. With those of the style, `A / M'`, the loss of a layer is
 //!
 //! ```text

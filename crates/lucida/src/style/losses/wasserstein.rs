@@ -25,7 +25,7 @@ const OWN_RIDGE: f32 = 1e-5;
 const STEPS: usize = 40;
 const CLOSE: f32 = 1e-4;
 
-/// GramProducts of square matrices.
+/// Products of square matrices.
 #[derive(Debug)]
 struct Square {
     size: usize,
@@ -245,19 +245,19 @@ mod tests {
     #[test]
     fn features_that_hardly_vary_are_no_harm() {
         let size = 96;
-        let like = |gain: f32, gram_backward: f32| {
+        let like = |gain: f32, ratio: f32| {
             let mean: Vec<f32> = (0..size).map(|i| gain * (1.0 + (i % 3) as f32)).collect();
             let mut second = Buffer::zeroed(size * size);
             for i in 0..size {
-                (0..size).for_each(|j| second[i * size + j] = (1.0 + gram_backward) * mean[i] * mean[j]);
+                (0..size).for_each(|j| second[i * size + j] = (1.0 + ratio) * mean[i] * mean[j]);
             }
             Moments { second, mean }
         };
         let style = like(1.0, 0.3);
         let mut gaussian = Gaussian::new(Cpu::detect(), &style);
         assert!(gaussian.compare(&style).loss < 1e-3 * gaussian.power());
-        for (gain, gram_backward) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
-            let apart = gaussian.compare(&like(gain, gram_backward));
+        for (gain, ratio) in [(40.0, 2.0), (0.0, 0.0), (1e-3, 5.0)] {
+            let apart = gaussian.compare(&like(gain, ratio));
             assert!(apart.loss.is_finite() && apart.loss > 0.1 * gaussian.power(), "{gain}: {}", apart.loss);
             assert!(apart.second.iter().chain(&apart.mean).all(|value| value.is_finite()));
         }

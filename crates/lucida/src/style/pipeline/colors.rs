@@ -25,8 +25,8 @@ impl ColorSource {
             Self::Style => style.to_image(),
             Self::Luminance => {
                 let luma = gray(&style);
-                let ([mean, deviation], [to, gram_backward]) = (moments(&luma), moments(&gray(&content)));
-                let scale = gram_backward / deviation.max(1e-3);
+                let ([mean, deviation], [to, wanted]) = (moments(&luma), moments(&gray(&content)));
+                let scale = wanted / deviation.max(1e-3);
                 let values = luma.iter().flat_map(|value| [((f64::from(*value) - mean) * scale + to) as f32; 3]);
                 Canvas { size: style.size, values: values.collect() }.to_image()
             }
@@ -74,10 +74,10 @@ type Matrix = [[f64; 3]; 3];
 /// An image with the mean color and the covariance of colors of another: `A (x - m) + m'` with
 /// `A = S'^1/2 S^-1/2`.
 fn matched(canvas: &Canvas, to: &Canvas) -> Canvas {
-    let ((mean, gram_backward), (new_mean, new_spread)) = (statistics(canvas), statistics(to));
+    let ((mean, covariance), (new_mean, new_covariance)) = (statistics(canvas), statistics(to));
     // A color that does not vary stays as it is, rather than being blown up to noise.
-    let whiten = power(&gram_backward, |value| 1.0 / value.max(1.0).sqrt());
-    let color = power(&new_spread, |value| value.max(0.0).sqrt());
+    let whiten = power(&covariance, |value| 1.0 / value.max(1.0).sqrt());
+    let color = power(&new_covariance, |value| value.max(0.0).sqrt());
     let transform = product(&color, &whiten);
     let moved = |pixel: &[f32]| -> [f32; 3] {
         let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
@@ -93,14 +93,14 @@ fn statistics(canvas: &Canvas) -> ([f64; 3], Matrix) {
     for pixel in canvas.values.chunks_exact(3) {
         (0..3).for_each(|c| mean[c] += f64::from(pixel[c]) / count);
     }
-    let mut gram_backward = [[0.0; 3]; 3];
+    let mut covariance = [[0.0; 3]; 3];
     for pixel in canvas.values.chunks_exact(3) {
         let apart = [0, 1, 2].map(|c: usize| f64::from(pixel[c]) - mean[c]);
-        for (row, a) in gram_backward.iter_mut().zip(apart) {
+        for (row, a) in covariance.iter_mut().zip(apart) {
             row.iter_mut().zip(apart).for_each(|(sum, b)| *sum += a * b / count);
         }
     }
-    (mean, gram_backward)
+    (mean, covariance)
 }
 
 fn product(a: &Matrix, b: &Matrix) -> Matrix {
@@ -143,10 +143,10 @@ mod tests {
     fn matching_gives_mean_and_covariance() {
         let (style, content) = (wave([20, 30], 0.7, [40., 10., 25.]), wave([25, 15], 1.9, [20., 60., 5.]));
         let result = matched(&style, &content);
-        let ((mean, gram_backward), (wanted, wanted_spread)) = (statistics(&result), statistics(&content));
+        let ((mean, covariance), (wanted, wanted_covariance)) = (statistics(&result), statistics(&content));
         for c in 0..3 {
             assert!((mean[c] - wanted[c]).abs() < 1e-2);
-            (0..3).for_each(|k| assert!((gram_backward[c][k] - wanted_spread[c][k]).abs() < 2.0, "{gram_backward:?}"));
+            (0..3).for_each(|k| assert!((covariance[c][k] - wanted_covariance[c][k]).abs() < 2.0, "{covariance:?}"));
         }
         // What does not vary is not blown up.
         let flat = matched(&Canvas::filled([4, 4], [9., 9., 9.]), &content);

@@ -18,7 +18,7 @@ pub(in crate::style) struct TemporalTarget {
 pub(in crate::style) struct PreserveMask {
     /// What is there.
     pub(in crate::style) canvas: Canvas,
-    /// How much each pixel is preserve, from 0 to 1.
+    /// How much each pixel is preserved, from 0 to 1.
     pub(in crate::style) mask: Vec<f32>,
 }
 

@@ -31,8 +31,8 @@ const STRAY: f64 = 0.01;
 pub(in crate::style) fn regions(mask: &Image, styles: usize) -> Result<Vec<Image>> {
     let rgb = mask.to_rgb();
     let pixels: Vec<[u8; 3]> = rgb.pixels().chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
-    let gram_backward = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
-    let colorful = pixels.iter().filter(|pixel| gram_backward(pixel) > GRAY).count() as f64;
+    let chroma = |p: &[u8; 3]| p.iter().max().zip(p.iter().min()).map_or(0, |(most, least)| most - least);
+    let colorful = pixels.iter().filter(|pixel| chroma(pixel) > GRAY).count() as f64;
     let weights: Vec<Vec<u8>> = if colorful <= STRAY * pixels.len() as f64 {
         let level = |p: &[u8; 3]| (f32::from(p[0]) + f32::from(p[1]) + f32::from(p[2])) / 765.0;
         let weight = |style: usize, pixel: &[u8; 3]| match styles {

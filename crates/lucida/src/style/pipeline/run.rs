@@ -133,7 +133,7 @@ impl Run<'_> {
     }
 }
 
-/// The mean image; the last one where no mean is preserve.
+/// The mean image; the last one where no mean is kept.
 fn of_mean(mean: &Canvas, filled: f32, last: &Canvas) -> Canvas {
     if filled == 0.0 {
         return last.clone();

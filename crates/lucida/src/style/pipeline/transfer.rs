@@ -28,7 +28,7 @@ const HELD_BESIDES: u64 = 128 << 20;
 /// A content image, its styles, and how they are applied.
 #[derive(Debug, Clone)]
 pub struct StyleRequest {
-    /// The image whose content is preserve.
+    /// The image whose content is kept.
     pub content: Image,
     /// The images whose style is taken, and how much of each.
     pub styles: Vec<(Image, f32)>,
