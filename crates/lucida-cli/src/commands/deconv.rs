@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use lucida::data::{Dataset, Image, Subset, choose};
+use lucida::core::choose;
+use lucida::data::{Dataset, Image, Subset};
 use lucida::explain::{
     DeconvFigure, Deconvnet, Field, ReceptiveField, Target, TopActivationQuery, outlined_fields, peaks,
     projection_sheet, strongest_filters,

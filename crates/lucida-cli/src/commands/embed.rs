@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use lucida::core::choose;
 use lucida::core::{Progress, Step, Unit};
-use lucida::data::{Dataset, Filter, Fit, Image, Skipped, choose, save_skipped};
+use lucida::data::{Dataset, Filter, Fit, Image, Skipped, save_skipped};
 use lucida::explain::embed::{FeatureReader, Features, Pca, Tsne, features, features_of, last_features};
 use lucida::files::{self, csv_field};
 use lucida::nn::{counted, thousands};

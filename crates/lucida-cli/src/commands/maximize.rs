@@ -123,7 +123,7 @@ pub(super) fn classes(arguments: &Classes, context: Context) -> Result<()> {
 fn chosen(choice: &Choice, count: usize, seed: u64, what: &str, of: &str) -> Result<Vec<usize>> {
     Ok(match choice {
         Choice::All => (0..count).collect(),
-        Choice::Random(some) => lucida::data::choose(count, *some, seed),
+        Choice::Random(some) => lucida::core::choose(count, *some, seed),
         Choice::These(indices) => match indices.below(count) {
             Ok(indices) => indices,
             Err(index) => bail!("{of} has no {what} {index}: they are 0 to {}", count - 1),

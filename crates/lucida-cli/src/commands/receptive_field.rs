@@ -128,7 +128,7 @@ fn measure(
             (Some(set), Some(preprocessing)) => {
                 set.set().fill(number * set.set().len() / samples, preprocessing, input)?;
             }
-            (_, preprocessing) => noise(preprocessing.as_ref(), seed, number as u64, input),
+            (_, preprocessing) => noise(preprocessing.as_ref(), seed, number, input),
         }
         Ok(())
     };

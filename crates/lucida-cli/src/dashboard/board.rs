@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use lucida::core::BatchReport;
-use lucida::data::{Dataset, Filter, Fit, Image, choose};
+use lucida::core::choose;
+use lucida::data::{Dataset, Filter, Fit, Image};
 use lucida::train::{EpochRecord, History, Samples};
 
 /// Images that are shown with their predictions, at most.

@@ -1,5 +1,7 @@
 //! What every module may use, and which uses no other module.
 
 pub mod progress;
+pub mod rng;
 
 pub use progress::{BatchReport, Detail, Progress, Step, StyleProgress, Unit};
+pub use rng::{Purpose, Rng, choose};

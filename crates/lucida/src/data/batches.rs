@@ -1,13 +1,13 @@
 //! The order of an epoch, and its batches.
 
-use super::random::{Purpose, generator, shuffle};
+use crate::core::{Purpose, Rng};
 use crate::{Error, Result};
 
 /// The positions `0..len` in the random order of one epoch. Each epoch of a seed has its own order, which can be
 /// computed without those before it, so that an interrupted training resumes as it would have continued.
 pub fn epoch_order(len: usize, seed: u64, epoch: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
-    shuffle(&mut order, &mut generator(seed, Purpose::Order, epoch));
+    Rng::keyed(seed, Purpose::Order, epoch as usize).shuffle(&mut order);
     order
 }
 

@@ -15,7 +15,6 @@ mod loader;
 mod memory;
 mod mnist;
 mod preprocess;
-pub(crate) mod random;
 mod resize;
 mod split;
 
@@ -32,6 +31,5 @@ pub use loader::{Batch, Loader};
 pub use memory::{free_memory, memory_to_keep};
 pub use mnist::Mnist;
 pub use preprocess::{ColorMode, Preprocessing, PreprocessingChoice};
-pub use random::choose;
 pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};

@@ -1,6 +1,6 @@
 //! A data set in two parts: to train on, and to validate with.
 
-use super::random::{Purpose, generator, shuffle};
+use crate::core::{Purpose, Rng};
 use crate::nn::counted;
 use crate::{Error, Result};
 
@@ -39,16 +39,16 @@ pub fn stratified_split(labels: &[usize], classes: usize, fraction: f64, seed: u
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let shares = shares(&sizes, fraction);
 
-    let mut generator = generator(seed, Purpose::Split, 0);
+    let mut rng = Rng::keyed(seed, Purpose::Split, 0);
     let total = shares.iter().sum();
     let mut split = Split { train: Vec::with_capacity(labels.len() - total), validation: Vec::with_capacity(total) };
     for (mut class, share) in members.into_iter().zip(shares) {
-        shuffle(&mut class, &mut generator);
+        rng.shuffle(&mut class);
         split.validation.extend(&class[..share]);
         split.train.extend(&class[share..]);
     }
-    shuffle(&mut split.train, &mut generator);
-    shuffle(&mut split.validation, &mut generator);
+    rng.shuffle(&mut split.train);
+    rng.shuffle(&mut split.validation);
     Ok(split)
 }
 

@@ -1,8 +1,8 @@
 //! How weights start.
 
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::core::{Purpose, Rng};
 
 /// A rule for the first values of a weight. The names are Keras's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,10 +21,9 @@ pub enum Initializer {
 }
 
 impl Initializer {
-    /// Fills a weight of this shape. `stream` tells the weights of one network apart.
-    pub(crate) fn fill(self, shape: &[usize], values: &mut [f32], seed: u64, stream: u64) {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream);
+    /// Fills a weight of this shape; `index` is its number in its network.
+    pub(crate) fn fill(self, shape: &[usize], values: &mut [f32], seed: u64, index: usize) {
+        let mut rng = Rng::keyed(seed, Purpose::Weights, index);
         let (fan_in, fan_out) = fans(shape);
         match self {
             Self::Zeros => values.fill(0.0),
@@ -33,7 +32,7 @@ impl Initializer {
             Self::HeUniform => uniform(&mut rng, (6.0 / fan_in).sqrt(), values),
             Self::HeNormal => {
                 let deviation = (2.0 / fan_in).sqrt();
-                values.iter_mut().for_each(|value| *value = (normal(&mut rng) * deviation) as f32);
+                values.iter_mut().for_each(|value| *value = (rng.normal_pair()[0] * deviation) as f32);
             }
         }
     }
@@ -51,23 +50,17 @@ fn fans(shape: &[usize]) -> (f64, f64) {
     }
 }
 
-fn uniform(rng: &mut impl Rng, limit: f64, values: &mut [f32]) {
-    values.iter_mut().for_each(|value| *value = (limit * (2.0 * rng.random::<f64>() - 1.0)) as f32);
-}
-
-/// A standard normal number (Box and Muller, 1958).
-fn normal(rng: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
+fn uniform(rng: &mut Rng, limit: f64, values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = (limit * (2.0 * rng.uniform() - 1.0)) as f32);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn filled(initializer: Initializer, shape: &[usize], seed: u64, stream: u64) -> Vec<f32> {
+    fn filled(initializer: Initializer, shape: &[usize], seed: u64, index: usize) -> Vec<f32> {
         let mut values = vec![f32::NAN; shape.iter().product()];
-        initializer.fill(shape, &mut values, seed, stream);
+        initializer.fill(shape, &mut values, seed, index);
         values
     }
 
@@ -90,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_and_streams_tell_weights_apart() {
+    fn seeds_and_indices_distinguish_weights() {
         let shape = [5, 7];
         let one = filled(Initializer::GlorotUniform, &shape, 1, 0);
         assert_eq!(one, filled(Initializer::GlorotUniform, &shape, 1, 0));

@@ -5,13 +5,12 @@
 
 use lucida_kernels::ops::Update;
 use lucida_kernels::{Buffer, ChannelMap, Cpu};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use super::backward_rule::BackwardRule;
 use super::process_group::Shard;
 use super::shape::Shape;
 use super::weight::Weight;
+use crate::core::{Purpose, Rng};
 
 /// What a layer is prepared for.
 #[derive(Debug, Clone)]
@@ -127,17 +126,15 @@ pub struct StepSeed {
 pub struct LayerSeed {
     pub(crate) step: StepSeed,
     /// The layer's number in its network: each draws from a stream of its own.
-    pub(crate) layer: u64,
+    pub(crate) layer: usize,
 }
 
 impl LayerSeed {
-    /// A generator at the position of the batch's first sample, where each sample draws `per_sample` words of 32 bits. A
+    /// Random numbers from the position of the batch's first sample, where each sample draws `per_sample` words of 32 bits. A
     /// sample draws the same numbers however the samples are spread over batches, threads or machines.
-    pub fn generator(self, per_sample: usize) -> ChaCha8Rng {
-        let mut generator = ChaCha8Rng::seed_from_u64(self.step.seed);
-        generator.set_stream(self.layer);
-        generator.set_word_pos(u128::from(self.step.first_sample) * per_sample as u128);
-        generator
+    pub fn rng(self, per_sample: usize) -> Rng {
+        let Self { step, layer } = self;
+        Rng::keyed(step.seed, Purpose::Layer, layer).at(u128::from(step.first_sample) * per_sample as u128)
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::core::choose;
 use crate::core::{BatchReport, Detail, Step, Unit};
-use crate::data::choose;
 use crate::files::decimal;
 use crate::nn::{Network, OptimizerState, ProcessGroup};
 use crate::{Error, Result};

@@ -2,14 +2,12 @@
 
 use std::ops::Range;
 
-use rand_chacha::ChaCha8Rng;
-
-use crate::data::random::unit;
+use crate::core::Rng;
 
 /// A number of the distribution Beta(alpha, alpha): M. Jöhnk (1964), quick for `alpha` up to about one.
-pub(super) fn beta(alpha: f64, generator: &mut ChaCha8Rng) -> f64 {
+pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     loop {
-        let [x, y] = [unit(generator), unit(generator)].map(|u| u.powf(1.0 / alpha));
+        let [x, y] = [rng.uniform(), rng.uniform()].map(|u| u.powf(1.0 / alpha));
         if x + y > 0.0 && x + y <= 1.0 {
             return x / (x + y);
         }
@@ -28,11 +26,11 @@ pub(super) fn cutmix(
     other: &[f32],
     [height, width, channels]: [usize; 3],
     share: f64,
-    generator: &mut ChaCha8Rng,
+    rng: &mut Rng,
 ) -> f64 {
     let side = (1.0 - share).sqrt();
-    let rows = around(unit(generator), side * height as f64, height);
-    let columns = around(unit(generator), side * width as f64, width);
+    let rows = around(rng.uniform(), side * height as f64, height);
+    let columns = around(rng.uniform(), side * width as f64, width);
     for row in rows.clone() {
         let part = (row * width + columns.start) * channels..(row * width + columns.end) * channels;
         values[part.clone()].copy_from_slice(&other[part]);
@@ -42,14 +40,14 @@ pub(super) fn cutmix(
 
 /// Covers a square whose side is a part of the shorter side with the mean color. Its center may lie anywhere, so that
 /// some of it may be outside.
-pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], part: f64, generator: &mut ChaCha8Rng) {
+pub(super) fn cutout(values: &mut [f32], [height, width, channels]: [usize; 3], part: f64, rng: &mut Rng) {
     let mut mean = vec![0.0_f64; channels];
     for pixel in values.chunks_exact(channels) {
         mean.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
     }
     let mean: Vec<f32> = mean.iter().map(|sum| (sum / (height * width) as f64) as f32).collect();
     let side = part * height.min(width) as f64;
-    let (rows, columns) = (around(unit(generator), side, height), around(unit(generator), side, width));
+    let (rows, columns) = (around(rng.uniform(), side, height), around(rng.uniform(), side, width));
     for row in rows {
         for column in columns.clone() {
             values[(row * width + column) * channels..][..channels].copy_from_slice(&mean);

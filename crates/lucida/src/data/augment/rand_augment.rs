@@ -2,10 +2,8 @@
 //! "RandAugment: Practical automated data augmentation with a reduced search space" (2020). The ranges are those that
 //! torchvision documents for it.
 
-use rand_chacha::ChaCha8Rng;
-
 use super::{Affine, FillMode, color};
-use crate::data::random::{below, unit};
+use crate::core::Rng;
 
 /// Operations in a row.
 const OPERATIONS: usize = 2;
@@ -19,12 +17,12 @@ pub(super) fn rand_augment(
     mut values: Vec<f32>,
     shape: [usize; 3],
     (fill, fill_value): (FillMode, f32),
-    generator: &mut ChaCha8Rng,
+    rng: &mut Rng,
 ) -> Vec<f32> {
     let [height, width, channels] = shape;
     for _ in 0..OPERATIONS {
-        let kind = below(KINDS, generator);
-        let sign = if unit(generator) < 0.5 { -1.0 } else { 1.0 };
+        let kind = rng.below(KINDS);
+        let sign = if rng.uniform() < 0.5 { -1.0 } else { 1.0 };
         let signed = |most: f64| sign * most * MAGNITUDE;
         // A factor of 1 changes nothing; at full magnitude it is 0.1 or 1.9.
         let factor = (1.0 + signed(0.9)) as f32;

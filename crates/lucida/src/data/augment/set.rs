@@ -1,7 +1,7 @@
 //! A data set whose images are augmented as they are trained on.
 
 use super::{Augment, mix};
-use crate::data::random::{Purpose, below, generator_in_epoch, unit};
+use crate::core::{Purpose, Rng};
 use crate::data::{Dataset, Image, Preprocessing};
 use crate::{Error, Result};
 
@@ -58,27 +58,27 @@ impl<D: Dataset> Augmented<D> {
         let mut values = self.alone(epoch, index, preprocessing)?;
         let Augment { mixup, cutmix, cutout, .. } = self.augment;
         // Its own place in the stream, behind that of the image alone: the same partner whatever else is drawn.
-        let mut generator = generator_in_epoch(self.seed, Purpose::Mix, index as u32, epoch);
+        let mut rng = rng_in_epoch(self.seed, Purpose::Mix, index, epoch);
         let mut mixed = None;
         if mixup > 0.0 || cutmix > 0.0 {
-            let other = below(self.set.len() as u64, &mut generator) as usize;
+            let other = rng.below(self.set.len() as u64) as usize;
             let by_mixup = match (mixup > 0.0, cutmix > 0.0) {
-                (true, true) => unit(&mut generator) < 0.5,
+                (true, true) => rng.uniform() < 0.5,
                 (by_mixup, _) => by_mixup,
             };
             let other_values = self.alone(epoch, other, preprocessing)?;
             let kept = if by_mixup {
-                let kept = mix::beta(mixup, &mut generator);
+                let kept = mix::beta(mixup, &mut rng);
                 mix::mixup(&mut values, &other_values, kept);
                 kept
             } else {
-                let kept = mix::beta(cutmix, &mut generator);
-                mix::cutmix(&mut values, &other_values, shape, kept, &mut generator)
+                let kept = mix::beta(cutmix, &mut rng);
+                mix::cutmix(&mut values, &other_values, shape, kept, &mut rng)
             };
             mixed = Some(Mixed { label: self.set.label(other), share: (1.0 - kept) as f32 });
         }
         if cutout > 0.0 {
-            mix::cutout(&mut values, shape, cutout, &mut generator);
+            mix::cutout(&mut values, shape, cutout, &mut rng);
         }
         Ok((values, mixed))
     }
@@ -91,8 +91,8 @@ impl<D: Dataset> Augmented<D> {
             return Err(Error::Bug(format!("an image of another shape than {shape:?} was to be augmented")));
         }
         let values = image.pixels().iter().map(|&value| f32::from(value)).collect();
-        let mut generator = generator_in_epoch(self.seed, Purpose::Augment, index as u32, epoch);
-        Ok(self.augment.image(values, shape, &mut generator))
+        let mut rng = rng_in_epoch(self.seed, Purpose::Augment, index, epoch);
+        Ok(self.augment.image(values, shape, &mut rng))
     }
 }
 
@@ -153,4 +153,9 @@ impl<D: Dataset> Dataset for Augmented<D> {
     ) -> Result<()> {
         self.set.fill_batch(indices, preprocessing, images, labels)
     }
+}
+
+/// The generator for an image in an epoch: 2^20 words of 32 bits from one epoch to the next are more than an image uses.
+fn rng_in_epoch(seed: u64, purpose: Purpose, index: usize, epoch: u32) -> Rng {
+    Rng::keyed(seed, purpose, index).at(u128::from(epoch) << 20)
 }

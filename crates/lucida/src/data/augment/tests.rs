@@ -1,11 +1,9 @@
-use rand_chacha::ChaCha8Rng;
-
 use super::*;
-use crate::data::random::{Purpose, generator};
+use crate::core::{Purpose, Rng};
 use crate::data::{ColorMode, Dataset, Image, LabelledImages, Loader, Preprocessing};
 
-fn draws() -> ChaCha8Rng {
-    generator(7, Purpose::Augment, 1)
+fn draws() -> Rng {
+    Rng::keyed(7, Purpose::Augment, 1)
 }
 
 fn parse(text: &str) -> Augment {
@@ -137,13 +135,13 @@ fn colors() {
 #[test]
 fn values_are_drawn_from_the_ranges() {
     let values: Vec<f32> = (0..48).map(|i| i as f32).collect();
-    let mut generator = draws();
-    let flips = (0..400).filter(|_| parse("flip").image(values.clone(), [4, 4, 3], &mut generator) != values).count();
+    let mut rng = draws();
+    let flips = (0..400).filter(|_| parse("flip").image(values.clone(), [4, 4, 3], &mut rng) != values).count();
     assert!((150..250).contains(&flips), "{flips}");
-    let flipped = (0..99).map(|_| parse("flip").image(values.clone(), [4, 4, 3], &mut generator));
+    let flipped = (0..99).map(|_| parse("flip").image(values.clone(), [4, 4, 3], &mut rng));
     let flipped = flipped.into_iter().find(|flipped| *flipped != values).unwrap();
     assert_eq!(flipped[..12], [9.0, 10.0, 11.0, 6.0, 7.0, 8.0, 3.0, 4.0, 5.0, 0.0, 1.0, 2.0]);
-    let turned = (0..99).map(|_| parse("vflip").image(values.clone(), [4, 4, 3], &mut generator));
+    let turned = (0..99).map(|_| parse("vflip").image(values.clone(), [4, 4, 3], &mut rng));
     let turned = turned.into_iter().find(|turned| *turned != values).unwrap();
     assert_eq!((turned[..12].to_vec(), turned[36..].to_vec()), (values[36..].to_vec(), values[..12].to_vec()));
 
@@ -151,14 +149,14 @@ fn values_are_drawn_from_the_ranges() {
     let rows: Vec<f32> = (0..100).map(|i| (i / 10) as f32).collect();
     let mut most = 0.0_f32;
     for _ in 0..50 {
-        assert_eq!(parse("width=0.3").image(rows.clone(), [10, 10, 1], &mut generator), rows);
-        let moved = parse("height=0.3").image(rows.clone(), [10, 10, 1], &mut generator);
+        assert_eq!(parse("width=0.3").image(rows.clone(), [10, 10, 1], &mut rng), rows);
+        let moved = parse("height=0.3").image(rows.clone(), [10, 10, 1], &mut rng);
         most = most.max((moved[50] - 5.0).abs());
         assert!((moved[50] - 5.0).abs() <= 3.0 + 1e-4);
     }
     assert!(most > 2.0, "{most}");
     for _ in 0..50 {
-        let crop = parse("crop=0.25").image(rows.clone(), [10, 10, 1], &mut generator);
+        let crop = parse("crop=0.25").image(rows.clone(), [10, 10, 1], &mut rng);
         // Each line is even, the lines go down by the same step, and at least three eighths of the height are seen.
         assert!(crop.chunks(10).all(|line| line.iter().all(|value| (value - line[0]).abs() < 1e-4)), "{crop:?}");
         let steps: Vec<f32> = (1..8).map(|row| crop[row * 10 + 10] - crop[row * 10]).collect();
@@ -169,8 +167,8 @@ fn values_are_drawn_from_the_ranges() {
 #[test]
 fn shares_of_mixed_images_are_drawn_from_the_beta_distribution() {
     for alpha in [0.2, 1.0, 4.0] {
-        let mut generator = draws();
-        let drawn: Vec<f64> = (0..4000).map(|_| mix::beta(alpha, &mut generator)).collect();
+        let mut rng = draws();
+        let drawn: Vec<f64> = (0..4000).map(|_| mix::beta(alpha, &mut rng)).collect();
         let mean = drawn.iter().sum::<f64>() / 4000.0;
         let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 4000.0;
         // Beta(a, a) has the mean 1/2 and the variance 1 / (4 (2a + 1)).

@@ -8,6 +8,7 @@ use image::{Frame, ImageBuffer, Luma, Rgb, Rgba, RgbaImage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::{Purpose, Rng};
 
 fn decoded(bytes: &[u8]) -> Result<Image> {
     Image::decode(bytes, Path::new("x.png"), &Limits::default())
@@ -344,7 +345,6 @@ fn a_wide_tiff_is_held_to_the_limit_and_to_its_length() {
 #[test]
 fn changed_bytes_never_panic() {
     use ::tiff::encoder::colortype::{Gray32Float, RGB16};
-    use rand::{RngExt, SeedableRng};
     let deep = ImageBuffer::<Rgb<u16>, _>::from_fn(9, 7, |x, y| Rgb([(x * 7000) as u16, (y * 9000) as u16, 99]));
     let mut webp = Vec::new();
     image::codecs::webp::WebPEncoder::new_lossless(&mut webp)
@@ -366,14 +366,14 @@ fn changed_bytes_never_panic() {
     ];
     let rounds = std::env::var("LUCIDA_FUZZ_ROUNDS").map_or(400, |text| text.parse().unwrap());
     let limits = Limits { pixels: 100_000, ..Limits::default() };
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let mut random = Rng::keyed(1, Purpose::Choice, 0);
     let mut caught = vec![0; files.len()];
     for _ in 0..rounds {
         for (file, caught) in files.iter().zip(&mut caught) {
             let mut bytes = file.clone();
-            for _ in 0..random.random_range(1..8) {
-                let at = random.random_range(0..bytes.len());
-                bytes[at] = random.random();
+            for _ in 0..=random.below(7) {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] = random.next_u32() as u8;
             }
             match Image::decode(&bytes, Path::new("x"), &limits) {
                 Ok(image) => assert!(image.width() * image.height() <= 100_000),

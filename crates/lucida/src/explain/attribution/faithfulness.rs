@@ -13,7 +13,7 @@
 use super::explainer::Explainer;
 use super::passes::Readout;
 use crate::Result;
-use crate::data::random::{Purpose, generator, shuffle};
+use crate::core::{Purpose, Rng};
 
 /// The deviation of the blur in pixels, and how far it reaches, for images of up to [`SIDE`] pixels.
 const BLUR: f64 = 5.0;
@@ -86,7 +86,7 @@ impl Explainer<'_> {
 /// The pixels, the most important first, equal ones in random order.
 fn order(map: &[f32], seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..map.len()).collect();
-    shuffle(&mut order, &mut generator(seed, Purpose::Ties, 0));
+    Rng::keyed(seed, Purpose::Ties, 0).shuffle(&mut order);
     order.sort_by(|&a, &b| map[b].total_cmp(&map[a]));
     order
 }

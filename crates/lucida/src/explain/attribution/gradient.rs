@@ -9,12 +9,11 @@
 //! ```
 
 use super::CompletenessCheck;
-use super::draws::add_noise;
 use super::explainer::Explainer;
 use super::heat_map::RawAttribution;
 use super::passes::{Gradients, Readout, plan_back};
 use crate::Result;
-use crate::data::random::{Purpose, generator};
+use crate::core::{Purpose, Rng};
 use crate::nn::BackwardRule;
 
 /// Integrated gradients begin with this many intervals and double them until the sum is right.
@@ -71,7 +70,7 @@ impl Explainer<'_> {
         let noisy = |i: usize, to: &mut [f32]| {
             to.copy_from_slice(input);
             if deviation > 0.0 {
-                add_noise(to, deviation, &mut generator(seed, Purpose::Noise, i as u32));
+                Rng::keyed(seed, Purpose::Noise, i).add_noise(to, deviation);
             }
         };
         self.gradients(readout, samples, noisy, |_, _, gradient| {

@@ -5,7 +5,6 @@
 
 mod cam;
 mod comparison;
-mod draws;
 mod explainer;
 mod faithfulness;
 mod gradient;

@@ -12,15 +12,12 @@
 //! A mask is a grid of cells, each open with probability 1/2, interpolated to the size of the image and shifted by a
 //! random part of a cell (section 3.2 of the paper). What a mask hides is the baseline.
 
-use rand_chacha::ChaCha8Rng;
-
 use super::CompletenessCheck;
-use super::draws::unit;
 use super::explainer::Explainer;
 use super::heat_map::RawAttribution;
 use super::passes::Readout;
 use crate::Result;
-use crate::data::random::{Purpose, generator};
+use crate::core::{Purpose, Rng};
 
 /// The part of the cells that is open.
 const OPEN: f64 = 0.5;
@@ -33,8 +30,8 @@ impl Explainer<'_> {
         let (masks, cells) = (settings.masks, settings.cells);
         // A mask is drawn twice, to be applied and to be added: it is cheaper to draw than to keep.
         let draw = |i: usize, mask: &mut [f32]| {
-            let mut generator = generator(settings.seed, Purpose::Masks, i as u32);
-            draw(mask, [height, width], cells.min(height).min(width), &mut generator);
+            let mut rng = Rng::keyed(settings.seed, Purpose::Masks, i);
+            draw(mask, [height, width], cells.min(height).min(width), &mut rng);
         };
         let (mut applied, mut added) = (vec![0.0; height * width], vec![0.0; height * width]);
         let (mut sum, mut seen) = (vec![0.0_f64; height * width], vec![0.0_f64; height * width]);
@@ -73,11 +70,11 @@ impl Explainer<'_> {
 }
 
 /// A mask of values from 0 (hidden) to 1 (seen).
-fn draw(mask: &mut [f32], [height, width]: [usize; 2], cells: usize, generator: &mut ChaCha8Rng) {
+fn draw(mask: &mut [f32], [height, width]: [usize; 2], cells: usize, rng: &mut Rng) {
     // One more cell than fit, for the shift.
-    let grid: Vec<f32> = (0..(cells + 1) * (cells + 1)).map(|_| f32::from(unit(generator) < OPEN)).collect();
+    let grid: Vec<f32> = (0..(cells + 1) * (cells + 1)).map(|_| f32::from(rng.uniform() < OPEN)).collect();
     let mut taps = |size: usize| -> Vec<(usize, f32)> {
-        let shift = unit(generator) as f32;
+        let shift = rng.uniform() as f32;
         let tap = |i: usize| {
             let at = ((i as f32 + 0.5) * cells as f32 / size as f32 - 0.5 + shift).clamp(0.0, cells as f32);
             let low = (at as usize).min(cells - 1);
@@ -107,7 +104,7 @@ mod tests {
         let size = [9, 14];
         let (mut mask, mut sum) = (vec![0.0; 126], vec![0.0; 126]);
         for i in 0..4000 {
-            draw(&mut mask, size, 4, &mut generator(3, Purpose::Masks, i));
+            draw(&mut mask, size, 4, &mut Rng::keyed(3, Purpose::Masks, i));
             assert!(mask.iter().all(|value| (0.0..=1.0).contains(value)));
             sum.iter_mut().zip(&mask).for_each(|(sum, value)| *sum += value);
         }

@@ -98,7 +98,7 @@ fn randomise(network: &mut Network, node: usize, seed: u64) {
     let inputs: Vec<_> = node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect();
     let (specs, range) = (node.layer().spec().weights(&inputs), node.weights());
     for (index, spec) in range.zip(specs) {
-        spec.initializer.fill(&spec.shape, network.weights_mut()[index].values_mut(), seed, index as u64);
+        spec.initializer.fill(&spec.shape, network.weights_mut()[index].values_mut(), seed, index);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::Features;
 use super::matrix::{by_parts, eigen, orthonormalize};
-use crate::data::random::{Purpose, generator, normal_pair};
+use crate::core::{Purpose, Rng};
 use crate::{Cpu, Error, Result};
 
 /// Directions beyond those asked for, which make these exact.
@@ -40,10 +40,10 @@ impl Pca {
         let size = (components + BEYOND).min(width).min(rows);
         let mean = column_means(features, cpu);
 
-        let mut draws = generator(seed, Purpose::Embed, 0);
+        let mut rng = Rng::keyed(seed, Purpose::Embed, 0);
         let mut directions: Vec<f64> = Vec::with_capacity(width * size + 1);
         while directions.len() < width * size {
-            directions.extend(normal_pair(&mut draws));
+            directions.extend(rng.normal_pair());
         }
         directions.truncate(width * size);
         orthonormalize(&mut directions, size);

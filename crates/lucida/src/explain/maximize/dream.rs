@@ -6,10 +6,10 @@
 use super::keras_vis::roll;
 use super::objective::Objective;
 use super::pixels::PixelSpace;
-use super::random::{generator, whole};
 use super::spectrum::Spectrum;
 use super::{Run, Target, positive};
 use crate::core::Progress;
+use crate::core::{Purpose, Rng};
 use crate::data::{Image, Preprocessing, resize_floats};
 use crate::nn::{Network, Plan};
 use crate::{Cpu, Error, Result};
@@ -147,12 +147,12 @@ impl Run<'_> {
     fn dream(&mut self, settings: &Dream, objectives: &[Objective], image: &mut Vec<f32>) -> Result<()> {
         let pixels = self.pixels;
         let shape = [pixels.height, pixels.width, pixels.channels()];
-        let mut rng = generator(settings.seed, self.first);
+        let mut rng = Rng::keyed(settings.seed, Purpose::Maximize, self.first);
         let mut gradient = vec![0.0; image.len()];
         let spectrum = Spectrum::new(shape, DECAY, 1.0, 0.0);
         let mut value = [0.0];
         for step in 0..settings.steps {
-            let by = [0, 1].map(|axis| whole(settings.jitter.min(shape[axis] / 4), &mut rng));
+            let by = [0, 1].map(|axis| rng.offset(settings.jitter.min(shape[axis] / 4)));
             *image = roll(image, shape, by);
             pixels.to_input(image, self.plan.input_mut());
             let input_gradient = self.ascend(objectives, &mut value, |_, _, _| {})?;

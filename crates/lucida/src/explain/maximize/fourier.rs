@@ -1,17 +1,15 @@
 //! Maximization in spatial frequencies (Olah, Mordvintsev and Schubert, 2017).
 
-use lucida_kernels::ops::{AdamStep, adam};
-use rand_chacha::ChaCha8Rng;
-
 use super::competing_classes::subtract_competing_classes;
 use super::diversity::{push_apart, push_images_apart};
-use super::random::{generator, normal};
 use super::spectrum::Spectrum;
 use super::transform::{Affine, Edge, Movement};
 use super::{Maximized, Objective, Run, positive};
+use crate::core::{Purpose, Rng};
 use crate::data::Preprocessing;
 use crate::explain::receptive_field;
 use crate::{Cpu, Error, Result};
+use lucida_kernels::ops::{AdamStep, adam};
 
 /// Steps in which a filter that says nothing at all is shown random images, to wake it.
 const WAKING: usize = 64;
@@ -371,8 +369,8 @@ impl<'a> Ascent<'a> {
         let all = numbers.len() * len;
         let mut coefficients: Vec<f32> = Vec::with_capacity(all);
         for &number in &numbers {
-            let mut rng = generator(settings.seed, number);
-            coefficients.extend((0..len).map(|_| settings.spread * normal(&mut rng)));
+            let mut rng = Rng::keyed(settings.seed, Purpose::Maximize, number);
+            coefficients.extend((0..len).map(|_| settings.spread * rng.approximately_normal()));
         }
         let outside = |at: usize| outside(at / channels / size[1], at / channels % size[1], size);
         Self {
@@ -416,19 +414,23 @@ impl<'a> Ascent<'a> {
             let image = &self.images[index % self.numbers.len() * self.len..][..self.len];
             affine.apply(image, self.size, self.channels, self.edge, seen);
             if settings.noise > 0.0 {
-                seen.iter_mut().for_each(|value| *value += calm * settings.noise * normal(&mut rng));
+                seen.iter_mut().for_each(|value| *value += calm * settings.noise * rng.approximately_normal());
             }
         });
         self.seen = all_seen;
         views
     }
 
+    /// The random numbers of an image after its initial values: those of draw `number`, which uses less than 2^26 words.
+    fn rng(&self, image: usize, number: usize) -> Rng {
+        Rng::keyed(self.settings.seed, Purpose::Maximize, self.numbers[image]).at((number as u128) << 26)
+    }
+
     /// How one sample of an image is moved, and its random numbers: they depend on the image, the step and the sample, not on
     /// how these are spread over threads.
-    fn draw(&self, views: &Views, index: usize) -> (Affine, ChaCha8Rng) {
+    fn draw(&self, views: &Views, index: usize) -> (Affine, Rng) {
         let (image, sample) = (index % self.numbers.len(), index / self.numbers.len());
-        let mut rng = generator(self.settings.seed, self.numbers[image]);
-        rng.set_word_pos(((views.step * self.settings.samples + sample + 1) as u128) << 26);
+        let mut rng = self.rng(image, views.step * self.settings.samples + sample + 1);
         (views.movement.draw(self.size[0], self.size[1], &mut rng).moved(views.centers[image]), rng)
     }
 
@@ -477,11 +479,10 @@ impl<'a> Ascent<'a> {
     fn restart(&mut self, images: &[usize], step: usize) {
         let settings = self.settings;
         for &image in images {
-            let mut rng = generator(settings.seed, self.numbers[image]);
-            rng.set_word_pos(((settings.steps * settings.samples + step + 1) as u128) << 26);
+            let mut rng = self.rng(image, settings.steps * settings.samples + step + 1);
             let loud = loudness(step);
             let coefficients = &mut self.coefficients[image * self.len..][..self.len];
-            coefficients.iter_mut().for_each(|c| *c = loud * normal(&mut rng));
+            coefficients.iter_mut().for_each(|c| *c = loud * rng.approximately_normal());
         }
     }
 
@@ -491,7 +492,11 @@ impl<'a> Ascent<'a> {
         self.spectrum.images(cpu, &self.coefficients, &mut self.images);
         if self.settings.centered {
             for image in self.images.chunks_exact_mut(self.len) {
-                let still = Movement::default().draw(size[0], size[1], &mut generator(self.settings.seed, 0));
+                let still = Movement::default().draw(
+                    size[0],
+                    size[1],
+                    &mut Rng::keyed(self.settings.seed, Purpose::Maximize, 0),
+                );
                 let from = image.to_vec();
                 still.moved(off_center(&from, size, channels)).apply(&from, size, channels, self.edge, image);
             }

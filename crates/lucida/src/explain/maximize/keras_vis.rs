@@ -12,9 +12,9 @@
 //! loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes without the
 //! variation, a second starts from its result.
 
-use super::random::{generator, uniform, whole};
 use super::{Maximized, Objective, Run, positive};
 use crate::Result;
+use crate::core::{Purpose, Rng};
 
 /// The constants of keras-vis, and its defaults.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +61,7 @@ struct Track {
     squares: Vec<f32>,
     least: f32,
     best: Vec<f32>,
-    rng: rand_chacha::ChaCha8Rng,
+    rng: Rng,
 }
 
 impl Run<'_> {
@@ -73,8 +73,8 @@ impl Run<'_> {
         let jitter = [0, 1].map(|axis| (settings.jitter * size[axis] as f32) as usize);
         let mut tracks: Vec<Track> = (0..objectives.len())
             .map(|index| {
-                let mut rng = generator(settings.seed, self.first + index);
-                let mut image: Vec<f32> = (0..len).map(|_| uniform(&mut rng)).collect();
+                let mut rng = Rng::keyed(settings.seed, Purpose::Maximize, self.first + index);
+                let mut image: Vec<f32> = (0..len).map(|_| rng.uniform_f32()).collect();
                 standardize(&mut image);
                 image.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
                 Track { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
@@ -93,7 +93,7 @@ impl Run<'_> {
             for _ in 0..steps {
                 cpu.parallel_chunks(&mut tracks, 1, |_, track| {
                     let [track] = track else { return };
-                    let by = jitter.map(|most| whole(most, &mut track.rng));
+                    let by = jitter.map(|most| track.rng.offset(most));
                     track.image = roll(&track.image, size, by);
                 });
                 self.plan.set_batch(objectives.len());
@@ -223,8 +223,8 @@ mod tests {
     use super::*;
 
     fn image() -> Vec<f32> {
-        let mut rng = generator(3, 1);
-        (0..5 * 4 * 3).map(|_| uniform(&mut rng) - 0.3).collect()
+        let mut rng = Rng::keyed(3, Purpose::Maximize, 1);
+        (0..5 * 4 * 3).map(|_| rng.uniform_f32() - 0.3).collect()
     }
 
     #[test]

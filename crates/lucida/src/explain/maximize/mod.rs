@@ -18,7 +18,6 @@ mod fourier;
 mod keras_vis;
 mod objective;
 mod pixels;
-mod random;
 mod spectrum;
 mod transform;
 

@@ -183,12 +183,12 @@ fn sigmoid(value: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::{generator, normal};
     use super::*;
+    use crate::core::{Purpose, Rng};
 
     fn draws(len: usize, number: usize) -> Vec<f32> {
-        let mut rng = generator(5, number);
-        (0..len).map(|_| normal(&mut rng)).collect()
+        let mut rng = Rng::keyed(5, Purpose::Maximize, number);
+        (0..len).map(|_| rng.approximately_normal()).collect()
     }
 
     #[test]

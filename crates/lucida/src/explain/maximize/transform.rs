@@ -1,9 +1,7 @@
 //! Small movements of an image: it is shifted, turned and zoomed before a network sees it, differently each time, so
 //! that what activates the network does not depend on single pixels.
 
-use rand_chacha::ChaCha8Rng;
-
-use super::random::uniform;
+use crate::core::Rng;
 
 /// How far an image moves at random.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -39,8 +37,8 @@ impl Movement {
         Self { shift: by * self.shift, rotation: by * self.rotation, zoom: by * self.zoom }
     }
 
-    pub(super) fn draw(&self, height: usize, width: usize, rng: &mut ChaCha8Rng) -> Affine {
-        let mut within = |most: f32| most * (2.0 * uniform(rng) - 1.0);
+    pub(super) fn draw(&self, height: usize, width: usize, rng: &mut Rng) -> Affine {
+        let mut within = |most: f32| most * (2.0 * rng.uniform_f32() - 1.0);
         let angle = within(self.rotation).to_radians();
         let zoom = 1.0 + within(self.zoom);
         let (down, across) = (within(self.shift * height as f32), within(self.shift * width as f32));
@@ -112,8 +110,8 @@ impl Affine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::generator;
     use super::*;
+    use crate::core::Purpose;
 
     const STILL: Movement = Movement { shift: 0.0, rotation: 0.0, zoom: 0.0 };
 
@@ -121,17 +119,23 @@ mod tests {
     fn without_movement_the_image_stays() {
         let image: Vec<f32> = (0..5 * 7 * 3).map(|i| i as f32).collect();
         let mut seen = vec![0.0; image.len()];
-        STILL.draw(5, 7, &mut generator(1, 0)).apply(&image, [5, 7], 3, Edge::Background(9.0), &mut seen);
+        STILL.draw(5, 7, &mut Rng::keyed(1, Purpose::Maximize, 0)).apply(
+            &image,
+            [5, 7],
+            3,
+            Edge::Background(9.0),
+            &mut seen,
+        );
         assert_eq!(seen, image);
     }
 
     #[test]
     fn back_is_the_transpose() {
         let movement = Movement { shift: 0.2, rotation: 30.0, zoom: 0.3 };
-        let (size, mut rng) = ([6, 5], generator(3, 0));
-        let mut values = |len: usize| (0..len).map(|_| uniform(&mut rng) - 0.5).collect::<Vec<f32>>();
+        let (size, mut rng) = ([6, 5], Rng::keyed(3, Purpose::Maximize, 0));
+        let mut values = |len: usize| (0..len).map(|_| rng.uniform_f32() - 0.5).collect::<Vec<f32>>();
         let (image, gradient) = (values(60), values(60));
-        let affine = movement.draw(6, 5, &mut generator(4, 0));
+        let affine = movement.draw(6, 5, &mut Rng::keyed(4, Purpose::Maximize, 0));
         for edge in [Edge::Background(0.0), Edge::Wrap] {
             let (mut seen, mut back) = (vec![0.0; 60], vec![0.0; 60]);
             affine.apply(&image, size, 2, edge, &mut seen);

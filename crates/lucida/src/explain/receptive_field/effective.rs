@@ -7,10 +7,8 @@
 //! All channels count alike. Each image draws a random sign for each channel, so that the channels' gradients add up
 //! without their cancelling: over many images the mean square of such a sum is the sum of the channels' mean squares.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::{Field, ReceptiveField, Span, receptive_field};
+use crate::core::{Purpose, Rng};
 use crate::data::{Image, Preprocessing};
 use crate::explain::deconvnet::point;
 use crate::explain::sheet::{enlarged, outline, zoom_to};
@@ -87,7 +85,7 @@ pub fn effective_field(
         drop(plan);
         plan = build(batch)?;
     }
-    let mut signs = ChaCha8Rng::seed_from_u64(seed);
+    let mut signs = Rng::keyed(seed, Purpose::ReceptiveField, 0);
     let mut squares = vec![0.0_f64; height * width];
     for first in (0..samples).step_by(batch) {
         let count = batch.min(samples - first);
@@ -101,7 +99,7 @@ pub fn effective_field(
         seed.fill(0.0);
         for sample in seed.chunks_exact_mut(layout.iter().product()) {
             let channels = &mut sample[unit..unit + layout[2]];
-            channels.fill_with(|| if signs.random::<bool>() { 1.0 } else { -1.0 });
+            channels.fill_with(|| if signs.coin() { 1.0 } else { -1.0 });
         }
         plan.backward(network);
         for sample in plan.input_gradient().unwrap_or_default().chunks_exact(shape.len()) {
@@ -169,12 +167,11 @@ impl EffectiveField {
 
 /// Fills a network's input with noise: pixels of every brightness, all equally likely, as the preprocessing turns them into
 /// numbers; numbers between -1 and 1 when nothing is known of that. Equal numbers of equal seeds are equal images.
-pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: u64, input: &mut [f32]) {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(number + 1);
+pub fn noise(preprocessing: Option<&Preprocessing>, seed: u64, number: usize, input: &mut [f32]) {
+    let mut random = Rng::keyed(seed, Purpose::ReceptiveField, number + 1);
     let channels = preprocessing.map_or(1, |preprocessing| preprocessing.color.channels());
     for (index, value) in input.iter_mut().enumerate() {
-        let unit = random.random::<f32>();
+        let unit = random.uniform_f32();
         *value = match preprocessing {
             Some(p) => ((255.0 * unit).round() / p.divisor - p.mean[index % channels]) / p.std[index % channels],
             None => 2.0 * unit - 1.0,
@@ -191,7 +188,7 @@ mod tests {
     fn measured(network: &Network, layer: &str, samples: usize) -> EffectiveField {
         let measurement = Measurement { network, layer, samples, seed: 3, cpu: Cpu::detect() };
         effective_field(&measurement, |number, input| {
-            noise(None, 5, number as u64, input);
+            noise(None, 5, number, input);
             Ok(())
         })
         .unwrap()

@@ -3,7 +3,6 @@
 
 use lucida_kernels::ops::multiply;
 use lucida_kernels::{Buffer, Cpu};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{Extent, LayerSpec, one_input};
@@ -65,13 +64,12 @@ struct Dropping {
 
 impl Op for Dropping {
     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
-        let mut generator =
-            pass.seed.expect("a plan for training is given a seed for each step").generator(self.features);
+        let mut rng = pass.seed.expect("a plan for training is given a seed for each step").rng(self.features);
         let keep = 1.0 / (1.0 - self.rate);
         let threshold = (f64::from(self.rate) * 2.0_f64.powi(32)) as u32;
         let len = output.len();
         let factors = &mut self.factors[..len];
-        factors.iter_mut().for_each(|factor| *factor = if generator.next_u32() < threshold { 0.0 } else { keep });
+        factors.iter_mut().for_each(|factor| *factor = if rng.next_u32() < threshold { 0.0 } else { keep });
         multiply(self.cpu, pass.inputs.get(0), factors, output, false);
     }
 

@@ -157,13 +157,13 @@ impl Network {
 
     /// Draws the weights of the layers from number `first` on, as each layer's initializers say.
     pub fn initialize(&mut self, first: usize, seed: u64) {
-        let mut stream = 0;
+        let mut index = 0;
         for node in first..self.nodes.len() {
             let inputs = self.input_shapes(node);
             let specs = self.nodes[node].layer.spec().weights(&inputs);
             for (weight, spec) in self.weights[self.nodes[node].weights.clone()].iter_mut().zip(specs) {
-                spec.initializer.fill(&spec.shape, weight.values_mut(), seed, stream);
-                stream += 1;
+                spec.initializer.fill(&spec.shape, weight.values_mut(), seed, index);
+                index += 1;
             }
         }
     }

@@ -204,7 +204,7 @@ impl Plan {
             // The output leaves its place while the others are borrowed; moving a buffer moves a pointer.
             let mut output = std::mem::take(&mut self.buffers[step.output.0]);
             let inputs = Inputs { buffers: &self.buffers, slots: &step.inputs, batch: self.batch };
-            let seed = seed.map(|step_seed| LayerSeed { step: step_seed, layer: step.node as u64 });
+            let seed = seed.map(|step_seed| LayerSeed { step: step_seed, layer: step.node });
             let pass = Forward { batch: self.batch, inputs, weights, seed, shard };
             let to = &mut output[..self.batch * step.output.1];
             timed(self.timed, &mut step.times.forward, || step.op.forward(&pass, to));

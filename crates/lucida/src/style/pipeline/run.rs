@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::Result;
 use crate::core::{Detail, Progress, Step, StyleProgress, Unit};
-use crate::data::random::{Purpose, below, generator};
+use crate::core::{Purpose, Rng};
 use crate::style::optim::adam::AdamState;
 use crate::style::optim::lbfgs::{LbfgsState, TensorRef};
 use crate::style::pipeline::constrained_objective::ConstrainedObjective;
@@ -48,11 +48,11 @@ impl Run<'_> {
         let mut mean = Canvas::filled(canvas.size, [0.0; 3]);
         // How much of a whole image the mean has in it.
         let mut filled = 0.0;
-        let mut phases = generator(config.seed, Purpose::Canvas, 1);
+        let mut phases = Rng::keyed(config.seed, Purpose::Canvas, 1);
         let mut first = None;
         let mut stopped = false;
         for step in 1..=self.steps {
-            let phase = [0, 1].map(|_| below(64, &mut phases) as usize);
+            let phase = [0, 1].map(|_| phases.below(64) as usize);
             let losses = objective.evaluate(&canvas, phase, &mut gradient)?;
             state.step(cpu, &mut canvas.values, &gradient);
             if clip {

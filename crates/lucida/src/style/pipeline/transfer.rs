@@ -1,8 +1,8 @@
 //! Style transfer from a content image and style images to a stylized image.
 
 use crate::core::{Progress, StyleProgress};
+use crate::core::{Purpose, Rng};
 use crate::data::Image;
-use crate::data::random::{Purpose, generator, unit};
 use crate::style::losses::objective::{Region, StyleTarget};
 use crate::style::optim::adam::AdamState;
 use crate::style::optim::lbfgs::LbfgsState;
@@ -358,9 +358,9 @@ impl Pipeline<'_> {
             InitialImage::Image(image) => self.on_canvas(image, geometry)?,
             InitialImage::Canvas(canvas) => canvas.resize(geometry.image)?.mirrored(geometry.margins()),
             InitialImage::Noise => {
-                let mut random = generator(self.config.seed, Purpose::Canvas, 0);
+                let mut random = Rng::keyed(self.config.seed, Purpose::Canvas, 0);
                 let count = 3 * geometry.canvas[0] * geometry.canvas[1];
-                let values = (0..count).map(|_| (255.0 * unit(&mut random)) as f32).collect();
+                let values = (0..count).map(|_| (255.0 * random.uniform()) as f32).collect();
                 Canvas { size: geometry.canvas, values }
             }
         })
@@ -374,9 +374,9 @@ impl Pipeline<'_> {
         if amplitude == 0.0 {
             return canvas.clone();
         }
-        let mut random = generator(self.config.seed, Purpose::Canvas, 2);
+        let mut random = Rng::keyed(self.config.seed, Purpose::Canvas, 2);
         let pixels = canvas.values.chunks_exact(3).flat_map(|pixel| {
-            let noise = (amplitude * (2.0 * unit(&mut random) - 1.0)) as f32;
+            let noise = (amplitude * (2.0 * random.uniform() - 1.0)) as f32;
             [0, 1, 2].map(|c: usize| pixel[c] + noise)
         });
         Canvas { size: canvas.size, values: pixels.collect() }

@@ -5,9 +5,7 @@
 //! there. The patches are searched as in PatchMatch (C. Barnes et al., 2009) and used as in image analogies (A. Hertzmann
 //! et al., 2001).
 
-use rand_chacha::ChaCha8Rng;
-
-use crate::data::random::{Purpose, below, generator};
+use crate::core::{Purpose, Rng};
 use crate::style::Canvas;
 use crate::style::video::flow::box_mean;
 
@@ -22,7 +20,7 @@ const ROUNDS: usize = 6;
 /// from 0 to 1. All have one size, as does the result. Where nothing is left to copy from, it stays as it is.
 pub(in crate::style) fn fill(content: &Canvas, stylized: &Canvas, uncovered: &[f32], seed: u64) -> Canvas {
     let mut filling = Filling::new(content, uncovered);
-    let mut random = generator(seed, Purpose::Canvas, 3);
+    let mut random = Rng::keyed(seed, Purpose::Canvas, 3);
     if !filling.start(&mut random) {
         return stylized.clone();
     }
@@ -67,7 +65,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Gives each patch a random source; whether there is any.
-    fn start(&mut self, random: &mut ChaCha8Rng) -> bool {
+    fn start(&mut self, random: &mut Rng) -> bool {
         let width = self.content.size[1];
         let sources: Vec<usize> = (0..self.usable.len()).filter(|&at| self.usable[at]).collect();
         if sources.is_empty() {
@@ -75,7 +73,7 @@ impl<'a> Filling<'a> {
         }
         for cell in 0..self.grid.len() {
             let Some(mut patch) = self.grid[cell] else { continue };
-            let at = sources[below(sources.len() as u64, random) as usize];
+            let at = sources[random.below(sources.len() as u64) as usize];
             patch.source = [at / width, at % width];
             patch.cost = self.cost(patch.center, patch.source);
             self.grid[cell] = Some(patch);
@@ -84,7 +82,7 @@ impl<'a> Filling<'a> {
     }
 
     /// Visits all patches, from the last to the first if `backward`.
-    fn improve(&mut self, backward: bool, random: &mut ChaCha8Rng) {
+    fn improve(&mut self, backward: bool, random: &mut Rng) {
         let count = self.grid.len();
         for number in 0..count {
             let cell = if backward { count - 1 - number } else { number };
@@ -102,7 +100,7 @@ impl<'a> Filling<'a> {
             let mut reach = self.content.size[0].max(self.content.size[1]);
             while reach > 0 {
                 let from = patch.source;
-                let source = from.map(|at| at as isize + below(2 * reach as u64 + 1, random) as isize - reach as isize);
+                let source = from.map(|at| at as isize + random.below(2 * reach as u64 + 1) as isize - reach as isize);
                 self.consider(&mut patch, source);
                 reach /= 2;
             }

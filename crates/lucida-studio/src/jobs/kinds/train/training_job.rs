@@ -1,7 +1,8 @@
 //! What all runs have in common: the training itself, and what is left of it.
 
 use lucida::Cpu;
-use lucida::data::{Dataset, choose};
+use lucida::core::choose;
+use lucida::data::Dataset;
 use lucida::nn::Network;
 use lucida::train::{Checkpoint, Evaluation, RunFolder, Samples, TrainConfig, TrainResult, Trainer};
 use lucida::weights::Model;

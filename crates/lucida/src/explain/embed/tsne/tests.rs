@@ -2,25 +2,25 @@ use std::ops::ControlFlow;
 
 use super::neighbours::bell;
 use super::*;
-use crate::data::random::{Purpose, generator, normal_pair};
+use crate::core::{Purpose, Rng};
 
 /// Points around `clusters` centers far apart, in `width` dimensions; cluster by cluster.
 pub(in crate::explain::embed) fn clusters(count: usize, clusters: usize, width: usize) -> Features {
-    let mut draws = generator(3, Purpose::Embed, 9);
+    let mut rng = Rng::keyed(3, Purpose::Embed, 9);
     let mut values = Vec::new();
     for index in 0..count {
         let cluster = index * clusters / count;
         for axis in 0..width {
             let centre = if axis % clusters == cluster { 8.0 } else { 0.0 };
-            values.push((centre + normal_pair(&mut draws)[0]) as f32);
+            values.push((centre + rng.normal_pair()[0]) as f32);
         }
     }
     Features::new("test", width, values).unwrap()
 }
 
 fn points(count: usize) -> Vec<[f64; 2]> {
-    let mut draws = generator(1, Purpose::Embed, 1);
-    (0..count).map(|_| normal_pair(&mut draws)).collect()
+    let mut rng = Rng::keyed(1, Purpose::Embed, 1);
+    (0..count).map(|_| rng.normal_pair()).collect()
 }
 
 #[test]
