@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use anyhow::Result;
 use lucida::data::free_memory;
-use lucida::nn::{Plan, counted};
+use lucida::nn::{Inference, Plan, counted};
 use lucida::weights::hub::{Hub, PUBLISHED, State, megabytes};
 use lucida::weights::{BUILTIN, builtin_vgg16_at};
 use lucida::{Cpu, Isa, files};
@@ -140,11 +140,8 @@ fn error(cpu: Cpu) -> Result<f32> {
     let network = builtin_vgg16_at(32, 32)?.network;
     let scalar = Isa::from_name("scalar").expect("every processor has it");
     let output = |cpu: Cpu| -> Result<Vec<f32>> {
-        let mut plan = Plan::builder(&network).cpu(cpu).build()?;
-        let pixels = plan.input_mut().iter_mut().enumerate();
-        pixels.for_each(|(at, value)| *value = (at * 7919 % 251) as f32 - 125.0);
-        plan.forward(&network)?;
-        Ok(plan.output(0).to_vec())
+        let image: Vec<f32> = (0..32 * 32 * 3).map(|at| (at * 7919 % 251) as f32 - 125.0).collect();
+        Ok(Inference::new(Plan::builder(&network).cpu(cpu))?.run(&image)?.flatten().copied().collect())
     };
     let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
     let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));

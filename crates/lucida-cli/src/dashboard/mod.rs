@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use lucida::core::{Detail, Step};
-use lucida::nn::{Network, Plan};
+use lucida::nn::{Inference, Network, Plan};
 use lucida::train::{Callback, Classifier, TrainingState};
 use lucida::{Cpu, Error};
 use ratatui::DefaultTerminal;
@@ -68,14 +68,9 @@ impl Dashboard {
             return Ok(());
         }
         let point = classifier.probabilities.clone();
-        let mut plan = Plan::builder(network).cpu(self.cpu).batch_size(count).output(point).build()?;
-        let inputs = plan.input_mut();
-        let len = inputs.len() / count;
-        for (example, input) in self.board.examples.iter().zip(inputs.chunks_exact_mut(len)) {
-            input.copy_from_slice(&example.input);
-        }
-        plan.forward(network)?;
-        for (example, row) in self.board.examples.iter_mut().zip(plan.output(0).chunks_exact(classifier.units)) {
+        let mut inference = Inference::new(Plan::builder(network).cpu(self.cpu).batch_size(count).output(point))?;
+        let inputs: Vec<f32> = self.board.examples.iter().flat_map(|example| &example.input).copied().collect();
+        for (example, row) in self.board.examples.iter_mut().zip(inference.run(&inputs)?) {
             example.said = Some(classifier.decide(row));
         }
         Ok(())

@@ -13,7 +13,7 @@ use lucida::Error;
 use lucida::data::{ColorMode, Preprocessing, PreprocessingChoice};
 use lucida::explain::ClassScore;
 use lucida::nn::layers::ActivationKind;
-use lucida::nn::{Network, Plan};
+use lucida::nn::{Inference, Network, Plan};
 use lucida::weights::{Model, ModelSettings, ModelSpec, Note, Task, parse_class_names, settings_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -327,8 +327,6 @@ fn outputs(studio: &Studio, network: &Network, input: &[f32]) -> Result<Vec<f32>
     if output.shape().as_flat().is_none() {
         return Ok(Vec::new());
     }
-    let mut plan = Plan::builder(network).cpu(studio.cpu).output(output.name()).build()?;
-    plan.input_mut().copy_from_slice(input);
-    plan.forward(network)?;
-    Ok(plan.output(0).iter().take(SHOWN).copied().collect())
+    let mut inference = Inference::new(Plan::builder(network).cpu(studio.cpu).output(output.name()))?;
+    Ok(inference.run(input)?.flatten().take(SHOWN).copied().collect())
 }

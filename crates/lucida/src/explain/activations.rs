@@ -1,6 +1,6 @@
 //! The activations of a network's layers for an image.
 
-use crate::nn::{Layer, Network, Plan, Shape};
+use crate::nn::{Inference, Layer, Network, Plan, Shape};
 use crate::{Cpu, Error, Result};
 
 /// The output of a layer for one image.
@@ -37,11 +37,6 @@ impl LayerActivation {
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one image for the
 /// network.
 pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) -> Result<Vec<LayerActivation>> {
-    let expected = network.input_shape()?.len();
-    if input.len() != expected {
-        let got = input.len();
-        return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
-    }
     let repeats = |layer: &Layer| matches!(layer, Layer::Input(_) | Layer::Dropout(_) | Layer::Flatten(_));
     let chosen: Vec<usize> = match layers {
         [] => (0..network.nodes().len()).filter(|&node| !repeats(network.nodes()[node].layer())).collect(),
@@ -52,14 +47,14 @@ pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) 
     }
     let nodes = || chosen.iter().map(|&node| &network.nodes()[node]);
     let builder = Plan::builder(network).cpu(cpu).exact(true);
-    let mut plan = nodes().fold(builder, |builder, node| builder.output(node.name())).build()?;
-    plan.input_mut().copy_from_slice(input);
-    plan.forward(network)?;
+    let mut inference = Inference::new(nodes().fold(builder, |builder, node| builder.output(node.name())))?;
+    // The outputs of all chosen layers are read below, not of the first alone.
+    let _ = inference.run(input)?;
     let of = |(index, node): (usize, &crate::nn::Node)| LayerActivation {
         layer: node.name().to_owned(),
         class_name: node.layer().class_name(),
         shape: node.shape().clone(),
-        values: plan.output(index).to_vec(),
+        values: inference.output(index).to_vec(),
     };
     Ok(nodes().enumerate().map(of).collect())
 }

@@ -1,6 +1,6 @@
 //! What a network says for a class, as one number.
 
-use crate::nn::{Network, Plan, TensorRef};
+use crate::nn::{Inference, Network, Plan, TensorRef};
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Error, Result};
 
@@ -51,21 +51,20 @@ impl ClassScore {
     /// As [`Outputs::of`]; [`Error::Argument`] when an input has another length.
     pub fn outputs(model: &Model, inputs: &[&[f32]], cpu: Cpu) -> Result<Vec<Vec<f32>>> {
         let (network, outputs) = (&model.network, Outputs::of(model)?);
-        let len = network.input_shape()?.len();
-        let mut plan =
-            Plan::builder(network).cpu(cpu).batch_size(inputs.len().clamp(1, BATCH)).output(outputs.point()).build()?;
+        let plan = Plan::builder(network).cpu(cpu).batch_size(inputs.len().clamp(1, BATCH)).output(outputs.point());
         let mut found = Vec::with_capacity(inputs.len());
-        for inputs in inputs.chunks(BATCH) {
-            plan.set_batch(inputs.len());
-            for (&input, to) in inputs.iter().zip(plan.input_mut().chunks_exact_mut(len)) {
-                if input.len() != len {
-                    return Err(Error::argument(format!("an input of {} values, expected {len}", input.len())));
-                }
-                to.copy_from_slice(input);
+        let fill = |index: usize, to: &mut [f32]| {
+            let input = inputs[index];
+            if input.len() != to.len() {
+                return Err(Error::argument(format!("an input of {} values, expected {}", input.len(), to.len())));
             }
-            plan.forward(network)?;
-            found.extend(plan.output(0).chunks_exact(outputs.units()).map(|row| outputs.read(row)));
-        }
+            to.copy_from_slice(input);
+            Ok(())
+        };
+        Inference::new(plan)?.each(inputs.len(), fill, |_, row| {
+            found.push(outputs.read(row));
+            Ok(())
+        })?;
         Ok(found)
     }
 

@@ -7,7 +7,7 @@ use super::deconvnet::{check_filter, point, strongest};
 use super::receptive_field::receptive_field;
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::{Dataset, Preprocessing};
-use crate::nn::{Network, Plan};
+use crate::nn::{Inference, Network, Plan};
 use crate::{Cpu, Error, Result};
 
 /// The most memory that the plan may take, in bytes, as long as one image alone takes less.
@@ -73,21 +73,19 @@ pub fn top_activations(
         return Err(Error::argument("there are no images to look at"));
     }
     let layout = field.layout();
-    let (len, input_len) = (field.shape().len(), network.input_shape()?.len());
-    let build = |batch| Plan::builder(network).cpu(cpu).batch_size(batch).output(point.clone()).build();
-    let mut plan = build(1)?;
-    let batch = BATCH.min(set.len()).min((MEMORY / plan.memory().max(1)).max(1));
-    if batch > 1 {
-        drop(plan);
-        plan = build(batch)?;
-    }
+    let input_len = network.input_shape()?.len();
+    let plan = Plan::builder(network).cpu(cpu).output(point);
+    let mut inference = Inference::within(plan, BATCH.min(set.len()), MEMORY)?;
+    let batch = inference.batch_size();
     let mut found = TopActivations { filters: vec![Vec::new(); filters.len()], images: 0, skipped: Vec::new() };
     for first in (0..set.len()).step_by(batch) {
         let images: Vec<usize> = (first..(first + batch).min(set.len())).collect();
-        plan.set_batch(images.len());
-        let outcomes = fill(question, set, &images, plan.input_mut(), input_len);
-        plan.forward(network)?;
-        for ((&image, outcome), values) in images.iter().zip(outcomes).zip(plan.output(0).chunks_exact(len)) {
+        let mut outcomes = Vec::new();
+        let outputs = inference.batch(images.len(), |inputs| {
+            outcomes = fill(question, set, &images, inputs, input_len);
+            Ok(())
+        })?;
+        for ((&image, outcome), values) in images.iter().zip(outcomes).zip(outputs) {
             if let Err(error) = outcome {
                 found.skipped.push((image, error));
                 continue;

@@ -1,7 +1,7 @@
 //! What a model says about images: their class, their labels, or numbers.
 
 use crate::data::{Dataset, Image, Loader, Preprocessing};
-use crate::nn::Plan;
+use crate::nn::{Inference, Plan};
 use crate::weights::{Model, OutputKind, Outputs};
 use crate::{Cpu, Result};
 
@@ -111,22 +111,17 @@ pub fn predict_set(
 
 /// A model ready to run on image after image, or batch after batch.
 pub struct Predictor<'a> {
-    model: &'a Model,
     preprocessing: &'a Preprocessing,
     outputs: Outputs,
-    plan: Plan,
+    inference: Inference<'a>,
 }
 
 impl<'a> Predictor<'a> {
     fn new(model: &'a Model, images: usize, cpu: Cpu) -> Result<Self> {
         let outputs = Outputs::of(model)?;
         let preprocessing = model.preprocessing()?;
-        let plan = Plan::builder(&model.network)
-            .cpu(cpu)
-            .batch_size(images.clamp(1, BATCH))
-            .output(outputs.point())
-            .build()?;
-        Ok(Self { model, preprocessing, outputs, plan })
+        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(images.clamp(1, BATCH)).output(outputs.point());
+        Ok(Self { preprocessing, outputs, inference: Inference::new(plan)? })
     }
 
     /// For one image at a time.
@@ -151,10 +146,7 @@ impl<'a> Predictor<'a> {
         count: usize,
         fill: impl FnOnce(&Preprocessing, &mut [f32]) -> Result<()>,
     ) -> Result<Vec<Predicted>> {
-        self.plan.set_batch(count);
-        fill(self.preprocessing, self.plan.input_mut())?;
-        self.plan.forward(&self.model.network)?;
-        let rows = self.plan.output(0).chunks_exact(self.outputs.units());
+        let rows = self.inference.batch(count, |input| fill(self.preprocessing, input))?;
         Ok(rows.map(|row| Predicted::of(&self.outputs, row)).collect())
     }
 }

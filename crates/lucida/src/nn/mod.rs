@@ -12,6 +12,7 @@
 pub mod applications;
 mod backward_rule;
 mod gradient_check;
+mod inference;
 mod initializer;
 pub mod layers;
 mod loss;
@@ -29,6 +30,7 @@ mod weight;
 
 pub use backward_rule::BackwardRule;
 pub use gradient_check::check_gradients;
+pub use inference::Inference;
 pub use initializer::Initializer;
 pub use layers::Layer;
 pub use loss::Loss;

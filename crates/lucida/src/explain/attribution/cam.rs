@@ -145,8 +145,8 @@ impl Explainer<'_> {
                 to.iter_mut().zip(x).for_each(|(to, x)| *to += share * (x - *to));
             }
         };
-        let Self { network, scorer, passes, .. } = self;
-        scorer.run(network, live.len() + 1, passes, fill, |i, row| scores[i] = readout.score(row))?;
+        let Self { scorer, passes, .. } = self;
+        scorer.run(live.len() + 1, passes, fill, |i, row| scores[i] = readout.score(row))?;
         let nothing = scores.pop().unwrap_or_default();
         let most = scores.iter().map(|score| score - nothing).fold(f32::NEG_INFINITY, f32::max);
         let powers: Vec<f32> = scores.iter().map(|score| (score - nothing - most).exp()).collect();

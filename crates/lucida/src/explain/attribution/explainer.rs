@@ -39,7 +39,7 @@ pub struct Explainer<'a> {
     pub(super) shape: [usize; 3],
     /// A black pixel as the network takes it.
     black: Vec<f32>,
-    pub(super) scorer: Scorer,
+    pub(super) scorer: Scorer<'a>,
     pub(super) gradients: Option<Gradients>,
     pub(super) guided: Option<Plan>,
     pub(super) relevance: Option<RelevancePass<'a>>,
@@ -113,10 +113,10 @@ impl<'a> Explainer<'a> {
     /// [`Error::Argument`] when `input` has not the length of the network's input.
     pub fn probabilities(&mut self, input: &[f32]) -> Result<Vec<f32>> {
         self.check_input(input)?;
-        let Self { network, outputs, scorer, .. } = self;
+        let Self { outputs, scorer, .. } = self;
         let mut found = Vec::new();
         let fill = |_, to: &mut [f32]| to.copy_from_slice(input);
-        scorer.run(network, 1, &mut PassCounter::silent(), fill, |_, row| found = outputs.of_scores(row))?;
+        scorer.run(1, &mut PassCounter::silent(), fill, |_, row| found = outputs.of_scores(row))?;
         Ok(found)
     }
 

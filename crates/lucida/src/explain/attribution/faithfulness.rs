@@ -68,7 +68,7 @@ impl Explainer<'_> {
         from: &[f32],
         over: &[f32],
     ) -> Result<Vec<f32>> {
-        let Self { network, scorer, passes, shape, .. } = self;
+        let Self { scorer, passes, shape, .. } = self;
         let channels = shape[2];
         let fill = |step: usize, to: &mut [f32]| {
             to.copy_from_slice(from);
@@ -78,7 +78,7 @@ impl Explainer<'_> {
             }
         };
         let mut curve = vec![f32::NAN; steps + 1];
-        scorer.run(network, steps + 1, passes, fill, |step, row| curve[step] = readout.probability(row))?;
+        scorer.run(steps + 1, passes, fill, |step, row| curve[step] = readout.probability(row))?;
         Ok(curve)
     }
 }

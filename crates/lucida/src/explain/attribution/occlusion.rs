@@ -12,7 +12,7 @@ use crate::Result;
 impl Explainer<'_> {
     pub(super) fn occlusion(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
-        let Self { network, settings, scorer, passes, shape, .. } = self;
+        let Self { settings, scorer, passes, shape, .. } = self;
         let [height, width, channels] = *shape;
         let patch = settings.patch.unwrap_or((height.min(width) / 7).max(1));
         let stride = settings.stride.unwrap_or((patch / 4).max(1)).min(patch);
@@ -30,7 +30,7 @@ impl Explainer<'_> {
         };
         // The last image is the whole one.
         let mut scores = vec![0.0; corners.len() + 1];
-        scorer.run(network, scores.len(), passes, fill, |i, row| scores[i] = readout.score(row))?;
+        scorer.run(scores.len(), passes, fill, |i, row| scores[i] = readout.score(row))?;
         let whole = scores.pop().unwrap_or(f32::NAN);
         let mut drops = vec![0.0_f64; height * width];
         let mut covers = vec![0_u32; height * width];

@@ -2,7 +2,7 @@
 
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::explain::ClassScore;
-use crate::nn::{Network, Plan, PlanBuilder};
+use crate::nn::{Inference, Network, Plan, PlanBuilder};
 use crate::weights::Outputs;
 use crate::{Cpu, Result};
 
@@ -55,41 +55,39 @@ impl Readout {
 }
 
 /// Forward passes: from many images to the values before the last activation.
-pub(super) struct Scorer {
-    plan: Plan,
-    units: usize,
+pub(super) struct Scorer<'a> {
+    inference: Inference<'a>,
 }
 
-impl Scorer {
-    pub(super) fn new(network: &Network, outputs: &Outputs, cpu: Cpu) -> Result<Self> {
+impl<'a> Scorer<'a> {
+    pub(super) fn new(network: &'a Network, outputs: &Outputs, cpu: Cpu) -> Result<Self> {
         let largest = network.nodes().iter().map(|node| node.shape().len()).max().unwrap_or(1);
-        let plan = Plan::builder(network).cpu(cpu).batch_size(batch(largest)).output(outputs.score_point()).build()?;
-        Ok(Self { plan, units: outputs.units() })
+        let plan = Plan::builder(network).cpu(cpu).batch_size(batch(largest)).output(outputs.score_point());
+        Ok(Self { inference: Inference::new(plan)? })
     }
 
     /// Runs `count` images: `fill` writes number `i`, `each` gets what the network says about it.
     pub(super) fn run(
         &mut self,
-        network: &Network,
         count: usize,
         passes: &mut PassCounter<'_>,
         mut fill: impl FnMut(usize, &mut [f32]),
         mut each: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         passes.report(0, count)?;
-        let mut first = 0;
-        while first < count {
-            let batch = self.plan.capacity().min(count - first);
-            self.plan.set_batch(batch);
-            let input = self.plan.input_mut();
-            let len = input.len() / batch;
-            input.chunks_exact_mut(len).enumerate().for_each(|(i, input)| fill(first + i, input));
-            self.plan.forward(network)?;
-            self.plan.output(0).chunks_exact(self.units).enumerate().for_each(|(i, row)| each(first + i, row));
-            first += batch;
-            passes.report(first, count)?;
-        }
-        Ok(())
+        let batch = self.inference.batch_size();
+        self.inference.each(
+            count,
+            |index, input| {
+                fill(index, input);
+                Ok(())
+            },
+            |index, row| {
+                each(index, row);
+                let done = index + 1;
+                if done == count || done.is_multiple_of(batch) { passes.report(done, count) } else { Ok(()) }
+            },
+        )
     }
 }
 

@@ -25,7 +25,7 @@ const OPEN: f64 = 0.5;
 impl Explainer<'_> {
     pub(super) fn rise(&mut self, input: &[f32], readout: &Readout) -> Result<RawAttribution> {
         let baseline = self.baseline(input);
-        let Self { network, settings, scorer, passes, shape, .. } = self;
+        let Self { settings, scorer, passes, shape, .. } = self;
         let [height, width, channels] = *shape;
         let (masks, cells) = (settings.masks, settings.cells);
         // A mask is drawn twice, to be applied and to be added: it is cheaper to draw than to keep.
@@ -49,7 +49,7 @@ impl Explainer<'_> {
             }
         };
         // The last image is seen through no mask.
-        scorer.run(network, masks + 1, passes, fill, |i, row| {
+        scorer.run(masks + 1, passes, fill, |i, row| {
             if i == masks {
                 score = readout.score(row);
                 return;

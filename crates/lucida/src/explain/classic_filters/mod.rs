@@ -17,7 +17,7 @@ pub(super) use plane::magnitude;
 
 use crate::data::Image;
 use crate::nn::layers::Conv2D;
-use crate::nn::{Layer, Network, Plan};
+use crate::nn::{Inference, Layer, Network, Plan};
 use crate::{Cpu, Error, Result, files};
 
 /// The longest side of a kernel.
@@ -165,16 +165,18 @@ impl Kernel {
         let (above, left) = (self.before(|taps| taps.height), self.before(|taps| taps.width));
         let band = BAND.min(height);
         let network = self.network([band + rows, width + columns])?;
-        let mut plan = Plan::builder(&network).cpu(cpu).exact(true).build()?;
+        let mut inference = Inference::new(Plan::builder(&network).cpu(cpu).exact(true))?;
         let mut result = Plane::filled(height, width, 0.0);
         for start in (0..height).step_by(band) {
             // The last band reaches back over rows that are done already, rather than have a network of its own.
             let first = start.min(height - band);
-            for (row, input) in plan.input_mut().chunks_exact_mut(width + columns).enumerate() {
-                plane.extended_row((first + row) as i64 - above as i64, left, input);
-            }
-            plan.forward(&network)?;
-            result.rows_mut(first..first + band).copy_from_slice(plan.output(0));
+            let output = inference.batch(1, |input| {
+                for (row, input) in input.chunks_exact_mut(width + columns).enumerate() {
+                    plane.extended_row((first + row) as i64 - above as i64, left, input);
+                }
+                Ok(())
+            })?;
+            result.rows_mut(first..first + band).iter_mut().zip(output.flatten()).for_each(|(to, value)| *to = *value);
         }
         Ok(result)
     }

@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 use crate::explain::classic_filters::Plane;
 use crate::explain::receptive_field::{ReceptiveField, receptive_field};
 use crate::nn::layers::ActivationKind;
-use crate::nn::{BackwardRule, Network, Plan, TensorRef};
+use crate::nn::{BackwardRule, Inference, Network, Plan, TensorRef};
 use crate::{Cpu, Error, Result};
 
 pub use figure::{DeconvFigure, Example, FilterExamples, outlined_fields, projection_sheet};
@@ -179,16 +179,11 @@ impl Deconvnet {
 pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &[f32], cpu: Cpu) -> Result<Plane> {
     let field = receptive_field(network, layer)?;
     check_filter(&field, filter)?;
-    let expected = network.input_shape()?.len();
-    if input.len() != expected {
-        let got = input.len();
-        return Err(Error::argument(format!("an image of {got} values for a network that takes {expected}")));
-    }
-    let mut plan = Plan::builder(network).cpu(cpu).exact(true).output(TensorRef::before_activation(layer)).build()?;
-    plan.input_mut().copy_from_slice(input);
-    plan.forward(network)?;
+    let plan = Plan::builder(network).cpu(cpu).exact(true).output(TensorRef::before_activation(layer));
+    let mut inference = Inference::new(plan)?;
     let [_, width, channels] = field.layout();
-    Ok(Plane::new(width, plan.output(0).iter().skip(filter).step_by(channels).copied().collect()))
+    let values = inference.run(input)?.flatten();
+    Ok(Plane::new(width, values.skip(filter).step_by(channels).copied().collect()))
 }
 
 /// Checks that a layer has a filter of this number.

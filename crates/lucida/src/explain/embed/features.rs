@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::core::progress::{Progress, Step, Unit, report};
 use crate::data::{Dataset, Image, Loader, Preprocessing};
 use crate::files;
-use crate::nn::{Layer, Plan};
+use crate::nn::{Inference, Layer, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
@@ -169,10 +169,10 @@ pub fn features(
 ) -> Result<Features> {
     let preprocessing = model.preprocessing()?;
     let mut extractor = Extractor::new(model, layer, preprocessing, indices.len(), cpu)?;
-    let batch = extractor.plan.capacity();
+    let batch = extractor.inference.batch_size();
     let mut values = Vec::with_capacity(indices.len() * extractor.width);
     Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, batch, |batch| {
-        extractor.add(model, batch.images, batch.indices.len(), &mut values)?;
+        extractor.add(batch.images, &mut values)?;
         report(progress, &Step::new(Unit::Images, values.len() / extractor.width, indices.len())).map(|()| true)
     })?;
     extractor.finish(layer, values)
@@ -187,13 +187,13 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
     let mut extractor = Extractor::new(model, layer, preprocessing, images.len(), cpu)?;
     let image_len: usize = preprocessing.output_shape().iter().product();
     let mut values = Vec::new();
-    let mut inputs = vec![0.0; extractor.plan.capacity() * image_len];
-    for images in images.chunks(extractor.plan.capacity()) {
+    let mut inputs = vec![0.0; extractor.inference.batch_size() * image_len];
+    for images in images.chunks(extractor.inference.batch_size()) {
         let inputs = &mut inputs[..images.len() * image_len];
         for (image, input) in images.iter().zip(inputs.chunks_exact_mut(image_len)) {
             preprocessing.apply(image, input)?;
         }
-        extractor.add(model, inputs, images.len(), &mut values)?;
+        extractor.add(inputs, &mut values)?;
     }
     extractor.finish(layer, values)
 }
@@ -202,7 +202,7 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
 pub struct FeatureReader<'a> {
     model: &'a Model,
     layer: String,
-    extractor: Extractor,
+    extractor: Extractor<'a>,
 }
 
 impl<'a> FeatureReader<'a> {
@@ -224,22 +224,22 @@ impl<'a> FeatureReader<'a> {
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(image, &mut input)?;
         let mut values = Vec::with_capacity(self.extractor.width);
-        self.extractor.add(self.model, &input, 1, &mut values)?;
+        self.extractor.add(&input, &mut values)?;
         // Refuses values that are not finite.
         Features::new(self.layer.clone(), self.extractor.width, values).map(|features| features.values)
     }
 }
 
 /// A model ready to compute a layer's features batch by batch.
-struct Extractor {
-    plan: Plan,
+struct Extractor<'a> {
+    inference: Inference<'a>,
     /// The values of a channel map, 1 where there is none.
     area: usize,
     width: usize,
 }
 
-impl Extractor {
-    fn new(model: &Model, layer: &str, preprocessing: &Preprocessing, count: usize, cpu: Cpu) -> Result<Self> {
+impl<'a> Extractor<'a> {
+    fn new(model: &'a Model, layer: &str, preprocessing: &Preprocessing, count: usize, cpu: Cpu) -> Result<Self> {
         let node = &model.network.nodes()[model.network.find(layer)?];
         let width = node.shape().channels();
         let bytes = (count as u64).saturating_mul(width as u64).saturating_mul(4);
@@ -249,21 +249,18 @@ impl Extractor {
         }
         let image_len: usize = preprocessing.output_shape().iter().product();
         let batch = (VALUES / image_len.max(1)).clamp(1, BATCH).min(count.max(1));
-        let plan = Plan::builder(&model.network).cpu(cpu).batch_size(batch).output(layer).build()?;
-        Ok(Self { plan, area: node.shape().len() / width.max(1), width })
+        let inference = Inference::new(Plan::builder(&model.network).cpu(cpu).batch_size(batch).output(layer))?;
+        Ok(Self { inference, area: node.shape().len() / width.max(1), width })
     }
 
-    fn add(&mut self, model: &Model, images: &[f32], count: usize, values: &mut Vec<f32>) -> Result<()> {
-        self.plan.set_batch(count);
-        self.plan.input_mut().copy_from_slice(images);
-        self.plan.forward(&model.network)?;
-        let output = self.plan.output(0);
-        if self.area == 1 {
-            values.extend_from_slice(output);
-            return Ok(());
-        }
+    fn add(&mut self, images: &[f32], values: &mut Vec<f32>) -> Result<()> {
+        let outputs = self.inference.run(images)?;
         let mut sums = vec![0.0_f64; self.width];
-        for maps in output.chunks_exact(self.area * self.width) {
+        for maps in outputs {
+            if self.area == 1 {
+                values.extend_from_slice(maps);
+                continue;
+            }
             sums.fill(0.0);
             for pixel in maps.chunks_exact(self.width) {
                 sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));

@@ -79,6 +79,11 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
+    /// The network that the plan is for.
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
     /// What to run on; by default the best this machine has.
     pub fn cpu(self, cpu: Cpu) -> Self {
         Self { cpu: Some(cpu), ..self }

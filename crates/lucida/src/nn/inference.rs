@@ -1,0 +1,163 @@
+//! Running a network forward, batch after batch.
+
+use std::slice::ChunksExact;
+
+use super::{Plan, PlanBuilder};
+use crate::nn::network::Network;
+use crate::{Error, Result};
+
+/// A network that is run forward on one batch after another: a [`Plan`] together with its network.
+///
+/// ```
+/// use lucida::nn::{Inference, Plan, applications};
+///
+/// # fn main() -> lucida::Result<()> {
+/// let network = applications::mnist_cnn(1)?;
+/// let mut inference = Inference::new(Plan::builder(&network).batch_size(2))?;
+/// let images = vec![0.5; 2 * 28 * 28];
+/// let probabilities: Vec<&[f32]> = inference.run(&images)?.collect();
+/// assert_eq!((probabilities.len(), probabilities[0].len()), (2, 10));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Inference<'a> {
+    network: &'a Network,
+    plan: Plan,
+}
+
+impl<'a> Inference<'a> {
+    /// Prepares a network to be run in batches of up to [`PlanBuilder::batch_size`].
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::build`].
+    pub fn new(builder: PlanBuilder<'a>) -> Result<Self> {
+        Ok(Self { network: builder.network(), plan: builder.build()? })
+    }
+
+    /// As [`new`](Self::new), in the largest batches of up to `most` samples that `memory` bytes are enough for, and at
+    /// least of one.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::build`].
+    pub fn within(builder: PlanBuilder<'a>, most: usize, memory: usize) -> Result<Self> {
+        let one = Self::new(builder.clone().batch_size(1))?;
+        let batch = most.min((memory / one.plan.memory().max(1)).max(1));
+        if batch <= 1 {
+            return Ok(one);
+        }
+        drop(one);
+        Self::new(builder.batch_size(batch))
+    }
+
+    /// The largest batch.
+    pub fn batch_size(&self) -> usize {
+        self.plan.capacity()
+    }
+
+    /// Runs a batch of `count` samples, whose inputs `[count, height, width, channels]` are written by `fill`, and returns
+    /// the output of each.
+    ///
+    /// # Errors
+    /// Those of `fill`; [`Error::Argument`] when the weights are not those of the network's shapes.
+    ///
+    /// # Panics
+    /// When the batch is empty or larger than [`batch_size`](Self::batch_size).
+    pub fn batch(&mut self, count: usize, fill: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<ChunksExact<'_, f32>> {
+        self.plan.set_batch(count);
+        fill(self.plan.input_mut())?;
+        self.plan.forward(self.network)?;
+        Ok(self.plan.output(0).chunks_exact(self.plan.output_shape(0).len()))
+    }
+
+    /// Runs a batch of inputs `[count, height, width, channels]`, and returns the output of each.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when they are not whole samples, or more than a batch.
+    pub fn run(&mut self, inputs: &[f32]) -> Result<ChunksExact<'_, f32>> {
+        let len = self.network.input_shape()?.len();
+        let count = inputs.len() / len;
+        if count == 0 || count > self.batch_size() || inputs.len() != count * len {
+            let most = self.batch_size();
+            return Err(Error::argument(match most {
+                1 => format!("an image of {} values for a network that takes {len}", inputs.len()),
+                _ => format!("{} values for 1 to {most} samples of {len} values each", inputs.len()),
+            }));
+        }
+        self.batch(count, |to| {
+            to.copy_from_slice(inputs);
+            Ok(())
+        })
+    }
+
+    /// Runs any number of samples: `fill` writes the input of sample `i`, `each` gets its output.
+    ///
+    /// # Errors
+    /// Those of `fill` and `each`.
+    pub fn each(
+        &mut self,
+        count: usize,
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<()>,
+        mut each: impl FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let len = self.network.input_shape()?.len();
+        for first in (0..count).step_by(self.batch_size()) {
+            let batch = self.batch_size().min(count - first);
+            let outputs = self.batch(batch, |inputs| {
+                inputs.chunks_exact_mut(len).enumerate().try_for_each(|(index, input)| fill(first + index, input))
+            })?;
+            outputs.enumerate().try_for_each(|(index, output)| each(first + index, output))?;
+        }
+        Ok(())
+    }
+
+    /// Wanted value `index` of the last batch, `[count, ...]`: see [`PlanBuilder::output`].
+    pub fn output(&self, index: usize) -> &[f32] {
+        self.plan.output(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::applications;
+
+    #[test]
+    fn batches_give_what_single_samples_give() {
+        let network = applications::mnist_cnn(1).unwrap();
+        let input = |index: usize, to: &mut [f32]| {
+            to.iter_mut().enumerate().for_each(|(at, value)| *value = ((at * 31 + index * 7) % 97) as f32 / 97.0);
+            Ok(())
+        };
+        let mut single = Vec::new();
+        let mut inference = Inference::new(Plan::builder(&network)).unwrap();
+        inference.each(5, input, |_, output| Ok(single.push(output.to_vec()))).unwrap();
+        let mut image = vec![0.0; 784];
+        input(3, &mut image).unwrap();
+        assert_eq!(inference.run(&image).unwrap().next().unwrap(), single[3]);
+        let mut inference = Inference::new(Plan::builder(&network).batch_size(2)).unwrap();
+        let close = |index: usize, output: &[f32]| {
+            assert!(output.iter().zip(&single[index]).all(|(a, b)| (a - b).abs() < 1e-6));
+            Ok(())
+        };
+        inference.each(5, input, close).unwrap();
+    }
+
+    #[test]
+    fn memory_limits_the_batch() {
+        let network = applications::mnist_cnn(1).unwrap();
+        let one = Plan::builder(&network).build().unwrap().memory();
+        let batch = |memory| Inference::within(Plan::builder(&network), 8, memory).unwrap().batch_size();
+        assert_eq!([0, 3 * one + 1, 100 * one].map(batch), [1, 3, 8]);
+    }
+
+    #[test]
+    fn inputs_that_are_not_whole_samples_are_refused() {
+        let network = applications::mnist_cnn(1).unwrap();
+        let problem = |batch: usize, len: usize| {
+            let mut inference = Inference::new(Plan::builder(&network).batch_size(batch)).unwrap();
+            inference.run(&vec![0.0; len]).unwrap_err().to_string()
+        };
+        assert_eq!(problem(1, 783), "an image of 783 values for a network that takes 784");
+        assert_eq!(problem(2, 3 * 784), "2352 values for 1 to 2 samples of 784 values each");
+    }
+}
