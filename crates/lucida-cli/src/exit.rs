@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Kind};
+use lucida::nn::applications;
+use lucida::weights::hub::{megabytes, published};
 use lucida::{Error, Unfit, files, nearest_name};
 
 use crate::cli::Cli;
@@ -132,25 +134,47 @@ pub(crate) fn report(error: &anyhow::Error) {
 
 /// What to type where the library's error can only say what is wrong.
 fn hint(error: &Error) -> Option<String> {
-    let (field, before) = match error {
-        Error::Changed { field, before, .. } => (field, before),
-        Error::Outputs { found, .. } => {
-            let advice = match found {
-                Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
-                Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",
-                Unfit::Values(_) => "--task classify or multilabel reads them as classes",
-                _ => return None,
-            };
-            return Some(advice.to_owned());
+    Some(match error {
+        Error::Changed { field, before, .. } => resume_as_before(field, before),
+        Error::Exists { .. } => "use --force to overwrite it".to_owned(),
+        Error::NotFetched { network, with_top, size, .. } => {
+            let command = fetch_command(network, *with_top)?;
+            format!("type {command} ({}), or give a file with --weights FILE", megabytes(*size))
         }
-        Error::File { path, .. } => return did_you_mean(path),
+        Error::NoClassifier { network, .. } => format!("type {}", fetch_command(network, true)?),
+        Error::NoWeights { .. } => {
+            "give the file or the run folder of a trained one, as `lucida train` writes it, or the \
+             file of its weights with --weights FILE"
+                .to_owned()
+        }
+        Error::WeightsOnly { .. } => format!(
+            "say whose they are with --network NAME, one of {}; a network of your own opens from ONNX",
+            applications::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
+        ),
+        Error::Outputs { found, .. } => match found {
+            Unfit::Features(_) => "--task says what they are, if not features; `lucida embed` uses features",
+            Unfit::ChosenFeatures(_) => "`lucida embed` and `lucida train --base` use them",
+            Unfit::Values(_) => "--task classify or multilabel reads them as classes",
+            _ => return None,
+        }
+        .to_owned(),
         // What cannot be written has the right name.
-        Error::Io { path, action: "read", .. } => return did_you_mean(path),
-        Error::Memory { needed, largest, .. } => return Some(what_fits(*needed, *largest)),
+        Error::File { path, .. } | Error::Io { path, action: "read", .. } => return did_you_mean(path),
+        Error::Memory { needed, largest, .. } => what_fits(*needed, *largest),
         _ => return None,
-    };
+    })
+}
+
+/// The command that downloads the weights of a network.
+fn fetch_command(network: &str, with_top: bool) -> Option<String> {
+    let file = published(applications::find(network).ok()?, with_top).ok()?;
+    Some(format!("`{}`", file.command()))
+}
+
+/// How to resume a training that was started with another value of a setting.
+fn resume_as_before(field: &str, before: &str) -> String {
     let what = field.split(", ").next().unwrap_or(field);
-    Some(match what {
+    match what {
         "classes" | "training images" | "validation images" => {
             "to train further on other data, use --continue with the folder of this run and another --out".to_owned()
         }
@@ -174,7 +198,7 @@ fn hint(error: &Error) -> Option<String> {
             let option = what.replace(' ', "-");
             format!("resume with --{option} {value}, or start over with --force")
         }
-    })
+    }
 }
 
 /// The options that make a result fit the memory.

@@ -18,7 +18,7 @@ fn a_sheet_of_examples() {
     let arguments = ["data", "augment", text(&a), text(&b), "--size", "32", "--count", "5", "--out", text(&sheet)];
     assert_eq!(run(arguments), format!("Written to {}\n", sheet.display()));
     let first = fs::read(&sheet).unwrap();
-    assert!(fail(1, arguments).contains("sheet.png already exists: use --force"));
+    assert!(fail(1, arguments).contains("sheet.png already exists; use --force"));
     run(arguments.into_iter().chain(["--force"]));
     assert_eq!(fs::read(&sheet).unwrap(), first, "the same seed gives the same sheet");
     for other in [&["--seed", "7"][..], &["--augment", "auto"], &["--augment", "mixup=1,cutmix=1,cutout=0.3"]] {

@@ -186,7 +186,7 @@ fn places_that_cannot_be_written() {
     fs::create_dir(&demo).unwrap();
     fs::write(demo.join("index.html"), "mine").unwrap();
     let message = fail(1, ["demo", "--out", text(&demo)]);
-    assert!(message.contains("index.html already exists: use --force"), "{message}");
+    assert!(message.contains("index.html already exists; use --force"), "{message}");
     assert_eq!(fs::read(demo.join("index.html")).unwrap(), b"mine");
 }
 

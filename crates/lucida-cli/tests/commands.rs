@@ -69,7 +69,7 @@ fn train_does_without_test_digits_and_with_a_force() {
     let before = fs::read(out.join("history.csv")).unwrap();
     let output = lucida(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("model.safetensors already exists: use --force"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("model.safetensors already exists; use --force"), "{}", stderr(&output));
     assert_eq!(stdout(&output), "");
     assert_eq!(fs::read(out.join("history.csv")).unwrap(), before);
     run(arguments.into_iter().chain(["--force"]));

@@ -79,7 +79,7 @@ fn activations_of_every_layer() {
     assert!(image(&out, "01_conv2d.png").width() > 8 * 56);
 
     let message = fail(1, arguments);
-    assert!(message.contains("already exists: use --force"), "{message}");
+    assert!(message.contains("already exists; use --force"), "{message}");
     let printed = run(arguments.into_iter().chain([
         "--force",
         "--json",

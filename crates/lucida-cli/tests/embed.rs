@@ -29,7 +29,7 @@ fn maps_tables_and_neighbours() {
     assert!(png.width() > 1000 && png.height() > 1000);
     assert!(fs::read_to_string(out.join("tsne.svg")).unwrap().contains("<image "));
 
-    assert!(fail(1, arguments).contains("pca.png already exists: use --force"));
+    assert!(fail(1, arguments).contains("pca.png already exists; use --force"));
     let bytes = fs::read(out.join("tsne.png")).unwrap();
     let answer: Value = serde_json::from_str(&run(with_neighbours().chain(["--json", "--force", "--csv"]))).unwrap();
     assert!(fs::read(out.join("tsne.png")).unwrap() == bytes, "the same seed gives the same map");

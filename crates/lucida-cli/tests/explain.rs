@@ -40,7 +40,7 @@ fn all_methods_on_one_sheet() {
     // Not over what is there; and the same again, to the byte.
     let before = fs::read(out.join("comparison.png")).unwrap();
     let message = fail(1, arguments.into_iter().chain(QUICK));
-    assert!(message.contains("comparison.png already exists: use --force"), "{message}");
+    assert!(message.contains("comparison.png already exists; use --force"), "{message}");
     assert_eq!(run(arguments.into_iter().chain(QUICK).chain(["--force"])), printed);
     assert!(fs::read(out.join("comparison.png")).unwrap() == before);
 }

@@ -68,7 +68,7 @@ fn evaluate_takes_a_folder_and_names_what_it_skipped() {
     assert!(table.starts_with("file,class,predicted,probability,p_0,p_1,"), "{table}");
 
     // The same digits in MNIST's own files give the same numbers.
-    assert!(fail(1, arguments).contains("all.csv already exists: use --force"));
+    assert!(fail(1, arguments).contains("all.csv already exists; use --force"));
     let answer = json(&run(arguments.into_iter().chain(["--json", "--quiet", "--force"])));
     assert_eq!(answer["images"], 60);
     assert_eq!(answer["skipped"].as_array().unwrap().len(), 1);

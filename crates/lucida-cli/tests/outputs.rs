@@ -49,7 +49,7 @@ fn files_are_overwritten_with_force_alone_and_links_stay() {
         assert!(last.starts_with(&format!("Written to {}", file.display())), "{command:?}: {said}");
         let first = fs::read(&file).unwrap();
         let refused = fail(1, words(text(&file)).chain(["--quiet"]));
-        assert!(refused.contains(&format!("file.{ending} already exists: use --force")), "{command:?}: {refused}");
+        assert!(refused.contains(&format!("file.{ending} already exists; use --force")), "{command:?}: {refused}");
         fs::write(&file, "old").unwrap();
         run(words(text(&file)).chain(["--force"]));
         assert!(fs::read(&file).unwrap() == first, "{command:?}");

@@ -129,7 +129,7 @@ fn results_of_a_command_that_fails_are_put_back() {
     };
     run(with("0", &[]));
     let before = contents(&out);
-    assert!(fail(1, with("1", &[])).contains("already exists: use --force"));
+    assert!(fail(1, with("1", &[])).contains("already exists; use --force"));
     run(with("1", &["--force"]));
     let after = contents(&out);
     assert!(before != after && names(&out) == before.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());

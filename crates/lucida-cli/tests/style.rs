@@ -77,7 +77,7 @@ fn a_result_says_how_it_was_made_and_repeats_itself() {
     stylize(folder, "content.png style.png -o again.png --seed 7");
     assert_eq!(Image::open(&folder.join("again.png")).unwrap(), Image::open(&folder.join("out.png")).unwrap());
     let message = fail(1, short(folder, "content.png style.png -o out.png").iter().map(String::as_str));
-    assert!(message.contains("out.png already exists: use --force"), "{message}");
+    assert!(message.contains("out.png already exists; use --force"), "{message}");
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn a_server_that_is_not_there() {
         "{messages}"
     );
     let expected = format!(
-        "to do without, download {hub}/vgg16/{NOTOP} by other means as {}, or give a file with --weights FILE",
+        "to do without, download {hub}/vgg16/{NOTOP} by other means as {}",
         cache.folder().join(NOTOP).display()
     );
     assert!(lines.last().unwrap().ends_with(&expected), "{messages}");
@@ -337,7 +337,7 @@ fn conversion_there_and_back() {
     let bare = path("a.weights.h5");
     run(["weights", "convert", text(&from), text(&bare), "--quiet"]);
     let message = fail(1, ["weights", "convert", text(&bare), text(&path("c.keras"))]);
-    assert!(message.contains("holds weights but no network: say whose they are with --network NAME"), "{message}");
+    assert!(message.contains("holds weights but no network; say whose they are with --network NAME"), "{message}");
     assert!(!path("c.keras").exists());
     run(["weights", "convert", text(&bare), text(&path("c.keras")), "--network", "mnist-cnn"]);
     assert_eq!(predict(&path("c.keras")).0[0]["probabilities"], expected.0[0]["probabilities"]);
@@ -363,7 +363,7 @@ fn conversions_that_cannot_be() {
 
     let there = path("there.keras");
     fs::write(&there, "mine").unwrap();
-    assert!(convert(&there).contains("there.keras already exists: use --force to overwrite it"));
+    assert!(convert(&there).contains("there.keras already exists; use --force to overwrite it"));
     assert_eq!(fs::read(&there).unwrap(), b"mine");
     run(["weights", "convert", text(&model), text(&there), "--force"]);
     assert!(fs::metadata(&there).unwrap().len() > 400_000);
@@ -400,7 +400,7 @@ fn models_by_name() {
     }
     let model = shared().run();
     let message = fail(1, ["predict", text(&model), "a.png", "--weights", "b.h5"]);
-    assert!(message.contains("--weights goes with the name of a network"), "{message}");
+    assert!(message.contains("a file of weights goes with the name of a network"), "{message}");
     let message = fail(1, ["summary", text(&model), "--size", "56"]);
     assert!(message.contains("cannot take 56x56 pixels: dense/kernel"), "{message}");
     assert!(run(["summary", "vgg16-builtin", "--size", "40x64"]).contains("(None, 5, 8, 256)"));

@@ -4,6 +4,8 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lucida::Error;
+use lucida::nn::applications;
+use lucida::weights::hub::published;
 use serde_json::json;
 
 /// Why a request was not answered.
@@ -52,7 +54,14 @@ impl From<Error> for Problem {
             Error::Io { .. } | Error::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self::new(status, error.to_string())
+        let missing = match &error {
+            Error::NotFetched { network, with_top, .. } => Some((network, *with_top)),
+            Error::NoClassifier { network, .. } => Some((network, true)),
+            _ => None,
+        };
+        let file = missing.and_then(|(network, top)| published(applications::find(network).ok()?, top).ok());
+        let hint = file.map(|file| format!("; type `{}`", file.command())).unwrap_or_default();
+        Self::new(status, format!("{error}{hint}"))
     }
 }
 

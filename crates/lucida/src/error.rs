@@ -83,6 +83,49 @@ pub enum Error {
     #[error("{0}")]
     Argument(String),
 
+    /// A file that would be overwritten.
+    #[error("{} already exists", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A known network whose published weights are not in the cache.
+    #[error("the weights of {network} {} its classifier are not in {}", with_or_without(*with_top), folder.display())]
+    NotFetched {
+        /// The network: `vgg16`.
+        network: &'static str,
+        /// Whether its classifier is needed.
+        with_top: bool,
+        /// The cache.
+        folder: PathBuf,
+        /// The size of the file in bytes.
+        size: u64,
+    },
+
+    /// A known network of which no weights are published.
+    #[error("{network}: this is the name of a network without weights")]
+    NoWeights {
+        /// The network: `lenet5`.
+        network: &'static str,
+    },
+
+    /// A file of weights, where a network is needed.
+    #[error("{}: holds weights but no network", path.display())]
+    WeightsOnly {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file with the weights of a network without its classifier, where that is needed.
+    #[error("{}: has the weights of {network} without its classifier, which is needed here", path.display())]
+    NoClassifier {
+        /// The file.
+        path: PathBuf,
+        /// The network: `vgg16`.
+        network: &'static str,
+    },
+
     /// A training cannot be resumed with another setting than it was started with.
     #[error("{}: this training was started with other settings ({field}: {before} then, {now} now)", path.display())]
     Changed {
@@ -154,6 +197,10 @@ pub enum Error {
     Bug(String),
 }
 
+fn with_or_without(with: bool) -> &'static str {
+    if with { "with" } else { "without" }
+}
+
 /// Bytes in the largest unit that they fill: `256 MiB`, `1.5 GiB`.
 fn size_in_memory(bytes: u64) -> String {
     let value = bytes as f64;
@@ -217,10 +264,16 @@ impl Error {
     /// Whose fault this is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::File { .. } => Blame::File,
+            Self::File { .. } | Self::WeightsOnly { .. } | Self::NoClassifier { .. } => Blame::File,
             Self::Io { .. } => Blame::System,
             Self::Network { .. } => Blame::Network,
-            Self::Argument(_) | Self::Changed { .. } | Self::Layer { .. } | Self::Outputs { .. } => Blame::Argument,
+            Self::Argument(_)
+            | Self::Changed { .. }
+            | Self::Exists { .. }
+            | Self::Layer { .. }
+            | Self::NotFetched { .. }
+            | Self::NoWeights { .. }
+            | Self::Outputs { .. } => Blame::Argument,
             Self::Limit { .. } | Self::Memory { .. } | Self::Unsupported(_) => Blame::Library,
             Self::Interrupted => Blame::Nobody,
             Self::Bug(_) => Blame::Bug,

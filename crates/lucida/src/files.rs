@@ -165,7 +165,7 @@ fn check_folders(path: &Path) -> Result<()> {
 /// is lost.
 ///
 /// # Errors
-/// [`Error::Argument`] when it already exists and `force` is not given; [`Error::Io`] when its folder
+/// [`Error::Exists`] when it already exists and `force` is not given; [`Error::Io`] when its folder
 /// cannot be written to, [`Error::File`] when it is a folder itself, or its folder does not exist or is a file.
 pub fn claim_file(path: &Path, force: bool) -> Result<()> {
     let failed = |source| Error::io(path, "write", source);
@@ -174,7 +174,7 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
         return Err(Error::file(path, "is a folder, not a file"));
     }
     if !force && target.exists() {
-        return Err(Error::argument(format!("{} already exists: use --force to overwrite it", path.display())));
+        return Err(Error::Exists { path: path.to_path_buf() });
     }
     let folder = folder_of(&target);
     check_folders(folder)?;
@@ -188,7 +188,7 @@ pub fn claim_file(path: &Path, force: bool) -> Result<()> {
 /// these names are set aside until the new ones are complete, and come back if the command fails.
 ///
 /// # Errors
-/// [`Error::Argument`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
+/// [`Error::Exists`] when one of them already exists and `force` is not given; [`Error::Io`] when the folder cannot be
 /// created or written to.
 pub fn claim_folder(path: &Path, names: &[&str], force: bool) -> Result<SetAside> {
     check_folder(path, names, force)?;
@@ -204,11 +204,8 @@ pub fn check_folder(path: &Path, names: &[&str], force: bool) -> Result<()> {
     // What a killed process has set aside in folders within this one comes back, too.
     set_aside::places(path, names)?.iter().for_each(|place| set_aside::heal_one(&place.folder));
     let existing = names.iter().map(|name| path.join(name)).find(|file| file.exists());
-    if let Some(file) = existing.filter(|_| !force) {
-        return Err(Error::argument(format!(
-            "{} already exists: use --force to overwrite it, or name another folder",
-            file.display()
-        )));
+    if let Some(path) = existing.filter(|_| !force) {
+        return Err(Error::Exists { path });
     }
     create_folder(path)?;
     check_writable(path).map_err(|source| Error::io(path, "write to the folder", source))

@@ -62,7 +62,7 @@ impl Results {
                 .map_err(|problem| Error::file(&path, format!("is not a job description: {problem}")))?;
             if found != *job {
                 return Err(Error::argument(format!(
-                    "{} has the results of another job, {found}: give another folder with --out",
+                    "{} has the results of another job, {found}: each job needs a folder of its own",
                     folder.display()
                 )));
             }

@@ -167,7 +167,7 @@ mod tests {
         let run = RunFolder::create(&path, false).unwrap();
         run.save_history(&History::default()).unwrap();
         let message = RunFolder::create(&path, false).unwrap_err().to_string();
-        assert!(message.contains("--force") && message.contains("history.csv"), "{message}");
+        assert!(message.contains("already exists") && message.contains("history.csv"), "{message}");
         std::fs::write(run.checkpoint(), "old").unwrap();
         RunFolder::reopen(&path).unwrap();
         assert!(run.checkpoint().exists());

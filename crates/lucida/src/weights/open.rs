@@ -130,14 +130,10 @@ pub fn open_network(spec: &ModelSpec) -> Result<Network> {
 /// needed.
 ///
 /// # Errors
-/// [`Error::Argument`] says what to type to have it there.
+/// [`Error::NotFetched`] when it is not there, [`Error::NoWeights`] when none is published.
 pub fn locate(known: &Architecture, top: IncludeTop) -> Result<PathBuf> {
     if hub::published(known, true).is_err() {
-        return Err(Error::argument(format!(
-            "{}: this is the name of a network without weights; give the file or the run folder of a trained one, as \
-             `lucida train` writes it, or the file of its weights with --weights FILE",
-            known.name
-        )));
+        return Err(Error::NoWeights { network: known.name });
     }
     let hub = Hub::from_env()?;
     if top != IncludeTop::Needed && known.parameters_without_top.is_some() {
@@ -174,7 +170,9 @@ impl ModelSpec {
         let file = model_file(Path::new(&self.model));
         if let Some(name) = &self.network {
             if name == BUILTIN {
-                return Err(Error::argument(format!("{BUILTIN} has its weights; --network is for files of weights")));
+                return Err(Error::argument(format!(
+                    "{BUILTIN} has weights of its own; a network is named to open a file of weights"
+                )));
             }
             let known = applications::find(name)?;
             let missing = || {
@@ -201,7 +199,7 @@ impl ModelSpec {
         };
         if let (Some(weights), ResolvedModel::File(_) | ResolvedModel::Builtin) = (&self.weights, &meaning) {
             return Err(Error::argument(format!(
-                "--weights {}: {} has weights of its own; --weights goes with the name of a network",
+                "{}: {} has weights of its own; a file of weights goes with the name of a network",
                 weights.display(),
                 self.model
             )));
@@ -237,14 +235,7 @@ fn did_you_mean(name: &str) -> String {
 /// Reads a model file; the error of one that has weights only says what is missing.
 fn load(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
     load_model_at(path, size).map_err(|problem| match inspect(path) {
-        Ok(found) if found.architecture.is_none() => Error::file(
-            path,
-            format!(
-                "holds weights but no network: say whose they are with --network NAME, one of {}; a network of your \
-                 own opens from ONNX",
-                applications::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
-            ),
-        ),
+        Ok(found) if found.architecture.is_none() => Error::WeightsOnly { path: path.to_path_buf() },
         _ => problem,
     })
 }
@@ -320,9 +311,7 @@ fn fitted(model: Model, known: &Architecture, path: &Path, spec: &ModelSpec) -> 
         if spec.top != IncludeTop::Needed {
             return resized(model, path, spec.size);
         }
-        let fetch = hub::published(known, true).map(|file| format!(": type `{}`", file.command())).unwrap_or_default();
-        let problem = format!("has the weights of {} without its classifier, which is needed here{fetch}", known.name);
-        return Err(Error::file(path, problem));
+        return Err(Error::NoClassifier { path: path.to_path_buf(), network: known.name });
     }
     if let (Some(size), IncludeTop::Unneeded, Some(_)) = (spec.size, spec.top, known.parameters_without_top) {
         if model.network.input_shape()?.as_image().is_some_and(|[height, width, _]| [height, width] == size) {

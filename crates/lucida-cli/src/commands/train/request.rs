@@ -154,7 +154,9 @@ impl TrainRequest<'_> {
             return Ok(RunFolder::reopen(path)?);
         }
         RunFolder::create(path, self.arguments.force).map_err(|problem| match problem {
-            lucida::Error::Argument(problem) if has_run(path) => anyhow!("{problem}; {}", continued(path)),
+            lucida::Error::Exists { path: file } if has_run(path) => {
+                anyhow!("{} already exists; use --force to overwrite it; {}", file.display(), continued(path))
+            }
             problem => problem.into(),
         })
     }

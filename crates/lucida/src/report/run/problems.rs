@@ -55,7 +55,7 @@ fn problems(report: &RunReport, evaluation: &Evaluation) -> Vec<String> {
         let more = if few.len() > 5 { format!(" and {} classes more", few.len() - 5) } else { String::new() };
         let some = few[..few.len().min(5)].join(", ");
         found.push(format!(
-            "Few training images: {some}{more}. --augment and a pretrained base (--model vgg16) help most then."
+            "Few training images: {some}{more}. Augmentation and a pretrained base such as VGG16 help most then."
         ));
     }
     let tried = confusion.total() as f64;

@@ -254,11 +254,8 @@ fn tile_for(
     };
     if let Some(axis) = (0..2).find(|&axis| tile[axis] < canvas[axis].min(least)) {
         let needed = fixed + per_pixel * canvas[axis].min(least).pow(2);
-        return Err(Error::Limit {
-            what: "memory in bytes for the smallest tile; give more with --memory, or take a smaller network".into(),
-            got: needed as u64,
-            limit: memory,
-        });
+        let (what, needed) = ("the smallest tile of this network".into(), needed as u64);
+        return Err(Error::Memory { what, needed, allowed: memory, largest: None });
     }
     Ok(tile)
 }

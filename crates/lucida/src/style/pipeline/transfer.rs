@@ -265,7 +265,7 @@ impl Pipeline<'_> {
         match FeatureExtractor::new(&self.network, &config.loss.layers(), geometry.canvas, view, GradientMode::Written)
         {
             Ok(_) => Ok(()),
-            Err(Error::Limit { got, .. }) => Err(self.too_large(last, got, allowed)),
+            Err(Error::Memory { needed, .. }) => Err(self.too_large(last, needed, allowed)),
             Err(other) => Err(other),
         }
     }

@@ -162,7 +162,7 @@ impl Mpi {
                 missing.join(", ")
             };
             eprintln!(
-                "error: rank {} on {}: no answer for {} s from {missing}; the job ends. Continue with --resume",
+                "error: rank {} on {}: no answer for {} s from {missing}; the job ends, and can be resumed",
                 self.rank,
                 self.host(),
                 self.patience.as_secs(),

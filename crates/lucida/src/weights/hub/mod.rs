@@ -189,18 +189,15 @@ impl Hub {
     /// The file of a network's weights in the cache.
     ///
     /// # Errors
-    /// [`Error::Argument`] when it is not there, with the command that fetches it; or when none is published.
+    /// [`Error::NotFetched`] when it is not there; [`Error::Argument`] when none is published.
     pub fn locate(&self, network: &Architecture, with_top: bool) -> Result<PathBuf> {
         let file = published(network, with_top)?;
         match self.state(file) {
             State::Present | State::Foreign(_) => Ok(self.path(file)),
-            State::Missing | State::Partial(_) => Err(Error::argument(format!(
-                "the weights of {} are not in {}: type `{}` ({}), or give a file with --weights FILE",
-                file.title(),
-                self.folder.display(),
-                file.command(),
-                megabytes(file.size)
-            ))),
+            State::Missing | State::Partial(_) => {
+                let (network, folder) = (file.network, self.folder.clone());
+                Err(Error::NotFetched { network, with_top: file.with_top, folder, size: file.size })
+            }
         }
     }
 
@@ -217,11 +214,8 @@ impl Hub {
         let (target, url) = (self.path(file), self.url(file));
         let with_advice = |error| match error {
             Error::Network { url, problem } => {
-                let advice = format!(
-                    "to do without, download {} by other means as {}, or give a file with --weights FILE",
-                    self.url(file),
-                    target.display()
-                );
+                let advice =
+                    format!("to do without, download {} by other means as {}", self.url(file), target.display());
                 Error::Network { url, problem: format!("{problem}; {advice}") }
             }
             error => error,

@@ -85,7 +85,7 @@ impl Model {
             } else if task.is_some() {
                 let (name, shape) = (self.network.name(), output.shape());
                 return Err(Error::Unsupported(format!(
-                    "network {name} ends in maps of the shape {shape}: --task {task_of_network} needs one number for each class"
+                    "network {name} ends in maps of the shape {shape}: the task {task_of_network} needs one number for each class"
                 )));
             } else {
                 return Ok(self);
