@@ -73,7 +73,7 @@ impl OnnxGraph {
         Self { inputs, outputs, nodes, constants: Vec::new(), filled: Vec::new(), names }
     }
 
-    /// A name that no tensor has, as near to this one as can be.
+    /// This name, with underscores behind it if a tensor has it.
     pub(crate) fn free(&mut self, mut name: String) -> String {
         while self.names.contains(&name) {
             name.push('_');

@@ -1,6 +1,6 @@
 //! What a built-in layer has in addition to any layer: what it is in the files of Keras and ONNX.
 //!
-//! Nothing but what few layers have has a default, so that the compiler says what a new kind is missing.
+//! Only what few layers have has a default, so that the compiler names what a new kind is missing.
 
 use serde_json::Value;
 

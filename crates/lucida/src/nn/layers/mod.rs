@@ -1,7 +1,8 @@
 //! The kinds of layers.
 //!
 //! Each is one file that shows the layer's mechanics whole, in this order: configuration, shape rule, forward, backward to
-//! the input, backward to the weights, tests. The names, the defaults and the conventions are Keras's.
+//! the input, backward to the weights, what it is in the files of Keras and ONNX, tests. The names, the defaults and the
+//! conventions are Keras's.
 //!
 //! A layer is a description (its configuration, which can be stored as JSON): a [`LayerSpec`]. To compute, it is
 //! prepared for an [`OpConfig`](super::OpConfig) and becomes an [`Op`](super::Op), which owns whatever it needs in

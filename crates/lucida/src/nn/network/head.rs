@@ -45,11 +45,12 @@ impl Network {
             self.nodes[end].activation(),
             ActivationKind::Linear | ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid
         );
-        if of_logits && !shared {
-            if let Some(own) = self.nodes[end].layer.activation_mut() {
-                *own = activation;
-                return Ok(self);
-            }
+        if of_logits
+            && !shared
+            && let Some(own) = self.nodes[end].layer.activation_mut()
+        {
+            *own = activation;
+            return Ok(self);
         }
         Ok(self.with_head([Activation::new(activation).into()])?.0)
     }

@@ -33,6 +33,8 @@ pub(super) fn layer(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use serde_json::json;
 
     use super::*;
@@ -49,6 +51,17 @@ mod tests {
             Layer::Rescaling(rescaling) => rescaling,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn messages_list_each_class_once() {
+        let classes = Layer::keras_classes();
+        assert_eq!(classes.iter().collect::<HashSet<_>>().len(), classes.len(), "{classes:?}");
+        let message = read("LSTM", json!({})).unwrap_err();
+        assert!(message.starts_with("LSTM layers are not supported, only InputLayer, Conv2D, Dense, "), "{message}");
+        assert!(classes.iter().all(|class| message.contains(class)), "{message}");
+        assert!(message.contains(", ReLU, LeakyReLU, Softmax, ") && !message.contains("MaxPool2D"), "{message}");
+        assert!(message.ends_with("models within models (Sequential, Functional)"), "{message}");
     }
 
     #[test]
