@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keras_config::{KerasConfig, short};
 use crate::core::{Purpose, Rng};
 
 /// A rule for the first values of a weight. The names are Keras's.
@@ -52,6 +53,37 @@ fn fans(shape: &[usize]) -> (f64, f64) {
 
 fn uniform(rng: &mut Rng, limit: f64, values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = (limit * (2.0 * rng.uniform() - 1.0)) as f32);
+}
+
+/// What it is in the files of Keras.
+impl Initializer {
+    /// An option of a layer. One that is not known is noted: the weights are read anyway.
+    pub(super) fn from_keras(config: &mut KerasConfig, name: &'static str) -> Self {
+        let Some(value) = config.get(name) else { return Self::GlorotUniform };
+        match value["class_name"].as_str().or_else(|| value.as_str()) {
+            Some("GlorotUniform" | "glorot_uniform") => Self::GlorotUniform,
+            Some("HeUniform" | "he_uniform") => Self::HeUniform,
+            Some("HeNormal" | "he_normal") => Self::HeNormal,
+            Some("Zeros" | "zeros") => Self::Zeros,
+            Some("Ones" | "ones") => Self::Ones,
+            // `VarianceScaling` of old files is what Glorot's rule is a case of.
+            _ => {
+                config.add_note(format!("{name} {}", short(value)));
+                Self::GlorotUniform
+            }
+        }
+    }
+
+    /// As Keras stores it.
+    pub(super) fn to_keras(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros",
+            Self::Ones => "ones",
+            Self::GlorotUniform => "glorot_uniform",
+            Self::HeUniform => "he_uniform",
+            Self::HeNormal => "he_normal",
+        }
+    }
 }
 
 #[cfg(test)]

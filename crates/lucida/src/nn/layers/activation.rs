@@ -5,11 +5,16 @@ use lucida_kernels::ops::{
     Pointwise, log_softmax, log_softmax_backward, pointwise, pointwise_backward, softmax, softmax_backward, transfer,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
 use super::activation_kind::ActivationKind;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
 use crate::nn::Shape;
 use crate::nn::backward_rule::BackwardRule;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
 /// An activation as a layer of its own.
@@ -131,6 +136,86 @@ impl Op for ActivationOp {
         self.backward(pass, &mut scratch);
         transfer(self.cpu, &scratch, grad_input, true);
         self.scratch = scratch;
+    }
+}
+
+/// Layers of Keras that do nothing outside of training. They change images; what they do then is left to this program's own
+/// augmentation.
+const AUGMENTATION: &[&str] = &[
+    "RandomFlip",
+    "RandomRotation",
+    "RandomZoom",
+    "RandomTranslation",
+    "RandomContrast",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "GaussianNoise",
+    "GaussianDropout",
+    "SpatialDropout2D",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+];
+
+/// Whether Keras's layers of a class do nothing outside of training.
+pub(crate) fn augments(class: &str) -> bool {
+    AUGMENTATION.contains(&class)
+}
+
+impl BuiltInLayer for Activation {
+    const KERAS_CLASSES: &'static [&'static str] = &["Activation", "ReLU", "LeakyReLU", "Softmax"];
+    const KERAS_ALIASES: &'static [&'static str] = AUGMENTATION;
+
+    fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        let kind = match class {
+            "Activation" => ActivationKind::from_keras(config)?,
+            "ReLU" | "LeakyReLU" => {
+                config.ignore(&["max_value", "negative_slope", "threshold", "alpha"]);
+                ActivationKind::from_keras_rectifier(class, config.options())?
+            }
+            "Softmax" => {
+                config.last_axis("axis")?;
+                ActivationKind::Softmax
+            }
+            _ => {
+                config.ignore_all();
+                config.add_note(format!("{class}: augments in training only, left out"));
+                ActivationKind::Linear
+            }
+        };
+        Ok(Self::new(kind).into())
+    }
+
+    fn keras_class(&self) -> &'static str {
+        self.activation.to_keras_rectifier().map_or("Activation", |(class, _)| class)
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        match self.activation.to_keras_rectifier() {
+            Some((_, config)) => Ok(config),
+            None => Ok(json!({ "activation": self.activation.to_keras()? })),
+        }
+    }
+
+    /// Before its activation the layer is its input.
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        layer.output = layer.input();
+    }
+
+    fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
+        Some(&mut self.activation)
     }
 }
 

@@ -1,8 +1,12 @@
 //! The functions that follow a layer's sums.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
+use crate::files::decimal;
 use crate::nn::backward_rule::{BackwardRule, map_gradient};
+use crate::nn::keras_config::{KerasConfig, short};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 
 /// The functions that follow a layer's sums.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -111,4 +115,135 @@ impl ActivationKind {
 /// `y / (z + eps sign z)`
 fn share(y: f32, z: f32, epsilon: f32) -> f32 {
     y / (z + epsilon.copysign(z))
+}
+
+/// What it is in the files of Keras and ONNX.
+impl ActivationKind {
+    /// The option `activation` of a layer.
+    ///
+    /// # Errors
+    /// What cannot be represented.
+    pub(super) fn from_keras(layer: &mut KerasConfig) -> Result<Self, String> {
+        let Some(value) = layer.get("activation") else { return Ok(Self::Linear) };
+        let config = &value["config"];
+        // A layer in place of a function.
+        if let (Some(class @ ("ReLU" | "LeakyReLU")), Some(config)) = (value["class_name"].as_str(), config.as_object())
+        {
+            let kind = Self::from_keras_rectifier(class, config);
+            return kind.map_err(|problem| format!("activation {class}: {problem}"));
+        }
+        let named = value.as_str().or_else(|| config.as_str()).or_else(|| match value["class_name"].as_str() {
+            Some("Softmax") if config["axis"].as_i64().is_none_or(|axis| axis == -1) => Some("softmax"),
+            Some("Activation") => config["activation"].as_str(),
+            _ => None,
+        });
+        match named {
+            Some("linear") => Ok(Self::Linear),
+            Some("relu") => Ok(Self::Relu),
+            Some("sigmoid") => Ok(Self::Sigmoid),
+            Some("tanh") => Ok(Self::Tanh),
+            Some("softmax") => Ok(Self::Softmax),
+            Some("log_softmax") => Ok(Self::LogSoftmax),
+            Some("leaky_relu") => Ok(Self::LeakyRelu { negative_slope: 0.2 }),
+            Some("relu6") => Ok(Self::Relu6),
+            Some("hard_tanh") => Ok(Self::Clip { min: -1.0, max: 1.0 }),
+            _ => Err(format!(
+                "activation {} is not supported, only linear, relu, relu6, leaky_relu, sigmoid, tanh, hard_tanh, softmax and log_softmax",
+                short(value)
+            )),
+        }
+    }
+
+    /// The layers ReLU (`max_value`, `negative_slope`, `threshold`) and LeakyReLU (`negative_slope`, `alpha` in Keras 2).
+    ///
+    /// # Errors
+    /// What cannot be represented.
+    pub(super) fn from_keras_rectifier(class: &str, config: &Map<String, Value>) -> Result<Self, String> {
+        let number = |name: &str| match config.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_f64().map(|number| number as f32);
+                number.map(Some).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
+            }
+        };
+        let most = number("max_value")?;
+        let slope = number("negative_slope")?.or(number("alpha")?);
+        // PyTorch has 0.01 here, Keras 0.3.
+        let slope = slope.unwrap_or(if class == "LeakyReLU" { 0.3 } else { 0.0 });
+        let threshold = number("threshold")?.unwrap_or(0.0);
+        let kind = match most {
+            _ if threshold != 0.0 => return Err(format!("threshold {threshold} is not supported, only 0")),
+            None if slope == 0.0 => Self::Relu,
+            None => Self::LeakyRelu { negative_slope: slope },
+            Some(most) if slope != 0.0 => {
+                return Err(format!("max_value {most} together with negative_slope {slope} is not supported"));
+            }
+            Some(6.0) => Self::Relu6,
+            Some(most) => Self::Clip { min: 0.0, max: most },
+        };
+        kind.check().map(|()| kind)
+    }
+
+    /// The option `activation` of a layer, as Keras stores it.
+    ///
+    /// # Errors
+    /// What Keras cannot say.
+    pub(super) fn to_keras(self) -> Result<Value, String> {
+        if let Some((class, mut config)) = self.to_keras_rectifier() {
+            // A layer in place of a function.
+            config["name"] = class.to_lowercase().into();
+            config["trainable"] = true.into();
+            config["dtype"] = "float32".into();
+            let (module, name) = ("keras.layers", Value::Null);
+            return Ok(json!({ "module": module, "class_name": class, "config": config, "registered_name": name }));
+        }
+        let name = match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::Sigmoid => "sigmoid",
+            Self::Tanh => "tanh",
+            Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
+            Self::Relu6 => "relu6",
+            Self::Clip { min: -1.0, max: 1.0 } => "hard_tanh",
+            Self::Clip { min, max } => return Err(format!("Keras has no activation that clips to {min} to {max}")),
+            Self::LeakyRelu { .. } => unreachable!("a leaky ReLU is a layer"),
+        };
+        Ok(name.into())
+    }
+
+    /// The layer of Keras that an activation with parameters is, and its configuration.
+    pub(super) fn to_keras_rectifier(self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::LeakyRelu { negative_slope } => {
+                Some(("LeakyReLU", json!({ "negative_slope": decimal(negative_slope) })))
+            }
+            Self::Clip { min: 0.0, max } => {
+                Some(("ReLU", json!({ "max_value": decimal(max), "negative_slope": 0.0, "threshold": 0.0 })))
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds the function to a graph, from [`OnnxLayer::output`] to this tensor; nothing if it is the value itself.
+    pub(crate) fn to_onnx(self, layer: &mut OnnxLayer, output: &str) {
+        let mut inputs = vec![layer.output.clone()];
+        let mut clip = |min: f32, max: f32| {
+            inputs.extend([layer.number("min", min), layer.number("max", max)]);
+            ("Clip", vec![])
+        };
+        let axis = ("axis", OnnxAttribute::Int(1));
+        let (op, attributes) = match self {
+            Self::Linear => return,
+            Self::Relu => ("Relu", vec![]),
+            Self::Sigmoid => ("Sigmoid", vec![]),
+            Self::Tanh => ("Tanh", vec![]),
+            Self::Softmax => ("Softmax", vec![axis]),
+            Self::LogSoftmax => ("LogSoftmax", vec![axis]),
+            Self::LeakyRelu { negative_slope } => ("LeakyRelu", vec![("alpha", OnnxAttribute::Float(negative_slope))]),
+            Self::Relu6 => clip(0.0, 6.0),
+            Self::Clip { min, max } => clip(min, max),
+        };
+        layer.graph.node(&format!("{}/activation", layer.name), op, inputs, output, attributes);
+    }
 }

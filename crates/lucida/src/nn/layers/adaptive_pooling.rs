@@ -6,9 +6,15 @@
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
+use super::padding::{Padding, onnx_window};
 use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// The longest side of an output: a network that asks for more is damaged.
@@ -117,6 +123,45 @@ impl Op for AdaptivePooling {
             let pair = grad_input[from..from + channels].iter_mut().zip(&pass.grad_output[to..to + channels]);
             pair.for_each(|(sum, gradient)| *sum += gradient * share);
         });
+    }
+}
+
+impl BuiltInLayer for AdaptiveAveragePooling2D {
+    const KERAS_CLASSES: &'static [&'static str] = &["AdaptiveAveragePooling2D"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.channels_last()?;
+        Ok(Self::new(config.sizes("output_size")?).into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "output_size": self.output_size, "data_format": "channels_last" }))
+    }
+
+    /// Windows of equal size are an average pooling. Others differ in size: their means are those of a matrix over the
+    /// rows times the image times a matrix over the columns.
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let (image, windows) = (layer.shapes[0], self.output_size);
+        let sizes = [image.sizes()[0], image.sizes()[1]];
+        if sizes[0].is_multiple_of(windows[0]) && sizes[1].is_multiple_of(windows[1]) {
+            let size = [sizes[0] / windows[0], sizes[1] / windows[1]];
+            layer.result("AveragePool", layer.inputs.clone(), onnx_window(image, size, size, Padding::Valid));
+            return;
+        }
+        let mut matrix = |axis: usize, dims: [usize; 2], at: fn(usize, usize, [usize; 2]) -> usize| {
+            let mut values = vec![0.0_f32; dims[0] * dims[1]];
+            for index in 0..windows[axis] {
+                let pixels = self.window(sizes[axis], axis, index);
+                for pixel in pixels.clone() {
+                    values[at(index, pixel, dims)] = 1.0 / pixels.len() as f32;
+                }
+            }
+            layer.constant(&format!("means_{axis}"), &dims, OnnxValues::Floats(values))
+        };
+        let rows = matrix(0, [windows[0], sizes[0]], |index, pixel, dims| index * dims[1] + pixel);
+        let columns = matrix(1, [sizes[1], windows[1]], |index, pixel, dims| pixel * dims[1] + index);
+        let pooled = layer.intermediate("rows", "MatMul", vec![rows, layer.input()], vec![]);
+        layer.result("MatMul", vec![pooled, columns], vec![]);
     }
 }
 

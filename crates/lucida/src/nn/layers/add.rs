@@ -3,9 +3,14 @@
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::transfer;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// The sum of several inputs of one shape.
@@ -58,6 +63,23 @@ impl Op for Addition {
     /// A sum passes its gradient on to each of its terms unchanged.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         transfer(self.cpu, pass.grad_output, grad_input, accumulate);
+    }
+}
+
+impl BuiltInLayer for Add {
+    const KERAS_CLASSES: &'static [&'static str] = &["Add"];
+
+    fn from_keras(_class: &str, _config: &mut KerasConfig) -> Result<Layer, String> {
+        Ok(Self::new().into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({}))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let op = if layer.inputs.len() == 2 { "Add" } else { "Sum" };
+        layer.result(op, layer.inputs.clone(), vec![]);
     }
 }
 

@@ -13,8 +13,14 @@
 use lucida_kernels::ops::{affine, channel_workspace, combine, gradient_moments, moments};
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
+use crate::files::decimal;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
@@ -307,6 +313,54 @@ impl Op for Normalization {
         };
         update(mean, &self.mean);
         update(variance, &self.variance);
+    }
+}
+
+impl BuiltInLayer for BatchNormalization {
+    const KERAS_CLASSES: &'static [&'static str] = &["BatchNormalization"];
+    const KERAS_ALIASES: &'static [&'static str] = &["BatchNormalizationV1", "SyncBatchNormalization"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.last_axis("axis")?;
+        config.must_be("renorm", &[Value::from(false)])?;
+        config.must_be("virtual_batch_size", &[])?;
+        config.ignore(&["renorm_clipping", "renorm_momentum", "fused", "synchronized", "adjustment"]);
+        config.ignore(&["beta_initializer", "gamma_initializer"]);
+        config.ignore(&["moving_mean_initializer", "moving_variance_initializer"]);
+        config.note(&["beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint"]);
+        let norm = Self {
+            momentum: config.number("momentum", momentum())?,
+            epsilon: config.number("epsilon", epsilon())?,
+            center: config.flag("center", true)?,
+            scale: config.flag("scale", true)?,
+        };
+        Ok(norm.into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({
+            "axis": -1,
+            "momentum": decimal(self.momentum),
+            "epsilon": decimal(self.epsilon),
+            "center": self.center,
+            "scale": self.scale,
+        }))
+    }
+
+    /// ONNX always has a factor and a shift.
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let channels = layer.shapes[0].channels();
+        let mut inputs = layer.inputs_and_weights();
+        let first = layer.inputs.len();
+        if !self.scale {
+            inputs.insert(first, layer.filled("gamma", 1.0, channels));
+        }
+        if !self.center {
+            inputs.insert(first + 1, layer.filled("beta", 0.0, channels));
+        }
+        let epsilon = ("epsilon", OnnxAttribute::Float(self.epsilon));
+        let momentum = ("momentum", OnnxAttribute::Float(self.momentum));
+        layer.result("BatchNormalization", inputs, vec![epsilon, momentum]);
     }
 }
 

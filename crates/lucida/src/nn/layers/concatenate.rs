@@ -3,9 +3,14 @@
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
@@ -80,6 +85,23 @@ impl Op for Concatenation {
         let from = (pass.grad_output, Columns { start, stride: self.channels });
         let to = (grad_input, Columns { start: 0, stride: width });
         transfer_columns(self.cpu, (pass.batch * self.pixels, width), from, to, accumulate);
+    }
+}
+
+impl BuiltInLayer for Concatenate {
+    const KERAS_CLASSES: &'static [&'static str] = &["Concatenate"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.last_axis("axis")?;
+        Ok(Self::new().into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "axis": -1 }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        layer.result("Concat", layer.inputs.clone(), vec![("axis", OnnxAttribute::Int(1))]);
     }
 }
 

@@ -13,10 +13,15 @@
 use lucida_kernels::ops::sum_rows_workspace;
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
 use super::activation_kind::ActivationKind;
-use super::padding::{Padding, resolve_window};
+use super::built_in::{BorderValue, BuiltInLayer, ExplicitBorder};
+use super::padding::{Padding, onnx_window, resolve_window};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore,
 };
@@ -295,6 +300,68 @@ pub(super) fn bias_gradient(
 ) {
     if let Some(bias) = bias.first_mut().filter(|bias| !bias.is_empty()) {
         convolution.backward_bias(pass.batch, pass.grad_output, bias, workspace);
+    }
+}
+
+/// Keras's options of kernels and biases that matter to training alone.
+pub(super) const TRAINING_OPTIONS: [&str; 6] = [
+    "bias_initializer",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+];
+
+impl BuiltInLayer for Conv2D {
+    const KERAS_CLASSES: &'static [&'static str] = &["Conv2D"];
+    const KERAS_ALIASES: &'static [&'static str] = &["Convolution2D"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        let [filters] = config.sizes("filters")?;
+        config.channels_last()?;
+        config.must_be("dilation_rate", &[Value::from(1), Value::from(vec![1, 1])])?;
+        config.must_be("groups", &[Value::from(1)])?;
+        let conv = Self {
+            use_bias: config.flag("use_bias", true)?,
+            kernel_initializer: Initializer::from_keras(config, "kernel_initializer"),
+            ..Self::new(filters, config.sizes("kernel_size")?)
+                .strides(config.sizes_or("strides", [1, 1])?)
+                .padding(Padding::from_keras(config)?)
+                .activation(ActivationKind::from_keras(config)?)
+        };
+        config.note(&TRAINING_OPTIONS);
+        Ok(conv.into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding.to_keras()?,
+            "data_format": "channels_last",
+            "dilation_rate": [1, 1],
+            "groups": 1,
+            "activation": self.activation.to_keras()?,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer.to_keras(),
+        }))
+    }
+
+    fn explicit_border(&self) -> Option<ExplicitBorder> {
+        let without = || self.clone().padding(Padding::Valid).into();
+        let border = |padding| ExplicitBorder { padding, value: BorderValue::Zero, without: without() };
+        self.padding.explicit().map(border)
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let attributes = onnx_window(layer.shapes[0], self.kernel_size, self.strides, self.padding);
+        layer.result("Conv", layer.inputs_and_weights(), attributes);
+    }
+
+    fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
+        Some(&mut self.activation)
     }
 }
 

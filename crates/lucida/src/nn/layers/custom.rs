@@ -111,6 +111,11 @@ impl Custom {
         self.0.default_name()
     }
 
+    /// That a format does not have it.
+    pub(super) fn unknown_to(&self, format: &str) -> String {
+        format!("{} is a custom layer, which {format} does not have", self.class_name())
+    }
+
     pub(super) fn spec(&self) -> &dyn LayerSpec {
         &*self.0
     }

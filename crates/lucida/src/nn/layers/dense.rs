@@ -3,10 +3,15 @@
 use lucida_kernels::ops::{Update, sum_rows_workspace};
 use lucida_kernels::{Buffer, Conv2dGradients, Conv2dShape, DenseGradient};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
 use super::activation_kind::ActivationKind;
-use super::conv2d::{Convolution, bias_gradient, kernel_and_bias, weight_gradients};
+use super::built_in::BuiltInLayer;
+use super::conv2d::{Convolution, TRAINING_OPTIONS, bias_gradient, kernel_and_bias, weight_gradients};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_input};
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
@@ -171,6 +176,41 @@ impl Op for UnpackedDense {
         let unpacked = Some("product, unpacked");
         let operations = self.gradients.operations();
         OpStats { forward: unpacked, backward_input: unpacked, backward_weights, operations, ..OpStats::default() }
+    }
+}
+
+impl BuiltInLayer for Dense {
+    const KERAS_CLASSES: &'static [&'static str] = &["Dense"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        let [units] = config.sizes("units")?;
+        config.must_be("quantization_config", &[])?;
+        config.must_be("lora_rank", &[])?;
+        config.ignore(&["input_dim", "lora_alpha"]);
+        config.note(&TRAINING_OPTIONS);
+        let dense = Self {
+            use_bias: config.flag("use_bias", true)?,
+            kernel_initializer: Initializer::from_keras(config, "kernel_initializer"),
+            ..Self::new(units).activation(ActivationKind::from_keras(config)?)
+        };
+        Ok(dense.into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({
+            "units": self.units,
+            "activation": self.activation.to_keras()?,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer.to_keras(),
+        }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        layer.result("Gemm", layer.inputs_and_weights(), vec![]);
+    }
+
+    fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
+        Some(&mut self.activation)
     }
 }
 

@@ -4,9 +4,15 @@
 use lucida_kernels::ops::multiply;
 use lucida_kernels::{Buffer, Cpu};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
+use crate::files::decimal;
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Drops values at random in training; does nothing otherwise.
@@ -76,6 +82,25 @@ impl Op for Dropping {
     /// The gradient passes where the value passed, with the same factor.
     fn backward_input(&mut self, pass: &Backward, _index: usize, grad_input: &mut [f32], accumulate: bool) {
         multiply(self.cpu, pass.grad_output, &self.factors[..grad_input.len()], grad_input, accumulate);
+    }
+}
+
+impl BuiltInLayer for Dropout {
+    const KERAS_CLASSES: &'static [&'static str] = &["Dropout"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.must_be("noise_shape", &[])?;
+        config.ignore(&["seed"]);
+        Ok(Self::new(config.number("rate", 0.5)?).into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "rate": decimal(self.rate), "seed": null, "noise_shape": null }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let ratio = layer.number("ratio", self.rate);
+        layer.result("Dropout", vec![layer.input(), ratio], vec![]);
     }
 }
 

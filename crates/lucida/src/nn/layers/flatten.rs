@@ -1,9 +1,14 @@
 //! Flatten: an image as a vector. The values stay where they are.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
 /// All values of a sample in one axis: rows first, then columns, then channels.
@@ -37,6 +42,29 @@ impl LayerSpec for Flatten {
 
     fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {
         unreachable!("a view computes nothing")
+    }
+}
+
+impl BuiltInLayer for Flatten {
+    const KERAS_CLASSES: &'static [&'static str] = &["Flatten"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.channels_last()?;
+        Ok(Self::new().into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "data_format": "channels_last" }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let mut input = layer.input();
+        if layer.shapes[0].as_image().is_some() {
+            // A vector has the channels of each pixel side by side.
+            let order = vec![("perm", OnnxAttribute::ints([0, 2, 3, 1]))];
+            input = layer.intermediate("nhwc", "Transpose", vec![input], order);
+        }
+        layer.result("Flatten", vec![input], vec![("axis", OnnxAttribute::Int(1))]);
     }
 }
 

@@ -2,14 +2,19 @@
 
 use lucida_kernels::{Pool2dShape, Pooling};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::pooling::PoolingOp;
 use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
 macro_rules! global_pooling_layer {
-    ($(#[$doc:meta])* $name:ident, $kind:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal, $onnx:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $name {}
@@ -42,17 +47,40 @@ macro_rules! global_pooling_layer {
                 Box::new(PoolingOp::new(config, false, $kind, Pool2dShape::global(height, width, channels)))
             }
         }
+
+        impl BuiltInLayer for $name {
+            const KERAS_CLASSES: &'static [&'static str] = &[stringify!($name)];
+            const KERAS_ALIASES: &'static [&'static str] = &[$alias];
+
+            fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+                config.channels_last()?;
+                config.must_be("keepdims", &[Value::from(false)])?;
+                Ok(Self::new().into())
+            }
+
+            fn to_keras(&self) -> Result<Value, String> {
+                Ok(json!({ "data_format": "channels_last", "keepdims": false }))
+            }
+
+            /// ONNX keeps the axes of the image.
+            fn to_onnx(&self, layer: &mut OnnxLayer) {
+                let (pooled, flat) = (layer.free("pooled"), format!("{}/flat", layer.name));
+                layer.graph.node(layer.name, $onnx, layer.inputs.clone(), &pooled, vec![]);
+                let axis = vec![("axis", OnnxAttribute::Int(1))];
+                layer.graph.node(&flat, "Flatten", vec![pooled], &layer.output, axis);
+            }
+        }
     };
 }
 
 global_pooling_layer! {
     /// The mean of each channel.
-    GlobalAveragePooling2D, Pooling::Average
+    GlobalAveragePooling2D, Pooling::Average, "GlobalAvgPool2D", "GlobalAveragePool"
 }
 
 global_pooling_layer! {
     /// The maximum of each channel.
-    GlobalMaxPooling2D, Pooling::Max
+    GlobalMaxPooling2D, Pooling::Max, "GlobalMaxPool2D", "GlobalMaxPool"
 }
 
 #[cfg(test)]

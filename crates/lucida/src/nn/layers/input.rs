@@ -1,9 +1,14 @@
 //! The input of a network.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec};
 use crate::nn::Shape;
+use crate::nn::keras_config::{KerasConfig, with_batch};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
 /// Where the data comes in.
@@ -37,5 +42,26 @@ impl LayerSpec for Input {
 
     fn prepare(&self, _setting: &OpConfig) -> Box<dyn Op> {
         unreachable!("the plan fills the inputs itself")
+    }
+}
+
+impl BuiltInLayer for Input {
+    const KERAS_CLASSES: &'static [&'static str] = &["InputLayer"];
+
+    /// What reads the model makes its inputs, for it knows what an open height or width is to be.
+    fn from_keras(class: &str, _config: &mut KerasConfig) -> Result<Layer, String> {
+        Err(format!("an {class} cannot follow other layers"))
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "batch_shape": with_batch(&self.shape), "sparse": false, "ragged": false }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        layer.graph.inputs.push((layer.name.to_owned(), self.shape.clone()));
+        if self.shape.as_image().is_some() {
+            let order = vec![("perm", OnnxAttribute::ints([0, 3, 1, 2]))];
+            layer.graph.node(&layer.output, "Transpose", vec![layer.name.to_owned()], &layer.output, order);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The kinds of layers.
 //!
 //! Each is one file that shows the layer's mechanics whole, in this order: configuration, shape rule, forward, backward to
-//! the input, backward to the weights, tests. The names, the defaults and the conventions are Keras's.
+//! the input, backward to the weights, what it is in the files of Keras and ONNX, tests. The names, the defaults and the
+//! conventions are Keras's.
 //!
 //! A layer is a description (its configuration, which can be stored as JSON): a [`LayerSpec`]. To compute, it is
 //! prepared for an [`OpConfig`](super::OpConfig) and becomes an [`Op`](super::Op), which owns whatever it needs in
@@ -12,6 +13,7 @@ mod activation_kind;
 mod adaptive_pooling;
 mod add;
 mod batch_normalization;
+mod built_in;
 mod concatenate;
 mod conv2d;
 mod custom;
@@ -26,14 +28,20 @@ mod rescaling;
 mod spec;
 mod zero_padding;
 
+use built_in::BuiltInLayer;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::OnnxLayer;
 
 pub use activation::Activation;
-pub(crate) use activation::ActivationOp;
+pub(crate) use activation::{ActivationOp, augments};
 pub use activation_kind::ActivationKind;
 pub use adaptive_pooling::AdaptiveAveragePooling2D;
 pub use add::Add;
 pub use batch_normalization::BatchNormalization;
+pub(crate) use built_in::{BorderValue, ExplicitBorder};
 pub use concatenate::Concatenate;
 pub use conv2d::Conv2D;
 pub use custom::{Custom, CustomLayer, FromConfig};
@@ -86,6 +94,61 @@ macro_rules! layers {
                 match self {
                     $(Self::$kind(layer) => layer,)*
                     Self::Custom(layer) => layer.spec(),
+                }
+            }
+
+            /// The classes of Keras that become a layer, for messages.
+            pub(crate) fn keras_classes() -> Vec<&'static str> {
+                [$($kind::KERAS_CLASSES),*].concat()
+            }
+
+            /// The layer that a layer of Keras is, or what of it cannot be represented; `None` for a class that has no
+            /// counterpart.
+            pub(crate) fn from_keras(class: &str, config: &mut KerasConfig) -> Option<Result<Self, String>> {
+                $(if $kind::KERAS_CLASSES.contains(&class) || $kind::KERAS_ALIASES.contains(&class) {
+                    return Some($kind::from_keras(class, config));
+                })*
+                None
+            }
+
+            /// The class of Keras that it is written as.
+            pub(crate) fn keras_class(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(layer) => layer.keras_class(),)*
+                    Self::Custom(layer) => layer.class_name(),
+                }
+            }
+
+            /// What is particular to it of its configuration in Keras, or what Keras cannot say.
+            pub(crate) fn to_keras(&self) -> Result<Value, String> {
+                match self {
+                    $(Self::$kind(layer) => layer.to_keras(),)*
+                    Self::Custom(layer) => Err(layer.unknown_to("Keras")),
+                }
+            }
+
+            /// Its border, if that is neither `valid` nor `same`.
+            pub(crate) fn explicit_border(&self) -> Option<ExplicitBorder> {
+                match self {
+                    $(Self::$kind(layer) => layer.explicit_border(),)*
+                    Self::Custom(_) => None,
+                }
+            }
+
+            /// Adds it, without its activation, to a graph, or says that ONNX does not have it.
+            pub(crate) fn to_onnx(&self, graph: &mut OnnxLayer) -> Result<(), String> {
+                match self {
+                    $(Self::$kind(layer) => layer.to_onnx(graph),)*
+                    Self::Custom(layer) => return Err(layer.unknown_to("ONNX")),
+                }
+                Ok(())
+            }
+
+            /// The activation at its end, where it can be changed.
+            pub(crate) fn activation_mut(&mut self) -> Option<&mut ActivationKind> {
+                match self {
+                    $(Self::$kind(layer) => layer.activation_mut(),)*
+                    Self::Custom(_) => None,
                 }
             }
         }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::nn::Shape;
+use crate::nn::keras_config::{KerasConfig, short};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
 
 /// What happens at the border of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +23,14 @@ pub enum Padding {
 }
 
 impl Padding {
+    /// `[[top, bottom], [left, right]]` pixels, where they are given.
+    pub(super) fn explicit(self) -> Option<[[usize; 2]; 2]> {
+        match self {
+            Self::Explicit(border) => Some(border),
+            Self::Valid | Self::Same => None,
+        }
+    }
+
     /// The padding before, and the output size, of windows of `window` pixels with a stride over `size` pixels of an axis
     /// (0 for rows, 1 for columns).
     pub fn resolve(self, axis: usize, size: usize, window: usize, stride: usize) -> Option<(usize, usize)> {
@@ -69,4 +79,50 @@ pub(crate) fn resolve_window(
             Shape::from(image)
         )),
     }
+}
+
+/// What it is in the files of Keras.
+impl Padding {
+    /// The option `padding` of a layer.
+    ///
+    /// # Errors
+    /// What cannot be represented.
+    pub(super) fn from_keras(config: &mut KerasConfig) -> Result<Self, String> {
+        match config.get("padding").map(|value| (value, value.as_str())) {
+            None | Some((_, Some("valid"))) => Ok(Self::Valid),
+            Some((_, Some("same"))) => Ok(Self::Same),
+            Some((value, _)) => Err(format!("padding {} is not supported, only valid and same", short(value))),
+        }
+    }
+
+    /// The option `padding` of a layer, as Keras stores it.
+    ///
+    /// # Errors
+    /// What Keras cannot say.
+    pub(super) fn to_keras(self) -> Result<&'static str, String> {
+        match self {
+            Self::Valid => Ok("valid"),
+            Self::Same => Ok("same"),
+            Self::Explicit(border) => Err(format!("Keras has no border of {border:?} pixels")),
+        }
+    }
+}
+
+/// ONNX's `kernel_shape`, `strides` and `pads` of a window over an image.
+pub(super) fn onnx_window(image: &Shape, size: [usize; 2], strides: [usize; 2], padding: Padding) -> OnnxAttributes {
+    let sizes = image.sizes();
+    let pads = [0, 1].map(|axis| match padding {
+        Padding::Explicit(padding) => padding[axis],
+        _ => {
+            let (before, output) = padding.resolve(axis, sizes[axis], size[axis], strides[axis]).unwrap_or((0, 1));
+            let reached = (output - 1) * strides[axis] + size[axis];
+            [before, reached.saturating_sub(sizes[axis] + before)]
+        }
+    });
+    let [[top, bottom], [left, right]] = pads;
+    vec![
+        ("kernel_shape", OnnxAttribute::ints(size)),
+        ("strides", OnnxAttribute::ints(strides)),
+        ("pads", OnnxAttribute::ints([top, left, bottom, right])),
+    ]
 }

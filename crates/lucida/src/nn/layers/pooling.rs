@@ -2,14 +2,19 @@
 
 use lucida_kernels::{Cpu, Pool2dShape, PoolBackward, Pooling, average_pool2d_backward, max_pool2d_backward, pool2d};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::padding::{Padding, resolve_window};
+use super::Layer;
+use super::built_in::{BorderValue, BuiltInLayer, ExplicitBorder};
+use super::padding::{Padding, onnx_window, resolve_window};
 use super::spec::{Extent, FusingSpec, LayerSpec, one_image};
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, ReluBefore};
 
 macro_rules! pooling_layer {
-    ($(#[$doc:meta])* $name:ident, $kind:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name {
@@ -93,17 +98,59 @@ macro_rules! pooling_layer {
                 Box::new(PoolingOp::new(config, fused.relu_before, $kind, shape))
             }
         }
+
+        impl BuiltInLayer for $name {
+            const KERAS_CLASSES: &'static [&'static str] = &[stringify!($name)];
+            const KERAS_ALIASES: &'static [&'static str] = &[$alias];
+
+            fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+                config.channels_last()?;
+                let pool_size = config.sizes_or("pool_size", [2, 2])?;
+                let strides = config.sizes_or("strides", pool_size)?;
+                Ok(Self { pool_size, strides, padding: Padding::from_keras(config)? }.into())
+            }
+
+            fn to_keras(&self) -> Result<Value, String> {
+                Ok(json!({
+                    "pool_size": self.pool_size,
+                    "strides": self.strides,
+                    "padding": self.padding.to_keras()?,
+                    "data_format": "channels_last",
+                }))
+            }
+
+            fn explicit_border(&self) -> Option<ExplicitBorder> {
+                let value = match $kind {
+                    Pooling::Max => BorderValue::NegativeInfinity,
+                    Pooling::Average => BorderValue::LeftOut,
+                };
+                let without = || self.clone().padding(Padding::Valid).into();
+                self.padding.explicit().map(|padding| ExplicitBorder { padding, value, without: without() })
+            }
+
+            fn to_onnx(&self, layer: &mut OnnxLayer) {
+                let mut attributes = onnx_window(layer.shapes[0], self.pool_size, self.strides, self.padding);
+                let op = match $kind {
+                    Pooling::Max => "MaxPool",
+                    Pooling::Average => {
+                        attributes.push(("count_include_pad", OnnxAttribute::Int(0)));
+                        "AveragePool"
+                    }
+                };
+                layer.result(op, layer.inputs.clone(), attributes);
+            }
+        }
     };
 }
 
 pooling_layer! {
     /// The maximum of each window.
-    MaxPooling2D, Pooling::Max
+    MaxPooling2D, Pooling::Max, "MaxPool2D"
 }
 
 pooling_layer! {
     /// The mean of each window; padding does not count.
-    AveragePooling2D, Pooling::Average
+    AveragePooling2D, Pooling::Average, "AvgPool2D"
 }
 
 /// Pooling, ready to compute.

@@ -3,9 +3,16 @@
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::affine;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::batch_normalization::BatchNormalization;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_input};
+use crate::files::decimal;
 use crate::nn::Shape;
+use crate::nn::keras_config::KerasConfig;
+use crate::nn::onnx_graph::{OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// `output = scale * input + offset`, with one value for all channels or one per channel (the last axis).
@@ -88,6 +95,66 @@ impl Op for ScaleAndOffset {
         affine(self.cpu, pass.grad_output, &self.scale, &self.zeros, false, &mut self.scratch);
         lucida_kernels::ops::transfer(self.cpu, &self.scratch, grad_input, true);
     }
+}
+
+impl BuiltInLayer for Rescaling {
+    const KERAS_CLASSES: &'static [&'static str] = &["Rescaling", "Normalization"];
+
+    fn from_keras(class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        if class == "Normalization" {
+            return normalization(config);
+        }
+        let rescaling = Self { scale: config.values("scale", 1.0)?, offset: config.values("offset", 0.0)? };
+        config.ignore(&["data_format"]);
+        Ok(rescaling.into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        let value = |values: &[f32]| match values {
+            &[one] => json!(decimal(one)),
+            values => json!(values.iter().copied().map(decimal).collect::<Vec<_>>()),
+        };
+        Ok(json!({ "scale": value(&self.scale), "offset": value(&self.offset) }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let image = layer.shapes[0].as_image().is_some();
+        // They are broadcast over the pixels: the channels are the first axis after the batch.
+        let mut constant = |label: &str, values: &[f32]| {
+            let dims = if values.len() > 1 && image { vec![values.len(), 1, 1] } else { vec![values.len()] };
+            layer.constant(label, &dims, OnnxValues::Floats(values.to_vec()))
+        };
+        let (scale, offset) = (constant("scale", &self.scale), constant("offset", &self.offset));
+        let scaled = layer.intermediate("scaled", "Mul", vec![layer.input(), scale], vec![]);
+        layer.result("Add", vec![scaled, offset], vec![]);
+    }
+}
+
+/// `(x - mean) / max(sqrt(variance), epsilon)`: with the statistics in the configuration a rescaling, with those of
+/// `adapt()` in the weights a batch normalization that no training changes.
+fn normalization(config: &mut KerasConfig) -> Result<Layer, String> {
+    /// That of Keras's backend: so small that it matters to a variance of zero alone.
+    const EPSILON: f32 = 1e-14;
+    let none = config.options().get("axis") == Some(&Value::Null);
+    let whole = config.get("axis").is_some_and(|axis| axis.as_array().is_some_and(Vec::is_empty));
+    if !whole && !none {
+        config.last_axis("axis")?;
+    }
+    config.must_be("invert", &[Value::from(false)])?;
+    config.ignore(&["input_mean", "input_variance"]);
+    if config.get("mean").is_none() {
+        if whole || none {
+            return Err("axis None with adapted statistics is not supported, only the last axis".into());
+        }
+        config.ignore(&["variance"]);
+        return Ok(BatchNormalization { momentum: 0.99, epsilon: EPSILON, center: false, scale: false }.into());
+    }
+    let (mean, variance) = (config.values("mean", 0.0)?, config.values("variance", 1.0)?);
+    let scale: Vec<f32> = variance.iter().map(|variance| 1.0 / variance.sqrt().max(1e-7)).collect();
+    let len = mean.len().max(scale.len());
+    let at = |values: &[f32], index: usize| if values.len() == 1 { values[0] } else { values[index % values.len()] };
+    let offset = (0..len).map(|index| -at(&mean, index) * at(&scale, index)).collect();
+    Ok(Rescaling { scale, offset }.into())
 }
 
 #[cfg(test)]

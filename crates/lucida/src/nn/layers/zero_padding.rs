@@ -3,9 +3,14 @@
 use lucida_kernels::Cpu;
 use lucida_kernels::ops::{Columns, transfer_columns};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::Layer;
+use super::built_in::BuiltInLayer;
 use super::spec::{Extent, LayerSpec, one_image};
 use crate::nn::Shape;
+use crate::nn::keras_config::{KerasConfig, short, sizes};
+use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
 /// Adds rows and columns of zeros.
@@ -101,6 +106,40 @@ impl Op for ZeroBorder {
             let to = (&mut grad_input[self.image(image)], Columns { start: 0, stride: self.row });
             transfer_columns(self.cpu, (self.height, self.row), from, to, accumulate);
         }
+    }
+}
+
+impl BuiltInLayer for ZeroPadding2D {
+    const KERAS_CLASSES: &'static [&'static str] = &["ZeroPadding2D"];
+
+    fn from_keras(_class: &str, config: &mut KerasConfig) -> Result<Layer, String> {
+        config.channels_last()?;
+        let value = config.required("padding")?;
+        let padding = border(value)
+            .ok_or_else(|| format!("padding is {}, expected [[top, bottom], [left, right]]", short(value)))?;
+        Ok(Self { padding }.into())
+    }
+
+    fn to_keras(&self) -> Result<Value, String> {
+        Ok(json!({ "padding": self.padding, "data_format": "channels_last" }))
+    }
+
+    fn to_onnx(&self, layer: &mut OnnxLayer) {
+        let [[top, bottom], [left, right]] = self.padding;
+        let pads = [0, 0, top, left, 0, 0, bottom, right].map(|size| size as i64);
+        let pads = layer.constant("pads", &[8], OnnxValues::Ints(pads.to_vec()));
+        layer.result("Pad", vec![layer.input(), pads], vec![("mode", OnnxAttribute::Text("constant"))]);
+    }
+}
+
+/// Keras's `n`, `[rows, columns]` or `[[top, bottom], [left, right]]`.
+fn border(value: &Value) -> Option<[[usize; 2]; 2]> {
+    if let Some([rows, columns]) = sizes::<2>(value) {
+        return Some([[rows; 2], [columns; 2]]);
+    }
+    match value.as_array()?.as_slice() {
+        [rows, columns] => Some([sizes(rows)?, sizes(columns)?]),
+        _ => None,
     }
 }
 

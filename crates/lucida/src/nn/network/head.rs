@@ -5,7 +5,7 @@
 //! rest can be [taken out](Network::tail) and trained on their remembered outputs.
 
 use super::{Layer, Network};
-use crate::nn::layers::{Activation, ActivationKind, Conv2D, Dense, Flatten, Input, Rescaling};
+use crate::nn::layers::{Activation, ActivationKind, Flatten, Input, Rescaling};
 use crate::{Error, Result};
 
 /// How far from 0 and 1 limits may be that keep probabilities: they are there against logarithms of zero.
@@ -45,16 +45,12 @@ impl Network {
             self.nodes[end].activation(),
             ActivationKind::Linear | ActivationKind::Softmax | ActivationKind::LogSoftmax | ActivationKind::Sigmoid
         );
-        if of_logits && !shared {
-            match &mut self.nodes[end].layer {
-                Layer::Dense(Dense { activation: own, .. })
-                | Layer::Conv2D(Conv2D { activation: own, .. })
-                | Layer::Activation(Activation { activation: own }) => {
-                    *own = activation;
-                    return Ok(self);
-                }
-                _ => {}
-            }
+        if of_logits
+            && !shared
+            && let Some(own) = self.nodes[end].layer.activation_mut()
+        {
+            *own = activation;
+            return Ok(self);
         }
         Ok(self.with_head([Activation::new(activation).into()])?.0)
     }
@@ -68,11 +64,9 @@ impl Network {
         let end = self.find(self.output()?.name())?;
         let Some((found, passed)) = self.activation_behind(end) else { return Ok(self) };
         let kind = self.nodes[found].activation();
-        match &mut self.nodes[found].layer {
-            Layer::Dense(Dense { activation, .. })
-            | Layer::Conv2D(Conv2D { activation, .. })
-            | Layer::Activation(Activation { activation }) => *activation = ActivationKind::Linear,
-            _ => return Ok(self),
+        match self.nodes[found].layer.activation_mut() {
+            Some(activation) => *activation = ActivationKind::Linear,
+            None => return Ok(self),
         }
         for node in passed {
             // Of logits, these would change the values.

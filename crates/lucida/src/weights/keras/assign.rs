@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::order::keras_order;
-use super::write::rectifier;
-use crate::nn::{Layer, Network, Node, counted};
+use crate::nn::{Network, counted};
 use crate::weights::TensorInfo;
 
 /// The tensors that a file holds for one layer, in Keras's order.
@@ -81,16 +80,7 @@ pub(in crate::weights) fn assign_by_path(
 pub(in crate::weights) fn flat_paths(network: &Network) -> Vec<(usize, String)> {
     let mut counts = Counts::default();
     let order = keras_order(network).into_iter();
-    order.map(|node| (node, counts.path("layers", keras_class(&network.nodes()[node])))).collect()
-}
-
-/// The name of a layer's class in Keras.
-pub(in crate::weights) fn keras_class(node: &Node) -> &'static str {
-    match (node.layer(), node.layer().class_name()) {
-        (Layer::Activation(layer), name) => rectifier(layer.activation).map_or(name, |(class, _)| class),
-        (_, "Input") => "InputLayer",
-        (_, name) => name,
-    }
+    order.map(|node| (node, counts.path("layers", network.nodes()[node].layer().keras_class()))).collect()
 }
 
 /// Counts layers of a class, as `conv2d`, `conv2d_1`.

@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::assign::Counts;
-use super::layers::{SUPPORTED, augments, layer, short};
-use crate::nn::layers::{Input, Rescaling};
+use super::layers::{layer, supported};
+use crate::nn::keras_config::short;
+use crate::nn::layers::{Input, Rescaling, augments};
 use crate::nn::{Network, NetworkBuilder, Shape};
 use crate::weights::topology::topological_order;
 use crate::{Error, Result};
@@ -326,7 +327,7 @@ impl<'a> Item<'a> {
         let name = config["name"].as_str().or_else(|| whole["name"].as_str()).unwrap_or_default();
         let class = whole["class_name"].as_str();
         let class =
-            class.ok_or_else(|| Error::layer(name, format!("has no class_name, expected one of {SUPPORTED}")))?;
+            class.ok_or_else(|| Error::layer(name, format!("has no class_name, expected one of {}", supported())))?;
         if name.is_empty() {
             return Err(Error::argument(format!("a layer of class {class:?} has no name")));
         }

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::nn::layers::{ActivationKind, Padding, ZeroPadding2D};
-use crate::nn::{Layer, Network, Node};
+use crate::nn::layers::{ActivationKind, BorderValue, ExplicitBorder, ZeroPadding2D};
+use crate::nn::{Network, Node};
 use crate::{Error, Result};
 
 /// The network that Keras computes the same with. Names that Keras does not allow are changed: a `/` becomes a `_`.
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Unsupported`] names the layer that Keras has no counterpart for.
 pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> Result<Cow<'a, Network>> {
-    let fits = |node: &Node| border(node.layer()).is_none() && !node.name().contains('/');
+    let fits = |node: &Node| node.layer().explicit_border().is_none() && !node.name().contains('/');
     if network.nodes().iter().all(fits) {
         return Ok(Cow::Borrowed(network));
     }
@@ -39,15 +39,15 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
             if node.name().contains('/') { free_name(node.name().replace('/', "_")) } else { node.name().into() };
         let mut inputs: Vec<usize> = node.inputs().iter().map(|&input| places[input]).collect();
         let mut layer = node.layer().clone();
-        if let Some(padding) = border(&layer) {
+        if let Some(border) = layer.explicit_border() {
             let below_zero = node.inputs().iter().find(|&&input| !not_below_zero[input]);
             let below_zero = below_zero.map(|&input| network.nodes()[input].name());
-            check_border(&layer, padding, below_zero).map_err(|problem| {
+            check_border(&border, below_zero).map_err(|problem| {
                 Error::Unsupported(format!("{}: layer {}: {problem}", path.display(), node.name()))
             })?;
             let name = free_name(format!("{name}_pad"));
-            inputs = vec![builder.add_named(name, ZeroPadding2D { padding }, &inputs)?];
-            without_border(&mut layer);
+            inputs = vec![builder.add_named(name, ZeroPadding2D { padding: border.padding }, &inputs)?];
+            layer = border.without;
         }
         places.push(builder.add_named(name, layer, &inputs)?);
     }
@@ -61,42 +61,20 @@ pub(in crate::weights) fn expressible<'a>(network: &'a Network, path: &Path) -> 
     Ok(Cow::Owned(expressed))
 }
 
-/// The border of a layer that is neither `valid` nor `same`: `[[top, bottom], [left, right]]` pixels.
-fn border(layer: &Layer) -> Option<[[usize; 2]; 2]> {
-    let padding = match layer {
-        Layer::Conv2D(conv) => conv.padding,
-        Layer::MaxPooling2D(pool) => pool.padding,
-        Layer::AveragePooling2D(pool) => pool.padding,
-        _ => Padding::Valid,
-    };
-    match padding {
-        Padding::Explicit(border) => Some(border),
-        Padding::Valid | Padding::Same => None,
-    }
-}
-
-fn without_border(layer: &mut Layer) {
-    match layer {
-        Layer::Conv2D(conv) => conv.padding = Padding::Valid,
-        Layer::MaxPooling2D(pool) => pool.padding = Padding::Valid,
-        Layer::AveragePooling2D(pool) => pool.padding = Padding::Valid,
-        _ => {}
-    }
-}
-
 /// Whether zeros around the input are the same as the layer's own border. `below_zero` is the layer before it, if its
 /// values may be less than zero.
-fn check_border(layer: &Layer, border: [[usize; 2]; 2], below_zero: Option<&str>) -> Result<(), String> {
-    match (layer, below_zero) {
-        (Layer::AveragePooling2D(_), _) => Err(format!(
-            "averages without its border of {border:?} pixels; Keras can do so for the border `same` alone, and zeros \
+fn check_border(border: &ExplicitBorder, below_zero: Option<&str>) -> Result<(), String> {
+    let padding = border.padding;
+    match (border.value, below_zero) {
+        (BorderValue::LeftOut, _) => Err(format!(
+            "averages without its border of {padding:?} pixels; Keras can do so for the border `same` alone, and zeros \
              before the layer would count"
         )),
-        (Layer::MaxPooling2D(_), Some(before)) => Err(format!(
-            "takes the maximum with a border of {border:?} pixels; Keras can put only zeros there, which are the same \
+        (BorderValue::NegativeInfinity, Some(before)) => Err(format!(
+            "takes the maximum with a border of {padding:?} pixels; Keras can put only zeros there, which are the same \
              only after a ReLU or another layer without values below zero, and layer {before} may have some"
         )),
-        _ => Ok(()),
+        (BorderValue::Zero, _) | (BorderValue::NegativeInfinity, None) => Ok(()),
     }
 }
 
@@ -119,8 +97,8 @@ fn not_below_zero(network: &Network) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Plan;
-    use crate::nn::layers::{Activation, AveragePooling2D, Conv2D, MaxPooling2D};
+    use crate::nn::layers::{Activation, AveragePooling2D, Conv2D, MaxPooling2D, Padding};
+    use crate::nn::{Layer, Plan};
 
     const BORDER: Padding = Padding::Explicit([[1, 0], [1, 1]]);
 
@@ -153,7 +131,7 @@ mod tests {
         let expressed = expressible(&network, path).unwrap();
         let names: Vec<&str> = expressed.nodes().iter().map(Node::name).collect();
         assert_eq!(names, ["input_layer", "a_b_1_pad", "a_b_1", "a_b", "pool_pad", "pool"]);
-        assert!(expressed.nodes().iter().all(|node| border(node.layer()).is_none()));
+        assert!(expressed.nodes().iter().all(|node| node.layer().explicit_border().is_none()));
         assert_eq!(output(&expressed), output(&network));
         // What Keras has already stays as it is.
         assert!(matches!(expressible(&expressed, path).unwrap(), Cow::Borrowed(_)));

@@ -1,7 +1,8 @@
 //! The tensors of PyTorch's modules that the weights of a network are.
 
 use super::layout::Layout;
-use crate::nn::{Layer, Network};
+use crate::nn::layers::Extent;
+use crate::nn::{Layer, Network, Shape};
 
 /// A tensor, and the weight that it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,27 +95,20 @@ enum Order {
 fn orders(network: &Network) -> Vec<Order> {
     let mut orders: Vec<Order> = Vec::with_capacity(network.nodes().len());
     for (index, node) in network.nodes().iter().enumerate() {
-        let first = node.inputs().first().map(|&input| &network.nodes()[input]);
+        let inputs: Vec<Shape> = node.inputs().iter().map(|&input| network.nodes()[input].shape().clone()).collect();
         let before = node.inputs().first().map_or(Order::Plain, |&input| orders[input]);
         let same = node.inputs().iter().all(|&input| orders[input] == before);
-        let order = match node.layer() {
-            Layer::Flatten(_) => match first.and_then(|first| first.shape().as_image()) {
-                Some([height, width, _]) if height * width > 1 => Order::Flattened([height, width]),
-                Some(_) => Order::Plain,
-                None => before,
-            },
+        let spec = node.layer().spec();
+        let order = match (spec.extent(&inputs), inputs.first().and_then(Shape::as_image)) {
             _ if node.shape().as_flat().is_none() => Order::Plain,
-            Layer::Activation(_)
-            | Layer::Dropout(_)
-            | Layer::BatchNormalization(_)
-            | Layer::Rescaling(_)
-            | Layer::Add(_)
-                if same =>
-            {
-                before
-            }
-            Layer::Concatenate(_) if same && before == Order::Plain => Order::Plain,
-            Layer::Add(_) | Layer::Concatenate(_) => Order::Joined(index),
+            // Flattened, unless each channel has one value.
+            (Extent::Same, Some([height, width, _])) if height * width > 1 => Order::Flattened([height, width]),
+            (Extent::Same, Some(_)) => Order::Plain,
+            (Extent::Same, None) => before,
+            // A softmax takes in all values, and leaves each in its place.
+            _ if spec.is_view(false) => before,
+            (Extent::Joined { elementwise }, _) if same && (elementwise || before == Order::Plain) => before,
+            (Extent::Joined { .. }, _) => Order::Joined(index),
             _ => Order::Plain,
         };
         orders.push(order);

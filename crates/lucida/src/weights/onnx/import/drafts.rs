@@ -117,14 +117,15 @@ fn absorb(layer: &mut Draft, next: &Draft) -> bool {
             *bias = Some(offset.clone());
             true
         }
-        (Layer::Conv2D(conv), _, Layer::Activation(next), _) if linear => {
-            conv.activation = next.activation;
-            true
-        }
-        (Layer::Dense(dense), _, Layer::Activation(next), _) if linear => {
-            dense.activation = next.activation;
-            true
-        }
+        // Two activations stay two layers.
+        (Layer::Activation(_), ..) => false,
+        (layer, _, Layer::Activation(next), _) if linear => match layer.activation_mut() {
+            Some(activation) => {
+                *activation = next.activation;
+                true
+            }
+            None => false,
+        },
         _ => false,
     }
 }

@@ -1,0 +1,183 @@
+//! The configuration of a layer as Keras stores it, to be read option by option.
+//!
+//! Every option is looked at. One that changes what the layer computes and that Lucida has no counterpart for is refused
+//! by name; one that matters to training alone (a regularizer, a constraint) is noted, so that nobody mistakes a model that
+//! was trained with it for one that will be trained on with it.
+
+use serde_json::{Map, Value};
+
+use super::shape::Shape;
+
+/// The options of a layer, and which of them have been looked at.
+pub(crate) struct KerasConfig<'a> {
+    options: &'a Map<String, Value>,
+    input: &'a Shape,
+    seen: Vec<&'a str>,
+    notes: &'a mut Vec<String>,
+}
+
+impl<'a> KerasConfig<'a> {
+    /// The options of a layer whose first input has this shape, without the batch. What matters to training alone is added
+    /// to the notes.
+    pub(crate) fn new(options: &'a Map<String, Value>, input: &'a Shape, notes: &'a mut Vec<String>) -> Self {
+        Self { options, input, seen: vec!["name", "trainable", "batch_input_shape", "batch_shape"], notes }
+    }
+
+    /// All options, none of which counts as looked at.
+    pub(crate) fn options(&self) -> &'a Map<String, Value> {
+        self.options
+    }
+
+    /// An option; `None` when it is absent or null.
+    pub(crate) fn get(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.seen.push(name);
+        self.options.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Options that change nothing that is computed.
+    pub(crate) fn ignore(&mut self, names: &[&'static str]) {
+        self.seen.extend(names);
+    }
+
+    /// As [`ignore`](Self::ignore), for whatever options there are.
+    pub(crate) fn ignore_all(&mut self) {
+        self.seen.extend(self.options.keys().map(String::as_str));
+    }
+
+    /// Adds a note on the layer.
+    pub(crate) fn add_note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Notes options that matter to training alone.
+    pub(crate) fn note(&mut self, names: &[&'static str]) {
+        for &name in names {
+            if let Some(value) = self.get(name) {
+                let initial = value["class_name"] == "Zeros" || *value == "zeros";
+                if !initial {
+                    self.notes.push(format!("{name} {}", short(value)));
+                }
+            }
+        }
+    }
+
+    /// Refuses an option unless it is absent, null, or one of these values.
+    pub(crate) fn must_be(&mut self, name: &'static str, allowed: &[Value]) -> Result<(), String> {
+        match self.get(name) {
+            Some(value) if !allowed.contains(value) => Err(format!("{name} {} is not supported", short(value))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses images whose channels come first.
+    pub(crate) fn channels_last(&mut self) -> Result<(), String> {
+        self.must_be("data_format", &[Value::from("channels_last")])
+    }
+
+    /// Refuses an axis that is not the last one, counted with the batch.
+    pub(crate) fn last_axis(&mut self, name: &'static str) -> Result<(), String> {
+        let last = self.input.sizes().len();
+        self.must_be(name, &[Value::from(-1), Value::from(last), Value::from(vec![-1]), Value::from(vec![last])])
+            .map_err(|problem| format!("{problem}, only the last axis is"))
+    }
+
+    /// Keras's policies of precision. Weights of 16 and 64 bits are read as 32-bit floats.
+    pub(crate) fn dtype(&mut self) -> Result<(), String> {
+        let Some(value) = self.get("dtype") else { return Ok(()) };
+        let name = value["config"]["name"].as_str().or_else(|| value.as_str());
+        match name {
+            Some("float32") => Ok(()),
+            Some(name @ ("mixed_float16" | "mixed_bfloat16" | "float16" | "float64")) => {
+                self.notes.push(format!("dtype {name}: computed in float32"));
+                Ok(())
+            }
+            _ => Err(format!("dtype {} is not supported, only float16, float32 and float64", short(value))),
+        }
+    }
+
+    /// Refuses an option that nothing has looked at, unless it is null or false.
+    pub(crate) fn nothing_left(&self) -> Result<(), String> {
+        let neutral = |value: &Value| value.is_null() || *value == false;
+        match self.options.iter().find(|(name, value)| !self.seen.contains(&name.as_str()) && !neutral(value)) {
+            Some((name, value)) => Err(format!("option {name} ({}) is not supported", short(value))),
+            None => Ok(()),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, name: &'static str, default: bool) -> Result<bool, String> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => value.as_bool().ok_or_else(|| format!("{name} is {}, not true or false", short(value))),
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, name: &'static str, default: f32) -> Result<f32, String> {
+        match self.get(name) {
+            None => Ok(default),
+            Some(value) => {
+                value.as_f64().map(|n| n as f32).ok_or_else(|| format!("{name} is {}, not a number", short(value)))
+            }
+        }
+    }
+
+    /// A number, or a list of them, however deep: `[[[1.0, 2.0, 3.0]]]` is what a mean per channel is stored as.
+    pub(crate) fn values(&mut self, name: &'static str, default: f32) -> Result<Vec<f32>, String> {
+        fn collect(value: &Value, values: &mut Vec<f32>) -> bool {
+            match value {
+                Value::Array(list) => list.iter().all(|value| collect(value, values)),
+                value => value.as_f64().inspect(|&number| values.push(number as f32)).is_some(),
+            }
+        }
+        let Some(value) = self.get(name) else { return Ok(vec![default]) };
+        let mut values = Vec::new();
+        match collect(value, &mut values) && !values.is_empty() {
+            true => Ok(values),
+            false => Err(format!("{name} is {}, not a number or a list of numbers", short(value))),
+        }
+    }
+
+    /// One or several sizes; a single number stands for all.
+    pub(crate) fn sizes<const N: usize>(&mut self, name: &'static str) -> Result<[usize; N], String> {
+        let value = self.required(name)?;
+        sizes(value).ok_or_else(|| format!("{name} is {}, expected {N} whole numbers", short(value)))
+    }
+
+    /// As [`sizes`](Self::sizes), with a default.
+    pub(crate) fn sizes_or<const N: usize>(
+        &mut self,
+        name: &'static str,
+        default: [usize; N],
+    ) -> Result<[usize; N], String> {
+        if self.get(name).is_none() { Ok(default) } else { self.sizes(name) }
+    }
+
+    /// An option that the layer cannot be without.
+    pub(crate) fn required(&mut self, name: &'static str) -> Result<&'a Value, String> {
+        self.get(name).ok_or_else(|| format!("has no {name}"))
+    }
+}
+
+/// `N` whole numbers; a single one stands for all.
+pub(crate) fn sizes<const N: usize>(value: &Value) -> Option<[usize; N]> {
+    let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
+    match value.as_array() {
+        Some(values) => values.iter().map(number).collect::<Option<Vec<_>>>()?.try_into().ok(),
+        None => number(value).map(|size| [size; N]),
+    }
+}
+
+/// A shape as Keras stores it: with the batch, which is open.
+pub(crate) fn with_batch(shape: &Shape) -> Value {
+    std::iter::once(Value::Null).chain(shape.sizes().iter().map(|&size| size.into())).collect()
+}
+
+/// A value for a message: its class, or itself if it is short.
+pub(crate) fn short(value: &Value) -> String {
+    if let Some(class) = value["class_name"].as_str() {
+        return class.chars().take(60).collect();
+    }
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
+    if text.chars().count() <= 60 { text } else { format!("{}...", text.chars().take(57).collect::<String>()) }
+}
