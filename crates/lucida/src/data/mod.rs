@@ -18,6 +18,7 @@ mod preprocess;
 pub(crate) mod random;
 mod resize;
 mod split;
+mod targets;
 
 pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
@@ -35,3 +36,4 @@ pub use preprocess::{ColorMode, Preprocessing, PreprocessingChoice};
 pub use random::choose;
 pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};
+pub use targets::Targets;
