@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use lucida::Cpu;
+use lucida::nn::losses::{CategoricalCrossentropy, Loss};
 use lucida::nn::{Optimizer, OptimizerState, Plan, StepSeed, applications};
 use lucida::train::Classifier;
 
@@ -18,7 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         cpu = cpu.with_threads(threads.parse()?);
     }
     let mut network = applications::mnist_cnn(42)?;
-    let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
+    let Classifier { logits, units, .. } = Classifier::of(&network)?;
+    let loss = CategoricalCrossentropy::default();
     let mut plan = Plan::builder(&network)
         .cpu(cpu)
         .batch_size(batch)

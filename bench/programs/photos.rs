@@ -12,6 +12,7 @@ use std::time::Instant;
 use lucida::Cpu;
 use lucida::data::{Augmented, ColorMode, Dataset, Folder, Loader, Preprocessing};
 use lucida::nn::applications::{self, Options};
+use lucida::nn::losses::{BinaryCrossentropy, Loss};
 use lucida::nn::{Network, Optimizer, OptimizerState, Plan, StepSeed};
 use lucida::train::{Classifier, TrainConfig, Trainer};
 use lucida::weights::{IncludeTop, Model, ModelSpec, open};
@@ -66,7 +67,8 @@ fn basic_cnn() -> lucida::Result<Network> {
 
 fn steps(cpu: Cpu) -> Times {
     let mut network = basic_cnn()?;
-    let Classifier { logits, loss, units, .. } = Classifier::of(&network)?;
+    let Classifier { logits, units, .. } = Classifier::of(&network)?;
+    let loss = BinaryCrossentropy::default();
     let builder = Plan::builder(&network).cpu(cpu).batch_size(BATCH).training();
     let mut plan = builder.output(logits.clone()).grad_output_at(logits).weight_gradients().build()?;
     let mut optimizer = OptimizerState::new(Optimizer::adam(), &network);

@@ -56,8 +56,9 @@ impl TrainingBar {
                 bar.set_prefix(format!("Epoch {}/{}", report.epoch, self.epochs));
             }
             bar.set_position(report.step as u64);
-            let (left, loss, accuracy) = (clock(self.time_left(report)), report.loss, report.accuracy);
-            bar.set_message(format!("{left} left - loss: {loss:.4} - accuracy: {accuracy:.4}"));
+            let (left, loss) = (clock(self.time_left(report)), report.loss);
+            let accuracy = report.accuracy.map(|accuracy| format!(" - accuracy: {accuracy:.4}")).unwrap_or_default();
+            bar.set_message(format!("{left} left - loss: {loss:.4}{accuracy}"));
         } else {
             let [done, all] = self.steps_done(report);
             self.estimate.at(done as f64 / all.max(1) as f64);
@@ -112,15 +113,21 @@ fn style() -> ProgressStyle {
 fn epoch_line(record: &EpochRecord, epochs: usize, steps: usize) -> String {
     let per_step = 1000.0 * record.seconds / steps.max(1) as f64;
     let mut line = format!(
-        "Epoch {}/{epochs} - {:.0}s - {per_step:.0}ms/step - loss: {:.4} - accuracy: {:.4}",
-        record.epoch, record.seconds, record.loss, record.accuracy
+        "Epoch {}/{epochs} - {:.0}s - {per_step:.0}ms/step - loss: {:.4}",
+        record.epoch, record.seconds, record.loss
     );
-    if let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) {
-        line += &format!(" - val_loss: {loss:.4} - val_accuracy: {accuracy:.4}");
-    }
-    let more =
-        [("val_weighted_loss", record.val_weighted_loss), ("val_f1", record.val_f1), ("val_auc", record.val_auc)];
-    for (name, value) in more.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+    let values = [
+        ("accuracy", record.accuracy),
+        ("val_loss", record.val_loss),
+        ("val_accuracy", record.val_accuracy),
+        ("val_weighted_loss", record.val_weighted_loss),
+        ("val_f1", record.val_f1),
+        ("val_auc", record.val_auc),
+    ];
+    let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let metrics = record.metrics.iter().map(|(name, &value)| (name.clone(), value));
+    let val_metrics = record.val_metrics.iter().map(|(name, &value)| (format!("val_{name}"), value));
+    for (name, value) in values.chain(metrics).chain(val_metrics) {
         line += &format!(" - {name}: {value:.4}");
     }
     line
@@ -142,7 +149,7 @@ mod tests {
         let record = EpochRecord {
             epoch: 1,
             loss: 0.35214,
-            accuracy: 0.89118,
+            accuracy: Some(0.89118),
             val_loss: Some(0.10111),
             val_accuracy: Some(0.97034),
             learning_rate: 1e-3,
@@ -153,10 +160,16 @@ mod tests {
             epoch_line(&record, 20, 188),
             "Epoch 1/20 - 3s - 14ms/step - loss: 0.3521 - accuracy: 0.8912 - val_loss: 0.1011 - val_accuracy: 0.9703"
         );
-        let alone = EpochRecord { val_loss: None, val_accuracy: None, ..record };
+        let alone = EpochRecord { val_loss: None, val_accuracy: None, ..record.clone() };
         assert!(epoch_line(&alone, 20, 188).ends_with("accuracy: 0.8912"));
-        let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record };
+        let weighted = EpochRecord { val_weighted_loss: Some(0.25), val_f1: Some(0.5), ..record.clone() };
         assert!(epoch_line(&weighted, 20, 188).ends_with("val_weighted_loss: 0.2500 - val_f1: 0.5000"));
+        let error = |value| [("mean_absolute_error".to_owned(), value)].into();
+        let values =
+            EpochRecord { accuracy: None, val_accuracy: None, metrics: error(0.5), val_metrics: error(0.25), ..record };
+        assert!(epoch_line(&values, 20, 188).ends_with(
+            "loss: 0.3521 - val_loss: 0.1011 - mean_absolute_error: 0.5000 - val_mean_absolute_error: 0.2500"
+        ));
     }
 
     #[test]

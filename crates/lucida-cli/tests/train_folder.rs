@@ -149,6 +149,31 @@ fn more_classes_have_a_softmax_and_conveniences_work_together() {
 }
 
 #[test]
+fn the_loss_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));
+    write_images(&photos, &["a", "b"], 10);
+    let (data, out) = (text(&photos), text(&out));
+    let printed = run(train(data, out, &["--epochs", "1", "--loss", "huber:0.5"]));
+    assert!(printed.contains("Loss huber:0.5\n"), "{printed}");
+    let report = format!("{out}/report.html");
+    run(["report", out, "--quiet"]);
+    assert!(fs::read_to_string(report).unwrap().contains("<dt>Loss</dt><dd>huber:0.5</dd>"));
+    // What was trained with is what is evaluated: the squared errors of one sigmoid are below a half.
+    let found: serde_json::Value = serde_json::from_str(&run(["evaluate", out, "--data", data, "--json"])).unwrap();
+    assert!(found["loss"].as_f64().unwrap() <= 0.5, "{found}");
+    let message = fail(1, train(data, out, &["--force", "--quiet", "--loss", "categorical_crossentropy"]));
+    assert!(message.contains("use binary_crossentropy, mean_squared_error"), "{message}");
+    // What the command line alone says is checked before anything is read.
+    let output = lucida(["train", data, "--loss", "crossentropy"]).output().unwrap();
+    let message = stderr(&output);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{message}");
+    assert!(message.contains("expected categorical_crossentropy, sparse_categorical_crossentropy"), "{message}");
+    let message = fail(2, ["train", "no such folder", "--loss", "mse", "--label-smoothing", "0.1"]);
+    assert!(message.contains("not for --loss mean_squared_error"), "{message}");
+}
+
+#[test]
 fn a_learning_rate_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, out) = (folder.path().join("photos"), folder.path().join("run"));

@@ -28,7 +28,7 @@ fn main() -> lucida::Result<()> {
     let config = TrainConfig { epochs: 5, batch_size: 256, seed, ..TrainConfig::default() };
     let result = Trainer::new(config).fit(&mut model, &train, Some(&validation))?;
     for epoch in &result.history.epochs {
-        println!("epoch {}: accuracy {:.4}, {:.1} s", epoch.epoch, epoch.accuracy, epoch.seconds);
+        println!("epoch {}: accuracy {:.4}, {:.1} s", epoch.epoch, epoch.accuracy.unwrap_or(0.0), epoch.seconds);
     }
     let tested: &dyn Dataset = match &mnist.test {
         Some(test) => test,

@@ -4,7 +4,8 @@ mod common;
 
 use common::{Expected, agree, shared};
 use lucida::data::{Limits, idx};
-use lucida::nn::{Loss, Network, Plan, TensorRef, applications};
+use lucida::nn::losses::{CategoricalCrossentropy, Loss};
+use lucida::nn::{Network, Plan, TensorRef, applications};
 use lucida::weights;
 
 const FILES: [&str; 3] = ["golden/mnist_cnn.keras", "golden/mnist_cnn.h5", "golden/mnist_cnn.weights.h5"];
@@ -110,7 +111,7 @@ fn the_loss_and_the_gradients_of_all_weights() {
     let mut targets = vec![0.0; 80];
     labels.iter().enumerate().for_each(|(row, &label)| targets[10 * row + usize::from(label)] = 1.0);
     let (values, seed) = plan.output_and_grad_mut(0, 0);
-    let loss = Loss::categorical_crossentropy().evaluate(10, values, &targets, Some(seed));
+    let loss = CategoricalCrossentropy::default().evaluate(10, values, &targets, Some(seed));
     agree("loss_train8", &[loss as f32], &expected.values("loss_train8"));
     plan.backward(network);
     let recorded = expected.names().iter().filter(|name| name.starts_with("dloss.")).count();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit, PreprocessingChoice};
+use lucida::nn::LossKind;
 use lucida::train::Head;
 
 use super::distributed::DistributedArgs;
@@ -273,6 +274,11 @@ pub(crate) struct TrainingArguments {
     /// Linear warm-up steps of the learning rate
     #[arg(long, visible_alias = "warmup", value_parser = whole::<u32>(..), value_name = "STEPS", default_value_t = 0, help_heading = "Training")]
     pub(crate) warm_up: u32,
+
+    /// Loss: categorical_crossentropy, sparse_categorical_crossentropy, binary_crossentropy, mean_squared_error (mse),
+    /// mean_absolute_error (mae), huber or huber:DELTA [default: the cross-entropy of the last activation]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    pub(crate) loss: Option<LossKind>,
 
     /// Metric that selects the best epoch; the loss is class-weighted with --class-weights
     #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]

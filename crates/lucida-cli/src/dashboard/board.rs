@@ -76,7 +76,7 @@ impl Board {
     /// What was done before this process began.
     pub(super) fn resume(&mut self, history: &History) {
         self.history = history.clone();
-        self.best = history.best().copied();
+        self.best = history.best().cloned();
     }
 
     /// A step is done.
@@ -97,9 +97,9 @@ impl Board {
     }
 
     pub(super) fn end_epoch(&mut self, record: &EpochRecord, best: bool) {
-        self.history.epochs.push(*record);
+        self.history.epochs.push(record.clone());
         if best {
-            self.best = Some(*record);
+            self.best = Some(record.clone());
         }
     }
 

@@ -44,11 +44,11 @@ pub(super) fn draw(frame: &mut Frame, board: &Board) {
         [points(train), points(validation)]
     };
     let mut losses = lines(|record| Some(record.loss), |record| record.val_loss);
-    let mut accuracies = lines(|record| Some(record.accuracy), |record| record.val_accuracy);
+    let mut accuracies = lines(|record| record.accuracy, |record| record.val_accuracy);
     if let Some(report) = board.report.filter(|report| report.epoch > epochs.len()) {
         let at = report.epoch as f64 - 1.0 + report.step as f64 / report.steps.max(1) as f64;
         losses[0].push((at, report.loss));
-        accuracies[0].push((at, report.accuracy));
+        accuracies[0].extend(report.accuracy.map(|accuracy| (at, accuracy)));
     }
     draw_curves(frame, loss, "loss", &losses, board.epochs, false);
     draw_curves(frame, accuracy, "accuracy", &accuracies, board.epochs, true);
@@ -145,7 +145,7 @@ fn draw_progress(frame: &mut Frame, area: Rect, board: &Board) {
         all,
     );
     let left = board.seconds_left().map_or_else(|| "–".to_owned(), clock);
-    let best = board.best.map_or_else(
+    let best = board.best.as_ref().map_or_else(
         || "no epoch yet".to_owned(),
         |best| match (best.val_loss, best.val_accuracy) {
             (Some(loss), Some(accuracy)) => {

@@ -25,7 +25,7 @@ fn board() -> Board {
         step: 30,
         steps: 100,
         loss: 0.25,
-        accuracy: 0.9,
+        accuracy: Some(0.9),
         step_loss: 0.125,
         learning_rate: 1e-3,
         samples: 32,
@@ -37,7 +37,7 @@ fn record(epoch: usize) -> EpochRecord {
     EpochRecord {
         epoch,
         loss: 1.0 / epoch as f64,
-        accuracy: 1.0 - 0.5 / epoch as f64,
+        accuracy: Some(1.0 - 0.5 / epoch as f64),
         val_loss: Some(1.5 / epoch as f64),
         val_accuracy: Some(0.875),
         learning_rate: 1e-3,

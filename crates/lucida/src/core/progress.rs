@@ -89,8 +89,8 @@ pub struct BatchReport {
     pub steps: usize,
     /// Mean loss of this epoch so far.
     pub loss: f64,
-    /// Accuracy of this epoch so far.
-    pub accuracy: f64,
+    /// Accuracy of this epoch so far, of classes.
+    pub accuracy: Option<f64>,
     /// The loss of this step alone.
     pub step_loss: f64,
     /// The learning rate of this step.

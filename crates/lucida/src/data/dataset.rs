@@ -4,7 +4,7 @@
 //! batch that the network reads. A set in memory converts bytes to numbers there and allocates nothing; a folder of
 //! photos decodes and resizes there. The preprocessing belongs to the model, not to the set, and is passed along.
 
-use super::{Image, Mixed, Preprocessing};
+use super::{Image, Mixed, Preprocessing, Targets};
 use crate::nn::counted;
 use crate::{Error, Result};
 
@@ -26,8 +26,19 @@ pub trait Dataset: Sync {
     /// The names of the classes; a label is an index into them.
     fn class_names(&self) -> &[String];
 
-    /// The class of one image, below `class_names().len()`.
+    /// The class of one image, below `class_names().len()`; 0 where [`targets`](Self::targets) are rows.
     fn label(&self, index: usize) -> usize;
+
+    /// The kind of the targets; a class for each image by default. Where they are rows, [`class_names`](Self::class_names)
+    /// are the names of the labels or of the values, if they have any.
+    fn targets(&self) -> Targets {
+        Targets::Classes(self.class_names().len())
+    }
+
+    /// The row of targets of one image: one number for each label or value, none for classes.
+    fn target(&self, _index: usize) -> &[f32] {
+        &[]
+    }
 
     /// The classes of all images, in their order.
     fn labels(&self) -> Vec<usize> {
@@ -123,6 +134,14 @@ impl<D: Dataset + ?Sized> Dataset for &D {
         (**self).label(index)
     }
 
+    fn targets(&self) -> Targets {
+        (**self).targets()
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        (**self).target(index)
+    }
+
     fn image(&self, index: usize) -> Result<Image> {
         (**self).image(index)
     }
@@ -160,13 +179,36 @@ impl<D: Dataset + ?Sized> Dataset for &D {
     }
 }
 
-/// Images of one size in memory, 8 bits a channel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Images of one size in memory, 8 bits a channel, with a class, labels or values each.
+///
+/// ```
+/// use lucida::data::{Dataset, LabelledImages, Targets};
+///
+/// let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+/// // Two gray images of one pixel; how many things are in each.
+/// let counted = LabelledImages::with_values([1, 1, 1], vec![10, 200], vec![0.0, 3.0], names(&["count"]))?;
+/// assert_eq!((counted.targets(), counted.target(1)), (Targets::Values(1), &[3.0][..]));
+/// // Any of two labels for each.
+/// let labels = vec![1.0, 0.0, 1.0, 1.0];
+/// let labelled = LabelledImages::with_labels([1, 1, 1], vec![10, 200], labels, names(&["dark", "gray"]))?;
+/// assert_eq!((labelled.targets(), labelled.target(1)), (Targets::Labels(2), &[1.0, 1.0][..]));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
 pub struct LabelledImages {
     shape: [usize; 3],
     pixels: Vec<u8>,
-    labels: Vec<usize>,
+    truth: Truth,
     class_names: Vec<String>,
+}
+
+/// What is known about each image.
+#[derive(Debug, Clone, PartialEq)]
+enum Truth {
+    /// Its class.
+    Classes(Vec<usize>),
+    /// Its row of targets, one after another.
+    Rows(Targets, Vec<f32>),
 }
 
 impl LabelledImages {
@@ -176,16 +218,7 @@ impl LabelledImages {
     /// [`Error::Argument`] when the counts of images and labels differ, when a label has no class name, or when the
     /// shape is not that of an image.
     pub fn new(shape: [usize; 3], pixels: Vec<u8>, labels: Vec<usize>, class_names: Vec<String>) -> Result<Self> {
-        let [height, width, channels] = shape;
-        let image_len = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
-        let image_len = match image_len {
-            Some(len) if len > 0 && (channels == 1 || channels == 3) => len,
-            _ => {
-                return Err(Error::argument(format!(
-                    "images cannot have the shape {shape:?} (height, width, channels)"
-                )));
-            }
-        };
+        let image_len = image_len(shape)?;
         if labels.len().checked_mul(image_len) != Some(pixels.len()) {
             return Err(Error::argument(format!(
                 "{} bytes are not the {} images of shape {shape:?} that there are labels for",
@@ -200,7 +233,55 @@ impl LabelledImages {
                 counted(class_names.len(), "class")
             )));
         }
-        Ok(Self { shape, pixels, labels, class_names })
+        Ok(Self { shape, pixels, truth: Truth::Classes(labels), class_names })
+    }
+
+    /// A set to train several labels on, of which any number can hold for an image: `rows` is `[images, labels]`, 1 where a
+    /// label of `names` holds and 0 where it does not. `pixels` as for [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is neither 0 nor
+    /// 1, or when the shape is not that of an image.
+    pub fn with_labels(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
+        let wrong = rows.iter().position(|&value| value != 0.0 && value != 1.0);
+        if let Some(at) = wrong.filter(|_| !names.is_empty()) {
+            let (image, name) = (at / names.len(), &names[at % names.len()]);
+            return Err(Error::argument(format!("label {name:?} of image {image} is {}: a label is 0 or 1", rows[at])));
+        }
+        Self::with_rows(shape, pixels, Targets::Labels(names.len()), rows, names)
+    }
+
+    /// A set to train a regression on: `rows` is `[images, values]`, a number for each of `names`. `pixels` as for
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when the counts of images and rows differ, when there are no names, when a number is not finite, or
+    /// when the shape is not that of an image.
+    pub fn with_values(shape: [usize; 3], pixels: Vec<u8>, rows: Vec<f32>, names: Vec<String>) -> Result<Self> {
+        if let Some(at) = rows.iter().position(|value| !value.is_finite()).filter(|_| !names.is_empty()) {
+            let (image, name) = (at / names.len(), &names[at % names.len()]);
+            return Err(Error::argument(format!("value {name:?} of image {image} is not a finite number")));
+        }
+        Self::with_rows(shape, pixels, Targets::Values(names.len()), rows, names)
+    }
+
+    fn with_rows(
+        shape: [usize; 3],
+        pixels: Vec<u8>,
+        targets: Targets,
+        rows: Vec<f32>,
+        class_names: Vec<String>,
+    ) -> Result<Self> {
+        let (image_len, row_len) = (image_len(shape)?, targets.row_len());
+        let images = pixels.len() / image_len;
+        if row_len == 0 || !pixels.len().is_multiple_of(image_len) || images.checked_mul(row_len) != Some(rows.len()) {
+            return Err(Error::argument(format!(
+                "{} targets and {} bytes are not rows of {row_len} and images of shape {shape:?}",
+                rows.len(),
+                pixels.len()
+            )));
+        }
+        Ok(Self { shape, pixels, truth: Truth::Rows(targets, rows), class_names })
     }
 
     /// The bytes of one image, in the shape of [`Dataset::image_shape`].
@@ -213,9 +294,22 @@ impl LabelledImages {
     }
 }
 
+/// The values of an image of this height, width and number of channels.
+fn image_len(shape: [usize; 3]) -> Result<usize> {
+    let [height, width, channels] = shape;
+    let len = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
+    match len {
+        Some(len) if len > 0 && (channels == 1 || channels == 3) => Ok(len),
+        _ => Err(Error::argument(format!("images cannot have the shape {shape:?} (height, width, channels)"))),
+    }
+}
+
 impl Dataset for LabelledImages {
     fn len(&self) -> usize {
-        self.labels.len()
+        match &self.truth {
+            Truth::Classes(labels) => labels.len(),
+            Truth::Rows(targets, rows) => rows.len() / targets.row_len(),
+        }
     }
 
     fn image_shape(&self) -> Option<[usize; 3]> {
@@ -227,7 +321,24 @@ impl Dataset for LabelledImages {
     }
 
     fn label(&self, index: usize) -> usize {
-        self.labels[index]
+        match &self.truth {
+            Truth::Classes(labels) => labels[index],
+            Truth::Rows(..) => 0,
+        }
+    }
+
+    fn targets(&self) -> Targets {
+        match &self.truth {
+            Truth::Classes(_) => Targets::Classes(self.class_names.len()),
+            Truth::Rows(targets, _) => *targets,
+        }
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        match &self.truth {
+            Truth::Classes(_) => &[],
+            Truth::Rows(targets, rows) => &rows[index * targets.row_len()..][..targets.row_len()],
+        }
     }
 
     fn image(&self, index: usize) -> Result<Image> {
@@ -287,6 +398,14 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn label(&self, index: usize) -> usize {
         self.set.label(self.indices[index])
+    }
+
+    fn targets(&self) -> Targets {
+        self.set.targets()
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        self.set.target(self.indices[index])
     }
 
     fn image(&self, index: usize) -> Result<Image> {

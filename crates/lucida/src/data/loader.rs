@@ -36,6 +36,8 @@ pub struct Batch<'a> {
     pub images: &'a [f32],
     /// Their classes.
     pub labels: &'a [usize],
+    /// Their [rows of targets](Dataset::target), one after another; empty for classes.
+    pub targets: &'a [f32],
     /// What was mixed into each of them.
     pub mixed: &'a [Option<Mixed>],
 }
@@ -91,8 +93,8 @@ impl<'a> Loader<'a> {
                 let Some(filled) = shelf.take(number) else {
                     return Err(Error::Bug("a thread that makes batches has died".to_owned()));
                 };
-                let Filled { images, labels, mixed } = filled?;
-                if !each(Batch { indices, images: &images, labels: &labels, mixed: &mixed })? {
+                let Filled { images, labels, targets, mixed } = filled?;
+                if !each(Batch { indices, images: &images, labels: &labels, targets: &targets, mixed: &mixed })? {
                     return Ok(false);
                 }
                 shelf.give_back(images);
@@ -113,6 +115,7 @@ impl<'a> Loader<'a> {
         let image_len: usize = self.preprocessing.output_shape().iter().product();
         images.resize(indices.len() * image_len, 0.0);
         let labels = indices.iter().map(|&index| self.set.label(index)).collect();
+        let targets = indices.iter().flat_map(|&index| self.set.target(index)).copied().collect();
         let mut mixed = Vec::with_capacity(indices.len());
         for (&index, image) in indices.iter().zip(images.chunks_exact_mut(image_len.max(1))) {
             mixed.push(match self.epoch {
@@ -120,13 +123,14 @@ impl<'a> Loader<'a> {
                 None => self.set.fill(index, self.preprocessing, image).map(|()| None)?,
             });
         }
-        Ok(Filled { images, labels, mixed })
+        Ok(Filled { images, labels, targets, mixed })
     }
 }
 
 struct Filled {
     images: Vec<f32>,
     labels: Vec<usize>,
+    targets: Vec<f32>,
     mixed: Vec<Option<Mixed>>,
 }
 

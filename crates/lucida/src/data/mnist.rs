@@ -14,7 +14,7 @@ const BUILTIN_IMAGES: &[u8] = include_bytes!("../../../../assets/mnist-10k-image
 const BUILTIN_LABELS: &[u8] = include_bytes!("../../../../assets/mnist-10k-labels-idx1-ubyte.gz");
 
 /// The digits to train on, and those to test with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mnist {
     /// The training part: 60,000 images in the published set.
     pub train: LabelledImages,

@@ -17,6 +17,7 @@ mod mnist;
 mod preprocess;
 mod resize;
 mod split;
+mod targets;
 
 pub use augment::{Affine, Augment, Augmented, FillMode, Mixed};
 pub use batches::{batches, epoch_order};
@@ -33,3 +34,4 @@ pub use mnist::Mnist;
 pub use preprocess::{ColorMode, Preprocessing, PreprocessingChoice};
 pub use resize::{Filter, Fit, resize_floats};
 pub use split::{Split, stratified_split};
+pub use targets::Targets;

@@ -4,7 +4,7 @@
 //! - [`layers`]: one file for each kind of layer, with its mechanics whole: configuration, shape rule, forward, backward
 //!   to the input, backward to the weights.
 //! - [`Plan`]: a network prepared to run: for one batch size, the outputs and the gradients that are wanted.
-//! - [`Loss`], [`Optimizer`], [`Schedule`], [`Initializer`]: what else training needs.
+//! - [`losses`], [`Optimizer`], [`Schedule`], [`Initializer`]: what else training needs.
 //!
 //! Tensors are plain slices in Keras's layouts: activations (batch, height, width, channel), kernels (row, column,
 //! channel, filter).
@@ -16,7 +16,7 @@ mod inference;
 mod initializer;
 pub(crate) mod keras_config;
 pub mod layers;
-mod loss;
+pub mod losses;
 pub(crate) mod network;
 pub(crate) mod onnx_graph;
 mod op;
@@ -35,7 +35,7 @@ pub use gradient_check::check_gradients;
 pub use inference::Inference;
 pub use initializer::Initializer;
 pub use layers::Layer;
-pub use loss::Loss;
+pub use losses::{Loss, LossKind};
 pub use network::{Network, NetworkBuilder, Node, Sequential};
 pub use op::{
     Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Inputs, LayerSeed, Op, OpConfig, OpStats,

@@ -205,7 +205,8 @@ impl Curves {
     }
 
     /// Accuracy on the left and loss on the right, each for training and validation, with a mark at the epoch of the
-    /// least validation loss, or of the least training loss where there is no validation.
+    /// least validation loss, or of the least training loss where there is no validation. The loss alone where there are losses
+    /// without accuracies.
     pub fn accuracy_and_loss<V: Copy + Into<f64>>(
         accuracy: &[V],
         val_accuracy: &[V],
@@ -218,13 +219,11 @@ impl Curves {
         };
         let judged = if val_loss.is_empty() { loss } else { val_loss };
         let judged: Vec<f64> = judged.iter().map(|&v| v.into()).collect();
-        Self {
-            panels: vec![
-                with(Panel::new("Accuracy", "accuracy").at_most(1.0), accuracy, val_accuracy),
-                with(Panel::new("Loss", "loss").from_zero(), loss, val_loss),
-            ],
-            marked: least(&judged),
+        let mut panels = vec![with(Panel::new("Loss", "loss").from_zero(), loss, val_loss)];
+        if !accuracy.is_empty() || loss.is_empty() {
+            panels.insert(0, with(Panel::new("Accuracy", "accuracy").at_most(1.0), accuracy, val_accuracy));
         }
+        Self { panels, marked: least(&judged) }
     }
 
     /// Adds a chart.

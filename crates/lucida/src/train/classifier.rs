@@ -2,22 +2,20 @@
 
 use crate::data::Mixed;
 use crate::nn::layers::ActivationKind;
-use crate::nn::{Loss, Network, TensorRef};
+use crate::nn::{Network, TensorRef};
 use crate::weights::argmax;
 use crate::{Error, Result};
 
-/// The output of a classifier: where its loss is computed, and how its numbers are read.
+/// The output of a classifier: where its scores are, and how its numbers are read.
 ///
-/// Several classes are classified with a softmax and categorical cross-entropy, two with one sigmoid (the probability of the
-/// second class) and binary cross-entropy; several sigmoids are as many labels, each with a binary cross-entropy of its own.
+/// Several classes are classified with a softmax, two with one sigmoid (the probability of the second class); of several
+/// sigmoids the most probable one is the class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
-    /// The values that the loss takes: before the softmax or sigmoid.
+    /// The scores: before the softmax or sigmoid.
     pub logits: TensorRef,
     /// The probabilities.
     pub probabilities: TensorRef,
-    /// The loss that belongs to the activation.
-    pub loss: Loss,
     /// The number of outputs.
     pub units: usize,
 }
@@ -28,28 +26,28 @@ impl Classifier {
     /// # Errors
     /// [`Error::Unsupported`] when its output is not flat, or ends neither in a softmax nor in sigmoids.
     pub fn of(network: &Network) -> Result<Self> {
-        let output = network.output()?;
-        let no_classifier =
-            |why: String| Error::Unsupported(format!("network {} is not a classifier: {why}", network.name()));
-        let Some(units) = output.shape().as_flat() else {
-            return Err(no_classifier(format!("its output is of shape {}", output.shape())));
-        };
-        let loss = match output.activation() {
-            ActivationKind::Softmax if units > 1 => Loss::categorical_crossentropy(),
-            ActivationKind::Sigmoid => Loss::binary_crossentropy(),
-            other => {
-                return Err(no_classifier(format!(
+        let classifier = Self::of_any_output(network)?;
+        let units = classifier.units;
+        match network.output()?.activation() {
+            ActivationKind::Softmax if units > 1 => Ok(classifier),
+            ActivationKind::Sigmoid => Ok(classifier),
+            other => Err(no_classifier(
+                network,
+                &format!(
                     "its {units} outputs end in {other:?}, not in a softmax or sigmoid: they are features or numbers"
-                )));
-            }
-        };
-        let name = output.name();
-        Ok(Self { logits: TensorRef::before_activation(name), probabilities: TensorRef::output(name), loss, units })
+                ),
+            )),
+        }
     }
 
-    /// Whether the outputs are labels of which any number can hold at once.
-    pub fn is_multilabel(&self) -> bool {
-        self.units > 1 && matches!(self.loss, Loss::BinaryCrossentropy { .. })
+    /// As [`of`](Self::of), whatever the outputs end in: for a loss that takes them as they are.
+    pub(super) fn of_any_output(network: &Network) -> Result<Self> {
+        let output = network.output()?;
+        let Some(units) = output.shape().as_flat() else {
+            return Err(no_classifier(network, &format!("its output is of shape {}", output.shape())));
+        };
+        let name = output.name();
+        Ok(Self { logits: TensorRef::before_activation(name), probabilities: TensorRef::output(name), units })
     }
 
     /// The number of classes.
@@ -72,12 +70,12 @@ impl Classifier {
     /// Gives the classes of the images that were mixed into some samples their share of the targets.
     pub(crate) fn mix_targets(&self, mixed: &[Option<Mixed>], targets: &mut [f32]) {
         for (row, mixed) in targets.chunks_exact_mut(self.units).zip(mixed) {
-            let Some(Mixed { label, share }) = *mixed else { continue };
+            let Some(Mixed { label, share, .. }) = mixed else { continue };
             row.iter_mut().for_each(|target| *target *= 1.0 - share);
             if self.units == 1 {
-                row[0] += share * label as f32;
+                row[0] += share * *label as f32;
             } else {
-                row[label] += share;
+                row[*label] += share;
             }
         }
     }
@@ -104,15 +102,10 @@ impl Classifier {
     pub(crate) fn spread(&self, row: &[f32]) -> Vec<f32> {
         if self.units == 1 { vec![1.0 - row[0], row[0]] } else { row.to_vec() }
     }
+}
 
-    /// # Errors
-    /// [`Error::Argument`] when data of `classes` classes does not fit.
-    pub(crate) fn fits(&self, classes: usize) -> Result<()> {
-        if classes == self.classes() {
-            return Ok(());
-        }
-        Err(Error::argument(format!("the data has {classes} classes, the network has {}", self.classes())))
-    }
+fn no_classifier(network: &Network, why: &str) -> Error {
+    Error::Unsupported(format!("network {} is not a classifier: {why}", network.name()))
 }
 
 #[cfg(test)]
@@ -127,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_mixed_sample_is_a_share_of_each_class() {
-        let mixed = |label, share| Some(Mixed { label, share });
+        let mixed = |label, share| Some(Mixed { label, target: Vec::new(), share });
         let several = classifier(3, ActivationKind::Softmax);
         let mut targets = [9.0; 9];
         several.targets(&[0, 2, 1], &mut targets);

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::nn::{Optimizer, Schedule, counted};
+use crate::data::Targets;
+use crate::nn::{LossKind, Network, Optimizer, Schedule, counted};
 use crate::{Cpu, Error, Result};
+
+use super::metrics::MetricKind;
+use super::training_output::TrainingOutput;
 
 /// The configuration of a training run, with a default for everything.
 ///
@@ -41,6 +45,14 @@ pub struct TrainConfig {
     pub steps_per_epoch: Option<usize>,
     /// Validate on this number of batches, chosen once by the seed; on all data by default.
     pub validation_steps: Option<usize>,
+    /// The loss. By default the cross-entropy of the last softmax or sigmoid for classes and labels, the mean squared error
+    /// for values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossKind>,
+    /// Metrics that are measured in addition to the accuracy of classes; by default
+    /// [those](MetricKind::defaults) of the targets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricKind>,
     /// The quantity that decides which epoch is the best.
     pub monitor: Monitor,
     /// The factor of each class in the loss; empty for 1 everywhere.
@@ -74,6 +86,8 @@ impl Default for TrainConfig {
             cpu: Cpu::detect(),
             steps_per_epoch: None,
             validation_steps: None,
+            loss: None,
+            metrics: Vec::new(),
             monitor: Monitor::default(),
             class_weights: Vec::new(),
             label_smoothing: 0.0,
@@ -106,23 +120,45 @@ pub enum Monitor {
     /// The loss, the less the better; that with the class weights, where there are any.
     #[default]
     Loss,
-    /// The accuracy, the more the better.
+    /// The accuracy, the more the better; of labels the binary accuracy.
     Accuracy,
     /// The macro F1, the more the better: each class counts alike, and one that is never predicted counts as zero.
     F1,
     /// The area under the ROC curve, the more the better; of several classes the mean over them, each against all others.
     Auc,
+    /// A metric, on the validation data if there are any.
+    Metric(MetricKind),
 }
 
 impl Monitor {
     /// What a message calls the best value.
-    pub fn best(self, weighted: bool) -> &'static str {
+    pub fn best(self, weighted: bool) -> String {
         match self {
-            Self::Loss if weighted => "lowest class-weighted loss",
-            Self::Loss => "lowest loss",
-            Self::Accuracy => "highest accuracy",
-            Self::F1 => "highest macro F1",
-            Self::Auc => "highest ROC AUC",
+            Self::Loss if weighted => "lowest class-weighted loss".to_owned(),
+            Self::Loss => "lowest loss".to_owned(),
+            Self::Accuracy => "highest accuracy".to_owned(),
+            Self::F1 => "highest macro F1".to_owned(),
+            Self::Auc => "highest ROC AUC".to_owned(),
+            Self::Metric(kind) if kind.build(1).higher_is_better() => format!("highest {kind}"),
+            Self::Metric(kind) => format!("lowest {kind}"),
+        }
+    }
+
+    /// The same for such targets: of labels, accuracy and F1 are metrics.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it is not defined for them.
+    pub(super) fn of_targets(self, targets: Targets) -> Result<Self> {
+        match (self, targets) {
+            (_, Targets::Classes(_)) | (Self::Loss | Self::Metric(_), _) => Ok(self),
+            (Self::Accuracy, Targets::Labels(_)) => Ok(Self::Metric(MetricKind::BinaryAccuracy)),
+            (Self::F1, Targets::Labels(_)) => Ok(Self::Metric(MetricKind::F1Score)),
+            (_, Targets::Labels(_)) => {
+                Err(Error::argument("ROC AUC as monitor is for classes: labels take mean_average_precision"))
+            }
+            (_, Targets::Values(_)) => {
+                Err(Error::argument(format!("{self:?} as monitor is for classes: values take the loss or a metric")))
+            }
         }
     }
 }
@@ -137,11 +173,34 @@ pub struct ParamGroup {
 }
 
 impl TrainConfig {
-    /// Checks the values for a classifier of this number of classes.
+    /// Checks that a network can be trained on data with these targets: that loss, metrics and monitor fit both, and that the
+    /// values of the configuration are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first one that cannot.
-    pub(super) fn check(&self, classes: usize) -> Result<()> {
+    /// [`Error::Argument`] names the first value that is not, and what fits; [`Error::Unsupported`] when the network is not a
+    /// classifier and no loss was chosen.
+    pub fn check(&self, network: &Network, targets: Targets) -> Result<()> {
+        let output = TrainingOutput::of(network, targets, self.loss, self.label_smoothing)?;
+        self.check_values(targets)?;
+        self.monitor.of_targets(targets)?;
+        self.metrics_of(targets).iter().try_for_each(|kind| kind.check(targets, output.units))
+    }
+
+    /// The metrics that are measured for such targets, that of the monitor among them.
+    pub(super) fn metrics_of(&self, targets: Targets) -> Vec<MetricKind> {
+        let chosen = if self.metrics.is_empty() { MetricKind::defaults(targets) } else { &self.metrics };
+        let mut kinds = chosen.to_vec();
+        if let Ok(Monitor::Metric(kind)) = self.monitor.of_targets(targets)
+            && !kinds.contains(&kind)
+        {
+            kinds.push(kind);
+        }
+        kinds
+    }
+
+    /// # Errors
+    /// [`Error::Argument`] names the first value that cannot be used.
+    fn check_values(&self, targets: Targets) -> Result<()> {
         let refuse = |problem: String| Err(Error::argument(problem));
         self.learning_rate.check()?;
         if self.batch_size == 0 || self.epochs == 0 {
@@ -155,12 +214,14 @@ impl TrainConfig {
                 return refuse(format!("{name}: 0, it must be at least 1"));
             }
         }
-        if !self.class_weights.is_empty() && self.class_weights.len() != classes {
-            return refuse(format!(
-                "{} for {}",
-                counted(self.class_weights.len(), "class weight"),
-                counted(classes, "class")
-            ));
+        match targets {
+            _ if self.class_weights.is_empty() => {}
+            Targets::Classes(classes) if self.class_weights.len() == classes => {}
+            Targets::Classes(classes) => {
+                let (weights, classes) = (counted(self.class_weights.len(), "class weight"), counted(classes, "class"));
+                return refuse(format!("{weights} for {classes}"));
+            }
+            _ => return refuse("class weights are for classes: the targets of the data are rows".to_owned()),
         }
         if let Some(weight) = self.class_weights.iter().find(|weight| !(weight.is_finite() && **weight >= 0.0)) {
             return refuse(format!("a class weight is a number from 0 up, not {weight}"));
@@ -207,14 +268,17 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let refused = |options: TrainConfig, expected: &str| {
-            let message = options.check(2).unwrap_err().to_string();
+            let message = options.check_values(Targets::Classes(2)).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         };
         let none = TrainConfig::default;
-        none().check(2).unwrap();
+        none().check_values(Targets::Classes(2)).unwrap();
         refused(TrainConfig { steps_per_epoch: Some(0), ..none() }, "steps per epoch: 0");
         refused(TrainConfig { class_weights: vec![1.0], ..none() }, "1 class weight for 2 classes");
         refused(TrainConfig { class_weights: vec![1.0, f32::NAN], ..none() }, "NaN");
+        let weights = TrainConfig { class_weights: vec![1.0, 2.0], ..none() };
+        let message = weights.check_values(Targets::Values(2)).unwrap_err().to_string();
+        assert!(message.contains("class weights are for classes"), "{message}");
         refused(TrainConfig { label_smoothing: 1.0, ..none() }, "label smoothing is 1");
         refused(TrainConfig { ema: Some(-0.5), ..none() }, "-0.5");
         refused(TrainConfig { clip_norm: Some(0.0), ..none() }, "norm");

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use crate::data::{Dataset, FolderSet};
-use crate::nn::{Network, Plan};
+use crate::nn::{LossKind, Network, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
 use super::samples::set_input;
+use super::training_output::TrainingOutput;
 use super::transfer::frozen_cut_point;
-use super::{Classifier, Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
+use super::{Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
 
 /// Samples computed at once, and the most values of their inputs: 32 photos of 150x150. The activations of a large network
 /// for 256 photos would fill any memory.
@@ -44,17 +45,24 @@ impl Evaluation {
     }
 }
 
-/// Classifies all samples and compares with their labels.
+/// Classifies all samples and compares with their labels. The loss is the one that the model was trained with, as far as its
+/// record says. Outputs that are not classes are measured by [`evaluate_metrics`](super::evaluate_metrics).
 ///
 /// # Errors
-/// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network or there is no data;
-/// [`crate::Error::Outputs`] when the model is not a classifier.
+/// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network, when there is no data, or
+/// when its targets are not classes; [`crate::Error::Outputs`] when the model is not a classifier.
 pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluation> {
     model.check()?;
     Outputs::of_classes(model)?;
     let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
     let order: Vec<usize> = (0..data.len()).collect();
-    evaluate_samples(&model.network, &samples, &order, cpu)
+    let loss = EvaluationLoss { loss: recorded_loss(model), class_weights: &[] };
+    Ok(evaluate_weighted(&model.network, &samples, &order, loss, cpu)?.0)
+}
+
+/// The loss that a model was trained with, where its record names one.
+pub(super) fn recorded_loss(model: &Model) -> Option<LossKind> {
+    model.training["options"]["loss"].as_str()?.parse().ok()
 }
 
 /// Classifies the samples at some positions and compares with their labels.
@@ -62,7 +70,7 @@ pub fn evaluate(model: &Model, data: &dyn Dataset, cpu: Cpu) -> Result<Evaluatio
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_samples(network: &Network, samples: &dyn Samples, order: &[usize], cpu: Cpu) -> Result<Evaluation> {
-    Ok(evaluate_weighted(network, samples, order, &[], cpu)?.0)
+    Ok(evaluate_weighted(network, samples, order, EvaluationLoss::default(), cpu)?.0)
 }
 
 /// As [`evaluate_samples`], and the mean of the loss of each sample times the weight of its class, which is what training
@@ -74,10 +82,19 @@ pub(super) fn evaluate_weighted(
     network: &Network,
     samples: &dyn Samples,
     order: &[usize],
-    class_weights: &[f32],
+    loss: EvaluationLoss<'_>,
     cpu: Cpu,
 ) -> Result<(Evaluation, f64)> {
-    evaluate_in_batches(network, (samples, order), batch_of(network)?, class_weights, cpu)
+    evaluate_in_batches(network, (samples, order), batch_of(network)?, loss, cpu)
+}
+
+/// The loss of an evaluation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EvaluationLoss<'a> {
+    /// By default that of the last activation.
+    pub(super) loss: Option<LossKind>,
+    /// Empty for 1 everywhere.
+    pub(super) class_weights: &'a [f32],
 }
 
 /// The images that [`evaluate`] classifies from the outputs of the frozen base in `cache`, as a training on them has left
@@ -98,11 +115,12 @@ pub fn evaluate_remembered(model: &Model, data: &FolderSet, cache: &Path, cpu: C
     let order: Vec<usize> = (0..data.len()).collect();
     // Sums depend on how they are grouped: the batches are those of the whole network.
     let (tail, size) = (model.network.tail(cut_point)?, batch_of(&model.network)?);
-    Ok(Some(evaluate_in_batches(&tail, (&samples, &order), size, &[], cpu)?.0))
+    let loss = EvaluationLoss { loss: recorded_loss(model), class_weights: &[] };
+    Ok(Some(evaluate_in_batches(&tail, (&samples, &order), size, loss, cpu)?.0))
 }
 
 /// Samples that are computed at once.
-fn batch_of(network: &Network) -> Result<usize> {
+pub(super) fn batch_of(network: &Network) -> Result<usize> {
     Ok((VALUES / network.input_shape()?.len().max(1)).clamp(1, BATCH))
 }
 
@@ -111,22 +129,20 @@ fn evaluate_in_batches(
     network: &Network,
     (samples, order): (&dyn Samples, &[usize]),
     size: usize,
-    class_weights: &[f32],
+    EvaluationLoss { loss, class_weights }: EvaluationLoss<'_>,
     cpu: Cpu,
 ) -> Result<(Evaluation, f64)> {
-    let classifier = Classifier::of(network)?;
-    classifier.fits(samples.class_names().len())?;
+    let output = TrainingOutput::of(network, samples.targets(), loss, 0.0)?;
+    let Some(classifier) = &output.classifier else {
+        return Err(Error::argument("the data has rows of targets, not classes: evaluate_metrics measures those"));
+    };
     if order.is_empty() {
         return Err(Error::argument("there is no data to evaluate the model on"));
     }
-    let size = size.min(order.len());
-    let mut plan = Plan::builder(network)
-        .cpu(cpu)
-        .batch_size(size)
-        .output(classifier.logits.clone())
-        .output(classifier.probabilities.clone())
-        .build()?;
-    let mut targets = vec![0.0; size * classifier.units];
+    let (units, size) = (output.units, size.min(order.len()));
+    let plan = Plan::builder(network).cpu(cpu).batch_size(size);
+    let mut plan = plan.output(output.values.clone()).output(output.outputs.clone()).build()?;
+    let mut targets = vec![0.0; size * units];
     let (mut sample_weights, mut weighted) = (Vec::with_capacity(size), 0.0);
     let mut evaluation = Evaluation {
         loss: 0.0,
@@ -140,18 +156,17 @@ fn evaluate_in_batches(
         let labels = batch.labels;
         set_input(&mut plan, &batch)?;
         plan.forward(network)?;
-        let targets = &mut targets[..labels.len() * classifier.units];
+        let targets = &mut targets[..labels.len() * units];
         classifier.targets(labels, targets);
-        let loss = classifier.loss.evaluate(classifier.units, plan.output(0), targets, None);
+        let loss = output.loss.evaluate(units, plan.output(0), targets, None);
         evaluation.loss += loss * labels.len() as f64;
         if !class_weights.is_empty() {
             sample_weights.clear();
             sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
-            let loss =
-                classifier.loss.evaluate_weighted(classifier.units, plan.output(0), targets, &sample_weights, None);
+            let loss = output.loss.evaluate_weighted(units, plan.output(0), targets, &sample_weights, None);
             weighted += loss * labels.len() as f64;
         }
-        for (row, &label) in plan.output(1).chunks_exact(classifier.units).zip(labels) {
+        for (row, &label) in plan.output(1).chunks_exact(units).zip(labels) {
             let class = classifier.class_of(row, 0.5);
             evaluation.confusion.count(label, class);
             evaluation.predicted.push(class);

@@ -1,5 +1,6 @@
 //! The numbers of each epoch.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,15 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::plot::Curves;
 use crate::{Error, Result, files};
 
+use super::metrics::MetricKind;
+
 /// The numbers of one epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Its number, from 1.
     pub epoch: usize,
     /// Mean loss over the training data while it was trained on.
     pub loss: f64,
-    /// Accuracy over the training data while it was trained on.
-    pub accuracy: f64,
+    /// Accuracy over the training data while it was trained on, of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// Mean loss on the validation data after the epoch.
     pub val_loss: Option<f64>,
     /// Accuracy on the validation data after the epoch.
@@ -29,6 +33,12 @@ pub struct EpochRecord {
     /// Area under the ROC curve on the validation data, where it decides which epoch is the best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub val_auc: Option<f64>,
+    /// [Metrics](super::metrics) over the training data while it was trained on, by Keras's names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Metrics on the validation data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub val_metrics: BTreeMap<String, f64>,
     /// The decay of the running mean of the weights that the values on the validation data are of, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
@@ -38,17 +48,8 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-/// The columns that each table has.
-const COLUMNS: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
-
-/// A column that not each table has.
-type More = fn(&EpochRecord) -> Option<f64>;
-const MORE: [(&str, More); 4] = [
-    ("val_weighted_loss", |record| record.val_weighted_loss),
-    ("val_f1", |record| record.val_f1),
-    ("val_auc", |record| record.val_auc),
-    ("ema", |record| record.ema),
-];
+/// A column of the table, and its value.
+type Column<'a> = (String, Box<dyn Fn(&EpochRecord) -> Option<f64> + 'a>);
 
 /// The numbers of all epochs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -66,35 +67,60 @@ impl History {
     }
 
     /// Writes a table of comma-separated values, with Keras's names for the columns. Those of values that no epoch has
-    /// (the weighted loss, F1, ROC AUC, the decay of the mean of the weights) are left out.
+    /// (the accuracy of what is not classified, the weighted loss, F1, ROC AUC, metrics, the decay of the mean of the weights)
+    /// are left out.
     ///
     /// # Errors
     /// [`crate::Error::Io`] when the file cannot be written.
     pub fn save_csv(&self, path: &Path) -> Result<()> {
         files::write_atomic(path, |out| {
-            let more: Vec<&(&str, More)> =
-                MORE.iter().filter(|(_, value)| self.epochs.iter().any(|record| value(record).is_some())).collect();
-            write!(out, "{COLUMNS}")?;
-            more.iter().try_for_each(|(name, _)| write!(out, ",{name}"))?;
-            writeln!(out)?;
-            let optional = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
+            let (first, more) = self.columns();
+            let names = |columns: &[Column<'_>]| columns.iter().map(|(name, _)| format!(",{name}")).collect::<String>();
+            writeln!(out, "epoch{},learning_rate,seconds{}", names(&first), names(&more))?;
             for record in &self.epochs {
-                write!(
-                    out,
-                    "{},{:.6},{:.6},{},{},{:e},{:.3}",
-                    record.epoch,
-                    record.accuracy,
-                    record.loss,
-                    optional(record.val_accuracy),
-                    optional(record.val_loss),
-                    record.learning_rate,
-                    record.seconds
-                )?;
-                more.iter().try_for_each(|(_, value)| write!(out, ",{}", optional(value(record))))?;
-                writeln!(out)?;
+                let values = |columns: &[Column<'_>]| {
+                    let text =
+                        |(_, value): &Column<'_>| value(record).map_or(",".to_owned(), |value| format!(",{value:.6}"));
+                    columns.iter().map(text).collect::<String>()
+                };
+                let EpochRecord { epoch, learning_rate, seconds, .. } = record;
+                writeln!(out, "{epoch}{},{learning_rate:e},{seconds:.3}{}", values(&first), values(&more))?;
             }
             Ok(())
         })
+    }
+
+    /// The columns of the table before that of the learning rate, and those behind that of the seconds.
+    fn columns(&self) -> (Vec<Column<'_>>, Vec<Column<'_>>) {
+        type Value = fn(&EpochRecord) -> Option<f64>;
+        let column = |(name, value): &(&str, Value)| -> Column<'_> { ((*name).to_owned(), Box::new(*value)) };
+        let has =
+            |value: &dyn Fn(&EpochRecord) -> Option<f64>| self.epochs.iter().any(|record| value(record).is_some());
+        let classified = has(&|record| record.accuracy) || self.epochs.is_empty();
+        let first: [(&str, Value); 4] = [
+            ("accuracy", |record| record.accuracy),
+            ("loss", |record| Some(record.loss)),
+            ("val_accuracy", |record| record.val_accuracy),
+            ("val_loss", |record| record.val_loss),
+        ];
+        let first = first.iter().filter(|(name, _)| classified || !name.ends_with("accuracy")).map(column).collect();
+        let more: [(&str, Value); 4] = [
+            ("val_weighted_loss", |record| record.val_weighted_loss),
+            ("val_f1", |record| record.val_f1),
+            ("val_auc", |record| record.val_auc),
+            ("ema", |record| record.ema),
+        ];
+        let mut more: Vec<Column<'_>> = more.iter().filter(|(_, value)| has(value)).map(column).collect();
+        let of = |values: fn(&EpochRecord) -> &BTreeMap<String, f64>| -> BTreeSet<String> {
+            self.epochs.iter().flat_map(|record| values(record).keys().cloned()).collect()
+        };
+        for name in of(|record| &record.metrics) {
+            more.push((name.clone(), Box::new(move |record| record.metrics.get(&name).copied())));
+        }
+        for name in of(|record| &record.val_metrics) {
+            more.push((format!("val_{name}"), Box::new(move |record| record.val_metrics.get(&name).copied())));
+        }
+        (first, more)
     }
 
     /// Reads a table that [`save_csv`](Self::save_csv) has written.
@@ -119,7 +145,7 @@ impl History {
         let series =
             |value: fn(&EpochRecord) -> Option<f64>| -> Vec<f64> { self.epochs.iter().filter_map(value).collect() };
         Curves::accuracy_and_loss(
-            &series(|record| Some(record.accuracy)),
+            &series(|record| record.accuracy),
             &series(|record| record.val_accuracy),
             &series(|record| Some(record.loss)),
             &series(|record| record.val_loss),
@@ -140,15 +166,28 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
         None | Some("") => Some(None),
         Some(text) => text.parse::<f64>().ok().map(Some),
     };
+    let metrics = |prefix: &str| -> Option<BTreeMap<String, f64>> {
+        let mut found = BTreeMap::new();
+        for name in columns.iter().filter_map(|column| column.strip_prefix(prefix)) {
+            if name.parse::<MetricKind>().is_ok_and(|kind| kind.to_string() == name)
+                && let Some(value) = optional(&format!("{prefix}{name}"))?
+            {
+                found.insert(name.to_owned(), value);
+            }
+        }
+        Some(found)
+    };
     Some(EpochRecord {
         epoch: text("epoch")?.parse().ok()?,
         loss: number("loss")?,
-        accuracy: number("accuracy")?,
+        accuracy: optional("accuracy")?,
         val_loss: optional("val_loss")?,
         val_accuracy: optional("val_accuracy")?,
         val_weighted_loss: optional("val_weighted_loss")?,
         val_f1: optional("val_f1")?,
         val_auc: optional("val_auc")?,
+        metrics: metrics("")?,
+        val_metrics: metrics("val_")?,
         ema: optional("ema")?,
         learning_rate: number("learning_rate")?,
         seconds: number("seconds")?,
@@ -159,11 +198,14 @@ fn parse(columns: &[&str], line: &str) -> Option<EpochRecord> {
 mod tests {
     use super::*;
 
+    /// The columns of each table of classes.
+    const COLUMNS: &str = "epoch,accuracy,loss,val_accuracy,val_loss,learning_rate,seconds";
+
     fn record(epoch: usize, val_loss: Option<f64>) -> EpochRecord {
         EpochRecord {
             epoch,
             loss: 1.0 / epoch as f64,
-            accuracy: 0.5,
+            accuracy: Some(0.5),
             val_loss,
             val_accuracy: val_loss.map(|_| 0.75),
             learning_rate: 1e-3,
@@ -206,5 +248,31 @@ mod tests {
         assert_eq!(history.best().unwrap().epoch, 2);
         std::fs::write(&path, "head\n1,2,3\n").unwrap();
         assert!(History::load_csv(&path).unwrap_err().to_string().ends_with("line 2 is not an epoch record"));
+    }
+    #[test]
+    fn metrics_have_columns_and_what_is_not_classified_has_no_accuracy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.csv");
+        let of = |value: f64| BTreeMap::from([("mean_absolute_error".to_owned(), value)]);
+        let record = |epoch: usize| EpochRecord {
+            accuracy: None,
+            val_accuracy: None,
+            metrics: of(0.25),
+            val_metrics: if epoch == 1 { of(0.5) } else { BTreeMap::new() },
+            ..record(epoch, Some(0.75))
+        };
+        let history = History { epochs: vec![record(1), record(2)] };
+        history.save_csv(&path).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "epoch,loss,val_loss,learning_rate,seconds,mean_absolute_error,val_mean_absolute_error\n\
+             1,1.000000,0.750000,1e-3,1.250,0.250000,0.500000\n\
+             2,0.500000,0.750000,1e-3,1.250,0.250000,\n"
+        );
+        assert_eq!(History::load_csv(&path).unwrap(), history);
+        // Also in a checkpoint or a record.
+        let text = serde_json::to_string(&history).unwrap();
+        assert_eq!(serde_json::from_str::<History>(&text).unwrap(), history);
+        assert!(!text.contains("\"accuracy\""), "{text}");
     }
 }

@@ -1,10 +1,12 @@
 //! Training and evaluation: loops over a plan.
 //!
 //! - [`Trainer::fit`]: epochs of forward pass, loss, backward pass, optimizer; keeps the best epoch, and the last.
-//! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labeled data.
+//! - [`evaluate`]: loss, accuracy, confusion matrix, precision and recall on labeled data; [`evaluate_metrics`]: loss and
+//!   [`metrics`] of any outputs.
 //! - [`RunFolder`]: where a run leaves its files.
 
 mod batch_schedule;
+mod calibration;
 mod callbacks;
 mod checkpoint;
 mod classifier;
@@ -15,20 +17,25 @@ mod evaluate;
 mod features;
 mod history;
 mod lr_finder;
-mod metrics;
+mod metric_values;
+pub mod metrics;
 mod origin;
 mod record;
+mod roc_auc;
 mod run_folder;
 mod samples;
 mod table;
 mod train_step;
 mod trainer;
 mod training_loop;
+mod training_output;
 mod transfer;
+mod validation;
 
 #[cfg(test)]
 mod tests;
 
+pub use calibration::{Calibration, CalibrationBin};
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, ReduceLrOnPlateau, TensorBoard, TrainingState};
 pub use classifier::Classifier;
 pub use config::{Checkpoint, Monitor, ParamGroup, TrainConfig, balanced_class_weights};
@@ -37,7 +44,8 @@ pub use evaluate::{Evaluation, evaluate, evaluate_remembered, evaluate_samples};
 pub use features::{FeatureSet, FeatureStore, Key, augmented_keys, features_of_base, image_keys};
 pub use history::{EpochRecord, History};
 pub use lr_finder::LearningRateCurve;
-pub use metrics::{Calibration, CalibrationBin};
+pub use metric_values::{MetricValues, evaluate_metrics};
+pub use metrics::{Metric, MetricKind};
 pub use origin::Origin;
 pub use run_folder::RunFolder;
 pub use samples::{ImageSamples, Samples};

@@ -59,7 +59,7 @@ mod tests {
         let epoch = |(index, &val_loss): (usize, &f64)| EpochRecord {
             epoch: index + 1,
             loss: 0.5,
-            accuracy: 0.75,
+            accuracy: Some(0.75),
             val_loss: Some(val_loss),
             val_accuracy: None,
             learning_rate: 1e-3,

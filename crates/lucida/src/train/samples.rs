@@ -1,7 +1,7 @@
 //! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed
 //! from them.
 
-use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, batches};
+use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, Targets, batches};
 use crate::nn::Plan;
 use crate::{Error, Result};
 
@@ -34,8 +34,18 @@ pub trait Samples {
     /// The names of the classes; a label is an index into them.
     fn class_names(&self) -> &[String];
 
-    /// The class of a sample.
+    /// The class of a sample; 0 where [`targets`](Self::targets) are rows.
     fn label(&self, index: usize) -> usize;
+
+    /// The kind of the targets; a class for each sample by default.
+    fn targets(&self) -> Targets {
+        Targets::Classes(self.class_names().len())
+    }
+
+    /// The row of targets of a sample: one number for each label or value, none for classes.
+    fn target(&self, _index: usize) -> &[f32] {
+        &[]
+    }
 
     /// Hands the samples of an order to `each`, `batch_size` at once, until it returns `false`: as they are, or as they are
     /// trained on in a pass over the data. Returns whether all were handed over.
@@ -80,6 +90,14 @@ impl Samples for ImageSamples<'_> {
         self.set.label(index)
     }
 
+    fn targets(&self) -> Targets {
+        self.set.targets()
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        self.set.target(index)
+    }
+
     fn each(
         &self,
         pass: Option<u32>,
@@ -95,12 +113,15 @@ impl Samples for ImageSamples<'_> {
         let image_len: usize = self.preprocessing.output_shape().iter().product();
         let most = batch_size.min(order.len());
         let (mut images, mut labels) = (vec![0.0; most * image_len], vec![0; most]);
+        let mut targets: Vec<f32> = Vec::with_capacity(most * self.set.targets().row_len());
         let mixed: Vec<Option<Mixed>> = vec![None; most];
         for indices in batches(order, batch_size)? {
             let count = indices.len();
             let (images, labels) = (&mut images[..count * image_len], &mut labels[..count]);
             self.set.fill_batch(indices, self.preprocessing, images, labels)?;
-            if !each(Batch { indices, images, labels, mixed: &mixed[..count] })? {
+            targets.clear();
+            targets.extend(indices.iter().flat_map(|&index| self.set.target(index)));
+            if !each(Batch { indices, images, labels, targets: &targets, mixed: &mixed[..count] })? {
                 return Ok(false);
             }
         }

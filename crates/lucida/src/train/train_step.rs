@@ -1,19 +1,23 @@
 //! One step of training.
 
-use crate::data::Mixed;
-use crate::nn::{Loss, Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
+use std::collections::BTreeMap;
+
+use crate::data::{Batch, Mixed, Targets};
+use crate::nn::{Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
 use crate::{Cpu, Result};
 
+use super::TrainConfig;
 use super::distributed::{Buckets, Part};
+use super::metrics::RunningMetrics;
 use super::samples::set_input;
-use super::{Classifier, TrainConfig};
+use super::training_output::TrainingOutput;
 
 /// A plan and what is allocated once for all steps.
 pub(super) struct TrainStep<'a> {
     cpu: Cpu,
     seed: u64,
-    pub(super) classifier: Classifier,
-    loss: Loss,
+    pub(super) output: TrainingOutput,
+    metrics: RunningMetrics,
     plan: Plan,
     targets: Vec<f32>,
     class_weights: Vec<f32>,
@@ -28,33 +32,35 @@ pub(super) struct TrainStep<'a> {
 }
 
 /// What a step found, in the whole batch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct StepOutcome {
     pub(super) loss: f64,
     /// Samples that were classified correctly on the way.
     pub(super) correct: usize,
     pub(super) samples: usize,
+    /// The sums of the metrics.
+    pub(super) metrics: Vec<f64>,
     /// Whether a member of the group wants to stop.
     pub(super) stop: bool,
 }
 
 impl<'a> TrainStep<'a> {
-    /// For batches of up to `batch` samples, of which the members of a group compute their parts.
+    /// For batches of up to `batch` samples with such targets, of which the members of a group compute their parts.
     pub(super) fn new(
         config: &TrainConfig,
-        network: &Network,
+        (network, targets): (&Network, Targets),
         batch: usize,
         group: Option<&'a dyn ProcessGroup>,
     ) -> Result<Self> {
         let batch = group.map_or(batch, |group| batch.div_ceil(group.size()));
         let TrainConfig { cpu, seed, .. } = *config;
-        let classifier = Classifier::of(network)?;
+        let output = TrainingOutput::of(network, targets, config.loss, config.label_smoothing)?;
         let plan = Plan::builder(network)
             .cpu(cpu)
             .batch_size(batch)
             .training()
-            .output(classifier.logits.clone())
-            .grad_output_at(classifier.logits.clone())
+            .output(output.values.clone())
+            .grad_output_at(output.values.clone())
             .weight_gradients()
             .build()?;
         let group_rate = match &config.param_group {
@@ -64,8 +70,8 @@ impl<'a> TrainStep<'a> {
         Ok(Self {
             cpu,
             seed,
-            loss: classifier.loss.smoothed(config.label_smoothing),
-            targets: vec![0.0; batch * classifier.units],
+            targets: vec![0.0; batch * output.units],
+            metrics: RunningMetrics::in_training(&config.metrics_of(targets), output.units),
             class_weights: config.class_weights.clone(),
             sample_weights: Vec::with_capacity(batch),
             clip_norm: config.clip_norm,
@@ -73,7 +79,7 @@ impl<'a> TrainStep<'a> {
             weight_decay: config.weight_decay,
             group_rate,
             group: group.map(|group| (group, Buckets::new(network, &plan))),
-            classifier,
+            output,
             plan,
         })
     }
@@ -89,31 +95,14 @@ impl<'a> TrainStep<'a> {
         rate: f64,
         stop: bool,
     ) -> Result<StepOutcome> {
-        let Self { classifier, plan, group, .. } = self;
         let Part { batch, first, whole, counts } = part;
-        let shard = group.as_ref().map(|(group, _)| Shard { group: *group, counts });
-        let samples = batch.labels.len();
-        set_input(plan, &batch)?;
-        let targets = &mut self.targets[..samples * classifier.units];
-        classifier.targets(batch.labels, targets);
-        classifier.mix_targets(batch.mixed, targets);
-        self.sample_weights.clear();
-        if !self.class_weights.is_empty() {
-            let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match *mixed {
-                Some(Mixed { label: other, share }) => {
-                    (1.0 - share) * self.class_weights[label] + share * self.class_weights[other]
-                }
-                None => self.class_weights[label],
-            });
-            self.sample_weights.extend(weights);
-        }
+        let shard = self.group.as_ref().map(|(group, _)| Shard { group: *group, counts });
         let first_sample = first_sample + first as u64;
-        plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
-        let (logits, gradient) = plan.output_and_grad_mut(0, 0);
-        let loss = self.loss.evaluate_weighted(classifier.units, logits, targets, &self.sample_weights, Some(gradient));
-        let rows = logits.chunks_exact(classifier.units).zip(batch.labels);
-        let correct = rows.filter(|(row, label)| classifier.class_of(row, 0.0) == **label).count();
-        let mut outcome = StepOutcome { loss, correct, samples, stop };
+        set_input(&mut self.plan, &batch)?;
+        self.plan.forward_shared(network, StepSeed { seed: self.seed, first_sample }, shard)?;
+        let mut outcome = self.compute_loss(&batch, stop);
+        let samples = outcome.samples;
+        let Self { plan, group, .. } = self;
         let (group_end, factor) = self.group_rate;
         let rate_of = |weight: usize| if weight < group_end { rate * factor } else { rate };
         match group {
@@ -145,18 +134,48 @@ impl<'a> TrainStep<'a> {
         optimizer.apply_at(self.cpu, network, gradients, rate_of);
         Ok(outcome)
     }
+
+    /// The loss of a batch after its forward pass, its gradient at the output, and what is measured on the way.
+    fn compute_loss(&mut self, batch: &Batch<'_>, stop: bool) -> StepOutcome {
+        let Self { output, plan, metrics, class_weights, sample_weights, .. } = self;
+        let samples = batch.labels.len();
+        let targets = &mut self.targets[..samples * output.units];
+        output.write_targets(batch, targets);
+        sample_weights.clear();
+        if !class_weights.is_empty() {
+            let weights = batch.labels.iter().zip(batch.mixed).map(|(&label, mixed)| match mixed {
+                Some(Mixed { label: other, share, .. }) => {
+                    (1.0 - share) * class_weights[label] + share * class_weights[*other]
+                }
+                None => class_weights[label],
+            });
+            sample_weights.extend(weights);
+        }
+        let (values, gradient) = plan.output_and_grad_mut(0, 0);
+        let loss = output.loss.evaluate_weighted(output.units, values, targets, sample_weights, Some(gradient));
+        let correct = output.count_correct(values, batch.labels);
+        if !metrics.is_empty() {
+            metrics.update(output.units, &output.outputs_of(values), targets);
+        }
+        StepOutcome { loss, correct, samples, metrics: metrics.take_sums(), stop }
+    }
+
+    /// The metrics for their sums over several steps.
+    pub(super) fn metrics_of(&mut self, sums: &[f64]) -> BTreeMap<String, f64> {
+        self.metrics.results_of(sums)
+    }
 }
 
 impl StepOutcome {
     /// What all members have found; that of a part which does not count is left out.
     fn of_all(self, group: &dyn ProcessGroup, counts: bool) -> Self {
-        let samples = if counts { self.samples as f64 } else { 0.0 };
-        let correct = if counts { self.correct as f64 } else { 0.0 };
-        let mut sums =
-            [if counts { self.loss * samples } else { 0.0 }, correct, samples, f64::from(u8::from(self.stop))];
+        let own = [self.loss * self.samples as f64, self.correct as f64, self.samples as f64];
+        let own = own.into_iter().chain(self.metrics).map(|value| if counts { value } else { 0.0 });
+        let mut sums: Vec<f64> = own.chain([f64::from(u8::from(self.stop))]).collect();
         group.sum(&mut sums);
-        let [loss, correct, samples, stop] = sums;
-        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, stop: stop > 0.0 }
+        let (loss, correct, samples, stop) = (sums[0], sums[1], sums[2], sums[sums.len() - 1] > 0.0);
+        let metrics = sums[3..sums.len() - 1].to_vec();
+        Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, metrics, stop }
     }
 }
 

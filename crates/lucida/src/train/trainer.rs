@@ -9,6 +9,7 @@ use crate::weights::Model;
 
 use super::callbacks::Callbacks;
 use super::training_loop::TrainingLoop;
+use super::training_output::TrainingOutput;
 use super::{Callback, History, ImageSamples, Samples, TrainConfig};
 
 /// Trains networks.
@@ -59,21 +60,25 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains a model on images. Afterwards it has the weights of the best epoch, or of the last step when training was
-    /// interrupted within the first epoch.
+    /// interrupted within the first epoch. What it is trained for follows from the [targets](crate::data::Targets) of the
+    /// data, and becomes its task: one class of several, any number of labels, or values.
     ///
     /// The same model, data, configuration and number of threads give the same weights to the bit.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when configuration or data do not fit the network, or when the loss is no
     /// longer a number; [`Error::Changed`](crate::Error::Changed) when the checkpoint is of another training;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier; those of reading the data and
-    /// of the callbacks.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) when the network is not a classifier, the data has classes and no loss
+    /// was chosen; those of reading the data and of the callbacks.
     pub fn fit(
         &mut self,
         model: &mut Model,
         train: &dyn Dataset,
         validation: Option<&dyn Dataset>,
     ) -> Result<TrainResult> {
+        let output = TrainingOutput::of(&model.network, train.targets(), self.config.loss, 0.0)?;
+        // One output is a number where it is trained as one, and not two classes.
+        model.task = output.task(&model.network)?.or(model.task);
         model.check()?;
         let preprocessing = model.preprocessing()?.clone();
         let images = |set| ImageSamples::new(set, &preprocessing, self.config.cpu.threads());

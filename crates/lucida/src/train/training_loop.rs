@@ -15,11 +15,11 @@ use crate::{Error, Result};
 use super::batch_schedule::BatchSchedule;
 use super::callbacks::Callbacks;
 use super::checkpoint;
-use super::distributed::{broadcast_checkpoint, each, range};
-use super::evaluate::evaluate_weighted;
+use super::distributed::{Part, broadcast_checkpoint, each};
 use super::record::record;
 use super::train_step::{StepOutcome, TrainStep};
-use super::{Confusion, EpochRecord, Evaluation, History, Monitor, Samples, TrainConfig, TrainResult, TrainingState};
+use super::validation::Validator;
+use super::{EpochRecord, History, MetricKind, Monitor, Samples, TrainConfig, TrainResult, TrainingState};
 
 /// All that changes while a network trains, in addition to its weights.
 pub(super) struct LoopState {
@@ -52,7 +52,7 @@ pub(super) struct TrainingCounters {
 }
 
 /// The sums over an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct EpochTotals {
     loss: f64,
     correct: usize,
@@ -60,14 +60,19 @@ pub(super) struct EpochTotals {
     pub(super) steps: usize,
     /// The time it took before the training was interrupted.
     seconds: f64,
+    /// The sums of the metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<f64>,
 }
 
 impl EpochTotals {
-    fn add(&mut self, found: StepOutcome) {
+    fn add(&mut self, found: &StepOutcome) {
         self.loss += found.loss * found.samples as f64;
         self.correct += found.correct;
         self.seen += found.samples;
         self.steps += 1;
+        self.metrics.resize(found.metrics.len(), 0.0);
+        self.metrics.iter_mut().zip(&found.metrics).for_each(|(sum, value)| *sum += value);
     }
 
     /// Mean loss and accuracy.
@@ -93,14 +98,20 @@ impl Default for TrainingCounters {
 impl TrainingCounters {
     /// Counts an epoch; whether it is the best so far.
     fn push(&mut self, record: EpochRecord, monitor: Monitor) -> bool {
-        self.history.epochs.push(record);
         self.totals = EpochTotals::default();
         let value = match monitor {
             Monitor::Loss => record.val_weighted_loss.or(record.val_loss).unwrap_or(record.loss),
-            Monitor::Accuracy => -record.val_accuracy.unwrap_or(record.accuracy),
+            Monitor::Accuracy => -record.val_accuracy.or(record.accuracy).unwrap_or(0.0),
             Monitor::F1 => -record.val_f1.unwrap_or(0.0),
             // Undefined where all samples are of one class.
             Monitor::Auc => -record.val_auc.unwrap_or(0.0),
+            Monitor::Metric(kind) => {
+                let name = kind.to_string();
+                let value = record.val_metrics.get(&name).or(record.metrics.get(&name));
+                let sign = if kind.build(1).higher_is_better() { -1.0 } else { 1.0 };
+                // An undefined metric is the worst; infinity would be null in a checkpoint.
+                value.map_or(f64::MAX, |value| sign * value)
+            }
         };
         self.epochs_since_best += 1;
         self.epochs_on_plateau += 1;
@@ -109,6 +120,7 @@ impl TrainingCounters {
             (self.best_value, self.best_epoch) = (Some(value), Some(record.epoch));
             (self.epochs_since_best, self.epochs_on_plateau) = (0, 0);
         }
+        self.history.epochs.push(record);
         improved
     }
 
@@ -136,6 +148,9 @@ pub(super) struct TrainingLoop<'a> {
     options: &'a Value,
     train: &'a dyn Samples,
     validation: Option<(&'a dyn Samples, Vec<usize>)>,
+    /// What epochs are judged by, for the targets of the data.
+    monitor: Monitor,
+    metrics: Vec<MetricKind>,
     schedule: BatchSchedule,
     train_step: TrainStep<'a>,
     group: Option<&'a dyn ProcessGroup>,
@@ -159,20 +174,15 @@ impl<'a> TrainingLoop<'a> {
         if train.is_empty() {
             return Err(Error::argument("there is no data to train on"));
         }
-        let train_step = TrainStep::new(config, network, config.batch_size.clamp(1, train.len()), group)?;
-        let classifier = &train_step.classifier;
-        classifier.fits(train.class_names().len())?;
-        config.check(classifier.classes())?;
+        let targets = train.targets();
+        config.check(network, targets)?;
+        let batch_size = config.batch_size.clamp(1, train.len());
+        let train_step = TrainStep::new(config, (network, targets), batch_size, group)?;
+        let (monitor, metrics) = (config.monitor.of_targets(targets)?, config.metrics_of(targets));
         let validation = validation.filter(|samples| !samples.is_empty());
         match validation {
-            Some(validation) => classifier.fits(validation.class_names().len())?,
-            None if matches!(config.monitor, Monitor::F1 | Monitor::Auc) => {
-                return Err(Error::argument(format!(
-                    "{:?} as monitor needs validation data: there is none",
-                    config.monitor
-                )));
-            }
-            None => {}
+            Some(validation) => train_step.output.check_same(validation.targets())?,
+            None => needs_no_validation(monitor)?,
         }
         let validation = validation.map(|samples| {
             let all = samples.len();
@@ -201,6 +211,8 @@ impl<'a> TrainingLoop<'a> {
             options,
             train,
             validation,
+            monitor,
+            metrics,
             schedule,
             train_step,
             group,
@@ -282,55 +294,77 @@ impl<'a> TrainingLoop<'a> {
         let steps = schedule.steps_per_epoch();
         for part in schedule.parts(epoch, self.state.counters.totals.steps) {
             let batches = (&part.order[..], config.batch_size);
-            let go_on = each(group, train, Some(part.pass), batches, &mut |part| {
-                let LoopState { counters, optimizer, .. } = &mut self.state;
-                let step = optimizer.steps();
-                let learning_rate = config.learning_rate.at(step) * counters.learning_rate_factor;
-                let first_sample = schedule.samples_before(step);
-                let outcome = self.train_step.step(network, optimizer, part, first_sample, learning_rate, self.stop)?;
-                counters.totals.add(outcome);
-                if !outcome.loss.is_finite() {
-                    let (step, rate) = (counters.totals.steps, config.learning_rate.rate);
-                    return Err(Error::argument(format!(
-                        "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below \
-                         {rate}"
-                    )));
-                }
-                self.update_average(network);
-                let totals = self.state.counters.totals;
-                let (loss, accuracy) = totals.means();
-                let report = BatchReport {
-                    epoch,
-                    step: totals.steps,
-                    steps,
-                    loss,
-                    accuracy,
-                    step_loss: outcome.loss,
-                    learning_rate,
-                    samples: outcome.samples,
-                };
-                let (done, total) = ((epoch - 1) * steps + totals.steps, config.epochs * steps);
-                let wish = callbacks.update(&Step::new(Unit::Steps, done, total).detail(Detail::Training(report)));
-                // A group stops together, a step after one of it wants to.
-                let go_on = if group.is_some() { !outcome.stop } else { wish.is_continue() };
-                self.stop |= wish.is_break();
-                let every = config.checkpoint.as_ref().and_then(|checkpoint| checkpoint.every);
-                let done = self.state.optimizer.steps();
-                // At the end of an epoch one is written anyway.
-                if go_on && totals.steps < steps && every.is_some_and(|every| done.is_multiple_of(every as u64)) {
-                    let before = totals.seconds;
-                    self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
-                    self.save(network)?;
-                    self.state.counters.totals.seconds = before;
-                }
-                Ok(go_on)
+            let all = each(group, train, Some(part.pass), batches, &mut |part| {
+                self.step(network, part, (epoch, started), callbacks)
             })?;
-            if !go_on {
+            if !all {
                 break;
             }
         }
         // Stopped after its last step, an epoch is complete all the same.
         Ok(self.state.counters.totals.steps >= steps)
+    }
+
+    /// One step; whether to make another one.
+    fn step(
+        &mut self,
+        network: &mut Network,
+        part: Part<'_>,
+        (epoch, started): (usize, Instant),
+        callbacks: &mut Callbacks<'_>,
+    ) -> Result<bool> {
+        let Self { config, group, schedule, .. } = *self;
+        let steps = schedule.steps_per_epoch();
+        let LoopState { counters, optimizer, .. } = &mut self.state;
+        let step = optimizer.steps();
+        let learning_rate = config.learning_rate.at(step) * counters.learning_rate_factor;
+        let first_sample = schedule.samples_before(step);
+        let outcome = self.train_step.step(network, optimizer, part, first_sample, learning_rate, self.stop)?;
+        counters.totals.add(&outcome);
+        if !outcome.loss.is_finite() {
+            let (step, rate) = (counters.totals.steps, config.learning_rate.rate);
+            return Err(Error::argument(format!(
+                "the loss is no longer a number in step {step} of epoch {epoch}: try a learning rate below {rate}"
+            )));
+        }
+        self.update_average(network);
+        let totals = &self.state.counters.totals;
+        let (loss, accuracy) = totals.means();
+        let report = BatchReport {
+            epoch,
+            step: totals.steps,
+            steps,
+            loss,
+            accuracy: self.train_step.output.classifier.as_ref().map(|_| accuracy),
+            step_loss: outcome.loss,
+            learning_rate,
+            samples: outcome.samples,
+        };
+        let (done, total) = ((epoch - 1) * steps + totals.steps, config.epochs * steps);
+        let at_end = totals.steps >= steps;
+        let wish = callbacks.update(&Step::new(Unit::Steps, done, total).detail(Detail::Training(report)));
+        // A group stops together, a step after one of it wants to.
+        let another = if group.is_some() { !outcome.stop } else { wish.is_continue() };
+        self.stop |= wish.is_break();
+        // At the end of an epoch a checkpoint is written anyway.
+        if another && !at_end {
+            self.checkpoint_within_epoch(network, started)?;
+        }
+        Ok(another)
+    }
+
+    /// Writes a checkpoint, if one is due after this step.
+    fn checkpoint_within_epoch(&mut self, network: &Network, started: Instant) -> Result<()> {
+        let every = self.config.checkpoint.as_ref().and_then(|checkpoint| checkpoint.every);
+        let done = self.state.optimizer.steps();
+        if !every.is_some_and(|every| done.is_multiple_of(every as u64)) {
+            return Ok(());
+        }
+        let before = self.state.counters.totals.seconds;
+        self.state.counters.totals.seconds += started.elapsed().as_secs_f64();
+        self.save(network)?;
+        self.state.counters.totals.seconds = before;
+        Ok(())
     }
 
     /// Updates the moving average of the weights: a young one forgets faster.
@@ -359,7 +393,7 @@ impl<'a> TrainingLoop<'a> {
         });
         let record = self.validate(network, epoch, started)?;
         let counters = &mut self.state.counters;
-        let improved = counters.push(record, self.config.monitor);
+        let improved = counters.push(record, self.monitor);
         if improved {
             self.state.best = Some(copy(network, &self.changes));
         }
@@ -380,62 +414,35 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// The record of an epoch whose steps are made.
-    fn validate(&self, network: &Network, epoch: usize, started: Instant) -> Result<EpochRecord> {
-        let Self { config, state, .. } = self;
+    fn validate(&mut self, network: &Network, epoch: usize, started: Instant) -> Result<EpochRecord> {
+        let config = self.config;
         let found = match &self.validation {
-            Some((samples, order)) => Some(self.evaluate(network, *samples, order)?),
+            Some((samples, order)) => {
+                let (output, metrics) = (&self.train_step.output, &self.metrics[..]);
+                Some(Validator { config, output, metrics, samples: *samples, order, group: self.group }.run(network)?)
+            }
             None => None,
         };
-        let (loss, accuracy) = state.counters.totals.means();
-        let last_step = state.optimizer.steps().saturating_sub(1);
+        let totals = &self.state.counters.totals;
+        let (loss, accuracy) = totals.means();
+        let metrics = self.train_step.metrics_of(&totals.metrics);
+        let last_step = self.state.optimizer.steps().saturating_sub(1);
+        let validated = found.as_ref();
         Ok(EpochRecord {
             epoch,
             loss,
-            accuracy,
-            val_loss: found.map(|found| found.loss),
-            val_accuracy: found.map(|found| found.accuracy),
-            val_weighted_loss: found.map(|found| found.weighted).filter(|_| !config.class_weights.is_empty()),
-            val_f1: found.and_then(|found| found.f1),
-            val_auc: found.and_then(|found| found.auc),
-            ema: found.and(config.ema).map(decimal),
-            learning_rate: config.learning_rate.at(last_step) * state.counters.learning_rate_factor,
-            seconds: state.counters.totals.seconds + started.elapsed().as_secs_f64(),
+            accuracy: self.train_step.output.classifier.as_ref().map(|_| accuracy),
+            val_loss: validated.map(|found| found.loss),
+            val_accuracy: validated.and_then(|found| found.accuracy),
+            val_weighted_loss: validated.map(|found| found.weighted).filter(|_| !config.class_weights.is_empty()),
+            val_f1: validated.and_then(|found| found.f1),
+            val_auc: validated.and_then(|found| found.auc),
+            metrics,
+            ema: validated.and(config.ema).map(decimal),
+            learning_rate: config.learning_rate.at(last_step) * self.state.counters.learning_rate_factor,
+            seconds: self.state.counters.totals.seconds + started.elapsed().as_secs_f64(),
+            val_metrics: found.map(|found| found.metrics).unwrap_or_default(),
         })
-    }
-
-    /// Evaluates the network on the samples of an order; the members of a group evaluate their parts.
-    fn evaluate(&self, network: &Network, samples: &dyn Samples, order: &[usize]) -> Result<Validation> {
-        let config = self.config;
-        let Some(group) = self.group else {
-            let (found, weighted) = evaluate_weighted(network, samples, order, &config.class_weights, config.cpu)?;
-            return Ok(Validation::of(&found, weighted, config.monitor));
-        };
-        let part = range(order.len(), group.rank(), group.size());
-        let classes = self.train_step.classifier.classes();
-        let probabilities = if config.monitor == Monitor::Auc { order.len() * classes } else { 0 };
-        // Loss, weighted loss, the confusion matrix, and the probabilities if they matter: in sums over all members.
-        let mut sums = vec![0.0; 2 + classes * classes + probabilities];
-        if !part.is_empty() {
-            let (found, weighted) =
-                evaluate_weighted(network, samples, &order[part.clone()], &config.class_weights, config.cpu)?;
-            (sums[0], sums[1]) = (found.loss * part.len() as f64, weighted * part.len() as f64);
-            let (counts, rows) = sums[2..].split_at_mut(classes * classes);
-            counts.iter_mut().zip(found.confusion.counts()).for_each(|(sum, &count)| *sum = count as f64);
-            let own = rows.chunks_exact_mut(classes).skip(part.start).zip(&found.probabilities);
-            own.for_each(|(row, found)| row.iter_mut().zip(found).for_each(|(to, &from)| *to = f64::from(from)));
-        }
-        group.sum(&mut sums);
-        let (counts, rows) = sums[2..].split_at(classes * classes);
-        let confusion = Confusion::of_counts(classes, counts.iter().map(|&count| count as u64).collect());
-        let found = Evaluation {
-            loss: sums[0] / order.len() as f64,
-            accuracy: confusion.accuracy(),
-            confusion,
-            probabilities: rows.chunks_exact(classes).map(|row| row.iter().map(|&p| p as f32).collect()).collect(),
-            predicted: Vec::new(),
-            labels: order.iter().map(|&index| samples.label(index)).collect(),
-        };
-        Ok(Validation::of(&found, sums[1] / order.len() as f64, config.monitor))
     }
 
     fn save(&self, network: &Network) -> Result<()> {
@@ -447,28 +454,15 @@ impl<'a> TrainingLoop<'a> {
     }
 }
 
-/// What is found on the validation data.
-#[derive(Debug, Clone, Copy)]
-struct Validation {
-    loss: f64,
-    accuracy: f64,
-    /// With the class weights.
-    weighted: f64,
-    f1: Option<f64>,
-    auc: Option<f64>,
-}
-
-impl Validation {
-    fn of(found: &Evaluation, weighted: f64, monitor: Monitor) -> Self {
-        let f1 = || found.confusion.macro_mean(Confusion::f1);
-        Self {
-            loss: found.loss,
-            accuracy: found.accuracy,
-            weighted,
-            f1: if monitor == Monitor::F1 { f1() } else { None },
-            auc: if monitor == Monitor::Auc { found.mean_roc_auc() } else { None },
-        }
-    }
+/// # Errors
+/// [`Error::Argument`] when epochs are to be judged by what is measured on validation data alone.
+fn needs_no_validation(monitor: Monitor) -> Result<()> {
+    let name = match monitor {
+        Monitor::F1 | Monitor::Auc => format!("{monitor:?}"),
+        Monitor::Metric(kind) if kind.build(1).sums().is_none() => kind.to_string(),
+        _ => return Ok(()),
+    };
+    Err(Error::argument(format!("{name} as monitor needs validation data: there is none")))
 }
 
 /// The weights that training changes; the others are empty.

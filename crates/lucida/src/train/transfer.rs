@@ -479,9 +479,10 @@ mod tests {
             each: &mut dyn FnMut(crate::data::Batch<'_>) -> Result<bool>,
         ) -> Result<bool> {
             for indices in order.chunks(batch_size) {
-                let mut images: Vec<f32> = indices.iter().flat_map(|&index| self.0[index]).collect();
+                let images: Vec<f32> = indices.iter().flat_map(|&index| self.0[index]).collect();
                 let (labels, mixed) = (vec![0; indices.len()], vec![None; indices.len()]);
-                if !each(crate::data::Batch { indices, images: &mut images, labels: &labels, mixed: &mixed })? {
+                if !each(crate::data::Batch { indices, images: &images, labels: &labels, targets: &[], mixed: &mixed })?
+                {
                     return Ok(false);
                 }
             }

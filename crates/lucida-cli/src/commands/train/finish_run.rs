@@ -91,6 +91,7 @@ impl FinishRun<'_> {
         let result = self.result;
         json!({
             "run": self.run.path().display().to_string(),
+            "loss": self.config.loss,
             "best_epoch": result.best_epoch,
             "stopped_early": result.stopped_early,
             "interrupted": result.interrupted,
@@ -152,7 +153,8 @@ fn advice(result: &TrainResult, counts: &[usize], remedies: &[&str]) -> Option<S
 /// The numbers of an epoch.
 fn measured(record: &EpochRecord) -> String {
     let (Some(loss), Some(accuracy)) = (record.val_loss, record.val_accuracy) else {
-        return format!("loss {:.4}, accuracy {}", record.loss, percent(record.accuracy));
+        let accuracy = record.accuracy.map(|accuracy| format!(", accuracy {}", percent(accuracy)));
+        return format!("loss {:.4}{}", record.loss, accuracy.unwrap_or_default());
     };
     let more = [
         record.val_weighted_loss.map(|loss| format!(", class-weighted loss {loss:.4}")),

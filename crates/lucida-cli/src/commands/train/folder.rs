@@ -76,6 +76,7 @@ fn run_in(
         through: network.end_of_base().to_owned(),
         factor: (arguments.unfreeze_rate / config.learning_rate.rate).min(1.0),
     });
+    config.check(&network.model.network, folder.train.targets())?;
     tell(&network, arguments, context);
 
     let data = (&mut folder, &mut origin);
@@ -264,6 +265,9 @@ fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
         counted(context.cpu.threads(), "thread"),
         context.cpu.isa().name()
     ));
+    if let Some(loss) = arguments.training.loss {
+        output.info(&format!("Loss {loss}"));
+    }
     if let Some(augment) = &arguments.augment {
         output.info(&format!("Augmentation {augment}"));
         if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {

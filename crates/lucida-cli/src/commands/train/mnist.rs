@@ -48,8 +48,7 @@ fn run_in(
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
-    let (output, training) = (context.output, &arguments.training);
-    let classes = digits.train.class_names().len();
+    let (training, classes) = (&arguments.training, digits.train.class_names().len());
     let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
     let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
@@ -65,26 +64,9 @@ fn run_in(
         class_names: digits.train.class_names().to_vec(),
         ..Model::new(applications::mnist_cnn(arguments.seed)?)
     };
-    output.info(&format!(
-        "Training on {} of {origin}, validating on {}{}",
-        counted(train.len(), "digit"),
-        thousands(validation.len()),
-        digits.test.as_ref().map(|test| format!(", testing on {}", thousands(test.len()))).unwrap_or_default()
-    ));
-    output.info(&format!(
-        "Network {}: {} parameters; {} with {}",
-        model.network.name(),
-        thousands(model.network.parameters().0),
-        counted(context.cpu.threads(), "thread"),
-        context.cpu.isa().name()
-    ));
-    if let Some(augment) = &arguments.augment {
-        output.info(&format!("Augmentation {augment}"));
-    }
-    if output.verbose() {
-        output.info(summary(&model.network).trim_end());
-    }
-
+    config.check(&model.network, train.targets())?;
+    let tested = digits.test.as_ref().map_or(0, Dataset::len);
+    tell(arguments, (&model, origin, [train.len(), validation.len(), tested]), context);
     interrupt::catch()?;
     if !training.find_lr && request.leads() {
         describe(arguments, [train.len(), validation.len()]).save(&run.origin())?;
@@ -118,6 +100,37 @@ fn run_in(
         remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
     };
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
+}
+
+/// Says what is going to be trained, on how many digits of where.
+fn tell(
+    arguments: &TrainMnist,
+    (model, origin, [train, validation, test]): (&Model, &str, [usize; 3]),
+    context: Context,
+) {
+    let output = context.output;
+    let tested = if test > 0 { format!(", testing on {}", thousands(test)) } else { String::new() };
+    output.info(&format!(
+        "Training on {} of {origin}, validating on {}{tested}",
+        counted(train, "digit"),
+        thousands(validation)
+    ));
+    output.info(&format!(
+        "Network {}: {} parameters; {} with {}",
+        model.network.name(),
+        thousands(model.network.parameters().0),
+        counted(context.cpu.threads(), "thread"),
+        context.cpu.isa().name()
+    ));
+    if let Some(loss) = arguments.training.loss {
+        output.info(&format!("Loss {loss}"));
+    }
+    if let Some(augment) = &arguments.augment {
+        output.info(&format!("Augmentation {augment}"));
+    }
+    if output.verbose() {
+        output.info(summary(&model.network).trim_end());
+    }
 }
 
 /// What is kept of the command line, for the report.

@@ -11,12 +11,18 @@ mod request;
 use anyhow::Result;
 
 use super::{Context, distributed, shell_word};
-use crate::cli::{Train, TrainKnown};
+use crate::cli::{Train, TrainKnown, TrainingArguments};
+use crate::exit::Usage;
 
 /// The part of MNIST's training digits that validates.
 const MNIST_VALIDATION: f64 = 0.2;
 
 pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
+    let training = match &arguments.known {
+        Some(TrainKnown::Mnist(arguments)) => &arguments.training,
+        None => &arguments.folder.training,
+    };
+    check_loss(training)?;
     match &arguments.known {
         Some(TrainKnown::Mnist(arguments)) => {
             distributed::run(arguments.training.together, context, |group, context| {
@@ -26,6 +32,20 @@ pub(super) fn run(arguments: &Train, context: Context) -> Result<()> {
         None => distributed::run(arguments.folder.training.together, context, |group, context| {
             folder::run(&arguments.folder, group, context)
         }),
+    }
+}
+
+/// Checks what the command line alone says about the loss, before anything is read.
+///
+/// # Errors
+/// [`Usage`] when the loss has no label smoothing and some is wanted.
+fn check_loss(training: &TrainingArguments) -> Result<()> {
+    match training.loss {
+        Some(loss) if training.label_smoothing.is_some_and(|part| part > 0.0) && !loss.smooths_labels() => {
+            let message = "--label-smoothing is for categorical_crossentropy and binary_crossentropy";
+            Err(Usage(format!("{message}, not for --loss {loss}")).into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -191,6 +191,8 @@ impl TrainRequest<'_> {
             cpu: context.cpu,
             steps_per_epoch: count(arguments.steps_per_epoch),
             validation_steps: count(arguments.validation_steps),
+            loss: arguments.loss,
+            metrics: Vec::new(),
             monitor: match arguments.monitor {
                 MonitorName::Loss => Monitor::Loss,
                 MonitorName::Accuracy => Monitor::Accuracy,

@@ -2,14 +2,16 @@
 
 use super::{Augment, mix};
 use crate::core::{Purpose, Rng};
-use crate::data::{Dataset, Image, Preprocessing};
+use crate::data::{Dataset, Image, Preprocessing, Targets};
 use crate::{Error, Result};
 
-/// What was mixed into an image: its target is `1 - share` of its own class and `share` of this one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What was mixed into an image: its target is `1 - share` of its own class or row and `share` of this one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mixed {
     /// The class of the other image.
     pub label: usize,
+    /// The [row of targets](Dataset::target) of the other image, empty for classes.
+    pub target: Vec<f32>,
     /// The share of the other image.
     pub share: f32,
 }
@@ -75,7 +77,8 @@ impl<D: Dataset> Augmented<D> {
                 let kept = mix::beta(cutmix, &mut rng);
                 mix::cutmix(&mut values, &other_values, shape, kept, &mut rng)
             };
-            mixed = Some(Mixed { label: self.set.label(other), share: (1.0 - kept) as f32 });
+            let (label, target) = (self.set.label(other), self.set.target(other).to_vec());
+            mixed = Some(Mixed { label, target, share: (1.0 - kept) as f32 });
         }
         if cutout > 0.0 {
             mix::cutout(&mut values, shape, cutout, &mut rng);
@@ -111,6 +114,14 @@ impl<D: Dataset> Dataset for Augmented<D> {
 
     fn label(&self, index: usize) -> usize {
         self.set.label(index)
+    }
+
+    fn targets(&self) -> Targets {
+        self.set.targets()
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        self.set.target(index)
     }
 
     fn image(&self, index: usize) -> Result<Image> {

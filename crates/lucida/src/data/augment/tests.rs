@@ -229,7 +229,7 @@ fn the_seed_the_epoch_and_the_number_alone_decide() {
         loader
             .each(&order, 4, |batch| {
                 all.extend(batch.images.iter().map(|value| value.to_bits()));
-                all.extend(batch.mixed.iter().map(|mixed| mixed.unwrap().share.to_bits()));
+                all.extend(batch.mixed.iter().map(|mixed| mixed.as_ref().unwrap().share.to_bits()));
                 Ok(true)
             })
             .unwrap();

@@ -158,7 +158,7 @@ impl RunReport<'_> {
         let best = self.best_epoch().map_or("–".to_owned(), |best| format!("{best} of {epochs}"));
         let features = self.origin.feature_seconds.unwrap_or(0.0);
         let (all, trained) = self.model.network.parameters();
-        let facts = Content::new().facts([
+        let facts = [
             ("Accuracy", percent(evaluation.accuracy)),
             ("Mistakes", format!("{} of {}", thousands(wrong), thousands(confusion.total() as usize))),
             ("ROC AUC", evaluation.mean_roc_auc().map_or("–".to_owned(), |auc| format!("{auc:.4}"))),
@@ -168,7 +168,10 @@ impl RunReport<'_> {
             ("Trained in", duration(seconds + features)),
             ("Parameters", thousands(all)),
             ("of them trained", thousands(trained)),
-        ]);
+        ];
+        // A chosen one; else it follows from the last activation.
+        let loss = self.model.training["options"]["loss"].as_str().map(|loss| ("Loss", loss.to_owned()));
+        let facts = Content::new().facts(facts.into_iter().chain(loss));
         match self.origin.feature_seconds {
             None => facts,
             Some(0.0) => {

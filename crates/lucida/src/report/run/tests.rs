@@ -29,7 +29,7 @@ fn everything_is_on_the_page() {
     let record = EpochRecord {
         epoch: 1,
         loss: 0.5,
-        accuracy: 0.75,
+        accuracy: Some(0.75),
         val_loss: Some(0.25),
         val_accuracy: Some(0.5),
         learning_rate: 1e-3,

@@ -4,6 +4,7 @@
 //! a protocol buffer `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`, whose summary holds
 //! `Value { tag = 1, simple_value = 2 }`. Both are written out here: it is less than a generated description of them.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -37,15 +38,13 @@ impl TensorBoard {
 
     fn write_epoch(&mut self, record: &EpochRecord) -> Result<()> {
         let step = record.epoch as i64;
-        self.train.scalars(
-            step,
-            &[
-                ("epoch_loss", record.loss),
-                ("epoch_accuracy", record.accuracy),
-                ("epoch_learning_rate", record.learning_rate),
-                ("epoch_seconds", record.seconds),
-            ],
-        )?;
+        let train = [
+            ("epoch_loss", Some(record.loss)),
+            ("epoch_accuracy", record.accuracy),
+            ("epoch_learning_rate", Some(record.learning_rate)),
+            ("epoch_seconds", Some(record.seconds)),
+        ];
+        self.train.scalars(step, &known(&train, &record.metrics))?;
         let validation = [
             ("epoch_loss", record.val_loss),
             ("epoch_accuracy", record.val_accuracy),
@@ -53,15 +52,21 @@ impl TensorBoard {
             ("epoch_f1", record.val_f1),
             ("epoch_auc", record.val_auc),
         ];
-        let known: Vec<(&str, f64)> = validation.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
+        let known = known(&validation, &record.val_metrics);
         if known.is_empty() { Ok(()) } else { self.validation.scalars(step, &known) }
     }
+}
+
+/// The values that an epoch has, by their tags.
+fn known(values: &[(&str, Option<f64>)], metrics: &BTreeMap<String, f64>) -> Vec<(String, f64)> {
+    let values = values.iter().filter_map(|(tag, value)| Some(((*tag).to_owned(), (*value)?)));
+    values.chain(metrics.iter().map(|(name, &value)| (format!("epoch_{name}"), value))).collect()
 }
 
 impl Callback for TensorBoard {
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()> {
         if let Detail::Training(report) = &step.detail
-            && let Err(problem) = self.train.scalars(step.done as i64, &[("batch_loss", report.step_loss)])
+            && let Err(problem) = self.train.scalars(step.done as i64, &[("batch_loss".to_owned(), report.step_loss)])
         {
             self.failed = Some(problem);
         }
@@ -102,8 +107,8 @@ impl EventFile {
         Err(Error::Bug("there are more numbers than files".to_owned()))
     }
 
-    fn scalars(&mut self, step: i64, values: &[(&str, f64)]) -> Result<()> {
-        let value = |(tag, value): &(&str, f64)| {
+    fn scalars(&mut self, step: i64, values: &[(String, f64)]) -> Result<()> {
+        let value = |(tag, value): &(String, f64)| {
             let fields = [field_bytes(1, tag.as_bytes()), field_f32(2, *value as f32)].concat();
             field_bytes(1, &fields)
         };
@@ -192,7 +197,7 @@ mod tests {
         let record = EpochRecord {
             epoch: 1,
             loss: 0.5,
-            accuracy: 0.75,
+            accuracy: Some(0.75),
             val_loss: Some(0.25),
             val_accuracy: None,
             learning_rate: 1e-3,

@@ -6,12 +6,12 @@ use std::sync::{Barrier, Mutex};
 use super::*;
 use crate::Cpu;
 use crate::core::{Step, Unit};
-use crate::data::{Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
+use crate::data::{ColorMode, Dataset, LabelledImages, Mnist, Preprocessing, Subset, stratified_split};
 use crate::nn::layers::{
     Activation, ActivationKind, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Layer,
     MaxPooling2D,
 };
-use crate::nn::{BucketSink, Network, Optimizer, Plan, ProcessGroup, Shard, StepSeed};
+use crate::nn::{BucketSink, LossKind, Network, Optimizer, Plan, ProcessGroup, Shard, StepSeed};
 use crate::train::{Callback, Checkpoint, Monitor, TrainConfig, TrainResult, Trainer};
 use crate::weights::Model;
 
@@ -151,7 +151,7 @@ fn a_team_learns_what_one_process_learns() {
             let (network, last) = (distance(network, &one), distance(&fitted.last, &alone.last));
             assert!(network < 1e-5 && last < 1e-5, "{size}: {network:e} {last:e}");
             assert_eq!(fitted.best_epoch, alone.best_epoch);
-            let (ours, theirs) = (fitted.history.epochs[4], alone.history.epochs[4]);
+            let (ours, theirs) = (&fitted.history.epochs[4], &alone.history.epochs[4]);
             assert!((ours.loss - theirs.loss).abs() < 1e-5 * theirs.loss, "{ours:?} {theirs:?}");
             assert!((ours.val_loss.unwrap() - theirs.val_loss.unwrap()).abs() < 1e-5 * theirs.val_loss.unwrap());
             let (weighted, expected) = (ours.val_weighted_loss.unwrap(), theirs.val_weighted_loss.unwrap());
@@ -165,6 +165,44 @@ fn a_team_learns_what_one_process_learns() {
     // It is not due to chance: another split of the random numbers is far away.
     let (other, _) = fit(&TrainConfig { seed: 6, ..config(sgd, 5) }, None, ());
     assert!(distance(&other, &one) > 1e-2);
+}
+
+/// Labels and values: rows of targets, and metrics in sums over the members.
+#[test]
+fn a_team_learns_values_as_one_process_does() {
+    // 33 images: the last batch has one, and some members have none, of the validation data too.
+    let pixels = (0..33 * 36).map(|i| (i * 31 % 251) as u8).collect();
+    let rows: Vec<f32> = (0..33 * 2).map(|i| (i * 7 % 11) as f32 / 10.0).collect();
+    let data = LabelledImages::with_values([6, 6, 1], pixels, rows, vec!["a".to_owned(), "b".to_owned()]).unwrap();
+    let fit = |group: Option<&dyn ProcessGroup>| {
+        let layers =
+            [Flatten::new().into(), Dense::new(8).activation(ActivationKind::Tanh).into(), Dense::new(2).into()];
+        let network = Network::sequential("values", [6, 6, 1], layers, 3).unwrap();
+        let mut model =
+            Model { preprocessing: Some(Preprocessing::unit(6, 6, ColorMode::Grayscale)), ..Model::new(network) };
+        let loss = Some(LossKind::Huber { delta: 0.5 });
+        let config =
+            TrainConfig { batch_size: 8, loss, ..config(Optimizer::Sgd { momentum: 0.9, nesterov: false }, 4) };
+        let result = Trainer::new(config).process_group(group).fit(&mut model, &data, Some(&data)).unwrap();
+        (model.network, result)
+    };
+    let (one, alone) = fit(None);
+    let expected = &alone.history.epochs[3];
+    assert_eq!((expected.metrics.len(), expected.val_metrics.len()), (3, 3));
+    for size in [2, 5, 40] {
+        for (network, fitted) in group(size, |group| fit(Some(group))) {
+            assert!(distance(&network, &one) < 1e-5, "{size}: {:e}", distance(&network, &one));
+            let found = &fitted.history.epochs[3];
+            let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * b.abs(), "{size}: {found:?} {expected:?}");
+            close(found.loss, expected.loss);
+            close(found.val_loss.unwrap(), expected.val_loss.unwrap());
+            for (found, expected) in [(&found.metrics, &expected.metrics), (&found.val_metrics, &expected.val_metrics)]
+            {
+                assert_eq!(found.len(), expected.len());
+                expected.iter().for_each(|(name, &value)| close(found[name], value));
+            }
+        }
+    }
 }
 
 struct StopAt(usize);

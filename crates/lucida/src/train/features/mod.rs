@@ -14,7 +14,7 @@ mod store;
 mod tests;
 
 use crate::core::{Progress, Step, Unit};
-use crate::data::{Batch, Dataset, Loader};
+use crate::data::{Batch, Dataset, Loader, Targets};
 use crate::nn::Plan;
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
@@ -38,6 +38,9 @@ pub struct FeatureSet<'a> {
     /// For each copy, the place of each sample.
     copies: Vec<Vec<Place>>,
     labels: Vec<usize>,
+    targets: Targets,
+    /// The rows of targets, one after another; empty for classes.
+    rows: Vec<f32>,
     class_names: Vec<String>,
 }
 
@@ -53,7 +56,9 @@ impl<'a> FeatureSet<'a> {
         if copies.is_empty() || copies.iter().any(|places| places.len() != set.len()) {
             return Err(missing());
         }
-        Ok(Self { store, copies, labels: set.labels(), class_names: set.class_names().to_vec() })
+        let (targets, class_names) = (set.targets(), set.class_names().to_vec());
+        let rows = (0..set.len()).flat_map(|index| set.target(index)).copied().collect();
+        Ok(Self { store, copies, labels: set.labels(), targets, rows, class_names })
     }
 }
 
@@ -68,6 +73,14 @@ impl Samples for FeatureSet<'_> {
 
     fn label(&self, index: usize) -> usize {
         self.labels[index]
+    }
+
+    fn targets(&self) -> Targets {
+        self.targets
+    }
+
+    fn target(&self, index: usize) -> &[f32] {
+        &self.rows[index * self.targets.row_len()..][..self.targets.row_len()]
     }
 
     fn each(
@@ -87,7 +100,8 @@ impl Samples for FeatureSet<'_> {
             }
             let labels: Vec<usize> = indices.iter().map(|&index| self.labels[index]).collect();
             let mixed = vec![None; indices.len()];
-            if !each(Batch { indices, images, labels: &labels, mixed: &mixed })? {
+            let targets: Vec<f32> = indices.iter().flat_map(|&index| self.target(index)).copied().collect();
+            if !each(Batch { indices, images, labels: &labels, targets: &targets, mixed: &mixed })? {
                 return Ok(false);
             }
         }

@@ -1,0 +1,52 @@
+//! Tells which of several labels hold, any number of them: the lines in an image.
+//!
+//! `cargo run --release --example multilabel`
+
+use lucida::prelude::*;
+
+const SIDE: usize = 12;
+const LABELS: [&str; 3] = ["horizontal", "vertical", "diagonal"];
+
+/// Gray images of noise with a line of each kind or not; a label for each kind.
+fn lines(count: usize, seed: u64) -> Result<LabelledImages> {
+    let mut state = seed;
+    let mut below = |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit
+    };
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let holds = LABELS.map(|_| below(2) == 1);
+        let [row, column] = [below(SIDE as u64) as usize, below(SIDE as u64) as usize];
+        let line = |at: usize| {
+            let (y, x) = (at / SIDE, at % SIDE);
+            holds[0] && y == row || holds[1] && x == column || holds[2] && y == x
+        };
+        pixels.extend((0..SIDE * SIDE).map(|at| if line(at) { 200 } else { below(40) as u8 }));
+        labels.extend(holds.map(|holds| f32::from(u8::from(holds))));
+    }
+    LabelledImages::with_labels([SIDE, SIDE, 1], pixels, labels, LABELS.map(String::from).to_vec())
+}
+
+fn main() -> Result<()> {
+    // One sigmoid for each label: the loss is the binary cross-entropy.
+    let network = Sequential::new("lines", [SIDE, SIDE, 1])
+        .add(Conv2D::new(8, [3, 3]).activation(ActivationKind::Relu))
+        .add(Flatten::new())
+        .add(Dense::new(32).activation(ActivationKind::Relu))
+        .add(Dense::new(3).activation(ActivationKind::Sigmoid))
+        .build(42)?;
+    let mut model = Model {
+        preprocessing: Some(Preprocessing::unit(SIDE, SIDE, ColorMode::Grayscale)),
+        class_names: LABELS.map(String::from).to_vec(),
+        ..Model::new(network)
+    };
+    let (train, validation) = (lines(800, 1)?, lines(200, 2)?);
+    let config = TrainConfig { epochs: 20, ..TrainConfig::default() };
+    Trainer::new(config).callback(EarlyStopping::new(5)).fit(&mut model, &train, Some(&validation))?;
+
+    let MetricValues { loss, metrics } = evaluate_metrics(&model, &validation, &[], Cpu::detect())?;
+    println!("loss {loss:.4}, {metrics:.4?}");
+    assert!(metrics["binary_accuracy"] > 0.95 && metrics["mean_average_precision"] > 0.95, "it finds the lines");
+    Ok(())
+}

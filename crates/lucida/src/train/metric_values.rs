@@ -1,0 +1,93 @@
+//! The loss and the metrics of a network on data, whatever its outputs are.
+
+use std::collections::BTreeMap;
+
+use crate::data::Dataset;
+use crate::nn::{Network, Plan};
+use crate::weights::Model;
+use crate::{Cpu, Error, Result};
+
+use super::evaluate::{batch_of, recorded_loss};
+use super::metrics::{MetricKind, RunningMetrics};
+use super::samples::set_input;
+use super::training_output::TrainingOutput;
+use super::{ImageSamples, Samples};
+
+/// The loss and the metrics of a model on data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricValues {
+    /// The mean loss: of the loss that the model was trained with, as far as its record says.
+    pub loss: f64,
+    /// The metrics by Keras's names; those that are undefined are left out.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// Measures a model on data with any kind of targets: labels, values, or classes. Without `metrics`, the usual ones of the
+/// targets are measured: binary accuracy, macro F1 and mean average precision of labels; mean absolute error, mean squared
+/// error and R² of values; the accuracy of classes, about which [`evaluate`](super::evaluate) says more.
+///
+/// # Errors
+/// [`Error::Argument`] when targets, metrics and network do not fit or there is no data; those of reading the data.
+pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind], cpu: Cpu) -> Result<MetricValues> {
+    model.check()?;
+    let samples = ImageSamples::new(data, model.preprocessing()?, cpu.threads());
+    let output = TrainingOutput::of(&model.network, data.targets(), recorded_loss(model), 0.0)?;
+    let of_classes = [if output.units == 1 { MetricKind::BinaryAccuracy } else { MetricKind::CategoricalAccuracy }];
+    let kinds = match (metrics, MetricKind::defaults(data.targets())) {
+        ([], []) => &of_classes,
+        ([], defaults) => defaults,
+        (chosen, _) => chosen,
+    };
+    kinds.iter().try_for_each(|kind| kind.check(output.targets, output.units))?;
+    let order: Vec<usize> = (0..data.len()).collect();
+    let (loss, rows) = predict_rows(&model.network, &samples, &order, &output, cpu)?;
+    Ok(MetricValues { loss, metrics: measure(kinds, &output, &samples, &order, &rows) })
+}
+
+/// The mean loss, and the outputs `[samples, units]`, of the samples at the positions `order`.
+pub(super) fn predict_rows(
+    network: &Network,
+    samples: &dyn Samples,
+    order: &[usize],
+    output: &TrainingOutput,
+    cpu: Cpu,
+) -> Result<(f64, Vec<f32>)> {
+    if order.is_empty() {
+        return Err(Error::argument("there is no data to evaluate the model on"));
+    }
+    let (units, size) = (output.units, batch_of(network)?.min(order.len()));
+    let mut plan = Plan::builder(network)
+        .cpu(cpu)
+        .batch_size(size)
+        .output(output.values.clone())
+        .output(output.outputs.clone())
+        .build()?;
+    let (mut loss, mut rows) = (0.0, Vec::with_capacity(order.len() * units));
+    let mut targets = vec![0.0; size * units];
+    samples.each(None, order, size, &mut |batch| {
+        let count = batch.indices.len();
+        set_input(&mut plan, &batch)?;
+        plan.forward(network)?;
+        let targets = &mut targets[..count * units];
+        output.write_targets(&batch, targets);
+        loss += output.loss.evaluate(units, plan.output(0), targets, None) * count as f64;
+        rows.extend_from_slice(plan.output(1));
+        Ok(true)
+    })?;
+    Ok((loss / order.len() as f64, rows))
+}
+
+/// The metrics of the outputs `[samples, units]` for the samples at the positions `order`.
+pub(super) fn measure(
+    kinds: &[MetricKind],
+    output: &TrainingOutput,
+    samples: &dyn Samples,
+    order: &[usize],
+    rows: &[f32],
+) -> BTreeMap<String, f64> {
+    let mut metrics = RunningMetrics::new(kinds, output.units);
+    if !metrics.is_empty() {
+        metrics.update(output.units, rows, &output.targets_of(samples, order));
+    }
+    metrics.results()
+}

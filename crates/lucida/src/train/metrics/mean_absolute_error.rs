@@ -1,0 +1,37 @@
+//! Mean absolute error.
+
+use super::metric::{Mean, Metric};
+
+/// The mean absolute error over all outputs, as Keras's metric `MeanAbsoluteError`.
+///
+/// ```
+/// use lucida::train::metrics::{MeanAbsoluteError, Metric};
+///
+/// let mut metric = MeanAbsoluteError::default();
+/// metric.update(2, &[1.0, 2.0], &[1.0, 4.0]);
+/// assert_eq!(metric.result(), Some(1.0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MeanAbsoluteError(Mean);
+
+impl Metric for MeanAbsoluteError {
+    fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
+        self.0.add_units(units, outputs, targets, |y, t| (f64::from(y) - f64::from(t)).abs());
+    }
+
+    fn result(&self) -> Option<f64> {
+        self.0.result()
+    }
+
+    fn name(&self) -> String {
+        "mean_absolute_error".to_owned()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+
+    fn sums(&mut self) -> Option<&mut [f64]> {
+        Some(self.0.sums())
+    }
+}

@@ -1,0 +1,37 @@
+//! Mean squared error.
+
+use super::metric::{Mean, Metric};
+
+/// The mean squared error over all outputs, as Keras's metric `MeanSquaredError`.
+///
+/// ```
+/// use lucida::train::metrics::{MeanSquaredError, Metric};
+///
+/// let mut metric = MeanSquaredError::default();
+/// metric.update(2, &[1.0, 2.0], &[1.0, 4.0]);
+/// assert_eq!(metric.result(), Some(2.0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MeanSquaredError(Mean);
+
+impl Metric for MeanSquaredError {
+    fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
+        self.0.add_units(units, outputs, targets, |y, t| (f64::from(y) - f64::from(t)).powi(2));
+    }
+
+    fn result(&self) -> Option<f64> {
+        self.0.result()
+    }
+
+    fn name(&self) -> String {
+        "mean_squared_error".to_owned()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+
+    fn sums(&mut self) -> Option<&mut [f64]> {
+        Some(self.0.sums())
+    }
+}

@@ -1,0 +1,57 @@
+//! Several metrics at once.
+
+use std::collections::BTreeMap;
+
+use super::{Metric, MetricKind};
+
+/// The metrics of a training or of an evaluation, by their names.
+#[derive(Debug)]
+pub(in crate::train) struct RunningMetrics {
+    metrics: Vec<Box<dyn Metric>>,
+}
+
+impl RunningMetrics {
+    /// Metrics of this number of outputs, all of them.
+    pub(in crate::train) fn new(kinds: &[MetricKind], units: usize) -> Self {
+        Self { metrics: kinds.iter().map(|kind| kind.build(units)).collect() }
+    }
+
+    /// Those that add up over batches: what can be measured while training.
+    pub(in crate::train) fn in_training(kinds: &[MetricKind], units: usize) -> Self {
+        let mut all = Self::new(kinds, units);
+        all.metrics.retain_mut(|metric| metric.sums().is_some());
+        all
+    }
+
+    pub(in crate::train) fn is_empty(&self) -> bool {
+        self.metrics.is_empty()
+    }
+
+    /// Adds a batch: `[batch, units]` each.
+    pub(in crate::train) fn update(&mut self, units: usize, outputs: &[f32], targets: &[f32]) {
+        self.metrics.iter_mut().for_each(|metric| metric.update(units, outputs, targets));
+    }
+
+    /// The results by name, without those that are undefined.
+    pub(in crate::train) fn results(&self) -> BTreeMap<String, f64> {
+        let values = self.metrics.iter().map(|metric| (metric.name(), metric.result()));
+        values.filter_map(|(name, value)| Some((name, value.filter(|value| value.is_finite())?))).collect()
+    }
+
+    /// All sums since the last time, one metric after another; they are zero afterwards.
+    pub(in crate::train) fn take_sums(&mut self) -> Vec<f64> {
+        let sums = self.metrics.iter_mut().filter_map(|metric| metric.sums());
+        sums.flat_map(|sums| sums.iter_mut().map(std::mem::take)).collect()
+    }
+
+    /// The results for these sums; nothing where there are none yet.
+    pub(in crate::train) fn results_of(&mut self, sums: &[f64]) -> BTreeMap<String, f64> {
+        let mut rest = sums.iter();
+        for own in self.metrics.iter_mut().filter_map(|metric| metric.sums()) {
+            own.iter_mut().zip(rest.by_ref()).for_each(|(own, &sum)| *own = sum);
+        }
+        let results = self.results();
+        self.take_sums();
+        results
+    }
+}

@@ -1,0 +1,231 @@
+//! The output of a network as a training takes it: where the loss is computed, and what the outputs should be.
+
+use lucida_kernels::ops::sigmoid;
+
+use crate::data::{Batch, Mixed, Targets};
+use crate::nn::layers::ActivationKind;
+use crate::nn::losses::LossKind;
+use crate::nn::{Loss, Network, TensorRef, counted};
+use crate::weights::Task;
+use crate::{Error, Result};
+
+use super::{Classifier, Samples};
+
+/// The output of a network, with a loss that fits it and the targets of the data.
+#[derive(Debug)]
+pub(super) struct TrainingOutput {
+    /// Where the loss is computed: the outputs, or the logits before them.
+    pub(super) values: TensorRef,
+    /// The outputs.
+    pub(super) outputs: TensorRef,
+    /// The number of outputs.
+    pub(super) units: usize,
+    pub(super) targets: Targets,
+    /// The loss, of rows of `units` targets.
+    pub(super) loss: Box<dyn Loss>,
+    /// How classes are read, where the targets are classes.
+    pub(super) classifier: Option<Classifier>,
+    /// The activation behind the values, where they are logits.
+    logits_of: Option<ActivationKind>,
+}
+
+impl TrainingOutput {
+    /// The output of `network` for `targets`, with this loss. By default classes and labels have the cross-entropy of the
+    /// last activation, and values the mean squared error.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when loss, targets and output do not fit, or when the loss has no label smoothing and some is
+    /// wanted; [`Error::Unsupported`] when the output is not flat, or when no loss follows from its activation.
+    pub(super) fn of(
+        network: &Network,
+        targets: Targets,
+        loss: Option<LossKind>,
+        label_smoothing: f32,
+    ) -> Result<Self> {
+        let Classifier { logits, probabilities: outputs, units } = match (loss, targets) {
+            (None, Targets::Classes(_) | Targets::Labels(_)) => Classifier::of(network)?,
+            _ => Classifier::of_any_output(network)?,
+        };
+        check_targets(targets, units)?;
+        let activation = network.output()?.activation();
+        let kind = loss.unwrap_or_else(|| default_loss(targets, activation));
+        kind.check()?;
+        let end = OutputEnd { activation, units, targets };
+        end.check(kind)?;
+        if label_smoothing > 0.0 && !kind.smooths_labels() {
+            return Err(Error::argument(format!(
+                "label smoothing is for categorical_crossentropy and binary_crossentropy, not for {kind}"
+            )));
+        }
+        let loss = match kind {
+            // Classes are one-hot rows here, in which a mixed image has shares of two; for the others both losses are the same
+            // to the bit.
+            LossKind::SparseCategoricalCrossentropy => LossKind::CategoricalCrossentropy.build(0.0),
+            kind => kind.build(label_smoothing),
+        };
+        let logits_of = loss.takes_logits_of(activation).then_some(activation);
+        let values = if logits_of.is_some() { logits.clone() } else { outputs.clone() };
+        let classifier = matches!(targets, Targets::Classes(_)).then(|| Classifier {
+            logits,
+            probabilities: outputs.clone(),
+            units,
+        });
+        Ok(Self { values, outputs, units, targets, loss, classifier, logits_of })
+    }
+
+    /// Checks that other data have targets of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] says what they have.
+    pub(super) fn check_same(&self, targets: Targets) -> Result<()> {
+        check_targets(targets, self.units)?;
+        if targets == self.targets {
+            return Ok(());
+        }
+        let name = |targets| match targets {
+            Targets::Classes(_) => "classes",
+            Targets::Labels(_) => "labels",
+            Targets::Values(_) => "values",
+        };
+        let (own, others) = (name(self.targets), name(targets));
+        Err(Error::argument(format!("the training data has {own} as targets, the validation data has {others}")))
+    }
+
+    /// Writes the rows of targets `[batch, units]` of a batch, with the shares of what was mixed into its samples.
+    pub(super) fn write_targets(&self, batch: &Batch<'_>, rows: &mut [f32]) {
+        if let Some(classifier) = &self.classifier {
+            classifier.targets(batch.labels, rows);
+            classifier.mix_targets(batch.mixed, rows);
+            return;
+        }
+        rows.copy_from_slice(batch.targets);
+        for (row, mixed) in rows.chunks_exact_mut(self.units).zip(batch.mixed) {
+            let Some(Mixed { target, share, .. }) = mixed else { continue };
+            row.iter_mut().zip(target).for_each(|(own, other)| *own = (1.0 - share) * *own + share * other);
+        }
+    }
+
+    /// The rows of targets `[samples, units]` of the samples of an order.
+    pub(super) fn targets_of(&self, samples: &dyn Samples, order: &[usize]) -> Vec<f32> {
+        let Some(classifier) = &self.classifier else {
+            return order.iter().flat_map(|&index| samples.target(index)).copied().collect();
+        };
+        let labels: Vec<usize> = order.iter().map(|&index| samples.label(index)).collect();
+        let mut rows = vec![0.0; order.len() * self.units];
+        classifier.targets(&labels, &mut rows);
+        rows
+    }
+
+    /// Rows of values whose class is the true one; none where the targets are not classes.
+    pub(super) fn count_correct(&self, values: &[f32], labels: &[usize]) -> usize {
+        let Some(classifier) = &self.classifier else { return 0 };
+        let threshold = if self.logits_of.is_some() { 0.0 } else { 0.5 };
+        let rows = values.chunks_exact(self.units).zip(labels);
+        rows.filter(|(row, label)| classifier.class_of(row, threshold) == **label).count()
+    }
+
+    /// The outputs `[batch, units]` that follow from rows of values.
+    pub(super) fn outputs_of(&self, values: &[f32]) -> Vec<f32> {
+        let mut outputs = values.to_vec();
+        match self.logits_of {
+            Some(ActivationKind::Softmax) => outputs.chunks_exact_mut(self.units).for_each(softmax),
+            Some(_) => outputs.iter_mut().for_each(|value| *value = sigmoid(*value)),
+            None => {}
+        }
+        outputs
+    }
+
+    /// What the network is for after a training, where its last layers do not say so.
+    pub(super) fn task(&self, network: &Network) -> Result<Option<Task>> {
+        let sigmoid = network.output()?.activation() == ActivationKind::Sigmoid;
+        Ok(match self.targets {
+            Targets::Classes(_) => None,
+            Targets::Labels(_) if sigmoid => Some(Task::Multilabel),
+            Targets::Labels(_) | Targets::Values(_) => Some(Task::Regress),
+        })
+    }
+}
+
+fn softmax(row: &mut [f32]) {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|value| *value = (*value - largest).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|value| *value /= sum);
+}
+
+/// The loss where none was chosen.
+fn default_loss(targets: Targets, activation: ActivationKind) -> LossKind {
+    match (targets, activation) {
+        (Targets::Values(_), _) => LossKind::MeanSquaredError,
+        (_, ActivationKind::Softmax) => LossKind::CategoricalCrossentropy,
+        _ => LossKind::BinaryCrossentropy,
+    }
+}
+
+/// # Errors
+/// [`Error::Argument`] when there are not as many targets as outputs; one output stands for two classes.
+fn check_targets(targets: Targets, units: usize) -> Result<()> {
+    let outputs = counted(units, "output");
+    let problem = match targets {
+        Targets::Classes(classes) if classes == units.max(2) => return Ok(()),
+        Targets::Labels(count) | Targets::Values(count) if count == units => return Ok(()),
+        Targets::Classes(classes) => format!("the data has {classes} classes, the network has {}", units.max(2)),
+        Targets::Labels(count) => format!("the data has {}, the network has {outputs}", counted(count, "label")),
+        Targets::Values(count) => {
+            format!("the data has {} for each sample, the network has {outputs}", counted(count, "value"))
+        }
+    };
+    Err(Error::argument(problem))
+}
+
+/// What a loss has to fit.
+struct OutputEnd {
+    activation: ActivationKind,
+    units: usize,
+    targets: Targets,
+}
+
+impl OutputEnd {
+    fn fits(&self, kind: LossKind) -> bool {
+        // One output says which of two classes it is by one half, on a scale from 0 to 1.
+        let one_class = matches!(self.targets, Targets::Classes(_)) && self.units == 1;
+        match kind {
+            LossKind::CategoricalCrossentropy | LossKind::SparseCategoricalCrossentropy => {
+                matches!(self.targets, Targets::Classes(_))
+                    && self.activation == ActivationKind::Softmax
+                    && self.units > 1
+            }
+            LossKind::BinaryCrossentropy => {
+                !matches!(self.targets, Targets::Values(_)) && self.activation == ActivationKind::Sigmoid
+            }
+            LossKind::MeanSquaredError | LossKind::MeanAbsoluteError | LossKind::Huber { .. } => {
+                !one_class || self.activation == ActivationKind::Sigmoid
+            }
+        }
+    }
+
+    fn check(&self, kind: LossKind) -> Result<()> {
+        if self.fits(kind) {
+            return Ok(());
+        }
+        let end = match self.activation {
+            ActivationKind::Softmax => "softmax".to_owned(),
+            ActivationKind::Sigmoid => "sigmoid".to_owned(),
+            ActivationKind::Linear => "linear".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let targets = match self.targets {
+            Targets::Classes(count) => format!("{count} classes"),
+            Targets::Labels(count) => counted(count, "label"),
+            Targets::Values(count) => counted(count, "value"),
+        };
+        let fitting: Vec<String> =
+            LossKind::ALL.into_iter().filter(|kind| self.fits(*kind)).map(|kind| kind.to_string()).collect();
+        let advice = match fitting.is_empty() {
+            true => "two classes take one sigmoid, or a softmax of two".to_owned(),
+            false => format!("use {}", fitting.join(", ")),
+        };
+        let outputs = counted(self.units, "output");
+        Err(Error::argument(format!("{kind} does not fit {outputs} ({end}) and {targets}: {advice}")))
+    }
+}
