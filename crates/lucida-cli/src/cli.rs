@@ -41,13 +41,9 @@ pub(crate) use maximize::{Classes, DreamArguments, Filters, MaximizeArgs, Method
 pub(crate) use receptive_field::ReceptiveField;
 pub(crate) use report::ReportArguments;
 pub(crate) use studio::Studio;
-pub(crate) use style::{
-    KeepColors, PoolingName, PresetName, Style, StyleArgs, StyleFrames, StyleLossName, StyleOptimizerName,
-};
+pub(crate) use style::{KeepColors, Style, StyleArgs, StyleFrames, StyleOptimizerName};
 pub(crate) use subject::Subject;
-pub(crate) use train::{
-    MonitorName, OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments,
-};
+pub(crate) use train::{OptimizerName, ScheduleName, Train, TrainFolder, TrainKnown, TrainMnist, TrainingArguments};
 pub(crate) use weights::{Weights, WeightsConvert, WeightsFetch, WeightsInspect, WeightsList, Zoo};
 
 use self::place::result_folder;

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example multilabel`
 
+use lucida::core::{Purpose, Rng};
 use lucida::prelude::*;
 
 const SIDE: usize = 12;
@@ -9,20 +10,16 @@ const LABELS: [&str; 3] = ["horizontal", "vertical", "diagonal"];
 
 /// Gray images of noise with a line of each kind or not; a label for each kind.
 fn lines(count: usize, seed: u64) -> Result<LabelledImages> {
-    let mut state = seed;
-    let mut below = |limit: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % limit
-    };
+    let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let holds = LABELS.map(|_| below(2) == 1);
-        let [row, column] = [below(SIDE as u64) as usize, below(SIDE as u64) as usize];
+        let holds = LABELS.map(|_| rng.coin());
+        let [row, column] = [rng.below(SIDE), rng.below(SIDE)];
         let line = |at: usize| {
             let (y, x) = (at / SIDE, at % SIDE);
             holds[0] && y == row || holds[1] && x == column || holds[2] && y == x
         };
-        pixels.extend((0..SIDE * SIDE).map(|at| if line(at) { 200 } else { below(40) as u8 }));
+        pixels.extend((0..SIDE * SIDE).map(|at| if line(at) { 200 } else { rng.below(40) as u8 }));
         labels.extend(holds.map(|holds| f32::from(u8::from(holds))));
     }
     LabelledImages::with_labels([SIDE, SIDE, 1], pixels, labels, LABELS.map(String::from).to_vec())

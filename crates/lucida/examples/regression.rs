@@ -2,22 +2,19 @@
 //!
 //! `cargo run --release --example regression`
 
+use lucida::core::{Purpose, Rng};
 use lucida::prelude::*;
 
 const SIDE: usize = 12;
 
 /// Gray images of noise with a bright spot of 2x2 pixels; its row and column, from 0 to 1.
 fn spots(count: usize, seed: u64) -> Result<LabelledImages> {
-    let mut state = seed;
-    let mut below = |limit: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % limit
-    };
+    let mut rng = Rng::keyed(seed, Purpose::Choice, 0);
     let (mut pixels, mut positions) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let [row, column] = [below(SIDE as u64 - 1) as usize, below(SIDE as u64 - 1) as usize];
+        let [row, column] = [rng.below(SIDE - 1), rng.below(SIDE - 1)];
         let spot = |at: usize| (row..row + 2).contains(&(at / SIDE)) && (column..column + 2).contains(&(at % SIDE));
-        pixels.extend((0..SIDE * SIDE).map(|at| if spot(at) { 230 } else { below(40) as u8 }));
+        pixels.extend((0..SIDE * SIDE).map(|at| if spot(at) { 230 } else { rng.below(40) as u8 }));
         positions.extend([row, column].map(|place| place as f32 / (SIDE - 2) as f32));
     }
     LabelledImages::with_values([SIDE, SIDE, 1], pixels, positions, vec!["row".to_owned(), "column".to_owned()])

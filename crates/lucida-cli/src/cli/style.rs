@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
+use lucida::style::{Pooling, Preset, StyleLoss};
 
 use super::Bulk;
 use super::place::{FilePlace, FolderPlace, result_folder};
@@ -131,8 +132,8 @@ pub(crate) struct StyleFrames {
 #[command(next_help_heading = "Style transfer")]
 pub(crate) struct StyleArgs {
     /// Where the settings come from that are not given
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = PresetName::Best)]
-    pub(crate) preset: PresetName,
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Preset::Best)]
+    pub(crate) preset: Preset,
 
     /// Longer side of the result in pixels [default: 512; with style-frames that of the frames]
     #[arg(long, value_name = "PIXELS", value_parser = whole::<u32>(32..=16_384))]
@@ -172,12 +173,12 @@ pub(crate) struct StyleArgs {
     pub(crate) optimizer: Option<StyleOptimizerName>,
 
     /// How the network makes its maps smaller
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = PoolingName::Max)]
-    pub(crate) pooling: PoolingName,
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Pooling::Max)]
+    pub(crate) pooling: Pooling,
 
     /// Statistics that the style loss compares
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = StyleLossName::Gram)]
-    pub(crate) style_loss: StyleLossName,
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = StyleLoss::Gram)]
+    pub(crate) style_loss: StyleLoss,
 
     /// Initial image: content, noise, or an image file
     #[arg(long, value_name = "WHAT", default_value = "content")]
@@ -197,16 +198,6 @@ pub(crate) struct StyleArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PresetName {
-    /// Coarse to fine; the settings judged best by eye
-    Best,
-    /// Gatys, Ecker and Bethge (2016)
-    Gatys,
-    /// TensorFlow's tutorial, with its gray fog at 512 pixels and more: use best, or --smoothness 0.1 for less fog
-    Tensorflow,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeepColors {
     /// Keep the content's colors exactly: only luminance is stylized
     Luminance,
@@ -220,20 +211,4 @@ pub(crate) enum StyleOptimizerName {
     Adam,
     /// L-BFGS: fewer, larger steps, and more memory
     Lbfgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PoolingName {
-    /// Max pooling
-    Max,
-    /// Average pooling: smoother images
-    Average,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StyleLossName {
-    /// Gram matrices
-    Gram,
-    /// Gaussians: the Wasserstein-2 distance
-    Wasserstein,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use lucida::data::{Augment, Fit, PreprocessingChoice};
 use lucida::nn::LossKind;
-use lucida::train::Head;
+use lucida::train::{Head, Monitor};
 
 use super::distributed::DistributedArgs;
 use super::place::result_folder;
@@ -125,7 +125,7 @@ pub(crate) struct TrainFolder {
 
     /// What happens to images of another aspect ratio [default: that of the base, else stretch]
     #[arg(long, value_enum)]
-    pub(crate) fit: Option<FitName>,
+    pub(crate) fit: Option<Fit>,
 
     /// Pixel values that the network takes: unit (0..1), tf (-1..1), caffe (BGR minus the mean color), torch (ImageNet mean
     /// and std), raw (0..255), or mean=..,std=..; then rgb, bgr, or gray, separated by commas [default: those that the
@@ -281,8 +281,8 @@ pub(crate) struct TrainingArguments {
     pub(crate) loss: Option<LossKind>,
 
     /// Metric that selects the best epoch; the loss is class-weighted with --class-weights
-    #[arg(long, value_enum, default_value_t = MonitorName::Loss, help_heading = "Training")]
-    pub(crate) monitor: MonitorName,
+    #[arg(long, value_enum, default_value_t = Monitor::Loss, help_heading = "Training")]
+    pub(crate) monitor: Monitor,
 
     /// Stop after this many epochs without improvement; 0 trains all epochs [default: 0; 5 for a head on a frozen base]
     #[arg(long, visible_alias = "patience", value_parser = whole::<u32>(..), value_name = "EPOCHS", help_heading = "Training")]
@@ -342,36 +342,4 @@ pub(crate) enum OptimizerName {
 pub(crate) enum ScheduleName {
     Constant,
     Cosine,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MonitorName {
-    /// The validation loss
-    Loss,
-    /// The validation accuracy
-    Accuracy,
-    /// The macro F1 on the validation data: each class counts alike
-    F1,
-    /// The area under the ROC curve on the validation data; of several classes the mean, each against all others
-    Auc,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FitName {
-    /// To the size, whatever becomes of the proportions, as Keras does
-    Stretch,
-    /// The middle of the image
-    Crop,
-    /// The whole image with a border
-    Pad,
-}
-
-impl From<FitName> for Fit {
-    fn from(name: FitName) -> Self {
-        match name {
-            FitName::Stretch => Self::Stretch,
-            FitName::Crop => Self::Crop,
-            FitName::Pad => Self::Pad,
-        }
-    }
 }

@@ -11,8 +11,8 @@ use lucida::data::{FileKind, Filter, Image, free_memory};
 use lucida::files::{self, SetAside};
 use lucida::nn::counted;
 use lucida::style::{
-    self, Canvas, ColorSource, GifRecorder, InitialImage, Lbfgs, Original, Pooling, Preset, StyleConfig, StyleLoss,
-    StyleNetwork, StyleOptimizer, StyleRequest, StyledImage, transfer,
+    self, Canvas, ColorSource, GifRecorder, InitialImage, Lbfgs, Original, Preset, StyleConfig, StyleNetwork,
+    StyleOptimizer, StyleRequest, StyledImage, transfer,
 };
 use lucida::{batch_jobs, nearest_name};
 
@@ -23,7 +23,7 @@ use super::{Context, refuse_within, shell_word};
 use crate::arguments::StartArgument;
 use crate::bar::Bar;
 use crate::cli::place::{free, name_of, refuse_file_name};
-use crate::cli::{KeepColors, PoolingName, PresetName, Style, StyleArgs, StyleLossName, StyleOptimizerName};
+use crate::cli::{KeepColors, Style, StyleArgs, StyleOptimizerName};
 use crate::exit::{Reported, Usage, report};
 use crate::interrupt;
 use crate::output::seconds;
@@ -328,27 +328,15 @@ impl StyleArgs {
                  larger shapes",
             );
         }
-        let pooling = match self.pooling {
-            PoolingName::Max => Pooling::Max,
-            PoolingName::Average => Pooling::Average,
-        };
-        let network = StyleNetwork::new(model, pooling)?;
-        let preset = match self.preset {
-            PresetName::Best => Preset::Best,
-            PresetName::Gatys => Preset::Gatys,
-            PresetName::Tensorflow => Preset::TensorFlow,
-        };
-        let mut settings = preset.config(&network, context.cpu)?;
+        let network = StyleNetwork::new(model, self.pooling)?;
+        let mut settings = self.preset.config(&network, context.cpu)?;
         settings.size = self.size.map_or(settings.size, |size| size as usize);
         settings.style_scale = self.style_scale as f32;
         settings.seed = self.seed;
         settings.memory = Some(self.memory.map_or_else(|| free_memory() / 2, |bytes| bytes.0));
         settings.loss.style_weight *= self.style_weight as f32;
         settings.loss.variation_weight *= self.smoothness as f32;
-        settings.loss.style_loss = match self.style_loss {
-            StyleLossName::Gram => StyleLoss::Gram,
-            StyleLossName::Wasserstein => StyleLoss::Wasserstein,
-        };
+        settings.loss.style_loss = self.style_loss;
         if let Some(steps) = self.steps {
             (settings.steps, settings.first_steps) = (steps as usize, steps as usize);
         }

@@ -120,12 +120,13 @@ impl Rng {
     ///
     /// # Panics
     /// When `bound` is zero.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: usize) -> usize {
+        let bound = bound as u64;
         let rejected = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.0.next_u64()) * u128::from(bound);
             if product as u64 >= rejected {
-                return (product >> 64) as u64;
+                return (product >> 64) as usize;
             }
         }
     }
@@ -162,7 +163,7 @@ impl Rng {
     /// Shuffles `items` (Fisher and Yates): every order is equally likely.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last as u64 + 1) as usize);
+            items.swap(last, self.below(last + 1));
         }
     }
 }

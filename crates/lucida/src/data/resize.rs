@@ -28,13 +28,14 @@ pub enum Filter {
 /// What happens to the proportions when an image must have a given size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Fit {
-    /// They change.
+    /// To the size, whatever becomes of the proportions, as Keras does
     #[default]
     Stretch,
-    /// What is too long loses both ends.
+    /// The middle of the image
     Crop,
-    /// What is too short gets black bars at both ends.
+    /// The whole image with a black border
     Pad,
 }
 

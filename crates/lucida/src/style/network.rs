@@ -7,11 +7,12 @@ use crate::{Error, Result};
 
 /// The pooling between the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Pooling {
-    /// By the largest value, as the network was trained.
+    /// Max pooling, as the network was trained
     #[default]
     Max,
-    /// By the mean: Gatys et al. find that it gives smoother images.
+    /// Average pooling: Gatys et al. find that it gives smoother images
     Average,
 }
 

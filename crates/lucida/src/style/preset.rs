@@ -32,14 +32,19 @@ pub enum InitialImage {
 
 /// A preset of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Preset {
-    /// The best results that were found by looking at them: coarse to fine, with losses that do not depend on network and
-    /// size, and the mean of the last images as the result.
+    /// Coarse to fine; the settings judged best by eye
+    ///
+    /// Its losses do not depend on network and size, and the result is the mean of the last images.
     #[default]
     Best,
-    /// The paper: Gatys, Ecker and Bethge (2016), from the content as it starts here.
+    /// Gatys, Ecker and Bethge (2016)
+    ///
+    /// From the content, as it starts here.
     Gatys,
-    /// The tutorial of TensorFlow, "Neural style transfer".
+    /// TensorFlow's tutorial, with its gray fog at 512 pixels and more: use best, or a smoothness of 0.1 for less fog
+    #[cfg_attr(feature = "clap", value(name = "tensorflow"))]
     TensorFlow,
 }
 

@@ -116,17 +116,19 @@ pub struct Checkpoint {
 /// What epochs are judged by, on the validation data if there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Monitor {
-    /// The loss, the less the better; that with the class weights, where there are any.
+    /// The lowest loss; with class weights, the weighted one
     #[default]
     Loss,
-    /// The accuracy, the more the better; of labels the binary accuracy.
+    /// The highest accuracy; of labels the binary accuracy
     Accuracy,
-    /// The macro F1, the more the better: each class counts alike, and one that is never predicted counts as zero.
+    /// The highest macro F1: each class counts alike, and one that is never predicted counts as zero
     F1,
-    /// The area under the ROC curve, the more the better; of several classes the mean over them, each against all others.
+    /// The largest area under the ROC curve; of several classes the mean over them, each against all others
     Auc,
-    /// A metric, on the validation data if there are any.
+    /// A metric.
+    #[cfg_attr(feature = "clap", value(skip))]
     Metric(MetricKind),
 }
 

@@ -7,8 +7,8 @@ use lucida::data::Dataset;
 use lucida::files;
 use lucida::nn::{Optimizer, ProcessGroup, Schedule, counted, thousands};
 use lucida::train::{
-    Callback, Checkpoint, EarlyStopping, History, Monitor, ReduceLrOnPlateau, RunFolder, Samples, TensorBoard,
-    TrainConfig, Trainer, balanced_class_weights,
+    Callback, Checkpoint, EarlyStopping, History, ReduceLrOnPlateau, RunFolder, Samples, TensorBoard, TrainConfig,
+    Trainer, balanced_class_weights,
 };
 use lucida::weights::{Model, load_model};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::super::{Context, shell_word};
 use crate::arguments::ClassWeights;
 use crate::cli::place::{first_free, numbered};
-use crate::cli::{MonitorName, OptimizerName, ScheduleName, TrainingArguments};
+use crate::cli::{OptimizerName, ScheduleName, TrainingArguments};
 use crate::dashboard::{Board, Dashboard};
 use crate::exit::Usage;
 use crate::progress::TrainingBar;
@@ -193,12 +193,7 @@ impl TrainRequest<'_> {
             validation_steps: count(arguments.validation_steps),
             loss: arguments.loss,
             metrics: Vec::new(),
-            monitor: match arguments.monitor {
-                MonitorName::Loss => Monitor::Loss,
-                MonitorName::Accuracy => Monitor::Accuracy,
-                MonitorName::F1 => Monitor::F1,
-                MonitorName::Auc => Monitor::Auc,
-            },
+            monitor: arguments.monitor,
             class_weights: class_weights(arguments.class_weights.as_ref(), train)?,
             label_smoothing: arguments.label_smoothing.unwrap_or(0.0) as f32,
             weight_decay: if decays_itself { 0.0 } else { decay },

@@ -10,7 +10,7 @@ const OPERATIONS: usize = 2;
 /// The magnitude, of 30.
 const MAGNITUDE: f64 = 9.0 / 30.0;
 /// The number of different operations.
-const KINDS: u64 = 14;
+const KINDS: usize = 14;
 
 /// Augments an image of `shape` (height, width, channels) with values of 0 to 255.
 pub(super) fn rand_augment(

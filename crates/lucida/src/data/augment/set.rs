@@ -63,7 +63,7 @@ impl<D: Dataset> Augmented<D> {
         let mut rng = rng_in_epoch(self.seed, Purpose::Mix, index, epoch);
         let mut mixed = None;
         if mixup > 0.0 || cutmix > 0.0 {
-            let other = rng.below(self.set.len() as u64) as usize;
+            let other = rng.below(self.set.len());
             let by_mixup = match (mixup > 0.0, cutmix > 0.0) {
                 (true, true) => rng.uniform() < 0.5,
                 (by_mixup, _) => by_mixup,

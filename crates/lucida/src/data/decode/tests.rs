@@ -372,7 +372,7 @@ fn changed_bytes_never_panic() {
         for (file, caught) in files.iter().zip(&mut caught) {
             let mut bytes = file.clone();
             for _ in 0..=random.below(7) {
-                let at = random.below(bytes.len() as u64) as usize;
+                let at = random.below(bytes.len());
                 bytes[at] = random.next_u32() as u8;
             }
             match Image::decode(&bytes, Path::new("x"), &limits) {

@@ -15,11 +15,12 @@ use crate::style::losses::wasserstein::Gaussian;
 
 /// What of the features is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum StyleLoss {
-    /// Gram matrices.
+    /// Gram matrices
     #[default]
     Gram,
-    /// Gaussians: the Wasserstein-2 distance. A step takes longer.
+    /// Gaussians: the Wasserstein-2 distance; a step takes longer
     Wasserstein,
 }
 

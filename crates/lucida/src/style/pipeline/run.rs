@@ -52,7 +52,7 @@ impl Run<'_> {
         let mut first = None;
         let mut stopped = false;
         for step in 1..=self.steps {
-            let phase = [0, 1].map(|_| phases.below(64) as usize);
+            let phase = [0, 1].map(|_| phases.below(64));
             let losses = objective.evaluate(&canvas, phase, &mut gradient)?;
             state.step(cpu, &mut canvas.values, &gradient);
             if clip {

@@ -73,7 +73,7 @@ impl<'a> Filling<'a> {
         }
         for cell in 0..self.grid.len() {
             let Some(mut patch) = self.grid[cell] else { continue };
-            let at = sources[random.below(sources.len() as u64) as usize];
+            let at = sources[random.below(sources.len())];
             patch.source = [at / width, at % width];
             patch.cost = self.cost(patch.center, patch.source);
             self.grid[cell] = Some(patch);
@@ -100,7 +100,7 @@ impl<'a> Filling<'a> {
             let mut reach = self.content.size[0].max(self.content.size[1]);
             while reach > 0 {
                 let from = patch.source;
-                let source = from.map(|at| at as isize + random.below(2 * reach as u64 + 1) as isize - reach as isize);
+                let source = from.map(|at| at as isize + random.below(2 * reach + 1) as isize - reach as isize);
                 self.consider(&mut patch, source);
                 reach /= 2;
             }
