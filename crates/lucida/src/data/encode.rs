@@ -95,7 +95,8 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::png_bytes`], and [`Error::Io`] when the file cannot be written.
-    pub fn save_png(&self, path: &Path) -> Result<()> {
+    pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, &self.png_bytes()?)
     }
 
@@ -103,7 +104,8 @@ impl Image {
     ///
     /// # Errors
     /// As [`FileKind::of_path`] and [`Image::bytes`], and [`Error::Io`] when the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, 8)?)?)
     }
 }
@@ -127,7 +129,7 @@ mod tests {
             assert_eq!((read.width(), read.height()), (20, 10), "{name}");
         }
         for name in ["a.webp", "a", "png"] {
-            let message = image.save(&folder.path().join(name)).unwrap_err().to_string();
+            let message = image.save(folder.path().join(name)).unwrap_err().to_string();
             assert!(message.ends_with("must end in .png, .tif or .jpg"), "{message}");
         }
         let message = gradient(70_000, 1, 1).bytes(FileKind::Jpeg).unwrap_err().to_string();

@@ -46,7 +46,8 @@ impl Mnist {
     /// # Errors
     /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of
     /// images and labels differ, when an image is not 28x28 or a label is over 9; else as [`idx::read`].
-    pub fn from_folder(folder: &Path) -> Result<Self> {
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
         if !has_any(folder, Part::Test)
             && let Ok([train]) = find(folder, [Part::Train])
         {
@@ -60,7 +61,8 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the test part may be missing.
-    pub fn train_only(folder: &Path) -> Result<LabelledImages> {
+    pub fn train_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+        let folder = folder.as_ref();
         let [train] = find(folder, [Part::Train])?;
         train.read()
     }
@@ -69,7 +71,8 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the training part may be missing.
-    pub fn test_only(folder: &Path) -> Result<LabelledImages> {
+    pub fn test_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+        let folder = folder.as_ref();
         let [test] = find(folder, [Part::Test])?;
         test.read()
     }

@@ -14,6 +14,7 @@ const LONGEST: f64 = 160.0;
 
 /// Probabilities by class, the likeliest in color.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Bars {
     classes: Vec<(String, f64)>,
     truth: Option<String>,

@@ -18,6 +18,7 @@ const DOTS: usize = 30;
 
 /// One chart: a measure over the epochs, in one or more series.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Panel {
     title: String,
     measure: String,
@@ -193,6 +194,7 @@ fn short(value: f64) -> String {
 
 /// Charts side by side over the same epochs.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Curves {
     panels: Vec<Panel>,
     marked: Option<usize>,

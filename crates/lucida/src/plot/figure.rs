@@ -177,7 +177,8 @@ impl Figure {
     ///
     /// # Errors
     /// [`Error::Io`] names `path`.
-    pub fn save_svg(&self, path: &Path) -> Result<()> {
+    pub fn save_svg(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, self.svg().as_bytes())
     }
 

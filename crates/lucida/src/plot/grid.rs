@@ -14,6 +14,7 @@ const CAPTION_LINES: usize = 2;
 
 /// An image of a grid and its caption.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Cell {
     image: Image,
     caption: String,
@@ -48,6 +49,7 @@ impl From<Image> for Cell {
 /// Images in rows and columns. All cells are as large as the largest image, and each image lies in the middle
 /// of its cell. A margin lies between the cells, and a padding around them all.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Grid {
     cells: Vec<Cell>,
     columns: usize,

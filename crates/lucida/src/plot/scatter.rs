@@ -26,6 +26,7 @@ const COVER: f64 = 0.45;
 
 /// Points with a class each, to be drawn with images of what they stand for.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Scatter {
     /// In pixels of the map.
     points: Vec<(f64, f64)>,
@@ -80,13 +81,11 @@ impl Scatter {
     }
 
     /// Text above the map.
-    #[must_use]
     pub fn title(self, title: impl Into<String>) -> Self {
         Self { title: title.into(), ..self }
     }
 
     /// What the points are called, in the order of the points; shown by the SVG where the pointer rests.
-    #[must_use]
     pub fn labels(self, labels: Vec<String>) -> Self {
         Self { labels, ..self }
     }

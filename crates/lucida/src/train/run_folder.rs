@@ -143,8 +143,8 @@ impl RunFolder {
     pub fn save_history(&self, history: &History) -> Result<()> {
         history.save_csv(&self.history())?;
         let figure = history.curves().figure();
-        figure.save_svg(&self.path.join("curves.svg"))?;
-        figure.image(2.0)?.save_png(&self.path.join("curves.png"))
+        figure.save_svg(self.path.join("curves.svg"))?;
+        figure.image(2.0)?.save_png(self.path.join("curves.png"))
     }
 }
 

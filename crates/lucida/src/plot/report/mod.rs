@@ -95,7 +95,8 @@ impl Report {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) names `path`; what was there before stays.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, self.html().as_bytes())
     }
 }
