@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The learning rate as a function of the step.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // 100 steps of warm-up, then a cosine decay over 1000 steps.
+/// let schedule = Schedule::cosine(1e-3, 1000).with_warm_up(100);
+/// assert!(schedule.at(0) < schedule.at(50));
+/// assert_eq!(schedule.at(100), 1e-3);
+/// assert!(schedule.at(1100) < 1e-9);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The rate after the warm-up.
@@ -65,6 +75,7 @@ impl Schedule {
     }
 
     /// The same after a rise in a line over `steps` steps.
+    #[must_use]
     pub fn with_warm_up(self, steps: u64) -> Self {
         Self { warm_up: steps, ..self }
     }

@@ -18,6 +18,17 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
 /// An activation as a layer of its own.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("relu", [3]).add(Activation::new(ActivationKind::Relu)).build(42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut().copy_from_slice(&[-1.0, 0.0, 2.0]);
+/// plan.forward(&network)?;
+/// assert_eq!(plan.output(0), [0.0, 0.0, 2.0]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Activation {
     /// Which one.

@@ -7,6 +7,15 @@ impl Network {
     /// The part of the network that a layer's output needs, which becomes the network's only output. Weights are moved,
     /// not copied.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let features = applications::mnist_cnn(42)?.cut("flatten")?;
+    /// assert_eq!(features.output()?.name(), "flatten");
+    /// assert!(features.find("dense").is_err(), "what comes behind is gone");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is no such layer.
     pub fn cut(self, layer: &str) -> Result<Self> {
