@@ -46,6 +46,17 @@ impl Image {
 
     /// Decodes the bytes of an image file; `name` is the file that errors name.
     ///
+    /// ```
+    /// use lucida::data::Limits;
+    /// use lucida::prelude::*;
+    ///
+    /// let file = Image::filled(4, 3, &[255, 0, 0]).png_bytes()?;
+    /// let image = Image::decode(&file, "red.png", &Limits::default())?;
+    /// assert_eq!(image.pixel(0, 0), [255, 0, 0]);
+    /// assert!(Image::decode(b"not an image", "red.png", &Limits::default()).is_err());
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::File`] when the bytes are not an image, or a damaged one, or one cut short, or the decoder fails on them;
     /// [`Error::Unsupported`]

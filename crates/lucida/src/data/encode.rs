@@ -102,6 +102,19 @@ impl Image {
 
     /// Writes a file of the kind that its name means, whole or not at all.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// # let temporary = tempfile::tempdir().unwrap();
+    /// # let folder = temporary.path();
+    /// let image = Image::filled(4, 3, &[255, 128, 0]);
+    /// for name in ["orange.png", "orange.tif", "orange.jpg"] {
+    ///     image.save(folder.join(name))?;
+    ///     assert_eq!(Image::open(folder.join(name))?.width(), 4);
+    /// }
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`FileKind::of_path`] and [`Image::bytes`], and [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {

@@ -25,6 +25,15 @@ pub struct Mnist {
 impl Mnist {
     /// The first 10,000 images of the training part, which are built in. Their test part is not.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let digits = Mnist::builtin()?.train;
+    /// assert_eq!((digits.len(), digits.image_shape()), (10_000, Some([28, 28, 1])));
+    /// assert_eq!((digits.label(0), digits.image(0)?.channels()), (5, 1));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::File`] when the binary is damaged.
     pub fn builtin() -> Result<Self> {

@@ -58,6 +58,16 @@ impl ColorMode {
 /// How an image becomes a network's input. Its order: digit, color, size, numbers.
 ///
 /// One that was read from a file is to be [checked](Preprocessing::check).
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let preprocessing = Preprocessing::unit(32, 32, ColorMode::Rgb);
+/// let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+/// preprocessing.apply(&Image::filled(640, 480, &[255, 0, 0]), &mut input)?;
+/// assert_eq!(input[..3], [1.0, 0.0, 0.0]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {

@@ -139,6 +139,26 @@ impl Folder {
 }
 
 /// Says how a folder is opened.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # for (class, color) in [("cats", [200, 40, 30]), ("dogs", [30, 60, 210])] {
+/// #     std::fs::create_dir(folder.join(class)).unwrap();
+/// #     for index in 0..5 {
+/// #         let image = Image::filled(8, 8, &color.map(|value| value + index));
+/// #         image.save_png(folder.join(class).join(format!("{index}.png")))?;
+/// #     }
+/// # }
+/// // folder/cats/0.png ..., folder/dogs/0.png ...
+/// let photos = Folder::builder(folder).split(0.2, 42).open()?;
+/// assert_eq!(photos.class_names(), ["cats", "dogs"]);
+/// assert_eq!((photos.train.len(), photos.validation.len()), (8, 2));
+/// assert!(photos.skipped().is_empty());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[must_use]
 pub struct FolderBuilder<'a> {
     path: PathBuf,
