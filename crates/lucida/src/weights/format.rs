@@ -149,6 +149,25 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
 
 /// Reads weights from a file of any format into a network.
 ///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{load_weights, save_model};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let network = Sequential::new("tiny", [8, 8, 1])
+/// #     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+/// #     .add(Flatten::new())
+/// #     .add(Dense::new(2).activation(ActivationKind::Softmax))
+/// #     .build(42)?;
+/// // A state dictionary of PyTorch has weights alone: the network must be there.
+/// save_model(&Model::new(network.clone()), folder.join("tiny.pth"))?;
+/// let mut other = Network::from_architecture(&network.architecture())?;
+/// load_weights(folder.join("tiny.pth"), &mut other)?;
+/// assert_eq!(other.weights()[0].values(), network.weights()[0].values());
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As the `load_weights` of the format, and as [`Format::of`].
 pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
@@ -170,6 +189,24 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
 }
 
 /// Says what is in a file of any format.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::inspect;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let network = Sequential::new("tiny", [8, 8, 1])
+/// #     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+/// #     .add(Flatten::new())
+/// #     .add(Dense::new(2).activation(ActivationKind::Softmax))
+/// #     .build(42)?;
+/// Model::new(network).save(folder.join("tiny.safetensors"))?;
+/// let file = inspect(folder.join("tiny.safetensors"))?;
+/// assert_eq!(file.tensors.len(), 4); // two kernels, two biases
+/// assert_eq!(file.parameters(), (3 * 3 + 1) * 4 + (6 * 6 * 4 + 1) * 2);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// As the `inspect` of the format, and as [`Format::of`].
@@ -248,6 +285,26 @@ pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
 
 /// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
 /// `.pth`, `.pt`.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{load_model, save_model};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// let network = Sequential::new("tiny", [8, 8, 1])
+///     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+///     .add(Flatten::new())
+///     .add(Dense::new(2).activation(ActivationKind::Softmax))
+///     .build(42)?;
+/// let model = Model::new(network).with_class_names(["cat", "dog"]);
+/// for name in ["tiny.safetensors", "tiny.keras", "tiny.h5", "tiny.onnx"] {
+///     save_model(&model, folder.join(name))?;
+///     let read = load_model(folder.join(name))?;
+///     assert_eq!(read.network.output()?.shape(), model.network.output()?.shape());
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.
