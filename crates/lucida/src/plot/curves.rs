@@ -193,6 +193,14 @@ fn short(value: f64) -> String {
 }
 
 /// Charts side by side over the same epochs.
+///
+/// ```
+/// use lucida::plot::{Curves, Panel};
+///
+/// let panel = Panel::new("Loss", "loss").series("training", &[0.9, 0.5, 0.3]).from_zero();
+/// let figure = Curves::new().panel(panel).best_epoch(Some(3)).figure();
+/// assert!(figure.svg().contains("training"));
+/// ```
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Curves {

@@ -79,6 +79,18 @@ pub(super) enum Mark {
 }
 
 /// A line drawing: curves, a matrix, bars. It is the same for the same data, to the byte.
+///
+/// ```
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// use lucida::plot::Chart;
+///
+/// let figure = Chart::new("Square", "x", "y").line("x²", vec![(0.0, 0.0), (1.0, 1.0), (2.0, 4.0)]).figure();
+/// figure.save_svg(folder.join("square.svg"))?;
+/// let image = figure.image(2.0)?;
+/// assert_eq!((image.width(), image.height()), (960, 660));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Figure {
     width: f64,

@@ -25,6 +25,16 @@ const THUMBNAIL: std::ops::RangeInclusive<f64> = 16.0..=64.0;
 const COVER: f64 = 0.45;
 
 /// Points with a class each, to be drawn with images of what they stand for.
+///
+/// ```
+/// use lucida::plot::Scatter;
+///
+/// let points = [[0.0, 0.1], [0.2, 0.0], [3.0, 3.1]];
+/// let map = Scatter::new(&points, vec![0, 0, 1], vec!["cat".into(), "dog".into()])?.title("Embedding");
+/// assert!(map.svg(&[])?.contains("Embedding"));
+/// assert!(Scatter::new(&[[f64::NAN, 0.0]], vec![0], vec!["cat".into()]).is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Scatter {

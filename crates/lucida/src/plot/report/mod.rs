@@ -22,6 +22,15 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// A report: a title, sections with a table of contents, a footer.
+///
+/// ```
+/// use lucida::plot::{Content, Report, Table};
+///
+/// let table = Table::new(["class", "recall"]).row(["cat", "0.98"]).row(["dog", "0.95"]);
+/// let content = Content::new().paragraph("Cats & dogs.").table(&table);
+/// let html = Report::new("Evaluation").section("Classes", content).html();
+/// assert!(html.contains("Cats &amp; dogs.") && html.contains("0.98"));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Report {
