@@ -10,6 +10,18 @@ const BINS: usize = 15;
 const IN_POINT: usize = 10;
 
 /// How far confidence can be believed: the predictions in bins by the probability of the predicted class.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let some = Subset::new(&digits, (0..200).collect())?;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let calibration = evaluate(&model, &some, Cpu::detect())?.calibration();
+/// assert_eq!(calibration.bins.iter().map(|bin| bin.count).sum::<usize>(), 200);
+/// assert!((0.0..=1.0).contains(&calibration.error));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// From the least confident to the most; bins without predictions are left out.

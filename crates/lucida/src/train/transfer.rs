@@ -25,6 +25,15 @@ const LEAST_VARIANCE: f64 = 0.01;
 ///
 /// `gap` and `gmp` are the global average and the global maximum of each channel, `dense` has a ReLU, `bn` normalizes each
 /// batch, `standardize` brings each channel to mean zero and variance one over the training images, once, before training.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let head: Head = "gap,dense:64,dropout:0.3".parse()?;
+/// assert_eq!(head.layers(5).len(), 4, "and the output for five classes");
+/// assert!("dense".parse::<Head>().is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head(Vec<Part>);
 
@@ -145,6 +154,19 @@ pub struct Transfer {
 }
 
 /// A classifier to train: a base with a new head, or one that was trained before.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // A network for ten digits becomes one for even and odd digits; its convolutions stay as they are.
+/// let base = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let transfer = Transfer { cut: Some("flatten".into()), head: "dense:16".parse()?, unfreeze: None };
+/// let new = transfer.apply(base, &["even".into(), "odd".into()], 42)?;
+/// assert_eq!(new.end_of_base(), "flatten");
+/// assert_eq!(new.model.network.output()?.shape().sizes(), [1]); // one sigmoid for two classes
+/// assert_eq!(new.model.network.parameters().1, 576 * 16 + 16 + 16 + 1);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TransferModel {
     /// The whole network.
