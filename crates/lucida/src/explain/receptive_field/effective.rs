@@ -57,6 +57,20 @@ pub struct Measurement<'a> {
 /// Measures what the unit in the middle of a layer sees, with images that `fill` makes: it is handed the number of each
 /// and where to write it as the network's input.
 ///
+/// ```
+/// use lucida::explain::{Measurement, effective_field, noise};
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// let measurement = Measurement { network: &network, layer: "conv2d_1", samples: 8, seed: 42, cpu: Cpu::detect() };
+/// let field = effective_field(&measurement, |number, input| {
+///     noise(None, 42, number, input);
+///     Ok(())
+/// })?;
+/// assert!(0.0 < field.side() && field.side() <= 8.0, "at most the receptive field of 8x8 pixels");
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), it is the input, or there are no
 /// images; [`Error::Unsupported`] when the network does not take one image; and what `fill` says.

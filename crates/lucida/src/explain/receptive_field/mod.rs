@@ -152,6 +152,17 @@ pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
 
 /// The receptive field of one layer.
 ///
+/// ```
+/// use lucida::explain::receptive_field;
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// // Two 3x3 convolutions with a 2x2 pooling between them: 3 + 1 + 2 * 2 pixels.
+/// let field = receptive_field(&network, "conv2d_1")?;
+/// assert_eq!((field.size(), field.stride()), (Some([8, 8]), Some([2, 2])));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`receptive_fields`], and [`Error::Argument`] when there is no such layer; the nearest name is suggested.
 pub fn receptive_field(network: &Network, layer: &str) -> Result<ReceptiveField> {
