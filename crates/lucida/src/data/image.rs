@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// An image of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
+/// An image of 8 bits per channel, `[height, width, channels]`: rows from the top, channels interleaved.
 ///
 /// ```
 /// use lucida::prelude::*;

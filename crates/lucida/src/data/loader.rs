@@ -17,7 +17,7 @@ use super::{Dataset, Mixed, Preprocessing, batches};
 use crate::nn::counted;
 use crate::{Error, Result};
 
-/// Makes batches of a data set ahead of their use.
+/// Loads batches of a data set, prefetched on other threads: images `[batch, height, width, channels]`.
 ///
 /// ```
 /// use lucida::data::{Loader, epoch_order};

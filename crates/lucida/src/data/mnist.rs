@@ -49,7 +49,6 @@ impl Mnist {
     /// The published set from a folder with its four files, under their usual names and gzipped or not:
     /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and `t10k` for `train`.
     ///
-    /// # Errors
     /// There need not be a test part; then neither of its files is there.
     ///
     /// # Errors

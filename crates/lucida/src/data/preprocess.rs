@@ -55,7 +55,8 @@ impl ColorMode {
     }
 }
 
-/// How an image becomes a network's input. Its order: digit, color, size, numbers.
+/// How an image becomes a network's input `[height, width, channels]`: normalized as a digit, converted to the colors,
+/// resized, and scaled to `(pixel / divisor - mean) / std`, in this order.
 ///
 /// One that was read from a file is to be [checked](Preprocessing::check).
 ///
@@ -164,7 +165,7 @@ impl Preprocessing {
         Ok(Self { color, mean: vec![mean; channels], std: vec![std; channels], ..self })
     }
 
-    /// The same with other means of getting to the size.
+    /// The same with this treatment of other aspect ratios and this interpolation.
     #[must_use]
     pub fn with_fit(self, fit: Fit, filter: Filter) -> Self {
         Self { fit, filter, ..self }

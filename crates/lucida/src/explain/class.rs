@@ -5,7 +5,7 @@ use crate::similar::nearest_name;
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
-/// The number of the class, label, or value that a text means: a name of the model's, in upper or lower case, else a number
+/// The index of the class, label or value that a text means: a name of the model's, in upper or lower case, else a number
 /// from 0.
 ///
 /// ```

@@ -11,7 +11,7 @@ const BATCH: usize = 32;
 /// A label holds when its probability is at least this.
 pub const LABEL_THRESHOLD: f32 = 0.5;
 
-/// What a classifier says about one image.
+/// The prediction of a classifier for one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The most probable class or label.
@@ -22,7 +22,7 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
 }
 
-/// What a model says about one image, by what its [outputs](Outputs) are.
+/// The prediction of a model for one image, by the kind of its [outputs](Outputs).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predicted {
     /// One of several classes.

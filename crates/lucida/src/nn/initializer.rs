@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::keras_config::{KerasConfig, short};
 use crate::core::{Purpose, Rng};
 
-/// A rule for the first values of a weight. The names are Keras's.
+/// A weight initializer, by Keras's name. `fan_in` and `fan_out` count the inputs and outputs of a unit.
 ///
 /// ```
 /// use lucida::nn::Initializer;

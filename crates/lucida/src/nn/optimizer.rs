@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Network;
 use crate::Result;
 
-/// An optimizer's rule and constants; the defaults are Keras's. The learning rate comes from a [`Schedule`].
+/// An optimizer and its hyperparameters; the defaults are Keras's. The learning rate comes from a [`Schedule`].
 ///
 /// [`Schedule`]: super::Schedule
 ///
@@ -100,7 +100,7 @@ impl Optimizer {
     }
 }
 
-/// An optimizer at work on a network: its rule, the number of steps made, and its moments.
+/// The state of an optimizer for one network: its hyperparameters, the number of steps, and the moments of each weight.
 ///
 /// ```
 /// use lucida::nn::OptimizerState;

@@ -30,7 +30,7 @@ pub enum InitialImage {
     Canvas(Canvas),
 }
 
-/// A preset of the configuration.
+/// A preset of [`StyleConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Preset {
     /// The best results that were found by looking at them: coarse to fine, with losses that do not depend on network and

@@ -9,7 +9,7 @@ const BINS: usize = 15;
 /// Predictions of a point of the chart: the accuracy of fewer is noise (that of one is 0 or 1), and its line a zigzag.
 const IN_POINT: usize = 10;
 
-/// How far confidence can be believed: the predictions in bins by the probability of the predicted class.
+/// The calibration of a classifier: its predictions in bins by the probability of the predicted class.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -43,7 +43,7 @@ pub struct CalibrationBin {
 }
 
 impl Evaluation {
-    /// How far confidence can be believed: 15 bins of equal width.
+    /// The calibration, in 15 bins of equal width.
     pub fn calibration(&self) -> Calibration {
         let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
         for ((row, &class), &label) in self.probabilities.iter().zip(&self.predicted).zip(&self.labels) {

@@ -257,7 +257,7 @@ impl TrainConfig {
 /// let class_weights = balanced_class_weights(&[0, 0, 1, 0], 2);
 /// assert_eq!(class_weights, [4.0 / (2.0 * 3.0), 4.0 / (2.0 * 1.0)]);
 /// let config = TrainConfig { class_weights, ..TrainConfig::default() };
-/// # let _ = config;
+/// assert_eq!(config.class_weights.len(), 2);
 /// ```
 pub fn balanced_class_weights(labels: &[usize], classes: usize) -> Vec<f32> {
     let mut counts = vec![0_usize; classes];

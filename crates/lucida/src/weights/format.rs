@@ -188,7 +188,7 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Says what is in a file of any format.
+/// Lists the tensors of a file of any format, with their shapes and types, and what else the file says.
 ///
 /// ```
 /// use lucida::prelude::*;
@@ -284,7 +284,7 @@ pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
 }
 
 /// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
-/// `.pth`, `.pt`.
+/// `.pth`, `.pt`, `.onnx`.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -31,7 +31,7 @@ use crate::{Error, Result};
 pub use affine::{Affine, FillMode};
 pub use set::{Augmented, Mixed};
 
-/// How images are augmented. [`Augment::default`] leaves them as they are.
+/// Data augmentation. [`Augment::default`] leaves images as they are.
 ///
 /// It is read from a text as in `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`; `auto` stands for RandAugment.
 ///

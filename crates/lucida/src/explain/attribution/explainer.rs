@@ -48,7 +48,7 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Prepares to explain what a model says.
+    /// Prepares attributions of a model.
     ///
     /// # Errors
     /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one image; [`Error::Argument`] when a

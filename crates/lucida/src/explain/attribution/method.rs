@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::similar::there_are;
 use crate::{Error, Result};
 
-/// A way to say which pixels of an image a class owes its score to.
+/// An attribution method.
 ///
 /// ```
 /// use lucida::prelude::*;

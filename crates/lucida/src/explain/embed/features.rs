@@ -140,8 +140,8 @@ impl Features {
     }
 }
 
-/// The last layer before that which tells the classes: the features that a network decides by. Dropout changes nothing
-/// where nothing is trained, and is passed over.
+/// The last layer before the output layer: its penultimate features. Dropout, which changes nothing outside of training, is
+/// passed over.
 ///
 /// # Errors
 /// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.

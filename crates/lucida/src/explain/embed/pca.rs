@@ -13,7 +13,7 @@ const BEYOND: usize = 10;
 /// Passes over the features that sharpen the directions.
 const PASSES: usize = 6;
 
-/// The main directions of features, and where each image lies along them.
+/// Principal component analysis of features: the components, and the score of each image along them.
 ///
 /// ```
 /// use lucida::Cpu;

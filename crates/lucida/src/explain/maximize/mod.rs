@@ -38,7 +38,7 @@ use pixels::PixelSpace;
 /// What the buffers of one plan may take: beyond it the images are made in several batches.
 const PLAN_BYTES: usize = 1 << 30;
 
-/// How images are looked for.
+/// How images are optimized.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// In frequencies, through small movements.

@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// The longest axis whose fields are computed: twice the longest side of an image that a network is given.
 const LONGEST_AXIS: usize = 16_384;
 
-/// A rectangle of pixels that a unit sees: rows and columns.
+/// A receptive field, a rectangle of pixels: rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     /// The rows.
@@ -37,7 +37,7 @@ pub struct Field {
     pub columns: Span,
 }
 
-/// What the units of one layer see.
+/// The theoretical receptive fields of the units of one layer, in pixels of the input.
 #[derive(Debug, Clone)]
 pub struct ReceptiveField {
     layer: String,

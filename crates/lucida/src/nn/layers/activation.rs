@@ -17,7 +17,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// An activation as a layer of its own.
+/// An activation as a layer of its own; the shape stays.
 ///
 /// ```
 /// use lucida::prelude::*;

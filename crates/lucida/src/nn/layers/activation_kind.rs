@@ -8,7 +8,7 @@ use crate::nn::backward_rule::{BackwardRule, map_gradient};
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 
-/// The functions that follow a layer's sums.
+/// Activation functions. Softmax and log-softmax are over the last axis, the others of each value alone.
 ///
 /// ```
 /// use lucida::prelude::*;

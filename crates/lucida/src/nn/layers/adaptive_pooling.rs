@@ -20,7 +20,7 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 /// The longest side of an output: a network that asks for more is damaged.
 const LONGEST_SIDE: usize = 1 << 16;
 
-/// The mean of each window, of as many windows as the output has pixels.
+/// Average pooling to a fixed output size: `[height, width, channels]` of any size to `output_size` and the same channels.
 ///
 /// ```
 /// use lucida::nn::layers::AdaptiveAveragePooling2D;

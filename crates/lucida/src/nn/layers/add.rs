@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The sum of several inputs of one shape.
+/// The element-wise sum of several inputs of the same shape: the end of a residual block.
 ///
 /// ```
 /// use lucida::nn::layers::Input;

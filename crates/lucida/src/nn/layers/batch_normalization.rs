@@ -24,7 +24,7 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
-/// Normalizes each channel (the last axis).
+/// Batch normalization of each channel (the last axis); the shape stays.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -13,7 +13,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
+/// Concatenates several inputs along the channels (the last axis, Keras's default); their other sizes are the same.
 ///
 /// ```
 /// use lucida::nn::layers::Input;

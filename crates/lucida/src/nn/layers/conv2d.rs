@@ -27,7 +27,7 @@ use crate::nn::op::{
 };
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A convolution over the height and width of an image.
+/// A convolution over the height and width of an image, `[height, width, channels]` to `[height, width, filters]`.
 ///
 /// ```
 /// use lucida::prelude::*;

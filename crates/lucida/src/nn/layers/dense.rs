@@ -15,7 +15,7 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// A layer in which each unit sees all inputs.
+/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, then an activation.
 ///
 /// ```
 /// use lucida::prelude::*;

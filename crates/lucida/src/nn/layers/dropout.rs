@@ -15,7 +15,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Drops values at random in training; does nothing otherwise.
+/// Sets values to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
 ///
 /// ```
 /// use lucida::prelude::*;

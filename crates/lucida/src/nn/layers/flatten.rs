@@ -11,7 +11,7 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// All values of a sample in one axis: rows first, then columns, then channels.
+/// `[height, width, channels]` to `[height * width * channels]`: rows first, then columns, then channels.
 ///
 /// ```
 /// use lucida::prelude::*;

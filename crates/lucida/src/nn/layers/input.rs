@@ -11,7 +11,7 @@ use crate::nn::keras_config::{KerasConfig, with_batch};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// Where the data comes in.
+/// An input of the network, as Keras's `Input`.
 ///
 /// ```
 /// use lucida::nn::layers::Input;
@@ -26,7 +26,7 @@ use crate::nn::op::{Op, OpConfig};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// The shape of one sample.
+    /// The shape of one sample, without the batch: `[height, width, channels]` of an image.
     pub shape: Shape,
 }
 

@@ -6,7 +6,7 @@ use crate::nn::Shape;
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
 
-/// What happens at the border of an image.
+/// How an image is padded before windows are laid over it.
 ///
 /// ```
 /// use lucida::prelude::*;

@@ -145,7 +145,7 @@ macro_rules! pooling_layer {
 }
 
 pooling_layer! {
-    /// The maximum of each window.
+    /// The maximum of each window, for each channel of `[height, width, channels]`.
     ///
     /// ```
     /// use lucida::prelude::*;
@@ -159,7 +159,7 @@ pooling_layer! {
 }
 
 pooling_layer! {
-    /// The mean of each window; padding does not count.
+    /// The mean of each window, for each channel of `[height, width, channels]`; padding does not count.
     ///
     /// ```
     /// use lucida::prelude::*;

@@ -13,7 +13,7 @@ use crate::nn::keras_config::{KerasConfig, short, sizes};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Adds rows and columns of zeros.
+/// Pads images with zeros: `[height, width, channels]` grows by the padding.
 ///
 /// ```
 /// use lucida::prelude::*;

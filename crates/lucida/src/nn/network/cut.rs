@@ -4,7 +4,7 @@ use super::{Layer, Network};
 use crate::Result;
 
 impl Network {
-    /// The part of the network that a layer's output needs, which becomes the network's only output. Weights are moved,
+    /// The subnetwork up to a layer, whose output becomes the only one: a feature extractor. Weights are moved,
     /// not copied.
     ///
     /// ```

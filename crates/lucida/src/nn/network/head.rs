@@ -12,8 +12,8 @@ use crate::{Error, Result};
 const TINY: f32 = 1e-6;
 
 impl Network {
-    /// The network with more layers, one after another, behind its only output. Their weights are zero; returns the index of
-    /// the first of them as well.
+    /// Appends layers, one after another, to the only output: the head of transfer learning. Their weights are zero until
+    /// [`initialize`](Self::initialize); returns the index of the first of them as well.
     ///
     /// ```
     /// use lucida::prelude::*;

@@ -57,7 +57,7 @@ impl Plan {
     }
 }
 
-/// Says what a plan is for.
+/// Builds a [`Plan`]: the batch size, the outputs and the gradients to compute.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct PlanBuilder<'a> {

@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as long.
 pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
-/// A network prepared to run, for one largest batch, the values that are wanted and the gradients that are wanted; it owns
-/// every buffer, and a step allocates nothing.
+/// A network prepared to run for a batch size, a set of outputs and a set of gradients. It owns every buffer: a step
+/// allocates nothing. Activations are `[batch, height, width, channels]` or `[batch, features]`.
 ///
 /// ```
 /// use lucida::prelude::*;

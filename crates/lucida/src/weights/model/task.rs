@@ -14,7 +14,7 @@ use crate::nn::layers::{ActivationKind, Layer};
 use crate::nn::{Network, Node};
 use crate::{Error, Result};
 
-/// What a network is for.
+/// The task of a network, which decides how its outputs are read.
 ///
 /// ```
 /// use lucida::weights::Task;

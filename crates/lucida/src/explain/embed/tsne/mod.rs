@@ -35,7 +35,7 @@ const FORMING: f64 = 0.25;
 /// The fewest points of a map.
 const FEWEST: usize = 5;
 
-/// How a map is made.
+/// t-SNE and its hyperparameters: a two-dimensional map of features.
 ///
 /// ```
 /// use lucida::Cpu;
