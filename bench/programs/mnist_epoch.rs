@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(threads) = arguments.next() {
         cpu = cpu.with_threads(threads.parse()?);
     }
-    let digits = Mnist::train_only(folder.as_ref())?;
+    let digits = Mnist::train_only(folder)?;
     let split = stratified_split(&digits.labels(), 10, 0.2, 42)?;
     let [train, validation] = [split.train, split.validation].map(|part| Subset::new(&digits, part));
     let mut model = Model {

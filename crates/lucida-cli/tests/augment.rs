@@ -12,8 +12,8 @@ fn a_sheet_of_examples() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let pixels = (0..40 * 30 * 3).map(|i: usize| (i * i % 251) as u8).collect();
-    Image::new(40, 30, 3, pixels).unwrap().save_png(&at("a.png")).unwrap();
-    Image::filled(20, 20, &[200]).save_png(&at("b.png")).unwrap();
+    Image::new(40, 30, 3, pixels).unwrap().save_png(at("a.png")).unwrap();
+    Image::filled(20, 20, &[200]).save_png(at("b.png")).unwrap();
     let (a, b, sheet) = (at("a.png"), at("b.png"), at("sheet.png"));
     let arguments = ["data", "augment", text(&a), text(&b), "--size", "32", "--count", "5", "--out", text(&sheet)];
     assert_eq!(run(arguments), format!("Written to {}\n", sheet.display()));

@@ -42,7 +42,7 @@ fn train_tells_what_it_does_and_leaves_its_files() {
     assert_eq!(names(&out), RUN_FILES);
     let history = fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3);
-    assert_eq!(Image::open(&out.join("curves.png")).unwrap().channels(), 3);
+    assert_eq!(Image::open(out.join("curves.png")).unwrap().channels(), 3);
 
     // Again, without a word: only the result is printed, and the model is the same to the byte.
     let again = folder.path().join("again");
@@ -97,7 +97,7 @@ fn evaluate_measures_the_test_digits() {
     assert_eq!((confusion.len(), confusion.iter().flatten().sum::<u64>()), (10, TEST as u64));
     let right: u64 = (0..10).map(|class| confusion[class][class]).sum();
     assert!((accuracy - right as f64 / TEST as f64).abs() < 1e-12);
-    let labels = Mnist::test_only(&shared().data()).unwrap().labels();
+    let labels = Mnist::test_only(shared().data()).unwrap().labels();
     for (class, row) in confusion.iter().enumerate() {
         assert_eq!(row.iter().sum::<u64>(), labels.iter().filter(|&&label| label == class).count() as u64);
         let recall = answer["classes"][class]["recall"].as_f64().unwrap();
@@ -131,7 +131,7 @@ fn predict_tells_the_class_of_digits() {
     let predictions = answer["predictions"].as_array().unwrap();
     let classes: Vec<&str> = predictions.iter().map(|prediction| prediction["class"].as_str().unwrap()).collect();
     assert_eq!(classes.join(" "), lines[5]);
-    let test = Mnist::test_only(&shared().data()).unwrap();
+    let test = Mnist::test_only(shared().data()).unwrap();
     for (prediction, index) in predictions.iter().zip([0, 1, 2, 3, 9]) {
         assert_eq!(prediction["index"], index);
         assert_eq!(prediction["label"], test.label(index).to_string());
@@ -151,9 +151,9 @@ fn predict_tells_the_class_of_digits() {
 fn predict_reads_images_of_any_size_and_goes_on_after_a_bad_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let digit = Mnist::test_only(&shared().data()).unwrap().image(0).unwrap();
-    digit.save_png(&at("digit.png")).unwrap();
-    Image::filled(300, 200, &[255, 255, 255]).save_png(&at("white.png")).unwrap();
+    let digit = Mnist::test_only(shared().data()).unwrap().image(0).unwrap();
+    digit.save_png(at("digit.png")).unwrap();
+    Image::filled(300, 200, &[255, 255, 255]).save_png(at("white.png")).unwrap();
     fs::write(at("text.png"), "I am not an image").unwrap();
     fs::write(at("empty.png"), "").unwrap();
     let mut half = fs::read(at("digit.png")).unwrap();

@@ -18,7 +18,7 @@ fn images(folder: &Path) {
         fs::create_dir_all(folder.join(class)).unwrap();
         for index in 0..12 {
             let image = Image::filled(28, 28, &[level, level + index, level]);
-            image.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
+            image.save_png(folder.join(class).join(format!("{index}.png"))).unwrap();
         }
     }
     fs::write(folder.join("dark/damaged.jpg"), DAMAGED).unwrap();

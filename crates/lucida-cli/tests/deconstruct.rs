@@ -26,7 +26,7 @@ fn digit() -> (tempfile::TempDir, String) {
 }
 
 fn image(folder: &Path, name: &str) -> Image {
-    Image::open(&folder.join(name)).unwrap()
+    Image::open(folder.join(name)).unwrap()
 }
 
 /// Of several images, each gets a folder of its own.
@@ -105,7 +105,7 @@ fn activations_of_every_layer() {
 fn dead_channels_are_named() {
     let (folder, digit) = digit();
     let path = folder.path().join("model.safetensors");
-    let mut model = lucida::weights::load_model(&shared().run().join("model.safetensors")).unwrap();
+    let mut model = lucida::weights::load_model(shared().run().join("model.safetensors")).unwrap();
     let bias = model.network.weights_mut().iter_mut().find(|weight| weight.name() == "conv2d/bias").unwrap();
     bias.values_mut()[4] = -100.0;
     safetensors::save_model(&model, &path).unwrap();
@@ -168,7 +168,7 @@ fn deconv_over_a_folder_skips_what_is_no_image() {
     fs::create_dir_all(&images).unwrap();
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..6 {
-        digits.image(index).unwrap().save_png(&images.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(images.join(format!("{index}.png"))).unwrap();
     }
     fs::write(images.join("bad.jpg"), "no image").unwrap();
     fs::write(images.join("notes.txt"), "nothing").unwrap();

@@ -76,10 +76,10 @@ fn furnish(folder: &Path) {
     (1..3).for_each(|frame| photo(&folder.join(format!("frames/{frame:03}.png")), [90, 120, 150], frame));
     // The first style on the left, the second on the right.
     let mask = (0..64 * 48).map(|at| if at % 64 < 32 { 0 } else { 255 }).collect();
-    Image::new(64, 48, 1, mask).unwrap().save_png(&folder.join("mask.png")).unwrap();
+    Image::new(64, 48, 1, mask).unwrap().save_png(folder.join("mask.png")).unwrap();
     let seven = Mnist::builtin().unwrap().train.image(15).unwrap().resize(140, 140, Filter::Bicubic).unwrap();
     for name in ["seven.png", "photo.png"] {
-        seven.pad(200, 180, 20, 20).unwrap().save_png(&folder.join(name)).unwrap();
+        seven.pad(200, 180, 20, 20).unwrap().save_png(folder.join(name)).unwrap();
     }
     fs::create_dir(folder.join("assets")).unwrap();
     for copy in ["assets/chelsea.png", "chelsea.png"] {

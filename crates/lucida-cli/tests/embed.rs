@@ -12,7 +12,7 @@ use serde_json::Value;
 fn maps_tables_and_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let (model, out, digit) = (shared().run(), folder.path().join("out"), folder.path().join("digit.png"));
-    let test = Mnist::test_only(&shared().data()).unwrap();
+    let test = Mnist::test_only(shared().data()).unwrap();
     test.image(3).unwrap().save_png(&digit).unwrap();
     let data = format!("mnist:{}", shared().data().display());
     let arguments = ["embed", text(&model), "--data", &data, "--steps", "100", "--out", text(&out)];
@@ -25,7 +25,7 @@ fn maps_tables_and_neighbours() {
     let points = fs::read_to_string(out.join("points.csv")).unwrap();
     assert_eq!(points.lines().count(), 101);
     assert!(points.starts_with("file,class,pca_x,pca_y,tsne_x,tsne_y,digit_found\ntest digit 0,"), "{points}");
-    let png = Image::open(&out.join("tsne.png")).unwrap();
+    let png = Image::open(out.join("tsne.png")).unwrap();
     assert!(png.width() > 1000 && png.height() > 1000);
     assert!(fs::read_to_string(out.join("tsne.svg")).unwrap().contains("<image "));
 
@@ -48,7 +48,7 @@ fn folders_layers_and_what_cannot_be() {
     fs::create_dir(&photos).unwrap();
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..8 {
-        digits.image(index).unwrap().save_png(&photos.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(photos.join(format!("{index}.png"))).unwrap();
     }
     fs::write(photos.join("x.png"), "no image").unwrap();
     let base = ["embed", text(&model), "--data", text(&photos), "--out", text(&out), "--quiet"];

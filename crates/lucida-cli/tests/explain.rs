@@ -34,7 +34,7 @@ fn all_methods_on_one_sheet() {
     assert!(lines[8].ends_with("of conv2d_2"), "{}", lines[8]);
     assert!(lines[16].ends_with("comparison.png"), "{printed}");
     assert_eq!(names(&out), ["comparison.png"]);
-    let sheet = Image::open(&out.join("comparison.png")).unwrap();
+    let sheet = Image::open(out.join("comparison.png")).unwrap();
     assert!(sheet.width() > 5 * 224 && sheet.height() > 3 * 224);
 
     // Not over what is there; and the same again, to the byte.
@@ -52,7 +52,7 @@ fn the_label_of_an_image_of_a_data_set_is_said() {
     let (out, photos) = (folder.path().join("out"), folder.path().join("photos"));
     for class in ["3", "8"] {
         fs::create_dir_all(photos.join(class)).unwrap();
-        Mnist::builtin().unwrap().train.image(7).unwrap().save_png(&photos.join(class).join("a.png")).unwrap();
+        Mnist::builtin().unwrap().train.image(7).unwrap().save_png(photos.join(class).join("a.png")).unwrap();
     }
     let of = |data: &str, index: &str, more: &[&str]| {
         let words =
@@ -113,8 +113,8 @@ fn numbers_and_raw_maps() {
 fn images_of_any_kind() {
     let (folder, model) = (tempfile::tempdir().unwrap(), shared().run());
     let at = |name: &str| folder.path().join(name);
-    Image::filled(1, 1, &[200, 10, 10]).save_png(&at("one.png")).unwrap();
-    Image::filled(300, 40, &[255, 250, 245]).save_png(&at("wide.png")).unwrap();
+    Image::filled(1, 1, &[200, 10, 10]).save_png(at("one.png")).unwrap();
+    Image::filled(300, 40, &[255, 250, 245]).save_png(at("wide.png")).unwrap();
     // Eight bits a pixel, with a palette of two colors.
     fs::write(at("palette.bmp"), bmp(4, 4, 8, &[[0, 0, 0, 0], [90, 200, 255, 0]], &[[1, 0, 0, 1]; 4].concat()))
         .unwrap();

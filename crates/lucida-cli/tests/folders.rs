@@ -11,11 +11,11 @@ use serde_json::Value;
 
 /// The first test digits as files, a sub-folder for each class.
 fn write_folder(folder: &Path, count: usize) -> Vec<usize> {
-    let digits = Mnist::test_only(&shared().data()).unwrap();
+    let digits = Mnist::test_only(shared().data()).unwrap();
     for index in 0..count {
         let class = folder.join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
-        digits.image(index).unwrap().save_png(&class.join(format!("digit {index:02}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(class.join(format!("digit {index:02}.png"))).unwrap();
     }
     digits.labels()[..count].to_vec()
 }
@@ -119,7 +119,7 @@ fn folders_that_cannot_be_used() {
     fs::write(folder.path().join("cats/x.jpg"), "x").unwrap();
     assert!(evaluate(1).contains("holds no image (1 file cannot be used, the first is "), "{}", evaluate(1));
     let digits = Mnist::builtin().unwrap().train;
-    digits.image(0).unwrap().save_png(&folder.path().join("cats/1.png")).unwrap();
+    digits.image(0).unwrap().save_png(folder.path().join("cats/1.png")).unwrap();
     assert!(evaluate(1).contains("cats: is not one of the 10 classes (0, 1, 2, "), "{}", evaluate(1));
     let message = fail(1, ["predict", text(&model), "--data", text(folder.path()), "--index", "1", "--quiet"]);
     assert!(message.contains("there is no image 1: the images of "), "{message}");
@@ -128,7 +128,7 @@ fn folders_that_cannot_be_used() {
     for (part, index) in [("train", 0), ("train", 1), ("validation", 2)] {
         let class = parts.path().join(part).join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
-        digits.image(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(class.join(format!("{index}.png"))).unwrap();
     }
     let images = |more: &[&str]| {
         let shared = ["evaluate", text(&model), "--data", text(parts.path()), "--json", "--quiet"];

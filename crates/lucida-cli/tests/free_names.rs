@@ -20,12 +20,12 @@ fn run_in(folder: &Path, words: &[&str]) -> String {
 fn place() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let pixels = (0..60 * 60 * 3).map(|i: usize| (i * i % 251) as u8).collect();
-    Image::new(60, 60, 3, pixels).unwrap().save_png(&folder.path().join("photo.png")).unwrap();
+    Image::new(60, 60, 3, pixels).unwrap().save_png(folder.path().join("photo.png")).unwrap();
     let digits = Mnist::builtin().unwrap().train;
     for index in 0..40 {
         let class = folder.path().join("digits").join(if digits.label(index) < 5 { "low" } else { "high" });
         fs::create_dir_all(&class).unwrap();
-        digits.image(index).unwrap().save_png(&class.join(format!("{index:02}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(class.join(format!("{index:02}.png"))).unwrap();
     }
     folder
 }

@@ -267,9 +267,9 @@ fn photos_without_digit(folder: &Path, count: usize) {
         let class = folder.join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
         let digit = digits.image(index).unwrap().resize(84, 84, Filter::Bilinear).unwrap();
-        digit.save_png(&class.join(format!("digit{index}.png"))).unwrap();
+        digit.save_png(class.join(format!("digit{index}.png"))).unwrap();
         for blank in 0..count / 2 {
-            Image::filled(40, 40, &[255; 3]).save_png(&class.join(format!("white{index}{blank}.png"))).unwrap();
+            Image::filled(40, 40, &[255; 3]).save_png(class.join(format!("white{index}{blank}.png"))).unwrap();
         }
     }
 }

@@ -24,7 +24,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pixels = (0..24 * 20 * 3).map(|i: usize| (i * 7919 % 251) as u8).collect();
-        Image::new(24, 20, 3, pixels).unwrap().save_png(&folder.path().join("photo.png")).unwrap();
+        Image::new(24, 20, 3, pixels).unwrap().save_png(folder.path().join("photo.png")).unwrap();
         Self { folder }
     }
 

@@ -35,7 +35,7 @@ fn resumes(name: &str, options: &[&str]) {
     words.extend(["--seed", "7", "--keep-checkpoint", "--resume", "--quiet", "--out", text(&copy)]);
     run(words.iter().chain(options).copied());
     let [resumed, expected] =
-        ["model.safetensors", "after-5-epochs.safetensors"].map(|file| load_model(&copy.join(file)).unwrap());
+        ["model.safetensors", "after-5-epochs.safetensors"].map(|file| load_model(copy.join(file)).unwrap());
     assert_eq!((&resumed.class_names, &resumed.training), (&expected.class_names, &expected.training));
     for (found, expected) in resumed.network.weights().iter().zip(expected.network.weights()) {
         let largest = expected.values().iter().fold(0.0_f32, |most, value| most.max(value.abs()));

@@ -19,7 +19,7 @@ fn image(width: usize, height: usize, seed: f32) -> Image {
 /// A folder with a content, two styles and masks.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let save = |name: &str, image: &Image| image.save_png(&folder.path().join(name)).unwrap();
+    let save = |name: &str, image: &Image| image.save_png(folder.path().join(name)).unwrap();
     save("content.png", &image(80, 60, 1.0));
     save("style.png", &image(64, 64, 3.1));
     save("other.png", &image(70, 50, 0.4));
@@ -75,7 +75,7 @@ fn a_result_says_how_it_was_made_and_repeats_itself() {
     let found = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
     assert!(found("neural style transfer: content.png in the style of style.png") && found("seed 7"));
     stylize(folder, "content.png style.png -o again.png --seed 7");
-    assert_eq!(Image::open(&folder.join("again.png")).unwrap(), Image::open(&folder.join("out.png")).unwrap());
+    assert_eq!(Image::open(folder.join("again.png")).unwrap(), Image::open(folder.join("out.png")).unwrap());
     let message = fail(1, short(folder, "content.png style.png -o out.png").iter().map(String::as_str));
     assert!(message.contains("out.png already exists; use --force"), "{message}");
 }
@@ -95,12 +95,12 @@ fn styles_masks_colors_sizes_and_the_way_there() {
         "content.png style.png other.png -o mask.out.png --mask mask.png --optimizer lbfgs --pooling average",
     );
     stylize(folder, "content.png brushwork -o left.png --mask mask.png --keep-colors luminance --keep-size");
-    assert_eq!(Image::open(&folder.join("left.png")).unwrap().width(), 80);
+    assert_eq!(Image::open(folder.join("left.png")).unwrap().width(), 80);
     stylize(
         folder,
         "content.png style.png -o kept.png --preserve mask.png --init noise --size 80 --keep-colors histogram",
     );
-    let [kept, content] = ["kept.png", "content.png"].map(|name| Image::open(&folder.join(name)).unwrap());
+    let [kept, content] = ["kept.png", "content.png"].map(|name| Image::open(folder.join(name)).unwrap());
     let kept = kept.resize(80, 60, lucida::data::Filter::Bilinear).unwrap();
     let apart =
         |x: usize| (0..60).map(|y| u32::from(kept.pixel(x, y)[0].abs_diff(content.pixel(x, y)[0]))).sum::<u32>();
@@ -242,7 +242,7 @@ fn frames_hold_together() {
     fs::create_dir(&frames).unwrap();
     let wide = image(90, 60, 1.0);
     for number in 0..3 {
-        wide.crop(number * 3, 0, 80, 60).unwrap().save_png(&frames.join(format!("frame{}.png", 8 + number))).unwrap();
+        wide.crop(number * 3, 0, 80, 60).unwrap().save_png(frames.join(format!("frame{}.png", 8 + number))).unwrap();
     }
     let out = folder.path().join("stylized");
     let [frames, out, style] = [frames.clone(), out, folder.path().join("style.png")];
@@ -256,7 +256,7 @@ fn frames_hold_together() {
     // Without --size frames keep theirs.
     let same = folder.path().join("same");
     run(["style-frames", text(&frames), text(&style), "-o", text(&same), "--steps", "1"].into_iter().chain(more));
-    let first = Image::open(&same.join("frame8.png")).unwrap();
+    let first = Image::open(same.join("frame8.png")).unwrap();
     assert_eq!([first.width(), first.height()], [80, 60]);
     fs::write(frames.join("title.png"), "").unwrap();
     let message = fail(1, all.iter().copied().chain(more));

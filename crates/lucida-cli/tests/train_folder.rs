@@ -23,7 +23,7 @@ fn write_images(folder: &Path, classes: &[&str], count: usize) {
                 color[(2 * number) % 3] = 250 - shade;
                 pixels.extend(color);
             }
-            Image::new(28, 28, 3, pixels).unwrap().save_png(&folder.join(format!("photo {index:03}.png"))).unwrap();
+            Image::new(28, 28, 3, pixels).unwrap().save_png(folder.join(format!("photo {index:03}.png"))).unwrap();
         }
     }
 }
@@ -220,7 +220,7 @@ fn a_base_of_ones_own_gets_a_new_head_and_is_remembered() {
     };
     assert!(seconds("one") > 0.0 && seconds("two") == 0.0);
     // The frozen part is as it was.
-    let inspect = |folder: &str| lucida::weights::load_model(&path(folder).join("model.safetensors")).unwrap().network;
+    let inspect = |folder: &str| lucida::weights::load_model(path(folder).join("model.safetensors")).unwrap().network;
     let (one, first) = (inspect("one"), inspect("base"));
     assert_eq!(one.weight("conv2d_1/kernel").unwrap().values(), first.weight("conv2d_1/kernel").unwrap().values());
 
@@ -366,7 +366,7 @@ fn a_run_is_continued_with_other_classes() {
     go(common("three", "slow", &[&["--base", text(&base)], &slow[..]].concat()));
     assert!((first_loss(&path("slow")) - 3.0_f64.ln()).abs() < 1e-3, "{}", first_loss(&path("slow")));
     go(common("two", "old", &["--base", text(&base), "--epochs", "20"]));
-    let load = |name: &str| lucida::weights::load_model(&path(name).join("model.safetensors")).unwrap();
+    let load = |name: &str| lucida::weights::load_model(path(name).join("model.safetensors")).unwrap();
     let (trained, output) = (load("old"), "dense_2");
     assert_eq!(trained.training["base"]["end"], "dense_1", "{}", trained.training);
 
@@ -488,7 +488,7 @@ fn gray_networks_are_trained_and_other_channels_refused() {
     let (photos, out) = (path("photos"), path("gray"));
     let data = text(&photos);
     run(["train", data, "--channels", "1", "--size", "40x36", "--epochs", "4", "--out", text(&out), "--quiet"]);
-    let model = lucida::weights::load_model(&out.join("model.safetensors")).unwrap();
+    let model = lucida::weights::load_model(out.join("model.safetensors")).unwrap();
     assert_eq!(model.preprocessing().unwrap().output_shape(), [40, 36, 1]);
     let image = photos.join("a/photo 000.png");
     run(["predict", text(&out), text(&image)]);

@@ -170,7 +170,7 @@ impl Data {
             }
         };
         match *named {
-            Named::Cat => Ok(Some(Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?)),
+            Named::Cat => Ok(Some(Image::decode(CAT, "chelsea.png", &Limits::default())?)),
             Named::Brushwork => Ok(Some(brushwork()?)),
             Named::Digit(index) => of_set(self.digits()?, index),
             Named::Photo(index) => match self.photos()? {

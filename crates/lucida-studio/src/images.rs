@@ -104,7 +104,7 @@ impl ImageSamples {
         let mut entry = kept.remove(at)?;
         let image = match entry.image.take() {
             Some(image) => image,
-            None => Arc::new(Image::open(&self.file(name)).ok()?),
+            None => Arc::new(Image::open(self.file(name)).ok()?),
         };
         entry.image = Some(Arc::clone(&image));
         kept.push_back(entry);

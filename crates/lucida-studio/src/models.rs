@@ -268,7 +268,7 @@ mod tests {
         let run = folder.path().join("mine");
         fs::create_dir(&run).unwrap();
         let model = Model::new(applications::mnist_cnn(1).unwrap());
-        lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
+        lucida::weights::save_model(&model, run.join("model.safetensors")).unwrap();
         let models = Models::new(None, folder.path());
         assert_eq!(models.list()[0].id, "run-mine");
         assert_eq!(models.get("run-mine").unwrap().model.network.parameters().0, 113_514);

@@ -119,7 +119,7 @@ fn photos() -> tempfile::TempDir {
             for (x, y) in (0..32).flat_map(|x| (0..32).map(move |y| (x, y))).filter(|&(_, y)| (y < 16) == above) {
                 image.pixel_mut(x, y).copy_from_slice(&[200 + number, 160, 8 * number]);
             }
-            image.save_png(&folder.path().join(class).join(format!("{number}.png"))).unwrap();
+            image.save_png(folder.path().join(class).join(format!("{number}.png"))).unwrap();
         }
     }
     folder

@@ -225,7 +225,7 @@ fn a_run_keeps_what_else_it_knows() {
     fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
     let model = Model { preprocessing, ..Model::new(lucida::nn::applications::mnist_cnn(1).unwrap()) };
-    save_model(&model, &run.join("model.safetensors")).unwrap();
+    save_model(&model, run.join("model.safetensors")).unwrap();
     let studio = Studio::over(runs, |_| {});
     let path = "/api/models/run-digits/settings";
     assert_eq!(studio.get(path).json()["assumed"], false);

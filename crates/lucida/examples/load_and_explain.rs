@@ -11,7 +11,7 @@ fn main() -> Result<()> {
         return Err(Error::argument("give a model and a photo"));
     };
     let model = Model::load(model)?;
-    let photo = Image::open(photo.as_ref())?;
+    let photo = Image::open(photo)?;
 
     let prediction = &model.predict(std::slice::from_ref(&photo))?[0];
     if let Predicted::Class(found) = prediction {
@@ -27,5 +27,5 @@ fn main() -> Result<()> {
     let (class, _) = explainer.predict(&input)?;
     let map = explainer.explain(&input, class, Method::GradCam)?;
     let out = out.first().map_or("grad-cam.png", String::as_str);
-    overlay(&preprocessing.to_image(&input)?, &map)?.save_png(out.as_ref())
+    overlay(&preprocessing.to_image(&input)?, &map)?.save_png(out)
 }

@@ -26,5 +26,5 @@ fn main() -> Result<()> {
 
     let cells = found.into_iter().enumerate();
     let cells = cells.map(|(filter, found)| Cell::new(found.image).caption(format!("{layer}, filter {filter}")));
-    Grid::new(cells).render()?.save_png(out.as_ref())
+    Grid::new(cells).render()?.save_png(out)
 }

@@ -11,7 +11,7 @@ use lucida::weights::Model;
 fn main() -> lucida::Result<()> {
     let seed = 42;
     let mnist = match std::env::args().nth(1) {
-        Some(folder) => Mnist::from_folder(folder.as_ref())?,
+        Some(folder) => Mnist::from_folder(folder)?,
         None => Mnist::builtin()?,
     };
     let split = stratified_split(&mnist.train.labels(), 10, 0.2, seed)?;

@@ -19,12 +19,12 @@ fn main() -> Result<()> {
     if let Some(size) = size.first() {
         config.size = size.parse().map_err(|_| Error::argument(format!("{size} is not a number of pixels")))?;
     }
-    let request = StyleRequest::new(Image::open(photo.as_ref())?, vec![(brushwork()?, 1.0)]);
+    let request = StyleRequest::new(Image::open(photo)?, vec![(brushwork()?, 1.0)]);
     let result = transfer(&network, &request, &config, &mut |step: &Step<'_>| {
         if let (Detail::Style(style), Some(done)) = (step.detail, step.fraction()) {
             eprintln!("{:.0} %: {:.4}", 100.0 * done, style.loss);
         }
         ControlFlow::Continue(())
     })?;
-    result.canvas.to_image()?.save_png(styled.as_ref())
+    result.canvas.to_image()?.save_png(styled)
 }

@@ -41,6 +41,17 @@ pub fn is_stream(path: &Path) -> bool {
 /// That is for regular files, and those that do not exist yet. Symbolic links are followed, and stay; a device or a pipe is
 /// written to as it is, and `-` is standard output.
 ///
+/// ```
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// use lucida::files::write_atomic;
+///
+/// let path = folder.join("numbers.txt");
+/// write_atomic(&path, |file| (1..=3).try_for_each(|number| writeln!(file, "{number}")))?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n3\n");
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Io`] names `path`, whatever step failed; the temporary file is removed.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
@@ -104,6 +115,13 @@ pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// A field of comma-separated values, in quotes where it needs them (RFC 4180).
+///
+/// ```
+/// use lucida::files::csv_field;
+///
+/// assert_eq!(csv_field("cat"), "cat");
+/// assert_eq!(csv_field("cats, dogs"), "\"cats, dogs\"");
+/// ```
 pub fn csv_field(text: &str) -> Cow<'_, str> {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\"")).into()
@@ -163,6 +181,19 @@ fn check_folders(path: &Path) -> Result<()> {
 ///
 /// An existing file is replaced only with `force`. Standard output (`-`), devices and pipes are always written to, as nothing
 /// is lost.
+///
+/// ```
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// use lucida::files::{claim_file, write_bytes};
+///
+/// let path = folder.join("result.csv");
+/// claim_file(&path, false)?;
+/// write_bytes(&path, b"class,probability\n")?;
+/// assert!(claim_file(&path, false).is_err(), "it is not replaced");
+/// claim_file(&path, true)?; // with force
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Exists`] when it already exists and `force` is not given; [`Error::Io`] when its folder

@@ -33,14 +33,14 @@
 //! # fn main() -> lucida::Result<()> {
 //! let model = Model::load("resnet50.keras")?;
 //! let preprocessing = model.preprocessing()?;
-//! let photo = Image::open("photo.jpg".as_ref())?;
+//! let photo = Image::open("photo.jpg")?;
 //! let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
 //! preprocessing.apply(&photo, &mut input)?;
 //! let mut explainer = Explainer::new(&model, &ExplainConfig::default())?;
 //! let (class, probability) = explainer.predict(&input)?;
 //! println!("{}: {probability:.3}", model.class_name(class));
 //! let map = explainer.explain(&input, class, Method::GradCam)?;
-//! overlay(&preprocessing.to_image(&input)?, &map)?.save_png("grad-cam.png".as_ref())?;
+//! overlay(&preprocessing.to_image(&input)?, &map)?.save_png("grad-cam.png")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -54,9 +54,9 @@
 //! # fn main() -> lucida::Result<()> {
 //! let network = StyleNetwork::new(choose_network(None, None)?, Pooling::Max)?;
 //! let config = StyleConfig { size: 512, ..Preset::Best.config(&network, Cpu::detect())? };
-//! let request = StyleRequest::new(Image::open("photo.jpg".as_ref())?, vec![(brushwork()?, 1.0)]);
+//! let request = StyleRequest::new(Image::open("photo.jpg")?, vec![(brushwork()?, 1.0)]);
 //! let result = transfer(&network, &request, &config, &mut ())?;
-//! result.canvas.to_image()?.save_png("stylized.png".as_ref())?;
+//! result.canvas.to_image()?.save_png("stylized.png")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -74,7 +74,7 @@
 //! let found = maximize::maximize(
 //!     &model.network, model.preprocessing.as_ref(), &target, &filters, &method, Cpu::detect(), &mut (),
 //! )?;
-//! found[0].image.save_png("filter.png".as_ref())?;
+//! found[0].image.save_png("filter.png")?;
 //! # Ok(())
 //! # }
 //! ```

@@ -32,6 +32,13 @@ const PART: usize = 3;
 
 /// Of some names, the one that was meant by another: it, or what follows a `_` or `-` in it, differs in a few letters, or it
 /// begins with them.
+///
+/// ```
+/// use lucida::nearest_name;
+///
+/// assert_eq!(nearest_name("con2d", ["conv2d", "dense"]), Some("conv2d"));
+/// assert_eq!(nearest_name("attention", ["conv2d", "dense"]), None);
+/// ```
 pub fn nearest_name<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let distances = known.into_iter().filter_map(|other| {

@@ -137,7 +137,7 @@ fn the_recorded_gradient_of_a_digit() {
     let Some(path) = shared("data/mnist/t10k-images-idx3-ubyte.gz") else { return };
     let pixels = idx::read(&path, idx::Content::Images, &Limits::default()).unwrap().data;
     let input: Vec<f32> = pixels[51 * 784..52 * 784].iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
-    let model = weights::load_model(&shared("golden/mnist_cnn.keras").unwrap()).unwrap();
+    let model = weights::load_model(shared("golden/mnist_cnn.keras").unwrap()).unwrap();
     let found = map(&model, 3, Method::Gradient, &input, &ExplainConfig::default());
     agree("dlogit3_dinput51", &found.raw, &expected.values("dlogit3_dinput51"));
 }

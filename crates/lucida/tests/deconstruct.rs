@@ -44,7 +44,7 @@ fn feature_maps_are_those_of_keras() {
 
 /// The file of an image of every kind that a camera or a scanner makes; `images/make.py` made them.
 fn image(name: &str) -> Image {
-    Image::open(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
+    Image::open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pictures")).join(name)).unwrap()
 }
 
 #[test]

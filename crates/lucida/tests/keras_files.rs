@@ -30,7 +30,7 @@ const WHOLE: [&str; 4] = ["model.keras", "model.h5", "model_parts.h5", "model_np
 #[test]
 fn whole_models_predict_what_keras_predicts() {
     for name in WHOLE {
-        let model = weights::load_model(&file(name)).unwrap_or_else(|problem| panic!("{problem}"));
+        let model = weights::load_model(file(name)).unwrap_or_else(|problem| panic!("{problem}"));
         agrees(name, &model.network);
         let names: Vec<_> = model.network.nodes().iter().map(|node| node.name()).collect();
         let expected = "stem stem_bn stem_relu left right mixed pool flatten hidden stem2 norm dropout last";
@@ -45,10 +45,10 @@ fn whole_models_predict_what_keras_predicts() {
 /// `model_float64.h5` is big-endian, compressed, and lies behind a user block of 2048 bytes.
 #[test]
 fn weights_of_other_precision_are_read() {
-    let single = weights::load_model(&file("model.h5")).unwrap().network;
+    let single = weights::load_model(file("model.h5")).unwrap().network;
     for (name, accuracy) in [("model_float16.h5", 1e-3), ("model_float64.h5", 0.0)] {
-        assert_eq!(Format::of(&file(name)).unwrap(), Format::KerasH5);
-        let network = weights::load_model(&file(name)).unwrap_or_else(|problem| panic!("{problem}")).network;
+        assert_eq!(Format::of(file(name)).unwrap(), Format::KerasH5);
+        let network = weights::load_model(file(name)).unwrap_or_else(|problem| panic!("{problem}")).network;
         for (a, b) in network.weights().iter().zip(single.weights()) {
             let close = |(a, b): (&f32, &f32)| (a - b).abs() <= accuracy * b.abs();
             assert!(a.values().iter().zip(b.values()).all(close), "{name}: {}", a.name());
@@ -58,19 +58,19 @@ fn weights_of_other_precision_are_read() {
 
 #[test]
 fn weights_alone_find_their_layers() {
-    let model = weights::load_model(&file("model.h5")).unwrap();
+    let model = weights::load_model(file("model.h5")).unwrap();
     for name in ["model.weights.h5", "model.keras", "model.h5", "model_parts.h5"] {
         let mut network = Network::from_architecture(&model.network.architecture()).unwrap();
-        weights::load_weights(&file(name), &mut network).unwrap_or_else(|problem| panic!("{problem}"));
+        weights::load_weights(file(name), &mut network).unwrap_or_else(|problem| panic!("{problem}"));
         agrees(name, &network);
     }
 }
 
 #[test]
 fn inspection_finds_all_tensors() {
-    let parameters = weights::load_model(&file("model.h5")).unwrap().network.parameters().0;
+    let parameters = weights::load_model(file("model.h5")).unwrap().network.parameters().0;
     for name in ["model.weights.h5", "model.keras", "model.h5", "model_parts.h5", "model_npz.keras"] {
-        let inspection = weights::inspect(&file(name)).unwrap();
+        let inspection = weights::inspect(file(name)).unwrap();
         assert_eq!(inspection.parameters(), parameters, "{name}");
         assert_eq!(inspection.architecture.is_some(), !name.contains(".weights."), "{name}");
     }

@@ -18,7 +18,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn network() -> Network {
-    weights::load_model(&file("model.h5")).unwrap().network
+    weights::load_model(file("model.h5")).unwrap().network
 }
 
 #[test]

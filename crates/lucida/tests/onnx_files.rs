@@ -39,7 +39,7 @@ fn predict(network: &Network, input: &[f32]) -> Vec<f32> {
 }
 
 fn load(name: &str) -> Network {
-    weights::load_model(&file(name)).unwrap_or_else(|problem| panic!("{problem}")).network
+    weights::load_model(file(name)).unwrap_or_else(|problem| panic!("{problem}")).network
 }
 
 fn agrees(name: &str, got: &[f32], expected: &[f32]) {

@@ -50,9 +50,9 @@ fn network() -> Network {
 fn all_forms_give_the_same_weights_and_what_pytorch_computes() {
     let expected = expected();
     for name in STATES.into_iter().chain(["checkpoint_legacy.pth"]) {
-        assert_eq!(Format::of(&file(name)).unwrap(), Format::Torch, "{name}");
+        assert_eq!(Format::of(file(name)).unwrap(), Format::Torch, "{name}");
         let mut network = network();
-        weights::load_weights(&file(name), &mut network).unwrap_or_else(|problem| panic!("{problem}"));
+        weights::load_weights(file(name), &mut network).unwrap_or_else(|problem| panic!("{problem}"));
         let values = |name: &str| network.weight(name).unwrap().values().to_vec();
         let tensor = |name: &str| numbers(&expected["tensors"][name]);
         assert_eq!(values("conv2d/bias"), tensor("0.bias"), "{name}");
@@ -79,7 +79,7 @@ fn all_forms_give_the_same_weights_and_what_pytorch_computes() {
 #[test]
 fn inspection_says_what_is_there() {
     for name in STATES {
-        let inspection = weights::inspect(&file(name)).unwrap();
+        let inspection = weights::inspect(file(name)).unwrap();
         let prefix = if name == "data_parallel.pth" { "module." } else { "" };
         let found: Vec<_> =
             inspection.tensors.iter().map(|t| (t.name.strip_prefix(prefix).unwrap(), t.shape.as_slice())).collect();
@@ -108,7 +108,7 @@ fn what_is_no_state_dictionary_is_refused_with_advice() {
         ("module.pth", &["would run code: torch.nn.modules", "refused", "state_dict()"]),
         ("script.pt", &["TorchScript"]),
     ] {
-        let message = weights::load_model(&file(name)).unwrap_err().to_string();
+        let message = weights::load_model(file(name)).unwrap_err().to_string();
         for part in expected.iter().chain(&[name]) {
             assert!(message.contains(part), "{message:?} does not say {part:?}");
         }

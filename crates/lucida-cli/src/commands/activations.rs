@@ -79,12 +79,12 @@ fn one(
     let style =
         MapStyle { scale: arguments.normalize.into(), colormap: arguments.colormap, channels: arguments.channels.0 };
     for ((layer, name), image) in found.iter().zip(&names).zip(&images) {
-        feature_maps(layer, &style)?.save_png(&folder.join(image))?;
+        feature_maps(layer, &style)?.save_png(folder.join(image))?;
         if arguments.npy {
             files::write_npy(&folder.join(format!("{name}.npy")), layer.shape.sizes(), &layer.values)?;
         }
     }
-    overview(&found, &style)?.save_png(&folder.join(OVERVIEW))?;
+    overview(&found, &style)?.save_png(folder.join(OVERVIEW))?;
     earlier.discard()?;
 
     let answers: Vec<LayerAnswer> = found.iter().zip(&images).map(|(layer, file)| answer(layer, file)).collect();

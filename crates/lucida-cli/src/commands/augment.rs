@@ -16,7 +16,7 @@ pub(super) fn run(arguments: &DataAugment, context: Context) -> Result<()> {
     let about = arguments.images.first().map_or_else(String::new, |image| name_of(image));
     let out = &arguments.place.of(&format!("{about}-augmented"), "png");
     let context = context.claim_image(out, arguments.place.force)?;
-    let images = arguments.images.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    let images = arguments.images.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
     let (size, count) = (arguments.size as usize, arguments.count as usize);
     let examples = arguments.augment.examples(&images, size, count, arguments.seed)?;
     let cells = examples.into_iter().zip(&arguments.images).flat_map(|(examples, path)| {

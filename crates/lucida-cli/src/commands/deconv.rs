@@ -223,7 +223,7 @@ fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: 
 }
 
 fn save(folder: &Path, name: &str, image: &lucida::data::Image) -> lucida::Result<()> {
-    image.save_png(&folder.join(name))
+    image.save_png(folder.join(name))
 }
 
 fn tell(answer: &Answer, names: &[&str], out: &Path, json: bool, context: Context) -> Result<Option<String>> {

@@ -116,7 +116,7 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
     let out = &arguments.place.of(&arguments.data.about(), "embed");
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
     // Before the long work: a name that is wrong shows at once.
-    let queries = arguments.neighbours.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    let queries = arguments.neighbours.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
     for (path, query) in arguments.neighbours.iter().zip(&queries) {
         if !finds_digit(query, &model) {
             note_blank(&path.display().to_string(), context);
@@ -264,7 +264,7 @@ impl Work<'_> {
             }
         }
         let out = self.out;
-        scatter.image(&thumbnails)?.save_png(&out.join(name).with_extension("png"))?;
+        scatter.image(&thumbnails)?.save_png(out.join(name).with_extension("png"))?;
         files::write_bytes(&out.join(name).with_extension("svg"), scatter.svg(&thumbnails)?.as_bytes())?;
         Ok(())
     }
@@ -326,7 +326,7 @@ impl Work<'_> {
         let columns = cells.len() / queries.len();
         let title = format!("The nearest at layer {}", self.layer);
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
-        grid.save_png(&self.out.join("neighbours.png"))?;
+        grid.save_png(self.out.join("neighbours.png"))?;
         Ok(all)
     }
 }

@@ -119,11 +119,11 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     if let Some(folder) = &arguments.out {
         let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
         let figure = matrix.title(format!("Confusion of {}", images.origin)).figure();
-        figure.save_svg(&folder.join(FIGURE).with_extension("svg"))?;
-        figure.image(2.0)?.save_png(&folder.join(FIGURE).with_extension("png"))?;
+        figure.save_svg(folder.join(FIGURE).with_extension("svg"))?;
+        figure.image(2.0)?.save_png(folder.join(FIGURE).with_extension("png"))?;
         let figure = evaluation.calibration().chart().figure();
-        figure.save_svg(&folder.join(CALIBRATION).with_extension("svg"))?;
-        figure.image(2.0)?.save_png(&folder.join(CALIBRATION).with_extension("png"))?;
+        figure.save_svg(folder.join(CALIBRATION).with_extension("svg"))?;
+        figure.image(2.0)?.save_png(folder.join(CALIBRATION).with_extension("png"))?;
         written.extend([FIGURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
         if !images.skipped.is_empty() {
             save_skipped(&images.skipped, &folder.join(SKIPPED))?;

@@ -277,7 +277,7 @@ impl Work<'_> {
         drop(explainer);
 
         let seen = preprocessing.to_image(&input)?;
-        let save = |name: &str, image: Image| image.save_png(&out.join(name));
+        let save = |name: &str, image: Image| image.save_png(out.join(name));
         save(&names[0], comparison(&seen, &meant, &explained)?)?;
         if arguments.npy {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;

@@ -67,16 +67,16 @@ pub(super) fn run(arguments: &Filter, context: Context) -> Result<()> {
     let small = tile(&image)?;
     let mut cells = vec![Cell::new(enlarged(&small)?).caption("the image")];
     for ((step, name), file) in steps.iter().zip(&names).zip(&files) {
-        step.run(&image, arguments, context)?.save_png(&folder.join(file))?;
+        step.run(&image, arguments, context)?.save_png(folder.join(file))?;
         cells.push(Cell::new(enlarged(&step.run(&small, arguments, context)?)?).caption(name));
     }
     if let Some(result) = learned {
         let at = files.len() - 1;
-        result.save_png(&folder.join(&files[at]))?;
+        result.save_png(folder.join(&files[at]))?;
         cells.push(Cell::new(enlarged(&tile(&result)?)?).caption(format!("{}, learned", names[at])));
     }
     let columns = cells.len().min(4);
-    Grid::new(cells).columns(columns).margin(12).padding(14).render()?.save_png(&folder.join(SHEET))?;
+    Grid::new(cells).columns(columns).margin(12).padding(14).render()?.save_png(folder.join(SHEET))?;
     earlier.discard()?;
     output.result(&format!("Written to {}: {SHEET}, {}", folder.display(), files.join(", ")))
 }

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Kernels, context: Context) -> Result<()> {
     let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
     let earlier = files::claim_folder(folder, &claimed, arguments.place.force)?;
     for (layer, name) in layers.iter().zip(&names) {
-        kernel_sheet(&network, layer, &style)?.save_png(&folder.join(name))?;
+        kernel_sheet(&network, layer, &style)?.save_png(folder.join(name))?;
     }
     earlier.discard()?;
     output.result(&format!("Written to {}: {}", folder.display(), names.join(", ")))

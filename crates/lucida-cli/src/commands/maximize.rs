@@ -170,7 +170,7 @@ impl Work<'_> {
         grid.save(&out)?;
         if let Some(folder) = &making.each {
             for ((_, found), name) in made.iter().zip(&names) {
-                found.image.save_png(&folder.join(name))?;
+                found.image.save_png(folder.join(name))?;
             }
         }
         earlier.as_ref().map_or(Ok(()), SetAside::discard)?;

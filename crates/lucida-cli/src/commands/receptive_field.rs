@@ -154,7 +154,7 @@ fn sheet(found: &[EffectiveField], out: &Path, arguments: &cli::ReceptiveField) 
     let columns = cells.len().min(4);
     let grid = Grid::new(cells).columns(columns).margin(14).padding(16);
     let title = "Receptive field of the center unit (box) and its gradient (bright)";
-    Ok(grid.title(title).render()?.save_png(&out.join(FIGURE))?)
+    Ok(grid.title(title).render()?.save_png(out.join(FIGURE))?)
 }
 
 fn answer(field: &ReceptiveField) -> LayerAnswer {

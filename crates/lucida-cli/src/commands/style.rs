@@ -434,7 +434,7 @@ impl<'a> PreviewRecorder<'a> {
         }
         if let Some(folder) = &self.arguments.preview {
             self.written += 1;
-            image.save_png(&folder.join(preview_name(self.written)))?;
+            image.save_png(folder.join(preview_name(self.written)))?;
         }
         if let Some(screen) = self.screen {
             // Where nobody looks any more, the image still goes into its file.

@@ -24,7 +24,7 @@ fn studio() -> (tempfile::TempDir, Router) {
     std::fs::create_dir(&run).unwrap();
     let preprocessing = Some(lucida::data::Preprocessing::mnist());
     let model = Model { preprocessing, ..Model::new(applications::mnist_cnn(1).unwrap()) };
-    lucida::weights::save_model(&model, &run.join("model.safetensors")).unwrap();
+    lucida::weights::save_model(&model, run.join("model.safetensors")).unwrap();
     let studio = Arc::new(Studio::new(&Options::new(folder.path())).unwrap());
     let router = router(&studio, Guard::new(7860, Vec::new(), None).unwrap());
     (folder, router)

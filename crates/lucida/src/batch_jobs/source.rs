@@ -89,7 +89,7 @@ impl Source {
             Self::List(path) => path.parent().unwrap_or(Path::new("")),
             Self::Address(_) => Path::new(""),
         };
-        Image::open(&base.join(item))
+        Image::open(base.join(item))
     }
 }
 

@@ -55,7 +55,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     let failures = fs::read_to_string(out.join("failures.csv")).unwrap();
     assert!(failures.starts_with("item,error\nb/broken.jpg,") && failures.lines().count() == 2, "{failures}");
     // What failed is tried again, and succeeds once it is mended.
-    Image::filled(2, 2, &[5]).save_png(&root.join("b/good.png")).unwrap();
+    Image::filled(2, 2, &[5]).save_png(root.join("b/good.png")).unwrap();
     fs::rename(root.join("b/good.png"), root.join("b/broken.jpg")).unwrap();
     let summary = run(&SingleProcess, &source, &results, &mut question, &mut ()).unwrap().unwrap();
     assert_eq!((summary, asked.get()), (Summary { items: 5, before: 4, done: 5, failed: 0 }, 5));

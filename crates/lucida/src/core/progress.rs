@@ -25,6 +25,28 @@ use std::ops::ControlFlow;
 use crate::{Error, Result};
 
 /// Receives the progress of long work, and may cancel it. Implemented for closures, and for `()`, which ignores all.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use lucida::prelude::*;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// // A closure that stops a training after ten steps.
+/// let ten_steps = |step: &Step| match step.unit {
+///     Unit::Steps if step.done >= 10 => ControlFlow::Break(()),
+///     _ => ControlFlow::Continue(()),
+/// };
+/// let config = TrainConfig { batch_size: 16, ..TrainConfig::default() };
+/// let result = Trainer::new(config).callback(ten_steps).fit(&mut model, &train, Some(&validation))?;
+/// assert!(result.interrupted && result.history.epochs.is_empty());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub trait Progress {
     /// The work has progressed. [`ControlFlow::Break`] asks it to stop; whoever has asked once asks again when called again.
     fn update(&mut self, step: &Step<'_>) -> ControlFlow<()>;

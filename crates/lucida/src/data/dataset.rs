@@ -356,6 +356,16 @@ impl Dataset for LabelledImages {
 }
 
 /// Some images of a set, in an order of their own: one part of a [split](super::stratified_split), or the first few.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let sevens = (0..digits.len()).filter(|&index| digits.label(index) == 7).collect();
+/// let sevens = Subset::new(&digits, sevens)?;
+/// assert!(sevens.len() > 900 && (0..sevens.len()).all(|index| sevens.label(index) == 7));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Subset<D> {
     set: D,

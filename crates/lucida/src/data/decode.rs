@@ -30,7 +30,8 @@ impl Image {
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read, else as [`Image::decode`].
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         Self::open_with(path, &Limits::default())
     }
 
@@ -38,18 +39,31 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::open`].
-    pub fn open_with(path: &Path, limits: &Limits) -> Result<Self> {
+    pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        let path = path.as_ref();
         Self::decode(&files::read_limited(path, limits.file_bytes)?, path, limits)
     }
 
     /// Decodes the bytes of an image file; `name` is the file that errors name.
+    ///
+    /// ```
+    /// use lucida::data::Limits;
+    /// use lucida::prelude::*;
+    ///
+    /// let file = Image::filled(4, 3, &[255, 0, 0]).png_bytes()?;
+    /// let image = Image::decode(&file, "red.png", &Limits::default())?;
+    /// assert_eq!(image.pixel(0, 0), [255, 0, 0]);
+    /// assert!(Image::decode(b"not an image", "red.png", &Limits::default()).is_err());
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::File`] when the bytes are not an image, or a damaged one, or one cut short, or the decoder fails on them;
     /// [`Error::Unsupported`]
     /// for a format or a variety that cannot be read; [`Error::Limit`] when the header declares more than
     /// `limits.pixels`, before anything is allocated for them.
-    pub fn decode(bytes: &[u8], name: &Path, limits: &Limits) -> Result<Self> {
+    pub fn decode(bytes: &[u8], name: impl AsRef<Path>, limits: &Limits) -> Result<Self> {
+        let name = name.as_ref();
         Ok(Self::decode_all(bytes, name, limits)?.0)
     }
 

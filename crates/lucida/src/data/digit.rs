@@ -29,6 +29,21 @@ const LONGEST_SIDE: usize = 640;
 /// One of 28x28 is taken as it is, inverted if its border is bright. In any other the ink is found, dark on light or light
 /// on dark and under uneven light, cut out, scaled and centered. An image without ink gives a black one.
 ///
+/// ```
+/// use lucida::data::normalize_digit;
+/// use lucida::prelude::*;
+///
+/// // A dark stroke on white paper.
+/// let mut photo = Image::filled(120, 90, &[250]);
+/// for y in 20..70 {
+///     (55..62).for_each(|x| photo.pixel_mut(x, y)[0] = 20);
+/// }
+/// let digit = normalize_digit(&photo)?;
+/// assert_eq!((digit.width(), digit.height()), (28, 28));
+/// assert!(digit.pixel(0, 0)[0] == 0 && digit.pixel(14, 14)[0] > 200, "white on black");
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of [`Image::resize`].
 pub fn normalize_digit(image: &Image) -> Result<Image> {

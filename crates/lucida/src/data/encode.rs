@@ -95,15 +95,30 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::png_bytes`], and [`Error::Io`] when the file cannot be written.
-    pub fn save_png(&self, path: &Path) -> Result<()> {
+    pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, &self.png_bytes()?)
     }
 
     /// Writes a file of the kind that its name means, whole or not at all.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// # let temporary = tempfile::tempdir().unwrap();
+    /// # let folder = temporary.path();
+    /// let image = Image::filled(4, 3, &[255, 128, 0]);
+    /// for name in ["orange.png", "orange.tif", "orange.jpg"] {
+    ///     image.save(folder.join(name))?;
+    ///     assert_eq!(Image::open(folder.join(name))?.width(), 4);
+    /// }
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`FileKind::of_path`] and [`Image::bytes`], and [`Error::Io`] when the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, &self.bytes(FileKind::of_path(path, 8)?)?)
     }
 }
@@ -127,7 +142,7 @@ mod tests {
             assert_eq!((read.width(), read.height()), (20, 10), "{name}");
         }
         for name in ["a.webp", "a", "png"] {
-            let message = image.save(&folder.path().join(name)).unwrap_err().to_string();
+            let message = image.save(folder.path().join(name)).unwrap_err().to_string();
             assert!(message.ends_with("must end in .png, .tif or .jpg"), "{message}");
         }
         let message = gradient(70_000, 1, 1).bytes(FileKind::Jpeg).unwrap_err().to_string();

@@ -2,7 +2,17 @@
 
 use crate::{Error, Result};
 
-/// An image of 8 bits a channel: rows from the top, pixels from the left, channels together (height, width, channel).
+/// An image of 8 bits per channel, `[height, width, channels]`: rows from the top, channels interleaved.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let mut image = Image::filled(4, 3, &[0, 0, 255]);
+/// image.pixel_mut(2, 1).copy_from_slice(&[255, 0, 0]);
+/// assert_eq!((image.width(), image.height(), image.channels()), (4, 3, 3));
+/// assert_eq!(image.pixels().len(), 4 * 3 * 3);
+/// assert_eq!(image.pixel(2, 1), [255, 0, 0]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     width: usize,

@@ -17,7 +17,23 @@ use super::{Dataset, Mixed, Preprocessing, batches};
 use crate::nn::counted;
 use crate::{Error, Result};
 
-/// Makes batches of a data set ahead of their use.
+/// Loads batches of a data set, prefetched on other threads: images `[batch, height, width, channels]`.
+///
+/// ```
+/// use lucida::data::{Loader, epoch_order};
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let (preprocessing, order) = (Preprocessing::mnist(), epoch_order(100, 42, 1));
+/// let mut sizes = Vec::new();
+/// Loader::new(&digits, &preprocessing).threads(2).each(&order, 32, |batch| {
+///     assert_eq!(batch.images.len(), batch.labels.len() * 28 * 28);
+///     sizes.push(batch.labels.len());
+///     Ok(true)
+/// })?;
+/// assert_eq!(sizes, [32, 32, 32, 4]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Loader<'a> {
     set: &'a dyn Dataset,

@@ -25,6 +25,15 @@ pub struct Mnist {
 impl Mnist {
     /// The first 10,000 images of the training part, which are built in. Their test part is not.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let digits = Mnist::builtin()?.train;
+    /// assert_eq!((digits.len(), digits.image_shape()), (10_000, Some([28, 28, 1])));
+    /// assert_eq!((digits.label(0), digits.image(0)?.channels()), (5, 1));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::File`] when the binary is damaged.
     pub fn builtin() -> Result<Self> {
@@ -40,13 +49,13 @@ impl Mnist {
     /// The published set from a folder with its four files, under their usual names and gzipped or not:
     /// `train-images-idx3-ubyte` (or `train-images.idx3-ubyte`), `train-labels-idx1-ubyte`, and `t10k` for `train`.
     ///
-    /// # Errors
     /// There need not be a test part; then neither of its files is there.
     ///
     /// # Errors
     /// [`Error::File`] when the folder or any of the files is missing (all of them are named), when the counts of
     /// images and labels differ, when an image is not 28x28 or a label is over 9; else as [`idx::read`].
-    pub fn from_folder(folder: &Path) -> Result<Self> {
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
         if !has_any(folder, Part::Test)
             && let Ok([train]) = find(folder, [Part::Train])
         {
@@ -60,7 +69,8 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the test part may be missing.
-    pub fn train_only(folder: &Path) -> Result<LabelledImages> {
+    pub fn train_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+        let folder = folder.as_ref();
         let [train] = find(folder, [Part::Train])?;
         train.read()
     }
@@ -69,7 +79,8 @@ impl Mnist {
     ///
     /// # Errors
     /// As [`Mnist::from_folder`]; the files of the training part may be missing.
-    pub fn test_only(folder: &Path) -> Result<LabelledImages> {
+    pub fn test_only(folder: impl AsRef<Path>) -> Result<LabelledImages> {
+        let folder = folder.as_ref();
         let [test] = find(folder, [Part::Test])?;
         test.read()
     }

@@ -55,9 +55,20 @@ impl ColorMode {
     }
 }
 
-/// How an image becomes a network's input. Its order: digit, color, size, numbers.
+/// How an image becomes a network's input `[height, width, channels]`: normalized as a digit, converted to the colors,
+/// resized, and scaled to `(pixel / divisor - mean) / std`, in this order.
 ///
 /// One that was read from a file is to be [checked](Preprocessing::check).
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let preprocessing = Preprocessing::unit(32, 32, ColorMode::Rgb);
+/// let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+/// preprocessing.apply(&Image::filled(640, 480, &[255, 0, 0]), &mut input)?;
+/// assert_eq!(input[..3], [1.0, 0.0, 0.0]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
@@ -154,7 +165,7 @@ impl Preprocessing {
         Ok(Self { color, mean: vec![mean; channels], std: vec![std; channels], ..self })
     }
 
-    /// The same with other means of getting to the size.
+    /// The same with this treatment of other aspect ratios and this interpolation.
     #[must_use]
     pub fn with_fit(self, fit: Fit, filter: Filter) -> Self {
         Self { fit, filter, ..self }

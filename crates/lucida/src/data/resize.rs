@@ -42,6 +42,16 @@ pub enum Fit {
 impl Image {
     /// The image scaled to `width` x `height` pixels.
     ///
+    /// ```
+    /// use lucida::data::Filter;
+    /// use lucida::prelude::*;
+    ///
+    /// let photo = Image::filled(640, 480, &[90, 120, 200]);
+    /// let small = photo.resize(64, 48, Filter::Lanczos3)?;
+    /// assert_eq!((small.width(), small.height()), (64, 48));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] when a side, old or new, is 0; [`Error::Limit`] when the result has more pixels than
     /// [`Limits::default`] allows.
@@ -113,6 +123,16 @@ impl Image {
     }
 
     /// The image at a given size. The crop and the bars are centered, an odd pixel goes to the bottom and right.
+    ///
+    /// ```
+    /// use lucida::data::{Filter, Fit};
+    /// use lucida::prelude::*;
+    ///
+    /// let wide = Image::filled(200, 100, &[255]);
+    /// let padded = wide.fit(50, 50, Fit::Pad, Filter::Bilinear)?;
+    /// assert_eq!((padded.pixel(25, 0), padded.pixel(25, 25)), (&[0][..], &[255][..]), "bars above and below");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Image::resize`].

@@ -18,6 +18,17 @@ pub struct Split {
 /// The validation part holds `fraction` of all images, rounded; each class gives `fraction` of its own, rounded up or
 /// down so that the total comes out (the largest remainders are rounded up). The same seed gives the same split.
 ///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // 80 images of class 0, 20 of class 1: the validation part has a quarter of each.
+/// let labels: Vec<usize> = (0..100).map(|index| usize::from(index >= 80)).collect();
+/// let split = stratified_split(&labels, 2, 0.25, 42)?;
+/// assert_eq!((split.train.len(), split.validation.len()), (75, 25));
+/// assert_eq!(split.validation.iter().filter(|&&index| labels[index] == 1).count(), 5);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when `fraction` is not in 0 to 1 (excluded), or a label is not below `classes`.
 pub fn stratified_split(labels: &[usize], classes: usize, fraction: f64, seed: u64) -> Result<Split> {

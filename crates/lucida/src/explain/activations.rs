@@ -33,6 +33,20 @@ impl LayerActivation {
 ///
 /// Equal patches of the image give equal values, to the bit.
 ///
+/// ```
+/// use lucida::explain::activations;
+/// use lucida::prelude::*;
+///
+/// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// # let mut input = vec![0.0; 28 * 28];
+/// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let found = activations(&model.network, &["conv2d", "dense"], &input, Cpu::detect())?;
+/// assert_eq!(found[0].shape.sizes(), [28, 28, 24]);
+/// assert_eq!(found[0].map(3).len(), 28 * 28); // of one filter
+/// assert_eq!(found[1].values.len(), 128);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or `input` is not one image for the
 /// network.

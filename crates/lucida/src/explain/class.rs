@@ -5,8 +5,19 @@ use crate::similar::nearest_name;
 use crate::weights::{Model, Outputs};
 use crate::{Error, Result};
 
-/// The number of the class, label, or value that a text means: a name of the model's, in upper or lower case, else a number
+/// The index of the class, label or value that a text means: a name of the model's, in upper or lower case, else a number
 /// from 0.
+///
+/// ```
+/// use lucida::explain::find_class;
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("animals", [4]).add(Dense::new(2).activation(ActivationKind::Softmax)).build(42)?;
+/// let model = Model::new(network).with_class_names(["cat", "dog"]);
+/// assert_eq!((find_class(&model, "Dog")?, find_class(&model, "0")?), (1, 0));
+/// assert!(find_class(&model, "horse").is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`Outputs::of`]; [`Error::Argument`] when there is none, with the nearest name.

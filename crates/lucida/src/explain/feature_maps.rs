@@ -68,6 +68,19 @@ impl MapStyle {
 /// one that has the same value everywhere is of one color, and says which value. The units of a vector are squares, shown
 /// as one map.
 ///
+/// ```
+/// use lucida::explain::{MapStyle, activations, feature_maps};
+/// use lucida::prelude::*;
+///
+/// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// # let mut input = vec![0.0; 28 * 28];
+/// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let found = activations(&model.network, &["conv2d"], &input, Cpu::detect())?;
+/// let sheet = feature_maps(&found[0], &MapStyle { channels: Some(8), ..MapStyle::default() })?;
+/// assert!(sheet.width() > 4 * 28);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Limit`](crate::Error::Limit) when the sheet would be too large.
 pub fn feature_maps(activation: &LayerActivation, style: &MapStyle) -> Result<Image> {

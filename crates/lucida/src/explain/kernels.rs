@@ -42,6 +42,17 @@ pub fn layers_with_kernels(network: &Network) -> Vec<&str> {
 /// The kernels of a layer. Over one channel: each filter, side by side. Over three: each filter in color. Over more: a row
 /// for each filter (several where the sheet would be too wide), a column for each input channel. Below is the color scale. A filter whose kernel is zero everywhere is hatched.
 ///
+/// ```
+/// use lucida::explain::{KernelStyle, kernel_sheet, layers_with_kernels};
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// assert_eq!(layers_with_kernels(&network), ["conv2d", "conv2d_1", "conv2d_2"]);
+/// let sheet = kernel_sheet(&network, "conv2d", &KernelStyle::default())?;
+/// assert_eq!(sheet.channels(), 3);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), or it has no kernels to look at;
 /// [`Error::Limit`] when the sheet would be too large.

@@ -12,6 +12,22 @@ const BATCH: usize = 32;
 ///
 /// A network that ends in one sigmoid has two classes: the score of the second is the value before the sigmoid, that of
 /// the first its negative. The score of a label is the value before its sigmoid, and a number is its own score.
+///
+/// ```
+/// use lucida::explain::ClassScore;
+/// use lucida::prelude::*;
+///
+/// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// # let mut input = vec![0.0; 28 * 28];
+/// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let score = ClassScore::of(&model.network, 5)?;
+/// let mut plan = Plan::builder(&model.network).output(score.point()).build()?;
+/// plan.input_mut().copy_from_slice(&input);
+/// plan.forward(&model.network)?;
+/// let logit = plan.output(0)[5];
+/// assert_eq!(score.read(plan.output(0)).next(), Some(logit));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassScore {
     point: TensorRef,

@@ -57,6 +57,23 @@ pub struct TopActivationQuery<'a> {
 
 /// Finds the images of a set with the highest activations of each filter of a layer, in batches: [`Unit::Images`].
 ///
+/// ```
+/// use lucida::explain::{TopActivationQuery, top_activations};
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let some = Subset::new(&digits, (0..64).collect())?;
+/// let (network, preprocessing) = (applications::mnist_cnn(42)?, Preprocessing::mnist());
+/// let cpu = Cpu::detect();
+/// let query = TopActivationQuery {
+///     network: &network, preprocessing: &preprocessing, layer: "conv2d_1", filters: &[0, 5], count: 3, cpu,
+/// };
+/// let found = top_activations(&query, &some, &mut ())?;
+/// assert_eq!((found.filters.len(), found.images), (2, 64));
+/// assert!(found.filters.iter().all(|top| top.is_sorted_by(|a, b| a.activation >= b.activation)));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested) or filter, or the set is empty; the
 /// first image's error when none can be read; [`Error::Interrupted`] when `progress` stops it.

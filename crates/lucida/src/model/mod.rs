@@ -6,7 +6,7 @@
 //! use lucida::prelude::*;
 //!
 //! let model = Model::load("resnet50.keras")?;
-//! let predictions = model.predict(&[Image::open("photo.jpg".as_ref())?])?;
+//! let predictions = model.predict(&[Image::open("photo.jpg")?])?;
 //! if let Predicted::Class(found) = &predictions[0] {
 //!     println!("{}: {:.3}", model.class_name(found.class), found.probability);
 //! }
@@ -52,7 +52,7 @@ impl Model {
     /// # Errors
     /// As [`save_model`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save_model(self, path.as_ref())
+        save_model(self, path)
     }
 
     /// Predicts the class, the labels or the values of images of any size, in batches, on all threads. To choose the threads,

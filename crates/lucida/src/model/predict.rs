@@ -11,7 +11,7 @@ const BATCH: usize = 32;
 /// A label holds when its probability is at least this.
 pub const LABEL_THRESHOLD: f32 = 0.5;
 
-/// What a classifier says about one image.
+/// The prediction of a classifier for one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// The most probable class or label.
@@ -22,7 +22,7 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
 }
 
-/// What a model says about one image, by what its [outputs](Outputs) are.
+/// The prediction of a model for one image, by the kind of its [outputs](Outputs).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predicted {
     /// One of several classes.
@@ -65,6 +65,17 @@ impl Predicted {
 
 /// Runs a model on images of any size, prepared as the model says.
 ///
+/// ```
+/// use lucida::model::predict;
+/// use lucida::prelude::*;
+///
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let predicted = predict(&model, &[Image::filled(28, 28, &[0])], Cpu::detect())?;
+/// let Predicted::Class(found) = &predicted[0] else { panic!("a softmax predicts a class") };
+/// assert_eq!(found.ranking()[0], found.class);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`Outputs::of`]; [`crate::Error::Argument`] when the model does not say how images are prepared, and those of
 /// preparing an image.
@@ -84,6 +95,21 @@ pub fn predict(model: &Model, images: &[Image], cpu: Cpu) -> Result<Vec<Predicte
 
 /// Runs a model on the images of a data set at some positions, and hands each to `each` with its position: memory does not
 /// grow with the set.
+///
+/// ```
+/// use lucida::model::predict_set;
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let mut images = Vec::new();
+/// predict_set(&model, &digits, &[3, 1, 4], Cpu::detect(), |index, _predicted| {
+///     images.push(index);
+///     Ok(())
+/// })?;
+/// assert_eq!(images, [3, 1, 4]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`predict`]; [`crate::Error::Argument`] when there is no such image; those of reading the set, and of `each`.
@@ -110,6 +136,20 @@ pub fn predict_set(
 }
 
 /// A model ready to run on image after image, or batch after batch.
+///
+/// ```
+/// use lucida::model::Predictor;
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let mut predictor = Predictor::of_one(&model, Cpu::detect())?;
+/// for index in 0..3 {
+///     let Predicted::Class(found) = predictor.predict(&digits.image(index)?)? else { continue };
+///     assert!((found.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub struct Predictor<'a> {
     preprocessing: &'a Preprocessing,
     outputs: Outputs,

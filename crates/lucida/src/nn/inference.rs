@@ -130,7 +130,12 @@ mod tests {
         };
         let mut single = Vec::new();
         let mut inference = Inference::new(Plan::builder(&network)).unwrap();
-        inference.each(5, input, |_, output| Ok(single.push(output.to_vec()))).unwrap();
+        inference
+            .each(5, input, |_, output| {
+                let _: () = single.push(output.to_vec());
+                Ok(())
+            })
+            .unwrap();
         let mut image = vec![0.0; 784];
         input(3, &mut image).unwrap();
         assert_eq!(inference.run(&image).unwrap().next().unwrap(), single[3]);

@@ -5,7 +5,18 @@ use serde::{Deserialize, Serialize};
 use super::keras_config::{KerasConfig, short};
 use crate::core::{Purpose, Rng};
 
-/// A rule for the first values of a weight. The names are Keras's.
+/// A weight initializer, by Keras's name. `fan_in` and `fan_out` count the inputs and outputs of a unit.
+///
+/// ```
+/// use lucida::nn::Initializer;
+/// use lucida::prelude::*;
+///
+/// let conv = Conv2D { kernel_initializer: Initializer::HeUniform, ..Conv2D::new(16, [3, 3]) };
+/// let network = Sequential::new("he", [8, 8, 4]).add(conv).build(42)?;
+/// let limit = (6.0_f32 / (3.0 * 3.0 * 4.0)).sqrt();
+/// assert!(network.weights()[0].values().iter().all(|weight| weight.abs() <= limit));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Initializer {

@@ -65,6 +65,23 @@ impl Node {
 /// Layers, how they are connected, and their weights.
 ///
 /// Nodes are in an order in which each comes after its inputs.
+///
+/// ```
+/// use lucida::nn::layers::Input;
+/// use lucida::prelude::*;
+///
+/// // A residual block: the input takes a shortcut around the convolution.
+/// let mut builder = Network::builder("residual");
+/// let image = builder.add(Input::new([28, 28, 8]), &[])?;
+/// let conv = Conv2D::new(8, [3, 3]).padding(Padding::Same).activation(ActivationKind::Relu);
+/// let branch = builder.add_named("branch", conv, &[image])?;
+/// let sum = builder.add(Add::new(), &[branch, image])?;
+/// let pooled = builder.add(GlobalAveragePooling2D::new(), &[sum])?;
+/// let network = builder.build(&[pooled], 42)?;
+/// assert_eq!(network.output()?.shape().sizes(), [8]);
+/// assert_eq!(network.parameters().0, 3 * 3 * 8 * 8 + 8);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Network {
     name: String,
@@ -97,6 +114,15 @@ impl Network {
     }
 
     /// A network in which each layer takes the output of the one before, with weights drawn from `seed`.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let layers = [Flatten::new().into(), Dense::new(10).into()];
+    /// let network = Network::sequential("linear", [28, 28, 1], layers, 42)?;
+    /// assert_eq!(network.nodes().len(), 3, "the input is a layer, too");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Layer`] names the first layer that does not fit.
@@ -158,6 +184,17 @@ impl Network {
     }
 
     /// The index of the layer of this name.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = applications::mnist_cnn(42)?;
+    /// let dense = network.find("dense")?;
+    /// assert_eq!(network.nodes()[dense].layer().class_name(), "Dense");
+    /// let error = network.find("dens").unwrap_err().to_string();
+    /// assert!(error.contains("did you mean \"dense\"?"));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] suggests the nearest name, and has all of a small network.
@@ -227,6 +264,16 @@ impl Network {
     /// Freezes a layer, or thaws it. A frozen layer's weights do not change in training; a frozen batch normalization
     /// uses its moving statistics and leaves them alone.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let mut network = Sequential::new("head", [64]).add(Dense::new(32)).add(Dense::new(10)).build(42)?;
+    /// network.set_trainable("dense", false)?;
+    /// let (all, trainable) = network.parameters();
+    /// assert_eq!((all - trainable, trainable), (64 * 32 + 32, 32 * 10 + 10));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] when there is no such layer.
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
@@ -249,6 +296,16 @@ impl Network {
     }
 
     /// The architecture as JSON, without the weights.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = Sequential::new("small", [8]).add(Dense::new(2)).build(42)?;
+    /// let copy = Network::from_architecture(&network.architecture())?;
+    /// assert_eq!(copy.output()?.shape(), network.output()?.shape());
+    /// assert!(copy.weights()[0].values().iter().all(|&weight| weight == 0.0));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     pub fn architecture(&self) -> serde_json::Value {
         let name_of = |&index: &usize| self.nodes[index].name.clone();
         let layers = self.nodes.iter().map(|node| NamedLayer {
@@ -298,6 +355,7 @@ impl Network {
 
 /// Puts a network together.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct NetworkBuilder {
     name: String,
     nodes: Vec<Node>,

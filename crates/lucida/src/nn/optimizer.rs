@@ -7,9 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::Network;
 use crate::Result;
 
-/// An optimizer's rule and constants; the defaults are Keras's. The learning rate comes from a [`Schedule`].
+/// An optimizer and its hyperparameters; the defaults are Keras's. The learning rate comes from a [`Schedule`].
 ///
 /// [`Schedule`]: super::Schedule
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let config = TrainConfig { optimizer: Optimizer::adam().with_weight_decay(0.01), ..TrainConfig::default() };
+/// assert!(matches!(config.optimizer, Optimizer::AdamW { weight_decay: 0.01, .. }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]
 pub enum Optimizer {
@@ -93,7 +100,19 @@ impl Optimizer {
     }
 }
 
-/// An optimizer at work on a network: its rule, the number of steps made, and its moments.
+/// The state of an optimizer for one network: its hyperparameters, the number of steps, and the moments of each weight.
+///
+/// ```
+/// use lucida::nn::OptimizerState;
+/// use lucida::prelude::*;
+///
+/// let mut network = Sequential::new("scale", [1]).add(Dense::new(1).without_bias()).build(42)?;
+/// let before = network.weights()[0].values()[0];
+/// let mut state = OptimizerState::new(Optimizer::sgd(), &network);
+/// state.apply(Cpu::detect(), &mut network, &[vec![2.0]], 0.1);
+/// assert!((network.weights()[0].values()[0] - (before - 0.1 * 2.0)).abs() < 1e-6);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct OptimizerState {
     optimizer: Optimizer,

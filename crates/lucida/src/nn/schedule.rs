@@ -5,11 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The learning rate as a function of the step.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // 100 steps of warm-up, then a cosine decay over 1000 steps.
+/// let schedule = Schedule::cosine(1e-3, 1000).with_warm_up(100);
+/// assert!(schedule.at(0) < schedule.at(50));
+/// assert_eq!(schedule.at(100), 1e-3);
+/// assert!(schedule.at(1100) < 1e-9);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The rate after the warm-up.
+    /// The learning rate after the warm-up.
     pub rate: f64,
-    /// Steps over which the rate rises in a line from nothing (Goyal et al., 2017).
+    /// Linear warm-up steps (Goyal et al., 2017).
     #[serde(default)]
     pub warm_up: u64,
     /// What happens after the warm-up.
@@ -17,7 +27,7 @@ pub struct Schedule {
     pub decay: Decay,
 }
 
-/// How the rate falls.
+/// The decay of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
@@ -49,27 +59,28 @@ impl From<f64> for Schedule {
 }
 
 impl Schedule {
-    /// A rate that does not change.
+    /// A constant learning rate.
     pub fn constant(rate: f64) -> Self {
         Self { rate, warm_up: 0, decay: Decay::Constant }
     }
 
-    /// A rate that follows half a cosine down to zero over `steps` steps.
+    /// Cosine decay from `rate` to zero over `steps` steps.
     pub fn cosine(rate: f64, steps: u64) -> Self {
         Self { rate, warm_up: 0, decay: Decay::Cosine { steps, end: 0.0 } }
     }
 
-    /// A rate that is multiplied by `factor` after each `every` steps.
+    /// Step decay: `rate` is multiplied by `factor` every `every` steps.
     pub fn step(rate: f64, every: u64, factor: f64) -> Self {
         Self { rate, warm_up: 0, decay: Decay::Step { every, factor } }
     }
 
-    /// The same after a rise in a line over `steps` steps.
+    /// The same after a linear warm-up of `steps` steps.
+    #[must_use]
     pub fn with_warm_up(self, steps: u64) -> Self {
         Self { warm_up: steps, ..self }
     }
 
-    /// The rate for step `step`, counted from zero.
+    /// The learning rate of step `step`, counted from zero.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warm_up {
             return self.rate * (step + 1) as f64 / self.warm_up as f64;
@@ -86,8 +97,10 @@ impl Schedule {
         }
     }
 
+    /// Checks the learning rate.
+    ///
     /// # Errors
-    /// [`Error::Argument`] when the rate is not a positive number.
+    /// [`Error::Argument`] when it is not a positive, finite number.
     pub fn check(&self) -> Result<()> {
         if self.rate.is_finite() && self.rate > 0.0 {
             return Ok(());

@@ -5,6 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The sizes of a tensor without its batch axis: `(height, width, channels)` of an image, `(features)` of a vector.
+///
+/// ```
+/// use lucida::nn::Shape;
+///
+/// let shape = Shape::image(28, 28, 1);
+/// assert_eq!((shape.len(), shape.as_image()), (784, Some([28, 28, 1])));
+/// assert_eq!(shape.with_batch(), "(None, 28, 28, 1)");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Shape(Vec<usize>);

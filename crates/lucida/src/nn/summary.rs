@@ -3,6 +3,15 @@
 use super::{Layer, Network};
 
 /// Keras's table: layer (type), output shape, parameters, connected to; and the totals.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("small", [4]).add(Dense::new(2)).build(42)?;
+/// let table = summary(&network);
+/// assert!(table.contains("dense (Dense)") && table.contains("Total params: 10"));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub fn summary(network: &Network) -> String {
     let mut rows = vec![["Layer (type)", "Output Shape", "Param #", "Connected to"].map(str::to_owned)];
     for (index, node) in network.nodes().iter().enumerate() {

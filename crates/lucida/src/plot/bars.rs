@@ -13,7 +13,17 @@ const SIZE: f64 = 12.0;
 const LONGEST: f64 = 160.0;
 
 /// Probabilities by class, the likeliest in color.
+///
+/// ```
+/// use lucida::plot::Bars;
+///
+/// let bars = Bars::new([("cat", 0.7), ("dog", 0.2), ("fox", 0.1)])?.top(2).truth("cat");
+/// let svg = bars.figure().svg();
+/// assert!(svg.contains("cat") && !svg.contains("fox"));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Bars {
     classes: Vec<(String, f64)>,
     truth: Option<String>,

@@ -17,6 +17,16 @@ const LABEL: f64 = 12.0;
 const POINT_LABEL: f64 = 9.0;
 
 /// A chart of lines, or of dots, over a level axis that may count powers of ten.
+///
+/// ```
+/// use lucida::plot::Chart;
+///
+/// let chart = Chart::new("Training", "Epoch", "Loss")
+///     .line("training", vec![(1.0, 0.9), (2.0, 0.5), (3.0, 0.3)])
+///     .dots("validation", vec![(1.0, 1.0), (2.0, 0.7), (3.0, 0.6)]);
+/// let svg = chart.figure().svg();
+/// assert!(svg.contains("Epoch") && svg.contains("validation"));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Chart {

@@ -12,6 +12,15 @@ use crate::{Error, Result};
 /// The perceptually uniform maps (viridis, magma, inferno, plasma, cividis) suit quantities; turbo shows more detail
 /// at the price of uniformity; the diverging maps suit signed values with zero in the middle, see
 /// [`Normalize::Symmetric`](super::Normalize::Symmetric).
+///
+/// ```
+/// use lucida::plot::Colormap;
+///
+/// assert_eq!("magma".parse::<Colormap>()?, Colormap::Magma);
+/// assert_eq!(Colormap::Gray.rgb(1.0), [255, 255, 255]);
+/// assert_eq!(Colormap::RdBu.rgb(f32::NAN), Colormap::NAN);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Colormap {

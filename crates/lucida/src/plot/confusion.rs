@@ -15,6 +15,7 @@ const MAX_CLASSES: usize = 1000;
 /// misclassified digit in a thousand is what one looks for, and would be white otherwise. Next to each row
 /// stands its recall, under each column its precision.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Confusion {
     names: Vec<String>,
     counts: Vec<u64>,

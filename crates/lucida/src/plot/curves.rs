@@ -18,6 +18,7 @@ const DOTS: usize = 30;
 
 /// One chart: a measure over the epochs, in one or more series.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Panel {
     title: String,
     measure: String,
@@ -192,7 +193,16 @@ fn short(value: f64) -> String {
 }
 
 /// Charts side by side over the same epochs.
+///
+/// ```
+/// use lucida::plot::{Curves, Panel};
+///
+/// let panel = Panel::new("Loss", "loss").series("training", &[0.9, 0.5, 0.3]).from_zero();
+/// let figure = Curves::new().panel(panel).best_epoch(Some(3)).figure();
+/// assert!(figure.svg().contains("training"));
+/// ```
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Curves {
     panels: Vec<Panel>,
     marked: Option<usize>,

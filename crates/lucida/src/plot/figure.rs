@@ -79,6 +79,18 @@ pub(super) enum Mark {
 }
 
 /// A line drawing: curves, a matrix, bars. It is the same for the same data, to the byte.
+///
+/// ```
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// use lucida::plot::Chart;
+///
+/// let figure = Chart::new("Square", "x", "y").line("x²", vec![(0.0, 0.0), (1.0, 1.0), (2.0, 4.0)]).figure();
+/// figure.save_svg(folder.join("square.svg"))?;
+/// let image = figure.image(2.0)?;
+/// assert_eq!((image.width(), image.height()), (960, 660));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Figure {
     width: f64,
@@ -177,7 +189,8 @@ impl Figure {
     ///
     /// # Errors
     /// [`Error::Io`] names `path`.
-    pub fn save_svg(&self, path: &Path) -> Result<()> {
+    pub fn save_svg(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, self.svg().as_bytes())
     }
 

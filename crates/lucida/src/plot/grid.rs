@@ -14,6 +14,7 @@ const CAPTION_LINES: usize = 2;
 
 /// An image of a grid and its caption.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Cell {
     image: Image,
     caption: String,
@@ -47,7 +48,22 @@ impl From<Image> for Cell {
 
 /// Images in rows and columns. All cells are as large as the largest image, and each image lies in the middle
 /// of its cell. A margin lies between the cells, and a padding around them all.
+///
+/// ```
+/// use lucida::plot::{Cell, Grid};
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let mut cells = Vec::new();
+/// for index in 0..6 {
+///     cells.push(Cell::new(digits.image(index)?).caption(digits.label(index).to_string()));
+/// }
+/// let sheet = Grid::new(cells).columns(3).margin(4).zoom(2).render()?;
+/// assert_eq!((sheet.width(), sheet.channels()), (3 * 56 + 2 * 4, 3));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Grid {
     cells: Vec<Cell>,
     columns: usize,

@@ -36,6 +36,7 @@ pub struct HeatScale {
 
 /// A map over the image that it is about.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct HeatOverlay<'a> {
     image: &'a Image,
     values: &'a [f32],

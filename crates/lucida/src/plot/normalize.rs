@@ -69,6 +69,14 @@ fn scale(values: &[f32], low: f64, span: f64) -> Vec<f32> {
 
 /// An image of one map of floats, `height * width` values row by row.
 ///
+/// ```
+/// use lucida::plot::{Colormap, Normalize, float_map};
+///
+/// let image = float_map(&[-1.0, 0.0, 1.0], 3, 1, Normalize::MinMax, Colormap::Gray)?;
+/// assert_eq!((image.pixel(0, 0)[0], image.pixel(2, 0)[0]), (0, 255));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when the number of values is another.
 pub fn float_map(

@@ -25,7 +25,18 @@ const THUMBNAIL: std::ops::RangeInclusive<f64> = 16.0..=64.0;
 const COVER: f64 = 0.45;
 
 /// Points with a class each, to be drawn with images of what they stand for.
+///
+/// ```
+/// use lucida::plot::Scatter;
+///
+/// let points = [[0.0, 0.1], [0.2, 0.0], [3.0, 3.1]];
+/// let map = Scatter::new(&points, vec![0, 0, 1], vec!["cat".into(), "dog".into()])?.title("Embedding");
+/// assert!(map.svg(&[])?.contains("Embedding"));
+/// assert!(Scatter::new(&[[f64::NAN, 0.0]], vec![0], vec!["cat".into()]).is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Scatter {
     /// In pixels of the map.
     points: Vec<(f64, f64)>,
@@ -80,13 +91,11 @@ impl Scatter {
     }
 
     /// Text above the map.
-    #[must_use]
     pub fn title(self, title: impl Into<String>) -> Self {
         Self { title: title.into(), ..self }
     }
 
     /// What the points are called, in the order of the points; shown by the SVG where the pointer rests.
-    #[must_use]
     pub fn labels(self, labels: Vec<String>) -> Self {
         Self { labels, ..self }
     }

@@ -306,7 +306,7 @@ fn figure(result: &DemoResult, cpu: Cpu) -> Result<Image> {
 
 impl Photo {
     fn new(depth: &Depth, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let cat = Image::decode(CAT, "chelsea.png", &Limits::default())?;
         let height = depth.photo_height;
         let model = builtin_vgg16_at(height, (cat.width() * height / cat.height()).next_multiple_of(8))?;
         let (network, preprocessing) = (&model.network, model.preprocessing()?);

@@ -175,9 +175,9 @@ impl DemoResult<'_> {
         let deconstruct = Deconstruction::of(self, depth)?;
         let taking_apart = before.elapsed().as_secs_f64();
         for (name, image) in images::all(self)?.into_iter().chain(deconstruct.images()?) {
-            image.save_png(&folder.join(name))?;
+            image.save_png(folder.join(name))?;
         }
-        page::report(self, &deconstruct, taking_apart)?.save(&folder.join(Demo::FILES[0]))
+        page::report(self, &deconstruct, taking_apart)?.save(folder.join(Demo::FILES[0]))
     }
 
     /// The digits held out, to which the evaluation belongs.

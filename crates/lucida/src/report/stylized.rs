@@ -21,7 +21,7 @@ pub(super) struct StylizedCat {
 
 impl StylizedCat {
     pub(super) fn new(depth: &Depth, seed: u64, cpu: Cpu) -> Result<Self> {
-        let cat = Image::decode(CAT, "chelsea.png".as_ref(), &Limits::default())?;
+        let cat = Image::decode(CAT, "chelsea.png", &Limits::default())?;
         let network = StyleNetwork::new(builtin_vgg16()?, Pooling::Max)?;
         let settings = Preset::Best.config(&network, cpu)?;
         let settings = StyleConfig {

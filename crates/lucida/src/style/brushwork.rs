@@ -14,7 +14,7 @@ pub const BRUSHWORK: &str = "brushwork";
 /// # Errors
 /// None in practice.
 pub fn brushwork() -> Result<Image> {
-    Image::decode(PNG, "brushwork.png".as_ref(), &Limits::default())
+    Image::decode(PNG, "brushwork.png", &Limits::default())
 }
 
 #[cfg(test)]

@@ -5,6 +5,15 @@ use crate::data::{Filter, Image, resize_floats};
 
 /// An image of floats: (height, width, channel), red, green and blue from 0 to 255; values outside are clipped when it
 /// is shown.
+///
+/// ```
+/// use lucida::style::Canvas;
+///
+/// let canvas = Canvas::filled([24, 32], [0.0, 128.0, 300.0]);
+/// assert_eq!(canvas.resize([12, 16])?.values.len(), 12 * 16 * 3);
+/// assert_eq!(canvas.to_image()?.pixel(0, 0), [0, 128, 255], "clipped");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canvas {
     /// Height and width in pixels.

@@ -30,7 +30,7 @@ pub enum InitialImage {
     Canvas(Canvas),
 }
 
-/// A preset of the configuration.
+/// A preset of [`StyleConfig`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Preset {
@@ -49,6 +49,19 @@ pub enum Preset {
 }
 
 /// The configuration of style transfer.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{StyleLoss, choose_network};
+///
+/// # let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let mut config = Preset::Gatys.config(&network, Cpu::detect())?;
+/// config.size = 256;
+/// config.loss.style_loss = StyleLoss::Wasserstein;
+/// config.check()?;
+/// assert!(StyleConfig { averaging: 2.0, ..config }.check().is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StyleConfig {
     /// What is minimized.

@@ -9,7 +9,19 @@ const BINS: usize = 15;
 /// Predictions of a point of the chart: the accuracy of fewer is noise (that of one is 0 or 1), and its line a zigzag.
 const IN_POINT: usize = 10;
 
-/// How far confidence can be believed: the predictions in bins by the probability of the predicted class.
+/// The calibration of a classifier: its predictions in bins by the probability of the predicted class.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let some = Subset::new(&digits, (0..200).collect())?;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let calibration = evaluate(&model, &some, Cpu::detect())?.calibration();
+/// assert_eq!(calibration.bins.iter().map(|bin| bin.count).sum::<usize>(), 200);
+/// assert!((0.0..=1.0).contains(&calibration.error));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// From the least confident to the most; bins without predictions are left out.
@@ -31,7 +43,7 @@ pub struct CalibrationBin {
 }
 
 impl Evaluation {
-    /// How far confidence can be believed: 15 bins of equal width.
+    /// The calibration, in 15 bins of equal width.
     pub fn calibration(&self) -> Calibration {
         let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
         for ((row, &class), &label) in self.probabilities.iter().zip(&self.predicted).zip(&self.labels) {

@@ -250,6 +250,17 @@ impl TrainConfig {
 
 /// Weights that make the classes count alike, as scikit-learn's `balanced`: `samples / (classes * samples of the class)`. A
 /// class without samples has 0.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::train::balanced_class_weights;
+///
+/// // Three images of class 0, one of class 1.
+/// let class_weights = balanced_class_weights(&[0, 0, 1, 0], 2);
+/// assert_eq!(class_weights, [4.0 / (2.0 * 3.0), 4.0 / (2.0 * 1.0)]);
+/// let config = TrainConfig { class_weights, ..TrainConfig::default() };
+/// assert_eq!(config.class_weights.len(), 2);
+/// ```
 pub fn balanced_class_weights(labels: &[usize], classes: usize) -> Vec<f32> {
     let mut counts = vec![0_usize; classes];
     labels.iter().for_each(|&label| counts[label] += 1);

@@ -1,6 +1,17 @@
 //! Confusion matrices.
 
 /// How often each class was predicted as which: `counts[true * classes + predicted]`.
+///
+/// ```
+/// use lucida::train::Confusion;
+///
+/// let mut confusion = Confusion::new(2);
+/// for (truth, predicted) in [(0, 0), (0, 0), (0, 1), (1, 1)] {
+///     confusion.count(truth, predicted);
+/// }
+/// assert_eq!(confusion.accuracy(), 0.75);
+/// assert_eq!((confusion.precision(1), confusion.recall(1)), (Some(0.5), Some(1.0)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,

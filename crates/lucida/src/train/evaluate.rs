@@ -48,6 +48,19 @@ impl Evaluation {
 /// Classifies all samples and compares with their labels. The loss is the one that the model was trained with, as far as its
 /// record says. Outputs that are not classes are measured by [`evaluate_metrics`](super::evaluate_metrics).
 ///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let some = Subset::new(&digits, (0..200).collect())?;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let evaluation = evaluate(&model, &some, Cpu::detect())?;
+/// let mistakes = evaluation.mistakes(&some);
+/// assert_eq!(evaluation.confusion.total(), 200);
+/// assert_eq!(mistakes.len() as u64, 200 - evaluation.confusion.correct());
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of reading the data; [`crate::Error::Argument`] when the classes do not fit the network, when there is no data, or
 /// when its targets are not classes; [`crate::Error::Outputs`] when the model is not a classifier.

@@ -34,6 +34,22 @@ impl Trainer<'_> {
     /// Trains a copy of a network for up to `steps` steps, at rates from `rates[0]` up to `rates[1]`, each by the same factor
     /// larger than the one before, until the loss blows up.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    /// use lucida::train::ImageSamples;
+    ///
+    /// # let digits = Mnist::builtin()?.train;
+    /// # let train = Subset::new(&digits, (0..256).collect())?;
+    /// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+    /// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+    /// # let model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+    /// let samples = ImageSamples::new(&train, model.preprocessing()?, 1);
+    /// let trainer = Trainer::new(TrainConfig { batch_size: 32, ..TrainConfig::default() });
+    /// let curve = trainer.find_learning_rate(&model.network, &samples, [1e-5, 1.0], 40, &mut ())?;
+    /// assert!(curve.suggestion.is_some_and(|rate| (1e-5..1.0).contains(&rate)));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Trainer::fit`]; [`Error::Interrupted`] when `progress` stops it.
     pub fn find_learning_rate(

@@ -26,6 +26,17 @@ pub struct MetricValues {
 /// targets are measured: binary accuracy, macro F1 and mean average precision of labels; mean absolute error, mean squared
 /// error and R² of values; the accuracy of classes, about which [`evaluate`](super::evaluate) says more.
 ///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let some = Subset::new(&digits, (0..100).collect())?;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let measured = evaluate_metrics(&model, &some, &[], Cpu::detect())?;
+/// assert!(measured.metrics.values().all(|value| (0.0..=1.0).contains(value)));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] when targets, metrics and network do not fit or there is no data; those of reading the data.
 pub fn evaluate_metrics(model: &Model, data: &dyn Dataset, metrics: &[MetricKind], cpu: Cpu) -> Result<MetricValues> {

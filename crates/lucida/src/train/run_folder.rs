@@ -15,6 +15,20 @@ const ORIGIN: &str = "run.json";
 /// Where a run leaves its files: `model.safetensors` (the best epoch), `last.safetensors` (the last),
 /// `checkpoint.safetensors` (to resume from), `history.csv`, `curves.svg` and `curves.png`; for images of a folder,
 /// `skipped.csv` with the files that cannot be used.
+///
+/// ```
+/// use lucida::nn::applications;
+/// use lucida::prelude::*;
+/// use lucida::train::RunFolder;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// let run = RunFolder::create(folder.join("digits"), false)?;
+/// run.save_best(&Model::new(applications::mnist_cnn(42)?))?;
+/// // The folder of a run is a model, too.
+/// assert_eq!(Model::load(run.path())?.network.name(), "mnist_cnn");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -143,8 +157,8 @@ impl RunFolder {
     pub fn save_history(&self, history: &History) -> Result<()> {
         history.save_csv(&self.history())?;
         let figure = history.curves().figure();
-        figure.save_svg(&self.path.join("curves.svg"))?;
-        figure.image(2.0)?.save_png(&self.path.join("curves.png"))
+        figure.save_svg(self.path.join("curves.svg"))?;
+        figure.image(2.0)?.save_png(self.path.join("curves.png"))
     }
 }
 

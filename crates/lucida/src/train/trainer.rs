@@ -113,6 +113,23 @@ impl<'a> Trainer<'a> {
 }
 
 /// What training leaves.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
+/// let result = Trainer::new(config).fit(&mut model, &train, Some(&validation))?;
+/// let [first, last] = &result.history.epochs[..] else { panic!("two epochs") };
+/// assert!(last.loss < first.loss);
+/// assert_eq!(result.history.best().map(|epoch| epoch.epoch), result.best_epoch);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TrainResult {
     /// The numbers of the epochs that were completed.

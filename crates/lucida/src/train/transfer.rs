@@ -21,10 +21,19 @@ const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:PART, bn, standardi
 /// The least variance that a channel is standardized with, as a share of the mean variance of all channels.
 const LEAST_VARIANCE: f64 = 0.01;
 
-/// The layers between a base and the layer that tells the classes: `flatten,dense:1024,dropout:0.2`.
+/// The layers between a base and the output layer, as text: `flatten,dense:1024,dropout:0.2`.
 ///
 /// `gap` and `gmp` are the global average and the global maximum of each channel, `dense` has a ReLU, `bn` normalizes each
 /// batch, `standardize` brings each channel to mean zero and variance one over the training images, once, before training.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let head: Head = "gap,dense:64,dropout:0.3".parse()?;
+/// assert_eq!(head.layers(5).len(), 4, "and the output for five classes");
+/// assert!("dense".parse::<Head>().is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head(Vec<Part>);
 
@@ -133,7 +142,7 @@ fn output_layer(classes: usize) -> Dense {
 const STANDARDIZATION: BatchNormalization =
     BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: false, scale: false };
 
-/// How a base becomes a classifier of other classes.
+/// Transfer learning: how a pretrained base becomes a classifier of other classes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfer {
     /// The last layer of the base; its output layer, when there is none.
@@ -145,6 +154,19 @@ pub struct Transfer {
 }
 
 /// A classifier to train: a base with a new head, or one that was trained before.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // A network for ten digits becomes one for even and odd digits; its convolutions stay as they are.
+/// let base = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let transfer = Transfer { cut: Some("flatten".into()), head: "dense:16".parse()?, unfreeze: None };
+/// let new = transfer.apply(base, &["even".into(), "odd".into()], 42)?;
+/// assert_eq!(new.end_of_base(), "flatten");
+/// assert_eq!(new.model.network.output()?.shape().sizes(), [1]); // one sigmoid for two classes
+/// assert_eq!(new.model.network.parameters().1, 576 * 16 + 16 + 16 + 1);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TransferModel {
     /// The whole network.
@@ -160,7 +182,7 @@ pub struct TransferModel {
 }
 
 impl Transfer {
-    /// Puts a new head, with weights drawn from `seed`, on a base. The layer that tells the classes starts at zero: all
+    /// Puts a new head, with weights drawn from `seed`, on a base. The output layer starts at zero: all
     /// classes are equally probable, and the loss starts at the logarithm of their number.
     ///
     /// # Errors
@@ -285,7 +307,7 @@ fn change_columns(columns: &[Vec<f32>], before: &[String], now: &[String]) -> Ve
     }
 }
 
-/// The last layer that says what is in an image: of a classifier, the one before the layer that tells the classes; of other
+/// The last layer that says what is in an image: of a classifier, the one before the output layer; of other
 /// networks, the output.
 ///
 /// # Errors

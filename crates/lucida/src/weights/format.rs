@@ -33,7 +33,8 @@ impl Format {
     ///
     /// # Errors
     /// [`Error::File`] when it is none of these; [`Error::Io`] when it cannot be read.
-    pub fn of(path: &Path) -> Result<Self> {
+    pub fn of(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let failed = |source| Error::io(path, "read", source);
         let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
@@ -112,7 +113,8 @@ fn is_onnx(start: &[u8], len: u64) -> bool {
 /// # Errors
 /// As the `load_model` of the format: [`safetensors::load_model`], [`keras_h5::load_model`], [`keras_zip::load_model`],
 /// [`torch::load_model`], [`onnx::load_model`]; and as [`Format::of`].
-pub fn load_model(path: &Path) -> Result<Model> {
+pub fn load_model(path: impl AsRef<Path>) -> Result<Model> {
+    let path = path.as_ref();
     load_model_at(path, None)
 }
 
@@ -121,7 +123,8 @@ pub fn load_model(path: &Path) -> Result<Model> {
 ///
 /// # Errors
 /// As [`load_model`].
-pub fn load_model_at(path: &Path, size: Option<[usize; 2]>) -> Result<Model> {
+pub fn load_model_at(path: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Model> {
+    let path = path.as_ref();
     match Format::of(path)? {
         Format::Safetensors => safetensors::load_model(path),
         Format::KerasH5 => keras_h5::load_model_at(path, size),
@@ -146,9 +149,29 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
 
 /// Reads weights from a file of any format into a network.
 ///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{load_weights, save_model};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let network = Sequential::new("tiny", [8, 8, 1])
+/// #     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+/// #     .add(Flatten::new())
+/// #     .add(Dense::new(2).activation(ActivationKind::Softmax))
+/// #     .build(42)?;
+/// // A state dictionary of PyTorch has weights alone: the network must be there.
+/// save_model(&Model::new(network.clone()), folder.join("tiny.pth"))?;
+/// let mut other = Network::from_architecture(&network.architecture())?;
+/// load_weights(folder.join("tiny.pth"), &mut other)?;
+/// assert_eq!(other.weights()[0].values(), network.weights()[0].values());
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As the `load_weights` of the format, and as [`Format::of`].
-pub fn load_weights(path: &Path, network: &mut Network) -> Result<()> {
+pub fn load_weights(path: impl AsRef<Path>, network: &mut Network) -> Result<()> {
+    let path = path.as_ref();
     fill(path, network).map(drop)
 }
 
@@ -165,11 +188,30 @@ pub(super) fn fill(path: &Path, network: &mut Network) -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Says what is in a file of any format.
+/// Lists the tensors of a file of any format, with their shapes and types, and what else the file says.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::inspect;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let network = Sequential::new("tiny", [8, 8, 1])
+/// #     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+/// #     .add(Flatten::new())
+/// #     .add(Dense::new(2).activation(ActivationKind::Softmax))
+/// #     .build(42)?;
+/// Model::new(network).save(folder.join("tiny.safetensors"))?;
+/// let file = inspect(folder.join("tiny.safetensors"))?;
+/// assert_eq!(file.tensors.len(), 4); // two kernels, two biases
+/// assert_eq!(file.parameters(), (3 * 3 + 1) * 4 + (6 * 6 * 4 + 1) * 2);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// As the `inspect` of the format, and as [`Format::of`].
-pub fn inspect(path: &Path) -> Result<Inspection> {
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
+    let path = path.as_ref();
     match Format::of(path)? {
         Format::Safetensors => safetensors::inspect(path),
         Format::KerasH5 => keras_h5::inspect(path),
@@ -236,16 +278,38 @@ fn writer(path: &Path) -> Result<&'static Writer> {
 ///
 /// # Errors
 /// [`Error::Argument`] lists the endings that mean a format.
-pub fn describe_format(path: &Path) -> Result<&'static str> {
+pub fn describe_format(path: impl AsRef<Path>) -> Result<&'static str> {
+    let path = path.as_ref();
     Ok(writer(path)?.what)
 }
 
 /// Writes a model in the format that the ending of the file's name means: `.safetensors`, `.keras`, `.h5`, `.weights.h5`,
-/// `.pth`, `.pt`.
+/// `.pth`, `.pt`, `.onnx`.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{load_model, save_model};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// let network = Sequential::new("tiny", [8, 8, 1])
+///     .add(Conv2D::new(4, [3, 3]).activation(ActivationKind::Relu))
+///     .add(Flatten::new())
+///     .add(Dense::new(2).activation(ActivationKind::Softmax))
+///     .build(42)?;
+/// let model = Model::new(network).with_class_names(["cat", "dog"]);
+/// for name in ["tiny.safetensors", "tiny.keras", "tiny.h5", "tiny.onnx"] {
+///     save_model(&model, folder.join(name))?;
+///     let read = load_model(folder.join(name))?;
+///     assert_eq!(read.network.output()?.shape(), model.network.output()?.shape());
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] lists these when it is another. Else as the `save_model` of the format.
-pub fn save_model(model: &Model, path: &Path) -> Result<()> {
+pub fn save_model(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
     (writer(path)?.save)(model, path)
 }
 
@@ -277,7 +341,7 @@ mod tests {
             assert!(message.contains("known format") && message.contains(expected), "{message}");
         }
         assert!(Format::of(folder.path()).unwrap_err().to_string().contains("folder"));
-        assert!(matches!(Format::of(&folder.path().join("none")), Err(Error::Io { .. })));
+        assert!(matches!(Format::of(folder.path().join("none")), Err(Error::Io { .. })));
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         let Some(published) = &published else { break };
         let mut network = applications::find(name)?.build(&Options::without_top().size(96, 80))?;
         let file = format!("{file}_weights_tf_dim_ordering_tf_kernels_notop.h5");
-        weights::load_weights(&Path::new(published).join(file), &mut network)?;
+        weights::load_weights(Path::new(published).join(file), &mut network)?;
         export(folder, format!("{}_published", network.name()), network)?;
     }
     Ok(())

@@ -26,8 +26,8 @@ pub(super) fn find(
     let file = |finish: &str| run.path().join(NAME).with_extension(finish);
     let figure = curve.chart().figure();
     curve.save_csv(&file("csv"))?;
-    figure.save_svg(&file("svg"))?;
-    figure.image(2.0)?.save_png(&file("png"))?;
+    figure.save_svg(file("svg"))?;
+    figure.image(2.0)?.save_png(file("png"))?;
     output.result(&match curve.suggestion {
         Some(rate) => format!("Suggested learning rate {rate:.1e}: --learning-rate {rate:.0e}"),
         None => "The loss does not fall at any rate: is there something to learn?".to_owned(),

@@ -116,7 +116,7 @@ impl TrainRequest<'_> {
                 path.display()
             );
         }
-        let training = load_model(&run.model())?.training;
+        let training = load_model(run.model())?.training;
         let [request, done] = ["epochs", "completed_epochs"].map(|key| training[key].as_u64().unwrap_or(0));
         let (name, completed) = (path.display(), counted(done as usize, "epoch"));
         if self.epochs.is_some_and(|epochs| u64::from(epochs) > request) {

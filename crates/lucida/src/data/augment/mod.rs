@@ -31,9 +31,18 @@ use crate::{Error, Result};
 pub use affine::{Affine, FillMode};
 pub use set::{Augmented, Mixed};
 
-/// How images are augmented. [`Augment::default`] leaves them as they are.
+/// Data augmentation. [`Augment::default`] leaves images as they are.
 ///
 /// It is read from a text as in `width=0.2,height=0.2,shear=0.2,zoom=0.2,flip`; `auto` stands for RandAugment.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let augment: Augment = "rotation=10,width=0.1,zoom=0.2,flip".parse()?;
+/// assert_eq!((augment.rotation, augment.zoom, augment.horizontal_flip), (10.0, [0.8, 1.2], true));
+/// assert!("rotate=10".parse::<Augment>().is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {

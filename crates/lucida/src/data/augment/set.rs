@@ -21,6 +21,18 @@ pub struct Mixed {
 ///
 /// Mixup and CutMix take the other image from this set. So it is the part to train on that is to be augmented: not a whole
 /// set, of which a [`Subset`](crate::data::Subset) is taken then.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let train = Subset::new(&digits, (0..100).collect())?;
+/// let augmented = Augmented::new(train, "rotation=10,width=0.1".parse()?, 42)?;
+/// let (in_epoch_1, _) = augmented.example(1, 0, &Preprocessing::mnist())?;
+/// let (in_epoch_2, _) = augmented.example(2, 0, &Preprocessing::mnist())?;
+/// assert_ne!(in_epoch_1, in_epoch_2);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Augmented<D> {
     set: D,

@@ -284,7 +284,7 @@ fn photos_of_the_shared_set_are_read() {
         return;
     };
     for entry in entries.take(5) {
-        let image = Image::open(&entry.unwrap().path()).unwrap();
+        let image = Image::open(entry.unwrap().path()).unwrap();
         assert_eq!((image.width(), image.height(), image.channels()), (200, 200, 3));
     }
 }

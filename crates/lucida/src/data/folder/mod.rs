@@ -139,6 +139,27 @@ impl Folder {
 }
 
 /// Says how a folder is opened.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # for (class, color) in [("cats", [200, 40, 30]), ("dogs", [30, 60, 210])] {
+/// #     std::fs::create_dir(folder.join(class)).unwrap();
+/// #     for index in 0..5 {
+/// #         let image = Image::filled(8, 8, &color.map(|value| value + index));
+/// #         image.save_png(folder.join(class).join(format!("{index}.png")))?;
+/// #     }
+/// # }
+/// // folder/cats/0.png ..., folder/dogs/0.png ...
+/// let photos = Folder::builder(folder).split(0.2, 42).open()?;
+/// assert_eq!(photos.class_names(), ["cats", "dogs"]);
+/// assert_eq!((photos.train.len(), photos.validation.len()), (8, 2));
+/// assert!(photos.skipped().is_empty());
+/// # Ok::<(), lucida::Error>(())
+/// ```
+#[must_use]
 pub struct FolderBuilder<'a> {
     path: PathBuf,
     strict: bool,
@@ -152,39 +173,33 @@ pub struct FolderBuilder<'a> {
 
 impl<'a> FolderBuilder<'a> {
     /// Whether a file that cannot be used is an error rather than skipped.
-    #[must_use]
     pub fn strict(self, strict: bool) -> Self {
         Self { strict, ..self }
     }
 
     /// The share that validates where the folder has no part for it (0.2 by default), and the seed that
     /// chooses the images.
-    #[must_use]
     pub fn split(self, validation: f64, seed: u64) -> Self {
         Self { validation, seed, ..self }
     }
 
     /// What a file may cost.
-    #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
     /// Number of threads that read; by default all.
-    #[must_use]
     pub fn cpu(self, cpu: Cpu) -> Self {
         Self { cpu: Some(cpu), ..self }
     }
 
     /// Keeps the images in memory as this preprocessing wants them, up to this many bytes of pixels.
-    #[must_use]
     pub fn keep(self, preprocessing: &Preprocessing, bytes: u64) -> Self {
         Self { keep: Some((preprocessing.clone(), bytes)), ..self }
     }
 
     /// Reports the files that are read, from one thread at a time; when it is stopped, the work ends with
     /// [`Error::Interrupted`].
-    #[must_use]
     pub fn progress<'b>(self, progress: &'b mut (dyn Progress + Send)) -> FolderBuilder<'b> {
         let Self { path, strict, validation, seed, limits, cpu, keep, .. } = self;
         FolderBuilder { path, strict, validation, seed, limits, cpu, keep, progress: Some(progress) }

@@ -375,7 +375,7 @@ fn kept_images_are_the_same_as_decoded_ones() {
     for index in 0..6_u8 {
         let pixels = (0..20 * 30 * 3).map(|i| (i * (7 + usize::from(index)) % 256) as u8).collect();
         fs::create_dir_all(root.path().join("a")).unwrap();
-        Image::new(20, 30, 3, pixels).unwrap().save_png(&root.path().join(format!("a/{index}.png"))).unwrap();
+        Image::new(20, 30, 3, pixels).unwrap().save_png(root.path().join(format!("a/{index}.png"))).unwrap();
     }
     for preprocessing in [Preprocessing::vgg().with_size(9, 12), Preprocessing::unit(9, 12, ColorMode::Grayscale)] {
         let len = preprocessing.output_shape().iter().product::<usize>();

@@ -51,6 +51,17 @@ impl PixelFormat {
 /// channels; of pixel values from 0 to 255 where one of them is above 1 or after `raw`, else of values from 0 to 1); the order
 /// of the channels (`rgb`, `bgr`, `gray`); what happens to images of another aspect ratio (`stretch`, `crop`, `pad`); `digit` for
 /// photos of digits, which are normalized as MNIST's are. What is not said stays as it is.
+///
+/// ```
+/// use lucida::data::{Fit, PreprocessingChoice};
+/// use lucida::prelude::*;
+///
+/// let choice: PreprocessingChoice = "torch,crop".parse()?;
+/// let preprocessing = choice.apply(Preprocessing::unit(224, 224, ColorMode::Rgb))?;
+/// assert_eq!(preprocessing.fit, Fit::Crop);
+/// assert_eq!(preprocessing.to_string(), "torch,crop");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PreprocessingChoice {
     format: Option<PixelFormat>,

@@ -31,6 +31,14 @@ pub(super) struct CamPass {
 /// spatial extent, before pooling, dropout and flattening. It is the last convolution of VGG16 and the last concatenation of
 /// InceptionV3.
 ///
+/// ```
+/// use lucida::explain::default_layer;
+/// use lucida::prelude::*;
+///
+/// assert_eq!(default_layer(&applications::mnist_cnn(42)?)?, "conv2d_2");
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Unsupported`] when no layer of the network has spatial extent.
 pub fn default_layer(network: &Network) -> Result<&str> {

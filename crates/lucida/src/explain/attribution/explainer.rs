@@ -48,7 +48,7 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Prepares to explain what a model says.
+    /// Prepares attributions of a model.
     ///
     /// # Errors
     /// As [`Outputs::of`]; [`Error::Unsupported`] when the network does not take one image; [`Error::Argument`] when a
@@ -132,6 +132,20 @@ impl<'a> Explainer<'a> {
 
     /// How much each pixel counts for the score of a class.
     ///
+    /// ```
+    /// use lucida::explain::explain;
+    /// use lucida::prelude::*;
+    ///
+    /// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+    /// # let mut input = vec![0.0; 28 * 28];
+    /// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+    /// let map = explain(&model, &input, 5, Method::GradCam, &ExplainConfig::default())?;
+    /// assert_eq!((map.class, map.size, map.values.len()), (5, [28, 28], 28 * 28));
+    /// let image = overlay(&model.preprocessing()?.to_image(&input)?, &map)?;
+    /// assert_eq!(image.channels(), 3);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] when there is no such class, `input` has another length, or the layer that the settings name
     /// does not exist or has no spatial extent; [`Error::Interrupted`] when the progress stopped it.
@@ -156,6 +170,21 @@ impl<'a> Explainer<'a> {
     }
 
     /// How well a map tells which pixels the class depends on.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+    /// # let mut input = vec![0.0; 28 * 28];
+    /// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+    /// let mut explainer = Explainer::new(&model, &ExplainConfig::default())?;
+    /// let (class, probability) = explainer.predict(&input)?;
+    /// let map = explainer.explain(&input, class, Method::GradientXInput)?;
+    /// let faithfulness = explainer.faithfulness(&input, &map)?;
+    /// assert!((faithfulness.deletion[0] - probability).abs() < 1e-6, "nothing is deleted yet");
+    /// assert!((0.0..=1.0).contains(&faithfulness.insertion_area()));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] as [`Explainer::explain`], or when the map is of another size; [`Error::Interrupted`] when the

@@ -6,7 +6,15 @@ use std::str::FromStr;
 use crate::similar::there_are;
 use crate::{Error, Result};
 
-/// A way to say which pixels of an image a class owes its score to.
+/// An attribution method.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// assert_eq!("grad-cam++".parse::<Method>()?, Method::GradCamPlusPlus);
+/// assert!(Method::Lrp.is_signed() && Method::GradCam.is_of_layer());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {

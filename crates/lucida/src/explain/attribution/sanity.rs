@@ -52,6 +52,19 @@ impl SanityCheck {
 /// Checks methods on one image and class. A network of more layers with weights than `settings.stages` is randomized several
 /// layers at a time.
 ///
+/// ```
+/// use lucida::explain::sanity_check;
+/// use lucida::prelude::*;
+///
+/// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// # let mut input = vec![0.0; 28 * 28];
+/// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let config = ExplainConfig { stages: 2, ..ExplainConfig::default() };
+/// let checks = sanity_check(&model, &input, 5, &[Method::Gradient], &config, &mut ())?;
+/// assert_eq!((checks.len(), checks[0].stages.len()), (1, 2));
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`Explainer::new`] and [`Explainer::explain`].
 pub fn sanity_check(

@@ -210,6 +210,17 @@ fn tap(word: &str) -> Option<f32> {
 /// An image through a filter: each channel alone, or its brightness when the filter answers to differences. Signed results
 /// are shown around gray, as far as their greatest magnitude allows; others are cut off at black and white.
 ///
+/// ```
+/// use lucida::explain::{Kernel, filtered};
+/// use lucida::prelude::*;
+///
+/// let edges = Kernel::new(1, 3, vec![-1.0, 0.0, 1.0])?;
+/// let flat = filtered(&Image::filled(8, 8, &[90]), &Kernel::gaussian(1.0)?, Cpu::detect())?;
+/// assert!(edges.is_signed());
+/// assert_eq!(flat.pixel(4, 4), [90]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`Kernel::apply`].
 pub fn filtered(image: &Image, kernel: &Kernel, cpu: Cpu) -> Result<Image> {

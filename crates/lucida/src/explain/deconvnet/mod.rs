@@ -51,6 +51,21 @@ pub struct Projection {
 
 /// A network prepared to project the activations of one layer. It owns its memory, and can be used for any number of
 /// images.
+///
+/// ```
+/// use lucida::explain::{Deconvnet, Target};
+/// use lucida::nn::applications;
+/// use lucida::prelude::{Cpu, Dataset, Mnist, Model, Preprocessing};
+///
+/// # let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// # let mut input = vec![0.0; 28 * 28];
+/// # Mnist::builtin()?.train.fill(0, model.preprocessing()?, &mut input)?;
+/// let mut deconvnet = Deconvnet::new(&model.network, "conv2d_1", 1, Cpu::detect())?;
+/// let strongest = Target { filter: 7, position: None };
+/// let projections = deconvnet.project(&model.network, &[&input], &[strongest])?;
+/// assert_eq!((projections[0].filter, projections[0].values.len()), (7, 28 * 28));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Deconvnet {
     plan: Plan,

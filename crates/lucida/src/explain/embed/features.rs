@@ -16,6 +16,16 @@ const VALUES: usize = 1 << 21;
 const BATCH: usize = 256;
 
 /// The features of images at one layer: a row for each.
+///
+/// ```
+/// use lucida::explain::embed::Features;
+///
+/// // Three images, two features each.
+/// let features = Features::new("dense", 2, vec![1.0, 0.0, 0.0, 1.0, 3.0, 0.1])?;
+/// let nearest = features.nearest(&[1.0, 0.0], 2)?;
+/// assert_eq!((nearest[0].0, nearest[1].0), (0, 2));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     layer: String,
@@ -130,8 +140,8 @@ impl Features {
     }
 }
 
-/// The last layer before that which tells the classes: the features that a network decides by. Dropout changes nothing
-/// where nothing is trained, and is passed over.
+/// The last layer before the output layer: its penultimate features. Dropout, which changes nothing outside of training, is
+/// passed over.
 ///
 /// # Errors
 /// [`Error::Unsupported`] when the network has not exactly one output, or no layer before it.
@@ -154,6 +164,18 @@ pub fn last_features(model: &Model) -> Result<&str> {
 
 /// The features of the images of a data set at some positions: the outputs of `layer`, or the mean of each channel where
 /// these are maps.
+///
+/// ```
+/// use lucida::explain::embed::{features, last_features};
+/// use lucida::prelude::*;
+///
+/// let digits = Mnist::builtin()?.train;
+/// let model = Model::new(applications::mnist_cnn(42)?).with_preprocessing(Preprocessing::mnist());
+/// let layer = last_features(&model)?;
+/// let found = features(&model, &digits, &[0, 1, 2], layer, Cpu::detect(), &mut ())?;
+/// assert_eq!((layer, found.len(), found.width()), ("dense", 3, 128));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer or image, when the model does not say how images are prepared, or when

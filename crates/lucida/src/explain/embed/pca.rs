@@ -13,7 +13,19 @@ const BEYOND: usize = 10;
 /// Passes over the features that sharpen the directions.
 const PASSES: usize = 6;
 
-/// The main directions of features, and where each image lies along them.
+/// Principal component analysis of features: the components, and the score of each image along them.
+///
+/// ```
+/// use lucida::Cpu;
+/// use lucida::explain::embed::{Features, Pca};
+///
+/// // Three points on a line.
+/// let features = Features::new("dense", 2, vec![0.0, 0.0, 1.0, 1.0, 2.0, 2.0])?;
+/// let pca = Pca::of(&features, 2, 42, Cpu::detect())?;
+/// assert!((pca.explained()[0] - 1.0).abs() < 1e-6);
+/// assert_eq!(pca.plane().len(), 3);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     components: usize,

@@ -38,7 +38,7 @@ use pixels::PixelSpace;
 /// What the buffers of one plan may take: beyond it the images are made in several batches.
 const PLAN_BYTES: usize = 1 << 30;
 
-/// How images are looked for.
+/// How images are optimized.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// In frequencies, through small movements.
@@ -62,6 +62,18 @@ pub struct Maximized {
 ///
 /// The images have the size of the network's input, and its channels: one (gray) or three. Without a preprocessing the
 /// network is taken to want values from 0 to 1. When `progress` stops it, the images so far are the result.
+///
+/// ```
+/// use lucida::explain::maximize::Method;
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// let method = Method::Fourier(Fourier { steps: 8, starts: 1, ..Fourier::default() });
+/// let (target, filters) = (Target::layer("conv2d"), [Objective::Channel(0), Objective::Channel(1)]);
+/// let found = maximize(&network, None, &target, &filters, &method, Cpu::detect(), &mut ())?;
+/// assert_eq!((found.len(), found[0].image.width()), (2, 28));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] when the layer does not exist or has no such part, or the settings are invalid;

@@ -24,6 +24,15 @@ pub enum Objective {
 }
 
 /// The layer that objectives are about.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let model = Model::new(applications::mnist_cnn(42)?);
+/// assert_eq!(Target::classes(&model)?.name(), "dense_1"); // before its softmax
+/// assert_eq!(Target::layer("conv2d_2").name(), "conv2d_2");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     layer: String,

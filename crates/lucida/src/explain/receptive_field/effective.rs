@@ -24,7 +24,7 @@ const MEMORY: usize = 384 << 20;
 /// The size to which small maps are enlarged.
 const MAP: usize = 224;
 
-/// What the unit in the middle of a layer really sees.
+/// The effective receptive field of the unit in the middle of a layer (Luo et al., 2016).
 #[derive(Debug, Clone)]
 pub struct EffectiveField {
     /// The layer.
@@ -39,7 +39,7 @@ pub struct EffectiveField {
     pub size: [usize; 2],
 }
 
-/// What the middle of a layer is measured with.
+/// How an effective receptive field is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Measurement<'a> {
     /// The network.
@@ -54,8 +54,22 @@ pub struct Measurement<'a> {
     pub cpu: Cpu,
 }
 
-/// Measures what the unit in the middle of a layer sees, with images that `fill` makes: it is handed the number of each
-/// and where to write it as the network's input.
+/// Measures the effective receptive field of the unit in the middle of a layer, over images that `fill` writes: it gets the
+/// number of each and the network's input `[height, width, channels]`.
+///
+/// ```
+/// use lucida::explain::{Measurement, effective_field, noise};
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// let measurement = Measurement { network: &network, layer: "conv2d_1", samples: 8, seed: 42, cpu: Cpu::detect() };
+/// let field = effective_field(&measurement, |number, input| {
+///     noise(None, 42, number, input);
+///     Ok(())
+/// })?;
+/// assert!(0.0 < field.side() && field.side() <= 8.0, "at most the receptive field of 8x8 pixels");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Argument`] when there is no such layer (the nearest name is suggested), it is the input, or there are no

@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// The longest axis whose fields are computed: twice the longest side of an image that a network is given.
 const LONGEST_AXIS: usize = 16_384;
 
-/// A rectangle of pixels that a unit sees: rows and columns.
+/// A receptive field, a rectangle of pixels: rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     /// The rows.
@@ -37,7 +37,7 @@ pub struct Field {
     pub columns: Span,
 }
 
-/// What the units of one layer see.
+/// The theoretical receptive fields of the units of one layer, in pixels of the input.
 #[derive(Debug, Clone)]
 pub struct ReceptiveField {
     layer: String,
@@ -151,6 +151,17 @@ pub fn receptive_fields(network: &Network) -> Result<Vec<ReceptiveField>> {
 }
 
 /// The receptive field of one layer.
+///
+/// ```
+/// use lucida::explain::receptive_field;
+/// use lucida::prelude::*;
+///
+/// let network = applications::mnist_cnn(42)?;
+/// // Two 3x3 convolutions with a 2x2 pooling between them: 3 + 1 + 2 * 2 pixels.
+/// let field = receptive_field(&network, "conv2d_1")?;
+/// assert_eq!((field.size(), field.stride()), (Some([8, 8]), Some([2, 2])));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`receptive_fields`], and [`Error::Argument`] when there is no such layer; the nearest name is suggested.

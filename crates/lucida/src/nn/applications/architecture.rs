@@ -329,6 +329,15 @@ pub const ALL: &[Architecture] = &[
 
 /// The network of this name; `_` may stand for `-`, and capitals for small letters.
 ///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let resnet = applications::find("ResNet50")?;
+/// assert_eq!((resnet.input, resnet.classes), ([224, 224, 3], 1000));
+/// assert!(applications::find("resnet5").is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] suggests the nearest name and lists all.
 pub fn find(name: &str) -> Result<&'static Architecture> {

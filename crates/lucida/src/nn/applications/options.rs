@@ -14,6 +14,18 @@ pub enum InitialWeights {
 }
 
 /// What can be chosen about a network of the table.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// use lucida::nn::applications::Options;
+///
+/// let options = Options::default().size(96, 64).classes(5).seed(7);
+/// let network = applications::find("basic-cnn")?.build(&options)?;
+/// assert_eq!(network.input_shape()?.sizes(), [96, 64, 3]);
+/// assert_eq!(network.output()?.shape().sizes(), [5]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Height and width of the input in pixels; the network's default when there are none.

@@ -17,7 +17,18 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Op, OpConfig};
 
-/// An activation as a layer of its own.
+/// An activation as a layer of its own; the shape stays.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("relu", [3]).add(Activation::new(ActivationKind::Relu)).build(42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut().copy_from_slice(&[-1.0, 0.0, 2.0]);
+/// plan.forward(&network)?;
+/// assert_eq!(plan.output(0), [0.0, 0.0, 2.0]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Activation {
     /// Which one.

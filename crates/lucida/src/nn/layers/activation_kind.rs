@@ -8,7 +8,19 @@ use crate::nn::backward_rule::{BackwardRule, map_gradient};
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 
-/// The functions that follow a layer's sums.
+/// Activation functions. Softmax and log-softmax are over the last axis, the others of each value alone.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("softmax", [3]).add(Activation::new(ActivationKind::Softmax)).build(42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut().copy_from_slice(&[1.0, 2.0, 3.0]);
+/// plan.forward(&network)?;
+/// let sum: f32 = plan.output(0).iter().sum();
+/// assert!((sum - 1.0).abs() < 1e-6, "probabilities");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationKind {

@@ -20,7 +20,19 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 /// The longest side of an output: a network that asks for more is damaged.
 const LONGEST_SIDE: usize = 1 << 16;
 
-/// The mean of each window, of as many windows as the output has pixels.
+/// Average pooling to a fixed output size: `[height, width, channels]` of any size to `output_size` and the same channels.
+///
+/// ```
+/// use lucida::nn::layers::AdaptiveAveragePooling2D;
+/// use lucida::prelude::*;
+///
+/// for size in [7, 10, 16] {
+///     let pooling = AdaptiveAveragePooling2D::new([7, 7]);
+///     let network = Sequential::new("pooled", [size, size, 64]).add(pooling).build(42)?;
+///     assert_eq!(network.output()?.shape().sizes(), [7, 7, 64]);
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdaptiveAveragePooling2D {
     /// Height and width of the output.

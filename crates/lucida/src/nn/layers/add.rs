@@ -13,7 +13,19 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// The sum of several inputs of one shape.
+/// The element-wise sum of several inputs of the same shape: the end of a residual block.
+///
+/// ```
+/// use lucida::nn::layers::Input;
+/// use lucida::prelude::*;
+///
+/// let mut builder = Network::builder("residual");
+/// let image = builder.add(Input::new([16, 16, 8]), &[])?;
+/// let conv = builder.add(Conv2D::new(8, [3, 3]).padding(Padding::Same), &[image])?;
+/// let sum = builder.add(Add::new(), &[conv, image])?;
+/// assert_eq!(builder.build(&[sum], 42)?.output()?.shape().sizes(), [16, 16, 8]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Add {}
 

@@ -24,7 +24,21 @@ use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, BackwardNeeds, ChannelAffine, Forward, Fused, Fusible, Op, OpConfig};
 use crate::nn::{Initializer, Shape, Shard, Weight, WeightSpec};
 
-/// Normalizes each channel (the last axis).
+/// Batch normalization of each channel (the last axis); the shape stays.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // The activation follows the normalization, which makes a bias pointless.
+/// let network = Sequential::new("block", [28, 28, 3])
+///     .add(Conv2D::new(16, [3, 3]).padding(Padding::Same).without_bias())
+///     .add(BatchNormalization { momentum: 0.9, ..BatchNormalization::default() })
+///     .add(Activation::new(ActivationKind::Relu))
+///     .build(42)?;
+/// let (all, trainable) = network.parameters();
+/// assert_eq!(all - trainable, 2 * 16, "the moving means and variances");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BatchNormalization {
     /// The share of the moving averages that a step keeps.

@@ -13,7 +13,20 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Puts the channels of several inputs side by side (the last axis, as Keras's default has it).
+/// Concatenates several inputs along the channels (the last axis, Keras's default); their other sizes are the same.
+///
+/// ```
+/// use lucida::nn::layers::Input;
+/// use lucida::prelude::*;
+///
+/// let mut builder = Network::builder("inception");
+/// let image = builder.add(Input::new([16, 16, 8]), &[])?;
+/// let narrow = builder.add(Conv2D::new(4, [1, 1]), &[image])?;
+/// let wide = builder.add(Conv2D::new(6, [3, 3]).padding(Padding::Same), &[image])?;
+/// let joined = builder.add(Concatenate::new(), &[narrow, wide])?;
+/// assert_eq!(builder.build(&[joined], 42)?.output()?.shape().sizes(), [16, 16, 4 + 6]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Concatenate {}
 

@@ -27,8 +27,20 @@ use crate::nn::op::{
 };
 use crate::nn::{Initializer, Shape, Weight, WeightSpec};
 
-/// A convolution over the height and width of an image.
+/// A convolution over the height and width of an image, `[height, width, channels]` to `[height, width, filters]`.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("features", [28, 28, 1])
+///     .add(Conv2D::new(16, [3, 3]).strides([2, 2]).padding(Padding::Same).activation(ActivationKind::Relu))
+///     .build(42)?;
+/// assert_eq!(network.output()?.shape().sizes(), [14, 14, 16]);
+/// assert_eq!(network.weights()[0].shape(), [3, 3, 1, 16]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Conv2D {
     /// Output channels.
     pub filters: usize,

@@ -15,8 +15,21 @@ use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, BackwardNeeds, Forward, Fused, Fusible, Op, OpConfig, OpStats, ReluBefore};
 use crate::nn::{Initializer, Shape, WeightSpec};
 
-/// A layer in which each unit sees all inputs.
+/// A fully connected layer, `[features]` to `[units]`: the product with a kernel, plus a bias, then an activation.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("classifier", [64])
+///     .add(Dense::new(32).activation(ActivationKind::Relu))
+///     .add(Dense::new(10).activation(ActivationKind::Softmax))
+///     .build(42)?;
+/// assert_eq!(network.output()?.shape().sizes(), [10]);
+/// assert_eq!(network.parameters().0, 64 * 32 + 32 + 32 * 10 + 10);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct Dense {
     /// Outputs.
     pub units: usize,

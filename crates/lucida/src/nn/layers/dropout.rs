@@ -15,7 +15,18 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::OnnxLayer;
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Drops values at random in training; does nothing otherwise.
+/// Sets values to zero at random in training, and scales the others up by `1 / (1 - rate)`; does nothing otherwise.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("dropout", [100]).add(Dropout::new(0.5)).build(42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut().fill(1.0);
+/// plan.forward(&network)?;
+/// assert!(plan.output(0).iter().all(|&value| value == 1.0), "outside of training, nothing is dropped");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
     /// The probability that a value is dropped, from 0 up to but not including 1.

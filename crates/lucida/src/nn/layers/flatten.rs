@@ -11,7 +11,15 @@ use crate::nn::keras_config::KerasConfig;
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// All values of a sample in one axis: rows first, then columns, then channels.
+/// `[height, width, channels]` to `[height * width * channels]`: rows first, then columns, then channels.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("flat", [7, 7, 64]).add(Flatten::new()).build(42)?;
+/// assert_eq!(network.output()?.shape().sizes(), [7 * 7 * 64]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flatten {}
 

@@ -75,11 +75,31 @@ macro_rules! global_pooling_layer {
 
 global_pooling_layer! {
     /// The mean of each channel.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// // In place of a flattened image: the network takes images of any size.
+    /// let network = Sequential::new("pooled", [7, 7, 512]).add(GlobalAveragePooling2D::new()).build(42)?;
+    /// assert_eq!(network.output()?.shape().sizes(), [512]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     GlobalAveragePooling2D, Pooling::Average, "GlobalAvgPool2D", "GlobalAveragePool"
 }
 
 global_pooling_layer! {
     /// The maximum of each channel.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = Sequential::new("pooled", [1, 3, 1]).add(GlobalMaxPooling2D::new()).build(42)?;
+    /// let mut plan = Plan::builder(&network).build()?;
+    /// plan.input_mut().copy_from_slice(&[0.5, 2.0, 1.0]);
+    /// plan.forward(&network)?;
+    /// assert_eq!(plan.output(0), [2.0]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     GlobalMaxPooling2D, Pooling::Max, "GlobalMaxPool2D", "GlobalMaxPool"
 }
 

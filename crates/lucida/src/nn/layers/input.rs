@@ -11,10 +11,22 @@ use crate::nn::keras_config::{KerasConfig, with_batch};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer};
 use crate::nn::op::{Op, OpConfig};
 
-/// Where the data comes in.
+/// An input of the network, as Keras's `Input`.
+///
+/// ```
+/// use lucida::nn::layers::Input;
+/// use lucida::prelude::*;
+///
+/// let mut builder = Network::builder("two_inputs");
+/// let left = builder.add(Input::new([8]), &[])?;
+/// let right = builder.add(Input::new([8]), &[])?;
+/// let sum = builder.add(Add::new(), &[left, right])?;
+/// assert_eq!(builder.build(&[sum], 42)?.inputs().count(), 2);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// The shape of one sample.
+    /// The shape of one sample, without the batch: `[height, width, channels]` of an image.
     pub shape: Shape,
 }
 

@@ -6,7 +6,20 @@ use crate::nn::Shape;
 use crate::nn::keras_config::{KerasConfig, short};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxAttributes};
 
-/// What happens at the border of an image.
+/// How an image is padded before windows are laid over it.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let output = |padding| -> Result<Vec<usize>> {
+///     let network = Sequential::new("conv", [28, 28, 1]).add(Conv2D::new(8, [5, 5]).padding(padding)).build(42)?;
+///     Ok(network.output()?.shape().sizes().to_vec())
+/// };
+/// assert_eq!(output(Padding::Valid)?, [24, 24, 8]);
+/// assert_eq!(output(Padding::Same)?, [28, 28, 8]);
+/// assert_eq!(output(Padding::Explicit([[1, 1], [0, 2]]))?, [26, 26, 8]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {

@@ -17,6 +17,7 @@ macro_rules! pooling_layer {
     ($(#[$doc:meta])* $name:ident, $kind:expr, $alias:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[must_use]
         pub struct $name {
             /// Height and width of a window.
             pub pool_size: [usize; 2],
@@ -144,12 +145,32 @@ macro_rules! pooling_layer {
 }
 
 pooling_layer! {
-    /// The maximum of each window.
+    /// The maximum of each window, for each channel of `[height, width, channels]`.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// // Windows of 3x3 pixels that overlap: the stride is 2.
+    /// let network = Sequential::new("pooled", [28, 28, 16]).add(MaxPooling2D::new([3, 3]).strides([2, 2])).build(42)?;
+    /// assert_eq!(network.output()?.shape().sizes(), [13, 13, 16]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     MaxPooling2D, Pooling::Max, "MaxPool2D"
 }
 
 pooling_layer! {
-    /// The mean of each window; padding does not count.
+    /// The mean of each window, for each channel of `[height, width, channels]`; padding does not count.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = Sequential::new("pooled", [2, 2, 1]).add(AveragePooling2D::default()).build(42)?;
+    /// let mut plan = Plan::builder(&network).build()?;
+    /// plan.input_mut().copy_from_slice(&[1.0, 2.0, 3.0, 6.0]);
+    /// plan.forward(&network)?;
+    /// assert_eq!(plan.output(0), [3.0]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     AveragePooling2D, Pooling::Average, "AvgPool2D"
 }
 

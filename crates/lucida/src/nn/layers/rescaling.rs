@@ -19,6 +19,18 @@ use crate::nn::op::{Backward, Forward, Op, OpConfig};
 ///
 /// It has no weights: what training learns per channel is a
 /// [`BatchNormalization`](super::BatchNormalization).
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// // Pixels from 0 to 255 become values from -1 to 1.
+/// let network = Sequential::new("scaled", [1, 1, 3]).add(Rescaling::new(1.0 / 127.5, -1.0)).build(42)?;
+/// let mut plan = Plan::builder(&network).build()?;
+/// plan.input_mut().copy_from_slice(&[0.0, 127.5, 255.0]);
+/// plan.forward(&network)?;
+/// assert!(plan.output(0).iter().zip([-1.0, 0.0, 1.0]).all(|(got, expected)| (got - expected).abs() < 1e-6));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rescaling {
     /// The factor: one value, or one per channel.

@@ -13,7 +13,15 @@ use crate::nn::keras_config::{KerasConfig, short, sizes};
 use crate::nn::onnx_graph::{OnnxAttribute, OnnxLayer, OnnxValues};
 use crate::nn::op::{Backward, Forward, Op, OpConfig};
 
-/// Adds rows and columns of zeros.
+/// Pads images with zeros: `[height, width, channels]` grows by the padding.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("padded", [224, 224, 3]).add(ZeroPadding2D::new(3)).build(42)?;
+/// assert_eq!(network.output()?.shape().sizes(), [230, 230, 3]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZeroPadding2D {
     /// `[[top, bottom], [left, right]]`, in pixels.

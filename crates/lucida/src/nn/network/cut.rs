@@ -4,8 +4,17 @@ use super::{Layer, Network};
 use crate::Result;
 
 impl Network {
-    /// The part of the network that a layer's output needs, which becomes the network's only output. Weights are moved,
+    /// The subnetwork up to a layer, whose output becomes the only one: a feature extractor. Weights are moved,
     /// not copied.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let features = applications::mnist_cnn(42)?.cut("flatten")?;
+    /// assert_eq!(features.output()?.name(), "flatten");
+    /// assert!(features.find("dense").is_err(), "what comes behind is gone");
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) when there is no such layer.

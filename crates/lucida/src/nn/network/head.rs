@@ -12,8 +12,19 @@ use crate::{Error, Result};
 const TINY: f32 = 1e-6;
 
 impl Network {
-    /// The network with more layers, one after another, behind its only output. Their weights are zero; returns the index of
-    /// the first of them as well.
+    /// Appends layers, one after another, to the only output: the head of transfer learning. Their weights are zero until
+    /// [`initialize`](Self::initialize); returns the index of the first of them as well.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let base = applications::mnist_cnn(42)?.cut("flatten")?;
+    /// let head = [Dense::new(3).activation(ActivationKind::Softmax).into()];
+    /// let (mut network, first) = base.with_head(head)?;
+    /// network.initialize(first, 42);
+    /// assert_eq!(network.output()?.shape().sizes(), [3]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Layer`](crate::Error::Layer) names the first layer that does not fit.
@@ -187,6 +198,16 @@ impl Network {
     }
 
     /// The layers behind number `cut_point`, as a network whose input is that layer's output. Weights are copied.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = applications::mnist_cnn(42)?;
+    /// let tail = network.tail(network.find("flatten")?)?;
+    /// assert_eq!(tail.input_shape()?, network.nodes()[network.find("flatten")?].shape());
+    /// assert_eq!(tail.output()?.shape().sizes(), [10]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Argument`] when other layers' outputs are taken behind it too: see [`Network::cut_point`].

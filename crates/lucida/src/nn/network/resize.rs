@@ -10,6 +10,15 @@ impl Network {
     /// The same network for images of another height and width. Convolutions and poolings do not care; a dense layer
     /// behind a flattened image does. Weights are moved, not copied.
     ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let layers = [Conv2D::new(8, [3, 3]).padding(Padding::Same).into(), GlobalAveragePooling2D::new().into()];
+    /// let network = Network::sequential("any_size", [32, 32, 3], layers, 42)?.with_input_size(48, 64)?;
+    /// assert_eq!(network.input_shape()?.sizes(), [48, 64, 3]);
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Argument`] when the network takes no images, or names the weight whose shape depends on their size;
     /// [`Error::Layer`] when they are too small for a layer.

@@ -11,6 +11,19 @@ use crate::nn::{BackwardRule, Network};
 use crate::{Error, Result};
 
 /// A value in a network: the output of a layer, or what it is before the layer's activation.
+///
+/// ```
+/// use lucida::nn::TensorRef;
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("relu", [2]).add(Dense::new(8).activation(ActivationKind::Relu)).build(42)?;
+/// let mut plan = Plan::builder(&network).output("dense").output(TensorRef::before_activation("dense")).build()?;
+/// plan.input_mut().fill(1.0);
+/// plan.forward(&network)?;
+/// let pairs = plan.output(0).iter().zip(plan.output(1));
+/// assert!(pairs.clone().count() == 8 && pairs.clone().all(|(&after, &before)| after == before.max(0.0)));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TensorRef {
     /// The layer's name.
@@ -44,8 +57,9 @@ impl Plan {
     }
 }
 
-/// Says what a plan is for.
+/// Builds a [`Plan`]: the batch size, the outputs and the gradients to compute.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct PlanBuilder<'a> {
     network: &'a Network,
     cpu: Option<Cpu>,
@@ -127,11 +141,38 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// The gradient of the input is wanted.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = Sequential::new("line", [3]).add(Dense::new(1)).build(42)?;
+    /// let mut plan = Plan::builder(&network).grad_output_at("dense").input_gradient().build()?;
+    /// plan.input_mut().fill(1.0);
+    /// plan.forward(&network)?;
+    /// plan.grad_output_mut(0).fill(1.0);
+    /// plan.backward(&network);
+    /// // The gradient of a linear function is its kernel.
+    /// assert_eq!(plan.input_gradient(), network.weight("dense/kernel").map(|kernel| kernel.values()));
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     pub fn input_gradient(self) -> Self {
         Self { input_gradient: true, ..self }
     }
 
     /// The gradients of all trainable weights are wanted.
+    ///
+    /// ```
+    /// use lucida::prelude::*;
+    ///
+    /// let network = Sequential::new("line", [2]).add(Dense::new(1)).build(42)?;
+    /// let mut plan = Plan::builder(&network).grad_output_at("dense").weight_gradients().build()?;
+    /// plan.input_mut().copy_from_slice(&[3.0, 5.0]);
+    /// plan.forward(&network)?;
+    /// plan.grad_output_mut(0).fill(1.0);
+    /// plan.backward(&network);
+    /// assert_eq!(plan.weight_gradients(), [vec![3.0, 5.0], vec![1.0]]); // kernel, bias
+    /// # Ok::<(), lucida::Error>(())
+    /// ```
     pub fn weight_gradients(self) -> Self {
         Self { weight_gradients: WeightGradients::Trainable, ..self }
     }

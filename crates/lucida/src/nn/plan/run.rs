@@ -14,8 +14,21 @@ use crate::{Error, Result};
 /// Is told for which weights the gradients are there, and gets all gradients; those it may take away, and leave others as long.
 pub(crate) type Ready<'a> = dyn FnMut(Range<usize>, &mut [Vec<f32>]) + 'a;
 
-/// A network prepared to run, for one largest batch, the values that are wanted and the gradients that are wanted; it owns
-/// every buffer, and a step allocates nothing.
+/// A network prepared to run for a batch size, a set of outputs and a set of gradients. It owns every buffer: a step
+/// allocates nothing. Activations are `[batch, height, width, channels]` or `[batch, features]`.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let network = Sequential::new("classifier", [4]).add(Dense::new(3).activation(ActivationKind::Softmax)).build(42)?;
+/// let mut plan = Plan::builder(&network).batch_size(2).build()?;
+/// plan.input_mut().copy_from_slice(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+/// plan.forward(&network)?;
+/// for probabilities in plan.output(0).chunks(3) {
+///     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub struct Plan {
     pub(super) cpu: Cpu,
     pub(super) capacity: usize,

@@ -136,6 +136,7 @@ fn image_as(format: &str, bytes: &[u8], image: &Image, zoom: usize, alternative:
 
 /// A table of text. A column in which every cell is a number is set to the right.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Table {
     caption: String,
     head: Vec<String>,
@@ -192,6 +193,7 @@ fn is_number(cell: &str) -> bool {
 
 /// Many small images, each with a caption, some flagged as wrong.
 #[derive(Debug, Clone, Default)]
+#[must_use]
 pub struct Gallery {
     zoom: usize,
     photos: bool,

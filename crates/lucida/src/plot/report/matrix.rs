@@ -9,6 +9,7 @@ use crate::Result;
 /// A confusion matrix as a table: each cell that holds something opens its images below. It needs no script: a cell is a
 /// link to its images, which are shown while they are its target.
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct CellMatrix {
     names: Vec<String>,
     counts: Vec<u64>,

@@ -22,6 +22,15 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 /// A report: a title, sections with a table of contents, a footer.
+///
+/// ```
+/// use lucida::plot::{Content, Report, Table};
+///
+/// let table = Table::new(["class", "recall"]).row(["cat", "0.98"]).row(["dog", "0.95"]);
+/// let content = Content::new().paragraph("Cats & dogs.").table(&table);
+/// let html = Report::new("Evaluation").section("Classes", content).html();
+/// assert!(html.contains("Cats &amp; dogs.") && html.contains("0.98"));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Report {
@@ -95,7 +104,8 @@ impl Report {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) names `path`; what was there before stays.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         files::write_bytes(path, self.html().as_bytes())
     }
 }

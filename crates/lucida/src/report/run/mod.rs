@@ -73,6 +73,33 @@ fn counts(set: &dyn Dataset) -> Vec<usize> {
 }
 
 /// What a report is written from.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::report::{RunData, RunReport};
+/// use lucida::train::Origin;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// model.class_names = train.class_names().to_vec();
+/// let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
+/// let result = Trainer::new(config).fit(&mut model, &train, Some(&validation))?;
+/// let report = RunReport {
+///     name: "Digits".into(),
+///     model: &model,
+///     history: &result.history,
+///     data: RunData { train: &train, validation: &validation, test: None, folder: None },
+///     augment: &Augment::default(),
+///     origin: &Origin { data: "mnist".into(), ..Origin::default() },
+///     cpu: Cpu::detect(),
+/// };
+/// assert!(report.make()?.html().contains("Confusion matrix"));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub struct RunReport<'a> {
     /// What to call the run.
     pub name: String,

@@ -9,7 +9,7 @@ fn images(folder: &std::path::Path) {
         for index in 0..10_u8 {
             let pixels = (0..40 * 30).flat_map(|p| color.map(|c: u8| c.wrapping_add((p % 7) as u8 * index))).collect();
             let image = Image::new(40, 30, 3, pixels).unwrap();
-            image.save_png(&folder.join(class).join(format!("{index}.png"))).unwrap();
+            image.save_png(folder.join(class).join(format!("{index}.png"))).unwrap();
         }
     }
     std::fs::write(folder.join("dogs/note.png"), "no image").unwrap();

@@ -20,6 +20,18 @@ impl LayerWeight {
 }
 
 /// The terms of the total loss: `content_weight * sum w C + style_weight * sum w S + variation_weight * V`.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{LayerWeight, LossConfig, choose_network};
+///
+/// # let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let preset = Preset::Gatys.config(&network, Cpu::detect())?.loss;
+/// let loss = LossConfig { style: vec![LayerWeight::new("block1_conv1", 1.0)], ..preset };
+/// loss.check()?;
+/// assert!(LossConfig { style_weight: f32::NAN, ..loss }.check().is_err());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LossConfig {
     /// The content layers.

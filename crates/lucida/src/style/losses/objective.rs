@@ -112,6 +112,21 @@ struct StyleLayer {
 }
 
 /// The total loss for canvases of one size.
+///
+/// ```
+/// use lucida::prelude::{Cpu, Pooling, Preset, StyleNetwork};
+/// use lucida::style::{Canvas, Objective, brushwork, choose_network};
+///
+/// # let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let (photo, style) = (Canvas::filled([32, 32], [90.0, 120.0, 200.0]), Canvas::of_image_at(&brushwork()?, [32, 32])?);
+/// let loss = Preset::Gatys.config(&network, Cpu::detect())?.loss;
+/// let mut objective = Objective::new(&network, &loss, &photo, &style, Cpu::detect(), true)?;
+/// let mut gradient = vec![0.0; photo.values.len()];
+/// let losses = objective.evaluate(&photo, &mut gradient)?;
+/// assert_eq!(losses.content, 0.0, "the content is that of the photo");
+/// assert!(losses.total > 0.0 && gradient.iter().any(|&value| value != 0.0));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Objective {
     cpu: Cpu,

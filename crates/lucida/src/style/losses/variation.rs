@@ -3,6 +3,16 @@
 use crate::style::Canvas;
 
 /// What is summed over all pairs of neighbors, side by side and one below the other, and all three colors.
+///
+/// ```
+/// use lucida::style::{Canvas, TotalVariation};
+///
+/// let mut canvas = Canvas::filled([2, 2], [100.0, 100.0, 100.0]);
+/// let mut gradient = vec![0.0; 2 * 2 * 3];
+/// assert_eq!(TotalVariation::Absolute.add(&canvas, 1.0, &mut gradient), 0.0);
+/// canvas.values[0] = 110.0; // the red of a pixel with two neighbors
+/// assert_eq!(TotalVariation::Absolute.add(&canvas, 1.0, &mut gradient), 20.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TotalVariation {
     /// The absolute differences (`tf.image.total_variation`).

@@ -26,6 +26,20 @@ const STYLE_EDGE: f32 = 0.03;
 const HELD_BESIDES: u64 = 128 << 20;
 
 /// A content image, its styles, and how they are applied.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{brushwork, choose_network};
+///
+/// let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let preset = Preset::Best.config(&network, Cpu::detect())?;
+/// let config = StyleConfig { size: 32, smallest: None, first_steps: 3, ..preset };
+/// let request = StyleRequest::new(Image::filled(64, 64, &[90, 120, 200]), vec![(brushwork()?, 1.0)]);
+/// let result = transfer(&network, &request, &config, &mut ())?;
+/// assert_eq!((result.canvas.size, result.steps), ([32, 32], 3));
+/// assert!(result.end.total < result.start.total);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct StyleRequest {
     /// The image whose content is kept.

@@ -32,6 +32,24 @@ pub struct FrameSequence {
 /// Stylizes frames one after the other. `frame` reads frame number `index`, from 0; `done` takes each frame when it is
 /// stylized. Progress is in pixels of all steps of all frames, with a [`Detail::Style`].
 ///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::{FrameSequence, brushwork, choose_network, stylize_frames};
+///
+/// # let network = StyleNetwork::new(choose_network(Some("vgg16-builtin"), None)?, Pooling::Max)?;
+/// let preset = Preset::Best.config(&network, Cpu::detect())?;
+/// let config = StyleConfig { size: 32, smallest: None, first_steps: 2, ..preset };
+/// let sequence = FrameSequence { config, steps: 1, temporal_weight: 100.0 };
+/// let frame = |index: usize| Ok(Image::filled(32, 32, &[90 + index as u8, 120, 200]));
+/// let mut frames = Vec::new();
+/// stylize_frames(&network, 2, &[(brushwork()?, 1.0)], &sequence, frame, &mut (), |_, result| {
+///     frames.push(result.canvas.to_image()?);
+///     Ok(())
+/// })?;
+/// assert_eq!(frames.len(), 2);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`transfer`](crate::style::transfer), and those of `frame` and `done`; [`Error::Argument`] when a frame has another size
 /// than the first; [`Error::Interrupted`] when `progress` stops it.

@@ -17,6 +17,18 @@ const LAST_DELAY: u32 = 2000;
 const SPEED: i32 = 10;
 
 /// Frames of an animation.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::style::GifRecorder;
+///
+/// let mut recorder = GifRecorder::new([24, 32]);
+/// for gray in [0, 100, 200] {
+///     recorder.add(&Image::filled(64, 48, &[gray, gray, gray]))?;
+/// }
+/// assert!(recorder.gif()?.starts_with(b"GIF89a"));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct GifRecorder {
     /// Width and height.

@@ -6,6 +6,25 @@ use super::{Callback, TrainingState};
 use crate::Result;
 
 /// Writes the [history](crate::train::History) as a table of comma-separated values after each epoch, as Keras's `CSVLogger`.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::train::History;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// let path = folder.join("history.csv");
+/// let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
+/// let result = Trainer::new(config).callback(CsvLogger::new(&path)).fit(&mut model, &train, Some(&validation))?;
+/// assert_eq!(History::load_csv(&path)?.epochs.len(), result.history.epochs.len());
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CsvLogger {
     path: PathBuf,

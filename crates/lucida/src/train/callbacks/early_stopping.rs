@@ -7,6 +7,23 @@ use crate::Result;
 
 /// Ends a training after a number of epochs without a better one, as Keras's `EarlyStopping`. The model always keeps the
 /// weights of the best epoch.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// // With a learning rate of almost nothing, no epoch is better than the first.
+/// let config = TrainConfig { epochs: 20, learning_rate: 1e-30.into(), ..TrainConfig::default() };
+/// let result = Trainer::new(config).callback(EarlyStopping::new(3)).fit(&mut model, &train, Some(&validation))?;
+/// assert!(result.stopped_early);
+/// assert_eq!((result.best_epoch, result.history.epochs.len()), (Some(1), 1 + 3));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyStopping {
     patience: usize,

@@ -23,6 +23,34 @@ pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
 pub use tensorboard::TensorBoard;
 
 /// Receives the course of a training. Every [`Progress`] is one, a closure or `()` for instance.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::train::TrainingState;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// /// Ends a training that is good enough.
+/// struct GoodEnough(f64);
+///
+/// impl Callback for GoodEnough {
+///     fn epoch_end(&mut self, state: &mut TrainingState<'_>) -> Result<()> {
+///         if state.record().is_some_and(|record| record.loss < self.0) {
+///             state.stop();
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let config = TrainConfig { epochs: 50, ..TrainConfig::default() };
+/// let result = Trainer::new(config).callback(GoodEnough(1.5)).fit(&mut model, &train, Some(&validation))?;
+/// assert!(result.stopped_early && result.history.epochs.len() < 50);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 pub trait Callback {
     /// The progress of the training: after each step a [`Step`] in [`Unit::Steps`](crate::core::Unit::Steps) of all epochs
     /// with a [`Detail::Training`](crate::core::Detail::Training), and after each [`epoch_end`](Self::epoch_end) one in

@@ -6,6 +6,23 @@ use super::{Callback, TrainingState};
 use crate::{Error, Result};
 
 /// Lowers the learning rate after a number of epochs without a better one, as Keras's `ReduceLROnPlateau`.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// let config = TrainConfig { epochs: 3, learning_rate: 1e-30.into(), ..TrainConfig::default() };
+/// let reduce = ReduceLrOnPlateau::new(1, 0.5)?;
+/// let result = Trainer::new(config).callback(reduce).fit(&mut model, &train, Some(&validation))?;
+/// let rates: Vec<f64> = result.history.epochs.iter().map(|epoch| epoch.learning_rate).collect();
+/// assert_eq!(rates, [1e-30, 1e-30, 0.5e-30]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReduceLrOnPlateau {
     patience: usize,

@@ -18,6 +18,26 @@ use crate::{Error, Result, files};
 
 /// Writes event files for TensorBoard, as Keras's callback of this name: the loss of each step and the metrics of each epoch,
 /// one file for training and one for validation in folders of these names, so that both are drawn in one chart.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let folder = temporary.path();
+/// # let digits = Mnist::builtin()?.train;
+/// # let train = Subset::new(&digits, (0..256).collect())?;
+/// # let validation = Subset::new(&digits, (256..320).collect())?;
+/// # let output = Dense::new(10).activation(ActivationKind::Softmax);
+/// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
+/// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
+/// let config = TrainConfig { epochs: 1, ..TrainConfig::default() };
+/// let log = TensorBoard::create(folder)?; // to be opened with: tensorboard --logdir FOLDER
+/// Trainer::new(config).callback(log).fit(&mut model, &train, Some(&validation))?;
+/// for part in ["train", "validation"] {
+///     assert_eq!(std::fs::read_dir(folder.join(part)).unwrap().count(), 1);
+/// }
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TensorBoard {
     train: EventFile,

@@ -13,7 +13,7 @@ fn setting() -> (tempfile::TempDir, Folder, Model) {
     for index in 0..40 {
         let class = folder.path().join("data").join(digits.label(index).to_string());
         fs::create_dir_all(&class).unwrap();
-        digits.image(index).unwrap().save_png(&class.join(format!("{index}.png"))).unwrap();
+        digits.image(index).unwrap().save_png(class.join(format!("{index}.png"))).unwrap();
     }
     let data = Folder::builder(folder.path().join("data")).open().unwrap();
     let model =

@@ -37,6 +37,14 @@ pub fn read_class_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
 
 /// The names of classes in a text, in any of the forms that [`read_class_names`] reads.
 ///
+/// ```
+/// use lucida::weights::parse_class_names;
+///
+/// assert_eq!(parse_class_names("cat\ndog\n")?, ["cat", "dog"]);
+/// assert_eq!(parse_class_names(r#"{"dog": 1, "cat": 0}"#)?, ["cat", "dog"]);
+/// # Ok::<(), lucida::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Argument`] says what is wrong with it.
 pub fn parse_class_names(text: &str) -> Result<Vec<String>> {

@@ -24,6 +24,17 @@ pub use task::Task;
 pub(crate) const DEFAULT_SIZE: [usize; 2] = [224, 224];
 
 /// A network, how its images are prepared, and what its outputs mean.
+///
+/// ```
+/// use lucida::prelude::*;
+///
+/// let model = Model::new(applications::mnist_cnn(42)?)
+///     .with_preprocessing(Preprocessing::mnist())
+///     .with_class_names(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]);
+/// model.check()?;
+/// assert_eq!(model.class_name(7), "seven");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Model {
     /// The network and its weights.

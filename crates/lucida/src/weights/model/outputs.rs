@@ -20,6 +20,15 @@ pub enum OutputKind {
 }
 
 /// The outputs of a network.
+///
+/// ```
+/// use lucida::prelude::*;
+/// use lucida::weights::{OutputKind, Outputs};
+///
+/// let outputs = Outputs::of(&Model::new(applications::mnist_cnn(42)?))?;
+/// assert_eq!((outputs.kind(), outputs.count()), (OutputKind::Classes, 10));
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
     kind: OutputKind,

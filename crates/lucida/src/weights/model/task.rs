@@ -14,7 +14,15 @@ use crate::nn::layers::{ActivationKind, Layer};
 use crate::nn::{Network, Node};
 use crate::{Error, Result};
 
-/// What a network is for.
+/// The task of a network, which decides how its outputs are read.
+///
+/// ```
+/// use lucida::weights::Task;
+///
+/// assert_eq!("multilabel".parse::<Task>()?, Task::Multilabel);
+/// assert_eq!(Task::Regress.to_string(), "regress");
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {

@@ -35,7 +35,19 @@ const FORMING: f64 = 0.25;
 /// The fewest points of a map.
 const FEWEST: usize = 5;
 
-/// How a map is made.
+/// t-SNE and its hyperparameters: a two-dimensional map of features.
+///
+/// ```
+/// use lucida::Cpu;
+/// use lucida::explain::embed::{Features, Tsne};
+///
+/// // Two groups of ten points.
+/// let values = (0..40).map(|i| if i < 20 { 0.01 * i as f32 } else { 5.0 + 0.01 * i as f32 }).collect();
+/// let features = Features::new("dense", 2, values)?;
+/// let tsne = Tsne { iterations: 100, ..Tsne::default() };
+/// assert_eq!(tsne.map(&features, Cpu::detect(), &mut ())?.len(), 20);
+/// # Ok::<(), lucida::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tsne {
     /// How many neighbors a point has, roughly: 30 by default; at most a third of the points are taken.
