@@ -81,7 +81,41 @@
 //!
 //! # Write a layer of your own
 //!
-//! See [`Custom`](nn::layers::Custom) and the example `custom_layer`.
+//! ```
+//! use lucida::nn::layers::{Custom, CustomLayer, Extent, LayerSpec};
+//! use lucida::nn::{Backward, BackwardNeeds, Forward, Op, OpConfig, Shape, check_gradients};
+//!
+//! /// `y = x^2`
+//! #[derive(Debug)]
+//! struct Square;
+//!
+//! impl LayerSpec for Square {
+//!     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, String> { Ok(inputs[0].clone()) }
+//!     fn extent(&self, _: &[Shape]) -> Extent { Extent::Same }
+//!     fn prepare(&self, _: &OpConfig) -> Box<dyn Op> { Box::new(Self) }
+//! }
+//! impl CustomLayer for Square {
+//!     fn class_name(&self) -> &'static str { "Square" }
+//! }
+//! impl Op for Square {
+//!     fn forward(&mut self, pass: &Forward, output: &mut [f32]) {
+//!         output.iter_mut().zip(pass.inputs.get(0)).for_each(|(y, x)| *y = x * x);
+//!     }
+//!     fn backward_needs(&self) -> BackwardNeeds { BackwardNeeds { inputs: true, output: false } }
+//!     fn backward_input(&mut self, pass: &Backward, _: usize, grad_input: &mut [f32], accumulate: bool) {
+//!         for ((dx, x), dy) in grad_input.iter_mut().zip(pass.inputs.get(0)).zip(pass.grad_output) {
+//!             *dx = 2.0 * x * dy + if accumulate { *dx } else { 0.0 };
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> lucida::Result<()> {
+//! check_gradients(Custom::new(Square), &[[4, 5, 3].into()])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The example `custom_layer` has weights, too: it trains them, and explains the network by Grad-CAM.
 //!
 //! # Modules
 //!

@@ -158,11 +158,11 @@ fn integrated_gradients_sum_to_the_difference_of_scores() {
             let sum: f32 = found.values.iter().sum();
             let name = model.network.name();
             assert!((sum - difference).abs() <= 0.01 * difference.abs(), "{name} {baseline:?}: {sum} {difference}");
-            let CompletenessCheck::Completeness { difference: told, .. } = found.account else {
-                panic!("{:?}", found.account)
+            let CompletenessCheck::Completeness { difference: told, .. } = found.completeness else {
+                panic!("{:?}", found.completeness)
             };
             assert!((told - f64::from(difference)).abs() < 1e-4);
-            assert!(found.account.error().unwrap() <= 0.01);
+            assert!(found.completeness.error().unwrap() <= 0.01);
         }
     }
 }
@@ -172,8 +172,8 @@ fn relevance_is_conserved() {
     for (model, class) in networks() {
         let input = ramp(128, 5);
         let found = map(&model, class, Method::Lrp, &input, &ExplainConfig::default());
-        let CompletenessCheck::Conservation { score: told, inputs, biases } = found.account else {
-            panic!("{:?}", found.account)
+        let CompletenessCheck::Conservation { score: told, inputs, biases } = found.completeness else {
+            panic!("{:?}", found.completeness)
         };
         let expected = f64::from(score(&model.network, class, &input));
         let name = model.network.name();
@@ -201,7 +201,7 @@ fn relevance_of_a_network_without_biases() {
     for (r, p) in relevance.raw.iter().zip(&product.raw) {
         assert!((r - p).abs() < 1e-6, "{r} {p}");
     }
-    let CompletenessCheck::Conservation { biases, .. } = relevance.account else { panic!() };
+    let CompletenessCheck::Conservation { biases, .. } = relevance.completeness else { panic!() };
     assert_eq!(biases, 0.0);
 }
 
@@ -338,7 +338,7 @@ fn class_activation_maps_of_a_network_with_global_pooling() {
             let found = map(&model, class, method, &input, &ExplainConfig::default());
             let expected = |place: &[f32]| place.iter().zip(&weights).map(|(a, w)| a * w).sum::<f32>().max(0.0);
             assert_eq!(
-                (found.raw_shape, &found.account),
+                (found.raw_shape, &found.completeness),
                 ([5, 6, 1], &CompletenessCheck::Layer("conv2d_1".to_owned()))
             );
             for (got, place) in found.values.iter().zip(channels.chunks(6)) {
@@ -548,7 +548,7 @@ fn images_with_nothing_in_them() {
             assert!(curves.deletion_area().is_finite() && curves.insertion.len() == 2);
         }
         let blank = map(&classes, 1, method, &[0.0; 128], &settings);
-        assert!(blank.account.error().is_none_or(|error| error <= 0.01), "{method}: {:?}", blank.account);
+        assert!(blank.completeness.error().is_none_or(|error| error <= 0.01), "{method}: {:?}", blank.completeness);
     }
 }
 

@@ -401,7 +401,7 @@ fn save_raw(folder: &Path, map: &HeatMap) -> lucida::Result<()> {
 /// A line for a method: its faithfulness, and what else is known.
 fn row(Explained { map, faithfulness }: &Explained) -> String {
     let (deletion, insertion) = (faithfulness.deletion_area(), faithfulness.insertion_area());
-    let remark = match &map.account {
+    let remark = match &map.completeness {
         _ if map.flat_reason().is_some() => map.flat_reason().unwrap_or_default().to_owned(),
         CompletenessCheck::Layer(layer) => format!("of {layer}"),
         CompletenessCheck::Completeness { sum, difference, .. } => format!("sums to {sum:.4} of {difference:.4}"),
@@ -443,7 +443,7 @@ fn table(checks: &[SanityCheck]) -> String {
 
 fn answered(Explained { map, faithfulness }: Explained) -> ExplanationJson {
     let remark = map.flat_reason();
-    let (layer, sum) = match map.account {
+    let (layer, sum) = match map.completeness {
         CompletenessCheck::Layer(layer) => (Some(layer), None),
         CompletenessCheck::Completeness { sum, difference, .. } => {
             (None, Some(Sum { pixels: sum, biases: 0.0, expected: difference }))

@@ -96,7 +96,7 @@ impl ClassScore {
     }
 
     /// Writes the gradient of the sum of the scores of a batch at [`point`](Self::point).
-    pub fn seed(&self, gradient: &mut [f32]) {
+    pub fn write_gradient(&self, gradient: &mut [f32]) {
         gradient.fill(0.0);
         gradient.chunks_exact_mut(self.units).for_each(|row| row[self.unit] = self.sign);
     }
@@ -125,7 +125,7 @@ mod tests {
         let score = ClassScore::of(&softmax, 1).unwrap();
         assert_eq!(score.read(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).collect::<Vec<_>>(), [2.0, 5.0]);
         let mut gradient = [9.0; 6];
-        score.seed(&mut gradient);
+        score.write_gradient(&mut gradient);
         assert_eq!(gradient, [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
         assert!(ClassScore::of(&softmax, 3).unwrap_err().to_string().contains("0 to 2"));
 

@@ -107,7 +107,7 @@ impl Explainer<'_> {
         cam.plan.input_mut().copy_from_slice(input);
         cam.plan.forward(network)?;
         let score = readout.score(cam.plan.output(0));
-        readout.score.seed(cam.plan.grad_output_mut(0));
+        readout.score.write_gradient(cam.plan.grad_output_mut(0));
         cam.plan.backward(network);
         Ok((cam, score))
     }
@@ -177,7 +177,7 @@ fn of_layer(cam: &CamPass, score: f32, map: Vec<f32>, image: [usize; 2]) -> RawA
         raw_shape: [rows, columns, 1],
         raw: map,
         values,
-        account: CompletenessCheck::Layer(cam.layer.clone()),
+        completeness: CompletenessCheck::Layer(cam.layer.clone()),
     }
 }
 

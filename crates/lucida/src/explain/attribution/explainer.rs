@@ -153,7 +153,7 @@ impl<'a> Explainer<'a> {
         self.check_input(input)?;
         let readout = Readout::of(&self.outputs, class)?;
         self.passes.stage = method.name();
-        let RawAttribution { score, raw_shape, raw, values, account } = match method {
+        let RawAttribution { score, raw_shape, raw, values, completeness } = match method {
             Method::Gradient => self.gradient(input, &readout)?,
             Method::SmoothGrad => self.smooth_grad(input, &readout)?,
             Method::GradientXInput => self.gradient_x_input(input, &readout)?,
@@ -166,7 +166,7 @@ impl<'a> Explainer<'a> {
             Method::Lrp => self.lrp(input, &readout)?,
         };
         let size = [self.shape[0], self.shape[1]];
-        Ok(HeatMap { method, class, score, size, values, raw_shape, raw, account })
+        Ok(HeatMap { method, class, score, size, values, raw_shape, raw, completeness })
     }
 
     /// How well a map tells which pixels the class depends on.

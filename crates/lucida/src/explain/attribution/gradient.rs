@@ -140,7 +140,7 @@ impl Explainer<'_> {
         plan.input_mut().copy_from_slice(input);
         plan.forward(network)?;
         let score = readout.score(plan.output(0));
-        readout.score.seed(plan.grad_output_mut(0));
+        readout.score.write_gradient(plan.grad_output_mut(0));
         plan.backward(network);
         let raw = plan.input_gradient().unwrap_or_default().to_vec();
         passes.report(1, 1)?;

@@ -21,7 +21,7 @@ pub struct HeatMap {
     /// The values as the method defines them: for each channel of the input, or for each place of a layer.
     pub raw: Vec<f32>,
     /// Further facts about it.
-    pub account: CompletenessCheck,
+    pub completeness: CompletenessCheck,
 }
 
 /// Facts about an attribution in addition to its map.
@@ -95,7 +95,7 @@ pub(super) struct RawAttribution {
     pub(super) raw_shape: [usize; 3],
     pub(super) raw: Vec<f32>,
     pub(super) values: Vec<f32>,
-    pub(super) account: CompletenessCheck,
+    pub(super) completeness: CompletenessCheck,
 }
 
 impl RawAttribution {
@@ -103,12 +103,12 @@ impl RawAttribution {
     pub(super) fn magnitudes(score: f32, raw_shape: [usize; 3], raw: Vec<f32>) -> Self {
         let largest = |pixel: &[f32]| pixel.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let values = raw.chunks_exact(raw_shape[2]).map(largest).collect();
-        Self { score, raw_shape, raw, values, account: CompletenessCheck::None }
+        Self { score, raw_shape, raw, values, completeness: CompletenessCheck::None }
     }
 
     /// From a value for each channel of each pixel, where signs count.
-    pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, account: CompletenessCheck) -> Self {
+    pub(super) fn sums(score: f32, raw_shape: [usize; 3], raw: Vec<f32>, completeness: CompletenessCheck) -> Self {
         let values = raw.chunks_exact(raw_shape[2]).map(|pixel| pixel.iter().sum()).collect();
-        Self { score, raw_shape, raw, values, account }
+        Self { score, raw_shape, raw, values, completeness }
     }
 }

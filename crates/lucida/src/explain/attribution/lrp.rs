@@ -56,7 +56,7 @@ impl Explainer<'_> {
         plan.input_mut().copy_from_slice(input);
         plan.forward(network)?;
         let score = readout.score(plan.output(0));
-        readout.score.seed(plan.grad_output_mut(0));
+        readout.score.write_gradient(plan.grad_output_mut(0));
         plan.backward(network);
         // Gradients that are not there belong to activations after the score.
         let of_start = |(index, start): (usize, &Vec<f64>)| -> f64 {

@@ -45,7 +45,13 @@ impl Explainer<'_> {
         let values: Vec<f32> =
             drops.iter().zip(&covers).map(|(drop, &covers)| (drop / f64::from(covers)) as f32).collect();
         let raw_shape = [height, width, 1];
-        Ok(RawAttribution { score: whole, raw_shape, raw: values.clone(), values, account: CompletenessCheck::None })
+        Ok(RawAttribution {
+            score: whole,
+            raw_shape,
+            raw: values.clone(),
+            values,
+            completeness: CompletenessCheck::None,
+        })
     }
 }
 

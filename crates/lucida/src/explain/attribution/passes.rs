@@ -132,7 +132,7 @@ impl Gradients {
             let len = input.len() / batch;
             input.chunks_exact_mut(len).enumerate().for_each(|(i, input)| fill(first + i, input));
             self.plan.forward(network)?;
-            readout.score.seed(self.plan.grad_output_mut(0));
+            readout.score.write_gradient(self.plan.grad_output_mut(0));
             self.plan.backward(network);
             let rows = self.plan.output(0).chunks_exact(self.units);
             let gradients = self.plan.input_gradient().unwrap_or_default().chunks_exact(len);

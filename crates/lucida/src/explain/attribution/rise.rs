@@ -65,7 +65,7 @@ impl Explainer<'_> {
         let mean = |(sum, &seen): (&f64, &f64)| if seen > 0.0 { (sum / seen) as f32 } else { 0.0 };
         let values: Vec<f32> = sum.iter().zip(&seen).map(mean).collect();
         let raw_shape = [height, width, 1];
-        Ok(RawAttribution { score, raw_shape, raw: values.clone(), values, account: CompletenessCheck::None })
+        Ok(RawAttribution { score, raw_shape, raw: values.clone(), values, completeness: CompletenessCheck::None })
     }
 }
 

@@ -107,7 +107,7 @@ pub const ALL: &[Architecture] = &[
     },
     Architecture {
         name: "basic-cnn",
-        description: "three convolutions and three dense layers, to tell two kinds of photos apart",
+        description: "three convolutions and three dense layers, to classify photos",
         input: [150, 150, 3],
         smallest: 22,
         pixels: PixelFormat::Unit,

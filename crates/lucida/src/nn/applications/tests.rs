@@ -70,7 +70,7 @@ fn vgg_has_keras_names() {
 }
 
 #[test]
-fn basic_cnn_tells_two_or_more_classes_apart() {
+fn basic_cnn_has_two_or_more_classes() {
     let units = |classes| {
         let options = Options::default().size(32, 32).classes(classes).seed(1);
         basic_cnn(&options).unwrap().output().unwrap().shape().len()

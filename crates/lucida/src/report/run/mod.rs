@@ -85,7 +85,6 @@ fn counts(set: &dyn Dataset) -> Vec<usize> {
 /// # let output = Dense::new(10).activation(ActivationKind::Softmax);
 /// # let network = Sequential::new("linear", [28, 28, 1]).add(Flatten::new()).add(output).build(42)?;
 /// # let mut model = Model::new(network).with_preprocessing(Preprocessing::mnist());
-/// model.class_names = train.class_names().to_vec();
 /// let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
 /// let result = Trainer::new(config).fit(&mut model, &train, Some(&validation))?;
 /// let report = RunReport {
@@ -129,7 +128,7 @@ impl RunReport<'_> {
         let subtitle = format!(
             "The network {} classifies {}: trained on {}, evaluated on {}.",
             self.model.network.name(),
-            classes(&self.model.class_names),
+            classes(self.class_names()),
             counted(self.data.train.len(), "image"),
             counted(set.len(), &format!("{part} image"))
         );
@@ -158,8 +157,13 @@ impl RunReport<'_> {
         said.or_else(|| self.history.best().map(|best| best.epoch))
     }
 
+    /// Those of the model; of one without names, those of its training data.
+    fn class_names(&self) -> &[String] {
+        if self.model.class_names.is_empty() { self.data.train.class_names() } else { &self.model.class_names }
+    }
+
     fn class_name(&self, class: usize) -> &str {
-        self.model.class_names.get(class).map_or("?", String::as_str)
+        self.class_names().get(class).map_or("?", String::as_str)
     }
 
     /// An image as small as it is shown, its proportions kept.
@@ -224,7 +228,7 @@ impl RunReport<'_> {
         let (confusion, n) = (&evaluation.confusion, evaluation.confusion.classes());
         let intro = "A row for each true class, a column for each prediction. A number opens its images, the most \
                      confident first.";
-        let mut matrix = CellMatrix::new(self.model.class_names.clone(), confusion.counts().to_vec());
+        let mut matrix = CellMatrix::new(self.class_names().to_vec(), confusion.counts().to_vec());
         let mut left = IN_MATRIX;
         // Mistakes come first, should there be too many classes for all.
         let mut cells: Vec<(usize, usize)> = (0..n * n).map(|cell| (cell / n, cell % n)).collect();
@@ -291,7 +295,7 @@ impl RunReport<'_> {
                 never.join(", ")
             )),
         };
-        let figure = Confusion::new(self.model.class_names.clone(), confusion.counts().to_vec())?;
+        let figure = Confusion::new(self.class_names().to_vec(), confusion.counts().to_vec())?;
         let details = Content::new().figure(&figure.title("Confusion").figure(), "");
         Ok(content.details("The confusion matrix as a drawing", details))
     }
