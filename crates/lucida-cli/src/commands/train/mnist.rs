@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{ProcessGroup, applications, counted, summary, thousands};
+use lucida::nn::{Network, ProcessGroup, applications, counted, summary, thousands};
 use lucida::train::{ImageSamples, Origin, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
@@ -48,7 +48,7 @@ fn run_in(
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
-    let (output, training) = (context.output, &arguments.training);
+    let training = &arguments.training;
     let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
@@ -60,34 +60,14 @@ fn run_in(
         "augmentation": train.augment().to_string(),
     });
     let config = request.config(&train, run, identity, context)?;
-    let mut model = Model {
-        preprocessing: Some(Preprocessing::mnist()),
-        class_names: digits.train.class_names().to_vec(),
-        ..Model::new(applications::mnist_cnn(arguments.seed)?)
-    };
-    output.info(&format!(
-        "Training on {} of {origin}, validating on {}{}",
-        counted(train.len(), "digit"),
-        thousands(validation.len()),
-        digits.test.as_ref().map(|test| format!(", testing on {}", thousands(test.len()))).unwrap_or_default()
-    ));
-    output.info(&format!(
-        "Network {}: {} parameters; {} with {}",
-        model.network.name(),
-        thousands(model.network.parameters().0),
-        counted(context.cpu.threads(), "thread"),
-        context.cpu.isa().name()
-    ));
-    if let Some(augment) = &arguments.augment {
-        output.info(&format!("Augmentation {augment}"));
-    }
-    if output.verbose() {
-        output.info(summary(&model.network).trim_end());
-    }
+    let sizes =
+        Sizes { train: train.len(), validation: validation.len(), test: digits.test.as_ref().map(|test| test.len()) };
+    let mut model = new_model(&digits, arguments.seed)?;
+    announce(arguments, origin, &sizes, &model.network, context);
 
     interrupt::catch()?;
     if !training.find_lr && request.leads() {
-        describe(arguments, [train.len(), validation.len()]).save(&run.origin())?;
+        describe(arguments, [sizes.train, sizes.validation]).save(&run.origin())?;
     }
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
@@ -118,6 +98,46 @@ fn run_in(
         remedies: [arguments.augment.is_none().then_some("--augment rotation=10,width=0.1,height=0.1,zoom=0.1"), None],
     };
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
+}
+
+/// How many digits there are.
+struct Sizes {
+    train: usize,
+    validation: usize,
+    test: Option<usize>,
+}
+
+/// A network to be trained on these digits.
+fn new_model(digits: &Mnist, seed: u64) -> Result<Model> {
+    Ok(Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: digits.train.class_names().to_vec(),
+        ..Model::new(applications::mnist_cnn(seed)?)
+    })
+}
+
+/// Says what will be trained, and on what.
+fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Network, context: Context) {
+    let output = context.output;
+    output.info(&format!(
+        "Training on {} of {origin}, validating on {}{}",
+        counted(sizes.train, "digit"),
+        thousands(sizes.validation),
+        sizes.test.map(|test| format!(", testing on {}", thousands(test))).unwrap_or_default()
+    ));
+    output.info(&format!(
+        "Network {}: {} parameters; {} with {}",
+        network.name(),
+        thousands(network.parameters().0),
+        counted(context.cpu.threads(), "thread"),
+        context.cpu.isa().name()
+    ));
+    if let Some(augment) = &arguments.augment {
+        output.info(&format!("Augmentation {augment}"));
+    }
+    if output.verbose() {
+        output.info(summary(network).trim_end());
+    }
 }
 
 /// What is kept of the command line, for the report.
