@@ -1,9 +1,9 @@
 //! Where the layers of a network lie in its drawing.
 //!
-//! A convolution and what only it feeds (its normalization, its activation, dropout) are one block. Blocks lie in rows, each
-//! below all that it takes from; a wire that passes rows keeps a place in each of them, so that it runs between blocks and
-//! not behind them. Within a row the order is that of the means of what they are connected to, after a few sweeps down and
-//! up (Sugiyama, Tagawa and Toda, 1981).
+//! A convolution and what only it feeds (its normalization, its activation, dropout) are one block. Blocks lie in rows,
+//! each below all that it takes from; a wire that passes rows keeps a place in each of them, so that it runs between
+//! blocks and not behind them. Within a row the order is that of the means of what they are connected to, after a few
+//! sweeps down and up (Sugiyama, Tagawa and Toda, 1981).
 
 use lucida::nn::{Layer, Network};
 use serde::Serialize;
@@ -32,87 +32,129 @@ pub(crate) struct Wire {
 
 /// The drawing of a network.
 pub(crate) fn arrange(network: &Network) -> (Vec<Block>, Vec<Wire>) {
+    let block_of = blocks_of(network);
+    let mut layers: Vec<Vec<usize>> = vec![Vec::new(); block_of.iter().max().map_or(0, |last| last + 1)];
+    block_of.iter().enumerate().for_each(|(node, &block)| layers[block].push(node));
+    let edges = edges_between(network, &block_of);
+    let row = rows_of(layers.len(), &edges);
+    let (items, routes) = Items::of(&row, &edges);
+    let place = items.places();
+    let blocks = layers.into_iter().zip(&row).zip(&place);
+    let blocks = blocks.map(|((layers, &row), &place)| Block { layers, row, place }).collect();
+    let wires = edges.into_iter().zip(routes).map(|((from, to), route)| Wire {
+        from,
+        to,
+        points: route.into_iter().map(|item| (place[item], items.row[item])).collect(),
+    });
+    (blocks, wires.collect())
+}
+
+/// The block of each node.
+fn blocks_of(network: &Network) -> Vec<usize> {
     let nodes = network.nodes();
     let mut users = vec![0; nodes.len()];
     nodes.iter().flat_map(|node| node.inputs()).for_each(|&input| users[input] += 1);
-    let mut of_node = vec![0; nodes.len()];
-    let mut layers: Vec<Vec<usize>> = Vec::new();
-    for (index, node) in nodes.iter().enumerate() {
+    let mut block_of = Vec::with_capacity(nodes.len());
+    let mut blocks = 0;
+    for node in nodes {
         let follows = matches!(node.layer(), Layer::Activation(_) | Layer::BatchNormalization(_) | Layer::Dropout(_));
         match node.inputs() {
             &[input] if follows && users[input] == 1 && !nodes[input].inputs().is_empty() => {
-                of_node[index] = of_node[input];
-                layers[of_node[input]].push(index);
+                block_of.push(block_of[input]);
             }
             _ => {
-                of_node[index] = layers.len();
-                layers.push(vec![index]);
+                block_of.push(blocks);
+                blocks += 1;
             }
         }
     }
+    block_of
+}
+
+/// The pairs of blocks of which the second takes from the first, each once.
+fn edges_between(network: &Network, block_of: &[usize]) -> Vec<(usize, usize)> {
     let mut edges: Vec<(usize, usize)> = Vec::new();
-    for (index, node) in nodes.iter().enumerate() {
+    for (index, node) in network.nodes().iter().enumerate() {
         for &input in node.inputs() {
-            let edge = (of_node[input], of_node[index]);
+            let edge = (block_of[input], block_of[index]);
             if edge.0 != edge.1 && !edges.contains(&edge) {
                 edges.push(edge);
             }
         }
     }
-    let mut row = vec![0; layers.len()];
-    for block in 0..layers.len() {
+    edges
+}
+
+/// The row of each block: below all that it takes from.
+fn rows_of(blocks: usize, edges: &[(usize, usize)]) -> Vec<usize> {
+    let mut row = vec![0; blocks];
+    for block in 0..blocks {
         for &(from, _) in edges.iter().filter(|&&(_, to)| to == block) {
             row[block] = row[block].max(row[from] + 1);
         }
     }
+    row
+}
 
-    // Everything that has a place: blocks first, then the points of long wires.
-    let mut at_row = row.clone();
-    let mut links: Vec<(usize, usize)> = Vec::new();
-    let mut ways: Vec<Vec<usize>> = Vec::new();
-    for &(from, to) in &edges {
-        let mut way = vec![from];
-        for between in row[from] + 1..row[to] {
-            way.push(at_row.len());
-            at_row.push(between);
+/// Everything that has a place: blocks first, then the points of long wires.
+struct Items {
+    row: Vec<usize>,
+    /// For each item, those that it is connected to in the row above, and in the row below.
+    above: Vec<Vec<usize>>,
+    below: Vec<Vec<usize>>,
+}
+
+impl Items {
+    /// The items for blocks in these rows, and those that each wire passes.
+    fn of(block_rows: &[usize], edges: &[(usize, usize)]) -> (Self, Vec<Vec<usize>>) {
+        let mut row = block_rows.to_vec();
+        let mut routes: Vec<Vec<usize>> = Vec::new();
+        for &(from, to) in edges {
+            let mut route = vec![from];
+            for between in block_rows[from] + 1..block_rows[to] {
+                route.push(row.len());
+                row.push(between);
+            }
+            route.push(to);
+            routes.push(route);
         }
-        way.push(to);
-        links.extend(way.windows(2).map(|pair| (pair[0], pair[1])));
-        ways.push(way);
-    }
-    let rows = at_row.iter().max().map_or(0, |last| last + 1);
-    let mut order: Vec<Vec<usize>> = vec![Vec::new(); rows];
-    (0..at_row.len()).for_each(|item| order[at_row[item]].push(item));
-    let mut place = vec![0.0; at_row.len()];
-    order.iter().for_each(|row| spread(row, &mut place));
-    let (mut above, mut below) = (vec![Vec::new(); at_row.len()], vec![Vec::new(); at_row.len()]);
-    for &(from, to) in &links {
-        below[from].push(to);
-        above[to].push(from);
-    }
-    for sweep in 0..SWEEPS {
-        let (neighbours, down) = if sweep % 2 == 0 { (&above, true) } else { (&below, false) };
-        for at in 0..rows {
-            let row = &mut order[if down { at } else { rows - 1 - at }];
-            let mean = |item: usize| {
-                let around: &Vec<usize> = &neighbours[item];
-                let sum: f64 = around.iter().map(|&other| place[other]).sum();
-                if around.is_empty() { place[item] } else { sum / around.len() as f64 }
-            };
-            let mut keyed: Vec<(f64, usize)> = row.iter().map(|&item| (mean(item), item)).collect();
-            keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
-            *row = keyed.into_iter().map(|(_, item)| item).collect();
-            spread(row, &mut place);
+        let (mut above, mut below) = (vec![Vec::new(); row.len()], vec![Vec::new(); row.len()]);
+        for link in routes.iter().flat_map(|route| route.windows(2)) {
+            below[link[0]].push(link[1]);
+            above[link[1]].push(link[0]);
         }
+        (Self { row, above, below }, routes)
     }
-    let blocks = layers.into_iter().zip(&row).zip(&place);
-    let blocks = blocks.map(|((layers, &row), &place)| Block { layers, row, place }).collect();
-    let wires = edges.into_iter().zip(ways).map(|((from, to), way)| Wire {
-        from,
-        to,
-        points: way.into_iter().map(|item| (place[item], at_row[item])).collect(),
-    });
-    (blocks, wires.collect())
+
+    /// The place of each item in its row, after the sweeps.
+    fn places(&self) -> Vec<f64> {
+        let rows = self.row.iter().max().map_or(0, |last| last + 1);
+        let mut order: Vec<Vec<usize>> = vec![Vec::new(); rows];
+        self.row.iter().enumerate().for_each(|(item, &row)| order[row].push(item));
+        let mut place = vec![0.0; self.row.len()];
+        order.iter().for_each(|row| spread(row, &mut place));
+        for sweep in 0..SWEEPS {
+            if sweep % 2 == 0 {
+                order.iter_mut().for_each(|row| sort_by_means(row, &self.above, &mut place));
+            } else {
+                order.iter_mut().rev().for_each(|row| sort_by_means(row, &self.below, &mut place));
+            }
+        }
+        place
+    }
+}
+
+/// Sorts a row by the means of the places of what each item is connected to.
+fn sort_by_means(row: &mut Vec<usize>, neighbors: &[Vec<usize>], place: &mut [f64]) {
+    let mean = |item: usize| {
+        let around = &neighbors[item];
+        let sum: f64 = around.iter().map(|&other| place[other]).sum();
+        if around.is_empty() { place[item] } else { sum / around.len() as f64 }
+    };
+    let mut keyed: Vec<(f64, usize)> = row.iter().map(|&item| (mean(item), item)).collect();
+    keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    *row = keyed.into_iter().map(|(_, item)| item).collect();
+    spread(row, place);
 }
 
 /// Puts the items of a row side by side around the middle.

@@ -41,7 +41,7 @@ const NAMED: usize = 5;
 struct Answer<'a> {
     model: &'a str,
     layer: &'a str,
-    /// Images that were looked at.
+    /// Images that were examined.
     images: usize,
     /// Said where a model for digits found none in the one image.
     #[serde(skip_serializing_if = "is_true")]
@@ -58,8 +58,8 @@ struct Projected {
     activation: f32,
     /// Row and column in the layer's map.
     position: [usize; 2],
-    /// The pixels of the network's input that it depends on: first row, row after the last, first column, column after the
-    /// last.
+    /// The pixels of the network's input that it depends on: first row, row after the last, first column, column after
+    /// the last.
     field: Option<[i64; 4]>,
 }
 
@@ -77,17 +77,23 @@ pub(super) fn run(arguments: &Deconv, context: Context) -> Result<()> {
     let mut printed = Vec::new();
     match (&arguments.image, &set, &arguments.index) {
         (Some(path), _, _) => {
-            printed.extend(one(arguments, &model, &Input::open(path, &model, context)?, out, context)?)
+            printed.extend(project_image(arguments, &model, &Input::open(path, &model, context)?, out, context)?)
         }
         (None, Some(set), Some(indices)) => {
             for (index, out) in places(set, indices, out)? {
-                printed.extend(one(arguments, &model, &Input::of_set(set, index, &model, context)?, &out, context)?);
+                printed.extend(project_image(
+                    arguments,
+                    &model,
+                    &Input::of_set(set, index, &model, context)?,
+                    &out,
+                    context,
+                )?);
             }
         }
         (None, Some(_), None) if arguments.position.is_some() => {
             bail!("--position is for one image: give IMAGE, or --index")
         }
-        (None, Some(set), None) => printed.extend(many(arguments, &model, set, out, context)?),
+        (None, Some(set), None) => printed.extend(project_set(arguments, &model, set, out, context)?),
         (None, None, _) => bail!("neither an image nor a data set was given"),
     }
     if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
@@ -100,7 +106,13 @@ fn size_in_shape(image: &Image) -> [usize; 2] {
 }
 
 /// Projects the filters' activations in one image; with `--json`, returns what is to be printed.
-fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Context) -> Result<Option<String>> {
+fn project_image(
+    arguments: &Deconv,
+    model: &Model,
+    input: &Input,
+    out: &Path,
+    context: Context,
+) -> Result<Option<String>> {
     let network = &model.network;
     let mut deconvnet = Deconvnet::new(network, &arguments.layer, TOP, context.cpu)?;
     let layout = deconvnet.field().layout();
@@ -108,24 +120,7 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
         arguments.filters.as_ref().map(|filters| chosen(filters, deconvnet.field(), arguments.seed)).transpose()?;
     let earlier = files::claim_folder(out, &[FIGURE, FIELDS], arguments.place.force)?;
     let values = deconvnet.activations(network, &input.values)?.to_vec();
-    let top = arguments.top.map(usize::from);
-    let targets: Vec<Target> = match &filters {
-        None => {
-            let strongest = strongest_filters(&values, layout, top.unwrap_or(TOP));
-            strongest.into_iter().map(|filter| Target { filter, position: None }).collect()
-        }
-        Some(filters) => filters
-            .iter()
-            .flat_map(|&filter| {
-                let positions = match (arguments.position, top) {
-                    (Some(position), _) => vec![Some(position.0.unwrap_or([layout[0] / 2, layout[1] / 2]))],
-                    (None, None) => vec![None],
-                    (None, Some(top)) => peaks(&values, layout, filter, top).into_iter().map(Some).collect(),
-                };
-                positions.into_iter().map(move |position| Target { filter, position })
-            })
-            .collect(),
-    };
+    let targets = targets(arguments, filters.as_deref(), &values, layout);
     if targets.is_empty() {
         bail!(
             "{}: layer {} is silent, nothing activates {}",
@@ -165,8 +160,32 @@ fn one(arguments: &Deconv, model: &Model, input: &Input, out: &Path, context: Co
     tell(&answer, &[FIGURE, FIELDS], out, arguments.json, context)
 }
 
+/// What is projected of the activations of an image: given filters, or those with the strongest activations.
+fn targets(arguments: &Deconv, filters: Option<&[usize]>, values: &[f32], layout: [usize; 3]) -> Vec<Target> {
+    let top = arguments.top.map(usize::from);
+    let Some(filters) = filters else {
+        let strongest = strongest_filters(values, layout, top.unwrap_or(TOP));
+        return strongest.into_iter().map(|filter| Target { filter, position: None }).collect();
+    };
+    let of_filter = |&filter: &usize| {
+        let positions = match (arguments.position, top) {
+            (Some(position), _) => vec![Some(position.0.unwrap_or([layout[0] / 2, layout[1] / 2]))],
+            (None, None) => vec![None],
+            (None, Some(top)) => peaks(values, layout, filter, top).into_iter().map(Some).collect(),
+        };
+        positions.into_iter().map(move |position| Target { filter, position })
+    };
+    filters.iter().flat_map(of_filter).collect()
+}
+
 /// The paper's figure over a data set; with `--json`, what is to be printed.
-fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: Context) -> Result<Option<String>> {
+fn project_set(
+    arguments: &Deconv,
+    model: &Model,
+    set: &ImageSet,
+    out: &Path,
+    context: Context,
+) -> Result<Option<String>> {
     let network = &model.network;
     let field = lucida::explain::receptive_field(network, &arguments.layer)?;
     let filters = match &arguments.filters {
@@ -178,13 +197,9 @@ fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: 
     let earlier = files::claim_folder(out, &[FIGURE], arguments.place.force)?;
     interrupt::catch()?;
     let mut bar = Bar::new(context.output);
-    let len = set.set().len();
-    let looked_at = match (arguments.first, arguments.sample) {
-        (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
-        (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
-    };
-    let images = Subset::new(set.set(), looked_at.clone())?;
-    let question = TopActivationQuery {
+    let examined = examined(arguments, set.set().len());
+    let images = Subset::new(set.set(), examined.clone())?;
+    let query = TopActivationQuery {
         network,
         preprocessing: model.preprocessing()?,
         layer: &arguments.layer,
@@ -192,7 +207,7 @@ fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: 
         count,
         cpu: context.cpu,
     };
-    let figure = DeconvFigure::new(&question, &images as &dyn Dataset, &mut bar)?;
+    let figure = DeconvFigure::new(&query, &images as &dyn Dataset, &mut bar)?;
     drop(bar);
     for (_, error) in figure.skipped.iter().take(NAMED) {
         context.output.note(&format!("skipped {error}"));
@@ -211,7 +226,7 @@ fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: 
         projections: projected
             .map(|(filter, example)| Projected {
                 filter,
-                image: set.name(looked_at[example.image]),
+                image: set.name(examined[example.image]),
                 activation: example.activation,
                 position: example.position,
                 field: example.field.map(corners),
@@ -222,7 +237,15 @@ fn many(arguments: &Deconv, model: &Model, set: &ImageSet, out: &Path, context: 
     tell(&answer, &[FIGURE], out, arguments.json, context)
 }
 
-fn save(folder: &Path, name: &str, image: &lucida::data::Image) -> lucida::Result<()> {
+/// The images of a data set of `len` in which activations are searched.
+fn examined(arguments: &Deconv, len: usize) -> Vec<usize> {
+    match (arguments.first, arguments.sample) {
+        (_, Some(sample)) => choose(len, sample as usize, arguments.seed),
+        (first, None) => (0..first.map_or(len, |first| len.min(first as usize))).collect(),
+    }
+}
+
+fn save(folder: &Path, name: &str, image: &Image) -> lucida::Result<()> {
     image.save_png(folder.join(name))
 }
 

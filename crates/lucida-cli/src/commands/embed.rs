@@ -82,12 +82,8 @@ fn share(arguments: &Embed, context: Context) -> Result<()> {
         options: json!({"model": format!("{:?}", arguments.model), "layer": arguments.layer}),
     };
     job.share(context, |context, ask| {
-        let top = if arguments.layer.is_some() { IncludeTop::Unneeded } else { IncludeTop::Needed };
-        let model = open_model(&arguments.model.spec(top), context)?;
-        let layer = match &arguments.layer {
-            Some(layer) => layer.as_str(),
-            None => last_features(&model)?,
-        };
+        let model = open_network(arguments, context)?;
+        let layer = layer_of(arguments, &model)?;
         let mut reader =
             FeatureReader::new(&model, layer, context.cpu).with_context(|| arguments.model.model.clone())?;
         ask(&mut |image, _| {
@@ -105,23 +101,14 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         return share(arguments, context);
     }
     let output = context.output;
-    let top = if arguments.layer.is_some() { IncludeTop::Unneeded } else { IncludeTop::Needed };
-    let model = open_model(&arguments.model.spec(top), context)?;
-    let layer = match &arguments.layer {
-        Some(layer) => layer.as_str(),
-        None => last_features(&model)?,
-    };
+    let model = open_network(arguments, context)?;
+    let layer = layer_of(arguments, &model)?;
     model.network.find(layer)?;
     let expected = expected_files(arguments);
     let out = &arguments.place.of(&arguments.data.about(), "embed");
     let earlier = files::claim_folder(out, &expected, arguments.place.force)?;
-    // Before the long work: a name that is wrong shows at once.
-    let queries = arguments.neighbours.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
-    for (path, query) in arguments.neighbours.iter().zip(&queries) {
-        if !finds_digit(query, &model) {
-            note_blank(&path.display().to_string(), context);
-        }
-    }
+    // Before the long computation: a name that is wrong shows at once.
+    let queries = open_queries(arguments, &model, context)?;
     interrupt::catch()?;
     let images = ImageSet::load(&arguments.data, &model, arguments.strict, context)?;
     let chosen = choose(images.set().len(), arguments.sample as usize, arguments.seed);
@@ -129,73 +116,49 @@ pub(super) fn run(arguments: &Embed, context: Context) -> Result<()> {
         .with_context(|| arguments.model.model.clone())?;
     let blank = images.without_digit(&chosen, &model, context)?;
     let pca = Pca::of(&features, 2, arguments.seed, context.cpu)?;
+    let (images, chosen, features, pca) = (&images, &chosen, &features, &pca);
+    let embedding = Embedding { arguments, out, context, model: &model, images, chosen, layer, features, pca };
     if !arguments.json {
-        let what = match features.are_pooled() {
-            true => format!("means of {}", counted(features.width(), "channel")),
-            false => counted(features.width(), "feature"),
-        };
-        output.info(&format!(
-            "{} of {} {}: {what} of layer {layer}",
-            thousands(features.len()),
-            thousands(images.set().len()),
-            images.origin
-        ));
-        let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
-        output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
+        embedding.describe();
     }
-
-    let work = Work { arguments, out, context, images: &images, chosen: &chosen, layer };
-    let mut places: Vec<(&str, Vec<[f64; 2]>)> = Vec::new();
-    if arguments.method != Map::Tsne {
-        places.push(("pca", pca.plane()));
-    }
-    if arguments.method != Map::Pca {
-        let settings = Tsne {
-            perplexity: arguments.perplexity,
-            iterations: arguments.steps as usize,
-            seed: arguments.seed,
-            ..Tsne::default()
-        };
-        places.push(("tsne", settings.map(&features, context.cpu, &mut Bar::new(output))?));
-    }
-    for (name, points) in &places {
-        work.draw(name, points)?;
-    }
-    work.save_points(&places, is_for_digits(&model).then_some(&blank))?;
-    features.save_npy(&out.join("features.npy"))?;
-    if arguments.csv {
-        let names: Vec<String> = chosen.iter().map(|&index| images.name(index)).collect();
-        features.save_csv(&names, &out.join("features.csv"))?;
-    }
-    let neighbours = work.neighbours(&model, &features, &queries)?;
+    let maps = embedding.maps()?;
+    maps.iter().try_for_each(|map| embedding.draw(map))?;
+    embedding.save_points(&maps, is_for_digits(&model).then_some(&blank))?;
+    embedding.save_features()?;
+    let neighbours = embedding.neighbours(&queries)?;
     let mut written: Vec<String> = expected.iter().map(|&name| name.to_owned()).collect();
     written.extend(save_if_any(&images.skipped, out)?);
     earlier.discard()?;
     if arguments.json {
-        return output.json(&Answer {
-            model: &arguments.model.model,
-            data: arguments.data.to_string(),
-            layer,
-            pooled: features.are_pooled(),
-            images: features.len(),
-            features: features.width(),
-            explained: pca.explained().to_vec(),
-            neighbours,
-            without_digit: blank.iter().map(|&index| images.name(index)).collect(),
-            skipped: images.skipped.len(),
-            files: written,
-        });
+        return output.json(&embedding.answer(neighbours, &blank, written));
     }
-    for Neighbours { image, nearest } in neighbours {
-        output.result(&format!("{image}: most like"))?;
-        for Neighbour { title, class, likeness, .. } in nearest {
-            // The title of a digit says what it is.
-            let class = class.filter(|_| !images.are_digits()).map(|class| format!(" ({class})")).unwrap_or_default();
-            output.result(&format!("  {likeness:.4}  {title}{class}"))?;
-        }
-    }
+    embedding.print_neighbours(neighbours)?;
     output.info(&format!("Written to {}: {}", out.display(), written.join(", ")));
     Ok(())
+}
+
+fn open_network(arguments: &Embed, context: Context) -> Result<Model> {
+    let top = if arguments.layer.is_some() { IncludeTop::Unneeded } else { IncludeTop::Needed };
+    Ok(open_model(&arguments.model.spec(top), context)?)
+}
+
+/// The layer that was asked for, or the last one with features.
+fn layer_of<'a>(arguments: &'a Embed, model: &'a Model) -> Result<&'a str> {
+    Ok(match &arguments.layer {
+        Some(layer) => layer.as_str(),
+        None => last_features(model)?,
+    })
+}
+
+/// The images whose neighbors are wanted.
+fn open_queries(arguments: &Embed, model: &Model, context: Context) -> Result<Vec<Image>> {
+    let queries = arguments.neighbours.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    for (path, query) in arguments.neighbours.iter().zip(&queries) {
+        if !finds_digit(query, model) {
+            note_blank(&path.display().to_string(), context);
+        }
+    }
+    Ok(queries)
 }
 
 /// The files that will be there.
@@ -224,25 +187,72 @@ fn save_if_any(skipped: &[Skipped], folder: &Path) -> Result<Option<String>> {
     Ok(Some(NAME.to_owned()))
 }
 
+/// Where each of the images lies on a map.
+struct PointMap {
+    /// The name of its files and columns.
+    name: &'static str,
+    points: Vec<[f64; 2]>,
+}
+
 /// What all results need.
-struct Work<'a> {
+struct Embedding<'a> {
     arguments: &'a Embed,
     out: &'a Path,
     context: Context,
+    model: &'a Model,
     images: &'a ImageSet,
     /// The positions of the images that were chosen.
     chosen: &'a [usize],
     layer: &'a str,
+    features: &'a Features,
+    pca: &'a Pca,
 }
 
-impl Work<'_> {
+impl<'a> Embedding<'a> {
     fn set(&self) -> &dyn Dataset {
         self.images.set()
     }
 
+    /// Says which features of which images there are.
+    fn describe(&self) {
+        let Self { images, layer, features, pca, .. } = self;
+        let what = match features.are_pooled() {
+            true => format!("means of {}", counted(features.width(), "channel")),
+            false => counted(features.width(), "feature"),
+        };
+        self.context.output.info(&format!(
+            "{} of {} {}: {what} of layer {layer}",
+            thousands(features.len()),
+            thousands(images.set().len()),
+            images.origin
+        ));
+        let parts: Vec<String> = pca.explained().iter().map(|&part| percent(part)).collect();
+        self.context.output.info(&format!("The main directions have {} of the variance", parts.join(" and ")));
+    }
+
+    /// The maps by the methods that were asked for.
+    fn maps(&self) -> Result<Vec<PointMap>> {
+        let Self { arguments, context, .. } = self;
+        let mut maps = Vec::new();
+        if arguments.method != Map::Tsne {
+            maps.push(PointMap { name: "pca", points: self.pca.plane() });
+        }
+        if arguments.method != Map::Pca {
+            let settings = Tsne {
+                perplexity: arguments.perplexity,
+                iterations: arguments.steps as usize,
+                seed: arguments.seed,
+                ..Tsne::default()
+            };
+            let points = settings.map(self.features, context.cpu, &mut Bar::new(context.output))?;
+            maps.push(PointMap { name: "tsne", points });
+        }
+        Ok(maps)
+    }
+
     /// Draws a map as an image and as an SVG.
-    fn draw(&self, name: &str, points: &[[f64; 2]]) -> Result<()> {
-        let kind = if name == "pca" { "main directions" } else { "t-SNE" };
+    fn draw(&self, PointMap { name, points }: &PointMap) -> Result<()> {
+        let kind = if *name == "pca" { "main directions" } else { "t-SNE" };
         let classes = self.chosen.iter().map(|&index| self.set().label(index)).collect();
         let labels = self.chosen.iter().map(|&index| self.images.name(index)).collect();
         let (count, origin, layer) = (thousands(points.len()), &self.images.origin, self.layer);
@@ -270,19 +280,17 @@ impl Work<'_> {
     }
 
     /// Writes where each image lies on each map, and of a model for digits whether one was found.
-    fn save_points(&self, places: &[(&str, Vec<[f64; 2]>)], blank: Option<&BTreeSet<usize>>) -> Result<()> {
+    fn save_points(&self, maps: &[PointMap], blank: Option<&BTreeSet<usize>>) -> Result<()> {
         files::write_atomic(&self.out.join("points.csv"), |out| {
             write!(out, "file,class")?;
-            places.iter().try_for_each(|(name, _)| write!(out, ",{name}_x,{name}_y"))?;
+            maps.iter().try_for_each(|PointMap { name, .. }| write!(out, ",{name}_x,{name}_y"))?;
             if blank.is_some() {
                 write!(out, ",digit_found")?;
             }
             for (row, &index) in self.chosen.iter().enumerate() {
                 let (name, class) = (self.images.name(index), self.images.label(index).unwrap_or(""));
                 write!(out, "\n{},{}", csv_field(&name), csv_field(class))?;
-                places
-                    .iter()
-                    .try_for_each(|(_, points)| write!(out, ",{:.6},{:.6}", points[row][0], points[row][1]))?;
+                maps.iter().map(|map| map.points[row]).try_for_each(|[x, y]| write!(out, ",{x:.6},{y:.6}"))?;
                 if let Some(blank) = blank {
                     write!(out, ",{}", !blank.contains(&index))?;
                 }
@@ -292,16 +300,25 @@ impl Work<'_> {
         Ok(())
     }
 
+    fn save_features(&self) -> Result<()> {
+        self.features.save_npy(&self.out.join("features.npy"))?;
+        if self.arguments.csv {
+            let names: Vec<String> = self.chosen.iter().map(|&index| self.images.name(index)).collect();
+            self.features.save_csv(&names, &self.out.join("features.csv"))?;
+        }
+        Ok(())
+    }
+
     /// Finds the images most like others, and draws them side by side.
-    fn neighbours(&self, model: &Model, features: &Features, queries: &[Image]) -> Result<Vec<Neighbours>> {
+    fn neighbours(&self, queries: &[Image]) -> Result<Vec<Neighbours>> {
         if queries.is_empty() {
             return Ok(Vec::new());
         }
-        let of_queries = features_of(model, queries, self.layer, self.context.cpu)?;
+        let of_queries = features_of(self.model, queries, self.layer, self.context.cpu)?;
         let mut cells = Vec::new();
         let mut all = Vec::new();
         for (number, path) in self.arguments.neighbours.iter().enumerate() {
-            let nearest = features.nearest(of_queries.row(number), self.arguments.count as usize)?;
+            let nearest = self.features.nearest(of_queries.row(number), self.arguments.count as usize)?;
             let nearest: Vec<Neighbour> = nearest
                 .into_iter()
                 .map(|(row, likeness)| {
@@ -328,6 +345,36 @@ impl Work<'_> {
         let grid = Grid::new(cells).columns(columns).padding(10).margin(8).title(title).render()?;
         grid.save_png(self.out.join("neighbours.png"))?;
         Ok(all)
+    }
+
+    /// What `--json` prints.
+    fn answer(&self, neighbours: Vec<Neighbours>, blank: &BTreeSet<usize>, files: Vec<String>) -> Answer<'a> {
+        Answer {
+            model: &self.arguments.model.model,
+            data: self.arguments.data.to_string(),
+            layer: self.layer,
+            pooled: self.features.are_pooled(),
+            images: self.features.len(),
+            features: self.features.width(),
+            explained: self.pca.explained().to_vec(),
+            neighbours,
+            without_digit: blank.iter().map(|&index| self.images.name(index)).collect(),
+            skipped: self.images.skipped.len(),
+            files,
+        }
+    }
+
+    fn print_neighbours(&self, neighbours: Vec<Neighbours>) -> Result<()> {
+        let output = self.context.output;
+        for Neighbours { image, nearest } in neighbours {
+            output.result(&format!("{image}: most like"))?;
+            for Neighbour { title, class, likeness, .. } in nearest {
+                // The title of a digit says what it is.
+                let class = class.filter(|_| !self.images.are_digits()).map(|class| format!(" ({class})"));
+                output.result(&format!("  {likeness:.4}  {title}{}", class.unwrap_or_default()))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -117,18 +117,7 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
     let names = images.set().class_names();
     let mut written = Vec::new();
     if let Some(folder) = &arguments.out {
-        let matrix = plot::Confusion::new(names.to_vec(), evaluation.confusion.counts().to_vec())?;
-        let figure = matrix.title(format!("Confusion of {}", images.origin)).figure();
-        figure.save_svg(folder.join(FIGURE).with_extension("svg"))?;
-        figure.image(2.0)?.save_png(folder.join(FIGURE).with_extension("png"))?;
-        let figure = evaluation.calibration().chart().figure();
-        figure.save_svg(folder.join(CALIBRATION).with_extension("svg"))?;
-        figure.image(2.0)?.save_png(folder.join(CALIBRATION).with_extension("png"))?;
-        written.extend([FIGURE, CALIBRATION].iter().flat_map(|name| [format!("{name}.png"), format!("{name}.svg")]));
-        if !images.skipped.is_empty() {
-            save_skipped(&images.skipped, &folder.join(SKIPPED))?;
-            written.push(SKIPPED.to_owned());
-        }
+        written = save_folder(folder, &images, &evaluation)?;
     }
     earlier.as_ref().map_or(Ok(()), SetAside::discard)?;
     if let Some(path) = &arguments.csv {
@@ -151,6 +140,25 @@ pub(super) fn run(arguments: &Evaluate, context: Context) -> Result<()> {
         output.also_written(path, "");
     }
     Ok(())
+}
+
+/// Writes the figures, and the table of the files that were skipped if there are any. Returns the names of the files.
+fn save_folder(folder: &Path, images: &ImageSet, evaluation: &Evaluation) -> Result<Vec<String>> {
+    let names = images.set().class_names().to_vec();
+    let matrix = plot::Confusion::new(names, evaluation.confusion.counts().to_vec())?;
+    let confusion = matrix.title(format!("Confusion of {}", images.origin)).figure();
+    let calibration = evaluation.calibration().chart().figure();
+    let mut written = Vec::new();
+    for (name, figure) in [(FIGURE, confusion), (CALIBRATION, calibration)] {
+        figure.save_svg(folder.join(name).with_extension("svg"))?;
+        figure.image(2.0)?.save_png(folder.join(name).with_extension("png"))?;
+        written.extend([format!("{name}.png"), format!("{name}.svg")]);
+    }
+    if !images.skipped.is_empty() {
+        save_skipped(&images.skipped, &folder.join(SKIPPED))?;
+        written.push(SKIPPED.to_owned());
+    }
+    Ok(written)
 }
 
 /// Of images whose features a training has left in the cache, the head alone is run.

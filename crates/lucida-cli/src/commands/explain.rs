@@ -196,10 +196,10 @@ pub(super) fn run(arguments: &Explain, context: Context) -> Result<()> {
     let class = arguments.class.as_deref().map(|text| find_class(&model, text)).transpose().with_context(about)?;
     let methods = methods(arguments, &model, context)?;
     drop(explainer);
-    let work = Work { arguments, model: &model, settings, methods, class, context };
+    let explanation = Explanation { arguments, model: &model, settings, methods, class, context };
     let mut printed = Vec::new();
     for_each_image(arguments, context, |one| {
-        printed.extend(work.explain(one)?);
+        printed.extend(explanation.explain(one)?);
         Ok(())
     })?;
     if arguments.json { context.output.json_of_images(&printed) } else { Ok(()) }
@@ -217,7 +217,7 @@ struct One {
 }
 
 /// What is the same for all images.
-struct Work<'a> {
+struct Explanation<'a> {
     arguments: &'a Explain,
     model: &'a Model,
     settings: ExplainConfig,
@@ -226,59 +226,31 @@ struct Work<'a> {
     context: Context,
 }
 
-impl Work<'_> {
+impl<'a> Explanation<'a> {
     /// The maps of one image; with `--json`, what is to be printed.
     fn explain(&self, One { name, title, label, image, out }: One) -> Result<Option<String>> {
-        let Self { arguments, model, settings, methods, class, context } = self;
-        let (output, about) = (context.output, || arguments.model.model.clone());
-        let mut explainer = Explainer::new(model, settings).with_context(about)?;
-        let preprocessing = model.preprocessing().with_context(about)?;
-        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
-        preprocessing.apply(&image, &mut input).with_context(|| name.clone())?;
-        let digit_found = preprocessing.finds_digit(&input);
-        if !digit_found {
-            note_blank(&name, *context);
-        }
+        let Self { arguments, model, settings, methods, context, .. } = self;
+        let output = context.output;
+        let mut explainer = Explainer::new(model, settings).with_context(|| self.about())?;
+        let input = self.read(&image, &name)?;
         drop(image);
-
         let names = file_names(arguments, methods);
         let claimed: Vec<&str> = names.iter().map(String::as_str).collect();
         let earlier = files::claim_folder(&out, &claimed, arguments.place.force)?;
         interrupt::catch()?;
 
-        let probabilities = explainer.probabilities(&input)?;
-        let (predicted, _) = explainer.predict(&input)?;
-        let class = class.unwrap_or(predicted);
+        let prediction = self.predict(&mut explainer, &input)?;
+        let class = prediction.class;
         let bar = RefCell::new(Bar::new(output));
-        let mut explainer = explainer.progress(|step: &Step<'_>| bar.borrow_mut().update(step));
-        let outputs = explainer.outputs().clone();
-        let meant = named(model, &outputs, class, probabilities[class]);
-        let talks = !arguments.json;
-        if talks {
-            // Of values none is predicted rather than another.
-            let remark = match predicted == class || outputs.kind() == OutputKind::Values {
-                true => String::new(),
-                false => format!(", predicted {}", named(model, &outputs, predicted, probabilities[predicted])),
-            };
-            output.result(&format!("{title}: {meant}{remark}\n"))?;
+        let explainer = explainer.progress(|step: &Step<'_>| bar.borrow_mut().update(step));
+        if !arguments.json {
+            output.result(&format!("{title}: {}\n", prediction.text()))?;
             output.result(&format!("{:<20}  {:>8}  {:>9}", "method", "deletion", "insertion"))?;
         }
-        let mut explained = Vec::new();
-        for &method in methods {
-            let map = explainer.explain(&input, class, method).with_context(about)?;
-            let faithfulness = explainer.faithfulness(&input, &map)?;
-            let one = Explained { map, faithfulness };
-            bar.borrow().hide();
-            if talks {
-                output.result(&row(&one))?;
-            }
-            explained.push(one);
-        }
-        drop(explainer);
-
+        let explained = self.explain_class(explainer, &input, class, &bar)?;
+        let preprocessing = model.preprocessing()?;
         let seen = preprocessing.to_image(&input)?;
-        let save = |name: &str, image: Image| image.save_png(out.join(name));
-        save(&names[0], comparison(&seen, &meant, &explained)?)?;
+        comparison(&seen, &prediction.explained(), &explained)?.save_png(out.join(&names[0]))?;
         if arguments.npy {
             explained.iter().try_for_each(|one| save_raw(&out, &one.map))?;
         }
@@ -288,8 +260,8 @@ impl Work<'_> {
         };
         bar.borrow().hide();
         if let Some(checks) = &checks {
-            save(CHECK, sanity_strips(&seen, checks)?)?;
-            if talks {
+            sanity_strips(&seen, checks)?.save_png(out.join(CHECK))?;
+            if !arguments.json {
                 output.result(&table(checks))?;
             }
         }
@@ -301,8 +273,8 @@ impl Work<'_> {
                 label,
                 class: model.class_name(class),
                 class_number: class,
-                found: Found::new(model, &outputs, class, &probabilities),
-                digit_found,
+                found: Found::new(model, &prediction.outputs, class, &prediction.probabilities),
+                digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
                 check: checks.map(|checks| checks.into_iter().map(checked).collect()),
                 folder: out.display().to_string(),
@@ -312,6 +284,79 @@ impl Work<'_> {
         }
         output.info(&format!("\nWritten to {}: {}", out.display(), names.join(", ")));
         Ok(None)
+    }
+
+    /// What an error of the model is about.
+    fn about(&self) -> String {
+        self.arguments.model.model.clone()
+    }
+
+    /// The network's input for an image; says so where a model for digits finds none.
+    fn read(&self, image: &Image, name: &str) -> Result<Vec<f32>> {
+        let preprocessing = self.model.preprocessing().with_context(|| self.about())?;
+        let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
+        preprocessing.apply(image, &mut input).with_context(|| name.to_owned())?;
+        if !preprocessing.finds_digit(&input) {
+            note_blank(name, self.context);
+        }
+        Ok(input)
+    }
+
+    fn predict(&self, explainer: &mut Explainer, input: &[f32]) -> Result<Prediction<'a>> {
+        let probabilities = explainer.probabilities(input)?;
+        let (predicted, _) = explainer.predict(input)?;
+        let class = self.class.unwrap_or(predicted);
+        Ok(Prediction { model: self.model, outputs: explainer.outputs().clone(), probabilities, predicted, class })
+    }
+
+    /// The map and the faithfulness of each method, printed as they come.
+    fn explain_class(
+        &self,
+        mut explainer: Explainer,
+        input: &[f32],
+        class: usize,
+        bar: &RefCell<Bar>,
+    ) -> Result<Vec<Explained>> {
+        let mut explained = Vec::new();
+        for &method in &self.methods {
+            let map = explainer.explain(input, class, method).with_context(|| self.about())?;
+            let faithfulness = explainer.faithfulness(input, &map)?;
+            let one = Explained { map, faithfulness };
+            bar.borrow().hide();
+            if !self.arguments.json {
+                self.context.output.result(&row(&one))?;
+            }
+            explained.push(one);
+        }
+        Ok(explained)
+    }
+}
+
+/// What the model predicts, and the class that is explained.
+struct Prediction<'a> {
+    model: &'a Model,
+    outputs: Outputs,
+    probabilities: Vec<f32>,
+    predicted: usize,
+    class: usize,
+}
+
+impl Prediction<'_> {
+    /// The class that is explained, with its probability.
+    fn explained(&self) -> String {
+        named(self.model, &self.outputs, self.class, self.probabilities[self.class])
+    }
+
+    /// The same, and what is predicted instead. Of values none is predicted rather than another.
+    fn text(&self) -> String {
+        let Self { model, outputs, probabilities, predicted, class } = self;
+        match predicted == class || outputs.kind() == OutputKind::Values {
+            true => self.explained(),
+            false => {
+                let predicted = named(model, outputs, *predicted, probabilities[*predicted]);
+                format!("{}, predicted {predicted}", self.explained())
+            }
+        }
     }
 }
 

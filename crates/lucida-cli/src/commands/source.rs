@@ -45,6 +45,28 @@ fn split_of_run(
     Ok((set, skipped, all))
 }
 
+/// Opens a folder of images, which are kept in memory as a model wants them as far as there is room.
+fn keeping_builder<'a>(folder: &Path, model: &Model, context: Context, bar: &'a mut Bar) -> FolderBuilder<'a> {
+    let builder = Folder::builder(folder).cpu(context.cpu).progress(bar);
+    match model.preprocessing() {
+        Ok(preprocessing) => builder.keep(preprocessing, memory_to_keep()),
+        Err(_) => builder,
+    }
+}
+
+/// The part that is asked for, else the last one of a folder in `parts`, else the validation images of a run; `None`
+/// for all images.
+fn wanted_part(name: Option<PartName>, parts: &[Part], of_run: bool) -> Option<Part> {
+    match name {
+        Some(PartName::All) => None,
+        Some(PartName::Train) => Some(Part::Train),
+        Some(PartName::Validation) => Some(Part::Validation),
+        Some(PartName::Test) => Some(Part::Test),
+        None if parts.len() > 1 => parts.last().copied(),
+        None => of_run.then_some(Part::Validation),
+    }
+}
+
 /// How many skipped files are named on standard error; all of them are in the table.
 const NAMED: usize = 5;
 /// Digits that are looked at together.
@@ -80,10 +102,7 @@ impl ImageSet {
             Source::Folder(folder) => folder,
         };
         let mut bar = Bar::new(context.output);
-        let mut builder = Folder::builder(folder).strict(strict).cpu(context.cpu).progress(&mut bar);
-        if let Ok(preprocessing) = model.preprocessing() {
-            builder = builder.keep(preprocessing, memory_to_keep());
-        }
+        let builder = keeping_builder(folder, model, context, &mut bar).strict(strict);
         let (set, skipped) = builder.open_set()?;
         let origin = format!("images of {}", set.root().display());
         let found = set.found();
@@ -92,8 +111,8 @@ impl ImageSet {
         Ok(images)
     }
 
-    /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run has
-    /// split it; else all images of the folder, or digits.
+    /// What a model is evaluated on: a part of a folder in parts, or of the folder that it was trained on, as its run
+    /// has split it; else all images of the folder, or digits.
     pub(super) fn part(arguments: &Evaluate, origin: Option<&Origin>, model: &Model, context: Context) -> Result<Self> {
         let Source::Folder(folder) = &arguments.data else {
             if arguments.part.is_some() {
@@ -105,20 +124,10 @@ impl ImageSet {
         let origin = origin.filter(|origin| whole.starts_with(&origin.data));
         let own = origin.filter(|origin| origin.data == whole);
         let mut bar = Bar::new(context.output);
-        let mut builder = Folder::builder(folder).strict(arguments.strict).cpu(context.cpu).progress(&mut bar);
-        if let Ok(preprocessing) = model.preprocessing() {
-            builder = builder.keep(preprocessing, memory_to_keep());
-        }
+        let builder = keeping_builder(folder, model, context, &mut bar).strict(arguments.strict);
         let parts = builder.parts()?;
         let in_parts = parts.len() > 1;
-        let wanted = match arguments.part {
-            Some(PartName::All) => None,
-            Some(PartName::Train) => Some(Part::Train),
-            Some(PartName::Validation) => Some(Part::Validation),
-            Some(PartName::Test) => Some(Part::Test),
-            None if in_parts => parts.last().copied(),
-            None => own.map(|_| Part::Validation),
-        };
+        let wanted = wanted_part(arguments.part, &parts, own.is_some());
         let with_found = |(set, skipped): (FolderSet, Vec<Skipped>)| {
             // The number of a part alone would read as that of all images.
             let found = wanted.map_or_else(|| set.found(), |part| set.found_in(part));
@@ -139,11 +148,7 @@ impl ImageSet {
             Some(part) => Some(part.name()),
             None => (in_parts || own.is_some()).then_some("all"),
         };
-        let seen = match (wanted, origin) {
-            (Some(Part::Validation | Part::Test), _) | (_, None) => None,
-            (None | Some(Part::Train), Some(_)) => Some(()),
-        };
-        if seen.is_some() {
+        if origin.is_some() && matches!(wanted, None | Some(Part::Train)) {
             context.output.note(
                 "the model was trained on these images, or on some of them: new images will be classified less accurately",
             );
@@ -235,8 +240,8 @@ impl ImageSet {
         matches!(self.set, Set::Digits { .. })
     }
 
-    /// What to call an image in a text, where its number must not be read as its class: `test digit no. 3 (a 7)`, or its
-    /// file.
+    /// What to call an image in a text, where its number must not be read as its class: `test digit no. 3 (a 7)`, or
+    /// its file.
     pub(super) fn title(&self, index: usize) -> String {
         match &self.set {
             Set::Digits { name, images, .. } => {

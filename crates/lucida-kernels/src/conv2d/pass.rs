@@ -1,6 +1,8 @@
 //! A correlation: the patches of a source times a packed matrix. The forward pass is one, the pass back to the input
 //! is one for each class of pixels.
 
+use std::ops::Range;
+
 use crate::channel_map::{ChannelMap, Mapped};
 use crate::cpu::{Cpu, SharedMut, part_range};
 use crate::gemm::{Epilogue, GemmJob, KBlock, PackedMatrix, TileAddr, depth_blocks, sweep};
@@ -133,87 +135,151 @@ impl Pass {
         }
         let scratch_len = workspace.len() / cpu.threads();
         let workspace = SharedMut::new(workspace);
-        let target = SharedMut::new(target);
+        let call = Call { pass: self, cpu, batch, source, finish, target: SharedMut::new(target) };
         let items = self.items.count(batch);
         // With few items the threads share them out by panels as well.
         let panels = self.matrix.panels.len();
         let parts = (2 * cpu.threads()).div_ceil(items).min(panels).max(1);
         let parts = if items >= 2 * cpu.threads() || self.pool { 1 } else { parts };
         cpu.parallel_for(items * parts, |worker, index| {
-            let (item, part) = (index / parts, index % parts);
-            let image = item / self.items.bands * self.items.images;
-            let images = self.items.images.min(batch - image);
-            let first = item % self.items.bands * self.items.rows;
-            let rows = self.items.rows.min(self.window.output[0] - first);
-            let source_image = self.window.source_len();
+            let (item, part) = (call.item(index / parts), index % parts);
             // SAFETY: each worker has its own part of the workspace.
             let scratch = unsafe { workspace.slice(worker * scratch_len..(worker + 1) * scratch_len) };
             let (copies, sums) = scratch.split_at_mut(self.copies_len());
-            let base = if self.bordered {
-                let band_len = self.window.band_len(self.items.rows);
-                for i in 0..images {
-                    self.window.copy_band(cpu, source, image + i, first, rows, &mut copies[i * band_len..]);
+            let patches = call.patches(item, copies);
+            match finish.pool {
+                Some(sink) if self.is_few() => call.write_few(item, patches, sink),
+                Some(sink) => {
+                    call.multiply(item, patches, sums.as_mut_ptr(), part_range(panels, parts, part));
+                    call.write_maxima(item, sums, sink);
                 }
-                copies.as_ptr()
-            } else {
-                let row = first * self.window.strides[0] * self.window.row_stride();
-                source.values.as_ptr().wrapping_add(image * source_image + row)
-            };
-            if let Some(sink) = finish.pool.filter(|_| !self.few.is_empty()) {
-                let [height, width] = sink.place.windows;
-                for i in 0..images {
-                    let image_len = if self.bordered { self.window.band_len(self.items.rows) } else { source_image };
-                    let job = SmallChannelConv {
-                        source: base.wrapping_add(i * image_len),
-                        step: self.window.strides[1] * self.window.source[2],
-                        row: self.window.strides[0] * self.window.row_stride(),
-                        offsets: &self.few,
-                        matrix: &self.matrix,
-                        scale: finish.scale,
-                        bias: finish.bias,
-                        relu: finish.relu,
-                        sink,
-                        first: ((image + i) * height + first / 2) * width,
-                        rows: rows / 2,
-                        to: target.at(0),
-                    };
-                    // SAFETY: all patches lie within the band or the source; the target has all the maxima, as the callers
-                    // have checked, and items have different rows of them.
-                    unsafe { few_forward(cpu.isa(), &job) };
+                None => {
+                    let to = call.target.at(call.target_at(item));
+                    call.multiply(item, patches, to, part_range(panels, parts, part));
                 }
-                return;
-            }
-            let at = image * self.target.image + first * self.target.row + self.target.offset;
-            let to = match finish.pool {
-                Some(_) => sums.as_mut_ptr(),
-                None => target.at(at),
-            };
-            let job = GemmJob {
-                sites: &self.sites[..images * rows * self.window.output[1]],
-                source: base,
-                target: to,
-                matrix: &self.matrix,
-                blocks: &self.blocks,
-                epilogue: Epilogue {
-                    accumulate: finish.accumulate,
-                    scale: finish.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                    bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
-                    relu: finish.relu && !self.pool,
-                    gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
-                },
-            };
-            // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
-            // the targets within the output, whose lengths the callers have checked; items write different pixels,
-            // parts different columns; the bias has a float a column.
-            unsafe { sweep(cpu.isa(), &job, part_range(panels, parts, part)) };
-            let Some(sink) = finish.pool else { return };
-            for i in 0..images {
-                let sums = &sums[i * self.target.image..][..rows * self.target.row];
-                let [height, width] = sink.place.windows;
-                let window = ((image + i) * height + first / 2) * width;
-                // SAFETY: the target has all the maxima, as the callers have checked; items have different rows of them.
-                unsafe { pool_rows(cpu, sink, sums, (window, rows / 2), finish.relu, target.at(0)) };
             }
         });
     }
+}
+
+/// One run of a pass.
+struct Call<'a> {
+    pass: &'a Pass,
+    cpu: Cpu,
+    batch: usize,
+    source: Source<'a>,
+    finish: ConvEpilogue<'a>,
+    target: SharedMut<'a>,
+}
+
+/// Whole images, or rows of patches of one.
+#[derive(Clone, Copy)]
+struct Item {
+    /// The first image.
+    image: usize,
+    images: usize,
+    /// The first row of patches.
+    first: usize,
+    rows: usize,
+}
+
+impl Call<'_> {
+    fn item(&self, number: usize) -> Item {
+        let Items { images, rows, bands } = self.pass.items;
+        let (image, first) = (number / bands * images, number % bands * rows);
+        Item {
+            image,
+            images: images.min(self.batch - image),
+            first,
+            rows: rows.min(self.pass.window.output[0] - first),
+        }
+    }
+
+    /// Where the sums of an item begin in the target.
+    fn target_at(&self, item: Item) -> usize {
+        let Target { offset, row, image, .. } = self.pass.target;
+        item.image * image + item.first * row + offset
+    }
+
+    /// The first patch of an item: in the source, or in its copy with a border, which is made here.
+    fn patches(&self, item: Item, copies: &mut [f32]) -> *const f32 {
+        let Pass { window, items, bordered, .. } = self.pass;
+        if *bordered {
+            let band_len = window.band_len(items.rows);
+            for i in 0..item.images {
+                let band = &mut copies[i * band_len..];
+                window.copy_band(self.cpu, self.source, item.image + i, item.first, item.rows, band);
+            }
+            copies.as_ptr()
+        } else {
+            let row = item.first * window.strides[0] * window.row_stride();
+            self.source.values.as_ptr().wrapping_add(item.image * window.source_len() + row)
+        }
+    }
+
+    /// The maxima of a convolution of few channels.
+    fn write_few(&self, item: Item, patches: *const f32, sink: &Sink) {
+        let Pass { window, items, matrix, few, bordered, .. } = self.pass;
+        let image_len = if *bordered { window.band_len(items.rows) } else { window.source_len() };
+        for i in 0..item.images {
+            let job = SmallChannelConv {
+                source: patches.wrapping_add(i * image_len),
+                step: window.strides[1] * window.source[2],
+                row: window.strides[0] * window.row_stride(),
+                offsets: few,
+                matrix,
+                scale: self.finish.scale,
+                bias: self.finish.bias,
+                relu: self.finish.relu,
+                sink,
+                first: first_window(item, i, sink),
+                rows: item.rows / 2,
+                to: self.target.at(0),
+            };
+            // SAFETY: all patches lie within the band or the source; the target has all the maxima, as the callers
+            // have checked, and items have different rows of them.
+            unsafe { few_forward(self.cpu.isa(), &job) };
+        }
+    }
+
+    /// The sums of an item in some of the matrix's panels.
+    fn multiply(&self, item: Item, patches: *const f32, to: *mut f32, panels: Range<usize>) {
+        let Self { pass, finish, .. } = self;
+        let at = self.target_at(item);
+        let job = GemmJob {
+            sites: &pass.sites[..item.images * item.rows * pass.window.output[1]],
+            source: patches,
+            target: to,
+            matrix: &pass.matrix,
+            blocks: &pass.blocks,
+            epilogue: Epilogue {
+                accumulate: finish.accumulate,
+                scale: finish.scale.map_or(std::ptr::null(), <[f32]>::as_ptr),
+                bias: finish.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+                relu: finish.relu && !pass.pool,
+                gate: finish.gate.map_or(std::ptr::null(), |gate| gate.as_ptr().wrapping_add(at)),
+            },
+        };
+        // SAFETY: the sites were made for this window, so that the patches lie within the band or the source and
+        // the targets within the output or the work memory, whose lengths the callers have checked; items write
+        // different pixels, parts different columns; the bias has a float a column.
+        unsafe { sweep(self.cpu.isa(), &job, panels) };
+    }
+
+    /// The maxima of the sums of an item.
+    fn write_maxima(&self, item: Item, sums: &[f32], sink: &Sink) {
+        let Target { image, row, .. } = self.pass.target;
+        for i in 0..item.images {
+            let sums = &sums[i * image..][..item.rows * row];
+            let windows = (first_window(item, i, sink), item.rows / 2);
+            // SAFETY: the target has all the maxima, as the callers have checked; items have different rows of them.
+            unsafe { pool_rows(self.cpu, sink, sums, windows, self.finish.relu, self.target.at(0)) };
+        }
+    }
+}
+
+/// The first window of image `number` of an item, counted over all images.
+fn first_window(item: Item, number: usize, sink: &Sink) -> usize {
+    let [height, width] = sink.place.windows;
+    ((item.image + number) * height + item.first / 2) * width
 }

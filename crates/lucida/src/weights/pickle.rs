@@ -143,20 +143,7 @@ impl<'a> Machine<'a> {
                 let bytes = self.take(8)?.try_into().map_err(|_| SHORT)?;
                 self.stack.push(Value::Real(f64::from_be_bytes(bytes)));
             }
-            0x8c | b'X' | 0x8d => {
-                let text = self.counted(opcode, 0x8c, b'X')?;
-                let text = std::str::from_utf8(text).map_err(|_| "holds a text that is not UTF-8")?;
-                self.stack.push(Value::Text(text));
-            }
-            // A `str` of Python 2 may be either.
-            b'U' | b'T' => {
-                let bytes = self.counted(opcode, b'U', b'T')?;
-                self.stack.push(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text));
-            }
-            b'C' | b'B' | 0x8e => {
-                let bytes = self.counted(opcode, b'C', b'B')?;
-                self.stack.push(Value::Bytes(bytes));
-            }
+            0x8c | b'X' | 0x8d | b'U' | b'T' | b'C' | b'B' | 0x8e => self.text_or_bytes(opcode)?,
             b'(' => self.marks.push(self.stack.len()),
             b']' | b')' | 0x8f => self.push(Node::List(Vec::new())),
             b'}' => self.push(Node::Dict(Vec::new())),
@@ -169,26 +156,10 @@ impl<'a> Machine<'a> {
                 let items = self.stack.split_off(from);
                 self.push(Node::List(items));
             }
-            b'a' | b'e' | 0x90 => {
-                let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
-                match self.top()? {
-                    Node::List(list) => list.extend(items),
-                    _ => return Err("appends to what is not a list".into()),
-                }
-            }
+            b'a' | b'e' | 0x90 => self.append(opcode)?,
             b's' | b'u' => self.set_items(opcode)?,
-            b'h' | b'j' | b'q' | b'r' | 0x94 => self.memorise(opcode)?,
-            0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
-                let (Value::Text(module), Value::Text(name)) = (module, name) else {
-                    return Err("names a function by what is not a text".into());
-                };
-                self.name(module, name)?;
-            }
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.name(module, name)?;
-            }
+            b'h' | b'j' | b'q' | b'r' | 0x94 => self.memorize(opcode)?,
+            b'c' | 0x93 => self.global(opcode)?,
             b'Q' => {
                 let key = self.pop()?;
                 self.push(Node::Persistent(key));
@@ -197,21 +168,59 @@ impl<'a> Machine<'a> {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 self.push(Node::Call(Call { function, arguments, states: Vec::new(), items: Vec::new() }));
             }
-            b'b' => {
-                let state = self.pop()?;
-                match self.top()? {
-                    Node::Call(call) => call.states.push(state),
-                    _ => return Err("sets the state of what was not called".into()),
-                }
-            }
+            b'b' => self.set_state()?,
             b'0' => drop(self.pop()?),
             _ => return Err(format!("has opcode 0x{opcode:02x}, which Python's pickler does not write for data")),
         }
         Ok(())
     }
 
+    fn text_or_bytes(&mut self, opcode: u8) -> Result<(), String> {
+        let value = match opcode {
+            0x8c | b'X' | 0x8d => {
+                let text = self.counted(opcode, 0x8c, b'X')?;
+                Value::Text(std::str::from_utf8(text).map_err(|_| "holds a text that is not UTF-8")?)
+            }
+            // A `str` of Python 2 may be either.
+            b'U' | b'T' => {
+                let bytes = self.counted(opcode, b'U', b'T')?;
+                std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text)
+            }
+            _ => Value::Bytes(self.counted(opcode, b'C', b'B')?),
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn append(&mut self, opcode: u8) -> Result<(), String> {
+        let items = if opcode == b'a' { vec![self.pop()?] } else { self.items_since_mark()? };
+        match self.top()? {
+            Node::List(list) => list.extend(items),
+            _ => return Err("appends to what is not a list".into()),
+        }
+        Ok(())
+    }
+
+    fn set_state(&mut self) -> Result<(), String> {
+        let state = self.pop()?;
+        match self.top()? {
+            Node::Call(call) => call.states.push(state),
+            _ => return Err("sets the state of what was not called".into()),
+        }
+        Ok(())
+    }
+
     /// Takes note of a function or class, if it may be named.
-    fn name(&mut self, module: &'a str, name: &'a str) -> Result<(), String> {
+    fn global(&mut self, opcode: u8) -> Result<(), String> {
+        let (module, name) = if opcode == b'c' {
+            (self.line()?, self.line()?)
+        } else {
+            let (name, module) = (self.pop()?, self.pop()?);
+            let (Value::Text(module), Value::Text(name)) = (module, name) else {
+                return Err("names a function by what is not a text".into());
+            };
+            (module, name)
+        };
         if !(self.rules.allowed)(module, name) {
             let shown: String = format!("{module}.{name}").chars().filter(|c| !c.is_control()).take(120).collect();
             return Err(format!("would run code: {shown}; refused"));
@@ -305,7 +314,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn memorise(&mut self, opcode: u8) -> Result<(), String> {
+    fn memorize(&mut self, opcode: u8) -> Result<(), String> {
         let slot = match opcode {
             0x94 => self.memo.len(),
             b'h' | b'q' => self.little_endian(1)? as usize,

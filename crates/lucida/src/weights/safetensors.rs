@@ -4,15 +4,15 @@
 //! | 8 bytes: length n | n bytes of JSON: name -> type, shape, place | the tensors, little-endian, without gaps |
 //! ```
 //!
-//! A Lucida model is such a file whose metadata has an entry `lucida`: JSON with the architecture, the preprocessing, the
-//! class names and a record of the training. One file is all that is needed to use a network. The same model gives the
-//! same bytes: there is no date in it, and the order of everything is fixed.
+//! A Lucida model is such a file whose metadata has an entry `lucida`: JSON with the architecture, the preprocessing,
+//! the class names and a record of the training. One file is all that is needed to use a network. The same model
+//! gives the same bytes: there is no date in it, and the order of everything is fixed.
 //!
 //! A plain file does not describe its network. Its tensors may have the names that torchvision or timm give them, as in
 //! [`torch`](super::torch)'s files.
 //!
-//! Tensors are read one by one straight into the network's weights: loading takes no second copy. Those of 16 or 64 bits
-//! become 32-bit numbers.
+//! Tensors are read one by one straight into the network's weights: loading takes no second copy. Those of 16 or 64
+//! bits become 32-bit numbers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,12 +86,13 @@ fn write_floats(out: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Reads a model: one of Lucida's own, or one of the networks of torchvision's and timm's that the zoo has, which is told
-/// by the names and shapes of its tensors (see [`torch::load_model`](super::torch::load_model)).
+/// Reads a model: one of Lucida's own, or one of the networks of torchvision's and timm's that the zoo has, which is
+/// told by the names and shapes of its tensors (see [`torch::load_model`](super::torch::load_model)).
 ///
 /// # Errors
-/// [`Error::File`] says what is wrong: not a safetensors file, cut short, neither a Lucida model nor a known network, made
-/// by a later version, a tensor missing or of another shape. [`Error::Limit`] when it declares more than fits this machine.
+/// [`Error::File`] says what is wrong: not a safetensors file, cut short, neither a Lucida model nor a known network,
+/// made by a later version, a tensor missing or of another shape. [`Error::Limit`] when it declares more than fits
+/// this machine.
 pub fn load_model(path: &Path) -> Result<Model> {
     let mut source = Source::open(path)?;
     let Some(text) = source.entry.take() else {
@@ -118,8 +119,8 @@ pub(super) fn load_known(path: &Path, known: &Architecture) -> Result<Option<Mod
     if source.entry.is_some() { Ok(None) } else { modules::recognise_as(&mut source, known) }
 }
 
-/// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the layers
-/// of a network of the zoo.
+/// Reads the tensors of a file into the weights of the same names, or of those that torchvision or timm have for the
+/// layers of a network of the zoo.
 ///
 /// # Errors
 /// As [`load_model`]; the network is unchanged when a tensor is missing or does not fit.
@@ -188,28 +189,25 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// An open file whose header has been checked against its length.
-struct Source<'a> {
-    path: &'a Path,
-    file: File,
+/// The header of a file.
+struct Header {
+    metadata: Metadata,
     /// Where the tensors start.
     start: u64,
-    tensors: Vec<(String, Entry)>,
-    infos: Vec<TensorInfo>,
-    entry: Option<String>,
-    attributes: BTreeMap<String, String>,
+    /// Bytes of the file.
+    len: u64,
 }
 
-impl<'a> Source<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
+impl Header {
+    /// Reads the header of the file at `path`, which stands at its start.
+    fn read(path: &Path, file: &mut File) -> Result<Self> {
         let failed = |source| Error::io(path, "read", source);
-        let mut file = File::open(path).map_err(failed)?;
+        let bad = |problem: &str| not_a_model_file(path, problem);
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
             return Err(Error::file(path, "is a folder, not a model file"));
         }
         let len = metadata.len();
-        let bad = |problem: &str| Error::file(path, format!("is not a model file (safetensors): {problem}"));
         if len == 0 {
             return Err(bad("it is empty"));
         }
@@ -224,32 +222,62 @@ impl<'a> Source<'a> {
         let metadata: Metadata = guard::decoder(path, "safetensors", || {
             serde_json::from_slice(&text).map_err(|problem| bad(&format!("its header cannot be read: {problem}")))
         })?;
-        let named = metadata.tensors();
-        let entries = named.len() + metadata.metadata().as_ref().map_or(0, |texts| texts.len());
+        let entries = metadata.tensors().len() + metadata.metadata().as_ref().map_or(0, |texts| texts.len());
         if entries > MAX_ENTRIES {
             let what = format!("{}: tensors and texts of the header", path.display());
             return Err(Error::Limit { what, got: entries as u64, limit: MAX_ENTRIES as u64 });
         }
-        let mut tensors: Vec<_> = named.into_iter().map(|(name, entry)| (name, entry.clone())).collect();
-        tensors.sort_by_key(|(_, entry)| entry.data_offsets);
-        let mut end = 0;
-        for (name, entry) in &tensors {
-            let bits = entry.shape.iter().try_fold(entry.dtype.bitsize(), |bits, &size| bits.checked_mul(size));
-            let (from, to) = entry.data_offsets;
-            if entry.shape.len() > MAX_RANK {
-                return Err(bad(&format!("tensor {name:?} has {} axes", entry.shape.len())));
-            }
-            if from != end || to < from || bits != (to - from).checked_mul(8) {
-                return Err(bad(&format!("the place of tensor {name:?} does not fit its shape")));
-            }
-            end = to;
+        Ok(Self { metadata, start: 8 + header, len })
+    }
+}
+
+fn not_a_model_file(path: &Path, problem: &str) -> Error {
+    Error::file(path, format!("is not a model file (safetensors): {problem}"))
+}
+
+/// Where the last of the tensors ends, counted from the start of the first, if they lie without gaps and each has the
+/// bytes of its shape.
+fn end_of(tensors: &[(String, Entry)]) -> Result<usize, String> {
+    let mut end = 0;
+    for (name, entry) in tensors {
+        let bits = entry.shape.iter().try_fold(entry.dtype.bitsize(), |bits, &size| bits.checked_mul(size));
+        let (from, to) = entry.data_offsets;
+        if entry.shape.len() > MAX_RANK {
+            return Err(format!("tensor {name:?} has {} axes", entry.shape.len()));
         }
-        let start = 8 + header;
+        if from != end || to < from || bits != (to - from).checked_mul(8) {
+            return Err(format!("the place of tensor {name:?} does not fit its shape"));
+        }
+        end = to;
+    }
+    Ok(end)
+}
+
+/// An open file whose header has been checked against its length.
+struct Source<'a> {
+    path: &'a Path,
+    file: File,
+    /// Where the tensors start.
+    start: u64,
+    tensors: Vec<(String, Entry)>,
+    infos: Vec<TensorInfo>,
+    entry: Option<String>,
+    attributes: BTreeMap<String, String>,
+}
+
+impl<'a> Source<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|source| Error::io(path, "read", source))?;
+        let Header { metadata, start, len } = Header::read(path, &mut file)?;
+        let mut tensors: Vec<_> = metadata.tensors().into_iter().map(|(name, entry)| (name, entry.clone())).collect();
+        tensors.sort_by_key(|(_, entry)| entry.data_offsets);
+        let end = end_of(&tensors).map_err(|problem| not_a_model_file(path, &problem))?;
         if start.checked_add(end as u64) != Some(len) {
-            return Err(bad(&format!(
+            let problem = format!(
                 "the file has {len} bytes, but its tensors end at byte {}: it is cut short or damaged",
                 start.saturating_add(end as u64)
-            )));
+            );
+            return Err(not_a_model_file(path, &problem));
         }
         let mut attributes: BTreeMap<String, String> =
             metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use lucida::data::{Augmented, Dataset, Mnist, Preprocessing, Subset, stratified_split};
-use lucida::nn::{ProcessGroup, applications, counted, summary, thousands};
+use lucida::nn::{Network, ProcessGroup, applications, counted, summary, thousands};
 use lucida::train::{ImageSamples, Origin, RunFolder};
 use lucida::weights::Model;
 use serde_json::json;
@@ -48,7 +48,8 @@ fn run_in(
     run: &RunFolder,
     context: Context,
 ) -> Result<()> {
-    let (training, classes) = (&arguments.training, digits.train.class_names().len());
+    let training = &arguments.training;
+    let classes = digits.train.class_names().len();
     let split = stratified_split(&digits.train.labels(), classes, MNIST_VALIDATION, arguments.seed)?;
     let augment = arguments.augment.clone().unwrap_or_default();
     let train = Augmented::new(Subset::new(&digits.train, split.train)?, augment, arguments.seed)?;
@@ -59,17 +60,15 @@ fn run_in(
         "augmentation": train.augment().to_string(),
     });
     let config = request.config(&train, run, identity, context)?;
-    let mut model = Model {
-        preprocessing: Some(Preprocessing::mnist()),
-        class_names: digits.train.class_names().to_vec(),
-        ..Model::new(applications::mnist_cnn(arguments.seed)?)
-    };
+    let sizes =
+        Sizes { train: train.len(), validation: validation.len(), test: digits.test.as_ref().map(|test| test.len()) };
+    let mut model = new_model(&digits, arguments.seed)?;
     config.check(&model.network, train.targets())?;
-    let tested = digits.test.as_ref().map_or(0, Dataset::len);
-    tell(arguments, (&model, origin, [train.len(), validation.len(), tested]), context);
+    announce(arguments, origin, &sizes, &model.network, context);
+
     interrupt::catch()?;
     if !training.find_lr && request.leads() {
-        describe(arguments, [train.len(), validation.len()]).save(&run.origin())?;
+        describe(arguments, [sizes.train, sizes.validation]).save(&run.origin())?;
     }
     if training.find_lr {
         let preprocessing = model.preprocessing()?;
@@ -102,23 +101,35 @@ fn run_in(
     finish.finish(&mut model, digits.test.as_ref().map(|test| test as &dyn Dataset), context)
 }
 
-/// Says what is going to be trained, on how many digits of where.
-fn tell(
-    arguments: &TrainMnist,
-    (model, origin, [train, validation, test]): (&Model, &str, [usize; 3]),
-    context: Context,
-) {
+/// How many digits there are.
+struct Sizes {
+    train: usize,
+    validation: usize,
+    test: Option<usize>,
+}
+
+/// A network to be trained on these digits.
+fn new_model(digits: &Mnist, seed: u64) -> Result<Model> {
+    Ok(Model {
+        preprocessing: Some(Preprocessing::mnist()),
+        class_names: digits.train.class_names().to_vec(),
+        ..Model::new(applications::mnist_cnn(seed)?)
+    })
+}
+
+/// Says what will be trained, and on what.
+fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Network, context: Context) {
     let output = context.output;
-    let tested = if test > 0 { format!(", testing on {}", thousands(test)) } else { String::new() };
     output.info(&format!(
-        "Training on {} of {origin}, validating on {}{tested}",
-        counted(train, "digit"),
-        thousands(validation)
+        "Training on {} of {origin}, validating on {}{}",
+        counted(sizes.train, "digit"),
+        thousands(sizes.validation),
+        sizes.test.map(|test| format!(", testing on {}", thousands(test))).unwrap_or_default()
     ));
     output.info(&format!(
         "Network {}: {} parameters; {} with {}",
-        model.network.name(),
-        thousands(model.network.parameters().0),
+        network.name(),
+        thousands(network.parameters().0),
         counted(context.cpu.threads(), "thread"),
         context.cpu.isa().name()
     ));
@@ -129,7 +140,7 @@ fn tell(
         output.info(&format!("Augmentation {augment}"));
     }
     if output.verbose() {
-        output.info(summary(&model.network).trim_end());
+        output.info(summary(network).trim_end());
     }
 }
 

@@ -103,46 +103,11 @@ impl WinogradKernelGradient {
             workspace: SharedMut::new(&mut workspace[..self.workspace_len(cpu)]),
             partial: SharedMut::new(&mut partial),
         };
-        let channels = self.input.channels;
         let parts = match self.blocks.sharing {
-            Sharing::Blocks => {
-                let parts = cpu.threads().min(total);
-                cpu.parallel_for(parts, |_, part| {
-                    let own = part_range(total, parts, part);
-                    for first in own.clone().step_by(self.blocks.tiles) {
-                        let next = (first + self.blocks.tiles).min(own.end);
-                        call.scatter(part, first..next, 0);
-                        let mut ahead = call.prefetch(next..(next + self.blocks.tiles).min(own.end));
-                        self.watch.time(|| {
-                            for position in 0..self.blocks.positions {
-                                call.multiply(part, position, next - first, 0..channels, first > own.start, &mut ahead);
-                            }
-                        });
-                    }
-                });
-                parts
-            }
-            Sharing::Stages => {
-                let size = self.blocks.balanced(cpu, total);
-                for first in (0..total).step_by(size) {
-                    let count = size.min(total - first);
-                    let parts = self.blocks.tile_parts(cpu, count);
-                    cpu.parallel_for(parts, |_, part| {
-                        let rows = part_range(count, parts, part);
-                        call.scatter(0, first + rows.start..first + rows.end, rows.start);
-                    });
-                    let slices = self.blocks.position_parts(cpu, channels);
-                    cpu.parallel_for(self.blocks.positions * slices, |_, item| {
-                        let rows = part_range(channels, slices, item % slices);
-                        self.watch.time(|| {
-                            call.multiply(0, item / slices, count, rows, first > 0, &mut Prefetcher::nothing());
-                        });
-                    });
-                }
-                1
-            }
+            Sharing::Blocks => call.share_blocks(total),
+            Sharing::Stages => call.share_stages(total),
         };
-        let filters = self.gradient.channels;
+        let (channels, filters) = (self.input.channels, self.gradient.channels);
         let height = self.input.grid.height;
         let sums = KernelSums { sums: &partial, parts, height, matrices: self.sums, channels, filters, accumulate };
         gather_kernel(cpu, &sums, grad_kernel);
@@ -161,6 +126,50 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Adds up the products of all `total` tiles, a part of them in each thread; returns the number of parts.
+    fn share_blocks(&self, total: usize) -> usize {
+        let Blocks { tiles, positions, .. } = self.pass.blocks;
+        let parts = self.cpu.threads().min(total);
+        self.cpu.parallel_for(parts, |_, part| {
+            let own = part_range(total, parts, part);
+            for first in own.clone().step_by(tiles) {
+                let next = (first + tiles).min(own.end);
+                self.scatter(part, first..next, 0);
+                let mut ahead = self.prefetch(next..(next + tiles).min(own.end));
+                self.pass.watch.time(|| {
+                    for position in 0..positions {
+                        let channels = 0..self.pass.input.channels;
+                        self.multiply(part, position, next - first, channels, first > own.start, &mut ahead);
+                    }
+                });
+            }
+        });
+        parts
+    }
+
+    /// Adds up the products of all `total` tiles, block by block, each transformed and then multiplied by all threads;
+    /// returns the number of parts: one.
+    fn share_stages(&self, total: usize) -> usize {
+        let WinogradKernelGradient { blocks, input, watch, .. } = self.pass;
+        let size = blocks.balanced(self.cpu, total);
+        for first in (0..total).step_by(size) {
+            let count = size.min(total - first);
+            let parts = blocks.tile_parts(self.cpu, count);
+            self.cpu.parallel_for(parts, |_, part| {
+                let rows = part_range(count, parts, part);
+                self.scatter(0, first + rows.start..first + rows.end, rows.start);
+            });
+            let slices = blocks.position_parts(self.cpu, input.channels);
+            self.cpu.parallel_for(blocks.positions * slices, |_, item| {
+                let rows = part_range(input.channels, slices, item % slices);
+                watch.time(|| {
+                    self.multiply(0, item / slices, count, rows, first > 0, &mut Prefetcher::nothing());
+                });
+            });
+        }
+        1
+    }
+
     /// The matrices of transformed patches and gradients in slot `slot` of the workspace.
     fn slot(&self, slot: usize) -> (*mut f32, *mut f32) {
         let (left, right) = (self.pass.left.len(), self.pass.right.len());

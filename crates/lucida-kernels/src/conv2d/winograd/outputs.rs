@@ -65,91 +65,178 @@ unsafe fn gather<S: Simd, const TALL: usize, const HIGH: usize>(simd: S, job: &G
 where
     ToOutput: Transform<TALL, HIGH>,
 {
-    let Gather { grid, size: [height, width], filters, .. } = *job;
-    let zero = simd.splat(0.0);
     for (index, tile) in job.tiles.clone().enumerate() {
-        let [image, y, x] = grid.place(tile);
-        let (rows, columns) = ((height - y).min(HIGH), (width - x).min(TILE));
-        let corner = ((image * height + y) * width + x) * filters;
+        let output = OutputTile::new(job, tile, HIGH);
         if job.pool.is_none() {
             prefetch_pixels(simd, job, tile + 1);
         }
-        for filter in (0..filters).step_by(S::LANES) {
-            let count = (filters - filter).min(S::LANES);
-            // SAFETY: the bias has a float for each filter.
-            let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
-            // SAFETY: the scale has a float for each filter.
-            let scale = job.scale.map(|scale| unsafe { simd.load_partial(scale[filter..].as_ptr(), count) });
-            let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; HIGH];
-            for q in 0..PATCH {
-                let mut column = [zero; TALL];
-                for p in 0..TALL {
-                    let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + filter;
-                    // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
-                    column[p] = unsafe { simd.load(job.from.add(at)) };
-                }
-                let column = <ToOutput as Transform<TALL, HIGH>>::apply(simd, column);
-                for i in 0..HIGH {
-                    half[i][q].write(column[i]);
-                }
-            }
-            if let Some(sink) = job.pool {
-                let [window_rows, window_columns] = sink.place.windows;
-                for i in (0..rows).step_by(2) {
-                    // SAFETY: all of the half is written.
-                    let (above, below) = unsafe { (finish(simd, &half[i]), finish(simd, &half[i + 1])) };
-                    for j in (0..columns).step_by(2) {
-                        let window = (image * window_rows + (y + i) / 2) * window_columns + (x + j) / 2;
-                        let mut values = [above[j], above[j + 1], below[j], below[j + 1]];
-                        for k in 0..4 {
-                            values[k] = affine(simd, values[k], scale, bias);
-                        }
-                        // SAFETY: the images have even sizes, so that all windows are inside.
-                        unsafe { sink.put(simd, values, job.relu, (window, filter), job.images) };
-                    }
-                }
-                continue;
-            }
-            for i in 0..HIGH {
-                if i >= rows {
-                    break;
-                }
-                // SAFETY: all of the half is written.
-                let row = unsafe { finish(simd, &half[i]) };
-                for j in 0..TILE {
-                    if j >= columns {
-                        break;
-                    }
-                    let at = job.images.wrapping_add(corner + (i * width + j) * filters + filter);
-                    let mut value = affine(simd, row[j], scale, bias);
-                    // SAFETY: pixel (i, j) of this tile is inside the image, and the pixel is this job's.
-                    unsafe {
-                        if job.accumulate {
-                            value = simd.add(value, simd.load_partial(at, count));
-                        }
-                        if job.relu {
-                            value = simd.max(value, zero);
-                        }
-                        if let Some(gate) = job.gate {
-                            let from = gate.as_ptr().wrapping_add(corner + (i * width + j) * filters + filter);
-                            value = simd.select_gt(load_vector(simd, from, count), zero, value, zero);
-                        }
-                        store_vector(simd, at, count, value);
-                    }
+        for filter in (0..job.filters).step_by(S::LANES) {
+            let channels = Channels::new(simd, job, filter);
+            // SAFETY: the caller's promise; all of the half is written.
+            unsafe {
+                let half = transform_columns::<S, TALL, HIGH>(simd, job, index, filter);
+                let sums = TileSums { tile: &output, channels: &channels, half: &half };
+                match job.pool {
+                    Some(sink) => sums.store_maxima(simd, job, sink),
+                    None => sums.store_pixels(simd, job),
                 }
             }
         }
     }
 }
 
-/// `scale * value + bias`.
+/// The part of a result that a tile covers.
+struct OutputTile {
+    image: usize,
+    /// The first pixel.
+    y: usize,
+    x: usize,
+    /// Pixels inside the image.
+    rows: usize,
+    columns: usize,
+}
+
+impl OutputTile {
+    #[inline(always)]
+    fn new(job: &Gather, tile: usize, high: usize) -> Self {
+        let [image, y, x] = job.grid.place(tile);
+        let [height, width] = job.size;
+        Self { image, y, x, rows: (height - y).min(high), columns: (width - x).min(TILE) }
+    }
+}
+
+/// A vector of filters, with their scale and bias.
+struct Channels<S: Simd> {
+    /// The first filter.
+    filter: usize,
+    count: usize,
+    scale: Option<S::Vector>,
+    bias: S::Vector,
+}
+
+impl<S: Simd> Channels<S> {
+    #[inline(always)]
+    fn new(simd: S, job: &Gather, filter: usize) -> Self {
+        let count = (job.filters - filter).min(S::LANES);
+        let zero = simd.splat(0.0);
+        // SAFETY: the bias has a float for each filter.
+        let bias = job.bias.map_or(zero, |bias| unsafe { simd.load_partial(bias[filter..].as_ptr(), count) });
+        // SAFETY: the scale has a float for each filter.
+        let scale = job.scale.map(|scale| unsafe { simd.load_partial(scale[filter..].as_ptr(), count) });
+        Self { filter, count, scale, bias }
+    }
+
+    /// `scale * value + bias`.
+    #[inline(always)]
+    fn affine(&self, simd: S, value: S::Vector) -> S::Vector {
+        let value = match self.scale {
+            Some(scale) => simd.mul(value, scale),
+            None => value,
+        };
+        simd.add(value, self.bias)
+    }
+}
+
+/// The transform along the columns of the sums of tile `index`; all of the result is written.
+///
+/// # Safety
+/// As [`gather_output`].
 #[inline(always)]
-fn affine<S: Simd>(simd: S, value: S::Vector, scale: Option<S::Vector>, bias: S::Vector) -> S::Vector {
-    let value = match scale {
-        Some(scale) => simd.mul(value, scale),
-        None => value,
-    };
-    simd.add(value, bias)
+unsafe fn transform_columns<S: Simd, const TALL: usize, const HIGH: usize>(
+    simd: S,
+    job: &Gather,
+    index: usize,
+    filter: usize,
+) -> [[MaybeUninit<S::Vector>; PATCH]; HIGH]
+where
+    ToOutput: Transform<TALL, HIGH>,
+{
+    let mut half = [[MaybeUninit::<S::Vector>::uninit(); PATCH]; HIGH];
+    for q in 0..PATCH {
+        let mut column = [simd.splat(0.0); TALL];
+        for p in 0..TALL {
+            let at = (p * PATCH + q) * job.matrices.position + index * job.matrices.row + filter;
+            // SAFETY: a row has whole vectors, and its matrix has room for all the tiles.
+            column[p] = unsafe { simd.load(job.from.add(at)) };
+        }
+        let column = <ToOutput as Transform<TALL, HIGH>>::apply(simd, column);
+        for i in 0..HIGH {
+            half[i][q].write(column[i]);
+        }
+    }
+    half
+}
+
+/// The sums of a tile and a vector of filters, transformed along the columns.
+struct TileSums<'a, S: Simd, const HIGH: usize> {
+    tile: &'a OutputTile,
+    channels: &'a Channels<S>,
+    half: &'a [[MaybeUninit<S::Vector>; PATCH]; HIGH],
+}
+
+impl<S: Simd, const HIGH: usize> TileSums<'_, S, HIGH> {
+    /// Writes the maxima of the tile's windows of 2x2 pixels.
+    ///
+    /// # Safety
+    /// As [`gather_output`]; all of the half is written.
+    #[inline(always)]
+    unsafe fn store_maxima(&self, simd: S, job: &Gather, sink: &Sink) {
+        let Self { tile, channels, half } = *self;
+        let [window_rows, window_columns] = sink.place.windows;
+        for i in (0..tile.rows).step_by(2) {
+            // SAFETY: the caller's promise.
+            let (above, below) = unsafe { (transform_row(simd, &half[i]), transform_row(simd, &half[i + 1])) };
+            for j in (0..tile.columns).step_by(2) {
+                let window = (tile.image * window_rows + (tile.y + i) / 2) * window_columns + (tile.x + j) / 2;
+                let mut values = [above[j], above[j + 1], below[j], below[j + 1]];
+                for k in 0..4 {
+                    values[k] = channels.affine(simd, values[k]);
+                }
+                // SAFETY: the images have even sizes, so that all windows are inside.
+                unsafe { sink.put(simd, values, job.relu, (window, channels.filter), job.images) };
+            }
+        }
+    }
+
+    /// Writes the tile's pixels.
+    ///
+    /// # Safety
+    /// As [`gather_output`]; all of the half is written.
+    #[inline(always)]
+    unsafe fn store_pixels(&self, simd: S, job: &Gather) {
+        let Self { tile, channels, half } = *self;
+        let (count, zero, [height, width]) = (channels.count, simd.splat(0.0), job.size);
+        let corner = ((tile.image * height + tile.y) * width + tile.x) * job.filters;
+        for i in 0..HIGH {
+            if i >= tile.rows {
+                break;
+            }
+            // SAFETY: the caller's promise.
+            let row = unsafe { transform_row(simd, &half[i]) };
+            for j in 0..TILE {
+                if j >= tile.columns {
+                    break;
+                }
+                let pixel = corner + (i * width + j) * job.filters + channels.filter;
+                let at = job.images.wrapping_add(pixel);
+                let mut value = channels.affine(simd, row[j]);
+                // SAFETY: pixel (i, j) of this tile is inside the image, and the pixel is this job's.
+                unsafe {
+                    if job.accumulate {
+                        value = simd.add(value, simd.load_partial(at, count));
+                    }
+                    if job.relu {
+                        value = simd.max(value, zero);
+                    }
+                    if let Some(gate) = job.gate {
+                        let open = load_vector(simd, gate.as_ptr().wrapping_add(pixel), count);
+                        value = simd.select_gt(open, zero, value, zero);
+                    }
+                    store_vector(simd, at, count, value);
+                }
+            }
+        }
+    }
 }
 
 /// The transform along a row of what is transformed along the columns.
@@ -157,7 +244,7 @@ fn affine<S: Simd>(simd: S, value: S::Vector, scale: Option<S::Vector>, bias: S:
 /// # Safety
 /// All of it is written.
 #[inline(always)]
-unsafe fn finish<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S::Vector; TILE] {
+unsafe fn transform_row<S: Simd>(simd: S, half: &[MaybeUninit<S::Vector>; PATCH]) -> [S::Vector; TILE] {
     let mut row = [simd.splat(0.0); PATCH];
     for q in 0..PATCH {
         // SAFETY: the caller's promise.

@@ -1,7 +1,8 @@
-//! Patches of the gradient of maxima: each maximum goes to the pixel of its window that held it, see [`super::super::switches`].
+//! Patches of the gradient of maxima: each maximum goes to the pixel of its window that held it, see
+//! [`super::super::switches`].
 //!
-//! A patch lies over its windows in one of two ways along each axis. Which one is known when this is compiled, so a pixel's window
-//! and its place there are constants, and only the windows have addresses:
+//! A patch lies over its windows in one of two ways along each axis. Which one is known when this is compiled, so a
+//! pixel's window and its place there are constants, and only the windows have addresses:
 //!
 //! ```text
 //!   even (no padding, or 2)           odd (padding 1)
@@ -29,7 +30,8 @@ struct Window {
     switches: *const Switch,
 }
 
-/// Patches of `HIGH x WIDE` pixels become `TALL x PATCH` positions; a pixel is its window's value, if it held the maximum.
+/// Patches of `HIGH x WIDE` pixels become `TALL x PATCH` positions; a pixel is its window's value, if it held the
+/// maximum.
 ///
 /// # Safety
 /// As [`scatter_input`](super::tiles::scatter_input).
@@ -75,32 +77,10 @@ unsafe fn scatter<
     S: Simd,
     T: Transform<HIGH, TALL> + Transform<WIDE, PATCH>,
 {
-    let Patches { grid, channels, padding, .. } = *job.patches;
-    let (place, switches) = (switches.place(), switches.start());
-    let [rows, columns] = place.windows;
     let choices = [simd.choice(0), simd.choice(1), simd.choice(2), simd.choice(3)];
+    let channels = job.patches.channels;
     for (index, tile) in job.tiles.clone().enumerate() {
-        let [image, y, x] = grid.place(tile);
-        // Images have even sizes, so a window is inside or outside as a whole. Outside are zeros, and any switches.
-        let top = (y as isize - (padding[0] + ODD_Y) as isize) / 2;
-        let left = (x as isize - (padding[1] + ODD_X) as isize) / 2;
-        let outside = Window { values: job.zeros.as_ptr(), switches };
-        let mut windows = [[outside; MOST_WINDOWS[1]]; MOST_WINDOWS[0]];
-        for (r, row) in windows.iter_mut().enumerate() {
-            let row_at = top + r as isize;
-            if row_at < 0 || row_at >= rows as isize {
-                continue;
-            }
-            let first = (image * rows + row_at as usize) * columns;
-            for (c, window) in row.iter_mut().enumerate() {
-                let column_at = left + c as isize;
-                if column_at >= 0 && column_at < columns as isize {
-                    let at = first + column_at as usize;
-                    window.values = job.images.as_ptr().wrapping_add(at * channels);
-                    window.switches = switches.wrapping_add(place.switch(at, 0));
-                }
-            }
-        }
+        let windows = windows_under::<ODD_Y, ODD_X>(job, switches, tile);
         for channel in (0..channels).step_by(S::LANES) {
             let count = (channels - channel).min(S::LANES);
             let mut half = [[MaybeUninit::uninit(); WIDE]; TALL];
@@ -110,8 +90,8 @@ unsafe fn scatter<
                     let Window { values, switches } = windows[(i + ODD_Y) / 2][(j + ODD_X) / 2];
                     let switch = switches.wrapping_add(channel / S::LANES);
                     let choice = choices[2 * ((i + ODD_Y) % 2) + (j + ODD_X) % 2];
-                    // SAFETY: the window is among the maxima and the switches, or it is the zeros, as long as all channels,
-                    // and the first switches.
+                    // SAFETY: the window is among the maxima and the switches, or it is the zeros, as long as all
+                    // channels, and the first switches.
                     column[i] = unsafe {
                         let value = load_vector(simd, values.wrapping_add(channel), count);
                         simd.keep_chosen(switch, choice, value)
@@ -126,4 +106,38 @@ unsafe fn scatter<
             unsafe { store_products::<S, T, TALL, WIDE>(simd, job, &half, index, channel) };
         }
     }
+}
+
+/// The windows under the patch of a tile. Outside the image are zeros, and any switches.
+#[inline(always)]
+fn windows_under<const ODD_Y: usize, const ODD_X: usize>(
+    job: &Scatter,
+    switches: &Switches,
+    tile: usize,
+) -> [[Window; MOST_WINDOWS[1]]; MOST_WINDOWS[0]] {
+    let Patches { grid, channels, padding, .. } = *job.patches;
+    let (place, switches) = (switches.place(), switches.start());
+    let [rows, columns] = place.windows;
+    let [image, y, x] = grid.place(tile);
+    // Images have even sizes, so a window is inside or outside as a whole.
+    let top = (y as isize - (padding[0] + ODD_Y) as isize) / 2;
+    let left = (x as isize - (padding[1] + ODD_X) as isize) / 2;
+    let outside = Window { values: job.zeros.as_ptr(), switches };
+    let mut windows = [[outside; MOST_WINDOWS[1]]; MOST_WINDOWS[0]];
+    for (r, row) in windows.iter_mut().enumerate() {
+        let row_at = top + r as isize;
+        if row_at < 0 || row_at >= rows as isize {
+            continue;
+        }
+        let first = (image * rows + row_at as usize) * columns;
+        for (c, window) in row.iter_mut().enumerate() {
+            let column_at = left + c as isize;
+            if column_at >= 0 && column_at < columns as isize {
+                let at = first + column_at as usize;
+                window.values = job.images.as_ptr().wrapping_add(at * channels);
+                window.switches = switches.wrapping_add(place.switch(at, 0));
+            }
+        }
+    }
+    windows
 }

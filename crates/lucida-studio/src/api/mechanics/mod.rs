@@ -9,8 +9,8 @@
 //! dL/dX[u,v,c]   = sum over i,j,f of dL/dO[(u + p - i)/s, (v + p - j)/s, f] K[i,j,c,f]
 //! ```
 //!
-//! All gradients come from the library's own passes; what is added up here, for the page to show, has to agree with them,
-//! and a test sees to that.
+//! All gradients come from the library's own passes; what is added up here, for the page to show, has to agree with
+//! them, and a test sees to that.
 
 mod site;
 
@@ -167,19 +167,8 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) 
 
     // Without classes there is no loss to follow back.
     let classifier = Classifier::of(network).ok().filter(|_| loaded.classes() > 0);
-    let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
-    let from_input = network.nodes()[site.from].inputs().is_empty();
-    let before = TensorRef::before_activation(name);
-    let mut builder = Plan::builder(network).cpu(studio.cpu).exact(true).output(before.clone()).output(name);
-    if !from_input {
-        builder = builder.output(from);
-    }
-    if let Some(classifier) = &classifier {
-        builder = builder.output(classifier.probabilities.clone());
-        builder = builder.grad_output_at(classifier.logits.clone()).gradient(before).weight_gradients();
-        builder = if from_input { builder.input_gradient() } else { builder.gradient(from) };
-    }
-    let mut plan = builder.build()?;
+    let from_input = reads_image(network, &site);
+    let mut plan = plan(studio, network, &site, classifier.as_ref())?;
     plan.input_mut().copy_from_slice(image);
     plan.forward(network)?;
     let input = if from_input { image.to_vec() } else { plan.output(2).to_vec() };
@@ -224,6 +213,29 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) 
         input: input.iter().skip(question.channel).step_by(site.input[2]).copied().collect(),
         back,
     })
+}
+
+/// Whether what the layer takes is the image itself.
+fn reads_image(network: &Network, site: &Site) -> bool {
+    network.nodes()[site.from].inputs().is_empty()
+}
+
+/// A plan with these outputs: the layer before its activation and after it; what it takes, unless that is the image;
+/// and the probabilities, if there is a classifier, whose loss is then followed back to the same places.
+fn plan(studio: &Studio, network: &Network, site: &Site, classifier: Option<&Classifier>) -> Result<Plan> {
+    let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
+    let from_input = reads_image(network, site);
+    let before = TensorRef::before_activation(name);
+    let mut builder = Plan::builder(network).cpu(studio.cpu).exact(true).output(before.clone()).output(name);
+    if !from_input {
+        builder = builder.output(from);
+    }
+    if let Some(classifier) = classifier {
+        builder = builder.output(classifier.probabilities.clone());
+        builder = builder.grad_output_at(classifier.logits.clone()).gradient(before).weight_gradients();
+        builder = if from_input { builder.input_gradient() } else { builder.gradient(from) };
+    }
+    Ok(builder.build()?)
 }
 
 fn activation_name(conv: &Conv2D) -> String {
@@ -274,12 +286,12 @@ impl Run<'_> {
             return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
         }
         // Cross-entropy of the class: its gradient at the logits is what is predicted minus what is so.
-        let seed = plan.grad_output_mut(0);
+        let grad_logits = plan.grad_output_mut(0);
         if raw.len() == 1 {
-            seed[0] = raw[0] - class as f32;
+            grad_logits[0] = raw[0] - class as f32;
         } else {
-            seed.copy_from_slice(&raw);
-            seed[class] -= 1.0;
+            grad_logits.copy_from_slice(&raw);
+            grad_logits[class] -= 1.0;
         }
         let loss = -f64::from(probabilities[class]).max(1e-30).ln();
         plan.backward(self.network);

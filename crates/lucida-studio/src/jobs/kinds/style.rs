@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use lucida::Error;
 use lucida::core::{Detail, Step, StyleProgress};
 use lucida::data::Image;
-use lucida::style::{ColorSource, Preset, StyleNetwork, StyleRequest, choose_network, transfer};
+use lucida::style::{ColorSource, Preset, StyleConfig, StyleNetwork, StyleRequest, choose_network, transfer};
+use lucida::{Cpu, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ use crate::state::Studio;
 /// The least time between two intermediate images, and the most of them.
 const PREVIEW_INTERVAL: Duration = Duration::from_millis(900);
 const MAX_PREVIEWS: usize = 60;
+/// What the sliders change.
+const PRESET: Preset = Preset::Best;
 /// Styles that can be mixed.
 const STYLES: usize = 4;
 
@@ -72,7 +74,8 @@ impl Style {
             && (1..=STYLES).contains(&self.styles.len())
             && self.styles.iter().all(|part| within(part.weight, 0.01, 100.0));
         if !fits {
-            let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, strokes 0.25 to 4, effort 0.01 to 4";
+            let limits = "64 to 1024 pixels, 1 to 4 styles, their weights 0.01 to 100, keep 0.01 to 100, \
+                          strokes 0.25 to 4, effort 0.01 to 4";
             return Err(Problem::wrong(format!("a style transfer takes {limits}")));
         }
         let image = |name: &str| Ok::<_, Problem>(studio.image(name)?.to_rgb());
@@ -81,6 +84,19 @@ impl Style {
         let styles = styles.collect::<Result<Vec<_>>>()?;
         let work = Box::new(StyleWork { request: self.clone(), content, styles });
         Ok(Plan { kind: "style", title: "Style transfer".into(), lane: Lane::Long, stamp: None, work })
+    }
+
+    /// The preset with what was asked for.
+    fn config(&self, network: &StyleNetwork, cpu: Cpu) -> lucida::Result<StyleConfig> {
+        let scaled = |steps: usize| ((steps as f32 * self.effort).round() as usize).max(1);
+        let mut config = PRESET.config(network, cpu)?;
+        config.size = self.size;
+        config.steps = scaled(config.steps);
+        config.first_steps = scaled(config.first_steps);
+        config.loss.content_weight *= self.keep;
+        config.style_scale *= self.strokes;
+        config.seed = self.seed;
+        Ok(config)
     }
 }
 
@@ -91,45 +107,22 @@ impl Work for StyleWork {
         for (number, (style, _)) in styles.iter().enumerate() {
             job.save(&format!("style-{number}.png"), &style.png_bytes()?)?;
         }
-        let preset = Preset::Best;
-        let network = StyleNetwork::new(choose_network(None, None)?, preset.pooling())?;
+        let network = StyleNetwork::new(choose_network(None, None)?, PRESET.pooling())?;
         let name = network.name().to_owned();
-        let mut settings = preset.config(&network, studio.cpu)?;
-        let effort = |steps: usize| ((steps as f32 * request.effort).round() as usize).max(1);
-        settings.size = request.size;
-        settings.steps = effort(settings.steps);
-        settings.first_steps = effort(settings.first_steps);
-        settings.loss.content_weight *= request.keep;
-        settings.style_scale *= request.strokes;
-        settings.seed = request.seed;
+        let settings = request.config(&network, studio.cpu)?;
         let mut transferred = StyleRequest::new(content, styles);
         if request.own_colours {
             transferred.colors = ColorSource::Luminance;
         }
-        let mut shown: Option<Instant> = None;
-        let mut number = 0;
+        let mut previews = Previews { job, last: None, count: 0 };
         let mut unsaved = Ok(());
-        let mut show = |done: f64, style: &StyleProgress<'_>| {
-            // Over all of the work, however long it takes.
-            let is_time = shown
-                .is_none_or(|shown| shown.elapsed() >= PREVIEW_INTERVAL && done * MAX_PREVIEWS as f64 >= number as f64);
-            if is_time && number < MAX_PREVIEWS {
-                shown = Some(Instant::now());
-                let file = format!("step-{number:02}.png");
-                job.save(&file, &style.image()?.png_bytes()?)?;
-                number += 1;
-                let losses = [style.content_loss, style.style_loss, style.loss];
-                job.news(news(&file, done, style.size, losses));
-            }
-            Ok::<_, Error>(())
-        };
         let result = transfer(&network, &transferred, &settings, &mut |step: &Step<'_>| {
             let Detail::Style(style) = &step.detail else { return job.flow() };
             let ([height, width], [number, steps]) = (style.size, style.step);
             let done = step.fraction().unwrap_or(0.0);
             let doing = format!("{width} × {height} pixels, step {number} of {steps}");
             let flow = job.progress((1000.0 * done) as usize, 1000, &doing);
-            unsaved = show(done, style);
+            unsaved = previews.save_if_due(done, style);
             if unsaved.is_err() { ControlFlow::Break(()) } else { flow }
         })?;
         unsaved?;
@@ -156,7 +149,33 @@ impl Work for StyleWork {
     }
 }
 
-/// What those who watch are told of an image on the way, or of the last one.
+/// The intermediate images of a style transfer.
+struct Previews<'a> {
+    job: &'a Handle<'a>,
+    /// When the last one was saved.
+    last: Option<Instant>,
+    count: usize,
+}
+
+impl Previews<'_> {
+    /// Saves an image if it is time for one; they are spread over the whole transfer, however long it takes.
+    fn save_if_due(&mut self, done: f64, style: &StyleProgress<'_>) -> lucida::Result<()> {
+        let is_time = self
+            .last
+            .is_none_or(|last| last.elapsed() >= PREVIEW_INTERVAL && done * MAX_PREVIEWS as f64 >= self.count as f64);
+        if is_time && self.count < MAX_PREVIEWS {
+            self.last = Some(Instant::now());
+            let file = format!("step-{:02}.png", self.count);
+            self.job.save(&file, &style.image()?.png_bytes()?)?;
+            self.count += 1;
+            let losses = [style.content_loss, style.style_loss, style.loss];
+            self.job.news(news(&file, done, style.size, losses));
+        }
+        Ok(())
+    }
+}
+
+/// What is published about an intermediate image, or about the last one.
 fn news(file: &str, done: f64, size: [usize; 2], [content, style, total]: [f64; 3]) -> Value {
     json!({
         "file": file,

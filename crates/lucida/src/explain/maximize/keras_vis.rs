@@ -8,13 +8,13 @@
 //! ```
 //!
 //! with `down` and `across` the differences to the next pixels. The gradient is divided by its length and followed by
-//! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the least
-//! loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes without the
-//! variation, a second starts from its result.
+//! RMSprop without a learning rate; each step begins by rolling the image by up to 5 % of its size. The step of the
+//! least loss wins, and is at last centered on mid-gray with a deviation of a tenth of the range. A first run goes
+//! without the variation, a second starts from its result.
 
 use super::{Maximized, Objective, Run, positive};
-use crate::Result;
 use crate::core::{Purpose, Rng};
+use crate::{Cpu, Result};
 
 /// The constants of keras-vis, and its defaults.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +55,7 @@ impl KerasVis {
     }
 }
 
-/// An image on its way.
+/// An image that is optimized.
 struct Track {
     image: Vec<f32>,
     squares: Vec<f32>,
@@ -64,67 +64,47 @@ struct Track {
     rng: Rng,
 }
 
+/// The images of one batch.
+struct Tracks<'a> {
+    settings: &'a KerasVis,
+    /// Height, width and channels of an image.
+    size: [usize; 3],
+    /// keras-vis knows no preprocessing: pixels go from 0 to 1 or from 0 to 255, as the network was trained.
+    range: f32,
+    tracks: Vec<Track>,
+}
+
 impl Run<'_> {
     pub(super) fn keras_vis(&mut self, settings: &KerasVis, objectives: &[Objective]) -> Result<Vec<Maximized>> {
-        let (pixels, cpu, len) = (self.pixels, self.plan.cpu(), self.pixels.len());
+        let pixels = self.pixels;
         let size = [pixels.height, pixels.width, pixels.channels()];
-        // keras-vis knows no preprocessing: pixels go from 0 to 1 or from 0 to 255, as the network was trained.
         let range = if pixels.is_unit() { 1.0 } else { 255.0 };
-        let jitter = [0, 1].map(|axis| (settings.jitter * size[axis] as f32) as usize);
-        let mut tracks: Vec<Track> = (0..objectives.len())
-            .map(|index| {
-                let mut rng = Rng::keyed(settings.seed, Purpose::Maximize, self.first + index);
-                let mut image: Vec<f32> = (0..len).map(|_| rng.uniform_f32()).collect();
-                standardize(&mut image);
-                image.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
-                Track { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
-            })
-            .collect();
-        let (mut values, mut unit) = (vec![0.0; objectives.len()], vec![0.0; objectives.len() * len]);
-        let runs = [(0.0, settings.steps.0), (settings.variation_weight, settings.steps.1)];
+        let first =
+            (0..objectives.len()).map(|index| Track::new(settings.seed, self.first + index, pixels.len(), range));
+        let mut tracks = Tracks { settings, size, range, tracks: first.collect() };
+        let mut unit = vec![0.0; objectives.len() * pixels.len()];
         let mut done = 0;
-        'runs: for (run, &(variation_weight, steps)) in runs.iter().enumerate() {
-            for track in tracks.iter_mut().filter(|_| run == 1 && settings.steps.0 > 0) {
-                // The second run starts from the image as it is shown.
-                track.image = shown(&track.best).iter().map(|value| range * value).collect();
-                track.squares.fill(0.0);
-                track.least = f32::INFINITY;
+        let phases = [(0.0, settings.steps.0), (settings.variation_weight, settings.steps.1)];
+        'phases: for (phase, (variation_weight, steps)) in phases.into_iter().enumerate() {
+            if phase == 1 && settings.steps.0 > 0 {
+                tracks.restart();
             }
             for _ in 0..steps {
-                cpu.parallel_chunks(&mut tracks, 1, |_, track| {
-                    let [track] = track else { return };
-                    let by = jitter.map(|most| track.rng.offset(most));
-                    track.image = roll(&track.image, size, by);
-                });
-                self.plan.set_batch(objectives.len());
-                for (unit, track) in unit.chunks_exact_mut(len).zip(&tracks) {
-                    unit.iter_mut().zip(&track.image).for_each(|(unit, value)| *unit = value / range);
-                }
-                pixels.to_input(&unit, self.plan.input_mut());
-                let gradients = self.ascend(objectives, &mut values, |_, _, _| {})?;
-                pixels.gradient(gradients, &mut unit);
-                let (values, unit) = (&values, &unit);
-                cpu.parallel_chunks(&mut tracks, 1, |index, track| {
-                    let [track] = track else { return };
-                    let mut gradient: Vec<f32> = unit[index * len..][..len].iter().map(|g| -g / range).collect();
-                    let loss = -values[index]
-                        + norm(&track.image, settings.norm_weight, &mut gradient)
-                        + variation(&track.image, size, variation_weight, &mut gradient);
-                    track.step(loss, &gradient);
-                });
+                tracks.roll(self.plan.cpu());
+                tracks.write_unit(&mut unit, |track| &track.image);
+                let values = self.gradients(objectives, &mut unit)?;
+                tracks.step(self.plan.cpu(), &values, &unit, variation_weight);
                 done += 1;
                 if self.report(done).is_break() {
-                    break 'runs;
+                    break 'phases;
                 }
             }
         }
-        let mut inputs = vec![0.0; objectives.len() * len];
-        for (unit, track) in unit.chunks_exact_mut(len).zip(&tracks) {
-            unit.iter_mut().zip(&track.best).for_each(|(unit, value)| *unit = value / range);
-        }
+        tracks.write_unit(&mut unit, |track| &track.best);
+        let mut inputs = vec![0.0; unit.len()];
         pixels.to_input(&unit, &mut inputs);
         let values = self.values(objectives, &inputs)?;
-        let each = tracks.iter().zip(inputs.chunks_exact(len)).zip(values);
+        let each = tracks.tracks.iter().zip(inputs.chunks_exact(pixels.len())).zip(values);
         Ok(each
             .map(|((track, input), value)| {
                 let image = pixels.image(&shown(&track.best));
@@ -132,9 +112,72 @@ impl Run<'_> {
             })
             .collect())
     }
+
+    /// The values of the objectives for images of 0 to 1, which become the gradients with respect to them.
+    fn gradients(&mut self, objectives: &[Objective], unit: &mut [f32]) -> Result<Vec<f32>> {
+        let (pixels, mut values) = (self.pixels, vec![0.0; objectives.len()]);
+        self.plan.set_batch(objectives.len());
+        pixels.to_input(unit, self.plan.input_mut());
+        let gradients = self.ascend(objectives, &mut values, |_, _, _| {})?;
+        pixels.gradient(gradients, unit);
+        Ok(values)
+    }
+}
+
+impl Tracks<'_> {
+    /// The second run starts from the images as they are shown.
+    fn restart(&mut self) {
+        for track in &mut self.tracks {
+            track.image = shown(&track.best).iter().map(|value| self.range * value).collect();
+            track.squares.fill(0.0);
+            track.least = f32::INFINITY;
+        }
+    }
+
+    /// Rolls each image by a random distance.
+    fn roll(&mut self, cpu: Cpu) {
+        let size = self.size;
+        let jitter = [0, 1].map(|axis| (self.settings.jitter * size[axis] as f32) as usize);
+        cpu.parallel_chunks(&mut self.tracks, 1, |_, track| {
+            let [track] = track else { return };
+            let by = jitter.map(|most| track.rng.offset(most));
+            track.image = roll(&track.image, size, by);
+        });
+    }
+
+    /// Writes an image of each track with values of 0 to 1.
+    fn write_unit(&self, unit: &mut [f32], image: impl Fn(&Track) -> &[f32]) {
+        let len = self.size.iter().product();
+        for (unit, track) in unit.chunks_exact_mut(len).zip(&self.tracks) {
+            unit.iter_mut().zip(image(track)).for_each(|(unit, value)| *unit = value / self.range);
+        }
+    }
+
+    /// One step of each image, with the values of the objectives and their gradients with respect to images of 0 to 1.
+    fn step(&mut self, cpu: Cpu, values: &[f32], gradients: &[f32], variation_weight: f32) {
+        let Self { settings, size, range, .. } = *self;
+        let len: usize = size.iter().product();
+        cpu.parallel_chunks(&mut self.tracks, 1, |index, track| {
+            let [track] = track else { return };
+            let mut gradient: Vec<f32> = gradients[index * len..][..len].iter().map(|g| -g / range).collect();
+            let loss = -values[index]
+                + norm(&track.image, settings.norm_weight, &mut gradient)
+                + variation(&track.image, size, variation_weight, &mut gradient);
+            track.step(loss, &gradient);
+        });
+    }
 }
 
 impl Track {
+    /// Starts from noise around mid-gray.
+    fn new(seed: u64, number: usize, len: usize, range: f32) -> Self {
+        let mut rng = Rng::keyed(seed, Purpose::Maximize, number);
+        let mut image: Vec<f32> = (0..len).map(|_| rng.uniform_f32()).collect();
+        standardize(&mut image);
+        image.iter_mut().for_each(|value| *value = range * (0.5 + 0.05 * *value));
+        Self { image, squares: vec![0.0; len], least: f32::INFINITY, best: Vec::new(), rng }
+    }
+
     /// RMSprop along the gradient of length one; the image after the step of the least loss is kept.
     fn step(&mut self, loss: f32, gradient: &[f32]) {
         let square: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();

@@ -6,7 +6,8 @@
 //! - [`Fourier`] (the default): the image is described by its spatial frequencies, low ones first, in colors that vary
 //!   together as in photographs, and seen through small shifts, turns and zooms (Olah, Mordvintsev and Schubert, 2017,
 //!   "Feature visualization"). It needs no tuning for the network at hand, because the gradient is normalized.
-//! - [`KerasVis`]: the pixels themselves, with penalties on their norm and their variation, as the package keras-vis does.
+//! - [`KerasVis`]: the pixels themselves, with penalties on their norm and their variation, as the package keras-vis
+//!   does.
 //!
 //! All images of a layer are made together, as one batch, by a plan that ends at that layer.
 
@@ -45,6 +46,33 @@ pub enum Method {
     Fourier(Fourier),
     /// In pixels, with penalties.
     KerasVis(KerasVis),
+}
+
+/// What a method takes for each objective.
+struct Extent {
+    /// Inputs for each image in a step.
+    samples: usize,
+    steps: usize,
+    /// Images for each objective.
+    variants: usize,
+}
+
+impl Method {
+    /// # Errors
+    /// [`Error::Argument`] when the settings are invalid.
+    fn extent(&self) -> Result<Extent> {
+        match self {
+            Self::Fourier(settings) => {
+                settings.check()?;
+                let (samples, steps) = (settings.samples, settings.steps * settings.starts);
+                Ok(Extent { samples, steps, variants: settings.diversity.max(1) })
+            }
+            Self::KerasVis(settings) => {
+                settings.check()?;
+                Ok(Extent { samples: 1, steps: settings.steps.0 + settings.steps.1, variants: 1 })
+            }
+        }
+    }
 }
 
 /// An image that maximizes the activation of a part of a network.
@@ -92,16 +120,7 @@ pub fn maximize(
     if objectives.is_empty() {
         return Ok(Vec::new());
     }
-    let (samples, steps, together) = match method {
-        Method::Fourier(settings) => {
-            settings.check()?;
-            (settings.samples, settings.steps * settings.starts, settings.diversity.max(1))
-        }
-        Method::KerasVis(settings) => {
-            settings.check()?;
-            (1, settings.steps.0 + settings.steps.1, 1)
-        }
-    };
+    let Extent { samples, steps, variants } = method.extent()?;
     let builder = |batch: usize| {
         // Winograd's rounding is far below what the way to the image leaves open.
         let plan = Plan::builder(network)
@@ -112,13 +131,13 @@ pub fn maximize(
         plan.input_gradient().exact(false).build()
     };
     // Variants of one image are pushed apart, so they stay together.
-    let one = builder(samples * together)?.memory().max(1);
+    let one = builder(samples * variants)?.memory().max(1);
     let groups = (PLAN_BYTES / one).clamp(1, objectives.len());
     let batches: Vec<&[Objective]> = objectives.chunks(groups).collect();
     let total = batches.len() * steps;
-    let mut found = Vec::with_capacity(objectives.len() * together);
+    let mut found = Vec::with_capacity(objectives.len() * variants);
     for (number, objectives) in batches.into_iter().enumerate() {
-        let plan = builder(objectives.len() * samples * together)?;
+        let plan = builder(objectives.len() * samples * variants)?;
         let mut run = Run {
             network,
             pixels: &pixels,
@@ -141,7 +160,7 @@ pub fn maximize(
     Ok(found)
 }
 
-/// One batch on its way.
+/// The optimization of one batch.
 struct Run<'a> {
     network: &'a Network,
     pixels: &'a PixelSpace,
@@ -153,7 +172,7 @@ struct Run<'a> {
     /// Steps of the batches before, and of all.
     before: usize,
     total: usize,
-    /// Whether `progress` has stopped the work.
+    /// Whether `progress` has stopped it.
     stopped: bool,
 }
 
@@ -165,8 +184,8 @@ impl Run<'_> {
         flow
     }
 
-    /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs. What is
-    /// added to the gradient at the layer is followed as well.
+    /// The values of the objectives for the inputs in the plan, and their gradients with respect to these inputs.
+    /// What is added to the gradient at the layer is followed as well.
     fn ascend(
         &mut self,
         objectives: &[Objective],

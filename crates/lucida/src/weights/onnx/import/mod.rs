@@ -1,8 +1,8 @@
 //! From an ONNX graph to a network.
 //!
-//! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered ([`symbol`]);
-//! the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are put together in
-//! as few as say the same ([`drafts`]).
+//! The nodes are walked in topological order. What is known is computed ([`fold`]); what moves axes is remembered
+//! ([`symbol`]); the rest becomes layers ([`connected`], [`pooling`], [`pointwise`], [`joining`]), which at the end are
+//! put together in as few as say the same ([`drafts`]).
 
 mod connected;
 pub(super) mod drafts;
@@ -70,36 +70,8 @@ pub(super) fn import(file: &OnnxFile, constants: HashMap<String, Constant>, size
     };
     importer.inputs(file, &constants, size.unwrap_or(DEFAULT_SIZE))?;
     importer.values.extend(constants.into_iter().map(|(name, constant)| (name, Value::Constant(constant))));
-    for &place in &node_order(graph).map_err(|problem| Error::file(&file.path, problem))? {
-        let node = &graph.node[place];
-        importer.node(node).map_err(|fault| {
-            let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
-            match fault {
-                Fault::Bad(problem) => Error::file(&file.path, format!("{place}: {problem}")),
-                Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
-            }
-        })?;
-        if importer.drafts.len() > MAX_LAYERS {
-            let what = format!("{path}: layers of the network");
-            return Err(Error::Limit { what, got: importer.drafts.len() as u64, limit: MAX_LAYERS as u64 });
-        }
-    }
-    let mut outputs = Vec::new();
-    let mut notes = Vec::new();
-    for output in &graph.output {
-        let name = short(&output.name);
-        let found = importer
-            .output(&output.name)
-            .map_err(|problem| Error::file(&file.path, format!("output {name:?} of the graph {problem}")))?;
-        let index = importer.argmax.contains(&output.name);
-        if index {
-            notes.push(Note::Task(format!("output {name:?} is the index of the largest value: the values are used")));
-        }
-        // The index of a class next to its scores says nothing that these do not.
-        if !(index && outputs.contains(&found)) {
-            outputs.push(found);
-        }
-    }
+    importer.nodes(file)?;
+    let (mut outputs, notes) = importer.outputs(file)?;
     drafts::simplify(&mut importer.drafts, &mut outputs);
     let name =
         if graph.name.is_empty() { "onnx".to_owned() } else { short(&graph.name).replace(char::is_control, "_") };
@@ -145,7 +117,7 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
     })
 }
 
-/// A network on its way.
+/// A network that is being built.
 struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
@@ -165,6 +137,48 @@ struct Importer {
 }
 
 impl Importer {
+    /// Takes all nodes of the graph.
+    fn nodes(&mut self, file: &OnnxFile) -> Result<()> {
+        let path = file.path.display();
+        for &place in &node_order(&file.graph).map_err(|problem| Error::file(&file.path, problem))? {
+            let node = &file.graph.node[place];
+            self.node(node).map_err(|fault| {
+                let place = format!("node {:?} ({})", short(&node.name), short(&node.op_type));
+                match fault {
+                    Fault::Bad(problem) => Error::file(&file.path, format!("{place}: {problem}")),
+                    Fault::Unsupported(problem) => Error::Unsupported(format!("{path}: {place}: {problem}")),
+                }
+            })?;
+            if self.drafts.len() > MAX_LAYERS {
+                let what = format!("{path}: layers of the network");
+                return Err(Error::Limit { what, got: self.drafts.len() as u64, limit: MAX_LAYERS as u64 });
+            }
+        }
+        Ok(())
+    }
+
+    /// The layers whose outputs are those of the graph, and what is to be known about them.
+    fn outputs(&mut self, file: &OnnxFile) -> Result<(Vec<usize>, Vec<Note>)> {
+        let mut outputs = Vec::new();
+        let mut notes = Vec::new();
+        for output in &file.graph.output {
+            let name = short(&output.name);
+            let found = self
+                .output(&output.name)
+                .map_err(|problem| Error::file(&file.path, format!("output {name:?} of the graph {problem}")))?;
+            let index = self.argmax.contains(&output.name);
+            if index {
+                let task = format!("output {name:?} is the index of the largest value: the values are used");
+                notes.push(Note::Task(task));
+            }
+            // The index of a class next to its scores says nothing that these do not.
+            if !(index && outputs.contains(&found)) {
+                outputs.push(found);
+            }
+        }
+        Ok((outputs, notes))
+    }
+
     fn node(&mut self, node: &NodeProto) -> Answer<()> {
         if !matches!(node.domain.as_str(), "" | "ai.onnx") {
             return unsupported(format!("operators of the domain {:?} are not supported", short(&node.domain)));
