@@ -152,7 +152,7 @@ fn layer_of<'a>(arguments: &'a Embed, model: &'a Model) -> Result<&'a str> {
 
 /// The images whose neighbors are wanted.
 fn open_queries(arguments: &Embed, model: &Model, context: Context) -> Result<Vec<Image>> {
-    let queries = arguments.neighbours.iter().map(|path| Image::open(path)).collect::<lucida::Result<Vec<_>>>()?;
+    let queries = arguments.neighbours.iter().map(Image::open).collect::<lucida::Result<Vec<_>>>()?;
     for (path, query) in arguments.neighbours.iter().zip(&queries) {
         if !finds_digit(query, model) {
             note_blank(&path.display().to_string(), context);
