@@ -40,55 +40,17 @@ impl<S: Simd> Tile<S> for RowsByPanel<'_> {
     #[inline(always)]
     unsafe fn run<const ROWS: usize, const WIDTH: usize>(self, simd: S) {
         // SAFETY: the caller promises that the addresses are valid for this tile: `rows` over the segments, `panel`
-        // for their lengths times `WIDTH` vectors, `outs`, `scale`, `bias` and `gate` for `WIDTH - 1` vectors and
-        // `tail` floats.
+        // for their lengths times `WIDTH` vectors, `outs` and `bias` for `WIDTH - 1` vectors and `tail` floats.
         unsafe {
-            let mut sums = self.first_sums::<S, ROWS, WIDTH>(simd);
-            self.add_products::<S, ROWS, WIDTH>(simd, &mut sums);
-            self.apply_affine_and_relu::<S, ROWS, WIDTH>(simd, &mut sums);
-            self.apply_gate::<S, ROWS, WIDTH>(simd, &mut sums);
-            for r in 0..ROWS {
-                if r < self.valid_rows {
-                    store_row(simd, self.outs[r], self.tail, sums[r]);
+            let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
+            if self.accumulate {
+                for r in 0..ROWS {
+                    if r < self.valid_rows {
+                        sums[r] = load_row(simd, self.outs[r], self.tail);
+                    }
                 }
             }
-        }
-    }
-}
-
-/// The steps of a tile, in order. All are inlined, so that the sums stay in registers from the first to the last.
-impl RowsByPanel<'_> {
-    /// What the sums start from: zeros, or what is in `outs`.
-    ///
-    /// # Safety
-    /// As [`Tile::run`].
-    #[inline(always)]
-    unsafe fn first_sums<S: Simd, const ROWS: usize, const WIDTH: usize>(&self, simd: S) -> [[S::Vector; WIDTH]; ROWS] {
-        let mut sums = [[simd.splat(0.0); WIDTH]; ROWS];
-        if self.accumulate {
-            for r in 0..ROWS {
-                if r < self.valid_rows {
-                    // SAFETY: the caller's promise.
-                    sums[r] = unsafe { load_row(simd, self.outs[r], self.tail) };
-                }
-            }
-        }
-        sums
-    }
-
-    /// Adds the products of the rows and the panel.
-    ///
-    /// # Safety
-    /// As [`Tile::run`].
-    #[inline(always)]
-    unsafe fn add_products<S: Simd, const ROWS: usize, const WIDTH: usize>(
-        &self,
-        simd: S,
-        sums: &mut [[S::Vector; WIDTH]; ROWS],
-    ) {
-        let mut panel = self.panel;
-        // SAFETY: the caller's promise.
-        unsafe {
+            let mut panel = self.panel;
             for segment in self.segments {
                 let mut rows = [std::ptr::null(); ROWS];
                 for r in 0..ROWS {
@@ -108,70 +70,45 @@ impl RowsByPanel<'_> {
                     panel = panel.add(WIDTH * S::LANES);
                 }
             }
-        }
-    }
-
-    /// Scale, bias and ReLU.
-    ///
-    /// # Safety
-    /// As [`Tile::run`].
-    #[inline(always)]
-    unsafe fn apply_affine_and_relu<S: Simd, const ROWS: usize, const WIDTH: usize>(
-        &self,
-        simd: S,
-        sums: &mut [[S::Vector; WIDTH]; ROWS],
-    ) {
-        if !self.scale.is_null() {
-            // SAFETY: the caller's promise.
-            let scale: [S::Vector; WIDTH] = unsafe { load_row(simd, self.scale, self.tail) };
-            for row in &mut *sums {
-                for w in 0..WIDTH {
-                    row[w] = simd.mul(row[w], scale[w]);
+            if !self.scale.is_null() {
+                let scale: [S::Vector; WIDTH] = load_row(simd, self.scale, self.tail);
+                for row in &mut sums {
+                    for w in 0..WIDTH {
+                        row[w] = simd.mul(row[w], scale[w]);
+                    }
                 }
             }
-        }
-        if !self.bias.is_null() {
-            // SAFETY: the caller's promise.
-            let bias: [S::Vector; WIDTH] = unsafe { load_row(simd, self.bias, self.tail) };
-            for row in &mut *sums {
-                for w in 0..WIDTH {
-                    row[w] = simd.add(row[w], bias[w]);
+            if !self.bias.is_null() {
+                let bias: [S::Vector; WIDTH] = load_row(simd, self.bias, self.tail);
+                for row in &mut sums {
+                    for w in 0..WIDTH {
+                        row[w] = simd.add(row[w], bias[w]);
+                    }
                 }
             }
-        }
-        if self.relu {
-            let zero = simd.splat(0.0);
-            for row in &mut *sums {
-                for value in row {
-                    *value = simd.max(*value, zero);
+            if self.relu {
+                let zero = simd.splat(0.0);
+                for row in &mut sums {
+                    for value in row {
+                        *value = simd.max(*value, zero);
+                    }
                 }
             }
-        }
-    }
-
-    /// Zeros where the gate is not positive.
-    ///
-    /// # Safety
-    /// As [`Tile::run`].
-    #[inline(always)]
-    unsafe fn apply_gate<S: Simd, const ROWS: usize, const WIDTH: usize>(
-        &self,
-        simd: S,
-        sums: &mut [[S::Vector; WIDTH]; ROWS],
-    ) {
-        if self.gate.is_null() {
-            return;
-        }
-        let zero = simd.splat(0.0);
-        for r in 0..ROWS {
-            if r < self.valid_rows {
-                // SAFETY: the caller's promise.
-                let open: [S::Vector; WIDTH] = unsafe {
-                    let gate = self.gate.wrapping_offset(self.outs[r].offset_from(self.outs[0]));
-                    load_row(simd, gate, self.tail)
-                };
-                for w in 0..WIDTH {
-                    sums[r][w] = simd.select_gt(open[w], zero, sums[r][w], zero);
+            if !self.gate.is_null() {
+                let zero = simd.splat(0.0);
+                for r in 0..ROWS {
+                    if r < self.valid_rows {
+                        let gate = self.gate.wrapping_offset(self.outs[r].offset_from(self.outs[0]));
+                        let open: [S::Vector; WIDTH] = load_row(simd, gate, self.tail);
+                        for w in 0..WIDTH {
+                            sums[r][w] = simd.select_gt(open[w], zero, sums[r][w], zero);
+                        }
+                    }
+                }
+            }
+            for r in 0..ROWS {
+                if r < self.valid_rows {
+                    store_row(simd, self.outs[r], self.tail, sums[r]);
                 }
             }
         }
