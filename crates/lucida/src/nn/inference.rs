@@ -132,7 +132,7 @@ mod tests {
         let mut inference = Inference::new(Plan::builder(&network)).unwrap();
         inference
             .each(5, input, |_, output| {
-                let _: () = single.push(output.to_vec());
+                single.push(output.to_vec());
                 Ok(())
             })
             .unwrap();
