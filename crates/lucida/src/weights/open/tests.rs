@@ -39,9 +39,9 @@ fn names_files_and_folders() {
     fails(ModelSpec::new("mnist-cnn"), "mnist-cnn: this is the name of a network without weights");
     fails(ModelSpec::new("mnist-cn"), "mnist-cn: there is no such model file or run folder, and there is no network");
     fails(ModelSpec::new("none.keras"), "none.keras: there is no such model file or run folder");
-    fails(ModelSpec { weights: weights.clone(), ..spec(&run) }, "--weights goes with the name of a network");
+    fails(ModelSpec { weights: weights.clone(), ..spec(&run) }, "a file of weights goes with the name of a network");
     fails(ModelSpec { weights, ..ModelSpec::new(BUILTIN) }, "has weights of its own");
-    fails(ModelSpec { network: Some(BUILTIN.into()), ..spec(&run) }, "has its weights");
+    fails(ModelSpec { network: Some(BUILTIN.into()), ..spec(&run) }, "vgg16-builtin has weights of its own");
     fails(
         ModelSpec { network: Some("lenet5".into()), ..ModelSpec::new("none") },
         "none: there is no such file of weights",
