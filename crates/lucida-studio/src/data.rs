@@ -60,7 +60,7 @@ pub(crate) struct Caption {
 }
 
 /// A set, and what the identifiers of its images begin with.
-pub(crate) struct Shelf<'a> {
+pub(crate) struct ImageCatalog<'a> {
     pub(crate) prefix: &'static str,
     pub(crate) title: String,
     /// What one of its images is called, and after its number what it is of.
@@ -71,7 +71,7 @@ pub(crate) struct Shelf<'a> {
     labelled: bool,
 }
 
-impl Shelf<'_> {
+impl ImageCatalog<'_> {
     /// What an image is, for people. Its class stands next to its number: `digit 7` alone would read as a seven.
     pub(crate) fn caption(&self, index: usize) -> Caption {
         let label =
@@ -128,19 +128,19 @@ impl Data {
     }
 
     /// The set whose images suit a model.
-    pub(crate) fn shelf(&self, model: &Model) -> Result<Option<Shelf<'_>>> {
+    pub(crate) fn catalog(&self, model: &Model) -> Result<Option<ImageCatalog<'_>>> {
         if model.preprocessing.as_ref().is_some_and(|preprocessing| preprocessing.digit) {
-            return self.digit_shelf().map(Some);
+            return self.digit_catalog().map(Some);
         }
-        self.photo_shelf()
+        self.photo_catalog()
     }
 
-    fn digit_shelf(&self) -> Result<Shelf<'_>> {
+    fn digit_catalog(&self) -> Result<ImageCatalog<'_>> {
         let (title, kind) = match &self.source {
             Some(Source::Mnist(_)) => ("MNIST's test digits", "MNIST test digit"),
             _ => ("the built-in digits", "built-in digit"),
         };
-        Ok(Shelf {
+        Ok(ImageCatalog {
             prefix: "digit",
             title: title.to_owned(),
             kind,
@@ -150,8 +150,8 @@ impl Data {
         })
     }
 
-    fn photo_shelf(&self) -> Result<Option<Shelf<'_>>> {
-        Ok(self.photos()?.map(|set| Shelf {
+    fn photo_catalog(&self) -> Result<Option<ImageCatalog<'_>>> {
+        Ok(self.photos()?.map(|set| ImageCatalog {
             prefix: "photo",
             title: format!("the images of {}", self.folder_name()),
             kind: "photo",
@@ -184,9 +184,9 @@ impl Data {
     /// What an image is, for people. Whether there is such an image is for [`Data::image`] to say.
     pub(crate) fn caption(&self, named: &Named) -> Result<Caption> {
         let title = match *named {
-            Named::Digit(index) => return Ok(self.digit_shelf()?.caption(index)),
-            Named::Photo(index) => match self.photo_shelf()? {
-                Some(shelf) => return Ok(shelf.caption(index)),
+            Named::Digit(index) => return Ok(self.digit_catalog()?.caption(index)),
+            Named::Photo(index) => match self.photo_catalog()? {
+                Some(catalog) => return Ok(catalog.caption(index)),
                 None => "photo",
             },
             Named::Cat => "Chelsea, a cat",

@@ -132,7 +132,7 @@ impl Items {
         let mut order: Vec<Vec<usize>> = vec![Vec::new(); rows];
         self.row.iter().enumerate().for_each(|(item, &row)| order[row].push(item));
         let mut place = vec![0.0; self.row.len()];
-        order.iter().for_each(|row| spread(row, &mut place));
+        order.iter().for_each(|row| distribute(row, &mut place));
         for sweep in 0..SWEEPS {
             if sweep % 2 == 0 {
                 order.iter_mut().for_each(|row| sort_by_means(row, &self.above, &mut place));
@@ -154,11 +154,11 @@ fn sort_by_means(row: &mut Vec<usize>, neighbors: &[Vec<usize>], place: &mut [f6
     let mut keyed: Vec<(f64, usize)> = row.iter().map(|&item| (mean(item), item)).collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
     *row = keyed.into_iter().map(|(_, item)| item).collect();
-    spread(row, place);
+    distribute(row, place);
 }
 
 /// Puts the items of a row side by side around the middle.
-fn spread(row: &[usize], place: &mut [f64]) {
+fn distribute(row: &[usize], place: &mut [f64]) {
     let middle = (row.len() as f64 - 1.0) / 2.0;
     row.iter().enumerate().for_each(|(at, &item)| place[item] = at as f64 - middle);
 }

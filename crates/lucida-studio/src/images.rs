@@ -19,19 +19,19 @@ const COUNT: usize = 64;
 
 /// An upload: in its file always, in memory when it was used not long ago.
 #[derive(Debug)]
-struct Kept {
+struct Upload {
     name: String,
     image: Option<Arc<Image>>,
 }
 
 /// The images, the one used last at the end.
 #[derive(Debug)]
-pub(crate) struct ImageSamples {
+pub(crate) struct ImageStore {
     folder: PathBuf,
-    kept: Mutex<VecDeque<Kept>>,
+    kept: Mutex<VecDeque<Upload>>,
 }
 
-impl ImageSamples {
+impl ImageStore {
     /// The images of a folder, which is made when there is something to keep.
     pub(crate) fn open(folder: PathBuf) -> Self {
         let of = |entry: fs::DirEntry| {
@@ -40,7 +40,7 @@ impl ImageSamples {
         };
         let mut found: Vec<_> = fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(of).collect();
         found.sort();
-        let kept = found.into_iter().map(|(_, name)| Kept { name, image: None }).collect();
+        let kept = found.into_iter().map(|(_, name)| Upload { name, image: None }).collect();
         Self { folder, kept: Mutex::new(kept) }
     }
 
@@ -75,13 +75,13 @@ impl ImageSamples {
             files::write_bytes(&self.file(&name), &image.png_bytes()?)?;
         }
         kept.retain(|other| other.name != name);
-        kept.push_back(Kept { name: name.clone(), image: Some(Arc::clone(&image)) });
+        kept.push_back(Upload { name: name.clone(), image: Some(Arc::clone(&image)) });
         self.make_room(&mut kept);
         Ok((name, image))
     }
 
     /// Forgets the files of the oldest beyond the count, and the pixels of the oldest beyond the bytes.
-    fn make_room(&self, kept: &mut VecDeque<Kept>) {
+    fn make_room(&self, kept: &mut VecDeque<Upload>) {
         while kept.len() > COUNT {
             let Some(oldest) = kept.pop_front() else { return };
             // A file that stays is found again at the next start.
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn images_are_kept_for_a_while_and_made_smaller() {
         let folder = tempfile::tempdir().unwrap();
-        let images = ImageSamples::open(folder.path().join("images"));
+        let images = ImageStore::open(folder.path().join("images"));
         let png = Image::filled(3000, 1000, &[9, 20, 31]).png_bytes().unwrap();
         let (name, kept) = images.add("x.png", &png, 40_000_000).unwrap();
         assert_eq!((kept.width(), kept.height()), (1024, 341));
@@ -147,7 +147,7 @@ mod tests {
         }
         assert!(images.get(&name).is_some());
         // A restart finds them, and they have the same pixels.
-        let again = ImageSamples::open(folder.path().join("images"));
+        let again = ImageStore::open(folder.path().join("images"));
         assert_eq!(again.names().len(), COUNT);
         assert_eq!(again.get(&name).unwrap().pixels(), kept.pixels());
         assert_eq!(again.names()[0], name);

@@ -8,7 +8,7 @@ use lucida::{Cpu, files};
 use tokio::sync::Semaphore;
 
 use crate::data::{Data, Named};
-use crate::images::ImageSamples;
+use crate::images::ImageStore;
 use crate::jobs::Jobs;
 use crate::models::{Loaded, Models};
 use crate::problem::{Problem, Result};
@@ -22,7 +22,7 @@ pub(crate) struct Studio {
     pub(crate) features: Option<PathBuf>,
     pub(crate) models: Models,
     pub(crate) data: Data,
-    pub(crate) images: ImageSamples,
+    pub(crate) images: ImageStore,
     pub(crate) jobs: Jobs,
     /// Permits to compute, to wait for that, to upload, and to listen.
     computing: Arc<Semaphore>,
@@ -40,7 +40,7 @@ impl Studio {
             features: options.features.clone(),
             models: Models::new(options.model.clone(), &options.runs),
             data: Data::new(options.data.clone(), options.cpu),
-            images: ImageSamples::open(options.runs.join("studio").join("images")),
+            images: ImageStore::open(options.runs.join("studio").join("images")),
             jobs: Jobs::open(options.runs.join("studio"), limits.queue)?,
             computing: Arc::new(Semaphore::new(limits.computations)),
             waiting: Arc::new(Semaphore::new(limits.computations + limits.waiting)),

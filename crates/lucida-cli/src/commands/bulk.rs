@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use lucida::batch_jobs::{self, Answer, Question, Results, Source, Summary, WorkQueue};
+use lucida::batch_jobs::{self, Answer, ImageTask, Results, Source, Summary, WorkQueue};
 use lucida::nn::{counted, thousands};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ impl Job<'_> {
     pub(super) fn share(
         &self,
         context: Context,
-        work: impl FnOnce(Context, &mut dyn FnMut(&mut Question<'_>) -> Result<()>) -> Result<()>,
+        work: impl FnOnce(Context, &mut dyn FnMut(&mut ImageTask<'_>) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         distributed::share(context, |queue, context| work(context, &mut |question| self.ask(queue, context, question)))
     }
 
-    fn ask(&self, queue: &dyn WorkQueue, context: Context, question: &mut Question<'_>) -> Result<()> {
+    fn ask(&self, queue: &dyn WorkQueue, context: Context, question: &mut ImageTask<'_>) -> Result<()> {
         let source = Source::of(&self.source)?;
         if let Source::Folder(folder) = &source {
             refuse_within(self.out, folder)?;

@@ -42,7 +42,7 @@ struct Answer<'a> {
     class: String,
     class_number: usize,
     #[serde(flatten)]
-    found: Found,
+    found: ExplainedOutput,
     /// Said where a model for digits found none.
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
@@ -56,12 +56,12 @@ struct Answer<'a> {
 /// What the model says of what is explained.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Found {
+enum ExplainedOutput {
     Class { probability: f32, predicted: String },
     Value { value: f32 },
 }
 
-impl Found {
+impl ExplainedOutput {
     fn new(model: &Model, outputs: &Outputs, class: usize, found: &[f32]) -> Self {
         match outputs.kind() {
             OutputKind::Values => Self::Value { value: found[class] },
@@ -115,7 +115,7 @@ struct Stage {
 struct Shared<'a> {
     class: String,
     #[serde(flatten)]
-    found: Found,
+    found: ExplainedOutput,
     #[serde(skip_serializing_if = "is_true")]
     digit_found: bool,
     methods: Vec<ExplanationJson>,
@@ -171,7 +171,7 @@ fn share(arguments: &Explain, context: Context) -> Result<()> {
             comparison(&preprocessing.to_image(&input)?, &meant, &explained)?.save_png(&sheet)?;
             answer(&Shared {
                 class: model.class_name(class),
-                found: Found::new(&model, explainer.outputs(), class, &probabilities),
+                found: ExplainedOutput::new(&model, explainer.outputs(), class, &probabilities),
                 digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
                 sheet: sheet.strip_prefix(out).unwrap_or(&sheet),
@@ -273,7 +273,7 @@ impl<'a> Explanation<'a> {
                 label,
                 class: model.class_name(class),
                 class_number: class,
-                found: Found::new(model, &prediction.outputs, class, &prediction.probabilities),
+                found: ExplainedOutput::new(model, &prediction.outputs, class, &prediction.probabilities),
                 digit_found: preprocessing.finds_digit(&input),
                 methods: explained.into_iter().map(answered).collect(),
                 check: checks.map(|checks| checks.into_iter().map(checked).collect()),

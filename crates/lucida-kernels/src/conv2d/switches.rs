@@ -24,12 +24,12 @@ use crate::simd::{Simd, Switch, multiversion};
 #[derive(Debug)]
 pub(crate) struct Switches {
     switches: Vec<Switch>,
-    place: Place,
+    place: SwitchLayout,
 }
 
 /// How the switches and the maxima lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SwitchLayout {
     /// Rows and columns of windows.
     pub(crate) windows: [usize; 2],
     pub(crate) channels: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Place {
     vectors: usize,
 }
 
-impl Place {
+impl SwitchLayout {
     /// Maxima of one image.
     pub(crate) fn len(&self) -> usize {
         self.windows[0] * self.windows[1] * self.channels
@@ -55,11 +55,11 @@ impl Switches {
     pub(crate) fn new(cpu: Cpu, output: [usize; 2], channels: usize, batch: usize) -> Self {
         let windows = output.map(|pixels| pixels / 2);
         let vectors = channels.div_ceil(cpu.isa().lanes());
-        let place = Place { windows, channels, vectors };
+        let place = SwitchLayout { windows, channels, vectors };
         Self { switches: vec![Switch::default(); batch * windows[0] * windows[1] * vectors], place }
     }
 
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> SwitchLayout {
         self.place
     }
 
@@ -81,7 +81,7 @@ impl Switches {
 
 /// Where maxima go.
 pub(crate) struct Sink<'a> {
-    pub(crate) place: Place,
+    pub(crate) place: SwitchLayout,
     switches: SharedMut<'a, Switch>,
 }
 
@@ -125,7 +125,7 @@ impl Sink<'_> {
 
 multiversion! {
     fn pool_rows_of[simd: S](sink: &Sink, sums: &[f32], first: usize, rows: usize, relu: bool, to: *mut f32) {
-        let Place { windows: [_, columns], channels, .. } = sink.place;
+        let SwitchLayout { windows: [_, columns], channels, .. } = sink.place;
         let row = 2 * columns * channels;
         for y in 0..rows {
             for x in 0..columns {
@@ -169,7 +169,7 @@ multiversion! {
     fn unpool_row_of[simd: S](
         source: &[f32],
         switches: *const Switch,
-        place: &Place,
+        place: &SwitchLayout,
         pixel: [usize; 3],
         to: &mut [f32],
     ) {

@@ -75,13 +75,13 @@ pub(crate) async fn list(
     let list = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let item = |id: String, Caption { title, label }: Caption| Item { id, title, label };
-        let Some(shelf) = studio.data.shelf(&loaded.model)? else {
+        let Some(catalog) = studio.data.catalog(&loaded.model)? else {
             let cat = studio.data.caption(&Named::Cat)?;
             return Ok(Listed { title: cat.title.clone(), total: 1, images: vec![item("cat".into(), cat)] });
         };
-        let range = first.min(shelf.set.len())..first.saturating_add(count).min(shelf.set.len());
-        let images = range.map(|index| item(format!("{}-{index}", shelf.prefix), shelf.caption(index))).collect();
-        Ok(Listed { total: shelf.set.len(), images, title: shelf.title })
+        let range = first.min(catalog.set.len())..first.saturating_add(count).min(catalog.set.len());
+        let images = range.map(|index| item(format!("{}-{index}", catalog.prefix), catalog.caption(index))).collect();
+        Ok(Listed { total: catalog.set.len(), images, title: catalog.title })
     };
     studio.compute(list).await.map(Json)
 }

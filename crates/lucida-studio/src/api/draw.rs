@@ -36,7 +36,7 @@ pub(crate) struct Raw {
 
 /// The prediction of a network for an image.
 #[derive(Serialize)]
-pub(crate) struct Look {
+pub(crate) struct LiveActivations {
     /// One for each class; empty when the network is not a classifier.
     probabilities: Vec<f32>,
     /// The input first.
@@ -56,7 +56,7 @@ pub(crate) async fn look(
     Path(model): Path<String>,
     Query(raw): Query<Raw>,
     body: Bytes,
-) -> Result<Json<Look>> {
+) -> Result<Json<LiveActivations>> {
     let Raw { width, height, channels } = raw;
     if !(1..=PIXELS).contains(&width) || !(1..=PIXELS).contains(&height) || ![1, 3].contains(&channels) {
         return Err(Problem::wrong(format!(
@@ -69,7 +69,7 @@ pub(crate) async fn look(
         let preprocessing = loaded.model.preprocessing()?;
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(&image, &mut input)?;
-        Ok(Json(looked(studio, &loaded, &input)?))
+        Ok(Json(live_activations(studio, &loaded, &input)?))
     };
     studio.compute(look).await
 }
@@ -79,11 +79,11 @@ pub(crate) async fn look_at(
     State(studio): State<Arc<Studio>>,
     Path(model): Path<String>,
     Query(query): Query<ImageQuery>,
-) -> Result<Json<Look>> {
+) -> Result<Json<LiveActivations>> {
     let look = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
         let input = studio.input(&loaded, &query.image)?;
-        Ok(Json(looked(studio, &loaded, &input)?))
+        Ok(Json(live_activations(studio, &loaded, &input)?))
     };
     studio.compute(look).await
 }
@@ -107,7 +107,7 @@ pub(crate) async fn prediction(
     studio.compute(predict).await
 }
 
-fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
+fn live_activations(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<LiveActivations> {
     let started = Instant::now();
     let network = &loaded.model.network;
     let shown = shown(network);
@@ -134,7 +134,7 @@ fn looked(studio: &Studio, loaded: &Loaded, input: &[f32]) -> Result<Look> {
         let node = &network.nodes()[node];
         layers.push(of(node.name(), node.layer().class_name(), node.shape().clone(), plan.output(index + 1)));
     }
-    Ok(Look { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
+    Ok(LiveActivations { probabilities, layers, milliseconds: started.elapsed().as_secs_f64() * 1e3 })
 }
 
 /// The layers to look at: all that compute something; in a deep network those where all branches meet, or some evenly.

@@ -32,7 +32,7 @@ pub(crate) struct Uploaded {
 
 /// An image that was uploaded before.
 #[derive(Serialize)]
-pub(crate) struct Kept {
+pub(crate) struct UploadedImage {
     id: String,
 }
 
@@ -92,8 +92,8 @@ fn broken(error: MultipartError) -> Problem {
 }
 
 /// The uploads, the one used last first.
-pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<Kept>> {
-    Json(studio.images.names().into_iter().map(|id| Kept { id }).collect())
+pub(crate) async fn list(State(studio): State<Arc<Studio>>) -> Json<Vec<UploadedImage>> {
+    Json(studio.images.names().into_iter().map(|id| UploadedImage { id }).collect())
 }
 
 /// An image as a PNG file: always the server's own bytes.

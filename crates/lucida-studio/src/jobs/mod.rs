@@ -27,7 +27,7 @@ use crate::state::Studio;
 use store::Store;
 
 pub(crate) use kinds::{Choice, Request, networks};
-use record::Ahead;
+use record::BlockingJob;
 pub(crate) use record::{Record, State};
 
 /// Progress is told at most this often.
@@ -310,7 +310,7 @@ impl Jobs {
         for (lane, id) in waiting {
             let before =
                 last.iter().rev().find(|(of, _)| *of == lane).and_then(|(_, id)| find(&inner.records, id).ok());
-            let ahead = before.map(|record| Ahead { id: record.id.clone(), title: record.title.clone() });
+            let ahead = before.map(|record| BlockingJob { id: record.id.clone(), title: record.title.clone() });
             if find(&inner.records, &id).is_ok_and(|record| record.waits_for != ahead) {
                 self.change(inner, &id, |record| record.waits_for = ahead);
             }

@@ -33,7 +33,7 @@ pub(crate) struct JobProgress {
 
 /// A job that must end before another one starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ahead {
+pub(crate) struct BlockingJob {
     pub(crate) id: String,
     pub(crate) title: String,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Record {
     pub(crate) finished: Option<f64>,
     /// What a queued job waits for.
     #[serde(default)]
-    pub(crate) waits_for: Option<Ahead>,
+    pub(crate) waits_for: Option<BlockingJob>,
     pub(crate) progress: JobProgress,
     /// What was asked for.
     pub(crate) request: Value,

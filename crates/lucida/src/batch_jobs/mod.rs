@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::{Map, Value};
 
-pub use results::{Place, Results, Summary};
+pub use results::{ResultPath, Results, Summary};
 pub use source::{Source, lines};
 
 use crate::core::progress::{Progress, Step, Unit, report};
@@ -61,8 +61,8 @@ impl WorkQueue for SingleProcess {
 /// What a question finds about an image: the entries of its result.
 pub type Answer = Map<String, Value>;
 
-/// What is asked about each image. It may write files of its own next to the result, see [`Place::file`].
-pub type Question<'a> = dyn FnMut(&Image, &Place) -> Result<Answer> + 'a;
+/// What is asked about each image. It may write files of its own next to the result, see [`ResultPath::file`].
+pub type ImageTask<'a> = dyn FnMut(&Image, &ResultPath) -> Result<Answer> + 'a;
 
 /// Asks a question about all images of a source that have no result yet. An image that cannot be read, or asked about,
 /// is a failure, which is noted, and tried again the next time. Progress counts the images that were dealt out, of all that
@@ -74,7 +74,7 @@ pub fn run(
     queue: &dyn WorkQueue,
     source: &Source,
     results: &Results,
-    question: &mut Question<'_>,
+    question: &mut ImageTask<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Option<Summary>> {
     let all = if queue.leads() { source.list()? } else { Vec::new() };
@@ -90,7 +90,7 @@ pub fn run(
     });
     queue.for_each(&mut items, &mut |item| {
         report()?;
-        let place = results.place(item);
+        let place = results.result_path(item);
         match source.open(item).and_then(|image| question(&image, &place)) {
             Ok(answer) => results.finish(item, answer),
             // What is wrong with the disk is wrong with the job, not with the image.

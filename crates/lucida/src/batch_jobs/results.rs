@@ -32,7 +32,7 @@ pub struct Results {
 
 /// Where what is found about one item goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ResultPath {
     stem: PathBuf,
 }
 
@@ -79,8 +79,8 @@ impl Results {
     }
 
     /// Where the results about an item go.
-    pub fn place(&self, item: &str) -> Place {
-        Place { stem: self.stem("items", item) }
+    pub fn result_path(&self, item: &str) -> ResultPath {
+        ResultPath { stem: self.stem("items", item) }
     }
 
     fn stem(&self, kind: &str, item: &str) -> PathBuf {
@@ -93,7 +93,7 @@ impl Results {
 
     /// Whether an item has a result.
     pub fn is_done(&self, item: &str) -> bool {
-        self.place(item).file("json").exists()
+        self.result_path(item).file("json").exists()
     }
 
     /// Writes the result about an item, whole or not at all: now it is done.
@@ -101,7 +101,7 @@ impl Results {
     /// # Errors
     /// Those of writing.
     pub fn finish(&self, item: &str, answer: Answer) -> Result<()> {
-        write(&self.place(item).file("json"), item, answer)?;
+        write(&self.result_path(item).file("json"), item, answer)?;
         match fs::remove_file(self.failure(item)) {
             Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(self.failure(item), "write", problem))
@@ -120,7 +120,7 @@ impl Results {
     }
 
     fn failure(&self, item: &str) -> PathBuf {
-        Place { stem: self.stem("failed", item) }.file("json")
+        ResultPath { stem: self.stem("failed", item) }.file("json")
     }
 
     /// Puts all results into one file, and all failures into another.
@@ -133,7 +133,7 @@ impl Results {
         let path = self.folder.join("results.jsonl");
         files::write_atomic(&path, |out| {
             for item in items {
-                match files::read_limited(&self.place(item).file("json"), RESULT) {
+                match files::read_limited(&self.result_path(item).file("json"), RESULT) {
                     Ok(result) => {
                         out.write_all(&result)?;
                         out.write_all(b"\n")?;
@@ -170,7 +170,7 @@ impl Results {
     }
 }
 
-impl Place {
+impl ResultPath {
     /// A file about this item with an ending: `png`. Its folder is there once it has been asked for with
     /// [`ready`](Self::ready).
     pub fn file(&self, ending: &str) -> PathBuf {

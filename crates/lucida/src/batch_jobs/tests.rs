@@ -19,7 +19,7 @@ fn folder_of_images(root: &Path) {
     fs::write(root.join("b/notes.txt"), b"no image, and not called one").unwrap();
 }
 
-fn gray(image: &Image, _: &Place) -> Result<Answer> {
+fn gray(image: &Image, _: &ResultPath) -> Result<Answer> {
     Ok(Answer::from_iter([("gray".to_owned(), Value::from(image.pixels()[0]))]))
 }
 
@@ -40,7 +40,7 @@ fn a_job_that_was_stopped_does_the_rest_and_nothing_twice() {
     let source = Source::of(root.to_str().unwrap()).unwrap();
     let results = Results::create(&out, &json!({"question": "gray"})).unwrap();
     let asked = Cell::new(0);
-    let mut question = |image: &Image, place: &Place| {
+    let mut question = |image: &Image, place: &ResultPath| {
         asked.set(asked.get() + 1);
         gray(image, place)
     };
@@ -84,7 +84,8 @@ fn lists_name_images_relative_to_themselves() {
 #[test]
 fn names_that_look_alike_have_places_of_their_own() {
     let results = Results::at(Path::new("out"));
-    let places = ["a/1.png", "b/1.png", "a_1.png", "https://host/1.png"].map(|item| results.place(item).file("json"));
+    let places =
+        ["a/1.png", "b/1.png", "a_1.png", "https://host/1.png"].map(|item| results.result_path(item).file("json"));
     for (index, place) in places.iter().enumerate() {
         assert!(places[..index].iter().all(|other| other != place), "{}", place.display());
     }

@@ -52,7 +52,7 @@ impl SetAside {
         Ok(claim)
     }
 
-    fn set_aside(&mut self, place: &Place) -> Result<()> {
+    fn set_aside(&mut self, place: &OutputFolder) -> Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (existing, added): (Vec<&String>, Vec<&String>) = place.names.iter().partition(|name| place.has(name));
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -103,12 +103,12 @@ impl Drop for SetAside {
 
 /// The files that are written in one folder.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct OutputFolder {
     pub(super) folder: PathBuf,
     names: Vec<String>,
 }
 
-impl Place {
+impl OutputFolder {
     fn has(&self, name: &str) -> bool {
         let path = self.folder.join(name);
         if name.ends_with('/') { path.is_dir() } else { !path.is_dir() && path.symlink_metadata().is_ok() }
@@ -120,8 +120,8 @@ impl Place {
 ///
 /// # Errors
 /// [`Error::Io`] when links go round in circles.
-pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<Place>> {
-    let mut places: Vec<(PathBuf, Place)> = Vec::new();
+pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<OutputFolder>> {
+    let mut places: Vec<(PathBuf, OutputFolder)> = Vec::new();
     for name in names {
         let (bare, ending) = name.strip_suffix('/').map_or((*name, ""), |bare| (bare, "/"));
         let path = folder.join(bare);
@@ -139,7 +139,7 @@ pub(super) fn places(folder: &Path, names: &[&str]) -> Result<Vec<Place>> {
         match places.iter_mut().find(|(known, _)| *known == real) {
             Some((_, place)) if place.names.contains(&name) => {}
             Some((_, place)) => place.names.push(name),
-            None => places.push((real, Place { folder: folder.to_owned(), names: vec![name] })),
+            None => places.push((real, OutputFolder { folder: folder.to_owned(), names: vec![name] })),
         }
     }
     Ok(places.into_iter().map(|(_, place)| place).collect())

@@ -95,11 +95,11 @@ impl Classifier {
     pub fn decide(&self, row: &[f32]) -> (usize, f32) {
         assert_eq!(row.len(), self.units, "a row of the output");
         let class = self.class_of(row, 0.5);
-        (class, self.spread(row)[class])
+        (class, self.class_probabilities(row)[class])
     }
 
     /// The probability of each class from one row of the network's output.
-    pub(crate) fn spread(&self, row: &[f32]) -> Vec<f32> {
+    pub(crate) fn class_probabilities(&self, row: &[f32]) -> Vec<f32> {
         if self.units == 1 { vec![1.0 - row[0], row[0]] } else { row.to_vec() }
     }
 }

@@ -183,7 +183,7 @@ fn evaluate_in_batches(
             let class = classifier.class_of(row, 0.5);
             evaluation.confusion.count(label, class);
             evaluation.predicted.push(class);
-            evaluation.probabilities.push(classifier.spread(row));
+            evaluation.probabilities.push(classifier.class_probabilities(row));
         }
         Ok(true)
     })?;

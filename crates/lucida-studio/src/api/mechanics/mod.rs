@@ -26,7 +26,7 @@ use lucida::train::Classifier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::site::Site;
+use self::site::ConvolutionSite;
 use super::jobs::read;
 use crate::models::Loaded;
 use crate::problem::{Problem, Result};
@@ -40,7 +40,7 @@ const CHANGES: usize = 512;
 /// Which number.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Question {
+pub(crate) struct ConvolutionRequest {
     image: String,
     layer: String,
     filter: usize,
@@ -93,12 +93,12 @@ pub(crate) struct Answer {
     /// The map of the filter, and the channel of the input.
     map: Vec<f32>,
     input: Vec<f32>,
-    back: Option<Back>,
+    back: Option<BackwardPass>,
 }
 
 /// The backward pass.
 #[derive(Debug, Serialize)]
-pub(crate) struct Back {
+pub(crate) struct BackwardPass {
     class: usize,
     class_name: String,
     loss: f64,
@@ -146,24 +146,24 @@ pub(crate) async fn compute(
     Path(model): Path<String>,
     body: Result<Json<Value>, JsonRejection>,
 ) -> Result<Json<Answer>> {
-    let question: Question = read(body)?;
+    let request: ConvolutionRequest = read(body)?;
     let compute = move |studio: &Studio| {
         let loaded = studio.models.get(&model)?;
-        let input = studio.input(&loaded, &question.image)?;
-        answer(studio, &loaded, &input, &question).map(Json)
+        let input = studio.input(&loaded, &request.image)?;
+        answer(studio, &loaded, &input, &request).map(Json)
     };
     studio.compute(compute).await
 }
 
-fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) -> Result<Answer> {
+fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], request: &ConvolutionRequest) -> Result<Answer> {
     let original = &loaded.model.network;
-    let site = Site::find(original, loaded.node(&question.layer)?)?;
-    site.check(question)?;
-    let network = changed(original, &site, question)?;
+    let site = ConvolutionSite::find(original, loaded.node(&request.layer)?)?;
+    site.check(request)?;
+    let network = changed(original, &site, request)?;
     let network = network.as_ref();
     let weights = &network.weights()[network.nodes()[site.node].weights()];
     let kernel = weights[0].values();
-    let bias = weights.get(1).map_or(0.0, |bias| bias.values()[question.filter]);
+    let bias = weights.get(1).map_or(0.0, |bias| bias.values()[request.filter]);
 
     // Without classes there is no loss to follow back.
     let classifier = Classifier::of(network).ok().filter(|_| loaded.classes() > 0);
@@ -172,17 +172,16 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) 
     plan.input_mut().copy_from_slice(image);
     plan.forward(network)?;
     let input = if from_input { image.to_vec() } else { plan.output(2).to_vec() };
-    let (filters, at) = (site.output[2], question.position[0] * site.output[1] + question.position[1]);
-    let of_filter =
-        |values: &[f32]| values.iter().skip(question.filter).step_by(filters).copied().collect::<Vec<f32>>();
+    let (filters, at) = (site.output[2], request.position[0] * site.output[1] + request.position[1]);
+    let of_filter = |values: &[f32]| values.iter().skip(request.filter).step_by(filters).copied().collect::<Vec<f32>>();
     let (sums, outputs) = (of_filter(plan.output(0)), of_filter(plan.output(1)));
 
-    let corner = site.corner(question.position);
+    let corner = site.corner(request.position);
     let pixel_at = |place: [usize; 2]| [corner[0] + place[0] as i64, corner[1] + place[1] as i64];
     let patch_of =
         |channel| site.places().map(|place| site.pixel(&input, pixel_at(place), channel)).collect::<Vec<f32>>();
     let kernel_of =
-        |channel| site.places().map(|place| site.weight(kernel, place, channel, question.filter)).collect::<Vec<f32>>();
+        |channel| site.places().map(|place| site.weight(kernel, place, channel, request.filter)).collect::<Vec<f32>>();
     let products = |channel| -> Vec<f32> {
         patch_of(channel).iter().zip(kernel_of(channel)).map(|(value, weight)| value * weight).collect()
     };
@@ -190,7 +189,7 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) 
     let back = match &classifier {
         None => None,
         Some(_) => {
-            let run = Run { studio, loaded, site: &site, question, network, kernel, image, input: &input, from_input };
+            let run = Run { studio, loaded, site: &site, request, network, kernel, image, input: &input, from_input };
             Some(run.back(&mut plan)?)
         }
     };
@@ -202,27 +201,27 @@ fn answer(studio: &Studio, loaded: &Loaded, image: &[f32], question: &Question) 
         output_size: [site.output[0], site.output[1]],
         corner,
         activation: activation_name(site.conv),
-        patch: patch_of(question.channel),
-        kernel: kernel_of(question.channel),
-        products: products(question.channel),
+        patch: patch_of(request.channel),
+        kernel: kernel_of(request.channel),
+        products: products(request.channel),
         channel_sums: (0..site.input[2]).map(sum_of).collect(),
         bias,
         sum: sums[at],
         output: outputs[at],
         map: outputs,
-        input: input.iter().skip(question.channel).step_by(site.input[2]).copied().collect(),
+        input: input.iter().skip(request.channel).step_by(site.input[2]).copied().collect(),
         back,
     })
 }
 
 /// Whether what the layer takes is the image itself.
-fn reads_image(network: &Network, site: &Site) -> bool {
+fn reads_image(network: &Network, site: &ConvolutionSite) -> bool {
     network.nodes()[site.from].inputs().is_empty()
 }
 
 /// A plan with these outputs: the layer before its activation and after it; what it takes, unless that is the image;
 /// and the probabilities, if there is a classifier, whose loss is then followed back to the same places.
-fn plan(studio: &Studio, network: &Network, site: &Site, classifier: Option<&Classifier>) -> Result<Plan> {
+fn plan(studio: &Studio, network: &Network, site: &ConvolutionSite, classifier: Option<&Classifier>) -> Result<Plan> {
     let (from, name) = (network.nodes()[site.from].name(), network.nodes()[site.node].name());
     let from_input = reads_image(network, site);
     let before = TensorRef::before_activation(name);
@@ -243,9 +242,9 @@ fn activation_name(conv: &Conv2D) -> String {
     value.as_str().map(str::to_owned).or_else(|| Some(value.as_object()?.keys().next()?.clone())).unwrap_or_default()
 }
 
-/// The network with the weights that the question wants.
-fn changed<'a>(network: &'a Network, site: &Site, question: &Question) -> Result<Cow<'a, Network>> {
-    if question.changes.is_empty() {
+/// The network with the weights that the request wants.
+fn changed<'a>(network: &'a Network, site: &ConvolutionSite, request: &ConvolutionRequest) -> Result<Cow<'a, Network>> {
+    if request.changes.is_empty() {
         return Ok(Cow::Borrowed(network));
     }
     if network.parameters().0 > PARAMETERS {
@@ -254,9 +253,9 @@ fn changed<'a>(network: &'a Network, site: &Site, question: &Question) -> Result
     let mut network = network.clone();
     let first = network.nodes()[site.node].weights().start;
     let values = network.weights_mut()[first].values_mut();
-    for change in &question.changes {
+    for change in &request.changes {
         let place = (change.row * site.conv.kernel_size[1] + change.column) * site.input[2] + change.channel;
-        values[place * site.output[2] + question.filter] = change.value;
+        values[place * site.output[2] + request.filter] = change.value;
     }
     Ok(Cow::Owned(network))
 }
@@ -265,8 +264,8 @@ fn changed<'a>(network: &'a Network, site: &Site, question: &Question) -> Result
 struct Run<'a> {
     studio: &'a Studio,
     loaded: &'a Loaded,
-    site: &'a Site<'a>,
-    question: &'a Question,
+    site: &'a ConvolutionSite<'a>,
+    request: &'a ConvolutionRequest,
     network: &'a Network,
     kernel: &'a [f32],
     image: &'a [f32],
@@ -275,13 +274,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn back(&self, plan: &mut Plan) -> Result<Back> {
-        let Self { site, question, .. } = *self;
+    fn back(&self, plan: &mut Plan) -> Result<BackwardPass> {
+        let Self { site, request, .. } = *self;
         let first = if self.from_input { 2 } else { 3 };
         let raw = plan.output(first).to_vec();
         let probabilities = lucida::weights::Outputs::of(&self.loaded.model)?.read(&raw);
         let best = (!probabilities.is_empty()).then(|| lucida::weights::argmax(&probabilities));
-        let class = question.class.or(best).unwrap_or(0);
+        let class = request.class.or(best).unwrap_or(0);
         if class >= probabilities.len() {
             return Err(Problem::wrong(format!("there are classes 0 to {}", probabilities.len() - 1)));
         }
@@ -301,24 +300,24 @@ impl Run<'_> {
         let inputs = if self.from_input { plan.input_gradient() } else { plan.gradient(1) }.ok_or_else(none)?;
         let first_weight = self.network.nodes()[site.node].weights().start;
         let kernel = &plan.weight_gradients()[first_weight];
-        let corner = site.corner(question.position);
+        let corner = site.corner(request.position);
         let pixel_at = |place: [usize; 2]| [corner[0] + place[0] as i64, corner[1] + place[1] as i64];
-        let map: Vec<f32> = outputs.iter().skip(question.filter).step_by(site.output[2]).copied().collect();
-        let at = map[question.position[0] * site.output[1] + question.position[1]];
+        let map: Vec<f32> = outputs.iter().skip(request.filter).step_by(site.output[2]).copied().collect();
+        let at = map[request.position[0] * site.output[1] + request.position[1]];
         let (weight_terms, weight_count) = self.weight_terms(&map);
-        let pixel = pixel_at(question.place);
+        let pixel = pixel_at(request.place);
         let inside = (0..2).all(|axis| (0..site.input[axis] as i64).contains(&pixel[axis]));
         let (pixel_terms, pixel_filter_sums) =
             if inside { self.pixel_terms(outputs, pixel) } else { (Vec::new(), Vec::new()) };
-        Ok(Back {
+        Ok(BackwardPass {
             class,
             class_name: self.loaded.class_name(class),
             loss,
             probabilities_before: self.before(&probabilities)?,
             probabilities,
             at,
-            kernel: site.places().map(|place| site.weight(kernel, place, question.channel, question.filter)).collect(),
-            patch: site.places().map(|place| site.pixel(inputs, pixel_at(place), question.channel)).collect(),
+            kernel: site.places().map(|place| site.weight(kernel, place, request.channel, request.filter)).collect(),
+            patch: site.places().map(|place| site.pixel(inputs, pixel_at(place), request.channel)).collect(),
             weight_terms,
             weight_count,
             pixel: inside.then_some(pixel),
@@ -330,7 +329,7 @@ impl Run<'_> {
 
     /// What the network as it is in its file says.
     fn before(&self, now: &[f32]) -> Result<Vec<f32>> {
-        if self.question.changes.is_empty() {
+        if self.request.changes.is_empty() {
             return Ok(now.to_vec());
         }
         let found = lucida::explain::ClassScore::outputs(&self.loaded.model, &[self.image], self.studio.cpu)?.pop();
@@ -339,13 +338,13 @@ impl Run<'_> {
 
     /// The greatest terms of the gradient of the weight at the place, and how many are not zero.
     fn weight_terms(&self, map: &[f32]) -> (Vec<WeightTerm>, usize) {
-        let Self { site, question, input, .. } = *self;
+        let Self { site, request, input, .. } = *self;
         let mut terms: Vec<WeightTerm> = Vec::new();
         for (index, &gradient) in map.iter().enumerate() {
             let output = [index / site.output[1], index % site.output[1]];
             let corner = site.corner(output);
-            let at = [corner[0] + question.place[0] as i64, corner[1] + question.place[1] as i64];
-            let value = site.pixel(input, at, question.channel);
+            let at = [corner[0] + request.place[0] as i64, corner[1] + request.place[1] as i64];
+            let value = site.pixel(input, at, request.channel);
             if value * gradient != 0.0 {
                 terms.push(WeightTerm { output, value, gradient });
             }
@@ -358,7 +357,7 @@ impl Run<'_> {
 
     /// The terms of the gradient of an input pixel through this filter, and the sums through every filter.
     fn pixel_terms(&self, outputs: &[f32], pixel: [i64; 2]) -> (Vec<PixelTerm>, Vec<f64>) {
-        let Self { site, question, kernel, .. } = *self;
+        let Self { site, request, kernel, .. } = *self;
         let filters = site.output[2];
         let (mut terms, mut sums) = (Vec::new(), vec![0.0; filters]);
         for weight in site.places() {
@@ -375,9 +374,9 @@ impl Run<'_> {
             let output = [0, 1].map(|axis| (over[axis] / strides[axis]) as usize);
             let row = &outputs[(output[0] * site.output[1] + output[1]) * filters..][..filters];
             for (filter, &gradient) in row.iter().enumerate() {
-                let value = site.weight(kernel, weight, question.channel, filter);
+                let value = site.weight(kernel, weight, request.channel, filter);
                 sums[filter] += f64::from(gradient) * f64::from(value);
-                if filter == question.filter {
+                if filter == request.filter {
                     terms.push(PixelTerm { output, weight, gradient, value });
                 }
             }

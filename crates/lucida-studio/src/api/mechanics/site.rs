@@ -3,11 +3,11 @@
 use lucida::nn::layers::Conv2D;
 use lucida::nn::{Layer, Network};
 
-use super::{CHANGES, Question};
+use super::{CHANGES, ConvolutionRequest};
 use crate::problem::{Problem, Result};
 
 /// A convolution, where it lies, and how.
-pub(super) struct Site<'a> {
+pub(super) struct ConvolutionSite<'a> {
     pub(super) conv: &'a Conv2D,
     pub(super) node: usize,
     pub(super) from: usize,
@@ -16,7 +16,7 @@ pub(super) struct Site<'a> {
     pub(super) output: [usize; 3],
 }
 
-impl<'a> Site<'a> {
+impl<'a> ConvolutionSite<'a> {
     pub(super) fn find(network: &'a Network, node: usize) -> Result<Self> {
         let this = &network.nodes()[node];
         let (Layer::Conv2D(conv), &[from]) = (this.layer(), this.inputs()) else {
@@ -52,17 +52,17 @@ impl<'a> Site<'a> {
         (0..rows).flat_map(move |row| (0..columns).map(move |column| [row, column]))
     }
 
-    pub(super) fn check(&self, question: &Question) -> Result<()> {
+    pub(super) fn check(&self, request: &ConvolutionRequest) -> Result<()> {
         let [rows, columns] = self.conv.kernel_size;
         let [height, width, filters] = self.output;
-        let fits = question.filter < filters
-            && question.channel < self.input[2]
-            && question.position[0] < height
-            && question.position[1] < width
-            && question.place[0] < rows
-            && question.place[1] < columns
-            && question.changes.len() <= CHANGES
-            && question.changes.iter().all(|change| {
+        let fits = request.filter < filters
+            && request.channel < self.input[2]
+            && request.position[0] < height
+            && request.position[1] < width
+            && request.place[0] < rows
+            && request.place[1] < columns
+            && request.changes.len() <= CHANGES
+            && request.changes.iter().all(|change| {
                 change.row < rows
                     && change.column < columns
                     && change.channel < self.input[2]

@@ -102,7 +102,7 @@ impl Examples {
     pub(super) fn plan(&self, studio: &Studio) -> Result<Plan> {
         let loaded = find(studio, &self.model, &self.layer, self.channel)?;
         loaded.model.preprocessing()?;
-        if studio.data.shelf(&loaded.model)?.is_none() {
+        if studio.data.catalog(&loaded.model)?.is_none() {
             return Err(Problem::wrong("there is no data set of photos: start the studio with --data DIR"));
         }
         Ok(Plan {
@@ -119,9 +119,9 @@ impl Work for Searching {
     fn run(self: Box<Self>, studio: &Studio, job: &Handle) -> lucida::Result<Value> {
         let Examples { layer, channel, .. } = &self.request;
         let model = &self.loaded.model;
-        let shelf = studio.data.shelf(model).map_err(|_| Error::argument("the data set cannot be opened"))?;
-        let Some(shelf) = shelf else { return Ok(Value::Null) };
-        let set = lucida::data::Subset::new(shelf.set, (0..shelf.set.len().min(MAX_IMAGES)).collect())?;
+        let catalog = studio.data.catalog(model).map_err(|_| Error::argument("the data set cannot be opened"))?;
+        let Some(catalog) = catalog else { return Ok(Value::Null) };
+        let set = lucida::data::Subset::new(catalog.set, (0..catalog.set.len().min(MAX_IMAGES)).collect())?;
         let question = TopActivationQuery {
             network: &model.network,
             preprocessing: model.preprocessing()?,
@@ -137,9 +137,9 @@ impl Work for Searching {
             for (name, image) in names.iter().zip([&example.patch, &example.projection]) {
                 job.save(name, &enlarged(image)?.png_bytes()?)?;
             }
-            let Caption { title, label } = shelf.caption(example.image);
+            let Caption { title, label } = catalog.caption(example.image);
             examples.push(json!({
-                "image": format!("{}-{}", shelf.prefix, example.image),
+                "image": format!("{}-{}", catalog.prefix, example.image),
                 "title": title,
                 "label": label,
                 "activation": example.activation,
@@ -148,7 +148,7 @@ impl Work for Searching {
             }));
         }
         Ok(
-            json!({ "examples": examples, "images": figure.images, "skipped": figure.skipped.len(), "title": shelf.title }),
+            json!({ "examples": examples, "images": figure.images, "skipped": figure.skipped.len(), "title": catalog.title }),
         )
     }
 }

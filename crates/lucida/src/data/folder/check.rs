@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use md5::{Digest, Md5};
 
 use super::Skipped;
-use super::layout::Found;
+use super::layout::FoundPart;
 use super::set::{FolderSet, ImageFile};
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Image, Limits, Preprocessing};
@@ -43,7 +43,7 @@ impl Keep {
 /// # Errors
 /// [`Error::Interrupted`] when `progress` stops it, and [`Error::Argument`] when the preprocessing cannot be used.
 pub(super) fn check(
-    found: Found,
+    found: FoundPart,
     limits: &Limits,
     cpu: Cpu,
     keep: Option<&Keep>,
@@ -53,7 +53,7 @@ pub(super) fn check(
     if let Some(keep) = keep {
         keep.preprocessing.check()?;
     }
-    let Found { path, class_names, classified, files } = found;
+    let FoundPart { path, class_names, classified, files } = found;
     let outcomes: Vec<Mutex<Option<Result<ImageFile, Skipped>>>> = files.iter().map(|_| Mutex::new(None)).collect();
     // Files that are done, and whom to tell: one thread at a time, so that the number only rises.
     let progress = Mutex::new((before, progress));

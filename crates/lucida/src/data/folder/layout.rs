@@ -18,7 +18,7 @@ const NAMES: [(&str, Part); 6] = [
 
 /// The files of a part, not read yet.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundPart {
     /// The folder of the part.
     pub(super) path: PathBuf,
     /// The names of the classes; that of the folder alone where there are no classes.
@@ -33,7 +33,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Layout {
     /// At least one; that to train on is the first.
-    pub(super) parts: Vec<(Part, Found)>,
+    pub(super) parts: Vec<(Part, FoundPart)>,
     /// What is in none of them.
     pub(super) skipped: Vec<Skipped>,
 }
@@ -58,7 +58,7 @@ impl Layout {
         };
         if !in_parts {
             refuse_flat_parts(&parts)?;
-            let found = Found::of(path, listing, &mut skipped)?;
+            let found = FoundPart::of(path, listing, &mut skipped)?;
             return Ok(Self { parts: vec![(Part::Train, found)], skipped });
         }
         for other in listing.folders.iter().filter(|folder| parts.iter().all(|(_, part)| part != folder)) {
@@ -67,7 +67,7 @@ impl Layout {
         skipped.extend(listing.files.iter().map(|file| Skipped::new(file, "lies next to the parts, in no class")));
         let parts = parts.into_iter().map(|(part, folder)| {
             let listing = list(folder, &mut skipped).map_err(|source| Error::io(folder, "read", source))?;
-            Ok((part, Found::of(folder, listing, &mut skipped)?))
+            Ok((part, FoundPart::of(folder, listing, &mut skipped)?))
         });
         let parts = parts.collect::<Result<_>>()?;
         Ok(Self { parts, skipped })
@@ -87,7 +87,7 @@ fn refuse_flat_parts(parts: &[(Part, &PathBuf)]) -> Result<()> {
     Err(Error::file(train, format!("holds training images, but has no sub-folders, one for each class: {hint}")))
 }
 
-impl Found {
+impl FoundPart {
     /// What to know of images in the sub-folders of classes.
     pub(super) fn nested_note(&self) -> Option<String> {
         let parents = self.files.iter().filter_map(|(file, class)| Some((file.parent()?, class)));

@@ -1,6 +1,6 @@
 //! A folder whose files are looked at one by one, when they are wanted.
 
-use super::layout::{Found, Layout};
+use super::layout::{FoundPart, Layout};
 use super::set::{FolderSet, ImageFile};
 use super::{FolderBuilder, Skipped, no_images, skipped};
 use crate::{Cpu, Error, Result};
@@ -17,7 +17,7 @@ impl FolderBuilder<'_> {
         let (_, found) =
             parts.into_iter().next_back().ok_or_else(|| Error::Bug("a folder without a part".to_owned()))?;
         skipped::sort(&mut skipped);
-        let Found { path, class_names, classified, files: found } = found;
+        let FoundPart { path, class_names, classified, files: found } = found;
         if found.is_empty() {
             return Err(no_images(&self.path, &skipped));
         }

@@ -341,7 +341,7 @@ impl<'a> FolderBuilder<'a> {
     /// Reads and decodes every file of a part.
     fn checked(
         &mut self,
-        found: layout::Found,
+        found: layout::FoundPart,
         keep: &mut Option<Keep>,
         counts: (usize, usize),
     ) -> Result<(FolderSet, Vec<Skipped>)> {
@@ -366,7 +366,7 @@ impl<'a> FolderBuilder<'a> {
 }
 
 /// A part of a classifier's data without classes.
-fn unsorted(part: Part, found: &layout::Found) -> Error {
+fn unsorted(part: Part, found: &layout::FoundPart) -> Error {
     let files: Vec<PathBuf> = found.files.iter().map(|(file, _)| file.clone()).collect();
     let what = "has no sub-folders, one for each class (a classifier needs two or more)";
     let hint = hints::unsorted(&found.path, &files);

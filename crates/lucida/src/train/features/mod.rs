@@ -24,7 +24,7 @@ pub use store::FeatureStore;
 
 use super::Samples;
 use super::samples::set_input;
-use store::Place;
+use store::RowAddr;
 
 /// Images computed at once.
 const BATCH: usize = 32;
@@ -36,7 +36,7 @@ const SEGMENT: usize = 64 << 20;
 pub struct FeatureSet<'a> {
     store: &'a FeatureStore,
     /// For each copy, the place of each sample.
-    copies: Vec<Vec<Place>>,
+    copies: Vec<Vec<RowAddr>>,
     labels: Vec<usize>,
     targets: Targets,
     /// The rows of targets, one after another; empty for classes.
@@ -52,7 +52,7 @@ impl<'a> FeatureSet<'a> {
     pub fn new(store: &'a FeatureStore, set: &dyn Dataset, copies: &[Vec<Key>]) -> Result<Self> {
         let missing = || Error::Bug("features that were to be remembered are not there".to_owned());
         let places = |keys: &Vec<Key>| keys.iter().map(|key| store.find(key).ok_or_else(missing)).collect();
-        let copies = copies.iter().map(places).collect::<Result<Vec<Vec<Place>>>>()?;
+        let copies = copies.iter().map(places).collect::<Result<Vec<Vec<RowAddr>>>>()?;
         if copies.is_empty() || copies.iter().any(|places| places.len() != set.len()) {
             return Err(missing());
         }

@@ -26,7 +26,7 @@ const HEADER: u64 = 16;
 const ENDING: &str = "rows";
 
 /// Where a row lies: the number of the file, and that of the row in it.
-pub(super) type Place = (u32, u32);
+pub(super) type RowAddr = (u32, u32);
 
 /// The remembered features of one base.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct FeatureStore {
     folder: PathBuf,
     width: usize,
     segments: Vec<Segment>,
-    places: HashMap<Key, Place>,
+    places: HashMap<Key, RowAddr>,
 }
 
 #[derive(Debug)]
@@ -106,12 +106,12 @@ impl FeatureStore {
         keys.iter().all(|key| self.places.contains_key(key))
     }
 
-    pub(super) fn find(&self, key: &Key) -> Option<Place> {
+    pub(super) fn find(&self, key: &Key) -> Option<RowAddr> {
         self.places.get(key).copied()
     }
 
     /// Reads a row.
-    pub(super) fn read(&self, (segment, row): Place, values: &mut [f32]) -> Result<()> {
+    pub(super) fn read(&self, (segment, row): RowAddr, values: &mut [f32]) -> Result<()> {
         let Segment { path, file, start } = &self.segments[segment as usize];
         let mut bytes = vec![0; 4 * self.width];
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -41,7 +41,7 @@ pub(super) struct DenseSource {
 
 /// A layer.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct LayerDraft {
     pub(super) name: String,
     pub(super) layer: Layer,
     pub(super) inputs: Vec<usize>,
@@ -59,7 +59,7 @@ const EPSILON: f32 = 1.0 / 1024.0;
 
 /// Says in fewer layers what several say: factors and shifts one after another, a shift after a convolution or a dense
 /// layer without a bias, an activation after either; and leaves out what no output needs.
-pub(super) fn simplify(drafts: &mut Vec<Draft>, outputs: &mut [usize]) {
+pub(super) fn simplify(drafts: &mut Vec<LayerDraft>, outputs: &mut [usize]) {
     let mut uses = vec![0_usize; drafts.len()];
     outputs.iter().for_each(|&output| uses[output] += 1);
     for index in (0..drafts.len()).rev() {
@@ -69,7 +69,7 @@ pub(super) fn simplify(drafts: &mut Vec<Draft>, outputs: &mut [usize]) {
     }
     // What stands for each draft, in the list of those that stay.
     let mut places: Vec<usize> = Vec::with_capacity(drafts.len());
-    let mut kept: Vec<Draft> = Vec::new();
+    let mut kept: Vec<LayerDraft> = Vec::new();
     let mut kept_uses: Vec<usize> = Vec::new();
     for (index, mut draft) in std::mem::take(drafts).into_iter().enumerate() {
         if uses[index] == 0 {
@@ -94,7 +94,7 @@ pub(super) fn simplify(drafts: &mut Vec<Draft>, outputs: &mut [usize]) {
 }
 
 /// Lets a layer do what the next one does, if it can.
-fn absorb(layer: &mut Draft, next: &Draft) -> bool {
+fn absorb(layer: &mut LayerDraft, next: &LayerDraft) -> bool {
     let linear = layer.layer.spec().activation() == ActivationKind::Linear;
     match (&mut layer.layer, &mut layer.source, &next.layer, &next.source) {
         (_, Source::Affine { scale, offset }, _, Source::Affine { scale: s, offset: o }) => {
@@ -131,7 +131,7 @@ fn absorb(layer: &mut Draft, next: &Draft) -> bool {
 }
 
 /// Builds the network. `most` is the number of parameters that the file can hold.
-pub(super) fn build(name: &str, drafts: &[Draft], outputs: &[usize], most: u64) -> Result<Network> {
+pub(super) fn build(name: &str, drafts: &[LayerDraft], outputs: &[usize], most: u64) -> Result<Network> {
     let mut builder = Network::builder(name);
     let mut names = HashMap::new();
     for draft in drafts {

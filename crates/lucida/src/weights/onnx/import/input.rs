@@ -6,7 +6,7 @@ use super::super::file::OnnxFile;
 use super::super::proto::{GraphProto, NodeProto, ValueInfoProto};
 use super::super::tensor::{Constant, short};
 use super::Importer;
-use super::drafts::{Draft, Source};
+use super::drafts::{LayerDraft, Source};
 use super::symbol::{Order, Symbol, Value};
 use crate::nn::Shape;
 use crate::nn::layers::Input;
@@ -84,7 +84,7 @@ impl Importer {
         let node = NodeProto { name: input.name.clone(), ..Default::default() };
         let name = super::name::layer_name(&node, "", "input_layer");
         let layer = Input::new(shape.clone()).into();
-        self.drafts.push(Draft { name, layer, inputs: Vec::new(), shape, source: Source::Nothing });
+        self.drafts.push(LayerDraft { name, layer, inputs: Vec::new(), shape, source: Source::Nothing });
         Ok(symbol)
     }
 }

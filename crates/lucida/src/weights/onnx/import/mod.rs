@@ -26,7 +26,7 @@ use crate::weights::model::DEFAULT_SIZE;
 use crate::weights::topology::topological_order;
 use crate::weights::{Model, Note};
 use crate::{Error, Result};
-use drafts::{Draft, Source};
+use drafts::{LayerDraft, Source};
 use operator::{Answer, Fault, Operator, unsupported};
 use symbol::{Symbol, Value};
 
@@ -121,7 +121,7 @@ fn node_order(graph: &GraphProto) -> Result<Vec<usize>, String> {
 struct Importer {
     /// The tensors so far, by name.
     values: HashMap<String, Value>,
-    drafts: Vec<Draft>,
+    drafts: Vec<LayerDraft>,
     /// The Flatten layers of images.
     flat: HashMap<usize, usize>,
     /// The outputs of `ArgMax`.
@@ -293,7 +293,7 @@ impl Importer {
         if shape.checked_len().is_none_or(|len| len > 1 << 40) {
             return Err(format!("an output of shape {shape} is too large"));
         }
-        self.drafts.push(Draft { name, layer, inputs: inputs.to_vec(), shape, source });
+        self.drafts.push(LayerDraft { name, layer, inputs: inputs.to_vec(), shape, source });
         Ok(self.drafts.len() - 1)
     }
 
