@@ -36,7 +36,7 @@ fn done(output: &Output) -> String {
 }
 
 fn last(run: &Path) -> Network {
-    weights::load_model(&run.join("last.safetensors")).unwrap().network
+    weights::load_model(run.join("last.safetensors")).unwrap().network
 }
 
 /// The distance of all weights, relative to their size.

@@ -141,7 +141,7 @@ fn error(cpu: Cpu) -> Result<f32> {
     let scalar = Isa::from_name("scalar").expect("every processor has it");
     let output = |cpu: Cpu| -> Result<Vec<f32>> {
         let image: Vec<f32> = (0..32 * 32 * 3).map(|at| (at * 7919 % 251) as f32 - 125.0).collect();
-        Ok(Inference::new(Plan::builder(&network).cpu(cpu))?.run(&image)?.flatten().copied().collect())
+        Ok(Inference::new(Plan::builder(&network).cpu(cpu))?.run(1, &image)?.flatten().copied().collect())
     };
     let (found, wanted) = (output(cpu)?, output(cpu.with_isa(scalar))?);
     let largest = wanted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));

@@ -70,7 +70,7 @@ impl Dashboard {
         let point = classifier.probabilities.clone();
         let mut inference = Inference::new(Plan::builder(network).cpu(self.cpu).batch_size(count).output(point))?;
         let inputs: Vec<f32> = self.board.examples.iter().flat_map(|example| &example.input).copied().collect();
-        for (example, row) in self.board.examples.iter_mut().zip(inference.run(&inputs)?) {
+        for (example, row) in self.board.examples.iter_mut().zip(inference.run(count, &inputs)?) {
             example.said = Some(classifier.decide(row));
         }
         Ok(())

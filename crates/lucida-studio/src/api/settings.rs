@@ -328,5 +328,5 @@ fn outputs(studio: &Studio, network: &Network, input: &[f32]) -> Result<Vec<f32>
         return Ok(Vec::new());
     }
     let mut inference = Inference::new(Plan::builder(network).cpu(studio.cpu).output(output.name()))?;
-    Ok(inference.run(input)?.flatten().take(SHOWN).copied().collect())
+    Ok(inference.run(1, input)?.flatten().take(SHOWN).copied().collect())
 }

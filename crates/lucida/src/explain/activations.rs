@@ -62,8 +62,7 @@ pub fn activations(network: &Network, layers: &[&str], input: &[f32], cpu: Cpu) 
     let nodes = || chosen.iter().map(|&node| &network.nodes()[node]);
     let builder = Plan::builder(network).cpu(cpu).exact(true);
     let mut inference = Inference::new(nodes().fold(builder, |builder, node| builder.output(node.name())))?;
-    // The outputs of all chosen layers are read below, not of the first alone.
-    let _ = inference.run(input)?;
+    inference.forward(1, input)?;
     let of = |(index, node): (usize, &crate::nn::Node)| LayerActivation {
         layer: node.name().to_owned(),
         class_name: node.layer().class_name(),

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// let network = applications::mnist_cnn(1)?;
 /// let mut inference = Inference::new(Plan::builder(&network).batch_size(2))?;
 /// let images = vec![0.5; 2 * 28 * 28];
-/// let probabilities: Vec<&[f32]> = inference.run(&images)?.collect();
+/// let probabilities: Vec<&[f32]> = inference.run(2, &images)?.collect();
 /// assert_eq!((probabilities.len(), probabilities[0].len()), (2, 10));
 /// # Ok(())
 /// # }
@@ -58,7 +58,7 @@ impl<'a> Inference<'a> {
     /// the output of each.
     ///
     /// # Errors
-    /// Those of `fill`; [`Error::Argument`] when the weights are not those of the network's shapes.
+    /// Those of `fill`; [`Error::Argument`] when the network has not exactly one input.
     ///
     /// # Panics
     /// When the batch is empty or larger than [`batch_size`](Self::batch_size).
@@ -69,24 +69,33 @@ impl<'a> Inference<'a> {
         Ok(self.plan.output(0).chunks_exact(self.plan.output_shape(0).len()))
     }
 
-    /// Runs a batch of inputs `[count, height, width, channels]`, and returns the output of each.
+    /// Runs a batch of `count` samples with these inputs `[count, height, width, channels]`, and returns the output of each.
     ///
     /// # Errors
-    /// [`Error::Argument`] when they are not whole samples, or more than a batch.
-    pub fn run(&mut self, inputs: &[f32]) -> Result<ChunksExact<'_, f32>> {
+    /// [`Error::Argument`] when the inputs are not of the shape that the network takes.
+    ///
+    /// # Panics
+    /// When the batch is empty or larger than [`batch_size`](Self::batch_size).
+    pub fn run(&mut self, count: usize, inputs: &[f32]) -> Result<ChunksExact<'_, f32>> {
         let len = self.network.input_shape()?.len();
-        let count = inputs.len() / len;
-        if count == 0 || count > self.batch_size() || inputs.len() != count * len {
-            let most = self.batch_size();
-            return Err(Error::argument(match most {
+        if inputs.len() != count * len {
+            return Err(Error::argument(match count {
                 1 => format!("an image of {} values for a network that takes {len}", inputs.len()),
-                _ => format!("{} values for 1 to {most} samples of {len} values each", inputs.len()),
+                _ => format!("{} values for {count} samples of {len} values each", inputs.len()),
             }));
         }
         self.batch(count, |to| {
             to.copy_from_slice(inputs);
             Ok(())
         })
+    }
+
+    /// As [`run`](Self::run), where several values are wanted: see [`output`](Self::output).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn forward(&mut self, count: usize, inputs: &[f32]) -> Result<()> {
+        self.run(count, inputs).map(drop)
     }
 
     /// Runs any number of samples: `fill` writes the input of sample `i`, `each` gets its output.
@@ -138,7 +147,7 @@ mod tests {
             .unwrap();
         let mut image = vec![0.0; 784];
         input(3, &mut image).unwrap();
-        assert_eq!(inference.run(&image).unwrap().next().unwrap(), single[3]);
+        assert_eq!(inference.run(1, &image).unwrap().next().unwrap(), single[3]);
         let mut inference = Inference::new(Plan::builder(&network).batch_size(2)).unwrap();
         let close = |index: usize, output: &[f32]| {
             assert!(output.iter().zip(&single[index]).all(|(a, b)| (a - b).abs() < 1e-6));
@@ -156,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_are_not_whole_samples_are_refused() {
+    fn inputs_of_another_shape_are_refused() {
         let network = applications::mnist_cnn(1).unwrap();
-        let problem = |batch: usize, len: usize| {
-            let mut inference = Inference::new(Plan::builder(&network).batch_size(batch)).unwrap();
-            inference.run(&vec![0.0; len]).unwrap_err().to_string()
+        let problem = |count: usize, len: usize| {
+            let mut inference = Inference::new(Plan::builder(&network).batch_size(2)).unwrap();
+            inference.run(count, &vec![0.0; len]).unwrap_err().to_string()
         };
         assert_eq!(problem(1, 783), "an image of 783 values for a network that takes 784");
-        assert_eq!(problem(2, 3 * 784), "2352 values for 1 to 2 samples of 784 values each");
+        assert_eq!(problem(2, 3 * 784), "2352 values for 2 samples of 784 values each");
     }
 }

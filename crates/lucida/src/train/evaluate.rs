@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use crate::data::{Dataset, FolderSet};
-use crate::nn::{LossKind, Network, Plan};
+use crate::nn::{Inference, LossKind, Network, Plan};
 use crate::weights::{Model, Outputs};
 use crate::{Cpu, Error, Result};
 
-use super::samples::set_input;
 use super::training_output::TrainingOutput;
 use super::transfer::frozen_cut_point;
 use super::{Confusion, FeatureSet, FeatureStore, ImageSamples, Samples, image_keys};
@@ -154,7 +153,7 @@ fn evaluate_in_batches(
     }
     let (units, size) = (output.units, size.min(order.len()));
     let plan = Plan::builder(network).cpu(cpu).batch_size(size);
-    let mut plan = plan.output(output.values.clone()).output(output.outputs.clone()).build()?;
+    let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
     let mut targets = vec![0.0; size * units];
     let (mut sample_weights, mut weighted) = (Vec::with_capacity(size), 0.0);
     let mut evaluation = Evaluation {
@@ -167,19 +166,18 @@ fn evaluate_in_batches(
     };
     samples.each(None, order, size, &mut |batch| {
         let labels = batch.labels;
-        set_input(&mut plan, &batch)?;
-        plan.forward(network)?;
+        inference.forward(labels.len(), batch.images)?;
         let targets = &mut targets[..labels.len() * units];
         classifier.targets(labels, targets);
-        let loss = output.loss.evaluate(units, plan.output(0), targets, None);
+        let loss = output.loss.evaluate(units, inference.output(0), targets, None);
         evaluation.loss += loss * labels.len() as f64;
         if !class_weights.is_empty() {
             sample_weights.clear();
             sample_weights.extend(labels.iter().map(|&label| class_weights[label]));
-            let loss = output.loss.evaluate_weighted(units, plan.output(0), targets, &sample_weights, None);
+            let loss = output.loss.evaluate_weighted(units, inference.output(0), targets, &sample_weights, None);
             weighted += loss * labels.len() as f64;
         }
-        for (row, &label) in plan.output(1).chunks_exact(units).zip(labels) {
+        for (row, &label) in inference.output(1).chunks_exact(units).zip(labels) {
             let class = classifier.class_of(row, 0.5);
             evaluation.confusion.count(label, class);
             evaluation.predicted.push(class);

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::data::Dataset;
-use crate::nn::{Network, Plan};
+use crate::nn::{Inference, Network, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
 use super::evaluate::{batch_of, recorded_loss};
 use super::metrics::{MetricKind, RunningMetrics};
-use super::samples::set_input;
 use super::training_output::TrainingOutput;
 use super::{ImageSamples, Samples};
 
@@ -67,22 +66,17 @@ pub(super) fn predict_rows(
         return Err(Error::argument("there is no data to evaluate the model on"));
     }
     let (units, size) = (output.units, batch_of(network)?.min(order.len()));
-    let mut plan = Plan::builder(network)
-        .cpu(cpu)
-        .batch_size(size)
-        .output(output.values.clone())
-        .output(output.outputs.clone())
-        .build()?;
+    let plan = Plan::builder(network).cpu(cpu).batch_size(size);
+    let mut inference = Inference::new(plan.output(output.values.clone()).output(output.outputs.clone()))?;
     let (mut loss, mut rows) = (0.0, Vec::with_capacity(order.len() * units));
     let mut targets = vec![0.0; size * units];
     samples.each(None, order, size, &mut |batch| {
         let count = batch.indices.len();
-        set_input(&mut plan, &batch)?;
-        plan.forward(network)?;
+        inference.forward(count, batch.images)?;
         let targets = &mut targets[..count * units];
         output.write_targets(&batch, targets);
-        loss += output.loss.evaluate(units, plan.output(0), targets, None) * count as f64;
-        rows.extend_from_slice(plan.output(1));
+        loss += output.loss.evaluate(units, inference.output(0), targets, None) * count as f64;
+        rows.extend_from_slice(inference.output(1));
         Ok(true)
     })?;
     Ok((loss / order.len() as f64, rows))

@@ -1,25 +1,8 @@
 //! What a network is trained on and tried on, batch by batch: images, or the features that another network has computed
 //! from them.
 
+use crate::Result;
 use crate::data::{Batch, Dataset, Loader, Mixed, Preprocessing, Targets, batches};
-use crate::nn::Plan;
-use crate::{Error, Result};
-
-/// Hands the inputs of a batch to a plan.
-///
-/// # Errors
-/// [`Error::Argument`] when they are not of the shape that the network takes.
-pub(super) fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
-    let count = batch.labels.len();
-    plan.set_batch(count);
-    let input = plan.input_mut();
-    if input.len() != batch.images.len() {
-        let (takes, has) = (input.len() / count.max(1), batch.images.len() / count.max(1));
-        return Err(Error::argument(format!("the network takes {takes} values for a sample, the data has {has}")));
-    }
-    input.copy_from_slice(batch.images);
-    Ok(())
-}
 
 /// Labeled inputs of a network, in a fixed order.
 pub trait Samples {

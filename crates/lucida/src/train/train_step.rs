@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::data::{Batch, Mixed, Targets};
 use crate::nn::{Network, OptimizerState, Plan, ProcessGroup, Shard, StepSeed};
-use crate::{Cpu, Result};
+use crate::{Cpu, Error, Result};
 
 use super::TrainConfig;
 use super::distributed::{Buckets, Part};
 use super::metrics::RunningMetrics;
-use super::samples::set_input;
 use super::training_output::TrainingOutput;
 
 /// A plan and what is allocated once for all steps.
@@ -177,6 +176,22 @@ impl StepOutcome {
         let metrics = sums[3..sums.len() - 1].to_vec();
         Self { loss: loss / samples, correct: correct as usize, samples: samples as usize, metrics, stop }
     }
+}
+
+/// Hands the inputs of a batch to a plan.
+///
+/// # Errors
+/// [`Error::Argument`] when they are not of the shape that the network takes.
+fn set_input(plan: &mut Plan, batch: &Batch<'_>) -> Result<()> {
+    let count = batch.labels.len();
+    plan.set_batch(count);
+    let input = plan.input_mut();
+    if input.len() != batch.images.len() {
+        let (takes, has) = (input.len() / count.max(1), batch.images.len() / count.max(1));
+        return Err(Error::argument(format!("the network takes {takes} values for a sample, the data has {has}")));
+    }
+    input.copy_from_slice(batch.images);
+    Ok(())
 }
 
 /// Scales gradients down to a norm of `most`, all together, into `clipped`; returns whether they had to be.

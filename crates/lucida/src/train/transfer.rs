@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 use crate::nn::layers::{
     ActivationKind, BatchNormalization, Dense, Dropout, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D,
 };
-use crate::nn::{Layer, Network, Node, Plan, Shape, applications};
+use crate::nn::{Inference, Layer, Network, Node, Plan, Shape, applications};
 use crate::weights::{Model, hub};
 use crate::{Cpu, Error, Result};
 
-use super::samples::set_input;
 use super::{Classifier, Samples};
 
 const KNOWN: &str = "flatten, gap, gmp, dense:UNITS, dropout:PART, bn, standardize";
@@ -391,16 +390,15 @@ impl TransferModel {
         let before = &tail.nodes()[source];
         let order: Vec<usize> = (0..samples.len()).collect();
         let batch = order.len().clamp(1, 32);
-        let plan = || Plan::builder(&tail).cpu(cpu).batch_size(batch).output(before.name()).build();
-        let mut plan = if source == 0 { None } else { Some(plan()?) };
+        let plan = Plan::builder(&tail).cpu(cpu).batch_size(batch).output(before.name());
+        let mut inference = if source == 0 { None } else { Some(Inference::new(plan)?) };
         let channels = before.shape().channels();
         let (mut sums, mut squares, mut count) = (vec![0.0_f64; channels], vec![0.0_f64; channels], 0.0);
         samples.each(None, &order, batch, &mut |batch| {
-            let values = match &mut plan {
-                Some(plan) => {
-                    set_input(plan, &batch)?;
-                    plan.forward(&tail)?;
-                    plan.output(0)
+            let values = match &mut inference {
+                Some(inference) => {
+                    inference.forward(batch.indices.len(), batch.images)?;
+                    inference.output(0)
                 }
                 None => batch.images,
             };

@@ -197,7 +197,7 @@ pub fn activation_before(network: &Network, layer: &str, filter: usize, input: &
     let plan = Plan::builder(network).cpu(cpu).exact(true).output(TensorRef::before_activation(layer));
     let mut inference = Inference::new(plan)?;
     let [_, width, channels] = field.layout();
-    let values = inference.run(input)?.flatten();
+    let values = inference.run(1, input)?.flatten();
     Ok(Plane::new(width, values.skip(filter).step_by(channels).copied().collect()))
 }
 

@@ -194,7 +194,7 @@ pub fn features(
     let batch = extractor.inference.batch_size();
     let mut values = Vec::with_capacity(indices.len() * extractor.width);
     Loader::new(set, preprocessing).threads(cpu.threads()).each(indices, batch, |batch| {
-        extractor.add(batch.images, &mut values)?;
+        extractor.add(batch.indices.len(), batch.images, &mut values)?;
         report(progress, &Step::new(Unit::Images, values.len() / extractor.width, indices.len())).map(|()| true)
     })?;
     extractor.finish(layer, values)
@@ -215,7 +215,7 @@ pub fn features_of(model: &Model, images: &[Image], layer: &str, cpu: Cpu) -> Re
         for (image, input) in images.iter().zip(inputs.chunks_exact_mut(image_len)) {
             preprocessing.apply(image, input)?;
         }
-        extractor.add(inputs, &mut values)?;
+        extractor.add(images.len(), inputs, &mut values)?;
     }
     extractor.finish(layer, values)
 }
@@ -246,7 +246,7 @@ impl<'a> FeatureReader<'a> {
         let mut input = vec![0.0; preprocessing.output_shape().iter().product()];
         preprocessing.apply(image, &mut input)?;
         let mut values = Vec::with_capacity(self.extractor.width);
-        self.extractor.add(&input, &mut values)?;
+        self.extractor.add(1, &input, &mut values)?;
         // Refuses values that are not finite.
         Features::new(self.layer.clone(), self.extractor.width, values).map(|features| features.values)
     }
@@ -275,8 +275,8 @@ impl<'a> Extractor<'a> {
         Ok(Self { inference, area: node.shape().len() / width.max(1), width })
     }
 
-    fn add(&mut self, images: &[f32], values: &mut Vec<f32>) -> Result<()> {
-        let outputs = self.inference.run(images)?;
+    fn add(&mut self, count: usize, images: &[f32], values: &mut Vec<f32>) -> Result<()> {
+        let outputs = self.inference.run(count, images)?;
         let mut sums = vec![0.0_f64; self.width];
         for maps in outputs {
             if self.area == 1 {

@@ -15,7 +15,7 @@ mod tests;
 
 use crate::core::{Progress, Step, Unit};
 use crate::data::{Batch, Dataset, Loader, Targets};
-use crate::nn::Plan;
+use crate::nn::{Inference, Plan};
 use crate::weights::Model;
 use crate::{Cpu, Error, Result};
 
@@ -23,7 +23,6 @@ pub use key::{Key, augmented_keys, image_keys};
 pub use store::FeatureStore;
 
 use super::Samples;
-use super::samples::set_input;
 use store::RowAddr;
 
 /// Images computed at once.
@@ -132,19 +131,19 @@ pub fn features_of_base(
     model.check()?;
     let preprocessing = model.preprocessing()?;
     let width = store.width();
-    let mut plan = Plan::builder(&model.network).cpu(cpu).batch_size(BATCH.min(missing.len())).output(layer).build()?;
+    let plan = Plan::builder(&model.network).cpu(cpu).batch_size(BATCH.min(missing.len())).output(layer);
+    let mut inference = Inference::new(plan)?;
     let at_once = (SEGMENT / (4 * width)).clamp(1, missing.len());
     let (mut new_keys, mut rows) = (Vec::with_capacity(at_once), Vec::with_capacity(at_once * width));
     let mut done = 0;
     let loader = Loader::new(set, preprocessing).threads(cpu.threads());
     let loader = pass.map_or(loader, |pass| loader.training(pass));
     let all = loader.each(&missing, BATCH, |batch| {
-        set_input(&mut plan, &batch)?;
-        plan.forward(&model.network)?;
-        if plan.output(0).iter().any(|value| !value.is_finite()) {
+        let features = inference.run(batch.indices.len(), batch.images)?;
+        if features.clone().flatten().any(|value| !value.is_finite()) {
             return Err(Error::argument(format!("layer {layer}: a feature is not a finite number")));
         }
-        for (&index, row) in batch.indices.iter().zip(plan.output(0).chunks_exact(width)) {
+        for (&index, row) in batch.indices.iter().zip(features) {
             new_keys.push(keys[index]);
             rows.extend_from_slice(row);
             if new_keys.len() == at_once {
