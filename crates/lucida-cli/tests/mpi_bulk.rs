@@ -155,7 +155,7 @@ fn features_maps_and_styles_in_bulk() {
     let out = folder.path().join("explained");
     done(mpirun(2, &format!("explain {model} {photos} --method gradient,grad-cam"), &out));
     for result in results(&out) {
-        let sheet = Image::open(&out.join(result["sheet"].as_str().unwrap())).unwrap();
+        let sheet = Image::open(out.join(result["sheet"].as_str().unwrap())).unwrap();
         assert!(sheet.width() > 28 && result["methods"].as_array().unwrap().len() == 2);
     }
 
@@ -163,7 +163,7 @@ fn features_maps_and_styles_in_bulk() {
     let list = folder.path().join("list.txt");
     for name in ["red.png", "gray.png"] {
         let color = if name == "red.png" { &[200, 30, 40][..] } else { &[90] };
-        Image::filled(80, 60, color).save_png(&folder.path().join(name)).unwrap();
+        Image::filled(80, 60, color).save_png(folder.path().join(name)).unwrap();
     }
     fs::write(&list, "red.png\ngray.png\n").unwrap();
     let out = folder.path().join("stylized");
@@ -171,7 +171,7 @@ fn features_maps_and_styles_in_bulk() {
     let found = results(&out);
     assert_eq!(found.len(), 2);
     for result in &found {
-        let styled = Image::open(&out.join(result["image"].as_str().unwrap())).unwrap();
+        let styled = Image::open(out.join(result["image"].as_str().unwrap())).unwrap();
         assert_eq!((styled.width(), styled.height()), (64, 48));
     }
 
