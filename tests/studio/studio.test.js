@@ -218,6 +218,8 @@ test('an image is stylized: it changes, converges, and can be compared', async (
   const early = await shown.getAttribute('#after', 'src');
   await shown.waitForFunction((old) => document.querySelector('#after').getAttribute('src') !== old, early, { timeout: 60_000 });
   await shown.waitForSelector('#after[src$="painting.png"]', { timeout: 90_000 });
+  // The image may be there a moment before the job has ended.
+  await shown.waitForSelector('#painting-note:has-text(" pixels after ")', { timeout: 30_000 });
   assert.match(await shown.textContent('#painting-note'), /128 × \d+ pixels after \d+ steps/);
   await shown.waitForSelector('#style-chart path.line');
   const width = () => shown.evaluate(() => document.querySelector('#before').style.clipPath);
