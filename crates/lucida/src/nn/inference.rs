@@ -34,19 +34,12 @@ impl<'a> Inference<'a> {
         Ok(Self { network: builder.network(), plan: builder.build()? })
     }
 
-    /// As [`new`](Self::new), in the largest batches of up to `most` samples that `memory` bytes are enough for, and at
-    /// least of one.
+    /// As [`new`](Self::new), in batches as large as [`PlanBuilder::build_within`] makes them.
     ///
     /// # Errors
     /// As [`PlanBuilder::build`].
     pub fn within(builder: PlanBuilder<'a>, most: usize, memory: usize) -> Result<Self> {
-        let one = Self::new(builder.clone().batch_size(1))?;
-        let batch = most.min((memory / one.plan.memory().max(1)).max(1));
-        if batch <= 1 {
-            return Ok(one);
-        }
-        drop(one);
-        Self::new(builder.batch_size(batch))
+        Ok(Self { network: builder.network(), plan: builder.build_within(most, memory)? })
     }
 
     /// The largest batch.

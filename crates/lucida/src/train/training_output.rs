@@ -6,7 +6,7 @@ use crate::data::{Batch, Mixed, Targets};
 use crate::nn::layers::ActivationKind;
 use crate::nn::losses::LossKind;
 use crate::nn::{Loss, Network, TensorRef, counted};
-use crate::weights::Task;
+use crate::weights::{Task, softmax};
 use crate::{Error, Result};
 
 use super::{Classifier, Samples};
@@ -126,13 +126,11 @@ impl TrainingOutput {
 
     /// The outputs `[batch, units]` that follow from rows of values.
     pub(super) fn outputs_of(&self, values: &[f32]) -> Vec<f32> {
-        let mut outputs = values.to_vec();
         match self.logits_of {
-            Some(ActivationKind::Softmax) => outputs.chunks_exact_mut(self.units).for_each(softmax),
-            Some(_) => outputs.iter_mut().for_each(|value| *value = sigmoid(*value)),
-            None => {}
+            Some(ActivationKind::Softmax) => values.chunks_exact(self.units).flat_map(softmax).collect(),
+            Some(_) => values.iter().map(|&value| sigmoid(value)).collect(),
+            None => values.to_vec(),
         }
-        outputs
     }
 
     /// What the network is for after a training, where its last layers do not say so.
@@ -144,13 +142,6 @@ impl TrainingOutput {
             Targets::Labels(_) | Targets::Values(_) => Some(Task::Regress),
         })
     }
-}
-
-fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|value| *value = (*value - largest).exp());
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|value| *value /= sum);
 }
 
 /// The loss where none was chosen.

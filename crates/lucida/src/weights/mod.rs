@@ -29,6 +29,7 @@ pub use builtin::{builtin_vgg16, builtin_vgg16_at};
 pub(crate) use format::CHECKPOINT;
 pub use format::{Format, describe_format, inspect, load_model, load_model_at, load_weights, save_model};
 pub use inspection::{Inspection, TensorInfo};
+pub(crate) use model::softmax;
 pub use model::{
     Model, ModelSettings, Note, OutputKind, Outputs, Task, argmax, parse_class_names, read_class_names, settings_file,
 };

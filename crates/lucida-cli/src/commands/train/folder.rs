@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use lucida::data::{Augment, Augmented, Dataset, Folder, Preprocessing, Skipped, memory_to_keep, save_skipped};
-use lucida::nn::{ProcessGroup, counted, summary, thousands};
+use lucida::nn::{ProcessGroup, summary};
 use lucida::train::{ImageSamples, Origin, ParamGroup, RunFolder, TrainConfig, TrainResult, Transfer, TransferModel};
 use lucida::weights::hub::cache_folder;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::command_line;
 use super::finish_run::FinishRun;
 use super::network::Source;
 use super::rate;
-use super::request::{Defaults, TrainRequest};
+use super::request::{Defaults, TrainRequest, tell_network};
 use crate::bar::Bar;
 use crate::cli::TrainFolder;
 use crate::cli::place::name_of;
@@ -253,21 +253,7 @@ fn identity(arguments: &TrainFolder, folder: &Folder, network: &TransferModel) -
 /// Says what is going to be trained.
 fn tell(network: &TransferModel, arguments: &TrainFolder, context: Context) {
     let (model, output) = (&network.model, context.output);
-    let (all, trainable) = model.network.parameters();
-    let frozen = match all - trainable {
-        0 => String::new(),
-        _ => format!(", {} of them trained", thousands(trainable)),
-    };
-    output.info(&format!(
-        "Network {}: {} parameters{frozen}; {} with {}",
-        model.network.name(),
-        thousands(all),
-        counted(context.cpu.threads(), "thread"),
-        context.cpu.isa().name()
-    ));
-    if let Some(loss) = arguments.training.loss {
-        output.info(&format!("Loss {loss}"));
-    }
+    tell_network(&model.network, &arguments.training, context);
     if let Some(augment) = &arguments.augment {
         output.info(&format!("Augmentation {augment}"));
         if let (Some(layer), None) = (network.remembered(), arguments.augment_copies) {

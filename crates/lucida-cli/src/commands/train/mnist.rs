@@ -12,7 +12,7 @@ use serde_json::json;
 use super::super::Context;
 use super::finish_run::FinishRun;
 use super::rate;
-use super::request::{Defaults, TrainRequest};
+use super::request::{Defaults, TrainRequest, tell_network};
 use super::{MNIST_VALIDATION, command_line};
 use crate::arguments::Source;
 use crate::cli::TrainMnist;
@@ -126,16 +126,7 @@ fn announce(arguments: &TrainMnist, origin: &str, sizes: &Sizes, network: &Netwo
         thousands(sizes.validation),
         sizes.test.map(|test| format!(", testing on {}", thousands(test))).unwrap_or_default()
     ));
-    output.info(&format!(
-        "Network {}: {} parameters; {} with {}",
-        network.name(),
-        thousands(network.parameters().0),
-        counted(context.cpu.threads(), "thread"),
-        context.cpu.isa().name()
-    ));
-    if let Some(loss) = arguments.training.loss {
-        output.info(&format!("Loss {loss}"));
-    }
+    tell_network(network, &arguments.training, context);
     if let Some(augment) = &arguments.augment {
         output.info(&format!("Augmentation {augment}"));
     }

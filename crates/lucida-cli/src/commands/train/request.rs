@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use lucida::data::Dataset;
 use lucida::files;
-use lucida::nn::{Optimizer, ProcessGroup, Schedule, counted, thousands};
+use lucida::nn::{Network, Optimizer, ProcessGroup, Schedule, counted, thousands};
 use lucida::train::{
     Callback, Checkpoint, EarlyStopping, History, ReduceLrOnPlateau, RunFolder, Samples, TensorBoard, TrainConfig,
     Trainer, balanced_class_weights,
@@ -279,6 +279,26 @@ fn optimizer(name: OptimizerName, weight_decay: f32) -> Optimizer {
         OptimizerName::Rmsprop => Optimizer::rmsprop(),
         OptimizerName::Sgd => Optimizer::sgd(),
         OptimizerName::Nesterov => Optimizer::Sgd { momentum: 0.9, nesterov: true },
+    }
+}
+
+/// Says which network is trained on what, and with which loss if one was chosen.
+pub(super) fn tell_network(network: &Network, training: &TrainingArguments, context: Context) {
+    let output = context.output;
+    let (all, trainable) = network.parameters();
+    let frozen = match all - trainable {
+        0 => String::new(),
+        _ => format!(", {} of them trained", thousands(trainable)),
+    };
+    output.info(&format!(
+        "Network {}: {} parameters{frozen}; {} with {}",
+        network.name(),
+        thousands(all),
+        counted(context.cpu.threads(), "thread"),
+        context.cpu.isa().name()
+    ));
+    if let Some(loss) = training.loss {
+        output.info(&format!("Loss {loss}"));
     }
 }
 

@@ -89,16 +89,9 @@ pub fn effective_field(
     };
     let (layout, position, field) = middle(&theory)?;
     let point = point(network, layer)?;
-    let build = |batch| {
-        let builder = Plan::builder(network).cpu(cpu).batch_size(batch).output(point.clone());
-        builder.grad_output_at(point.clone()).input_gradient().build()
-    };
-    let mut plan = build(1)?;
-    let batch = samples.min((MEMORY / plan.memory().max(1)).clamp(1, 16));
-    if batch > 1 {
-        drop(plan);
-        plan = build(batch)?;
-    }
+    let builder = Plan::builder(network).cpu(cpu).output(point.clone()).grad_output_at(point).input_gradient();
+    let mut plan = builder.build_within(samples.min(16), MEMORY)?;
+    let batch = plan.capacity();
     let mut signs = Rng::keyed(seed, Purpose::ReceptiveField, 0);
     let mut squares = vec![0.0_f64; height * width];
     for first in (0..samples).step_by(batch) {

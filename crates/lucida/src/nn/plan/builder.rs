@@ -198,6 +198,20 @@ impl<'a> PlanBuilder<'a> {
         Self { rule, ..self }
     }
 
+    /// Makes the plan for the largest batch of up to `most` samples that `memory` bytes are enough for, and at least of one.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_within(self, most: usize, memory: usize) -> Result<Plan> {
+        let one = self.clone().batch_size(1).build()?;
+        let batch = most.min((memory / one.memory().max(1)).max(1));
+        if batch <= 1 {
+            return Ok(one);
+        }
+        drop(one);
+        self.batch_size(batch).build()
+    }
+
     /// Makes the plan.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::nn::{Network, counted};
 use crate::{Error, Result};
 
 pub use class_names::{parse_class_names, read_class_names};
+pub(crate) use outputs::softmax;
 pub use outputs::{OutputKind, Outputs, argmax};
 pub use settings::{ModelSettings, settings_file};
 pub use task::Task;

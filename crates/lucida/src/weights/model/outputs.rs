@@ -165,12 +165,7 @@ impl Outputs {
             (OutputKind::TwoClasses, &[x]) => vec![sigmoid(-x), sigmoid(x)],
             (OutputKind::Labels, _) => row.iter().map(|&x| sigmoid(x)).collect(),
             (OutputKind::Values, _) => row.to_vec(),
-            _ => {
-                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let powers: Vec<f64> = row.iter().map(|&x| f64::from(x - most).exp()).collect();
-                let sum: f64 = powers.iter().sum();
-                powers.into_iter().map(|power| (power / sum) as f32).collect()
-            }
+            _ => softmax(row),
         }
     }
 
@@ -178,6 +173,14 @@ impl Outputs {
     pub fn best(&self, found: &[f32]) -> usize {
         if self.kind == OutputKind::Values { 0 } else { argmax(found) }
     }
+}
+
+/// The softmax of one row of logits, summed in 64 bits.
+pub(crate) fn softmax(row: &[f32]) -> Vec<f32> {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = row.iter().map(|&x| f64::from(x - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| (power / sum) as f32).collect()
 }
 
 /// The position of the greatest value; the first of equal ones.
